@@ -1,0 +1,127 @@
+"""The guests that scenarios run, and the system call numbers they speak of.
+
+A guest is position-independent machine code, written in ``guests_x86_64.s``, where each says what it does.  By custom
+``rbx`` is the address of a guest's data, ``rsp`` the end of its stack, ``rdi`` an address to touch, ``r12`` a count.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from worldswitch.scenarios.guests._guests import ffi, lib
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One guest's name and code."""
+
+    name: str
+    code: bytes
+
+
+def _programs() -> dict[str, Program]:
+    table = [lib.guest_table[index] for index in range(lib.guest_count)]
+    names = [ffi.string(entry.name).decode() for entry in table]
+    codes = [bytes(ffi.buffer(entry.begin, entry.end - entry.begin)) for entry in table]
+    return {name: Program(name, code) for name, code in zip(names, codes, strict=True)}
+
+
+PROGRAMS = _programs()
+
+# Without an end.
+spin = PROGRAMS["spin"]
+count_loop = PROGRAMS["count_loop"]
+read_loop = PROGRAMS["read_loop"]
+write_loop = PROGRAMS["write_loop"]
+vector_spin = PROGRAMS["vector_spin"]
+wait_for_flag = PROGRAMS["wait_for_flag"]
+
+# System calls.
+syscall_once = PROGRAMS["syscall_once"]
+syscall_loop = PROGRAMS["syscall_loop"]
+getpid_loop = PROGRAMS["getpid_loop"]
+vector_loop = PROGRAMS["vector_loop"]
+six_arguments = PROGRAMS["six_arguments"]
+int80_getpid = PROGRAMS["int80_getpid"]
+int80_once = PROGRAMS["int80_once"]
+
+# Memory.
+read_at = PROGRAMS["read_at"]
+write_at = PROGRAMS["write_at"]
+increment_at = PROGRAMS["increment_at"]
+call_at = PROGRAMS["call_at"]
+return_only = PROGRAMS["return_only"]
+
+# Traps and faults.
+int3 = PROGRAMS["int3"]
+int1 = PROGRAMS["int1"]
+ud2 = PROGRAMS["ud2"]
+divide_by_zero = PROGRAMS["divide_by_zero"]
+hlt = PROGRAMS["hlt"]
+int_0x81 = PROGRAMS["int_0x81"]
+read_noncanonical = PROGRAMS["read_noncanonical"]
+step_itself = PROGRAMS["step_itself"]
+
+# Registers.
+twiddle_syscall = PROGRAMS["twiddle_syscall"]
+twiddle_fault = PROGRAMS["twiddle_fault"]
+read_flags = PROGRAMS["read_flags"]
+xmm_fill = PROGRAMS["xmm_fill"]
+xmm_store = PROGRAMS["xmm_store"]
+ymm_fill = PROGRAMS["ymm_fill"]
+ymm_store = PROGRAMS["ymm_store"]
+zmm_fill = PROGRAMS["zmm_fill"]
+zmm_store = PROGRAMS["zmm_store"]
+mxcsr_fill = PROGRAMS["mxcsr_fill"]
+mxcsr_store = PROGRAMS["mxcsr_store"]
+
+#: The i386 table's getpid, which `int80_getpid` calls (asm/unistd_32.h).
+GETPID_I386 = 20
+
+
+class Number(enum.IntEnum):
+    """System calls by name."""
+
+    READ = lib.SYS_read
+    WRITE = lib.SYS_write
+    CLOSE = lib.SYS_close
+    POLL = lib.SYS_poll
+    MMAP = lib.SYS_mmap
+    MPROTECT = lib.SYS_mprotect
+    MUNMAP = lib.SYS_munmap
+    MADVISE = lib.SYS_madvise
+    MINCORE = lib.SYS_mincore
+    MSYNC = lib.SYS_msync
+    RT_SIGACTION = lib.SYS_rt_sigaction
+    RT_SIGPROCMASK = lib.SYS_rt_sigprocmask
+    RT_SIGRETURN = lib.SYS_rt_sigreturn
+    PAUSE = lib.SYS_pause
+    NANOSLEEP = lib.SYS_nanosleep
+    CLOCK_NANOSLEEP = lib.SYS_clock_nanosleep
+    FUTEX = lib.SYS_futex
+    WAIT4 = lib.SYS_wait4
+    GETPID = lib.SYS_getpid
+    GETPPID = lib.SYS_getppid
+    GETTID = lib.SYS_gettid
+    GETUID = lib.SYS_getuid
+    SCHED_YIELD = lib.SYS_sched_yield
+    PREAD64 = lib.SYS_pread64
+    DUP = lib.SYS_dup
+    PIPE2 = lib.SYS_pipe2
+    CLONE = lib.SYS_clone
+    FORK = lib.SYS_fork
+    VFORK = lib.SYS_vfork
+    EXECVE = lib.SYS_execve
+    EXIT = lib.SYS_exit
+    EXIT_GROUP = lib.SYS_exit_group
+    KILL = lib.SYS_kill
+    TKILL = lib.SYS_tkill
+    TGKILL = lib.SYS_tgkill
+    PTRACE = lib.SYS_ptrace
+    PRCTL = lib.SYS_prctl
+    SECCOMP = lib.SYS_seccomp
+    RESTART_SYSCALL = lib.SYS_restart_syscall
+    TIME = lib.SYS_time
+    GETTIMEOFDAY = lib.SYS_gettimeofday
+    GETCPU = lib.SYS_getcpu

@@ -1,0 +1,31 @@
+"""Builds the guests: assembly that scenarios map into address spaces, and the system call numbers they speak of.
+
+Read by setup.py from the top of the checkout, so paths are relative to it.
+"""
+
+from pathlib import Path
+
+from cffi import FFI
+
+HERE = Path("scenarios/guests")
+
+#: The kernel's names that scenarios need; the compiler gives their values.
+NUMBERS = (
+    *("read", "write", "close", "poll", "mmap", "mprotect", "munmap", "madvise", "mincore", "msync"),
+    *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "pause", "nanosleep", "clock_nanosleep", "futex", "wait4"),
+    *("getpid", "getppid", "gettid", "getuid", "sched_yield", "pread64", "dup", "pipe2"),
+    *("clone", "fork", "vfork", "execve", "exit", "exit_group", "kill", "tkill", "tgkill"),
+    *("ptrace", "prctl", "seccomp", "restart_syscall", "time", "gettimeofday", "getcpu"),
+)
+
+ffibuilder = FFI()
+ffibuilder.cdef("".join(f"#define SYS_{name} ...\n" for name in NUMBERS))
+ffibuilder.cdef((HERE / "guests.h").read_text())
+ffibuilder.set_source(
+    "worldswitch.scenarios.guests._guests",
+    '#include <stddef.h>\n#include <sys/syscall.h>\n#include "guests.h"\n',
+    sources=[str(HERE / "guests.c")],
+    include_dirs=[str(HERE)],
+    depends=[str(HERE / name) for name in ("guests.h", "guests_x86_64.s", "build.py")],
+    extra_compile_args=["-std=gnu17", "-Wall", "-Wextra", "-Werror", f"-Wa,-I,{HERE}"],
+)

@@ -1,0 +1,58 @@
+"""What /proc says of a process: its state, its threads, its mappings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+def process_state(pid: int) -> str | None:
+    """The one-letter state of process or thread `pid` (``R``, ``S``, ``t`` ...), or None when it is gone."""
+    return _state(PROC / str(pid))
+
+
+def threads_of(pid: int) -> dict[int, str]:
+    """The threads of `pid` and their states; empty when it is gone."""
+    try:
+        tids = sorted(int(entry.name) for entry in (PROC / str(pid) / "task").iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    states = {tid: _state(PROC / str(pid) / "task" / str(tid)) for tid in tids}
+    return {tid: state for tid, state in states.items() if state is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """One line of /proc/PID/maps."""
+
+    begin: int
+    end: int
+    permissions: str
+    name: str
+
+
+def mappings_of(pid: int) -> list[Mapping]:
+    """The mappings of `pid`, lowest first."""
+    return [_mapping(line) for line in (PROC / str(pid) / "maps").read_text().splitlines()]
+
+
+def status_of(pid: int, field: str) -> str:
+    """The value of one line of /proc/PID/status, as ``SigBlk`` or ``TracerPid``."""
+    lines = (PROC / str(pid) / "status").read_text().splitlines()
+    return next(value.strip() for name, _, value in (line.partition(":") for line in lines) if name == field)
+
+
+def _mapping(line: str) -> Mapping:
+    addresses, permissions, _, _, _, *name = line.split(maxsplit=5)
+    begin, end = addresses.split("-")
+    return Mapping(int(begin, 16), int(end, 16), permissions, name[0] if name else "")
+
+
+def _state(directory: Path) -> str | None:
+    try:
+        stat = (directory / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return stat.rpartition(")")[2].split()[0]

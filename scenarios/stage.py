@@ -1,0 +1,321 @@
+"""The stage a scenario plays on: guests ready to run, memory shared with them, threads and waits that have bounds.
+
+    @scenario("EX01", clauses="seed.switchToApp")
+    def a_system_call_shows_its_arguments(stage: Stage) -> None:
+        \"\"\"...\"\"\"
+        guest = stage.guest(guests.getpid_loop, r12=0)
+        assert guest.switch() == Syscall(Number.GETPID)
+
+A claim that something "does not hang" is made with `Stage.bounded` or `Running.result`, so that it fails by an
+assertion of the scenario and not by the trial's outer deadline.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+import pytest
+
+from worldswitch.harness.contract import (
+    Access,
+    AddressSpace,
+    Context,
+    Event,
+    Inspectable,
+    Options,
+    Platform,
+    State,
+    Syscall,
+)
+from worldswitch.scenarios.guests import Program
+from worldswitch.scenarios.processes import Mapping, mappings_of, process_state, status_of, threads_of
+
+__all__ = [
+    *("PAGE", "FIRST_ADDRESS", "Probe", "Trial", "InspectableAddressSpace", "Memory", "Guest", "Running", "Stage"),
+    *("Mapping", "mappings_of", "process_state", "status_of", "threads_of"),
+    "stage",
+]
+
+PAGE = mmap.PAGESIZE
+
+#: Where the first guest of an address space is put: low enough for pointers of 32 bits, high above any mmap_min_addr.
+FIRST_ADDRESS = 0x1000_0000
+
+#: How much data and stack a guest gets.
+DATA_SIZE = 4 * PAGE
+STACK_SIZE = 4 * PAGE
+
+Result = TypeVar("Result")
+Kind = TypeVar("Kind", bound=Event)
+
+
+class Probe(Protocol):
+    """What the harness found out about one ability of this environment."""
+
+    @property
+    def name(self) -> str:
+        """The probe's name, as in a scenario's ``needs``."""
+
+    @property
+    def state(self) -> str:
+        """``yes``, ``no`` or ``denied``."""
+
+    @property
+    def detail(self) -> str:
+        """What showed it."""
+
+
+class Trial(Protocol):
+    """What the harness's plugin gives each scenario as the fixture ``trial``."""
+
+    @property
+    def repeat(self) -> int:
+        """How often to repeat what the scenario repeats."""
+
+    def platform(self, options: Options = ...) -> Platform:
+        """A platform under test, closed at the end of the trial."""
+
+    def seconds(self, seconds: float) -> float:
+        """A deadline, scaled to this environment."""
+
+    def note(self, text: str) -> None:
+        """Add a line to the transcript."""
+
+    def probe(self, name: str) -> Probe:
+        """What is known about the probe `name`."""
+
+
+class InspectableAddressSpace(AddressSpace, Inspectable, Protocol):
+    """An address space one can look into."""
+
+
+class Memory:
+    """A file in memory that guests map and scenarios read and write like a bytearray."""
+
+    def __init__(self, size: int, contents: bytes = b"") -> None:
+        self.size = -(-size // PAGE) * PAGE
+        self.fd = os.memfd_create("worldswitch-scenario")
+        os.ftruncate(self.fd, self.size)
+        self._bytes = mmap.mmap(self.fd, self.size)
+        self._words = memoryview(self._bytes).cast("Q")
+        self._bytes[: len(contents)] = contents
+
+    def __getitem__(self, place: slice) -> bytes:
+        return self._bytes[place]
+
+    def __setitem__(self, place: slice, contents: bytes) -> None:
+        self._bytes[place] = contents
+
+    def word(self, offset: int = 0) -> int:
+        """The 8-byte word at `offset`, read in one piece."""
+        return self._words[offset // 8]
+
+    def set_word(self, offset: int, value: int) -> None:
+        """Write the 8-byte word at `offset` in one piece."""
+        self._words[offset // 8] = value
+
+
+@dataclass(slots=True)
+class Guest:
+    """One guest ready to run: a context and its state, in an address space that holds its code, data and stack."""
+
+    stage: Stage
+    program: Program
+    platform: Platform
+    space: AddressSpace
+    context: Context
+    state: State
+    code: int
+    data: Memory
+    data_address: int
+    stack: Memory
+    stack_address: int
+
+    def switch(self) -> Event:
+        """Run until the next event, which goes into the transcript."""
+        event = self.context.switch(self.space, self.state)
+        self.stage.trial.note(f"{self.program.name}: switch() -> {event} at {self.state.pc:#x}")
+        return event
+
+    def run_to(self, kind: type[Kind]) -> Kind:
+        """Run until the next event, which must be of this kind."""
+        event = self.switch()
+        assert isinstance(event, kind), f"the guest {self.program.name} came back with {event}, not {kind.__name__}"
+        return event
+
+    def syscalls(self, count: int, result: int = 0) -> None:
+        """Run through `count` system calls, each answered with `result`."""
+        for _ in range(count):
+            self.run_to(Syscall)
+            self.state.result = result
+
+    def enter(self, program: Program) -> int:
+        """Map another program into the guest's address space and go on there, all else as it is; its address."""
+        self.program = program
+        self.state.pc = self.code = self.stage.load(program, self.space)
+        return self.code
+
+
+class Running(Generic[Result]):
+    """Something that runs in a thread of its own."""
+
+    def __init__(self, function: Callable[[], Result], trial: Trial) -> None:
+        self._function = function
+        self._trial = trial
+        self._outcome: Result | BaseException | None = None
+        self._failed = False
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._outcome = self._function()
+        except BaseException as error:
+            self._outcome, self._failed = error, True
+
+    @property
+    def is_over(self) -> bool:
+        """It came to its end, well or badly, and its thread is gone."""
+        return not self.thread.is_alive()
+
+    def result(self, seconds: float = 5.0) -> Result:
+        """What it returned, or raises what it raised; it must be over within `seconds`."""
+        self.thread.join(self._trial.seconds(seconds))
+        assert self.is_over, f"still running after {seconds} s: {getattr(self._function, '__qualname__', '')}"
+        if self._failed:
+            raise cast(BaseException, self._outcome)
+        return cast(Result, self._outcome)
+
+
+class Stage:
+    """Makes guests, address spaces and threads for one scenario; the trial ends what is left of them."""
+
+    def __init__(self, trial: Trial) -> None:
+        self.trial = trial
+        self._platform: Platform | None = None
+        self._images: dict[str, Memory] = {}
+        self._next_address: dict[int, int] = {}
+        self._spaces: list[AddressSpace] = []  # kept, or ids of spaces could come again
+
+    # ------------------------------------------------------------------------------------------------- platforms
+
+    @property
+    def platform(self) -> Platform:
+        """The platform under test, with its default options."""
+        if self._platform is None:
+            self._platform = self.trial.platform()
+        return self._platform
+
+    def platform_with(self, **options: Any) -> Platform:
+        """Another platform under test, with these `Options`."""
+        return self.trial.platform(Options(**options))
+
+    def space(self, platform: Platform | None = None) -> AddressSpace:
+        """A new, empty address space."""
+        return (platform or self.platform).new_address_space()
+
+    def inspect(self, space: AddressSpace) -> InspectableAddressSpace:
+        """`space`, to be looked into; a platform without that part does not support the scenario."""
+        if not isinstance(space, Inspectable):
+            pytest.skip("unsupported: this platform's address spaces are not Inspectable")
+        return cast(InspectableAddressSpace, space)
+
+    # ---------------------------------------------------------------------------------------------------- guests
+
+    def memory(self, size: int = DATA_SIZE, contents: bytes = b"") -> Memory:
+        """Memory to be mapped, `size` rounded up to pages."""
+        return Memory(size, contents)
+
+    def place(self, space: AddressSpace, size: int) -> int:
+        """An address where nothing is mapped yet, nor in the page before and the page after."""
+        if id(space) not in self._next_address:
+            self._spaces.append(space)
+        address = self._next_address.get(id(space), FIRST_ADDRESS)
+        self._next_address[id(space)] = address + -(-size // PAGE) * PAGE + PAGE
+        return address
+
+    def map(
+        self,
+        space: AddressSpace,
+        memory: Memory,
+        access: Access = Access.READ | Access.WRITE,
+        *,
+        address: int | None = None,
+        precommit: bool = False,
+    ) -> int:
+        """Map all of `memory`, where there is room or at `address`; its address."""
+        address = self.place(space, memory.size) if address is None else address
+        space.map_file(address, memory.fd, 0, memory.size, access, precommit)
+        return address
+
+    def load(self, program: Program, space: AddressSpace) -> int:
+        """Map a program's code; its address."""
+        if program.name not in self._images:
+            self._images[program.name] = Memory(len(program.code), program.code)
+        return self.map(space, self._images[program.name], Access.READ | Access.EXECUTE)
+
+    def guest(
+        self,
+        program: Program,
+        *,
+        space: AddressSpace | None = None,
+        context: Context | None = None,
+        resident: bool = False,
+        platform: Platform | None = None,
+        **registers: int,
+    ) -> Guest:
+        """A guest that will run `program`: in a new address space and context, or in the ones given.
+
+        Its ``rbx`` is the address of its data and its ``rsp`` the end of its stack, unless `registers` say otherwise.
+        """
+        platform = platform or self.platform
+        space = space or platform.new_address_space()
+        data, stack = Memory(DATA_SIZE), Memory(STACK_SIZE)
+        code = self.load(program, space)
+        data_address, stack_address = self.map(space, data), self.map(space, stack)
+        state = platform.new_state()
+        for name, value in {"rip": code, "rsp": stack_address + stack.size, "rbx": data_address, **registers}.items():
+            state[name] = value
+        context = context or platform.new_context(resident=resident)
+        return Guest(
+            *(self, program, platform, space, context, state),
+            *(code, data, data_address, stack, stack_address),
+        )
+
+    # ---------------------------------------------------------------------------------------------------- bounds
+
+    def thread(self, function: Callable[..., Result], *arguments: object) -> Running[Result]:
+        """Run `function` in a thread of its own; every such thread must be asked for its `result`."""
+        return Running(lambda: function(*arguments), self.trial)
+
+    def bounded(self, function: Callable[[], Result], seconds: float = 5.0) -> Result:
+        """What `function` returns or raises, from a thread of its own; the scenario fails if it is not over in time."""
+        return Running(function, self.trial).result(seconds)
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """The block ends within `seconds`; only for what cannot hang, else use `bounded`."""
+        begin = time.monotonic()
+        yield
+        spent = time.monotonic() - begin
+        assert spent <= self.trial.seconds(seconds), f"took {spent:.3f} s, more than {seconds} s"
+
+    def wait_until(self, predicate: Callable[[], object], seconds: float = 5.0, claim: str = "") -> None:
+        """Wait until `predicate` holds, which it must within `seconds`."""
+        end = time.monotonic() + self.trial.seconds(seconds)
+        while not predicate():
+            assert time.monotonic() < end, f"not within {seconds} s: {claim or predicate}"
+            time.sleep(0.0005)
+
+
+@pytest.fixture
+def stage(trial: Trial) -> Stage:
+    """The stage of this trial."""
+    return Stage(trial)
