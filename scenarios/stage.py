@@ -35,13 +35,8 @@ from worldswitch.harness.contract import (
     Syscall,
 )
 from worldswitch.scenarios.guests import Program
-from worldswitch.scenarios.processes import Mapping, mappings_of, process_state, status_of, threads_of
-
-__all__ = [
-    *("PAGE", "FIRST_ADDRESS", "Probe", "Trial", "InspectableAddressSpace", "Memory", "Guest", "Running", "Stage"),
-    *("Mapping", "mappings_of", "process_state", "status_of", "threads_of"),
-    "stage",
-]
+from worldswitch.scenarios.processes import process_state as process_state  # offered here too: scenarios want it
+from worldswitch.scenarios.processes import threads_of as threads_of
 
 PAGE = mmap.PAGESIZE
 
