@@ -42,6 +42,7 @@ syscall_once = PROGRAMS["syscall_once"]
 syscall_loop = PROGRAMS["syscall_loop"]
 getpid_loop = PROGRAMS["getpid_loop"]
 vector_loop = PROGRAMS["vector_loop"]
+account_loop = PROGRAMS["account_loop"]
 six_arguments = PROGRAMS["six_arguments"]
 int80_getpid = PROGRAMS["int80_getpid"]
 int80_once = PROGRAMS["int80_once"]
@@ -87,6 +88,7 @@ class Number(enum.IntEnum):
     WRITE = lib.SYS_write
     CLOSE = lib.SYS_close
     POLL = lib.SYS_poll
+    PSELECT6 = lib.SYS_pselect6
     MMAP = lib.SYS_mmap
     MPROTECT = lib.SYS_mprotect
     MUNMAP = lib.SYS_munmap

@@ -11,7 +11,7 @@ HERE = Path("scenarios/guests")
 
 #: The kernel's names that scenarios need; the compiler gives their values.
 NUMBERS = (
-    *("read", "write", "close", "poll", "mmap", "mprotect", "munmap", "madvise", "mincore", "msync"),
+    *("read", "write", "close", "poll", "pselect6", "mmap", "mprotect", "munmap", "madvise", "mincore", "msync"),
     *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "pause", "nanosleep", "clock_nanosleep", "futex", "wait4"),
     *("getpid", "getppid", "gettid", "getuid", "sched_yield", "pread64", "dup", "pipe2"),
     *("clone", "fork", "vfork", "execve", "exit", "exit_group", "kill", "tkill", "tgkill"),

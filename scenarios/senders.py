@@ -1,0 +1,168 @@
+"""A process foreign to the platform that sends signals to it: one, a forged one, or a storm.
+
+Signals that the trial sends itself carry the platform's own pid, so the foreign ones need another process.  A `Sender`
+is that process: forked when it is entered, told what to send over a socket, gone when it is left, or when the trial
+dies, since its end of the socket then reads as closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import itertools
+import json
+import os
+import select
+import signal
+import socket
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+#: Every signal a process may get and live, by default disposition or not; the C library keeps 32 and 33 to itself.
+CATCHABLE = (*(n for n in range(1, 32) if n not in (signal.SIGKILL, signal.SIGSTOP)), *range(34, 65))
+#: What starts and ends a group-stop.
+STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+#: The codes of siginfo_t a process may claim towards another one, with the pid of its choice: negative, not SI_TKILL.
+FORGEABLE_CODES = {"SI_QUEUE": -1, "SI_TIMER": -2, "SI_MESGQ": -3, "SI_ASYNCIO": -4, "SI_SIGIO": -5, "SI_ASYNCNL": -60}
+
+#: arch/x86/entry/syscalls/syscall_64.tbl and its siblings: the two numbers the C library has no function for.
+RT_SIGQUEUEINFO, RT_TGSIGQUEUEINFO, TGKILL = {"x86_64": (129, 297, 234), "aarch64": (138, 240, 131)}[os.uname().machine]
+#: Between two signals of a storm, in seconds: ten thousand a second.
+STORM_PACE = 0.0001
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _system_call(number: int, *arguments: int | bytes) -> None:
+    words = [ctypes.c_long(a) if isinstance(a, int) else ctypes.c_char_p(a) for a in arguments]
+    if _libc.syscall(ctypes.c_long(number), *words) < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"system call {number}: {os.strerror(error)}")
+
+
+def kill(pid: int, signo: int) -> None:
+    """Send `signo` to the process `pid`."""
+    os.kill(pid, signo)
+
+
+def tgkill(pid: int, tid: int, signo: int) -> None:
+    """Send `signo` to the thread `tid` of the process `pid`."""
+    _system_call(TGKILL, pid, tid, signo)
+
+
+def forge(pid: int, tid: int, signo: int, code: int, claimed: int, value: int) -> None:
+    """Send `signo` with a siginfo_t that claims to come from the process `claimed`; `tid` 0: to the whole process."""
+    info = struct.pack("@iiixxxxiIQ", signo, 0, code, claimed, os.getuid(), value).ljust(128, b"\0")
+    if tid:
+        _system_call(RT_TGSIGQUEUEINFO, pid, tid, signo, info)
+    else:
+        _system_call(RT_SIGQUEUEINFO, pid, signo, info)
+
+
+def threads(pid: int) -> list[int]:
+    """List the threads of the process `pid`; none if it is gone."""
+    try:
+        return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208 (Path sorts as text)
+    except FileNotFoundError:
+        return []
+
+
+def untaken(pid: int, tid: int) -> frozenset[int]:
+    """Tell which signals are on their way to a thread: pending for it or for its process, and not blocked by it."""
+    lines = Path(f"/proc/{pid}/task/{tid}/status").read_text().splitlines()
+    masks = {name: int(value, 16) for name, _, value in (line.partition(":") for line in lines) if name in _MASKS}
+    pending = (masks["SigPnd"] | masks["ShdPnd"]) & ~masks["SigBlk"]
+    return frozenset(n for n in range(1, 65) if pending >> (n - 1) & 1)
+
+
+_MASKS = ("SigPnd", "ShdPnd", "SigBlk")
+
+
+class Sender:
+    """Another process, to send signals from; a context manager.  Its methods assert that the target was still there."""
+
+    def __enter__(self) -> Sender:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._socket.close()
+            _serve(theirs)
+        theirs.close()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+        os.waitpid(self.pid, 0)
+
+    def kill(self, pid: int, *signos: int) -> None:
+        """Send each of `signos` to the process `pid`."""
+        for signo in signos:
+            self._ask("kill", pid, signo)
+
+    def tgkill(self, pid: int, tid: int, *signos: int) -> None:
+        """Send each of `signos` to the thread `tid` of `pid`."""
+        for signo in signos:
+            self._ask("tgkill", pid, tid, signo)
+
+    def forge(self, pid: int, tid: int, signo: int, *, code: int, claimed: int, value: int) -> None:
+        """Send `signo` with a forged siginfo_t, see `forge`."""
+        self._ask("forge", pid, tid, signo, code, claimed, value)
+
+    @contextlib.contextmanager
+    def storm(self, pid: int, signos: Iterable[int]) -> Iterator[None]:
+        """As long as it lasts, send `signos` in turn, by kill to `pid` and by tgkill to each of its threads.
+
+        Any other command calms it; leaving it sends a SIGCONT, so that no group-stop is left over.
+        """
+        self._ask("storm", pid, list(signos))
+        try:
+            yield
+        finally:
+            self.kill(pid, signal.SIGCONT)
+
+    def _ask(self, *command: Any) -> None:
+        self._socket.send(json.dumps(command).encode())
+        refusal = json.loads(self._socket.recv(64))
+        assert not refusal, f"a foreign {command}: {os.strerror(refusal)}; what it was meant for did not live so long"
+
+
+def _gusts(pid: int, signos: list[int]) -> Iterator[None]:
+    """Blow a storm, one signal a step, on whoever is still there."""
+    for turn in itertools.count():
+        for tid in (0, *threads(pid)):
+            with contextlib.suppress(ProcessLookupError):
+                signo = signos[turn % len(signos)]
+                tgkill(pid, tid, signo) if tid else kill(pid, signo)
+            yield
+
+
+_COMMANDS: dict[str, Callable[..., None]] = {"kill": kill, "tgkill": tgkill, "forge": forge}
+
+
+def _answer(name: str, arguments: list[Any]) -> int:
+    try:
+        _COMMANDS[name](*arguments)
+    except OSError as refusal:
+        return refusal.errno or errno.EIO
+    return 0
+
+
+def _serve(commands: socket.socket) -> NoReturn:
+    """Live the life of the sending process: answer each command with an errno, blow the storm between them."""
+    storm: Iterator[None] | None = None
+    try:
+        while True:
+            if storm and not select.select([commands], [], [], STORM_PACE)[0]:
+                next(storm)
+                continue
+            packet = commands.recv(65536)
+            if not packet:
+                break
+            name, *arguments = json.loads(packet)
+            storm = _gusts(*arguments) if name == "storm" else None
+            commands.send(json.dumps(0 if storm else _answer(name, arguments)).encode())
+    finally:
+        os._exit(0)
