@@ -1,0 +1,318 @@
+"""Address spaces: what is in a new one, what a mapping puts there, and what a running guest sees of a change.
+
+Seed: subprocess.MapFile, Unmap, unmap, Release.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from worldswitch.harness.contract import Access, Fault, Interrupted, Syscall
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.processes import Mapping, mappings_of
+from worldswitch.scenarios.stage import PAGE, Guest, InspectableAddressSpace, Stage
+
+DATA = Access.READ | Access.WRITE
+SPACE_END = 1 << 64
+
+#: Where the kernel's half begins, and with it the vsyscall page, which no process can be rid of.
+KERNEL_HALF = 1 << 63
+
+
+# -------------------------------------------------------------------------------------------------------- what is there
+
+
+@scenario("AS06", clauses=("seed.unmap", "kernel.M1"))
+def a_new_address_space_is_empty(stage: Stage) -> None:
+    """Nothing is mapped but the stub's own code: no heap, no library, no vDSO of the harness."""
+    for _ in range(3):
+        space = stage.inspect(stage.space())
+        assert _foreign(space) == []
+
+
+@scenario("AS06", clauses=("seed.Release", "kernel.M1"))
+def a_recycled_address_space_is_empty(stage: Stage) -> None:
+    """After a guest with memory all over its range, the next owner of the address space finds nothing of it."""
+    begin, end = stage.platform.address_range
+    for _ in range(3):
+        guest = _writer(stage)
+        space = stage.inspect(guest.space)
+        for address in (-(-begin // PAGE) * PAGE, 0x7F00_0000_0000, end - PAGE):
+            stage.map(space, stage.memory(PAGE), address=address)
+        assert len(_foreign(space)) >= 6
+        space.release()
+        assert _foreign(stage.inspect(stage.space())) == []
+
+
+@scenario("AS06", clauses="seed.unmap")
+def a_guest_sees_nothing_of_the_harness(stage: Stage) -> None:
+    """Wherever the harness has something mapped, a guest that reads there faults."""
+    guest = stage.guest(guests.read_at)
+    space = stage.inspect(guest.space)
+    occupied = [(mapping.begin, mapping.end) for mapping in mappings_of(space.stub.pid)]
+    ours = [mapping.begin for mapping in mappings_of(os.getpid()) if mapping.begin < KERNEL_HALF]
+    visible = [address for address in ours if not any(begin <= address < end for begin, end in occupied)]
+    assert len(visible) > 20
+    for address in visible[:: max(1, len(visible) // 100)]:
+        guest.state["rdi"] = address
+        assert guest.run_to(Fault).address == address
+
+
+@scenario("AS07", clauses="seed.MapFile")
+def a_file_opened_after_the_stub_began_can_be_mapped(stage: Stage) -> None:
+    """Files made at any time can be mapped, in old stubs and threads, and stay mapped when closed."""
+    guest = _reader(stage)
+    guest.switch()
+    for count in range(5):
+        memory = stage.memory(PAGE)
+        memory.set_word(0, count)
+        guest.state["rdi"] = stage.map(guest.space, memory)
+        os.close(memory.fd)
+        guest.state.pc = guest.code
+        assert guest.switch() == Syscall(Number.GETPID)
+        assert guest.state["rsi"] == count
+
+
+@scenario("AS07", clauses="seed.MapFile")
+def guests_and_the_harness_share_what_is_mapped(stage: Stage) -> None:
+    """A mapping is the file: what either side writes the other reads, and another address space too."""
+    memory = stage.memory(PAGE)
+    writer = stage.guest(guests.write_at, rsi=0xABCD)
+    writer.state["rdi"] = stage.map(writer.space, memory)
+    writer.run_to(Syscall)
+    assert memory.word() == 0xABCD
+    reader = stage.guest(guests.read_at)
+    reader.state["rdi"] = stage.map(reader.space, memory, Access.READ)
+    reader.run_to(Syscall)
+    assert reader.state["rsi"] == 0xABCD
+
+
+@scenario("AS07", clauses="seed.MapFile")
+def a_mapping_begins_at_its_offset(stage: Stage) -> None:
+    """Offset and length choose the part of the file, and only that part."""
+    guest = _reader(stage)
+    memory = stage.memory(4 * PAGE)
+    for page in range(4):
+        memory.set_word(page * PAGE, 100 + page)
+    address = stage.place(guest.space, 2 * PAGE)
+    guest.space.map_file(address, memory.fd, PAGE, 2 * PAGE, Access.READ)
+    for page in range(2):
+        guest.state.pc, guest.state["rdi"] = guest.code, address + page * PAGE
+        assert guest.switch() == Syscall(Number.GETPID)
+        assert guest.state["rsi"] == 101 + page
+    guest.state.pc, guest.state["rdi"] = guest.code, address + 2 * PAGE
+    assert guest.run_to(Fault).address == address + 2 * PAGE
+
+
+@scenario("AS08", clauses="seed.MapFile")
+def a_mapping_replaces_what_is_there(stage: Stage) -> None:
+    """A file mapped over another is what the guest sees from then on, at once and wholly."""
+    guest = _reader(stage)
+    address = stage.place(guest.space, PAGE)
+    guest.state["rdi"] = address
+    for count in range(5):
+        memory = stage.memory(PAGE)
+        memory.set_word(0, count)
+        stage.map(guest.space, memory, address=address)
+        guest.state.pc = guest.code
+        assert guest.switch() == Syscall(Number.GETPID)
+        assert guest.state["rsi"] == count
+
+
+@scenario("AS08", clauses="seed.MapFile")
+def a_mapping_replaces_only_its_range(stage: Stage) -> None:
+    """One page mapped over the middle of three leaves the other two."""
+    guest = _reader(stage)
+    old, new = stage.memory(3 * PAGE), stage.memory(PAGE)
+    for page in range(3):
+        old.set_word(page * PAGE, 10 + page)
+    new.set_word(0, 99)
+    address = stage.map(guest.space, old)
+    stage.map(guest.space, new, address=address + PAGE)
+    for page, expected in enumerate((10, 99, 12)):
+        guest.state.pc, guest.state["rdi"] = guest.code, address + page * PAGE
+        assert guest.switch() == Syscall(Number.GETPID)
+        assert guest.state["rsi"] == expected
+
+
+@scenario("AS08", clauses="seed.MapFile")
+def a_mapping_replaces_the_access_too(stage: Stage) -> None:
+    """The same file mapped again with less access takes it away, and with more gives it back."""
+    guest = _writer(stage)
+    guest.switch()
+    stage.map(guest.space, guest.data, Access.READ, address=guest.data_address)
+    guest.state.pc = guest.code
+    assert guest.run_to(Fault).address == guest.data_address
+    stage.map(guest.space, guest.data, DATA, address=guest.data_address)
+    _is_whole(guest)
+
+
+@scenario("AS09", clauses="seed.MapFile")
+def a_precommitted_mapping_is_resident(stage: Stage) -> None:
+    """With `precommit` all pages are in the stub's page tables when the call returns; without, none is."""
+    space = stage.inspect(stage.space())
+    memory = stage.memory(16 * PAGE, b"x" * 16 * PAGE)
+    eager = stage.map(space, memory, precommit=True)
+    lazy = stage.map(space, memory)
+    assert _resident(space, eager) == 16 * PAGE
+    assert _resident(space, lazy) == 0
+
+
+@scenario("AS09", clauses="seed.MapFile")
+def a_precommitted_mapping_is_the_file(stage: Stage) -> None:
+    """What was in the file is in the mapping, and what the guest writes there is in the file."""
+    guest = stage.guest(guests.increment_at)
+    memory = stage.memory(PAGE)
+    memory.set_word(0, 41)
+    guest.state["rdi"] = stage.map(guest.space, memory, precommit=True)
+    assert guest.switch() == Syscall(Number.GETPID)
+    assert memory.word() == 42
+
+
+# -------------------------------------------------------------------------------------------------------- while it runs
+
+
+@scenario("AS12", clauses=("seed.Unmap", "TestInvalidate"), quick=3, normal=20, soak=500)
+def unmapping_under_a_running_guest_is_a_clean_fault(stage: Stage) -> None:
+    """A guest that reads a page in a loop faults on it when it is unmapped, and goes on when it is mapped again."""
+    guest = stage.guest(guests.read_loop)
+    memory = stage.memory(PAGE)
+    address = guest.state["rdi"] = stage.map(guest.space, memory)
+    for round_ in range(stage.trial.repeat):
+        memory.set_word(0, round_)
+        running = stage.thread(guest.switch)
+        _progresses(stage, guest)
+        guest.space.unmap(address, PAGE)
+        fault = running.result()
+        assert isinstance(fault, Fault)
+        assert (fault.signo, fault.address, fault.access) == (signal.SIGSEGV, address, Access.READ)
+        assert guest.state.pc == guest.code
+        assert guest.state["rsi"] == round_
+        stage.map(guest.space, memory, address=address)
+
+
+@scenario("AS12", clauses=("seed.MapFile", "TestInvalidate"), quick=3, normal=20, soak=500)
+def replacing_under_a_running_guest_is_seen_by_it(stage: Stage) -> None:
+    """A guest that writes a page in a loop writes to the new file as soon as it is mapped, and to the old no more."""
+    guest = stage.guest(guests.write_loop)
+    memories = [stage.memory(PAGE) for _ in range(stage.trial.repeat + 1)]
+    address = guest.state["rdi"] = stage.map(guest.space, memories[0])
+    running = stage.thread(guest.switch)
+    for old, new in itertools.pairwise(memories):
+        stage.wait_until(old.word, claim="the guest writes to what is mapped")
+        stage.map(guest.space, new, address=address)
+        last = old.word()
+        stage.wait_until(new.word, claim="the guest writes to what was mapped over it")
+        assert old.word() == last
+    guest.context.interrupt()
+    assert running.result() == Interrupted()
+
+
+@scenario("AS12", clauses=("seed.Unmap", "TestInvalidate"))
+def changes_elsewhere_do_not_disturb_a_running_guest(stage: Stage) -> None:
+    """Mapping and unmapping beside a running guest neither stop it nor change what it computes."""
+    guest = stage.guest(guests.count_loop)
+    running = stage.thread(guest.switch)
+    for _ in range(50):
+        address = stage.map(guest.space, stage.memory(PAGE))
+        guest.space.unmap(address, PAGE)
+    _progresses(stage, guest)
+    guest.context.interrupt()
+    assert running.result() == Interrupted()
+    assert guest.state["r12"] - guest.data.word() in (0, 1)
+
+
+@scenario("AS13", clauses=("kernel.M6", "syzkaller#3869"), quick=20, normal=100, soak=5000)
+def a_stub_survives_the_c_librarys_rseq(stage: Stage) -> None:
+    """Restartable sequences the C library registered do not kill a stub whose memory is gone, when it is preempted."""
+    _needs_rseq(stage)
+    guest = stage.guest(guests.count_loop)
+    for _ in range(stage.trial.repeat):
+        running = stage.thread(guest.switch)
+        _progresses(stage, guest)
+        guest.context.interrupt()
+        assert running.result() == Interrupted()
+        assert guest.state["r12"] - guest.data.word() in (0, 1)
+
+
+@scenario("AS13", clauses=("kernel.M6", "syzkaller#3869"))
+def a_stub_moves_between_processors_in_spite_of_rseq(stage: Stage) -> None:
+    """A guest goes on when it is moved from one CPU to another, which is when the kernel writes to an rseq area."""
+    _needs_rseq(stage)
+    guest = stage.guest(guests.count_loop)
+    stub = stage.inspect(guest.space).stub
+    running = stage.thread(guest.switch)
+    _progresses(stage, guest)
+    for cpu in sorted(os.sched_getaffinity(0)) * 10:
+        for tid in stage.inspect(guest.space).stub.tids:
+            os.sched_setaffinity(tid, {cpu})
+        _progresses(stage, guest)
+    guest.context.interrupt()
+    assert running.result() == Interrupted()
+    assert stage.inspect(guest.space).stub.pid == stub.pid
+
+
+# -------------------------------------------------------------------------------------------------------------- helpers
+
+
+def _writer(stage: Stage) -> Guest:
+    """A guest that will write to its data and report."""
+    guest = stage.guest(guests.write_at)
+    guest.state["rdi"] = guest.data_address
+    return guest
+
+
+def _reader(stage: Stage) -> Guest:
+    """A guest that will read its data and report."""
+    guest = stage.guest(guests.read_at)
+    guest.state["rdi"] = guest.data_address
+    return guest
+
+
+def _is_whole(guest: Guest) -> None:
+    """The guest can still run, and still has every page of its data."""
+    for offset in range(0, guest.data.size, PAGE):
+        guest.state.pc, guest.state["rdi"] = guest.code, guest.data_address + offset
+        assert guest.switch() == Syscall(Number.GETPID)
+
+
+def _progresses(stage: Stage, guest: Guest) -> None:
+    """The guest, which runs in another thread, is computing."""
+    before = guest.data.word()
+    stage.wait_until(lambda: guest.data.word() > before, claim="the guest computes")
+
+
+def _foreign(space: InspectableAddressSpace) -> list[Mapping]:
+    """What is mapped in the stub's process beside its own code and the kernel's vsyscall page."""
+    stub = space.stub
+    return [
+        mapping
+        for mapping in mappings_of(stub.pid)
+        if not (stub.begin <= mapping.begin and mapping.end <= stub.end) and mapping.begin < KERNEL_HALF
+    ]
+
+
+def _resident(space: InspectableAddressSpace, address: int) -> int:
+    """How much of the mapping at `address` is in the stub's page tables, in bytes (/proc/PID/smaps)."""
+    lines = iter(Path(f"/proc/{space.stub.pid}/smaps").read_text().splitlines())
+    next(line for line in lines if line.startswith(f"{address:x}-"))
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss:"))
+
+
+def _needs_rseq(stage: Stage) -> None:
+    """The C library registers an rseq area for each thread (glibc 2.35), or there is nothing to survive."""
+    try:
+        size = ctypes.c_uint.in_dll(ctypes.CDLL(None), "__rseq_size").value
+    except ValueError:
+        size = 0
+    if not size:
+        pytest.skip("unsupported: this process's C library registers no rseq area")
+    stage.trial.note(f"the C library registers an rseq area of {size} bytes")

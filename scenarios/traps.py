@@ -1,0 +1,162 @@
+"""Traps: which signal a guest's own execution raises, and how a guest steps and calls where only the kernel should be.
+
+Seed: context.Switch, subprocess.switchToApp, patchSignalInfo.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from worldswitch.harness.contract import Access, Event, Fault, Signal, Syscall
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.stage import PAGE, Guest, Stage
+
+#: asm/processor-flags.h
+TRAP_FLAG = 0x100
+
+# asm-generic/siginfo.h
+SI_KERNEL = 0x80
+TRAP_BRKPT = 1
+TRAP_TRACE = 2
+ILL_ILLOPN = 2
+FPE_INTDIV = 1
+BUS_ADRERR = 2
+
+#: asm/vsyscall.h: VSYSCALL_ADDR
+VSYSCALL = 0xFFFF_FFFF_FF60_0000
+
+# Instructions, to find their places in a guest's code.
+POPF = b"\x9d"
+CALL_RDI = b"\xff\xd7"
+AND_STACK = bytes.fromhex("48 81 24 24 ff fe ff ff")  # andq $~TRAP_FLAG, (%rsp)
+
+# ----------------------------------------------------------------------------------------------------- traps and faults
+
+#: guest, byte offset of the instruction (by its code), signal, code, whether si_addr is the address, where pc is then.
+TRAPS = {
+    "int3": (guests.int3, b"\xcc", signal.SIGTRAP, SI_KERNEL, None, 1),
+    "int1": (guests.int1, b"\xf1", signal.SIGTRAP, TRAP_BRKPT, 1, 1),
+    "ud2": (guests.ud2, b"\x0f\x0b", signal.SIGILL, ILL_ILLOPN, 0, 0),
+    "divide_by_zero": (guests.divide_by_zero, b"\xf7\xf1", signal.SIGFPE, FPE_INTDIV, 0, 0),
+    "hlt": (guests.hlt, b"\xf4", signal.SIGSEGV, SI_KERNEL, None, 0),
+    "int_0x81": (guests.int_0x81, b"\xcd\x81", signal.SIGSEGV, SI_KERNEL, None, 0),
+    "read_noncanonical": (guests.read_noncanonical, b"\x48\x8b\x37", signal.SIGSEGV, SI_KERNEL, None, 0),
+}
+
+
+@scenario("EX11", clauses=("seed.W10", "kernel.I4"))
+@pytest.mark.parametrize("trap", TRAPS)
+def a_trap_is_the_signal_the_processor_means(stage: Stage, trap: str) -> None:
+    """Signal, code, address and rip are those a program would see natively, again and again, and it can go on."""
+    program, instruction, signo, code, address, advance = TRAPS[trap]
+    guest = stage.guest(program)
+    place = guest.code + program.code.index(instruction)
+    for _ in range(3):
+        guest.state.pc = guest.code
+        assert guest.switch() == Signal(signo, code, 0 if address is None else place + address)
+        assert guest.state.pc == place + advance
+    guest.state.pc = place + len(instruction)
+    assert guest.switch() == Syscall(Number.GETPID)
+
+
+@scenario("EX11", clauses=("seed.W10", "kernel.I4"))
+def memory_past_the_end_of_its_file_is_a_bus_error(stage: Stage) -> None:
+    """A page that is mapped but not in the file gives SIGBUS with its address, and is there once the file grows."""
+    guest = stage.guest(guests.read_at)
+    memory = stage.memory(PAGE)
+    address = stage.place(guest.space, 2 * PAGE)
+    guest.space.map_file(address, memory.fd, 0, 2 * PAGE, Access.READ)
+    guest.state["rdi"] = address + PAGE
+    assert guest.switch() == Fault(signal.SIGBUS, BUS_ADRERR, address + PAGE, Access.READ)
+    assert guest.state.pc == guest.code
+    os.ftruncate(memory.fd, 2 * PAGE)
+    assert guest.switch() == Syscall(Number.GETPID)
+
+
+@scenario("EX11", clauses=("seed.W10", "kernel.I4"))
+def an_event_is_not_changed_by_the_next(stage: Stage) -> None:
+    """Events are values: what a switch returned stays as it was while the guest runs on."""
+    guest = stage.guest(guests.ud2)
+    first = guest.switch()
+    guest.state.pc += 2
+    second = guest.switch()
+    assert (first, second) == (Signal(signal.SIGILL, ILL_ILLOPN, guest.code), Syscall(Number.GETPID))
+
+
+# ------------------------------------------------------------------------------------------------------ single-stepping
+
+
+@scenario("EX09", clauses=("seed.switchToApp", "kernel.S3"))
+def a_guest_that_steps_itself_traps_after_each_instruction(stage: Stage) -> None:
+    """The trap flag a guest sets by popf gives one SIGTRAP an instruction, none for its system call, until cleared."""
+    guest = stage.guest(guests.step_itself)
+    stops = [_stop(guest) for _ in range(9)]
+    at = guest.code + guests.step_itself.code.index(POPF)  # popf, then nop nop mov syscall nop pushf and popf nop
+    lengths = (1 + 1, 1, 5, 2, 1, 1, len(AND_STACK), 1)
+    places = [at + sum(lengths[: count + 1]) for count in range(len(lengths))]
+    steps: list[Event] = [Signal(signal.SIGTRAP, TRAP_TRACE, place) for place in places]
+    steps[3] = Syscall(Number.GETPID)
+    assert stops[:8] == list(zip(steps, places, strict=True))
+    assert stops[8][0] == Syscall(Number.GETPID)
+
+
+@scenario("EX09", clauses=("seed.switchToApp", "kernel.S3"))
+def a_trap_flag_in_the_state_steps_the_guest(stage: Stage) -> None:
+    """A state with the trap flag set traps after each instruction, keeps the flag, and stops when it is cleared."""
+    guest = stage.guest(guests.getpid_loop)
+    guest.state["eflags"] |= TRAP_FLAG
+    lengths = (3, 5, 2, 3, 3, 2)
+    for round_ in range(3):
+        for count in range(len(lengths)):
+            place = guest.code + sum(lengths[: count + 1]) if count < len(lengths) - 1 else guest.code
+            event = guest.switch()
+            assert event == (Syscall(Number.GETPID) if count == 2 else Signal(signal.SIGTRAP, TRAP_TRACE, place))
+            assert guest.state.pc == place
+            assert guest.state["eflags"] & TRAP_FLAG
+        assert guest.data.word() == round_ + 1
+    guest.state["eflags"] &= ~TRAP_FLAG
+    assert guest.switch() == Syscall(Number.GETPID)
+    assert not guest.state["eflags"] & TRAP_FLAG
+
+
+# ------------------------------------------------------------------------------------------------------------- vsyscall
+
+
+@scenario("EX12", clauses=("seed.patchSignalInfo", "seed.switchToApp"))
+@pytest.mark.parametrize("offset", [0x000, 0x400, 0x800], ids=["gettimeofday", "time", "getcpu"])
+def a_vsyscall_is_an_execute_fault(stage: Stage, offset: int) -> None:
+    """Calling into the vsyscall page faults there, as if nothing had run: no host time reaches the guest."""
+    guest = stage.guest(guests.call_at, rdi=VSYSCALL + offset, rsi=0, rdx=0, rax=0x1234)
+    stack_end = guest.state.sp
+    for _ in range(2):
+        guest.state.pc, guest.state.sp = guest.code, stack_end
+        fault = guest.run_to(Fault)
+        assert (fault.signo, fault.address) == (signal.SIGSEGV, VSYSCALL + offset)
+        assert Access.EXECUTE in fault.access
+        assert (guest.state.pc, guest.state.sp) == (VSYSCALL + offset, stack_end - 8)
+        assert guest.stack.word(guest.stack.size - 8) == guest.code + len(CALL_RDI)
+        assert guest.state["rax"] == 0x1234
+    guest.state.pc, guest.state.sp = guest.code + len(CALL_RDI), stack_end
+    assert guest.switch() == Syscall(Number.GETPID)
+
+
+@scenario("EX12", clauses="seed.patchSignalInfo")
+def the_system_calls_behind_vsyscalls_are_ordinary(stage: Stage) -> None:
+    """What the vsyscall page stands for, made as a real system call, is one."""
+    guest = stage.guest(guests.syscall_loop, rax=Number.TIME)
+    for number, following in (
+        *((Number.TIME, Number.GETTIMEOFDAY), (Number.GETTIMEOFDAY, Number.GETCPU)),
+        *((Number.GETCPU, Number.GETPID), (Number.GETPID, Number.TIME)),
+    ):
+        assert guest.switch() == Syscall(number)
+        guest.state.result = following
+
+
+def _stop(guest: Guest) -> tuple[Event, int]:
+    event = guest.switch()
+    return event, guest.state.pc
