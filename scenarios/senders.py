@@ -21,10 +21,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from worldswitch.scenarios.processes import threads_of
+
 #: Every signal a process may get and live, by default disposition or not; the C library keeps 32 and 33 to itself.
 CATCHABLE = (*(n for n in range(1, 32) if n not in (signal.SIGKILL, signal.SIGSTOP)), *range(34, 65))
 #: What starts and ends a group-stop.
 STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+#: All that a storm is made of; what stops a process has a SIGCONT to follow.
+STORM = (*CATCHABLE, *(signo for stop in STOPS for signo in (stop, signal.SIGCONT)))
 #: The codes of siginfo_t a process may claim towards another one, with the pid of its choice: negative, not SI_TKILL.
 FORGEABLE_CODES = {"SI_QUEUE": -1, "SI_TIMER": -2, "SI_MESGQ": -3, "SI_ASYNCIO": -4, "SI_SIGIO": -5, "SI_ASYNCNL": -60}
 
@@ -62,17 +66,12 @@ def forge(pid: int, tid: int, signo: int, code: int, claimed: int, value: int) -
         _system_call(RT_SIGQUEUEINFO, pid, signo, info)
 
 
-def threads(pid: int) -> list[int]:
-    """List the threads of the process `pid`; none if it is gone."""
-    try:
-        return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208 (Path sorts as text)
-    except FileNotFoundError:
-        return []
-
-
 def untaken(pid: int, tid: int) -> frozenset[int]:
     """Tell which signals are on their way to a thread: pending for it or for its process, and not blocked by it."""
-    lines = Path(f"/proc/{pid}/task/{tid}/status").read_text().splitlines()
+    try:
+        lines = Path(f"/proc/{pid}/task/{tid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return frozenset()
     masks = {name: int(value, 16) for name, _, value in (line.partition(":") for line in lines) if name in _MASKS}
     pending = (masks["SigPnd"] | masks["ShdPnd"]) & ~masks["SigBlk"]
     return frozenset(n for n in range(1, 65) if pending >> (n - 1) & 1)
@@ -132,7 +131,7 @@ class Sender:
 def _gusts(pid: int, signos: list[int]) -> Iterator[None]:
     """Blow a storm, one signal a step, on whoever is still there."""
     for turn in itertools.count():
-        for tid in (0, *threads(pid)):
+        for tid in (0, *threads_of(pid)):
             with contextlib.suppress(ProcessLookupError):
                 signo = signos[turn % len(signos)]
                 tgkill(pid, tid, signo) if tid else kill(pid, signo)

@@ -1,0 +1,134 @@
+"""Interrupts: each one ends a switch, the running one or the next, and leaves the guest exactly where it was."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from worldswitch.harness.contract import Event, Interrupted
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.pacing import dice
+from worldswitch.scenarios.stage import Guest, Stage
+from worldswitch.scenarios.undisturbed import GETPID, Computing, makes_calls
+
+
+def comes_back_untouched(guest: Guest) -> None:
+    """Switch to a guest whose context has been interrupted: it does not run, and its state stays as it is."""
+    before, counted = bytes(guest.state.registers), guest.data.word()
+    assert guest.switch() == Interrupted()
+    assert guest.data.word() == counted, "the guest ran although its context had been interrupted"
+    assert guest.state.registers == before, "the guest's registers changed although it did not run"
+
+
+@scenario("IN01", clauses=("seed.switchToApp", "gvisor interrupt.Enable"), normal=10, soak=500)
+def an_interrupt_before_a_switch_ends_it_at_once(stage: Stage) -> None:
+    """A switch of a context that was interrupted before returns without running the guest; the next one runs it."""
+    guest = stage.guest(guests.getpid_loop)
+
+    def interrupt_and_switch() -> None:
+        for _ in range(stage.trial.repeat):
+            guest.context.interrupt()
+            comes_back_untouched(guest)
+            makes_calls(guest, 2)
+
+    stage.bounded(interrupt_and_switch)
+
+
+@scenario("IN02", clauses=("gvisor interrupt.NotifyInterrupt",), normal=10, soak=500)
+def two_interrupts_before_a_switch_are_one(stage: Stage) -> None:
+    """However often a context is interrupted between two switches, one switch returns early."""
+    guest = stage.guest(guests.getpid_loop)
+
+    def interrupt_and_switch() -> None:
+        for times in range(2, 2 + stage.trial.repeat):
+            for _ in range(times):
+                guest.context.interrupt()
+            comes_back_untouched(guest)
+            makes_calls(guest, 2)
+
+    stage.bounded(interrupt_and_switch)
+
+
+@scenario("IN03", clauses=("seed.switchToApp", "gvisor TestBounce"), quick=5, normal=20, soak=1000)
+def an_interrupt_ends_a_running_switch(stage: Stage) -> None:
+    """A guest that computes for ever comes back in milliseconds when it is interrupted, its registers exact."""
+    guest = stage.guest(guests.count_loop)
+    seconds = []
+    for _ in range(stage.trial.repeat):
+        with Computing(stage, guest) as computing:
+            begin = time.monotonic()
+            computing.ends_when_interrupted()
+            seconds.append(time.monotonic() - begin)
+    assert min(seconds) < stage.trial.seconds(0.05), f"the quickest of {len(seconds)} took {min(seconds):.3f} s"
+
+
+@scenario("IN03", clauses=("gvisor interrupt.Forwarder",), normal=10, soak=200)
+def an_interrupt_ends_only_its_own_contexts_switch(stage: Stage) -> None:
+    """Of two guests that compute in one address space, only the one that is interrupted comes back."""
+    first = stage.guest(guests.count_loop)
+    second = stage.guest(guests.count_loop, space=first.space)
+    with Computing(stage, first) as steady:
+        for _ in range(stage.trial.repeat):
+            with Computing(stage, second) as interrupted:
+                interrupted.ends_when_interrupted()
+            steady.computes_on("an interrupt of another context")
+        steady.ends_when_interrupted()
+
+
+@scenario("IN04", clauses=("seed.switchToApp", "gvisor platform.SignalInterrupt"), quick=50, normal=500, soak=50_000)
+def a_late_interrupt_does_not_hit_another_context(stage: Stage) -> None:
+    """An interrupt that races with the end of its switch is not a signal of the guest that the thread runs next."""
+    first = stage.guest(guests.getpid_loop)
+    second = stage.guest(guests.getpid_loop, space=first.space)
+    turn = threading.Semaphore(0)
+
+    def interrupt() -> None:
+        for _ in range(stage.trial.repeat):
+            turn.acquire()
+            first.context.interrupt()
+
+    def switch_both() -> int:
+        spurious = 0
+        for _ in range(stage.trial.repeat):
+            turn.release()
+            while call_or_interrupt(first) == GETPID:
+                spurious += call_or_interrupt(second) == Interrupted()
+        return spurious
+
+    interrupting = stage.thread(interrupt)
+    spurious = stage.bounded(switch_both, 10 + stage.trial.repeat / 100)
+    interrupting.result()
+    stage.trial.note(f"{spurious} spurious interrupts of the second context")
+
+
+def call_or_interrupt(guest: Guest) -> Event:
+    """Switch to a guest that plays `getpid_loop` and may come back interrupted, but with nothing else."""
+    event = guest.context.switch(guest.space, guest.state)
+    assert event in (GETPID, Interrupted()), f"the guest came back with {event}"
+    assert guest.state["r12"] - guest.data.word() in (0, 1), "the guest lost count"
+    return event
+
+
+@scenario("IN06", clauses=("gvisor TestBounceStress",), quick=100, normal=1000, soak=50_000)
+def every_interrupt_at_a_random_moment_ends_a_switch(stage: Stage) -> None:
+    """Interrupts at random moments of a computation each end one switch, and the computation stays exact."""
+    with Computing(stage) as computing:
+        computing.ends_when_interrupted()
+    guest, random = computing.guest, dice(stage)
+    begun = threading.Semaphore(0)
+
+    def switch() -> None:
+        for number in range(stage.trial.repeat):
+            begun.release()
+            event = guest.context.switch(guest.space, guest.state)
+            assert event == Interrupted(), f"interrupt {number}: {event}"
+            computing.is_exact()
+
+    switching = stage.thread(switch)
+    for number in range(stage.trial.repeat):
+        assert begun.acquire(timeout=stage.trial.seconds(5)), f"interrupt {number} was lost: {number - 1} came back"
+        for _ in range(random.randrange(200)):
+            guest.data.word()
+        guest.context.interrupt()
+    switching.result()

@@ -1,0 +1,246 @@
+"""Signals that are not the guest's: foreign, forged or the harness's own, one or a storm.
+
+A guest's own execution raises signals, which end its switch.  A signal that somebody sends to its stub is none of them:
+the guest's state stays as it is, and only `Context.interrupt` makes a switch come back `Interrupted`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import resource
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from worldswitch.harness.contract import Access, Event, Fault, Interrupted
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.senders import CATCHABLE, FORGEABLE_CODES, STORM, Sender
+from worldswitch.scenarios.stage import PAGE, Guest, Stage
+from worldswitch.scenarios.undisturbed import GETPID, Computing, makes_calls
+
+
+@scenario("SG07", clauses=("seed.switchToApp", "kernel.I4"), normal=2, soak=50)
+def a_foreign_signal_does_not_disturb_a_computation(stage: Stage) -> None:
+    """No signal another process sends, to the stub or to the guest's thread, is seen by a guest that computes."""
+    with Sender() as other, Computing(stage) as guest:
+        for signo in CATCHABLE * stage.trial.repeat:
+            other.kill(guest.pid, signo)
+            other.tgkill(guest.pid, guest.tid, signo)
+            guest.is_undisturbed(f"signal {signo} from process {other.pid}")
+        guest.ends_when_interrupted()
+
+
+@scenario("SG07", clauses=("seed.switchToApp", "kernel.I4"), normal=2, soak=50)
+def a_foreign_signal_is_not_an_event_of_the_next_switch(stage: Stage) -> None:
+    """No signal that waits for a guest's thread when its switch begins is seen by the guest."""
+    with Sender() as other:
+        guest = stage.guest(guests.getpid_loop)
+        stub = stage.inspect(guest.space).stub
+
+        def send_and_switch() -> None:
+            makes_calls(guest, 1)
+            for signo in CATCHABLE * stage.trial.repeat:
+                for tid in stage.inspect(guest.space).stub.tids:
+                    other.tgkill(stub.pid, tid, signo)
+                other.kill(stub.pid, signo)
+                makes_calls(guest, 1)
+
+        stage.bounded(send_and_switch, 15)
+
+
+@scenario("SG08", clauses=("seed.W9", "kernel.I3", "kernel.I5"), needs="rt_tgsigqueueinfo", normal=2, soak=50)
+def a_forged_sender_is_not_believed(stage: Stage) -> None:
+    """A signal that says it comes from the harness, but does not, is neither the guest's nor an interrupt."""
+    with Sender() as other, Computing(stage) as guest:
+        for signo in CATCHABLE * stage.trial.repeat:
+            for code in FORGEABLE_CODES.values():
+                for tid in (0, guest.tid):
+                    value = random.choice((0, random.getrandbits(64)))
+                    other.forge(guest.pid, tid, signo, code=code, claimed=os.getpid(), value=value)
+            guest.is_undisturbed(f"signal {signo}, sent by {other.pid} in the name of {os.getpid()}")
+        guest.ends_when_interrupted()
+
+
+@scenario("SG08", clauses=("seed.W9", "kernel.I3"), needs="rt_tgsigqueueinfo", normal=2, soak=50)
+def a_forged_signal_between_switches_is_not_an_interrupt(stage: Stage) -> None:
+    """A forged signal that waits when a switch begins ends neither that switch nor a later one."""
+    with Sender() as other:
+        guest = stage.guest(guests.getpid_loop)
+        stub = stage.inspect(guest.space).stub
+
+        def forge_and_switch() -> None:
+            for signo in CATCHABLE * stage.trial.repeat:
+                for code in FORGEABLE_CODES.values():
+                    other.forge(stub.pid, 0, signo, code=code, claimed=os.getpid(), value=random.getrandbits(64))
+                makes_calls(guest, 2)
+
+        stage.bounded(forge_and_switch, 15)
+
+
+@scenario("SG10", clauses=("seed.syscall", "seed.syscallIgnoreInterrupt"), quick=30, normal=300, soak=20_000)
+def injected_calls_succeed_in_a_signal_storm(stage: Stage) -> None:
+    """While signals rain on the stub, each mapping is made, of the right page, and each unmapping takes it away."""
+    with Sender() as other:
+        guest = stage.guest(guests.read_at)
+        pages = stage.memory(16 * PAGE)
+        for index in range(16):
+            pages.set_word(index * PAGE, index + 1)
+        address = stage.place(guest.space, PAGE)
+
+        def map_and_unmap() -> None:
+            for index in range(stage.trial.repeat):
+                guest.space.map_file(address, pages.fd, index % 16 * PAGE, PAGE, Access.READ)
+                assert reads(guest, address) == GETPID
+                assert guest.state["rsi"] == index % 16 + 1, "another page than the one that was to be mapped"
+                guest.space.unmap(address, PAGE)
+                fault = reads(guest, address)
+                assert isinstance(fault, Fault), f"unmapped memory could be read: {fault}"
+                assert fault.address == address
+
+        with other.storm(stage.inspect(guest.space).stub.pid, STORM):
+            stage.bounded(map_and_unmap, 10 + stage.trial.repeat / 50)
+
+
+def reads(guest: Guest, address: int) -> Event:
+    """Have a guest that plays `read_at` read the word at `address` into rsi."""
+    guest.state.pc, guest.state["rdi"], guest.state["rsi"] = guest.code, address, 0
+    return guest.context.switch(guest.space, guest.state)
+
+
+@scenario("SG10", clauses=("seed.syscall", "kernel.S4"), quick=100, normal=1000, soak=100_000)
+def an_injected_calls_result_is_its_own_in_a_signal_storm(stage: Stage) -> None:
+    """While signals rain on the stub, an injected call's result is that call's, whichever stops come between."""
+    with Sender() as other:
+        space = stage.inspect(stage.space(stage.platform_with(injectable=(Number.GETPID,))))
+        pid = space.stub.pid
+
+        def inject() -> None:
+            for _ in range(stage.trial.repeat):
+                assert space.inject(Number.GETPID) == pid
+
+        with other.storm(pid, STORM):
+            stage.bounded(inject, 10 + stage.trial.repeat / 100)
+
+
+@scenario("SG11", clauses=("seed.switchToApp", "kernel.I1"), normal=10, soak=500)
+def the_harness_own_signals_are_no_signals_of_the_guest(stage: Stage) -> None:
+    """What the harness's process sends to the stub past `interrupt` is not the guest's."""
+    for _ in range(stage.trial.repeat):
+        with Computing(stage) as guest:
+            for signo in (signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM, signal.SIGRTMIN, signal.SIGRTMAX):
+                os.kill(guest.pid, signo)
+            if not guest.running.is_over:
+                guest.guest.context.interrupt()
+            assert guest.running.result() == Interrupted()
+            guest.is_exact()
+        guest.guest.space.release()
+
+
+@scenario("SG11", clauses=("seed.W9", "kernel.I6", "sigqueue(3) EAGAIN"), normal=20, soak=1000)
+def an_exhausted_signal_queue_loses_no_interrupt(stage: Stage) -> None:
+    """With no room for a single queued signal, interrupts come through, and foreign signals still disturb nothing."""
+    resource.setrlimit(resource.RLIMIT_SIGPENDING, (0, 0))
+    with Sender() as other:
+        guest = stage.guest(guests.count_loop)
+        for _ in range(stage.trial.repeat):
+            with Computing(stage, guest) as computing:
+                other.kill(computing.pid, signal.SIGUSR1, signal.SIGTERM, signal.SIGRTMAX)
+                computing.is_undisturbed("a foreign signal without its siginfo")
+                computing.ends_when_interrupted()
+
+
+@scenario("SG15", clauses=("gvisor forkStub", "kernel.M6", "ptrace(2) PTRACE_SETSIGMASK"), normal=5, soak=100)
+def a_mask_inherited_from_the_harness_blocks_nothing(stage: Stage) -> None:
+    """Where the harness has all signals blocked, interrupts still work, and a guest's faults are still events."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    with Sender() as other:
+        faulting = stage.guest(guests.read_at)
+        for _ in range(stage.trial.repeat):
+            fault = stage.bounded(lambda: reads(faulting, PAGE))
+            assert isinstance(fault, Fault), f"a read of address {PAGE:#x} was {fault}"
+            assert (fault.signo, fault.address) == (signal.SIGSEGV, PAGE)
+            with Computing(stage) as guest:
+                other.kill(guest.pid, signal.SIGTERM, signal.SIGSEGV)
+                guest.is_undisturbed("a foreign signal")
+                guest.ends_when_interrupted()
+
+
+@scenario("SG17", clauses="sigaction(2) SA_NOCLDSTOP", quick=50, normal=500, soak=20_000)
+def a_stop_runs_no_sigchld_handler(stage: Stage) -> None:
+    """A handler for SIGCHLD that the harness has does not run for each stop, and still runs when a child ends."""
+    calls: list[int] = []
+    signal.signal(signal.SIGCHLD, lambda signo, frame: calls.append(signo))
+    guest = stage.guest(guests.getpid_loop)
+    stage.bounded(lambda: makes_calls(guest, 1))
+    calls.clear()
+    stage.bounded(lambda: makes_calls(guest, stage.trial.repeat))
+    assert not calls, f"{len(calls)} runs of a SIGCHLD handler in {stage.trial.repeat} switches"
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    stage.wait_until(lambda: calls, claim="the end of a child runs the handler")
+    os.waitpid(child, 0)
+
+
+@scenario("SG18", clauses=("seed.switchToApp", "gvisor de5a590ee"))
+def an_event_keeps_what_it_said(stage: Stage) -> None:
+    """The event of one switch is not changed by those after it, in the same context or in another."""
+    guest, other = stage.guest(guests.read_at), stage.guest(guests.read_at)
+    numbers = [number for number in range(1, 9) for _ in range(2)]
+    events = stage.bounded(
+        lambda: [reads(who, number * PAGE) for number, who in zip(numbers, itertools.cycle((guest, other)))]
+    )
+    assert [event.address for event in events if isinstance(event, Fault)] == [number * PAGE for number in numbers]
+
+
+@scenario("SG19", clauses=("seed.wait", "signal(7) Interruption of system calls"), normal=5, soak=100)
+def a_signal_to_the_tracing_thread_is_no_event(stage: Stage) -> None:
+    """A handled signal to the thread that waits for its guest runs the handler, and the guest computes on."""
+    calls: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda signo, frame: calls.append(signo))
+    with Sender() as other, Computing(stage) as guest:
+        for number in range(stage.trial.repeat):
+            tracer = guest.running.thread.native_id
+            assert tracer is not None
+            other.tgkill(os.getpid(), tracer, signal.SIGUSR1)
+            stage.wait_until(lambda: len(calls) > number, claim="the handler runs")  # noqa: B023 (called at once)
+            guest.is_undisturbed("a signal to the thread that traces it")
+        guest.ends_when_interrupted()
+
+
+@scenario("SG19", clauses=("seed.wait", "signal(7) Interruption of system calls"), normal=5, soak=100)
+def a_handler_runs_while_the_main_thread_waits_for_a_guest(stage: Stage) -> None:
+    """A Python handler runs while the main thread is in a switch that does not end, and can end it by an interrupt."""
+    guest = stage.guest(guests.count_loop)
+    for _ in range(stage.trial.repeat):
+        with timer_handler(guest) as handled:
+            rescue = threading.Timer(stage.trial.seconds(5), guest.context.interrupt)
+            rescue.start()
+            event = guest.switch()
+            rescue.cancel()
+        assert handled, "no Python handler ran in 5 s while a guest computed"
+        assert event == Interrupted()
+
+
+@contextmanager
+def timer_handler(guest: Guest) -> Iterator[list[int]]:
+    """Interrupt `guest` once, from a Python handler, when a timer expires while it computes."""
+    handled: list[int] = []
+    count = guest.data.word()
+
+    def handle(signo: int, _: object) -> None:
+        if guest.data.word() > count and not handled:
+            handled.append(signo)
+            guest.context.interrupt()
+
+    signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+    try:
+        yield handled
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)

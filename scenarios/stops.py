@@ -1,0 +1,154 @@
+"""Stop signals and group-stops: they belong to the host, and a guest neither sees them nor stands still.
+
+A tracer meets SIGSTOP in three shapes: as a signal of its own, as the group-stop that a sibling thread was caught in,
+and as the residue of attaching.  None is the guest's.  A *parked* stub thread is one whose tracing thread ended: nobody
+traces it, and yet nothing that reaches it may kill it or let it run into the guest.
+"""
+
+from __future__ import annotations
+
+import signal
+from functools import partial
+
+from worldswitch.harness.contract import Interrupted
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.processes import status_of, threads_of
+from worldswitch.scenarios.senders import CATCHABLE, STOPS, Sender, untaken
+from worldswitch.scenarios.stage import Guest, Stage
+from worldswitch.scenarios.undisturbed import Computing, in_a_thread_that_ends, makes_calls
+
+
+@scenario("SG01", clauses=("seed.switchToApp", "seed.W8", "ptrace(2) Group-stop"), normal=5, soak=200)
+def a_sigstop_neither_shows_nor_stops_a_guest(stage: Stage) -> None:
+    """SIGSTOP, to the stub or to the thread that runs the guest, does not end the switch, and the guest computes on."""
+    with Sender() as other, Computing(stage) as guest:
+        for _ in range(stage.trial.repeat):
+            other.kill(guest.pid, signal.SIGSTOP)
+            guest.is_undisturbed("SIGSTOP to the process")
+            other.tgkill(guest.pid, guest.tid, signal.SIGSTOP)
+            guest.is_undisturbed("SIGSTOP to the thread")
+        guest.ends_when_interrupted()
+
+
+@scenario("SG01", clauses=("seed.switchToApp", "ptrace(2) Group-stop"), quick=10, normal=50, soak=2000)
+def a_sigstop_between_system_calls_is_not_an_event(stage: Stage) -> None:
+    """A guest whose stub gets a SIGSTOP before each switch makes its system calls one after the other."""
+    with Sender() as other:
+        guest = stage.guest(guests.getpid_loop)
+        stub = stage.inspect(guest.space).stub
+
+        def stop_and_go() -> None:
+            for _ in range(stage.trial.repeat):
+                other.kill(stub.pid, signal.SIGSTOP)
+                makes_calls(guest, 2)
+
+        stage.bounded(stop_and_go, 15)
+
+
+@scenario("SG02", clauses=("seed.switchToApp", "kernel.S8", "ptrace(2) Group-stop"), normal=5, soak=100)
+def a_group_stop_of_sibling_threads_is_ignored(stage: Stage) -> None:
+    """A guest computes on, and others begin, while threads of its stub that run no guest are in a group-stop."""
+    with Sender() as other:
+        guest = stage.guest(guests.count_loop)
+        in_a_thread_that_ends(stage, lambda: makes_calls(stage.guest(guests.getpid_loop, space=guest.space), 1))
+        with Computing(stage, guest) as computing:
+            for _ in range(stage.trial.repeat):
+                stop_siblings(stage, other, computing)
+                sibling = stage.guest(guests.getpid_loop, space=guest.space)
+                in_a_thread_that_ends(stage, partial(makes_calls, sibling, 3))
+                computing.is_undisturbed("a thread that came and went in a group-stop")
+                other.kill(computing.pid, signal.SIGCONT)
+                computing.is_undisturbed("the end of a group-stop")
+            computing.ends_when_interrupted()
+
+
+def stop_siblings(stage: Stage, other: Sender, computing: Computing) -> None:
+    """Send SIGSTOP to each thread of the stub but the guest's, and see it taken by those that nobody traces."""
+    siblings = [tid for tid in threads_of(computing.pid) if tid != computing.tid]
+    for tid in siblings:
+        other.tgkill(computing.pid, tid, signal.SIGSTOP)
+    parked = [tid for tid in siblings if status_of(tid, "TracerPid") == "0"]
+    stage.wait_until(lambda: not any(untaken(computing.pid, tid) for tid in parked), claim=f"{parked} took SIGSTOP")
+    stage.trial.note(f"SIGSTOP to {siblings}, of which {parked} are parked: {threads_of(computing.pid)}")
+    computing.is_undisturbed("a group-stop of its siblings")
+
+
+@scenario("SG03", clauses=("seed.attach", "kernel.S6", "kernel.S7"), quick=3, normal=20, soak=500)
+def a_threads_first_switch_begins_in_the_guest(stage: Stage) -> None:
+    """Whatever stops attaching to a stub thread leaves behind, the first event is the guest's own, in any thread."""
+    for _ in range(stage.trial.repeat):
+        space = stage.space()
+        for _ in range(3):
+            guest = stage.guest(guests.getpid_loop, space=space)
+            in_a_thread_that_ends(stage, partial(makes_calls, guest, 2))
+        space.release()
+
+
+@scenario("SG04", clauses=("seed.W8", "ptrace(2) Group-stop"), normal=5, soak=100)
+def no_stop_signal_shows_or_stops_a_guest(stage: Stage) -> None:
+    """SIGTSTP, SIGTTIN and SIGTTOU are as invisible as SIGSTOP, to whichever thread of the stub they go."""
+    with Sender() as other:
+        guest = stage.guest(guests.count_loop)
+        in_a_thread_that_ends(stage, lambda: makes_calls(stage.guest(guests.getpid_loop, space=guest.space), 1))
+        with Computing(stage, guest) as computing:
+            for signo in STOPS * stage.trial.repeat:
+                other.kill(computing.pid, signo)
+                for tid in threads_of(computing.pid):
+                    other.tgkill(computing.pid, tid, signo)
+                computing.is_undisturbed(signal.Signals(signo).name)
+            computing.ends_when_interrupted()
+        stage.bounded(lambda: makes_calls(stage.guest(guests.getpid_loop, space=guest.space), 3))
+
+
+@scenario("SG05", clauses=("seed.W21", "kernel.S9", "ptrace(2) PTRACE_DETACH"), normal=5, soak=100)
+def a_parked_thread_neither_runs_nor_dies_by_signals(stage: Stage) -> None:
+    """No signal lets a stub thread without a tracer into the guest, or kills it; the next thread runs on with it."""
+    with Sender() as other:
+        guest = stage.guest(guests.count_loop)
+        stub = stage.inspect(guest.space).stub
+        for _ in range(stage.trial.repeat):
+            in_a_thread_that_ends(stage, lambda: computes_for_a_while(stage, guest))
+            count, tids = guest.data.word(), list(threads_of(stub.pid))
+            pelt(other, stub.pid, tids)
+            assert list(threads_of(stub.pid)) == tids, f"threads of the stub ended: {tids} -> {threads_of(stub.pid)}"
+            assert guest.data.word() == count, "a guest ran that nobody switched to"
+        with Computing(stage, guest) as computing:
+            computing.is_undisturbed("what was sent while nobody traced it")
+            assert list(threads_of(stub.pid)) == tids, "its thread was not taken up again"
+            computing.ends_when_interrupted()
+
+
+def computes_for_a_while(stage: Stage, guest: Guest) -> None:
+    """Switch to a guest that computes, in this thread, until another one interrupts it."""
+    count = guest.data.word()
+
+    def interrupt() -> None:
+        stage.wait_until(lambda: guest.data.word() > count, claim="the guest computes")
+        guest.context.interrupt()
+
+    interrupting = stage.thread(interrupt)
+    assert guest.switch() == Interrupted()
+    interrupting.result()
+
+
+def pelt(other: Sender, pid: int, tids: list[int]) -> None:
+    """Send everything but SIGKILL, and SIGCONT first and last, to the process and to each of its threads."""
+    for signo in (signal.SIGCONT, *CATCHABLE, signal.SIGSTOP, signal.SIGCONT):
+        other.kill(pid, signo)
+        for tid in tids:
+            other.tgkill(pid, tid, signo)
+
+
+@scenario("SG06", clauses=("seed.switchToApp", "kernel.S9"), quick=100, normal=1000, soak=100_000)
+def a_storm_of_stops_and_continues_changes_no_result(stage: Stage) -> None:
+    """Under SIGSTOP and SIGCONT without end, each of a guest's system calls is seen once, and it gets the result."""
+    with Sender() as other:
+        guest = stage.guest(guests.getpid_loop)
+        with other.storm(stage.inspect(guest.space).stub.pid, (signal.SIGSTOP, signal.SIGCONT)):
+            stage.bounded(lambda: makes_calls(guest, stage.trial.repeat), seconds_for(stage.trial.repeat))
+
+
+def seconds_for(switches: int) -> float:
+    """How long so many switches may take under a storm: a millisecond each, and some to begin with."""
+    return 10 + switches / 1000
