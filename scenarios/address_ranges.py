@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from collections.abc import Callable
 
 import pytest
 
@@ -16,7 +17,7 @@ from worldswitch.scenarios import guests
 from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.processes import mappings_of
-from worldswitch.scenarios.stage import PAGE, Guest, Stage
+from worldswitch.scenarios.stage import PAGE, Guest, Memory, Stage
 
 DATA = Access.READ | Access.WRITE
 SPACE_END = 1 << 64
@@ -33,13 +34,8 @@ def an_unmap_past_the_end_of_addresses_is_refused(stage: Stage) -> None:
     """A range whose end is beyond 2^64 is an error before anything is injected, and unmaps nothing."""
     guest = _writer(stage)
     for address in (guest.data_address, PAGE, SPACE_END - PAGE, SPACE_END // 2):
-        for length in (
-            SPACE_END - address + PAGE,
-            SPACE_END - PAGE if address > PAGE else SPACE_END - 1,
-            SPACE_END - 1,
-        ):
-            with pytest.raises(BadAddress):
-                guest.space.unmap(address, length)
+        for length in (SPACE_END - address + PAGE, SPACE_END - 1):
+            _refuses(guest.space.unmap, address, length)
             _is_whole(guest)
 
 
@@ -52,8 +48,7 @@ def numbers_wider_than_a_register_are_refused(stage: Stage) -> None:
         *((here, SPACE_END + PAGE), (here + SPACE_END, PAGE), (here + 2 * SPACE_END, SPACE_END + PAGE)),
         *((here - SPACE_END, PAGE), (here + PAGE, -PAGE), (-PAGE, PAGE), (here, 1 << 70), (1 << 70, PAGE)),
     ):
-        with pytest.raises(BadAddress):
-            guest.space.unmap(address, length)
+        _refuses(guest.space.unmap, address, length)
         _is_whole(guest)
 
 
@@ -61,14 +56,13 @@ def numbers_wider_than_a_register_are_refused(stage: Stage) -> None:
 def a_mapping_past_the_end_of_addresses_is_refused(stage: Stage) -> None:
     """`map_file` checks its range as `unmap` does, and replaces nothing when it refuses."""
     guest = _writer(stage)
-    memory = stage.memory(PAGE)
+    mapping = _mapping_of(guest, stage.memory(PAGE))
     here = guest.data_address
     for address, length in (
         *((here, SPACE_END - here + PAGE), (here, SPACE_END + PAGE), (here + SPACE_END, PAGE)),
         *((here - SPACE_END, PAGE), (here, -PAGE), (SPACE_END - PAGE, 2 * PAGE)),
     ):
-        with pytest.raises(BadAddress):
-            guest.space.map_file(address, memory.fd, 0, length, DATA)
+        _refuses(mapping, address, length)
         _is_whole(guest)
 
 
@@ -76,12 +70,10 @@ def a_mapping_past_the_end_of_addresses_is_refused(stage: Stage) -> None:
 def a_range_that_ends_at_the_end_of_addresses_is_refused(stage: Stage) -> None:
     """An end of exactly 2^64, which a register holds as 0, is beyond every guest's memory."""
     guest = _writer(stage)
-    memory = stage.memory(PAGE)
+    mapping = _mapping_of(guest, stage.memory(PAGE))
     for address in (SPACE_END - PAGE, SPACE_END - 2 * PAGE, KERNEL_HALF, guest.data_address, 0):
-        with pytest.raises(BadAddress):
-            guest.space.unmap(address, SPACE_END - address)
-        with pytest.raises(BadAddress):
-            guest.space.map_file(address, memory.fd, 0, SPACE_END - address, DATA)
+        _refuses(guest.space.unmap, address, SPACE_END - address)
+        _refuses(mapping, address, SPACE_END - address)
         _is_whole(guest)
 
 
@@ -94,8 +86,7 @@ def rounding_up_does_not_reach_the_end_of_addresses(stage: Stage) -> None:
         *((SPACE_END - PAGE, 1), (SPACE_END - PAGE, PAGE - 1), (SPACE_END - 2 * PAGE, PAGE + 1)),
         *((end - PAGE, PAGE + 1), (guest.data_address, SPACE_END - guest.data_address - 1), (end, 1)),
     ):
-        with pytest.raises(BadAddress):
-            guest.space.unmap(address, length)
+        _refuses(guest.space.unmap, address, length)
         _is_whole(guest)
 
 
@@ -103,13 +94,11 @@ def rounding_up_does_not_reach_the_end_of_addresses(stage: Stage) -> None:
 def empty_and_unaligned_ranges_are_refused(stage: Stage) -> None:
     """No length, or an address inside a page, is an error of the caller's, and the address space goes on."""
     guest = _writer(stage)
-    memory = stage.memory(PAGE)
+    mapping = _mapping_of(guest, stage.memory(PAGE))
     here = guest.data_address
     for address, length in ((here, 0), (0, 0), (here + 1, PAGE), (here + PAGE - 1, 1), (1, 1)):
-        with pytest.raises(BadAddress):
-            guest.space.unmap(address, length)
-        with pytest.raises(BadAddress):
-            guest.space.map_file(address, memory.fd, 0, length, DATA)
+        _refuses(guest.space.unmap, address, length)
+        _refuses(mapping, address, length)
         _is_whole(guest)
 
 
@@ -117,17 +106,15 @@ def empty_and_unaligned_ranges_are_refused(stage: Stage) -> None:
 def ranges_beyond_the_guests_are_refused(stage: Stage) -> None:
     """What begins or ends outside the platform's address range is refused, on either side, by a byte or by far."""
     guest = _writer(stage)
-    memory = stage.memory(PAGE)
+    mapping = _mapping_of(guest, stage.memory(PAGE))
     begin, end = stage.platform.address_range
     assert 0 <= begin < end <= KERNEL_HALF
     for address, length in (
         *((end, PAGE), (end - PAGE, 2 * PAGE), (end + PAGE, PAGE), (0x7FFF_FFFF_F000, PAGE), (KERNEL_HALF, PAGE)),
         *((guest.data_address, end - guest.data_address + PAGE),),
     ):
-        with pytest.raises(BadAddress):
-            guest.space.unmap(address, length)
-        with pytest.raises(BadAddress):
-            guest.space.map_file(address, memory.fd, 0, length, DATA)
+        _refuses(guest.space.unmap, address, length)
+        _refuses(mapping, address, length)
         _is_whole(guest)
 
 
@@ -202,16 +189,14 @@ def the_stub_cannot_be_mapped_over_or_unmapped(stage: Stage) -> None:
     guest = _writer(stage)
     space = stage.inspect(guest.space)
     stub = space.stub
-    memory = stage.memory(PAGE)
+    mapping = _mapping_of(guest, stage.memory(PAGE))
     before = mappings_of(stub.pid)
     for address, length in (
         *((stub.begin, stub.end - stub.begin), (stub.begin, 1), (stub.end - PAGE, PAGE), (stub.begin - PAGE, PAGE + 1)),
         *((stub.begin - PAGE, 3 * PAGE), (guest.data_address, stub.end - guest.data_address)),
     ):
-        with pytest.raises(BadAddress):
-            space.unmap(address, length)
-        with pytest.raises(BadAddress):
-            space.map_file(address, memory.fd, 0, length, DATA)
+        _refuses(space.unmap, address, length)
+        _refuses(mapping, address, length)
         assert mappings_of(stub.pid) == before
         _is_whole(guest)
 
@@ -266,3 +251,19 @@ def _is_whole(guest: Guest) -> None:
     for offset in range(0, guest.data.size, PAGE):
         guest.state.pc, guest.state["rdi"] = guest.code, guest.data_address + offset
         assert guest.switch() == Syscall(Number.GETPID)
+
+
+def _refuses(operation: Callable[..., None], address: int, length: int) -> None:
+    """The platform itself says no: neither does it agree, nor leave it to the host to refuse."""
+    try:
+        operation(address, length)
+    except BadAddress:
+        return
+    except PlatformError as other:
+        raise AssertionError(f"{address:#x}, {length:#x} got as far as {other!r}") from other
+    raise AssertionError(f"{address:#x}, {length:#x} was accepted")
+
+
+def _mapping_of(guest: Guest, memory: Memory) -> Callable[[int, int], None]:
+    """Map `memory` into the guest's address space, given an address and a length."""
+    return lambda address, length: guest.space.map_file(address, memory.fd, 0, length, DATA)
