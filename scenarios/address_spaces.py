@@ -72,9 +72,10 @@ def a_file_opened_after_the_stub_began_can_be_mapped(stage: Stage) -> None:
     for count in range(5):
         memory = stage.memory(PAGE)
         memory.set_word(0, count)
-        guest.state["rdi"] = stage.map(guest.space, memory)
-        os.close(memory.fd)
-        guest.state.pc = guest.code
+        descriptor, address = os.dup(memory.fd), stage.place(guest.space, PAGE)
+        guest.space.map_file(address, descriptor, 0, PAGE, Access.READ)
+        os.close(descriptor)
+        guest.state.pc, guest.state["rdi"] = guest.code, address
         assert guest.switch() == Syscall(Number.GETPID)
         assert guest.state["rsi"] == count
 

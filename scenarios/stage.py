@@ -16,6 +16,7 @@ import mmap
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,6 +98,7 @@ class Memory:
     def __init__(self, size: int, contents: bytes = b"") -> None:
         self.size = -(-size // PAGE) * PAGE
         self.fd = os.memfd_create("worldswitch-scenario")
+        weakref.finalize(self, os.close, self.fd)
         os.ftruncate(self.fd, self.size)
         self._bytes = mmap.mmap(self.fd, self.size)
         self._words = memoryview(self._bytes).cast("Q")
@@ -117,7 +119,7 @@ class Memory:
         self._words[offset // 8] = value
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Guest:
     """One guest ready to run: a context and its state, in an address space that holds its code, data and stack."""
 

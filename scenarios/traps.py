@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import dataclass
 
 import pytest
 
 from worldswitch.harness.contract import Access, Event, Fault, Signal, Syscall
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.guests import Number, Program
 from worldswitch.scenarios.stage import PAGE, Guest, Stage
 
 #: asm/processor-flags.h
@@ -37,30 +38,43 @@ AND_STACK = bytes.fromhex("48 81 24 24 ff fe ff ff")  # andq $~TRAP_FLAG, (%rsp)
 
 # ----------------------------------------------------------------------------------------------------- traps and faults
 
-#: guest, byte offset of the instruction (by its code), signal, code, whether si_addr is the address, where pc is then.
-TRAPS = {
-    "int3": (guests.int3, b"\xcc", signal.SIGTRAP, SI_KERNEL, None, 1),
-    "int1": (guests.int1, b"\xf1", signal.SIGTRAP, TRAP_BRKPT, 1, 1),
-    "ud2": (guests.ud2, b"\x0f\x0b", signal.SIGILL, ILL_ILLOPN, 0, 0),
-    "divide_by_zero": (guests.divide_by_zero, b"\xf7\xf1", signal.SIGFPE, FPE_INTDIV, 0, 0),
-    "hlt": (guests.hlt, b"\xf4", signal.SIGSEGV, SI_KERNEL, None, 0),
-    "int_0x81": (guests.int_0x81, b"\xcd\x81", signal.SIGSEGV, SI_KERNEL, None, 0),
-    "read_noncanonical": (guests.read_noncanonical, b"\x48\x8b\x37", signal.SIGSEGV, SI_KERNEL, None, 0),
-}
+
+@dataclass(frozen=True, slots=True)
+class Trap:
+    """What one instruction raises."""
+
+    program: Program
+    instruction: bytes  #: its code, to find its place
+    signo: int
+    code: int
+    has_address: bool = False  #: si_addr is the program counter, else 0
+    advance: tuple[int, ...] = (0,)  #: how far the program counter may have moved
+
+
+TRAPS = (
+    Trap(guests.int3, b"\xcc", signal.SIGTRAP, SI_KERNEL, advance=(1,)),
+    # The processor moves on, some hypervisors do not.
+    Trap(guests.int1, b"\xf1", signal.SIGTRAP, TRAP_BRKPT, has_address=True, advance=(0, 1)),
+    Trap(guests.ud2, b"\x0f\x0b", signal.SIGILL, ILL_ILLOPN, has_address=True),
+    Trap(guests.divide_by_zero, b"\xf7\xf1", signal.SIGFPE, FPE_INTDIV, has_address=True),
+    Trap(guests.hlt, b"\xf4", signal.SIGSEGV, SI_KERNEL),
+    Trap(guests.int_0x81, b"\xcd\x81", signal.SIGSEGV, SI_KERNEL),
+    Trap(guests.read_noncanonical, b"\x48\x8b\x37", signal.SIGSEGV, SI_KERNEL),
+)
 
 
 @scenario("EX11", clauses=("seed.W10", "kernel.I4"))
-@pytest.mark.parametrize("trap", TRAPS)
-def a_trap_is_the_signal_the_processor_means(stage: Stage, trap: str) -> None:
+@pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.program.name)
+def a_trap_is_the_signal_the_processor_means(stage: Stage, trap: Trap) -> None:
     """Signal, code, address and rip are those a program would see natively, again and again, and it can go on."""
-    program, instruction, signo, code, address, advance = TRAPS[trap]
-    guest = stage.guest(program)
-    place = guest.code + program.code.index(instruction)
+    guest = stage.guest(trap.program)
+    place = guest.code + trap.program.code.index(trap.instruction)
     for _ in range(3):
         guest.state.pc = guest.code
-        assert guest.switch() == Signal(signo, code, 0 if address is None else place + address)
-        assert guest.state.pc == place + advance
-    guest.state.pc = place + len(instruction)
+        event = guest.switch()
+        assert event == Signal(trap.signo, trap.code, guest.state.pc if trap.has_address else 0)
+        assert guest.state.pc - place in trap.advance
+    guest.state.pc = place + len(trap.instruction)
     assert guest.switch() == Syscall(Number.GETPID)
 
 
