@@ -14,13 +14,15 @@ import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from worldswitch.harness.contract import Access, PlatformError
+from worldswitch.harness.contract import Access
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.processes import process_state
 from worldswitch.scenarios.senders import Sender, untaken
 from worldswitch.scenarios.stage import PAGE, InspectableAddressSpace, Stage
+from worldswitch.scenarios.undisturbed import outcome_of
 
 #: What scenarios of injection inject, beside what a platform needs for itself.
 INJECTABLE = (
@@ -102,15 +104,9 @@ class Waiting:
         self.stage = room.stage
         self.call = call
         self.pid = room.space.stub.pid
-        self.running = self.stage.thread(self._inject, room.space)
+        self.running = self.stage.thread(outcome_of, partial(room.space.inject, call.number, *call.arguments))
         self.tid = 0
         self._wait(self._has_begun, f"{call.number.name} waits in the kernel")
-
-    def _inject(self, space: InspectableAddressSpace) -> int | PlatformError:
-        try:
-            return space.inject(self.call.number, *self.call.arguments)
-        except PlatformError as error:
-            return error
 
     def _has_begun(self) -> bool:
         self.tid = next((tid for tid in task_ids(self.pid) if self._waits_in(tid)), 0)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 
-from worldswitch.harness.contract import Event, Interrupted
+from worldswitch.harness.contract import Interrupted
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.pacing import dice
 from worldswitch.scenarios.stage import Guest, Stage
-from worldswitch.scenarios.undisturbed import GETPID, Computing, makes_calls
+from worldswitch.scenarios.undisturbed import GETPID, Computing, makes_calls, outcome_of
 
 
 def comes_back_untouched(guest: Guest) -> None:
@@ -76,7 +76,7 @@ def an_interrupt_ends_only_its_own_contexts_switch(stage: Stage) -> None:
         steady.ends_when_interrupted()
 
 
-@scenario("IN04", clauses=("seed.switchToApp", "gvisor platform.SignalInterrupt"), quick=50, normal=500, soak=50_000)
+@scenario("IN04", clauses=("seed.switchToApp", "gvisor platform.SignalInterrupt"), quick=50, normal=500, soak=10_000, deadline=150)
 def a_late_interrupt_does_not_hit_another_context(stage: Stage) -> None:
     """An interrupt that races with the end of its switch is not a signal of the guest that the thread runs next."""
     first = stage.guest(guests.getpid_loop)
@@ -102,15 +102,15 @@ def a_late_interrupt_does_not_hit_another_context(stage: Stage) -> None:
     stage.trial.note(f"{spurious} spurious interrupts of the second context")
 
 
-def call_or_interrupt(guest: Guest) -> Event:
+def call_or_interrupt(guest: Guest) -> object:
     """Switch to a guest that plays `getpid_loop` and may come back interrupted, but with nothing else."""
-    event = guest.context.switch(guest.space, guest.state)
+    event = outcome_of(lambda: guest.context.switch(guest.space, guest.state))
     assert event in (GETPID, Interrupted()), f"the guest came back with {event}"
     assert guest.state["r12"] - guest.data.word() in (0, 1), "the guest lost count"
     return event
 
 
-@scenario("IN06", clauses=("gvisor TestBounceStress",), quick=100, normal=1000, soak=50_000)
+@scenario("IN06", clauses=("gvisor TestBounceStress",), quick=100, normal=1000, soak=50_000, deadline=60)
 def every_interrupt_at_a_random_moment_ends_a_switch(stage: Stage) -> None:
     """Interrupts at random moments of a computation each end one switch, and the computation stays exact."""
     with Computing(stage) as computing:
@@ -121,8 +121,8 @@ def every_interrupt_at_a_random_moment_ends_a_switch(stage: Stage) -> None:
     def switch() -> None:
         for number in range(stage.trial.repeat):
             begun.release()
-            event = guest.context.switch(guest.space, guest.state)
-            assert event == Interrupted(), f"interrupt {number}: {event}"
+            event = outcome_of(lambda: guest.context.switch(guest.space, guest.state))
+            assert event == Interrupted(), f"interrupt {number}: {event!r}"
             computing.is_exact()
 
     switching = stage.thread(switch)

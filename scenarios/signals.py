@@ -21,7 +21,7 @@ from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.senders import CATCHABLE, FORGEABLE_CODES, STORM, Sender
 from worldswitch.scenarios.stage import PAGE, Guest, Stage
-from worldswitch.scenarios.undisturbed import GETPID, Computing, makes_calls
+from worldswitch.scenarios.undisturbed import GETPID, Computing, makes_calls, outcome_of
 
 
 @scenario("SG07", clauses=("seed.switchToApp", "kernel.I4"), normal=2, soak=50)
@@ -82,7 +82,7 @@ def a_forged_signal_between_switches_is_not_an_interrupt(stage: Stage) -> None:
         stage.bounded(forge_and_switch, 15)
 
 
-@scenario("SG10", clauses=("seed.syscall", "seed.syscallIgnoreInterrupt"), quick=30, normal=300, soak=20_000)
+@scenario("SG10", clauses=("seed.syscall", "seed.syscallIgnoreInterrupt"), quick=30, normal=300, soak=10_000, deadline=240)
 def injected_calls_succeed_in_a_signal_storm(stage: Stage) -> None:
     """While signals rain on the stub, each mapping is made, of the right page, and each unmapping takes it away."""
     with Sender() as other:
@@ -94,10 +94,13 @@ def injected_calls_succeed_in_a_signal_storm(stage: Stage) -> None:
 
         def map_and_unmap() -> None:
             for index in range(stage.trial.repeat):
-                guest.space.map_file(address, pages.fd, index % 16 * PAGE, PAGE, Access.READ)
+                offset = index % 16 * PAGE
+                mapped = outcome_of(lambda: guest.space.map_file(address, pages.fd, offset, PAGE, Access.READ))  # noqa: B023
+                assert mapped is None, f"mapping number {index}: {mapped!r}"
                 assert reads(guest, address) == GETPID
                 assert guest.state["rsi"] == index % 16 + 1, "another page than the one that was to be mapped"
-                guest.space.unmap(address, PAGE)
+                unmapped = outcome_of(lambda: guest.space.unmap(address, PAGE))
+                assert unmapped is None, f"unmapping number {index}: {unmapped!r}"
                 fault = reads(guest, address)
                 assert isinstance(fault, Fault), f"unmapped memory could be read: {fault}"
                 assert fault.address == address
@@ -112,7 +115,7 @@ def reads(guest: Guest, address: int) -> Event:
     return guest.context.switch(guest.space, guest.state)
 
 
-@scenario("SG10", clauses=("seed.syscall", "kernel.S4"), quick=100, normal=1000, soak=100_000)
+@scenario("SG10", clauses=("seed.syscall", "kernel.S4"), quick=100, normal=1000, soak=20_000, deadline=240)
 def an_injected_calls_result_is_its_own_in_a_signal_storm(stage: Stage) -> None:
     """While signals rain on the stub, an injected call's result is that call's, whichever stops come between."""
     with Sender() as other:
@@ -121,7 +124,8 @@ def an_injected_calls_result_is_its_own_in_a_signal_storm(stage: Stage) -> None:
 
         def inject() -> None:
             for _ in range(stage.trial.repeat):
-                assert space.inject(Number.GETPID) == pid
+                result = outcome_of(lambda: space.inject(Number.GETPID))
+                assert result == pid, f"an injected getpid of process {pid} gave {result!r}"
 
         with other.storm(pid, STORM):
             stage.bounded(inject, 10 + stage.trial.repeat / 100)

@@ -74,7 +74,7 @@ def stop_siblings(stage: Stage, other: Sender, computing: Computing) -> None:
     computing.is_undisturbed("a group-stop of its siblings")
 
 
-@scenario("SG03", clauses=("seed.attach", "kernel.S6", "kernel.S7"), quick=3, normal=20, soak=500)
+@scenario("SG03", clauses=("seed.attach", "kernel.S6", "kernel.S7"), quick=3, normal=20, soak=500, deadline=60)
 def a_threads_first_switch_begins_in_the_guest(stage: Stage) -> None:
     """Whatever stops attaching to a stub thread leaves behind, the first event is the guest's own, in any thread."""
     for _ in range(stage.trial.repeat):
@@ -140,7 +140,7 @@ def pelt(other: Sender, pid: int, tids: list[int]) -> None:
             other.tgkill(pid, tid, signo)
 
 
-@scenario("SG06", clauses=("seed.switchToApp", "kernel.S9"), quick=100, normal=1000, soak=100_000)
+@scenario("SG06", clauses=("seed.switchToApp", "kernel.S9"), quick=100, normal=1000, soak=100_000, deadline=150)
 def a_storm_of_stops_and_continues_changes_no_result(stage: Stage) -> None:
     """Under SIGSTOP and SIGCONT without end, each of a guest's system calls is seen once, and it gets the result."""
     with Sender() as other:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 
-from worldswitch.harness.contract import Event, Interrupted, Syscall
+from worldswitch.harness.contract import Interrupted, PlatformError, Syscall
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.processes import threads_of
@@ -25,6 +25,14 @@ PATTERN = {
 }
 
 
+def outcome_of(function: Callable[[], object]) -> object:
+    """Give what `function` returns, or the error that the platform or the host answers it with."""
+    try:
+        return function()
+    except (PlatformError, OSError) as error:
+        return error
+
+
 class Computing:
     """A guest that computes in a tracing thread of its own, while the ``with`` block lasts."""
 
@@ -36,7 +44,7 @@ class Computing:
 
     def __enter__(self) -> Computing:
         before = self.count
-        self.running: Running[Event] = self.stage.thread(self.guest.switch)
+        self.running: Running[object] = self.stage.thread(outcome_of, self.guest.switch)
         self.stage.wait_until(lambda: self.count > before or self.running.is_over, claim="the guest computes")
         return self
 
@@ -76,7 +84,7 @@ class Computing:
         """Its switch has not ended, and it gets on."""
         seen = self.count
         self._wait(lambda: self.count > seen, f"the guest computes on despite {despite}")
-        assert not self.running.is_over, f"{despite} ended the guest's switch: {self.running.result()}"
+        assert not self.running.is_over, f"{despite} ended the guest's switch: {self.running.result()!r}"
 
     def _wait(self, predicate: Callable[[], bool], claim: str) -> None:
         self.stage.wait_until(lambda: self.running.is_over or predicate(), claim=claim)
@@ -85,7 +93,7 @@ class Computing:
         """`Context.interrupt` ends its switch, and its state is exact."""
         self.guest.context.interrupt()
         event = self.running.result(seconds)
-        assert event == Interrupted(), f"an interrupted guest came back with {event}"
+        assert event == Interrupted(), f"an interrupted guest came back with {event!r}"
         self.is_exact()
 
     def is_exact(self) -> None:
@@ -103,8 +111,8 @@ def makes_calls(guest: Guest, count: int) -> None:
     state = guest.state
     for number in range(count):
         answer, counted = state.result, guest.data.word() + (state.pc != guest.code)
-        event = guest.context.switch(guest.space, state)
-        assert event == GETPID, f"call {number} of {count}: the guest came back with {event}"
+        event = outcome_of(partial(guest.context.switch, guest.space, state))
+        assert event == GETPID, f"call {number} of {count}: the guest came back with {event!r}"
         assert state.arguments[0] == answer, f"call {number} of {count}: its result did not reach the guest"
         assert guest.data.word() == state["r12"] == counted, f"call {number} of {count}: the guest lost count"
         state.result = random.getrandbits(63)
