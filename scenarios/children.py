@@ -1,0 +1,207 @@
+"""Work in a forked child process, bounded in time: for scenarios whose harness crashes, forks or changes its world.
+
+The child runs a function that is given one end of a `Line`, and ends without any of the parent's clean-up.  What the
+function returns or raises comes back to the parent::
+
+    child = children.fork(stage, work)
+    pid = child.line.receive(5)
+    child.kill()
+    assert child.wait(5).signal == SIGKILL
+
+A child may stand in a PID namespace of its own (`Namespace.PID`), where it is PID 1 and has a /proc that says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import enum
+import multiprocessing
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import TypeAlias
+
+from worldswitch.harness.contract import PlatformError
+from worldswitch.scenarios.stage import Stage
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+CLONE_NEWNS = 0x0002_0000  # <linux/sched.h>
+CLONE_NEWPID = 0x2000_0000
+MS_REC, MS_PRIVATE = 0x4000, 0x4_0000  # <linux/mount.h>
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # <linux/prctl.h>
+WALL = 0x4000_0000  # __WALL
+
+
+class Namespace(enum.Enum):
+    """Where a child lives."""
+
+    SAME = "same"
+    PID = "pid"  #: PID 1 of a new PID namespace
+
+
+class Line:
+    """One end of a line between parent and child; messages are picklable values."""
+
+    def __init__(self, stage: Stage, connection: Connection) -> None:
+        self._stage = stage
+        self._connection = connection
+
+    def send(self, message: object) -> None:
+        """Send a message."""
+        self._connection.send(message)
+
+    def receive(self, seconds: float) -> object:
+        """The next message, which must come in time."""
+        assert self._connection.poll(self._stage.trial.seconds(seconds)), f"nothing said within {seconds} s"
+        try:
+            return self._connection.recv()
+        except (EOFError, ConnectionError):
+            raise AssertionError("the process at the other end died without a word") from None
+
+
+Work: TypeAlias = Callable[[Line], object]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a process ended: by a signal, or with an exit status."""
+
+    signal: int
+    status: int
+
+    @classmethod
+    def of(cls, wait_status: int) -> Ending:
+        """Decode what wait(2) says."""
+        if os.WIFSIGNALED(wait_status):
+            return cls(os.WTERMSIG(wait_status), 0)
+        return cls(0, os.WEXITSTATUS(wait_status))
+
+
+class Child:
+    """A forked child; the parent's side."""
+
+    def __init__(self, stage: Stage, pid: int, line: Line) -> None:
+        self.pid = pid
+        self.line = line
+        self._stage = stage
+
+    def result(self, seconds: float) -> object:
+        """What the child's function returned, in time; what it raised is raised here again."""
+        kind, value = _verdict(self.line.receive(seconds))
+        if kind == "assertion":
+            raise AssertionError(value)
+        if kind == "platform":
+            raise PlatformError(value)
+        if kind == "error":
+            raise RuntimeError(value)
+        return value
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self, seconds: float) -> Ending:
+        """How it ended, which must happen in time."""
+        deadline = time.monotonic() + self._stage.trial.seconds(seconds)
+        while time.monotonic() < deadline:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return Ending.of(status)
+            time.sleep(0.002)
+        raise AssertionError(f"process {self.pid} still lives after {seconds} s")
+
+
+def fork(stage: Stage, work: Work, namespace: Namespace = Namespace.SAME) -> Child:
+    """Run `work` in a child process."""
+    ours, theirs = multiprocessing.Pipe()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        _live(work, Line(stage, theirs), namespace)
+    theirs.close()
+    return Child(stage, pid, Line(stage, ours))
+
+
+def run(stage: Stage, work: Work, seconds: float, namespace: Namespace = Namespace.SAME) -> object:
+    """Run `work` in a child process to its end; its result, in time."""
+    child = fork(stage, work, namespace)
+    result = child.result(seconds)
+    child.wait(seconds)
+    return result
+
+
+def become_subreaper() -> None:
+    """Have every orphaned descendant become a child of this process, so that `reap_all` knows them all."""
+    _call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def reap_all(stage: Stage, seconds: float) -> None:
+    """Reap children until there is none, which must happen in time.
+
+    Only for a process that has no platform of its own: waiting for anybody steals a platform's ptrace stops.
+    """
+    stage.wait_until(_reaped, seconds, "every descendant is gone")
+
+
+def _reaped() -> bool:
+    try:
+        while os.waitpid(-1, os.WNOHANG | WALL)[0]:
+            pass
+    except ChildProcessError:
+        return True
+    return False
+
+
+# ------------------------------------------------------------------------------------------------ the child's side
+
+
+def _live(work: Work, line: Line, namespace: Namespace) -> None:
+    try:
+        line.send(_outcome(work, line, namespace))
+    finally:
+        os._exit(0)
+
+
+def _outcome(work: Work, line: Line, namespace: Namespace) -> tuple[str, object]:
+    try:
+        _die_with_parent()
+        if namespace is Namespace.PID:
+            _enter_pid_namespace()
+        return "value", work(line)
+    except BaseException as error:
+        kinds = {AssertionError: "assertion", PlatformError: "platform"}
+        kind = next((kind for base, kind in kinds.items() if isinstance(error, base)), "error")
+        return kind, "in a child process: " + "".join(traceback.format_exception(error))
+
+
+def _verdict(message: object) -> tuple[str, object]:
+    assert isinstance(message, tuple), f"a message where the result was due: {message!r}"
+    kind, value = message
+    return kind, value
+
+
+def _enter_pid_namespace() -> None:
+    """Continue as PID 1 of a new namespace; the process that stays outside ends with PID 1, as a shell would say."""
+    _call("unshare", CLONE_NEWPID | CLONE_NEWNS)
+    pid = os.fork()
+    if pid:
+        ending = Ending.of(os.waitpid(pid, 0)[1])
+        os._exit(128 + ending.signal if ending.signal else ending.status)
+    _die_with_parent()
+    _call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+    _call("mount", b"proc", b"/proc", b"proc", 0, None)
+
+
+def _die_with_parent() -> None:
+    _call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _call(name: str, *arguments: object) -> None:
+    if getattr(libc, name)(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")

@@ -1,0 +1,261 @@
+"""Life and death of stubs: whoever kills one, whenever, it is one typed death for all, and nothing is left over."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias, cast
+
+from worldswitch.harness.contract import Access, Cause, DeathPolicy, Died, StubDied
+from worldswitch.scenarios import children, guests
+from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.children import Ending, Line, Namespace
+from worldswitch.scenarios.deaths import KILLED, cause_of, kill, stub_of, wait_until_gone
+from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.pacing import await_progress, dice, is_untraced_by, running
+from worldswitch.scenarios.stage import PAGE, Guest, Stage
+
+
+@scenario("LC01", clauses=("seed.wait", "seed.W4", "kernel.D1"), quick=3, normal=10, soak=200)
+def a_stub_killed_while_its_guest_runs_is_one_typed_death(stage: Stage) -> None:
+    """SIGKILL while a guest computes: `switch` returns `Died` within a second, and nothing is left of the stub."""
+    for _ in range(stage.trial.repeat):
+        guest = stage.guest(guests.count_loop)
+        pid = stub_of(stage, guest.space)
+        thread = running(stage, guest)
+        kill(pid)
+        assert cause_of(partial(thread.result, 1)) == KILLED
+        wait_until_gone(stage, pid)
+
+
+@scenario("LC02", clauses=("seed.wait", "seed.W4", "kernel.D2"), quick=2, normal=10, soak=200)
+def a_stub_killed_while_idle_is_noticed_by_whatever_comes_next(stage: Stage) -> None:
+    """SIGKILL while all threads stand: the next operation, whichever, reports the same typed death."""
+    for _ in range(stage.trial.repeat):
+        for operation in (Guest.switch, _map, _unmap, _inject):
+            guest = stage.guest(guests.getpid_loop)
+            guest.syscalls(1)
+            _inject(guest)
+            kill(stub_of(stage, guest.space))
+            assert _cause_in_time(stage, guest, operation) == KILLED
+            assert _cause_in_time(stage, guest, Guest.switch) == KILLED
+            assert _cause_in_time(stage, guest, _map) == KILLED
+
+
+@scenario("LC02", clauses=("seed.W5", "kernel.D4", "kernel.D6"), quick=2, normal=10, soak=200)
+def a_stub_killed_while_idle_is_reaped_without_anybody_asking(stage: Stage) -> None:
+    """SIGKILL while all threads stand, and no operation follows: neither a zombie nor a stopped thread remains."""
+    for _ in range(stage.trial.repeat):
+        guest = stage.guest(guests.getpid_loop)
+        guest.syscalls(1)
+        _inject(guest)
+        pid = stub_of(stage, guest.space)
+        kill(pid)
+        wait_until_gone(stage, pid)
+        assert _cause_in_time(stage, guest, Guest.switch) == KILLED
+
+
+@scenario("LC03", clauses=("seed.W4", "kernel.D2"), quick=20, normal=100, soak=1000, deadline=60)
+def a_stub_killed_at_any_moment_dies_the_same_death(stage: Stage) -> None:
+    """SIGKILL at a random moment of switches, mappings and injected calls: always the same typed death."""
+    chance = dice(stage)
+    for _ in range(stage.trial.repeat):
+        guest = stage.guest(guests.getpid_loop)
+        pid = stub_of(stage, guest.space)
+        thread = stage.thread(_work_until_death, guest)
+        time.sleep(chance.uniform(0, 0.002))
+        kill(pid)
+        assert thread.result() == KILLED
+        wait_until_gone(stage, pid)
+
+
+@scenario("LC04", clauses=("kernel.D4", "kernel.D5", "seed.W5"), normal=5, soak=100)
+def every_tracer_of_a_killed_stub_lets_go(stage: Stage) -> None:
+    """With eight tracing threads, half running guests and half idle, a kill is told to each and the stub vanishes."""
+    for _ in range(stage.trial.repeat):
+        space = stage.space()
+        pid = stub_of(stage, space)
+        busy = [running(stage, stage.guest(guests.count_loop, space=space)) for _ in range(4)]
+        idle = [_Idler(stage, stage.guest(guests.getpid_loop, space=space)) for _ in range(4)]
+        stage.wait_until(partial(_all_stand, idle), 5, "every idle tracer has a stopped thread")
+        kill(pid)
+        assert [cause_of(thread.result) for thread in busy] == [KILLED] * 4
+        wait_until_gone(stage, pid)
+        assert [cause_of(one.go_on) for one in idle] == [KILLED] * 4
+
+
+@scenario("LC05", clauses=("kernel.D3", "kernel.D1"), quick=3, normal=10, soak=200)
+def a_second_sigkill_changes_nothing(stage: Stage) -> None:
+    """Two SIGKILLs, the second one meeting a stub that is dying already, are one death; running or idle."""
+    for _ in range(stage.trial.repeat):
+        runner, idler = stage.guest(guests.count_loop), stage.guest(guests.getpid_loop)
+        idler.syscalls(1)
+        thread = running(stage, runner)
+        pids = [stub_of(stage, guest.space) for guest in (runner, idler)]
+        for pid in pids * 2:
+            with contextlib.suppress(ProcessLookupError):
+                kill(pid)
+        assert cause_of(thread.result) == KILLED
+        assert _cause_in_time(stage, idler, Guest.switch) == KILLED
+        for pid in pids:
+            wait_until_gone(stage, pid)
+
+
+@scenario("LC08", clauses=("seed.createStub", "prctl(2) PR_SET_PDEATHSIG"), quick=10, normal=40, soak=500, deadline=60)
+def no_stub_outlives_a_harness_killed_while_it_creates(stage: Stage) -> None:
+    """SIGKILL of the whole process at a random moment of creating a platform and stubs: all are gone in a second."""
+    chance = dice(stage)
+    children.become_subreaper()
+    span = _time_of_creation(stage)
+    for _ in range(stage.trial.repeat):
+        harness = children.fork(stage, lambda line: _create(stage, line))
+        assert harness.line.receive(5) == "begin"
+        time.sleep(chance.uniform(0, span))
+        harness.kill()
+        children.reap_all(stage, 1)
+
+
+@scenario("LC09", clauses=("seed.newThread", "seed.W21", "kernel.W4"), quick=3, normal=10, soak=200)
+def a_stub_killed_while_nobody_traces_its_threads_is_a_typed_death(stage: Stage) -> None:
+    """SIGKILL while a thread of the stub is parked between two tracers: the next one is told, and new stubs work."""
+    for _ in range(stage.trial.repeat):
+        guest = stage.guest(guests.getpid_loop)
+        pid = stub_of(stage, guest.space)
+        tracer = stage.bounded(partial(_tracer_of_a_switch, guest))
+        stage.wait_until(partial(is_untraced_by, tracer, pid), 5, "the ended thread traces nothing")
+        kill(pid)
+        assert _cause_in_time(stage, guest, Guest.switch) == KILLED
+        stage.bounded(lambda: stage.guest(guests.getpid_loop).syscalls(2))
+        wait_until_gone(stage, pid)
+
+
+@scenario("LC12", clauses=("seed.wait", "seed.W3"))
+def the_policy_that_takes_the_platform_along_ends_its_process(stage: Stage) -> None:
+    """With `DeathPolicy.PLATFORM`, the death of a stub ends the process that holds the platform, by SIGKILL."""
+    harness = children.fork(stage, lambda line: _lose_a_stub(stage, line))
+    assert harness.line.receive(10) == "running"
+    assert harness.wait(5) == Ending(signal.SIGKILL, 0)
+
+
+@scenario("LC12", clauses=("seed.W3", "pid_namespaces(7)", "gvisor d844c7bbb"), needs="pidns")
+def the_policy_that_takes_the_platform_along_ends_even_pid_1(stage: Stage) -> None:
+    """The same holds for PID 1 of a PID namespace, which an ordinary signal to itself does not end."""
+    harness = children.fork(stage, lambda line: _lose_a_stub(stage, line), Namespace.PID)
+    assert harness.line.receive(10) == "running"
+    assert harness.wait(5) == Ending(0, 128 + signal.SIGKILL)
+
+
+@scenario("LC17", clauses=("gvisor 16dba7fa7", "seed.W3"), quick=2, normal=5, soak=50)
+def one_death_leaves_the_other_stubs_alone(stage: Stage) -> None:
+    """Of three stubs one is killed: the other two go on exactly, one of them in mid-run, and a fourth can be made."""
+    for _ in range(stage.trial.repeat):
+        victim, neighbour = stage.guest(guests.getpid_loop), stage.guest(guests.getpid_loop)
+        runner = stage.guest(guests.count_loop)
+        for guest in (victim, neighbour):
+            guest.syscalls(10)
+        thread = running(stage, runner)
+        kill(stub_of(stage, victim.space))
+        assert _cause_in_time(stage, victim, Guest.switch) == KILLED
+        neighbour.syscalls(10)
+        assert neighbour.state["r12"] == 19
+        await_progress(stage, runner)
+        runner.context.interrupt()
+        assert not isinstance(thread.result(), Died)
+        stage.guest(guests.getpid_loop).syscalls(2)
+
+
+# ---------------------------------------------------------------------------------------------------------- pieces
+
+Operation: TypeAlias = Callable[[Guest], object]
+
+
+def _map(guest: Guest) -> None:
+    guest.space.map_file(guest.data_address, guest.data.fd, 0, PAGE, Access.READ | Access.WRITE)
+
+
+def _unmap(guest: Guest) -> None:
+    guest.space.unmap(guest.stack_address, PAGE)
+
+
+def _inject(guest: Guest) -> None:
+    guest.stage.inspect(guest.space).inject(Number.GETPID)
+
+
+def _cause_in_time(stage: Stage, guest: Guest, operation: Operation) -> Cause:
+    return stage.bounded(lambda: cause_of(lambda: operation(guest)), 2)
+
+
+def _work_until_death(guest: Guest) -> Cause:
+    """Go round all kinds of operations until one of them tells of the death."""
+    while True:
+        for operation in (Guest.switch, Guest.switch, _map, _inject):
+            try:
+                outcome = operation(guest)
+            except StubDied as death:
+                return death.cause
+            if isinstance(outcome, Died):
+                return outcome.cause
+
+
+class _Idler:
+    """A tracing thread that has run its guest to a system call and stands by."""
+
+    def __init__(self, stage: Stage, guest: Guest) -> None:
+        self._guest = guest
+        self._may_go_on = threading.Event()
+        self.stands = False
+        self.thread = stage.thread(self._live)
+
+    def _live(self) -> object:
+        self._guest.syscalls(1)
+        self.stands = True
+        self._may_go_on.wait()
+        return self._guest.switch()
+
+    def go_on(self) -> object:
+        """What its next switch says."""
+        self._may_go_on.set()
+        return self.thread.result()
+
+
+def _all_stand(idle: list[_Idler]) -> bool:
+    return all(one.stands or one.thread.is_over for one in idle)
+
+
+def _tracer_of_a_switch(guest: Guest) -> int:
+    guest.syscalls(1)
+    return threading.get_native_id()
+
+
+def _create(stage: Stage, line: Line) -> None:
+    """Make a platform and stubs for ever."""
+    line.send("begin")
+    platform = stage.trial.platform()
+    while True:
+        platform.new_address_space()
+
+
+def _time_of_creation(stage: Stage) -> float:
+    """How long a platform and three stubs take to make, in a child process."""
+
+    def create(line: Line) -> float:
+        begin = time.monotonic()
+        platform = stage.trial.platform()
+        for _ in range(3):
+            platform.new_address_space()
+        return time.monotonic() - begin
+
+    return cast(float, children.run(stage, create, 20))
+
+
+def _lose_a_stub(stage: Stage, line: Line) -> str:
+    """Have a running stub killed under the policy that takes the platform along; what came of it, if anything."""
+    guest = stage.guest(guests.count_loop, platform=stage.platform_with(death_policy=DeathPolicy.PLATFORM))
+    thread = running(stage, guest)
+    line.send("running")
+    kill(stub_of(stage, guest.space))
+    return repr(thread.result())

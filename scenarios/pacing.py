@@ -1,0 +1,38 @@
+"""When to strike: guests known to be running, threads known to have let go, moments left to chance."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+
+from worldswitch.harness.contract import Event
+from worldswitch.scenarios.processes import status_of, threads_of
+from worldswitch.scenarios.stage import Guest, Running, Stage
+
+
+def running(stage: Stage, guest: Guest) -> Running[Event]:
+    """A thread in which the guest, which counts in its data, runs; it has begun to."""
+    before = guest.data.word()
+    thread = stage.thread(guest.switch)
+    stage.wait_until(lambda: guest.data.word() != before or thread.is_over, 5, "the guest begins to run")
+    return thread
+
+
+def await_progress(stage: Stage, guest: Guest) -> None:
+    """The guest, which counts in its data, gets on."""
+    before = guest.data.word()
+    stage.wait_until(lambda: guest.data.word() != before, 5, f"the guest {guest.program.name} gets on")
+
+
+def is_untraced_by(tracer: int, pid: int) -> bool:
+    """Thread `tracer` traces no thread of process `pid`."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return all(int(status_of(tid, "TracerPid")) != tracer for tid in threads_of(pid))
+    return True
+
+
+def dice(stage: Stage) -> random.Random:
+    """Random numbers whose seed stands in the transcript."""
+    seed = random.randrange(1 << 32)
+    stage.trial.note(f"random seed {seed}")
+    return random.Random(seed)

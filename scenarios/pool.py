@@ -1,0 +1,188 @@
+"""Released address spaces: recycled without a trace of the last owner, owned once, and kept in bounds."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+from worldswitch.harness.contract import Access, AddressSpace, Busy, Fault, Interrupted, Released, Syscall
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.deaths import kill, outcome_of, stub_of, wait_until_gone
+from worldswitch.scenarios.guests import Number, Program
+from worldswitch.scenarios.pacing import await_progress, running
+from worldswitch.scenarios.processes import descendants_of
+from worldswitch.scenarios.refusals import refused
+from worldswitch.scenarios.stage import PAGE, Guest, Stage
+
+#: What one guest leaves behind and the next must not find.
+SECRET = b"\xa5SECRET\x5a"
+
+#: Where a guest's secret page lies, away from where the stage puts things.
+SECRET_PLACE = 0x5000_0000
+
+
+@scenario("PO01", clauses=("seed.Release", "seed.newSubprocess"), normal=5, soak=100)
+def released_stubs_are_used_again_last_in_first_out(stage: Stage) -> None:
+    """Three released address spaces give their processes to the next three, the latest first; guests run in them."""
+    for _ in range(stage.trial.repeat):
+        first = [stage.space() for _ in range(3)]
+        pids = [stub_of(stage, space) for space in first]
+        for space in first:
+            space.release()
+        second = [stage.space() for _ in range(3)]
+        assert [stub_of(stage, space) for space in second] == pids[::-1]
+        for space in second:
+            stage.guest(guests.getpid_loop, space=space).syscalls(3)
+            space.release()
+
+
+@scenario("PO02", clauses=("seed.Release", "seed.unmap", "seed.I14"), normal=5, soak=100)
+def a_recycled_stub_holds_nothing_of_its_last_guest(stage: Stage) -> None:
+    """A secret in a guest's memory, general registers and vectors is nowhere to be found by the stub's next guest."""
+    for _ in range(stage.trial.repeat):
+        pid = _leave_a_secret(stage, guests.xmm_fill)
+        _find_no_secret(stage, guests.xmm_store, pid)
+
+
+@scenario("PO02", clauses=("seed.Release", "seed.unmap", "seed.I14"), needs="avx", normal=5, soak=100)
+def a_recycled_stub_holds_nothing_of_wide_vectors_either(stage: Stage) -> None:
+    """The same holds for the upper halves of AVX registers."""
+    for _ in range(stage.trial.repeat):
+        pid = _leave_a_secret(stage, guests.ymm_fill)
+        _find_no_secret(stage, guests.ymm_store, pid)
+
+
+@scenario("PO03", clauses=("seed.Release", "seed.W15"), normal=5, soak=100)
+def a_second_release_is_refused_and_gives_nothing_away(stage: Stage) -> None:
+    """Releasing twice raises `Released`, and the process still has one owner at a time."""
+    for _ in range(stage.trial.repeat):
+        space = stage.space()
+        space.release()
+        refused(space.release, Released)
+        owners = [stage.space(), stage.space()]
+        assert len({stub_of(stage, owner) for owner in owners}) == 2
+        refused(space.release, Released)
+        stage.guest(guests.getpid_loop, space=owners[0]).syscalls(3)
+        for owner in owners:
+            owner.release()
+
+
+@scenario("PO04", clauses=("gvisor f01bf248c", "seed.Release"), normal=5, soak=100)
+def an_address_space_in_use_is_not_released(stage: Stage) -> None:
+    """Release while a guest runs raises `Busy`, at once; the guest runs on, and the release works when it is back."""
+    for _ in range(stage.trial.repeat):
+        guest = stage.guest(guests.count_loop)
+        thread = running(stage, guest)
+        stage.bounded(partial(refused, guest.space.release, Busy), 2)
+        await_progress(stage, guest)
+        guest.context.interrupt()
+        assert thread.result() == Interrupted()
+        guest.space.release()
+
+
+@scenario("PO05", clauses=("seed.Release", "seed.W15"), normal=5, soak=100)
+def a_released_address_space_is_of_no_use(stage: Stage) -> None:
+    """Every use after release raises `Released`, and the process's next owner notices nothing."""
+    for _ in range(stage.trial.repeat):
+        former = stage.guest(guests.getpid_loop)
+        space, pid = stage.inspect(former.space), stub_of(stage, former.space)
+        former.syscalls(3)
+        former.space.release()
+        owner = stage.guest(guests.getpid_loop)
+        assert stub_of(stage, owner.space) == pid
+        owner.syscalls(3)
+        for use in (
+            former.switch,
+            partial(space.map_file, owner.data_address, former.data.fd, 0, PAGE, Access.READ),
+            partial(space.unmap, owner.data_address, PAGE),
+            partial(space.inject, Number.GETPID),
+            partial(getattr, space, "stub"),
+        ):
+            refused(use, Released)
+        owner.syscalls(3)
+        assert owner.data.word() == owner.state["r12"] == 5
+        owner.space.release()
+
+
+@scenario("PO06", clauses=("seed.Release", "seed.W15", "seed.I10"), quick=3, normal=10, soak=200)
+def a_stub_that_died_in_the_pool_is_not_handed_out(stage: Stage) -> None:
+    """A released stub is killed: the next address space gets another process and works, and the corpse is reaped."""
+    for _ in range(stage.trial.repeat):
+        space = stage.space()
+        pid = stub_of(stage, space)
+        space.release()
+        kill(pid)
+        _expect_another_stub(stage, pid)
+
+
+@scenario("PO06", clauses=("seed.Release", "seed.W15", "seed.I10"), quick=3, normal=10, soak=200)
+def a_dead_stub_does_not_get_into_the_pool(stage: Stage) -> None:
+    """An address space whose stub was killed is released: the next one gets another process and works."""
+    for _ in range(stage.trial.repeat):
+        guest = stage.guest(guests.getpid_loop)
+        guest.syscalls(1)
+        pid = stub_of(stage, guest.space)
+        kill(pid)
+        stage.bounded(partial(outcome_of, guest.space.release), 2)
+        _expect_another_stub(stage, pid)
+
+
+@scenario("PO08", clauses=("seed.W15", "gvisor#12209"), quick=50, normal=200, soak=500, deadline=60)
+def the_pool_is_bounded_and_closing_leaves_nothing(stage: Stage) -> None:
+    """Of many released address spaces only `pool_limit` processes are kept; after `close` no process or fd is left."""
+    us, limit = os.getpid(), 8
+    before, open_before = descendants_of(us), _open_files()
+    platform = stage.platform_with(pool_limit=limit)
+    own = len(descendants_of(us) - before)
+    spaces = [platform.new_address_space() for _ in range(stage.trial.repeat)]
+    assert len({stub_of(stage, space) for space in spaces}) == stage.trial.repeat
+    for space in spaces:
+        space.release()
+    stage.wait_until(lambda: len(descendants_of(us) - before) <= own + limit, 10, f"at most {limit} stubs are kept")
+    platform.close()
+    stage.wait_until(lambda: descendants_of(us) <= before, 5, "every process of the platform is gone")
+    assert _open_files() <= open_before
+
+
+# ---------------------------------------------------------------------------------------------------------- pieces
+
+
+def _leave_a_secret(stage: Stage, fill: Program) -> int:
+    """Have a guest keep the secret wherever it can and release its address space; the stub."""
+    guest = stage.guest(fill, r13=int.from_bytes(SECRET, "little"), r14=int.from_bytes(SECRET, "little"))
+    guest.data[0:PAGE] = SECRET * (PAGE // len(SECRET))
+    stage.map(guest.space, stage.memory(PAGE, SECRET), address=SECRET_PLACE)
+    guest.syscalls(2)
+    assert SECRET in bytes(guest.state.xstate)
+    pid = stub_of(stage, guest.space)
+    guest.space.release()
+    return pid
+
+
+def _find_no_secret(stage: Stage, store: Program, pid: int) -> None:
+    """Have a guest in the same stub look for the secret, everywhere."""
+    guest = stage.guest(store, rdi=SECRET_PLACE)
+    assert stub_of(stage, guest.space) == pid
+    guest.syscalls(1)
+    assert guest.data[0:PAGE] == bytes(PAGE)
+    assert SECRET not in bytes(guest.state.xstate)
+    assert SECRET not in bytes(guest.state.registers)
+    guest.enter(guests.read_at)
+    assert guest.run_to(Fault).address == SECRET_PLACE
+    guest.space.release()
+
+
+def _expect_another_stub(stage: Stage, pid: int) -> None:
+    """A new address space works, and is not in process `pid`, of which nothing is left."""
+    space: AddressSpace = stage.bounded(stage.space)
+    assert stub_of(stage, space) != pid
+    guest: Guest = stage.guest(guests.getpid_loop, space=space)
+    assert guest.switch() == Syscall(Number.GETPID)
+    wait_until_gone(stage, pid)
+    space.release()
+
+
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())

@@ -1,0 +1,343 @@
+"""Tracing threads come and go: guests go on exactly, on whatever thread, or their stub dies; nothing ever runs free."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar
+
+from worldswitch.harness.contract import (
+    Access,
+    Busy,
+    Death,
+    Died,
+    Interrupted,
+    Syscall,
+    WrongThread,
+)
+from worldswitch.scenarios import children, guests
+from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.children import Line
+from worldswitch.scenarios.deaths import cause_of, outcome_of, stub_of, wait_until_gone
+from worldswitch.scenarios.departures import ORDINARY, by_pthread_exit, by_vanishing, depart
+from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.pacing import await_progress, dice, running
+from worldswitch.scenarios.processes import process_state, threads_of
+from worldswitch.scenarios.refusals import refused
+from worldswitch.scenarios.stage import PAGE, Guest, Stage
+
+#: How a stub may have died whose tracer vanished: as the platform sees it, by PTRACE_O_EXITKILL, by its own filter.
+LOST = (Death.TRACER_VANISHED, Death.SIGNALED, Death.SECCOMP)
+
+Result = TypeVar("Result")
+
+
+@scenario("TT01", clauses=("seed.lookupOrCreate", "seed.W1", "seed.W2", "kernel.D5"), normal=5, soak=100)
+def a_guest_goes_on_after_its_tracing_thread_has_ended(stage: Stage) -> None:
+    """Thread after thread switches one guest and ends: it goes on exactly, in the same stub, its vectors too."""
+    for _ in range(stage.trial.repeat):
+        guest = stage.guest(guests.vector_loop)
+        pid = stub_of(stage, guest.space)
+        for turn, ending in enumerate(ORDINARY * 2, start=1):
+            depart(stage, partial(guest.syscalls, 10), ending)
+            assert counts(guest) == (10 * turn,) * 3, f"after a thread that ended {ending.__name__}"
+        assert stub_of(stage, guest.space) == pid
+        assert process_state(pid) is not None
+
+
+@scenario("TT01", clauses=("seed.lookupOrCreate", "seed.W1", "seed.W2", "kernel.D5"), quick=3, normal=10, soak=200)
+def a_tracing_thread_that_vanishes_costs_its_stub_alone(stage: Stage) -> None:
+    """A tracing thread ends without any clean-up: its guest goes on exactly or has died; all other guests go on."""
+    for _ in range(stage.trial.repeat):
+        guest, other = stage.guest(guests.getpid_loop), stage.guest(guests.getpid_loop)
+        other.syscalls(3)
+        depart(stage, partial(guest.syscalls, 3), by_vanishing)
+        event = stage.bounded(partial(outcome_of, guest.switch), 2)
+        if isinstance(event, Died):
+            assert event.cause.death in LOST
+            wait_until_gone(stage, stub_of(stage, guest.space))
+        else:
+            assert event == Syscall(Number.GETPID)
+            assert guest.state["r12"] == 3
+        other.syscalls(3)
+        assert other.state["r12"] == 5
+
+
+@scenario(
+    "TT02", clauses=("seed.lookupOrCreate", "seed.W1", "ptrace(2) PTRACE_O_EXITKILL"), quick=3, normal=10, soak=200
+)
+def without_exit_kill_a_vanished_tracer_sets_no_guest_free(stage: Stage) -> None:
+    """Where the kernel lets go of a guest instead of killing it, no system call of it reaches the host, and it dies."""
+    with escape_hatch(stage) as (hatch, escaped):
+        platform = stage.platform_with(exit_kill=False)
+        for _ in range(stage.trial.repeat):
+            guest = stage.guest(guests.write_file_loop, platform=platform, rdi=hatch)
+            guest.data[0:8] = b"escaped!"
+            depart(stage, partial(guest.syscalls, 3, result=8), by_vanishing)
+            cause = stage.bounded(partial(cause_of, guest.switch), 2)
+            assert escaped() == b""
+            assert cause.death in LOST
+            wait_until_gone(stage, stub_of(stage, guest.space))
+            assert escaped() == b""
+
+
+@scenario("TT04", clauses=("kernel.W1", "seed.I1"))
+def a_resident_context_is_refused_to_other_threads(stage: Stage) -> None:
+    """While its extended state is in a stub thread, only the thread that put it there may switch or pull it."""
+    guest = stage.guest(guests.vector_loop, resident=True)
+    guest.syscalls(5)
+    for operation in (guest.switch, guest.context.pull):
+        stage.bounded(partial(refused, operation, WrongThread))
+    guest.syscalls(5)
+    guest.context.pull()
+    stage.bounded(partial(guest.syscalls, 5))
+    assert counts(guest)[0:2] == (15, 15)
+
+
+@scenario("TT04", clauses="seed.switchToApp")
+def a_context_runs_on_one_thread_at_a_time(stage: Stage) -> None:
+    """A second thread that switches a context in mid-run is told `Busy`, and the run is none the wiser."""
+    guest = stage.guest(guests.count_loop)
+    thread = running(stage, guest)
+    intruder = stage.guest(guests.getpid_loop, space=guest.space, context=guest.context)
+    stage.bounded(lambda: refused(intruder.switch, Busy))
+    await_progress(stage, guest)
+    guest.context.interrupt()
+    assert thread.result() == Interrupted()
+    assert guest.state["r12"] in (guest.data.word(), guest.data.word() + 1)
+
+
+@scenario("TT05", clauses=("kernel.D8", "prctl(2) PR_SET_PDEATHSIG", "seed.newSubprocess"), quick=2, normal=5, soak=50)
+def stubs_outlive_the_thread_that_made_them(stage: Stage) -> None:
+    """A platform and an address space made by a thread that then ends go on working, in the same process."""
+    for ending in ORDINARY * stage.trial.repeat:
+        made: list[Guest] = []
+        depart(stage, partial(_make, stage, made), ending)
+        (guest,) = made
+        pid = stub_of(stage, guest.space)
+        guest.syscalls(9)
+        assert counts(guest) == (10, 10, 10)
+        stage.guest(guests.getpid_loop, platform=guest.platform).syscalls(2)
+        assert stub_of(stage, guest.space) == pid
+        assert process_state(pid) is not None
+
+
+@scenario("TT06", clauses=("gvisor#1333", "seed.lookupOrCreate"), quick=3, normal=6, soak=50)
+def guests_survive_pools_of_worker_threads(stage: Stage) -> None:
+    """Pools of worker threads run eight guests in turn and close: all goes on exactly, and stubs do not grow."""
+    spaces = [stage.space(), stage.space()]
+    herd = [stage.guest(guests.vector_loop, space=spaces[i % 2]) for i in range(8)]
+    pids = [stub_of(stage, space) for space in spaces]
+    before = [len(threads_of(pid)) for pid in pids]
+    for turn in range(1, stage.trial.repeat + 1):
+        _run_in_pool(stage, herd)
+        assert {counts(guest) for guest in herd} == {(10 * turn,) * 3}
+    assert [stub_of(stage, space) for space in spaces] == pids
+    growth = [len(threads_of(pid)) - count for pid, count in zip(pids, before, strict=True)]
+    assert max(growth) <= WORKERS, f"threads that the pools left in the stubs: {growth}"
+
+
+@scenario("TT09", clauses=("pthread_exit(3)", "seed.lookupOrCreate", "gvisor H6"), normal=3, soak=30)
+def a_main_thread_that_ends_hands_its_guests_on(stage: Stage) -> None:
+    """The process's first thread, which stays on as a zombie, ends: another thread goes on with its guest, exactly."""
+    for _ in range(stage.trial.repeat):
+        child = children.fork(stage, lambda line: _leave_it_to_another_thread(stage, line))
+        assert child.line.receive(10) == "(20, 20, 20)"
+        child.wait(5)
+
+
+@scenario("TT10", clauses="fork(2)", normal=5, soak=50)
+def a_forked_child_is_refused_and_its_parent_unharmed(stage: Stage) -> None:
+    """After `os.fork` the child gets `WrongThread` from everything; guests of the parent go on, idle or running."""
+    idler, runner = stage.guest(guests.getpid_loop), stage.guest(guests.count_loop)
+    idler.syscalls(10)
+    thread = running(stage, runner)
+    for _ in range(stage.trial.repeat):
+        children.run(stage, lambda _: _trespass(idler), 10)
+    idler.syscalls(10)
+    assert idler.state["r12"] == 19
+    await_progress(stage, runner)
+    runner.context.interrupt()
+    assert thread.result() == Interrupted()
+
+
+@scenario("TT10", clauses="fork(2)")
+def a_forked_child_may_have_a_platform_of_its_own(stage: Stage) -> None:
+    """A child of a process with a running platform constructs its own, which works beside the parent's."""
+    ours = stage.guest(guests.getpid_loop)
+    ours.syscalls(5)
+
+    def live(_: Line) -> int:
+        guest = stage.guest(guests.getpid_loop, platform=stage.trial.platform())
+        guest.syscalls(5)
+        return guest.state["r12"]
+
+    assert children.run(stage, live, 10) == 4
+    ours.syscalls(5)
+    assert ours.state["r12"] == 9
+
+
+@scenario("TT14", clauses="seed.getSysemuThread", normal=3, soak=30)
+def two_guests_of_one_address_space_run_at_once(stage: Stage) -> None:
+    """Two contexts on two threads in one address space both get on while neither has come back."""
+    for _ in range(stage.trial.repeat):
+        space = stage.space()
+        pair = [stage.guest(guests.count_loop, space=space) for _ in range(2)]
+        threads = [running(stage, guest) for guest in pair]
+        for guest in pair:
+            await_progress(stage, guest)
+        assert not any(thread.is_over for thread in threads)
+        for guest in pair:
+            guest.context.interrupt()
+        assert [thread.result() for thread in threads] == [Interrupted()] * 2
+
+
+@scenario("TT14", clauses="seed.getSysemuThread", quick=50, normal=500, soak=20_000)
+def guests_that_run_at_once_keep_their_registers_apart(stage: Stage) -> None:
+    """Two contexts in one address space, switched in parallel, each count exactly in general and vector registers."""
+    space = stage.space()
+    pair = [stage.guest(guests.vector_loop, space=space, r12=start) for start in (0, 1 << 40)]
+    for thread in [stage.thread(guest.syscalls, stage.trial.repeat) for guest in pair]:
+        thread.result(15)
+    turns = stage.trial.repeat
+    assert [counts(guest) for guest in pair] == [(turns, turns, turns), ((1 << 40) + turns, turns, turns)]
+
+
+@scenario("TT15", clauses="seed.switchToApp", quick=20, normal=100, soak=2000)
+def a_context_takes_its_registers_from_thread_to_thread(stage: Stage) -> None:
+    """A context switched on threads A, B, A ... a random number of times each counts exactly in all registers."""
+    guest = stage.guest(guests.vector_loop)
+    bystander = stage.guest(guests.vector_loop, space=guest.space)
+    chance, total = dice(stage), 0
+    with ThreadPoolExecutor(1) as a, ThreadPoolExecutor(1) as b:
+        for turn in range(stage.trial.repeat):
+            steps = chance.randint(1, 5)
+            total += steps
+            ask(stage, (a, b)[turn % 2], partial(guest.syscalls, steps))
+            ask(stage, (a, b)[turn % 2], partial(bystander.syscalls, 1))
+            assert counts(guest) == (total,) * 3
+            assert counts(bystander) == (turn + 1,) * 3
+
+
+@scenario("TT15", clauses="seed.switchToApp")
+def a_resident_context_moves_on_when_its_thread_ends(stage: Stage) -> None:
+    """The end of a thread brings the extended state of its resident context home: others go on with it exactly."""
+    guest = stage.guest(guests.vector_loop, resident=True)
+    for turn, ending in enumerate(ORDINARY, start=1):
+        depart(stage, partial(guest.syscalls, 10), ending)
+        assert counts(guest)[0:2] == (10 * turn,) * 2, f"after a thread that ended {ending.__name__}"
+
+
+# ---------------------------------------------------------------------------------------------------------- pieces
+
+#: How many threads a pool has.
+WORKERS = 4
+
+#: Where register xmm15 stands in an XSAVE image: the legacy area's sixteenth vector (Intel SDM 1, table 13-1).
+XMM15 = slice(160 + 15 * 16, 160 + 16 * 16)
+
+
+def counts(guest: Guest) -> tuple[int, int, int]:
+    """What a `vector_loop` guest has counted: in r12, in both words of its vector as it stored it, and as it holds it.
+
+    A resident context's third count means nothing before `pull`.
+    """
+    stored = {guest.data.word(16), guest.data.word(24)}
+    held = {int.from_bytes(guest.state.xstate[XMM15][i : i + 8], "little") for i in (0, 8)}
+    assert len(stored) == len(held) == 1, f"the halves of a vector differ: {stored} {held}"
+    return guest.state["r12"], stored.pop(), held.pop()
+
+
+@contextmanager
+def escape_hatch(stage: Stage) -> Iterator[tuple[int, Callable[[], bytes]]]:
+    """A file number through which a stub's host system calls would be seen, and what has come through since."""
+    outlet, hatch = os.pipe()
+    os.set_blocking(outlet, False)
+
+    def escaped() -> bytes:
+        try:
+            return os.read(outlet, 1 << 16)
+        except BlockingIOError:
+            return b""
+
+    _prove(stage, hatch, escaped)
+    yield hatch, escaped
+    os.close(hatch)
+    os.close(outlet)
+
+
+def _prove(stage: Stage, hatch: int, escaped: Callable[[], bytes]) -> None:
+    """A system call the stub does make comes through, or silence would prove nothing."""
+    guest = stage.guest(guests.spin, platform=stage.platform_with(injectable=(Number.WRITE,)))
+    guest.data[0:8] = b"witness!"
+    stage.inspect(guest.space).inject(Number.WRITE, hatch, guest.data_address, 8)
+    assert escaped() == b"witness!"
+
+
+def ask(stage: Stage, pool: ThreadPoolExecutor, function: Callable[[], Result]) -> Result:
+    """What `function` returns, run by the pool, in time."""
+    future = pool.submit(function)
+    stage.wait_until(future.done, 5, "a worker is done")
+    return future.result()
+
+
+def _make(stage: Stage, made: list[Guest]) -> None:
+    """Make a platform and a guest in it that has run; both are the caller's from then on."""
+    guest = stage.guest(guests.vector_loop, platform=stage.trial.platform())
+    guest.syscalls(1)
+    made.append(guest)
+
+
+def _run_in_pool(stage: Stage, herd: list[Guest]) -> None:
+    """Run each guest ten calls further in a pool of threads, and see the pool's threads end."""
+    tids: set[int] = set()
+
+    def run(guest: Guest) -> None:
+        tids.add(threading.get_native_id())
+        guest.syscalls(10)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        futures = [pool.submit(run, guest) for guest in herd]
+        stage.wait_until(lambda: all(future.done() for future in futures), 10, "all guests have run")
+        for future in futures:
+            future.result()
+    stage.wait_until(lambda: not tids & threads_of(os.getpid()).keys(), 5, "the workers are gone")
+
+
+def _leave_it_to_another_thread(stage: Stage, line: Line) -> None:
+    """Switch a guest on the first thread, end that, and go on in another one, which speaks and ends the process."""
+    guest = stage.guest(guests.vector_loop)
+    guest.syscalls(10)
+
+    def go_on() -> None:
+        try:
+            stage.wait_until(lambda: process_state(os.getpid()) == "Z", 5, "the first thread is a zombie")
+            guest.syscalls(10)
+            line.send(str(counts(guest)))
+        except BaseException as error:
+            line.send(repr(error))
+        os._exit(0)
+
+    threading.Thread(target=go_on, daemon=True).start()
+    by_pthread_exit()
+
+
+def _trespass(guest: Guest) -> None:
+    """Try everything with a platform that belongs to the parent process."""
+    space = guest.stage.inspect(guest.space)
+    operations: tuple[Callable[[], object], ...] = (
+        guest.switch,
+        guest.context.interrupt,
+        partial(space.map_file, guest.data_address, guest.data.fd, 0, PAGE, Access.READ),
+        partial(space.unmap, guest.data_address, PAGE),
+        partial(space.inject, Number.GETPID),
+        space.release,
+        guest.platform.new_address_space,
+        guest.platform.close,
+    )
+    for operation in operations:
+        refused(operation, WrongThread)
