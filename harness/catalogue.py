@@ -1,0 +1,171 @@
+"""What there is to run, found by name: platforms, scenarios, mutants.
+
+The judge imports none of them.  A platform is an entry point of the group ``worldswitch.platforms`` or a
+``package.module:Class``; the scenarios are the marked functions of a package's modules; the mutants are what the
+submodules of another package list under the name ``MUTANTS``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from types import ModuleType
+from typing import TYPE_CHECKING, Protocol, cast
+
+from worldswitch.harness.contract import PlatformFactory
+
+if TYPE_CHECKING:
+    import pytest
+
+PLATFORMS = "worldswitch.platforms"
+SCENARIOS = "worldswitch.scenarios"
+MUTANTS = "worldswitch.reference.mutants"
+
+#: How often a scenario repeats what it repeats.
+REPEAT = ("quick", "normal", "soak")
+
+
+class NotFound(Exception):  # noqa: N818 - it says what happened
+    """Nothing is known by this name, or what is cannot be loaded; the message says what was tried and what to do."""
+
+
+# ------------------------------------------------------------------------------------------------------- platforms
+
+
+def platforms() -> dict[str, str]:
+    """The installed platforms: name to ``package.module:Class``."""
+    return {point.name: point.value for point in metadata.entry_points(group=PLATFORMS)}
+
+
+def load_platform(name: str) -> PlatformFactory:
+    """The platform called `name`, or standing at ``package.module:Class``."""
+    known = platforms()
+    place = known.get(name, name)
+    module, colon, path = place.partition(":")
+    if not (module and colon and path):
+        raise NotFound(
+            f"no platform is called {name!r}: tried the entry points {PLATFORMS} (there are: "
+            f"{', '.join(sorted(known)) or 'none'}); name one of them, or a package.module:Class"
+        )
+    factory: object = _import(module, f"platform {name!r}")
+    for attribute in path.split("."):
+        try:
+            factory = getattr(factory, attribute)
+        except AttributeError:
+            raise NotFound(f"platform {name!r}: the module {module} has no {path}") from None
+    if not callable(factory):
+        raise NotFound(f"platform {name!r}: {place} is no class or function but {type(factory).__name__}")
+    return cast(PlatformFactory, factory)
+
+
+def _import(module: str, what: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # whatever somebody's module raises at import
+        raise NotFound(
+            f"{what}: importing {module} said {type(error).__name__}: {error}; "
+            "is it installed, or on PYTHONPATH, for this Python?"
+        ) from error
+
+
+# ------------------------------------------------------------------------------------------------------- scenarios
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """How a scenario was declared."""
+
+    name: str  #: ``module::sentence``
+    ids: tuple[str, ...]
+    claim: str
+    clauses: tuple[str, ...]
+    needs: tuple[str, ...]
+    repeat: Mapping[str, int]
+    deadline: float
+
+
+def declared(name: str, function: object, mark: pytest.Mark) -> Scenario:
+    """The scenario that `mark` declares on `function`."""
+    values = mark.kwargs
+    return Scenario(
+        name=name,
+        ids=tuple(mark.args),
+        claim=inspect.getdoc(function) or "",
+        clauses=values.get("clauses", ()),
+        needs=values.get("needs", ()),
+        repeat=values.get("repeat", {}),
+        deadline=values.get("deadline", 20.0),
+    )
+
+
+def mark_of(function: object) -> pytest.Mark | None:
+    """The scenario mark on `function`, if it has one."""
+    if not inspect.isfunction(function):
+        return None
+    return next((mark for mark in getattr(function, "pytestmark", ()) if mark.name == "scenario"), None)
+
+
+def scenarios(package: str = SCENARIOS) -> list[Scenario]:
+    """Every scenario of `package`, by module and then in the order of the text."""
+    found = []
+    for module in _submodules(package):
+        short = module.__name__.rpartition(".")[2]
+        for name, function in vars(module).items():
+            mark = mark_of(function)
+            if mark and function.__module__ == module.__name__:
+                found.append(declared(f"{short}::{name}", function, mark))
+    return found
+
+
+# --------------------------------------------------------------------------------------------------------- mutants
+
+
+class Mutant(Protocol):
+    """A platform with one thing wrong."""
+
+    @property
+    def name(self) -> str:
+        """What ``--mutant`` calls it."""
+
+    @property
+    def about(self) -> str:
+        """What is wrong with it."""
+
+    @property
+    def caught_by(self) -> tuple[str, ...]:
+        """Ids of the scenarios that must catch it."""
+
+    @property
+    def factory(self) -> PlatformFactory:
+        """The platform itself."""
+
+    @property
+    def module(self) -> str:
+        """The module it is from."""
+
+
+def mutants(package: str = MUTANTS) -> dict[str, Mutant]:
+    """Every mutant by its name."""
+    found: dict[str, Mutant] = {}
+    for module in (_import(package, "mutants"), *_submodules(package)):
+        found.update(getattr(module, "MUTANTS", {}))
+    return found
+
+
+def load_mutant(name: str, package: str = MUTANTS) -> Mutant:
+    """The mutant called `name`."""
+    known = mutants(package)
+    if name not in known:
+        raise NotFound(f"no mutant is called {name!r} in {package}; there are: {', '.join(sorted(known)) or 'none'}")
+    return known[name]
+
+
+def _submodules(package: str) -> Iterator[ModuleType]:
+    parent = _import(package, "package")
+    for module in sorted(pkgutil.iter_modules(getattr(parent, "__path__", [])), key=lambda module: module.name):
+        if not module.ispkg and not module.name.startswith("_"):
+            yield _import(f"{package}.{module.name}", f"{package}")

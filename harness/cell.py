@@ -1,0 +1,117 @@
+"""One cell: every scenario once, here; what each environment starts as ``python -m worldswitch.harness.cell``.
+
+Standard output carries the results as frames and nothing else; what anybody prints goes to standard error.
+
+    exit status 0   every trial ran, whatever its verdict
+                2   the cell could not run: nothing to run, or not all of it was reported, or the platform did not load
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from worldswitch.harness import collection, results, suite
+from worldswitch.harness.catalogue import REPEAT, SCENARIOS
+from worldswitch.harness.recorder import Recorder, environment_of
+from worldswitch.harness.verdict import Verdict
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; the options are those of the pytest plugin."""
+    made = argparse.ArgumentParser(prog="python -m worldswitch.harness.cell", description=__doc__.partition("\n")[0])
+    option = made.add_argument
+    option("--platform", default="reference", metavar="NAME", help="an installed platform, or package.module:Class")
+    option("--mutant", metavar="NAME", help="a mutant of the reference in place of a platform")
+    option("--repeat", choices=REPEAT, default="normal", help="how often scenarios repeat what they repeat")
+    option("--id", action="append", default=[], metavar="ID", help="only scenarios with this id, such as TT01 or 'SG*'")
+    option("-k", metavar="EXPRESSION", help="only scenarios whose names match, as in pytest")
+    option("-n", type=int, default=0, metavar="WORKERS", help="how many trials run at the same time")
+    option("--deadline", type=float, default=float("inf"), metavar="SECONDS", help="no trial may take longer than this")
+    option("--time-scale", type=float, default=1.0, metavar="X", help="this environment is X times slower than most")
+    option("--scenarios", default=SCENARIOS, metavar="PACKAGE", help="whose scenarios to run")
+    option("--environment", default="{}", metavar="JSON", help="facts on the environment, for the results' header")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the cell."""
+    asked = parser().parse_args(arguments)
+    stream = os.dup(1)  # not inherited by what trials execute
+    os.dup2(2, 1)
+    settings = suite.Settings(
+        scenarios=asked.scenarios,
+        platform=asked.platform,
+        mutant=asked.mutant,
+        repeat=asked.repeat,
+        ids=tuple(asked.id),
+        deadline=asked.deadline,
+        time_scale=asked.time_scale,
+    )
+    try:
+        recorder = Recorder(
+            lambda record: _write(stream, results.frame(record)), settings, environment_of(asked.environment)
+        )
+    except pytest.UsageError as error:
+        return _refuse(str(error))
+    if collection.folder_of(asked.scenarios) is None:
+        return _refuse(f"--scenarios: no package {asked.scenarios} can be imported")
+    loading = suite.rehearse(settings)
+    _run(asked, recorder)
+    if loading.verdict is not Verdict.PASS:
+        return _refuse(loading.reason)
+    if not recorder.complete:
+        return _refuse(_incomplete(recorder))
+    return 0
+
+
+def _write(stream: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(stream, data) :]
+
+
+def _refuse(reason: str) -> int:
+    print(f"cell: could not run: {reason}", file=sys.stderr, flush=True)
+    return 2
+
+
+def _incomplete(recorder: Recorder) -> str:
+    if recorder.broken:
+        return f"{', '.join(recorder.broken)} could not be collected; pytest's account is above"
+    if not recorder.planned:
+        return "no scenario was selected"
+    return f"{len(recorder.trials)} of {len(recorder.planned)} planned trials were reported"
+
+
+def _run(asked: argparse.Namespace, recorder: Recorder) -> None:
+    # Only what is named here takes part, whatever plugins and configuration are lying about.
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    os.environ.pop("PYTEST_ADDOPTS", None)
+    folder = collection.folder_of(asked.scenarios)
+    pytest.main([*_ALWAYS, f"--rootdir={folder}", *_options(asked), "--pyargs", asked.scenarios], plugins=[recorder])
+
+
+_ALWAYS = (
+    *("-p", "worldswitch.harness.plugin", "-p", "xdist", "-p", "no:cacheprovider", "-c", os.devnull),
+    *("-q", "--strict-markers", "--color=no", "--continue-on-collection-errors"),
+    # A worker that dies takes one trial with it, which is then a miss; a new one would hide that.
+    *("--max-worker-restart=0", "--dist=worksteal"),
+)
+
+
+def _options(asked: argparse.Namespace) -> list[str]:
+    values = (
+        *(("-k", asked.k), ("-n", asked.n or None)),
+        *(("--platform", asked.platform), ("--mutant", asked.mutant), ("--repeat", asked.repeat)),
+        *(("--deadline", asked.deadline), ("--time-scale", asked.time_scale), ("--scenarios", asked.scenarios)),
+        *(("--id", pattern) for pattern in asked.id),
+    )
+    return [word for name, value in values if value is not None for word in (name, str(value))]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""How pytest finds scenarios: modules of one package, imported by their names, and in them whatever carries the mark.
+
+Imported by path, as pytest does with test files, the modules of an editable install would exist twice.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from worldswitch.harness import catalogue
+
+
+def folder_of(package: str) -> Path | None:
+    """Where `package` lies, or None if there is none."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except ImportError:
+        return None
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(places[0]).resolve() if places else None
+
+
+#: ``worldswitch.scenarios``, ``-p worldswitch...``, ``--worldswitch-results``, ``--scenarios``; no mere path.
+_SPEAKS_OF_US = re.compile(r"(-p|--)?worldswitch([.=-]|$)|--scenarios\b")
+
+
+def concerns(arguments: Iterable[str], package: str) -> bool:
+    """Whether a pytest command line speaks of scenarios: by the word, or by a path to them."""
+    words = list(map(str, arguments))
+    if any(map(_SPEAKS_OF_US.match, words)):
+        return True
+    folder = folder_of(package)
+    paths = [Path(word.partition("::")[0]) for word in words if not word.startswith("-")]
+    return folder is not None and any(path.exists() and path.resolve().is_relative_to(folder) for path in paths)
+
+
+class ScenarioModule(pytest.Module):
+    """A module of the scenarios."""
+
+    package: str
+
+    def _getobj(self) -> ModuleType:
+        return importlib.import_module(f"{self.package}.{self.path.stem}")
+
+    def istestfunction(self, obj: object, name: str) -> bool:
+        """A scenario's name is a sentence, so the mark decides."""
+        return catalogue.mark_of(obj) is not None and getattr(obj, "__module__", "") == self._getobj().__name__
+
+    def istestclass(self, obj: object, name: str) -> bool:
+        """Scenarios are functions."""
+        return False
+
+
+class Collection:
+    """pytest's collection of `package`."""
+
+    def __init__(self, package: str, folder: Path) -> None:
+        self.package = package
+        self.folder = folder
+        pytest.register_assert_rewrite(package)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """Keep pytest from importing the package by its path."""
+        if path.resolve() != self.folder:
+            return None
+        return pytest.Dir.from_parent(parent, path=path)
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """Take every module of the folder itself."""
+        if file_path.resolve().parent != self.folder or file_path.suffix != ".py" or file_path.stem.startswith("_"):
+            return None
+        return self._module(file_path, parent)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """The same for a module that pytest itself was given by path."""
+        return self._module(module_path, parent) if module_path.resolve().parent == self.folder else None
+
+    def _module(self, path: Path, parent: pytest.Collector) -> pytest.Collector:
+        module: ScenarioModule = ScenarioModule.from_parent(parent, path=path)
+        module.package = self.package
+        return module
+
+
+def scenarios_among(items: Iterable[pytest.Item]) -> Iterator[tuple[pytest.Item, catalogue.Scenario]]:
+    """The items that are scenarios, each with its declaration."""
+    for item in items:
+        mark = item.get_closest_marker("scenario")
+        if mark is not None and isinstance(item, pytest.Function):
+            yield item, catalogue.declared(name_of(item.nodeid), item.function, mark)
+
+
+def name_of(nodeid: str) -> str:
+    """The scenario's name in `nodeid`: ``.../threads.py::sentence`` is ``threads::sentence``."""
+    path, _, rest = nodeid.partition("::")
+    return f"{Path(path).stem}::{rest}"

@@ -1,0 +1,39 @@
+"""What machine this is, as far as a verdict may depend on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+from worldswitch.harness import probes
+from worldswitch.harness.results import Finding, Fingerprint
+
+_DISTRIBUTIONS = ("worldswitch", "pytest", "pytest-xdist", "cffi", "msgspec")
+
+
+def take() -> Fingerprint:
+    """The machine as this process sees it."""
+    system = os.uname()
+    return Fingerprint(
+        kernel=f"{system.sysname} {system.release} {system.version}",
+        machine=system.machine,
+        cpu=_cpu(),
+        cpus=len(os.sched_getaffinity(0)),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        versions=dict(sorted((name, _version(name)) for name in _DISTRIBUTIONS)),
+        probes={probe.name: Finding(probe.state, probe.detail) for probe in probes.all_probes()},
+    )
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "absent"

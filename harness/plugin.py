@@ -1,0 +1,84 @@
+"""The pytest plugin: ``python -m pytest --pyargs worldswitch.scenarios`` puts a platform to every scenario.
+
+pytest loads it wherever worldswitch is installed, so it does nothing at all, and adds no option, unless the command
+line speaks of worldswitch or of a path to scenarios.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from worldswitch.harness.suite import Settings
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> None:
+    """Add the options, now that the command line is known."""
+    from worldswitch.harness import collection
+    from worldswitch.harness.catalogue import REPEAT, SCENARIOS
+
+    if not collection.concerns(args, SCENARIOS):
+        return
+    group = parser.getgroup("worldswitch", "worldswitch: a ptrace platform under test")
+    option = group.addoption
+    option("--platform", default="reference", metavar="NAME", help="an installed platform, or package.module:Class")
+    option("--mutant", metavar="NAME", help="a mutant of the reference in place of a platform")
+    option("--repeat", choices=REPEAT, default="normal", help="how often scenarios repeat what they repeat")
+    option("--id", action="append", default=[], metavar="ID", help="only scenarios with this id, such as TT01 or 'SG*'")
+    option("--deadline", type=float, default=float("inf"), metavar="SECONDS", help="no trial may take longer than this")
+    option("--time-scale", type=float, default=1.0, metavar="X", help="this environment is X times slower than most")
+    option("--scenarios", default=SCENARIOS, metavar="PACKAGE", help="whose scenarios to run")
+    option("--environment", default="{}", metavar="JSON", help="facts on the environment, for the results' header")
+    option("--worldswitch-results", metavar="FILE", help="write results to this file, as JSON lines")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take part, if the options were added."""
+    config.addinivalue_line("markers", "scenario(*ids, clauses, needs, repeat, deadline): a claim about a platform")
+    if config.getoption("worldswitch_results", NotImplemented) is not NotImplemented:
+        _take_part(config)
+
+
+def _take_part(config: pytest.Config) -> None:
+    from worldswitch.harness import collection
+    from worldswitch.harness.suite import Suite
+
+    settings = _settings(config)
+    folder = collection.folder_of(settings.scenarios)
+    if folder is None:
+        raise pytest.UsageError(f"--scenarios: no package {settings.scenarios} can be imported")
+    if not __debug__:
+        raise pytest.UsageError("the scenarios are assertions, which python -O removes; run them without it")
+    config.pluginmanager.register(collection.Collection(settings.scenarios, folder))
+    config.pluginmanager.register(Suite(settings))
+    if (folder / "stage.py").exists():
+        config.pluginmanager.import_plugin(f"{settings.scenarios}.stage")
+    if not hasattr(config, "workerinput"):
+        _record(config, settings)
+
+
+def _settings(config: pytest.Config) -> Settings:
+    from worldswitch.harness.suite import Settings
+
+    option = config.getoption
+    return Settings(
+        scenarios=option("scenarios"),
+        platform=option("platform"),
+        mutant=option("mutant"),
+        repeat=option("repeat"),
+        ids=tuple(option("id")),
+        deadline=option("deadline"),
+        time_scale=option("time_scale"),
+    )
+
+
+def _record(config: pytest.Config, settings: Settings) -> None:
+    from worldswitch.harness import recorder
+
+    config.pluginmanager.register(recorder.Words())
+    path = config.getoption("worldswitch_results")
+    if path:
+        config.pluginmanager.register(recorder.to_file(path, settings, config.getoption("environment")))

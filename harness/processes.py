@@ -1,0 +1,113 @@
+"""Who descends from this process, and how to be rid of them.
+
+A process group or session does not hold what a trial starts, since stubs call setsid.  A child subreaper does: whoever
+loses its parent becomes a child of the nearest one, so everything a trial ever started stays below its supervisor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from worldswitch.harness import syscalls
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One line of the process table."""
+
+    pid: int
+    parent: int
+    name: str
+    state: str
+    threads: int
+
+    @property
+    def alive(self) -> bool:
+        """A group leader that exited is a zombie to look at while other threads of its process run on."""
+        return self.state not in "ZX" or self.threads > 1
+
+    def __str__(self) -> str:
+        return f"process {self.pid} ({self.name}, state {self.state}, {self.threads} threads)"
+
+
+def _read(pid: str) -> Process | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            head, _, tail = file.read().decode(errors="replace").rpartition(")")
+    except OSError:
+        return None  # it ended meanwhile
+    fields = tail.split()
+    return Process(int(pid), int(fields[1]), head.partition("(")[2], fields[0], int(fields[17]))
+
+
+def descendants(of: int) -> dict[int, Process]:
+    """Every process below `of`, which is not among them.
+
+    Only a scan of all of /proc is right on every kernel: /proc/PID/task/TID/children is a build option.
+    """
+    children: dict[int, list[Process]] = {}
+    for pid in os.listdir("/proc"):  # noqa: PTH208 - a Path for each process costs more than reading it
+        if pid.isdigit() and (process := _read(pid)):
+            children.setdefault(process.parent, []).append(process)
+    found: dict[int, Process] = {}
+    queue = [of]
+    while queue:
+        below = [process for process in children.get(queue.pop(), ()) if process.pid not in found]
+        found.update((process.pid, process) for process in below)
+        queue.extend(process.pid for process in below)
+    return found
+
+
+@contextlib.contextmanager
+def subreaper() -> Iterator[None]:
+    """Adopt every orphan among this process's descendants."""
+    # An inherited SIG_IGN would have the kernel reap for us and lose every status.
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        yield
+    finally:
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 0)
+
+
+def reap(pid: int) -> int | None:
+    """The wait status of `pid` if it is a child of ours that ended."""
+    try:
+        reaped, status = os.waitpid(pid, os.WNOHANG | syscalls.WALL)
+    except ChildProcessError:
+        return None
+    return status if reaped else None
+
+
+def wait_until(condition: Callable[[], object], seconds: float) -> bool:
+    """Look until `condition` holds, at growing intervals; False if it did not within `seconds`."""
+    end = time.monotonic() + seconds
+    pause = 0.0005
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(pause)
+        pause = min(2 * pause, 0.02)
+    return True
+
+
+def kill_all(new: Callable[[], dict[int, Process]], seconds: float) -> list[Process]:
+    """Kill and reap what `new` finds until it finds nothing; what withstands is returned."""
+
+    def gone() -> bool:
+        found = new()
+        for process in found.values():
+            if process.alive:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(process.pid, signal.SIGKILL)
+            reap(process.pid)
+        return not found
+
+    wait_until(gone, seconds)
+    return list(new().values())

@@ -1,0 +1,209 @@
+"""Results as JSON lines: a header, one line a trial, a footer; and how they are read back without believing too much.
+
+    `Header`   what was planned, where, on what
+    `Trial`    one scenario's verdict; in any order, at most once each
+    `Footer`   the cell came to its end; its counts say what it reported
+
+A file without its footer is not a result (`Incomplete`).  A line that cannot be read, a trial nobody planned, a second
+verdict or counts that differ are `Damaged`.  What was planned and not reported is added as `miss` when reading.
+
+On a stream shared with logs each line is a frame (`worldswitch.harness.frames`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+
+from worldswitch.harness import frames
+from worldswitch.harness.verdict import Verdict
+
+FORMAT = 1
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What a probe found; see `worldswitch.harness.probes`."""
+
+    state: str
+    detail: str
+
+
+class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine as the trials saw it."""
+
+    kernel: str
+    machine: str
+    cpu: str
+    cpus: int
+    python: str
+    versions: dict[str, str]
+    probes: dict[str, Finding]
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header", tag_field="kind"):
+    """The first line."""
+
+    format: int = FORMAT
+    run: str
+    started: float  #: seconds since 1970
+    environment: dict[str, Any]
+    platform: str
+    mutant: str | None = None
+    repeat: str
+    planned: tuple[str, ...]
+    fingerprint: Fingerprint
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True, tag="trial", tag_field="kind"):
+    """One scenario's verdict."""
+
+    scenario: str  #: ``threads::a_sentence``
+    verdict: Verdict
+    ids: tuple[str, ...] = ()
+    claim: str = ""
+    clauses: tuple[str, ...] = ()
+    reason: str = ""
+    assertion: bool = False  #: the scenario's own assertion failed
+    detail: str = ""  #: pytest's account of the failure
+    transcript: tuple[str, ...] = ()
+    output: str = ""  #: the end of what it printed
+    seconds: float = 0.0
+    worker: str = ""
+
+
+class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer", tag_field="kind"):
+    """The last line."""
+
+    finished: float  #: seconds since 1970
+    counts: dict[str, int]
+
+
+Record: TypeAlias = Header | Trial | Footer
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """What one cell reported, whole."""
+
+    header: Header
+    trials: tuple[Trial, ...]
+    footer: Footer
+
+    @property
+    def misses(self) -> tuple[str, ...]:
+        """What was planned and never ran."""
+        return tuple(trial.scenario for trial in self.trials if trial.verdict is Verdict.MISS)
+
+
+class ResultError(Exception):
+    """These are no results; the message names the file and the line."""
+
+
+class Damaged(ResultError):  # noqa: N818 - it says what happened
+    """A line is not what it should be."""
+
+
+class Incomplete(ResultError):  # noqa: N818 - it says what happened
+    """The footer is missing: the run did not come to its end."""
+
+
+_decode = msgspec.json.Decoder(Record).decode
+
+
+def encode(record: Record) -> bytes:
+    """`record` as JSON, without a line break."""
+    return msgspec.json.encode(record)
+
+
+def frame(record: Record) -> bytes:
+    """`record` as a frame for a shared stream."""
+    return frames.encode(encode(record))
+
+
+def unframe(lines: Iterable[bytes], noise: Callable[[bytes], object]) -> Iterator[Record]:
+    """The records among `lines`; every other line that says anything goes to `noise`."""
+    for line in lines:
+        payload = frames.decode(line)
+        if payload is not None:
+            yield _decode(payload)
+        elif line.strip():
+            noise(line)
+
+
+def tally(trials: Iterable[Trial]) -> dict[str, int]:
+    """How often each verdict occurs, those that do."""
+    counts = Counter(trial.verdict for trial in trials)
+    return {verdict.value: counts[verdict] for verdict in Verdict if counts[verdict]}
+
+
+def assemble(records: Sequence[Record], source: str) -> Run:
+    """The run that `records` tell of.  `source` says in errors where they are from."""
+    if not records:
+        raise Incomplete(f"{source}: empty, not even a header; the cell never started its trials")
+    header = records[0]
+    trials: list[Trial] = []
+    if not isinstance(header, Header):
+        raise Damaged(f"{source}:1: a {_kind(header)} where the header should be")
+    planned = dict.fromkeys(header.planned)
+    for number, record in enumerate(records[1:], 2):
+        if isinstance(record, Footer):
+            _check_footer(record, trials, len(records) - number, f"{source}:{number}")
+            return Run(header=header, trials=(*trials, *_missing(planned, trials)), footer=record)
+        if isinstance(record, Header):
+            raise Damaged(f"{source}:{number}: a second header; two runs were written to one file")
+        if record.scenario not in planned:
+            raise Damaged(f"{source}:{number}: a verdict on {record.scenario!r}, which the header did not plan")
+        if any(trial.scenario == record.scenario for trial in trials):
+            raise Damaged(f"{source}:{number}: a second verdict on {record.scenario!r}")
+        trials.append(record)
+    raise Incomplete(
+        f"{source}: no footer after {len(trials)} of {len(planned)} trials; the run was cut off and is not a result"
+    )
+
+
+def _kind(record: Record) -> str:
+    return type(record).__name__.lower()
+
+
+def _check_footer(footer: Footer, trials: Sequence[Trial], after: int, where: str) -> None:
+    if after:
+        raise Damaged(f"{where}: the footer, but {after} more lines follow")
+    if footer.counts != tally(trials):
+        raise Damaged(f"{where}: the footer counts {footer.counts}, the lines above it say {tally(trials)}")
+
+
+def _missing(planned: Iterable[str], trials: Sequence[Trial]) -> Iterator[Trial]:
+    reported = {trial.scenario for trial in trials}
+    for name in planned:
+        if name not in reported:
+            yield Trial(scenario=name, verdict=Verdict.MISS, reason="planned, and never reported")
+
+
+def read(path: Path) -> Run:
+    """The run in the file at `path`."""
+    records: list[Record] = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            records.append(_decode(line))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Damaged(f"{path}:{number}: not a line of a result: {error}") from error
+    run = assemble(records, str(path))
+    if run.header.format != FORMAT:
+        raise Damaged(f"{path}:1: format {run.header.format}, and this reader knows {FORMAT}")
+    return run
+
+
+def write(path: Path, run: Run) -> None:
+    """Write `run` to `path`.  Misses are not lines: they are what is not there."""
+    reported = [trial for trial in run.trials if trial.verdict is not Verdict.MISS]
+    records: tuple[Record, ...] = (run.header, *reported, run.footer)
+    path.write_bytes(b"".join(encode(record) + b"\n" for record in records))
+
+
+def schema() -> bytes:
+    """The JSON schema of a line, as it stands in ``results/run.schema.json``."""
+    text = msgspec.json.encode(msgspec.json.schema(Record), order="deterministic")
+    return msgspec.json.format(text, indent=2) + b"\n"

@@ -1,0 +1,285 @@
+"""The scenarios as pytest runs them: what each may use, when it is left out, and how its trial is reported.
+
+Everything here is registered only where a command line speaks of scenarios.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+import pytest
+from _pytest.runner import runtestprotocol  # no public way runs an item without reporting it
+
+from worldswitch.harness import catalogue, collection, probes, results, trial
+from worldswitch.harness.contract import Options, Platform, PlatformFactory
+from worldswitch.harness.judge import Owners, Phase, judge
+from worldswitch.harness.transcript import Transcript
+from worldswitch.harness.trial import Result
+from worldswitch.harness.verdict import SEVERITY, Verdict
+
+#: How long importing a platform may take.
+IMPORT_SECONDS = 60.0
+
+#: What a report carries beside pytest's own fields: a `results.Trial` as plain values, which xdist can pass on.
+ATTRIBUTE = "worldswitch_trial"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this run was asked to be."""
+
+    scenarios: str
+    platform: str
+    mutant: str | None
+    repeat: str
+    ids: tuple[str, ...]
+    deadline: float
+    time_scale: float
+
+    def load(self) -> PlatformFactory:
+        """The platform under test."""
+        if self.mutant:
+            return catalogue.load_mutant(self.mutant).factory
+        return catalogue.load_platform(self.platform)
+
+
+@dataclass(slots=True)
+class CurrentTrial:
+    """What a scenario gets as the fixture ``trial``."""
+
+    repeat: int
+    _settings: Settings
+    _factory: PlatformFactory
+    _owners: Owners
+    _transcript: Transcript
+    _platforms: list[Platform] = field(default_factory=list)
+
+    def platform(self, options: Options = Options()) -> Platform:  # noqa: B008 - frozen
+        """A platform under test, closed at the end of the trial."""
+        self.note(f"platform({options})")
+        made = self._factory(options)
+        self._owners.learn(made)
+        self._platforms.append(made)
+        return made
+
+    def seconds(self, seconds: float) -> float:
+        """A deadline, scaled to this environment."""
+        return seconds * self._settings.time_scale
+
+    def note(self, text: str) -> None:
+        """Add a line to the transcript."""
+        self._transcript.note(text)
+
+    def probe(self, name: str) -> probes.Probe:
+        """What is known about the probe `name`."""
+        return probes.probe(name)
+
+    def close(self) -> None:
+        """Close every platform, the last first, even if closing one of them raises."""
+        while self._platforms:
+            made = self._platforms.pop()
+            try:
+                made.close()
+            finally:
+                self.close()
+
+
+class Suite:
+    """The hooks and the fixture."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._now: tuple[catalogue.Scenario, Owners, Transcript] | None = None
+
+    @pytest.fixture
+    def trial(self) -> Iterator[CurrentTrial]:
+        """The trial a scenario runs in: its platforms, its transcript, its deadlines."""
+        assert self._now is not None, "the fixture `trial` is for scenarios"
+        scenario, owners, transcript = self._now
+        repeat = scenario.repeat.get(self.settings.repeat, 1)
+        current = CurrentTrial(repeat, self.settings, self.settings.load(), owners, transcript)
+        yield current
+        current.close()
+
+    def pytest_report_header(self) -> str:
+        """Say what is under test."""
+        mutant = f", mutant {self.settings.mutant}" if self.settings.mutant else ""
+        return f"worldswitch: platform {self.settings.platform}{mutant}, {self.settings.repeat} repetitions"
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave out what ``--id`` does not name."""
+        wanted = self.settings.ids
+        if not wanted:
+            return
+        named = [
+            item
+            for item, scenario in collection.scenarios_among(items)
+            if any(fnmatch.fnmatchcase(own, pattern) for own in scenario.ids for pattern in wanted)
+        ]
+        config.hook.pytest_deselected(items=[item for item in items if item not in named])
+        items[:] = named
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        """Give each scenario a process of its own."""
+        for _, scenario in collection.scenarios_among([item]):
+            item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+            result = self._result(item, scenario)
+            for report in _reports(item, scenario, result):
+                item.ihook.pytest_runtest_logreport(report=report)
+            item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+            return True
+        return None
+
+    def _result(self, item: pytest.Item, scenario: catalogue.Scenario) -> Result:
+        if self._loading.verdict is not Verdict.PASS:
+            return self._loading
+        return unmet(scenario.needs) or self._run(item, scenario)
+
+    @functools.cached_property
+    def _loading(self) -> Result:
+        """What came of loading the platform: tried in a process of its own first, since importing may do anything."""
+        rehearsal = rehearse(self.settings)
+        if rehearsal.verdict is Verdict.PASS:
+            self.settings.load()  # here, so that no trial has to
+        return rehearsal
+
+    def _run(self, item: pytest.Item, scenario: catalogue.Scenario) -> Result:
+        deadline = min(scenario.deadline * self.settings.time_scale, self.settings.deadline)
+
+        def body(transcript: Transcript) -> Result:
+            owners = Owners(self.settings.scenarios)
+            owners.learn_module(self.settings.load().__module__)
+            self._now = scenario, owners, transcript
+            return judge(_phases(item), owners)
+
+        return trial.run(body, deadline)
+
+
+def rehearse(settings: Settings) -> Result:
+    """Load the platform in a process of its own: `PASS`, or why that cannot be."""
+
+    def body(_: Transcript) -> Result:
+        try:
+            settings.load()
+        except catalogue.NotFound as error:
+            return Result(verdict=Verdict.ERROR, reason=str(error))
+        return Result(verdict=Verdict.PASS)
+
+    result = trial.run(body, IMPORT_SECONDS)
+    if result.verdict in (Verdict.CRASH, Verdict.TIMEOUT):
+        return msgspec.structs.replace(result, reason=f"while importing the platform: {result.reason}")
+    return result
+
+
+def unmet(needs: tuple[str, ...]) -> Result | None:
+    """Why a scenario cannot run here, by the probes it names; None if it can."""
+    implied = () if "ptrace_denied" in needs else ("ptrace",)
+    unknown = [name for name in needs if name not in probes.PROBES]
+    if unknown:
+        known = ", ".join(probes.PROBES)
+        return Result(verdict=Verdict.ERROR, reason=f"needs {', '.join(unknown)}, and the probes are {known}")
+    verdicts = {"no": Verdict.UNSUPPORTED, "denied": Verdict.BLOCKED}
+    found = [probes.probe(name) for name in (*implied, *needs)]
+    missing = [
+        Result(verdict=verdicts[probe.state], reason=f"needs {probe.name}: {probe.detail}")
+        for probe in found
+        if probe.state != "yes"
+    ]
+    return min(missing, key=lambda result: SEVERITY.index(result.verdict), default=None)
+
+
+class _Listener:
+    """What ended each phase early."""
+
+    def __init__(self) -> None:
+        self.phases: list[Phase] = []
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Iterator[None]:
+        report: pytest.TestReport = yield  # type: ignore[assignment]
+        if call.excinfo is not None:
+            self.phases.append(Phase(call.when, call.excinfo.value, report.longreprtext))
+        return report  # type: ignore[return-value]
+
+
+def _phases(item: pytest.Item) -> list[Phase]:
+    """Run `item`; what went wrong in which phase.  In the trial's own process, which nobody else will use again."""
+    plugins = item.config.pluginmanager
+    capture = plugins.getplugin("capturemanager")
+    if capture is not None:
+        capture.suspend_global_capture(in_=True)
+        plugins.unregister(capture)  # the supervisor reads the output, and only a bounded part of it
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+    listener = _Listener()
+    plugins.register(listener)
+    try:
+        runtestprotocol(item, log=False, nextitem=None)
+    except BaseException as error:  # pytest lets KeyboardInterrupt and pytest.exit through
+        return [*listener.phases, Phase("call", error, repr(error))]
+    return listener.phases
+
+
+_OUTCOMES = {Verdict.PASS: "passed", Verdict.UNSUPPORTED: "skipped", Verdict.BLOCKED: "skipped"}
+
+
+def _reports(item: pytest.Item, scenario: catalogue.Scenario, result: Result) -> Iterator[pytest.TestReport]:
+    """The three reports pytest expects of an item; the one of the call tells all."""
+    verdict = result.verdict
+    outcome = _OUTCOMES.get(verdict, "failed")
+    longrepr: object = None
+    if outcome == "skipped":
+        path, line, _ = item.location
+        longrepr = (path, line or 0, f"{verdict.value}: {result.reason}")
+    elif outcome == "failed":
+        longrepr = account(scenario, result)
+    for when in ("setup", "call", "teardown"):
+        call = when == "call"
+        report = pytest.TestReport(
+            nodeid=item.nodeid,
+            location=item.location,
+            keywords=dict.fromkeys(item.keywords, 1),
+            outcome=outcome if call else "passed",  # type: ignore[arg-type]
+            longrepr=longrepr if call else None,  # type: ignore[arg-type]
+            when=when,
+            duration=result.seconds if call else 0.0,
+        )
+        if call:
+            setattr(report, ATTRIBUTE, msgspec.to_builtins(record(item.config, scenario, result)))
+        yield report
+
+
+def record(config: pytest.Config, scenario: catalogue.Scenario, result: Result) -> results.Trial:
+    """The line of results on this trial; how a claim that held came to hold is not kept."""
+    if result.verdict is Verdict.PASS:
+        result = msgspec.structs.replace(result, transcript=(), output="")
+    return results.Trial(
+        scenario=scenario.name,
+        ids=scenario.ids,
+        claim=scenario.claim,
+        clauses=scenario.clauses,
+        worker=getattr(config, "workerinput", {}).get("workerid", "main"),
+        **msgspec.structs.asdict(result),
+    )
+
+
+def account(scenario: catalogue.Scenario, result: Result) -> str:
+    """A failed trial, for people."""
+    parts = [
+        ("claim", f"{' '.join(scenario.ids)}: {scenario.claim}"),
+        ("assertion" if result.assertion else "raised", result.detail),
+        ("transcript", "\n".join(result.transcript[-60:])),
+        ("output", _PYTESTS_OWN_FRAMES.sub("", result.output)),
+    ]
+    told = (f"--- {title} ---\n{text.rstrip()}" for title, text in parts if text.strip())
+    return "\n".join((f"{result.verdict.value}: {result.reason}", *told))
+
+
+#: Where each thread stood, faulthandler tells down to the bottom; who looks for a hang wants the top.
+_PYTESTS_OWN_FRAMES = re.compile(r'^  File ".*/(?:pluggy|_pytest)/.*\n', re.MULTILINE)

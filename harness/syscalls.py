@@ -1,0 +1,93 @@
+"""The few system calls that Python has no name for, called through ctypes; errors are OSError.
+
+ctypes reads no headers, so the values stand here, each block with the header it is from.
+"""
+
+import ctypes
+import os
+
+# include/uapi/linux/prctl.h
+PR_SET_PDEATHSIG = 1
+PR_SET_SECCOMP = 22
+PR_SET_CHILD_SUBREAPER = 36
+PR_GET_CHILD_SUBREAPER = 37
+PR_SET_NO_NEW_PRIVS = 38
+
+# include/uapi/linux/ptrace.h, arch/x86/include/uapi/asm/ptrace-abi.h
+PTRACE_TRACEME = 0
+PTRACE_GETREGS = 12
+PTRACE_SYSEMU = 31
+PTRACE_SYSEMU_SINGLESTEP = 32
+PTRACE_GETREGSET = 0x4204
+PTRACE_SEIZE = 0x4206
+PTRACE_INTERRUPT = 0x4207
+PTRACE_GET_SYSCALL_INFO = 0x420E
+PTRACE_O_TRACESYSGOOD = 0x1
+PTRACE_O_EXITKILL = 0x100000
+PTRACE_SYSCALL_INFO_ENTRY = 1
+NT_X86_XSTATE = 0x202  # include/uapi/linux/elf.h
+
+# include/uapi/linux/sched.h, include/uapi/linux/mount.h
+CLONE_NEWNS = 0x20000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+
+WALL = 0x40000000  #: __WALL, include/uapi/linux/wait.h: children whatever their exit signal is
+
+RT_TGSIGQUEUEINFO = {"x86_64": 297, "aarch64": 240}  # arch/*/entry/syscalls, include/uapi/asm-generic/unistd.h
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+_libc.ptrace.restype = ctypes.c_long
+_libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+
+
+class Iovec(ctypes.Structure):
+    """struct iovec."""
+
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+def _checked(result: int, operation: str) -> int:
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{operation}: {os.strerror(number)}")
+    return result
+
+
+def prctl(option: int, *arguments: int) -> int:
+    """Ask or tell the kernel something about this process (man 2 prctl)."""
+    words = [ctypes.c_ulong(argument) for argument in (*arguments, 0, 0, 0, 0)[:4]]
+    return _checked(_libc.prctl(ctypes.c_int(option), *words), f"prctl {option}")
+
+
+def ptrace(request: int, pid: int, address: int = 0, data: int = 0) -> int:
+    """One request to, or about, a tracee (man 2 ptrace)."""
+    return _checked(_libc.ptrace(request, pid, address, data), f"ptrace request {request:#x}")
+
+
+def unshare(flags: int) -> None:
+    """Put this process into namespaces of its own (man 2 unshare)."""
+    _checked(_libc.unshare(ctypes.c_int(flags)), f"unshare {flags:#x}")
+
+
+def make_mounts_private() -> None:
+    """Keep what this mount namespace mounts from spreading."""
+    _checked(_libc.mount(b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None), "mount --make-rprivate /")
+
+
+def syscall(number: int, *arguments: int) -> int:
+    """A system call by its number."""
+    return _checked(_libc.syscall(ctypes.c_long(number), *map(ctypes.c_long, arguments)), f"system call {number}")
+
+
+def die_with_parent(parent: int, signo: int) -> None:
+    """Have this process killed by `signo` when the thread that forked it ends; `parent` is that thread's process.
+
+    The parent may have ended before the request: then its death has been and nothing would come any more.
+    """
+    prctl(PR_SET_PDEATHSIG, signo)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signo)

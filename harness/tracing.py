@@ -1,0 +1,107 @@
+"""Just enough of ptrace for the probes: a child of one's own, seized and stopped, and a few requests on it.
+
+This is no platform and shares no code with one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+import os
+import platform
+import signal
+import struct
+import threading
+from collections.abc import Iterator
+
+from worldswitch.harness import syscalls
+
+SYSCALL_STOP = signal.SIGTRAP | 0x80  #: what PTRACE_O_TRACESYSGOOD makes of it
+
+
+@contextlib.contextmanager
+def stopped_child() -> Iterator[int]:
+    """A child that makes system calls for ever, seized and stopped; killed and reaped in the end."""
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _call_for_ever(parent)
+    try:
+        options = syscalls.PTRACE_O_EXITKILL | syscalls.PTRACE_O_TRACESYSGOOD
+        syscalls.ptrace(syscalls.PTRACE_SEIZE, pid, 0, options)
+        syscalls.ptrace(syscalls.PTRACE_INTERRUPT, pid)
+        os.waitpid(pid, syscalls.WALL)
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, syscalls.WALL)
+
+
+def _call_for_ever(parent: int) -> None:
+    try:
+        syscalls.die_with_parent(parent, signal.SIGKILL)
+        while True:
+            os.getppid()
+    finally:
+        os._exit(1)
+
+
+def resume(pid: int, request: int) -> str:
+    """Let `pid` go on by `request` until its next stop."""
+    syscalls.ptrace(request, pid)
+    _, status = os.waitpid(pid, syscalls.WALL)
+    if not os.WIFSTOPPED(status):
+        raise OSError(0, f"the tracee ended with status {status:#x}")
+    return f"stopped by signal {os.WSTOPSIG(status)}"
+
+
+def run_to_syscall(pid: int, request: int) -> str:
+    """Let `pid` go on by `request` up to a system call."""
+    said = resume(pid, request)
+    if said != f"stopped by signal {SYSCALL_STOP}":
+        raise OSError(0, f"no stop at a system call but {said}")
+    return "stopped at a system call"
+
+
+def syscall_info(pid: int) -> str:
+    """What PTRACE_GET_SYSCALL_INFO says of a tracee at a system call."""
+    buffer = ctypes.create_string_buffer(128)
+    size = syscalls.ptrace(syscalls.PTRACE_GET_SYSCALL_INFO, pid, len(buffer), ctypes.addressof(buffer))
+    if buffer.raw[0] != syscalls.PTRACE_SYSCALL_INFO_ENTRY:
+        raise OSError(0, f"PTRACE_GET_SYSCALL_INFO says {buffer.raw[0]} at the entry of a system call")
+    return f"PTRACE_GET_SYSCALL_INFO fills {size} bytes"
+
+
+def xstate_size(pid: int) -> int:
+    """How large the kernel's image of the extended state is."""
+    buffer = ctypes.create_string_buffer(1 << 16)
+    vector = syscalls.Iovec(ctypes.addressof(buffer), len(buffer))
+    syscalls.ptrace(syscalls.PTRACE_GETREGSET, pid, syscalls.NT_X86_XSTATE, ctypes.addressof(vector))
+    return int(vector.length)
+
+
+def install_empty_filter() -> None:
+    """Install a seccomp filter that allows everything."""
+    # struct sock_filter: BPF_RET | BPF_K, SECCOMP_RET_ALLOW (include/uapi/linux/filter.h, seccomp.h)
+    program = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000))
+    header = ctypes.create_string_buffer(struct.pack("@HP", 1, ctypes.addressof(program)))
+    syscalls.prctl(syscalls.PR_SET_SECCOMP, 2, ctypes.addressof(header))  # SECCOMP_MODE_FILTER
+
+
+def getpid_by_int80() -> int:
+    """getpid(2) through the i386 door; on a kernel without one the process dies of SIGSEGV."""
+    code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    code.write(bytes.fromhex("b814000000 cd80 c3"))  # mov $__NR_getpid, %eax; int $0x80; ret
+    address = ctypes.addressof(ctypes.c_char.from_buffer(code))
+    return int(ctypes.CFUNCTYPE(ctypes.c_int)(address)())
+
+
+def queue_signal_to_self() -> None:
+    """Queue a signal with a value to the calling thread by rt_tgsigqueueinfo(2)."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    # siginfo_t: si_signo, si_errno, si_code = SI_QUEUE, padding, si_pid, si_uid (include/uapi/asm-generic/siginfo.h)
+    siginfo = struct.pack("=iiiiiI", signal.SIGUSR1, 0, -1, 0, os.getpid(), os.getuid()).ljust(128, b"\0")
+    buffer = ctypes.create_string_buffer(siginfo, 128)
+    number = syscalls.RT_TGSIGQUEUEINFO[platform.machine()]
+    syscalls.syscall(number, os.getpid(), threading.get_native_id(), signal.SIGUSR1, ctypes.addressof(buffer))

@@ -1,0 +1,59 @@
+"""What happened in a trial, line by line, in memory that outlives the trial's process.
+
+A ring shared between the trial and its supervisor: a note costs a copy and no system call, the last lines survive
+SIGKILL, and no number of them takes more room.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import threading
+import time
+
+SIZE = 1 << 16
+_TOTAL = struct.Struct("=Q")
+
+
+class _Lock:
+    """A lock that a fork finds open: whoever held it in the parent does not exist in the child."""
+
+    def __init__(self) -> None:
+        self.fresh()
+        os.register_at_fork(after_in_child=self.fresh)
+
+    def fresh(self) -> None:
+        self.held = threading.Lock()
+
+
+_lock = _Lock()
+
+
+class Transcript:
+    """The last lines noted, each with the seconds since the beginning."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _TOTAL.size + SIZE)
+        self._begin = time.monotonic()
+
+    def note(self, text: str) -> None:
+        """Add a line."""
+        line = f"{time.monotonic() - self._begin:10.6f}  {text}\n".encode(errors="replace")[-SIZE:]
+        with _lock.held:
+            (total,) = _TOTAL.unpack_from(self._memory)
+            at = total % SIZE
+            fits = min(len(line), SIZE - at)
+            self._memory[_TOTAL.size + at : _TOTAL.size + at + fits] = line[:fits]
+            self._memory[_TOTAL.size : _TOTAL.size + len(line) - fits] = line[fits:]
+            _TOTAL.pack_into(self._memory, 0, total + len(line))
+
+    def lines(self) -> list[str]:
+        """The lines still held, the oldest first."""
+        (total,) = _TOTAL.unpack_from(self._memory)
+        ring = self._memory[_TOTAL.size :]
+        if total <= SIZE:
+            return ring[:total].decode(errors="replace").splitlines()
+        at = total % SIZE
+        whole = (ring[at:] + ring[:at]).partition(b"\n")[2]  # the oldest line is cut
+        return ["...", *whole.decode(errors="replace").splitlines()]

@@ -1,0 +1,69 @@
+"""One scenario, once, in a process of its own: from how that process ended to a verdict.
+
+    the body returned            its own result
+    ... but something outlived   `fail`, whatever the result was before (a failure keeps its reason too)
+    the process died             `crash`
+    the deadline passed          `timeout`
+
+What the body returns is decided in `worldswitch.harness.judge`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import msgspec
+
+from worldswitch.harness.supervisor import Ending, supervise
+from worldswitch.harness.transcript import Transcript
+from worldswitch.harness.verdict import Verdict
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What came of a trial.  `assertion` is true iff the scenario's own assertion failed; `detail` is for people."""
+
+    verdict: Verdict
+    reason: str = ""
+    assertion: bool = False
+    detail: str = ""
+    output: str = ""
+    transcript: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+def run(body: Callable[[Transcript], Result], deadline: float) -> Result:
+    """Run `body` for at most `deadline` seconds; its result, or what became of it."""
+    transcript = Transcript()
+    ending = supervise(lambda: msgspec.json.encode(body(transcript)), deadline)
+    return msgspec.structs.replace(
+        _strict(_result(ending, deadline), ending.strays),
+        output=ending.output,
+        transcript=tuple(transcript.lines()),
+        seconds=round(ending.seconds, 6),
+    )
+
+
+def _result(ending: Ending, deadline: float) -> Result:
+    if ending.late:
+        return Result(verdict=Verdict.TIMEOUT, reason=f"no outcome within {deadline:g} s")
+    if ending.payload is None:
+        return Result(verdict=Verdict.CRASH, reason=f"the trial's process {_how(ending.status)}")
+    return msgspec.json.decode(ending.payload, type=Result)
+
+
+def _how(status: int | None) -> str:
+    if status is None:
+        return "vanished"
+    code = os.waitstatus_to_exitcode(status)
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
+
+
+def _strict(result: Result, strays: tuple[str, ...]) -> Result:
+    if not strays:
+        return result
+    left = f"left behind: {', '.join(strays)}"
+    if result.verdict in (Verdict.PASS, Verdict.UNSUPPORTED, Verdict.BLOCKED):
+        return Result(verdict=Verdict.FAIL, reason=left)
+    return msgspec.structs.replace(result, reason=f"{result.reason}; {left}")

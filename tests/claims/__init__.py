@@ -1,0 +1,1 @@
+"""A few scenarios that ask next to nothing, for the tests of the harness."""

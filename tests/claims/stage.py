@@ -1,0 +1,21 @@
+"""The stage of these scenarios."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+class Stage:
+    def __init__(self, trial: Any) -> None:
+        self.trial = trial
+
+    def inspect(self, space: object) -> None:
+        pytest.skip(f"{type(space).__name__} is not Inspectable")
+
+
+@pytest.fixture
+def stage(trial: Any) -> Stage:
+    """Somewhere to play."""
+    return Stage(trial)
