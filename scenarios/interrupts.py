@@ -76,7 +76,14 @@ def an_interrupt_ends_only_its_own_contexts_switch(stage: Stage) -> None:
         steady.ends_when_interrupted()
 
 
-@scenario("IN04", clauses=("seed.switchToApp", "gvisor platform.SignalInterrupt"), quick=50, normal=500, soak=10_000, deadline=150)
+@scenario(
+    "IN04",
+    clauses=("seed.switchToApp", "gvisor platform.SignalInterrupt"),
+    quick=50,
+    normal=500,
+    soak=10_000,
+    deadline=150,
+)
 def a_late_interrupt_does_not_hit_another_context(stage: Stage) -> None:
     """An interrupt that races with the end of its switch is not a signal of the guest that the thread runs next."""
     first = stage.guest(guests.getpid_loop)

@@ -14,6 +14,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from worldswitch.harness.contract import Access, Event, Fault, Interrupted
 from worldswitch.scenarios import guests
@@ -82,7 +83,9 @@ def a_forged_signal_between_switches_is_not_an_interrupt(stage: Stage) -> None:
         stage.bounded(forge_and_switch, 15)
 
 
-@scenario("SG10", clauses=("seed.syscall", "seed.syscallIgnoreInterrupt"), quick=30, normal=300, soak=10_000, deadline=240)
+@scenario(
+    "SG10", clauses=("seed.syscall", "seed.syscallIgnoreInterrupt"), quick=30, normal=300, soak=10_000, deadline=240
+)
 def injected_calls_succeed_in_a_signal_storm(stage: Stage) -> None:
     """While signals rain on the stub, each mapping is made, of the right page, and each unmapping takes it away."""
     with Sender() as other:
@@ -95,7 +98,7 @@ def injected_calls_succeed_in_a_signal_storm(stage: Stage) -> None:
         def map_and_unmap() -> None:
             for index in range(stage.trial.repeat):
                 offset = index % 16 * PAGE
-                mapped = outcome_of(lambda: guest.space.map_file(address, pages.fd, offset, PAGE, Access.READ))  # noqa: B023
+                mapped = outcome_of(partial(guest.space.map_file, address, pages.fd, offset, PAGE, Access.READ))
                 assert mapped is None, f"mapping number {index}: {mapped!r}"
                 assert reads(guest, address) == GETPID
                 assert guest.state["rsi"] == index % 16 + 1, "another page than the one that was to be mapped"
