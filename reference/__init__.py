@@ -1,0 +1,1 @@
+"""The reference ptrace platform, after gVisor's: see `worldswitch.reference.ptrace`."""

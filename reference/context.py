@@ -1,0 +1,391 @@
+"""A context: one guest thread, and the switch into it.
+
+`switch` runs the guest on the calling thread's own stub thread until something happens that is the caller's business.
+C does the round trip (switch.c); what a stop means is decided here, a method a kind.
+
+Interrupts
+----------
+The truth is `_pending`, a flag; the signal that goes to the stub thread is only a nudge to stop and look at it.  Every
+stop that is no fault and no system call looks, whoever sent it; so a nudge that comes late, twice, or from a stranger can
+neither make an interrupt nor lose one.  Nothing in a signal's siginfo is believed: si_pid is 0 across PID namespaces and
+with a full signal queue, and anybody may forge it.  A flag that says all makes a secret in the signal needless, and a
+standard signal, unlike a real-time one, needs no place in the queue (RLIMIT_SIGPENDING) and coalesces by itself.
+
+`interrupt` sets the flag and then looks for a running tracee, `switch` publishes the tracee and then looks at the flag,
+and Python orders the two.  Seed: interrupt.Forwarder, which believes si_pid.
+
+Signals of this process
+-----------------------
+A signal handler of Python's runs on the main thread when `switch` there is interrupted by it.  In the instant before the
+wait it would have to wait for the guest's next stop: a program whose ^C must work at once calls `interrupt` from the
+handler or runs its guests on another thread.  If the handler raises, the guest is stopped, its state is whole, and what it
+did last comes with the next switch.
+
+The interpreter's lock
+----------------------
+A switch gives the lock up while the guest runs and needs it back afterwards: with a thread beside it that computes in
+Python, that takes up to ``sys.getswitchinterval()`` (5 ms).  Set it to 1e-4 if such threads cannot be avoided.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from worldswitch.harness.arch import registers as names
+from worldswitch.harness.contract import (
+    Access,
+    AddressSpace,
+    Busy,
+    Died,
+    Event,
+    Fault,
+    HostError,
+    Interrupted,
+    PlatformError,
+    Released,
+    Signal,
+    State,
+    StubDied,
+    Syscall,
+    WrongThread,
+)
+from worldswitch.reference import tracing, x86_64
+from worldswitch.reference._core import ffi, lib
+from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.stops import SYS_SECCOMP, SignalInfo, StopKind, cause_of, decode
+from worldswitch.reference.stubprocess import Use
+from worldswitch.reference.tracee import Tracee
+
+if TYPE_CHECKING:
+    from worldswitch.reference.ptrace import PtracePlatform
+
+NULL = ffi.NULL
+
+#: The nudge.  It is ignored by default: one that comes late enough to hit anybody else does nothing.
+NUDGE = signal.SIGURG
+
+INTERRUPTED = Interrupted()
+
+#: The usual system calls as ready-made events, since making an object is a good part of what Python adds to a switch.
+KNOWN = 1024
+SYSCALLS = [Syscall(number) for number in range(KNOWN)]
+
+# Global names are cheaper than a module's attributes.
+SWITCH_SYSCALL = lib.SWITCH_SYSCALL
+tracee_switch = lib.tracee_switch
+
+PC, SP, NUMBER, CODE_SEGMENT = (names.INDEX[name] for name in ("rip", "rsp", "orig_rax", "cs"))
+
+
+class PtraceContext:
+    """One guest thread."""
+
+    #: The requests a guest is resumed by.
+    RUN: int = lib.PTRACE_SYSEMU
+    STEP: int = lib.PTRACE_SYSEMU_SINGLESTEP
+
+    def __init__(self, platform: PtracePlatform, *, resident: bool = False) -> None:
+        self.platform = platform
+        self.resident = resident
+        #: Holds one token unless a thread is switching: popping it is atomic.
+        self._free = [True]
+        self._pending = False
+        self._running: Tracee | None = None
+        #: An event that an exception kept from being returned.
+        self._undelivered: Event | None = None
+        #: The last switch's fault: where, and by which instruction.
+        self._fault: tuple[PtraceAddressSpace, int, int] | None = None
+        self._fault_lock = threading.Lock()
+        self._state: State | None = None
+        self._registers: Any = NULL
+        self._xstate: Any = NULL
+        #: Where the extended state is read to at each stop; NULL while it stays in the thread.
+        self._xget: Any = NULL
+        #: Which version of the state's extended state the thread `_holder` has.
+        self._loaded_version = -1
+        self._holder: Tracee | None = None
+
+    # ------------------------------------------------------------------------------------------------------- switch
+
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        """Run the guest until an event; see the contract.  Seed: switchToApp.
+
+        The usual case, a system call, goes straight through here: each line counts (about 0.05 us).  Signal handlers of
+        Python's run behind calls, so what follows the switch itself makes none: an event would be lost if one raised.
+        """
+        try:
+            stub = address_space.stub_process  # type: ignore[attr-defined]
+            self._free.pop()
+        except AttributeError:
+            raise TypeError(f"not an address space of this platform: {address_space!r}") from None
+        except IndexError:
+            raise Busy("the context is being switched by another thread") from None
+        entered = False
+        try:
+            if state is not self._state:
+                self._bind(state)
+            try:
+                tracee = tracing.mine.guests[stub]
+            except KeyError:
+                tracee = tracing.tracee_for(self.platform, address_space.live_stub(), Use.GUEST)  # type: ignore[attr-defined]
+            inside = tracee.stub.inside
+            inside[self] = True
+            self._running = tracee
+            try:
+                if address_space.stub_process is not stub:  # type: ignore[attr-defined]
+                    raise Released("the address space was released")
+                if self._pending or self._undelivered is not None:
+                    return self._at_once()
+                if tracee is self._holder and tracee.user is self and state.xstate_version == self._loaded_version:
+                    xset = NULL
+                else:
+                    xset = self._take(tracee, state)
+                handle, registers, xget = tracee.handle, self._registers, self._xget
+                entered = True
+                result = tracee_switch(handle, registers, xset, xget, self.RUN, self.STEP)
+                if result == SWITCH_SYSCALL:
+                    self._fault = None
+                    number = state.words[NUMBER]
+                    return SYSCALLS[number] if number < KNOWN else Syscall(number)
+                return self._run_on(address_space, tracee, state, result)  # type: ignore[arg-type]
+            except PlatformError:
+                raise
+            except BaseException:
+                if entered:
+                    self._rescue(address_space, tracee, state)  # type: ignore[arg-type]
+                raise
+            finally:
+                self._running = None
+                del inside[self]
+        except StubDied as death:
+            return Died(death.cause)
+        finally:
+            self._free = [True]
+
+    def _run_on(self, space: PtraceAddressSpace, tracee: Tracee, state: State, result: int) -> Event:
+        """Handle stops until one is an event.  Raises `StubDied`."""
+        while True:
+            if result == -errno.EINTR:
+                # Python's signal handlers run here, between two instructions.
+                result = lib.tracee_collect(tracee.handle, self._registers, self._xget)
+                continue
+            event = self._event_of(space, tracee, state, result)
+            if event is not None:
+                self._remember(space, state, event)
+                return event
+            result = tracee_switch(tracee.handle, self._registers, NULL, self._xget, self.RUN, self.STEP)
+
+    def _at_once(self) -> Event:
+        """What must be returned before the guest may run."""
+        self._fault = None
+        if self._undelivered is not None:
+            event, self._undelivered = self._undelivered, None
+            return event
+        self._pending = False
+        return INTERRUPTED
+
+    def _rescue(self, space: PtraceAddressSpace, tracee: Tracee, state: State) -> None:
+        """An exception came between the guest and the caller: stop the guest, and keep its event for the next switch."""
+        result = tracee.handle.result
+        if result == -errno.EINTR:
+            lib.tracee_request(lib.PTRACE_INTERRUPT, tracee.tid, 0, NULL)
+        while result == -errno.EINTR:
+            result = lib.tracee_collect(tracee.handle, self._registers, self._xget)
+        try:
+            event = self._event_of(space, tracee, state, result)
+        except StubDied as death:
+            event = Died(death.cause)
+        if event is INTERRUPTED:
+            self._pending = True
+        elif event is not None:
+            self._remember(space, state, event)
+            self._undelivered = event
+
+    # ----------------------------------------------------------------------------------------------- what a stop means
+
+    def _event_of(self, space: PtraceAddressSpace, tracee: Tracee, state: State, result: int) -> Event | None:
+        """The event that a switch's result is, or None if the guest is to run on.  Raises `StubDied`."""
+        if result == lib.SWITCH_SYSCALL:
+            return Syscall(state.words[NUMBER])
+        if result < 0:
+            raise self._refused(tracee, -result)
+        stop = decode(result)
+        match stop.kind:
+            case StopKind.DEATH:
+                raise StubDied(tracee.stub.bury(cause_of(stop, *tracee.last_words())))
+            case StopKind.SYSCALL:
+                return self._foreign_syscall(tracee, state)
+            case StopKind.SIGNAL:
+                return self._signal(space, tracee, state)
+            case _:
+                # A group-stop, whatever the stop signal, is the business of whoever sent it.
+                return self._interruption()
+
+    def _refused(self, tracee: Tracee, error: int) -> Exception:
+        if error in (errno.ESRCH, errno.ECHILD):
+            self.platform.check_open()
+            return StubDied(tracee.gone())
+        # The thread is where it was, with some of the registers perhaps written.
+        self._holder = None
+        return HostError(
+            error, "loading the guest's registers (a segment base or the extended state is not acceptable)"
+        )
+
+    def _foreign_syscall(self, tracee: Tracee, state: State) -> Event:
+        abi = x86_64.abi_of(tracee.syscall_info(), state.words[CODE_SEGMENT], tracee.handle.segments.cs)
+        return Syscall(state.words[NUMBER], abi)
+
+    def _signal(self, space: PtraceAddressSpace, tracee: Tracee, state: State) -> Event | None:
+        info = tracee.signal_info()
+        if not info.is_synchronous:
+            return self._unasked_signal(info)
+        if info.signo == signal.SIGSYS and info.code == SYS_SECCOMP and info.address in x86_64.VSYSCALL_PAGE:
+            return self._vsyscall(state, info)
+        if info.has_address:
+            return Fault(info.signo, info.code, info.address, self._access(space, state, info.address))
+        return Signal(info.signo, info.code, info.address if info.code != 0x80 else 0)
+
+    def _vsyscall(self, state: State, info: SignalInfo) -> Event:
+        """The fault that the call would have been, were the page unmapped: its return address is on the stack again.
+
+        Seed: patchSignalInfo.
+        """
+        state.words[PC] = info.address
+        state.words[SP] = (state.words[SP] - 8) & 0xFFFF_FFFF_FFFF_FFFF
+        return Fault(signal.SIGSEGV, 1, info.address, Access.EXECUTE)
+
+    def _unasked_signal(self, info: SignalInfo) -> Event | None:
+        """A signal that no instruction of the guest raised: suppressed, whoever sent it, but it may be a nudge."""
+        return self._interruption()
+
+    def _interruption(self) -> Event | None:
+        if not self._pending:
+            return None
+        self._pending = False
+        return INTERRUPTED
+
+    # -------------------------------------------------------------------------------------------------------- faults
+
+    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+        """What the guest tried.  ptrace hides the page fault's error code, so this is the seed's heuristic.
+
+        At the program counter: an instruction fetch.  The same fault as the switch before it: whoever mended that one
+        made the page readable, so now it is a write.  Otherwise it is taken for a read, which costs a write one fault
+        more.
+        """
+        if address == state.words[PC]:
+            return Access.EXECUTE
+        last = self._fault
+        if last is not None and last[1:] == (address, state.words[PC]) and last[0] is space:
+            return Access.WRITE
+        return Access.READ
+
+    def _remember(self, space: PtraceAddressSpace, state: State, event: Event) -> None:
+        with self._fault_lock:
+            if isinstance(event, Fault) and event.signo == signal.SIGSEGV:
+                self._fault = (space, event.address, state.words[PC])
+                space.remember_fault(self)
+            else:
+                self._fault = None
+
+    def forget_fault(self, space: PtraceAddressSpace, begin: int, end: int) -> bool:
+        """Forget a last fault in the range; True if none of that space is left."""
+        with self._fault_lock:
+            if self._fault is not None and self._fault[0] is space:
+                if not begin <= self._fault[1] < end:
+                    return False
+                self._fault = None
+        return True
+
+    # ----------------------------------------------------------------------------------------------- extended state
+
+    def _bind(self, state: State) -> None:
+        """Point C at the state's memory."""
+        if self.resident:
+            self._pull()
+        if len(state.xstate_buffer) != self.platform.xstate_size:
+            raise ValueError(
+                f"a state with {len(state.xstate_buffer)} bytes of extended state; this machine's has "
+                f"{self.platform.xstate_size}: make it by new_state()"
+            )
+        self._registers = ffi.from_buffer("struct registers *", state.registers)
+        self._xstate = ffi.from_buffer(state.xstate_buffer)
+        self._xget = NULL if self.resident else self._xstate
+        self._state = state
+        self._holder = None
+
+    def _take(self, tracee: Tracee, state: State) -> Any:
+        """Make the thread ours as far as the extended state goes; what has to be loaded."""
+        if self.resident:
+            self._leave_elsewhere(tracee)
+        user = tracee.user
+        if user is not None and user is not self and user.resident:
+            user.fetch_from(tracee)
+        tracee.user = self
+        self._holder = tracee
+        self._loaded_version = state.xstate_version
+        if self.resident:
+            tracee.kept = self._xstate
+            tracee.handle.resident = self._xstate
+        return self._xstate
+
+    def _leave_elsewhere(self, tracee: Tracee) -> None:
+        if self._holder is not tracee:
+            self._pull()
+
+    def _pull(self) -> None:
+        """Have the extended state in the `State`.  Raises `WrongThread` if another living thread has it."""
+        holder = self._holder
+        if holder is not None and self._is_kept_by(holder):
+            if holder.handle.owner != threading.get_native_id():
+                self._await_end_of(holder)
+            else:
+                self.fetch_from(holder)
+
+    def _is_kept_by(self, holder: Tracee) -> bool:
+        return holder.user is self and holder.handle.resident != NULL and holder.stub.cause is None
+
+    def _await_end_of(self, holder: Tracee) -> None:
+        """The owner writes the state out when it ends, which is a moment after Python takes it for ended."""
+        owner = holder.handle.owner
+        give_up = time.monotonic() + 1
+        while self._is_kept_by(holder):
+            if any(thread.native_id == owner for thread in threading.enumerate()) or time.monotonic() > give_up:
+                raise WrongThread(f"thread {owner} last switched this resident context: it has to pull() first")
+            time.sleep(0.0005)
+
+    def fetch_from(self, tracee: Tracee) -> None:
+        """Read the extended state out of the thread that holds it, which belongs to the calling thread."""
+        if tracee.handle.resident != NULL:
+            tracee.read_xstate(tracee.handle.resident)
+            tracee.handle.resident = NULL
+        tracee.user = None
+        self._holder = None
+
+    def pull(self) -> None:
+        """Fetch a resident context's extended state; see the contract."""
+        try:
+            self._free.pop()
+        except IndexError:
+            raise Busy("the context is being switched by another thread") from None
+        try:
+            self._pull()
+        finally:
+            self._free = [True]
+
+    # -------------------------------------------------------------------------------------------------- interruption
+
+    def interrupt(self) -> None:
+        """End the running switch, or the next; see the contract.  Seed: NotifyInterrupt."""
+        self._pending = True
+        tracee = self._running
+        if tracee is not None:
+            self.nudge(tracee)
+
+    def nudge(self, tracee: Tracee) -> None:
+        """Have the tracee stop.  A dead one needs none: its switch is ending anyway."""
+        lib.signal_thread(tracee.stub.pid, tracee.tid, NUDGE)

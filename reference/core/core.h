@@ -1,0 +1,140 @@
+// What the C core does for Python.  Both the compiler and cffi read this file
+// as it stands, so it keeps to what both understand: no #include, no guard.
+//
+// A function that can fail returns a negated errno.  Nothing here decides what
+// a stop means: that is Python's, where it can be read and overridden.
+
+// ---- the stub's page and the processes that live in it ----
+
+// The stub's code, and the places in it that have a meaning.
+extern const unsigned char stub_begin[];
+extern const unsigned char stub_end[];
+extern const unsigned char stub_entry[];	// the leader's first instruction, a breakpoint
+extern const unsigned char stub_call[];		// the system call instruction for injected calls
+extern const unsigned char stub_park[];		// where threads wait that nobody traces
+
+// Copy the stub to a page at `address`, which must be free, and make it executable.
+int stub_install(unsigned long address, unsigned long length);
+
+// Take the stub's page away again.
+int stub_remove(unsigned long address, unsigned long length);
+
+// The end of user addresses, by trial: 2^47 - 4096, or 2^56 - 4096 with five-level paging.
+unsigned long task_size(void);
+
+// One system call that a forked child makes on its way into the stub.
+struct step {
+	long number;
+	unsigned long arguments[6];
+	int checked;	// its result must be `expected`
+	long expected;
+};
+
+// Where the child leaves word of itself; in shared memory.
+struct boot {
+	int step;	// the step under way
+	long result;	// what it returned
+};
+
+// Fork a child with the clone(2) flags `flags` that takes the steps and jumps
+// to `entry`.  A step whose result is not the expected one ends the child
+// with status 1.  Returns the child's pid.
+int stub_fork(unsigned long flags, const struct step *steps, int count, struct boot *boot, unsigned long entry);
+
+// ---- tracees ----
+
+// The kernel's user_regs_struct.
+struct registers {
+	unsigned long r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
+	unsigned long orig_rax, rip, cs, eflags, rsp, ss, fs_base, gs_base, ds, es, fs, gs;
+};
+
+enum tracee_state {
+	TRACEE_PARKED,	// untraced, waiting in the stub; anybody may claim it
+	TRACEE_CLAIMED,	// untraced or half attached; one thread is at it
+	TRACEE_OWNED,	// traced by the thread `owner`
+	TRACEE_LOST,	// dead, or nobody's any more
+};
+
+enum placement { PLACEMENT_FREE, PLACEMENT_FOLLOW, PLACEMENT_PIN };
+
+// One thread of a stub.
+struct tracee {
+	int tgid;
+	int tid;
+	int state;			// enum tracee_state; changed atomically
+	int owner;			// the tracing thread's id while owned
+	int alone;			// held by Python or by its owner's list, not by both: who lets go last frees it
+	int placement;
+	int cpu;			// the CPU it is bound to, or -1
+	unsigned long affinity[128];	// where it could run before that
+	int xstate_length;		// bytes of extended state that the kernel transfers
+	void *resident;			// where the extended state goes when the thread is parked, or NULL
+	unsigned long park;		// stub_park in the stub's page
+	int result;			// what the last tracee_switch or tracee_collect returned
+	unsigned long switches;		// how often it was resumed by tracee_switch
+	int shadow_valid;
+	struct registers shadow;	// what the thread's registers are now
+	struct registers segments;	// where the segment registers come from
+	struct tracee *next;		// in its owner's list
+};
+
+struct tracee *tracee_new(int tgid, int tid);
+
+// Python needs it no more: free it now, or when its owner lets go.
+void tracee_drop(struct tracee *t);
+
+// Become the one that may attach a parked tracee.  Returns 1, or 0 if it is not parked.
+int tracee_claim(struct tracee *t);
+
+// This thread attached it: it is parked again when the thread ends.
+void tracee_own(struct tracee *t);
+
+// Its process is dead: every later switch is -ESRCH.
+void tracee_lose(struct tracee *t);
+
+// Send the thread back to the stub's waiting place, all signals blocked and
+// nothing of the guest in its registers, and let go of it.  Only by its owner.
+int tracee_park(struct tracee *t);
+
+// How many tracees this thread owns.
+int tracees_owned(void);
+
+// One ptrace request.  Returns what ptrace returns, or a negated errno.
+long tracee_request(int request, int tid, unsigned long address, void *data);
+
+// One wait4.  Returns the tid, 0 where WNOHANG found nothing, or a negated errno.
+int tracee_wait(int tid, int options, int *status);
+
+// Read the extended state, `xstate_length` bytes of it.
+int tracee_read_xstate(struct tracee *t, void *buffer);
+
+// A switch's stop was a system call made by the 64-bit instruction from the
+// 64-bit segment.  Not a wait status: those have other bits.
+enum { SWITCH_SYSCALL = 0x40000000 };
+
+// Load registers (and the extended state from `xset`, unless NULL), resume by
+// the request `run` or, with the trap flag set, `step`, then collect.
+int tracee_switch(struct tracee *t, struct registers *registers, void *xset, void *xget, int run, int step);
+
+// Wait for the stop and read the registers (and the extended state to `xget`,
+// unless NULL).  Returns SWITCH_SYSCALL, a wait status, or a negated errno;
+// after -EINTR the tracee still runs and has to be collected again.
+int tracee_collect(struct tracee *t, struct registers *registers, void *xget);
+
+// ---- the process that holds the platform ----
+
+// Have the kernel forget this thread's restartable-sequence area, so that no
+// child inherits it.  Returns the length it was registered with, 0 if it was
+// not registered, or a negated errno.
+int rseq_unregister(void);
+
+// The CPU this thread runs on.
+int current_cpu(void);
+
+// Send a signal to one thread; 0 only asks whether there is one.
+int signal_thread(int tgid, int tid, int signal);
+
+// Set SA_NOCLDSTOP on the action for SIGCHLD, whatever it is: a tracee's every
+// stop would run it.
+int sigchld_ignore_stops(void);

@@ -1,0 +1,154 @@
+// The hot path: registers in, resume, wait, registers out, in one call.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+
+#include "core.h"
+#include "internal.h"
+
+_Static_assert(sizeof(struct registers) == sizeof(struct user_regs_struct), "user_regs_struct");
+
+#define TRAP_FLAG 0x100
+#define SYSCALL_STOP (((SIGTRAP | 0x80) << 8) | 0x7f)
+#define WAIT (__WALL | __WNOTHREAD)
+
+// include/linux/errno.h: a system call's result in this range makes the kernel
+// rewind and restart it on the way to user space.
+static int is_restart_code(unsigned long rax)
+{
+	return rax >= -516UL && rax <= -512UL;
+}
+
+static void force_segments(struct tracee *t, struct registers *r)
+{
+	r->cs = t->segments.cs;
+	r->ss = t->segments.ss;
+	r->ds = t->segments.ds;
+	r->es = t->segments.es;
+	r->fs = t->segments.fs;
+	r->gs = t->segments.gs;
+}
+
+// orig_rax = -1 says "not in a system call": else a result between -516 and
+// -512 would be restarted.  When only the result differs from what the thread
+// already has, one word is enough (a quarter of the cost of them all), unless
+// it is such a value.
+static int load(struct tracee *t, struct registers *r)
+{
+	unsigned long rax = r->rax;
+
+	force_segments(t, r);
+	r->orig_rax = t->shadow.orig_rax;
+	r->rax = t->shadow.rax;
+	int same = t->shadow_valid && memcmp(r, &t->shadow, sizeof(*r)) == 0;
+	r->rax = rax;
+	if (same && !is_restart_code(rax)) {
+		if (rax == t->shadow.rax)
+			return 0;
+		return ptrace(PTRACE_POKEUSER, t->tid, offsetof(struct user_regs_struct, rax), rax) == 0 ? 0 : -errno;
+	}
+	r->orig_rax = -1;
+	return ptrace(PTRACE_SETREGS, t->tid, 0, r) == 0 ? 0 : -errno;
+}
+
+// A stub that runs where its tracer runs needs no wake-up across CPUs, which
+// is most of what a switch costs.  It fails only for a CPU that was just taken
+// away; then the scheduler places both.
+static void place(struct tracee *t)
+{
+	const int bits = 8 * sizeof(unsigned long);
+	unsigned long one[sizeof(t->affinity) / sizeof(unsigned long)] = { 0 };
+
+	if (t->placement == PLACEMENT_FREE)
+		return;
+	int cpu = sched_getcpu();
+	if (cpu == t->cpu || cpu < 0 || (size_t)cpu >= 8 * sizeof(one))
+		return;
+	if (t->cpu < 0 && sched_getaffinity(t->tid, sizeof(t->affinity), (cpu_set_t *)t->affinity) != 0)
+		return;
+	one[cpu / bits] = 1UL << cpu % bits;
+	if (sched_setaffinity(t->tid, sizeof(one), (cpu_set_t *)one) == 0)
+		t->cpu = cpu;
+}
+
+// Yield first: on one CPU the tracee then runs at once and has usually stopped
+// before we are back, and we never sleep.
+static int await(struct tracee *t, int *status)
+{
+	if (t->placement != PLACEMENT_FREE) {
+		sched_yield();
+		int rc = tracee_wait(t->tid, WAIT | WNOHANG, status);
+		if (rc != 0)
+			return rc;
+	}
+	return tracee_wait(t->tid, WAIT, status);
+}
+
+// The instruction leaves its own address and flags in rcx and r11; int $0x80
+// does not.  A guest can forge that only by lying to itself: it could have
+// made the 64-bit call it pretends to make.
+static int is_native_syscall(const struct tracee *t, const struct registers *r)
+{
+	return r->rcx == r->rip && r->r11 == r->eflags && r->cs == t->segments.cs;
+}
+
+static int read_back(struct tracee *t, struct registers *r, void *xget)
+{
+	if (ptrace(PTRACE_GETREGS, t->tid, 0, r) != 0)
+		return -errno;
+	t->shadow = *r;
+	t->shadow_valid = 1;
+	return xget == NULL ? 0 : tracee_read_xstate(t, xget);
+}
+
+static int collect(struct tracee *t, struct registers *r, void *xget)
+{
+	int status;
+	int rc = await(t, &status);
+
+	if (rc < 0)
+		return rc;
+	if (!WIFSTOPPED(status))
+		return status;
+	rc = read_back(t, r, xget);
+	if (rc < 0)
+		return rc;
+	if (status != SYSCALL_STOP)
+		return status;
+	r->rax = r->orig_rax;	// the kernel put -ENOSYS there
+	return is_native_syscall(t, r) ? SWITCH_SYSCALL : status;
+}
+
+int tracee_collect(struct tracee *t, struct registers *r, void *xget)
+{
+	return t->result = collect(t, r, xget);
+}
+
+static int resume(struct tracee *t, struct registers *r, void *xset, int run, int step)
+{
+	if (__atomic_load_n(&t->state, __ATOMIC_ACQUIRE) != TRACEE_OWNED)
+		return -ESRCH;
+	int rc = xset == NULL ? 0 : tracee_write_xstate(t, xset);
+	if (rc == 0)
+		rc = load(t, r);
+	if (rc < 0) {
+		t->shadow_valid = 0;	// some may have been written
+		return rc;
+	}
+	place(t);
+	t->switches++;
+	t->shadow_valid = 0;
+	return ptrace(r->eflags & TRAP_FLAG ? step : run, t->tid, 0, 0) == 0 ? 0 : -errno;
+}
+
+int tracee_switch(struct tracee *t, struct registers *r, void *xset, void *xget, int run, int step)
+{
+	int rc = resume(t, r, xset, run, step);
+	return rc < 0 ? (t->result = rc) : tracee_collect(t, r, xget);
+}

@@ -1,0 +1,231 @@
+// One traced thread: ptrace requests one by one, who owns it, and how its
+// owner lets go of it, even by ending.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <elf.h>
+#include <unistd.h>
+
+#include "core.h"
+#include "internal.h"
+
+// The tracees that this thread traces.
+static __thread struct tracee *owned;
+static __thread int owned_by_pid;
+
+// Guards `state` and `alone`, which say who may touch a tracee and who frees it.
+static pthread_mutex_t ownership = PTHREAD_MUTEX_INITIALIZER;
+
+static pthread_key_t end_of_thread;
+static pthread_once_t end_of_thread_once = PTHREAD_ONCE_INIT;
+
+long tracee_request(int request, int tid, unsigned long address, void *data)
+{
+	errno = 0;
+	long result = ptrace(request, tid, address, data);
+	return result == -1 && errno != 0 ? -errno : result;
+}
+
+int tracee_wait(int tid, int options, int *status)
+{
+	int result = wait4(tid, status, options, NULL);
+	return result < 0 ? -errno : result;
+}
+
+struct tracee *tracee_new(int tgid, int tid)
+{
+	struct tracee *t = calloc(1, sizeof(*t));
+	if (t != NULL) {
+		t->tgid = tgid;
+		t->tid = tid;
+		t->cpu = -1;
+		t->alone = 1;
+	}
+	return t;
+}
+
+int tracee_claim(struct tracee *t)
+{
+	pthread_mutex_lock(&ownership);
+	int parked = t->state == TRACEE_PARKED;
+	if (parked)
+		t->state = TRACEE_CLAIMED;
+	pthread_mutex_unlock(&ownership);
+	return parked;
+}
+
+// tracee_switch looks at the state without the lock.
+static void set_state(struct tracee *t, int state)
+{
+	__atomic_store_n(&t->state, state, __ATOMIC_RELEASE);
+}
+
+void tracee_lose(struct tracee *t)
+{
+	pthread_mutex_lock(&ownership);
+	set_state(t, TRACEE_LOST);
+	pthread_mutex_unlock(&ownership);
+}
+
+static int extended_state(int request, struct tracee *t, void *buffer)
+{
+	struct iovec iov = { buffer, t->xstate_length };
+	return ptrace(request, t->tid, NT_X86_XSTATE, &iov) == 0 ? 0 : -errno;
+}
+
+int tracee_read_xstate(struct tracee *t, void *buffer)
+{
+	return extended_state(PTRACE_GETREGSET, t, buffer);
+}
+
+int tracee_write_xstate(struct tracee *t, void *buffer)
+{
+	return extended_state(PTRACE_SETREGSET, t, buffer);
+}
+
+static void unbind(struct tracee *t)
+{
+	if (t->cpu >= 0)
+		sched_setaffinity(t->tid, sizeof(t->affinity), (cpu_set_t *)t->affinity);
+	t->cpu = -1;
+}
+
+static int send_to_stub(struct tracee *t)
+{
+	unsigned long blocked = ~0UL;
+	struct registers r;
+
+	if (t->resident != NULL) {
+		tracee_read_xstate(t, t->resident);
+		t->resident = NULL;
+	}
+	memset(&r, 0, sizeof(r));
+	r.rip = t->park;
+	r.eflags = 0x202;
+	r.orig_rax = -1;
+	r.cs = t->segments.cs;
+	r.ss = t->segments.ss;
+	if (ptrace(PTRACE_SETSIGMASK, t->tid, sizeof(blocked), &blocked) != 0 ||
+	    ptrace(PTRACE_SETREGS, t->tid, 0, &r) != 0)
+		return -errno;
+	unbind(t);
+	return ptrace(PTRACE_DETACH, t->tid, 0, 0) == 0 ? 0 : -errno;
+}
+
+// The owner lets go.  What others may do with it next, claim it or free it,
+// they may do from the moment the lock is open.
+static void release(struct tracee *t)
+{
+	int rc = __atomic_load_n(&t->state, __ATOMIC_ACQUIRE) == TRACEE_OWNED ? send_to_stub(t) : -ESRCH;
+
+	pthread_mutex_lock(&ownership);
+	int last = t->alone;
+	t->alone = 1;
+	if (rc != 0)
+		set_state(t, TRACEE_LOST);
+	else if (t->state == TRACEE_OWNED)	// not lost meanwhile
+		set_state(t, TRACEE_PARKED);
+	pthread_mutex_unlock(&ownership);
+	if (last)
+		free(t);
+}
+
+// Runs when a tracing thread ends by any road but the bare exit system call.
+// The kernel would otherwise kill the stub (PTRACE_O_EXITKILL) or, worse, let
+// the tracee run on untraced.
+static void park_all(void *unused)
+{
+	(void)unused;
+	struct tracee *t = owned;
+
+	owned = NULL;
+	if (owned_by_pid != getpid())	// a forked child owns nothing
+		return;
+	while (t != NULL) {
+		struct tracee *next = t->next;
+		release(t);
+		t = next;
+	}
+}
+
+static void make_key(void)
+{
+	pthread_key_create(&end_of_thread, park_all);
+}
+
+static void forget_other_process(void)
+{
+	if (owned_by_pid != getpid()) {
+		owned_by_pid = getpid();
+		owned = NULL;
+	}
+}
+
+// Dead tracees that Python dropped while they were on this thread's list.
+static void sweep(void)
+{
+	for (struct tracee **link = &owned; *link != NULL;) {
+		struct tracee *t = *link;
+		if (__atomic_load_n(&t->state, __ATOMIC_ACQUIRE) == TRACEE_LOST) {
+			*link = t->next;
+			release(t);
+		} else {
+			link = &t->next;
+		}
+	}
+}
+
+void tracee_own(struct tracee *t)
+{
+	pthread_once(&end_of_thread_once, make_key);
+	pthread_setspecific(end_of_thread, &owned);
+	forget_other_process();
+	sweep();
+	t->owner = syscall(SYS_gettid);
+	t->shadow_valid = 0;
+	t->next = owned;
+	owned = t;
+	pthread_mutex_lock(&ownership);
+	t->alone = 0;
+	set_state(t, TRACEE_OWNED);
+	pthread_mutex_unlock(&ownership);
+}
+
+int tracee_park(struct tracee *t)
+{
+	for (struct tracee **link = &owned; *link != NULL; link = &(*link)->next) {
+		if (*link == t) {
+			*link = t->next;
+			release(t);
+			return 0;
+		}
+	}
+	return -ESRCH;
+}
+
+void tracee_drop(struct tracee *t)
+{
+	pthread_mutex_lock(&ownership);
+	int last = t->alone;
+	t->alone = 1;
+	pthread_mutex_unlock(&ownership);
+	if (last)
+		free(t);
+}
+
+int tracees_owned(void)
+{
+	int count = 0;
+
+	forget_other_process();
+	for (struct tracee *t = owned; t != NULL; t = t->next)
+		count++;
+	return count;
+}

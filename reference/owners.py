@@ -1,0 +1,52 @@
+"""Which thread traces, and whether it still exists.
+
+A thread that ends normally hands its tracees back (tracee.c: park_all).  One that ends by the bare exit system call runs
+no destructor, and only a look at the kernel's list of threads shows it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from worldswitch.reference._core import lib
+
+
+def _stat(tid: int) -> tuple[str, int] | None:
+    """A thread's state and start time, None if there is no such thread."""
+    try:
+        text = Path(f"/proc/self/task/{tid}/stat").read_text()
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return fields[0], int(fields[19])
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A tracing thread.  Thread ids recycle; together with the start time they do not."""
+
+    tid: int
+    start_time: int
+
+    @classmethod
+    def current(cls) -> Owner:
+        """The calling thread."""
+        tid = threading.get_native_id()
+        stat = _stat(tid)
+        return cls(tid, stat[1] if stat else 0)
+
+    def has_vanished(self, *, thoroughly: bool) -> bool:
+        """Whether the thread is gone.
+
+        The quick look asks whether the id exists; the thorough one also sees a recycled id, and a main thread that
+        ended before its process: such a zombie keeps its id and answers signals.
+        """
+        if lib.signal_thread(os.getpid(), self.tid, 0) != 0:
+            return True
+        if not thoroughly and self.tid != os.getpid():
+            return False
+        stat = _stat(self.tid)
+        return stat is None or stat[0] in "ZX" or stat[1] != self.start_time

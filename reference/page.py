@@ -1,0 +1,77 @@
+"""Where the stub's page lies: in a place looked up beforehand, the same in every stub process.
+
+The seed walks down from the top of user space page by page until a hint is honoured, which takes minutes where something
+large is mapped there; the address space's own map says at once where there is room.  Seed: stubInit.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from worldswitch.harness.contract import Unavailable
+from worldswitch.reference._core import ffi, lib
+
+PAGE = mmap.PAGESIZE
+
+#: Without five-level paging user space ends here; with it, mappings still lie below unless asked for.
+FOUR_LEVELS_END = (1 << 47) - PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class StubPage:
+    """The stub's page and the places in it."""
+
+    begin: int
+    end: int
+    entry: int
+    call: int
+    park: int
+    task_size: int  #: the end of user addresses
+
+    def overlaps(self, begin: int, end: int) -> bool:
+        """Whether any byte of the range is the stub's."""
+        return begin < self.end and end > self.begin
+
+
+def holes(maps: str, end: int) -> Iterator[int]:
+    """The highest free page below each mapping and below `end`, highest first; `maps` is /proc/PID/maps."""
+    ranges = [(int(low, 16), int(high, 16)) for low, high in re.findall(r"^(\w+)-(\w+) ", maps, re.MULTILINE)]
+    for low, high in sorted(ranges, reverse=True):
+        if high <= end - PAGE:
+            yield end - PAGE
+        if low < end:
+            end = low
+
+
+def install() -> StubPage:
+    """Map the stub as high as there is room.  Raises `Unavailable`."""
+    task_size = lib.task_size()
+    for begin in holes(Path("/proc/self/maps").read_text(), min(task_size, FOUR_LEVELS_END)):
+        rc = lib.stub_install(begin, PAGE)
+        if rc == 0:
+            return _page(begin, task_size)
+        if rc != -errno.EEXIST:
+            raise Unavailable(
+                f"mapping the stub's page at {begin:#x}: {os.strerror(-rc)}",
+                "allow mmap and mprotect(PROT_EXEC) of anonymous memory (SELinux execmem, PaX, systemd "
+                "MemoryDenyWriteExecute)",
+            )
+    raise Unavailable("no free page for the stub in this process's address space")
+
+
+def _page(begin: int, task_size: int) -> StubPage:
+    def place(label: object) -> int:
+        return begin + int(ffi.cast("unsigned long", label)) - int(ffi.cast("unsigned long", lib.stub_begin))
+
+    return StubPage(begin, begin + PAGE, place(lib.stub_entry), place(lib.stub_call), place(lib.stub_park), task_size)
+
+
+def remove(page: StubPage) -> None:
+    """Unmap the stub's page in this process."""
+    lib.stub_remove(page.begin, page.end - page.begin)

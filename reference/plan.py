@@ -1,0 +1,112 @@
+"""What a forked child does on its way into the stub: a list of system calls, as data for fork.c.
+
+The child runs in a copy of a many-threaded process and may not run Python, so everything it is to do is decided here,
+beforehand.  The order matters:
+
+1. PDEATHSIG first, and then the check that the parent did not die before it: from here on no crash leaves an orphan.
+2. Wait for the parent's word.  It comes when the child is traced with PTRACE_O_EXITKILL.
+3. A session of its own: the terminal's ^C and ^Z are not for stubs.
+4. Default dispositions, no alternate stack, all signals blocked: nothing of the parent's handlers, and no signal that
+   kills a thread which nobody traces.  Threads that run guests have them unblocked, or their tracer would not see them.
+5. The seccomp filter last, since it allows none of the above.
+
+Seed: forkStub in subprocess_linux.go.
+"""
+
+from __future__ import annotations
+
+import signal
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worldswitch.reference._core import ffi, lib
+
+#: Room for the kernel's struct sigaction, all zero: SIG_DFL, no flags, empty mask.
+SIGACTION_SIZE = 32
+SIGSET_SIZE = 8
+FILTER_HEADER_SIZE = 16  # struct sock_fprog: a count and a pointer
+SS_DISABLE = 2  # include/uapi/linux/signal.h
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One system call of the child.  With `expected` None any result will do; pointers are cffi objects."""
+
+    name: str
+    number: int
+    arguments: tuple[object, ...] = ()
+    expected: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StubPlan:
+    """All that decides what becomes of a forked child."""
+
+    steps: tuple[Step, ...]
+    clone_flags: int
+    trace_options: int
+
+    def describe(self, index: int, result: int) -> str:
+        """What went wrong at step `index`, for people."""
+        if index >= len(self.steps):
+            return "after its last step"
+        return f"at step {index + 1}, {self.steps[index].name}, which returned {result}"
+
+    def encode(self) -> tuple[object, list[object]]:
+        """The steps as a C array, and what must stay alive as long as it is used."""
+        array = ffi.new("struct step[]", len(self.steps))
+        kept: list[object] = [array]
+        for target, step in zip(array, self.steps, strict=True):
+            target.number = step.number
+            for i, argument in enumerate(step.arguments):
+                if not isinstance(argument, int):
+                    kept.append(argument)
+                    argument = int(ffi.cast("unsigned long", argument))
+                target.arguments[i] = argument & 0xFFFF_FFFF_FFFF_FFFF
+            target.checked = step.expected is not None
+            target.expected = step.expected or 0
+        return array, kept
+
+
+def _filter_argument(program: bytes) -> object:
+    """A ``struct sock_fprog`` with the program behind it, in one piece of memory so that one reference keeps both."""
+    memory = ffi.new("unsigned char[]", FILTER_HEADER_SIZE + len(program))
+    address = int(ffi.cast("unsigned long", memory))
+    ffi.buffer(memory)[:] = struct.pack("=HxxxxxxQ", len(program) // 8, address + FILTER_HEADER_SIZE) + program
+    return memory
+
+
+def standard_plan(filter_program: bytes, go: int, parent: int, exit_kill: bool = True) -> StubPlan:
+    """The plan of every stub.
+
+    `go` is the file descriptor that the parent's word comes through, `parent` the process that forks.
+    """
+    default_action = ffi.new("unsigned char[]", SIGACTION_SIZE)
+    all_signals = ffi.new("unsigned char[]", b"\xff" * SIGSET_SIZE)
+    no_alternate_stack = ffi.new("unsigned long[3]", [0, SS_DISABLE, 0])
+    word = ffi.new("unsigned char[1]")
+    program = _filter_argument(filter_program)
+    steps = [
+        Step("prctl(PR_SET_PDEATHSIG)", lib.SYS_prctl, (lib.PR_SET_PDEATHSIG, int(signal.SIGKILL))),
+        Step("getppid: its parent is gone", lib.SYS_getppid, (), parent),
+        Step("read: wait until it is traced", lib.SYS_read, (go, word, 1), 1),
+        Step("setsid", lib.SYS_setsid, (), None),
+        *_default_dispositions(default_action),
+        Step("sigaltstack", lib.SYS_sigaltstack, (no_alternate_stack, 0)),
+        Step("rt_sigprocmask", lib.SYS_rt_sigprocmask, (int(signal.SIG_SETMASK), all_signals, 0, SIGSET_SIZE)),
+        Step("prctl(PR_SET_NO_NEW_PRIVS)", lib.SYS_prctl, (lib.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)),
+        Step("seccomp(SECCOMP_SET_MODE_FILTER)", lib.SYS_seccomp, (lib.SECCOMP_SET_MODE_FILTER, 0, program)),
+    ]
+    options = lib.PTRACE_O_TRACESYSGOOD | (lib.PTRACE_O_EXITKILL if exit_kill else 0)
+    return StubPlan(tuple(steps), lib.CLONE_FILES, options)
+
+
+def _default_dispositions(action: object) -> Sequence[Step]:
+    """One step a signal; the kernel refuses SIGKILL and SIGSTOP, which have no other."""
+    fixed = (signal.SIGKILL, signal.SIGSTOP)
+    return [
+        Step(f"rt_sigaction({number})", lib.SYS_rt_sigaction, (number, action, 0, SIGSET_SIZE))
+        for number in range(1, 65)
+        if number not in fixed
+    ]

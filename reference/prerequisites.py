@@ -1,0 +1,191 @@
+"""Can the platform run here?  What it needs of the kernel and of whoever restricts us, tried out, with an answer for people.
+
+Nothing asks for the kernel's version: the first stub shows whether things work, and where the kernel says no, what is
+known of the environment says why.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform as machine
+import signal
+import struct
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from worldswitch.harness.contract import HostError, PlatformError, StubDied, Unavailable
+from worldswitch.reference import x86_64
+from worldswitch.reference._core import ffi, lib
+from worldswitch.reference.plan import StubPlan
+from worldswitch.reference.stops import Stop, StopKind
+from worldswitch.reference.stubprocess import StubProcess, Use
+
+PTRACE_GET_RSEQ_CONFIGURATION = 0x420F  # include/uapi/linux/ptrace.h, Linux 5.13
+CAP_SYS_PTRACE = 19  # include/uapi/linux/capability.h
+ENOSYS_RESULT = (1 << 64) - errno.ENOSYS
+
+#: The XSAVE image (Intel SDM volume 1, 13.4): where the fields of its first 528 bytes lie.
+LEGACY_END, FCW, MXCSR, SOFTWARE, XSTATE_BV = 512, 0, 24, 464, 512
+FCW_INITIAL, MXCSR_INITIAL = 0x37F, 0x1F80
+
+YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
+
+
+# ------------------------------------------------------------------------------------------------ before the first stub
+
+
+def check_machine() -> None:
+    """What can be said without trying.  Raises `Unavailable`."""
+    if machine.machine() != "x86_64":
+        raise Unavailable(f"this machine is {machine.machine()}", "the reference platform knows x86_64 only")
+    if yama_scope() == 3:
+        raise Unavailable(
+            "ptrace: yama ptrace_scope=3 forbids all tracing",
+            f"boot with another setting of kernel.yama.ptrace_scope ({YAMA}); 3 cannot be left without a reboot",
+        )
+
+
+@cache
+def lowest_address() -> int:
+    """The lowest address that may be mapped without privilege (vm.mmap_min_addr), at least a page."""
+    try:
+        lowest = int(Path("/proc/sys/vm/mmap_min_addr").read_text())
+    except (OSError, ValueError):
+        lowest = 65536
+    return max(lowest, 4096)
+
+
+def yama_scope() -> int | None:
+    """The Yama LSM's restriction of ptrace, None where Yama is not there."""
+    try:
+        return int(YAMA.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _own_status(key: str) -> str:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key + ":"):
+            return line.partition(":")[2].strip()
+    return ""
+
+
+def refused(request: str, error: int) -> PlatformError:
+    """Why the kernel refused to let us trace our own child."""
+    said = f"ptrace: {request} of our own child: {errno.errorcode.get(error, error)} ({os.strerror(error)})"
+    tracer = _own_status("TracerPid")
+    if tracer not in ("", "0"):
+        return Unavailable(
+            f"{said}: this process is itself traced, by process {tracer}, which traces its children too",
+            "run it without strace, gdb or another tracer that follows forks",
+        )
+    scope = yama_scope()
+    if scope == 2 and not int(_own_status("CapEff"), 16) >> CAP_SYS_PTRACE & 1:
+        return Unavailable(
+            f"{said}: yama ptrace_scope=2 wants CAP_SYS_PTRACE", "grant CAP_SYS_PTRACE, or set ptrace_scope to 0 or 1"
+        )
+    if _own_status("Seccomp") == "2":
+        return Unavailable(
+            f"{said}: a seccomp filter is in force and most likely denies ptrace",
+            "use a profile that allows ptrace (Docker: the default one on Linux 4.8 and later, or --cap-add SYS_PTRACE; "
+            "older podman and containerd: a profile of your own)",
+        )
+    return Unavailable(
+        f"{said}: a security module (SELinux, AppArmor) or a non-dumpable process are what is left to deny it",
+        "see the kernel log; run as a dumpable process (PR_SET_DUMPABLE), or grant CAP_SYS_PTRACE",
+    )
+
+
+def stillborn(plan: StubPlan, boot: Any, stop: Stop) -> PlatformError:
+    """Why a child did not reach the stub."""
+    step, result = boot.step, boot.result
+    ended = f"by signal {stop.signo}" if stop.signo else f"with status {stop.status}"
+    said = f"a new stub process ended {ended} {plan.describe(step, result)}"
+    if stop.signo == signal.SIGSYS:
+        return Unavailable(said, "a seccomp filter in force kills for it: allow the system call in the profile")
+    if step < len(plan.steps) and result < 0:
+        return HostError(-result, said)
+    return Unavailable(said)
+
+
+def explain(error: PlatformError) -> Unavailable:
+    """A first stub that fails, as the answer to whether the platform can run here."""
+    if isinstance(error, HostError) and error.errno == errno.EPERM and "munmap" in error.operation:
+        return Unavailable(
+            f"{error}: the kernel seals its own mappings (vdso, vvar) against unmapping",
+            "use a kernel without CONFIG_MSEAL_SYSTEM_MAPPINGS; its help text names this kind of sandbox as broken by it",
+        )
+    return Unavailable(f"the first stub process failed: {error}")
+
+
+# --------------------------------------------------------------------------------------------------- on the first stub
+
+
+def check_stub(stub: StubProcess) -> bytes:
+    """Try on a fresh stub what all depends on; the initial extended state.  Raises `Unavailable`.  Creator thread only."""
+    _check_rseq(stub.pid)
+    image = _read_xstate(stub.pid)
+    _check_sysemu(stub)
+    return initial_xstate(image)
+
+
+def _check_rseq(tid: int) -> None:
+    """Where the kernel can tell (Linux 5.13), see that the stub inherited no restartable-sequence area."""
+    info = ffi.new("unsigned long[4]")
+    if lib.tracee_request(PTRACE_GET_RSEQ_CONFIGURATION, tid, ffi.sizeof(info), info) > 0 and info[0] != 0:
+        raise Unavailable(
+            f"the stub inherited a restartable-sequence (rseq) area at {info[0]:#x}, and the kernel would kill it for "
+            "what it finds there",
+            "start Python with GLIBC_TUNABLES=glibc.pthread.rseq=0",
+        )
+
+
+def _check_sysemu(stub: StubProcess) -> None:
+    """A guest's system call must stop before it is executed, and before any seccomp filter sees it."""
+    tracee = stub.acquire(Use.GUEST, stub.spawn, stub.plan.trace_options, 0)
+    registers = tracee.registers()
+    x86_64.set_call(registers, tracee.handle.segments, stub.page.call, lib.SYS_getpid, ())
+    tracee.request(lib.PTRACE_SETREGS, 0, registers)
+    try:
+        tracee.request(lib.PTRACE_SYSEMU)
+    except OSError as error:
+        raise Unavailable(
+            f"ptrace: PTRACE_SYSEMU: {error.strerror}",
+            "this kernel, or a filter in front of it, has no system call emulation; x86 has it since 2.6.14, unless the "
+            "kernel is itself emulated (User-Mode Linux)",
+        ) from error
+    try:
+        stop = tracee.wait()
+    except StubDied as death:
+        raise Unavailable(
+            "ptrace: under PTRACE_SYSEMU a seccomp filter saw the system call first", "use Linux 4.8 or later"
+        ) from death
+    result = tracee.registers().rax
+    if stop.kind is not StopKind.SYSCALL or result != ENOSYS_RESULT:
+        raise Unavailable(f"ptrace: PTRACE_SYSEMU of getpid ended in {stop} with the result {result:#x}")
+    tracee.park()
+
+
+def _read_xstate(tid: int) -> bytes:
+    """A thread's extended state, as large as the kernel says it is: CPUID does not know of features it withholds."""
+    buffer = ffi.new("unsigned char[65536]")
+    vector = ffi.new("unsigned long[2]", [int(ffi.cast("unsigned long", buffer)), 65536])
+    rc = lib.tracee_request(lib.PTRACE_GETREGSET, tid, lib.NT_X86_XSTATE, vector)
+    if rc < 0:
+        raise Unavailable(
+            f"ptrace: PTRACE_GETREGSET of the extended state: {os.strerror(-rc)}", "the CPU and kernel must have XSAVE"
+        )
+    return bytes(ffi.buffer(buffer, vector[1]))
+
+
+def initial_xstate(image: bytes) -> bytes:
+    """The extended state of a fresh thread, in the layout of `image`: no component in use, the control words' defaults."""
+    initial = bytearray(len(image))
+    struct.pack_into("=H", initial, FCW, FCW_INITIAL)
+    struct.pack_into("=I", initial, MXCSR, MXCSR_INITIAL)
+    initial[MXCSR + 4 : MXCSR + 8] = image[MXCSR + 4 : MXCSR + 8]  # which bits MXCSR has here
+    initial[SOFTWARE:LEGACY_END] = image[SOFTWARE:LEGACY_END]  # which components the image has
+    initial[XSTATE_BV + 8 : XSTATE_BV + 16] = image[XSTATE_BV + 8 : XSTATE_BV + 16]
+    return bytes(initial)

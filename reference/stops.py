@@ -1,0 +1,106 @@
+"""What wait4 and PTRACE_GETSIGINFO say, decoded once, here, into values."""
+
+from __future__ import annotations
+
+import enum
+import os
+import signal
+import struct
+from dataclasses import dataclass
+
+from worldswitch.harness.contract import Cause, Death
+from worldswitch.reference._core import lib
+
+SIGINFO_SIZE = 128
+
+# Through getattr: inside a class, names with two underscores are taken for its own.
+WALL: int = getattr(lib, "__WALL")  # noqa: B009
+WNOTHREAD: int = getattr(lib, "__WNOTHREAD")  # noqa: B009
+
+# include/uapi/asm-generic/siginfo.h
+SI_USER = 0
+SI_KERNEL = 0x80
+SI_QUEUE = -1
+SYS_SECCOMP = 1
+
+#: Signals that the guest's own instructions raise; with a positive code they can come from nowhere else.
+SYNCHRONOUS = frozenset((signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS))
+
+
+class StopKind(enum.Enum):
+    """What a tracee's stop is about."""
+
+    SYSCALL = "syscall"  #: PTRACE_O_TRACESYSGOOD's SIGTRAP | 0x80: entry or exit
+    SIGNAL = "signal"  #: signal-delivery-stop
+    GROUP = "group"  #: PTRACE_EVENT_STOP: a group-stop of any stop signal, or PTRACE_INTERRUPT's answer
+    EVENT = "event"  #: another PTRACE_EVENT
+    DEATH = "death"  #: it is no stop: the thread has ended
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A wait status, decoded."""
+
+    kind: StopKind
+    signo: int = 0
+    status: int = 0
+
+
+def decode(status: int) -> Stop:
+    """What a wait status means, for a tracee that was seized with PTRACE_O_TRACESYSGOOD."""
+    if os.WIFEXITED(status):
+        return Stop(StopKind.DEATH, 0, os.WEXITSTATUS(status))
+    if os.WIFSIGNALED(status):
+        return Stop(StopKind.DEATH, os.WTERMSIG(status))
+    signo, event = (status >> 8) & 0xFF, status >> 16
+    if event == lib.PTRACE_EVENT_STOP:
+        return Stop(StopKind.GROUP, signo)
+    if event:
+        return Stop(StopKind.EVENT, signo, event)
+    if signo == signal.SIGTRAP | 0x80:
+        return Stop(StopKind.SYSCALL, int(signal.SIGTRAP))
+    return Stop(StopKind.SIGNAL, signo)
+
+
+def cause_of(stop: Stop, registers: bytes | None = None, dump: str = "") -> Cause:
+    """Why a thread ended, from its last status."""
+    if stop.signo == 0:
+        return Cause(Death.EXITED, status=stop.status, registers=registers, dump=dump)
+    death = Death.SECCOMP if stop.signo == signal.SIGSYS else Death.SIGNALED
+    return Cause(death, signo=stop.signo, registers=registers, dump=dump)
+
+
+@dataclass(frozen=True, slots=True)
+class SignalInfo:
+    """A siginfo_t, as far as a tracer needs it.
+
+    Which of `pid`, `value` and `address` mean anything depends on the code: the kernel keeps them in a union.
+    """
+
+    signo: int
+    code: int
+    pid: int
+    value: int
+    address: int
+
+    @property
+    def is_synchronous(self) -> bool:
+        """The kernel raised it for what the thread itself did.
+
+        Not every positive code says so: SIGCHLD and SIGIO have them too.
+        """
+        return self.code > 0 and self.signo in SYNCHRONOUS
+
+    @property
+    def has_address(self) -> bool:
+        """`address` is where the fault was: not so for a general protection fault, whose code is SI_KERNEL."""
+        return self.signo in (signal.SIGSEGV, signal.SIGBUS) and 0 < self.code < SI_KERNEL
+
+
+def decode_siginfo(raw: bytes) -> SignalInfo:
+    """Decode a siginfo_t of `SIGINFO_SIZE` bytes (x86-64 layout)."""
+    signo, _errno, code = struct.unpack_from("=iii", raw)
+    (pid,) = struct.unpack_from("=i", raw, 16)
+    (value,) = struct.unpack_from("=Q", raw, 24)
+    (address,) = struct.unpack_from("=Q", raw, 16)
+    return SignalInfo(signo, code, pid, value, address)

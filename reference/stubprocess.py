@@ -1,0 +1,248 @@
+"""One stub process: its threads, who traces them, and how it dies.
+
+The group leader is only an anchor: traced with PTRACE_O_EXITKILL by the creator thread, so that the whole process ends
+with the platform, stopped, and after its birth never resumed or waited for.  (Waiting for a leader blocks while any
+other thread of its group is unreaped.)  Further threads are cloned by the *worker*, the creator's own injection thread.
+
+Threads for guests and threads for injected calls are kept apart, and each belongs to the tracing thread that acquired
+it until that thread ends (then it is parked and anybody's) or vanishes (then the stub is killed).
+
+No PTRACE_O_TRACEEXIT: with it a killed process lingers until *every* thread's tracer has resumed it, and the tracer of
+an idle thread may not come for hours.  Without it the creator can reap all of them.  The price is that the registers in a
+`Cause` are the last ones known and not those at the exit.  Seed: subprocess, threadPool.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from worldswitch.harness.contract import Cause, Death, HostError, StubDied
+from worldswitch.reference import x86_64
+from worldswitch.reference._core import ffi, lib
+from worldswitch.reference.filter import THREAD_FLAGS
+from worldswitch.reference.owners import Owner
+from worldswitch.reference.page import StubPage
+from worldswitch.reference.plan import StubPlan
+from worldswitch.reference.stops import WALL
+from worldswitch.reference.tracee import MAX_ERRNO, Tracee
+
+if TYPE_CHECKING:
+    from worldswitch.reference.context import PtraceContext
+
+
+class Use(enum.Enum):
+    """What a stub thread is for; it never changes."""
+
+    GUEST = "guest"
+    CALL = "call"
+
+
+class StubProcess:
+    """A stub process.  Made by the creator thread (`birth`), used by all."""
+
+    tracee_class = Tracee
+
+    def __init__(self, pid: int, page: StubPage, plan: StubPlan, on_death: Callable[[StubProcess], None]) -> None:
+        self.pid = pid
+        self.page = page
+        self.plan = plan
+        self.cause: Cause | None = None
+        self.reaped = threading.Event()
+        #: Contexts whose guest may be running here at this moment.
+        self.inside: dict[PtraceContext, bool] = {}
+        #: Still wholly unmapped and fit for reuse.
+        self.clean = False
+        self._on_death = on_death
+        self._maker = os.getpid()
+        self._lock = threading.Lock()
+        self._tracees: dict[Use, list[Tracee]] = {use: [] for use in Use}
+        self._owners: dict[Tracee, Owner] = {}
+        self._segments = ffi.new("struct registers *")
+        self._leader: Tracee | None = None
+        self._worker: Tracee | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """This process made it: a forked copy of us has the object but no right to the threads."""
+        return os.getpid() == self._maker
+
+    # ------------------------------------------------------------------------------------------------------- birth
+
+    def adopt_leader(self) -> None:
+        """Take over the leader at its first trap: capture its registers, empty its memory, give it a worker.
+
+        Creator thread only.  Seed: grabInitRegs, newSubprocess.
+        """
+        leader = self._leader = self.tracee_class(self, self.pid)
+        ffi.memmove(self._segments, leader.registers(), ffi.sizeof("struct registers"))
+        x86_64.keep_segments(self._segments)
+        self.segments_to(leader.handle)
+        # The trap, being forced, unblocked itself.
+        leader.block_signals(0xFFFF_FFFF_FFFF_FFFF)
+        self.unmap_all(leader)
+        tid = self._checked("clone", leader.call(lib.SYS_clone, THREAD_FLAGS))
+        self._worker = self._seized(self.tracee_class(self, tid))
+
+    def segments_to(self, handle: Any) -> None:
+        """Give a tracee the segment selectors that this stub's threads have."""
+        handle.segments = self._segments[0]
+
+    def _seized(self, worker: Tracee) -> Tracee:
+        worker.claim()
+        worker.attach(self.plan.trace_options | lib.PTRACE_O_EXITKILL)
+        worker.block_signals(0xFFFF_FFFF_FFFF_FFFF)
+        return worker
+
+    def unmap_all(self, tracee: Tracee) -> None:
+        """Unmap everything below and above the stub's page.  Raises `HostError`.  Seed: subprocess.unmap."""
+        self.clean = False
+        for begin, end in ((0, self.page.begin), (self.page.end, self.page.task_size)):
+            if begin < end:
+                self._checked(f"munmap({begin:#x}, {end - begin:#x})", tracee.call(lib.SYS_munmap, begin, end - begin))
+        self.clean = True
+
+    def _checked(self, what: str, result: int) -> int:
+        if -MAX_ERRNO <= result < 0:
+            raise HostError(-result, f"{what} in the stub")
+        return result
+
+    def empty(self) -> None:
+        """Unmap all that the last tenant mapped.  Creator thread only.  Raises `HostError`, `StubDied`."""
+        self.unmap_all(self.worker)
+
+    # --------------------------------------------------------------------------------------------------- its threads
+
+    @property
+    def worker(self) -> Tracee:
+        """The creator's own injection thread.  Raises `StubDied` where there is none (any more)."""
+        if self._worker is None or self.cause is not None:
+            raise StubDied(self.cause or Cause(Death.BROKEN))
+        return self._worker
+
+    def spawn(self) -> int:
+        """Clone one more thread, parked and untraced; its tid.  Creator thread only.
+
+        Raises `HostError` (EAGAIN where a limit on processes is reached) and `StubDied`.
+        """
+        return self._checked("clone", self.worker.call(lib.SYS_clone, THREAD_FLAGS))
+
+    def acquire(self, use: Use, spawn: Callable[[], int], options: int, xstate_length: int) -> Tracee:
+        """A thread for `use` that the calling thread traces: a parked one, or else a new one.
+
+        Raises `StubDied`, and what `spawn` raises.  Seed: lookupOrCreate.
+        """
+        self.look_for_vanished(thoroughly=True)
+        if self.cause is not None:
+            raise StubDied(self.cause)
+        tracee = self._claim_parked(use) or self._new_tracee(use, spawn())
+        with self._lock:
+            self._owners[tracee] = Owner.current()
+        tracee.handle.xstate_length = xstate_length
+        tracee.attach(options)
+        return tracee
+
+    def _claim_parked(self, use: Use) -> Tracee | None:
+        with self._lock:
+            return next((tracee for tracee in self._tracees[use] if tracee.claim()), None)
+
+    def _new_tracee(self, use: Use, tid: int) -> Tracee:
+        tracee = self.tracee_class(self, tid)
+        tracee.claim()
+        with self._lock:
+            self._tracees[use].append(tracee)
+        return tracee
+
+    def tids(self) -> tuple[int, ...]:
+        """All its threads as the kernel has them now, the leader first."""
+        try:
+            tids = [int(task.name) for task in Path(f"/proc/{self.pid}/task").iterdir()]
+        except OSError:
+            return ()
+        return tuple(sorted(tids, key=lambda tid: (tid != self.pid, tid)))
+
+    def _all_tracees(self) -> list[Tracee]:
+        with self._lock:
+            tracees = [tracee for use in Use for tracee in self._tracees[use]]
+        return [*tracees, *(t for t in (self._worker, self._leader) if t is not None)]
+
+    # --------------------------------------------------------------------------------------------------------- death
+
+    def bury(self, cause: Cause) -> Cause:
+        """Its death has been seen, or is decided now: the cause that holds is the first.
+
+        Kills what still lives; the creator reaps it.  Returns the cause.
+        """
+        if self.cause is None and cause.signo == signal.SIGKILL and self._vanished(thoroughly=True):
+            cause = Cause(Death.TRACER_VANISHED, cause.signo, registers=cause.registers, dump=cause.dump)
+        with self._lock:
+            first = self.cause is None
+            if self.cause is None:
+                self.cause = cause
+        if first:
+            self.kill()
+            for tracee in self._all_tracees():
+                lib.tracee_lose(tracee.handle)
+            self._on_death(self)
+        return self.cause
+
+    def bury_unseen(self) -> Cause:
+        """A tracee is gone and its last status with it: it was reaped by the creator, or by a stranger's wait."""
+        return self.bury(Cause(Death.SIGNALED, signo=int(signal.SIGKILL)))
+
+    def kill(self) -> None:
+        """SIGKILL, unless it is reaped and its pid perhaps somebody else's."""
+        if not self.reaped.is_set():
+            try:
+                os.kill(self.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def is_alive(self) -> bool:
+        """Not dead as far as the kernel knows at this moment, whoever has noticed."""
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+        return state not in "ZX"
+
+    def look_for_vanished(self, *, thoroughly: bool = False) -> None:
+        """Bury it if a tracing thread ended without its destructor: its tracee is dead, or runs where nobody sees."""
+        if self.cause is None and self._vanished(thoroughly=thoroughly):
+            self.bury(Cause(Death.TRACER_VANISHED))
+
+    def _vanished(self, *, thoroughly: bool) -> bool:
+        with self._lock:
+            owners = [owner for tracee, owner in self._owners.items() if tracee.handle.state == lib.TRACEE_OWNED]
+        return any(owner.has_vanished(thoroughly=thoroughly) for owner in owners)
+
+    def look_for_death(self) -> None:
+        """Bury it if it died while nobody waited for it.  Creator thread only.
+
+        The worker tells: it is a thread like all, and nobody else waits for it.
+        """
+        if self.cause is None and self._worker is not None:
+            status = ffi.new("int *")
+            rc = lib.tracee_wait(self._worker.tid, WALL | os.WNOHANG, status)
+            if rc < 0 or (rc > 0 and not os.WIFSTOPPED(status[0])):
+                self._worker.gone_with(status[0])
+
+    def reap(self) -> bool:
+        """Collect its dead threads; True when nothing is left of it.  Creator thread only, never blocks.
+
+        Any thread of a process may wait for what another one traces, so idle tracers need not come.  The leader's
+        status comes last, when all others are collected.
+        """
+        status = ffi.new("int *")
+        for tid in reversed(self.tids() or (self.pid,)):
+            while lib.tracee_wait(tid, WALL | os.WNOHANG, status) == tid and os.WIFSTOPPED(status[0]):
+                pass
+        if lib.tracee_wait(self.pid, WALL | os.WNOHANG, status) == -errno.ECHILD:
+            self.reaped.set()
+        return self.reaped.is_set()

@@ -1,0 +1,48 @@
+"""Which stub threads the calling thread traces.
+
+The kernel binds a tracee to one tracing thread, so what a thread traces is kept with the thread.  Nothing here is keyed
+by thread ids, which recycle: the entries end with the thread (and its tracees are parked by the C core).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from worldswitch.reference.stubprocess import StubProcess, Use
+from worldswitch.reference.tracee import Tracee
+
+if TYPE_CHECKING:
+    from worldswitch.reference.ptrace import PtracePlatform
+
+
+class _Mine(threading.local):
+    """The calling thread's tracees, by stub."""
+
+    def __init__(self) -> None:
+        self.guests: dict[StubProcess, Tracee] = {}
+        self.calls: dict[StubProcess, Tracee] = {}
+
+
+mine = _Mine()
+
+
+def tracee_for(platform: PtracePlatform, stub: StubProcess, use: Use) -> Tracee:
+    """The calling thread's tracee in `stub`, acquired if it has none.  Raises `StubDied`, `HostError`, `Released`."""
+    table = mine.guests if use is Use.GUEST else mine.calls
+    tracee = table.get(stub)
+    if tracee is None:
+        for dead in [other for other in table if other.cause is not None]:
+            del table[dead]
+        tracee = table[stub] = platform.acquire(stub, use)
+    return tracee
+
+
+def _forget_in_child() -> None:
+    """A forked child traces nothing, whatever the forking thread did."""
+    mine.guests.clear()
+    mine.calls.clear()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,11 @@
+"""The one thing pyproject.toml cannot say: which C to build, and that one binary serves every Python from the floor on."""
+
+from setuptools import setup
+
+setup(
+    cffi_modules=[
+        "reference/core/build.py:ffibuilder",
+        "scenarios/guests/build.py:ffibuilder",
+    ],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)
