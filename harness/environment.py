@@ -1,0 +1,156 @@
+"""Where a suite runs: on this host, or in a container under a profile; and which of those can be had here.
+
+An **environment** starts a **cell**: one process of `worldswitch.harness.cell`, whose framed results come out of its
+standard output and whose log out of its standard error.  What cannot be had is a value too, `Missing`, with the reason
+and the way out: a planned cell that never ran must not look like one that was never planned.
+
+    with plan("auto", ["sys-ptrace"]) as environments:
+        for environment in environments:
+            ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from worldswitch.harness import profiles
+from worldswitch.harness.holdings import Holdings, Unobtainable, sweep
+from worldswitch.harness.host import Host
+from worldswitch.harness.profiles import Profile
+
+if TYPE_CHECKING:
+    from worldswitch.harness.engine import Engine
+    from worldswitch.harness.expectations import Expectation
+
+EngineChoice: TypeAlias = Literal["auto", "host", "docker"]
+Say: TypeAlias = Callable[[str], None]  #: takes one line of what is being done, for whoever waits
+
+
+class Cell(Protocol):
+    """One run of the suite in an environment."""
+
+    def frames(self) -> Iterator[bytes]:
+        """Yield the lines of the cell's standard output as they come; ends when the cell has."""
+        ...
+
+    @property
+    def log(self) -> str:
+        """The end of what the cell wrote to its standard error."""
+        ...
+
+    def wait(self, deadline: float) -> int:
+        """The exit status, `deadline` seconds from now at the latest; else raises TimeoutError."""
+        ...
+
+    def kill(self) -> None:
+        """End the cell and everything it started; harmless when it has ended."""
+        ...
+
+
+class Environment(Protocol):
+    """Somewhere a suite can run."""
+
+    @property
+    def name(self) -> str:
+        """What results call it: `host`, `docker:sys-ptrace`."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What a reader of the results needs to know of it: engine, version, profile, image."""
+        ...
+
+    @property
+    def expectations(self) -> tuple[Expectation, ...]:
+        """Which scenarios may end otherwise than in a pass here, and why."""
+        ...
+
+    def start(self, arguments: Sequence[str]) -> Cell:
+        """Run `python3 -m worldswitch.harness.cell` with these arguments there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """An environment that was asked for and cannot be had."""
+
+    name: str
+    reason: str
+    remedy: str
+    expectations: tuple[Expectation, ...] = ()
+
+
+@dataclass
+class Plan:
+    """The environments of one run, and what keeps them up; closing it takes all of that down."""
+
+    environments: list[Environment | Missing] = field(default_factory=list)
+    holdings: Holdings | None = None
+
+    def __iter__(self) -> Iterator[Environment | Missing]:
+        return iter(self.environments)
+
+    def __len__(self) -> int:
+        return len(self.environments)
+
+    def __enter__(self) -> Plan:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take down the cells' containers and the engine that was started for them."""
+        if self.holdings:
+            self.holdings.close()
+
+
+def plan(
+    engine: EngineChoice = "auto",
+    wanted: Sequence[str] = (),
+    *,
+    install_engine: bool = False,
+    say: Say = lambda _: None,
+) -> Plan:
+    """Get ready what was asked for: the host unless `engine` is docker, a container per profile unless it is host.
+
+    `wanted` names profiles, or files of profiles; none means all that come with the package.
+    """
+    chosen = [] if engine == "host" else profiles.select(wanted)
+    result = Plan([] if engine == "docker" else [Host()])
+    if chosen:
+        try:
+            _add_containers(result, chosen, install_engine, say)
+        except BaseException:
+            result.close()
+            raise
+    return result
+
+
+def _add_containers(result: Plan, chosen: Sequence[Profile], install_engine: bool, say: Say) -> None:
+    try:
+        result.environments += _containers(result, chosen, install_engine, say)
+    except Unobtainable as problem:
+        result.environments += [
+            Missing(f"docker:{profile.name}", problem.reason, problem.remedy, profile.expectations)
+            for profile in chosen
+        ]
+
+
+def _containers(result: Plan, chosen: Sequence[Profile], install_engine: bool, say: Say) -> list[Environment]:
+    # Imported here, for these need the docker SDK, and the host's cells do not.
+    try:
+        from worldswitch.harness import container, engine, image
+    except ModuleNotFoundError as problem:
+        raise Unobtainable(
+            f"containers need the Python package {problem.name}, which is not installed",
+            'python3 -m pip install "worldswitch[harness]"',
+        ) from problem
+    sweep()
+    result.holdings = holdings = Holdings.create()
+    found: Engine = engine.obtain(holdings, install=install_engine, say=say)
+    engine.sweep(found)
+    built = image.obtain(found, holdings, say)
+    return [container.Docker(found, built, profile, holdings.id) for profile in chosen]

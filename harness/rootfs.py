@@ -1,0 +1,134 @@
+"""A root file system with Python, made from this machine's own package mirror, for want of a registry to pull from.
+
+Packages are unpacked, nothing of theirs is run; that is all a container needs which has no users and no services.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from worldswitch.harness import guardian
+from worldswitch.harness.holdings import Holdings, Unobtainable, cache
+
+PACKAGES = ("python3", "libc-bin", "coreutils", "dash", "base-files")
+UNWANTED = ("doc", "man", "info", "locale")  #: below /usr/share
+SECONDS = 300.0
+SIGNED_BY = re.compile(r"signed-by\s*[:=]\s*(/[^\s\],]+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One package source of this machine that has its release's main packages."""
+
+    uri: str
+    suite: str
+    signed_by: str  #: a keyring's path, or empty for apt's trusted keys
+
+    @property
+    def line(self) -> str:
+        """The source as sources.list spells it."""
+        option = f"[signed-by={self.signed_by}] " if self.signed_by else ""
+        return f"deb {option}{self.uri} {self.suite} main"
+
+
+def sources() -> list[Source]:
+    """Return where this machine gets its own release's packages from, as apt understands its configuration."""
+    try:
+        codename = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+        wanted = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SOURCESENTRY)"
+        targets = _output("apt-get", "indextargets", "--format", wanted, "Created-By: Packages")
+    except (OSError, subprocess.SubprocessError) as problem:
+        raise Unobtainable(
+            f"no registry has the base image, and there is no apt to make one with ({problem})",
+            "give the engine access to a registry, or name a base image it has in WORLDSWITCH_BASE_IMAGE",
+        ) from problem
+    rows = [line.split("|") for line in targets.splitlines() if line.count("|") == 3]
+    found = [
+        Source(uri, suite, keyring(Path(entry.rpartition(":")[0]), uri))
+        for uri, suite, component, entry in rows
+        if (suite, component) == (codename, "main")
+    ]
+    if not found:
+        raise Unobtainable(
+            f"no registry has the base image, and apt's sources name no main component of {codename or 'a release'}",
+            "run apt-get update, or name a base image the engine has in WORLDSWITCH_BASE_IMAGE",
+        )
+    return list(dict.fromkeys(found))
+
+
+def keyring(file: Path, uri: str) -> str:
+    """Return the keyring that a sources file names for an address, if it names one by path."""
+    text = file.read_text() if file.exists() else ""
+    entries = text.split("\n\n") if file.suffix == ".sources" else text.splitlines()
+    matches = (SIGNED_BY.search(entry) for entry in entries if uri.rstrip("/") in entry)
+    return next((match[1] for match in matches if match), "")
+
+
+def key(where: list[Source]) -> str:
+    """Name what is made from these sources."""
+    parts = [*PACKAGES, *UNWANTED, *(source.line for source in where), platform.machine()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def obtain(where: list[Source], run: Holdings) -> Path:
+    """Return the root file system as a tar file, made once."""
+    kept = cache("base") / f"{key(where)}.tar"
+    if kept.exists():
+        return kept
+    tar = run.scratch() / "base.tar"
+    try:
+        guardian.run(_command(where, tar), SECONDS)
+    except subprocess.SubprocessError as problem:
+        raise Unobtainable(
+            f"making a root file system from {where[0].uri} failed: {guardian.last_words(problem)}",
+            "check that apt-get update works here, then run again",
+        ) from problem
+    return tar.rename(kept)
+
+
+def _command(where: list[Source], tar: Path) -> list[str]:
+    if shutil.which("mmdebstrap"):
+        return _mmdebstrap(where, tar)
+    if shutil.which("debootstrap"):
+        return _debootstrap(where[0], tar)
+    raise Unobtainable(
+        "no registry has the base image, and neither mmdebstrap nor debootstrap is here to make one",
+        "apt-get install mmdebstrap",
+    )
+
+
+def _mmdebstrap(where: list[Source], tar: Path) -> list[str]:
+    return [
+        *("mmdebstrap", "--quiet", "--variant=extract", f"--include={','.join(PACKAGES)}"),
+        *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in UNWANTED),
+        *("--aptopt=APT::Install-Recommends false", "--aptopt=Acquire::Languages none"),
+        *(f"--aptopt={line}" for line in _network_settings()),
+        *("", str(tar), *(source.line for source in where)),
+    ]
+
+
+def _debootstrap(source: Source, tar: Path) -> list[str]:
+    """Return the slower way, in mounts of its own, since it mounts /proc and may be killed."""
+    tree = tar.with_suffix("")
+    include = ",".join(PACKAGES)
+    keyring = [f"--keyring={source.signed_by}"] if source.signed_by else []
+    make = ["debootstrap", "--variant=minbase", f"--include={include}", *keyring, source.suite, str(tree), source.uri]
+    pack = ["tar", "-C", str(tree), "--exclude=./var/cache/apt", "--exclude=./var/lib/apt", "-cf", str(tar), "."]
+    script = f'n={len(make)}; "${{@:1:n}}" && exec "${{@:n+1}}"'
+    return ["unshare", "--mount", "--propagation", "private", "--", "bash", "-c", script, "bash", *make, *pack]
+
+
+def _network_settings() -> list[str]:
+    """Return apt's own proxies and certificates, which a fresh apt would not know of."""
+    lines = _output("apt-config", "dump", "Acquire").splitlines()
+    return [line for line in lines if any(word in line for word in ("::Proxy", "::CaInfo")) and '""' not in line]
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout
