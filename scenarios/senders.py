@@ -114,13 +114,13 @@ class Sender:
     def storm(self, pid: int, signos: Iterable[int]) -> Iterator[None]:
         """As long as it lasts, send `signos` in turn, by kill to `pid` and by tgkill to each of its threads.
 
-        Any other command calms it; leaving it sends a SIGCONT, so that no group-stop is left over.
+        It ends with a SIGCONT, so that no group-stop is left over.
         """
         self._ask("storm", pid, list(signos))
         try:
             yield
         finally:
-            self.kill(pid, signal.SIGCONT)
+            self._ask("calm", pid)
 
     def _ask(self, *command: Any) -> None:
         self._socket.send(json.dumps(command).encode())
@@ -138,7 +138,12 @@ def _gusts(pid: int, signos: list[int]) -> Iterator[None]:
             yield
 
 
-_COMMANDS: dict[str, Callable[..., None]] = {"kill": kill, "tgkill": tgkill, "forge": forge}
+def _calm(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        kill(pid, signal.SIGCONT)
+
+
+_COMMANDS: dict[str, Callable[..., None]] = {"kill": kill, "tgkill": tgkill, "forge": forge, "calm": _calm}
 
 
 def _answer(name: str, arguments: list[Any]) -> int:

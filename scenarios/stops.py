@@ -13,7 +13,7 @@ from functools import partial
 from worldswitch.harness.contract import Interrupted
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.processes import status_of, threads_of
+from worldswitch.scenarios.processes import process_state, status_of, threads_of
 from worldswitch.scenarios.senders import CATCHABLE, STOPS, Sender, untaken
 from worldswitch.scenarios.stage import Guest, Stage
 from worldswitch.scenarios.undisturbed import Computing, in_a_thread_that_ends, makes_calls
@@ -64,13 +64,16 @@ def a_group_stop_of_sibling_threads_is_ignored(stage: Stage) -> None:
 
 
 def stop_siblings(stage: Stage, other: Sender, computing: Computing) -> None:
-    """Send SIGSTOP to each thread of the stub but the guest's, and see it taken by those that nobody traces."""
+    """Send SIGSTOP to each thread of the stub but the guest's, and see those stop that nobody traces."""
     siblings = [tid for tid in threads_of(computing.pid) if tid != computing.tid]
     for tid in siblings:
         other.tgkill(computing.pid, tid, signal.SIGSTOP)
     parked = [tid for tid in siblings if status_of(tid, "TracerPid") == "0"]
-    stage.wait_until(lambda: not any(untaken(computing.pid, tid) for tid in parked), claim=f"{parked} took SIGSTOP")
     stage.trial.note(f"SIGSTOP to {siblings}, of which {parked} are parked: {threads_of(computing.pid)}")
+    stage.wait_until(
+        lambda: all(process_state(tid) == "T" or not untaken(computing.pid, tid) for tid in parked),
+        claim=f"the SIGSTOP was taken by {parked}",
+    )
     computing.is_undisturbed("a group-stop of its siblings")
 
 
