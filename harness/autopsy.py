@@ -1,0 +1,155 @@
+"""Whether the scenarios bite: each mutant must be caught by the scenarios it names, and by their own assertions.
+
+A mutant is the reference with one thing wrong.  First the unmutated reference must pass the scenarios a mutant names,
+in the same environment; then the mutant must fail each of them.  What each name comes to:
+
+    caught      a scenario of that name, which the reference passes here, failed by its own assertion
+    survived    all of them came to another verdict about the platform
+    error       one of them crashed, timed out, broke or never ran, or the reference does not pass it: nothing was shown
+    untested    the reference cannot be put to it here (`unsupported`, `blocked`)
+
+The mutant is worth the worst of these.
+"""
+
+from __future__ import annotations
+
+import enum
+import fnmatch
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.collect import Problem
+from worldswitch.harness.outcome import Status, Tally
+from worldswitch.harness.results import Header, Record, Trial
+from worldswitch.harness.verdict import Verdict
+
+Trials: TypeAlias = Mapping[str, Trial]  #: by the scenario's name
+
+
+class Fate(enum.Enum):
+    """What became of a mutant, worst first."""
+
+    ERROR = "error"
+    SURVIVED = "survived"
+    UNTESTED = "untested"
+    CAUGHT = "caught"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one name in a mutant's `caught_by` came to."""
+
+    name: str
+    fate: Fate
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Autopsy:
+    """What became of one mutant in one environment."""
+
+    mutant: str
+    environment: str
+    findings: tuple[Finding, ...]
+    undeclared: tuple[str, ...] = ()  #: scenarios that failed and are not named
+
+    @property
+    def fate(self) -> Fate:
+        """The worst of the findings; naming nothing is an error."""
+        fates = {finding.fate for finding in self.findings}
+        return next((fate for fate in Fate if fate in fates), Fate.ERROR)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What one cell reported."""
+
+    trials: Trials
+    problem: str = ""  #: why none of it counts
+
+
+def account(records: Iterable[Record], mutant: str, problem: Problem | None) -> Account:
+    """What a cell's records say, if it was `mutant` that was put to the test (nothing for the reference)."""
+    records = tuple(records)
+    headers = [record for record in records if isinstance(record, Header)]
+    trials = {record.scenario: record for record in records if isinstance(record, Trial)}
+    if problem:
+        return Account(trials, problem.reason)
+    if [header.mutant or "" for header in headers] != [mutant]:
+        return Account(trials, f"the cell did not run {mutant or 'the reference'}")
+    return Account(trials)
+
+
+def tally(autopsies: Iterable[Autopsy]) -> Tally:
+    """The three numbers a run of mutants closes with."""
+    fates = [autopsy.fate for autopsy in autopsies]
+    caught, untested = fates.count(Fate.CAUGHT), fates.count(Fate.UNTESTED)
+    return Tally(caught, len(fates) - caught - untested, untested)
+
+
+def status(autopsies: Iterable[Autopsy]) -> Status:
+    """The exit status these autopsies amount to; without one that shows something, nothing ran."""
+    fates = {autopsy.fate for autopsy in autopsies}
+    if Fate.SURVIVED in fates:
+        return Status.UNEXPECTED
+    if Fate.ERROR in fates or Fate.CAUGHT not in fates:
+        return Status.COULD_NOT_RUN
+    return Status.AS_EXPECTED
+
+
+def called(scenarios: Iterable[Scenario], *names: str) -> list[Scenario]:
+    """The scenarios that are meant by one of these names."""
+    return [one for one in scenarios if any(_means(name, one.name, one.ids) for name in names)]
+
+
+def examine(mutant: str, place: str, caught_by: Iterable[str], reference: Account, mutated: Account) -> Autopsy:
+    """Hold a mutant's trials against the reference's."""
+    names = tuple(caught_by)
+    problem = reference.problem or mutated.problem
+    if problem:
+        return Autopsy(mutant, place, tuple(Finding(name, Fate.ERROR, problem) for name in names))
+    findings = tuple(_finding(name, reference.trials, mutated.trials) for name in names)
+    return Autopsy(mutant, place, findings, tuple(_undeclared(names, reference.trials, mutated.trials)))
+
+
+def _undeclared(names: Sequence[str], reference: Trials, mutated: Trials) -> Iterator[str]:
+    for trial in mutated.values():
+        before = reference.get(trial.scenario)
+        named = any(_means(name, trial.scenario, trial.ids) for name in names)
+        if trial.verdict.is_failure and not named and before and before.verdict is Verdict.PASS:
+            yield trial.scenario
+
+
+def _finding(name: str, reference: Trials, mutated: Trials) -> Finding:
+    before = [trial for trial in reference.values() if _means(name, trial.scenario, trial.ids)]
+    broken = [trial for trial in before if trial.verdict not in (Verdict.PASS, Verdict.UNSUPPORTED, Verdict.BLOCKED)]
+    if broken or not before:
+        said = f"the reference itself: {_said(broken[0])}" if broken else "no such scenario ran on the reference"
+        return Finding(name, Fate.ERROR, said)
+    passed = [trial.scenario for trial in before if trial.verdict is Verdict.PASS]
+    if not passed:
+        return Finding(name, Fate.UNTESTED, _said(before[0]))
+    return _bite(name, passed, mutated)
+
+
+def _bite(name: str, scenarios: Sequence[str], mutated: Trials) -> Finding:
+    """What came of `scenarios`, all of which the reference passes, on the mutant."""
+    after = [mutated[scenario] for scenario in scenarios if scenario in mutated]
+    nothing = [trial for trial in after if trial.verdict not in (Verdict.PASS, Verdict.FAIL)]
+    if nothing or len(after) < len(scenarios):
+        return Finding(name, Fate.ERROR, _said(nothing[0]) if nothing else "never ran on the mutant")
+    biting = [trial for trial in after if trial.verdict is Verdict.FAIL and trial.assertion]
+    if biting:
+        return Finding(name, Fate.CAUGHT, _said(biting[0]))
+    return Finding(name, Fate.SURVIVED, "; ".join(map(_said, after)))
+
+
+def _means(name: str, scenario: str, ids: Iterable[str]) -> bool:
+    return name == scenario or any(fnmatch.fnmatchcase(own, name) for own in ids)
+
+
+def _said(trial: Trial) -> str:
+    reason = trial.reason.partition("\n")[0]
+    return f"{trial.verdict.value} in {trial.scenario}" + (f": {reason}" if reason else "")

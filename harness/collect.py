@@ -1,0 +1,116 @@
+"""One cell, from its start to its end: its records as they come, and what went wrong if it did not end well.
+
+What ends a cell early, and what is said then:
+
+    it cannot be started             the environment's own words
+    no record for too long           the cell is killed: each trial has a deadline of its own, so the cell itself hangs
+    its output ends without footer   it died, or could not run: its exit status and the end of its log
+    a record that cannot be          the cell is killed: nothing it says can be believed
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from worldswitch.harness import results
+from worldswitch.harness.environment import Cell, Environment
+from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.results import Footer, Header, Record
+
+END_SECONDS = 30.0  #: from the footer, or the end of the output, to the end of the cell's process
+LOG_LINES = 30
+REFUSAL = "cell: could not run: "  #: with these words a cell that cannot run gives its reason
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a cell could not run or did not end as it should, what to do, and what it said last."""
+
+    reason: str
+    remedy: str = ""
+    log: str = ""
+
+
+class _Silence(Exception):
+    """No record came for too long."""
+
+
+def collect(
+    environment: Environment, arguments: Sequence[str], silence: float, take: Callable[[Record], None]
+) -> Problem | None:
+    """Run a cell and give each of its records to `take`; `silence` is how many seconds it may say nothing."""
+    try:
+        cell = environment.start(arguments)
+    except Unobtainable as problem:
+        return Problem(problem.reason, problem.remedy)
+    except Exception as problem:  # whatever an engine's library raises: the other cells go on
+        return Problem(f"the cell could not be started: {problem}", "see `worldswitch doctor`")
+    try:
+        return _follow(cell, silence, take)
+    finally:
+        cell.kill()
+
+
+def _follow(cell: Cell, silence: float, take: Callable[[Record], None]) -> Problem | None:
+    ended = False
+    try:
+        for record in _records(cell, silence):
+            _check(record, ended)
+            take(record)
+            ended = isinstance(record, Footer)
+        status = cell.wait(END_SECONDS)
+    except _Silence:
+        return Problem(f"the cell said nothing for {silence:g} s and was ended", log=_tail(cell))
+    except TimeoutError:
+        return Problem(f"the cell did not end within {END_SECONDS:g} s after its last word", log=_tail(cell))
+    except (results.ResultError, msgspec.MsgspecError) as problem:
+        return Problem(f"the cell's results cannot be believed: {problem}", log=_tail(cell))
+    except Exception as problem:  # as above
+        return Problem(f"the cell's output could not be read: {problem}", log=_tail(cell))
+    if ended and status == 0:
+        return None
+    _, refused, reason = cell.log.rpartition(REFUSAL)
+    if refused:
+        return Problem(reason.strip())
+    return Problem(f"the cell ended with status {status} before its results were whole", log=_tail(cell))
+
+
+def _check(record: Record, ended: bool) -> None:
+    if ended:
+        raise results.Damaged("something follows the footer")
+    if isinstance(record, Header) and record.format != results.FORMAT:
+        raise results.Damaged(f"format {record.format} where this harness speaks {results.FORMAT}")
+
+
+def _records(cell: Cell, silence: float) -> Iterator[Record]:
+    """The cell's records, read in a thread so that waiting for the next has an end."""
+    waiting: queue.SimpleQueue[Record | Exception | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            for record in results.unframe(cell.frames(), noise=lambda _: None):
+                waiting.put(record)
+            waiting.put(None)
+        except Exception as problem:  # told to whoever waits
+            waiting.put(problem)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        try:
+            item = waiting.get(timeout=silence)
+        except queue.Empty:
+            raise _Silence from None
+        if item is None:
+            return
+        if isinstance(item, Exception):
+            raise item
+        yield item
+
+
+def _tail(cell: Cell) -> str:
+    return "\n".join(cell.log.splitlines()[-LOG_LINES:])

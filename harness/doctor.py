@@ -1,0 +1,110 @@
+"""What can run on this machine, what cannot, why, and the command that enables it: `worldswitch doctor`.
+
+It looks and changes nothing: no engine is started, nothing is installed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import msgspec
+
+from worldswitch.harness import catalogue, engine, fingerprint, probes, profiles, suite
+from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.outcome import Status
+from worldswitch.harness.request import REFERENCE
+from worldswitch.harness.verdict import Verdict
+
+BUILD = "apt-get install -y python3-dev gcc && python3 -m pip install -e '.[harness]'"
+
+#: What makes a probe say yes where it does not; a machine that simply lacks the thing has no entry.
+REMEDIES = {
+    "ptrace": "allow ptrace: `sysctl kernel.yama.ptrace_scope=1`; in a container, a seccomp filter that allows it",
+    "root": "run as root: sudo",
+    "pidns": "run as root, and outside of a container that forbids namespaces: sudo",
+    "mountns": "run as root, and outside of a container that forbids namespaces: sudo",
+    "userns": "`sysctl user.max_user_namespaces=10000`",
+    "container": "run it in a container: worldswitch run --engine docker",
+    "pid1": "run it in a container without init: worldswitch run --engine docker",
+    "ptrace_denied": "run it where ptrace is denied: worldswitch run --profile no-ptrace",
+    "smp": "give this machine, or this process, a second CPU",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    works: bool
+    said: str
+    remedy: str = ""
+
+
+def show(*, as_json: bool) -> Status:
+    """Print it; `COULD_NOT_RUN` if the host or the containers cannot run."""
+    machine = fingerprint.take()
+    lanes = [_host(), _containers()]
+    lacking = list(_lacking())
+    if as_json:
+        found = {"can_run": _plain(lanes), "probes_that_do_not_say_yes": _plain(lacking)}
+        print(json.dumps({**found, "machine": msgspec.to_builtins(machine)}, indent=2))
+    else:
+        print(f"{machine.kernel}, {machine.machine}\n{machine.cpus} CPUs: {machine.cpu}; {machine.python}\n")
+        print("\n".join([*_lines("can run", lanes), "", *_lines("scenarios have what they need", lacking)]))
+    return Status.AS_EXPECTED if all(lane.works for lane in lanes) else Status.COULD_NOT_RUN
+
+
+def _host() -> Check:
+    settings = suite.Settings(
+        *(catalogue.SCENARIOS, REFERENCE, None, "quick", ()), deadline=suite.IMPORT_SECONDS, time_scale=1
+    )
+    loading = suite.rehearse(settings)
+    if loading.verdict is not Verdict.PASS:
+        return Check("host", False, loading.reason, BUILD)
+    ptrace = probes.probe("ptrace")
+    if ptrace.state != "yes":
+        return Check("host", False, f"ptrace: {ptrace.detail}", REMEDIES["ptrace"])
+    return Check("host", True, "the reference loads, and ptrace works; worldswitch run --engine host")
+
+
+def _containers() -> Check:
+    try:
+        said = _engine()
+    except Unobtainable as problem:
+        return Check("containers", False, problem.reason, problem.remedy)
+    return Check("containers", True, f"{said}; profiles: {', '.join(profiles.available())}")
+
+
+def _engine() -> str:
+    tried: list[str] = []
+    for url in engine.addresses():
+        if found := engine.answering(url, tried):
+            return f"{found.name} answers at {url}"
+    engine.check_startable(tried)
+    return "a private engine would be started"
+
+
+def _lacking() -> Iterator[Check]:
+    """What scenarios need and do not have on this host."""
+    scenarios = catalogue.scenarios()
+    needs = dict.fromkeys(need for scenario in scenarios for need in scenario.needs)
+    for probe in map(probes.probe, needs):
+        if probe.state != "yes":
+            ids = dict.fromkeys(scenario.ids[0] for scenario in scenarios if probe.name in scenario.needs)
+            said = f"{probe.state}: {probe.detail}; {' '.join(ids)}"
+            yield Check(probe.name, False, said, REMEDIES.get(probe.name, ""))
+
+
+def _plain(checks: Iterable[Check]) -> list[dict[str, object]]:
+    return [asdict(check) for check in checks]
+
+
+def _lines(title: str, checks: Sequence[Check]) -> Iterator[str]:
+    yield f"{title}: {'' if checks else 'all'}"
+    for check in checks:
+        yield f"  {check.name:<14} {'yes' if check.works else 'no':<4} {check.said}"
+        if check.remedy:
+            yield f"  {'':<14}  ->  {check.remedy}"

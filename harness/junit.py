@@ -1,0 +1,52 @@
+"""A run as JUnit XML, for the CI systems that show it: one test suite a cell, one test case a trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from worldswitch.harness.outcome import CellOutcome, Judged
+from worldswitch.harness.verdict import Verdict
+
+
+def write(outcomes: Iterable[CellOutcome], path: Path) -> None:
+    """Write all cells of a run to `path`."""
+    report = JUnitXml("worldswitch")
+    for outcome in outcomes:
+        report.add_testsuite(_suite(outcome))
+    report.update_statistics()  # type: ignore[no-untyped-call]
+    report.write(str(path), pretty=True)
+
+
+def _suite(outcome: CellOutcome) -> TestSuite:
+    suite = TestSuite(outcome.environment)
+    suite.add_property("platform", outcome.platform)
+    if outcome.problem:
+        suite.add_property("problem", " - ".join(filter(None, (outcome.problem.reason, outcome.problem.remedy))))
+    for judged in outcome.judged:
+        suite.add_testcase(_case(outcome.environment, judged))
+    return suite
+
+
+def _case(environment: str, judged: Judged) -> TestCase:
+    trial = judged.trial
+    family, _, sentence = trial.scenario.partition("::")
+    case = TestCase(f"{sentence} [{' '.join(trial.ids)}]", f"{environment}.{family}", trial.seconds)
+    result = _result(judged)
+    if result is not None:
+        case.result = [result]
+        case.system_out = "\n".join(trial.transcript)
+    return case
+
+
+def _result(judged: Judged) -> Error | Failure | Skipped | None:
+    """An unexpected pass is a failure too; what is expected not to pass was skipped."""
+    trial, judgement = judged.trial, judged.judgement
+    if judgement.expected:
+        return None if trial.verdict is Verdict.PASS else Skipped(f"{trial.verdict.value}: {judgement.reason}")
+    kind = Failure if trial.verdict.is_verdict else Error
+    result = kind(f"{trial.verdict.value}; {judgement}", trial.verdict.value)
+    result.text = "\n\n".join(filter(None, (trial.claim, trial.reason, trial.detail)))
+    return result

@@ -1,0 +1,134 @@
+"""What one cell reports: on disk as it comes, judged, and at the end completed by what it did not report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from worldswitch.harness import probes, results
+from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.collect import Problem
+from worldswitch.harness.expectations import Expectation, judge
+from worldswitch.harness.outcome import CellOutcome, Judged
+from worldswitch.harness.request import REFERENCE
+from worldswitch.harness.results import Damaged, Footer, Header, Record, Trial
+from worldswitch.harness.verdict import Verdict
+
+
+class Watcher(Protocol):
+    """Is told how a run goes on."""
+
+    def say(self, line: str) -> None:
+        """What is being done that takes a while."""
+
+    def cell_starts(self, environment: str) -> None:
+        """A cell starts."""
+
+    def cell_plans(self, environment: str, scenarios: int) -> None:
+        """It is about to run so many scenarios."""
+
+    def trial_ends(self, environment: str, judged: Judged) -> None:
+        """One of its trials has a verdict."""
+
+    def cell_ends(self, outcome: CellOutcome) -> None:
+        """It is done."""
+
+
+class Ledger:
+    """One cell's account."""
+
+    def __init__(
+        self,
+        environment: str,
+        expectations: Iterable[Expectation],
+        platform: str,
+        scenarios: Mapping[str, Scenario],
+        file: Path,
+        watcher: Watcher,
+    ) -> None:
+        self._environment = environment
+        self._expectations = tuple(expectations)
+        self._platform = platform
+        self._scenarios = scenarios
+        self._file = file
+        self._watcher = watcher
+        self._started = time.monotonic()
+        self._judged: dict[str, Judged] = {}
+        self._header: Header | None = None
+
+    @property
+    def planned(self) -> tuple[str, ...]:
+        """The scenarios to account for: what the cell says it planned, and until then what was asked for."""
+        return self._header.planned if self._header else tuple(self._scenarios)
+
+    def take(self, record: Record) -> None:
+        """Note one record; `Damaged` if it cannot be."""
+        match record:
+            case Header():
+                self._open(record)
+            case Trial():
+                self._add(record)
+            case Footer():
+                self._check(record)
+        with self._file.open("ab") as file:
+            file.write(results.encode(record) + b"\n")
+
+    def close(self, problem: Problem | None) -> CellOutcome:
+        """The outcome; what was planned and has no verdict is a `miss`."""
+        reason = problem.reason if problem else "planned, and never reported"
+        missing = [self._miss(name, reason) for name in self.planned if name not in self._judged]
+        judged = (*self._judged.values(), *(self._judge(trial) for trial in missing))
+        seconds = time.monotonic() - self._started
+        outcome = CellOutcome(self._environment, self._platform, judged, seconds, problem)
+        self._watcher.cell_ends(outcome)
+        return outcome
+
+    def _open(self, header: Header) -> None:
+        if self._header:
+            raise Damaged("a second header")
+        self._header = header
+        self._watcher.cell_plans(self._environment, len(header.planned))
+
+    def _add(self, trial: Trial) -> None:
+        if not self._header or trial.scenario not in self.planned:
+            raise Damaged(f"a verdict on {trial.scenario!r}, which no header planned")
+        if trial.scenario in self._judged:
+            raise Damaged(f"a second verdict on {trial.scenario!r}")
+        judged = self._judged[trial.scenario] = self._judge(trial)
+        self._watcher.trial_ends(self._environment, judged)
+
+    def _check(self, footer: Footer) -> None:
+        counted = results.tally(judged.trial for judged in self._judged.values())
+        if footer.counts != counted:
+            raise Damaged(f"the footer counts {footer.counts}, and {counted} came")
+
+    def _miss(self, name: str, reason: str) -> Trial:
+        known = self._scenarios.get(name)
+        if known is None:
+            return Trial(scenario=name, verdict=Verdict.MISS, reason=reason)
+        return Trial(
+            scenario=name,
+            verdict=Verdict.MISS,
+            ids=known.ids,
+            claim=known.claim,
+            clauses=known.clauses,
+            reason=reason,
+        )
+
+    def _judge(self, trial: Trial) -> Judged:
+        excuse = self._excuse(trial) if trial.verdict is Verdict.UNSUPPORTED else ""
+        return Judged(trial, judge(trial.scenario, trial.ids, trial.verdict, self._expectations, excuse))
+
+    def _excuse(self, trial: Trial) -> str:
+        """Why `unsupported` is right whatever the profile: the machine lacks it, or the platform need not have it."""
+        known = self._scenarios.get(trial.scenario)
+        needs = known.needs if known else ()
+        lacking = [need for need in needs if probes.probe(need).state == "no"]
+        if lacking:
+            return f"this machine has no {', no '.join(lacking)}"
+        found = self._header.fingerprint.probes if self._header else {}
+        if self._platform != REFERENCE and all(found[need].state == "yes" for need in needs if need in found):
+            return "this platform does without an optional part"
+        return ""

@@ -1,0 +1,174 @@
+"""A run as text: a live table for people who watch, plain lines for logs, and at the end what there is to know."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from worldswitch.harness.outcome import CellOutcome, Judged, tally
+from worldswitch.harness.verdict import Verdict
+
+DETAIL_LINES = 40  #: of pytest's account of a failure; the end says most
+
+STYLES = {
+    Verdict.PASS: "green",
+    Verdict.UNSUPPORTED: "dim",
+    Verdict.BLOCKED: "dim",
+    Verdict.FAIL: "bold red",
+    Verdict.TIMEOUT: "bold red",
+    Verdict.CRASH: "bold red",
+    Verdict.ERROR: "bold magenta",
+    Verdict.MISS: "bold magenta",
+}
+
+
+def console() -> Console:
+    """Where reports go: standard output, with colour and movement only where somebody watches."""
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+class Progress:
+    """Shows a run while it goes on: a row a cell on a terminal, a line a cell elsewhere, and each failure at once."""
+
+    def __init__(self, out: Console) -> None:
+        self._out = out
+        self._rows: dict[str, _Row] = {}
+        self._live = Live(get_renderable=self._table, console=out, transient=True) if out.is_terminal else None
+
+    def __enter__(self) -> Progress:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def say(self, line: str) -> None:
+        """What is being done that takes a while."""
+        self._out.print(f"{line} ...")
+
+    def cell_starts(self, environment: str) -> None:
+        """The cell of `environment` starts."""
+        self._rows[environment] = _Row()
+
+    def cell_plans(self, environment: str, scenarios: int) -> None:
+        """It is about to run so many scenarios."""
+        self._rows[environment].planned = scenarios
+        if not self._live:
+            self._out.print(f"{environment}: {scenarios} scenarios")
+
+    def trial_ends(self, environment: str, judged: Judged) -> None:
+        """One more trial of a started cell has a verdict."""
+        self._rows[environment].add(judged.trial.verdict)
+        if not judged.judgement.expected and judged.trial.verdict is not Verdict.MISS:
+            self._out.print(failure(environment, judged))
+
+    def cell_ends(self, outcome: CellOutcome) -> None:
+        """The cell is done; all its trials have been shown."""
+        row = self._rows[outcome.environment]
+        row.planned, row.verdicts, row.seconds = len(outcome.judged), outcome.verdicts, outcome.seconds
+        if not self._live:
+            self._out.print(f"{outcome.environment}: {_counts(outcome.verdicts)} in {outcome.seconds:.1f} s")
+
+    def _table(self) -> Table:
+        table = Table("environment", "done", *(verdict.value for verdict in STYLES), "seconds", box=None)
+        for environment, row in self._rows.items():
+            counts = (Text(str(row.verdicts[verdict] or ""), style) for verdict, style in STYLES.items())
+            table.add_row(environment, f"{row.verdicts.total()}/{row.planned}", *counts, f"{row.elapsed:.0f}")
+        return table
+
+
+class _Row:
+    """One cell in the live table."""
+
+    def __init__(self) -> None:
+        self.planned = 0
+        self.verdicts: Counter[Verdict] = Counter()
+        self.seconds: float | None = None
+        self._started = time.monotonic()
+
+    def add(self, verdict: Verdict) -> None:
+        self.verdicts[verdict] += 1
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self._started if self.seconds is None else self.seconds
+
+
+def failure(environment: str, judged: Judged) -> Text:
+    """The block on one trial that was not as expected: the claim, what spoke against it, and the way there."""
+    trial = judged.trial
+    head = f"{trial.verdict.value.upper()} {' '.join(trial.ids)} {trial.scenario} in {environment}"
+    block = Text(f"\n{head}", style=STYLES[trial.verdict])
+    parts = (
+        ("claim", [trial.claim]),
+        ("verdict", [f"{trial.verdict.value}, {judged.judgement} ({trial.seconds:.1f} s)"]),
+        ("reason", trial.reason.splitlines()),
+        ("assertion", trial.detail.splitlines()[-DETAIL_LINES:]),
+        ("transcript", trial.transcript),
+        ("output", trial.output.splitlines()),
+        ("again", [_again(environment, trial.ids)]),
+    )
+    for name, lines in parts:
+        if lines:
+            block.append(f"\n  {name:<11}" + f"\n  {'':<11}".join(lines), style="default")
+    return block
+
+
+def summary(outcomes: Sequence[CellOutcome], folder: Path, out: Console) -> None:
+    """All there is to know at the end; the last line is plain, for programs."""
+    for outcome in outcomes:
+        if outcome.problem:
+            _print_problem(outcome, out)
+    _print_skipped(outcomes, out)
+    out.print(f"\nresults: {folder}")
+    out.print(str(tally(outcomes)))
+
+
+def _print_problem(outcome: CellOutcome, out: Console) -> None:
+    assert outcome.problem
+    missed = outcome.verdicts[Verdict.MISS]
+    out.print(Text(f"\n{outcome.environment}: {outcome.problem.reason}", style=STYLES[Verdict.MISS]))
+    if missed:
+        out.print(f"  {missed} of {len(outcome.judged)} scenarios never ran")
+    if outcome.problem.remedy:
+        out.print(f"  what to do: {outcome.problem.remedy}")
+    for line in outcome.problem.log.splitlines():
+        out.print(f"  | {line}")
+
+
+def _print_skipped(outcomes: Iterable[CellOutcome], out: Console) -> None:
+    """What did not pass and was not to: each reason once, with the scenarios' ids and what showed it."""
+    groups: dict[tuple[str, Verdict, str], list[Judged]] = {}
+    for outcome in outcomes:
+        for one in outcome.judged:
+            if one.judgement.expected and one.trial.verdict is not Verdict.PASS:
+                key = (outcome.environment, one.trial.verdict, one.judgement.reason)
+                groups.setdefault(key, []).append(one)
+    for (environment, verdict, reason), members in groups.items():
+        out.print(f"\n{environment}: {len(members)} {verdict.value}, as expected: {reason}")
+        for shown in dict.fromkeys(one.trial.reason for one in members):
+            ids = dict.fromkeys(one.trial.ids[0] for one in members if one.trial.reason == shown)
+            out.print(f"  {' '.join(ids)}: {shown}")
+
+
+def _counts(verdicts: Counter[Verdict]) -> str:
+    return ", ".join(f"{verdicts[verdict]} {verdict.value}" for verdict in STYLES if verdicts[verdict]) or "nothing ran"
+
+
+def _again(environment: str, ids: Sequence[str]) -> str:
+    """The command that runs this trial once more."""
+    engine, _, profile = environment.partition(":")
+    where = f"--engine {engine}" + (f" --profile {profile}" if profile else "")
+    return f"worldswitch run {where} --id {ids[0]}"

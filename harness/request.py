@@ -1,0 +1,89 @@
+"""What somebody asks to be run: which scenarios, on which platform, where; and whether that can be asked at all."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from worldswitch.harness import catalogue, environment, profiles
+from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.environment import EngineChoice, Say
+
+REFERENCE = "reference"
+
+#: Seconds a cell may say nothing beyond its scenarios' longest deadline: to start, to probe, on a busy machine.
+PATIENCE = 120.0
+
+
+def cpus() -> int:
+    """How many CPUs this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+class CouldNotRun(Exception):
+    """What was asked for cannot be run: why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be run, and where."""
+
+    platform: str = REFERENCE
+    mutant: str = ""
+    ids: tuple[str, ...] = ()  #: catalogue ids or patterns of them; none means all
+    keyword: str = ""
+    engine: EngineChoice = "auto"
+    profiles: tuple[str, ...] = ()  #: none means all
+    install_engine: bool = False
+    repeat: str = ""  #: if not said, `normal` on the host and `quick` elsewhere
+    deadline: float | None = None  #: seconds that no scenario's own deadline may exceed
+    workers: int = field(default_factory=cpus)
+
+    def scenarios(self) -> list[Scenario]:
+        """What is planned in each environment; raises `CouldNotRun` for what nobody can run."""
+        if self.profiles and self.engine == "host":
+            raise CouldNotRun("--profile names containers and --engine host leaves them out; drop one of the two")
+        try:
+            profiles.select(self.profiles)
+            return select(catalogue.scenarios(), self.ids)
+        except (catalogue.NotFound, profiles.ProfileError) as problem:
+            raise CouldNotRun(str(problem)) from problem
+
+    def places(self, say: Say) -> environment.Plan:
+        """The environments to run in; who names a profile means its container and not the host."""
+        engine: EngineChoice = "docker" if self.profiles else self.engine
+        return environment.plan(engine, self.profiles, install_engine=self.install_engine, say=say)
+
+    def silence(self, scenarios: Iterable[Scenario]) -> float:
+        """How many seconds a cell that runs these may say nothing."""
+        return PATIENCE + max((scenario.deadline for scenario in scenarios), default=0)
+
+    def arguments(self, name: str, facts: Mapping[str, str]) -> list[str]:
+        """The arguments of the cell in the environment called `name`."""
+        options = {
+            "--environment": json.dumps({"name": name, **facts}),
+            "--platform": self.platform,
+            "--mutant": self.mutant,
+            "--repeat": self.repeat or ("normal" if name == "host" else "quick"),
+            "--deadline": self.deadline and f"{self.deadline:g}",
+            "-k": self.keyword,
+            "-n": str(self.workers),
+        }
+        said = [word for option, value in options.items() if value for word in (option, value)]
+        return [*said, *(word for pattern in self.ids for word in ("--id", pattern))]
+
+
+def select(scenarios: Iterable[Scenario], ids: Sequence[str]) -> list[Scenario]:
+    """The scenarios under these ids; an id that none has is a mistake."""
+    every = list(scenarios)
+    for pattern in ids:
+        if not any(_is_under(one, pattern) for one in every):
+            raise CouldNotRun(f"no scenario has the id {pattern}; `worldswitch list` shows them all")
+    return [one for one in every if not ids or any(_is_under(one, pattern) for pattern in ids)]
+
+
+def _is_under(scenario: Scenario, pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(own, pattern) for own in scenario.ids)

@@ -1,0 +1,72 @@
+"""A run: every planned scenario in every environment.
+
+Cells run one after the other, each with the whole machine: scenarios measure nothing, but they have deadlines.  A cell
+that cannot run costs its own scenarios, which are then `miss`, and nothing else.  An interrupted run keeps what it
+reached and misses the rest.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from worldswitch.harness import junit
+from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.collect import Problem, collect
+from worldswitch.harness.environment import Environment, Missing
+from worldswitch.harness.ledger import Ledger, Watcher
+from worldswitch.harness.outcome import CellOutcome
+from worldswitch.harness.request import CouldNotRun, Request
+
+
+def new_folder(parent: Path) -> Path:
+    """A new folder for a run's results."""
+    folder = parent / f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:4]}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as problem:
+        raise CouldNotRun(
+            f"results cannot go to {folder}: {problem.strerror}; name another place by --results"
+        ) from problem
+    return folder
+
+
+@dataclass
+class Run:
+    """One run; its outcomes grow as it goes."""
+
+    request: Request
+    scenarios: Sequence[Scenario]
+    folder: Path
+    watcher: Watcher
+    outcomes: list[CellOutcome] = field(default_factory=list)
+    interrupted: bool = False
+
+    def go(self) -> None:
+        """Run every cell, and write the run's JUnit XML."""
+        try:
+            with self.request.places(self.watcher.say) as plan:
+                for place in plan:
+                    self.outcomes.append(self._cell(place))
+        except KeyboardInterrupt:
+            self.interrupted = True
+        junit.write(self.outcomes, self.folder / "junit.xml")
+
+    def _cell(self, place: Environment | Missing) -> CellOutcome:
+        self.watcher.cell_starts(place.name)
+        file = self.folder / f"{place.name.replace(':', '-')}.jsonl"
+        known = {scenario.name: scenario for scenario in self.scenarios}
+        ledger = Ledger(place.name, place.expectations, self.request.platform, known, file, self.watcher)
+        if self.interrupted:
+            return ledger.close(Problem("the run was interrupted before"))
+        if isinstance(place, Missing):
+            return ledger.close(Problem(place.reason, place.remedy))
+        arguments = self.request.arguments(place.name, place.facts)
+        try:
+            return ledger.close(collect(place, arguments, self.request.silence(self.scenarios), ledger.take))
+        except KeyboardInterrupt:
+            self.interrupted = True
+            return ledger.close(Problem("the run was interrupted"))

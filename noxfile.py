@@ -1,0 +1,81 @@
+"""Everything one can run here: `nox -l` is the menu, `nox` runs what needs no container engine.
+
+What follows ``--`` goes to the tool a session runs: ``nox -s scenarios -- --profile hardened -k interrupt``.
+"""
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "typing", "tests"]
+
+#: Every C compiler the core must pass without a warning.
+COMPILERS = ("gcc", "clang")
+WARNINGS = "-Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers"
+
+
+def install(session: nox.Session, *extra: str) -> None:
+    """Build the C parts in place, and install the checkout as the package."""
+    session.install("-e", ".[harness]", *extra)
+    # From the checkout, `import harness` would work too and make a second copy of `worldswitch.harness`.
+    session.env["PYTHONSAFEPATH"] = "1"
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Test our own parts: the decoders, the judge, the runner, the command line."""
+    install(session, "hypothesis")
+    session.run("python", "-m", "pytest", "tests", *session.posargs)
+
+
+@nox.session
+def scenarios(session: nox.Session) -> None:
+    """Put the reference platform through the scenarios, on this machine and in containers (`worldswitch run`)."""
+    install(session)
+    session.run("worldswitch", "run", *session.posargs)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Check that each known-bad platform is caught by the scenarios that must catch it (`worldswitch mutants`)."""
+    install(session)
+    session.run("worldswitch", "mutants", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install("ruff")
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check", "--diff")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check the types."""
+    install(session, "mypy", "types-cffi", "types-docker", "types-setuptools")
+    link = Path(session.create_tmp(), "worldswitch")
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path.cwd())  # mypy follows no import hook, but a link of the right name
+    parts = ("harness", "reference", "scenarios")
+    with session.chdir(link.parent):
+        session.run(
+            *("mypy", "--config-file", "worldswitch/pyproject.toml", *session.posargs),
+            *(argument for part in parts for argument in ("-p", f"worldswitch.{part}")),
+        )
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Compile the C parts with gcc and with clang, warnings as errors, and build the wheel into dist/."""
+    session.install("setuptools>=77", "cffi>=2")
+    for compiler in COMPILERS:
+        target = Path(session.create_tmp(), compiler)
+        session.run(
+            *("python", "setup.py", "--quiet", "build_ext", "--force"),
+            *("--build-lib", str(target), "--build-temp", str(target)),
+            env={"CC": compiler, "CFLAGS": WARNINGS},
+        )
+    session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "dist", ".")
