@@ -23,6 +23,17 @@ def threads_of(pid: int) -> dict[int, str]:
     return {tid: state for tid, state in states.items() if state is not None}
 
 
+def descendants_of(pid: int) -> set[int]:
+    """All processes below `pid`, dead ones that nobody has reaped among them."""
+    parents = {child: _parent(PROC / str(child)) for child in (int(path.name) for path in PROC.glob("[0-9]*"))}
+    found: set[int] = set()
+    youngest = {pid}
+    while youngest:
+        youngest = {child for child, parent in parents.items() if parent in youngest} - found
+        found |= youngest
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Mapping:
     """One line of /proc/PID/maps."""
@@ -51,8 +62,18 @@ def _mapping(line: str) -> Mapping:
 
 
 def _state(directory: Path) -> str | None:
+    fields = _stat(directory)
+    return fields[0] if fields else None
+
+
+def _parent(directory: Path) -> int | None:
+    fields = _stat(directory)
+    return int(fields[1]) if fields else None
+
+
+def _stat(directory: Path) -> list[str]:
+    """The fields of a stat file after the name; none when the task is gone."""
     try:
-        stat = (directory / "stat").read_text()
+        return (directory / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return None
-    return stat.rpartition(")")[2].split()[0]
+        return []
