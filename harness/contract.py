@@ -119,15 +119,13 @@ class Cause:
     dump: str = field(default="", compare=False, repr=False)
 
     def __str__(self) -> str:
-        match self.death:
-            case Death.SIGNALED:
-                return f"killed by signal {self.signo}"
-            case Death.SECCOMP:
-                return "killed by its seccomp filter"
-            case Death.EXITED:
-                return f"exited with status {self.status}"
-            case _:
-                return self.death.value
+        if self.death is Death.SIGNALED:
+            return f"killed by signal {self.signo}"
+        if self.death is Death.SECCOMP:
+            return "killed by its seccomp filter"
+        if self.death is Death.EXITED:
+            return f"exited with status {self.status}"
+        return str(self.death.value)
 
 
 @dataclass(frozen=True, slots=True)

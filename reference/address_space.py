@@ -1,7 +1,7 @@
 """An address space: a lease on a stub process, in which files are mapped by injected system calls.
 
-The lease and the process are two things.  After `release` the process may serve somebody else, and the old lease is only
-good for raising `Released`.  Seed: the part of `subprocess` that is platform.AddressSpace.
+The lease and the process are two things.  After `release` the process may serve somebody else, and the old lease is
+only good for raising `Released`.  Seed: the part of `subprocess` that is platform.AddressSpace.
 """
 
 from __future__ import annotations

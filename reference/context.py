@@ -6,20 +6,21 @@ C does the round trip (switch.c); what a stop means is decided here, a method a 
 Interrupts
 ----------
 The truth is `_pending`, a flag; the signal that goes to the stub thread is only a nudge to stop and look at it.  Every
-stop that is no fault and no system call looks, whoever sent it; so a nudge that comes late, twice, or from a stranger can
-neither make an interrupt nor lose one.  Nothing in a signal's siginfo is believed: si_pid is 0 across PID namespaces and
-with a full signal queue, and anybody may forge it.  A flag that says all makes a secret in the signal needless, and a
-standard signal, unlike a real-time one, needs no place in the queue (RLIMIT_SIGPENDING) and coalesces by itself.
+stop that is no fault and no system call looks, whoever sent it; so a nudge that comes late, twice, or from a stranger
+can neither make an interrupt nor lose one.  Nothing in a signal's siginfo is believed: si_pid is 0 across PID
+namespaces and with a full signal queue, and anybody may forge it.  A flag that says all makes a secret in the signal
+needless, and a standard signal, unlike a real-time one, needs no place in the queue (RLIMIT_SIGPENDING) and coalesces
+by itself.
 
 `interrupt` sets the flag and then looks for a running tracee, `switch` publishes the tracee and then looks at the flag,
 and Python orders the two.  Seed: interrupt.Forwarder, which believes si_pid.
 
 Signals of this process
 -----------------------
-A signal handler of Python's runs on the main thread when `switch` there is interrupted by it.  In the instant before the
-wait it would have to wait for the guest's next stop: a program whose ^C must work at once calls `interrupt` from the
-handler or runs its guests on another thread.  If the handler raises, the guest is stopped, its state is whole, and what it
-did last comes with the next switch.
+A signal handler of Python's runs on the main thread when `switch` there is interrupted by it.  In the instant before
+the wait it would have to wait for the guest's next stop: a program whose ^C must work at once calls `interrupt` from
+the handler or runs its guests on another thread.  If the handler raises, the guest is stopped, its state is whole, and
+what it did last comes with the next switch.
 
 The interpreter's lock
 ----------------------
@@ -131,7 +132,7 @@ class PtraceContext:
             try:
                 tracee = tracing.mine.guests[stub]
             except KeyError:
-                tracee = tracing.tracee_for(self.platform, address_space.live_stub(), Use.GUEST)  # type: ignore[attr-defined]
+                tracee = self._acquire(address_space)  # type: ignore[arg-type]
             inside = tracee.stub.inside
             inside[self] = True
             self._running = tracee
@@ -166,6 +167,10 @@ class PtraceContext:
         finally:
             self._free = [True]
 
+    def _acquire(self, space: PtraceAddressSpace) -> Tracee:
+        """The calling thread's first switch there.  Raises `StubDied`, `HostError`, `Released`, `WrongThread`."""
+        return tracing.tracee_for(self.platform, space.live_stub(), Use.GUEST)
+
     def _run_on(self, space: PtraceAddressSpace, tracee: Tracee, state: State, result: int) -> Event:
         """Handle stops until one is an event.  Raises `StubDied`."""
         while True:
@@ -189,7 +194,7 @@ class PtraceContext:
         return INTERRUPTED
 
     def _rescue(self, space: PtraceAddressSpace, tracee: Tracee, state: State) -> None:
-        """An exception came between the guest and the caller: stop the guest, and keep its event for the next switch."""
+        """An exception came between guest and caller: stop the guest, keep its event for the next switch."""
         result = tracee.handle.result
         if result == -errno.EINTR:
             lib.tracee_request(lib.PTRACE_INTERRUPT, tracee.tid, 0, NULL)
@@ -368,6 +373,7 @@ class PtraceContext:
 
     def pull(self) -> None:
         """Fetch a resident context's extended state; see the contract."""
+        self.platform.check_ours()
         try:
             self._free.pop()
         except IndexError:
@@ -381,6 +387,7 @@ class PtraceContext:
 
     def interrupt(self) -> None:
         """End the running switch, or the next; see the contract.  Seed: NotifyInterrupt."""
+        self.platform.check_ours()
         self._pending = True
         tracee = self._running
         if tracee is not None:

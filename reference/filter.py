@@ -6,7 +6,7 @@ The filter holds for what the platform injects, and for what must never happen:
 * A call from the vsyscall page raises SIGSYS.  Those calls are emulated by the kernel without a stop, so a guest would
   read the host's clock; the platform turns the signal into the fault an unmapped page gives (seed: patchSignalInfo).
 * A call from anywhere but the stub's page kills the process: a guest that got loose reaches nothing.
-* From the stub's page only the injected calls pass, and ``pause``, in which parked threads wait.
+* From the stub's page only the injected calls pass.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ THREAD_FLAGS: int = (
 )
 
 #: What the platform injects; clone only with THREAD_FLAGS.
-INJECTED: tuple[int, ...] = (lib.SYS_mmap, lib.SYS_munmap, lib.SYS_restart_syscall, lib.SYS_pause)
+INJECTED: tuple[int, ...] = (
+    *(lib.SYS_mmap, lib.SYS_munmap, lib.SYS_restart_syscall),
+    lib.SYS_pause,  # in which parked threads wait
+    lib.SYS_getpid,  # to see whether a stub answers
+)
 
 Instruction = tuple[int, int, int, int]
 
@@ -66,7 +70,7 @@ def _on_page(page: int, action: Instruction | None) -> list[Instruction]:
 
 
 def program(stub_page: int, extra: Iterable[int] = ()) -> bytes:
-    """The filter as an array of ``struct sock_filter``, for a stub at `stub_page` that may also make the `extra` calls."""
+    """The filter as an array of ``struct sock_filter``; `extra` are calls that are allowed beside the injected."""
     allow = _return(lib.SECCOMP_RET_ALLOW)
     extra = tuple(extra)
     instructions = [

@@ -1,7 +1,7 @@
 """Which thread traces, and whether it still exists.
 
-A thread that ends normally hands its tracees back (tracee.c: park_all).  One that ends by the bare exit system call runs
-no destructor, and only a look at the kernel's list of threads shows it.
+A thread that ends normally hands its tracees back (tracee.c: park_all).  One that ends by the bare exit system call
+runs no destructor, and only a look at the kernel's list of threads shows it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where the stub's page lies: in a place looked up beforehand, the same in every stub process.
 
-The seed walks down from the top of user space page by page until a hint is honoured, which takes minutes where something
-large is mapped there; the address space's own map says at once where there is room.  Seed: stubInit.
+The seed walks down from the top of user space page by page until a hint is honoured, which takes minutes where
+something large is mapped there; the address space's own map says at once where there is room.  Seed: stubInit.
 """
 
 from __future__ import annotations

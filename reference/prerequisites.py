@@ -1,4 +1,4 @@
-"""Can the platform run here?  What it needs of the kernel and of whoever restricts us, tried out, with an answer for people.
+"""Can the platform run here?  What it needs of the kernel, and of whoever restricts us, tried out.
 
 Nothing asks for the kernel's version: the first stub shows whether things work, and where the kernel says no, what is
 known of the environment says why.
@@ -89,7 +89,7 @@ def refused(request: str, error: int) -> PlatformError:
     if _own_status("Seccomp") == "2":
         return Unavailable(
             f"{said}: a seccomp filter is in force and most likely denies ptrace",
-            "use a profile that allows ptrace (Docker: the default one on Linux 4.8 and later, or --cap-add SYS_PTRACE; "
+            "use a profile that allows ptrace (Docker: its default one since Linux 4.8, or --cap-add SYS_PTRACE; "
             "older podman and containerd: a profile of your own)",
         )
     return Unavailable(
@@ -115,7 +115,8 @@ def explain(error: PlatformError) -> Unavailable:
     if isinstance(error, HostError) and error.errno == errno.EPERM and "munmap" in error.operation:
         return Unavailable(
             f"{error}: the kernel seals its own mappings (vdso, vvar) against unmapping",
-            "use a kernel without CONFIG_MSEAL_SYSTEM_MAPPINGS; its help text names this kind of sandbox as broken by it",
+            "use a kernel without CONFIG_MSEAL_SYSTEM_MAPPINGS; its help text names this kind of sandbox as broken by "
+            "it",
         )
     return Unavailable(f"the first stub process failed: {error}")
 
@@ -124,7 +125,10 @@ def explain(error: PlatformError) -> Unavailable:
 
 
 def check_stub(stub: StubProcess) -> bytes:
-    """Try on a fresh stub what all depends on; the initial extended state.  Raises `Unavailable`.  Creator thread only."""
+    """Try on a fresh stub what all depends on; the initial extended state.  Creator thread only.
+
+    Raises `Unavailable`.
+    """
     _check_rseq(stub.pid)
     image = _read_xstate(stub.pid)
     _check_sysemu(stub)
@@ -153,7 +157,7 @@ def _check_sysemu(stub: StubProcess) -> None:
     except OSError as error:
         raise Unavailable(
             f"ptrace: PTRACE_SYSEMU: {error.strerror}",
-            "this kernel, or a filter in front of it, has no system call emulation; x86 has it since 2.6.14, unless the "
+            "this kernel, or a filter in front of it, has no system call emulation; x86 has it from 2.6.14 on, unless the "
             "kernel is itself emulated (User-Mode Linux)",
         ) from error
     try:
@@ -181,7 +185,7 @@ def _read_xstate(tid: int) -> bytes:
 
 
 def initial_xstate(image: bytes) -> bytes:
-    """The extended state of a fresh thread, in the layout of `image`: no component in use, the control words' defaults."""
+    """The extended state of a fresh thread, in the layout of `image`: all components in their initial state."""
     initial = bytearray(len(image))
     struct.pack_into("=H", initial, FCW, FCW_INITIAL)
     struct.pack_into("=I", initial, MXCSR, MXCSR_INITIAL)

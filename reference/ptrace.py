@@ -3,7 +3,8 @@
 After gVisor's ptrace platform (pkg/sentry/platform/ptrace).  How it works:
 
 * A page of code, the *stub*, lies near the top of user space (`page`).  A forked child jumps into it, and everything
-  else is unmapped: what is left is an empty address space with a place to make system calls from (`plan`, `stubprocess`).
+  else is unmapped: what is left is an empty address space with a place to make system calls from (`plan`,
+  `stubprocess`).
 * System calls are *injected* into a stub thread to map files (`tracee`, `address_space`).
 * A guest runs in a stub thread under PTRACE_SYSEMU: it stops at each system call, which is never executed (`context`).
 * Each thread that calls `switch` traces its own stub thread, directly; handing the request to another thread would
@@ -34,7 +35,6 @@ from worldswitch.harness.contract import (
     Released,
     State,
     StubDied,
-    Unavailable,
     WrongThread,
 )
 from worldswitch.reference import _core, page, prerequisites
@@ -129,8 +129,7 @@ class PtracePlatform:
 
     def close(self) -> None:
         """End everything; see the contract."""
-        if os.getpid() != self._maker:
-            raise WrongThread("a forked process cannot close its parent's platform")
+        self.check_ours()
         if not self._closed:
             self._closed = True
             self.creator.call(self._end_all)
@@ -211,23 +210,28 @@ class PtracePlatform:
         return tracee
 
     def check_open(self) -> None:
-        """Raises `Released` after close and `WrongThread` in a forked process, whose parent traces, not it."""
-        if os.getpid() != self._maker:
-            raise WrongThread(f"the platform belongs to process {self._maker}; its tracees did not come over os.fork")
+        """Raises `Released` after close, and `WrongThread` in a forked process."""
+        self.check_ours()
         if self._closed:
             raise Released("the platform is closed")
+
+    def check_ours(self) -> None:
+        """Raises `WrongThread` in a forked process, whose parent traces, not it."""
+        if os.getpid() != self._maker:
+            raise WrongThread(f"the platform belongs to process {self._maker}; its tracees did not come over os.fork")
 
     # ----------------------------------------------------------------------------------------------------- the pool
 
     def _from_pool(self) -> StubProcess | None:
-        """The stub released last; those that died meanwhile are left to the creator."""
-        with self._lock:
-            while self._pool:
+        """The stub released last that is still good; those that died meanwhile are left to the creator."""
+        while True:
+            with self._lock:
+                if not self._pool:
+                    return None
                 stub = self._pool.pop()
-                stub.look_for_vanished(thoroughly=True)
-                if stub.cause is None and stub.is_alive():
-                    return stub
-        return None
+            stub.look_for_vanished(thoroughly=True)
+            if self.creator.call(stub.answers):
+                return stub
 
     def take_back(self, stub: StubProcess) -> None:
         """Empty a released stub and pool it, or end it.  Raises `HostError` if it could not be emptied."""
@@ -296,7 +300,7 @@ class PtracePlatform:
     def _reap(self, stubs: list[StubProcess]) -> None:
         """Reap the dying, within bounds.  Creator thread only."""
         give_up = time.monotonic() + LAST_WAIT
-        while not all([stub.reap() for stub in stubs]) and time.monotonic() < give_up:
+        while not _all_reaped(stubs) and time.monotonic() < give_up:
             time.sleep(DYING_ROUND / 4)
 
     # ------------------------------------------------------------------------------------------------------ placement
@@ -312,6 +316,11 @@ class PtracePlatform:
         for tid, cpus in self._pinned.items():
             if Path(f"/proc/self/task/{tid}").exists():
                 os.sched_setaffinity(tid, cpus)
+
+
+def _all_reaped(stubs: list[StubProcess]) -> bool:
+    """Reap each, not only up to the first that is not done."""
+    return sum(not stub.reap() for stub in stubs) == 0
 
 
 _living: weakref.WeakSet[PtracePlatform] = weakref.WeakSet()

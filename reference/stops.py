@@ -14,8 +14,8 @@ from worldswitch.reference._core import lib
 SIGINFO_SIZE = 128
 
 # Through getattr: inside a class, names with two underscores are taken for its own.
-WALL: int = getattr(lib, "__WALL")  # noqa: B009
-WNOTHREAD: int = getattr(lib, "__WNOTHREAD")  # noqa: B009
+WALL: int = getattr(lib, "__WALL")
+WNOTHREAD: int = getattr(lib, "__WNOTHREAD")
 
 # include/uapi/asm-generic/siginfo.h
 SI_USER = 0

@@ -8,12 +8,13 @@ Threads for guests and threads for injected calls are kept apart, and each belon
 it until that thread ends (then it is parked and anybody's) or vanishes (then the stub is killed).
 
 No PTRACE_O_TRACEEXIT: with it a killed process lingers until *every* thread's tracer has resumed it, and the tracer of
-an idle thread may not come for hours.  Without it the creator can reap all of them.  The price is that the registers in a
-`Cause` are the last ones known and not those at the exit.  Seed: subprocess, threadPool.
+an idle thread may not come for hours.  Without it the creator can reap all of them.  The price is that the registers in
+a `Cause` are the last ones known and not those at the exit.  Seed: subprocess, threadPool.
 """
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import errno
 import os
@@ -70,7 +71,7 @@ class StubProcess:
 
     @property
     def is_ours(self) -> bool:
-        """This process made it: a forked copy of us has the object but no right to the threads."""
+        """Made by this very process: a forked copy of us has the object but no right to the threads."""
         return os.getpid() == self._maker
 
     # ------------------------------------------------------------------------------------------------------- birth
@@ -199,18 +200,19 @@ class StubProcess:
     def kill(self) -> None:
         """SIGKILL, unless it is reaped and its pid perhaps somebody else's."""
         if not self.reaped.is_set():
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
-    def is_alive(self) -> bool:
-        """Not dead as far as the kernel knows at this moment, whoever has noticed."""
+    def answers(self) -> bool:
+        """Whether it still does what it is asked.  Creator thread only.
+
+        Nothing that can be looked up is as good: a process that was just sent SIGKILL looks alive until it is
+        scheduled.
+        """
         try:
-            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
+            return self.worker.call(lib.SYS_getpid) == self.pid
+        except StubDied:
             return False
-        return state not in "ZX"
 
     def look_for_vanished(self, *, thoroughly: bool = False) -> None:
         """Bury it if a tracing thread ended without its destructor: its tracee is dead, or runs where nobody sees."""
@@ -219,8 +221,17 @@ class StubProcess:
 
     def _vanished(self, *, thoroughly: bool) -> bool:
         with self._lock:
-            owners = [owner for tracee, owner in self._owners.items() if tracee.handle.state == lib.TRACEE_OWNED]
-        return any(owner.has_vanished(thoroughly=thoroughly) for owner in owners)
+            owners = list(self._owners.items())
+        return any(
+            self._is_owned_by(tracee, owner)
+            and owner.has_vanished(thoroughly=thoroughly)
+            # A thread that ends normally parks first: only now does its absence mean anything.
+            and self._is_owned_by(tracee, owner)
+            for tracee, owner in owners
+        )
+
+    def _is_owned_by(self, tracee: Tracee, owner: Owner) -> bool:
+        return bool(tracee.handle.state == lib.TRACEE_OWNED and tracee.handle.owner == owner.tid)
 
     def look_for_death(self) -> None:
         """Bury it if it died while nobody waited for it.  Creator thread only.

@@ -121,7 +121,7 @@ class Tracee:
             return stop
 
     def gone(self) -> Cause:
-        """ptrace or wait4 does not know it (any more): find out why, and see the whole stub buried.
+        """The kernel does not know it (any more): find out why, and see the whole stub buried.
 
         ESRCH alone can mean that it is just dying.  A SIGKILL changes nothing about why, and bounds the wait.
         """

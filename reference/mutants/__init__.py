@@ -4,8 +4,8 @@
     class DropsEarlyInterrupts(PtracePlatform):
         \"\"\"Forgets an interrupt that comes before the switch.\"\"\"
 
-A mutant is a platform like any other.  It names exactly the scenarios that must catch it, each by its own assertion; the
-files bear the names of the scenario families.
+A mutant is a platform like any other.  It names exactly the scenarios that must catch it, each by its own assertion;
+the files bear the names of the scenario families.
 """
 
 from __future__ import annotations
