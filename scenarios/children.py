@@ -4,7 +4,7 @@ The child runs a function that is given one end of a `Line`, and ends without an
 function returns or raises comes back to the parent::
 
     child = children.fork(stage, work)
-    pid = child.line.receive(5)
+    pid = child.hear(5)
     child.kill()
     assert child.wait(5).signal == SIGKILL
 
@@ -82,6 +82,24 @@ class Ending:
         return cls(0, os.WEXITSTATUS(wait_status))
 
 
+@dataclass(frozen=True)
+class _Success:
+    value: object
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """What went wrong in a child.  Not the exception itself, which may not be picklable."""
+
+    kind: type[Exception]
+    account: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> _Failure:
+        kind = next((base for base in (AssertionError, PlatformError) if isinstance(error, base)), RuntimeError)
+        return cls(kind, "in a child process: " + "".join(traceback.format_exception(error)))
+
+
 class Child:
     """A forked child; the parent's side."""
 
@@ -90,16 +108,18 @@ class Child:
         self.line = line
         self._stage = stage
 
+    def hear(self, seconds: float) -> object:
+        """What the child says next, in time; if it failed instead, its failure is raised here again."""
+        message = self.line.receive(seconds)
+        if isinstance(message, _Failure):
+            raise message.kind(message.account)
+        return message
+
     def result(self, seconds: float) -> object:
-        """What the child's function returned, in time; what it raised is raised here again."""
-        kind, value = _verdict(self.line.receive(seconds))
-        if kind == "assertion":
-            raise AssertionError(value)
-        if kind == "platform":
-            raise PlatformError(value)
-        if kind == "error":
-            raise RuntimeError(value)
-        return value
+        """What the child's function returned, in time, or its failure."""
+        message = self.hear(seconds)
+        assert isinstance(message, _Success), f"a word where the result was due: {message!r}"
+        return message.value
 
     def kill(self) -> None:
         """End it by SIGKILL."""
@@ -167,22 +187,14 @@ def _live(work: Work, line: Line, namespace: Namespace) -> None:
         os._exit(0)
 
 
-def _outcome(work: Work, line: Line, namespace: Namespace) -> tuple[str, object]:
+def _outcome(work: Work, line: Line, namespace: Namespace) -> _Success | _Failure:
     try:
         _die_with_parent()
         if namespace is Namespace.PID:
             _enter_pid_namespace()
-        return "value", work(line)
+        return _Success(work(line))
     except BaseException as error:
-        kinds = {AssertionError: "assertion", PlatformError: "platform"}
-        kind = next((kind for base, kind in kinds.items() if isinstance(error, base)), "error")
-        return kind, "in a child process: " + "".join(traceback.format_exception(error))
-
-
-def _verdict(message: object) -> tuple[str, object]:
-    assert isinstance(message, tuple), f"a message where the result was due: {message!r}"
-    kind, value = message
-    return kind, value
+        return _Failure.of(error)
 
 
 def _enter_pid_namespace() -> None:

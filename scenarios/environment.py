@@ -72,7 +72,7 @@ def a_harness_that_is_traced_itself_is_told(stage: Stage) -> None:
 def signals_from_outside_the_pid_namespace_are_ignored(stage: Stage) -> None:
     """Signals whose sender has no pid in the platform's namespace neither reach the guest nor pass for interrupts."""
     harness = children.fork(stage, lambda line: _run_inside(stage, line), Namespace.PID)
-    stub = _seen_from_outside(harness.pid, harness.line.receive(10))
+    stub = _seen_from_outside(harness.pid, harness.hear(10))
     for _ in range(10):
         for signo in UNFELT:
             os.kill(stub, signo)

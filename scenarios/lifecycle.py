@@ -113,7 +113,7 @@ def no_stub_outlives_a_harness_killed_while_it_creates(stage: Stage) -> None:
     span = _time_of_creation(stage)
     for _ in range(stage.trial.repeat):
         harness = children.fork(stage, lambda line: _create(stage, line))
-        assert harness.line.receive(5) == "begin"
+        assert harness.hear(5) == "begin"
         time.sleep(chance.uniform(0, span))
         harness.kill()
         children.reap_all(stage, 1)
@@ -137,7 +137,7 @@ def a_stub_killed_while_nobody_traces_its_threads_is_a_typed_death(stage: Stage)
 def the_policy_that_takes_the_platform_along_ends_its_process(stage: Stage) -> None:
     """With `DeathPolicy.PLATFORM`, the death of a stub ends the process that holds the platform, by SIGKILL."""
     harness = children.fork(stage, lambda line: _lose_a_stub(stage, line))
-    assert harness.line.receive(10) == "running"
+    assert harness.hear(10) == "running"
     assert harness.wait(5) == Ending(signal.SIGKILL, 0)
 
 
@@ -145,7 +145,7 @@ def the_policy_that_takes_the_platform_along_ends_its_process(stage: Stage) -> N
 def the_policy_that_takes_the_platform_along_ends_even_pid_1(stage: Stage) -> None:
     """The same holds for PID 1 of a PID namespace, which an ordinary signal to itself does not end."""
     harness = children.fork(stage, lambda line: _lose_a_stub(stage, line), Namespace.PID)
-    assert harness.line.receive(10) == "running"
+    assert harness.hear(10) == "running"
     assert harness.wait(5) == Ending(0, 128 + signal.SIGKILL)
 
 
