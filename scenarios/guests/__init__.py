@@ -53,6 +53,7 @@ read_at = PROGRAMS["read_at"]
 write_at = PROGRAMS["write_at"]
 increment_at = PROGRAMS["increment_at"]
 call_at = PROGRAMS["call_at"]
+call_function = PROGRAMS["call_function"]
 return_only = PROGRAMS["return_only"]
 
 # Traps and faults.

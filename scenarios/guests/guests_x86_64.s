@@ -150,6 +150,12 @@ guest_table:
 	report
 	end	call_at
 
+# Calls r13, which finds its arguments in rdi, rsi and rdx, then reports.
+	guest	call_function
+	call	*%r13
+	report
+	end	call_function
+
 # Returns to its caller; something to call.
 	guest	return_only
 	ret

@@ -1,0 +1,146 @@
+"""Mutants of address spaces: ranges that overflow, mappings that are not what was asked for."""
+
+from __future__ import annotations
+
+import signal
+
+from worldswitch.harness.contract import Access, BadAddress
+from worldswitch.reference._core import lib
+from worldswitch.reference.address_space import END_OF_WORDS, PtraceAddressSpace
+from worldswitch.reference.creator import Creator
+from worldswitch.reference.mutants import mutant
+from worldswitch.reference.page import PAGE
+from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stubprocess import StubProcess
+from worldswitch.reference.tracee import Tracee
+
+WORD = END_OF_WORDS - 1
+
+# ------------------------------------------------------------------------------------------------------------- overflow
+
+
+class _CuttingSpace(PtraceAddressSpace):
+    def unmap(self, address: int, length: int) -> None:
+        self._call("munmap", lib.SYS_munmap, address & WORD, length & WORD)
+
+
+@mutant(caught_by=("AS01",), origin="Python's integers do not wrap, so seed.Unmap's test for overflow never fires")
+class CutsRangesToWords(PtracePlatform):
+    """Unmaps what is left of a range when its numbers are cut to 64 bits."""
+
+    address_space_class = _CuttingSpace
+
+
+class _WrappingSpace(PtraceAddressSpace):
+    def checked_range(self, address: int, length: int) -> tuple[int, int]:
+        end = (address + length) & WORD
+        if end > self.platform.address_range[1]:
+            raise BadAddress(f"the range ends at {end:#x}")
+        return address, end
+
+
+@mutant(caught_by=("AS01", "AS02"), origin="seed.Unmap without its test for overflow")
+class LooksOnlyAtTheEnd(PtracePlatform):
+    """Compares the end of a range, wrapped, with the end of the guest's addresses, and nothing else."""
+
+    address_space_class = _WrappingSpace
+
+
+class _LenientSpace(PtraceAddressSpace):
+    def checked_range(self, address: int, length: int) -> tuple[int, int]:
+        end = address + length
+        if address < 0 or length <= 0 or address % PAGE or end > END_OF_WORDS:
+            raise BadAddress(f"address {address:#x} + length {length:#x} overflows")
+        return address, end
+
+
+@mutant(caught_by=("AS02",), origin="hostarch.Addr.AddLength: an end of 2^64 is an overflow too")
+class AcceptsTheEndOfAddresses(PtracePlatform):
+    """Takes 2^64 for an end that a range may have, and leaves it to the kernel."""
+
+    address_space_class = _LenientSpace
+
+
+# --------------------------------------------------------------------------------------------------------- other ranges
+
+
+class _TrustingSpace(PtraceAddressSpace):
+    def checked_range(self, address: int, length: int) -> tuple[int, int]:
+        return (address, address) if length == 0 else super().checked_range(address, length)
+
+
+@mutant(caught_by=("AS03",), origin="seed.W20: what the kernel refuses is found out by asking it")
+class LeavesEmptyRangesToTheKernel(PtracePlatform):
+    """Injects a system call for a range of no length."""
+
+    address_space_class = _TrustingSpace
+
+
+class _OpenSpace(PtraceAddressSpace):
+    def checked_range(self, address: int, length: int) -> tuple[int, int]:
+        if address + length > self.platform.page.task_size:
+            return super().checked_range(address, length)
+        return address, address + length
+
+
+@mutant(caught_by=("AS05",), origin="the stub is protected by nothing but seed.MaxUserAddress")
+class OffersTheStubsPage(PtracePlatform):
+    """Maps and unmaps over the stub's own code."""
+
+    address_space_class = _OpenSpace
+
+
+# ------------------------------------------------------------------------------------------------------- what is mapped
+
+
+class _CrowdedStub(StubProcess):
+    def unmap_all(self, tracee: Tracee) -> None:
+        self.clean = True
+
+
+@mutant(caught_by=("AS06",), origin="seed.newSubprocess without its call of unmap")
+class LeavesTheHarnessMapped(PtracePlatform):
+    """Leaves in a new address space all that the forking process had mapped."""
+
+    stub_class = _CrowdedStub
+
+
+class _HintingSpace(PtraceAddressSpace):
+    def map_file(
+        self, address: int, file: int, offset: int, length: int, access: Access, precommit: bool = False
+    ) -> None:
+        begin, end = self.checked_range(address, length)
+        self._call("mmap", lib.SYS_mmap, begin, end - begin, int(access), lib.MAP_SHARED, file, offset)
+
+
+@mutant(caught_by=("AS08",), origin="seed.MapFile without MAP_FIXED")
+class TakesAddressesForHints(PtracePlatform):
+    """Maps elsewhere where something is mapped already."""
+
+    address_space_class = _HintingSpace
+
+
+class _LazySpace(PtraceAddressSpace):
+    def map_file(
+        self, address: int, file: int, offset: int, length: int, access: Access, precommit: bool = False
+    ) -> None:
+        super().map_file(address, file, offset, length, access)
+
+
+@mutant(caught_by=("AS09",), origin="seed.MapFile without MAP_POPULATE")
+class NeverPrecommits(PtracePlatform):
+    """Leaves all pages to be faulted in."""
+
+    address_space_class = _LazySpace
+
+
+class _RegisteredCreator(Creator):
+    def prepare(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
+@mutant(caught_by=("AS13",), origin="syzkaller#3869: a stub that inherits glibc's rseq area is killed")
+class KeepsTheRseqArea(PtracePlatform):
+    """Forks stubs from a thread whose restartable-sequence area the kernel still knows."""
+
+    creator_class = _RegisteredCreator

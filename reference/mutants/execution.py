@@ -1,0 +1,135 @@
+"""Mutants of execution: registers, system calls, traps and vectors that come out wrong."""
+
+from __future__ import annotations
+
+import errno
+import signal
+from typing import Any
+
+from worldswitch.harness.contract import Access, AddressSpace, Event, Fault, Signal, State, Syscall
+from worldswitch.reference._core import ffi, lib
+from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.context import NUMBER, PtraceContext
+from worldswitch.reference.mutants import mutant
+from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stops import SignalInfo
+from worldswitch.reference.tracee import Tracee
+from worldswitch.reference.x86_64 import TRAP_FLAG
+
+
+class _ContextWithoutNumber(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        event = super().switch(address_space, state)
+        if isinstance(event, Syscall):
+            state.result = -errno.ENOSYS
+        return event
+
+
+@mutant(caught_by=("EX01",), origin="what the kernel leaves at a stop; seed.switchToApp puts orig_rax back")
+class LeavesTheKernelsResult(PtracePlatform):
+    """Leaves -ENOSYS in rax at a system call, where the guest had its number."""
+
+    context_class = _ContextWithoutNumber
+
+
+class _ForgetfulContext(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        state["r15"] = 0
+        return super().switch(address_space, state)
+
+
+@mutant(caught_by=("EX02",), origin="48ea2c34d: arm64's x7 was lost at system call stops")
+class LosesARegister(PtracePlatform):
+    """Loses one register of the guest's at each switch."""
+
+    context_class = _ForgetfulContext
+
+
+class _TruncatingContext(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        event = super().switch(address_space, state)
+        return Syscall(event.number & 0xFFFF_FFFF, event.abi) if isinstance(event, Syscall) else event
+
+
+@mutant(caught_by=("EX17",), origin="a number kept in an int")
+class TruncatesNumbers(PtracePlatform):
+    """Reports a system call's number in 32 bits."""
+
+    context_class = _TruncatingContext
+
+
+class _NativeContext(PtraceContext):
+    def _foreign_syscall(self, tracee: Tracee, state: State) -> Event:
+        return Syscall(state.words[NUMBER])
+
+
+@mutant(caught_by=("EX15",), origin="seed.W12, gvisor#167: 32-bit system calls decoded as 64-bit ones")
+class ReadsEveryCallAsNative(PtracePlatform):
+    """Does not tell ``int $0x80`` from ``syscall``."""
+
+    context_class = _NativeContext
+
+
+class _LooseContext(PtraceContext):
+    RUN = lib.PTRACE_CONT
+
+
+@mutant(caught_by=("EX18",), origin="PTRACE_SYSEMU left out, as on a kernel that has none (gvisor#6328)")
+class ExecutesSystemCalls(PtracePlatform):
+    """Lets guests make their system calls on the host."""
+
+    context_class = _LooseContext
+
+
+class _SharingContext(PtraceContext):
+    def _take(self, tracee: Tracee, state: State) -> Any:
+        super()._take(tracee, state)
+        return ffi.NULL
+
+
+@mutant(caught_by=("EX03",), origin="a lazy extended state that compares nobody's ownership (spike of seed.W25)")
+class SharesVectorRegisters(PtracePlatform):
+    """Leaves in a stub thread the vector registers of whichever context ran there last."""
+
+    context_class = _SharingContext
+
+
+class _FlaglessContext(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        event = super().switch(address_space, state)
+        state["eflags"] &= ~TRAP_FLAG
+        return event
+
+
+@mutant(caught_by=("EX09",), origin="single-step ownership: clearing a trap flag that the guest itself had set")
+class ClearsTheTrapFlag(PtracePlatform):
+    """Takes every trap flag for its own and clears it."""
+
+    context_class = _FlaglessContext
+
+
+class _AddressingContext(PtraceContext):
+    def _signal(self, space: PtraceAddressSpace, tracee: Tracee, state: State) -> Event | None:
+        event = super()._signal(space, tracee, state)
+        if isinstance(event, Signal) and event.signo == signal.SIGSEGV:
+            return Fault(event.signo, event.code, event.address, Access.READ)
+        return event
+
+
+@mutant(caught_by=("EX11",), origin="seed.W10: whatever comes from the kernel is a fault at its si_addr")
+class ReportsProtectionFaultsAtZero(PtracePlatform):
+    """Reports a general protection fault as a touch of address 0."""
+
+    context_class = _AddressingContext
+
+
+class _UnpatchedContext(PtraceContext):
+    def _vsyscall(self, state: State, info: SignalInfo) -> Event:
+        return Signal(info.signo, info.code, info.address)
+
+
+@mutant(caught_by=("EX12",), origin="463e73d46, e7191f058: the filter's SIGSYS reached the guest")
+class ReportsTheFiltersSignal(PtracePlatform):
+    """Reports a vsyscall as the signal that the stub's filter raised for it."""
+
+    context_class = _UnpatchedContext

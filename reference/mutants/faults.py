@@ -1,0 +1,98 @@
+"""Mutants of faults: what a guest tried, told wrongly; and last faults remembered too long."""
+
+from __future__ import annotations
+
+from worldswitch.harness.contract import Access, AddressSpace, Event, State, Syscall
+from worldswitch.reference.address_space import END_OF_WORDS, PtraceAddressSpace
+from worldswitch.reference.context import PC, PtraceContext
+from worldswitch.reference.mutants import mutant
+from worldswitch.reference.ptrace import PtracePlatform
+
+
+class _MildContext(PtraceContext):
+    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+        return Access.EXECUTE if address == state.words[PC] else Access.READ
+
+
+@mutant(caught_by=("FT01",), origin="seed.W26 without the heuristic")
+class NeverSaysWrite(PtracePlatform):
+    """Calls every write a read, however often it faults."""
+
+    context_class = _MildContext
+
+
+class _FetchlessContext(PtraceContext):
+    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+        access = super()._access(space, state, address)
+        return Access.READ if access is Access.EXECUTE else access
+
+
+@mutant(caught_by=("FT01",), origin="seed.Switch without its test of the program counter")
+class TakesFetchesForReads(PtracePlatform):
+    """Calls an instruction fetch a read."""
+
+    context_class = _FetchlessContext
+
+
+class _ObstinateContext(PtraceContext):
+    def forget_fault(self, space: PtraceAddressSpace, begin: int, end: int) -> bool:
+        return False
+
+
+@mutant(caught_by=("FT02",), origin="seed.Unmap without its loop over the contexts")
+class NeverForgetsFaults(PtracePlatform):
+    """Remembers a last fault when its range is unmapped."""
+
+    context_class = _ObstinateContext
+
+
+class _VagueContext(PtraceContext):
+    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+        if address != state.words[PC] and self._fault is not None and self._fault[:2] == (space, address):
+            return Access.WRITE
+        return super()._access(space, state, address)
+
+
+@mutant(caught_by=("FT03",), origin="seed.Switch without its test of lastFaultIP")
+class IgnoresTheInstruction(PtracePlatform):
+    """Calls two instructions' faults on one address a write."""
+
+    context_class = _VagueContext
+
+
+class _LingeringContext(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        before = self._fault
+        event = super().switch(address_space, state)
+        if isinstance(event, Syscall):
+            self._fault = before
+        return event
+
+
+@mutant(caught_by=("FT03",), origin="seed.Switch clearing its last fault at faults only")
+class RemembersFaultsOverSystemCalls(PtracePlatform):
+    """Remembers a last fault while the guest makes system calls."""
+
+    context_class = _LingeringContext
+
+
+class _ContextOfProcesses(PtraceContext):
+    """Knows an address space by its process, which serves others after it."""
+
+    _process = 0
+
+    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+        process, self._process = self._process, space.live_stub().pid
+        if process == self._process and self._fault is not None and self._fault[1:] == (address, state.words[PC]):
+            return Access.WRITE
+        return super()._access(space, state, address)
+
+    def forget_fault(self, space: PtraceAddressSpace, begin: int, end: int) -> bool:
+        return end == END_OF_WORDS or super().forget_fault(space, begin, end)
+
+
+@mutant(caught_by=("FT06",), origin="seed.Release: the registry of faults goes with the process, not with its tenant")
+class RemembersFaultsOverRecycling(PtracePlatform):
+    """Takes a fault in a recycled address space for one that its last tenant had."""
+
+    context_class = _ContextOfProcesses
