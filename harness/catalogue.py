@@ -29,7 +29,7 @@ MUTANTS = "worldswitch.reference.mutants"
 REPEAT = ("quick", "normal", "soak")
 
 
-class NotFound(Exception):  # noqa: N818 - it says what happened
+class NotFound(Exception):
     """Nothing is known by this name, or what is cannot be loaded; the message says what was tried and what to do."""
 
 
@@ -65,7 +65,7 @@ def load_platform(name: str) -> PlatformFactory:
 def _import(module: str, what: str) -> ModuleType:
     try:
         return importlib.import_module(module)
-    except Exception as error:  # whatever somebody's module raises at import
+    except (Exception, SystemExit) as error:  # whatever somebody's module raises at import
         raise NotFound(
             f"{what}: importing {module} said {type(error).__name__}: {error}; "
             "is it installed, or on PYTHONPATH, for this Python?"

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from worldswitch.harness import collection, results, suite
+from worldswitch.harness import collection, processes, results, suite
 from worldswitch.harness.catalogue import REPEAT, SCENARIOS
 from worldswitch.harness.recorder import Recorder, environment_of
 from worldswitch.harness.verdict import Verdict
@@ -60,8 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(str(error))
     if collection.folder_of(asked.scenarios) is None:
         return _refuse(f"--scenarios: no package {asked.scenarios} can be imported")
-    loading = suite.rehearse(settings)
-    _run(asked, recorder)
+    with processes.subreaper():  # should a worker die, what its trial left comes here
+        loading = suite.rehearse(settings)
+        _run(asked, recorder)
+        processes.kill_all(lambda: processes.descendants(os.getpid()), 5.0)
     if loading.verdict is not Verdict.PASS:
         return _refuse(loading.reason)
     if not recorder.complete:

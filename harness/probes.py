@@ -39,7 +39,7 @@ class Probe:
     detail: str
 
 
-class Absent(Exception):  # noqa: N818 - a finding, not an error
+class Absent(Exception):
     """What a probe looked for is not there."""
 
 

@@ -69,11 +69,12 @@ def subreaper() -> Iterator[None]:
     # An inherited SIG_IGN would have the kernel reap for us and lose every status.
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    before = syscalls.is_subreaper()
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     try:
         yield
     finally:
-        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 0)
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, before)
 
 
 def reap(pid: int) -> int | None:
@@ -97,11 +98,25 @@ def wait_until(condition: Callable[[], object], seconds: float) -> bool:
     return True
 
 
-def kill_all(new: Callable[[], dict[int, Process]], seconds: float) -> list[Process]:
-    """Kill and reap what `new` finds until it finds nothing; what withstands is returned."""
+def census(look: Callable[[], dict[int, Process]]) -> dict[int, Process]:
+    """Who is there, once two looks agree on it.
+
+    A look is no moment: after the listing, a process may fork and end before its line is read, and neither it nor its
+    child is seen alive.  The next look begins later and sees the child.
+    """
+    found = look()
+    for _ in range(100):  # a fork storm never agrees, but then somebody is seen alive
+        before, found = found, look()
+        if {pid: it.alive for pid, it in before.items()} == {pid: it.alive for pid, it in found.items()}:
+            break
+    return found
+
+
+def kill_all(look: Callable[[], dict[int, Process]], seconds: float) -> list[Process]:
+    """Kill and reap what `look` finds until it finds nothing; what withstands is returned."""
 
     def gone() -> bool:
-        found = new()
+        found = census(look)
         for process in found.values():
             if process.alive:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -110,4 +125,4 @@ def kill_all(new: Callable[[], dict[int, Process]], seconds: float) -> list[Proc
         return not found
 
     wait_until(gone, seconds)
-    return list(new().values())
+    return list(look().values())

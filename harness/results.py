@@ -12,6 +12,7 @@ On a stream shared with logs each line is a frame (`worldswitch.harness.frames`)
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -102,11 +103,11 @@ class ResultError(Exception):
     """These are no results; the message names the file and the line."""
 
 
-class Damaged(ResultError):  # noqa: N818 - it says what happened
+class Damaged(ResultError):
     """A line is not what it should be."""
 
 
-class Incomplete(ResultError):  # noqa: N818 - it says what happened
+class Incomplete(ResultError):
     """The footer is missing: the run did not come to its end."""
 
 
@@ -207,3 +208,7 @@ def schema() -> bytes:
     """The JSON schema of a line, as it stands in ``results/run.schema.json``."""
     text = msgspec.json.encode(msgspec.json.schema(Record), order="deterministic")
     return msgspec.json.format(text, indent=2) + b"\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(schema())

@@ -8,7 +8,6 @@ from __future__ import annotations
 import fnmatch
 import functools
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -212,11 +211,9 @@ class _Listener:
 def _phases(item: pytest.Item) -> list[Phase]:
     """Run `item`; what went wrong in which phase.  In the trial's own process, which nobody else will use again."""
     plugins = item.config.pluginmanager
-    capture = plugins.getplugin("capturemanager")
+    capture = plugins.getplugin("capturemanager")  # idle between items
     if capture is not None:
-        capture.suspend_global_capture(in_=True)
         plugins.unregister(capture)  # the supervisor reads the output, and only a bounded part of it
-    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
     listener = _Listener()
     plugins.register(listener)
     try:

@@ -158,6 +158,7 @@ def _redirect(output: int, keep: tuple[int, ...]) -> None:
     os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
     for fd in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 - the names are all there is to see
         if fd > 2 and fd not in (*keep, null) and _leads_out(fd):
             os.dup2(null, fd, inheritable=False)
@@ -235,7 +236,7 @@ def _strays(others: Callable[[], dict[int, processes.Process]]) -> tuple[str, ..
     alive: list[processes.Process] = []
 
     def none() -> bool:
-        alive[:] = [process for process in others().values() if process.alive]
+        alive[:] = [process for process in processes.census(others).values() if process.alive]
         return not alive
 
     processes.wait_until(none, GRACE)

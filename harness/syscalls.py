@@ -63,6 +63,13 @@ def prctl(option: int, *arguments: int) -> int:
     return _checked(_libc.prctl(ctypes.c_int(option), *words), f"prctl {option}")
 
 
+def is_subreaper() -> bool:
+    """Whether orphans among this process's descendants become its children."""
+    answer = ctypes.c_int()
+    prctl(PR_GET_CHILD_SUBREAPER, ctypes.addressof(answer))
+    return bool(answer.value)
+
+
 def ptrace(request: int, pid: int, address: int = 0, data: int = 0) -> int:
     """One request to, or about, a tracee (man 2 ptrace)."""
     return _checked(_libc.ptrace(request, pid, address, data), f"ptrace request {request:#x}")

@@ -92,6 +92,13 @@ class Answers(Passes):
             return Syscall(GETPID + 1)
 
 
+class AcceptsAnything(Passes):
+    """Knows no bad addresses."""
+
+    class space(Space):  # noqa: D106, N801 - it is the attribute
+        def unmap(self, address: int, length: int) -> None: ...
+
+
 class RaisesTheWrongType(Passes):
     """Tells of a bad address by an error of its own."""
 
@@ -159,6 +166,14 @@ class FloodsStderr(Passes):
         os.write(2, b"\nthe last words\n")
 
 
+class FloodsAndDies(FloodsStderr):
+    """After its last words there are no more."""
+
+    def close(self) -> None:
+        super().close()
+        os._exit(1)
+
+
 class PrintsJunk(Passes):
     """Writes what looks like results to whatever is open for writing."""
 
@@ -177,7 +192,7 @@ class CannotClose(Passes):
         raise OSError("cannot close")
 
 
-class Asks(Passes):
+class Skips(Passes):
     """Skips, as if it were a scenario."""
 
     def close(self) -> None:

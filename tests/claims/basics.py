@@ -30,3 +30,9 @@ def a_range_that_overflows_is_refused(stage: Any) -> None:
     """Unmapping beyond the end of everything is a bad address."""
     with pytest.raises(BadAddress):
         stage.trial.platform().new_address_space().unmap(4096, 1 << 64)
+
+
+@_declare("BB01", needs=("ptrace_denied",))
+def a_denial_of_ptrace_is_looked_for(stage: Any) -> None:
+    """Where ptrace is denied, a scenario about that runs."""
+    assert stage.trial.probe("ptrace").state == "denied"

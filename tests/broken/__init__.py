@@ -1,0 +1,1 @@
+"""Scenarios of which some cannot be imported."""

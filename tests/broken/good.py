@@ -1,0 +1,10 @@
+"""Can be imported."""
+
+from __future__ import annotations
+
+from claims.basics import _declare
+
+
+@_declare("GO01")
+def it_is_fine(trial: object) -> None:
+    """Nothing is wrong with it."""

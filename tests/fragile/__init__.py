@@ -1,0 +1,1 @@
+"""One scenario, and a worker that may not live to run it."""

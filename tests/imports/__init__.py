@@ -1,0 +1,1 @@
+"""Platforms that cannot be imported."""

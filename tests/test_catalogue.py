@@ -1,0 +1,71 @@
+"""Platforms, scenarios and mutants are found by their names, and an error says what was tried and what there is."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import fakes
+import pytest
+
+from worldswitch.harness import catalogue
+from worldswitch.harness.catalogue import NotFound
+
+
+def test_a_platform_by_its_place() -> None:
+    assert catalogue.load_platform("fakes:Passes") is fakes.Passes
+    assert catalogue.load_platform("fakes:Passes.context") is fakes.Context
+
+
+def test_a_platform_by_its_entry_point() -> None:
+    assert "reference" in catalogue.platforms()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nobody", "no platform is called 'nobody'.*worldswitch.platforms.*reference.*package.module:Class"),
+        ("", "no platform is called ''"),
+        ("fakes:", "no platform is called 'fakes:'"),
+        ("no_such_module:X", "importing no_such_module said ModuleNotFoundError.*PYTHONPATH"),
+        ("imports.raises:X", "importing imports.raises said RuntimeError: not today"),
+        ("fakes:Nobody", "the module fakes has no Nobody"),
+        ("fakes:not_callable", "is no class or function but int"),
+    ],
+)
+def test_no_platform(name: str, said: str) -> None:
+    with pytest.raises(NotFound, match=said):
+        catalogue.load_platform(name)
+
+
+def test_scenarios_stand_in_the_order_of_the_text() -> None:
+    found = catalogue.scenarios("claims")
+    assert [scenario.name for scenario in found][:4] == [
+        "basics::a_guest_calls_getpid",
+        "basics::a_range_that_overflows_is_refused",
+        "basics::a_denial_of_ptrace_is_looked_for",
+        "corners::it_looks_inside",
+    ]
+    assert not any("not_a_scenario" in scenario.name for scenario in found)
+    first = found[0]
+    assert (first.ids, first.clauses, first.needs, first.repeat["soak"]) == (("BA01",), ("test",), (), 3)
+    assert first.claim == "The guest's system call comes back with its number."
+
+
+def test_scenarios_of_a_package_that_is_not_there() -> None:
+    with pytest.raises(NotFound, match="importing nowhere said ModuleNotFoundError"):
+        catalogue.scenarios("nowhere")
+
+
+def test_mutants_are_what_the_modules_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant = SimpleNamespace(name="deaf", factory=fakes.Answers)
+    monkeypatch.setattr(fakes, "MUTANTS", {"deaf": mutant}, raising=False)
+    assert catalogue.mutants("fakes") == {"deaf": mutant}
+    assert catalogue.load_mutant("deaf", "fakes") is mutant
+    with pytest.raises(NotFound, match="no mutant is called 'blind' in fakes; there are: deaf"):
+        catalogue.load_mutant("blind", "fakes")
+
+
+def test_the_projects_own_scenarios_can_be_listed() -> None:
+    found = catalogue.scenarios()
+    assert found
+    assert all(scenario.ids and scenario.claim and scenario.clauses for scenario in found)

@@ -1,0 +1,101 @@
+"""Results are read back as written, and nothing else is taken for results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from worldswitch.harness import frames, results
+from worldswitch.harness.results import Damaged, Fingerprint, Footer, Header, Incomplete, Record, Trial
+from worldswitch.harness.verdict import Verdict
+
+ROOT = Path(__file__).parent.parent
+
+FINGERPRINT = Fingerprint(kernel="k", machine="m", cpu="c", cpus=2, python="p", versions={}, probes={})
+HEADER = Header(
+    run="r",
+    started=1.0,
+    environment={"name": "host"},
+    platform="reference",
+    repeat="quick",
+    planned=("a::one", "a::two"),
+    fingerprint=FINGERPRINT,
+)
+ONE = Trial(scenario="a::one", verdict=Verdict.PASS)
+TWO = Trial(scenario="a::two", verdict=Verdict.FAIL, reason="no", assertion=True, transcript=("x", "y"))
+
+
+def footer(*trials: Trial) -> Footer:
+    return Footer(finished=2.0, counts=results.tally(trials))
+
+
+def lines(*records: Record) -> bytes:
+    return b"".join(results.encode(record) + b"\n" for record in records)
+
+
+def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
+    run = results.assemble([HEADER, TWO, ONE, footer(ONE, TWO)], "memory")
+    results.write(tmp_path / "run.jsonl", run)
+    assert results.read(tmp_path / "run.jsonl") == run
+    assert run.misses == ()
+
+
+def test_what_was_planned_and_not_reported_is_a_miss(tmp_path: Path) -> None:
+    (tmp_path / "run.jsonl").write_bytes(lines(HEADER, ONE, footer(ONE)))
+    run = results.read(tmp_path / "run.jsonl")
+    assert run.misses == ("a::two",)
+    results.write(tmp_path / "again.jsonl", run)
+    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "run.jsonl").read_bytes()
+
+
+#: What is wrong with a file, its contents, the error, and what it says after the file's name.
+REFUSED = (
+    ("empty", b"", Incomplete, ": empty"),
+    ("no footer", lines(HEADER, ONE), Incomplete, ": no footer after 1 of 2 trials"),
+    ("no header", lines(ONE, footer(ONE)), Damaged, ":1: a trial where the header should be"),
+    ("two headers", lines(HEADER, HEADER), Damaged, ":2: a second header"),
+    ("not planned", lines(HEADER, Trial(scenario="b::x", verdict=Verdict.PASS)), Damaged, ":2: .*'b::x'"),
+    ("twice", lines(HEADER, ONE, ONE), Damaged, ":3: a second verdict on 'a::one'"),
+    ("after the end", lines(HEADER, footer(), ONE), Damaged, ":2: the footer, but 1 more"),
+    ("counts", lines(HEADER, ONE, footer(ONE, TWO)), Damaged, ":3: the footer counts"),
+    ("half a line", lines(HEADER, ONE) + b'{"kind":"tri', Damaged, ":3: not a line of a result"),
+    ("no JSON", lines(HEADER) + b"\xff\xfe\n" + lines(footer()), Damaged, ":2: not a line of a result"),
+    (
+        "a verdict nobody knows",
+        lines(HEADER) + b'{"kind":"trial","scenario":"a::one","verdict":"maybe"}\n',
+        Damaged,
+        ":2:",
+    ),
+    ("another kind", lines(HEADER) + b'{"kind":"poem"}\n', Damaged, ":2: not a line of a result"),
+    ("another format", lines(HEADER, footer()).replace(b'"format":1', b'"format":2'), Damaged, ":1: format 2"),
+)
+
+
+@pytest.mark.parametrize(("contents", "error", "said"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_refused(tmp_path: Path, contents: bytes, error: type[Exception], said: str) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(contents)
+    with pytest.raises(error, match=f"{path}{said}"):
+        results.read(path)
+
+
+def test_frames_are_found_in_noise() -> None:
+    frame = results.frame(ONE)
+    torn = results.frame(TWO)[:-9]
+    stream = b"half a line" + frame + b"\r\n\0\xff noise @ws\n" + torn + frame.replace(b"\n", b"\r\n")
+    noise: list[bytes] = []
+    assert list(results.unframe(stream.splitlines(keepends=True), noise.append)) == [ONE, ONE]
+    assert noise == [b"half a line\n", b"\0\xff noise @ws\n", torn[1:] + b"\r\n"]
+
+
+def test_a_changed_byte_makes_noise_of_a_frame() -> None:
+    line = frames.encode(b"payload").strip()
+    assert frames.decode(line) == b"payload"
+    assert frames.decode(line.replace(b"pay", b"pag")) is None
+    assert frames.decode(b"@ws") is None
+
+
+def test_the_schema_is_current() -> None:
+    remedy = "renew it: python -m worldswitch.harness.results > results/run.schema.json"
+    assert (ROOT / "results" / "run.schema.json").read_bytes() == results.schema(), remedy

@@ -1,0 +1,189 @@
+"""A supervised function returns, hangs, dies or litters, and its supervisor is as before."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from fakes import _fork_sleeper
+
+from worldswitch.harness import processes, supervisor
+from worldswitch.harness.supervisor import supervise
+from worldswitch.harness.transcript import SIZE, Transcript
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> object:
+    fds, below = len(list(Path("/proc/self/fd").iterdir())), processes.descendants(os.getpid()).keys()
+    yield
+    assert len(list(Path("/proc/self/fd").iterdir())) == fds
+    assert processes.descendants(os.getpid()).keys() <= below
+
+
+def test_it_returns_what_the_body_returns() -> None:
+    ending = supervise(lambda: b"payload " * 100_000, 10)
+    assert ending.payload == b"payload " * 100_000
+    assert (ending.late, ending.strays, ending.output) == (False, (), "")
+
+
+def test_what_the_body_prints_is_kept() -> None:
+    def body() -> bytes:
+        print("by Python")
+        os.write(2, b"by the kernel\n")
+        return b""
+
+    assert set(supervise(body, 10).output.splitlines()) == {"by Python", "by the kernel"}
+
+
+def test_the_first_is_no_stray_and_the_escaped_always_is() -> None:
+    def body() -> bytes:
+        _fork_sleeper(escape=True)
+        return b""
+
+    assert [len(supervise(body, 10).strays) for _ in range(3)] == [1, 1, 1]
+
+
+def test_a_child_that_ends_by_itself_is_no_stray() -> None:
+    def body() -> bytes:
+        subprocess.Popen(["sleep", "0.2"])
+        return b""
+
+    assert supervise(body, 10).strays == ()
+
+
+def test_a_leader_that_left_its_threads_is_alive() -> None:
+    def body() -> bytes:
+        if os.fork() == 0:
+            threading.Thread(target=time.sleep, args=(1000,)).start()
+            ctypes.CDLL(None).pthread_exit(None)
+        return b""
+
+    assert len(supervise(body, 10).strays) == 1
+
+
+def test_an_exception_is_a_death_that_says_why() -> None:
+    ending = supervise(lambda: b"" + "text", 10)  # type: ignore[operator]
+    assert ending.payload is None
+    assert "TypeError" in ending.output
+
+
+@pytest.mark.parametrize("signo", [signal.SIGSEGV, signal.SIGTERM])
+def test_a_signal_is_a_death(signo: signal.Signals) -> None:
+    def body() -> bytes:
+        os.kill(os.getpid(), signo)
+        return b""
+
+    ending = supervise(body, 10)
+    assert ending.status is not None
+    assert os.WTERMSIG(ending.status) == signo
+
+
+def test_who_is_late_says_where_it_stands() -> None:
+    def so_tired() -> bytes:
+        time.sleep(60)
+        return b""
+
+    ending = supervise(so_tired, 0.2)
+    assert ending.late
+    assert "so_tired" in ending.output
+
+
+def test_blocking_every_signal_does_not_help() -> None:
+    def body() -> bytes:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        while True:
+            os.write(2, b"no\n")
+
+    assert supervise(body, 0.3).late
+
+
+def test_a_signal_to_its_group_stays_with_it() -> None:
+    def body() -> bytes:
+        os.kill(0, signal.SIGKILL)
+        return b""
+
+    assert supervise(body, 10).payload is None
+
+
+def test_it_dies_with_its_supervisor() -> None:
+    text = (
+        "import os, time\n"
+        "from worldswitch.harness.supervisor import supervise\n"
+        "def body():\n"
+        "    os.write(out, b'%d\\n' % os.getpid())\n"
+        "    time.sleep(1000)\n"
+        "out = os.memfd_create('pid', 0)\n"
+        "import threading\n"
+        "def die():\n"
+        "    while not os.pread(out, 20, 0).endswith(b'\\n'): time.sleep(0.001)\n"
+        "    os.write(1, os.pread(out, 20, 0))\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "threading.Thread(target=die).start()\n"
+        "supervise(body, 1000)\n"
+    )
+    command = [sys.executable, "-W", "error", "-c", text]
+    finished = subprocess.run(command, stdout=subprocess.PIPE, timeout=30, check=False)
+    pid = int(finished.stdout)
+    assert finished.returncode == -signal.SIGKILL
+    assert processes.wait_until(lambda: not _lives(pid), 5)
+
+
+def _lives(pid: int) -> bool:
+    process = processes._read(str(pid))
+    return process is not None and process.alive
+
+
+def test_without_pidfd_it_looks_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(pid: int) -> int:
+        raise OSError
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    assert supervise(lambda: b"here", 10).payload == b"here"
+    ending = supervise(lambda: os._exit(4), 10)
+    assert ending.status is not None
+    assert os.waitstatus_to_exitcode(ending.status) == 4
+
+
+def test_ctrl_c_takes_the_child_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(watch: object, end: float) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(supervisor, "_wait", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        supervise(lambda: time.sleep(1000) or b"", 1000)
+
+
+def test_a_child_that_ignores_sigchld_by_inheritance_still_has_a_status() -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        ending = supervise(lambda: os._exit(5), 10)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert ending.status is not None
+    assert os.waitstatus_to_exitcode(ending.status) == 5
+
+
+def test_a_transcript_outlives_its_writer() -> None:
+    transcript = Transcript()
+
+    def body() -> bytes:
+        for number in range(SIZE // 8):
+            transcript.note(f"note {number}")
+        os._exit(1)
+
+    supervise(body, 10)
+    lines = transcript.lines()
+    assert lines[0] == "..."
+    numbers = [int(line.split()[-1]) for line in lines[1:]]
+    assert numbers == list(range(numbers[0], SIZE // 8))
+
+
+def test_a_transcript_of_nothing_is_empty() -> None:
+    assert Transcript().lines() == []
