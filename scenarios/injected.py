@@ -19,10 +19,10 @@ from pathlib import Path
 
 from worldswitch.harness.contract import Access
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.processes import process_state
+from worldswitch.scenarios.processes import process_state, threads_of
 from worldswitch.scenarios.senders import Sender, untaken
 from worldswitch.scenarios.stage import PAGE, InspectableAddressSpace, Stage
-from worldswitch.scenarios.undisturbed import outcome_of
+from worldswitch.scenarios.undisturbed import is_traced, outcome_of
 
 #: What scenarios of injection inject, beside what a platform needs for itself.
 INJECTABLE = (
@@ -109,7 +109,9 @@ class Waiting:
         self._wait(self._has_begun, f"{call.number.name} waits in the kernel")
 
     def _has_begun(self) -> bool:
-        self.tid = next((tid for tid in task_ids(self.pid) if self._waits_in(tid)), 0)
+        # Parked threads wait too, and in calls of their own choice.
+        traced = (tid for tid in threads_of(self.pid) if is_traced(tid))
+        self.tid = next((tid for tid in traced if self._waits_in(tid)), 0)
         return self.tid != 0
 
     def _waits_in(self, tid: int) -> bool:
@@ -139,16 +141,6 @@ class Waiting:
         self.call.end()
         outcome = self.running.result()
         assert outcome == self.call.result, f"{self.call.number.name} ended with {outcome!r}"
-
-
-def task_ids(pid: int) -> list[int]:
-    """List the threads of `pid` that somebody traces: only in those can an injected call be under way."""
-    tids = (int(path.parent.name) for path in Path(f"/proc/{pid}/task").glob("*/status") if _is_traced(path))
-    return sorted(tids)
-
-
-def _is_traced(status: Path) -> bool:
-    return "\nTracerPid:\t0\n" not in status.read_text()
 
 
 def current_call(pid: int, tid: int) -> list[int]:

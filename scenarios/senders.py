@@ -27,8 +27,10 @@ from worldswitch.scenarios.processes import threads_of
 CATCHABLE = (*(n for n in range(1, 32) if n not in (signal.SIGKILL, signal.SIGSTOP)), *range(34, 65))
 #: What starts and ends a group-stop.
 STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-#: All that a storm is made of; what stops a process has a SIGCONT to follow.
-STORM = (*CATCHABLE, *(signo for stop in STOPS for signo in (stop, signal.SIGCONT)))
+#: All that a storm is made of, stops and continues in between.
+STORM = tuple(
+    signo for number, other in enumerate(CATCHABLE) for signo in (other, STOPS[number % len(STOPS)], signal.SIGCONT)
+)
 #: The codes of siginfo_t a process may claim towards another one, with the pid of its choice: negative, not SI_TKILL.
 FORGEABLE_CODES = {"SI_QUEUE": -1, "SI_TIMER": -2, "SI_MESGQ": -3, "SI_ASYNCIO": -4, "SI_SIGIO": -5, "SI_ASYNCNL": -60}
 

@@ -109,7 +109,7 @@ def injected_calls_succeed_in_a_signal_storm(stage: Stage) -> None:
                 assert fault.address == address
 
         with other.storm(stage.inspect(guest.space).stub.pid, STORM):
-            stage.bounded(map_and_unmap, 10 + stage.trial.repeat / 50)
+            stage.bounded(map_and_unmap, 5 + stage.trial.repeat / 50)
 
 
 def reads(guest: Guest, address: int) -> Event:
@@ -131,7 +131,7 @@ def an_injected_calls_result_is_its_own_in_a_signal_storm(stage: Stage) -> None:
                 assert result == pid, f"an injected getpid of process {pid} gave {result!r}"
 
         with other.storm(pid, STORM):
-            stage.bounded(inject, 10 + stage.trial.repeat / 100)
+            stage.bounded(inject, 5 + stage.trial.repeat / 100)
 
 
 @scenario("SG11", clauses=("seed.switchToApp", "kernel.I1"), normal=10, soak=500)

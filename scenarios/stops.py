@@ -13,10 +13,10 @@ from functools import partial
 from worldswitch.harness.contract import Interrupted
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.processes import process_state, status_of, threads_of
+from worldswitch.scenarios.processes import process_state, threads_of
 from worldswitch.scenarios.senders import CATCHABLE, STOPS, Sender, untaken
 from worldswitch.scenarios.stage import Guest, Stage
-from worldswitch.scenarios.undisturbed import Computing, in_a_thread_that_ends, makes_calls
+from worldswitch.scenarios.undisturbed import Computing, in_a_thread_that_ends, is_traced, makes_calls
 
 
 @scenario("SG01", clauses=("seed.switchToApp", "seed.W8", "ptrace(2) Group-stop"), normal=5, soak=200)
@@ -68,7 +68,7 @@ def stop_siblings(stage: Stage, other: Sender, computing: Computing) -> None:
     siblings = [tid for tid in threads_of(computing.pid) if tid != computing.tid]
     for tid in siblings:
         other.tgkill(computing.pid, tid, signal.SIGSTOP)
-    parked = [tid for tid in siblings if status_of(tid, "TracerPid") == "0"]
+    parked = [tid for tid in siblings if not is_traced(tid)]
     stage.trial.note(f"SIGSTOP to {siblings}, of which {parked} are parked: {threads_of(computing.pid)}")
     stage.wait_until(
         lambda: all(process_state(tid) == "T" or not untaken(computing.pid, tid) for tid in parked),

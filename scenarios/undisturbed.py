@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from worldswitch.harness.contract import Interrupted, PlatformError, Syscall
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.processes import threads_of
+from worldswitch.scenarios.processes import status_of, threads_of
 from worldswitch.scenarios.senders import untaken
 from worldswitch.scenarios.stage import Guest, Running, Stage
 
@@ -23,6 +23,14 @@ PATTERN = {
         ("rax", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r13", "r14", "r15"), start=1
     )
 }
+
+
+def is_traced(tid: int) -> bool:
+    """Tell whether some thread traces the thread `tid`; nobody does any more when it is gone."""
+    try:
+        return status_of(tid, "TracerPid") != "0"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def outcome_of(function: Callable[[], object]) -> object:
@@ -64,14 +72,15 @@ class Computing:
 
     @cached_property
     def tid(self) -> int:
-        """The thread it runs in: the one of its stub that is running."""
+        """The thread it runs in: the one of its stub that runs and is traced."""
         running: list[int] = []
 
         def one_runs() -> bool:
-            running[:] = [tid for tid, state in threads_of(self.pid).items() if state == "R"]
+            running[:] = [tid for tid, state in threads_of(self.pid).items() if state == "R" and is_traced(tid)]
             return bool(running)
 
-        self.stage.wait_until(one_runs, claim=f"a thread of {self.pid} runs")
+        self._wait(one_runs, f"a traced thread of {self.pid} runs")
+        self._has_not_ended("what came before")
         return running[0]
 
     def is_undisturbed(self, by: str) -> None:
@@ -84,6 +93,9 @@ class Computing:
         """Its switch has not ended, and it gets on."""
         seen = self.count
         self._wait(lambda: self.count > seen, f"the guest computes on despite {despite}")
+        self._has_not_ended(despite)
+
+    def _has_not_ended(self, despite: str) -> None:
         assert not self.running.is_over, f"{despite} ended the guest's switch: {self.running.result()!r}"
 
     def _wait(self, predicate: Callable[[], bool], claim: str) -> None:

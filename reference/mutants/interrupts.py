@@ -1,0 +1,101 @@
+"""Mutants that lose interrupts, keep them, count them or send them to the wrong guest."""
+
+from __future__ import annotations
+
+from worldswitch.harness.contract import Event, Signal
+from worldswitch.reference._core import lib
+from worldswitch.reference.context import INTERRUPTED, NUDGE, PtraceContext
+from worldswitch.reference.mutants import mutant
+from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stops import SignalInfo
+from worldswitch.reference.tracee import Tracee
+
+
+class _ForgetfulContext(PtraceContext):
+    def interrupt(self) -> None:
+        if self._running is not None:
+            super().interrupt()
+
+
+@mutant(caught_by=("IN01", "IN02"), origin="gvisor interrupt_test.go: TestOneNotification")
+class DropsEarlyInterrupts(PtracePlatform):
+    """Forgets an interrupt that comes before the switch."""
+
+    context_class = _ForgetfulContext
+
+
+class _StickyContext(PtraceContext):
+    def _at_once(self) -> Event:
+        pending = self._pending
+        event = super()._at_once()
+        self._pending = pending
+        return event
+
+
+@mutant(caught_by=("IN01", "IN02"), origin="gvisor interrupt.Enable: it must consume what is pending")
+class InterruptsForEver(PtracePlatform):
+    """Returns early from every switch after an interrupt, not only from the next."""
+
+    context_class = _StickyContext
+
+
+class _CountingContext(PtraceContext):
+    owed = 0
+
+    def interrupt(self) -> None:
+        self.owed += 1
+        super().interrupt()
+
+    def _at_once(self) -> Event:
+        event = super()._at_once()
+        self.owed -= 1
+        self._pending = self.owed > 0
+        return event
+
+
+@mutant(caught_by=("IN02",), origin="gvisor interrupt_test.go: TestTwoNotifications")
+class CountsInterrupts(PtracePlatform):
+    """Returns early as often as it was interrupted."""
+
+    context_class = _CountingContext
+
+
+class _SilentContext(PtraceContext):
+    def nudge(self, tracee: Tracee) -> None:
+        """Hope that the guest will stop by itself."""
+
+
+@mutant(caught_by=("IN03", "IN06"), origin="an interrupt that is only looked at between switches")
+class NeverNudges(PtracePlatform):
+    """Does not stop a guest that computes when it is interrupted."""
+
+    context_class = _SilentContext
+
+
+class _ImpreciseContext(PtraceContext):
+    def nudge(self, tracee: Tracee) -> None:
+        for tid in tracee.stub.tids():
+            lib.signal_thread(tracee.stub.pid, tid, NUDGE)
+
+    def _unasked_signal(self, info: SignalInfo) -> Event | None:
+        return super()._unasked_signal(info) or (INTERRUPTED if info.signo == NUDGE else None)
+
+
+@mutant(caught_by=("IN03",), origin="an interrupt that is sent to the process, not to the thread")
+class InterruptsEverybody(PtracePlatform):
+    """Ends the switches of all contexts when one is interrupted."""
+
+    context_class = _ImpreciseContext
+
+
+class _StrayContext(PtraceContext):
+    def _unasked_signal(self, info: SignalInfo) -> Event | None:
+        event = super()._unasked_signal(info)
+        return Signal(info.signo, info.code) if event is None and info.signo == NUDGE else event
+
+
+@mutant(caught_by=("IN04",), origin="gvisor platform.SignalInterrupt: it must be tolerated wherever it arrives")
+class LateNudgesAreSignals(PtracePlatform):
+    """Reports a nudge that was meant for another context as a signal of the guest."""
+
+    context_class = _StrayContext
