@@ -97,7 +97,8 @@ class _Failure:
     @classmethod
     def of(cls, error: BaseException) -> _Failure:
         kind = next((base for base in (AssertionError, PlatformError) if isinstance(error, base)), RuntimeError)
-        return cls(kind, "in a child process: " + "".join(traceback.format_exception(error)))
+        said = traceback.format_exception_only(error)[-1].strip()
+        return cls(kind, f"{said}\nin a child process:\n{''.join(traceback.format_exception(error))}")
 
 
 class Child:
@@ -180,21 +181,25 @@ def _reaped() -> bool:
 # ------------------------------------------------------------------------------------------------ the child's side
 
 
+def report(line: Line, work: Callable[[], object]) -> None:
+    """Do `work` and send what came of it, which is what the parent's `result` waits for."""
+    try:
+        line.send(_Success(work()))
+    except BaseException as error:
+        line.send(_Failure.of(error))
+
+
 def _live(work: Work, line: Line, namespace: Namespace) -> None:
-    try:
-        line.send(_outcome(work, line, namespace))
-    finally:
-        os._exit(0)
-
-
-def _outcome(work: Work, line: Line, namespace: Namespace) -> _Success | _Failure:
-    try:
+    def enter_and_work() -> object:
         _die_with_parent()
         if namespace is Namespace.PID:
             _enter_pid_namespace()
-        return _Success(work(line))
-    except BaseException as error:
-        return _Failure.of(error)
+        return work(line)
+
+    try:
+        report(line, enter_and_work)
+    finally:
+        os._exit(0)
 
 
 def _enter_pid_namespace() -> None:

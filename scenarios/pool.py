@@ -140,7 +140,7 @@ def the_pool_is_bounded_and_closing_leaves_nothing(stage: Stage) -> None:
     assert len({stub_of(stage, space) for space in spaces}) == stage.trial.repeat
     for space in spaces:
         space.release()
-    stage.wait_until(lambda: len(descendants_of(us) - before) <= own + limit, 10, f"at most {limit} stubs are kept")
+    stage.wait_until(lambda: len(descendants_of(us) - before) <= own + limit, 5, f"at most {limit} stubs are kept")
     platform.close()
     stage.wait_until(lambda: descendants_of(us) <= before, 5, "every process of the platform is gone")
     assert _open_files() <= open_before

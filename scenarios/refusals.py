@@ -16,7 +16,13 @@ def refused(operation: Callable[[], object], error: type[PlatformError]) -> str:
         return str(refusal)
     except PlatformError as other:
         raise AssertionError(f"refused with {type(other).__name__}, not {error.__name__}: {other}") from other
-    raise AssertionError(f"{operation} was not refused: {outcome!r}")
+    raise AssertionError(f"{_name(operation)} was not refused: {outcome!r}")
+
+
+def _name(operation: Callable[[], object]) -> str:
+    """What people know a function, a method or a partial application of one by."""
+    function = getattr(operation, "func", operation)
+    return getattr(function, "__qualname__", repr(function))
 
 
 def why_unavailable(stage: Stage) -> str:

@@ -151,7 +151,7 @@ def a_main_thread_that_ends_hands_its_guests_on(stage: Stage) -> None:
     """The process's first thread, which stays on as a zombie, ends: another thread goes on with its guest, exactly."""
     for _ in range(stage.trial.repeat):
         child = children.fork(stage, lambda line: _leave_it_to_another_thread(stage, line))
-        assert child.hear(10) == "(20, 20, 20)"
+        assert child.result(10) == (20, 20, 20)
         child.wait(5)
 
 
@@ -309,16 +309,16 @@ def _leave_it_to_another_thread(stage: Stage, line: Line) -> None:
     guest = stage.guest(guests.vector_loop)
     guest.syscalls(10)
 
-    def go_on() -> None:
-        try:
-            stage.wait_until(lambda: process_state(os.getpid()) == "Z", 5, "the first thread is a zombie")
-            guest.syscalls(10)
-            line.send(str(counts(guest)))
-        except BaseException as error:
-            line.send(repr(error))
+    def go_on() -> object:
+        stage.wait_until(lambda: process_state(os.getpid()) == "Z", 5, "the first thread is a zombie")
+        guest.syscalls(10)
+        return counts(guest)
+
+    def live_on() -> None:
+        children.report(line, go_on)
         os._exit(0)
 
-    threading.Thread(target=go_on, daemon=True).start()
+    threading.Thread(target=live_on, daemon=True).start()
     by_pthread_exit()
 
 

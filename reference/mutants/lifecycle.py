@@ -1,0 +1,124 @@
+"""Mutants of life and death: deaths missed, told wrongly, left lying about, or taking others along."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from dataclasses import replace
+from typing import Any
+
+from worldswitch.harness.contract import Cause, Death, Event, HostError, Interrupted, State
+from worldswitch.reference._core import ffi, lib
+from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.context import PtraceContext
+from worldswitch.reference.mutants import mutant
+from worldswitch.reference.plan import StubPlan
+from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stops import WALL, StopKind, decode
+from worldswitch.reference.stubprocess import StubProcess
+from worldswitch.reference.tracee import Tracee
+
+
+class _DazedContext(PtraceContext):
+    def _event_of(self, space: PtraceAddressSpace, tracee: Tracee, state: State, result: int) -> Event | None:
+        if result >= 0 and decode(result).kind is StopKind.DEATH:
+            return Interrupted()
+        return super()._event_of(space, tracee, state, result)
+
+
+@mutant(caught_by=("LC01", "LC04", "LC05"), origin="a wait status taken for a stop whatever it says")
+class TakesDeathForAnInterrupt(PtracePlatform):
+    """Says `Interrupted` when the stub is killed in mid-run."""
+
+    context_class = _DazedContext
+
+
+class _BluntTracee(Tracee):
+    def request(self, request: int, address: int = 0, data: Any = 0) -> int:
+        data = ffi.cast("void *", data) if isinstance(data, int) else data
+        result: int = lib.tracee_request(request, self.tid, address, data)
+        if result == -errno.ESRCH:
+            raise HostError(errno.ESRCH, f"ptrace request {request:#x}")
+        return super().request(request, address, data) if result < 0 else result
+
+
+class _StubOfBluntTracees(StubProcess):
+    tracee_class = _BluntTracee
+
+
+@mutant(caught_by=("LC02",), origin="seed.W4: set regs: no such process")
+class TellsDeathAsAnErrno(PtracePlatform):
+    """Passes the ESRCH on that ptrace answers for a tracee which is gone."""
+
+    stub_class = _StubOfBluntTracees
+
+
+class _UnwatchedStub(StubProcess):
+    def look_for_death(self) -> None:
+        pass
+
+
+@mutant(caught_by=("LC02",), origin="seed.W5: idle threads' tracers never wait")
+class WaitsOnlyForTheBusy(PtracePlatform):
+    """Learns of a stub's death only when it next uses the stub, and leaves it lying until then."""
+
+    stub_class = _UnwatchedStub
+
+
+class _PrivateStub(StubProcess):
+    def reap(self) -> bool:
+        """The leader, and nobody else's tracees."""
+        if lib.tracee_wait(self.pid, WALL | os.WNOHANG, ffi.new("int *")) == -errno.ECHILD:
+            self.reaped.set()
+        return self.reaped.is_set()
+
+
+@mutant(caught_by=("LC04",), origin="seed.W5 and kernel.D4: a leader is not waitable before all its threads")
+class LeavesThreadsToTheirTracers(PtracePlatform):
+    """Has the creator reap a dead stub's leader only; its threads wait for tracers that may never come."""
+
+    stub_class = _PrivateStub
+
+
+class _LooseStub(StubProcess):
+    def _seized(self, worker: Tracee) -> Tracee:
+        worker.claim()
+        worker.attach(lib.PTRACE_O_TRACESYSGOOD)
+        worker.block_signals(0xFFFF_FFFF_FFFF_FFFF)
+        return worker
+
+
+@mutant(caught_by=("LC08",), origin="gvisor 7f5d0afe5: stubs escape when the sentry crashes")
+class LeavesOrphans(PtracePlatform):
+    """Ties no stub's life to the platform's: neither by PDEATHSIG nor by PTRACE_O_EXITKILL."""
+
+    stub_class = _LooseStub
+
+    def make_plan(self, go: int) -> StubPlan:
+        """Without the first two steps, the death signal and the look for the parent."""
+        plan = super().make_plan(go)
+        return replace(plan, steps=plan.steps[2:], trace_options=lib.PTRACE_O_TRACESYSGOOD)
+
+    def _trace_leader(self, pid: int) -> None:
+        lib.tracee_request(lib.PTRACE_SEIZE, pid, 0, ffi.cast("void *", lib.PTRACE_O_TRACESYSGOOD))
+
+
+@mutant(caught_by=("LC12",), origin="seed.W3, gvisor d844c7bbb: SIGKILL to itself does nothing to PID 1")
+class CannotDieAsInit(PtracePlatform):
+    """Ends the process that holds the platform by kill(2) alone."""
+
+    def die(self) -> None:
+        """Try to."""
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@mutant(caught_by=("LC17",), origin="gvisor dc33d71f8: a single stub's death takes everything down")
+class TakesAllAlong(PtracePlatform):
+    """Ends every stub when one dies."""
+
+    def _on_death(self, stub: StubProcess) -> None:
+        for other in list(self._stubs):
+            if other.cause is None:
+                other.bury(Cause(Death.SIGNALED, signo=int(signal.SIGKILL)))
+        super()._on_death(stub)

@@ -1,0 +1,128 @@
+"""Mutants of tracing threads: those that end, vanish, fork, or hand a context to one another."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from worldswitch.harness.contract import HostError, State
+from worldswitch.reference._core import ffi, lib
+from worldswitch.reference.context import PtraceContext
+from worldswitch.reference.creator import Creator
+from worldswitch.reference.filter import _on_page, program
+from worldswitch.reference.mutants import mutant
+from worldswitch.reference.plan import StubPlan, standard_plan
+from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stubprocess import StubProcess, Use
+from worldswitch.reference.tracee import Tracee
+
+Result = TypeVar("Result")
+
+
+class _StrandedTracee(Tracee):
+    def attach(self, options: int) -> None:
+        """As it should be, but off the list of what the thread parks at its end."""
+        self.request(lib.PTRACE_SEIZE, 0, options)
+        self.handle.owner, self.handle.state = threading.get_native_id(), lib.TRACEE_OWNED
+        self.request(lib.PTRACE_INTERRUPT)
+        self.wait()
+        self.block_signals(0)
+
+
+class _StubOfStrandedTracees(StubProcess):
+    tracee_class = _StrandedTracee
+
+
+@mutant(caught_by=("TT01", "TT06", "TT09"), origin="seed.W2, gvisor#1333: OS threads never exit, it says")
+class NeverParks(PtracePlatform):
+    """Lets a tracing thread end with its tracees attached, and PTRACE_O_EXITKILL do the rest."""
+
+    stub_class = _StubOfStrandedTracees
+
+
+class _AdoptingStub(StubProcess):
+    def acquire(self, use: Use, spawn: Callable[[], int], options: int, xstate_length: int) -> Tracee:
+        """A thread whose tracer is gone, if there is one, as if it could be had by taking."""
+        for tracee in self._tracees[use]:
+            if tracee in self._owners and self._owners[tracee].has_vanished(thoroughly=True):
+                return tracee
+        return super().acquire(use, spawn, options, xstate_length)
+
+
+class _FrankContext(PtraceContext):
+    def _refused(self, tracee: Tracee, error: int) -> Exception:
+        return HostError(error, "loading the guest's registers")
+
+
+@mutant(caught_by=("TT01", "TT02"), origin="seed.W1: lookupOrCreate adopts a thread without attaching it")
+class AdoptsTheAbandoned(PtracePlatform):
+    """Takes over a vanished tracer's thread, which the kernel has killed or let go, and passes its ESRCH on."""
+
+    stub_class = _AdoptingStub
+    context_class = _FrankContext
+
+
+@mutant(caught_by=("TT02",), origin="kernel.D5: without EXITKILL the tracee is detached and runs")
+class LetsTheLooseCallOut(PtracePlatform):
+    """Has no rule in the stub's filter that binds system calls to the stub's own page."""
+
+    def make_plan(self, go: int) -> StubPlan:
+        """With that rule cut out."""
+        plan = super().make_plan(go)
+        *others, last = plan.steps
+        rule = b"".join(struct.pack("=HBBI", *one) for one in _on_page(self.page.begin, None))
+        loose = program(self.page.begin, self.options.injectable).replace(rule, b"")
+        lax = standard_plan(loose, go, self._maker, self.options.exit_kill)
+        return replace(plan, steps=(*others, replace(last, arguments=lax.steps[-1].arguments)))
+
+
+class _HandsOnCreator(Creator):
+    def call(self, function: Callable[[], Result]) -> Result:
+        """Here and now."""
+        lib.rseq_unregister()
+        return function()
+
+
+@mutant(caught_by=("TT05",), origin="kernel.D8: PDEATHSIG is about the thread that forked, not its process")
+class MakesStubsOnTheSpot(PtracePlatform):
+    """Forks and traces a stub's leader on whatever thread asks for the stub."""
+
+    creator_class = _HandsOnCreator
+
+
+class _CarelessContext(PtraceContext):
+    def _pull(self) -> None:
+        pass
+
+
+@mutant(caught_by=("TT04",), origin="an extended state that only its tracer could fetch, not fetched")
+class MovesResidentsWithoutTheirState(PtracePlatform):
+    """Switches a resident context on any thread, with the extended state that happens to be at hand."""
+
+    context_class = _CarelessContext
+
+
+class _ForgetfulContext(PtraceContext):
+    def _take(self, tracee: Tracee, state: State) -> Any:
+        if state.xstate_version == self._loaded_version and self._holder is not None:
+            self._holder = tracee
+            return ffi.NULL
+        return super()._take(tracee, state)
+
+
+@mutant(caught_by=("TT15",), origin="a cache of what a thread holds that is not compared with the thread")
+class LeavesVectorsBehind(PtracePlatform):
+    """Does not load a context's extended state when it comes to another thread."""
+
+    context_class = _ForgetfulContext
+
+
+@mutant(caught_by=("TT10",), origin="fork(2): the child has the objects and none of the tracees")
+class IgnoresForks(PtracePlatform):
+    """Lets a forked child use its parent's platform."""
+
+    def check_ours(self) -> None:
+        """Anybody's."""
