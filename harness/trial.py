@@ -57,7 +57,13 @@ def _how(status: int | None) -> str:
     if status is None:
         return "vanished"
     code = os.waitstatus_to_exitcode(status)
-    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
+    return f"was killed by {_name(-code)}" if code < 0 else f"exited with status {code}"
+
+
+def _name(signo: int) -> str:
+    return next(
+        (known.name for known in signal.Signals if known == signo), f"signal {signo}"
+    )  # real-time ones have none
 
 
 def _strict(result: Result, strays: tuple[str, ...]) -> Result:

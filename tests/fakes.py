@@ -75,6 +75,13 @@ class DiesInSwitch(Passes):
             raise AssertionError
 
 
+class DiesInClose(Passes):
+    """Ends its process by a signal that has no name."""
+
+    def close(self) -> None:
+        os.kill(os.getpid(), 50)
+
+
 class HangsInSwitch(Passes):
     """Never comes back."""
 

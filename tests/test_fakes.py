@@ -23,6 +23,7 @@ TABLE = (
     ("Interrupts", SWITCHES, "fail", False, "the platform raised KeyboardInterrupt"),
     ("DiesAtStart", SWITCHES, "crash", False, "exited with status 3"),
     ("DiesInSwitch", SWITCHES, "crash", False, "killed by SIGKILL"),
+    ("DiesInClose", SWITCHES, "crash", False, "killed by signal 50"),
     ("HangsInSwitch", SWITCHES, "timeout", False, "no outcome within 1 s"),
     ("LeavesATracedChild", SWITCHES, "fail", False, "left behind: process .* state t"),
     ("LeavesAnUntracedChild", SWITCHES, "fail", False, "left behind: process"),
