@@ -179,6 +179,17 @@ def registers_survive_a_fault(stage: Stage) -> None:
         assert _general(guest) == {**_twiddled(given), "rip": fault}
 
 
+@scenario("EX02", clauses="seed.switchToApp")
+def a_guest_sees_the_flags_it_is_given(stage: Stage) -> None:
+    """The flags of the state are those that the guest reads, one by one and all together."""
+    guest = stage.guest(guests.read_flags)
+    for flags in (0, *(1 << bit for bit in range(12) if FREE_FLAGS >> bit & 1), FREE_FLAGS):
+        guest.state["eflags"] = 0x202 | flags
+        guest.run_to(Syscall)
+        assert guest.state["rsi"] == 0x202 | flags
+        assert guest.state["eflags"] == 0x202 | flags
+
+
 @scenario("EX02", clauses="seed.switchToApp", quick=20, normal=200, soak=5000)
 def two_contexts_keep_their_registers_apart(stage: Stage) -> None:
     """Two contexts that take turns in one address space never see each other's registers."""

@@ -17,8 +17,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -52,22 +51,6 @@ Result = TypeVar("Result")
 Kind = TypeVar("Kind", bound=Event)
 
 
-class Probe(Protocol):
-    """What the harness found out about one ability of this environment."""
-
-    @property
-    def name(self) -> str:
-        """The probe's name, as in a scenario's ``needs``."""
-
-    @property
-    def state(self) -> str:
-        """``yes``, ``no`` or ``denied``."""
-
-    @property
-    def detail(self) -> str:
-        """What showed it."""
-
-
 class Trial(Protocol):
     """What the harness's plugin gives each scenario as the fixture ``trial``."""
 
@@ -83,9 +66,6 @@ class Trial(Protocol):
 
     def note(self, text: str) -> None:
         """Add a line to the transcript."""
-
-    def probe(self, name: str) -> Probe:
-        """What is known about the probe `name`."""
 
 
 class InspectableAddressSpace(AddressSpace, Inspectable, Protocol):
@@ -295,14 +275,6 @@ class Stage:
     def bounded(self, function: Callable[[], Result], seconds: float = 5.0) -> Result:
         """What `function` returns or raises, from a thread of its own; the scenario fails if it is not over in time."""
         return Running(function, self.trial).result(seconds)
-
-    @contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
-        """The block ends within `seconds`; only for what cannot hang, else use `bounded`."""
-        begin = time.monotonic()
-        yield
-        spent = time.monotonic() - begin
-        assert spent <= self.trial.seconds(seconds), f"took {spent:.3f} s, more than {seconds} s"
 
     def wait_until(self, predicate: Callable[[], object], seconds: float = 5.0, claim: str = "") -> None:
         """Wait until `predicate` holds, which it must within `seconds`."""

@@ -9,11 +9,11 @@ from random import Random
 
 import pytest
 
-from worldswitch.harness.contract import Syscall
+from worldswitch.harness.contract import Interrupted, Syscall
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.guests import Program
-from worldswitch.scenarios.stage import Stage
+from worldswitch.scenarios.stage import Guest, Stage
 
 
 @scenario("EX03", clauses="seed.W25", quick=5, normal=50, soak=2000)
@@ -78,6 +78,24 @@ def extended_state_moves_between_contexts_by_its_image(stage: Stage, resident: b
     target.state.write_xstate(source.state.xstate)
     target.run_to(Syscall)
     assert target.data[0:256] == contents
+
+
+@scenario("EX03", clauses="seed.switchToApp", quick=20, normal=200, soak=5000)
+@pytest.mark.parametrize("resident", [False, True], ids=["default", "resident"])
+def an_interrupted_guest_keeps_its_vectors(stage: Stage, resident: bool) -> None:
+    """A guest that counts in a vector register and in a general one has one count in both, however often stopped."""
+    guest = stage.guest(guests.vector_spin, resident=resident)
+    for _ in range(stage.trial.repeat):
+        stopping = stage.thread(_stop, stage, guest, guest.data.word())
+        assert guest.switch() == Interrupted()
+        stopping.result()
+        assert guest.data.word() - guest.data.word(16) in (0, 1)
+
+
+def _stop(stage: Stage, guest: Guest, begin: int) -> None:
+    """Interrupt the guest once it has counted further than `begin`."""
+    stage.wait_until(lambda: guest.data.word() > begin, claim="the guest computes")
+    guest.context.interrupt()
 
 
 def _share_a_thread(stage: Stage, fill: Program, store: Program, size: int, resident: bool) -> None:

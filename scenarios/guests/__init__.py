@@ -30,12 +30,10 @@ def _programs() -> dict[str, Program]:
 PROGRAMS = _programs()
 
 # Without an end.
-spin = PROGRAMS["spin"]
 count_loop = PROGRAMS["count_loop"]
 read_loop = PROGRAMS["read_loop"]
 write_loop = PROGRAMS["write_loop"]
 vector_spin = PROGRAMS["vector_spin"]
-wait_for_flag = PROGRAMS["wait_for_flag"]
 
 # System calls.
 syscall_once = PROGRAMS["syscall_once"]
@@ -92,27 +90,13 @@ class Number(enum.IntEnum):
     POLL = lib.SYS_poll
     PSELECT6 = lib.SYS_pselect6
     MMAP = lib.SYS_mmap
-    MPROTECT = lib.SYS_mprotect
     MUNMAP = lib.SYS_munmap
-    MADVISE = lib.SYS_madvise
-    MINCORE = lib.SYS_mincore
-    MSYNC = lib.SYS_msync
-    RT_SIGACTION = lib.SYS_rt_sigaction
-    RT_SIGPROCMASK = lib.SYS_rt_sigprocmask
     RT_SIGRETURN = lib.SYS_rt_sigreturn
     PAUSE = lib.SYS_pause
     NANOSLEEP = lib.SYS_nanosleep
-    CLOCK_NANOSLEEP = lib.SYS_clock_nanosleep
     FUTEX = lib.SYS_futex
     WAIT4 = lib.SYS_wait4
     GETPID = lib.SYS_getpid
-    GETPPID = lib.SYS_getppid
-    GETTID = lib.SYS_gettid
-    GETUID = lib.SYS_getuid
-    SCHED_YIELD = lib.SYS_sched_yield
-    PREAD64 = lib.SYS_pread64
-    DUP = lib.SYS_dup
-    PIPE2 = lib.SYS_pipe2
     CLONE = lib.SYS_clone
     FORK = lib.SYS_fork
     VFORK = lib.SYS_vfork
@@ -123,8 +107,6 @@ class Number(enum.IntEnum):
     TKILL = lib.SYS_tkill
     TGKILL = lib.SYS_tgkill
     PTRACE = lib.SYS_ptrace
-    PRCTL = lib.SYS_prctl
-    SECCOMP = lib.SYS_seccomp
     RESTART_SYSCALL = lib.SYS_restart_syscall
     TIME = lib.SYS_time
     GETTIMEOFDAY = lib.SYS_gettimeofday

@@ -40,11 +40,6 @@ guest_table:
 
 	.pushsection .rodata.guests, "a", @progbits
 
-# Runs for ever and makes no system call.
-	guest	spin
-1:	jmp	1b
-	end	spin
-
 # Makes one system call, registers as given, then runs for ever.
 	guest	syscall_once
 	syscall
@@ -83,14 +78,6 @@ guest_table:
 	mov	%r12, (%rbx)
 	jmp	1b
 	end	count_loop
-
-# Counts in its data while the word after it is zero, then reports.
-	guest	wait_for_flag
-1:	incq	(%rbx)
-	cmpq	$0, 8(%rbx)
-	je	1b
-	report
-	end	wait_for_flag
 
 # Makes a system call with six arguments of 64 bits each.
 	guest	six_arguments
