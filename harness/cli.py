@@ -124,6 +124,9 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--id", **_MANY, dest="ids", metavar="ID", help="scenarios by id: TT01, 'SG*'; repeatable")
     _place_options(parser, engine="auto")
     _manner_options(parser)
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="where results go (default: %(default)s)"
+    )
 
 
 def _mutants_options(parser: argparse.ArgumentParser) -> None:
@@ -134,6 +137,7 @@ def _mutants_options(parser: argparse.ArgumentParser) -> None:
     )
     _place_options(parser, engine="host")
     _manner_options(parser)
+    parser.set_defaults(repeat="quick")
 
 
 def _place_options(parser: argparse.ArgumentParser, engine: str) -> None:
@@ -164,16 +168,13 @@ def _manner_options(parser: argparse.ArgumentParser) -> None:
         "--repeat",
         choices=("quick", "normal", "soak"),
         default="",
-        help="how often scenarios repeat what they repeat (default: normal on the host, quick in containers)",
+        help="how often scenarios repeat what they repeat (default: quick, but `run` on the host: normal)",
     )
     how.add_argument(
         "--deadline", type=_seconds, metavar="SECONDS", help="end any trial after so long, whatever its own deadline"
     )
     how.add_argument(
         "-n", dest="workers", type=_workers, default=cpus(), metavar="N", help="trials at a time (default: %(default)s)"
-    )
-    how.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="where results go (default: %(default)s)"
     )
 
 

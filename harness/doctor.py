@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
-from worldswitch.harness import catalogue, engine, fingerprint, probes, profiles, suite
+from worldswitch.harness import catalogue, engine, fingerprint, probes, profiles
 from worldswitch.harness.holdings import Unobtainable
 from worldswitch.harness.outcome import Status
-from worldswitch.harness.request import REFERENCE
+from worldswitch.harness.request import REFERENCE, rehearse
 from worldswitch.harness.verdict import Verdict
 
 BUILD = "apt-get install -y python3-dev gcc && python3 -m pip install -e '.[harness]'"
@@ -58,10 +58,7 @@ def show(*, as_json: bool) -> Status:
 
 
 def _host() -> Check:
-    settings = suite.Settings(
-        *(catalogue.SCENARIOS, REFERENCE, None, "quick", ()), deadline=suite.IMPORT_SECONDS, time_scale=1
-    )
-    loading = suite.rehearse(settings)
+    loading = rehearse(REFERENCE)
     if loading.verdict is not Verdict.PASS:
         return Check("host", False, loading.reason, BUILD)
     ptrace = probes.probe("ptrace")

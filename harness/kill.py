@@ -1,13 +1,14 @@
 """Runs the mutants: `worldswitch mutants`.
 
 In each environment the unmutated reference goes first, through all scenarios that any of the mutants names; then each
-mutant in a cell of its own, through those it names, or through all of them to see what else it fails.  What that shows
-is decided in `worldswitch.harness.autopsy`.
+mutant in a cell of its own, several at a time, through those it names, or through all of them to see what else it
+fails.  What that shows is decided in `worldswitch.harness.autopsy`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from rich.console import Console
@@ -17,7 +18,7 @@ from worldswitch.harness import autopsy, catalogue, report
 from worldswitch.harness.autopsy import Account, Autopsy, Fate
 from worldswitch.harness.catalogue import Mutant, Scenario
 from worldswitch.harness.collect import collect
-from worldswitch.harness.environment import Environment, Missing
+from worldswitch.harness.environment import Cell, Environment, Missing
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import CouldNotRun, Request
 from worldswitch.harness.results import Record
@@ -85,24 +86,63 @@ class Hunt:
         """Each mutant's autopsy in each environment."""
         with self.request.places(self._say) as plan:
             for place in plan:
-                named = [name for mutant in self.mutants.values() for name in mutant.caught_by]
-                self._say(f"{place.name}: the reference")
-                reference = self._put(place, "", named)
-                for mutant in self.mutants.values():
-                    mutated = self._put(place, mutant.name, mutant.caught_by) if not reference.problem else reference
-                    yield autopsy.examine(mutant.name, place.name, mutant.caught_by, reference, mutated)
+                yield from self._here(place)
 
     def _say(self, line: str) -> None:
         self.out.print(f"{line} ...")
 
-    def _put(self, place: Environment | Missing, mutant: str, names: Iterable[str]) -> Account:
-        """Put the reference, or a mutant of it, to the scenarios of these names."""
+    def _here(self, place: Environment | Missing) -> Iterator[Autopsy]:
         if isinstance(place, Missing):
-            return Account({}, f"{place.reason}; {place.remedy}")
+            impossible = Account({}, f"{place.reason}; {place.remedy}")
+            yield from (_autopsy(mutant, place, impossible, impossible) for mutant in self.mutants.values())
+            return
+        self._say(f"{place.name}: the reference")
+        named = [name for mutant in self.mutants.values() for name in mutant.caught_by]
+        reference = self._put(place, "", named, self.request.workers)
+        if reference.problem:
+            yield from (_autopsy(mutant, place, reference, reference) for mutant in self.mutants.values())
+            return
+        with ThreadPoolExecutor(self.request.workers) as pool, _Ended(place) as ended:
+            mutants = list(self.mutants.values())
+            put = pool.map(lambda mutant: self._put(ended, mutant.name, mutant.caught_by, 0), mutants)
+            yield from (
+                _autopsy(mutant, place, reference, mutated) for mutant, mutated in zip(mutants, put, strict=True)
+            )
+
+    def _put(self, place: Environment, mutant: str, names: Iterable[str], workers: int) -> Account:
+        """Put the reference, or a mutant of it, to the scenarios of these names."""
         called = self.scenarios if self.widely else autopsy.called(self.scenarios, *names)
         ids = () if self.widely else tuple(dict.fromkeys(scenario.ids[0] for scenario in called))
-        request = replace(self.request, mutant=mutant, ids=ids, workers=min(self.request.workers, len(called)))
+        request = replace(self.request, mutant=mutant, ids=ids, workers=workers)
         records: list[Record] = []
         arguments = request.arguments(place.name, place.facts)
         problem = collect(place, arguments, request.silence(called), records.append)
         return autopsy.account(records, mutant, problem)
+
+
+def _autopsy(mutant: Mutant, place: Environment | Missing, reference: Account, mutated: Account) -> Autopsy:
+    return autopsy.examine(mutant.name, place.name, mutant.caught_by, reference, mutated)
+
+
+class _Ended:
+    """An environment whose cells end with this: an interrupted hunt waits for none of them."""
+
+    def __init__(self, place: Environment) -> None:
+        self._place = place
+        self.name, self.facts, self.expectations = place.name, place.facts, place.expectations
+        self._cells: list[Cell] = []
+        self._over = False
+
+    def start(self, arguments: Sequence[str]) -> Cell:
+        if self._over:
+            raise InterruptedError("the hunt is over")
+        self._cells.append(self._place.start(arguments))
+        return self._cells[-1]
+
+    def __enter__(self) -> _Ended:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over = True
+        for cell in self._cells:
+            cell.kill()

@@ -65,15 +65,16 @@ class Ledger:
 
     def take(self, record: Record) -> None:
         """Note one record; `Damaged` if it cannot be."""
-        match record:
-            case Header():
-                self._open(record)
-            case Trial():
-                self._add(record)
-            case Footer():
-                self._check(record)
+        self._check(record)
         with self._file.open("ab") as file:
             file.write(results.encode(record) + b"\n")
+        match record:
+            case Header():
+                self._header = record
+                self._watcher.cell_plans(self._environment, len(record.planned))
+            case Trial():
+                judged = self._judged[record.scenario] = self._judge(record)
+                self._watcher.trial_ends(self._environment, judged)
 
     def close(self, problem: Problem | None) -> CellOutcome:
         """The outcome; what was planned and has no verdict is a `miss`."""
@@ -85,24 +86,20 @@ class Ledger:
         self._watcher.cell_ends(outcome)
         return outcome
 
-    def _open(self, header: Header) -> None:
-        if self._header:
-            raise Damaged("a second header")
-        self._header = header
-        self._watcher.cell_plans(self._environment, len(header.planned))
+    def _check(self, record: Record) -> None:
+        match record:
+            case Header() if self._header:
+                raise Damaged("a second header")
+            case Trial(scenario=name) if not self._header or name not in self.planned:
+                raise Damaged(f"a verdict on {name!r}, which no header planned")
+            case Trial(scenario=name) if name in self._judged:
+                raise Damaged(f"a second verdict on {name!r}")
+            case Footer(counts=counts) if counts != self._counted:
+                raise Damaged(f"the footer counts {counts}, and {self._counted} came")
 
-    def _add(self, trial: Trial) -> None:
-        if not self._header or trial.scenario not in self.planned:
-            raise Damaged(f"a verdict on {trial.scenario!r}, which no header planned")
-        if trial.scenario in self._judged:
-            raise Damaged(f"a second verdict on {trial.scenario!r}")
-        judged = self._judged[trial.scenario] = self._judge(trial)
-        self._watcher.trial_ends(self._environment, judged)
-
-    def _check(self, footer: Footer) -> None:
-        counted = results.tally(judged.trial for judged in self._judged.values())
-        if footer.counts != counted:
-            raise Damaged(f"the footer counts {footer.counts}, and {counted} came")
+    @property
+    def _counted(self) -> dict[str, int]:
+        return results.tally(judged.trial for judged in self._judged.values())
 
     def _miss(self, name: str, reason: str) -> Trial:
         known = self._scenarios.get(name)
@@ -125,9 +122,8 @@ class Ledger:
         """Why `unsupported` is right whatever the profile: the machine lacks it, or the platform need not have it."""
         known = self._scenarios.get(trial.scenario)
         needs = known.needs if known else ()
-        lacking = [need for need in needs if probes.probe(need).state == "no"]
-        if lacking:
-            return f"this machine has no {', no '.join(lacking)}"
+        if any(probes.probe(need).state == "no" for need in needs):
+            return "this machine does not have what they need"
         found = self._header.fingerprint.probes if self._header else {}
         if self._platform != REFERENCE and all(found[need].state == "yes" for need in needs if need in found):
             return "this platform does without an optional part"

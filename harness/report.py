@@ -16,7 +16,7 @@ from rich.text import Text
 from worldswitch.harness.outcome import CellOutcome, Judged, tally
 from worldswitch.harness.verdict import Verdict
 
-DETAIL_LINES = 40  #: of pytest's account of a failure; the end says most
+LINES = 40  #: of a long text, its last: the end says most, and the results have it all
 
 STYLES = {
     Verdict.PASS: "green",
@@ -70,8 +70,9 @@ class Progress:
 
     def trial_ends(self, environment: str, judged: Judged) -> None:
         """One more trial of a started cell has a verdict."""
-        self._rows[environment].add(judged.trial.verdict)
-        if not judged.judgement.expected and judged.trial.verdict is not Verdict.MISS:
+        row = self._rows[environment]
+        row.verdicts[judged.trial.verdict] += 1
+        if not judged.judgement.expected and not row.has_shown(judged):
             self._out.print(failure(environment, judged))
 
     def cell_ends(self, outcome: CellOutcome) -> None:
@@ -97,9 +98,15 @@ class _Row:
         self.verdicts: Counter[Verdict] = Counter()
         self.seconds: float | None = None
         self._started = time.monotonic()
+        self._faults: set[str] = set()
 
-    def add(self, verdict: Verdict) -> None:
-        self.verdicts[verdict] += 1
+    def has_shown(self, judged: Judged) -> bool:
+        """Whether this is one more of the same: what stops the harness once may stop it for every scenario."""
+        trial = judged.trial
+        known = trial.reason in self._faults
+        if not trial.verdict.is_verdict:
+            self._faults.add(trial.reason)
+        return known
 
     @property
     def elapsed(self) -> float:
@@ -115,15 +122,20 @@ def failure(environment: str, judged: Judged) -> Text:
         ("claim", [trial.claim]),
         ("verdict", [f"{trial.verdict.value}, {judged.judgement} ({trial.seconds:.1f} s)"]),
         ("reason", trial.reason.splitlines()),
-        ("assertion", trial.detail.splitlines()[-DETAIL_LINES:]),
-        ("transcript", trial.transcript),
-        ("output", trial.output.splitlines()),
+        ("assertion", _end(trial.detail.splitlines())),
+        ("transcript", _end(trial.transcript)),
+        ("output", _end(trial.output.splitlines())),
         ("again", [_again(environment, trial.ids)]),
     )
     for name, lines in parts:
         if lines:
             block.append(f"\n  {name:<11}" + f"\n  {'':<11}".join(lines), style="default")
     return block
+
+
+def _end(lines: Sequence[str]) -> Sequence[str]:
+    left_out = len(lines) - LINES
+    return lines if left_out <= 0 else [f"... {left_out} lines before", *lines[-LINES:]]
 
 
 def summary(outcomes: Sequence[CellOutcome], folder: Path, out: Console) -> None:

@@ -8,9 +8,11 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worldswitch.harness import catalogue, environment, profiles
+from worldswitch.harness import catalogue, environment, profiles, suite
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.environment import EngineChoice, Say
+from worldswitch.harness.trial import Result
+from worldswitch.harness.verdict import Verdict
 
 REFERENCE = "reference"
 
@@ -40,7 +42,7 @@ class Request:
     install_engine: bool = False
     repeat: str = ""  #: if not said, `normal` on the host and `quick` elsewhere
     deadline: float | None = None  #: seconds that no scenario's own deadline may exceed
-    workers: int = field(default_factory=cpus)
+    workers: int = field(default_factory=cpus)  #: trials at a time; 0 is one after the other, in one process
 
     def scenarios(self) -> list[Scenario]:
         """What is planned in each environment; raises `CouldNotRun` for what nobody can run."""
@@ -48,9 +50,13 @@ class Request:
             raise CouldNotRun("--profile names containers and --engine host leaves them out; drop one of the two")
         try:
             profiles.select(self.profiles)
-            return select(catalogue.scenarios(), self.ids)
+            scenarios = select(catalogue.scenarios(), self.ids)
         except (catalogue.NotFound, profiles.ProfileError) as problem:
             raise CouldNotRun(str(problem)) from problem
+        loading = rehearse(self.platform)
+        if loading.verdict is not Verdict.PASS:
+            raise CouldNotRun(loading.reason)
+        return scenarios
 
     def places(self, say: Say) -> environment.Plan:
         """The environments to run in; who names a profile means its container and not the host."""
@@ -70,10 +76,16 @@ class Request:
             "--repeat": self.repeat or ("normal" if name == "host" else "quick"),
             "--deadline": self.deadline and f"{self.deadline:g}",
             "-k": self.keyword,
-            "-n": str(self.workers),
+            "-n": str(self.workers) if self.workers else "",
         }
         said = [word for option, value in options.items() if value for word in (option, value)]
         return [*said, *(word for pattern in self.ids for word in ("--id", pattern))]
+
+
+def rehearse(platform: str) -> Result:
+    """Load a platform in a process of its own, since importing may do anything."""
+    asked = suite.Settings(catalogue.SCENARIOS, platform, None, "quick", (), suite.IMPORT_SECONDS, time_scale=1)
+    return suite.rehearse(asked)
 
 
 def select(scenarios: Iterable[Scenario], ids: Sequence[str]) -> list[Scenario]:

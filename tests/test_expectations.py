@@ -1,0 +1,100 @@
+"""Which verdicts are to be expected, and what a run then amounts to."""
+
+import itertools
+
+import pytest
+from scripted import trial
+
+from worldswitch.harness.collect import Problem
+from worldswitch.harness.expectations import PASSES, Expectation, Judgement, judge
+from worldswitch.harness.outcome import CellOutcome, Judged, Status, status, tally
+from worldswitch.harness.verdict import Verdict
+
+PASS, FAIL, ERROR, MISS = Verdict.PASS, Verdict.FAIL, Verdict.ERROR, Verdict.MISS
+BLOCKED, UNSUPPORTED = Verdict.BLOCKED, Verdict.UNSUPPORTED
+
+
+def line(pattern: str, *verdicts: Verdict) -> Expectation:
+    return Expectation((pattern,), frozenset(verdicts), "for a reason")
+
+
+def judged(verdict: Verdict, *lines: Expectation, excuse: str = "") -> Judgement:
+    return judge("signals::one", ("SG01", "SG02"), verdict, lines, excuse)
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_without_a_line_only_a_pass_is_expected(verdict: Verdict) -> None:
+    assert judged(verdict).expected is (verdict is PASS)
+
+
+@pytest.mark.parametrize("pattern", ["SG01", "SG02", "SG*", "*", "signals::one", "signals::*"])
+def test_a_line_covers_ids_and_names_and_patterns_of_both(pattern: str) -> None:
+    assert judged(BLOCKED, line(pattern, BLOCKED)) == Judgement(True, frozenset({BLOCKED}), "for a reason")
+
+
+@pytest.mark.parametrize("pattern", ["SG03", "sg01", "G01", "signals"])
+def test_a_line_covers_nothing_else(pattern: str) -> None:
+    assert judged(PASS, line(pattern, BLOCKED)) == Judgement(True, PASSES)
+
+
+def test_the_first_line_that_covers_decides() -> None:
+    assert judged(PASS, line("SG01", PASS), line("*", BLOCKED)).expected
+    assert not judged(PASS, line("*", BLOCKED), line("SG01", PASS)).expected
+
+
+def test_an_unexpected_pass_is_not_expected() -> None:
+    judgement = judged(PASS, line("*", BLOCKED))
+    assert not judgement.expected
+    assert str(judgement) == "expected blocked: for a reason"
+
+
+@pytest.mark.parametrize("verdict", [ERROR, MISS])
+def test_what_taught_nothing_is_never_expected(verdict: Verdict) -> None:
+    assert not judged(verdict, line("*", verdict)).expected
+
+
+def test_an_excuse_is_for_unsupported_alone() -> None:
+    assert judged(UNSUPPORTED, line("*", BLOCKED), excuse="no such kernel") == Judgement(
+        True, frozenset({BLOCKED, UNSUPPORTED}), "no such kernel"
+    )
+    assert not judged(FAIL, excuse="no such kernel").expected
+
+
+# --------------------------------------------------------------------------------------------------- what it comes to
+
+
+def cell(*verdicts: Verdict, problem: str = "", expected: frozenset[Verdict] = PASSES) -> CellOutcome:
+    numbered = zip(verdicts, itertools.count(), strict=False)
+    all_judged = tuple(
+        Judged(trial(f"signals::{number}", verdict), judge("", (), verdict, [Expectation(("*",), expected, "so")]))
+        for verdict, number in numbered
+    )
+    return CellOutcome("host", "reference", all_judged, 1.0, Problem(problem) if problem else None)
+
+
+CELLS = {
+    "all passed": ([cell(PASS, PASS)], Status.AS_EXPECTED),
+    "one failed": ([cell(PASS, FAIL)], Status.UNEXPECTED),
+    "one failed beside a cell that did not run": ([cell(FAIL), cell(MISS, problem="no engine")], Status.UNEXPECTED),
+    "blocked as expected": ([cell(BLOCKED, expected=frozenset({BLOCKED}))], Status.AS_EXPECTED),
+    "passed unexpectedly": ([cell(PASS, expected=frozenset({BLOCKED}))], Status.UNEXPECTED),
+    "one error": ([cell(PASS, ERROR)], Status.UNEXPECTED),
+    "nothing but errors": ([cell(ERROR, ERROR)], Status.COULD_NOT_RUN),
+    "nothing but misses": ([cell(MISS, MISS)], Status.COULD_NOT_RUN),
+    "a cell that did not run": ([cell(PASS), cell(MISS, problem="no engine")], Status.COULD_NOT_RUN),
+    "a cell that was cut off": ([cell(PASS, MISS, problem="it died")], Status.COULD_NOT_RUN),
+    "a miss without a word": ([cell(PASS, MISS)], Status.COULD_NOT_RUN),
+    "a problem after the last trial": ([cell(PASS, problem="no footer")], Status.COULD_NOT_RUN),
+    "no cell at all": ([], Status.COULD_NOT_RUN),
+    "a cell with nothing in it": ([cell(problem="nothing was selected")], Status.COULD_NOT_RUN),
+}
+
+
+@pytest.mark.parametrize(("cells", "expected"), CELLS.values(), ids=CELLS)
+def test_the_exit_status(cells: list[CellOutcome], expected: Status) -> None:
+    assert status(cells) is expected
+
+
+def test_the_closing_numbers_count_every_trial_once() -> None:
+    cells = [cell(PASS, PASS, FAIL, ERROR, MISS), cell(BLOCKED, PASS, expected=frozenset({BLOCKED}))]
+    assert str(tally(cells)) == "2 passed, 4 failed, 1 skipped"
