@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import docker
 import requests
@@ -59,7 +60,7 @@ def obtain(run: Holdings, *, install: bool, say: Say) -> Engine:
     """Find or start an engine for this run, and have a guardian for what the run makes there."""
     tried: list[str] = []
     for url in addresses():
-        if found := _answering(url, tried):
+        if found := answering(url, tried):
             run.record_engine(url)
             run.guardian = Held(run=run.id, keep=[run.lock])
             return found
@@ -80,7 +81,8 @@ def addresses() -> list[str]:
     return [f"unix://{path}" for path in sockets if Path(path).exists()]
 
 
-def _answering(url: str, tried: list[str]) -> Engine | None:
+def answering(url: str, tried: list[str]) -> Engine | None:
+    """Return the engine at `url`, or add to `tried` why there is none."""
     try:
         return _connect(url, private=False)
     except ERRORS as problem:
@@ -89,8 +91,11 @@ def _answering(url: str, tried: list[str]) -> Engine | None:
 
 
 def _connect(url: str, *, private: bool, cgroup_parent: str | None = None) -> Engine:
-    with docker.APIClient(base_url=url, version="auto", timeout=PING_SECONDS) as probe:
-        version = probe.version()
+    if url.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:  # whose error is plain, where the libraries wrap it thrice
+            probe.connect(url.removeprefix("unix://"))
+    with docker.APIClient(base_url=url, version="auto", timeout=PING_SECONDS) as client:
+        version = client.version()
     system = version.get("Platform", {}).get("Name") or "Docker"
     return Engine(url, connection(url), f"{system} {version['Version']}", private, cgroup_parent)
 
@@ -101,15 +106,9 @@ def connection(url: str, seconds: int = CALL_SECONDS) -> docker.DockerClient:
 
 
 def _cause(problem: BaseException) -> str:
-    """Dig out what the system said: the libraries wrap it several times."""
-    seen: BaseException | None = problem
-    while seen:
-        if isinstance(seen, PermissionError):
-            return "permission denied: this user may not use it"
-        if isinstance(seen, OSError) and seen.strerror:
-            return seen.strerror
-        seen = seen.__context__
-    return str(problem)
+    if isinstance(problem, PermissionError):
+        return "permission denied: this user may not use it"
+    return str(getattr(problem, "strerror", None) or problem)
 
 
 def check_startable(tried: list[str]) -> None:
@@ -135,19 +134,18 @@ def start(run: Holdings) -> Engine:
     run.sockets.mkdir(parents=True, mode=0o700)
     url = f"unix://{run.sockets}/docker.sock"
     run.record_engine(url)
-    log = run.folder / "engine.log"
-    with log.open("wb") as output:
-        run.guardian = Held(
-            daemon_command(run, url), grace=STOP_SECONDS, run=run.id, stdout=output, stderr=output, keep=[run.lock]
+    with (run.folder / "engine.log").open("w+b") as log:
+        run.guardian = held = Held(
+            daemon_command(run, url), grace=STOP_SECONDS, run=run.id, stdout=log, stderr=log, keep=[run.lock]
         )
-    parent = f"/worldswitch-{run.id}"
-    deadline = time.monotonic() + START_SECONDS
-    while run.guardian.process.poll() is None and time.monotonic() < deadline:
-        with suppress(*ERRORS):
-            return _connect(url, private=True, cgroup_parent=parent)
-        time.sleep(0.05)
+        deadline = time.monotonic() + START_SECONDS
+        while held.process.poll() is None and time.monotonic() < deadline:
+            with suppress(*ERRORS):
+                return _connect(url, private=True, cgroup_parent=f"/worldswitch-{run.id}")
+            time.sleep(0.05)
+        words = _last_words(log)
     raise Unobtainable(
-        f"the private dockerd did not come up within {START_SECONDS:g} s; it said last: {_last_words(log)}",
+        f"the private dockerd did not come up within {START_SECONDS:g} s; it said last: {words}",
         "start a Docker engine yourself; see `dockerd --debug` for what stops it here",
     )
 
@@ -171,8 +169,10 @@ def daemon_command(run: Holdings, url: str) -> list[str]:
     ]
 
 
-def _last_words(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
+def _last_words(log: BinaryIO) -> str:
+    """Return the log's last line, through the open file: its guardian has removed its name if the engine has ended."""
+    log.seek(0)
+    lines = log.read().decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else "nothing"
 
 
@@ -189,7 +189,7 @@ def install_engine() -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"]
     install = [*apt, "install", "--no-install-recommends", *PACKAGES]
-    with _services_kept_down():
+    with services_kept_down():
         try:
             guardian.run(install, INSTALL_SECONDS, env=environment)
         except subprocess.SubprocessError:
@@ -208,7 +208,7 @@ def _apt(command: list[str], environment: dict[str, str]) -> None:
 
 
 @contextmanager
-def _services_kept_down() -> Iterator[None]:
+def services_kept_down() -> Iterator[None]:
     """Have Debian's maintainer scripts start nothing; a policy that is there already is its owner's decision."""
     if POLICY.exists():
         yield

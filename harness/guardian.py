@@ -32,7 +32,6 @@ from worldswitch.harness import holdings
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
 RELEASE_SECONDS = 20.0  #: for a guardian's whole work, as the runner waits for it
-KILL_SECONDS = 3.0  #: for what was sent SIGKILL to be gone
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -86,6 +85,15 @@ class Held:
             self.process.kill()
             return self.process.wait()
 
+    def __enter__(self) -> Held:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream:
+                stream.close()
+
     def _close(self) -> None:
         if self._writer >= 0:
             os.close(self._writer)
@@ -97,11 +105,9 @@ class Held:
 
 def run(command: Sequence[str], deadline: float, *, env: Mapping[str, str] | None = None) -> str:
     """Run a command that must not outlive this process; its output, or CalledProcessError or TimeoutExpired."""
-    held = Held(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
+    with Held(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as held:
         output, _ = held.process.communicate(timeout=deadline)
-    finally:
-        status = held.release()
+        status = held.process.wait()
     text = str(output, errors="replace")
     if status:
         raise subprocess.CalledProcessError(status, command, text)
@@ -188,7 +194,7 @@ class Guardian:
         if self._command and self._orders.grace:
             os.kill(self._command, signal.SIGTERM)
             self._wait(self._orders.grace, lambda: not self._command)
-        deadline = time.monotonic() + KILL_SECONDS
+        deadline = time.monotonic() + holdings.KILL_SECONDS
         while self._reap() and time.monotonic() < deadline:
             for pid in descendants(os.getpid()):
                 with suppress(ProcessLookupError):

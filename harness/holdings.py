@@ -19,6 +19,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -32,10 +33,11 @@ LABEL = "worldswitch.run"  #: on every container: the run it belongs to
 PLACE_LABEL = "worldswitch.place"  #: on every container: whose runs those are; others' are not ours to judge
 SOCKETS = Path("/run/worldswitch")
 CGROUPS = Path("/sys/fs/cgroup")
+KILL_SECONDS = 3.0  #: for what was sent SIGKILL to be gone
 API_SECONDS = 3  #: for one request to an engine that may be dying
 
 
-class Unobtainable(Exception):  # noqa: N818 - a finding, with the way out
+class Unobtainable(Exception):
     """Something that containers need cannot be had here: why, and what to do."""
 
     def __init__(self, reason: str, remedy: str) -> None:
@@ -142,14 +144,16 @@ def remove_containers(run: str) -> None:
 
 
 def remove(run: str) -> None:
-    """Remove a run's folders and control groups, and the processes that still use its sockets."""
-    for pid in _engine_processes(run):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    for group in (*CGROUPS.glob(f"worldswitch-{run}"), *CGROUPS.glob(f"*/worldswitch-{run}")):
-        for inner, _, _ in os.walk(group, topdown=False):
-            with suppress(OSError):
-                Path(inner).rmdir()
+    """Remove a run's processes, control groups and folders."""
+    deadline = time.monotonic() + KILL_SECONDS
+    while (pids := {*_engine_processes(run), *_contained_processes(run)}) and time.monotonic() < deadline:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    for group in _control_groups(run):
+        with suppress(OSError):
+            group.rmdir()
     for folder in (SOCKETS / run, cache("runs") / run):
         shutil.rmtree(folder, ignore_errors=True)
     for empty in (SOCKETS, Path("/run/containerd")):
@@ -164,3 +168,17 @@ def _engine_processes(run: str) -> Iterator[int]:
         with suppress(OSError):
             if needle in file.read_bytes() and int(file.parent.name) != os.getpid():
                 yield int(file.parent.name)
+
+
+def _contained_processes(run: str) -> Iterator[int]:
+    """Yield what runs in the private engine's containers, with its runtime's half-made ones."""
+    for group in _control_groups(run):
+        with suppress(OSError):
+            yield from map(int, (group / "cgroup.procs").read_text().split())
+
+
+def _control_groups(run: str) -> Iterator[Path]:
+    """Yield the private engine's control groups, the innermost first, in every hierarchy of either version."""
+    for top in (*CGROUPS.glob(f"worldswitch-{run}"), *CGROUPS.glob(f"*/worldswitch-{run}")):
+        for folder, _, _ in os.walk(top, topdown=False):
+            yield Path(folder)

@@ -39,12 +39,17 @@ class HostCell:
     def __init__(self, held: Held) -> None:
         self._held = held
         self._log: deque[bytes] = deque(maxlen=LOG_LINES)
-        self._reader = threading.Thread(target=self._log.extend, args=(_stream(held.process.stderr),), daemon=True)
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
+
+    def _read_log(self) -> None:
+        with _stream(self._held.process.stderr) as lines:
+            self._log.extend(lines)
 
     def frames(self) -> Iterator[bytes]:
         """Yield the lines of the cell's standard output."""
-        yield from _stream(self._held.process.stdout)
+        with _stream(self._held.process.stdout) as lines:
+            yield from lines
 
     @property
     def log(self) -> str:

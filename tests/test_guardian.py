@@ -1,0 +1,171 @@
+"""The guardian: however the runner ends, what it started ends; and what nobody holds any more is swept."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from worldswitch.harness import guardian, holdings
+from worldswitch.harness.guardian import Held
+from worldswitch.harness.holdings import Holdings
+
+SECONDS = 10.0
+
+#: A command that leaves a daemon behind: forked twice, in a session of its own, deaf to SIGTERM.
+DAEMON = "trap '' TERM; (setsid sh -c 'echo $$; exec sleep 600' &) ; sleep 601"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "worldswitch"
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process ends within the time that a guardian has."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def first_number(stream: object) -> int:
+    return int(stream.readline())  # type: ignore[attr-defined]
+
+
+def test_a_command_s_status_is_the_guardian_s() -> None:
+    assert Held(["sh", "-c", "exit 7"]).process.wait(SECONDS) == 7
+    assert Held(["sh", "-c", "kill -9 $$"]).process.wait(SECONDS) == 128 + signal.SIGKILL
+    assert Held(["/nowhere/command"], stderr=subprocess.DEVNULL).process.wait(SECONDS) == 127
+
+
+def test_release_ends_the_command_and_its_daemons() -> None:
+    with Held(["sh", "-c", DAEMON], stdout=subprocess.PIPE) as held:
+        daemon = first_number(held.process.stdout)
+        assert held.release() == 128 + signal.SIGKILL
+        assert is_gone(daemon)
+
+
+def test_a_command_that_ends_leaves_no_daemon_behind() -> None:
+    command = ["sh", "-c", "setsid sleep 600 & echo $!"]
+    with Held(command, stdout=subprocess.PIPE) as held:
+        daemon = first_number(held.process.stdout)
+        assert held.process.wait(SECONDS) == 0
+        assert is_gone(daemon)
+
+
+def test_a_command_gets_its_grace() -> None:
+    script = "trap 'echo 2; exit 3' TERM; echo 1; while :; do sleep 0.05; done"
+    with Held(["sh", "-c", script], grace=SECONDS, stdout=subprocess.PIPE) as held:
+        assert first_number(held.process.stdout) == 1
+        assert held.release() == 3
+        assert first_number(held.process.stdout) == 2
+
+
+@pytest.mark.parametrize("signo", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_guardian_that_is_told_to_end_ends_everything_first(signo: signal.Signals) -> None:
+    with Held(["sh", "-c", DAEMON], stdout=subprocess.PIPE) as held:
+        daemon = first_number(held.process.stdout)
+        held.process.send_signal(signo)
+        held.process.wait(SECONDS)
+        assert is_gone(daemon)
+
+
+RUNNER = f"""
+import sys, time
+from worldswitch.harness.guardian import Held
+from worldswitch.harness.holdings import Holdings
+run = Holdings.create()
+run.guardian = Held(["sh", "-c", {DAEMON!r}], run=run.id, keep=[run.lock])
+print(run.folder, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("signo", [signal.SIGKILL, signal.SIGTERM, signal.SIGQUIT])
+def test_a_runner_s_death_ends_everything_it_held(signo: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-P", "-c", RUNNER], stdout=subprocess.PIPE) as runner:
+        assert runner.stdout
+        lines = sorted((runner.stdout.readline(), runner.stdout.readline()))  # the folder's begins with a slash
+        folder, daemon = Path(os.fsdecode(lines[0].strip())), int(lines[1])
+        assert (folder / "lock").exists()
+        runner.send_signal(signo)
+        runner.wait(SECONDS)
+        assert is_gone(daemon)
+        deadline = time.monotonic() + SECONDS
+        while folder.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not folder.exists()
+
+
+def test_run_gives_the_output_and_says_how_it_failed() -> None:
+    assert guardian.run(["sh", "-c", "echo out; echo log >&2"], SECONDS) == "out\nlog\n"
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        guardian.run(["sh", "-c", "echo first; echo an error: no disk; echo hint: error; exit 4"], SECONDS)
+    assert caught.value.returncode == 4
+    assert guardian.last_words(caught.value) == "an error: no disk"
+
+
+def test_run_ends_what_takes_too_long() -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        guardian.run(["sleep", "600"], 0.2)
+
+
+# -------------------------------------------------------------------------------------------------------- holdings
+
+
+def test_a_sweep_takes_what_nobody_holds_and_only_that(cache: Path) -> None:
+    held, abandoned = Holdings.create(), Holdings.create()
+    os.close(abandoned.lock)
+    holdings.sweep()
+    assert holdings.living() == {held.id}
+    held.close()
+    assert holdings.living() == set()
+
+
+def test_a_run_stays_held_while_its_guardian_lives() -> None:
+    run = Holdings.create()
+    run.guardian = Held(["sleep", "600"], run=run.id, keep=[run.lock])
+    os.close(run.lock)
+    holdings.sweep()
+    assert holdings.living() == {run.id}
+    run.close()
+    assert holdings.living() == set()
+
+
+def test_an_engine_s_processes_are_found_by_its_socket_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(holdings, "SOCKETS", tmp_path / "sockets")
+    run = Holdings.create()
+    command = [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(600)"]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE) as stranger,
+        subprocess.Popen([*command, f"--host=unix://{run.sockets}/docker.sock"], stdout=subprocess.PIPE) as daemon,
+    ):
+        # Not before both have spoken: for a moment a starting process has no command line yet.
+        assert first_number(stranger.stdout) == first_number(daemon.stdout) == 1
+        os.close(run.lock)
+        holdings.sweep()
+        assert is_gone(daemon.pid)
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_a_place_is_drawn_once(cache: Path) -> None:
+    assert holdings.place() == holdings.place() == (cache / "place").read_text()
+
+
+def test_a_cache_that_cannot_be_made_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    with pytest.raises(holdings.Unobtainable, match=r"/proc/nowhere/worldswitch cannot be made.*; set XDG_CACHE_HOME"):
+        holdings.cache()

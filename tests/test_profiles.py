@@ -1,0 +1,162 @@
+"""Profiles: the ones that come with the package load, and whatever is wrong with one is said with file and field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from worldswitch.harness import profiles
+from worldswitch.harness.profiles import ProfileError
+from worldswitch.harness.verdict import Verdict
+
+GOOD = {
+    "name": '"sample"',
+    "about": '"What it takes away."',
+    "capabilities": '["SYS_PTRACE"]',
+    "seccomp": '"default"',
+}
+
+LINE = '[[expect]]\nscenarios = ["EV*"]\nverdicts = ["blocked"]\nreason = "denied"\n'
+
+
+def write(folder: Path, text: str = "", fields: Mapping[str, str | None] | None = None) -> Path:
+    """Write a good profile with these fields changed, added or (None) left out."""
+    lines = [f"{name} = {value}" for name, value in {**GOOD, **(fields or {})}.items() if value is not None]
+    path = folder / "sample.toml"
+    path.write_text("\n".join(lines) + "\n" + text)
+    return path
+
+
+@pytest.mark.parametrize("name", profiles.available())
+def test_every_profile_of_the_package_loads(name: str) -> None:
+    profile = profiles.select([name])[0]
+    assert profile.name == name
+    assert profile.security_options
+
+
+def test_the_package_has_the_five_profiles() -> None:
+    assert list(profiles.available()) == ["docker-default", "hardened", "no-ptrace", "sys-ptrace", "unconfined"]
+
+
+def test_a_minimal_profile_has_the_strict_defaults(tmp_path: Path) -> None:
+    profile = profiles.load(write(tmp_path))
+    assert profile.no_new_privileges
+    assert profile.init
+    assert profile.user == "0:0"
+    assert profile.security_options == ["no-new-privileges:true"]
+
+
+def test_a_profile_says_which_verdicts_are_expected(tmp_path: Path) -> None:
+    (line,) = profiles.load(write(tmp_path, LINE)).expectations
+    assert line.covers("environment::denied", ["EV03"])
+    assert not line.covers("threads::pool", ["TT01"])
+    assert line.verdicts == {Verdict.BLOCKED}
+    assert line.reason == "denied"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "problem"),
+    [
+        ({"name": None}, "name", "missing required field"),
+        ({"about": None}, "about", "missing required field"),
+        ({"capabilities": None}, "capabilities", "missing required field"),
+        ({"seccomp": None}, "seccomp", "missing required field"),
+        ({"name": '"other"'}, "name", "bears its file's name"),
+        ({"name": '"Sample Profile"'}, "name", "matching regex"),
+        ({"name": "7"}, "name", "expected `str`"),
+        ({"about": '""'}, "about", "length >= 1"),
+        ({"capabilities": '"none"'}, "capabilities", "invalid"),
+        ({"capabilities": '["CAP_sys_ptrace"]'}, "capabilities[0]", "matching regex"),
+        ({"capabilities": '["SYS_PTRACE", 7]'}, "capabilities[1]", "expected `str`"),
+        ({"seccomp": '"harden.json"'}, "seccomp", "none of default, unconfined, hardened.json, no-ptrace.json"),
+        ({"seccomp": "true"}, "seccomp", "expected `str`"),
+        ({"user": '"nobody"'}, "user", "matching regex"),
+        ({"init": '"yes"'}, "init", "expected `bool`"),
+        ({"no_new_privileges": "1"}, "no_new_privileges", "expected `bool`"),
+        ({"sysctls": "[]"}, "sysctls", "unknown field"),
+        ({"limits": "{ pids = 2 }"}, "limits.pids", ">= 16"),
+        ({"limits": '{ memory = "1 GB" }'}, "limits.memory", "matching regex"),
+        ({"limits": "{ cpus = 2 }"}, "limits.cpus", "unknown field"),
+        ({"expect": "{}"}, "expect", "expected `array`"),
+    ],
+)
+def test_a_wrong_field_is_named(tmp_path: Path, fields: dict[str, str | None], field: str, problem: str) -> None:
+    path = write(tmp_path, fields=fields)
+    with pytest.raises(ProfileError) as caught:
+        profiles.load(path)
+    assert str(caught.value).startswith(f"{path}: {field}: ")
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field", "problem"),
+    [
+        ('["EV*"]', "[]", "expect[0].scenarios", "length >= 1"),
+        ('["EV*"]', '[""]', "expect[0].scenarios[0]", "length >= 1"),
+        ('"blocked"', '"green"', "expect[0].verdicts[0]", "invalid"),
+        ('reason = "denied"', "", "expect[0].reason", "missing required field"),
+        ('"denied"', '""', "expect[0].reason", "length >= 1"),
+        ("reason", "because", "expect[0].because", "unknown field"),
+    ],
+)
+def test_a_wrong_expectation_is_named(tmp_path: Path, old: str, new: str, field: str, problem: str) -> None:
+    path = write(tmp_path, LINE.replace(old, new))
+    with pytest.raises(ProfileError) as caught:
+        profiles.load(path)
+    assert caught.value.field == field
+    assert problem in str(caught.value)
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path, "][")
+    with pytest.raises(ProfileError, match=r"sample\.toml: not TOML: .*line 5"):
+        profiles.load(path)
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(ProfileError, match=r"^/nowhere/x\.toml: cannot be read: No such file"):
+        profiles.select(["/nowhere/x.toml"])
+
+
+def test_a_name_that_is_not_known_is_answered_with_those_that_are() -> None:
+    with pytest.raises(ProfileError, match="no such profile; there are docker-default, hardened, "):
+        profiles.select(["harden"])
+
+
+def test_a_profile_asked_for_twice_comes_once() -> None:
+    assert [profile.name for profile in profiles.select(["hardened", "hardened"])] == ["hardened"]
+
+
+# --------------------------------------------------------------------------------------------------------- filters
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        ([], ""),
+        ({"syscalls": []}, "defaultAction"),
+        ({"defaultAction": "ALLOW", "syscalls": []}, "defaultAction"),
+        ({"defaultAction": "SCMP_ACT_ALLOW"}, "syscalls"),
+        ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_LOG"}]}, "syscalls[0]"),
+        ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"]}]}, "syscalls[0].action"),
+    ],
+)
+def test_a_wrong_filter_is_named_with_the_field(content: object, field: str) -> None:
+    with pytest.raises(ProfileError) as caught:
+        profiles.check_filter(content, Path("sample.json"))
+    assert caught.value.field == field
+
+
+def test_the_hardened_filter_names_every_group_and_has_clone3_answer_enosys() -> None:
+    rules = json.loads(profiles.read_filter("hardened.json"))["syscalls"]
+    groups = [rule["comment"].partition(":")[0] for rule in rules[:5]]
+    assert groups == ["Runtime init", "Python and the runner", "The reference", "Scenario tools", "Injected calls"]
+    assert [rule["errnoRet"] for rule in rules if "clone3" in rule["names"]] == [38]
+
+
+def test_a_filter_reaches_the_engine_as_text() -> None:
+    options = profiles.select(["no-ptrace"])[0].security_options
+    assert json.loads(options[1].removeprefix("seccomp="))["syscalls"][0]["names"] == ["ptrace"]
