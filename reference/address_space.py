@@ -141,8 +141,8 @@ class PtraceAddressSpace:
             if stub is None:
                 raise Released("the address space was released before")
             self.stub_process = None
-            # A switch announces itself in `inside` and then looks at the lease again; we do it the other way round.
-            if stub.inside:
+            # A switch says that it runs and then looks at the lease again; we do it the other way round.
+            if stub.is_inhabited():
                 self.stub_process = stub
                 raise Busy("a guest runs in the address space")
         return stub

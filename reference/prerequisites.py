@@ -157,7 +157,7 @@ def _check_sysemu(stub: StubProcess) -> None:
     except OSError as error:
         raise Unavailable(
             f"ptrace: PTRACE_SYSEMU: {error.strerror}",
-            "this kernel, or a filter in front of it, has no system call emulation; x86 has it from 2.6.14 on, unless the "
+            "this kernel, or a filter before it, has no system call emulation; x86 has it since 2.6.14, unless the "
             "kernel is itself emulated (User-Mode Linux)",
         ) from error
     try:

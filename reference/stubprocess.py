@@ -22,7 +22,7 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from worldswitch.harness.contract import Cause, Death, HostError, StubDied
 from worldswitch.reference import x86_64
@@ -33,9 +33,6 @@ from worldswitch.reference.page import StubPage
 from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.stops import WALL
 from worldswitch.reference.tracee import MAX_ERRNO, Tracee
-
-if TYPE_CHECKING:
-    from worldswitch.reference.context import PtraceContext
 
 
 class Use(enum.Enum):
@@ -56,8 +53,6 @@ class StubProcess:
         self.plan = plan
         self.cause: Cause | None = None
         self.reaped = threading.Event()
-        #: Contexts whose guest may be running here at this moment.
-        self.inside: dict[PtraceContext, bool] = {}
         #: Still wholly unmapped and fit for reuse.
         self.clean = False
         self._on_death = on_death
@@ -159,6 +154,12 @@ class StubProcess:
         with self._lock:
             self._tracees[use].append(tracee)
         return tracee
+
+    def is_inhabited(self) -> bool:
+        """Whether a guest may be running here at this moment."""
+        with self._lock:
+            guests = list(self._tracees[Use.GUEST])
+        return any(tracee.runner is not None and tracee.runner.is_running_in(tracee) for tracee in guests)
 
     def tids(self) -> tuple[int, ...]:
         """All its threads as the kernel has them now, the leader first."""

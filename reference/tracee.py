@@ -56,6 +56,8 @@ class Tracee:
             raise MemoryError("no memory for a tracee")
         self.handle.park = stub.page.park
         stub.segments_to(self.handle)
+        #: Which context last began a switch here.
+        self.runner: PtraceContext | None = None
         #: Whose extended state the thread holds.
         self.user: PtraceContext | None = None
         #: Memory that a resident context's extended state goes to when the thread ends.
@@ -88,6 +90,10 @@ class Tracee:
         or its tracer would not see them.
         """
         self.request(lib.PTRACE_SETSIGMASK, 8, ffi.new("unsigned long *", mask))
+
+    def lend(self, registers: Any, xstate: Any, run: int, step: int) -> None:
+        """Let a context switch it: C loads and stores the registers there, and resumes by these requests."""
+        lib.tracee_lend(self.handle, registers, xstate, run, step)
 
     def park(self) -> None:
         """Send it back to the stub's waiting place and let go of it."""

@@ -69,6 +69,11 @@ struct tracee {
 	int cpu;			// the CPU it is bound to, or -1
 	unsigned long affinity[128];	// where it could run before that
 	int xstate_length;		// bytes of extended state that the kernel transfers
+	unsigned long thread;		// the owner, as pthread_self names it
+	struct registers *registers;	// whom it is lent to: see tracee_lend
+	void *xget;
+	int run;
+	int step;
 	void *resident;			// where the extended state goes when the thread is parked, or NULL
 	unsigned long park;		// stub_park in the stub's page
 	int result;			// what the last tracee_switch or tracee_collect returned
@@ -109,18 +114,27 @@ int tracee_wait(int tid, int options, int *status);
 // Read the extended state, `xstate_length` bytes of it.
 int tracee_read_xstate(struct tracee *t, void *buffer);
 
-// A switch's stop was a system call made by the 64-bit instruction from the
-// 64-bit segment.  Not a wait status: those have other bits.
-enum { SWITCH_SYSCALL = 0x40000000 };
+enum {
+	// A switch's stop was a system call made by the 64-bit instruction from
+	// the 64-bit segment.  Not a wait status: those have other bits.
+	SWITCH_SYSCALL = 0x40000000,
+	// Nothing was done: the tracee is another thread's, or lent to other registers.
+	SWITCH_REFUSED = 0x40000001,
+};
 
-// Load registers (and the extended state from `xset`, unless NULL), resume by
-// the request `run` or, with the trap flag set, `step`, then collect.
-int tracee_switch(struct tracee *t, struct registers *registers, void *xset, void *xget, int run, int step);
+// Say where a switch finds and leaves the registers, where it leaves the
+// extended state (or NULL), and by which ptrace requests it resumes, without
+// and with the trap flag set.
+void tracee_lend(struct tracee *t, struct registers *registers, void *xget, int run, int step);
 
-// Wait for the stop and read the registers (and the extended state to `xget`,
-// unless NULL).  Returns SWITCH_SYSCALL, a wait status, or a negated errno;
-// after -EINTR the tracee still runs and has to be collected again.
-int tracee_collect(struct tracee *t, struct registers *registers, void *xget);
+// Load registers (and the extended state from `xset`, unless NULL), resume,
+// then collect.  `registers` must be those it is lent to.
+int tracee_switch(struct tracee *t, struct registers *registers, void *xset);
+
+// Wait for the stop and read the registers.  Returns SWITCH_SYSCALL, a wait
+// status, or a negated errno; after -EINTR the tracee still runs and has to be
+// collected again.
+int tracee_collect(struct tracee *t);
 
 // ---- the process that holds the platform ----
 

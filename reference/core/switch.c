@@ -1,6 +1,7 @@
 // The hot path: registers in, resume, wait, registers out, in one call.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -98,17 +99,20 @@ static int is_native_syscall(const struct tracee *t, const struct registers *r)
 	return r->rcx == r->rip && r->r11 == r->eflags && r->cs == t->segments.cs;
 }
 
-static int read_back(struct tracee *t, struct registers *r, void *xget)
+static int read_back(struct tracee *t)
 {
+	struct registers *r = t->registers;
+
 	if (ptrace(PTRACE_GETREGS, t->tid, 0, r) != 0)
 		return -errno;
 	t->shadow = *r;
 	t->shadow_valid = 1;
-	return xget == NULL ? 0 : tracee_read_xstate(t, xget);
+	return t->xget == NULL ? 0 : tracee_read_xstate(t, t->xget);
 }
 
-static int collect(struct tracee *t, struct registers *r, void *xget)
+static int collect(struct tracee *t)
 {
+	struct registers *r = t->registers;
 	int status;
 	int rc = await(t, &status);
 
@@ -116,7 +120,7 @@ static int collect(struct tracee *t, struct registers *r, void *xget)
 		return rc;
 	if (!WIFSTOPPED(status))
 		return status;
-	rc = read_back(t, r, xget);
+	rc = read_back(t);
 	if (rc < 0)
 		return rc;
 	if (status != SYSCALL_STOP)
@@ -125,13 +129,23 @@ static int collect(struct tracee *t, struct registers *r, void *xget)
 	return is_native_syscall(t, r) ? SWITCH_SYSCALL : status;
 }
 
-int tracee_collect(struct tracee *t, struct registers *r, void *xget)
+int tracee_collect(struct tracee *t)
 {
-	return t->result = collect(t, r, xget);
+	return t->result = collect(t);
 }
 
-static int resume(struct tracee *t, struct registers *r, void *xset, int run, int step)
+void tracee_lend(struct tracee *t, struct registers *registers, void *xget, int run, int step)
 {
+	t->registers = registers;
+	t->xget = xget;
+	t->run = run;
+	t->step = step;
+}
+
+static int resume(struct tracee *t, void *xset)
+{
+	struct registers *r = t->registers;
+
 	if (__atomic_load_n(&t->state, __ATOMIC_ACQUIRE) != TRACEE_OWNED)
 		return -ESRCH;
 	int rc = xset == NULL ? 0 : tracee_write_xstate(t, xset);
@@ -144,11 +158,13 @@ static int resume(struct tracee *t, struct registers *r, void *xset, int run, in
 	place(t);
 	t->switches++;
 	t->shadow_valid = 0;
-	return ptrace(r->eflags & TRAP_FLAG ? step : run, t->tid, 0, 0) == 0 ? 0 : -errno;
+	return ptrace(r->eflags & TRAP_FLAG ? t->step : t->run, t->tid, 0, 0) == 0 ? 0 : -errno;
 }
 
-int tracee_switch(struct tracee *t, struct registers *r, void *xset, void *xget, int run, int step)
+int tracee_switch(struct tracee *t, struct registers *r, void *xset)
 {
-	int rc = resume(t, r, xset, run, step);
-	return rc < 0 ? (t->result = rc) : tracee_collect(t, r, xget);
+	if (t->thread != pthread_self() || t->registers != r)
+		return SWITCH_REFUSED;
+	int rc = resume(t, xset);
+	return rc < 0 ? (t->result = rc) : tracee_collect(t);
 }

@@ -128,6 +128,7 @@ static void release(struct tracee *t)
 	pthread_mutex_lock(&ownership);
 	int last = t->alone;
 	t->alone = 1;
+	t->thread = 0;	// the next thread may well have the same name
 	if (rc != 0)
 		set_state(t, TRACEE_LOST);
 	else if (t->state == TRACEE_OWNED)	// not lost meanwhile
@@ -189,6 +190,8 @@ void tracee_own(struct tracee *t)
 	forget_other_process();
 	sweep();
 	t->owner = syscall(SYS_gettid);
+	t->thread = pthread_self();
+	t->registers = NULL;
 	t->shadow_valid = 0;
 	t->next = owned;
 	owned = t;
