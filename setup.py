@@ -4,6 +4,7 @@ from setuptools import setup
 
 setup(
     cffi_modules=[
+        "harness/limits/build.py:ffibuilder",
         "reference/core/build.py:ffibuilder",
         "scenarios/guests/build.py:ffibuilder",
     ],

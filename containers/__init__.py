@@ -1,0 +1,1 @@
+"""Data only: the image, container profiles and seccomp filters."""

@@ -26,7 +26,7 @@ from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import MAX_ERRNO, Tracee
 
 if TYPE_CHECKING:
-    from worldswitch.reference.context import PtraceContext
+    from worldswitch.reference.fault_memory import FaultMemory
     from worldswitch.reference.ptrace import PtracePlatform
 
 END_OF_WORDS = 1 << 64
@@ -40,7 +40,7 @@ class PtraceAddressSpace:
         #: The process, or None after release.
         self.stub_process: StubProcess | None = stub
         self._stub_pid = stub.pid
-        self._faulted: weakref.WeakSet[PtraceContext] = weakref.WeakSet()
+        self._faulted: weakref.WeakSet[FaultMemory] = weakref.WeakSet()
         self._lock = threading.Lock()
 
     # ------------------------------------------------------------------------------------------------------ mapping
@@ -110,7 +110,7 @@ class PtraceAddressSpace:
 
     # ------------------------------------------------------------------------------------------------------- faults
 
-    def remember_fault(self, context: PtraceContext) -> None:
+    def remember_fault(self, context: FaultMemory) -> None:
         """The context's last switch ended in a fault here."""
         with self._lock:
             self._faulted.add(context)

@@ -32,8 +32,6 @@ from __future__ import annotations
 
 import errno
 import signal
-import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from worldswitch.harness.arch import registers as names
@@ -52,11 +50,12 @@ from worldswitch.harness.contract import (
     State,
     StubDied,
     Syscall,
-    WrongThread,
 )
 from worldswitch.reference import tracing, x86_64
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.extended_state import ExtendedState
+from worldswitch.reference.fault_memory import FaultMemory
 from worldswitch.reference.stops import SYS_SECCOMP, SignalInfo, StopKind, cause_of, decode
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import Tracee
@@ -82,7 +81,7 @@ tracee_switch = lib.tracee_switch
 PC, SP, NUMBER, CODE_SEGMENT = (names.INDEX[name] for name in ("rip", "rsp", "orig_rax", "cs"))
 
 
-class PtraceContext:
+class PtraceContext(FaultMemory, ExtendedState):
     """One guest thread."""
 
     #: The requests a guest is resumed by.
@@ -90,25 +89,16 @@ class PtraceContext:
     STEP: int = lib.PTRACE_SYSEMU_SINGLESTEP
 
     def __init__(self, platform: PtracePlatform, *, resident: bool = False) -> None:
+        FaultMemory.__init__(self)
+        ExtendedState.__init__(self, platform.xstate_size, resident=resident)
         self.platform = platform
-        self.resident = resident
         #: Holds one token unless a thread is switching: popping it is atomic.
         self._free = [True]
         self._pending = False
         self._running: Tracee | None = None
         #: An event that an exception kept from being returned.
         self._undelivered: Event | None = None
-        #: The last switch's fault: where, and by which instruction.
-        self._fault: tuple[PtraceAddressSpace, int, int] | None = None
-        self._fault_lock = threading.Lock()
-        self._state: State | None = None
-        self._registers: Any = NULL
-        self._xstate: Any = NULL
-        #: Which version of the state's extended state the thread `_holder` has.
-        self._loaded_version = -1
-        self._holder: Tracee | None = None
-        #: What the last switch used; while nothing changes, the next need not look.
-        self._space: PtraceAddressSpace | None = None
+        #: What the last switch used, with `_space`; while nothing changes, the next need not look.
         self._stub: StubProcess | None = None
         self._handle: Any = NULL
         #: The guest may have done something that was not returned yet.
@@ -132,7 +122,7 @@ class PtraceContext:
             if (
                 address_space is self._space
                 and state is self._state
-                and address_space.stub_process is self._stub  # type: ignore[attr-defined]
+                and address_space.stub_process is self._stub
                 and state.xstate_version == self._loaded_version
                 and not self._pending
             ):
@@ -160,7 +150,7 @@ class PtraceContext:
 
     def _switch_anew(self, space: AddressSpace, state: State) -> Event:
         """Switch where something differs from the last time: the thread, the address space, the state."""
-        if not isinstance(space, PtraceAddressSpace):
+        if not isinstance(space, PtraceAddressSpace) or space.platform is not self.platform:
             raise TypeError(f"not an address space of this platform: {space!r}")
         try:
             stub = space.live_stub()
@@ -184,10 +174,6 @@ class PtraceContext:
             return self._run_on(space, tracee, state, result)
         except StubDied as death:
             return Died(death.cause)
-
-    def _unsettle(self) -> None:
-        """Have the next switch look at everything again."""
-        self._holder = self._space = None
 
     def _run_on(self, space: PtraceAddressSpace, tracee: Tracee, state: State, result: int) -> Event:
         """Handle stops until one is an event."""
@@ -297,104 +283,7 @@ class PtraceContext:
         self._pending = False
         return INTERRUPTED
 
-    # -------------------------------------------------------------------------------------------------------- faults
-
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
-        """What the guest tried.  ptrace hides the page fault's error code, so this is the seed's heuristic.
-
-        At the program counter: an instruction fetch.  The same fault as the switch before it: whoever mended that one
-        made the page readable, so now it is a write.  Otherwise it is taken for a read, which costs a write one fault
-        more.
-        """
-        if address == state.words[PC]:
-            return Access.EXECUTE
-        last = self._fault
-        if last is not None and last[1:] == (address, state.words[PC]) and last[0] is space:
-            return Access.WRITE
-        return Access.READ
-
-    def _remember(self, space: PtraceAddressSpace, state: State, event: Event) -> None:
-        with self._fault_lock:
-            if isinstance(event, Fault) and event.signo == signal.SIGSEGV:
-                self._fault = (space, event.address, state.words[PC])
-                space.remember_fault(self)
-            else:
-                self._fault = None
-
-    def forget_fault(self, space: PtraceAddressSpace, begin: int, end: int) -> bool:
-        """Forget a last fault in the range; True if none of that space is left."""
-        with self._fault_lock:
-            if self._fault is not None and self._fault[0] is space:
-                if not begin <= self._fault[1] < end:
-                    return False
-                self._fault = None
-        return True
-
-    # ----------------------------------------------------------------------------------------------- extended state
-
-    def _bind(self, state: State) -> None:
-        """Point C at the state's memory."""
-        if self.resident:
-            self._pull()
-        if len(state.xstate_buffer) != self.platform.xstate_size:
-            raise ValueError(
-                f"a state with {len(state.xstate_buffer)} bytes of extended state; this machine's has "
-                f"{self.platform.xstate_size}: make it by new_state()"
-            )
-        self._registers = ffi.from_buffer("struct registers *", state.registers)
-        self._xstate = ffi.from_buffer(state.xstate_buffer)
-        self._state = state
-        self._unsettle()
-
-    def _take(self, tracee: Tracee, state: State) -> Any:
-        """Make the thread ours as far as the extended state goes; what has to be loaded."""
-        if self.resident:
-            self._leave_elsewhere(tracee)
-        user = tracee.user
-        if user is not None and user is not self and user.resident:
-            user.fetch_from(tracee)
-        tracee.user = self
-        self._holder = tracee
-        self._loaded_version = state.xstate_version
-        if self.resident:
-            tracee.kept = self._xstate
-            tracee.handle.resident = self._xstate
-        return self._xstate
-
-    def _leave_elsewhere(self, tracee: Tracee) -> None:
-        if self._holder is not tracee:
-            self._pull()
-
-    def _pull(self) -> None:
-        """Have the extended state in the `State`.  Raises `WrongThread` if another living thread has it."""
-        holder = self._holder
-        if holder is not None and self._is_kept_by(holder):
-            if holder.handle.owner != threading.get_native_id():
-                self._await_end_of(holder)
-            else:
-                self.fetch_from(holder)
-
-    def _is_kept_by(self, holder: Tracee) -> bool:
-        return holder.user is self and holder.handle.resident != NULL and holder.stub.cause is None
-
-    def _await_end_of(self, holder: Tracee) -> None:
-        """The owner writes the state out when it ends, which is a moment after Python takes it for ended."""
-        owner = holder.handle.thread
-        give_up = time.monotonic() + 1
-        while self._is_kept_by(holder):
-            if any(thread.ident == owner for thread in threading.enumerate()) or time.monotonic() > give_up:
-                raise WrongThread(
-                    f"thread {holder.handle.owner} last switched this resident context: it has to pull() first"
-                )
-            time.sleep(0.0005)
-
-    def fetch_from(self, tracee: Tracee) -> None:
-        """Read the extended state out of the thread that holds it, which belongs to the calling thread."""
-        if tracee.handle.resident != NULL:
-            tracee.read_xstate(tracee.handle.resident)
-            tracee.handle.resident = NULL
-        tracee.user = None
-        self._unsettle()
+    # --------------------------------------------------------------------------------------- residency and interruption
 
     def pull(self) -> None:
         """Fetch a resident context's extended state; see the contract."""
@@ -407,8 +296,6 @@ class PtraceContext:
             self._pull()
         finally:
             self._free = [True]
-
-    # -------------------------------------------------------------------------------------------------- interruption
 
     def is_running_in(self, tracee: Tracee) -> bool:
         """Whether a switch is under way in that stub thread, or about to be."""

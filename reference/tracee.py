@@ -30,6 +30,7 @@ from worldswitch.reference.stops import (
 
 if TYPE_CHECKING:
     from worldswitch.reference.context import PtraceContext
+    from worldswitch.reference.extended_state import ExtendedState
     from worldswitch.reference.stubprocess import StubProcess
 
 #: A result that says "interrupted, do it again" (include/linux/errno.h; user space never sees them).
@@ -59,7 +60,7 @@ class Tracee:
         #: Which context last began a switch here.
         self.runner: PtraceContext | None = None
         #: Whose extended state the thread holds.
-        self.user: PtraceContext | None = None
+        self.user: ExtendedState | None = None
         #: Memory that a resident context's extended state goes to when the thread ends.
         self.kept: Any = None
         self._registers = ffi.new("struct registers *")

@@ -1,0 +1,1 @@
+"""Data only: the schema of results, and committed runs."""

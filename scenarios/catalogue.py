@@ -34,11 +34,10 @@ def scenario(
     are names of the harness's probes, separated by spaces; ``ptrace`` is implied.  `quick`, `normal` and `soak` are
     repetitions, read as ``trial.repeat``.  `deadline` is in seconds for the slowest of the three on a quiet machine.
     """
-    mark = pytest.mark.scenario(
+    return pytest.mark.scenario(
         *ids,
         clauses=(clauses,) if isinstance(clauses, str) else tuple(clauses),
         needs=tuple(needs.split()),
         repeat={"quick": quick, "normal": normal, "soak": soak},
         deadline=deadline,
     )
-    return mark

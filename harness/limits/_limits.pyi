@@ -1,0 +1,6 @@
+"""loops.h, through cffi."""
+
+from typing import Any
+
+ffi: Any
+lib: Any

@@ -1,0 +1,104 @@
+"""Where a context's extended state (x87, SSE, AVX ...) is: in its `State`, or in the stub thread that ran it last.
+
+It is large, and loading and reading it would cost half of a switch.  It is loaded only when the thread does not have
+it: the caller wrote it, or another context used the thread, or this one comes from another thread.  By default it is
+read back at each stop, so that the context may go on anywhere.  A *resident* context leaves it in the thread until
+`pull`, or until somebody else needs the thread, or the thread ends.  The seed moves it twice in each switch (seed.W25).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from worldswitch.harness.contract import State, WrongThread
+from worldswitch.reference._core import ffi
+from worldswitch.reference.tracee import NULL, Tracee
+
+if TYPE_CHECKING:
+    from worldswitch.reference.address_space import PtraceAddressSpace
+
+
+class ExtendedState:
+    """The part of a context that keeps track of its extended state, and of the memory of its `State`."""
+
+    def __init__(self, size: int, *, resident: bool) -> None:
+        self.resident = resident
+        self._size = size
+        self._state: State | None = None
+        self._registers: Any = NULL
+        self._xstate: Any = NULL
+        #: Which version of the state's extended state the thread `_holder` has.
+        self._loaded_version = -1
+        self._holder: Tracee | None = None
+        #: The address space of a last switch after which nothing was unsettled.
+        self._space: PtraceAddressSpace | None = None
+
+    def _unsettle(self) -> None:
+        """Have the next switch look at everything again."""
+        self._holder = self._space = None
+
+    def _bind(self, state: State) -> None:
+        """Point C at the state's memory."""
+        if self.resident:
+            self._pull()
+        if len(state.xstate_buffer) != self._size:
+            raise ValueError(
+                f"a state with {len(state.xstate_buffer)} bytes of extended state; this machine's has "
+                f"{self._size}: make it by new_state()"
+            )
+        self._registers = ffi.from_buffer("struct registers *", state.registers)
+        self._xstate = ffi.from_buffer(state.xstate_buffer)
+        self._state = state
+        self._unsettle()
+
+    def _take(self, tracee: Tracee, state: State) -> Any:
+        """Make the thread ours as far as the extended state goes; what has to be loaded."""
+        if self.resident:
+            self._leave_elsewhere(tracee)
+        user = tracee.user
+        if user is not None and user is not self and user.resident:
+            user.fetch_from(tracee)
+        tracee.user = self
+        self._holder = tracee
+        self._loaded_version = state.xstate_version
+        if self.resident:
+            tracee.kept = self._xstate
+            tracee.handle.resident = self._xstate
+        return self._xstate
+
+    def _leave_elsewhere(self, tracee: Tracee) -> None:
+        if self._holder is not tracee:
+            self._pull()
+
+    def _pull(self) -> None:
+        """Have the extended state in the `State`.  Raises `WrongThread` if another living thread has it."""
+        holder = self._holder
+        if holder is not None and self._is_kept_by(holder):
+            if holder.handle.owner != threading.get_native_id():
+                self._await_end_of(holder)
+            else:
+                self.fetch_from(holder)
+
+    def _is_kept_by(self, holder: Tracee) -> bool:
+        return holder.user is self and holder.handle.resident != NULL and holder.stub.cause is None
+
+    def _await_end_of(self, holder: Tracee) -> None:
+        """The owner writes the state out when it ends, which is a moment after Python takes it for ended."""
+        owner = holder.handle.thread
+        give_up = time.monotonic() + 1
+        while self._is_kept_by(holder):
+            if any(thread.ident == owner for thread in threading.enumerate()) or time.monotonic() > give_up:
+                raise WrongThread(
+                    f"thread {holder.handle.owner} last switched this resident context: it has to pull() first"
+                )
+            time.sleep(0.0005)
+
+    def fetch_from(self, tracee: Tracee) -> None:
+        """Read the extended state out of the thread that holds it, which belongs to the calling thread."""
+        if tracee.handle.resident != NULL:
+            tracee.read_xstate(tracee.handle.resident)
+            tracee.handle.resident = NULL
+        tracee.user = None
+        self._unsettle()
