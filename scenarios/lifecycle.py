@@ -32,7 +32,7 @@ def a_stub_killed_while_its_guest_runs_is_one_typed_death(stage: Stage) -> None:
         wait_until_gone(stage, pid)
 
 
-@scenario("LC02", clauses=("seed.wait", "seed.W4", "kernel.D2"), quick=2, normal=10, soak=200)
+@scenario("LC02", clauses=("seed.wait", "seed.W4", "kernel.D2"), quick=2, normal=10, soak=200, deadline=40)
 def a_stub_killed_while_idle_is_noticed_by_whatever_comes_next(stage: Stage) -> None:
     """SIGKILL while all threads stand: the next operation, whichever, reports the same typed death."""
     for _ in range(stage.trial.repeat):
@@ -46,7 +46,7 @@ def a_stub_killed_while_idle_is_noticed_by_whatever_comes_next(stage: Stage) -> 
             assert _cause_in_time(stage, guest, _map) == KILLED
 
 
-@scenario("LC02", clauses=("seed.W5", "kernel.D4", "kernel.D6"), quick=2, normal=10, soak=200)
+@scenario("LC02", clauses=("seed.W5", "kernel.D4", "kernel.D6"), quick=2, normal=10, soak=200, deadline=60)
 def a_stub_killed_while_idle_is_reaped_without_anybody_asking(stage: Stage) -> None:
     """SIGKILL while all threads stand, and no operation follows: neither a zombie nor a stopped thread remains."""
     for _ in range(stage.trial.repeat):
@@ -105,7 +105,7 @@ def a_second_sigkill_changes_nothing(stage: Stage) -> None:
             wait_until_gone(stage, pid)
 
 
-@scenario("LC08", clauses=("seed.createStub", "prctl(2) PR_SET_PDEATHSIG"), quick=10, normal=40, soak=500, deadline=60)
+@scenario("LC08", clauses=("seed.createStub", "prctl(2) PR_SET_PDEATHSIG"), quick=10, normal=40, soak=300, deadline=60)
 def no_stub_outlives_a_harness_killed_while_it_creates(stage: Stage) -> None:
     """SIGKILL of the whole process at a random moment of creating a platform and stubs: all are gone in a second."""
     chance = dice(stage)
@@ -119,7 +119,7 @@ def no_stub_outlives_a_harness_killed_while_it_creates(stage: Stage) -> None:
         children.reap_all(stage, 1)
 
 
-@scenario("LC09", clauses=("seed.newThread", "seed.W21", "kernel.W4"), quick=3, normal=10, soak=200)
+@scenario("LC09", clauses=("seed.newThread", "seed.W21", "kernel.W4"), quick=3, normal=10, soak=200, deadline=60)
 def a_stub_killed_while_nobody_traces_its_threads_is_a_typed_death(stage: Stage) -> None:
     """SIGKILL while a thread of the stub is parked between two tracers: the next one is told, and new stubs work."""
     for _ in range(stage.trial.repeat):
