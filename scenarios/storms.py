@@ -99,7 +99,7 @@ def weather_a_storm(stage: Stage, resident: bool) -> None:
         accounts = [Accounts(stage, space, resident=resident) for _ in range(GUESTS)]
         with other.storm(stub.pid, STORM), interrupting(stage, accounts):
             for running in [stage.thread(in_many_threads, account) for account in accounts]:
-                running.result(30 + stage.trial.repeat / 3000)
+                running.result(30 + stage.trial.repeat / 1000)
         for account in accounts:
             account.guest.context.interrupt()
             in_a_thread_that_ends(stage, partial(account.run, 1))
@@ -108,13 +108,13 @@ def weather_a_storm(stage: Stage, resident: bool) -> None:
         assert len(stage.inspect(space).stub.tids) <= THREADS, "threads of the stub were left behind"
 
 
-@scenario("SG12", clauses=("seed.switchToApp", "seed.W22"), quick=300, normal=3000, soak=1_000_000, deadline=600)
+@scenario("SG12", clauses=("seed.switchToApp", "seed.W22"), quick=300, normal=3000, soak=1_000_000, deadline=1200)
 def accounts_are_exact_in_a_storm(stage: Stage) -> None:
     """No foreign signal, stop, interrupt or ending thread costs a guest a call, a result or a register."""
     weather_a_storm(stage, resident=False)
 
 
-@scenario("SG12", clauses=("seed.switchToApp", "seed.W25"), quick=300, normal=3000, soak=1_000_000, deadline=600)
+@scenario("SG12", clauses=("seed.switchToApp", "seed.W25"), quick=300, normal=3000, soak=1_000_000, deadline=1200)
 def accounts_of_resident_contexts_are_exact_in_a_storm(stage: Stage) -> None:
     """The same for contexts whose extended state stays in the stub's threads."""
     weather_a_storm(stage, resident=True)
