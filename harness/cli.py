@@ -137,7 +137,6 @@ def _mutants_options(parser: argparse.ArgumentParser) -> None:
     )
     _place_options(parser, engine="host")
     _manner_options(parser)
-    parser.set_defaults(repeat="quick")
 
 
 def _place_options(parser: argparse.ArgumentParser, engine: str) -> None:
@@ -168,7 +167,7 @@ def _manner_options(parser: argparse.ArgumentParser) -> None:
         "--repeat",
         choices=("quick", "normal", "soak"),
         default="",
-        help="how often scenarios repeat what they repeat (default: quick, but `run` on the host: normal)",
+        help="how often scenarios repeat what they repeat (default: normal on the host, quick in containers)",
     )
     how.add_argument(
         "--deadline", type=_seconds, metavar="SECONDS", help="end any trial after so long, whatever its own deadline"

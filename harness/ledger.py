@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from worldswitch.harness import probes, results
+from worldswitch.harness import results
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import Expectation, judge
@@ -45,6 +45,7 @@ class Ledger:
         expectations: Iterable[Expectation],
         platform: str,
         scenarios: Mapping[str, Scenario],
+        lacking: frozenset[str],
         file: Path,
         watcher: Watcher,
     ) -> None:
@@ -52,6 +53,7 @@ class Ledger:
         self._expectations = tuple(expectations)
         self._platform = platform
         self._scenarios = scenarios
+        self._lacking = lacking
         self._file = file
         self._watcher = watcher
         self._started = time.monotonic()
@@ -122,7 +124,7 @@ class Ledger:
         """Why `unsupported` is right whatever the profile: the machine lacks it, or the platform need not have it."""
         known = self._scenarios.get(trial.scenario)
         needs = known.needs if known else ()
-        if any(probes.probe(need).state == "no" for need in needs):
+        if self._lacking.intersection(needs):
             return "this machine does not have what they need"
         found = self._header.fingerprint.probes if self._header else {}
         if self._platform != REFERENCE and all(found[need].state == "yes" for need in needs if need in found):

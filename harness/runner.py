@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worldswitch.harness import junit
+from worldswitch.harness import junit, probes
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.collect import Problem, collect
 from worldswitch.harness.environment import Environment, Missing
@@ -34,6 +34,12 @@ def new_folder(parent: Path) -> Path:
     return folder
 
 
+def lacking(scenarios: Iterable[Scenario]) -> frozenset[str]:
+    """What these scenarios need and this machine does not have, whatever a profile says."""
+    needs = {need for scenario in scenarios for need in scenario.needs}
+    return frozenset(need for need in needs if probes.probe(need).state == "no")
+
+
 @dataclass
 class Run:
     """One run; its outcomes grow as it goes."""
@@ -43,10 +49,13 @@ class Run:
     folder: Path
     watcher: Watcher
     outcomes: list[CellOutcome] = field(default_factory=list)
+    lacking: frozenset[str] = frozenset()
     interrupted: bool = False
 
     def go(self) -> None:
         """Run every cell, and write the run's JUnit XML."""
+        # Before there are cells: a probe ends whatever new process it finds below this one, and cells are below it.
+        self.lacking = lacking(self.scenarios)
         try:
             with self.request.places(self.watcher.say) as plan:
                 for place in plan:
@@ -59,7 +68,7 @@ class Run:
         self.watcher.cell_starts(place.name)
         file = self.folder / f"{place.name.replace(':', '-')}.jsonl"
         known = {scenario.name: scenario for scenario in self.scenarios}
-        ledger = Ledger(place.name, place.expectations, self.request.platform, known, file, self.watcher)
+        ledger = Ledger(place.name, place.expectations, self.request.platform, known, self.lacking, file, self.watcher)
         if self.interrupted:
             return ledger.close(Problem("the run was interrupted before"))
         if isinstance(place, Missing):
