@@ -49,7 +49,7 @@ def show(*, as_json: bool) -> Status:
     lanes = [_host(), _containers()]
     lacking = list(_lacking())
     if as_json:
-        found = {"can_run": _plain(lanes), "probes_that_do_not_say_yes": _plain(lacking)}
+        found = {"can_run": _plain(lanes), "lacking": _plain(lacking)}
         print(json.dumps({**found, "machine": msgspec.to_builtins(machine)}, indent=2))
     else:
         print(f"{machine.kernel}, {machine.machine}\n{machine.cpus} CPUs: {machine.cpu}; {machine.python}\n")

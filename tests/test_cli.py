@@ -1,0 +1,182 @@
+"""The command line: what it refuses and how it says so, its exit statuses, and its last line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from scripted import NAMES, SCENARIOS, frames, place, planner, trial, whole
+
+from worldswitch.harness import catalogue, cli, environment, request
+from worldswitch.harness.environment import Environment, Missing
+from worldswitch.harness.expectations import Expectation
+from worldswitch.harness.trial import Result
+from worldswitch.harness.verdict import Verdict
+
+PASSES = place("host", frames(whole(*map(trial, NAMES))))
+FAILS = place(
+    "docker:a",
+    frames(
+        whole(
+            trial(
+                NAMES[0],
+                Verdict.FAIL,
+                assertion=True,
+                reason="assert 1 == 2",
+                detail="E   assert 1 == 2",
+                transcript=["0.1 switch() -> Syscall(39)"],
+            )
+        )
+    ),
+)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Run `worldswitch run` in scripted environments."""
+    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
+    monkeypatch.setattr(request, "rehearse", lambda _: Result(verdict=Verdict.PASS))
+
+    def command(*places: Environment | Missing, arguments: tuple[str, ...] = ()) -> int:
+        monkeypatch.setattr(environment, "plan", planner(*places))
+        return cli.main(["run", "--results", str(tmp_path), *arguments])
+
+    return command
+
+
+def test_all_as_expected_is_0(run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(PASSES) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "3 passed, 0 failed, 0 skipped"
+
+
+def test_something_unexpected_is_1(run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(PASSES, FAILS) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "3 passed, 1 failed, 0 skipped"
+
+
+def test_what_could_not_run_is_2(run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(PASSES, Missing("docker:a", "no engine runs here", "install one")) == 2
+    printed = capsys.readouterr().out
+    assert "no engine runs here" in printed
+    assert "what to do: install one" in printed
+    assert printed.splitlines()[-1] == "3 passed, 3 failed, 0 skipped"
+
+
+def test_a_failure_is_told_with_all_one_needs(run, capsys: pytest.CaptureFixture[str]) -> None:
+    run(FAILS)
+    printed = capsys.readouterr().out
+    for part in (
+        f"FAIL SG01 {NAMES[0]} in docker:a",
+        f"The claim of {NAMES[0]}.",
+        "assert 1 == 2",
+        "0.1 switch() -> Syscall(39)",
+        "worldswitch run --engine docker --profile a --id SG01",
+    ):
+        assert part in printed
+
+
+def test_what_does_not_pass_as_expected_is_told_with_its_reason(run, capsys: pytest.CaptureFixture[str]) -> None:
+    line = Expectation(("SG01",), frozenset({Verdict.BLOCKED}), "no namespaces here")
+    blocked = trial(NAMES[0], Verdict.BLOCKED, reason="needs pidns: not permitted")
+    assert run(place("docker:a", frames(whole(blocked)), line)) == 0
+    printed = capsys.readouterr().out
+    assert "docker:a: 1 blocked, as expected: no namespaces here" in printed
+    assert "SG01: needs pidns: not permitted" in printed
+
+
+def test_one_fault_of_the_harness_is_told_once(run, capsys: pytest.CaptureFixture[str]) -> None:
+    errors = [trial(name, Verdict.ERROR, reason="no such module") for name in NAMES]
+    assert run(place("host", frames(whole(*errors)))) == 2
+    assert capsys.readouterr().out.count("no such module") == 1
+
+
+# -------------------------------------------------------------------------------------------------------- wrong input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--id", "XX99"], "no scenario has the id XX99; `worldswitch list` shows them all"),
+        (["run", "--profile", "nope"], "no such profile; there are docker-default"),
+        (["run", "--profile", "nope.toml"], "cannot be read"),
+        (["run", "--engine", "host", "--profile", "hardened"], "drop one of the two"),
+        (["run", "--platform", "nope"], "no platform is called 'nope'"),
+        (["run", "--platform", "no.such:Class"], "No module named"),
+        (["run", "--platform", "json:nothing"], "the module json has no nothing"),
+        (["run", "--results", "/proc/nowhere"], "results cannot go to /proc/nowhere"),
+        (["mutants", "Nobody"], "no mutant is called 'Nobody'"),
+        (["list", "--id", "XX99"], "no scenario has the id XX99"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_run_is_said_in_a_line(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.startswith(f"worldswitch {arguments[0]}: ")
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "required: COMMAND"),
+        (["fly"], "invalid choice: 'fly'"),
+        (["run", "--deadline", "0"], "'0' is no number of seconds above 0"),
+        (["run", "--deadline", "soon"], "'soon' is no number of seconds above 0"),
+        (["run", "--deadline", "inf"], "'inf' is no number of seconds above 0"),
+        (["run", "-n", "0"], "'0' is no number of trials, 1 or more"),
+        (["run", "-n", "many"], "'many' is no number of trials, 1 or more"),
+        (["run", "--repeat", "ever"], "invalid choice: 'ever'"),
+        (["run", "--engine", "steam"], "invalid choice: 'steam'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_option_is_refused(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        cli.main(arguments)
+    assert refused.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["list"], ["doctor"], ["mutants"]])
+def test_help_says_the_exit_statuses(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command, "--help"])
+    assert ended.value.code == 0
+    assert "exit status:" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------------------------- lists
+
+
+def test_a_list_for_programs_has_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {"name", "ids", "claim", "clauses", "needs"} <= listed["scenarios"][0].keys()
+    assert "reference" in listed["platforms"]
+    assert "hardened" in listed["profiles"]
+    assert all(mutant["caught_by"] for mutant in listed["mutants"].values())
+
+
+def test_a_list_for_people_has_the_claims(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "--id", "IN03"]) == 0
+    assert "an interrupt ends a running switch" in capsys.readouterr().out
+
+
+def test_every_profile_and_mutant_names_scenarios_that_there_are() -> None:
+    from worldswitch.harness import autopsy, profiles
+
+    scenarios = catalogue.scenarios()
+    for profile in profiles.select(()):
+        for line in profile.expectations:
+            for pattern in line.scenarios:
+                assert any(Expectation((pattern,), line.verdicts, "").covers(one.name, one.ids) for one in scenarios), (
+                    f"{profile.name} expects something of {pattern}"
+                )
+    for mutant in catalogue.mutants().values():
+        for name in mutant.caught_by:
+            assert autopsy.called(scenarios, name), f"{mutant.name} is to be caught by {name}"

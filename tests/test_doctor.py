@@ -1,0 +1,80 @@
+"""What the doctor says, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from worldswitch.harness import cli, doctor, engine, probes
+from worldswitch.harness.engine import Engine
+from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.probes import Probe
+from worldswitch.harness.trial import Result
+from worldswitch.harness.verdict import Verdict
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has everything but Yama and an engine."""
+    monkeypatch.setattr(doctor, "rehearse", lambda _: Result(verdict=Verdict.PASS))
+    monkeypatch.setattr(probes, "probe", lambda name: Probe(name, "no" if name == "yama" else "yes", f"so says {name}"))
+    monkeypatch.setattr(engine, "addresses", list)
+    monkeypatch.setattr(engine, "check_startable", _refuse)
+
+
+def _refuse(tried: list[str]) -> None:
+    raise Unobtainable("dockerd is not installed", "apt-get install docker.io")
+
+
+def test_what_cannot_run_is_told_with_the_command_that_enables_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor"]) == 2
+    printed = capsys.readouterr().out
+    assert "dockerd is not installed" in printed
+    assert "->  apt-get install docker.io" in printed
+    assert len(printed.splitlines()) < 40
+
+
+def test_programs_get_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["doctor", "--json"]) == 2
+    found = json.loads(capsys.readouterr().out)
+    host, containers = found["can_run"]
+    assert (host["name"], host["works"]) == ("host", True)
+    assert (containers["name"], containers["works"]) == ("containers", False)
+    assert containers["remedy"] == "apt-get install docker.io"
+    assert [check["name"] for check in found["lacking"]] == ["yama"]
+    assert found["machine"]["probes"]["yama"]["state"] == "no"
+
+
+@pytest.mark.parametrize("answer", [_refuse, lambda tried: None])
+def test_it_is_well_when_host_and_containers_can_run(
+    answer: Callable[[list[str]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "check_startable", answer)
+    assert cli.main(["doctor"]) == (2 if answer is _refuse else 0)
+
+
+def test_an_engine_that_answers_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    found = Engine("unix:///there", None, "Docker 20.10", private=False)
+    monkeypatch.setattr(engine, "addresses", lambda: ["unix:///there"])
+    monkeypatch.setattr(engine, "answering", lambda url, tried: found)
+    assert cli.main(["doctor"]) == 0
+    assert "Docker 20.10 answers at unix:///there" in capsys.readouterr().out
+
+
+def test_a_reference_that_does_not_load_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = Result(verdict=Verdict.ERROR, reason="no module named _core")
+    monkeypatch.setattr(doctor, "rehearse", lambda _: broken)
+    assert cli.main(["doctor"]) == 2
+    printed = capsys.readouterr().out
+    assert "no module named _core" in printed
+    assert doctor.BUILD in printed
+
+
+def test_denied_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(probes, "probe", lambda name: Probe(name, "denied", "Operation not permitted"))
+    assert cli.main(["doctor"]) == 2
+    assert "ptrace: Operation not permitted" in capsys.readouterr().out
