@@ -48,6 +48,7 @@ class _AdoptingStub(StubProcess):
         """A thread whose tracer is gone, if there is one, as if it could be had by taking."""
         for tracee in self._tracees[use]:
             if tracee in self._owners and self._owners[tracee].has_vanished(thoroughly=True):
+                lib.tracee_own(tracee.handle)
                 return tracee
         return super().acquire(use, spawn, options, xstate_length)
 
