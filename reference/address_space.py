@@ -108,6 +108,11 @@ class PtraceAddressSpace:
             raise StubDied(stub.cause)
         return stub
 
+    def is_leased(self, stub: StubProcess) -> bool:
+        """Whether this is a lease on that process; waits while a release is being decided."""
+        with self._lock:
+            return self.stub_process is stub
+
     # ------------------------------------------------------------------------------------------------------- faults
 
     def remember_fault(self, context: FaultMemory) -> None:
@@ -141,7 +146,8 @@ class PtraceAddressSpace:
             if stub is None:
                 raise Released("the address space was released before")
             self.stub_process = None
-            # A switch says that it runs and then looks at the lease again; we do it the other way round.
+            # A switch says that it runs and then looks whether it is received; we do it the other way round.
+            stub.receive_nobody()
             if stub.is_inhabited():
                 self.stub_process = stub
                 raise Busy("a guest runs in the address space")

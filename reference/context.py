@@ -57,7 +57,7 @@ from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.extended_state import ExtendedState
 from worldswitch.reference.fault_memory import FaultMemory
 from worldswitch.reference.stops import SYS_SECCOMP, SignalInfo, StopKind, cause_of, decode
-from worldswitch.reference.stubprocess import StubProcess, Use
+from worldswitch.reference.stubprocess import Use
 from worldswitch.reference.tracee import Tracee
 
 if TYPE_CHECKING:
@@ -71,11 +71,12 @@ NUDGE = signal.SIGURG
 INTERRUPTED = Interrupted()
 
 #: The usual system calls as ready-made events, since making an object is a good part of what Python adds to a switch.
-KNOWN = 1024
-SYSCALLS = [Syscall(number) for number in range(KNOWN)]
+SYSCALLS: list[Event] = [Syscall(number) for number in range(lib.SWITCH_USUAL_SYSCALLS)]
 
 # Global names are cheaper than a module's attributes.
-SWITCH_SYSCALL, SWITCH_REFUSED = lib.SWITCH_SYSCALL, lib.SWITCH_REFUSED
+SWITCH_SYSCALL: int = lib.SWITCH_SYSCALL
+SWITCH_UNUSUAL_SYSCALL: int = lib.SWITCH_UNUSUAL_SYSCALL
+SWITCH_REFUSED: int = lib.SWITCH_REFUSED
 tracee_switch = lib.tracee_switch
 
 PC, SP, NUMBER, CODE_SEGMENT = (names.INDEX[name] for name in ("rip", "rsp", "orig_rax", "cs"))
@@ -98,11 +99,8 @@ class PtraceContext(FaultMemory, ExtendedState):
         self._running: Tracee | None = None
         #: An event that an exception kept from being returned.
         self._undelivered: Event | None = None
-        #: What the last switch used, with `_space`; while nothing changes, the next need not look.
-        self._stub: StubProcess | None = None
-        self._handle: Any = NULL
-        #: The guest may have done something that was not returned yet.
-        self._entered = False
+        #: What C needs for a switch.
+        self._visit: Any = ffi.new("struct visit *", {"run": self.RUN, "step": self.STEP, "result": SWITCH_REFUSED})
 
     # ------------------------------------------------------------------------------------------------------- switch
 
@@ -114,7 +112,7 @@ class PtraceContext(FaultMemory, ExtendedState):
         lost if one raised.
         """
         try:
-            self._free.pop()
+            del self._free[0]
         except IndexError:
             raise Busy("the context is being switched by another thread") from None
         try:
@@ -122,29 +120,22 @@ class PtraceContext(FaultMemory, ExtendedState):
             if (
                 address_space is self._space
                 and state is self._state
-                and address_space.stub_process is self._stub
                 and state.xstate_version == self._loaded_version
                 and not self._pending
             ):
-                self._entered = True
-                result = tracee_switch(self._handle, self._registers, NULL)
-                if result == SWITCH_SYSCALL:
-                    self._entered = False
+                result: int = tracee_switch(self._visit)
+                if result >= SWITCH_SYSCALL:
                     self._fault = None
-                    number = state.words[NUMBER]
-                    return SYSCALLS[number] if number < KNOWN else Syscall(number)
+                    return SYSCALLS[result - SWITCH_SYSCALL]
                 if result != SWITCH_REFUSED:
-                    return self._run_on(address_space, self._holder, state, result)  # type: ignore[arg-type]
-                self._entered = False
+                    return self._run_on(address_space, self._running, state, result)  # type: ignore[arg-type]
             return self._switch_anew(address_space, state)
         except PlatformError:
             raise
         except BaseException:
-            if self._entered:
-                self._rescue(address_space, state)  # type: ignore[arg-type]
+            self._rescue(address_space, state)  # type: ignore[arg-type]
             raise
         finally:
-            self._entered = False
             self._running = None
             self._free = [True]
 
@@ -157,21 +148,21 @@ class PtraceContext(FaultMemory, ExtendedState):
             tracee = tracing.tracee_for(self.platform, stub, Use.GUEST)
             # Say that we run, then look at the lease and the flag: see release and interrupt.
             self._running, tracee.runner = tracee, self
-            if space.stub_process is not stub:
+            if not space.is_leased(stub):
                 raise Released("the address space was released")
             if self._undelivered is not None or self._pending:
                 return self._at_once()
             if state is not self._state:
                 self._bind(state)
+            visit = self._visit
             if tracee is self._holder and tracee.user is self and state.xstate_version == self._loaded_version:
-                xset = NULL
+                visit.xset = NULL
             else:
-                xset = self._take(tracee, state)
-            tracee.lend(self._registers, NULL if self.resident else self._xstate, self.RUN, self.STEP)
-            self._space, self._stub, self._handle = space, stub, tracee.handle
-            self._entered = True
-            result = tracee_switch(tracee.handle, self._registers, xset)
-            return self._run_on(space, tracee, state, result)
+                visit.xset = self._take(tracee, state)
+            visit.registers, visit.xget = self._registers, NULL if self.resident else self._xstate
+            tracee.receive(visit)
+            self._space = space
+            return self._run_on(space, tracee, state, tracee_switch(visit))
         except StubDied as death:
             return Died(death.cause)
 
@@ -181,13 +172,18 @@ class PtraceContext(FaultMemory, ExtendedState):
             while True:
                 if result == -errno.EINTR:
                     # Python's signal handlers run here, between two instructions.
-                    result = lib.tracee_collect(tracee.handle)
+                    result = lib.tracee_collect(self._visit)
+                    continue
+                if result == SWITCH_REFUSED:
+                    # Somebody tried to release the address space, and was told that it is busy.
+                    tracee.receive(self._visit)
+                    result = tracee_switch(self._visit)
                     continue
                 event = self._event_of(space, tracee, state, result)
                 if event is not None:
                     self._remember(space, state, event)
                     return event
-                result = tracee_switch(tracee.handle, self._registers, NULL)
+                result = tracee_switch(self._visit)
         except StubDied as death:
             return Died(death.cause)
 
@@ -202,14 +198,15 @@ class PtraceContext(FaultMemory, ExtendedState):
 
     def _rescue(self, space: PtraceAddressSpace, state: State) -> None:
         """An exception came between guest and caller: stop the guest, keep its event for the next switch."""
-        tracee = self._running
-        assert tracee is not None
+        tracee, result = self._running, self._visit.result
+        self._visit.result = SWITCH_REFUSED
+        if tracee is None or result == SWITCH_REFUSED:  # not even begun
+            return
         self._space = None
-        result = tracee.handle.result
         if result == -errno.EINTR:
             lib.tracee_request(lib.PTRACE_INTERRUPT, tracee.tid, 0, NULL)
         while result == -errno.EINTR:
-            result = lib.tracee_collect(tracee.handle)
+            result = lib.tracee_collect(self._visit)
         try:
             event = self._event_of(space, tracee, state, result)
         except StubDied as death:
@@ -224,7 +221,7 @@ class PtraceContext(FaultMemory, ExtendedState):
 
     def _event_of(self, space: PtraceAddressSpace, tracee: Tracee, state: State, result: int) -> Event | None:
         """The event that a switch's result is, or None if the guest is to run on.  Raises `StubDied`."""
-        if result == lib.SWITCH_SYSCALL:
+        if result >= SWITCH_UNUSUAL_SYSCALL:
             return Syscall(state.words[NUMBER])
         if result < 0:
             raise self._refused(tracee, -result)
@@ -289,7 +286,7 @@ class PtraceContext(FaultMemory, ExtendedState):
         """Fetch a resident context's extended state; see the contract."""
         self.platform.check_ours()
         try:
-            self._free.pop()
+            del self._free[0]
         except IndexError:
             raise Busy("the context is being switched by another thread") from None
         try:

@@ -155,6 +155,12 @@ class StubProcess:
             self._tracees[use].append(tracee)
         return tracee
 
+    def receive_nobody(self) -> None:
+        """Have every context look at its lease before the next switch here."""
+        with self._lock:
+            for tracee in self._tracees[Use.GUEST]:
+                lib.tracee_receive(tracee.handle, ffi.NULL)
+
     def is_inhabited(self) -> bool:
         """Whether a guest may be running here at this moment."""
         with self._lock:

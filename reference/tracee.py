@@ -92,9 +92,10 @@ class Tracee:
         """
         self.request(lib.PTRACE_SETSIGMASK, 8, ffi.new("unsigned long *", mask))
 
-    def lend(self, registers: Any, xstate: Any, run: int, step: int) -> None:
-        """Let a context switch it: C loads and stores the registers there, and resumes by these requests."""
-        lib.tracee_lend(self.handle, registers, xstate, run, step)
+    def receive(self, visit: Any) -> None:
+        """Let this visit, and no other, switch it from now on."""
+        visit.tracee = self.handle
+        lib.tracee_receive(self.handle, visit)
 
     def park(self) -> None:
         """Send it back to the stub's waiting place and let go of it."""

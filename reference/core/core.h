@@ -58,6 +58,8 @@ enum tracee_state {
 
 enum placement { PLACEMENT_FREE, PLACEMENT_FOLLOW, PLACEMENT_PIN };
 
+struct visit;
+
 // One thread of a stub.
 struct tracee {
 	int tgid;
@@ -70,13 +72,9 @@ struct tracee {
 	unsigned long affinity[128];	// where it could run before that
 	int xstate_length;		// bytes of extended state that the kernel transfers
 	unsigned long thread;		// the owner, as pthread_self names it
-	struct registers *registers;	// whom it is lent to: see tracee_lend
-	void *xget;
-	int run;
-	int step;
+	struct visit *visit;		// what it receives; only compared, never followed
 	void *resident;			// where the extended state goes when the thread is parked, or NULL
 	unsigned long park;		// stub_park in the stub's page
-	int result;			// what the last tracee_switch or tracee_collect returned
 	unsigned long switches;		// how often it was resumed by tracee_switch
 	int shadow_valid;
 	struct registers shadow;	// what the thread's registers are now
@@ -116,25 +114,37 @@ int tracee_read_xstate(struct tracee *t, void *buffer);
 
 enum {
 	// A switch's stop was a system call made by the 64-bit instruction from
-	// the 64-bit segment.  Not a wait status: those have other bits.
+	// the 64-bit segment: this plus its number, for numbers below the second.
+	// Wait statuses and negated errnos are smaller.
 	SWITCH_SYSCALL = 0x40000000,
-	// Nothing was done: the tracee is another thread's, or lent to other registers.
-	SWITCH_REFUSED = 0x40000001,
+	SWITCH_USUAL_SYSCALLS = 1024,
+	// The same with any other number.
+	SWITCH_UNUSUAL_SYSCALL = 0x3fffffff,
+	// Nothing was done: the tracee is another thread's, or receives another visit.
+	SWITCH_REFUSED = 0x3ffffffe,
 };
 
-// Say where a switch finds and leaves the registers, where it leaves the
-// extended state (or NULL), and by which ptrace requests it resumes, without
-// and with the trap flag set.
-void tracee_lend(struct tracee *t, struct registers *registers, void *xget, int run, int step);
+// A context's side of a switch.
+struct visit {
+	struct tracee *tracee;		// where it goes
+	struct registers *registers;	// what it brings and takes away
+	void *xset;			// extended state to load this time, or NULL; NULL afterwards
+	void *xget;			// where the extended state is read to at each stop, or NULL
+	int run;			// the request that resumes
+	int step;			// the request with the trap flag set
+	int result;			// what the last tracee_switch or tracee_collect returned
+};
 
-// Load registers (and the extended state from `xset`, unless NULL), resume,
-// then collect.  `registers` must be those it is lent to.
-int tracee_switch(struct tracee *t, struct registers *registers, void *xset);
+// Let this visit, and no other, switch the tracee; NULL: none.
+void tracee_receive(struct tracee *t, struct visit *visit);
 
-// Wait for the stop and read the registers.  Returns SWITCH_SYSCALL, a wait
+// Load the registers, resume, then collect.
+int tracee_switch(struct visit *visit);
+
+// Wait for the stop and read the registers.  Returns a SWITCH_ value, a wait
 // status, or a negated errno; after -EINTR the tracee still runs and has to be
 // collected again.
-int tracee_collect(struct tracee *t);
+int tracee_collect(struct visit *visit);
 
 // ---- the process that holds the platform ----
 

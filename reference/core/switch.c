@@ -99,20 +99,18 @@ static int is_native_syscall(const struct tracee *t, const struct registers *r)
 	return r->rcx == r->rip && r->r11 == r->eflags && r->cs == t->segments.cs;
 }
 
-static int read_back(struct tracee *t)
+static int read_back(struct tracee *t, struct visit *v)
 {
-	struct registers *r = t->registers;
-
-	if (ptrace(PTRACE_GETREGS, t->tid, 0, r) != 0)
+	if (ptrace(PTRACE_GETREGS, t->tid, 0, v->registers) != 0)
 		return -errno;
-	t->shadow = *r;
+	t->shadow = *v->registers;
 	t->shadow_valid = 1;
-	return t->xget == NULL ? 0 : tracee_read_xstate(t, t->xget);
+	return v->xget == NULL ? 0 : tracee_read_xstate(t, v->xget);
 }
 
-static int collect(struct tracee *t)
+static int collect(struct tracee *t, struct visit *v)
 {
-	struct registers *r = t->registers;
+	struct registers *r = v->registers;
 	int status;
 	int rc = await(t, &status);
 
@@ -120,35 +118,35 @@ static int collect(struct tracee *t)
 		return rc;
 	if (!WIFSTOPPED(status))
 		return status;
-	rc = read_back(t);
+	rc = read_back(t, v);
 	if (rc < 0)
 		return rc;
 	if (status != SYSCALL_STOP)
 		return status;
 	r->rax = r->orig_rax;	// the kernel put -ENOSYS there
-	return is_native_syscall(t, r) ? SWITCH_SYSCALL : status;
+	if (!is_native_syscall(t, r))
+		return status;
+	return r->rax < SWITCH_USUAL_SYSCALLS ? SWITCH_SYSCALL + (int)r->rax : SWITCH_UNUSUAL_SYSCALL;
 }
 
-int tracee_collect(struct tracee *t)
+int tracee_collect(struct visit *v)
 {
-	return t->result = collect(t);
+	return v->result = collect(v->tracee, v);
 }
 
-void tracee_lend(struct tracee *t, struct registers *registers, void *xget, int run, int step)
+void tracee_receive(struct tracee *t, struct visit *v)
 {
-	t->registers = registers;
-	t->xget = xget;
-	t->run = run;
-	t->step = step;
+	__atomic_store_n(&t->visit, v, __ATOMIC_SEQ_CST);
 }
 
-static int resume(struct tracee *t, void *xset)
+static int resume(struct tracee *t, struct visit *v)
 {
-	struct registers *r = t->registers;
+	struct registers *r = v->registers;
 
 	if (__atomic_load_n(&t->state, __ATOMIC_ACQUIRE) != TRACEE_OWNED)
 		return -ESRCH;
-	int rc = xset == NULL ? 0 : tracee_write_xstate(t, xset);
+	int rc = v->xset == NULL ? 0 : tracee_write_xstate(t, v->xset);
+	v->xset = NULL;
 	if (rc == 0)
 		rc = load(t, r);
 	if (rc < 0) {
@@ -158,13 +156,15 @@ static int resume(struct tracee *t, void *xset)
 	place(t);
 	t->switches++;
 	t->shadow_valid = 0;
-	return ptrace(r->eflags & TRAP_FLAG ? t->step : t->run, t->tid, 0, 0) == 0 ? 0 : -errno;
+	return ptrace(r->eflags & TRAP_FLAG ? v->step : v->run, t->tid, 0, 0) == 0 ? 0 : -errno;
 }
 
-int tracee_switch(struct tracee *t, struct registers *r, void *xset)
+int tracee_switch(struct visit *v)
 {
-	if (t->thread != pthread_self() || t->registers != r)
-		return SWITCH_REFUSED;
-	int rc = resume(t, xset);
-	return rc < 0 ? (t->result = rc) : tracee_collect(t);
+	struct tracee *t = v->tracee;
+
+	if (t->thread != pthread_self() || __atomic_load_n(&t->visit, __ATOMIC_SEQ_CST) != v)
+		return v->result = SWITCH_REFUSED;
+	int rc = resume(t, v);
+	return rc < 0 ? (v->result = rc) : tracee_collect(v);
 }

@@ -191,7 +191,7 @@ void tracee_own(struct tracee *t)
 	sweep();
 	t->owner = syscall(SYS_gettid);
 	t->thread = pthread_self();
-	t->registers = NULL;
+	t->visit = NULL;
 	t->shadow_valid = 0;
 	t->next = owned;
 	owned = t;
