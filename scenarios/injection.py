@@ -11,7 +11,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
 from worldswitch.harness.arch import registers
 from worldswitch.harness.contract import Access, AddressSpace, Death, HostError
@@ -20,7 +19,7 @@ from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.deaths import KILLED, cause_of, kill
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.injected import FUTEX_TID_MASK, INJECTABLE, Call, Room, Waiting, current_call
-from worldswitch.scenarios.processes import process_state
+from worldswitch.scenarios.processes import descendants_of, process_state
 from worldswitch.scenarios.senders import CATCHABLE, STORM, Sender
 from worldswitch.scenarios.stage import PAGE, InspectableAddressSpace, Memory, Stage
 from worldswitch.scenarios.storms import Accounts
@@ -131,13 +130,12 @@ def a_clone_in_a_signal_storm_makes_one_child(stage: Stage) -> None:
 @contextlib.contextmanager
 def no_child_left(room: Room) -> Iterator[None]:
     """Kill what children the stub still has: nobody else would."""
-    threads = Path(f"/proc/{room.space.stub.pid}/task")
+    stub = room.space.stub
     try:
         yield
     finally:
-        for children in threads.glob("*/children"):
-            for pid in children.read_text().split():
-                kill(int(pid))
+        for pid in descendants_of(stub.pid):
+            kill(pid)
 
 
 @scenario("IJ04", clauses=("seed.W6", "kernel.R1", "kernel.R4"), normal=3, soak=50)

@@ -95,6 +95,8 @@ class Sender:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # A close would not do: stubs, and what is forked from them, may have the file too.
+        self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         os.waitpid(self.pid, 0)
 
