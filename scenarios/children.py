@@ -97,8 +97,7 @@ class _Failure:
     @classmethod
     def of(cls, error: BaseException) -> _Failure:
         kind = next((base for base in (AssertionError, PlatformError) if isinstance(error, base)), RuntimeError)
-        said = traceback.format_exception_only(error)[-1].strip()
-        return cls(kind, f"{said}\nin a child process:\n{''.join(traceback.format_exception(error))}")
+        return cls(kind, f"{error}\nin a child process:\n{''.join(traceback.format_exception(error))}")
 
 
 class Child:

@@ -26,7 +26,8 @@ class _StrandedTracee(Tracee):
     def attach(self, options: int) -> None:
         """As it should be, but off the list of what the thread parks at its end."""
         self.request(lib.PTRACE_SEIZE, 0, options)
-        self.handle.owner, self.handle.state = threading.get_native_id(), lib.TRACEE_OWNED
+        self.handle.owner, self.handle.thread = threading.get_native_id(), threading.get_ident()
+        self.handle.state = lib.TRACEE_OWNED
         self.request(lib.PTRACE_INTERRUPT)
         self.wait()
         self.block_signals(0)
