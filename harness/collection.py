@@ -84,6 +84,11 @@ class Collection:
         """The same for a module that pytest itself was given by path."""
         return self._module(module_path, parent) if module_path.resolve().parent == self.folder else None
 
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Have no project's own settings on warnings decide a verdict: scenarios end threads as roughly as they must."""
+        if item.get_closest_marker("scenario") is not None:
+            item.add_marker(pytest.mark.filterwarnings("default"))
+
     def _module(self, path: Path, parent: pytest.Collector) -> pytest.Collector:
         module: ScenarioModule = ScenarioModule.from_parent(parent, path=path)
         module.package = self.package

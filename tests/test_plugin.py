@@ -91,6 +91,12 @@ def test_verdicts_have_their_own_words() -> None:
     assert finished.returncode == 1
 
 
+def test_no_projects_warnings_decide_a_verdict() -> None:
+    asked = ["--pyargs", "claims", "--scenarios", "claims", "--platform", "fakes:Passes", "--id", "CO11"]
+    finished, _ = run([*PYTEST, *asked, "-W", "error"])
+    assert b"1 passed" in finished.stdout
+
+
 #: How one asks in vain, and what is said.
 REFUSED = (
     (("--scenarios", "nowhere"), "no package nowhere can be imported"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 from typing import Any
 
@@ -77,3 +79,12 @@ def it_notes_a_lot(stage: Any) -> None:
 def not_a_scenario(stage: Any) -> None:
     """No mark."""
     raise AssertionError
+
+
+@_declare("CO11")
+def its_thread_ends_by_an_exception(stage: Any) -> None:
+    """A thread that ends roughly is the scenario's own affair."""
+    thread = threading.Thread(target=sys.exit)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
