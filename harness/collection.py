@@ -85,7 +85,7 @@ class Collection:
         return self._module(module_path, parent) if module_path.resolve().parent == self.folder else None
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Have no project's own settings on warnings decide a verdict: scenarios end threads as roughly as they must."""
+        """Have no project's own settings on warnings decide a verdict: scenarios end threads roughly."""
         if item.get_closest_marker("scenario") is not None:
             item.add_marker(pytest.mark.filterwarnings("default"))
 
