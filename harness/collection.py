@@ -74,8 +74,9 @@ class Collection:
         return pytest.Dir.from_parent(parent, path=path)
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-        """Take every module of the folder itself."""
-        if file_path.resolve().parent != self.folder or file_path.suffix != ".py" or file_path.stem.startswith("_"):
+        """Take every module of the folder itself; one that was asked for by its path, pytest takes."""
+        ours = file_path.resolve().parent == self.folder and file_path.suffix == ".py"
+        if not ours or file_path.stem.startswith("_") or parent.session.isinitpath(file_path):
             return None
         return self._module(file_path, parent)
 

@@ -122,5 +122,7 @@ def test_scenarios_are_imported_by_their_names(target: str) -> None:
     finished, _ = run([sys.executable, "-c", text, *PYTEST[3:], "--collect-only", "-q", *where])
     output = finished.stdout.decode()
     assert "execution.py::" in output
+    nodes = [line for line in output.splitlines() if "::" in line]
+    assert len(nodes) == len(set(nodes))
     assert "'worldswitch.scenarios.execution'" in output
     assert not any(name in output for name in ("'scenarios'", "'execution'", "'harness'", "'scenarios.execution'"))
