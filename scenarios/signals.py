@@ -20,6 +20,7 @@ from worldswitch.harness.contract import Access, Event, Fault, Interrupted
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.processes import process_state
 from worldswitch.scenarios.senders import CATCHABLE, FORGEABLE_CODES, STORM, Sender
 from worldswitch.scenarios.stage import PAGE, Guest, Stage
 from worldswitch.scenarios.undisturbed import GETPID, Computing, makes_calls, outcome_of
@@ -205,7 +206,7 @@ def an_event_keeps_what_it_said(stage: Stage) -> None:
     assert [event.address for event in events if isinstance(event, Fault)] == [number * PAGE for number in numbers]
 
 
-@scenario("SG19", clauses=("seed.wait", "signal(7) Interruption of system calls"), normal=5, soak=100)
+@scenario("SG19", clauses=("seed.wait", "signal(7) Interruption of system calls"), quick=5, normal=10, soak=100)
 def a_signal_to_the_tracing_thread_is_no_event(stage: Stage) -> None:
     """A handled signal to the thread that waits for its guest runs the handler, and the guest computes on."""
     calls: list[int] = []
@@ -214,6 +215,7 @@ def a_signal_to_the_tracing_thread_is_no_event(stage: Stage) -> None:
         for number in range(stage.trial.repeat):
             tracer = guest.running.thread.native_id
             assert tracer is not None
+            stage.wait_until(lambda: process_state(tracer) == "S", claim="the tracing thread waits")  # noqa: B023
             other.tgkill(os.getpid(), tracer, signal.SIGUSR1)
             stage.wait_until(lambda: len(calls) > number, claim="the handler runs")  # noqa: B023 (called at once)
             guest.is_undisturbed("a signal to the thread that traces it")
