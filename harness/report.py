@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -14,9 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from worldswitch.harness.outcome import CellOutcome, Judged, tally
+from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
 
 LINES = 40  #: of a long text, its last: the end says most, and the results have it all
+
+IDS = 12  #: of those that share a reason, so many are named
 
 STYLES = {
     Verdict.PASS: "green",
@@ -161,18 +164,31 @@ def _print_problem(outcome: CellOutcome, out: Console) -> None:
 
 
 def _print_skipped(outcomes: Iterable[CellOutcome], out: Console) -> None:
-    """What did not pass and was not to: each reason once, with the scenarios' ids and what showed it."""
-    groups: dict[tuple[str, Verdict, str], list[Judged]] = {}
+    """What did not pass and was not to: each reason once, with the environments, the ids and what showed it."""
+    places: dict[tuple[Verdict, str, tuple[str, ...]], list[str]] = {}
     for outcome in outcomes:
+        groups: dict[tuple[Verdict, str], list[Trial]] = {}
         for one in outcome.judged:
             if one.judgement.expected and one.trial.verdict is not Verdict.PASS:
-                key = (outcome.environment, one.trial.verdict, one.judgement.reason)
-                groups.setdefault(key, []).append(one)
-    for (environment, verdict, reason), members in groups.items():
-        out.print(f"\n{environment}: {len(members)} {verdict.value}, as expected: {reason}")
-        for shown in dict.fromkeys(one.trial.reason for one in members):
-            ids = dict.fromkeys(one.trial.ids[0] for one in members if one.trial.reason == shown)
-            out.print(f"  {' '.join(ids)}: {shown}")
+                groups.setdefault((one.trial.verdict, one.judgement.reason), []).append(one.trial)
+        for (verdict, reason), trials in groups.items():
+            places.setdefault((verdict, reason, tuple(_shown(trials))), []).append(
+                f"{len(trials)} in {outcome.environment}"
+            )
+    for (verdict, reason, lines), where in places.items():
+        out.print(f"\n{verdict.value}, as expected: {reason}\n  {', '.join(where)}")
+        for line in lines:
+            out.print(f"  {line}")
+
+
+def _shown(trials: Iterable[Trial]) -> Iterator[str]:
+    """What showed it, with the ids it was shown for."""
+    shown: dict[str, set[str]] = {}
+    for trial in trials:
+        shown.setdefault(trial.reason, set()).add(trial.ids[0])
+    for reason, ids in sorted(shown.items()):
+        first = " ".join(sorted(ids)[:IDS])
+        yield f"{first}{f' and {len(ids) - IDS} more' if len(ids) > IDS else ''}: {reason}"
 
 
 def _counts(verdicts: Counter[Verdict]) -> str:

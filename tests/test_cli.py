@@ -81,7 +81,7 @@ def test_what_does_not_pass_as_expected_is_told_with_its_reason(run, capsys: pyt
     blocked = trial(NAMES[0], Verdict.BLOCKED, reason="needs pidns: not permitted")
     assert run(place("docker:a", frames(whole(blocked)), line)) == 0
     printed = capsys.readouterr().out
-    assert "docker:a: 1 blocked, as expected: no namespaces here" in printed
+    assert "blocked, as expected: no namespaces here\n  1 in docker:a" in printed
     assert "SG01: needs pidns: not permitted" in printed
 
 
