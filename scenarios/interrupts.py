@@ -76,23 +76,17 @@ def an_interrupt_ends_only_its_own_contexts_switch(stage: Stage) -> None:
         steady.ends_when_interrupted()
 
 
-@scenario(
-    "IN04",
-    clauses=("seed.switchToApp", "gvisor platform.SignalInterrupt"),
-    quick=50,
-    normal=500,
-    soak=10_000,
-    deadline=150,
-)
+@scenario("IN04", clauses="gvisor platform.SignalInterrupt", quick=200, normal=1000, soak=10_000, deadline=150)
 def a_late_interrupt_does_not_hit_another_context(stage: Stage) -> None:
     """An interrupt that races with the end of its switch is not a signal of the guest that the thread runs next."""
     first = stage.guest(guests.getpid_loop)
     second = stage.guest(guests.getpid_loop, space=first.space)
-    turn = threading.Semaphore(0)
+    turn, random = threading.Semaphore(0), dice(stage)
 
     def interrupt() -> None:
         for _ in range(stage.trial.repeat):
             turn.acquire()
+            time.sleep(random.uniform(0, 0.0002))
             first.context.interrupt()
 
     def switch_both() -> int:
