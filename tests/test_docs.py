@@ -1,0 +1,47 @@
+"""What the documents say is so: the commands they name are there, and CI runs the ones it should."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from worldswitch.harness.outcome import Status
+from worldswitch.harness.verdict import Verdict
+
+TOP = Path(__file__).parent.parent
+README = (TOP / "README.md").read_text()
+CI = (TOP / ".ci/run").read_text()
+SESSIONS = set(re.findall(r"^@nox\.session\ndef (\w+)", (TOP / "noxfile.py").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", ".ci/run", ".github/workflows/ci.yml"])
+def test_every_session_that_is_named_is_on_the_menu(name: str) -> None:
+    named = re.findall(r'nox"?\)?"? -s ((?:[a-z]+ ?)+)', (TOP / name).read_text())
+    sessions = {session for words in named for session in words.split()}
+    assert sessions, "this test no longer sees how sessions are named"
+    assert sessions - {"and"} <= SESSIONS
+
+
+def test_ci_runs_what_the_readme_says() -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    setup, tests = blocks[0].strip(), blocks[1].strip()
+    assert setup.endswith(".venv/bin/nox -s scenarios -- --install-engine")
+    for command in (tests, ".venv/bin/nox -s mutants", ".venv/bin/nox -s scenarios -- --install-engine"):
+        assert command in CI
+    positions = [CI.index(command) for command in (tests, "-s mutants", "-s scenarios")]
+    assert positions == sorted(positions)
+
+
+def test_the_readme_explains_every_verdict_and_exit_status() -> None:
+    for verdict in Verdict:
+        assert f"`{verdict.value}`" in README
+    for status in Status:
+        assert f"| {status.value} |" in README
+
+
+def test_the_documents_link_only_what_is_there() -> None:
+    for document in [*TOP.glob("*.md"), *TOP.glob("*/README.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name} links {target}"
