@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -39,14 +40,20 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit status."""
     asked = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         command: Callable[[argparse.Namespace], int] = asked.command
         return command(asked)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; what is still buffered must not complain at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except CouldNotRun as problem:
         print(f"worldswitch {asked.name}: {problem}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"worldswitch {asked.name}: interrupted", file=sys.stderr)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return Status.COULD_NOT_RUN
 
 
