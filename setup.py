@@ -1,4 +1,4 @@
-"""The one thing pyproject.toml cannot say: which C to build, and that one binary serves every Python from the floor on."""
+"""What pyproject.toml cannot say: which C to build, and that one binary serves every Python from the floor on."""
 
 from setuptools import setup
 

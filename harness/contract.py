@@ -385,5 +385,13 @@ class Inspectable(Protocol):
         """The host process.  Raises `Released`; a dead stub still has its pid."""
 
 
+@runtime_checkable
+class Narrating(Protocol):
+    """A `Platform` that can tell what happened last, for the report on a failure."""
+
+    def last_events(self) -> list[str]:
+        """The last ptrace events, a line each, the oldest first."""
+
+
 PlatformFactory: TypeAlias = Callable[[Options], Platform]
 """What `--platform` names: usually the platform's class."""

@@ -16,11 +16,14 @@ import pytest
 from _pytest.runner import runtestprotocol  # no public way runs an item without reporting it
 
 from worldswitch.harness import catalogue, collection, probes, results, trial
-from worldswitch.harness.contract import Options, Platform, PlatformFactory
+from worldswitch.harness.contract import Narrating, Options, Platform, PlatformFactory
 from worldswitch.harness.judge import Owners, Phase, judge
 from worldswitch.harness.transcript import Transcript
 from worldswitch.harness.trial import Result
 from worldswitch.harness.verdict import SEVERITY, Verdict
+
+#: How many lines of a transcript are shown; the results have all.
+TOLD = 100
 
 #: How long importing a platform may take.
 IMPORT_SECONDS = 60.0
@@ -78,6 +81,13 @@ class CurrentTrial:
     def probe(self, name: str) -> probes.Probe:
         """What is known about the probe `name`."""
         return probes.probe(name)
+
+    def note_last_events(self) -> None:
+        """Add the platforms' own account of what happened last, where they have one."""
+        for platform in self._platforms:
+            if isinstance(platform, Narrating):
+                for line in platform.last_events():
+                    self.note(f"ptrace  {line}")
 
     def close(self) -> None:
         """Close every platform, the last first, even if closing one of them raises."""
@@ -201,9 +211,12 @@ class _Listener:
         self.phases: list[Phase] = []
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, call: pytest.CallInfo[None]) -> Iterator[None]:
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
         report: pytest.TestReport = yield  # type: ignore[assignment]
         if call.excinfo is not None:
+            current = getattr(item, "funcargs", {}).get("trial")
+            if isinstance(current, CurrentTrial):
+                current.note_last_events()
             self.phases.append(Phase(call.when, call.excinfo.value, report.longreprtext))
         return report  # type: ignore[return-value]
 
@@ -271,7 +284,7 @@ def account(scenario: catalogue.Scenario, result: Result) -> str:
     parts = [
         ("claim", f"{' '.join(scenario.ids)}: {scenario.claim}"),
         ("assertion" if result.assertion else "raised", result.detail),
-        ("transcript", "\n".join(result.transcript[-60:])),
+        ("transcript", "\n".join(result.transcript[-TOLD:])),
         ("output", _PYTESTS_OWN_FRAMES.sub("", result.output)),
     ]
     told = (f"--- {title} ---\n{text.rstrip()}" for title, text in parts if text.strip())

@@ -71,12 +71,12 @@ NUDGE = signal.SIGURG
 INTERRUPTED = Interrupted()
 
 #: The usual system calls as ready-made events, since making an object is a good part of what Python adds to a switch.
-SYSCALLS: list[Event] = [Syscall(number) for number in range(lib.SWITCH_USUAL_SYSCALLS)]
+SYSCALLS: list[Event] = [Syscall(number) for number in range(lib.SWITCH_SYSCALLS)]
 
 # Global names are cheaper than a module's attributes.
-SWITCH_SYSCALL: int = lib.SWITCH_SYSCALL
-SWITCH_UNUSUAL_SYSCALL: int = lib.SWITCH_UNUSUAL_SYSCALL
+SWITCH_SYSCALLS: int = lib.SWITCH_SYSCALLS
 SWITCH_REFUSED: int = lib.SWITCH_REFUSED
+STILL_RUNNING: int = lib.SWITCH_ERROR + errno.EINTR
 tracee_switch = lib.tracee_switch
 
 PC, SP, NUMBER, CODE_SEGMENT = (names.INDEX[name] for name in ("rip", "rsp", "orig_rax", "cs"))
@@ -124,9 +124,9 @@ class PtraceContext(FaultMemory, ExtendedState):
                 and not self._pending
             ):
                 result: int = tracee_switch(self._visit)
-                if result >= SWITCH_SYSCALL:
+                if result < SWITCH_SYSCALLS:
                     self._fault = None
-                    return SYSCALLS[result - SWITCH_SYSCALL]
+                    return SYSCALLS[result]
                 if result != SWITCH_REFUSED:
                     return self._run_on(address_space, self._running, state, result)  # type: ignore[arg-type]
             return self._switch_anew(address_space, state)
@@ -170,7 +170,7 @@ class PtraceContext(FaultMemory, ExtendedState):
         """Handle stops until one is an event."""
         try:
             while True:
-                if result == -errno.EINTR:
+                if result == STILL_RUNNING:
                     # Python's signal handlers run here, between two instructions.
                     result = lib.tracee_collect(self._visit)
                     continue
@@ -203,9 +203,9 @@ class PtraceContext(FaultMemory, ExtendedState):
         if tracee is None or result == SWITCH_REFUSED:  # not even begun
             return
         self._space = None
-        if result == -errno.EINTR:
+        if result == STILL_RUNNING:
             lib.tracee_request(lib.PTRACE_INTERRUPT, tracee.tid, 0, NULL)
-        while result == -errno.EINTR:
+        while result == STILL_RUNNING:
             result = lib.tracee_collect(self._visit)
         try:
             event = self._event_of(space, tracee, state, result)
@@ -221,11 +221,11 @@ class PtraceContext(FaultMemory, ExtendedState):
 
     def _event_of(self, space: PtraceAddressSpace, tracee: Tracee, state: State, result: int) -> Event | None:
         """The event that a switch's result is, or None if the guest is to run on.  Raises `StubDied`."""
-        if result >= SWITCH_UNUSUAL_SYSCALL:
+        if result <= lib.SWITCH_UNUSUAL_SYSCALL:
             return Syscall(state.words[NUMBER])
-        if result < 0:
-            raise self._refused(tracee, -result)
-        stop = decode(result)
+        if result < lib.SWITCH_STOP:
+            raise self._refused(tracee, result - lib.SWITCH_ERROR)
+        stop = decode(result - lib.SWITCH_STOP)
         match stop.kind:
             case StopKind.DEATH:
                 raise StubDied(tracee.stub.bury(cause_of(stop, *tracee.last_words())))

@@ -37,7 +37,7 @@ from worldswitch.harness.contract import (
     StubDied,
     WrongThread,
 )
-from worldswitch.reference import _core, page, prerequisites
+from worldswitch.reference import _core, history, page, prerequisites
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import PtraceContext
@@ -126,6 +126,10 @@ class PtracePlatform:
     def new_state(self) -> State:
         """A fresh state; see the contract."""
         return State(self._xstate)
+
+    def last_events(self) -> list[str]:
+        """What happened last; see the contract."""
+        return history.last_events()
 
     def close(self) -> None:
         """End everything; see the contract."""

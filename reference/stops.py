@@ -45,6 +45,16 @@ class Stop:
     signo: int = 0
     status: int = 0
 
+    def __str__(self) -> str:
+        name = next((known.name for known in signal.Signals if known == self.signo), f"signal {self.signo}")
+        return {
+            StopKind.SYSCALL: "a system call stop",
+            StopKind.SIGNAL: f"a stop for {name}",
+            StopKind.GROUP: f"a group-stop by {name}",
+            StopKind.EVENT: f"event {self.status}",
+            StopKind.DEATH: f"its death by {name}" if self.signo else f"its exit with status {self.status}",
+        }[self.kind]
+
 
 def decode(status: int) -> Stop:
     """What a wait status means, for a tracee that was seized with PTRACE_O_TRACESYSGOOD."""

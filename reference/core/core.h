@@ -112,16 +112,20 @@ int tracee_wait(int tid, int options, int *status);
 // Read the extended state, `xstate_length` bytes of it.
 int tracee_read_xstate(struct tracee *t, void *buffer);
 
+// What a switch returns.  The usual outcome is the least, so that one comparison
+// finds it and Python need not make a number for it.
 enum {
-	// A switch's stop was a system call made by the 64-bit instruction from
-	// the 64-bit segment: this plus its number, for numbers below the second.
-	// Wait statuses and negated errnos are smaller.
-	SWITCH_SYSCALL = 0x40000000,
-	SWITCH_USUAL_SYSCALLS = 1024,
+	// A smaller value: the number of a system call that was made by the 64-bit
+	// instruction from the 64-bit segment.
+	SWITCH_SYSCALLS = 1024,
 	// The same with any other number.
-	SWITCH_UNUSUAL_SYSCALL = 0x3fffffff,
+	SWITCH_UNUSUAL_SYSCALL = SWITCH_SYSCALLS,
 	// Nothing was done: the tracee is another thread's, or receives another visit.
-	SWITCH_REFUSED = 0x3ffffffe,
+	SWITCH_REFUSED,
+	// This plus an errno.
+	SWITCH_ERROR = 0x20000000,
+	// This plus a wait status.
+	SWITCH_STOP = 0x40000000,
 };
 
 // A context's side of a switch.
@@ -138,13 +142,28 @@ struct visit {
 // Let this visit, and no other, switch the tracee; NULL: none.
 void tracee_receive(struct tracee *t, struct visit *visit);
 
-// Load the registers, resume, then collect.
+// Load the registers, resume, then collect.  Returns as described above.
 int tracee_switch(struct visit *visit);
 
-// Wait for the stop and read the registers.  Returns a SWITCH_ value, a wait
-// status, or a negated errno; after -EINTR the tracee still runs and has to be
-// collected again.
+// Wait for the stop and read the registers.  After SWITCH_ERROR + EINTR the
+// tracee still runs and has to be collected again.
 int tracee_collect(struct visit *visit);
+
+// ---- what happened last ----
+
+// A ptrace request and its result, or (request 0, which is no request that we
+// make) a wait that found the status `result`.
+struct ptrace_event {
+	int tid;
+	int request;
+	long result;
+};
+
+enum { PTRACE_EVENTS_KEPT = 64 };
+
+// Copy the last events of all threads, the oldest first, PTRACE_EVENTS_KEPT of
+// them at most.  Returns how many.
+int ptrace_events(struct ptrace_event *events);
 
 // ---- the process that holds the platform ----
 

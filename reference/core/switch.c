@@ -66,7 +66,7 @@ static void place(struct tracee *t)
 	const int bits = 8 * sizeof(unsigned long);
 	unsigned long one[sizeof(t->affinity) / sizeof(unsigned long)] = { 0 };
 
-	if (t->placement == PLACEMENT_FREE)
+	if (t->placement == PLACEMENT_FREE || (t->placement == PLACEMENT_PIN && t->cpu >= 0))
 		return;
 	int cpu = sched_getcpu();
 	if (cpu == t->cpu || cpu < 0 || (size_t)cpu >= 8 * sizeof(one))
@@ -115,18 +115,18 @@ static int collect(struct tracee *t, struct visit *v)
 	int rc = await(t, &status);
 
 	if (rc < 0)
-		return rc;
+		return SWITCH_ERROR - rc;
 	if (!WIFSTOPPED(status))
-		return status;
+		return SWITCH_STOP + status;
 	rc = read_back(t, v);
 	if (rc < 0)
-		return rc;
+		return SWITCH_ERROR - rc;
 	if (status != SYSCALL_STOP)
-		return status;
+		return SWITCH_STOP + status;
 	r->rax = r->orig_rax;	// the kernel put -ENOSYS there
 	if (!is_native_syscall(t, r))
-		return status;
-	return r->rax < SWITCH_USUAL_SYSCALLS ? SWITCH_SYSCALL + (int)r->rax : SWITCH_UNUSUAL_SYSCALL;
+		return SWITCH_STOP + status;
+	return r->rax < SWITCH_SYSCALLS ? (int)r->rax : SWITCH_UNUSUAL_SYSCALL;
 }
 
 int tracee_collect(struct visit *v)
@@ -156,7 +156,7 @@ static int resume(struct tracee *t, struct visit *v)
 	place(t);
 	t->switches++;
 	t->shadow_valid = 0;
-	return ptrace(r->eflags & TRAP_FLAG ? v->step : v->run, t->tid, 0, 0) == 0 ? 0 : -errno;
+	return tracee_request(r->eflags & TRAP_FLAG ? v->step : v->run, t->tid, 0, NULL);
 }
 
 int tracee_switch(struct visit *v)
@@ -166,5 +166,5 @@ int tracee_switch(struct visit *v)
 	if (t->thread != pthread_self() || __atomic_load_n(&t->visit, __ATOMIC_SEQ_CST) != v)
 		return v->result = SWITCH_REFUSED;
 	int rc = resume(t, v);
-	return rc < 0 ? (v->result = rc) : tracee_collect(v);
+	return rc < 0 ? (v->result = SWITCH_ERROR - rc) : tracee_collect(v);
 }

@@ -30,13 +30,20 @@ long tracee_request(int request, int tid, unsigned long address, void *data)
 {
 	errno = 0;
 	long result = ptrace(request, tid, address, data);
-	return result == -1 && errno != 0 ? -errno : result;
+	if (result == -1 && errno != 0)
+		result = -errno;
+	ptrace_event_note(tid, request, result);
+	return result;
 }
 
 int tracee_wait(int tid, int options, int *status)
 {
 	int result = wait4(tid, status, options, NULL);
-	return result < 0 ? -errno : result;
+	if (result < 0)
+		result = -errno;
+	if (result != 0)	// a look that found nothing is no event
+		ptrace_event_note(tid, 0, result > 0 ? *status : result);
+	return result;
 }
 
 struct tracee *tracee_new(int tgid, int tid)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 
 from worldswitch.harness.contract import AddressSpace, Event, Signal, State
 from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import PtraceAddressSpace
-from worldswitch.reference.context import INTERRUPTED, PtraceContext
+from worldswitch.reference.context import INTERRUPTED, STILL_RUNNING, PtraceContext
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants._parts import stub_of
 from worldswitch.reference.ptrace import PtracePlatform
@@ -154,7 +153,7 @@ class LeavesSignalsBlocked(PtracePlatform):
 
 class _ImpatientContext(PtraceContext):
     def _run_on(self, space: PtraceAddressSpace, tracee: Tracee, state: State, result: int) -> Event:
-        if result == -errno.EINTR:
+        if result == STILL_RUNNING:
             self.interrupt()
         return super()._run_on(space, tracee, state, result)
 

@@ -1,0 +1,28 @@
+// A ring of the last ptrace events of all threads, for the post-mortem.  It is
+// written without a lock: two threads that come round at once may spoil an
+// entry, and never anything else.  No time is kept: reading a clock would cost
+// a switch more than all the rest of this.
+#include "core.h"
+#include "internal.h"
+
+static struct ptrace_event ring[PTRACE_EVENTS_KEPT];
+static unsigned long noted;
+
+void ptrace_event_note(int tid, int request, long result)
+{
+	struct ptrace_event *event = &ring[__atomic_fetch_add(&noted, 1, __ATOMIC_RELAXED) % PTRACE_EVENTS_KEPT];
+
+	event->tid = tid;
+	event->request = request;
+	event->result = result;
+}
+
+int ptrace_events(struct ptrace_event *events)
+{
+	unsigned long end = __atomic_load_n(&noted, __ATOMIC_RELAXED);
+	unsigned long begin = end > PTRACE_EVENTS_KEPT ? end - PTRACE_EVENTS_KEPT : 0;
+
+	for (unsigned long i = begin; i < end; i++)
+		events[i - begin] = ring[i % PTRACE_EVENTS_KEPT];
+	return end - begin;
+}
