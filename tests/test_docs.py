@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,11 +28,12 @@ def test_every_session_that_is_named_is_on_the_menu(name: str) -> None:
 
 def test_ci_runs_what_the_readme_says() -> None:
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    setup, tests = blocks[0].strip(), blocks[1].strip()
-    assert setup.endswith(".venv/bin/nox -s scenarios -- --install-engine")
-    for command in (tests, ".venv/bin/nox -s mutants", ".venv/bin/nox -s scenarios -- --install-engine"):
+    setup, _, run = blocks[0].strip().rpartition(" && ")
+    assert run == ".venv/bin/nox -s scenarios -- --install-engine"
+    assert blocks[1].strip() == f"{setup} && .venv/bin/nox -s tests"
+    for command in (".venv/bin/nox -s tests", ".venv/bin/nox -s mutants", ".venv/bin/nox -s scenarios -- --install-engine"):
         assert command in CI
-    positions = [CI.index(command) for command in (tests, "-s mutants", "-s scenarios")]
+    positions = [CI.index(command) for command in ("-s tests", "-s mutants", "-s scenarios")]
     assert positions == sorted(positions)
 
 
@@ -45,3 +48,11 @@ def test_the_documents_link_only_what_is_there() -> None:
     for document in [*TOP.glob("*.md"), *TOP.glob("*/README.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name} links {target}"
+
+
+def test_the_reference_s_example_prints_what_it_says() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (TOP / "reference/README.md").read_text(), re.DOTALL)
+    said = re.findall(r"# (Syscall.*)", code)
+    command = [sys.executable, "-P", "-c", code]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    assert printed == said * 2
