@@ -16,6 +16,7 @@ from worldswitch.harness.contract import Access, BadAddress, Fault, HostError, P
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.memory_guests import is_whole, reader, writer
 from worldswitch.scenarios.processes import mappings_of
 from worldswitch.scenarios.stage import PAGE, Guest, Memory, Stage
 
@@ -32,30 +33,30 @@ KERNEL_HALF = 1 << 63
 @scenario("AS01", clauses=("seed.Unmap", "kernel.M1"))
 def an_unmap_past_the_end_of_addresses_is_refused(stage: Stage) -> None:
     """A range whose end is beyond 2^64 is an error before anything is injected, and unmaps nothing."""
-    guest = _writer(stage)
+    guest = writer(stage)
     for address in (guest.data_address, PAGE, SPACE_END - PAGE, SPACE_END // 2):
         for length in (SPACE_END - address + PAGE, SPACE_END - 1):
             _refuses(guest.space.unmap, address, length)
-            _is_whole(guest)
+            is_whole(guest)
 
 
 @scenario("AS01", clauses=("seed.Unmap", "kernel.M1"))
 def numbers_wider_than_a_register_are_refused(stage: Stage) -> None:
     """An address or length that a register would cut to something harmless is refused, not cut."""
-    guest = _writer(stage)
+    guest = writer(stage)
     here = guest.data_address
     for address, length in (
         *((here, SPACE_END + PAGE), (here + SPACE_END, PAGE), (here + 2 * SPACE_END, SPACE_END + PAGE)),
         *((here - SPACE_END, PAGE), (here + PAGE, -PAGE), (-PAGE, PAGE), (here, 1 << 70), (1 << 70, PAGE)),
     ):
         _refuses(guest.space.unmap, address, length)
-        _is_whole(guest)
+        is_whole(guest)
 
 
 @scenario("AS01", clauses=("seed.MapFile", "kernel.M1"))
 def a_mapping_past_the_end_of_addresses_is_refused(stage: Stage) -> None:
     """`map_file` checks its range as `unmap` does, and replaces nothing when it refuses."""
-    guest = _writer(stage)
+    guest = writer(stage)
     mapping = _mapping_of(guest, stage.memory(PAGE))
     here = guest.data_address
     for address, length in (
@@ -63,49 +64,49 @@ def a_mapping_past_the_end_of_addresses_is_refused(stage: Stage) -> None:
         *((here - SPACE_END, PAGE), (here, -PAGE), (SPACE_END - PAGE, 2 * PAGE)),
     ):
         _refuses(mapping, address, length)
-        _is_whole(guest)
+        is_whole(guest)
 
 
 @scenario("AS02", clauses=("seed.Unmap", "kernel.M1"))
 def a_range_that_ends_at_the_end_of_addresses_is_refused(stage: Stage) -> None:
     """An end of exactly 2^64, which a register holds as 0, is beyond every guest's memory."""
-    guest = _writer(stage)
+    guest = writer(stage)
     mapping = _mapping_of(guest, stage.memory(PAGE))
     for address in (SPACE_END - PAGE, SPACE_END - 2 * PAGE, KERNEL_HALF, guest.data_address, 0):
         _refuses(guest.space.unmap, address, SPACE_END - address)
         _refuses(mapping, address, SPACE_END - address)
-        _is_whole(guest)
+        is_whole(guest)
 
 
 @scenario("AS02", clauses=("seed.Unmap", "kernel.M1"))
 def rounding_up_does_not_reach_the_end_of_addresses(stage: Stage) -> None:
     """A length that only rounding to pages takes to 2^64 or past the guest's range is refused as well."""
-    guest = _writer(stage)
+    guest = writer(stage)
     _, end = stage.platform.address_range
     for address, length in (
         *((SPACE_END - PAGE, 1), (SPACE_END - PAGE, PAGE - 1), (SPACE_END - 2 * PAGE, PAGE + 1)),
         *((end - PAGE, PAGE + 1), (guest.data_address, SPACE_END - guest.data_address - 1), (end, 1)),
     ):
         _refuses(guest.space.unmap, address, length)
-        _is_whole(guest)
+        is_whole(guest)
 
 
 @scenario("AS03", clauses=("seed.Unmap", "kernel.M1"))
 def empty_and_unaligned_ranges_are_refused(stage: Stage) -> None:
     """No length, or an address inside a page, is an error of the caller's, and the address space goes on."""
-    guest = _writer(stage)
+    guest = writer(stage)
     mapping = _mapping_of(guest, stage.memory(PAGE))
     here = guest.data_address
     for address, length in ((here, 0), (0, 0), (here + 1, PAGE), (here + PAGE - 1, 1), (1, 1)):
         _refuses(guest.space.unmap, address, length)
         _refuses(mapping, address, length)
-        _is_whole(guest)
+        is_whole(guest)
 
 
 @scenario("AS03", clauses=("seed.Unmap", "kernel.M1", "kernel.M4"))
 def ranges_beyond_the_guests_are_refused(stage: Stage) -> None:
     """What begins or ends outside the platform's address range is refused, on either side, by a byte or by far."""
-    guest = _writer(stage)
+    guest = writer(stage)
     mapping = _mapping_of(guest, stage.memory(PAGE))
     begin, end = stage.platform.address_range
     assert 0 <= begin < end <= KERNEL_HALF
@@ -115,13 +116,13 @@ def ranges_beyond_the_guests_are_refused(stage: Stage) -> None:
     ):
         _refuses(guest.space.unmap, address, length)
         _refuses(mapping, address, length)
-        _is_whole(guest)
+        is_whole(guest)
 
 
 @scenario("AS03", clauses=("seed.Unmap", "kernel.M1"))
 def a_length_is_rounded_up_to_pages(stage: Stage) -> None:
     """A byte of a page is the page: unmapping one unmaps the page, and no more."""
-    guest = _reader(stage)
+    guest = reader(stage)
     memory = stage.memory(2 * PAGE)
     address = stage.map(guest.space, memory)
     guest.space.unmap(address, 1)
@@ -134,7 +135,7 @@ def a_length_is_rounded_up_to_pages(stage: Stage) -> None:
 @scenario("AS03", clauses=("seed.Unmap", "kernel.M1"))
 def unmapping_nothing_is_no_error(stage: Stage) -> None:
     """Holes in a range are passed over, and a range that is all hole is fine, twice too."""
-    guest = _reader(stage)
+    guest = reader(stage)
     memory = stage.memory(PAGE)
     address = stage.place(guest.space, 3 * PAGE)
     stage.map(guest.space, memory, address=address + PAGE)
@@ -142,13 +143,13 @@ def unmapping_nothing_is_no_error(stage: Stage) -> None:
         guest.space.unmap(address, 3 * PAGE)
         guest.state["rdi"] = address + PAGE
         assert guest.run_to(Fault).address == address + PAGE
-    _is_whole(guest)
+    is_whole(guest)
 
 
 @scenario("AS03", clauses=("seed.MapFile", "seed.W20"))
 def what_the_host_refuses_is_an_error_with_its_errno(stage: Stage) -> None:
     """A descriptor that is none, or an unaligned offset, comes back as an error, and the address space goes on."""
-    guest = _writer(stage)
+    guest = writer(stage)
     memory = stage.memory(PAGE)
     closed = os.dup(memory.fd)
     os.close(closed)
@@ -160,13 +161,13 @@ def what_the_host_refuses_is_an_error_with_its_errno(stage: Stage) -> None:
         guest.space.map_file(address, memory.fd, 1, PAGE, DATA)
     with pytest.raises(PlatformError):
         guest.space.map_file(address, -1, 0, PAGE, DATA)
-    _is_whole(guest)
+    is_whole(guest)
 
 
 @scenario("AS03", clauses=("seed.MapFile", "seed.W20"))
 def a_file_open_for_reading_cannot_be_mapped_for_writing(stage: Stage) -> None:
     """A shared writable mapping of a read-only descriptor is refused with EACCES, a readable one is fine."""
-    guest = _reader(stage)
+    guest = reader(stage)
     memory = stage.memory(PAGE)
     memory.set_word(0, 0x1234)
     read_only = os.open(f"/proc/self/fd/{memory.fd}", os.O_RDONLY)
@@ -186,7 +187,7 @@ def a_file_open_for_reading_cannot_be_mapped_for_writing(stage: Stage) -> None:
 @scenario("AS05", clauses=("seed.stubStart", "kernel.M3"))
 def the_stub_cannot_be_mapped_over_or_unmapped(stage: Stage) -> None:
     """A range that touches the stub's code is refused, wherever it begins and ends, and the stub goes on."""
-    guest = _writer(stage)
+    guest = writer(stage)
     space = stage.inspect(guest.space)
     stub = space.stub
     mapping = _mapping_of(guest, stage.memory(PAGE))
@@ -198,13 +199,13 @@ def the_stub_cannot_be_mapped_over_or_unmapped(stage: Stage) -> None:
         _refuses(space.unmap, address, length)
         _refuses(mapping, address, length)
         assert mappings_of(stub.pid) == before
-        _is_whole(guest)
+        is_whole(guest)
 
 
 @scenario("AS05", clauses=("seed.stubStart", "kernel.M3"))
 def the_stub_lies_outside_the_guests_range(stage: Stage) -> None:
     """No part of the stub's code is in the address range the platform offers, whose ends can both be mapped."""
-    guest = _reader(stage)
+    guest = reader(stage)
     space = stage.inspect(guest.space)
     begin, end = stage.platform.address_range
     assert space.stub.begin >= end or space.stub.end <= begin
@@ -230,27 +231,6 @@ def a_guest_cannot_change_the_stub(stage: Stage) -> None:
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers
-
-
-def _writer(stage: Stage) -> Guest:
-    """A guest that will write to its data and report."""
-    guest = stage.guest(guests.write_at)
-    guest.state["rdi"] = guest.data_address
-    return guest
-
-
-def _reader(stage: Stage) -> Guest:
-    """A guest that will read its data and report."""
-    guest = stage.guest(guests.read_at)
-    guest.state["rdi"] = guest.data_address
-    return guest
-
-
-def _is_whole(guest: Guest) -> None:
-    """The guest can still run, and still has every page of its data."""
-    for offset in range(0, guest.data.size, PAGE):
-        guest.state.pc, guest.state["rdi"] = guest.code, guest.data_address + offset
-        assert guest.switch() == Syscall(Number.GETPID)
 
 
 def _refuses(operation: Callable[..., None], address: int, length: int) -> None:

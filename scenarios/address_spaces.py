@@ -15,6 +15,7 @@ from worldswitch.harness.contract import Access, Fault, Interrupted, PlatformErr
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.memory_guests import is_whole, reader, writer
 from worldswitch.scenarios.processes import Mapping, mappings_of
 from worldswitch.scenarios.stage import PAGE, Guest, InspectableAddressSpace, Stage
 
@@ -41,7 +42,7 @@ def a_recycled_address_space_is_empty(stage: Stage) -> None:
     """After a guest with memory all over its range, the next owner of the address space finds nothing of it."""
     begin, end = stage.platform.address_range
     for _ in range(3):
-        guest = _writer(stage)
+        guest = writer(stage)
         space = stage.inspect(guest.space)
         for address in (-(-begin // PAGE) * PAGE, 0x7F00_0000_0000, end - PAGE):
             stage.map(space, stage.memory(PAGE), address=address)
@@ -67,7 +68,7 @@ def a_guest_sees_nothing_of_the_harness(stage: Stage) -> None:
 @scenario("AS07", clauses="seed.MapFile")
 def a_file_opened_after_the_stub_began_can_be_mapped(stage: Stage) -> None:
     """Files made at any time can be mapped, in old stubs and threads, and stay mapped when closed."""
-    guest = _reader(stage)
+    guest = reader(stage)
     guest.switch()
     for count in range(5):
         memory = stage.memory(PAGE)
@@ -97,7 +98,7 @@ def guests_and_the_harness_share_what_is_mapped(stage: Stage) -> None:
 @scenario("AS07", clauses="seed.MapFile")
 def a_mapping_begins_at_its_offset(stage: Stage) -> None:
     """Offset and length choose the part of the file, and only that part."""
-    guest = _reader(stage)
+    guest = reader(stage)
     memory = stage.memory(4 * PAGE)
     for page in range(4):
         memory.set_word(page * PAGE, 100 + page)
@@ -114,7 +115,7 @@ def a_mapping_begins_at_its_offset(stage: Stage) -> None:
 @scenario("AS08", clauses="seed.MapFile")
 def a_mapping_replaces_what_is_there(stage: Stage) -> None:
     """A file mapped over another is what the guest sees from then on, at once and wholly."""
-    guest = _reader(stage)
+    guest = reader(stage)
     address = stage.place(guest.space, PAGE)
     guest.state["rdi"] = address
     for count in range(5):
@@ -129,7 +130,7 @@ def a_mapping_replaces_what_is_there(stage: Stage) -> None:
 @scenario("AS08", clauses="seed.MapFile")
 def a_mapping_replaces_only_its_range(stage: Stage) -> None:
     """One page mapped over the middle of three leaves the other two."""
-    guest = _reader(stage)
+    guest = reader(stage)
     old, new = stage.memory(3 * PAGE), stage.memory(PAGE)
     for page in range(3):
         old.set_word(page * PAGE, 10 + page)
@@ -145,13 +146,13 @@ def a_mapping_replaces_only_its_range(stage: Stage) -> None:
 @scenario("AS08", clauses="seed.MapFile")
 def a_mapping_replaces_the_access_too(stage: Stage) -> None:
     """The same file mapped again with less access takes it away, and with more gives it back."""
-    guest = _writer(stage)
+    guest = writer(stage)
     guest.switch()
     stage.map(guest.space, guest.data, Access.READ, address=guest.data_address)
     guest.state.pc = guest.code
     assert guest.run_to(Fault).address == guest.data_address
     stage.map(guest.space, guest.data, DATA, address=guest.data_address)
-    _is_whole(guest)
+    is_whole(guest)
 
 
 @scenario("AS09", clauses="seed.MapFile")
@@ -260,27 +261,6 @@ def a_stub_moves_between_processors_in_spite_of_rseq(stage: Stage) -> None:
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers
-
-
-def _writer(stage: Stage) -> Guest:
-    """A guest that will write to its data and report."""
-    guest = stage.guest(guests.write_at)
-    guest.state["rdi"] = guest.data_address
-    return guest
-
-
-def _reader(stage: Stage) -> Guest:
-    """A guest that will read its data and report."""
-    guest = stage.guest(guests.read_at)
-    guest.state["rdi"] = guest.data_address
-    return guest
-
-
-def _is_whole(guest: Guest) -> None:
-    """The guest can still run, and still has every page of its data."""
-    for offset in range(0, guest.data.size, PAGE):
-        guest.state.pc, guest.state["rdi"] = guest.code, guest.data_address + offset
-        assert guest.switch() == Syscall(Number.GETPID)
 
 
 def _progresses(stage: Stage, guest: Guest) -> None:

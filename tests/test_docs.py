@@ -31,8 +31,8 @@ def test_ci_runs_what_the_readme_says() -> None:
     setup, _, run = blocks[0].strip().rpartition(" && ")
     assert run == ".venv/bin/nox -s scenarios -- --install-engine"
     assert blocks[1].strip() == f"{setup} && .venv/bin/nox -s tests"
-    for command in (".venv/bin/nox -s tests", ".venv/bin/nox -s mutants", ".venv/bin/nox -s scenarios -- --install-engine"):
-        assert command in CI
+    for command in ("tests", "mutants", "scenarios -- --install-engine"):
+        assert f".venv/bin/nox -s {command}" in CI
     positions = [CI.index(command) for command in ("-s tests", "-s mutants", "-s scenarios")]
     assert positions == sorted(positions)
 

@@ -87,7 +87,7 @@ class _SharingContext(PtraceContext):
         return ffi.NULL
 
 
-@mutant(caught_by=("EX03",), origin="a lazy extended state that compares nobody's ownership (spike of seed.W25)")
+@mutant(caught_by=("EX03",), origin="a lazy extended state, the answer to seed.W25, that compares nobody's ownership")
 class SharesVectorRegisters(PtracePlatform):
     """Leaves in a stub thread the vector registers of whichever context ran there last."""
 

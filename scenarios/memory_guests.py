@@ -1,0 +1,29 @@
+"""Guests that touch their memory, ready to be switched to."""
+
+from __future__ import annotations
+
+from worldswitch.harness.contract import Syscall
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.stage import PAGE, Guest, Stage
+
+
+def writer(stage: Stage) -> Guest:
+    """A guest that will write to its data and report."""
+    guest = stage.guest(guests.write_at)
+    guest.state["rdi"] = guest.data_address
+    return guest
+
+
+def reader(stage: Stage) -> Guest:
+    """A guest that will read its data and report."""
+    guest = stage.guest(guests.read_at)
+    guest.state["rdi"] = guest.data_address
+    return guest
+
+
+def is_whole(guest: Guest) -> None:
+    """The guest can still run, and still has every page of its data."""
+    for offset in range(0, guest.data.size, PAGE):
+        guest.state.pc, guest.state["rdi"] = guest.code, guest.data_address + offset
+        assert guest.switch() == Syscall(Number.GETPID)
