@@ -20,7 +20,8 @@ Signals of this process
 A signal handler of Python's runs on the main thread when `switch` there is interrupted by it.  In the instant before
 the wait it would have to wait for the guest's next stop: a program whose ^C must work at once calls `interrupt` from
 the handler or runs its guests on another thread.  If the handler raises, the guest is stopped, its state is whole, and
-what it did last comes with the next switch.
+what it did last comes with the next switch.  Another handler may raise at any call while that is being seen to, so what
+must not be lost is written down between calls.
 
 The interpreter's lock
 ----------------------
@@ -56,7 +57,15 @@ from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.extended_state import ExtendedState
 from worldswitch.reference.fault_memory import FaultMemory
-from worldswitch.reference.stops import SYS_SECCOMP, SignalInfo, StopKind, cause_of, decode
+from worldswitch.reference.stops import (
+    SYS_SECCOMP,
+    SignalInfo,
+    StopKind,
+    cause_of,
+    decode,
+    decode_siginfo,
+    decode_syscall_info,
+)
 from worldswitch.reference.stubprocess import Use
 from worldswitch.reference.tracee import Tracee
 
@@ -78,6 +87,7 @@ SWITCH_SYSCALLS: int = lib.SWITCH_SYSCALLS
 SWITCH_REFUSED: int = lib.SWITCH_REFUSED
 STILL_RUNNING: int = lib.SWITCH_ERROR + errno.EINTR
 tracee_switch = lib.tracee_switch
+tracee_halt = lib.tracee_halt
 
 PC, SP, NUMBER, CODE_SEGMENT = (names.INDEX[name] for name in ("rip", "rsp", "orig_rax", "cs"))
 
@@ -97,7 +107,9 @@ class PtraceContext(FaultMemory, ExtendedState):
         self._free = [True]
         self._pending = False
         self._running: Tracee | None = None
-        #: An event that an exception kept from being returned.
+        #: Where a switch was that an exception ended, until its event is made.
+        self._halted: tuple[PtraceAddressSpace, Tracee, State] | None = None
+        #: An event that is made, until it is returned.
         self._undelivered: Event | None = None
         #: What C needs for a switch.
         self._visit: Any = ffi.new("struct visit *", {"run": self.RUN, "step": self.STEP, "result": SWITCH_REFUSED})
@@ -129,11 +141,15 @@ class PtraceContext(FaultMemory, ExtendedState):
                     return SYSCALLS[result]
                 if result != SWITCH_REFUSED:
                     return self._run_on(address_space, self._running, state, result)  # type: ignore[arg-type]
+            if self._halted is None:
+                self._visit.result = SWITCH_REFUSED
             return self._switch_anew(address_space, state)
-        except PlatformError:
-            raise
         except BaseException:
-            self._rescue(address_space, state)  # type: ignore[arg-type]
+            self._space = None
+            if self._visit.result != SWITCH_REFUSED:
+                self._halted = self._halted or (address_space, self._running, state)  # type: ignore[assignment]
+                tracee_halt(self._visit)
+                self._rescue()
             raise
         finally:
             self._running = None
@@ -150,18 +166,17 @@ class PtraceContext(FaultMemory, ExtendedState):
             self._running, tracee.runner = tracee, self
             if not space.is_leased(stub):
                 raise Released("the address space was released")
+            self._rescue()
             if self._undelivered is not None or self._pending:
                 return self._at_once()
             if state is not self._state:
                 self._bind(state)
             visit = self._visit
-            if tracee is self._holder and tracee.user is self and state.xstate_version == self._loaded_version:
-                visit.xset = NULL
-            else:
-                visit.xset = self._take(tracee, state)
             visit.registers, visit.xget = self._registers, NULL if self.resident else self._xstate
             tracee.receive(visit)
             self._space = space
+            if tracee is not self._holder or tracee.user is not self or state.xstate_version != self._loaded_version:
+                visit.xset = self._take(tracee, state)
             return self._run_on(space, tracee, state, tracee_switch(visit))
         except StubDied as death:
             return Died(death.cause)
@@ -181,41 +196,52 @@ class PtraceContext(FaultMemory, ExtendedState):
                     continue
                 event = self._event_of(space, tracee, state, result)
                 if event is not None:
-                    self._remember(space, state, event)
-                    return event
+                    return self._deliver(space, state, event)
                 result = tracee_switch(self._visit)
         except StubDied as death:
             return Died(death.cause)
 
+    def _deliver(self, space: PtraceAddressSpace, state: State, event: Event) -> Event:
+        """Return an event for good.  Until the last line an exception leaves it to the next switch."""
+        if event is not INTERRUPTED:
+            self._keep(event)
+        self._remember(space, state, event)
+        self._undelivered = None
+        if event is INTERRUPTED:
+            self._pending = False
+        return event
+
+    def _keep(self, event: Event | None) -> None:
+        """Have the next switch return an event, which need not be made again."""
+        self._undelivered, self._visit.result, self._halted = event, SWITCH_REFUSED, None
+        self._fault = None
+
     def _at_once(self) -> Event:
         """What must be returned before the guest may run."""
-        self._fault = None
         if self._undelivered is not None:
             event, self._undelivered = self._undelivered, None
             return event
+        self._fault = None
         self._pending = False
         return INTERRUPTED
 
-    def _rescue(self, space: PtraceAddressSpace, state: State) -> None:
-        """An exception came between guest and caller: stop the guest, keep its event for the next switch."""
-        tracee, result = self._running, self._visit.result
-        self._visit.result = SWITCH_REFUSED
-        if tracee is None or result == SWITCH_REFUSED:  # not even begun
+    def _rescue(self) -> None:
+        """Make the event of a switch that an exception ended; if this is interrupted too, the next switch does it."""
+        if self._halted is None:
             return
-        self._space = None
-        if result == STILL_RUNNING:
-            lib.tracee_request(lib.PTRACE_INTERRUPT, tracee.tid, 0, NULL)
-        while result == STILL_RUNNING:
-            result = lib.tracee_collect(self._visit)
+        space, tracee, state = self._halted
         try:
-            event = self._event_of(space, tracee, state, result)
+            event = self._event_of(space, tracee, state, self._visit.result)
         except StubDied as death:
             event = Died(death.cause)
+        except PlatformError:
+            event = None  # it will come again
         if event is INTERRUPTED:
             self._pending = True
-        elif event is not None:
+            event = None
+        self._keep(event)
+        if event is not None:
             self._remember(space, state, event)
-            self._undelivered = event
 
     # ----------------------------------------------------------------------------------------------- what a stop means
 
@@ -238,21 +264,24 @@ class PtraceContext(FaultMemory, ExtendedState):
                 return self._interruption()
 
     def _refused(self, tracee: Tracee, error: int) -> Exception:
+        self._visit.result = SWITCH_REFUSED
         if error in (errno.ESRCH, errno.ECHILD):
             self.platform.check_open()
             return StubDied(tracee.gone())
         # The thread is where it was, with some of the registers perhaps written.
-        self._unsettle()
+        self._space = None
         return HostError(
             error, "loading the guest's registers (a segment base or the extended state is not acceptable)"
         )
 
     def _foreign_syscall(self, tracee: Tracee, state: State) -> Event:
-        abi = x86_64.abi_of(tracee.syscall_info(), state.words[CODE_SEGMENT], tracee.handle.segments.cs)
+        visit = self._visit
+        info = decode_syscall_info(bytes(ffi.buffer(visit.about))) if visit.about_length > 0 else None
+        abi = x86_64.abi_of(info, state.words[CODE_SEGMENT], tracee.handle.segments.cs)
         return Syscall(state.words[NUMBER], abi)
 
     def _signal(self, space: PtraceAddressSpace, tracee: Tracee, state: State) -> Event | None:
-        info = tracee.signal_info()
+        info = decode_siginfo(bytes(ffi.buffer(self._visit.about)))
         if not info.is_synchronous:
             return self._unasked_signal(info)
         if info.signo == signal.SIGSYS and info.code == SYS_SECCOMP and info.address in x86_64.VSYSCALL_PAGE:
@@ -267,7 +296,7 @@ class PtraceContext(FaultMemory, ExtendedState):
         Seed: patchSignalInfo.
         """
         state.words[PC] = info.address
-        state.words[SP] = (state.words[SP] - 8) & 0xFFFF_FFFF_FFFF_FFFF
+        state.words[SP] = (self._visit.tracee.shadow.rsp - 8) & 0xFFFF_FFFF_FFFF_FFFF
         return Fault(signal.SIGSEGV, 1, info.address, Access.EXECUTE)
 
     def _unasked_signal(self, info: SignalInfo) -> Event | None:
@@ -275,10 +304,7 @@ class PtraceContext(FaultMemory, ExtendedState):
         return self._interruption()
 
     def _interruption(self) -> Event | None:
-        if not self._pending:
-            return None
-        self._pending = False
-        return INTERRUPTED
+        return INTERRUPTED if self._pending else None
 
     # --------------------------------------------------------------------------------------- residency and interruption
 

@@ -48,13 +48,16 @@ class ExtendedState:
                 f"a state with {len(state.xstate_buffer)} bytes of extended state; this machine's has "
                 f"{self._size}: make it by new_state()"
             )
+        self._unsettle()
         self._registers = ffi.from_buffer("struct registers *", state.registers)
         self._xstate = ffi.from_buffer(state.xstate_buffer)
-        self._state = state
-        self._unsettle()
+        self._state = state  # last: an exception leaves it to be bound again
 
     def _take(self, tracee: Tracee, state: State) -> Any:
-        """Make the thread ours as far as the extended state goes; what has to be loaded."""
+        """Make the thread ours as far as the extended state goes; what has to be loaded.
+
+        Between the marks that say so and the switch that loads it no exception can come: they have no call among them.
+        """
         if self.resident:
             self._leave_elsewhere(tracee)
         user = tracee.user
@@ -65,7 +68,6 @@ class ExtendedState:
         self._loaded_version = state.xstate_version
         if self.resident:
             tracee.kept = self._xstate
-            tracee.handle.resident = self._xstate
         return self._xstate
 
     def _leave_elsewhere(self, tracee: Tracee) -> None:

@@ -39,8 +39,8 @@ class FaultMemory:
     def _remember(self, space: PtraceAddressSpace, state: State, event: Event) -> None:
         with self._fault_lock:
             if isinstance(event, Fault) and event.signo == signal.SIGSEGV:
-                self._fault = (space, event.address, state.pc)
                 space.remember_fault(self)
+                self._fault = (space, event.address, state.pc)
             else:
                 self._fault = None
 

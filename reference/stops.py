@@ -107,6 +107,12 @@ class SignalInfo:
         return self.signo in (signal.SIGSEGV, signal.SIGBUS) and 0 < self.code < SI_KERNEL
 
 
+def decode_syscall_info(raw: bytes) -> tuple[int, int]:
+    """Of a ptrace_syscall_info, whether it is an entry or an exit, and of which architecture."""
+    operation, architecture = struct.unpack_from("=BxxxI", raw)
+    return operation, architecture
+
+
 def decode_siginfo(raw: bytes) -> SignalInfo:
     """Decode a siginfo_t of `SIGINFO_SIZE` bytes (x86-64 layout)."""
     signo, _errno, code = struct.unpack_from("=iii", raw)

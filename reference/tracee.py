@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import struct
 from typing import TYPE_CHECKING, Any
 
 from worldswitch.harness.contract import Cause, Death, StubDied
@@ -26,6 +25,7 @@ from worldswitch.reference.stops import (
     cause_of,
     decode,
     decode_siginfo,
+    decode_syscall_info,
 )
 
 if TYPE_CHECKING:
@@ -161,8 +161,7 @@ class Tracee:
             self.request(lib.PTRACE_GET_SYSCALL_INFO, 96, info)
         except OSError:
             return None
-        operation, architecture = struct.unpack_from("=BxxxI", bytes(ffi.buffer(info)))
-        return operation, architecture
+        return decode_syscall_info(bytes(ffi.buffer(info)))
 
     def registers(self) -> Any:
         """Its registers, read from the kernel, which takes them whatever mode the thread is in (GETREGSET does not)."""

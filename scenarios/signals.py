@@ -12,18 +12,22 @@ import random
 import resource
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
+
+import pytest
 
 from worldswitch.harness.contract import Access, Event, Fault, Interrupted
 from worldswitch.scenarios import guests
+from worldswitch.scenarios.alarms import Alarmed, timer_handler
 from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.processes import process_state
 from worldswitch.scenarios.senders import CATCHABLE, FORGEABLE_CODES, STORM, Sender
 from worldswitch.scenarios.stage import PAGE, Guest, Stage
 from worldswitch.scenarios.undisturbed import GETPID, Computing, makes_calls, outcome_of
+
+#: How many more calls a guest makes while too few handlers have raised.
+CALLS_A_ROUND = 100
 
 
 @scenario("SG07", clauses=("seed.switchToApp", "kernel.I4"), normal=2, soak=50)
@@ -236,20 +240,15 @@ def a_handler_runs_while_the_main_thread_waits_for_a_guest(stage: Stage) -> None
         assert event == Interrupted()
 
 
-@contextmanager
-def timer_handler(guest: Guest) -> Iterator[list[int]]:
-    """Interrupt `guest` once, from a Python handler, when a timer expires while it computes."""
-    handled: list[int] = []
-    count = guest.data.word()
-
-    def handle(signo: int, _: object) -> None:
-        if guest.data.word() > count and not handled:
-            handled.append(signo)
-            guest.context.interrupt()
-
-    signal.signal(signal.SIGALRM, handle)
-    signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
-    try:
-        yield handled
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+@pytest.mark.parametrize("resident", [False, True], ids=["default", "resident"])
+@scenario("SG19", clauses="signal(7) Interruption of system calls", quick=300, normal=3000, soak=100_000, deadline=240)
+def a_handler_that_raises_loses_nothing(stage: Stage, resident: bool) -> None:
+    """An exception that a Python handler raises in a switch costs the guest no call, and no event comes twice."""
+    wanted = stage.trial.repeat // 100
+    account = Alarmed(stage, stage.space(), resident=resident)
+    account.run(1)  # the first switch is for making a thread, which may be undone
+    with account:
+        account.run(stage.trial.repeat)
+        while account.alarms < wanted:
+            account.run(CALLS_A_ROUND)
+    stage.trial.note(f"{account.alarms} exceptions in {account.calls} calls")

@@ -43,9 +43,9 @@ class Accounts:
     def run(self, calls: int) -> None:
         """Answer so many system calls with random words, and check the books at the last."""
         end = self.calls + calls
-        context, space, state = self.guest.context, self.guest.space, self.guest.state
+        state = self.guest.state
         while True:
-            event = outcome_of(partial(context.switch, space, state))
+            event = self.switch()
             if event == Interrupted():
                 self.interrupts += 1
                 continue
@@ -58,6 +58,10 @@ class Accounts:
             state.result = answer
             if self.calls == end:
                 return
+
+    def switch(self) -> object:
+        """What one switch comes to."""
+        return outcome_of(partial(self.guest.context.switch, self.guest.space, self.guest.state))
 
     def balance(self) -> None:
         """Compare what the guest counted and summed, in registers and in memory, with what it was given."""

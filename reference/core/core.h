@@ -132,11 +132,13 @@ enum {
 struct visit {
 	struct tracee *tracee;		// where it goes
 	struct registers *registers;	// what it brings and takes away
-	void *xset;			// extended state to load this time, or NULL; NULL afterwards
-	void *xget;			// where the extended state is read to at each stop, or NULL
+	void *xset;			// extended state to load, or NULL; NULL once it is loaded
+	void *xget;			// where the extended state is read to at each stop, or NULL: it is resident
 	int run;			// the request that resumes
 	int step;			// the request with the trap flag set
 	int result;			// what the last tracee_switch or tracee_collect returned
+	long about_length;		// of `about`, or a negated errno
+	unsigned char about[128];	// of a signal stop, its siginfo_t; of an unusual system call, its ptrace_syscall_info
 };
 
 // Let this visit, and no other, switch the tracee; NULL: none.
@@ -148,6 +150,10 @@ int tracee_switch(struct visit *visit);
 // Wait for the stop and read the registers.  After SWITCH_ERROR + EINTR the
 // tracee still runs and has to be collected again.
 int tracee_collect(struct visit *visit);
+
+// After SWITCH_ERROR + EINTR, stop the tracee and collect it.  It is one call,
+// so that no Python comes between.
+int tracee_halt(struct visit *visit);
 
 // ---- what happened last ----
 

@@ -108,6 +108,14 @@ static int read_back(struct tracee *t, struct visit *v)
 	return v->xget == NULL ? 0 : tracee_read_xstate(t, v->xget);
 }
 
+// Only its tracer can ask, and only now: what Python makes of the stop may have
+// to wait until another thread comes.
+static int ask(struct tracee *t, struct visit *v, int request, int status)
+{
+	v->about_length = tracee_request(request, t->tid, sizeof(v->about), v->about);
+	return v->about_length == -ESRCH ? SWITCH_ERROR + ESRCH : SWITCH_STOP + status;
+}
+
 static int collect(struct tracee *t, struct visit *v)
 {
 	struct registers *r = v->registers;
@@ -122,10 +130,10 @@ static int collect(struct tracee *t, struct visit *v)
 	if (rc < 0)
 		return SWITCH_ERROR - rc;
 	if (status != SYSCALL_STOP)
-		return SWITCH_STOP + status;
+		return status >> 16 == 0 ? ask(t, v, PTRACE_GETSIGINFO, status) : SWITCH_STOP + status;
 	r->rax = r->orig_rax;	// the kernel put -ENOSYS there
 	if (!is_native_syscall(t, r))
-		return SWITCH_STOP + status;
+		return ask(t, v, PTRACE_GET_SYSCALL_INFO, status);
 	return r->rax < SWITCH_SYSCALLS ? (int)r->rax : SWITCH_UNUSUAL_SYSCALL;
 }
 
@@ -139,14 +147,25 @@ void tracee_receive(struct tracee *t, struct visit *v)
 	__atomic_store_n(&t->visit, v, __ATOMIC_SEQ_CST);
 }
 
+static int take_xstate(struct tracee *t, struct visit *v)
+{
+	int rc = tracee_write_xstate(t, v->xset);
+
+	if (rc < 0)
+		return rc;
+	if (v->xget == NULL)
+		t->resident = v->xset;
+	v->xset = NULL;
+	return 0;
+}
+
 static int resume(struct tracee *t, struct visit *v)
 {
 	struct registers *r = v->registers;
 
 	if (__atomic_load_n(&t->state, __ATOMIC_ACQUIRE) != TRACEE_OWNED)
 		return -ESRCH;
-	int rc = v->xset == NULL ? 0 : tracee_write_xstate(t, v->xset);
-	v->xset = NULL;
+	int rc = v->xset == NULL ? 0 : take_xstate(t, v);
 	if (rc == 0)
 		rc = load(t, r);
 	if (rc < 0) {
@@ -167,4 +186,15 @@ int tracee_switch(struct visit *v)
 		return v->result = SWITCH_REFUSED;
 	int rc = resume(t, v);
 	return rc < 0 ? (v->result = SWITCH_ERROR - rc) : tracee_collect(v);
+}
+
+int tracee_halt(struct visit *v)
+{
+	const int still_running = SWITCH_ERROR + EINTR;
+
+	if (v->result == still_running)
+		tracee_request(PTRACE_INTERRUPT, v->tracee->tid, 0, NULL);
+	while (v->result == still_running)
+		tracee_collect(v);
+	return v->result;
 }

@@ -165,6 +165,18 @@ class EintrEndsASwitch(PtracePlatform):
     context_class = _ImpatientContext
 
 
+class _CarelessContext(PtraceContext):
+    def _rescue(self) -> None:
+        self._keep(None)
+
+
+@mutant(caught_by=("SG19",), origin="a tracer whose wait is ended by KeyboardInterrupt, after the stop")
+class ForgetsTheEventOfAnException(PtracePlatform):
+    """Drops the event of a switch that ended in an exception of a signal handler."""
+
+    context_class = _CarelessContext
+
+
 class _OneEventContext(PtraceContext):
     def switch(self, address_space: AddressSpace, state: State) -> Event:
         event = super().switch(address_space, state)
