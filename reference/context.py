@@ -60,6 +60,7 @@ from worldswitch.reference.fault_memory import FaultMemory
 from worldswitch.reference.stops import (
     SYS_SECCOMP,
     SignalInfo,
+    Stop,
     StopKind,
     cause_of,
     decode,
@@ -254,14 +255,20 @@ class PtraceContext(FaultMemory, ExtendedState):
         stop = decode(result - lib.SWITCH_STOP)
         match stop.kind:
             case StopKind.DEATH:
-                raise StubDied(tracee.stub.bury(cause_of(stop, *tracee.last_words())))
+                raise self._death(tracee, stop)
             case StopKind.SYSCALL:
                 return self._foreign_syscall(tracee, state)
             case StopKind.SIGNAL:
                 return self._signal(space, tracee, state)
             case _:
-                # A group-stop, whatever the stop signal, is the business of whoever sent it.
-                return self._interruption()
+                return self._group_stop(stop)
+
+    def _death(self, tracee: Tracee, stop: Stop) -> Exception:
+        return StubDied(tracee.stub.bury(cause_of(stop, *tracee.last_words())))
+
+    def _group_stop(self, stop: Stop) -> Event | None:
+        """A group-stop, whatever the stop signal, is the business of whoever sent it."""
+        return self._interruption()
 
     def _refused(self, tracee: Tracee, error: int) -> Exception:
         self._visit.result = SWITCH_REFUSED

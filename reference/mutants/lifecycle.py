@@ -22,7 +22,7 @@ from worldswitch.reference.tracee import Tracee
 
 class _DazedContext(PtraceContext):
     def _event_of(self, space: PtraceAddressSpace, tracee: Tracee, state: State, result: int) -> Event | None:
-        if result >= 0 and decode(result).kind is StopKind.DEATH:
+        if result >= lib.SWITCH_STOP and decode(result - lib.SWITCH_STOP).kind is StopKind.DEATH:
             return Interrupted()
         return super()._event_of(space, tracee, state, result)
 

@@ -12,7 +12,7 @@ from worldswitch.reference.context import INTERRUPTED, STILL_RUNNING, PtraceCont
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants._parts import stub_of
 from worldswitch.reference.ptrace import PtracePlatform
-from worldswitch.reference.stops import SignalInfo, StopKind, decode
+from worldswitch.reference.stops import SignalInfo, Stop
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
 
@@ -32,9 +32,8 @@ class SigstopIsTheGuests(PtracePlatform):
 
 
 class _GroupStopContext(PtraceContext):
-    def _event_of(self, space: PtraceAddressSpace, tracee: Tracee, state: State, result: int) -> Event | None:
-        event = super()._event_of(space, tracee, state, result)
-        return Signal(decode(result).signo, 0) if event is None and decode(result).kind is StopKind.GROUP else event
+    def _group_stop(self, stop: Stop) -> Event | None:
+        return Signal(stop.signo, 0)
 
 
 @mutant(caught_by=("SG02",), origin="seed.W8: a group-stop has no siginfo, and the seed panics where it asks for one")
