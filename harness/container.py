@@ -122,6 +122,10 @@ class ContainerCell:
         if rest:
             self._lines.put(rest)
         self._lines.put(None)
+        # Left to the collector, the response is closed after the socket below it, which Python 3.13 complains about.
+        response = getattr(streams, "_response", None)
+        if response is not None:
+            response.close()
 
     def frames(self) -> Iterator[bytes]:
         """Yield the lines of the cell's standard output."""
