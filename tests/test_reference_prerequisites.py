@@ -1,0 +1,139 @@
+"""Where the platform cannot run, the message names what stands in the way and what to do about it."""
+
+from __future__ import annotations
+
+import errno
+import platform as machine
+import random
+import signal
+import struct
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from worldswitch.harness.contract import Cause, Death, HostError, StubDied, Unavailable
+from worldswitch.reference import prerequisites
+from worldswitch.reference.plan import Step, StubPlan
+from worldswitch.reference.stops import Stop, StopKind
+
+PLAN = StubPlan((Step("prctl(PR_SET_PDEATHSIG)", 157), Step("setsid", 112)), 0, 0)
+
+
+@pytest.fixture
+def status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+    """What /proc/self/status says, on a machine without Yama."""
+    said = {"TracerPid": "0", "CapEff": "0000000000000000", "Seccomp": "0"}
+    monkeypatch.setattr(prerequisites, "_own_status", said.__getitem__)
+    monkeypatch.setattr(prerequisites, "YAMA", tmp_path / "ptrace_scope")
+    return said
+
+
+def refusal() -> Unavailable:
+    error = prerequisites.refused("PTRACE_SEIZE", errno.EPERM)
+    assert isinstance(error, Unavailable)
+    assert "PTRACE_SEIZE" in error.reason
+    assert "EPERM" in error.reason
+    assert error.remedy
+    return error
+
+
+def test_a_tracer_is_named(status: dict[str, str]) -> None:
+    status.update(TracerPid="4711", Seccomp="2")
+    assert "traced, by process 4711" in refusal().reason
+    assert "strace" in refusal().remedy
+
+
+def test_yama_is_named(status: dict[str, str]) -> None:
+    prerequisites.YAMA.write_text("2\n")
+    assert "yama ptrace_scope=2" in refusal().reason
+    status["CapEff"] = f"{1 << prerequisites.CAP_SYS_PTRACE:016x}"
+    assert "yama" not in refusal().reason
+
+
+@pytest.mark.parametrize("scope", ["0", "1"])
+def test_yama_is_not_blamed(status: dict[str, str], scope: str) -> None:
+    prerequisites.YAMA.write_text(scope)
+    assert "yama" not in str(refusal())
+
+
+def test_a_seccomp_filter_is_suspected(status: dict[str, str]) -> None:
+    status["Seccomp"] = "2"
+    assert "seccomp filter" in refusal().reason
+    assert "profile" in refusal().remedy
+
+
+def test_what_is_left_is_a_security_module(status: dict[str, str]) -> None:
+    assert "security module" in refusal().reason
+
+
+def test_an_errno_without_a_name(status: dict[str, str]) -> None:
+    assert "4095" in str(prerequisites.refused("PTRACE_SEIZE", 4095))
+
+
+def test_scope_3_is_seen_without_trying(status: dict[str, str]) -> None:
+    prerequisites.YAMA.write_text("3")
+    with pytest.raises(Unavailable, match=r"ptrace_scope=3.*reboot"):
+        prerequisites.check_machine()
+
+
+def test_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "machine", lambda: "aarch64")
+    with pytest.raises(Unavailable, match=r"aarch64.*x86_64 only"):
+        prerequisites.check_machine()
+
+
+def stillborn(step: int, result: int, stop: Stop) -> Exception:
+    return prerequisites.stillborn(PLAN, SimpleNamespace(step=step, result=result), stop)
+
+
+def test_a_child_that_a_filter_killed() -> None:
+    error = stillborn(1, 0, Stop(StopKind.DEATH, signal.SIGSYS))
+    assert isinstance(error, Unavailable)
+    assert "setsid" in error.reason
+    assert "allow the system call" in error.remedy
+
+
+def test_a_child_whose_step_failed() -> None:
+    error = stillborn(0, -errno.EINVAL, Stop(StopKind.DEATH, 0, 1))
+    assert isinstance(error, HostError)
+    assert error.errno == errno.EINVAL
+    assert "with status 1 at step 1, prctl(PR_SET_PDEATHSIG)" in str(error)
+
+
+def test_a_child_that_never_came_to_its_trap() -> None:
+    error = stillborn(2, 0, Stop(StopKind.DEATH, signal.SIGSEGV))
+    assert isinstance(error, Unavailable)
+    assert "by signal 11 after its last step" in error.reason
+
+
+def test_sealed_mappings_are_named() -> None:
+    error = prerequisites.explain(HostError(errno.EPERM, "munmap(0x0, 0x7fff00000000) in the stub"))
+    assert "seals its own mappings" in error.reason
+    assert "CONFIG_MSEAL_SYSTEM_MAPPINGS" in error.remedy
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        HostError(errno.ENOMEM, "munmap(0x0, 0x1000) in the stub"),
+        HostError(errno.EPERM, "clone in the stub"),
+        StubDied(Cause(Death.SECCOMP)),
+    ],
+)
+def test_nothing_else_is_taken_for_sealed(first: HostError | StubDied) -> None:
+    error = prerequisites.explain(first)
+    assert "seals" not in str(error)
+    assert str(first) in error.reason
+
+
+def test_the_initial_extended_state() -> None:
+    image = random.Random(1).randbytes(2696)
+    initial = prerequisites.initial_xstate(image)
+    assert len(initial) == len(image)
+    assert struct.unpack_from("=H", initial, 0) == (0x37F,)
+    assert struct.unpack_from("=I", initial, 24) == (0x1F80,)
+    kept = [range(28, 32), range(464, 512), range(520, 528)]  # MXCSR's mask, the software's bytes, XCOMP_BV
+    assert all(initial[place] == image[place] for part in kept for place in part)
+    known = {0, 1, 24, 25, 26, 27, *(place for part in kept for place in part)}
+    assert not any(byte for place, byte in enumerate(initial) if place not in known)
