@@ -44,7 +44,7 @@ class Progress:
     def __init__(self, out: Console) -> None:
         self._out = out
         self._rows: dict[str, _Row] = {}
-        self._live = Live(get_renderable=self._table, console=out, transient=True) if out.is_terminal else None
+        self._live = Live(get_renderable=self._table, console=out) if out.is_terminal else None
 
     def __enter__(self) -> Progress:
         if self._live:
@@ -86,9 +86,15 @@ class Progress:
             self._out.print(f"{outcome.environment}: {_counts(outcome.verdicts)} in {outcome.seconds:.1f} s")
 
     def _table(self) -> Table:
-        table = Table("environment", "done", *(verdict.value for verdict in STYLES), "seconds", box=None)
+        """Draw a row a cell, and of the verdicts those that occur: the rest would only take room."""
+        occurring = [
+            verdict
+            for verdict in STYLES
+            if verdict is Verdict.PASS or any(row.verdicts[verdict] for row in self._rows.values())
+        ]
+        table = Table("environment", "done", *(verdict.value for verdict in occurring), "seconds", box=None)
         for environment, row in self._rows.items():
-            counts = (Text(str(row.verdicts[verdict] or ""), style) for verdict, style in STYLES.items())
+            counts = (Text(str(row.verdicts[verdict] or ""), STYLES[verdict]) for verdict in occurring)
             table.add_row(environment, f"{row.verdicts.total()}/{row.planned}", *counts, f"{row.elapsed:.0f}")
         return table
 
