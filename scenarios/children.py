@@ -209,7 +209,8 @@ def _enter_pid_namespace() -> None:
         ending = Ending.of(os.waitpid(pid, 0)[1])
         os._exit(128 + ending.signal if ending.signal else ending.status)
     _die_with_parent()
-    _call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+    # Nothing but this mount is ours to see to; "/" need not be a mount point, in a chroot say.
+    _call("mount", b"none", b"/proc", None, MS_REC | MS_PRIVATE, None)
     _call("mount", b"proc", b"/proc", b"proc", 0, None)
 
 
