@@ -125,7 +125,7 @@ def test_ctrl_c_caught_leaves_the_guest_whole() -> None:
         "try:\n"
         "    guest.switch()\n"
         "except KeyboardInterrupt:\n"
-        "    print(guest.data.word() - guest.state['r12'] in (0, 1) or (guest.data.word(), guest.state['r12']))\n"
+        "    print(guest.state['r12'] - guest.data.word() in (0, 1) or (guest.state['r12'], guest.data.word()))\n"
         "guest.context.interrupt()\n"
         "print(guest.switch())\n",
         interrupt=True,
