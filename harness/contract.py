@@ -360,7 +360,10 @@ class Platform(Protocol):
         """A state as of a fresh thread: registers zero, extended state initial."""
 
     def close(self) -> None:
-        """End every stub and wait until they are gone.  Idempotent."""
+        """End every stub and wait until they are gone.  Idempotent.
+
+        A switch under way in another thread ends with `Died`, or raises `Released`.
+        """
 
 
 @dataclass(frozen=True, slots=True)

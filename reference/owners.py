@@ -24,6 +24,15 @@ def _stat(tid: int) -> tuple[str, int] | None:
     return fields[0], int(fields[19])
 
 
+def waits_for(tid: int) -> int:
+    """For which child one of our threads is blocked in wait4; 0 if it is not, or the kernel does not tell."""
+    try:
+        fields = Path(f"/proc/self/task/{tid}/syscall").read_text().split()
+    except OSError:
+        return 0
+    return int(fields[1], 16) if fields[0] == str(lib.SYS_wait4) else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """A tracing thread.  Thread ids recycle; together with the start time they do not."""

@@ -40,7 +40,7 @@ class StubPage:
 
 
 def holes(maps: str, end: int) -> Iterator[int]:
-    """The highest free page below each mapping and below `end`, highest first; `maps` is /proc/PID/maps."""
+    """The highest free page above each mapping and below `end`, highest first; `maps` is /proc/PID/maps."""
     ranges = [(int(low, 16), int(high, 16)) for low, high in re.findall(r"^(\w+)-(\w+) ", maps, re.MULTILINE)]
     for low, high in sorted(ranges, reverse=True):
         if high <= end - PAGE:

@@ -274,6 +274,7 @@ class PtracePlatform:
         for stub in stubs:
             stub.look_for_death()
             stub.look_for_vanished()
+            stub.look_for_stolen_stops()
         dying = [stub for stub in stubs if stub.cause is not None and not stub.reap()]
         with self._lock:
             self._stubs = [stub for stub in self._stubs if not stub.reaped.is_set()]

@@ -16,6 +16,7 @@ from worldswitch.harness.contract import (
     Busy,
     Death,
     Died,
+    Event,
     Interrupted,
     Syscall,
     WrongThread,
@@ -30,6 +31,9 @@ from worldswitch.scenarios.pacing import await_progress, dice, running
 from worldswitch.scenarios.processes import process_state, threads_of
 from worldswitch.scenarios.refusals import refused
 from worldswitch.scenarios.stage import PAGE, Guest, Stage
+from worldswitch.scenarios.undisturbed import is_traced
+
+WALL = 0x4000_0000  # include/uapi/linux/wait.h: __WALL
 
 #: How a stub may have died whose tracer vanished: as the platform sees it, by PTRACE_O_EXITKILL, by its own filter.
 LOST = {Death.TRACER_VANISHED: (0, signal.SIGKILL), Death.SIGNALED: (signal.SIGKILL,), Death.SECCOMP: (signal.SIGSYS,)}
@@ -147,6 +151,13 @@ def guests_survive_pools_of_worker_threads(stage: Stage) -> None:
     assert max(growth) <= WORKERS, f"threads that the pools left in the stubs: {growth}"
 
 
+@scenario("TT07", clauses=("seed.W22", "kernel.W2", "wait(2)"), normal=3, soak=50)
+def a_stop_that_another_thread_takes_ends_the_switch(stage: Stage) -> None:
+    """A thread that waits for another's tracee and takes its stop costs a typed death, and no hang."""
+    for _ in range(stage.trial.repeat):
+        assert any(_is_robbed(stage) for _ in range(30)), "no thread got at a stop before its tracer"
+
+
 @scenario("TT09", clauses=("pthread_exit(3)", "seed.lookupOrCreate", "gvisor H6"), normal=3, soak=30)
 def a_main_thread_that_ends_hands_its_guests_on(stage: Stage) -> None:
     """The process's first thread, which stays on as a zombie, ends: another thread goes on with its guest, exactly."""
@@ -239,6 +250,42 @@ def a_resident_context_moves_on_when_its_thread_ends(stage: Stage) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------- pieces
+
+
+def _is_robbed(stage: Stage) -> bool:
+    """Interrupt a guest while four threads beside its tracer wait for its stop; whether one of them got it."""
+    guest = stage.guest(guests.count_loop)
+    pid, events, over = stub_of(stage, guest.space), list[Event](), threading.Event()
+
+    def trace() -> None:
+        events.append(guest.switch())
+        over.wait()  # a thread that ends lets go of its tracees, and nobody can wait for them then
+
+    tracing = stage.thread(trace)
+    await_progress(stage, guest)
+    (tid,) = (tid for tid, state in threads_of(pid).items() if state == "R" and is_traced(tid))
+    thieves = [stage.thread(_steal, tid) for _ in range(4)]
+    guest.context.interrupt()
+    stage.wait_until(lambda: bool(events), 5, "the switch ends")
+    robbed = events != [Interrupted()]
+    if not robbed:
+        os.kill(pid, signal.SIGKILL)  # so that they come back
+    taken = [thief.result() for thief in thieves]
+    over.set()
+    tracing.result()
+    if not robbed:
+        return False
+    assert cause_of(lambda: events[0]).death is Death.BROKEN
+    return any(status is not None and os.WIFSTOPPED(status) for status in taken)
+
+
+def _steal(tid: int) -> int | None:
+    """Wait for a thread that another one traces."""
+    try:
+        return os.waitpid(tid, WALL)[1]
+    except ChildProcessError:
+        return None
+
 
 #: How many threads a pool has.
 WORKERS = 4

@@ -144,7 +144,7 @@ struct visit {
 // Let this visit, and no other, switch the tracee; NULL: none.
 void tracee_receive(struct tracee *t, struct visit *visit);
 
-// Load the registers, resume, then collect.  Returns as described above.
+// Load the registers, resume, then collect, if the tracee stops soon.  Returns as described above.
 int tracee_switch(struct visit *visit);
 
 // Wait for the stop and read the registers.  After SWITCH_ERROR + EINTR the

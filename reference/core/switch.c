@@ -79,16 +79,14 @@ static void place(struct tracee *t)
 }
 
 // Yield first: on one CPU the tracee then runs at once and has usually stopped
-// before we are back, and we never sleep.
-static int await(struct tracee *t, int *status)
+// before we are back, and we never sleep.  A guest that still runs then is not
+// waited for here: a signal that came while we had yielded would have to wait
+// as long, and Python has handlers to run.
+static int glance(struct tracee *t, int *status)
 {
-	if (t->placement != PLACEMENT_FREE) {
-		sched_yield();
-		int rc = tracee_wait(t->tid, WAIT | WNOHANG, status);
-		if (rc != 0)
-			return rc;
-	}
-	return tracee_wait(t->tid, WAIT, status);
+	sched_yield();
+	int rc = tracee_wait(t->tid, WAIT | WNOHANG, status);
+	return rc == 0 ? -EINTR : rc;
 }
 
 // The instruction leaves its own address and flags in rcx and r11; int $0x80
@@ -116,11 +114,11 @@ static int ask(struct tracee *t, struct visit *v, int request, int status)
 	return v->about_length == -ESRCH ? SWITCH_ERROR + ESRCH : SWITCH_STOP + status;
 }
 
-static int collect(struct tracee *t, struct visit *v)
+static int collect(struct tracee *t, struct visit *v, int glancing)
 {
 	struct registers *r = v->registers;
 	int status;
-	int rc = await(t, &status);
+	int rc = glancing ? glance(t, &status) : tracee_wait(t->tid, WAIT, &status);
 
 	if (rc < 0)
 		return SWITCH_ERROR - rc;
@@ -139,7 +137,7 @@ static int collect(struct tracee *t, struct visit *v)
 
 int tracee_collect(struct visit *v)
 {
-	return v->result = collect(v->tracee, v);
+	return v->result = collect(v->tracee, v, 0);
 }
 
 void tracee_receive(struct tracee *t, struct visit *v)
@@ -185,7 +183,7 @@ int tracee_switch(struct visit *v)
 	if (t->thread != pthread_self() || __atomic_load_n(&t->visit, __ATOMIC_SEQ_CST) != v)
 		return v->result = SWITCH_REFUSED;
 	int rc = resume(t, v);
-	return rc < 0 ? (v->result = SWITCH_ERROR - rc) : tracee_collect(v);
+	return v->result = rc < 0 ? SWITCH_ERROR - rc : collect(t, v, t->placement != PLACEMENT_FREE);
 }
 
 int tracee_halt(struct visit *v)

@@ -95,6 +95,18 @@ class MakesStubsOnTheSpot(PtracePlatform):
     creator_class = _HandsOnCreator
 
 
+class _TrustingStub(StubProcess):
+    def look_for_stolen_stops(self) -> None:
+        pass
+
+
+@mutant(caught_by=("TT07",), origin="seed.W22: the outcome of a wait belongs to whichever thread waits first")
+class WaitsForStolenStops(PtracePlatform):
+    """Waits for ever for a stop that another thread has taken."""
+
+    stub_class = _TrustingStub
+
+
 class _CarelessContext(PtraceContext):
     def _pull(self) -> None:
         pass
