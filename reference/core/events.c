@@ -1,7 +1,7 @@
 // A ring of the last ptrace events of all threads, for the post-mortem.  It is
-// written without a lock: two threads that come round at once may spoil an
-// entry, and never anything else.  No time is kept: reading a clock would cost
-// a switch more than all the rest of this.
+// written without a lock, nor even a locked increment: two threads that come at
+// once may spoil or lose an entry, and never anything else.  No time is kept:
+// reading a clock would cost a switch more than all the rest of this.
 #include "core.h"
 #include "internal.h"
 
@@ -10,8 +10,10 @@ static unsigned long noted;
 
 void ptrace_event_note(int tid, int request, long result)
 {
-	struct ptrace_event *event = &ring[__atomic_fetch_add(&noted, 1, __ATOMIC_RELAXED) % PTRACE_EVENTS_KEPT];
+	unsigned long number = __atomic_load_n(&noted, __ATOMIC_RELAXED);
+	struct ptrace_event *event = &ring[number % PTRACE_EVENTS_KEPT];
 
+	__atomic_store_n(&noted, number + 1, __ATOMIC_RELAXED);
 	event->tid = tid;
 	event->request = request;
 	event->result = result;
