@@ -53,8 +53,6 @@ class StubProcess:
         self.plan = plan
         self.cause: Cause | None = None
         self.reaped = threading.Event()
-        #: Still wholly unmapped and fit for reuse.
-        self.clean = False
         self._on_death = on_death
         self._maker = os.getpid()
         self._lock = threading.Lock()
@@ -100,11 +98,9 @@ class StubProcess:
 
     def unmap_all(self, tracee: Tracee) -> None:
         """Unmap everything below and above the stub's page.  Raises `HostError`.  Seed: subprocess.unmap."""
-        self.clean = False
         for begin, end in ((0, self.page.begin), (self.page.end, self.page.task_size)):
             if begin < end:
                 self._checked(f"munmap({begin:#x}, {end - begin:#x})", tracee.call(lib.SYS_munmap, begin, end - begin))
-        self.clean = True
 
     def _checked(self, what: str, result: int) -> int:
         if -MAX_ERRNO <= result < 0:
