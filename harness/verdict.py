@@ -29,14 +29,9 @@ class Verdict(enum.Enum):
         return self not in (Verdict.ERROR, Verdict.MISS)
 
 
-#: Worst first: the verdict of a group is the first of these that occurs in it.
+#: Worst first: of several verdicts, the first of these is the one that counts.
 SEVERITY = (
     *(Verdict.ERROR, Verdict.MISS),
     *(Verdict.CRASH, Verdict.TIMEOUT, Verdict.FAIL),
     *(Verdict.BLOCKED, Verdict.UNSUPPORTED, Verdict.PASS),
 )
-
-
-def merge(verdicts: "set[Verdict] | frozenset[Verdict]") -> Verdict:
-    """The verdict of a group: its worst; an empty group is a `MISS`."""
-    return next((verdict for verdict in SEVERITY if verdict in verdicts), Verdict.MISS)

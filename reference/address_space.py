@@ -39,7 +39,6 @@ class PtraceAddressSpace:
         self.platform = platform
         #: The process, or None after release.
         self.stub_process: StubProcess | None = stub
-        self._stub_pid = stub.pid
         self._faulted: weakref.WeakSet[FaultMemory] = weakref.WeakSet()
         self._lock = threading.Lock()
 
