@@ -81,7 +81,7 @@ class PtracePlatform:
         self._stubs: list[StubProcess] = []
         self._pinned: dict[int, set[int]] = {}
         prerequisites.check_machine()
-        sigchld_ignore_stops()
+        self.quiet_sigchld()
         self.page = page.install()
         try:
             self.creator = self.creator_class(self)
@@ -205,13 +205,17 @@ class PtracePlatform:
     def acquire(self, stub: StubProcess, use: Use) -> Tracee:
         """A thread of the stub for the calling thread.  Raises `StubDied`, `HostError`, `Released`, `WrongThread`."""
         self.check_open()
-        sigchld_ignore_stops()
+        self.quiet_sigchld()
         tracee = stub.acquire(use, lambda: self.creator.call(stub.spawn), stub.plan.trace_options, self.xstate_size)
         if use is Use.GUEST:
             tracee.handle.placement = PLACEMENTS[self.options.placement]
             if self.options.placement is Placement.PIN:
                 self._pin()
         return tracee
+
+    def quiet_sigchld(self) -> None:
+        """Keep a handler for SIGCHLD, whoever installs it and when, from running at each stop of a tracee."""
+        sigchld_ignore_stops()
 
     def check_open(self) -> None:
         """Raises `Released` after close, and `WrongThread` in a forked process."""
@@ -268,7 +272,7 @@ class PtracePlatform:
 
     def housekeep(self) -> float:
         """See the creator: bury what died unseen, reap; when to come again, in seconds."""
-        sigchld_ignore_stops()
+        self.quiet_sigchld()
         with self._lock:
             stubs = list(self._stubs)
         for stub in stubs:

@@ -134,6 +134,33 @@ class NeverPrecommits(PtracePlatform):
     address_space_class = _LazySpace
 
 
+class _OffsetlessSpace(PtraceAddressSpace):
+    def map_file(
+        self, address: int, file: int, offset: int, length: int, access: Access, precommit: bool = False
+    ) -> None:
+        super().map_file(address, file, 0, length, access, precommit)
+
+
+@mutant(caught_by=("AS07",), origin="seed.MapFile with the range's start left out")
+class MapsFilesFromTheirBeginning(PtracePlatform):
+    """Maps the beginning of a file, whatever part is asked for."""
+
+    address_space_class = _OffsetlessSpace
+
+
+class _PoliteSpace(PtraceAddressSpace):
+    def unmap(self, address: int, length: int) -> None:
+        if not self.live_stub().is_inhabited():
+            super().unmap(address, length)
+
+
+@mutant(caught_by=("AS12",), origin="an unmap that waits for guests to come back, which one that computes never does")
+class UnmapsOnlyUnderIdleGuests(PtracePlatform):
+    """Unmaps nothing while a guest runs."""
+
+    address_space_class = _PoliteSpace
+
+
 class _RegisteredCreator(Creator):
     def prepare(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())

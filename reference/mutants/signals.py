@@ -193,3 +193,11 @@ class ReusesItsEvents(PtracePlatform):
     """Returns one and the same event from each switch, filled in anew."""
 
     context_class = _OneEventContext
+
+
+@mutant(caught_by=("SG17",), origin="runsc's loader: 'a tremendous number of useless' SIGCHLDs without SA_NOCLDSTOP")
+class RunsAHandlerForEveryStop(PtracePlatform):
+    """Leaves SIGCHLD as it finds it, so that each stop of a tracee runs the program's handler."""
+
+    def quiet_sigchld(self) -> None:
+        """Do nothing about it."""
