@@ -47,7 +47,7 @@ class _StubOfBluntTracees(StubProcess):
     tracee_class = _BluntTracee
 
 
-@mutant(caught_by=("LC02",), origin="seed.W4: set regs: no such process")
+@mutant(caught_by=("LC02", "LC09"), origin="seed.W4: set regs: no such process")
 class TellsDeathAsAnErrno(PtracePlatform):
     """Passes the ESRCH on that ptrace answers for a tracee which is gone."""
 

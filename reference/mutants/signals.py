@@ -13,7 +13,7 @@ from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants._parts import stub_of
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stops import SignalInfo, Stop
-from worldswitch.reference.stubprocess import StubProcess
+from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import Tracee
 
 # ------------------------------------------------------------------------------------------ group-stops
@@ -201,3 +201,16 @@ class RunsAHandlerForEveryStop(PtracePlatform):
 
     def quiet_sigchld(self) -> None:
         """Do nothing about it."""
+
+
+@mutant(caught_by=("SG03",), origin="kernel.S7: PTRACE_ATTACH leaves a SIGSTOP behind, which the first switch meets")
+class LeavesTheStopOfAttaching(PtracePlatform):
+    """Attaches as PTRACE_ATTACH does, by a SIGSTOP, and reports that as the guest's."""
+
+    context_class = _SigstopContext
+
+    def acquire(self, stub: StubProcess, use: Use) -> Tracee:
+        """Take a thread, and leave a SIGSTOP on the way to it."""
+        tracee = super().acquire(stub, use)
+        lib.signal_thread(stub.pid, tracee.tid, signal.SIGSTOP)
+        return tracee

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from worldswitch.harness.contract import HostError, State
+from worldswitch.harness.contract import AddressSpace, Event, HostError, State
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.creator import Creator
@@ -140,3 +140,18 @@ class IgnoresForks(PtracePlatform):
 
     def check_ours(self) -> None:
         """Anybody's."""
+
+
+class _TurnTakingContext(PtraceContext):
+    turn = threading.Lock()
+
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        with self.turn:
+            return super().switch(address_space, state)
+
+
+@mutant(caught_by=("TT14",), origin="gvisor da6ddd1df: a lock that all tracing threads of a subprocess wait for")
+class LetsOneSwitchAtATime(PtracePlatform):
+    """Runs no guest while another one runs."""
+
+    context_class = _TurnTakingContext
