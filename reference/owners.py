@@ -14,10 +14,10 @@ from pathlib import Path
 from worldswitch.reference._core import lib
 
 
-def _stat(tid: int) -> tuple[str, int] | None:
+def thread_stat(pid: int, tid: int) -> tuple[str, int] | None:
     """A thread's state and start time, None if there is no such thread."""
     try:
-        text = Path(f"/proc/self/task/{tid}/stat").read_text()
+        text = Path(f"/proc/{pid}/task/{tid}/stat").read_text()
     except OSError:
         return None
     fields = text.rpartition(")")[2].split()
@@ -44,7 +44,7 @@ class Owner:
     def current(cls) -> Owner:
         """The calling thread."""
         tid = threading.get_native_id()
-        stat = _stat(tid)
+        stat = thread_stat(os.getpid(), tid)
         return cls(tid, stat[1] if stat else 0)
 
     def has_vanished(self, *, thoroughly: bool) -> bool:
@@ -57,5 +57,5 @@ class Owner:
             return True
         if not thoroughly and self.tid != os.getpid():
             return False
-        stat = _stat(self.tid)
+        stat = thread_stat(os.getpid(), self.tid)
         return stat is None or stat[0] in "ZX" or stat[1] != self.start_time

@@ -23,6 +23,7 @@ import signal
 import threading
 import time
 import weakref
+from functools import cache
 from pathlib import Path
 
 from worldswitch.harness.contract import (
@@ -43,6 +44,7 @@ from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.creator import ROUND, Creator
 from worldswitch.reference.filter import program
+from worldswitch.reference.owners import waits_for
 from worldswitch.reference.plan import StubPlan, standard_plan
 from worldswitch.reference.stops import WALL, StopKind, decode
 from worldswitch.reference.stubprocess import StubProcess, Use
@@ -162,7 +164,11 @@ class PtracePlatform:
             os.close(go_write)
         with self._lock:
             self._stubs.append(stub)
-        stub.adopt_leader()
+        try:
+            stub.adopt_leader()
+        except BaseException as error:
+            stub.bury(Cause(Death.BROKEN, dump=f"it could not be finished: {error}"))
+            raise
         return stub
 
     def _fork(self, plan: StubPlan, go: int) -> StubProcess:
@@ -273,12 +279,13 @@ class PtracePlatform:
     def housekeep(self) -> float:
         """See the creator: bury what died unseen, reap; when to come again, in seconds."""
         self.quiet_sigchld()
+        waits = cache(waits_for)  # a thread traces in many stubs, and is looked at once
         with self._lock:
             stubs = list(self._stubs)
         for stub in stubs:
             stub.look_for_death()
             stub.look_for_vanished()
-            stub.look_for_stolen_stops()
+            stub.look_for_stolen_stops(waits)
         dying = [stub for stub in stubs if stub.cause is not None and not stub.reap()]
         with self._lock:
             self._stubs = [stub for stub in self._stubs if not stub.reaped.is_set()]

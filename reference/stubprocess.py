@@ -28,7 +28,7 @@ from worldswitch.harness.contract import Cause, Death, HostError, StubDied
 from worldswitch.reference import x86_64
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.filter import THREAD_FLAGS
-from worldswitch.reference.owners import Owner, waits_for
+from worldswitch.reference.owners import Owner, thread_stat
 from worldswitch.reference.page import StubPage
 from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.stops import WALL
@@ -238,25 +238,24 @@ class StubProcess:
     def _is_owned_by(self, tracee: Tracee, owner: Owner) -> bool:
         return bool(tracee.handle.state == lib.TRACEE_OWNED and tracee.handle.owner == owner.tid)
 
-    def look_for_stolen_stops(self) -> None:
+    def look_for_stolen_stops(self, waits: Callable[[int], int]) -> None:
         """Bury it if a tracer waits for a stop that somebody else's wait for any child has taken: it would for ever.
 
         Seen twice with nothing in between: the tracee stands in a stop, and its tracer sleeps in a wait for it.
+        `waits` says what a thread of ours waits for.
         """
         with self._lock:
             owners = list(self._owners.items())
         for tracee, owner in owners:
             if self.cause is None and self._is_owned_by(tracee, owner):
-                seen = tracee.handle.switches if waits_for(owner.tid) == tracee.tid and self._stands(tracee) else None
+                seen = tracee.handle.switches if waits(owner.tid) == tracee.tid and self._stands(tracee) else None
                 if seen is not None and seen == self._waiting.get(tracee):
                     tracee.give_up("its stop was taken by another thread's wait for any child (os.wait, waitpid(-1))")
                 self._waiting[tracee] = seen
 
     def _stands(self, tracee: Tracee) -> bool:
-        try:
-            return Path(f"/proc/{self.pid}/task/{tracee.tid}/stat").read_text().rpartition(")")[2].split()[0] == "t"
-        except OSError:
-            return False
+        stat = thread_stat(self.pid, tracee.tid)
+        return stat is not None and stat[0] == "t"
 
     def look_for_death(self) -> None:
         """Bury it if it died while nobody waited for it.  Creator thread only.

@@ -254,8 +254,8 @@ class Tracee:
         """
         query = ffi.new("unsigned long[2]", [0, 8 << 32])  # struct ptrace_peeksiginfo_args: offset, flags, count
         infos = ffi.new("unsigned char[]", 8 * SIGINFO_SIZE)
-        lib_count = lib.tracee_request(lib.PTRACE_PEEKSIGINFO, self.tid, int(ffi.cast("unsigned long", query)), infos)
-        for i in range(max(lib_count, 0)):
+        count = lib.tracee_request(lib.PTRACE_PEEKSIGINFO, self.tid, int(ffi.cast("unsigned long", query)), infos)
+        for i in range(max(count, 0)):
             info = decode_siginfo(bytes(ffi.buffer(infos + i * SIGINFO_SIZE, SIGINFO_SIZE)))
             if info.code == SYS_SECCOMP and info.is_synchronous:
                 words, dump = self.last_words()

@@ -61,21 +61,27 @@ static int load(struct tracee *t, struct registers *r)
 // A stub that runs where its tracer runs needs no wake-up across CPUs, which
 // is most of what a switch costs.  It fails only for a CPU that was just taken
 // away; then the scheduler places both.
-static void place(struct tracee *t)
+static void bind_to(struct tracee *t, int cpu)
 {
 	const int bits = 8 * sizeof(unsigned long);
 	unsigned long one[sizeof(t->affinity) / sizeof(unsigned long)] = { 0 };
 
-	if (t->placement == PLACEMENT_FREE || (t->placement == PLACEMENT_PIN && t->cpu >= 0))
-		return;
-	int cpu = sched_getcpu();
-	if (cpu == t->cpu || cpu < 0 || (size_t)cpu >= 8 * sizeof(one))
+	if (cpu < 0 || (size_t)cpu >= 8 * sizeof(one))
 		return;
 	if (t->cpu < 0 && sched_getaffinity(t->tid, sizeof(t->affinity), (cpu_set_t *)t->affinity) != 0)
 		return;
 	one[cpu / bits] = 1UL << cpu % bits;
 	if (sched_setaffinity(t->tid, sizeof(one), (cpu_set_t *)one) == 0)
 		t->cpu = cpu;
+}
+
+static void place(struct tracee *t)
+{
+	if (t->placement == PLACEMENT_FREE || (t->placement == PLACEMENT_PIN && t->cpu >= 0))
+		return;
+	int cpu = sched_getcpu();
+	if (cpu != t->cpu)
+		bind_to(t, cpu);
 }
 
 // Yield first: on one CPU the tracee then runs at once and has usually stopped

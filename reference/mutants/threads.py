@@ -96,7 +96,7 @@ class MakesStubsOnTheSpot(PtracePlatform):
 
 
 class _TrustingStub(StubProcess):
-    def look_for_stolen_stops(self) -> None:
+    def look_for_stolen_stops(self, waits: Callable[[int], int]) -> None:
         pass
 
 
