@@ -1,6 +1,6 @@
 """The guests that scenarios run, and the system call numbers they speak of.
 
-A guest is position-independent machine code, written in ``guests_x86_64.s``, where each says what it does.  By custom
+A guest is position-independent machine code, written in ``x86_64/*.s``, where each says what it does.  By custom
 ``rbx`` is the address of a guest's data, ``rsp`` the end of its stack, ``rdi`` an address to touch, ``r12`` a count.
 """
 

@@ -25,6 +25,6 @@ ffibuilder.set_source(
     '#include <stddef.h>\n#include <sys/syscall.h>\n#include "guests.h"\n',
     sources=[str(HERE / "guests.c")],
     include_dirs=[str(HERE)],
-    depends=[str(HERE / name) for name in ("guests.h", "guests_x86_64.s", "build.py")],
+    depends=[str(path) for path in (HERE / "guests.h", HERE / "build.py", *sorted(HERE.rglob("*.s")))],
     extra_compile_args=["-std=gnu17", "-Wall", "-Wextra", "-Werror", f"-Wa,-I,{HERE}"],
 )

@@ -1,0 +1,50 @@
+# Guests that read, write and call what is at an address.
+
+# Reads the word at rdi into rsi, then reports.
+	guest	read_at
+	mov	(%rdi), %rsi
+	report
+	end	read_at
+
+# Writes rsi to the word at rdi, then reports.
+	guest	write_at
+	mov	%rsi, (%rdi)
+	report
+	end	write_at
+
+# Reads the word at rdi into rsi and writes it back, in one instruction, then reports.
+	guest	increment_at
+	incq	(%rdi)
+	report
+	end	increment_at
+
+# Calls rdi, then reports.
+	guest	call_at
+	call	*%rdi
+	report
+	end	call_at
+
+# Calls r13, which finds its arguments in rdi, rsi and rdx, then reports.
+	guest	call_function
+	call	*%r13
+	report
+	end	call_function
+
+# Returns to its caller; something to call.
+	guest	return_only
+	ret
+	end	return_only
+
+# Reads the word at rdi for ever, into rsi, and counts in its data.
+	guest	read_loop
+1:	mov	(%rdi), %rsi
+	incq	(%rbx)
+	jmp	1b
+	end	read_loop
+
+# Writes r12 to the word at rdi for ever, counting in r12.
+	guest	write_loop
+1:	inc	%r12
+	mov	%r12, (%rdi)
+	jmp	1b
+	end	write_loop

@@ -1,0 +1,58 @@
+# Guests that trap and fault.
+
+# One trap or fault each, then reports.
+	guest	int3
+	int3
+	report
+	end	int3
+
+	guest	int1
+	.byte	0xf1
+	report
+	end	int1
+
+	guest	ud2
+	ud2
+	report
+	end	ud2
+
+	guest	divide_by_zero
+	xor	%edx, %edx
+	xor	%ecx, %ecx
+	mov	$1, %eax
+	div	%ecx
+	report
+	end	divide_by_zero
+
+	guest	hlt
+	hlt
+	report
+	end	hlt
+
+	guest	int_0x81
+	int	$0x81
+	report
+	end	int_0x81
+
+	guest	read_noncanonical
+	movabs	$0x8000000000000000, %rdi
+	mov	(%rdi), %rsi
+	report
+	end	read_noncanonical
+
+# Sets its own trap flag, does two instructions, a system call and one more, clears the flag and reports.
+	guest	step_itself
+	pushfq
+	orq	$TRAP_FLAG, (%rsp)
+	popfq
+	nop
+	nop
+	mov	$GETPID, %eax
+	syscall
+	nop
+	pushfq
+	andq	$~TRAP_FLAG, (%rsp)
+	popfq
+	nop
+	report
+	end	step_itself
