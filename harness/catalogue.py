@@ -7,10 +7,11 @@ submodules of another package list under the name ``MUTANTS``.
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from types import ModuleType
@@ -86,6 +87,21 @@ class Scenario:
     needs: tuple[str, ...]
     repeat: Mapping[str, int]
     deadline: float
+    subject: str = "platform"  #: what the claim is about; "kernel" if no platform takes part
+
+    @property
+    def family(self) -> str:
+        """The module it stands in."""
+        return self.name.partition("::")[0]
+
+    def is_called(self, name: str) -> bool:
+        """Whether `name` means it: an id, its own name, or a pattern of either."""
+        return is_meant(name, self.name, self.ids)
+
+
+def is_meant(name: str, scenario: str, ids: Iterable[str]) -> bool:
+    """Whether `name`, an id, a ``module::function`` or a pattern of either, means this scenario."""
+    return any(fnmatch.fnmatchcase(own, name) for own in (scenario, *ids))
 
 
 def declared(name: str, function: object, mark: pytest.Mark) -> Scenario:
@@ -99,6 +115,7 @@ def declared(name: str, function: object, mark: pytest.Mark) -> Scenario:
         needs=values.get("needs", ()),
         repeat=values.get("repeat", {}),
         deadline=values.get("deadline", 20.0),
+        subject=values.get("subject", "platform"),
     )
 
 
@@ -137,7 +154,11 @@ class Mutant(Protocol):
 
     @property
     def caught_by(self) -> tuple[str, ...]:
-        """Ids of the scenarios that must catch it."""
+        """The scenarios that must catch it: ids, names ``module::function``, or patterns of either."""
+
+    @property
+    def origin(self) -> str:
+        """Where that really happened."""
 
     @property
     def factory(self) -> PlatformFactory:

@@ -28,7 +28,13 @@ def parser() -> argparse.ArgumentParser:
     option("--platform", default="reference", metavar="NAME", help="an installed platform, or package.module:Class")
     option("--mutant", metavar="NAME", help="a mutant of the reference in place of a platform")
     option("--repeat", choices=REPEAT, default="normal", help="how often scenarios repeat what they repeat")
-    option("--id", action="append", default=[], metavar="ID", help="only scenarios with this id, such as TT01 or 'SG*'")
+    option(
+        "--id",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="only scenarios by id or name: TT01, 'SG*', 'pool::*'",
+    )
     option("-k", metavar="EXPRESSION", help="only scenarios whose names match, as in pytest")
     option("-n", type=int, default=0, metavar="WORKERS", help="how many trials run at the same time")
     option("--deadline", type=float, default=float("inf"), metavar="SECONDS", help="no trial may take longer than this")

@@ -128,7 +128,9 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         help="an installed platform, or package.module:Class (default: %(default)s)",
     )
     what.add_argument("-k", dest="keyword", default="", metavar="EXPRESSION", help="scenarios by name, as in pytest")
-    what.add_argument("--id", **_MANY, dest="ids", metavar="ID", help="scenarios by id: TT01, 'SG*'; repeatable")
+    what.add_argument(
+        "--id", **_MANY, dest="ids", metavar="ID", help="by id or name: TT01, 'SG*', 'pool::*'; repeatable"
+    )
     _place_options(parser, engine="auto")
     _manner_options(parser)
     parser.add_argument(
@@ -185,7 +187,9 @@ def _manner_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _list_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--id", **_MANY, dest="ids", metavar="ID", help="scenarios by id: TT01, 'SG*'; repeatable")
+    parser.add_argument(
+        "--id", **_MANY, dest="ids", metavar="ID", help="by id or name: TT01, 'SG*', 'pool::*'; repeatable"
+    )
     _doctor_options(parser)
 
 

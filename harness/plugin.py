@@ -27,7 +27,13 @@ def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Non
     option("--platform", default="reference", metavar="NAME", help="an installed platform, or package.module:Class")
     option("--mutant", metavar="NAME", help="a mutant of the reference in place of a platform")
     option("--repeat", choices=REPEAT, default="normal", help="how often scenarios repeat what they repeat")
-    option("--id", action="append", default=[], metavar="ID", help="only scenarios with this id, such as TT01 or 'SG*'")
+    option(
+        "--id",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="only scenarios by id or name: TT01, 'SG*', 'pool::*'",
+    )
     option("--deadline", type=float, default=float("inf"), metavar="SECONDS", help="no trial may take longer than this")
     option("--time-scale", type=float, default=1.0, metavar="X", help="this environment is X times slower than most")
     option("--scenarios", default=SCENARIOS, metavar="PACKAGE", help="whose scenarios to run")

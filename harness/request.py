@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,7 +34,7 @@ class Request:
 
     platform: str = REFERENCE
     mutant: str = ""
-    ids: tuple[str, ...] = ()  #: catalogue ids or patterns of them; none means all
+    ids: tuple[str, ...] = ()  #: catalogue ids, names ``module::function``, or patterns of them; none means all
     keyword: str = ""
     engine: EngineChoice = "auto"
     profiles: tuple[str, ...] = ()  #: none means all
@@ -92,10 +91,6 @@ def select(scenarios: Iterable[Scenario], ids: Sequence[str]) -> list[Scenario]:
     """The scenarios under these ids; an id that none has is a mistake."""
     every = list(scenarios)
     for pattern in ids:
-        if not any(_is_under(one, pattern) for one in every):
+        if not any(one.is_called(pattern) for one in every):
             raise CouldNotRun(f"no scenario has the id {pattern}; `worldswitch list` shows them all")
-    return [one for one in every if not ids or any(_is_under(one, pattern) for pattern in ids)]
-
-
-def _is_under(scenario: Scenario, pattern: str) -> bool:
-    return any(fnmatch.fnmatchcase(own, pattern) for own in scenario.ids)
+    return [one for one in every if not ids or any(map(one.is_called, ids))]

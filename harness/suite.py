@@ -5,7 +5,6 @@ Everything here is registered only where a command line speaks of scenarios.
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import re
 from collections.abc import Iterator
@@ -126,11 +125,7 @@ class Suite:
         wanted = self.settings.ids
         if not wanted:
             return
-        named = [
-            item
-            for item, scenario in collection.scenarios_among(items)
-            if any(fnmatch.fnmatchcase(own, pattern) for own in scenario.ids for pattern in wanted)
-        ]
+        named = [item for item, scenario in collection.scenarios_among(items) if any(map(scenario.is_called, wanted))]
         config.hook.pytest_deselected(items=[item for item in items if item not in named])
         items[:] = named
 

@@ -11,7 +11,7 @@ plugin reads; nothing else is attached to the function.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import pytest
 
@@ -26,6 +26,7 @@ def scenario(
     normal: int = 1,
     soak: int = 1,
     deadline: float = 20.0,
+    subject: Literal["platform", "kernel"] = "platform",
 ) -> Callable[[Function], Function]:
     """Declare a scenario.
 
@@ -33,6 +34,7 @@ def scenario(
     weakness of the seed (``seed.W1``), a kernel clause (``kernel.W2``), a man page section, a kernel commit.  `needs`
     are names of the harness's probes, separated by spaces; ``ptrace`` is implied.  `quick`, `normal` and `soak` are
     repetitions, read as ``trial.repeat``.  `deadline` is in seconds for the slowest of the three on a quiet machine.
+    `subject` is what the claim is about: of a claim about the kernel alone no mutant of a platform is asked for.
     """
     return pytest.mark.scenario(
         *ids,
@@ -40,4 +42,5 @@ def scenario(
         needs=tuple(needs.split()),
         repeat={"quick": quick, "normal": normal, "soak": soak},
         deadline=deadline,
+        subject=subject,
     )

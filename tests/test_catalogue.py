@@ -51,6 +51,13 @@ def test_scenarios_stand_in_the_order_of_the_text() -> None:
     assert first.claim == "The guest's system call comes back with its number."
 
 
+def test_a_scenario_is_called_by_its_ids_its_name_and_patterns() -> None:
+    first, *_ = catalogue.scenarios("claims")
+    assert all(map(first.is_called, ("BA01", "BA*", "basics::a_guest_calls_getpid", "basics::*")))
+    assert not any(map(first.is_called, ("BA02", "basics", "a_guest_calls_getpid", "")))
+    assert first.family == "basics"
+
+
 def test_scenarios_of_a_package_that_is_not_there() -> None:
     with pytest.raises(NotFound, match="importing nowhere said ModuleNotFoundError"):
         catalogue.scenarios("nowhere")
