@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from worldswitch.harness import collection, processes, results, suite
+from worldswitch.harness import collection, processes, results, seeds, suite
 from worldswitch.harness.catalogue import REPEAT, SCENARIOS
 from worldswitch.harness.recorder import Recorder, environment_of
 from worldswitch.harness.verdict import Verdict
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     option("--platform", default="reference", metavar="NAME", help="an installed platform, or package.module:Class")
     option("--mutant", metavar="NAME", help="a mutant of the reference in place of a platform")
     option("--repeat", choices=REPEAT, default="normal", help="how often scenarios repeat what they repeat")
+    option("--seed", type=seeds.number, metavar="N", help="repeat the random choices of the run with this seed")
     option(
         "--id",
         action="append",
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the cell."""
     asked = parser().parse_args(arguments)
+    asked.seed = seeds.draw() if asked.seed is None else asked.seed
     stream = os.dup(1)  # not inherited by what trials execute
     os.dup2(2, 1)
     settings = suite.Settings(
@@ -57,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ids=tuple(asked.id),
         deadline=asked.deadline,
         time_scale=asked.time_scale,
+        seed=asked.seed,
     )
     try:
         recorder = Recorder(
@@ -116,6 +119,7 @@ def _options(asked: argparse.Namespace) -> list[str]:
         *(("-k", asked.k), ("-n", asked.n or None)),
         *(("--platform", asked.platform), ("--mutant", asked.mutant), ("--repeat", asked.repeat)),
         *(("--deadline", asked.deadline), ("--time-scale", asked.time_scale), ("--scenarios", asked.scenarios)),
+        ("--seed", asked.seed),
         *(("--id", pattern) for pattern in asked.id),
     )
     return [word for name, value in values if value is not None for word in (name, str(value))]

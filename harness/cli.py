@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from worldswitch.harness import seeds
 from worldswitch.harness.outcome import Status, status
 from worldswitch.harness.request import REFERENCE, CouldNotRun, Request, cpus
 
@@ -72,10 +73,10 @@ def _run(asked: argparse.Namespace) -> int:
     request = _request(asked)
     scenarios = request.scenarios()
     out = report.console()
-    with report.Progress(out) as progress:
+    with report.Progress(out, request) as progress:
         run = runner.Run(request, scenarios, runner.new_folder(asked.results), progress)
         run.go()
-    report.summary(run.outcomes, run.folder, out)
+    report.summary(run.outcomes, run.folder, request.seed, out)
     if run.interrupted:
         raise KeyboardInterrupt
     return status(run.outcomes)
@@ -177,6 +178,13 @@ def _manner_options(parser: argparse.ArgumentParser) -> None:
         choices=("quick", "normal", "soak"),
         default="",
         help="how often scenarios repeat what they repeat (default: normal on the host, quick in containers)",
+    )
+    how.add_argument(
+        "--seed",
+        type=seeds.number,
+        default=seeds.draw(),
+        metavar="N",
+        help="repeat the random choices of the run with this seed (default: another each time)",
     )
     how.add_argument(
         "--deadline", type=_seconds, metavar="SECONDS", help="end any trial after so long, whatever its own deadline"

@@ -19,6 +19,7 @@ def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Non
     """Add the options, now that the command line is known."""
     from worldswitch.harness import collection
     from worldswitch.harness.catalogue import REPEAT, SCENARIOS
+    from worldswitch.harness.seeds import number
 
     if not collection.concerns(args, SCENARIOS):
         return
@@ -27,6 +28,7 @@ def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Non
     option("--platform", default="reference", metavar="NAME", help="an installed platform, or package.module:Class")
     option("--mutant", metavar="NAME", help="a mutant of the reference in place of a platform")
     option("--repeat", choices=REPEAT, default="normal", help="how often scenarios repeat what they repeat")
+    option("--seed", type=number, metavar="N", help="repeat the random choices of the run with this seed")
     option(
         "--id",
         action="append",
@@ -67,9 +69,12 @@ def _take_part(config: pytest.Config) -> None:
 
 
 def _settings(config: pytest.Config) -> Settings:
-    from worldswitch.harness.suite import Settings
+    from worldswitch.harness import seeds
+    from worldswitch.harness.suite import SEED, Settings
 
     option = config.getoption
+    asked = option("seed")
+    drawn = seeds.draw() if asked is None else asked
     return Settings(
         scenarios=option("scenarios"),
         platform=option("platform"),
@@ -78,6 +83,7 @@ def _settings(config: pytest.Config) -> Settings:
         ids=tuple(option("id")),
         deadline=option("deadline"),
         time_scale=option("time_scale"),
+        seed=getattr(config, "workerinput", {}).get(SEED, drawn),
     )
 
 

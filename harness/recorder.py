@@ -79,6 +79,7 @@ class Recorder:
                 platform=self._settings.platform,
                 mutant=self._settings.mutant,
                 repeat=self._settings.repeat,
+                seed=self._settings.seed,
                 planned=self.planned,
                 fingerprint=fingerprint.take(),
             )

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from worldswitch.harness.outcome import CellOutcome, Judged, tally
+from worldswitch.harness.request import Request
 from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
 
@@ -41,8 +42,9 @@ def console() -> Console:
 class Progress:
     """Shows a run while it goes on: a row a cell on a terminal, a line a cell elsewhere, and each failure at once."""
 
-    def __init__(self, out: Console) -> None:
+    def __init__(self, out: Console, request: Request) -> None:
         self._out = out
+        self._request = request
         self._rows: dict[str, _Row] = {}
         self._live = Live(get_renderable=self._table, console=out) if out.is_terminal else None
 
@@ -69,14 +71,14 @@ class Progress:
         """It is about to run so many scenarios."""
         self._rows[environment].planned = scenarios
         if not self._live:
-            self._out.print(f"{environment}: {scenarios} scenarios")
+            self._out.print(f"{environment}: {scenarios} scenarios, seed {self._request.seed}")
 
     def trial_ends(self, environment: str, judged: Judged) -> None:
         """One more trial of a started cell has a verdict."""
         row = self._rows[environment]
         row.verdicts[judged.trial.verdict] += 1
         if not judged.judgement.expected and not row.has_shown(judged):
-            self._out.print(failure(environment, judged))
+            self._out.print(failure(environment, judged, self._request))
 
     def cell_ends(self, outcome: CellOutcome) -> None:
         """The cell is done; all its trials have been shown."""
@@ -122,7 +124,7 @@ class _Row:
         return time.monotonic() - self._started if self.seconds is None else self.seconds
 
 
-def failure(environment: str, judged: Judged) -> Text:
+def failure(environment: str, judged: Judged, request: Request) -> Text:
     """The block on one trial that was not as expected: the claim, what spoke against it, and the way there."""
     trial = judged.trial
     head = f"{trial.verdict.value.upper()} {' '.join(trial.ids)} {trial.scenario} in {environment}"
@@ -134,7 +136,7 @@ def failure(environment: str, judged: Judged) -> Text:
         ("assertion", _end(trial.detail.splitlines())),
         ("transcript", _end(trial.transcript)),
         ("output", _end(trial.output.splitlines())),
-        ("again", [_again(environment, trial.ids)]),
+        ("again", [request.again(environment, trial.ids)]),
     )
     for name, lines in parts:
         if lines:
@@ -147,13 +149,13 @@ def _end(lines: Sequence[str]) -> Sequence[str]:
     return lines if left_out <= 0 else [f"... {left_out} lines before", *lines[-LINES:]]
 
 
-def summary(outcomes: Sequence[CellOutcome], folder: Path, out: Console) -> None:
+def summary(outcomes: Sequence[CellOutcome], folder: Path, seed: int, out: Console) -> None:
     """All there is to know at the end; the last line is plain, for programs."""
     for outcome in outcomes:
         if outcome.problem:
             _print_problem(outcome, out)
     _print_skipped(outcomes, out)
-    out.print(f"\nresults: {folder}")
+    out.print(f"\nseed: {seed}\nresults: {folder}")
     out.print(str(tally(outcomes)))
 
 
@@ -199,10 +201,3 @@ def _shown(trials: Iterable[Trial]) -> Iterator[str]:
 
 def _counts(verdicts: Counter[Verdict]) -> str:
     return ", ".join(f"{verdicts[verdict]} {verdict.value}" for verdict in STYLES if verdicts[verdict]) or "nothing ran"
-
-
-def _again(environment: str, ids: Sequence[str]) -> str:
-    """The command that runs this trial once more."""
-    engine, _, profile = environment.partition(":")
-    where = f"--engine {engine}" + (f" --profile {profile}" if profile else "")
-    return f"worldswitch run {where} --id {ids[0]}"

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worldswitch.harness import catalogue, environment, profiles, suite
+from worldswitch.harness import catalogue, environment, profiles, seeds, suite
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.environment import EngineChoice, Say
 from worldswitch.harness.trial import Result
@@ -40,6 +40,7 @@ class Request:
     profiles: tuple[str, ...] = ()  #: none means all
     install_engine: bool = False
     repeat: str = ""  #: if not said, `normal` on the host and `quick` elsewhere
+    seed: int = field(default_factory=seeds.draw)  #: the same in every environment
     deadline: float | None = None  #: seconds that no scenario's own deadline may exceed
     workers: int = field(default_factory=cpus)  #: trials at a time; 0 is one after the other, in one process
 
@@ -66,13 +67,26 @@ class Request:
         """How many seconds a cell that runs these may say nothing."""
         return PATIENCE + max((scenario.deadline for scenario in scenarios), default=0)
 
+    def repeat_in(self, name: str) -> str:
+        """How often scenarios repeat what they repeat in the environment called `name`."""
+        return self.repeat or ("normal" if name == "host" else "quick")
+
+    def again(self, name: str, ids: Sequence[str]) -> str:
+        """The command that repeats one trial in the environment called `name`."""
+        engine, _, profile = name.partition(":")
+        platform = f" --platform {self.platform}" if self.platform != REFERENCE else ""
+        where = f"--engine {engine}" + (f" --profile {profile}" if profile else "")
+        manner = f"--repeat {self.repeat_in(name)} --seed {self.seed}"
+        return f"worldswitch run{platform} {where} --id {ids[0]} {manner}"
+
     def arguments(self, name: str, facts: Mapping[str, str]) -> list[str]:
         """The arguments of the cell in the environment called `name`."""
         options = {
             "--environment": json.dumps({"name": name, **facts}),
             "--platform": self.platform,
             "--mutant": self.mutant,
-            "--repeat": self.repeat or ("normal" if name == "host" else "quick"),
+            "--repeat": self.repeat_in(name),
+            "--seed": str(self.seed),
             "--deadline": self.deadline and f"{self.deadline:g}",
             "-k": self.keyword,
             "-n": str(self.workers) if self.workers else "",
@@ -83,7 +97,7 @@ class Request:
 
 def rehearse(platform: str) -> Result:
     """Load a platform in a process of its own, since importing may do anything."""
-    asked = suite.Settings(catalogue.SCENARIOS, platform, None, "quick", (), suite.IMPORT_SECONDS, time_scale=1)
+    asked = suite.Settings(catalogue.SCENARIOS, platform, None, "quick", (), suite.IMPORT_SECONDS, time_scale=1, seed=0)
     return suite.rehearse(asked)
 
 

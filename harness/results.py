@@ -55,6 +55,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header", tag_field=
     platform: str
     mutant: str | None = None
     repeat: str
+    seed: int  #: what everything random in the run was drawn from
     planned: tuple[str, ...]
     fingerprint: Fingerprint
 

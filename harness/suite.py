@@ -9,12 +9,13 @@ import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import pytest
 from _pytest.runner import runtestprotocol  # no public way runs an item without reporting it
 
-from worldswitch.harness import catalogue, collection, probes, results, trial
+from worldswitch.harness import catalogue, collection, probes, results, seeds, trial
 from worldswitch.harness.contract import Narrating, Options, Platform, PlatformFactory
 from worldswitch.harness.judge import Owners, Phase, judge
 from worldswitch.harness.transcript import Transcript
@@ -30,6 +31,9 @@ IMPORT_SECONDS = 60.0
 #: What a report carries beside pytest's own fields: a `results.Trial` as plain values, which xdist can pass on.
 ATTRIBUTE = "worldswitch_trial"
 
+#: Under which name xdist's workers are told the seed that was drawn for all of them.
+SEED = "worldswitch_seed"
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -42,6 +46,7 @@ class Settings:
     ids: tuple[str, ...]
     deadline: float
     time_scale: float
+    seed: int
 
     def load(self) -> PlatformFactory:
         """The platform under test."""
@@ -49,12 +54,17 @@ class Settings:
             return catalogue.load_mutant(self.mutant).factory
         return catalogue.load_platform(self.platform)
 
+    def again(self, scenario: catalogue.Scenario) -> str:
+        """The options that repeat one trial of this run."""
+        return f"--id {scenario.ids[0]} --repeat {self.repeat} --seed {self.seed}"
+
 
 @dataclass(slots=True)
 class CurrentTrial:
     """What a scenario gets as the fixture ``trial``."""
 
     repeat: int
+    seed: int  #: what everything random in this trial is drawn from
     _settings: Settings
     _factory: PlatformFactory
     _owners: Owners
@@ -111,14 +121,21 @@ class Suite:
         assert self._now is not None, "the fixture `trial` is for scenarios"
         scenario, owners, transcript = self._now
         repeat = scenario.repeat.get(self.settings.repeat, 1)
-        current = CurrentTrial(repeat, self.settings, self.settings.load(), owners, transcript)
+        seed = seeds.of_trial(self.settings.seed, scenario.name)
+        current = CurrentTrial(repeat, seed, self.settings, self.settings.load(), owners, transcript)
         yield current
         current.close()
 
     def pytest_report_header(self) -> str:
         """Say what is under test."""
-        mutant = f", mutant {self.settings.mutant}" if self.settings.mutant else ""
-        return f"worldswitch: platform {self.settings.platform}{mutant}, {self.settings.repeat} repetitions"
+        asked = self.settings
+        mutant = f", mutant {asked.mutant}" if asked.mutant else ""
+        return f"worldswitch: platform {asked.platform}{mutant}, {asked.repeat} repetitions, seed {asked.seed}"
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell one of xdist's workers what it cannot know from the command line."""
+        node.workerinput[SEED] = self.settings.seed
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out what ``--id`` does not name."""
@@ -135,7 +152,7 @@ class Suite:
         for _, scenario in collection.scenarios_among([item]):
             item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
             result = self._result(item, scenario)
-            for report in _reports(item, scenario, result):
+            for report in _reports(item, scenario, result, self.settings):
                 item.ihook.pytest_runtest_logreport(report=report)
             item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
             return True
@@ -234,7 +251,9 @@ def _phases(item: pytest.Item) -> list[Phase]:
 _OUTCOMES = {Verdict.PASS: "passed", Verdict.UNSUPPORTED: "skipped", Verdict.BLOCKED: "skipped"}
 
 
-def _reports(item: pytest.Item, scenario: catalogue.Scenario, result: Result) -> Iterator[pytest.TestReport]:
+def _reports(
+    item: pytest.Item, scenario: catalogue.Scenario, result: Result, settings: Settings
+) -> Iterator[pytest.TestReport]:
     """The three reports pytest expects of an item; the one of the call tells all."""
     verdict = result.verdict
     outcome = _OUTCOMES.get(verdict, "failed")
@@ -243,7 +262,7 @@ def _reports(item: pytest.Item, scenario: catalogue.Scenario, result: Result) ->
         path, line, _ = item.location
         longrepr = (path, line or 0, f"{verdict.value}: {result.reason}")
     elif outcome == "failed":
-        longrepr = account(scenario, result)
+        longrepr = account(scenario, result, settings)
     for when in ("setup", "call", "teardown"):
         call = when == "call"
         report = pytest.TestReport(
@@ -274,13 +293,14 @@ def record(config: pytest.Config, scenario: catalogue.Scenario, result: Result) 
     )
 
 
-def account(scenario: catalogue.Scenario, result: Result) -> str:
+def account(scenario: catalogue.Scenario, result: Result, settings: Settings) -> str:
     """A failed trial, for people."""
     parts = [
         ("claim", f"{' '.join(scenario.ids)}: {scenario.claim}"),
         ("assertion" if result.assertion else "raised", result.detail),
         ("transcript", "\n".join(result.transcript[-TOLD:])),
         ("output", _PYTESTS_OWN_FRAMES.sub("", result.output)),
+        ("again", settings.again(scenario)),
     ]
     told = (f"--- {title} ---\n{text.rstrip()}" for title, text in parts if text.strip())
     return "\n".join((f"{result.verdict.value}: {result.reason}", *told))

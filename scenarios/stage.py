@@ -58,6 +58,10 @@ class Trial(Protocol):
     def repeat(self) -> int:
         """How often to repeat what the scenario repeats."""
 
+    @property
+    def seed(self) -> int:
+        """What everything random in this trial is drawn from; `worldswitch run --seed` repeats it."""
+
     def platform(self, options: Options = ...) -> Platform:
         """A platform under test, closed at the end of the trial."""
 

@@ -42,6 +42,7 @@ def header(planned: Sequence[str] = NAMES, mutant: str | None = None, **probes: 
         platform="reference",
         mutant=mutant,
         repeat="quick",
+        seed=7,
         planned=tuple(planned),
         fingerprint=machine,
     )

@@ -25,6 +25,7 @@ CORNERS = {
     "it_lacks_a_fixture": "error",
     "it_notes_a_lot": "fail",
     "its_thread_ends_by_an_exception": "pass",
+    "it_draws": "fail",
 }
 
 
@@ -53,6 +54,20 @@ def test_a_late_trial_says_where_it_stood() -> None:
     assert "in it_sleeps" in finished.trial.output
     assert "so tired" in finished.trial.transcript[-1]
     assert "/pluggy/" not in finished.log
+
+
+def test_the_seed_of_a_trial_is_the_runs_and_its_own() -> None:
+    def told(*arguments: str) -> tuple[str, int, str]:
+        finished = run_cell(*CLAIMS, *arguments)
+        trial = next(one for one in finished.run.trials if one.scenario.endswith("it_draws"))
+        return trial.transcript[-1].split()[-1], finished.run.header.seed, finished.log
+
+    drawn, seed, log = told("-k", "corners")
+    assert f"--id CO12 --repeat quick --seed {seed}" in log
+    for arguments in (("-k", "it_draws"), ("--id", "CO12", "-n", "2")):
+        assert told("--seed", str(seed), *arguments)[:2] == (drawn, seed)
+    other, _, _ = told("--seed", str(seed ^ 1), "--id", "CO12")
+    assert other != drawn
 
 
 def test_repetitions_and_time_are_as_asked() -> None:

@@ -64,14 +64,14 @@ def test_what_could_not_run_is_2(run, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_a_failure_is_told_with_all_one_needs(run, capsys: pytest.CaptureFixture[str]) -> None:
-    run(FAILS)
+    run(FAILS, arguments=("--seed", "11"))
     printed = capsys.readouterr().out
     for part in (
         f"FAIL SG01 {NAMES[0]} in docker:a",
         f"The claim of {NAMES[0]}.",
         "assert 1 == 2",
         "0.1 switch() -> Syscall(39)",
-        "worldswitch run --engine docker --profile a --id SG01",
+        "worldswitch run --engine docker --profile a --id SG01 --repeat quick --seed 11",
     ):
         assert part in printed
 
@@ -128,6 +128,8 @@ def test_what_cannot_be_run_is_said_in_a_line(
         (["run", "--deadline", "0"], "'0' is no number of seconds above 0"),
         (["run", "--deadline", "soon"], "'soon' is no number of seconds above 0"),
         (["run", "--deadline", "inf"], "'inf' is no number of seconds above 0"),
+        (["run", "--seed", "-1"], "argument --seed"),
+        (["run", "--seed", "4294967296"], "is no seed"),
         (["run", "-n", "0"], "'0' is no number of trials, 1 or more"),
         (["run", "-n", "many"], "'many' is no number of trials, 1 or more"),
         (["run", "--repeat", "ever"], "invalid choice: 'ever'"),

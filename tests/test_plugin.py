@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cells import HERE, run
 
-from worldswitch.harness import results
+from worldswitch.harness import results, seeds
 from worldswitch.harness.collection import concerns
 
 PYTEST = [sys.executable, "-m", "pytest", "-c", "/dev/null", "-p", "no:cacheprovider"]
@@ -71,6 +71,18 @@ def test_whom_a_command_line_concerns(arguments: list[str], ours: bool) -> None:
     assert concerns(arguments, "worldswitch.scenarios") is ours
 
 
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_run_draws_one_seed(tmp_path: Path, workers: str) -> None:
+    path = tmp_path / "run.jsonl"
+    asked = ["--pyargs", "claims", "--scenarios", "claims", "--platform", "fakes:Passes", "-k", "it_draws"]
+    finished, _ = run([*PYTEST, *asked, "-n", workers, "--worldswitch-results", str(path)])
+    drawn = results.read(path)
+    seed = drawn.header.seed
+    assert f"normal repetitions, seed {seed}" in finished.stdout.decode()
+    assert f"--seed {seed}" in finished.stdout.decode()
+    assert drawn.trials[0].transcript[-1].endswith(str(seeds.of_trial(seed, drawn.trials[0].scenario)))
+
+
 def test_it_writes_results(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     asked = ["--pyargs", "claims", "--scenarios", "claims", "--platform", "fakes:Passes", "--id", "BA*"]
@@ -102,6 +114,7 @@ REFUSED = (
     (("--scenarios", "nowhere"), "no package nowhere can be imported"),
     (("--worldswitch-results", "/nowhere/run.jsonl"), "--worldswitch-results: cannot write there"),
     (("--repeat", "often"), "invalid choice: 'often'"),
+    (("--seed", "luck"), "'luck' is no seed"),
 )
 
 

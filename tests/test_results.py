@@ -19,6 +19,7 @@ HEADER = Header(
     environment={"name": "host"},
     platform="reference",
     repeat="quick",
+    seed=7,
     planned=("a::one", "a::two"),
     fingerprint=FINGERPRINT,
 )

@@ -179,12 +179,13 @@ def test_the_junit_file_tells_the_same(go, tmp_path: Path) -> None:
 
 
 def test_a_cell_is_told_what_was_asked() -> None:
-    asked = Request(platform="a:B", ids=("SG01", "TT*"), keyword="one and two", deadline=2.5, workers=3)
+    asked = Request(platform="a:B", ids=("SG01", "TT*"), keyword="one and two", deadline=2.5, workers=3, seed=0)
     arguments = asked.arguments("docker:a", {"engine": "x"})
     pairs = list(zip(arguments[::2], arguments[1::2], strict=True))
     assert ("--platform", "a:B") in pairs
     assert ("--repeat", "quick") in pairs
     assert ("-k", "one and two") in pairs
     assert ("--deadline", "2.5") in pairs
+    assert ("--seed", "0") in pairs
     assert [value for option, value in pairs if option == "--id"] == ["SG01", "TT*"]
     assert "normal" in asked.arguments("host", {})

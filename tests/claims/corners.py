@@ -88,3 +88,10 @@ def its_thread_ends_by_an_exception(stage: Any) -> None:
     thread.start()
     thread.join(10)
     assert not thread.is_alive()
+
+
+@_declare("CO12")
+def it_draws(stage: Any) -> None:
+    """What is random depends on the seed."""
+    stage.trial.note(f"drew {stage.trial.seed}")
+    raise AssertionError
