@@ -30,7 +30,7 @@ KERNEL_HALF = 1 << 63
 # -------------------------------------------------------------------------------------------------- overflow and bounds
 
 
-@scenario("AS01", clauses=("seed.Unmap", "kernel.M1"))
+@scenario("AS01", "K56", clauses=("seed.Unmap", "kernel.M1"))
 def an_unmap_past_the_end_of_addresses_is_refused(stage: Stage) -> None:
     """A range whose end is beyond 2^64 is an error before anything is injected, and unmaps nothing."""
     guest = writer(stage)
@@ -78,7 +78,7 @@ def a_range_that_ends_at_the_end_of_addresses_is_refused(stage: Stage) -> None:
         is_whole(guest)
 
 
-@scenario("AS02", clauses=("seed.Unmap", "kernel.M1"))
+@scenario("AS02", "K56", clauses=("seed.Unmap", "kernel.M1"))
 def rounding_up_does_not_reach_the_end_of_addresses(stage: Stage) -> None:
     """A length that only rounding to pages takes to 2^64 or past the guest's range is refused as well."""
     guest = writer(stage)
@@ -91,7 +91,7 @@ def rounding_up_does_not_reach_the_end_of_addresses(stage: Stage) -> None:
         is_whole(guest)
 
 
-@scenario("AS03", clauses=("seed.Unmap", "kernel.M1"))
+@scenario("AS03", "K56", clauses=("seed.Unmap", "kernel.M1"))
 def empty_and_unaligned_ranges_are_refused(stage: Stage) -> None:
     """No length, or an address inside a page, is an error of the caller's, and the address space goes on."""
     guest = writer(stage)
@@ -103,7 +103,7 @@ def empty_and_unaligned_ranges_are_refused(stage: Stage) -> None:
         is_whole(guest)
 
 
-@scenario("AS03", clauses=("seed.Unmap", "kernel.M1", "kernel.M4"))
+@scenario("AS03", "K56", clauses=("seed.Unmap", "kernel.M1", "kernel.M4"))
 def ranges_beyond_the_guests_are_refused(stage: Stage) -> None:
     """What begins or ends outside the platform's address range is refused, on either side, by a byte or by far."""
     guest = writer(stage)
@@ -119,7 +119,7 @@ def ranges_beyond_the_guests_are_refused(stage: Stage) -> None:
         is_whole(guest)
 
 
-@scenario("AS03", clauses=("seed.Unmap", "kernel.M1"))
+@scenario("AS03", "K56", clauses=("seed.Unmap", "kernel.M1"))
 def a_length_is_rounded_up_to_pages(stage: Stage) -> None:
     """A byte of a page is the page: unmapping one unmaps the page, and no more."""
     guest = reader(stage)
@@ -132,7 +132,7 @@ def a_length_is_rounded_up_to_pages(stage: Stage) -> None:
     assert guest.switch() == Syscall(Number.GETPID)
 
 
-@scenario("AS03", clauses=("seed.Unmap", "kernel.M1"))
+@scenario("AS03", "K56", clauses=("seed.Unmap", "kernel.M1"))
 def unmapping_nothing_is_no_error(stage: Stage) -> None:
     """Holes in a range are passed over, and a range that is all hole is fine, twice too."""
     guest = reader(stage)
@@ -184,7 +184,7 @@ def a_file_open_for_reading_cannot_be_mapped_for_writing(stage: Stage) -> None:
 # ------------------------------------------------------------------------------------------------------------- the stub
 
 
-@scenario("AS05", clauses=("seed.stubStart", "kernel.M3"))
+@scenario("AS05", "K54", clauses=("seed.stubStart", "kernel.M3"))
 def the_stub_cannot_be_mapped_over_or_unmapped(stage: Stage) -> None:
     """A range that touches the stub's code is refused, wherever it begins and ends, and the stub goes on."""
     guest = writer(stage)

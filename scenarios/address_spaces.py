@@ -29,7 +29,7 @@ KERNEL_HALF = 1 << 63
 # -------------------------------------------------------------------------------------------------------- what is there
 
 
-@scenario("AS06", clauses=("seed.unmap", "kernel.M1"))
+@scenario("AS06", "K59", clauses=("seed.unmap", "kernel.M1"))
 def a_new_address_space_is_empty(stage: Stage) -> None:
     """Nothing is mapped but the stub's own code: no heap, no library, no vDSO of the harness."""
     for _ in range(3):
@@ -180,7 +180,7 @@ def a_precommitted_mapping_is_the_file(stage: Stage) -> None:
 # -------------------------------------------------------------------------------------------------------- while it runs
 
 
-@scenario("AS12", clauses=("seed.Unmap", "TestInvalidate"), quick=3, normal=20, soak=500)
+@scenario("AS12", "K61", clauses=("seed.Unmap", "TestInvalidate"), quick=3, normal=20, soak=500)
 def unmapping_under_a_running_guest_is_a_clean_fault(stage: Stage) -> None:
     """A guest that reads a page in a loop faults on it when it is unmapped, and goes on when it is mapped again."""
     guest = stage.guest(guests.read_loop)
@@ -243,7 +243,7 @@ def a_stub_survives_the_c_librarys_rseq(stage: Stage) -> None:
         assert guest.state["r12"] - guest.data.word() in (0, 1)
 
 
-@scenario("AS13", clauses=("kernel.M6", "syzkaller#3869"))
+@scenario("AS13", "K04", clauses=("kernel.M6", "syzkaller#3869"))
 def a_stub_moves_between_processors_in_spite_of_rseq(stage: Stage) -> None:
     """A guest goes on when it is moved from one CPU to another, which is when the kernel writes to an rseq area."""
     _note_rseq(stage)

@@ -166,7 +166,7 @@ def an_exhausted_signal_queue_loses_no_interrupt(stage: Stage) -> None:
                 computing.ends_when_interrupted()
 
 
-@scenario("SG15", clauses=("gvisor forkStub", "kernel.M6", "ptrace(2) PTRACE_SETSIGMASK"), normal=5, soak=100)
+@scenario("SG15", "K08", clauses=("gvisor forkStub", "kernel.M6", "ptrace(2) PTRACE_SETSIGMASK"), normal=5, soak=100)
 def a_mask_inherited_from_the_harness_blocks_nothing(stage: Stage) -> None:
     """Where the harness has all signals blocked, interrupts still work, and a guest's faults are still events."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())

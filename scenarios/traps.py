@@ -145,7 +145,7 @@ def a_trap_flag_in_the_state_steps_the_guest(stage: Stage) -> None:
 # ------------------------------------------------------------------------------------------------------------- vsyscall
 
 
-@scenario("EX12", clauses=("seed.patchSignalInfo", "seed.switchToApp"))
+@scenario("EX12", "K58", clauses=("seed.patchSignalInfo", "seed.switchToApp"))
 @pytest.mark.parametrize("number", VSYSCALLS, ids=lambda number: number.name.lower())
 def a_vsyscall_is_an_execute_fault(stage: Stage, number: Number) -> None:
     """Calling into the vsyscall page faults there, as if nothing had run: no host time reaches the guest."""
