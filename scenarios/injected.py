@@ -27,7 +27,17 @@ from worldswitch.scenarios.undisturbed import is_traced, outcome_of
 #: What scenarios of injection inject, beside what a platform needs for itself.
 INJECTABLE = (
     *(Number.READ, Number.POLL, Number.PSELECT6, Number.PAUSE, Number.NANOSLEEP, Number.FUTEX),
-    *(Number.RESTART_SYSCALL, Number.CLONE, Number.WAIT4, Number.GETPID, Number.CLOSE, Number.MMAP, Number.MUNMAP),
+    *(
+        Number.RESTART_SYSCALL,
+        Number.WRITE,
+        Number.RT_TGSIGQUEUEINFO,
+        Number.CLONE,
+        Number.WAIT4,
+        Number.GETPID,
+        Number.CLOSE,
+        Number.MMAP,
+        Number.MUNMAP,
+    ),
 )
 
 FUTEX_WAIT, FUTEX_WAKE, FUTEX_LOCK_PI, FUTEX_UNLOCK_PI = 0, 1, 6, 7  # <linux/futex.h>
@@ -52,7 +62,8 @@ class Room:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.space: InspectableAddressSpace = stage.inspect(stage.space(stage.platform_with(injectable=INJECTABLE)))
+        self.platform = stage.platform_with(injectable=INJECTABLE)
+        self.space: InspectableAddressSpace = stage.inspect(stage.space(self.platform))
         self.memory = stage.memory(PAGE)
         self.address = stage.map(self.space, self.memory, Access.READ | Access.WRITE)
 

@@ -138,7 +138,7 @@ def no_child_left(room: Room) -> Iterator[None]:
             kill(pid)
 
 
-@scenario("IJ04", clauses=("seed.W6", "kernel.R1", "kernel.R4"), normal=3, soak=50)
+@scenario("IJ04", "K17", clauses=("seed.W6", "kernel.R1", "kernel.R4"), normal=3, soak=50)
 def a_poll_with_a_timeout_interrupted_by_signals_is_handled(stage: Stage) -> None:
     """An injected poll with a timeout (ERESTART_RESTARTBLOCK) outlasts signals, and says that a file is ready."""
     room = Room(stage)
@@ -149,7 +149,7 @@ def a_poll_with_a_timeout_interrupted_by_signals_is_handled(stage: Stage) -> Non
             waiting.ends_with_its_result()
 
 
-@scenario("IJ04", clauses=("seed.W6", "kernel.R1", "kernel.R4"), normal=3, soak=50)
+@scenario("IJ04", "K17", clauses=("seed.W6", "kernel.R1", "kernel.R4"), normal=3, soak=50)
 def a_futex_wait_with_a_timeout_interrupted_by_signals_is_handled(stage: Stage) -> None:
     """An injected futex wait with a timeout (ERESTART_RESTARTBLOCK) outlasts signals, and ends when it is woken."""
     room = Room(stage)
@@ -160,7 +160,7 @@ def a_futex_wait_with_a_timeout_interrupted_by_signals_is_handled(stage: Stage) 
             waiting.ends_with_its_result()
 
 
-@scenario("IJ04", clauses=("seed.W6", "nanosleep(2)", "restart_syscall(2)"))
+@scenario("IJ04", "K17", clauses=("seed.W6", "nanosleep(2)", "restart_syscall(2)"))
 def a_sleep_interrupted_over_and_over_ends_in_time(stage: Stage) -> None:
     """An injected sleep (ERESTART_RESTARTBLOCK) that signals interrupt all the time sleeps as long as was asked."""
     room, seconds = Room(stage), 0.3
@@ -177,7 +177,7 @@ def a_sleep_interrupted_over_and_over_ends_in_time(stage: Stage) -> None:
 # ------------------------------------------------------------------------------------------ results
 
 
-@scenario("IJ05", clauses=("seed.syscall", "kernel.S2", "ptrace(2) PTRACE_SYSEMU"), normal=20, soak=1000)
+@scenario("IJ05", "K10", clauses=("seed.syscall", "kernel.S2", "ptrace(2) PTRACE_SYSEMU"), normal=20, soak=1000)
 def a_switch_does_not_shift_the_results_of_injected_calls(stage: Stage) -> None:
     """Calls injected between the switches of the same thread give their own results, and the guest's stay its own."""
     platform = stage.platform_with(injectable=INJECTABLE)

@@ -59,7 +59,9 @@ def a_foreign_signal_is_not_an_event_of_the_next_switch(stage: Stage) -> None:
         stage.bounded(send_and_switch, 15)
 
 
-@scenario("SG08", clauses=("seed.W9", "kernel.I3", "kernel.I5"), needs="rt_tgsigqueueinfo", normal=2, soak=50)
+@scenario(
+    "SG08", "K25", "K31", clauses=("seed.W9", "kernel.I3", "kernel.I5"), needs="rt_tgsigqueueinfo", normal=2, soak=50
+)
 def a_forged_sender_is_not_believed(stage: Stage) -> None:
     """A signal that says it comes from the harness, but does not, is neither the guest's nor an interrupt."""
     with Sender() as other, Computing(stage) as guest:
@@ -72,7 +74,7 @@ def a_forged_sender_is_not_believed(stage: Stage) -> None:
         guest.ends_when_interrupted()
 
 
-@scenario("SG08", clauses=("seed.W9", "kernel.I3"), needs="rt_tgsigqueueinfo", normal=2, soak=50)
+@scenario("SG08", "K25", "K31", clauses=("seed.W9", "kernel.I3"), needs="rt_tgsigqueueinfo", normal=2, soak=50)
 def a_forged_signal_between_switches_is_not_an_interrupt(stage: Stage) -> None:
     """A forged signal that waits when a switch begins ends neither that switch nor a later one."""
     with Sender() as other:
@@ -153,7 +155,7 @@ def the_harness_own_signals_are_no_signals_of_the_guest(stage: Stage) -> None:
         guest.guest.space.release()
 
 
-@scenario("SG11", clauses=("seed.W9", "kernel.I6", "sigqueue(3) EAGAIN"), normal=20, soak=1000)
+@scenario("SG11", "K26", clauses=("seed.W9", "kernel.I6", "sigqueue(3) EAGAIN"), normal=20, soak=1000)
 def an_exhausted_signal_queue_loses_no_interrupt(stage: Stage) -> None:
     """With no room for a single queued signal, interrupts come through, and foreign signals still disturb nothing."""
     resource.setrlimit(resource.RLIMIT_SIGPENDING, (0, 0))

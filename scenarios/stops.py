@@ -46,7 +46,7 @@ def a_sigstop_between_system_calls_is_not_an_event(stage: Stage) -> None:
         stage.bounded(stop_and_go, 15)
 
 
-@scenario("SG02", clauses=("seed.switchToApp", "kernel.S8", "ptrace(2) Group-stop"), normal=5, soak=100)
+@scenario("SG02", "K29", clauses=("seed.switchToApp", "kernel.S8", "ptrace(2) Group-stop"), normal=5, soak=100)
 def a_group_stop_of_sibling_threads_is_ignored(stage: Stage) -> None:
     """A guest computes on, and others begin, while threads of its stub that run no guest are in a group-stop."""
     with Sender() as other:
@@ -104,7 +104,7 @@ def no_stop_signal_shows_or_stops_a_guest(stage: Stage) -> None:
         stage.bounded(lambda: makes_calls(stage.guest(guests.getpid_loop, space=guest.space), 3))
 
 
-@scenario("SG05", clauses=("seed.W21", "kernel.S9", "ptrace(2) PTRACE_DETACH"), normal=5, soak=100)
+@scenario("SG05", "K28", "K30", clauses=("seed.W21", "kernel.S9", "ptrace(2) PTRACE_DETACH"), normal=5, soak=100)
 def a_parked_thread_neither_runs_nor_dies_by_signals(stage: Stage) -> None:
     """No signal lets a stub thread without a tracer into the guest, or kills it; the next thread runs on with it."""
     with Sender() as other:

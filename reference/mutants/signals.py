@@ -100,10 +100,10 @@ class AnySignalIsAnInterrupt(PtracePlatform):
 class _TrustingContext(PtraceContext):
     def _unasked_signal(self, info: SignalInfo) -> Event | None:
         own = super()._unasked_signal(info)
-        return INTERRUPTED if own is None and info.code < 0 and info.pid == os.getpid() else own
+        return INTERRUPTED if own is None and info.code <= 0 and info.pid == os.getpid() else own
 
 
-@mutant(caught_by=("SG08",), origin="seed.W9: si_pid can be forged by anybody with the same uid")
+@mutant(caught_by=("SG08", "K24"), origin="seed.W9: si_pid can be forged by anybody with the same uid")
 class BelievesTheSender(PtracePlatform):
     """Takes a signal for its own by the pid that its sender claims."""
 

@@ -63,6 +63,7 @@ hlt = PROGRAMS["hlt"]
 int_0x81 = PROGRAMS["int_0x81"]
 read_noncanonical = PROGRAMS["read_noncanonical"]
 step_itself = PROGRAMS["step_itself"]
+trap_when_told = PROGRAMS["trap_when_told"]
 
 # Registers.
 twiddle_syscall = PROGRAMS["twiddle_syscall"]
@@ -106,6 +107,7 @@ class Number(enum.IntEnum):
     KILL = lib.SYS_kill
     TKILL = lib.SYS_tkill
     TGKILL = lib.SYS_tgkill
+    RT_TGSIGQUEUEINFO = lib.SYS_rt_tgsigqueueinfo
     PTRACE = lib.SYS_ptrace
     RESTART_SYSCALL = lib.SYS_restart_syscall
     TIME = lib.SYS_time

@@ -56,3 +56,11 @@
 	nop
 	report
 	end	step_itself
+
+# Spins until the first word of its data is not zero, traps, and reports.
+	guest	trap_when_told
+1:	cmpq	$0, (%rbx)
+	je	1b
+	int3
+	report
+	end	trap_when_told
