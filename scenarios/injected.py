@@ -26,18 +26,8 @@ from worldswitch.scenarios.undisturbed import is_traced, outcome_of
 
 #: What scenarios of injection inject, beside what a platform needs for itself.
 INJECTABLE = (
-    *(Number.READ, Number.POLL, Number.PSELECT6, Number.PAUSE, Number.NANOSLEEP, Number.FUTEX),
-    *(
-        Number.RESTART_SYSCALL,
-        Number.WRITE,
-        Number.RT_TGSIGQUEUEINFO,
-        Number.CLONE,
-        Number.WAIT4,
-        Number.GETPID,
-        Number.CLOSE,
-        Number.MMAP,
-        Number.MUNMAP,
-    ),
+    *(Number.READ, Number.WRITE, Number.POLL, Number.PSELECT6, Number.PAUSE, Number.NANOSLEEP, Number.FUTEX),
+    *(Number.RESTART_SYSCALL, Number.CLONE, Number.WAIT4, Number.GETPID, Number.CLOSE, Number.MMAP, Number.MUNMAP),
 )
 
 FUTEX_WAIT, FUTEX_WAKE, FUTEX_LOCK_PI, FUTEX_UNLOCK_PI = 0, 1, 6, 7  # <linux/futex.h>

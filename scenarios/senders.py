@@ -59,14 +59,9 @@ def tgkill(pid: int, tid: int, signo: int) -> None:
     _system_call(TGKILL, pid, tid, signo)
 
 
-def siginfo(signo: int, code: int, claimed: int, value: int) -> bytes:
-    """A siginfo_t that claims to come from the process `claimed`."""
-    return struct.pack("@iiixxxxiIQ", signo, 0, code, claimed, os.getuid(), value).ljust(128, b"\0")
-
-
 def forge(pid: int, tid: int, signo: int, code: int, claimed: int, value: int) -> None:
     """Send `signo` with a siginfo_t that claims to come from the process `claimed`; `tid` 0: to the whole process."""
-    info = siginfo(signo, code, claimed, value)
+    info = struct.pack("@iiixxxxiIQ", signo, 0, code, claimed, os.getuid(), value).ljust(128, b"\0")
     if tid:
         _system_call(RT_TGSIGQUEUEINFO, pid, tid, signo, info)
     else:

@@ -1,8 +1,7 @@
 """What a signal says of itself: nothing in a siginfo_t makes a foreign signal the guest's, or an interrupt.
 
 A positive code is the kernel's, but not only for faults: it also tells of children that end and of files that are
-ready.  A code of 0 with the harness's pid may be the harness, or a process that bears the same pid in another PID
-namespace.  And a SIGTRAP may be a breakpoint, a stop of ptrace, or anybody's kill.
+ready.  And a SIGTRAP may be a breakpoint, a stop of ptrace, or anybody's kill.
 """
 
 from __future__ import annotations
@@ -19,18 +18,12 @@ from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.injected import Room, Waiting
 from worldswitch.scenarios.injection import injected, no_child_left
-from worldswitch.scenarios.senders import FORGEABLE_CODES, Sender, siginfo
+from worldswitch.scenarios.senders import FORGEABLE_CODES, Sender
 from worldswitch.scenarios.stage import Stage
 from worldswitch.scenarios.undisturbed import GETPID, Computing
 
-#: The codes a process may claim towards itself beside those for others: kill(2) and tgkill(2).
-SI_USER, SI_TKILL = 0, -6
-
 #: What a file that is ready may send.  With most of them comes POLL_IN, which is 1, as SEGV_MAPERR is.
 READY = (signal.SIGIO, signal.SIGUSR1, signal.SIGSEGV, signal.SIGBUS, signal.SIGTRAP, signal.SIGCHLD, signal.SIGRTMIN)
-
-#: What a harness may well interrupt its guests by.
-LOOKALIKES = (signal.SIGURG, signal.SIGCHLD, signal.SIGUSR1, signal.SIGSTOP, signal.SIGRTMIN)
 
 F_SETSIG = 10  # <linux/fcntl.h>
 
@@ -117,24 +110,4 @@ def a_child_that_ends_is_no_fault(stage: Stage) -> None:
                 os.kill(child, signo)
                 computing.is_undisturbed(f"a child that took signal {signo}")
             assert injected(room.space, Number.WAIT4, child, 0, 0, 0) == child
-        computing.ends_when_interrupted()
-
-
-# ------------------------------------------------------------------------------------------ namesakes
-
-
-@scenario(
-    "K24", clauses=("seed.W9", "kernel.I1", "rt_tgsigqueueinfo(2)"), needs="rt_tgsigqueueinfo", normal=5, soak=200
-)
-def a_namesake_of_the_harness_is_not_believed(stage: Stage) -> None:
-    """A signal that looks in all like the harness's own, as one from a namesake in another PID namespace, is not."""
-    room = Room(stage)
-    guest = stage.guest(guests.count_loop, space=room.space, platform=room.platform)
-    with Computing(stage, guest) as computing:
-        for signo in LOOKALIKES * stage.trial.repeat:
-            for code in (SI_USER, SI_TKILL):
-                # To itself a process may say what it likes.
-                room.memory[0:128] = siginfo(signo, code, os.getpid(), 0)
-                injected(room.space, Number.RT_TGSIGQUEUEINFO, computing.pid, computing.tid, signo, room.address)
-                computing.is_undisturbed(f"signal {signo} with code {code} and the pid of the harness")
         computing.ends_when_interrupted()

@@ -22,7 +22,7 @@ from worldswitch.scenarios.alarms import Alarmed, timer_handler
 from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.processes import process_state
-from worldswitch.scenarios.senders import CATCHABLE, FORGEABLE_CODES, STORM, Sender
+from worldswitch.scenarios.senders import CATCHABLE, FORGEABLE_CODES, STORM, Sender, untaken
 from worldswitch.scenarios.stage import PAGE, Guest, Stage
 from worldswitch.scenarios.undisturbed import GETPID, Computing, makes_calls, outcome_of
 
@@ -141,18 +141,25 @@ def an_injected_calls_result_is_its_own_in_a_signal_storm(stage: Stage) -> None:
             stage.bounded(inject, 5 + stage.trial.repeat / 100)
 
 
-@scenario("SG11", clauses=("seed.switchToApp", "kernel.I1"), normal=10, soak=500)
+@scenario("SG11", "K24", clauses=("seed.switchToApp", "seed.W9", "kernel.I1"), normal=10, soak=500)
 def the_harness_own_signals_are_no_signals_of_the_guest(stage: Stage) -> None:
-    """What the harness's process sends to the stub past `interrupt` is not the guest's."""
+    """What the harness, or its namesake in another PID namespace, sends past `interrupt` is not a guest's."""
     for _ in range(stage.trial.repeat):
         with Computing(stage) as guest:
+            tid = guest.tid
             for signo in (signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM, signal.SIGRTMIN, signal.SIGRTMAX):
                 os.kill(guest.pid, signo)
+            stage.wait_until(partial(is_over_or_has_taken_all, guest, tid), claim="what was sent is taken")
             if not guest.running.is_over:
                 guest.guest.context.interrupt()
             assert guest.running.result() == Interrupted()
             guest.is_exact()
         guest.guest.space.release()
+
+
+def is_over_or_has_taken_all(computing: Computing, tid: int) -> bool:
+    """The guest's switch has ended, or nothing is on its way to its thread."""
+    return computing.running.is_over or not untaken(computing.pid, tid)
 
 
 @scenario("SG11", "K26", clauses=("seed.W9", "kernel.I6", "sigqueue(3) EAGAIN"), normal=20, soak=1000)

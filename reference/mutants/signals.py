@@ -103,7 +103,7 @@ class _TrustingContext(PtraceContext):
         return INTERRUPTED if own is None and info.code <= 0 and info.pid == os.getpid() else own
 
 
-@mutant(caught_by=("SG08", "K24"), origin="seed.W9: si_pid can be forged by anybody with the same uid")
+@mutant(caught_by=("SG08",), origin="seed.W9: si_pid can be forged by anybody with the same uid")
 class BelievesTheSender(PtracePlatform):
     """Takes a signal for its own by the pid that its sender claims."""
 

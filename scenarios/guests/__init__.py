@@ -107,7 +107,6 @@ class Number(enum.IntEnum):
     KILL = lib.SYS_kill
     TKILL = lib.SYS_tkill
     TGKILL = lib.SYS_tgkill
-    RT_TGSIGQUEUEINFO = lib.SYS_rt_tgsigqueueinfo
     PTRACE = lib.SYS_ptrace
     RESTART_SYSCALL = lib.SYS_restart_syscall
     TIME = lib.SYS_time
