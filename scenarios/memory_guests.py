@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worldswitch.harness.contract import Syscall
+from worldswitch.harness.contract import Platform, Syscall
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.stage import PAGE, Guest, Stage
@@ -15,9 +15,9 @@ def writer(stage: Stage) -> Guest:
     return guest
 
 
-def reader(stage: Stage) -> Guest:
+def reader(stage: Stage, platform: Platform | None = None) -> Guest:
     """A guest that will read its data and report."""
-    guest = stage.guest(guests.read_at)
+    guest = stage.guest(guests.read_at, platform=platform)
     guest.state["rdi"] = guest.data_address
     return guest
 
