@@ -14,15 +14,13 @@ The mutant is worth the worst of these.
 from __future__ import annotations
 
 import enum
-import fnmatch
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.catalogue import Scenario, is_meant
 from worldswitch.harness.collect import Problem
-from worldswitch.harness.outcome import Status, Tally
-from worldswitch.harness.results import Header, Record, Trial
+from worldswitch.harness.results import Fingerprint, Header, Record, Trial
 from worldswitch.harness.verdict import Verdict
 
 Trials: TypeAlias = Mapping[str, Trial]  #: by the scenario's name
@@ -53,7 +51,10 @@ class Autopsy:
     mutant: str
     environment: str
     findings: tuple[Finding, ...]
-    undeclared: tuple[str, ...] = ()  #: scenarios that failed and are not named
+    kills: tuple[Trial, ...] = ()  #: by scenarios that it names, each by its own assertion
+    undeclared: tuple[Trial, ...] = ()  #: what else did not pass, where the reference does, whatever became of it
+    passed: tuple[str, ...] = ()  #: the scenarios that see nothing wrong
+    seconds: float = 0.0
 
     @property
     def fate(self) -> Fate:
@@ -68,40 +69,25 @@ class Account:
 
     trials: Trials
     problem: str = ""  #: why none of it counts
+    machine: Fingerprint | None = None
+    seconds: float = 0.0
 
 
-def account(records: Iterable[Record], mutant: str, problem: Problem | None) -> Account:
+def account(records: Iterable[Record], mutant: str, problem: Problem | None, seconds: float = 0) -> Account:
     """What a cell's records say, if it was `mutant` that was put to the test (nothing for the reference)."""
     records = tuple(records)
     headers = [record for record in records if isinstance(record, Header)]
     trials = {record.scenario: record for record in records if isinstance(record, Trial)}
-    if problem:
-        return Account(trials, problem.reason)
-    if [header.mutant or "" for header in headers] != [mutant]:
-        return Account(trials, f"the cell did not run {mutant or 'the reference'}")
-    return Account(trials)
-
-
-def tally(autopsies: Iterable[Autopsy]) -> Tally:
-    """The three numbers a run of mutants closes with."""
-    fates = [autopsy.fate for autopsy in autopsies]
-    caught, untested = fates.count(Fate.CAUGHT), fates.count(Fate.UNTESTED)
-    return Tally(caught, len(fates) - caught - untested, untested)
-
-
-def status(autopsies: Iterable[Autopsy]) -> Status:
-    """The exit status these autopsies amount to; without one that shows something, nothing ran."""
-    fates = {autopsy.fate for autopsy in autopsies}
-    if Fate.SURVIVED in fates:
-        return Status.UNEXPECTED
-    if Fate.ERROR in fates or Fate.CAUGHT not in fates:
-        return Status.COULD_NOT_RUN
-    return Status.AS_EXPECTED
+    machine = headers[0].fingerprint if headers else None
+    reason = problem.reason if problem else ""
+    if not reason and [header.mutant or "" for header in headers] != [mutant]:
+        reason = f"the cell did not run {mutant or 'the reference'}"
+    return Account(trials, reason, machine, seconds)
 
 
 def called(scenarios: Iterable[Scenario], *names: str) -> list[Scenario]:
     """The scenarios that are meant by one of these names."""
-    return [one for one in scenarios if any(_means(name, one.name, one.ids) for name in names)]
+    return [one for one in scenarios if any(map(one.is_called, names))]
 
 
 def examine(mutant: str, place: str, caught_by: Iterable[str], reference: Account, mutated: Account) -> Autopsy:
@@ -109,21 +95,35 @@ def examine(mutant: str, place: str, caught_by: Iterable[str], reference: Accoun
     names = tuple(caught_by)
     problem = reference.problem or mutated.problem
     if problem:
-        return Autopsy(mutant, place, tuple(Finding(name, Fate.ERROR, problem) for name in names))
-    findings = tuple(_finding(name, reference.trials, mutated.trials) for name in names)
-    return Autopsy(mutant, place, findings, tuple(_undeclared(names, reference.trials, mutated.trials)))
+        findings = tuple(Finding(name, Fate.ERROR, problem) for name in names)
+        return Autopsy(mutant, place, findings, seconds=mutated.seconds)
+    comparable = [trial for trial in mutated.trials.values() if _passes(reference.trials.get(trial.scenario))]
+    declared = [trial for trial in comparable if _is_named(trial, names)]
+    return Autopsy(
+        mutant,
+        place,
+        findings=tuple(_finding(name, reference.trials, mutated.trials) for name in names),
+        kills=tuple(filter(_bites, declared)),
+        undeclared=tuple(trial for trial in comparable if not (_passes(trial) or _is_named(trial, names))),
+        passed=tuple(trial.scenario for trial in comparable if _passes(trial)),
+        seconds=mutated.seconds,
+    )
 
 
-def _undeclared(names: Sequence[str], reference: Trials, mutated: Trials) -> Iterator[str]:
-    for trial in mutated.values():
-        before = reference.get(trial.scenario)
-        named = any(_means(name, trial.scenario, trial.ids) for name in names)
-        if trial.verdict.is_failure and not named and before and before.verdict is Verdict.PASS:
-            yield trial.scenario
+def _passes(trial: Trial | None) -> bool:
+    return trial is not None and trial.verdict is Verdict.PASS
+
+
+def _bites(trial: Trial) -> bool:
+    return trial.verdict is Verdict.FAIL and trial.assertion
+
+
+def _is_named(trial: Trial, names: Iterable[str]) -> bool:
+    return any(is_meant(name, trial.scenario, trial.ids) for name in names)
 
 
 def _finding(name: str, reference: Trials, mutated: Trials) -> Finding:
-    before = [trial for trial in reference.values() if _means(name, trial.scenario, trial.ids)]
+    before = [trial for trial in reference.values() if is_meant(name, trial.scenario, trial.ids)]
     broken = [trial for trial in before if trial.verdict not in (Verdict.PASS, Verdict.UNSUPPORTED, Verdict.BLOCKED)]
     if broken or not before:
         said = f"the reference itself: {_said(broken[0])}" if broken else "no such scenario ran on the reference"
@@ -140,14 +140,10 @@ def _bite(name: str, scenarios: Sequence[str], mutated: Trials) -> Finding:
     nothing = [trial for trial in after if trial.verdict not in (Verdict.PASS, Verdict.FAIL)]
     if nothing or len(after) < len(scenarios):
         return Finding(name, Fate.ERROR, _said(nothing[0]) if nothing else "never ran on the mutant")
-    biting = [trial for trial in after if trial.verdict is Verdict.FAIL and trial.assertion]
+    biting = list(filter(_bites, after))
     if biting:
         return Finding(name, Fate.CAUGHT, _said(biting[0]))
     return Finding(name, Fate.SURVIVED, "; ".join(map(_said, after)))
-
-
-def _means(name: str, scenario: str, ids: Iterable[str]) -> bool:
-    return name == scenario or any(fnmatch.fnmatchcase(own, name) for own in ids)
 
 
 def _said(trial: Trial) -> str:

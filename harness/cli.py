@@ -95,9 +95,9 @@ def _doctor(asked: argparse.Namespace) -> int:
 
 
 def _mutants(asked: argparse.Namespace) -> int:
-    from worldswitch.harness import kill
+    from worldswitch.harness import mutants
 
-    return kill.show(_request(asked), asked.mutants, widely=asked.all)
+    return mutants.show(_request(asked), asked.mutants, seed=asked.seed, full=asked.full, results=asked.results)
 
 
 def _request(asked: argparse.Namespace) -> Request:
@@ -143,10 +143,20 @@ def _mutants_options(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to run")
     what.add_argument("mutants", nargs="*", metavar="NAME", help="only these mutants")
     what.add_argument(
-        "--all", action="store_true", help="run every scenario, to see which fail beside those that a mutant names"
+        "--full",
+        "--all",
+        action="store_true",
+        help="put each mutant to every scenario, not only to those it names and a random tenth of the others",
     )
+    what.add_argument("--seed", type=int, metavar="N", help="draw that tenth as the run that printed this seed")
     _place_options(parser, engine="host")
-    _manner_options(parser)
+    _manner_options(parser, repeat="quick")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        metavar="DIR",
+        help="where the kill matrix goes (default: results; nowhere if only some mutants are named)",
+    )
 
 
 def _place_options(parser: argparse.ArgumentParser, engine: str) -> None:
@@ -171,13 +181,14 @@ def _place_options(parser: argparse.ArgumentParser, engine: str) -> None:
     )
 
 
-def _manner_options(parser: argparse.ArgumentParser) -> None:
+def _manner_options(parser: argparse.ArgumentParser, repeat: str = "") -> None:
     how = parser.add_argument_group("how to run it")
     how.add_argument(
         "--repeat",
         choices=("quick", "normal", "soak"),
-        default="",
-        help="how often scenarios repeat what they repeat (default: normal on the host, quick in containers)",
+        default=repeat,
+        help="how often scenarios repeat what they repeat "
+        f"(default: {repeat or 'normal on the host, quick in containers'})",
     )
     how.add_argument(
         "--seed",

@@ -1,66 +1,79 @@
 """Runs the mutants: `worldswitch mutants`.
 
-In each environment the unmutated reference goes first, through all scenarios that any of the mutants names; then each
-mutant in a cell of its own, several at a time, through those it names, or through all of them to see what else it
-fails.  What that shows is decided in `worldswitch.harness.autopsy`.
+In each environment the unmutated reference goes first, through all scenarios that any of the mutants will meet; then
+each mutant in a cell of its own, several at a time, through the scenarios that it names and a random tenth of the
+others, drawn for each mutant anew from a seed that is told.  What that shows of a mutant is decided in
+`worldswitch.harness.autopsy`, what it shows of the scenarios in `worldswitch.harness.proof`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+import math
+import random
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from rich.console import Console
-from rich.table import Table
-
-from worldswitch.harness import autopsy, catalogue, report
-from worldswitch.harness.autopsy import Account, Autopsy, Fate
+from worldswitch.harness import autopsy, catalogue, kill_matrix, proof, reasons
+from worldswitch.harness.autopsy import Account, Autopsy
 from worldswitch.harness.catalogue import Mutant, Scenario
 from worldswitch.harness.collect import collect
 from worldswitch.harness.environment import Cell, Environment, Missing
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.kill_matrix import Matrix, Place
+from worldswitch.harness.proof import Proof
 from worldswitch.harness.request import CouldNotRun, Request
-from worldswitch.harness.results import Record
+from worldswitch.harness.results import Record, Trial
 
-STYLES = {Fate.CAUGHT: "green", Fate.UNTESTED: "dim", Fate.SURVIVED: "bold red", Fate.ERROR: "bold magenta"}
-
-
-def show(request: Request, names: Sequence[str], *, widely: bool) -> Status:
-    """Run the mutants called `names`, or all; print what became of them."""
-    out = report.console()
-    hunt = Hunt(request, _mutants(names), catalogue.scenarios(), widely, out)
-    autopsies = []
-    for one in hunt.go():
-        autopsies.append(one)
-        _print(one, out)
-    out.print(_table(autopsies))
-    out.print(str(autopsy.tally(autopsies)))
-    return autopsy.status(autopsies)
+TENTH = 10  #: one in so many of the scenarios that a mutant does not name
 
 
-def _mutants(names: Sequence[str]) -> Mapping[str, Mutant]:
+class Watcher(Protocol):
+    """Is told how a hunt goes on; by several threads."""
+
+    def say(self, line: str) -> None:
+        """What is being done that takes a while."""
+
+    def reference_starts(self, environment: str, scenarios: int) -> None:
+        """The reference is put to so many scenarios."""
+
+    def reference_trial(self) -> None:
+        """One of them has a verdict."""
+
+    def mutants_start(self, environment: str, mutants: int) -> None:
+        """So many mutants are next."""
+
+    def mutant_starts(self, mutant: str) -> None:
+        """One of them is put to its scenarios."""
+
+    def mutant_ends(self, one: Autopsy) -> None:
+        """Its fate is known."""
+
+
+def mutants(names: Sequence[str]) -> Mapping[str, Mutant]:
+    """The mutants called so, or all."""
     try:
         return {name: catalogue.load_mutant(name) for name in names} if names else catalogue.mutants()
     except catalogue.NotFound as problem:
         raise CouldNotRun(str(problem)) from problem
 
 
-def _print(one: Autopsy, out: Console) -> None:
-    out.print(f"{one.fate.value:<9} {one.mutant} in {one.environment}", style=STYLES[one.fate])
-    for finding in one.findings:
-        if finding.fate is not Fate.CAUGHT:
-            out.print(f"  {finding.name}: {finding.fate.value}: {finding.reason}")
-    for scenario in one.undeclared:
-        out.print(f"  fails too, and is not named: {scenario}")
+def scenarios() -> Sequence[Scenario]:
+    """All scenarios."""
+    try:
+        return catalogue.scenarios()
+    except catalogue.NotFound as problem:
+        raise CouldNotRun(str(problem)) from problem
 
 
-def _table(autopsies: Sequence[Autopsy]) -> Table:
-    table = Table("mutant", "environment", "fate", "by the assertions of", box=None)
-    for one in autopsies:
-        caught = " ".join(finding.name for finding in one.findings if finding.fate is Fate.CAUGHT)
-        table.add_row(one.mutant, one.environment, one.fate.value, caught)
-    return table
+def unproven() -> Mapping[str, str]:
+    """The scenarios that no mutant can be caught by, and why."""
+    try:
+        return reasons.load(catalogue.MUTANTS, proof.UNPROVEN)
+    except catalogue.NotFound as problem:
+        raise CouldNotRun(str(problem)) from problem
 
 
 @dataclass(frozen=True)
@@ -70,8 +83,10 @@ class Hunt:
     request: Request
     mutants: Mapping[str, Mutant]
     scenarios: Sequence[Scenario]
-    widely: bool  #: put them to every scenario, not only to those they name
-    out: Console
+    watcher: Watcher
+    seed: int
+    full: bool = False  #: put them to every scenario, not only to those they name and a tenth of the others
+    unproven: Mapping[str, str] | None = None  #: None if there are not all mutants: what a scenario proves is open then
 
     def __post_init__(self) -> None:
         """Refuse what would show nothing: no mutant, or one that names no scenario there is."""
@@ -82,67 +97,115 @@ class Hunt:
                 if not autopsy.called(self.scenarios, name):
                     raise CouldNotRun(f"mutant {mutant.name}: caught by {name!r}, and no scenario is called that")
 
-    def go(self) -> Iterator[Autopsy]:
-        """Each mutant's autopsy in each environment."""
-        with self.request.places(self._say) as plan:
-            for place in plan:
-                yield from self._here(place)
+    def go(self) -> Matrix:
+        """What becomes of each mutant in each environment."""
+        started, begin = time.time(), time.monotonic()
+        with self.request.places(self.watcher.say) as plan:
+            places = tuple(self._here(place) for place in plan)
+        return Matrix(
+            started=started,
+            seconds=round(time.monotonic() - begin, 1),
+            seed=self.seed,
+            repeat=self.request.repeat,
+            full=self.full,
+            places=places,
+        )
 
-    def _say(self, line: str) -> None:
-        self.out.print(f"{line} ...")
+    def drawn(self, mutant: Mutant) -> list[Scenario]:
+        """The scenarios that `mutant` is put to; the same for the same seed."""
+        named = autopsy.called(self.scenarios, *mutant.caught_by)
+        others = [one for one in self.scenarios if one.subject == "platform" and one not in named]
+        if self.full:
+            return [*named, *others]
+        return [*named, *random.Random(f"{self.seed} {mutant.name}").sample(others, math.ceil(len(others) / TENTH))]
 
-    def _here(self, place: Environment | Missing) -> Iterator[Autopsy]:
+    def _here(self, place: Environment | Missing) -> Place:
         if isinstance(place, Missing):
-            impossible = Account({}, f"{place.reason}; {place.remedy}")
-            yield from (_autopsy(mutant, place, impossible, impossible) for mutant in self.mutants.values())
-            return
-        self._say(f"{place.name}: the reference")
-        named = [name for mutant in self.mutants.values() for name in mutant.caught_by]
-        reference = self._put(place, "", named, self.request.workers)
-        if reference.problem:
-            yield from (_autopsy(mutant, place, reference, reference) for mutant in self.mutants.values())
-            return
-        with ThreadPoolExecutor(self.request.workers) as pool, _Ended(place) as ended:
-            mutants = list(self.mutants.values())
-            put = pool.map(lambda mutant: self._put(ended, mutant.name, mutant.caught_by, 0), mutants)
-            yield from (
-                _autopsy(mutant, place, reference, mutated) for mutant, mutated in zip(mutants, put, strict=True)
-            )
+            reference = Account({}, f"{place.reason}; {place.remedy}")
+        else:
+            reference = self._reference(place)
+        if reference.problem or isinstance(place, Missing):
+            autopsies = [self._examine(one, place.name, reference, reference) for one in self.mutants.values()]
+        else:
+            autopsies = self._all(place, reference)
+        proofs = self._proofs(reference, autopsies)
+        return kill_matrix.place(place.name, reference, self.mutants, self.scenarios, autopsies, proofs)
 
-    def _put(self, place: Environment, mutant: str, names: Iterable[str], workers: int) -> Account:
-        """Put the reference, or a mutant of it, to the scenarios of these names."""
-        called = self.scenarios if self.widely else autopsy.called(self.scenarios, *names)
-        ids = () if self.widely else tuple(dict.fromkeys(scenario.ids[0] for scenario in called))
+    def _proofs(self, reference: Account, autopsies: Sequence[Autopsy]) -> list[Proof]:
+        if self.unproven is None or reference.problem:
+            return []
+        return proof.examine(self.scenarios, reference, autopsies, self.unproven)
+
+    def _reference(self, place: Environment) -> Account:
+        met = {one.name: one for mutant in self.mutants.values() for one in self.drawn(mutant)}
+        every = self.unproven is not None
+        chosen = list(self.scenarios) if every else list(met.values())
+        self.watcher.reference_starts(place.name, len(chosen))
+        return self._put(place, "", chosen, self.request.workers)
+
+    def _all(self, place: Environment, reference: Account) -> list[Autopsy]:
+        """Every mutant, several at a time; told as they end, and answered in their order."""
+        self.watcher.mutants_start(place.name, len(self.mutants))
+        found: dict[str, Autopsy] = {}
+        with ThreadPoolExecutor(self.request.workers) as pool, _Ended(place) as ended:
+            put = [pool.submit(self._one, ended, mutant, reference) for mutant in self.mutants.values()]
+            for future in as_completed(put):
+                one = future.result()
+                found[one.mutant] = one
+                self.watcher.mutant_ends(one)
+        return [found[name] for name in self.mutants]
+
+    def _one(self, place: Environment, mutant: Mutant, reference: Account) -> Autopsy:
+        self.watcher.mutant_starts(mutant.name)
+        return self._examine(mutant, place.name, reference, self._put(place, mutant.name, self.drawn(mutant), 0))
+
+    def _examine(self, mutant: Mutant, place: str, reference: Account, mutated: Account) -> Autopsy:
+        return autopsy.examine(mutant.name, place, mutant.caught_by, reference, mutated)
+
+    def _put(self, place: Environment, mutant: str, chosen: Sequence[Scenario], workers: int) -> Account:
+        """Put the reference, or a mutant of it, to these scenarios."""
+        begin = time.monotonic()
+        ids = tuple(one.name for one in chosen) if len(chosen) < len(self.scenarios) else ()
         request = replace(self.request, mutant=mutant, ids=ids, workers=workers)
         records: list[Record] = []
-        arguments = request.arguments(place.name, place.facts)
-        problem = collect(place, arguments, request.silence(called), records.append)
-        return autopsy.account(records, mutant, problem)
+
+        def take(record: Record) -> None:
+            records.append(record)
+            if isinstance(record, Trial) and not mutant:
+                self.watcher.reference_trial()
+
+        problem = collect(place, request.arguments(place.name, place.facts), request.silence(chosen), take)
+        return autopsy.account(records, mutant, problem, time.monotonic() - begin)
 
 
-def _autopsy(mutant: Mutant, place: Environment | Missing, reference: Account, mutated: Account) -> Autopsy:
-    return autopsy.examine(mutant.name, place.name, mutant.caught_by, reference, mutated)
-
-
+@dataclass
 class _Ended:
     """An environment whose cells end with this: an interrupted hunt waits for none of them."""
 
-    def __init__(self, place: Environment) -> None:
-        self._place = place
-        self.name, self.facts, self.expectations = place.name, place.facts, place.expectations
-        self._cells: list[Cell] = []
-        self._over = False
+    _place: Environment
+    _cells: list[Cell] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.name, self.facts, self.expectations = self._place.name, self._place.facts, self._place.expectations
 
     def start(self, arguments: Sequence[str]) -> Cell:
-        if self._over:
+        if self._over.is_set():
             raise InterruptedError("the hunt is over")
-        self._cells.append(self._place.start(arguments))
-        return self._cells[-1]
+        cell = self._place.start(arguments)
+        with self._lock:
+            self._cells.append(cell)
+            if not self._over.is_set():
+                return cell
+        cell.kill()  # it was being started when the others were ended
+        raise InterruptedError("the hunt is over")
 
     def __enter__(self) -> _Ended:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over = True
+        with self._lock:
+            self._over.set()
         for cell in self._cells:
             cell.kill()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, frames, planner, trial, whole
+from scripted import NAMES, trial, whole
 
-from worldswitch.harness import autopsy, catalogue, environment, kill
+from worldswitch.harness import autopsy
 from worldswitch.harness.autopsy import Account, Fate
 from worldswitch.harness.collect import Problem
-from worldswitch.harness.outcome import Status
-from worldswitch.harness.request import CouldNotRun, Request
 from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
 
@@ -79,11 +77,30 @@ def test_a_mutant_that_names_nothing_is_an_error() -> None:
     assert autopsy.examine("Forgetful", "host", [], account(*PASSES), account(bitten())).fate is Fate.ERROR
 
 
-def test_failures_that_are_not_named_are_reported() -> None:
-    made = autopsy.examine(
-        "Forgetful", "host", ["SG01"], account(*PASSES), account(bitten(), trial(OTHER), bitten(THIRD))
-    )
-    assert made.undeclared == (THIRD,)
+@pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.CRASH, Verdict.TIMEOUT, Verdict.ERROR])
+def test_what_else_does_not_pass_is_reported_and_no_failure_of_the_mutant_s(verdict: Verdict) -> None:
+    third = trial(THIRD, verdict)
+    made = autopsy.examine("Forgetful", "host", ["SG01"], account(*PASSES), account(bitten(), trial(OTHER), third))
+    assert made.undeclared == (third,)
+    assert made.fate is Fate.CAUGHT
+
+
+def test_what_the_reference_does_not_pass_either_is_not_reported() -> None:
+    reference = account(*PASSES[:2], trial(THIRD, Verdict.FAIL))
+    made = autopsy.examine("Forgetful", "host", ["SG01"], reference, account(bitten(), trial(OTHER), bitten(THIRD)))
+    assert made.undeclared == ()
+
+
+def test_each_function_that_bites_is_a_kill() -> None:
+    made = autopsy.examine("Forgetful", "host", ["SG01"], account(*PASSES), account(bitten(), trial(OTHER)))
+    assert [kill.scenario for kill in made.kills] == [ONE]
+    assert made.passed == (OTHER,)
+
+
+def test_a_failure_by_no_assertion_is_no_kill() -> None:
+    mutated = account(bitten(), trial(OTHER, Verdict.FAIL))
+    made = autopsy.examine("Forgetful", "host", ["SG01"], account(*PASSES), mutated)
+    assert [kill.scenario for kill in made.kills] == [ONE]
 
 
 def test_a_cell_that_ran_something_else_does_not_count() -> None:
@@ -91,82 +108,3 @@ def test_a_cell_that_ran_something_else_does_not_count() -> None:
     assert autopsy.account(whole(*PASSES), "Forgetful", None).problem
     assert not autopsy.account(whole(*PASSES, mutant="Forgetful"), "Forgetful", None).problem
     assert autopsy.account(whole(*PASSES), "", Problem("the cell died")).problem == "the cell died"
-
-
-@pytest.mark.parametrize(
-    ("fates", "status"),
-    [
-        ([Fate.CAUGHT, Fate.CAUGHT], Status.AS_EXPECTED),
-        ([Fate.CAUGHT, Fate.UNTESTED], Status.AS_EXPECTED),
-        ([Fate.CAUGHT, Fate.SURVIVED, Fate.ERROR], Status.UNEXPECTED),
-        ([Fate.CAUGHT, Fate.ERROR], Status.COULD_NOT_RUN),
-        ([Fate.UNTESTED], Status.COULD_NOT_RUN),
-        ([], Status.COULD_NOT_RUN),
-    ],
-)
-def test_the_exit_status(fates: list[Fate], status: Status) -> None:
-    autopsies = [autopsy.Autopsy("Forgetful", "host", (autopsy.Finding("SG01", one, ""),)) for one in fates]
-    assert autopsy.status(autopsies) is status
-    assert sum(map(int, str(autopsy.tally(autopsies)).split()[::2])) == len(fates)
-
-
-# ------------------------------------------------------------------------------------------------------ the whole hunt
-
-
-class Forgetful:
-    name = "Forgetful"
-    about = "Forgets."
-    caught_by = ("SG01",)
-    factory = None
-    module = "nowhere"
-
-
-class Harmless(Forgetful):
-    name = "Harmless"
-
-
-def _script(arguments: object) -> ScriptedCell:
-    """The reference passes; Forgetful is bitten, Harmless is not."""
-    words = list(arguments)  # type: ignore[call-overload]
-    mutant = words[words.index("--mutant") + 1] if "--mutant" in words else None
-    first = bitten() if mutant == "Forgetful" else trial(ONE)
-    return ScriptedCell(frames(whole(first, trial(OTHER), mutant=mutant)))
-
-
-@pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> Scripted:
-    scripted = Scripted("host", _script)
-    monkeypatch.setattr(environment, "plan", planner(scripted))
-    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
-    monkeypatch.setattr(catalogue, "mutants", lambda *_: {one.name: one for one in (Forgetful, Harmless)})
-    return scripted
-
-
-def test_a_hunt_ends_with_its_table_and_numbers(host: Scripted, capsys: pytest.CaptureFixture[str]) -> None:
-    assert kill.show(Request(), [], widely=False) is Status.UNEXPECTED
-    printed = capsys.readouterr().out
-    assert printed.splitlines()[-1] == "1 passed, 1 failed, 0 skipped"
-    assert "survived  Harmless in host" in printed
-    assert len(host.cells) == 3  # the reference once, and each mutant
-
-
-def test_one_mutant_can_be_named(host: Scripted) -> None:
-    assert kill.show(Request(), ["Forgetful"], widely=True) is Status.AS_EXPECTED
-    assert len(host.cells) == 2
-
-
-def test_a_mutant_nobody_knows_is_refused(host: Scripted) -> None:
-    with pytest.raises(CouldNotRun, match="no mutant is called 'Nobody'"):
-        kill.show(Request(), ["Nobody"], widely=False)
-
-
-def test_a_mutant_that_names_no_scenario_is_refused(host: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Harmless, "caught_by", ("XX99",))
-    with pytest.raises(CouldNotRun, match="XX99"):
-        kill.show(Request(), [], widely=False)
-
-
-def test_no_mutants_at_all_is_no_success(host: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "mutants", lambda *_: {})
-    with pytest.raises(CouldNotRun, match="no mutants"):
-        kill.show(Request(), [], widely=False)

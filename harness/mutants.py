@@ -1,0 +1,45 @@
+"""The command `worldswitch mutants`: hunt, tell, and leave the kill matrix behind."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from worldswitch.harness import kill, kill_matrix, kill_page, kill_table, report
+from worldswitch.harness.kill_progress import Progress
+from worldswitch.harness.outcome import Status
+from worldswitch.harness.request import CouldNotRun, Request
+
+NAME = "kill_matrix"  #: of the files, before .json and .html
+
+SEEDS = 2**32
+
+
+def show(request: Request, names: Sequence[str], *, seed: int | None, full: bool, results: Path | None) -> Status:
+    """Put the mutants called `names`, or all, to their scenarios; the matrix of all goes to `results`."""
+    out = report.console()
+    folder = _folder(results or Path("results")) if results or not names else None
+    seed = secrets.randbelow(SEEDS) if seed is None else seed
+    out.print(f"seed {seed}")
+    with Progress(out) as progress:
+        mutants, unproven = kill.mutants(names), None if names else kill.unproven()
+        matrix = kill.Hunt(request, mutants, kill.scenarios(), progress, seed, full, unproven).go()
+    kill_table.show(matrix, out)
+    if folder:
+        kill_matrix.write(matrix, folder / f"{NAME}.json")
+        kill_page.write(matrix, folder / f"{NAME}.html")
+        out.print(f"results: {folder / NAME}.json, {folder / NAME}.html")
+    out.print(str(kill_matrix.tally(matrix)))
+    return kill_matrix.status(matrix)
+
+
+def _folder(folder: Path) -> Path:
+    """The folder for the matrix: better refused before the hunt than after it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise CouldNotRun(
+            f"results cannot go to {folder}: {problem.strerror}; name another place by --results"
+        ) from problem
+    return folder

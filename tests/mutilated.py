@@ -1,0 +1,44 @@
+"""Mutants that nobody wrote, and a host where they meet the scripted scenarios."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scripted import NAMES, Scripted, ScriptedCell, frames, trial, whole
+
+from worldswitch.harness.results import Trial
+from worldswitch.harness.verdict import Verdict
+
+ONE, OTHER, THIRD = NAMES  # the first two stand under one id, SG01
+
+
+@dataclass
+class Mutilated:
+    name: str
+    caught_by: tuple[str, ...] = ("SG01",)
+    about: str = "Forgets <everything>."
+    origin: str = "seed.W1"
+    module: str = "mutants.memory"
+    factory: None = None
+
+
+def bitten(name: str = ONE) -> Trial:
+    """A trial that failed by its own assertion."""
+    return trial(name, Verdict.FAIL, assertion=True, reason="assert 1 == 2")
+
+
+def meet(arguments: Sequence[str]) -> ScriptedCell:
+    """What a cell says: the reference passes all; each mutant fails on what it is called after."""
+    words = list(arguments)
+    mutant = words[words.index("--mutant") + 1] if "--mutant" in words else None
+    named = [words[number + 1] for number, word in enumerate(words) if word == "--id"] or list(NAMES)
+    bites = {"Forgetful": (ONE,), "Vanished": (THIRD,), "Broken": NAMES}.get(mutant or "", ())
+    return ScriptedCell(
+        frames(whole(*(bitten(name) if name in bites else trial(name) for name in named), mutant=mutant))
+    )
+
+
+def host() -> Scripted:
+    """A host where they meet."""
+    return Scripted("host", meet)

@@ -1,0 +1,212 @@
+"""A whole run of mutants: what is put to what, what it leaves behind, and the exit status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mutilated import ONE, OTHER, THIRD, Mutilated, host
+from scripted import SCENARIOS, Scripted, planner
+
+from worldswitch.harness import catalogue, cli, environment, kill, kill_matrix, mutants, reasons
+from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.outcome import Status
+from worldswitch.harness.request import CouldNotRun, Request
+
+FORGETFUL, HARMLESS, VANISHED = Mutilated("Forgetful"), Mutilated("Harmless"), Mutilated("Vanished", ("TT01",))
+WELL = (FORGETFUL, VANISHED, Mutilated("Broken", (OTHER,)))
+
+
+class World:
+    """What there is to run, and what came of it."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.patch, self.folder, self.host = patch, folder, host()
+        patch.setattr(environment, "plan", planner(self.host))
+        patch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
+        self.have(*WELL)
+        self.excuse()
+
+    def have(self, *there: Mutilated) -> None:
+        self.patch.setattr(catalogue, "mutants", lambda *_: {one.name: one for one in there})
+
+    def excuse(self, **excuses: str) -> None:
+        self.patch.setattr(reasons, "load", lambda *_: excuses)
+
+    def run(self, *names: str, seed: int = 7, full: bool = False) -> Status:
+        return mutants.show(Request(), names, seed=seed, full=full, results=self.folder)
+
+    @property
+    def matrix(self) -> kill_matrix.Matrix:
+        return kill_matrix.read(self.folder / "kill_matrix.json")
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    return World(monkeypatch, tmp_path)
+
+
+def test_every_mutant_caught_and_every_scenario_proven_is_0(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert world.run() is Status.AS_EXPECTED
+    assert capsys.readouterr().out.splitlines()[-1] == "3 passed, 0 failed, 0 skipped"
+    assert len(world.host.cells) == 4  # the reference once, and each mutant
+    (place,) = world.matrix.places
+    assert {one.name: one.mutants for one in place.scenarios} == {
+        ONE: ("Forgetful",),
+        OTHER: ("Broken",),
+        THIRD: ("Vanished",),
+    }
+
+
+def test_a_mutant_that_survives_is_1(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.have(*WELL, HARMLESS)
+    assert world.run() is Status.UNEXPECTED
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] == "3 passed, 1 failed, 0 skipped"
+    assert "survived  Harmless in host" in printed
+
+
+def test_a_scenario_that_kills_nothing_is_1(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.have(*WELL[:2])
+    assert world.run() is Status.UNEXPECTED
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[-1] == "2 passed, 1 failed, 0 skipped"
+    assert f"unproven  {OTHER} in host" in printed
+
+
+def test_unless_a_list_says_why(world: World) -> None:
+    world.have(*WELL[:2])
+    world.excuse(**{OTHER: "nothing can break it"})
+    assert world.run() is Status.AS_EXPECTED
+
+
+@pytest.mark.parametrize("name", [ONE, "signals::gone"])
+def test_an_entry_that_no_longer_applies_is_1(world: World, name: str) -> None:
+    world.excuse(**{name: "nothing can break it"})
+    assert world.run() is Status.UNEXPECTED
+
+
+def test_of_some_mutants_no_scenario_s_proof_is_asked(world: World) -> None:
+    assert world.run("Forgetful") is Status.AS_EXPECTED
+    assert len(world.host.cells) == 2
+    assert world.matrix.places[0].scenarios == ()
+
+
+def test_some_mutants_do_not_overwrite_the_matrix_of_all(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mutants.show(Request(), ["Forgetful"], seed=1, full=False, results=None)
+    assert list(tmp_path.iterdir()) == []
+    mutants.show(Request(), [], seed=1, full=False, results=None)
+    assert sorted(file.name for file in tmp_path.glob("results/*")) == ["kill_matrix.html", "kill_matrix.json"]
+
+
+def test_the_command_line(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["mutants", "--seed", "5", "--full", "--results", str(world.folder)]) == 0
+    assert "--seed 5" in capsys.readouterr().out
+    matrix = world.matrix
+    assert (matrix.seed, matrix.full, matrix.repeat) == (5, True, "quick")
+
+
+def test_without_a_seed_one_is_drawn_and_told(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    mutants.show(Request(), [], seed=None, full=False, results=world.folder)
+    assert f"seed {world.matrix.seed}" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------- what is put to what
+
+
+def _hunt(seed: int = 7, *, full: bool = False) -> kill.Hunt:
+    many = [Scenario(f"many::number_{n}", ("SG02",), "", (), (), {}, 1.0) for n in range(99)]
+    bare = Scenario("kernel_facts::one", ("K01",), "", (), (), {}, 1.0, subject="kernel")
+    return kill.Hunt(Request(), {"Forgetful": FORGETFUL}, [*SCENARIOS, *many, bare], _Quiet(), seed, full)
+
+
+class _Quiet:
+    def say(self, line: str) -> None: ...
+
+    def reference_starts(self, environment: str, scenarios: int) -> None: ...
+
+    def reference_trial(self) -> None: ...
+
+    def mutants_start(self, environment: str, mutants: int) -> None: ...
+
+    def mutant_starts(self, mutant: str) -> None: ...
+
+    def mutant_ends(self, one: object) -> None: ...
+
+
+def _drawn(mutant: Mutilated, seed: int = 7, *, full: bool = False) -> list[str]:
+    return [one.name for one in _hunt(seed, full=full).drawn(mutant)]
+
+
+def test_a_mutant_meets_what_it_names_and_a_tenth_of_the_others() -> None:
+    drawn = _drawn(FORGETFUL)
+    assert drawn[:2] == [ONE, OTHER]
+    assert len(drawn) == len(set(drawn)) == 2 + 10
+
+
+def test_the_draw_is_the_seed_s_and_the_mutant_s() -> None:
+    assert _drawn(FORGETFUL) == _drawn(FORGETFUL)
+    assert _drawn(FORGETFUL) != _drawn(FORGETFUL, seed=8)
+    assert _drawn(FORGETFUL)[2:] != _drawn(HARMLESS)[2:]
+
+
+def test_in_full_it_meets_all_that_are_about_a_platform() -> None:
+    assert sorted(_drawn(FORGETFUL, full=True)) == sorted(one.name for one in _hunt().scenarios[:-1])
+
+
+# -------------------------------------------------------------------------------------------- what cannot be run
+
+
+def test_a_mutant_nobody_knows_is_refused(world: World) -> None:
+    with pytest.raises(CouldNotRun, match="no mutant is called 'Nobody'"):
+        world.run("Nobody")
+
+
+def test_a_mutant_that_names_no_scenario_is_refused(world: World) -> None:
+    world.have(Mutilated("Lost", ("XX99",)))
+    with pytest.raises(CouldNotRun, match="XX99"):
+        world.run()
+
+
+def test_no_mutants_at_all_is_no_success(world: World) -> None:
+    world.have()
+    with pytest.raises(CouldNotRun, match="no mutants"):
+        world.run()
+
+
+def test_results_that_cannot_be_written_are_refused_before_the_hunt(world: World) -> None:
+    (world.folder / "file").touch()
+    world.folder /= "file"
+    with pytest.raises(CouldNotRun, match="results cannot go to"):
+        world.run()
+    assert not world.host.cells
+
+
+def test_an_environment_that_cannot_be_had_is_an_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = environment.Missing("docker:a", "no engine runs here", "install one")
+    monkeypatch.setattr(environment, "plan", planner(missing))
+    assert world.run() is Status.COULD_NOT_RUN
+    assert "no engine runs here" in world.matrix.places[0].problem
+
+
+def test_an_interrupted_hunt_ends_its_cells(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kill.autopsy, "examine", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        world.run()
+    assert all(cell.killed for cell in world.host.cells)
+    assert list(world.folder.iterdir()) == []
+
+
+def test_a_cell_that_starts_when_the_hunt_is_over_is_ended() -> None:
+    late: Scripted = host()
+    ended = kill._Ended(late)
+    start, late.start = late.start, lambda arguments: (ended.__exit__(), start(arguments))[1]  # type: ignore[method-assign]
+    with pytest.raises(InterruptedError):
+        ended.start([])
+    assert late.cells[0].killed

@@ -1,0 +1,128 @@
+"""The kill matrix as data and as a page: whole, well formed, and nothing in it that is fetched or believed."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import pytest
+from mutilated import ONE, OTHER, THIRD, Mutilated, bitten
+from scripted import NAMES, SCENARIOS, trial
+
+from worldswitch.harness import kill_matrix, kill_page, proof
+from worldswitch.harness.autopsy import Account, Autopsy, Fate, Finding
+from worldswitch.harness.kill_matrix import Matrix
+from worldswitch.harness.outcome import Status
+from worldswitch.harness.verdict import Verdict
+
+CAUGHT = Autopsy(
+    "Forgetful",
+    "host",
+    (Finding("SG01", Fate.CAUGHT, ""),),
+    kills=(bitten(),),
+    undeclared=(trial(THIRD, Verdict.CRASH, reason="a <b>bold</b> crash"),),
+    passed=(OTHER,),
+    seconds=1.25,
+)
+
+
+def matrix(*autopsies: Autopsy, whole: bool = True) -> Matrix:
+    reference = Account({name: trial(name) for name in NAMES})
+    proofs = proof.examine(SCENARIOS, reference, autopsies, {OTHER: "nothing can", THIRD: "nor that"}) if whole else []
+    mutants = {one.mutant: Mutilated(one.mutant) for one in autopsies}
+    place = kill_matrix.place("host", reference, mutants, SCENARIOS, autopsies, proofs)
+    return Matrix(started=0.0, seconds=3.0, seed=7, repeat="quick", full=False, places=(place,))
+
+
+def test_a_matrix_can_be_read_back(tmp_path: Path) -> None:
+    kill_matrix.write(matrix(CAUGHT), tmp_path / "m.json")
+    assert kill_matrix.read(tmp_path / "m.json") == matrix(CAUGHT)
+
+
+def test_a_matrix_of_another_format_is_refused(tmp_path: Path) -> None:
+    kill_matrix.write(msgspec.structs.replace(matrix(CAUGHT), format=99), tmp_path / "m.json")
+    with pytest.raises(msgspec.ValidationError, match="format 99"):
+        kill_matrix.read(tmp_path / "m.json")
+
+
+def test_it_says_of_each_mutant_and_each_scenario_what_became_of_it() -> None:
+    (place,) = matrix(CAUGHT).places
+    (mutant,) = place.mutants
+    assert (mutant.fate, mutant.module, [kill.scenario for kill in mutant.killed_by]) == ("caught", "memory", [ONE])
+    assert [(it.scenario, it.verdict) for it in mutant.undeclared] == [(THIRD, "crash")]
+    assert place.standings == {"proven": 1, "excused": 2}
+    assert place.scenarios[0].mutants == ("Forgetful",)
+
+
+@pytest.mark.parametrize(
+    ("fates", "status"),
+    [
+        ([Fate.CAUGHT, Fate.CAUGHT], Status.AS_EXPECTED),
+        ([Fate.CAUGHT, Fate.UNTESTED], Status.AS_EXPECTED),
+        ([Fate.CAUGHT, Fate.SURVIVED, Fate.ERROR], Status.UNEXPECTED),
+        ([Fate.CAUGHT, Fate.ERROR], Status.COULD_NOT_RUN),
+        ([Fate.UNTESTED], Status.COULD_NOT_RUN),
+        ([], Status.COULD_NOT_RUN),
+    ],
+)
+def test_the_exit_status(fates: list[Fate], status: Status) -> None:
+    made = matrix(*(Autopsy(one.value, "host", (Finding("SG01", one, ""),)) for one in fates), whole=False)
+    assert kill_matrix.status(made) is status
+    assert sum(map(int, str(kill_matrix.tally(made)).split()[::2])) == len(fates)
+
+
+def test_a_scenario_that_is_not_proven_decides_the_exit_status() -> None:
+    made = matrix(Autopsy("Other", "host", (Finding("SG01", Fate.CAUGHT, ""),)))
+    assert kill_matrix.status(made) is Status.UNEXPECTED
+    assert str(kill_matrix.tally(made)) == "1 passed, 1 failed, 0 skipped"
+
+
+class _Tags(HTMLParser):
+    """Which tags are open, and every text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.append(tag)
+        if tag not in ("meta", "br", "line"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize("made", [matrix(CAUGHT), matrix(CAUGHT, whole=False), matrix(whole=False)])
+def test_the_page_is_well_formed(made: Matrix) -> None:
+    parser = _Tags()
+    parser.feed(kill_page.page(made))
+    assert parser.open == []
+
+
+def test_the_page_needs_nothing_else() -> None:
+    page = kill_page.page(matrix(CAUGHT))
+    assert not re.search(r"https?:|<script|<link|<img|url\(|@import", page)
+    assert "<b>bold</b>" not in page
+    assert "Forgets &lt;everything&gt;." in page
+
+
+def test_every_mark_is_on_the_page_with_its_reason() -> None:
+    parser = _Tags()
+    parser.feed(kill_page.page(matrix(CAUGHT)))
+    assert parser.tags.count("td") > len(NAMES)
+    for said in ("Forgetful", "crash: a <b>bold</b> crash", "fail: assert 1 == 2", "nothing can", "seed 7"):
+        assert said in parser.text
+    (sheet,) = (kill_page.sheet(place) for place in matrix(CAUGHT).places)
+    assert {(mark.kind, mark.scenario) for mark in sheet.marks} == {("kill", ONE), ("else", THIRD)}
+    assert [family.name for family in sheet.families] == ["signals", "threads"]
