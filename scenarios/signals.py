@@ -175,22 +175,6 @@ def an_exhausted_signal_queue_loses_no_interrupt(stage: Stage) -> None:
                 computing.ends_when_interrupted()
 
 
-@scenario("SG15", "K08", clauses=("gvisor forkStub", "kernel.M6", "ptrace(2) PTRACE_SETSIGMASK"), normal=5, soak=100)
-def a_mask_inherited_from_the_harness_blocks_nothing(stage: Stage) -> None:
-    """Where the harness has all signals blocked, interrupts still work, and a guest's faults are still events."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    with Sender() as other:
-        faulting = stage.guest(guests.read_at)
-        for _ in range(stage.trial.repeat):
-            fault = stage.bounded(lambda: reads(faulting, PAGE))
-            assert isinstance(fault, Fault), f"a read of address {PAGE:#x} was {fault}"
-            assert (fault.signo, fault.address) == (signal.SIGSEGV, PAGE)
-            with Computing(stage) as guest:
-                other.kill(guest.pid, signal.SIGTERM, signal.SIGSEGV)
-                guest.is_undisturbed("a foreign signal")
-                guest.ends_when_interrupted()
-
-
 @scenario("SG17", clauses="sigaction(2) SA_NOCLDSTOP", quick=50, normal=500, soak=20_000)
 def a_stop_runs_no_sigchld_handler(stage: Stage) -> None:
     """A handler for SIGCHLD that the harness has does not run for each stop, and still runs when a child ends."""

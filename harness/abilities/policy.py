@@ -63,6 +63,14 @@ def _pid1() -> str:
     return f"process 1 is this run's own {name}"
 
 
+def _pty() -> str:
+    keyboard, line = os.openpty()
+    name = os.ttyname(line)
+    os.close(keyboard)
+    os.close(line)
+    return f"a pseudo terminal, {name}"
+
+
 #: The probes of this file, by the name a scenario's ``needs`` calls each.
 PROBES: dict[str, Look] = {
     "seccomp": _seccomp,
@@ -73,4 +81,5 @@ PROBES: dict[str, Look] = {
     "yama": _yama,
     "container": _container,
     "pid1": _pid1,
+    "pty": _pty,
 }

@@ -1,0 +1,42 @@
+"""Mutants whose stubs keep something of the harness that forked them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from worldswitch.reference.mutants import mutant
+from worldswitch.reference.mutants.signals import KnowsNoStopSignalButSigstop
+from worldswitch.reference.plan import StubPlan
+from worldswitch.reference.ptrace import PtracePlatform
+
+
+@mutant(
+    caught_by=("inheritance::keys_typed_at_the_terminal_are_for_the_harness_alone",),
+    origin="gvisor 4a1a2dead: a ^C in the terminal reached the stubs too",
+)
+class StaysInTheSession(PtracePlatform):
+    """Leaves its stubs in the session, and the process group, of the terminal."""
+
+    def make_plan(self, go: int) -> StubPlan:
+        """Without setsid."""
+        plan = super().make_plan(go)
+        return replace(plan, steps=tuple(step for step in plan.steps if step.name != "setsid"))
+
+
+@mutant(
+    caught_by=("inheritance::a_harness_that_its_terminal_stops_goes_on_exactly",),
+    origin="gvisor 4a1a2dead: ... and were injected twice, or crashed the sentry",
+)
+class PassesTheTerminalsKeysOn(StaysInTheSession, KnowsNoStopSignalButSigstop):
+    """Leaves its stubs in the terminal's session, and reports the ^Z that they get there as the guest's."""
+
+
+@mutant(caught_by=("SG16",), origin="kernel.M6: what is ignored or handled is so in a forked child too")
+class KeepsTheHarnessDispositions(PtracePlatform):
+    """Leaves the dispositions that a stub has from the harness as they are."""
+
+    def make_plan(self, go: int) -> StubPlan:
+        """Without the steps that set them."""
+        plan = super().make_plan(go)
+        kept = tuple(step for step in plan.steps if not step.name.startswith("rt_sigaction"))
+        return replace(plan, steps=kept)
