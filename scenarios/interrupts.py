@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 
-from worldswitch.harness.contract import Interrupted
-from worldswitch.scenarios import guests
+import pytest
+
+from worldswitch.harness.contract import Busy, Event, Interrupted, PlatformError, Released, Signal, WrongThread
+from worldswitch.scenarios import children, guests
 from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.pacing import dice
+from worldswitch.scenarios.refusals import refused
 from worldswitch.scenarios.stage import Guest, Stage
 from worldswitch.scenarios.undisturbed import GETPID, Computing, makes_calls, outcome_of
+
+#: What ``int3`` raises; its code is SI_KERNEL.
+BREAKPOINT = Signal(signal.SIGTRAP, 0x80)
 
 
 def comes_back_untouched(guest: Guest) -> None:
@@ -133,3 +140,82 @@ def every_interrupt_at_a_random_moment_ends_a_switch(stage: Stage) -> None:
             guest.data.word()
         guest.context.interrupt()
     switching.result()
+
+
+# ------------------------------------------------------------------------------------------ misuse
+
+
+@scenario("IN05", clauses=("gvisor interrupt.Enable", "contract Context.interrupt"), normal=5, soak=100)
+def an_interrupt_without_a_switch_to_end_harms_nobody(stage: Stage) -> None:
+    """A context of a released address space, or of a closed platform, can be interrupted; its switches are refused."""
+    for _ in range(stage.trial.repeat):
+        platform = stage.trial.platform()
+        guest = stage.guest(guests.getpid_loop, platform=platform)
+        makes_calls(guest, 2)
+        guest.space.release()
+        for end in (lambda: None, platform.close):
+            end()
+            assert outcome_of(guest.context.interrupt) is None, "an interrupt was refused"
+            refused(guest.switch, Released)
+
+
+@scenario("IN05", clauses=("gvisor interrupt.Enable", "contract Context.interrupt"), normal=5, soak=100)
+def a_switch_that_is_refused_takes_no_interrupt(stage: Stage) -> None:
+    """An interrupt is for the next switch that happens, not for one that is asked of something released, or of None."""
+    guest, gone = stage.guest(guests.getpid_loop), stage.space()
+    gone.release()
+    for _ in range(stage.trial.repeat):
+        guest.context.interrupt()
+        refused(lambda: guest.context.switch(gone, guest.state), Released)
+        with pytest.raises((TypeError, PlatformError)):
+            guest.context.switch(None, guest.state)  # type: ignore[arg-type]
+        comes_back_untouched(guest)
+        makes_calls(guest, 2)
+
+
+@scenario("IN05", clauses=("gvisor interrupt.Enable", "contract Busy"), normal=5, soak=100)
+def a_context_in_use_is_refused_and_undisturbed(stage: Stage) -> None:
+    """While one thread switches a context, others can interrupt it, and can neither switch it nor pull its state."""
+    for resident in (False, True) * stage.trial.repeat:
+        with Computing(stage, stage.guest(guests.count_loop, resident=resident)) as computing:
+            refused(computing.guest.switch, Busy)
+            refused(computing.guest.context.pull, Busy)
+            computing.computes_on("what was asked of its context meanwhile")
+            computing.ends_when_interrupted()
+
+
+@scenario("IN05", clauses=("fork(2)", "contract WrongThread"), normal=5, soak=100)
+def an_interrupt_from_a_forked_child_is_refused(stage: Stage) -> None:
+    """A forked child can interrupt no context of its parent's, and the parent's guest computes on."""
+    with Computing(stage) as computing:
+        for _ in range(stage.trial.repeat):
+            children.run(stage, lambda _: refused(computing.guest.context.interrupt, WrongThread), 10)
+            computing.computes_on("a forked child's interrupt")
+        computing.ends_when_interrupted()
+
+
+# ------------------------------------------------------------------------------------------ at the same time
+
+
+@scenario("K34", clauses=("kernel.S5", "seed.switchToApp"), quick=20, normal=200, soak=10_000, deadline=60)
+def an_interrupt_and_a_trap_at_once_are_both_seen(stage: Stage) -> None:
+    """A guest's trap and an interrupt that come together are one event each, in whichever order, and no more."""
+    guest = stage.guest(guests.trap_when_told)
+    for _ in range(stage.trial.repeat):
+        guest.state.pc, spun = guest.code, guest.data.word(8)
+        guest.data.set_word(0, 0)
+        switching = stage.thread(switches_to_the_end, guest)
+        stage.wait_until(lambda: guest.data.word(8) > spun, claim="the guest waits to be told")  # noqa: B023
+        guest.data.set_word(0, 1)
+        guest.context.interrupt()
+        events = switching.result(3)
+        assert [event for event in events if event != Interrupted()][:2] == [BREAKPOINT, GETPID]
+        assert (events.count(BREAKPOINT), events.count(Interrupted())) == (1, 1), f"one event was lost: {events}"
+
+
+def switches_to_the_end(guest: Guest) -> list[Event]:
+    """Switch until the guest has reported, and was interrupted: all events."""
+    events: list[Event] = []
+    while GETPID not in events or Interrupted() not in events:
+        events.append(guest.context.switch(guest.space, guest.state))
+    return events

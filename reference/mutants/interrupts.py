@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from worldswitch.harness.contract import Event, Signal
+from worldswitch.harness.contract import AddressSpace, Event, Signal, State
 from worldswitch.reference._core import lib
+from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import INTERRUPTED, NUDGE, PtraceContext
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
@@ -99,3 +100,82 @@ class LateNudgesAreSignals(PtracePlatform):
     """Reports a nudge that was meant for another context as a signal of the guest."""
 
     context_class = _StrayContext
+
+
+class _EagerContext(PtraceContext):
+    def _signal(self, space: PtraceAddressSpace, tracee: Tracee, state: State) -> Event | None:
+        return INTERRUPTED if self._pending else super()._signal(space, tracee, state)
+
+
+@mutant(caught_by=("K34",), origin="kernel.S5: of a fault and a signal that are both pending the fault comes first")
+class InterruptsSwallowTraps(PtracePlatform):
+    """Looks at the interrupt before it looks at the stop, and forgets what the guest did."""
+
+    context_class = _EagerContext
+
+
+class _ContentContext(PtraceContext):
+    def _deliver(self, space: PtraceAddressSpace, state: State, event: Event) -> Event:
+        event = super()._deliver(space, state, event)
+        self._pending = False
+        return event
+
+
+@mutant(caught_by=("K34",), origin="an interrupt that is taken for done because the switch has ended")
+class TrapsSwallowInterrupts(PtracePlatform):
+    """Forgets an interrupt when the guest's switch ends by something else."""
+
+    context_class = _ContentContext
+
+
+# ------------------------------------------------------------------------------------------ misuse
+
+
+class _StrictContext(PtraceContext):
+    def interrupt(self) -> None:
+        self.platform.check_open()
+        super().interrupt()
+
+
+@mutant(
+    caught_by=("interrupts::an_interrupt_without_a_switch_to_end_harms_nobody",),
+    origin="gvisor interrupt.Forwarder: a notification has no error to return",
+)
+class RefusesLateInterrupts(PtracePlatform):
+    """Raises an error from an interrupt that comes when the platform is closed already."""
+
+    context_class = _StrictContext
+
+
+class _SpendingContext(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        try:
+            return super().switch(address_space, state)
+        except BaseException:
+            self._pending = False
+            raise
+
+
+@mutant(
+    caught_by=("interrupts::a_switch_that_is_refused_takes_no_interrupt",),
+    origin="gvisor interrupt.Enable, with the Disable of an early return",
+)
+class SpendsInterruptsOnRefusals(PtracePlatform):
+    """Forgets an interrupt when the next switch is refused."""
+
+    context_class = _SpendingContext
+
+
+class _UnguardedContext(PtraceContext):
+    def pull(self) -> None:
+        self._pull()
+
+
+@mutant(
+    caught_by=("interrupts::a_context_in_use_is_refused_and_undisturbed",),
+    origin="gvisor interrupt.Enable: the check that panics on a second one, left out",
+)
+class PullsFromTheRunning(PtracePlatform):
+    """Does not look whether a context is being switched when its state is pulled."""
+
+    context_class = _UnguardedContext

@@ -134,7 +134,10 @@ class LeavesVectorsBehind(PtracePlatform):
     context_class = _ForgetfulContext
 
 
-@mutant(caught_by=("TT10",), origin="fork(2): the child has the objects and none of the tracees")
+@mutant(
+    caught_by=("TT10", "interrupts::an_interrupt_from_a_forked_child_is_refused"),
+    origin="fork(2): the child has the objects and none of the tracees",
+)
 class IgnoresForks(PtracePlatform):
     """Lets a forked child use its parent's platform."""
 

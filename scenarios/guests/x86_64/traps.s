@@ -57,9 +57,10 @@
 	report
 	end	step_itself
 
-# Spins until the first word of its data is not zero, traps, and reports.
+# Counts in the second word of its data until the first one is not zero, traps, and reports.
 	guest	trap_when_told
-1:	cmpq	$0, (%rbx)
+1:	incq	8(%rbx)
+	cmpq	$0, (%rbx)
 	je	1b
 	int3
 	report
