@@ -16,6 +16,7 @@ Lock order: a stub's lock, then a context's fault lock; the pool's lock is held 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import mmap
 import os
@@ -183,17 +184,22 @@ class PtracePlatform:
             os.write(go, b"g")
             self._await_entry(pid, plan, boot)
         except BaseException:
-            os.kill(pid, signal.SIGKILL)
-            lib.tracee_wait(pid, WALL, ffi.new("int *"))
+            self._abandon(pid)
             raise
         finally:
             del boot, kept
         return self.stub_class(pid, self.page, plan, self._on_death)
 
+    def _abandon(self, pid: int) -> None:
+        """End a child that is not a stub yet; it may be dead and reaped."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            lib.tracee_wait(pid, WALL, ffi.new("int *"))
+
     def _trace_leader(self, pid: int) -> None:
         options = ffi.cast("void *", lib.PTRACE_O_EXITKILL | lib.PTRACE_O_TRACESYSGOOD)
         rc = lib.tracee_request(lib.PTRACE_SEIZE, pid, 0, options)
-        if rc < 0:
+        if rc < 0 and not _is_dead(pid):  # of one that is, the wait for its first stop tells
             raise prerequisites.refused("PTRACE_SEIZE", -rc)
 
     def _await_entry(self, pid: int, plan: StubPlan, boot: object) -> None:
@@ -332,6 +338,11 @@ class PtracePlatform:
         for tid, cpus in self._pinned.items():
             if Path(f"/proc/self/task/{tid}").exists():
                 os.sched_setaffinity(tid, cpus)
+
+
+def _is_dead(pid: int) -> bool:
+    """A child of ours has ended; its status stays to be collected."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG | WALL) is not None
 
 
 def _all_reaped(stubs: list[StubProcess]) -> bool:

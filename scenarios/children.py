@@ -55,6 +55,10 @@ class Line:
         """Send a message."""
         self._connection.send(message)
 
+    def has_word(self) -> bool:
+        """A message, or the other end's end, is there to be received."""
+        return self._connection.poll(0)
+
     def receive(self, seconds: float) -> object:
         """The next message, which must come in time."""
         assert self._connection.poll(self._stage.trial.seconds(seconds)), f"nothing said within {seconds} s"

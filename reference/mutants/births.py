@@ -1,0 +1,89 @@
+"""Mutants of how stubs come to life: without a look at the parent, past their own crashes, under everybody's lock."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+
+from worldswitch.harness.contract import AddressSpace, Event, HostError, State
+from worldswitch.reference._core import ffi, lib
+from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.context import PtraceContext
+from worldswitch.reference.mutants import mutant
+from worldswitch.reference.plan import StubPlan
+from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stubprocess import StubProcess
+
+
+@mutant(caught_by=("LC14",), origin="prctl(2): the signal comes when the parent ends, and not if it has ended before")
+class NeverLooksForTheParent(PtracePlatform):
+    """Has a stub ask for the signal at its parent's death without a look whether the parent still lives."""
+
+    def make_plan(self, go: int) -> StubPlan:
+        """Without the second step."""
+        plan = super().make_plan(go)
+        return replace(plan, steps=(plan.steps[0], *plan.steps[2:]))
+
+
+@mutant(caught_by=("LC15",), origin="gvisor 91f1ac731, gvisor#1408: a child that crashed was 'unexpected status 139'")
+class SaysOnlyThatItFailed(PtracePlatform):
+    """Does not say how a new stub ended."""
+
+    def birth(self) -> StubProcess:
+        """A stub, or some error."""
+        try:
+            return super().birth()
+        except Exception as error:
+            raise HostError(getattr(error, "errno", 0) or 1, "making a stub") from error
+
+
+@mutant(caught_by=("TT08",), origin="kernel.W3: without __WALL, no child but one that announces its end by SIGCHLD")
+class ReapsOrdinaryChildrenOnly(PtracePlatform):
+    """Waits for a child that it could not make a stub of as if it were any child."""
+
+    def _abandon(self, pid: int) -> None:
+        os.kill(pid, signal.SIGKILL)
+        lib.tracee_wait(pid, 0, ffi.new("int *"))
+
+    def _await_entry(self, pid: int, plan: StubPlan, boot: object) -> None:
+        # As long as a dead one leads nowhere else.
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG | getattr(lib, "__WALL")) is not None:
+            raise HostError(1, "the new stub is dead")
+        super()._await_entry(pid, plan, boot)
+
+
+class _QueueingContext(PtraceContext):
+    lock = threading.Lock()
+
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        with self.lock:  # to look its thread up
+            pass
+        return super().switch(address_space, state)
+
+
+@mutant(caught_by=("TT13",), origin="seed.W18, gvisor da6ddd1df: a lock that is held while a stub is made")
+class MakesStubsUnderTheLock(PtracePlatform):
+    """Holds the lock that every switch takes for a moment while it makes a stub."""
+
+    context_class = _QueueingContext
+
+    def new_address_space(self) -> PtraceAddressSpace:
+        """One, and nothing else meanwhile."""
+        with _QueueingContext.lock:
+            return super().new_address_space()
+
+
+@mutant(caught_by=("LC06",), origin="the seed's master: all stubs are forked from one, which may die like any other")
+class NeedsItsFirstStub(PtracePlatform):
+    """Has every new stub wait for the first one, from which it should come."""
+
+    def new_address_space(self) -> PtraceAddressSpace:
+        """When the first stub answers, that is never if it is dead."""
+        if not hasattr(self, "master"):
+            self.master = self._pool[0]
+        while self.master.cause is not None or not self.creator.call(self.master.answers):
+            time.sleep(0.01)
+        return super().new_address_space()
