@@ -97,7 +97,7 @@ def _doctor(asked: argparse.Namespace) -> int:
 def _mutants(asked: argparse.Namespace) -> int:
     from worldswitch.harness import mutants
 
-    return mutants.show(_request(asked), asked.mutants, seed=asked.seed, full=asked.full, results=asked.results)
+    return mutants.show(_request(asked), asked.mutants, full=asked.full, results=asked.results)
 
 
 def _request(asked: argparse.Namespace) -> Request:
@@ -148,7 +148,6 @@ def _mutants_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="put each mutant to every scenario, not only to those it names and a random tenth of the others",
     )
-    what.add_argument("--seed", type=int, metavar="N", help="draw that tenth as the run that printed this seed")
     _place_options(parser, engine="host")
     _manner_options(parser, repeat="quick")
     parser.add_argument(

@@ -84,7 +84,6 @@ class Hunt:
     mutants: Mapping[str, Mutant]
     scenarios: Sequence[Scenario]
     watcher: Watcher
-    seed: int
     full: bool = False  #: put them to every scenario, not only to those they name and a tenth of the others
     unproven: Mapping[str, str] | None = None  #: None if there are not all mutants: what a scenario proves is open then
 
@@ -105,7 +104,7 @@ class Hunt:
         return Matrix(
             started=started,
             seconds=round(time.monotonic() - begin, 1),
-            seed=self.seed,
+            seed=self.request.seed,
             repeat=self.request.repeat,
             full=self.full,
             places=places,
@@ -117,7 +116,10 @@ class Hunt:
         others = [one for one in self.scenarios if one.subject == "platform" and one not in named]
         if self.full:
             return [*named, *others]
-        return [*named, *random.Random(f"{self.seed} {mutant.name}").sample(others, math.ceil(len(others) / TENTH))]
+        return [
+            *named,
+            *random.Random(f"{self.request.seed} {mutant.name}").sample(others, math.ceil(len(others) / TENTH)),
+        ]
 
     def _here(self, place: Environment | Missing) -> Place:
         if isinstance(place, Missing):

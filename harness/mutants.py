@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,18 +12,15 @@ from worldswitch.harness.request import CouldNotRun, Request
 
 NAME = "kill_matrix"  #: of the files, before .json and .html
 
-SEEDS = 2**32
 
-
-def show(request: Request, names: Sequence[str], *, seed: int | None, full: bool, results: Path | None) -> Status:
+def show(request: Request, names: Sequence[str], *, full: bool, results: Path | None) -> Status:
     """Put the mutants called `names`, or all, to their scenarios; the matrix of all goes to `results`."""
     out = report.console()
     folder = _folder(results or Path("results")) if results or not names else None
-    seed = secrets.randbelow(SEEDS) if seed is None else seed
-    out.print(f"seed {seed}")
+    out.print(f"seed {request.seed}")
     with Progress(out) as progress:
         mutants, unproven = kill.mutants(names), None if names else kill.unproven()
-        matrix = kill.Hunt(request, mutants, kill.scenarios(), progress, seed, full, unproven).go()
+        matrix = kill.Hunt(request, mutants, kill.scenarios(), progress, full, unproven).go()
     kill_table.show(matrix, out)
     if folder:
         kill_matrix.write(matrix, folder / f"{NAME}.json")

@@ -34,7 +34,7 @@ class World:
         self.patch.setattr(reasons, "load", lambda *_: excuses)
 
     def run(self, *names: str, seed: int = 7, full: bool = False) -> Status:
-        return mutants.show(Request(), names, seed=seed, full=full, results=self.folder)
+        return mutants.show(Request(seed=seed), names, full=full, results=self.folder)
 
     @property
     def matrix(self) -> kill_matrix.Matrix:
@@ -96,9 +96,9 @@ def test_some_mutants_do_not_overwrite_the_matrix_of_all(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    mutants.show(Request(), ["Forgetful"], seed=1, full=False, results=None)
+    mutants.show(Request(), ["Forgetful"], full=False, results=None)
     assert list(tmp_path.iterdir()) == []
-    mutants.show(Request(), [], seed=1, full=False, results=None)
+    mutants.show(Request(), [], full=False, results=None)
     assert sorted(file.name for file in tmp_path.glob("results/*")) == ["kill_matrix.html", "kill_matrix.json"]
 
 
@@ -110,7 +110,7 @@ def test_the_command_line(world: World, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_without_a_seed_one_is_drawn_and_told(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    mutants.show(Request(), [], seed=None, full=False, results=world.folder)
+    mutants.show(Request(), [], full=False, results=world.folder)
     assert f"seed {world.matrix.seed}" in capsys.readouterr().out
 
 
@@ -120,7 +120,7 @@ def test_without_a_seed_one_is_drawn_and_told(world: World, capsys: pytest.Captu
 def _hunt(seed: int = 7, *, full: bool = False) -> kill.Hunt:
     many = [Scenario(f"many::number_{n}", ("SG02",), "", (), (), {}, 1.0) for n in range(99)]
     bare = Scenario("kernel_facts::one", ("K01",), "", (), (), {}, 1.0, subject="kernel")
-    return kill.Hunt(Request(), {"Forgetful": FORGETFUL}, [*SCENARIOS, *many, bare], _Quiet(), seed, full)
+    return kill.Hunt(Request(seed=seed), {"Forgetful": FORGETFUL}, [*SCENARIOS, *many, bare], _Quiet(), full)
 
 
 class _Quiet:

@@ -83,7 +83,13 @@ class _OpenSpace(PtraceAddressSpace):
         return address, address + length
 
 
-@mutant(caught_by=("AS05",), origin="the stub is protected by nothing but seed.MaxUserAddress")
+@mutant(
+    caught_by=(
+        "AS05",
+        "address_ranges::ranges_beyond_the_guests_are_refused",
+    ),
+    origin="the stub is protected by nothing but seed.MaxUserAddress",
+)
 class OffersTheStubsPage(PtracePlatform):
     """Maps and unmaps over the stub's own code."""
 
@@ -113,7 +119,14 @@ class _HintingSpace(PtraceAddressSpace):
         self._call("mmap", lib.SYS_mmap, begin, end - begin, int(access), lib.MAP_SHARED, file, offset)
 
 
-@mutant(caught_by=("AS08",), origin="seed.MapFile without MAP_FIXED")
+@mutant(
+    caught_by=(
+        "AS08",
+        "address_ranges::the_stub_lies_outside_the_guests_range",
+        "address_spaces::replacing_under_a_running_guest_is_seen_by_it",
+    ),
+    origin="seed.MapFile without MAP_FIXED",
+)
 class TakesAddressesForHints(PtracePlatform):
     """Maps elsewhere where something is mapped already."""
 

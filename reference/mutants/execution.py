@@ -74,7 +74,15 @@ class _LooseContext(PtraceContext):
     RUN = lib.PTRACE_CONT
 
 
-@mutant(caught_by=("EX18",), origin="PTRACE_SYSEMU left out, as on a kernel that has none (gvisor#6328)")
+@mutant(
+    caught_by=(
+        "EX18",
+        "execution::a_system_call_shows_its_number_and_arguments",
+        "execution::each_system_call_is_seen_once",
+        "traps::the_system_calls_behind_vsyscalls_are_ordinary",
+    ),
+    origin="PTRACE_SYSEMU left out, as on a kernel that has none (gvisor#6328)",
+)
 class ExecutesSystemCalls(PtracePlatform):
     """Lets guests make their system calls on the host."""
 

@@ -117,7 +117,14 @@ class _DeafSpace(PtraceAddressSpace):
         return self.call_tracee().call(number, *arguments)
 
 
-@mutant(caught_by=("IJ09",), origin="a tracer that does not look at the sign of a result")
+@mutant(
+    caught_by=(
+        "IJ09",
+        "address_ranges::what_the_host_refuses_is_an_error_with_its_errno",
+        "address_ranges::a_file_open_for_reading_cannot_be_mapped_for_writing",
+    ),
+    origin="a tracer that does not look at the sign of a result",
+)
 class TakesErrorsForResults(PtracePlatform):
     """Swallows the kernel's refusals."""
 

@@ -27,7 +27,15 @@ class _DazedContext(PtraceContext):
         return super()._event_of(space, tracee, state, result)
 
 
-@mutant(caught_by=("LC01", "LC04", "LC05"), origin="a wait status taken for a stop whatever it says")
+@mutant(
+    caught_by=(
+        "LC01",
+        "LC04",
+        "LC05",
+        "lifecycle::the_policy_that_takes_the_platform_along_ends_its_process",
+    ),
+    origin="a wait status taken for a stop whatever it says",
+)
 class TakesDeathForAnInterrupt(PtracePlatform):
     """Says `Interrupted` when the stub is killed in mid-run."""
 
@@ -47,7 +55,15 @@ class _StubOfBluntTracees(StubProcess):
     tracee_class = _BluntTracee
 
 
-@mutant(caught_by=("LC02", "LC09"), origin="seed.W4: set regs: no such process")
+@mutant(
+    caught_by=(
+        "LC02",
+        "LC09",
+        "lifecycle::a_stub_killed_at_any_moment_dies_the_same_death",
+        "pool::a_dead_stub_does_not_get_into_the_pool",
+    ),
+    origin="seed.W4: set regs: no such process",
+)
 class TellsDeathAsAnErrno(PtracePlatform):
     """Passes the ESRCH on that ptrace answers for a tracee which is gone."""
 

@@ -37,7 +37,15 @@ class _StubOfStrandedTracees(StubProcess):
     tracee_class = _StrandedTracee
 
 
-@mutant(caught_by=("TT01", "TT06", "TT09"), origin="seed.W2, gvisor#1333: OS threads never exit, it says")
+@mutant(
+    caught_by=(
+        "TT01",
+        "TT06",
+        "TT09",
+        "threads::a_resident_context_moves_on_when_its_thread_ends",
+    ),
+    origin="seed.W2, gvisor#1333: OS threads never exit, it says",
+)
 class NeverParks(PtracePlatform):
     """Lets a tracing thread end with its tracees attached, and PTRACE_O_EXITKILL do the rest."""
 
@@ -153,7 +161,13 @@ class _TurnTakingContext(PtraceContext):
             return super().switch(address_space, state)
 
 
-@mutant(caught_by=("TT14",), origin="gvisor da6ddd1df: a lock that all tracing threads of a subprocess wait for")
+@mutant(
+    caught_by=(
+        "TT14",
+        "threads::a_context_runs_on_one_thread_at_a_time",
+    ),
+    origin="gvisor da6ddd1df: a lock that all tracing threads of a subprocess wait for",
+)
 class LetsOneSwitchAtATime(PtracePlatform):
     """Runs no guest while another one runs."""
 
