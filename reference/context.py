@@ -264,7 +264,8 @@ class PtraceContext(FaultMemory, ExtendedState):
                 return self._group_stop(stop)
 
     def _death(self, tracee: Tracee, stop: Stop) -> Exception:
-        return StubDied(tracee.stub.bury(cause_of(stop, *tracee.last_words())))
+        loaded = bytes(ffi.buffer(self._visit.registers))  # what it had since is lost with it
+        return StubDied(tracee.stub.bury(cause_of(stop, loaded, x86_64.dump(loaded, tracee.stub.page))))
 
     def _group_stop(self, stop: Stop) -> Event | None:
         """A group-stop, whatever the stop signal, is the business of whoever sent it."""

@@ -94,6 +94,7 @@ class StubProcess:
         worker.claim()
         worker.attach(self.plan.trace_options | lib.PTRACE_O_EXITKILL)
         worker.block_signals(0xFFFF_FFFF_FFFF_FFFF)
+        worker.registers()  # for a dump, should it never come to work
         return worker
 
     def unmap_all(self, tracee: Tracee) -> None:

@@ -164,14 +164,15 @@ class Stepper:
         self.stage = stage
         self.tid = tid
         _request(PTRACE_SEIZE, tid, PTRACE_O_TRACESYSGOOD)
-        _request(PTRACE_INTERRUPT, tid)
-        self._await_stop(lambda: False)
+        self._runs = True
+        self._stop()
 
     def step(self, is_over: Callable[[], bool]) -> bool:
         """Run it to its next entry to or exit from a system call; False if it does not come that far."""
         signo = 0
         while True:
             _request(PTRACE_SYSCALL, self.tid, signo)
+            self._runs = True
             status = self._await_stop(is_over)
             if status is None or os.WSTOPSIG(status) == SYSCALL_STOP:
                 return status is not None
@@ -182,14 +183,21 @@ class Stepper:
         while True:
             tid, status = os.waitpid(self.tid, os.WNOHANG | WALL)
             if tid:
+                self._runs = False
                 return status
             if is_over():
                 return None
             assert time.monotonic() < deadline, "the tracing thread neither makes a system call nor comes to its end"
             os.sched_yield()
 
+    def _stop(self) -> None:
+        if self._runs:
+            _request(PTRACE_INTERRUPT, self.tid)
+            self._await_stop(lambda: False)
+
     def let_go(self) -> None:
-        """Trace it no longer; it stands in a stop."""
+        """Trace it no longer."""
+        self._stop()
         _request(PTRACE_DETACH, self.tid)
 
 

@@ -1,0 +1,115 @@
+"""Mutants of what is told of a death: by which road it came, to whom, and what is known of it."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from dataclasses import replace
+
+from worldswitch.harness.contract import Cause, Death, HostError
+from worldswitch.reference._core import lib
+from worldswitch.reference.context import PtraceContext
+from worldswitch.reference.filter import RETURN, program
+from worldswitch.reference.mutants import mutant
+from worldswitch.reference.mutants._parts import stub_of
+from worldswitch.reference.plan import StubPlan, standard_plan
+from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stubprocess import StubProcess
+from worldswitch.reference.tracee import Tracee
+
+SECCOMP_RET_KILL_THREAD = 0  # include/uapi/linux/seccomp.h
+
+
+class _ShellStub(StubProcess):
+    def bury(self, cause: Cause) -> Cause:
+        if cause.death is Death.SIGNALED:
+            cause = Cause(Death.EXITED, status=128 + cause.signo)
+        return super().bury(cause)
+
+
+@mutant(caught_by=("LC01", "LC02", "LC03"), origin="how a shell tells of a child's end by a signal")
+class TakesSignalsForExits(PtracePlatform):
+    """Tells a death by a signal as an exit with 128 and the signal's number."""
+
+    stub_class = _ShellStub
+
+
+class _OneRoadContext(PtraceContext):
+    def _refused(self, tracee: Tracee, error: int) -> Exception:
+        if error == errno.ESRCH:
+            return HostError(error, "switching")
+        return super()._refused(tracee, error)
+
+
+@mutant(
+    caught_by=("moments::a_stub_killed_between_any_two_steps_of_its_tracer_dies_the_same_death",),
+    origin="pitfall 11, gvisor#1335: a death is a wait status, an ESRCH or an ECHILD, as it happens",
+)
+class KnowsDeathByItsStatusOnly(PtracePlatform):
+    """Passes an ESRCH of a switch on, which a kill before its wait brings."""
+
+    context_class = _OneRoadContext
+
+
+class _LenientStub(StubProcess):
+    def bury(self, cause: Cause) -> Cause:
+        return cause if cause.death is Death.SECCOMP else super().bury(cause)
+
+
+@mutant(caught_by=("LC10",), origin="seed.W27, gvisor eaac94d91: SECCOMP_RET_KILL_THREAD leaves the process hanging")
+class KillsTheOffendingThreadOnly(PtracePlatform):
+    """Has a stub's filter end the thread that makes a forbidden call, and takes that for all there is to do."""
+
+    stub_class = _LenientStub
+
+    def make_plan(self, go: int) -> StubPlan:
+        """With every verdict of death a milder one."""
+        plan = super().make_plan(go)
+        instruction = struct.Struct("=HBBI")
+        strict = instruction.pack(RETURN, 0, 0, lib.SECCOMP_RET_KILL_PROCESS)
+        mild = instruction.pack(RETURN, 0, 0, SECCOMP_RET_KILL_THREAD)
+        filter_program = program(self.page.begin, self.options.injectable).replace(strict, mild)
+        lax = standard_plan(filter_program, go, self._maker, self.options.exit_kill)
+        return replace(plan, steps=(*plan.steps[:-1], lax.steps[-1]))
+
+
+class _TrustingTracee(Tracee):
+    def check_not_condemned(self) -> None:
+        """What looks like a result is one."""
+
+
+@mutant(caught_by=("LC11", "LC10"), origin="seed.W13: the exit-stop of a condemned call shows its number")
+class TakesCondemnationForSuccess(PtracePlatform):
+    """Returns the number of a forbidden call as its result."""
+
+    stub_class = stub_of(_TrustingTracee)
+
+
+class _TightLippedStub(StubProcess):
+    def bury(self, cause: Cause) -> Cause:
+        return super().bury(replace(cause, status=0))
+
+
+@mutant(
+    caught_by=("condemned::a_stub_that_exits_is_told_with_its_status",),
+    origin="gvisor 2a1303357, 3b7119a7c: unexpected stub exit",
+)
+class KeepsTheStatusToItself(PtracePlatform):
+    """Does not tell with which status a stub exited."""
+
+    stub_class = _TightLippedStub
+
+
+class _SpeechlessStub(StubProcess):
+    def bury(self, cause: Cause) -> Cause:
+        return super().bury(replace(cause, registers=None, dump=""))
+
+
+@mutant(
+    caught_by=("condemned::a_death_tells_the_registers",),
+    origin="gvisor c5486f512: nobody could say where a stub was when it died",
+)
+class DumpsNoRegisters(PtracePlatform):
+    """Tells of a death without the registers."""
+
+    stub_class = _SpeechlessStub
