@@ -1,0 +1,37 @@
+"""Puts several mutants together: one platform with all that is wrong with each.
+
+Mutants override hooks and call on to what they override, so a class that inherits from several has all their faults;
+where two of them override one hook without calling on, the first named wins.  The classes that a platform names for
+its parts (`stub_class`, and that one's `tracee_class`, and so on) are put together the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stubprocess import StubProcess
+
+PARTS = ("stub_class", "context_class", "address_space_class", "creator_class")
+
+
+def composed(name: str, about: str, mutants: Sequence[type[PtracePlatform]], **more: object) -> type[PtracePlatform]:
+    """A platform called `name` with everything that is wrong with `mutants`."""
+    bases = _most_derived(mutants)
+    parts = {part: _part(name, part, [getattr(one, part) for one in bases]) for part in PARTS}
+    return type(name, bases, {"__doc__": about, "__module__": __name__, **parts, **more})
+
+
+def _part(name: str, part: str, classes: Sequence[type]) -> type:
+    bases = _most_derived(classes)
+    own: dict[str, Any] = {}
+    if issubclass(bases[0], StubProcess):
+        own["tracee_class"] = _part(name, "tracee_class", [getattr(one, "tracee_class") for one in bases])  # noqa: B009
+    return type(f"{name}{part.removesuffix('_class').title()}", bases, own)
+
+
+def _most_derived(classes: Sequence[type]) -> tuple[type, ...]:
+    """Each once, without those that another of them inherits from: Python refuses a base before what derives from it."""
+    once = list(dict.fromkeys(classes))
+    return tuple(one for one in once if not any(one is not other and issubclass(other, one) for other in once))

@@ -1,0 +1,38 @@
+"""The design of 2019: the reference with every weakness of the seed that a mutant expresses, all at once.
+
+`--platform seed`, beside the reference, shows what that design gets wrong.  `WEAKNESSES` says which mutant stands for
+which of the seed's weaknesses (gvisor, pkg/sentry/platform/ptrace/subprocess.go, 2019-10).  The others are defects of
+comments, costs, or of the hosts of their time: ``reference/mutants/README.md`` lists them with the reasons.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from worldswitch.reference.mutants import execution, injection, lifecycle, pool, signals, threads
+from worldswitch.reference.mutants._compose import composed
+from worldswitch.reference.ptrace import PtracePlatform
+
+#: Each of the seed's weaknesses, and what is wrong because of it.
+WEAKNESSES: dict[str, tuple[type[PtracePlatform], ...]] = {
+    "W1": (threads.AdoptsTheAbandoned,),
+    "W2": (threads.NeverParks,),
+    "W3": (lifecycle.CannotDieAsInit,),
+    "W4": (lifecycle.TellsDeathAsAnErrno,),
+    "W5": (lifecycle.WaitsOnlyForTheBusy, lifecycle.LeavesThreadsToTheirTracers),
+    "W6": (injection.TellsOfRestartBlocks,),
+    "W7": (injection.IgnoresItsOwnFaults,),
+    "W8": (signals.GroupStopsAreSignals, signals.KnowsNoStopSignalButSigstop),
+    "W9": (signals.BelievesTheSender,),
+    "W10": (execution.ReportsProtectionFaultsAtZero,),
+    "W12": (execution.ReadsEveryCallAsNative,),
+    "W13": (signals.TakesAnyStopForTheEntry,),
+    "W15": (pool.HonoursEndedLeases, pool.KeepsEveryStub, pool.HandsOutCorpses),
+    "W22": (threads.WaitsForStolenStops,),
+}
+
+SeedPlatform = composed(
+    "SeedPlatform",
+    "The reference with the seed's weaknesses.",
+    tuple(chain.from_iterable(WEAKNESSES.values())),
+)
