@@ -14,8 +14,9 @@ from types import FrameType
 from typing import Any
 
 from worldswitch.harness import seeds
+from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.outcome import Status, status
-from worldswitch.harness.request import REFERENCE, CouldNotRun, Request, cpus
+from worldswitch.harness.request import CouldNotRun, Request, cpus
 
 SUMMARY = "Can a ptrace sandbox run here, does it behave, and what does each world switch cost?"
 
@@ -34,6 +35,7 @@ examples:
   worldswitch run --profile hardened            in one container
   worldswitch run --id TT01 --repeat soak       one catalogue entry, for long
   worldswitch run --platform package.module:Class
+  worldswitch run --engine host --platform reference --platform seed
 
 """
 
@@ -102,7 +104,9 @@ def _mutants(asked: argparse.Namespace) -> int:
 
 def _request(asked: argparse.Namespace) -> Request:
     said = {field.name: getattr(asked, field.name) for field in fields(Request) if field.name in asked}
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in said.items() if value != []
+    }
     return Request(**values)
 
 
@@ -124,9 +128,10 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to run")
     what.add_argument(
         "--platform",
-        default=REFERENCE,
+        **_MANY,
+        dest="platforms",
         metavar="NAME",
-        help="an installed platform, or package.module:Class (default: %(default)s)",
+        help=f"an installed platform, or package.module:Class; repeatable: side by side (default: {REFERENCE})",
     )
     what.add_argument("-k", dest="keyword", default="", metavar="EXPRESSION", help="scenarios by name, as in pytest")
     what.add_argument(

@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 import msgspec
 
 from worldswitch.harness import catalogue, engine, fingerprint, probes, profiles
+from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.holdings import Unobtainable
 from worldswitch.harness.outcome import Status
-from worldswitch.harness.request import REFERENCE, rehearse
+from worldswitch.harness.request import rehearse
 from worldswitch.harness.verdict import Verdict
 
 BUILD = "apt-get install -y python3-dev gcc && python3 -m pip install -e '.[harness]'"

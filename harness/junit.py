@@ -21,12 +21,12 @@ def write(outcomes: Iterable[CellOutcome], path: Path) -> None:
 
 
 def _suite(outcome: CellOutcome) -> TestSuite:
-    suite = TestSuite(outcome.environment)
-    suite.add_property("platform", outcome.platform)
+    suite = TestSuite(str(outcome.cell))
+    suite.add_property("platform", outcome.cell.platform)
     if outcome.problem:
         suite.add_property("problem", " - ".join(filter(None, (outcome.problem.reason, outcome.problem.remedy))))
     for judged in outcome.judged:
-        suite.add_testcase(_case(outcome.environment, judged))
+        suite.add_testcase(_case(str(outcome.cell), judged))
     return suite
 
 

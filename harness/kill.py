@@ -20,6 +20,7 @@ from typing import Protocol
 from worldswitch.harness import autopsy, catalogue, kill_matrix, proof, reasons
 from worldswitch.harness.autopsy import Account, Autopsy
 from worldswitch.harness.catalogue import Mutant, Scenario
+from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import collect
 from worldswitch.harness.environment import Cell, Environment, Missing
 from worldswitch.harness.kill_matrix import Matrix, Place
@@ -176,7 +177,7 @@ class Hunt:
             if isinstance(record, Trial) and not mutant:
                 self.watcher.reference_trial()
 
-        problem = collect(place, request.arguments(place.name, place.facts), request.silence(chosen), take)
+        problem = collect(place, request.arguments(CellName(place.name), place.facts), request.silence(chosen), take)
         return autopsy.account(records, mutant, problem, time.monotonic() - begin)
 
 

@@ -9,10 +9,10 @@ from typing import Protocol
 
 from worldswitch.harness import results
 from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.cell_name import REFERENCE, CellName
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import Expectation, judge
 from worldswitch.harness.outcome import CellOutcome, Judged
-from worldswitch.harness.request import REFERENCE
 from worldswitch.harness.results import Damaged, Footer, Header, Record, Trial
 from worldswitch.harness.verdict import Verdict
 
@@ -23,13 +23,13 @@ class Watcher(Protocol):
     def say(self, line: str) -> None:
         """What is being done that takes a while."""
 
-    def cell_starts(self, environment: str) -> None:
+    def cell_starts(self, cell: CellName) -> None:
         """A cell starts."""
 
-    def cell_plans(self, environment: str, scenarios: int) -> None:
+    def cell_plans(self, cell: CellName, scenarios: int) -> None:
         """It is about to run so many scenarios."""
 
-    def trial_ends(self, environment: str, judged: Judged) -> None:
+    def trial_ends(self, cell: CellName, judged: Judged) -> None:
         """One of its trials has a verdict."""
 
     def cell_ends(self, outcome: CellOutcome) -> None:
@@ -41,17 +41,15 @@ class Ledger:
 
     def __init__(
         self,
-        environment: str,
+        cell: CellName,
         expectations: Iterable[Expectation],
-        platform: str,
         scenarios: Mapping[str, Scenario],
         lacking: frozenset[str],
         file: Path,
         watcher: Watcher,
     ) -> None:
-        self._environment = environment
+        self._cell = cell
         self._expectations = tuple(expectations)
-        self._platform = platform
         self._scenarios = scenarios
         self._lacking = lacking
         self._file = file
@@ -73,10 +71,10 @@ class Ledger:
         match record:
             case Header():
                 self._header = record
-                self._watcher.cell_plans(self._environment, len(record.planned))
+                self._watcher.cell_plans(self._cell, len(record.planned))
             case Trial():
                 judged = self._judged[record.scenario] = self._judge(record)
-                self._watcher.trial_ends(self._environment, judged)
+                self._watcher.trial_ends(self._cell, judged)
 
     def close(self, problem: Problem | None) -> CellOutcome:
         """The outcome; what was planned and has no verdict is a `miss`."""
@@ -84,7 +82,7 @@ class Ledger:
         missing = [self._miss(name, reason) for name in self.planned if name not in self._judged]
         judged = (*self._judged.values(), *(self._judge(trial) for trial in missing))
         seconds = time.monotonic() - self._started
-        outcome = CellOutcome(self._environment, self._platform, judged, seconds, problem)
+        outcome = CellOutcome(self._cell, judged, seconds, problem)
         self._watcher.cell_ends(outcome)
         return outcome
 
@@ -127,6 +125,6 @@ class Ledger:
         if self._lacking.intersection(needs):
             return "this machine does not have what they need"
         found = self._header.fingerprint.probes if self._header else {}
-        if self._platform != REFERENCE and all(found[need].state == "yes" for need in needs if need in found):
+        if self._cell.platform != REFERENCE and all(found[need].state == "yes" for need in needs if need in found):
             return "this platform does without an optional part"
         return ""

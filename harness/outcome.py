@@ -1,7 +1,7 @@
 """What came out of a run: its cells, each trial with the judgement on it, and the exit status they amount to.
 
-A **cell** is one environment with all the scenarios planned there.  A cell *ran* if it taught something about the
-platform: at least one of its trials reached a verdict.
+A **cell** is one platform in one environment with all the scenarios planned there.  A cell *ran* if it taught something
+about the platform: at least one of its trials reached a verdict.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import Judgement
 from worldswitch.harness.results import Trial
@@ -37,8 +38,7 @@ class Judged:
 class CellOutcome:
     """What came out of one cell; every planned scenario is among the judged."""
 
-    environment: str
-    platform: str
+    cell: CellName
     judged: tuple[Judged, ...]
     seconds: float
     problem: Problem | None = None

@@ -13,6 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from worldswitch.harness import beside
+from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.outcome import CellOutcome, Judged, tally
 from worldswitch.harness.request import Request
 from worldswitch.harness.results import Trial
@@ -45,7 +47,7 @@ class Progress:
     def __init__(self, out: Console, request: Request) -> None:
         self._out = out
         self._request = request
-        self._rows: dict[str, _Row] = {}
+        self._rows: dict[CellName, _Row] = {}
         self._live = Live(get_renderable=self._table, console=out) if out.is_terminal else None
 
     def __enter__(self) -> Progress:
@@ -63,29 +65,29 @@ class Progress:
         """What is being done that takes a while."""
         self._out.print(f"{line} ...")
 
-    def cell_starts(self, environment: str) -> None:
-        """The cell of `environment` starts."""
-        self._rows[environment] = _Row()
+    def cell_starts(self, cell: CellName) -> None:
+        """A cell starts."""
+        self._rows[cell] = _Row()
 
-    def cell_plans(self, environment: str, scenarios: int) -> None:
+    def cell_plans(self, cell: CellName, scenarios: int) -> None:
         """It is about to run so many scenarios."""
-        self._rows[environment].planned = scenarios
+        self._rows[cell].planned = scenarios
         if not self._live:
-            self._out.print(f"{environment}: {scenarios} scenarios, seed {self._request.seed}")
+            self._out.print(f"{cell}: {scenarios} scenarios, seed {self._request.seed}")
 
-    def trial_ends(self, environment: str, judged: Judged) -> None:
+    def trial_ends(self, cell: CellName, judged: Judged) -> None:
         """One more trial of a started cell has a verdict."""
-        row = self._rows[environment]
+        row = self._rows[cell]
         row.verdicts[judged.trial.verdict] += 1
         if not judged.judgement.expected and not row.has_shown(judged):
-            self._out.print(failure(environment, judged, self._request))
+            self._out.print(failure(cell, judged, self._request))
 
     def cell_ends(self, outcome: CellOutcome) -> None:
         """The cell is done; all its trials have been shown."""
-        row = self._rows[outcome.environment]
+        row = self._rows[outcome.cell]
         row.planned, row.verdicts, row.seconds = len(outcome.judged), outcome.verdicts, outcome.seconds
         if not self._live:
-            self._out.print(f"{outcome.environment}: {_counts(outcome.verdicts)} in {outcome.seconds:.1f} s")
+            self._out.print(f"{outcome.cell}: {_counts(outcome.verdicts)} in {outcome.seconds:.1f} s")
 
     def _table(self) -> Table:
         """Draw a row a cell, and of the verdicts those that occur: the rest would only take room."""
@@ -94,10 +96,10 @@ class Progress:
             for verdict in STYLES
             if verdict is Verdict.PASS or any(row.verdicts[verdict] for row in self._rows.values())
         ]
-        table = Table("environment", "done", *(verdict.value for verdict in occurring), "seconds", box=None)
-        for environment, row in self._rows.items():
+        table = Table("cell", "done", *(verdict.value for verdict in occurring), "seconds", box=None)
+        for cell, row in self._rows.items():
             counts = (Text(str(row.verdicts[verdict] or ""), STYLES[verdict]) for verdict in occurring)
-            table.add_row(environment, f"{row.verdicts.total()}/{row.planned}", *counts, f"{row.elapsed:.0f}")
+            table.add_row(str(cell), f"{row.verdicts.total()}/{row.planned}", *counts, f"{row.elapsed:.0f}")
         return table
 
 
@@ -124,10 +126,10 @@ class _Row:
         return time.monotonic() - self._started if self.seconds is None else self.seconds
 
 
-def failure(environment: str, judged: Judged, request: Request) -> Text:
+def failure(cell: CellName, judged: Judged, request: Request) -> Text:
     """The block on one trial that was not as expected: the claim, what spoke against it, and the way there."""
     trial = judged.trial
-    head = f"{trial.verdict.value.upper()} {' '.join(trial.ids)} {trial.scenario} in {environment}"
+    head = f"{trial.verdict.value.upper()} {' '.join(trial.ids)} {trial.scenario} in {cell}"
     block = Text(f"\n{head}", style=STYLES[trial.verdict])
     parts = (
         ("claim", [trial.claim]),
@@ -136,7 +138,7 @@ def failure(environment: str, judged: Judged, request: Request) -> Text:
         ("assertion", _end(trial.detail.splitlines())),
         ("transcript", _end(trial.transcript)),
         ("output", _end(trial.output.splitlines())),
-        ("again", [request.again(environment, trial.ids)]),
+        ("again", [request.again(cell, trial.ids)]),
     )
     for name, lines in parts:
         if lines:
@@ -155,6 +157,9 @@ def summary(outcomes: Sequence[CellOutcome], folder: Path, seed: int, out: Conso
         if outcome.problem:
             _print_problem(outcome, out)
     _print_skipped(outcomes, out)
+    for table in beside.tables(outcomes, STYLES):
+        out.print()
+        out.print(table)
     out.print(f"\nseed: {seed}\nresults: {folder}")
     out.print(str(tally(outcomes)))
 
@@ -162,7 +167,7 @@ def summary(outcomes: Sequence[CellOutcome], folder: Path, seed: int, out: Conso
 def _print_problem(outcome: CellOutcome, out: Console) -> None:
     assert outcome.problem
     missed = outcome.verdicts[Verdict.MISS]
-    out.print(Text(f"\n{outcome.environment}: {outcome.problem.reason}", style=STYLES[Verdict.MISS]))
+    out.print(Text(f"\n{outcome.cell}: {outcome.problem.reason}", style=STYLES[Verdict.MISS]))
     if missed:
         out.print(f"  {missed} of {len(outcome.judged)} scenarios never ran")
     if outcome.problem.remedy:
@@ -180,9 +185,7 @@ def _print_skipped(outcomes: Iterable[CellOutcome], out: Console) -> None:
             if one.judgement.expected and one.trial.verdict is not Verdict.PASS:
                 groups.setdefault((one.trial.verdict, one.judgement.reason), []).append(one.trial)
         for (verdict, reason), trials in groups.items():
-            places.setdefault((verdict, reason, tuple(_shown(trials))), []).append(
-                f"{len(trials)} in {outcome.environment}"
-            )
+            places.setdefault((verdict, reason, tuple(_shown(trials))), []).append(f"{len(trials)} in {outcome.cell}")
     for (verdict, reason, lines), where in places.items():
         out.print(f"\n{verdict.value}, as expected: {reason}\n  {', '.join(where)}")
         for line in lines:

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 
 from worldswitch.harness import catalogue, environment, profiles, seeds, suite
 from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.cell_name import REFERENCE, CellName
 from worldswitch.harness.environment import EngineChoice, Say
 from worldswitch.harness.trial import Result
 from worldswitch.harness.verdict import Verdict
-
-REFERENCE = "reference"
 
 #: Seconds a cell may say nothing beyond its scenarios' longest deadline: to start, to probe, on a busy machine.
 PATIENCE = 120.0
@@ -32,7 +31,7 @@ class CouldNotRun(Exception):
 class Request:
     """What is to be run, and where."""
 
-    platform: str = REFERENCE
+    platforms: tuple[str, ...] = (REFERENCE,)
     mutant: str = ""
     ids: tuple[str, ...] = ()  #: catalogue ids, names ``module::function``, or patterns of them; none means all
     keyword: str = ""
@@ -53,9 +52,10 @@ class Request:
             scenarios = select(catalogue.scenarios(), self.ids)
         except (catalogue.NotFound, profiles.ProfileError) as problem:
             raise CouldNotRun(str(problem)) from problem
-        loading = rehearse(self.platform)
-        if loading.verdict is not Verdict.PASS:
-            raise CouldNotRun(loading.reason)
+        for platform in self.platforms:
+            loading = rehearse(platform)
+            if loading.verdict is not Verdict.PASS:
+                raise CouldNotRun(loading.reason)
         return scenarios
 
     def places(self, say: Say) -> environment.Plan:
@@ -71,19 +71,17 @@ class Request:
         """How often scenarios repeat what they repeat in the environment called `name`."""
         return self.repeat or ("normal" if name == "host" else "quick")
 
-    def again(self, name: str, ids: Sequence[str]) -> str:
-        """The command that repeats one trial in the environment called `name`."""
-        engine, _, profile = name.partition(":")
-        platform = f" --platform {self.platform}" if self.platform != REFERENCE else ""
-        where = f"--engine {engine}" + (f" --profile {profile}" if profile else "")
-        manner = f"--repeat {self.repeat_in(name)} --seed {self.seed}"
-        return f"worldswitch run{platform} {where} --id {ids[0]} {manner}"
+    def again(self, cell: CellName, ids: Sequence[str]) -> str:
+        """The command that repeats one trial of a cell."""
+        manner = f"--repeat {self.repeat_in(cell.environment)} --seed {self.seed}"
+        return f"worldswitch run {cell.options} --id {ids[0]} {manner}"
 
-    def arguments(self, name: str, facts: Mapping[str, str]) -> list[str]:
-        """The arguments of the cell in the environment called `name`."""
+    def arguments(self, cell: CellName, facts: Mapping[str, str]) -> list[str]:
+        """The arguments of a cell in an environment of which `facts` are known."""
+        name = cell.environment
         options = {
             "--environment": json.dumps({"name": name, **facts}),
-            "--platform": self.platform,
+            "--platform": cell.platform,
             "--mutant": self.mutant,
             "--repeat": self.repeat_in(name),
             "--seed": str(self.seed),

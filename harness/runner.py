@@ -1,4 +1,4 @@
-"""A run: every planned scenario in every environment.
+"""A run: every planned scenario in every environment, on every platform that is asked for.
 
 Cells run one after the other, each with the whole machine: scenarios measure nothing, but they have deadlines.  A cell
 that cannot run costs its own scenarios, which are then `miss`, and nothing else.  An interrupted run keeps what it
@@ -7,14 +7,16 @@ reached and misses the rest.
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worldswitch.harness import junit, probes
+from worldswitch.harness import junit, platforms, probes
 from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem, collect
 from worldswitch.harness.environment import Environment, Missing
 from worldswitch.harness.ledger import Ledger, Watcher
@@ -58,22 +60,23 @@ class Run:
         self.lacking = lacking(self.scenarios)
         try:
             with self.request.places(self.watcher.say) as plan:
-                for place in plan:
-                    self.outcomes.append(self._cell(place))
+                for place, platform in itertools.product(plan, self.request.platforms):
+                    self.outcomes.append(self._cell(place, platform))
         except KeyboardInterrupt:
             self.interrupted = True
         junit.write(self.outcomes, self.folder / "junit.xml")
 
-    def _cell(self, place: Environment | Missing) -> CellOutcome:
-        self.watcher.cell_starts(place.name)
-        file = self.folder / f"{place.name.replace(':', '-')}.jsonl"
+    def _cell(self, place: Environment | Missing, platform: str) -> CellOutcome:
+        cell = CellName(place.name, platform)
+        self.watcher.cell_starts(cell)
         known = {scenario.name: scenario for scenario in self.scenarios}
-        ledger = Ledger(place.name, place.expectations, self.request.platform, known, self.lacking, file, self.watcher)
+        expected = (*place.expectations, *platforms.expected_of(platform))
+        ledger = Ledger(cell, expected, known, self.lacking, self.folder / cell.file, self.watcher)
         if self.interrupted:
             return ledger.close(Problem("the run was interrupted before"))
         if isinstance(place, Missing):
             return ledger.close(Problem(place.reason, place.remedy))
-        arguments = self.request.arguments(place.name, place.facts)
+        arguments = self.request.arguments(cell, place.facts)
         try:
             return ledger.close(collect(place, arguments, self.request.silence(self.scenarios), ledger.take))
         except KeyboardInterrupt:

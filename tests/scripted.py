@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from worldswitch.harness import results
 from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environment import Environment, Missing, Plan
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.outcome import CellOutcome, Judged
@@ -130,11 +131,11 @@ class Quiet:
     def say(self, line: str) -> None:
         self.said.append(line)
 
-    def cell_starts(self, environment: str) -> None: ...
+    def cell_starts(self, cell: CellName) -> None: ...
 
-    def cell_plans(self, environment: str, scenarios: int) -> None: ...
+    def cell_plans(self, cell: CellName, scenarios: int) -> None: ...
 
-    def trial_ends(self, environment: str, judged: Judged) -> None:
+    def trial_ends(self, cell: CellName, judged: Judged) -> None:
         self.judged.append(judged)
 
     def cell_ends(self, outcome: CellOutcome) -> None:

@@ -5,6 +5,7 @@ import itertools
 import pytest
 from scripted import trial
 
+from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import PASSES, Expectation, Judgement, judge
 from worldswitch.harness.outcome import CellOutcome, Judged, Status, status, tally
@@ -69,7 +70,7 @@ def cell(*verdicts: Verdict, problem: str = "", expected: frozenset[Verdict] = P
         Judged(trial(f"signals::{number}", verdict), judge("", (), verdict, [Expectation(("*",), expected, "so")]))
         for verdict, number in numbered
     )
-    return CellOutcome("host", "reference", all_judged, 1.0, Problem(problem) if problem else None)
+    return CellOutcome(CellName("host"), all_judged, 1.0, Problem(problem) if problem else None)
 
 
 CELLS = {

@@ -12,6 +12,7 @@ from junitparser import JUnitXml
 from scripted import NAMES, SCENARIOS, Line, Quiet, Scripted, footer, frames, hang, header, place, planner, trial, whole
 
 from worldswitch.harness import environment, request, results, runner
+from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environment import Environment, Missing
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.outcome import Status, status
@@ -157,7 +158,7 @@ def test_an_optional_part_is_excused_for_other_platforms(go, monkeypatch: pytest
     lines = frames(whole(trial(NAMES[0], Verdict.UNSUPPORTED)))
     assert status(go(place("host", lines)).outcomes) is Status.UNEXPECTED
     monkeypatch.setattr(runner, "Request", Request)
-    made = Run(Request(platform="a:Platform"), SCENARIOS, go(place("host", lines)).folder / "x", Quiet())
+    made = Run(Request(platforms=("a:Platform",)), SCENARIOS, go(place("host", lines)).folder / "x", Quiet())
     made.folder.mkdir()
     made.go()
     assert status(made.outcomes) is Status.AS_EXPECTED
@@ -179,8 +180,8 @@ def test_the_junit_file_tells_the_same(go, tmp_path: Path) -> None:
 
 
 def test_a_cell_is_told_what_was_asked() -> None:
-    asked = Request(platform="a:B", ids=("SG01", "TT*"), keyword="one and two", deadline=2.5, workers=3, seed=0)
-    arguments = asked.arguments("docker:a", {"engine": "x"})
+    asked = Request(ids=("SG01", "TT*"), keyword="one and two", deadline=2.5, workers=3, seed=0)
+    arguments = asked.arguments(CellName("docker:a", "a:B"), {"engine": "x"})
     pairs = list(zip(arguments[::2], arguments[1::2], strict=True))
     assert ("--platform", "a:B") in pairs
     assert ("--repeat", "quick") in pairs
@@ -188,4 +189,14 @@ def test_a_cell_is_told_what_was_asked() -> None:
     assert ("--deadline", "2.5") in pairs
     assert ("--seed", "0") in pairs
     assert [value for option, value in pairs if option == "--id"] == ["SG01", "TT*"]
-    assert "normal" in asked.arguments("host", {})
+    assert "normal" in asked.arguments(CellName("host"), {})
+
+
+def test_platforms_run_beside_each_other(go, tmp_path: Path) -> None:
+    """Each in a cell of its own, with a file of its own."""
+    made = Run(Request(platforms=("reference", "a:B")), SCENARIOS, tmp_path, Quiet())
+    go(place("host", GOOD))
+    made.go()
+    assert [str(outcome.cell) for outcome in made.outcomes] == ["host", "host/a:B"]
+    assert {path.name for path in tmp_path.glob("*.jsonl")} >= {"host.jsonl", "host-a-B.jsonl"}
+    assert made.outcomes[1].cell.options == "--engine host --platform a:B"

@@ -32,6 +32,6 @@ def _part(name: str, part: str, classes: Sequence[type]) -> type:
 
 
 def _most_derived(classes: Sequence[type]) -> tuple[type, ...]:
-    """Each once, without those that another of them inherits from: Python refuses a base before what derives from it."""
+    """Each once, and none that another inherits from: Python refuses a base before what derives from it."""
     once = list(dict.fromkeys(classes))
     return tuple(one for one in once if not any(one is not other and issubclass(other, one) for other in once))
