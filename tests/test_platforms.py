@@ -1,0 +1,110 @@
+"""Platforms beside the reference: what is known of them beforehand, and how they are shown side by side."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from worldswitch.harness import beside, catalogue, platforms
+from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.expectations import Expectation, Judgement
+from worldswitch.harness.outcome import CellOutcome, Judged
+from worldswitch.harness.profiles import ProfileError, folder
+from worldswitch.harness.report import STYLES
+from worldswitch.harness.results import Trial
+from worldswitch.harness.verdict import Verdict
+from worldswitch.reference.mutants import lifecycle, pool
+from worldswitch.reference.mutants._compose import composed
+from worldswitch.reference.mutants.seed import WEAKNESSES
+
+SEED = folder("expectations") / "seed.toml"
+
+
+def test_a_platform_without_a_file_passes_everything() -> None:
+    assert platforms.expected_of("reference") == ()
+    assert platforms.expected_of("package.module:Class") == ()
+
+
+def test_each_line_of_the_seed_names_a_weakness_and_scenarios_there_are() -> None:
+    known = {scenario.name for scenario in catalogue.scenarios()}
+    for line in platforms.load(SEED).expect:
+        weakness = re.match(r"seed\.(W\d+): ", line.reason)
+        assert weakness, line.reason
+        assert weakness[1] in WEAKNESSES, line.reason
+        for name in line.scenarios:
+            assert name.partition("[")[0] in known, name
+
+
+def test_no_scenario_of_the_seed_is_named_twice() -> None:
+    names = [name for line in platforms.load(SEED).expect for name in line.scenarios]
+    assert len(names) == len(set(names))
+
+
+def test_a_parametrised_scenario_is_called_by_its_name() -> None:
+    line = Expectation(("traps::a_trap[hlt]",), frozenset({Verdict.FAIL}), "so")
+    assert line.covers("traps::a_trap[hlt]", ())
+    assert not line.covers("traps::a_trap[ud2]", ())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("platform = 1", "platform"),
+        ('platform = "other"\nabout = "x"', "bears its platform's name"),
+        ('platform = "mine"\nabout = "x"\nexpected = []', "expected"),
+        ('platform = "mine"\nabout = "x"\n[[expect]]\nscenarios = ["A"]\nverdicts = ["maybe"]\nreason = "r"', "maybe"),
+        ("no toml at all", "mine.toml"),
+    ],
+)
+def test_a_bad_file_is_named_with_its_field(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(ProfileError, match=re.escape(said)) as caught:
+        platforms.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_faults_add_up() -> None:
+    both = composed("Both", "Wrong twice.", (pool.HonoursEndedLeases, lifecycle.WaitsOnlyForTheBusy))
+    assert both.address_space_class is not pool.PtracePlatform.address_space_class
+    assert issubclass(both.address_space_class, pool.HonoursEndedLeases.address_space_class)
+    assert issubclass(both.stub_class, lifecycle.WaitsOnlyForTheBusy.stub_class)
+
+
+# --------------------------------------------------------------------------------------------------------- side by side
+
+
+def cell(platform: str, *verdicts: tuple[str, Verdict, str]) -> CellOutcome:
+    judged = tuple(
+        Judged(
+            Trial(scenario=f"signals::{name}", ids=(name.upper(),), verdict=verdict),
+            Judgement(verdict is Verdict.PASS or bool(reason), frozenset({verdict}), reason),
+        )
+        for name, verdict, reason in verdicts
+    )
+    return CellOutcome(CellName("host", platform), judged, 1.0)
+
+
+def shown(*outcomes: CellOutcome) -> str:
+    out = Console(file=io.StringIO(), width=200)
+    for table in beside.tables(outcomes, STYLES):
+        out.print(table)
+    return out.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_only_what_differs_is_shown_with_the_reason() -> None:
+    good = cell("reference", ("a", Verdict.PASS, ""), ("b", Verdict.PASS, ""), ("c", Verdict.PASS, ""))
+    bad = cell("seed", ("a", Verdict.PASS, ""), ("b", Verdict.FAIL, "seed.W4: so"), ("c", Verdict.CRASH, ""))
+    text = shown(good, bad)
+    assert "host: reference and seed differ in 2 of 3 scenarios" in text
+    assert re.search(r"B +signals::b +pass +fail +seed\.W4: so", text)
+    assert re.search(r"C +signals::c +pass +crash \(unexpected\)", text)
+    assert "signals::a " not in text
+
+
+def test_one_platform_alone_has_nobody_beside_it() -> None:
+    assert shown(cell("reference", ("a", Verdict.PASS, ""))) == ""
