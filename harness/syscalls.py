@@ -36,7 +36,11 @@ MS_PRIVATE = 0x40000
 
 WALL = 0x40000000  #: __WALL, include/uapi/linux/wait.h: children whatever their exit signal is
 
-RT_TGSIGQUEUEINFO = {"x86_64": 297, "aarch64": 240}  # arch/*/entry/syscalls, include/uapi/asm-generic/unistd.h
+# arch/*/entry/syscalls, include/uapi/asm-generic/unistd.h
+RT_TGSIGQUEUEINFO = {"x86_64": 297, "aarch64": 240}
+PTRACE = {"x86_64": 101, "aarch64": 117}
+SECCOMP = {"x86_64": 317, "aarch64": 277}
+GETPPID = {"x86_64": 110, "aarch64": 173}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import mmap
 import os
 import platform
 import signal
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from worldswitch.harness import syscalls
 
@@ -21,12 +22,16 @@ SYSCALL_STOP = signal.SIGTRAP | 0x80  #: what PTRACE_O_TRACESYSGOOD makes of it
 
 
 @contextlib.contextmanager
-def stopped_child() -> Iterator[int]:
-    """A child that makes system calls for ever, seized and stopped; killed and reaped in the end."""
+def stopped_child(prepare: Callable[[], object] = lambda: None) -> Iterator[int]:
+    """A child that prepares and makes system calls for ever, seized and stopped; killed and reaped in the end."""
     parent = os.getpid()
+    ready, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _call_for_ever(parent)
+        _call_for_ever(parent, prepare, tell)
+    os.close(tell)
+    os.read(ready, 1)
+    os.close(ready)
     try:
         options = syscalls.PTRACE_O_EXITKILL | syscalls.PTRACE_O_TRACESYSGOOD
         syscalls.ptrace(syscalls.PTRACE_SEIZE, pid, 0, options)
@@ -38,9 +43,11 @@ def stopped_child() -> Iterator[int]:
         os.waitpid(pid, syscalls.WALL)
 
 
-def _call_for_ever(parent: int) -> None:
+def _call_for_ever(parent: int, prepare: Callable[[], object], tell: int) -> None:
     try:
         syscalls.die_with_parent(parent, signal.SIGKILL)
+        prepare()
+        os.close(tell)
         while True:
             os.getppid()
     finally:
@@ -64,6 +71,15 @@ def run_to_syscall(pid: int, request: int) -> str:
     return "stopped at a system call"
 
 
+def syscall_result(pid: int) -> int:
+    """What stands where a tracee's system call leaves its result."""
+    if platform.machine() != "x86_64":
+        raise OSError(errno.ENOSYS, f"where {platform.machine()} has it is not known here")
+    buffer = ctypes.create_string_buffer(512)
+    syscalls.ptrace(syscalls.PTRACE_GETREGS, pid, 0, ctypes.addressof(buffer))
+    return int(struct.unpack_from("=q", buffer, 80)[0])  # struct user_regs_struct: rax
+
+
 def syscall_info(pid: int) -> str:
     """What PTRACE_GET_SYSCALL_INFO says of a tracee at a system call."""
     buffer = ctypes.create_string_buffer(128)
@@ -81,12 +97,26 @@ def xstate_size(pid: int) -> int:
     return int(vector.length)
 
 
-def install_empty_filter() -> None:
-    """Install a seccomp filter that allows everything."""
-    # struct sock_filter: BPF_RET | BPF_K, SECCOMP_RET_ALLOW (include/uapi/linux/filter.h, seccomp.h)
-    program = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000))
-    header = ctypes.create_string_buffer(struct.pack("@HP", 1, ctypes.addressof(program)))
-    syscalls.prctl(syscalls.PR_SET_SECCOMP, 2, ctypes.addressof(header))  # SECCOMP_MODE_FILTER
+# struct sock_filter, in include/uapi/linux/filter.h; the values of seccomp in include/uapi/linux/seccomp.h
+_LOAD_NUMBER, _ALLOW = (0x20, 0, 0, 0), (0x06, 0, 0, 0x7FFF0000)
+_ERRNO = 0x00050000
+
+
+def install_filter(*instructions: tuple[int, int, int, int], everywhere: bool = False) -> None:
+    """Install a seccomp filter that allows what `instructions` do not decide: for this thread, or for all there are."""
+    syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    whole = [*instructions, _ALLOW]
+    program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *one) for one in whole))
+    header = ctypes.create_string_buffer(struct.pack("@HP", len(whole), ctypes.addressof(program)))
+    if everywhere:  # SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC
+        syscalls.syscall(syscalls.SECCOMP[platform.machine()], 1, 1, ctypes.addressof(header))
+    else:
+        syscalls.prctl(syscalls.PR_SET_SECCOMP, 2, ctypes.addressof(header))  # SECCOMP_MODE_FILTER
+
+
+def forbid(number: int, answer: int) -> None:
+    """Have a system call, by its number, answered with an errno from now on."""
+    install_filter(_LOAD_NUMBER, (0x15, 0, 1, number), (0x06, 0, 0, _ERRNO | answer))
 
 
 def getpid_by_int80() -> int:

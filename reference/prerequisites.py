@@ -6,6 +6,7 @@ known of the environment says why.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import platform as machine
@@ -24,6 +25,7 @@ from worldswitch.reference.stubprocess import StubProcess, Use
 
 PTRACE_GET_RSEQ_CONFIGURATION = 0x420F  # include/uapi/linux/ptrace.h, Linux 5.13
 CAP_SYS_PTRACE = 19  # include/uapi/linux/capability.h
+PR_GET_DUMPABLE = 3  # include/uapi/linux/prctl.h
 ENOSYS_RESULT = (1 << 64) - errno.ENOSYS
 
 #: The XSAVE image (Intel SDM volume 1, 13.4): where the fields of its first 528 bytes lie.
@@ -72,6 +74,11 @@ def _own_status(key: str) -> str:
     return ""
 
 
+def _is_dumpable() -> bool:
+    """Whether others of the same user may look into this process: not after a change of user, say."""
+    return ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1
+
+
 def refused(request: str, error: int) -> PlatformError:
     """Why the kernel refused to let us trace our own child."""
     said = f"ptrace: {request} of our own child: {errno.errorcode.get(error, error)} ({os.strerror(error)})"
@@ -81,10 +88,16 @@ def refused(request: str, error: int) -> PlatformError:
             f"{said}: this process is itself traced, by process {tracer}, which traces its children too",
             "run it without strace, gdb or another tracer that follows forks",
         )
-    scope = yama_scope()
-    if scope == 2 and not int(_own_status("CapEff"), 16) >> CAP_SYS_PTRACE & 1:
+    may_trace_anybody = int(_own_status("CapEff"), 16) >> CAP_SYS_PTRACE & 1
+    if yama_scope() == 2 and not may_trace_anybody:
         return Unavailable(
             f"{said}: yama ptrace_scope=2 wants CAP_SYS_PTRACE", "grant CAP_SYS_PTRACE, or set ptrace_scope to 0 or 1"
+        )
+    if not may_trace_anybody and not _is_dumpable():
+        return Unavailable(
+            f"{said}: this process is not dumpable, nor are its children: that takes CAP_SYS_PTRACE",
+            "call prctl(PR_SET_DUMPABLE, 1) after a change of user, make the program's file readable, "
+            "or grant CAP_SYS_PTRACE",
         )
     if _own_status("Seccomp") == "2":
         return Unavailable(
@@ -93,8 +106,8 @@ def refused(request: str, error: int) -> PlatformError:
             "older podman and containerd: a profile of your own)",
         )
     return Unavailable(
-        f"{said}: a security module (SELinux, AppArmor) or a non-dumpable process are what is left to deny it",
-        "see the kernel log; run as a dumpable process (PR_SET_DUMPABLE), or grant CAP_SYS_PTRACE",
+        f"{said}: a security module (SELinux, AppArmor) is what is left to deny it",
+        "see the kernel log; allow this program to trace its children",
     )
 
 

@@ -16,7 +16,6 @@ Lock order: a stub's lock, then a context's fault lock; the pool's lock is held 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import ctypes
 import mmap
 import os
@@ -192,8 +191,7 @@ class PtracePlatform:
 
     def _abandon(self, pid: int) -> None:
         """End a child that is not a stub yet; it may be dead and reaped."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        if lib.signal_thread(pid, pid, signal.SIGKILL) == 0:
             lib.tracee_wait(pid, WALL, ffi.new("int *"))
 
     def _trace_leader(self, pid: int) -> None:
@@ -307,9 +305,10 @@ class PtracePlatform:
     def die(self) -> None:
         """End this process by SIGKILL, as the seed does when a stub is killed.
 
-        The init process of a PID namespace cannot kill itself; for it the status says what happened.
+        By tgkill, since a filter over this process may forbid kill(2).  The init process of a PID namespace cannot
+        kill itself; for it the status says what happened.
         """
-        os.kill(os.getpid(), signal.SIGKILL)
+        lib.signal_thread(os.getpid(), threading.get_native_id(), signal.SIGKILL)
         os._exit(128 + signal.SIGKILL)
 
     def _end_all(self) -> None:

@@ -14,7 +14,6 @@ a `Cause` are the last ones known and not those at the exit.  Seed: subprocess, 
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import errno
 import os
@@ -204,10 +203,12 @@ class StubProcess:
         return self.bury(Cause(Death.SIGNALED, signo=int(signal.SIGKILL)))
 
     def kill(self) -> None:
-        """SIGKILL, unless it is reaped and its pid perhaps somebody else's."""
+        """SIGKILL, unless it is reaped and its pid perhaps somebody else's.
+
+        By tgkill: that is what interrupts take anyway, and a filter over this process may well forbid kill(2).
+        """
         if not self.reaped.is_set():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+            lib.signal_thread(self.pid, self.pid, signal.SIGKILL)
 
     def answers(self) -> bool:
         """Whether it still does what it is asked.  Creator thread only.

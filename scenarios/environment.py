@@ -6,22 +6,20 @@ import errno
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 from worldswitch.harness.contract import Interrupted
 from worldswitch.scenarios import children, guests
+from worldswitch.scenarios.basics import work_here
 from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.children import Line, Namespace
-from worldswitch.scenarios.confinement import deny_ptrace, errno_of_ptrace, follow, seize
+from worldswitch.scenarios.confinement import deny_ptrace, deny_sysemu, errno_of_ptrace
 from worldswitch.scenarios.deaths import stub_of
 from worldswitch.scenarios.pacing import await_progress, running
 from worldswitch.scenarios.processes import descendants_of, status_of, threads_of
 from worldswitch.scenarios.refusals import why_unavailable
 from worldswitch.scenarios.senders import tgkill
 from worldswitch.scenarios.stage import Stage
-
-YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
-CAP_SYS_PTRACE = 19  # <linux/capability.h>
+from worldswitch.scenarios.tracers import CLONES, follow, seize
 
 #: What a visitor from outside may send that a guest must not feel: fatal, ignored and real-time ones.
 UNFELT = (
@@ -35,17 +33,6 @@ UNFELT = (
 )
 
 
-@scenario("EV01", clauses=("gvisor#9006", "gvisor#10495", "Yama ptrace_scope"), needs="yama")
-def yama_is_lived_with_or_named(stage: Stage) -> None:
-    """Under Yama's scopes 0 and 1, and 2 with CAP_SYS_PTRACE, the platform works; otherwise it names Yama."""
-    scope = int(YAMA.read_text())
-    privileged = int(status_of(os.getpid(), "CapEff"), 16) >> CAP_SYS_PTRACE & 1
-    if scope <= 1 or (scope == 2 and privileged):
-        stage.guest(guests.getpid_loop).syscalls(3)
-    else:
-        assert "yama" in why_unavailable(stage).lower()
-
-
 @scenario("EV03", clauses=("moby#38137", "seccomp(2)"), needs="ptrace_denied")
 def a_host_that_denies_ptrace_is_named(stage: Stage) -> None:
     """Where ptrace is denied, constructing the platform says that it is, with which errno, and what to do."""
@@ -53,19 +40,41 @@ def a_host_that_denies_ptrace_is_named(stage: Stage) -> None:
     _expect_names(why_unavailable(stage), refusal)
 
 
-@scenario("EV03", clauses=("moby#38137", "seccomp(2)"), needs="seccomp")
+@scenario("EV03", clauses=("moby#38137", "seccomp(2)"), needs="ptrace_deniable")
 def a_filter_that_denies_ptrace_is_named(stage: Stage) -> None:
     """The same under a seccomp filter of our own that answers ptrace with EPERM, or with ENOSYS."""
     for number in (errno.EPERM, errno.ENOSYS):
-        text = children.run(stage, _behind_filter(stage, number), 10)
+        text = children.run(stage, _behind_filter(stage, lambda: deny_ptrace(number)), 10)  # noqa: B023 (called at once)
         _expect_names(str(text), number)
 
 
-@scenario("EV04", clauses=("ptrace(2) PTRACE_O_TRACECLONE", "gvisor H4"))
+@scenario("EV09", clauses=("gvisor 277a0d5a1", "gvisor#6328"), needs="sysemu seccomp")
+def a_kernel_without_sysemu_is_named(stage: Stage) -> None:
+    """Where ptrace works but for PTRACE_SYSEMU, constructing the platform says so, if it wants that at all."""
+    text = str(children.run(stage, _behind_filter(stage, lambda: deny_sysemu(errno.EIO)), 10))
+    assert "SYSEMU" in text
+    assert os.strerror(errno.EIO) in text or "EIO" in text
+
+
+@scenario("EV09", clauses=("gvisor 463e73d46", "kernel commit 93e35efb8de4"), needs="seccomp_first")
+def a_kernel_whose_filters_come_first_is_named(stage: Stage) -> None:
+    """Before Linux 4.8 a filter saw guests' system calls before ptrace did: works there, or says what is wrong."""
+    text = why_unavailable(stage)
+    assert "seccomp" in text
+    assert "4.8" in text
+
+
+@scenario("EV04", "K74", clauses=("ptrace(2) PTRACE_O_TRACECLONE", "gvisor H4"))
 def a_harness_that_is_traced_itself_is_told(stage: Stage) -> None:
     """Under a tracer that follows clones, like ``strace -f``, constructing the platform says what stands in the way."""
-    text = children.run(stage, lambda _: _under_a_tracer(stage), 20)
+    text = children.run(stage, lambda _: _under_a_tracer(stage, CLONES, lambda: why_unavailable(stage)), 20)
     assert "traced" in str(text)
+
+
+@scenario("EV04", "K74", clauses=("ptrace(2) PTRACE_O_TRACECLONE",))
+def a_tracer_that_does_not_follow_is_no_obstacle(stage: Stage) -> None:
+    """Under a tracer of one thread, like plain ``strace``, the platform works: the stubs are its own."""
+    children.run(stage, lambda _: _under_a_tracer(stage, 0, lambda: work_here(stage)), 20)
 
 
 @scenario("EV08", clauses=("kernel.I2", "pid_namespaces(7)"), needs="pidns")
@@ -91,23 +100,23 @@ def _expect_names(text: str, number: int) -> None:
     assert errno.errorcode[number] in text or os.strerror(number) in text
 
 
-def _behind_filter(stage: Stage, number: int) -> Callable[[Line], str]:
+def _behind_filter(stage: Stage, confine: Callable[[], None]) -> Callable[[Line], str]:
     def construct(_: Line) -> str:
-        deny_ptrace(number)
+        confine()
         return why_unavailable(stage)
 
     return construct
 
 
-def _under_a_tracer(stage: Stage) -> object:
-    """Be the tracer of a process that constructs a platform; what it was told."""
+def _under_a_tracer(stage: Stage, options: int, work: Callable[[], object]) -> object:
+    """Be the tracer of a process that does `work`; what came of it."""
 
-    def construct(line: Line) -> str:
+    def begin_when_told(line: Line) -> object:
         line.receive(10)
-        return why_unavailable(stage)
+        return work()
 
-    harness = children.fork(stage, construct)
-    seize(harness.pid)
+    harness = children.fork(stage, begin_when_told)
+    seize(harness.pid, options)
     harness.line.send("go")
     follow(harness.pid)
     return harness.result(1)

@@ -26,6 +26,7 @@ def status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     said = {"TracerPid": "0", "CapEff": "0000000000000000", "Seccomp": "0"}
     monkeypatch.setattr(prerequisites, "_own_status", said.__getitem__)
     monkeypatch.setattr(prerequisites, "YAMA", tmp_path / "ptrace_scope")
+    monkeypatch.setattr(prerequisites, "_is_dumpable", lambda: True)
     return said
 
 
@@ -61,6 +62,15 @@ def test_a_seccomp_filter_is_suspected(status: dict[str, str]) -> None:
     status["Seccomp"] = "2"
     assert "seccomp filter" in refusal().reason
     assert "profile" in refusal().remedy
+
+
+def test_a_process_that_is_not_dumpable_is_named(status: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prerequisites, "_is_dumpable", lambda: False)
+    status["Seccomp"] = "2"
+    assert "not dumpable" in refusal().reason
+    assert "PR_SET_DUMPABLE" in refusal().remedy
+    status["CapEff"] = f"{1 << prerequisites.CAP_SYS_PTRACE:016x}"
+    assert "dumpable" not in refusal().reason
 
 
 def test_what_is_left_is_a_security_module(status: dict[str, str]) -> None:

@@ -10,15 +10,27 @@ from worldswitch.harness.abilities import Absent, Look
 
 
 def _seccomp() -> str:
-    syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-    tracing.install_empty_filter()
+    tracing.install_filter()
     return "a filter of its own was accepted"
+
+
+def _seccomp_everywhere() -> str:
+    tracing.install_filter(everywhere=True)
+    return "a filter of its own was accepted, for all threads at once"
 
 
 def _root() -> str:
     if os.geteuid() != 0:
         raise Absent(f"the effective user is {os.geteuid()}")
     return "the effective user is 0"
+
+
+def _other_user() -> str:
+    _root()
+    os.setgroups([])
+    os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+    os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    return f"became user {_NOBODY}"
 
 
 def _pidns() -> str:
@@ -39,11 +51,25 @@ def _userns() -> str:
 
 def _yama() -> str:
     try:
-        scope = Path("/proc/sys/kernel/yama/ptrace_scope").read_text().strip()
+        scope = _YAMA.read_text().strip()
     except FileNotFoundError:
         raise Absent("no /proc/sys/kernel/yama") from None
     return f"ptrace_scope is {scope}"
 
+
+def _yama_settable() -> str:
+    """Whether Yama's scope, which is the whole machine's, is ours to set: only on a machine made for this run."""
+    said = _yama()
+    _pid1()
+    _machine()
+    if said.endswith("3"):
+        raise Absent(f"{said}, which cannot be left")
+    _YAMA.write_text(_YAMA.read_text())
+    return f"{said}, and this run may set it"
+
+
+_YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
+_NOBODY = 65534
 
 #: PROC_PID_INIT_INO, include/linux/proc_ns.h: the number of the namespace that is in no other.
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
@@ -53,6 +79,11 @@ def _container() -> str:
     if Path("/proc/self/ns/pid").stat().st_ino == _FIRST_PID_NAMESPACE:
         raise Absent("this is the machine's own PID namespace")
     return "a PID namespace of its own"
+
+
+def _machine() -> None:
+    if Path("/proc/self/ns/pid").stat().st_ino != _FIRST_PID_NAMESPACE:
+        raise Absent("a PID namespace of its own on somebody's machine")
 
 
 def _pid1() -> str:
@@ -74,11 +105,14 @@ def _pty() -> str:
 #: The probes of this file, by the name a scenario's ``needs`` calls each.
 PROBES: dict[str, Look] = {
     "seccomp": _seccomp,
+    "seccomp_everywhere": _seccomp_everywhere,
     "root": _root,
+    "other_user": _other_user,
     "pidns": _pidns,
     "mountns": _mountns,
     "userns": _userns,
     "yama": _yama,
+    "yama_settable": _yama_settable,
     "container": _container,
     "pid1": _pid1,
     "pty": _pty,

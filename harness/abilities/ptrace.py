@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import platform
+
 from worldswitch.harness import syscalls, tracing
 from worldswitch.harness.abilities import Absent, Look
 
@@ -22,6 +25,22 @@ def _ptrace_denied() -> str:
     except OSError as error:
         return str(error)
     raise Absent(f"ptrace is allowed: {said}")
+
+
+def _ptrace_deniable() -> str:
+    """Whether ptrace is denied when a filter of our own denies it, whatever it was before."""
+    tracing.forbid(syscalls.PTRACE[platform.machine()], errno.EPERM)
+    return f"behind a filter of its own: {_ptrace_denied()}"
+
+
+def _seccomp_first() -> str:
+    """Whether a filter sees a system call before PTRACE_SYSEMU does, as before Linux 4.8 (commit 93e35efb8de4)."""
+    with tracing.stopped_child(lambda: tracing.forbid(syscalls.GETPPID[platform.machine()], errno.EXDEV)) as pid:
+        tracing.run_to_syscall(pid, syscalls.PTRACE_SYSEMU)
+        result = tracing.syscall_result(pid)
+    if result != -errno.EXDEV:
+        raise Absent(f"a call that a filter forbids stops with the result {result}")
+    return "a filter answers before PTRACE_SYSEMU stops"
 
 
 def _sysemu() -> str:
@@ -51,6 +70,8 @@ PROBES: dict[str, Look] = {
     "ptrace": _ptrace,
     "traceme": _traceme,
     "ptrace_denied": _ptrace_denied,
+    "ptrace_deniable": _ptrace_deniable,
+    "seccomp_first": _seccomp_first,
     "sysemu": _sysemu,
     "sysemu_singlestep": _sysemu_singlestep,
     "syscall_info": _syscall_info,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+
 from worldswitch.harness.contract import Event, HostError, Signal
+from worldswitch.reference import prerequisites
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
@@ -10,7 +13,16 @@ from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stops import SignalInfo
 
 
-@mutant(caught_by=("EV03", "EV04"), origin="gvisor#9006, moby#38137: 'unable to attach: operation not permitted'")
+@mutant(
+    caught_by=(
+        "environment::a_host_that_denies_ptrace_is_named",
+        "environment::a_filter_that_denies_ptrace_is_named",
+        "environment::a_harness_that_is_traced_itself_is_told",
+        "privileges::a_denial_by_yama_is_not_blamed_on_others",
+        "privileges::a_harness_that_nobody_may_dump_is_told",
+    ),
+    origin="gvisor#9006, moby#38137: 'unable to attach: operation not permitted'",
+)
 class SaysOnlyTheErrno(PtracePlatform):
     """Does not say why it may not trace its own child, nor what to do."""
 
@@ -19,6 +31,32 @@ class SaysOnlyTheErrno(PtracePlatform):
         rc = lib.tracee_request(lib.PTRACE_SEIZE, pid, 0, options)
         if rc < 0:
             raise HostError(-rc, "PTRACE_SEIZE")
+
+
+@mutant(
+    caught_by=("environment::a_kernel_without_sysemu_is_named",),
+    origin="gvisor 277a0d5a1, gvisor#6328: a kernel without it was found out by the first switch, as EIO",
+)
+class TakesSysemuForGranted(PtracePlatform):
+    """Does not try PTRACE_SYSEMU before it says that it can run."""
+
+    def _first_stub(self) -> bytes:
+        stub = self.birth()
+        self._pool.append(stub)
+        return prerequisites.initial_xstate(prerequisites._read_xstate(stub.pid))
+
+
+@mutant(
+    caught_by=("environment::a_tracer_that_does_not_follow_is_no_obstacle",),
+    origin="gvisor H4: EPERM under strace -f, concluded from TracerPid alone",
+)
+class RefusesUnderAnyTracer(PtracePlatform):
+    """Does not start where somebody traces the calling thread, whether or not that one follows its clones."""
+
+    def _trace_leader(self, pid: int) -> None:
+        if prerequisites._own_status("TracerPid") != "0":
+            raise prerequisites.refused("PTRACE_SEIZE", errno.EPERM)
+        super()._trace_leader(pid)
 
 
 class _CredulousContext(PtraceContext):

@@ -105,7 +105,14 @@ class _Sloppy(Tracee):
         return super().call_once(number, *arguments, *[0xBAD] * (6 - len(arguments)))
 
 
-@mutant(caught_by=("IJ08",), origin="gVisor 76ff1947b: arguments that were not given were whatever the registers held")
+@mutant(
+    caught_by=(
+        "IJ08",
+        "filters::what_a_filter_answers_is_the_outcome_of_an_injected_call",
+        "filters::a_filter_that_comes_late_is_for_new_stubs_only",
+    ),
+    origin="gVisor 76ff1947b: arguments that were not given were whatever the registers held",
+)
 class LeavesGarbageInArguments(PtracePlatform):
     """Does not clear the argument registers that an injected call has no use for."""
 

@@ -122,7 +122,10 @@ class LeavesOrphans(PtracePlatform):
         lib.tracee_request(lib.PTRACE_SEIZE, pid, 0, ffi.cast("void *", lib.PTRACE_O_TRACESYSGOOD))
 
 
-@mutant(caught_by=("LC12",), origin="seed.W3, gvisor d844c7bbb: SIGKILL to itself does nothing to PID 1")
+@mutant(
+    caught_by=("LC12", "filters::a_process_that_may_not_kill_can_still_die_with_its_stub"),
+    origin="seed.W3, gvisor d844c7bbb: SIGKILL to itself does nothing to PID 1",
+)
 class CannotDieAsInit(PtracePlatform):
     """Ends the process that holds the platform by kill(2) alone."""
 

@@ -96,7 +96,10 @@ class _HandsOnCreator(Creator):
         return function()
 
 
-@mutant(caught_by=("TT05",), origin="kernel.D8: PDEATHSIG is about the thread that forked, not its process")
+@mutant(
+    caught_by=("TT05", "filters::a_thread_that_may_not_fork_still_gets_address_spaces"),
+    origin="kernel.D8: PDEATHSIG is about the thread that forked, not its process",
+)
 class MakesStubsOnTheSpot(PtracePlatform):
     """Forks and traces a stub's leader on whatever thread asks for the stub."""
 

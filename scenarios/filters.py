@@ -1,0 +1,239 @@
+"""Harnesses under seccomp filters of their own: what they deny, stubs inherit, and nothing else comes of it."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+from worldswitch.harness.contract import Access, AddressSpace, Death, DeathPolicy, HostError, Syscall
+from worldswitch.scenarios import children, guests
+from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.children import Line
+from worldswitch.scenarios.confinement import (
+    ERRNO,
+    FORKS,
+    KILL_PROCESS,
+    KILL_THREAD,
+    LOG,
+    TRACE,
+    TRAP,
+    USER_NOTIF,
+    Rule,
+    filter_all_threads,
+    filter_this_thread,
+)
+from worldswitch.scenarios.deaths import KILLED, cause_of, kill, stub_of, wait_until_gone
+from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.processes import descendants_of
+from worldswitch.scenarios.senders import tgkill
+from worldswitch.scenarios.stage import PAGE, Stage
+from worldswitch.scenarios.undisturbed import makes_calls, outcome_of
+
+#: An errno that none of these calls gives by itself.
+PECULIAR = errno.EXDEV
+
+#: What a filter answers without killing anybody, and with which errno the call ends then; None: it is made.
+ANSWERS = ((ERRNO | PECULIAR, PECULIAR), (TRACE, errno.ENOSYS), (USER_NOTIF, errno.ENOSYS), (LOG, None))
+
+#: What a filter kills by.  A trap may be survived, but not by a stub, which has no handler.
+KILLS = (TRAP, KILL_THREAD, KILL_PROCESS)
+
+#: What filters look at: from which guest address on mappings are, and with which signal a child is to end.
+FILTERED = 0x7000_0000
+EXIT_SIGNALS = range(signal.SIGUSR1, signal.SIGUSR1 + 16)
+
+NO_FORKS = tuple(Rule(number, ERRNO | errno.EPERM) for number in FORKS)
+NO_KILL = Rule(Number.KILL, KILL_PROCESS)
+
+
+# ------------------------------------------------------------------------------------------ the harness itself
+
+
+@scenario("EV05", clauses=("seed.globalPool", "seccomp(2)"), needs="seccomp")
+def a_thread_that_may_not_fork_still_gets_address_spaces(stage: Stage) -> None:
+    """Threads whose filter forbids to make processes get address spaces: stubs are made where the filter is not."""
+
+    def use(_: Line) -> None:
+        assert stage.platform
+        filter_this_thread(*NO_FORKS)
+        for _ in range(3):
+            outcome = outcome_of(lambda: makes_calls(stage.guest(guests.getpid_loop), 3))
+            assert outcome is None, f"behind the filter: {outcome!r}"
+
+    children.run(stage, use, 10)
+
+
+@scenario("EV05", "K70", clauses=("seed.W20", "gvisor afee3faf0", "seccomp(2) TSYNC"), needs="seccomp_everywhere")
+def a_process_that_may_not_fork_keeps_what_it_has(stage: Stage) -> None:
+    """Where no thread may make processes any more, a new address space is that error or works, and old ones go on."""
+
+    def use(_: Line) -> None:
+        guest = stage.guest(guests.getpid_loop)
+        makes_calls(guest, 3)
+        filter_all_threads(*NO_FORKS)
+        for _ in range(3):
+            outcome = outcome_of(stage.space)
+            assert not isinstance(outcome, Exception) or errno_of(outcome) == errno.EPERM, f"{outcome!r}"
+        makes_calls(guest, 3)
+        outcome = outcome_of(lambda: stage.map(guest.space, stage.memory()))
+        assert isinstance(outcome, int), f"{outcome!r}"
+
+    children.run(stage, use, 10)
+
+
+@scenario("EV05", clauses=("gvisor fd598912b", "seed.W3"), needs="seccomp_everywhere")
+def a_process_that_may_not_kill_can_lose_a_stub(stage: Stage) -> None:
+    """A harness whose filter kills it for kill(2) lives through the death of a stub, and goes on."""
+
+    def use(_: Line) -> None:
+        guest = stage.guest(guests.getpid_loop)
+        makes_calls(guest, 3)
+        filter_all_threads(NO_KILL)
+        stub = stub_of(stage, guest.space)
+        tgkill(stub, stub, signal.SIGKILL)
+        assert cause_of(guest.switch) == KILLED
+        wait_until_gone(stage, stub)
+        makes_calls(stage.guest(guests.getpid_loop), 3)
+        stage.platform.close()
+
+    children.run(stage, use, 10)
+
+
+@scenario("EV05", clauses=("gvisor fd598912b", "seed.W3"), needs="seccomp_everywhere")
+def a_process_that_may_not_kill_can_still_die_with_its_stub(stage: Stage) -> None:
+    """The policy that takes the whole platform along ends it by SIGKILL, not by a violation of its own filter."""
+
+    def use(line: Line) -> None:
+        guest = stage.guest(guests.getpid_loop, platform=stage.platform_with(death_policy=DeathPolicy.PLATFORM))
+        filter_all_threads(NO_KILL)
+        line.send(stub_of(stage, guest.space))
+        while True:
+            guest.switch()
+
+    harness = children.fork(stage, use)
+    stub = harness.hear(10)
+    assert isinstance(stub, int)
+    kill(stub)
+    assert harness.wait(5).signal == signal.SIGKILL
+
+
+# ------------------------------------------------------------------------------------------ what stubs inherit
+
+
+@scenario("K69", clauses=("kernel.3 seccomp", "seccomp(2) Return values"), needs="seccomp")
+def what_a_filter_answers_is_the_outcome_of_an_injected_call(stage: Stage) -> None:
+    """A filter's errno comes back as it is, a missing tracer or listener as ENOSYS; what is only logged is done."""
+
+    def use(_: Line) -> None:
+        filter_this_thread(*(rule for action, _ in ANSWERS for rule in rules_of(action)))
+        guest = stage.guest(guests.getpid_loop, platform=stage.platform_with(injectable=(Number.CLONE,)))
+        for (action, expected), name in itertools.product(ANSWERS, CALLS):
+            outcome = outcome_of(lambda: CALLS[name](stage, guest.space, action))  # noqa: B023 (called at once)
+            assert errno_of(outcome) == expected, f"action {action:#x} on {name}: {outcome!r}"
+            makes_calls(guest, 2)
+
+    children.run(stage, use, 15)
+
+
+@scenario("K69", clauses=("kernel.3 seccomp", "seed.W13", "seed.W27"), needs="seccomp")
+def what_a_filter_kills_for_is_the_death_of_the_stub(stage: Stage) -> None:
+    """A stub whose filter traps or kills is dead, by its filter, whatever the call's registers say; others live."""
+
+    def use(_: Line) -> None:
+        filter_this_thread(*(rule for action in KILLS for rule in rules_of(action)))
+        platform = stage.platform_with(injectable=(Number.CLONE,))
+        bystander = stage.guest(guests.getpid_loop, platform=platform)
+        for action, name in itertools.product(KILLS, CALLS):
+            space = stage.space(platform)
+            stub = stub_of(stage, space)
+            death = cause_of(lambda: CALLS[name](stage, space, action)).death  # noqa: B023 (called at once)
+            assert death is Death.SECCOMP, f"action {action:#x} on {name}: {death}"
+            wait_until_gone(stage, stub)
+            makes_calls(bystander, 2)
+
+    children.run(stage, use, 15)
+
+
+@scenario("K70", clauses=("seed.globalPool", "seccomp(2) TSYNC"), needs="seccomp_everywhere")
+def a_filter_that_comes_late_is_for_new_stubs_only(stage: Stage) -> None:
+    """A filter on all threads of the harness leaves the stubs there are alone; later ones may have it, and say so."""
+
+    def use(_: Line) -> None:
+        old = stage.space()
+        filter_all_threads(Rule(Number.MMAP, ERRNO | PECULIAR, (0, FILTERED)))
+        assert errno_of(outcome_of(lambda: map_and_read(stage, old))) is None
+        for _ in range(3):
+            outcome = outcome_of(lambda: map_and_read(stage, stage.space()))
+            assert outcome is None or errno_of(outcome) == PECULIAR, f"{outcome!r}"
+
+    children.run(stage, use, 10)
+
+
+@scenario("EV09", clauses=("kernel commit 93e35efb8de4", "kernel.3 seccomp"), needs="sysemu seccomp")
+def a_guests_calls_never_meet_a_filter(stage: Stage) -> None:
+    """The system calls of guests are reported, and never shown to a filter that kills for them."""
+
+    def use(_: Line) -> None:
+        deadly = (Number.VFORK, Number.EXECVE)  # which this process does not make
+        filter_this_thread(*(Rule(number, KILL_PROCESS) for number in deadly))
+        for number in deadly:
+            guest = stage.guest(guests.syscall_loop)
+            for _ in range(3):
+                guest.state.result = number
+                assert guest.switch() == Syscall(number)
+
+    children.run(stage, use, 10)
+
+
+# ---------------------------------------------------------------------------------------------------------- pieces
+
+
+def errno_of(outcome: object) -> int | None:
+    """With which errno the host refused; None if it did not."""
+    assert isinstance(outcome, HostError) or not isinstance(outcome, Exception), f"a refusal told as {outcome!r}"
+    return outcome.errno if isinstance(outcome, HostError) else None
+
+
+def mark_of(action: int) -> tuple[int, int]:
+    """By which address and which exit signal a filter tells the calls that this action is for."""
+    number = (KILL_PROCESS, KILL_THREAD, TRAP, ERRNO, USER_NOTIF, TRACE, LOG).index(action & 0xFFFF_0000)
+    return FILTERED + number * PAGE, EXIT_SIGNALS[number]
+
+
+def rules_of(action: int) -> Iterator[Rule]:
+    """Have a filter do this to the calls that `CALLS` makes for it, and to no others."""
+    address, signo = mark_of(action)
+    yield Rule(Number.MMAP, action, (0, address))
+    yield Rule(Number.MUNMAP, action, (0, address))
+    yield Rule(Number.CLONE, action, (0, signo))
+
+
+def _map(stage: Stage, space: AddressSpace, action: int) -> None:
+    memory = stage.memory(PAGE)
+    space.map_file(mark_of(action)[0], memory.fd, 0, PAGE, Access.READ)
+
+
+def _unmap(_: Stage, space: AddressSpace, action: int) -> None:
+    space.unmap(mark_of(action)[0], PAGE)
+
+
+def _clone(stage: Stage, space: AddressSpace, action: int) -> None:
+    child = stage.inspect(space).inject(Number.CLONE, mark_of(action)[1])
+    assert child in descendants_of(os.getpid()), f"no child {child} was made"
+    kill(child)
+
+
+#: The injected calls that a filter meets, each with arguments that tell for which action it is.
+CALLS: dict[str, Callable[[Stage, AddressSpace, int], None]] = {"mmap": _map, "munmap": _unmap, "clone": _clone}
+
+
+def map_and_read(stage: Stage, space: AddressSpace) -> None:
+    """Map where a filter may forbid it; what is mapped is there."""
+    memory = stage.memory(PAGE, b"mapped")
+    space.map_file(FILTERED, memory.fd, 0, PAGE, Access.READ)
+    reader = stage.guest(guests.read_at, space=space, rdi=FILTERED)
+    event = reader.switch()
+    assert isinstance(event, Syscall), f"what was mapped cannot be read: {event!r}"
