@@ -136,6 +136,7 @@ def cover(folder: Path) -> None:
 
 
 def check(result: int, operation: str) -> None:
+    """Raise the OSError that a C function's result stands for."""
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{operation}: {os.strerror(number)}")

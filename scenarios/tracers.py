@@ -1,4 +1,4 @@
-"""Tracers of the harness itself: one that follows what it traces to its end, one that counts a thread's system calls."""
+"""Tracers of the harness itself: one follows what it traces to its end, one counts the system calls of a thread."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ CLONES = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE
 WALL = 0x4000_0000  # __WALL, <linux/wait.h>
 
 
-def seize(tid: int, options: int) -> None:
-    """Trace a thread, with ptrace's `options`."""
+def seize(tid: int, options: int = CLONES) -> None:
+    """Trace a thread, and by default all that it will clone."""
     check(libc.ptrace(PTRACE_SEIZE, tid, None, options), "PTRACE_SEIZE")
 
 

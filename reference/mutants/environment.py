@@ -15,8 +15,7 @@ from worldswitch.reference.stops import SignalInfo
 
 @mutant(
     caught_by=(
-        "environment::a_host_that_denies_ptrace_is_named",
-        "environment::a_filter_that_denies_ptrace_is_named",
+        "EV03",
         "environment::a_harness_that_is_traced_itself_is_told",
         "privileges::a_denial_by_yama_is_not_blamed_on_others",
         "privileges::a_harness_that_nobody_may_dump_is_told",
