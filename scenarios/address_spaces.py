@@ -180,7 +180,7 @@ def a_precommitted_mapping_is_the_file(stage: Stage) -> None:
 # -------------------------------------------------------------------------------------------------------- while it runs
 
 
-@scenario("AS12", "K61", clauses=("seed.Unmap", "TestInvalidate"), quick=3, normal=20, soak=500)
+@scenario("AS12", "K61", clauses=("seed.Unmap", "test TestInvalidate"), quick=3, normal=20, soak=500)
 def unmapping_under_a_running_guest_is_a_clean_fault(stage: Stage) -> None:
     """A guest that reads a page in a loop faults on it when it is unmapped, and goes on when it is mapped again."""
     guest = stage.guest(guests.read_loop)
@@ -199,7 +199,7 @@ def unmapping_under_a_running_guest_is_a_clean_fault(stage: Stage) -> None:
         stage.map(guest.space, memory, address=address)
 
 
-@scenario("AS12", clauses=("seed.MapFile", "TestInvalidate"), quick=3, normal=20, soak=500)
+@scenario("AS12", clauses=("seed.MapFile", "test TestInvalidate"), quick=3, normal=20, soak=500)
 def replacing_under_a_running_guest_is_seen_by_it(stage: Stage) -> None:
     """A guest that writes a page in a loop writes to the new file as soon as it is mapped, and to the old no more."""
     guest = stage.guest(guests.write_loop)
@@ -216,7 +216,7 @@ def replacing_under_a_running_guest_is_seen_by_it(stage: Stage) -> None:
     assert running.result() == Interrupted()
 
 
-@scenario("AS12", clauses=("seed.Unmap", "TestInvalidate"))
+@scenario("AS12", clauses=("seed.Unmap", "test TestInvalidate"))
 def changes_elsewhere_do_not_disturb_a_running_guest(stage: Stage) -> None:
     """Mapping and unmapping beside a running guest neither stop it nor change what it computes."""
     guest = stage.guest(guests.count_loop)

@@ -22,7 +22,14 @@ from worldswitch.scenarios.refusals import refused
 from worldswitch.scenarios.stage import Guest, Stage
 
 
-@scenario("LC06", "K46", clauses=("seed.createStub", "Yama ptrace_scope"), normal=3, soak=30, deadline=60)
+@scenario(
+    "LC06",
+    "K46",
+    clauses=("seed.createStub", 'ptrace(2) "/proc/sys/kernel/yama/ptrace_scope"'),
+    normal=3,
+    soak=30,
+    deadline=60,
+)
 def stubs_are_made_after_the_first_ones_have_died(stage: Stage) -> None:
     """Whatever processes a platform begins with are killed: new address spaces work, on old threads and on new ones."""
     for _ in range(stage.trial.repeat):

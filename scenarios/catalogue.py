@@ -31,9 +31,9 @@ def scenario(
     """Declare a scenario.
 
     `ids` are catalogue ids (``TT01``), the first names the scenario.  `clauses` say what it stands on: a function or
-    weakness of the seed (``seed.W1``), a kernel clause (``kernel.W2``), a man page section, a kernel commit.  `needs`
-    are names of the harness's probes, separated by spaces; ``ptrace`` is implied, but where ptrace is
-    to be denied.  `quick`, `normal` and `soak` are
+    weakness of the seed (``seed.W1``), a kernel clause (``kernel.W2``), a man page section, a kernel commit;
+    ``clauses.toml`` lists them.  `needs` are names of the harness's probes, separated by spaces; ``ptrace`` is implied,
+    but where ptrace is to be denied.  `quick`, `normal` and `soak` are
     repetitions, read as ``trial.repeat``.  `deadline` is in seconds for the slowest of the three on a quiet machine.
     `subject` is what the claim is about: of a claim about the kernel alone no mutant of a platform is asked for.
     """

@@ -37,7 +37,7 @@ def a_forbidden_call_ends_the_whole_stub(stage: Stage) -> None:
         wait_until_gone(stage, stub)
 
 
-@scenario("LC11", "K47", clauses=("seed.W13", "kernel §0.3", "seccomp(2)"), needs="seccomp", soak=50)
+@scenario("LC11", "K47", clauses=("seed.W13", "kernel.seccomp", "seccomp(2)"), needs="seccomp", soak=50)
 def a_forbidden_call_is_a_death_and_never_a_success(stage: Stage) -> None:
     """A filter's kill of the one thread that works in a stub is a typed death, not the call's number as its result."""
     for _ in range(stage.trial.repeat):

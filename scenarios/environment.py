@@ -56,7 +56,7 @@ def a_kernel_without_sysemu_is_named(stage: Stage) -> None:
     assert os.strerror(errno.EIO) in text or "EIO" in text
 
 
-@scenario("EV09", clauses=("gvisor 463e73d46", "kernel commit 93e35efb8de4"), needs="seccomp_first")
+@scenario("EV09", clauses=("gvisor 463e73d46", "linux 93e35efb8de4"), needs="seccomp_first")
 def a_kernel_whose_filters_come_first_is_named(stage: Stage) -> None:
     """Before Linux 4.8 a filter saw guests' system calls before ptrace did: works there, or says what is wrong."""
     text = why_unavailable(stage)
@@ -64,7 +64,7 @@ def a_kernel_whose_filters_come_first_is_named(stage: Stage) -> None:
     assert "4.8" in text
 
 
-@scenario("EV04", "K74", clauses=("ptrace(2) PTRACE_O_TRACECLONE", "gvisor H4"))
+@scenario("EV04", "K74", clauses=("ptrace(2) PTRACE_O_TRACECLONE", "fact.H4"))
 def a_harness_that_is_traced_itself_is_told(stage: Stage) -> None:
     """Under a tracer that follows clones, like ``strace -f``, constructing the platform says what stands in the way."""
     text = children.run(stage, lambda _: _under_a_tracer(stage, CLONES, lambda: why_unavailable(stage)), 20)

@@ -66,7 +66,12 @@ def a_thread_that_may_not_fork_still_gets_address_spaces(stage: Stage) -> None:
     children.run(stage, use, 10)
 
 
-@scenario("EV05", "K70", clauses=("seed.W20", "gvisor afee3faf0", "seccomp(2) TSYNC"), needs="seccomp_everywhere")
+@scenario(
+    "EV05",
+    "K70",
+    clauses=("seed.W20", "gvisor afee3faf0", "seccomp(2) SECCOMP_FILTER_FLAG_TSYNC"),
+    needs="seccomp_everywhere",
+)
 def a_process_that_may_not_fork_keeps_what_it_has(stage: Stage) -> None:
     """Where no thread may make processes any more, a new address space is that error or works, and old ones go on."""
 
@@ -123,7 +128,7 @@ def a_process_that_may_not_kill_can_still_die_with_its_stub(stage: Stage) -> Non
 # ------------------------------------------------------------------------------------------ what stubs inherit
 
 
-@scenario("K69", clauses=("kernel.3 seccomp", "seccomp(2) Return values"), needs="seccomp")
+@scenario("K69", clauses=("kernel.seccomp", 'seccomp(2) "Return values"'), needs="seccomp")
 def what_a_filter_answers_is_the_outcome_of_an_injected_call(stage: Stage) -> None:
     """A filter's errno comes back as it is, a missing tracer or listener as ENOSYS; what is only logged is done."""
 
@@ -138,7 +143,7 @@ def what_a_filter_answers_is_the_outcome_of_an_injected_call(stage: Stage) -> No
     children.run(stage, use, 15)
 
 
-@scenario("K69", clauses=("kernel.3 seccomp", "seed.W13", "seed.W27"), needs="seccomp")
+@scenario("K69", clauses=("kernel.seccomp", "seed.W13", "seed.W27"), needs="seccomp")
 def what_a_filter_kills_for_is_the_death_of_the_stub(stage: Stage) -> None:
     """A stub whose filter traps or kills is dead, by its filter, whatever the call's registers say; others live."""
 
@@ -157,7 +162,7 @@ def what_a_filter_kills_for_is_the_death_of_the_stub(stage: Stage) -> None:
     children.run(stage, use, 15)
 
 
-@scenario("K70", clauses=("seed.globalPool", "seccomp(2) TSYNC"), needs="seccomp_everywhere")
+@scenario("K70", clauses=("seed.globalPool", "seccomp(2) SECCOMP_FILTER_FLAG_TSYNC"), needs="seccomp_everywhere")
 def a_filter_that_comes_late_is_for_new_stubs_only(stage: Stage) -> None:
     """A filter on all threads of the harness leaves the stubs there are alone; later ones may have it, and say so."""
 
@@ -172,7 +177,7 @@ def a_filter_that_comes_late_is_for_new_stubs_only(stage: Stage) -> None:
     children.run(stage, use, 10)
 
 
-@scenario("EV09", clauses=("kernel commit 93e35efb8de4", "kernel.3 seccomp"), needs="sysemu seccomp")
+@scenario("EV09", clauses=("linux 93e35efb8de4", "kernel.seccomp"), needs="sysemu seccomp")
 def a_guests_calls_never_meet_a_filter(stage: Stage) -> None:
     """The system calls of guests are reported, and never shown to a filter that kills for them."""
 

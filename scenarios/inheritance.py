@@ -97,7 +97,7 @@ def _be_a_job(stage: Stage, line: Line) -> None:
 # ------------------------------------------------------------------------------------------ mask and dispositions
 
 
-@scenario("SG15", clauses=("gvisor forkStub", "kernel.M6", "ptrace(2) PTRACE_SETSIGMASK"), normal=5, soak=100)
+@scenario("SG15", clauses=("seed.forkStub", "kernel.M6", "ptrace(2) PTRACE_SETSIGMASK"), normal=5, soak=100)
 def a_mask_inherited_from_the_harness_blocks_nothing(stage: Stage) -> None:
     """Where the harness has all signals blocked, interrupts still work, and a guest's faults are still events."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -113,7 +113,7 @@ def a_mask_inherited_from_the_harness_blocks_nothing(stage: Stage) -> None:
                 guest.ends_when_interrupted()
 
 
-@scenario("SG16", clauses=("gvisor forkStub", "signal(7) Signal dispositions", "kernel.M6"), normal=3, soak=50)
+@scenario("SG16", clauses=("seed.forkStub", 'signal(7) "Signal dispositions"', "kernel.M6"), normal=3, soak=50)
 def what_the_harness_ignores_or_handles_its_stubs_do_not(stage: Stage) -> None:
     """Every disposition in a stub is the default one, before and after the harness changes its own."""
     for _ in range(stage.trial.repeat):

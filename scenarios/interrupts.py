@@ -28,7 +28,7 @@ def comes_back_untouched(guest: Guest) -> None:
     assert guest.state.registers == before, "the guest's registers changed although it did not run"
 
 
-@scenario("IN01", clauses=("seed.switchToApp", "gvisor interrupt.Enable"), normal=10, soak=500)
+@scenario("IN01", clauses=("seed.switchToApp", "seed.Enable"), normal=10, soak=500)
 def an_interrupt_before_a_switch_ends_it_at_once(stage: Stage) -> None:
     """A switch of a context that was interrupted before returns without running the guest; the next one runs it."""
     guest = stage.guest(guests.getpid_loop)
@@ -42,7 +42,7 @@ def an_interrupt_before_a_switch_ends_it_at_once(stage: Stage) -> None:
     stage.bounded(interrupt_and_switch)
 
 
-@scenario("IN02", clauses=("gvisor interrupt.NotifyInterrupt",), normal=10, soak=500)
+@scenario("IN02", clauses=("seed.Forwarder",), normal=10, soak=500)
 def two_interrupts_before_a_switch_are_one(stage: Stage) -> None:
     """However often a context is interrupted between two switches, one switch returns early."""
     guest = stage.guest(guests.getpid_loop)
@@ -57,7 +57,7 @@ def two_interrupts_before_a_switch_are_one(stage: Stage) -> None:
     stage.bounded(interrupt_and_switch)
 
 
-@scenario("IN03", clauses=("seed.switchToApp", "gvisor TestBounce"), quick=5, normal=20, soak=1000)
+@scenario("IN03", clauses=("seed.switchToApp", "test TestBounce"), quick=5, normal=20, soak=1000)
 def an_interrupt_ends_a_running_switch(stage: Stage) -> None:
     """A guest that computes for ever comes back in milliseconds when it is interrupted, its registers exact."""
     guest = stage.guest(guests.count_loop)
@@ -70,7 +70,7 @@ def an_interrupt_ends_a_running_switch(stage: Stage) -> None:
     assert min(seconds) < stage.trial.seconds(0.05), f"the quickest of {len(seconds)} took {min(seconds):.3f} s"
 
 
-@scenario("IN03", clauses=("gvisor interrupt.Forwarder",), normal=10, soak=200)
+@scenario("IN03", clauses=("seed.Forwarder",), normal=10, soak=200)
 def an_interrupt_ends_only_its_own_contexts_switch(stage: Stage) -> None:
     """Of two guests that compute in one address space, only the one that is interrupted comes back."""
     first = stage.guest(guests.count_loop)
@@ -83,7 +83,7 @@ def an_interrupt_ends_only_its_own_contexts_switch(stage: Stage) -> None:
         steady.ends_when_interrupted()
 
 
-@scenario("IN04", clauses="gvisor platform.SignalInterrupt", quick=200, normal=1000, soak=10_000, deadline=150)
+@scenario("IN04", clauses="seed.SignalInterrupt", quick=200, normal=1000, soak=10_000, deadline=150)
 def a_late_interrupt_does_not_hit_another_context(stage: Stage) -> None:
     """An interrupt that races with the end of its switch is not a signal of the guest that the thread runs next."""
     first = stage.guest(guests.getpid_loop)
@@ -118,7 +118,7 @@ def call_or_interrupt(guest: Guest) -> object:
     return event
 
 
-@scenario("IN06", clauses=("gvisor TestBounceStress",), quick=100, normal=1000, soak=50_000, deadline=60)
+@scenario("IN06", clauses=("test TestBounceStress",), quick=100, normal=1000, soak=50_000, deadline=60)
 def every_interrupt_at_a_random_moment_ends_a_switch(stage: Stage) -> None:
     """Interrupts at random moments of a computation each end one switch, and the computation stays exact."""
     with Computing(stage) as computing:
@@ -145,7 +145,7 @@ def every_interrupt_at_a_random_moment_ends_a_switch(stage: Stage) -> None:
 # ------------------------------------------------------------------------------------------ misuse
 
 
-@scenario("IN05", clauses=("gvisor interrupt.Enable", "contract Context.interrupt"), normal=5, soak=100)
+@scenario("IN05", clauses=("seed.Enable", "contract Context.interrupt"), normal=5, soak=100)
 def an_interrupt_without_a_switch_to_end_harms_nobody(stage: Stage) -> None:
     """A context of a released address space, or of a closed platform, can be interrupted; its switches are refused."""
     for _ in range(stage.trial.repeat):
@@ -159,7 +159,7 @@ def an_interrupt_without_a_switch_to_end_harms_nobody(stage: Stage) -> None:
             refused(guest.switch, Released)
 
 
-@scenario("IN05", clauses=("gvisor interrupt.Enable", "contract Context.interrupt"), normal=5, soak=100)
+@scenario("IN05", clauses=("seed.Enable", "contract Context.interrupt"), normal=5, soak=100)
 def a_switch_that_is_refused_takes_no_interrupt(stage: Stage) -> None:
     """An interrupt is for the next switch that happens, not for one that is asked of something released, or of None."""
     guest, gone = stage.guest(guests.getpid_loop), stage.space()
@@ -173,7 +173,7 @@ def a_switch_that_is_refused_takes_no_interrupt(stage: Stage) -> None:
         makes_calls(guest, 2)
 
 
-@scenario("IN05", clauses=("gvisor interrupt.Enable", "contract Busy"), normal=5, soak=100)
+@scenario("IN05", clauses=("seed.Enable", "contract Busy"), normal=5, soak=100)
 def a_context_in_use_is_refused_and_undisturbed(stage: Stage) -> None:
     """While one thread switches a context, others can interrupt it, and can neither switch it nor pull its state."""
     for resident in (False, True) * stage.trial.repeat:

@@ -31,13 +31,20 @@ CAP_SYS_PTRACE = 19  # <linux/capability.h>
 # ------------------------------------------------------------------------------------------ Yama
 
 
-@scenario("EV01", "K71", clauses=("gvisor#9006", "gvisor#10495", "Yama ptrace_scope"), needs="yama")
+@scenario(
+    "EV01",
+    "K71",
+    clauses=("gvisor#9006", "gvisor#10495", 'ptrace(2) "/proc/sys/kernel/yama/ptrace_scope"'),
+    needs="yama",
+)
 def yama_is_lived_with_or_named(stage: Stage) -> None:
     """Under Yama's scopes 0 and 1, and 2 with CAP_SYS_PTRACE, the platform works; otherwise it names Yama."""
     _lives_with_yama_or_names_it(stage)
 
 
-@scenario("EV01", "K71", clauses=("gvisor 172bcc9be", "Yama ptrace_scope"), needs="yama_settable")
+@scenario(
+    "EV01", "K71", clauses=("gvisor 172bcc9be", 'ptrace(2) "/proc/sys/kernel/yama/ptrace_scope"'), needs="yama_settable"
+)
 def each_scope_of_yama_is_lived_with_or_named(stage: Stage) -> None:
     """The same under each scope that can be left again, with all privileges and without any."""
     before = YAMA.read_text()
@@ -80,7 +87,7 @@ def _show_yama(scope: int) -> None:
 # ------------------------------------------------------------------------------------------ dumpable
 
 
-@scenario("EV02", clauses=("gvisor d07850a80", "PR_SET_DUMPABLE(2const)"))
+@scenario("EV02", clauses=("gvisor d07850a80", "prctl(2) PR_SET_DUMPABLE"))
 def a_harness_that_nobody_may_dump_is_told(stage: Stage) -> None:
     """The children of a process that is not dumpable may be traced with CAP_SYS_PTRACE only; that is what it says."""
     text = _run_as(stage, [drop_capabilities, lambda: be_dumpable(False)], why_unavailable)
@@ -91,14 +98,14 @@ def a_harness_that_nobody_may_dump_is_told(stage: Stage) -> None:
 # ------------------------------------------------------------------------------------------ users
 
 
-@scenario("K72", clauses=("moby#38137", "ptrace(2) Ptrace access mode checking"), needs="seccomp")
+@scenario("K72", clauses=("moby#38137", 'ptrace(2) "Ptrace access mode checking"'), needs="seccomp")
 def the_basics_take_no_privileges(stage: Stage) -> None:
     """Without any capability, and without the right to gain privileges, the platform works."""
     _run_as(stage, [drop_capabilities], work_here)
     _run_as(stage, [drop_capabilities, filter_this_thread], work_here)
 
 
-@scenario("K72", "EV02", clauses=("ptrace(2) Ptrace access mode checking", "credentials(7)"), needs="other_user")
+@scenario("K72", "EV02", clauses=('ptrace(2) "Ptrace access mode checking"', "credentials(7)"), needs="other_user")
 def the_basics_work_for_any_user(stage: Stage) -> None:
     """A process that became an ordinary user, and can be dumped again, may run the platform."""
     _run_as(stage, [become_nobody], work_here)

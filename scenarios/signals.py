@@ -203,7 +203,7 @@ def an_event_keeps_what_it_said(stage: Stage) -> None:
     assert [event.address for event in events if isinstance(event, Fault)] == [number * PAGE for number in numbers]
 
 
-@scenario("SG19", clauses=("seed.wait", "signal(7) Interruption of system calls"), quick=5, normal=10, soak=100)
+@scenario("SG19", clauses=("seed.wait", 'signal(7) "Interruption of system calls"'), quick=5, normal=10, soak=100)
 def a_signal_to_the_tracing_thread_is_no_event(stage: Stage) -> None:
     """A handled signal to the thread that waits for its guest runs the handler, and the guest computes on."""
     calls: list[int] = []
@@ -219,7 +219,7 @@ def a_signal_to_the_tracing_thread_is_no_event(stage: Stage) -> None:
         guest.ends_when_interrupted()
 
 
-@scenario("SG19", clauses=("seed.wait", "signal(7) Interruption of system calls"), normal=5, soak=100)
+@scenario("SG19", clauses=("seed.wait", 'signal(7) "Interruption of system calls"'), normal=5, soak=100)
 def a_handler_runs_while_the_main_thread_waits_for_a_guest(stage: Stage) -> None:
     """A Python handler runs while the main thread is in a switch that does not end, and can end it by an interrupt."""
     guest = stage.guest(guests.count_loop)
@@ -234,7 +234,9 @@ def a_handler_runs_while_the_main_thread_waits_for_a_guest(stage: Stage) -> None
 
 
 @pytest.mark.parametrize("resident", [False, True], ids=["default", "resident"])
-@scenario("SG19", clauses="signal(7) Interruption of system calls", quick=300, normal=3000, soak=100_000, deadline=240)
+@scenario(
+    "SG19", clauses='signal(7) "Interruption of system calls"', quick=300, normal=3000, soak=100_000, deadline=240
+)
 def a_handler_that_raises_loses_nothing(stage: Stage, resident: bool) -> None:
     """An exception that a Python handler raises in a switch costs the guest no call, and no event comes twice."""
     wanted = stage.trial.repeat // 100

@@ -19,7 +19,7 @@ from worldswitch.scenarios.stage import Guest, Stage
 from worldswitch.scenarios.undisturbed import Computing, in_a_thread_that_ends, is_traced, makes_calls
 
 
-@scenario("SG01", clauses=("seed.switchToApp", "seed.W8", "ptrace(2) Group-stop"), normal=5, soak=200)
+@scenario("SG01", clauses=("seed.switchToApp", "seed.W8", 'ptrace(2) "Group-stop"'), normal=5, soak=200)
 def a_sigstop_neither_shows_nor_stops_a_guest(stage: Stage) -> None:
     """SIGSTOP, to the stub or to the thread that runs the guest, does not end the switch, and the guest computes on."""
     with Sender() as other, Computing(stage) as guest:
@@ -31,7 +31,7 @@ def a_sigstop_neither_shows_nor_stops_a_guest(stage: Stage) -> None:
         guest.ends_when_interrupted()
 
 
-@scenario("SG01", clauses=("seed.switchToApp", "ptrace(2) Group-stop"), quick=10, normal=50, soak=2000)
+@scenario("SG01", clauses=("seed.switchToApp", 'ptrace(2) "Group-stop"'), quick=10, normal=50, soak=2000)
 def a_sigstop_between_system_calls_is_not_an_event(stage: Stage) -> None:
     """A guest whose stub gets a SIGSTOP before each switch makes its system calls one after the other."""
     with Sender() as other:
@@ -46,7 +46,7 @@ def a_sigstop_between_system_calls_is_not_an_event(stage: Stage) -> None:
         stage.bounded(stop_and_go, 15)
 
 
-@scenario("SG02", "K29", clauses=("seed.switchToApp", "kernel.S8", "ptrace(2) Group-stop"), normal=5, soak=100)
+@scenario("SG02", "K29", clauses=("seed.switchToApp", "kernel.S8", 'ptrace(2) "Group-stop"'), normal=5, soak=100)
 def a_group_stop_of_sibling_threads_is_ignored(stage: Stage) -> None:
     """A guest computes on, and others begin, while threads of its stub that run no guest are in a group-stop."""
     with Sender() as other:
@@ -88,7 +88,7 @@ def a_threads_first_switch_begins_in_the_guest(stage: Stage) -> None:
         space.release()
 
 
-@scenario("SG04", clauses=("seed.W8", "ptrace(2) Group-stop"), normal=5, soak=100)
+@scenario("SG04", clauses=("seed.W8", 'ptrace(2) "Group-stop"'), normal=5, soak=100)
 def no_stop_signal_shows_or_stops_a_guest(stage: Stage) -> None:
     """SIGTSTP, SIGTTIN and SIGTTOU are as invisible as SIGSTOP, to whichever thread of the stub they go."""
     with Sender() as other:

@@ -158,7 +158,7 @@ def a_stop_that_another_thread_takes_ends_the_switch(stage: Stage) -> None:
         assert any(_is_robbed(stage) for _ in range(30)), "no thread got at a stop before its tracer"
 
 
-@scenario("TT09", clauses=("pthread_exit(3)", "seed.lookupOrCreate", "gvisor H6"), normal=3, soak=30)
+@scenario("TT09", clauses=("pthread_exit(3)", "seed.lookupOrCreate", "fact.H6"), normal=3, soak=30)
 def a_main_thread_that_ends_hands_its_guests_on(stage: Stage) -> None:
     """The process's first thread, which stays on as a zombie, ends: another thread goes on with its guest, exactly."""
     for _ in range(stage.trial.repeat):
