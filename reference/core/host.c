@@ -17,10 +17,17 @@
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));
 
-static int rseq_unregister_length(unsigned int length)
+static int rseq_call(unsigned int length, int flags)
 {
 	void *area = (char *)__builtin_thread_pointer() + __rseq_offset;
-	return syscall(SYS_rseq, area, length, RSEQ_FLAG_UNREGISTER, RSEQ_SIGNATURE) == 0 ? 0 : -errno;
+	return syscall(SYS_rseq, area, length, flags, RSEQ_SIGNATURE) == 0 ? 0 : -errno;
+}
+
+// A thread made by one that has no area gets none either, and nobody tells:
+// what can be registered was not.
+static int rseq_is_unregistered(void)
+{
+	return rseq_call(32, 0) == 0 && rseq_call(32, RSEQ_FLAG_UNREGISTER) == 0;
 }
 
 // The length must be the one it was registered with, and __rseq_size is not
@@ -32,11 +39,11 @@ int rseq_unregister(void)
 	const unsigned int lengths[] = { 32, __rseq_size, 28, 24, 40, 48, 56, 64 };
 	int rc = 0;
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
-		rc = rseq_unregister_length(lengths[i]);
+		rc = rseq_call(lengths[i], RSEQ_FLAG_UNREGISTER);
 		if (rc == 0)
 			return lengths[i];
 	}
-	return rc;
+	return rseq_is_unregistered() ? 0 : rc;
 }
 
 int current_cpu(void)

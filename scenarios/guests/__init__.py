@@ -34,6 +34,7 @@ count_loop = PROGRAMS["count_loop"]
 read_loop = PROGRAMS["read_loop"]
 write_loop = PROGRAMS["write_loop"]
 vector_spin = PROGRAMS["vector_spin"]
+nop_page = PROGRAMS["nop_page"]
 
 # System calls.
 syscall_once = PROGRAMS["syscall_once"]

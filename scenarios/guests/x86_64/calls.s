@@ -107,3 +107,12 @@
 	int	$0x80
 	report
 	end	int80_once
+
+# A page of nothing, for ever: counts its rounds in its data, and goes through the rest of the page with the zero flag
+# set and every register as it was.
+	guest	nop_page
+1:	.fill	4096 - 11, 1, 0x90
+	incq	(%rbx)
+	cmp	%rax, %rax
+	jmp	1b
+	end	nop_page
