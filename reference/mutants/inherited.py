@@ -69,8 +69,8 @@ class _RegisteredStub(StubProcess):
 
 @mutant(
     caught_by=(
-        "inherited::guest_memory_where_threads_had_theirs_is_the_guests[empty]",
-        "inherited::guest_memory_where_threads_had_theirs_is_the_guests[garbage]",
+        "inherited::empty_guest_memory_where_threads_had_theirs_stays_empty",
+        "inherited::garbage_in_guest_memory_where_threads_had_theirs_does_no_harm",
     ),
     origin="pitfall 1, kernel.M6, where guests run in the forked thread itself",
 )
