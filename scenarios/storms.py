@@ -7,6 +7,7 @@ guests' contexts are interrupted all the time; and their tracing threads end one
 from __future__ import annotations
 
 import random
+import signal
 import struct
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from worldswitch.scenarios import guests
 from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.senders import STORM, Sender
 from worldswitch.scenarios.stage import Stage
-from worldswitch.scenarios.undisturbed import GETPID, in_a_thread_that_ends, outcome_of
+from worldswitch.scenarios.undisturbed import GETPID, Computing, in_a_thread_that_ends, outcome_of
 
 #: After how many system calls a tracing thread ends, and how long the interrupting thread rests.
 CALLS_A_THREAD = 50
@@ -103,7 +104,7 @@ def weather_a_storm(stage: Stage, resident: bool) -> None:
         accounts = [Accounts(stage, space, resident=resident) for _ in range(GUESTS)]
         with other.storm(stub.pid, STORM), interrupting(stage, accounts):
             for running in [stage.thread(in_many_threads, account) for account in accounts]:
-                running.result(30 + stage.trial.repeat / 1000)
+                running.result(30 + stage.trial.repeat / 3000)
         for account in accounts:
             account.guest.context.interrupt()
             in_a_thread_that_ends(stage, partial(account.run, 1))
@@ -112,7 +113,7 @@ def weather_a_storm(stage: Stage, resident: bool) -> None:
         assert len(stage.inspect(space).stub.tids) <= THREADS, "threads of the stub were left behind"
 
 
-@scenario("SG12", clauses=("seed.switchToApp", "seed.W22"), quick=300, normal=3000, soak=1_000_000, deadline=1200)
+@scenario("SG12", clauses=("seed.switchToApp", "seed.W22"), quick=300, normal=3000, soak=10_000_000, deadline=3600)
 def accounts_are_exact_in_a_storm(stage: Stage) -> None:
     """No foreign signal, stop, interrupt or ending thread costs a guest a call, a result or a register."""
     weather_a_storm(stage, resident=False)
@@ -122,3 +123,15 @@ def accounts_are_exact_in_a_storm(stage: Stage) -> None:
 def accounts_of_resident_contexts_are_exact_in_a_storm(stage: Stage) -> None:
     """The same for contexts whose extended state stays in the stub's threads."""
     weather_a_storm(stage, resident=True)
+
+
+@scenario("K32", clauses=("seed.switchToApp", "remoteprocess#83"), quick=300, normal=3000, soak=1_000_000, deadline=600)
+def a_storm_of_one_ignored_signal_does_not_hold_a_guest_up(stage: Stage) -> None:
+    """Ten thousand SIGURG a second, which nobody asked for, cost a guest time, but no call, and not its progress."""
+    guest = stage.guest(guests.count_loop)
+    account, stub = Accounts(stage, guest.space), stage.inspect(guest.space).stub
+    with Sender() as other, other.storm(stub.pid, (signal.SIGURG,)), Computing(stage, guest) as computing:
+        stage.bounded(partial(account.run, stage.trial.repeat), 5 + stage.trial.repeat / 2000)
+        for _ in range(10):
+            computing.computes_on("a storm of SIGURG")
+        computing.ends_when_interrupted()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 from worldswitch.harness.contract import AddressSpace, Event, Signal, State
 from worldswitch.reference._core import lib
@@ -108,6 +109,19 @@ class BelievesTheSender(PtracePlatform):
     """Takes a signal for its own by the pid that its sender claims."""
 
     context_class = _TrustingContext
+
+
+class _PatientContext(PtraceContext):
+    def _unasked_signal(self, info: SignalInfo) -> Event | None:
+        time.sleep(0.05)
+        return super()._unasked_signal(info)
+
+
+@mutant(caught_by=("K32",), origin="remoteprocess#83: a tracer that a storm of signals keeps from its work")
+class WaitsForCalm(PtracePlatform):
+    """Lets a guest stand still for a while after each foreign signal."""
+
+    context_class = _PatientContext
 
 
 class _StopsAtAnySignal(Tracee):
