@@ -7,19 +7,21 @@ goes on waiting, and gives its true result in the end.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import mmap
 import os
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from worldswitch.harness.contract import Access
+from worldswitch.harness.contract import Access, HostError
+from worldswitch.scenarios.deaths import kill
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.processes import process_state, threads_of
+from worldswitch.scenarios.processes import descendants_of, process_state, threads_of
 from worldswitch.scenarios.senders import Sender, untaken
 from worldswitch.scenarios.stage import PAGE, InspectableAddressSpace, Stage
 from worldswitch.scenarios.undisturbed import is_traced, outcome_of
@@ -148,3 +150,30 @@ def current_call(pid: int, tid: int) -> list[int]:
     """Tell which system call a thread waits in: the number and six arguments, or nothing if it is in none."""
     words = Path(f"/proc/{pid}/task/{tid}/syscall").read_text().split()
     return [int(word, 0) for word in words[:7]] if len(words) == 9 else []
+
+
+def injected(space: InspectableAddressSpace, number: Number, *arguments: int) -> int:
+    """Give the result of an injected call that must succeed."""
+    outcome = outcome_of(partial(space.inject, number, *arguments))
+    assert isinstance(outcome, int), f"an injected {number.name} gave {outcome!r}"
+    return outcome
+
+
+def refusal(operation: Callable[[], object]) -> int | None:
+    """Tell with which errno the host refuses `operation`; None if it does not."""
+    try:
+        operation()
+    except HostError as error:
+        return error.errno
+    return None
+
+
+@contextlib.contextmanager
+def no_child_left(room: Room) -> Iterator[None]:
+    """Kill what children the stub still has: nobody else would."""
+    stub = room.space.stub
+    try:
+        yield
+    finally:
+        for pid in descendants_of(stub.pid):
+            kill(pid)

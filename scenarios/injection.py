@@ -2,179 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
 import random
-import signal
-import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 
 from worldswitch.harness.arch import registers
-from worldswitch.harness.contract import Access, AddressSpace, Death, HostError
+from worldswitch.harness.contract import Access, AddressSpace, Death
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.deaths import KILLED, cause_of, kill
+from worldswitch.scenarios.deaths import cause_of
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.injected import FUTEX_TID_MASK, INJECTABLE, Call, Room, Waiting, current_call
-from worldswitch.scenarios.processes import descendants_of, process_state
-from worldswitch.scenarios.senders import CATCHABLE, STORM, Sender
-from worldswitch.scenarios.stage import PAGE, InspectableAddressSpace, Memory, Stage
+from worldswitch.scenarios.injected import (
+    INJECTABLE,
+    Call,
+    Room,
+    Waiting,
+    current_call,
+    injected,
+    refusal,
+)
+from worldswitch.scenarios.pacing import dice
+from worldswitch.scenarios.senders import STORM, Sender
+from worldswitch.scenarios.stage import PAGE, Memory, Stage
 from worldswitch.scenarios.storms import Accounts
 from worldswitch.scenarios.undisturbed import GETPID, makes_calls, outcome_of
-
-#: What takes a waiting call out of the kernel: an ignored signal, one that would end a process, one that would stop it.
-DISTURBANCES = (signal.SIGCHLD, signal.SIGTERM, signal.SIGSTOP, signal.SIGCONT)
-
-
-def injected(space: InspectableAddressSpace, number: Number, *arguments: int) -> int:
-    """Give the result of an injected call that must succeed."""
-    outcome = outcome_of(partial(space.inject, number, *arguments))
-    assert isinstance(outcome, int), f"an injected {number.name} gave {outcome!r}"
-    return outcome
-
-
-# ------------------------------------------------------------------------------------------ restarts
-
-
-@scenario("IJ01", clauses=("seed.syscallIgnoreInterrupt", "kernel.R1"), normal=3, soak=100)
-def a_read_interrupted_by_signals_is_restarted(stage: Stage) -> None:
-    """An injected read of a pipe (ERESTARTSYS) outlasts signals, and reads the byte that comes in the end."""
-    room = Room(stage)
-    with Sender() as other:
-        for _ in range(stage.trial.repeat):
-            waiting = Waiting(room, room.read())
-            waiting.goes_on_despite(other, *DISTURBANCES)
-            waiting.ends_with_its_result()
-            assert room.memory[0:1] == b"!"
-            room.memory[0:1] = b"\0"
-
-
-@scenario("IJ01", clauses=("seed.createStub", "seed.syscallIgnoreInterrupt"), normal=3, soak=100)
-def a_wait_for_a_child_is_restarted(stage: Stage) -> None:
-    """An injected wait4 outlasts the SIGCHLD of a child that stops and goes on, and collects the child's death."""
-    room = Room(stage)
-    with Sender() as other, no_child_left(room):
-        for _ in range(stage.trial.repeat):
-            child = injected(room.space, Number.CLONE, signal.SIGCHLD)
-            waiting = Waiting(room, Call(Number.WAIT4, (child, room.address), partial(kill, child), child))
-            for signo, is_stopped in ((signal.SIGSTOP, True), (signal.SIGCONT, False)):
-                other.kill(child, signo)
-                stage.wait_until(lambda: (process_state(child) == "T") == is_stopped)  # noqa: B023 (called at once)
-                waiting.waits_on("the SIGCHLD of a child that stopped or went on")
-            waiting.goes_on_despite(other, *DISTURBANCES)
-            waiting.ends_with_its_result()
-            assert room.memory.word() & 0x7F == signal.SIGKILL
-
-
-@scenario("IJ02", clauses=("seed.syscallIgnoreInterrupt", "kernel.R1"), normal=3, soak=100)
-def a_select_interrupted_by_signals_is_restarted(stage: Stage) -> None:
-    """An injected select (ERESTARTNOHAND) outlasts signals, and says in the end which file is ready."""
-    room = Room(stage)
-    with Sender() as other:
-        for _ in range(stage.trial.repeat):
-            waiting = Waiting(room, room.select())
-            waiting.goes_on_despite(other, *DISTURBANCES)
-            waiting.ends_with_its_result()
-
-
-@scenario("IJ02", clauses=("seed.syscallIgnoreInterrupt", "kernel.R1"))
-def a_pause_goes_on_until_the_stub_dies(stage: Stage) -> None:
-    """An injected pause outlasts all signals, asleep each time, and the death of the stub ends it with the cause."""
-    room = Room(stage)
-    with Sender() as other:
-        waiting = Waiting(room, Call(Number.PAUSE, (), lambda: None, 0))
-        waiting.goes_on_despite(other, *DISTURBANCES, *CATCHABLE)
-        kill(waiting.pid)
-        assert cause_of(lambda: raised(waiting.running.result())) == KILLED
-
-
-def raised(outcome: object) -> object:
-    """Raise what is an error, and give back what is none."""
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return outcome
-
-
-@scenario("IJ03", clauses=("seed.syscallIgnoreInterrupt", "futex(2) FUTEX_LOCK_PI"), normal=3, soak=100)
-def a_lock_interrupted_by_signals_is_restarted(stage: Stage) -> None:
-    """An injected lock of a futex (ERESTARTNOINTR) outlasts signals, and is got once, by the thread that asked."""
-    room = Room(stage)
-    with Sender() as other:
-        for _ in range(stage.trial.repeat):
-            waiting = Waiting(room, room.lock())
-            waiting.goes_on_despite(other, *DISTURBANCES)
-            waiting.ends_with_its_result()
-            assert room.memory.word() & FUTEX_TID_MASK == waiting.tid, "another thread than the one that asked has it"
-
-
-@scenario("IJ03", clauses=("seed.clone", "fact.H1"), quick=10, normal=100, soak=2000, deadline=150)
-def a_clone_in_a_signal_storm_makes_one_child(stage: Stage) -> None:
-    """However often pending signals send an injected clone back (ERESTARTNOINTR), there is one child in the end."""
-    room = Room(stage)
-    stub = room.space.stub
-
-    def clone() -> None:
-        for _ in range(stage.trial.repeat):
-            child = injected(room.space, Number.CLONE, signal.SIGCHLD)
-            kill(child)
-            assert injected(room.space, Number.WAIT4, -1, 0, 0, 0) == child, "there was another child"
-            assert refusal(lambda: room.space.inject(Number.WAIT4, -1, 0, os.WNOHANG, 0)) == errno.ECHILD
-
-    with Sender() as other, no_child_left(room), other.storm(stub.pid, STORM):
-        stage.bounded(clone, 10 + stage.trial.repeat / 20)
-
-
-@contextlib.contextmanager
-def no_child_left(room: Room) -> Iterator[None]:
-    """Kill what children the stub still has: nobody else would."""
-    stub = room.space.stub
-    try:
-        yield
-    finally:
-        for pid in descendants_of(stub.pid):
-            kill(pid)
-
-
-@scenario("IJ04", "K17", clauses=("seed.W6", "kernel.R1", "kernel.R4"), normal=3, soak=50)
-def a_poll_with_a_timeout_interrupted_by_signals_is_handled(stage: Stage) -> None:
-    """An injected poll with a timeout (ERESTART_RESTARTBLOCK) outlasts signals, and says that a file is ready."""
-    room = Room(stage)
-    with Sender() as other:
-        for _ in range(stage.trial.repeat):
-            waiting = Waiting(room, room.poll())
-            waiting.goes_on_despite(other, *DISTURBANCES)
-            waiting.ends_with_its_result()
-
-
-@scenario("IJ04", "K17", clauses=("seed.W6", "kernel.R1", "kernel.R4"), normal=3, soak=50)
-def a_futex_wait_with_a_timeout_interrupted_by_signals_is_handled(stage: Stage) -> None:
-    """An injected futex wait with a timeout (ERESTART_RESTARTBLOCK) outlasts signals, and ends when it is woken."""
-    room = Room(stage)
-    with Sender() as other:
-        for _ in range(stage.trial.repeat):
-            waiting = Waiting(room, room.futex_wait())
-            waiting.goes_on_despite(other, *DISTURBANCES)
-            waiting.ends_with_its_result()
-
-
-@scenario("IJ04", "K17", clauses=("seed.W6", "nanosleep(2)", "restart_syscall(2)"))
-def a_sleep_interrupted_over_and_over_ends_in_time(stage: Stage) -> None:
-    """An injected sleep (ERESTART_RESTARTBLOCK) that signals interrupt all the time sleeps as long as was asked."""
-    room, seconds = Room(stage), 0.3
-    with Sender() as other:
-        begin = time.monotonic()
-        waiting = Waiting(room, room.sleep(seconds))
-        while not waiting.running.is_over:
-            other.tgkill(waiting.pid, waiting.tid, signal.SIGUSR1)
-            assert time.monotonic() - begin < stage.trial.seconds(4), "a sleep of 0.3 s begins again at each signal"
-        waiting.ends_with_its_result()
-        assert time.monotonic() - begin >= seconds, "a signal ended the sleep early"
-
-
-# ------------------------------------------------------------------------------------------ results
 
 
 @scenario("IJ05", "K10", clauses=("seed.syscall", "kernel.S2", "ptrace(2) PTRACE_SYSEMU"), normal=20, soak=1000)
@@ -196,6 +49,24 @@ def a_switch_does_not_shift_the_results_of_injected_calls(stage: Stage) -> None:
             assert outcome_of(lambda: space.unmap(address, PAGE)) is None
 
     stage.bounded(switch_and_inject, 10)
+
+
+@scenario("IJ05", "K11", clauses=("seed.syscall", "kernel.S2"), quick=50, normal=500, soak=20_000, deadline=120)
+def an_injected_call_has_its_effect_once(stage: Stage) -> None:
+    """Whatever stops come before an injected call and whatever switches around it, it is made, and made once."""
+    room = Room(stage)
+    guest = stage.guest(guests.getpid_loop, space=room.space, platform=room.platform)
+    source, sink = os.pipe()
+    room.memory[0:PAGE] = bytes(index % 251 for index in range(PAGE))
+
+    def write_and_switch() -> None:
+        for index in range(stage.trial.repeat):
+            assert injected(room.space, Number.WRITE, sink, room.address + index % PAGE, 1) == 1
+            assert os.read(source, PAGE) == room.memory[index % PAGE : index % PAGE + 1], f"write {index}"
+            makes_calls(guest, 1)
+
+    with Sender() as other, other.storm(room.space.stub.pid, STORM):
+        stage.bounded(write_and_switch, 10 + stage.trial.repeat / 200)
 
 
 @scenario("IJ06", clauses=("seed.W7", "kernel.M2"))
@@ -226,6 +97,29 @@ def an_injected_call_into_other_code_is_an_error_at_once(stage: Stage) -> None:
 
     assert stage.bounded(lambda: cause_of(replace_the_page), 2).death == Death.BROKEN
     assert stage.bounded(lambda: cause_of(lambda: room.space.unmap(room.address, PAGE))).death == Death.BROKEN
+
+
+@scenario(
+    "IJ07",
+    clauses=("seed.syscall", "seed.W13", "gvisor 17c18241c"),
+    quick=200,
+    normal=3000,
+    soak=1_000_000,
+    deadline=900,
+)
+def however_many_calls_are_injected_no_stop_is_lost(stage: Stage) -> None:
+    """Of a long row of injected calls each gives its own result, neither the one's before nor that of no call."""
+    room, chance = Room(stage), dice(stage)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+
+    def inject() -> None:
+        for number in range(stage.trial.repeat):
+            length = chance.randint(1, PAGE)
+            written = injected(room.space, Number.WRITE, nowhere, room.address, length)
+            assert written == length, f"call {number}: {written} of {length} bytes"
+            assert refusal(lambda: room.space.inject(Number.CLOSE, 1 << 30)) == errno.EBADF
+
+    stage.bounded(inject, 10 + stage.trial.repeat / 1500)
 
 
 @scenario("IJ08", clauses=("seed.syscall", "gvisor 76ff1947b"), normal=5, soak=100)
@@ -267,15 +161,6 @@ def a_refusal_of_the_host_is_told_with_its_errno(stage: Stage) -> None:
                 makes_calls(guest, 2)
 
     stage.bounded(refuse_all)
-
-
-def refusal(operation: Callable[[], object]) -> int | None:
-    """Tell with which errno the host refuses `operation`; None if it does not."""
-    try:
-        operation()
-    except HostError as error:
-        return error.errno
-    return None
 
 
 def map_for_writing(space: AddressSpace, address: int, file: int) -> None:

@@ -16,8 +16,7 @@ from worldswitch.harness.contract import Signal
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.injected import Room, Waiting
-from worldswitch.scenarios.injection import injected, no_child_left
+from worldswitch.scenarios.injected import Room, Waiting, injected, no_child_left
 from worldswitch.scenarios.senders import FORGEABLE_CODES, Sender
 from worldswitch.scenarios.stage import Stage
 from worldswitch.scenarios.undisturbed import GETPID, Computing

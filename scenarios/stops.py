@@ -143,6 +143,30 @@ def pelt(other: Sender, pid: int, tids: list[int]) -> None:
             other.tgkill(pid, tid, signo)
 
 
+@scenario("K27", clauses=("seed.attach", "seed.clone", "kernel.S9"), quick=20, normal=100, soak=5000, deadline=150)
+def a_burst_of_continues_keeps_nobody_from_attaching(stage: Stage) -> None:
+    """Under SIGCONT without end each tracing thread gets its stub thread, be it new or one that waited, in time."""
+    with Sender() as other:
+        pair = [stage.guest(guests.getpid_loop, space=space) for space in [stage.space()] for _ in range(2)]
+        with other.storm(stage.inspect(pair[0].space).stub.pid, (signal.SIGCONT,)):
+            for _ in range(stage.trial.repeat):
+                for running in [stage.thread(makes_calls, guest, 1) for guest in pair]:
+                    running.result(2)
+
+
+#: What the kernel leaves in the result's register of a call that it would make again (include/linux/errno.h).
+RESTARTS = (512, 513, 514, 516)
+
+
+@scenario("K18", clauses=("seed.W14", "kernel.R2", "kernel.R4"), normal=5, soak=200)
+def a_thread_that_waited_restarts_nothing_of_its_guests(stage: Stage) -> None:
+    """A stub thread that waited in a system call begins just where its guest does, whatever result the guest holds."""
+    guest = stage.guest(guests.getpid_loop)
+    for code in RESTARTS * stage.trial.repeat:
+        guest.state.result = 2**64 - code
+        in_a_thread_that_ends(stage, partial(makes_calls, guest, 2))
+
+
 @scenario("SG06", clauses=("seed.switchToApp", "kernel.S9"), quick=100, normal=1000, soak=100_000, deadline=150)
 def a_storm_of_stops_and_continues_changes_no_result(stage: Stage) -> None:
     """Under SIGSTOP and SIGCONT without end, each of a guest's system calls is seen once, and it gets the result."""

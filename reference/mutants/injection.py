@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from worldswitch.reference import tracing
+from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants._parts import stub_of
@@ -17,7 +18,7 @@ class _Restartless(Tracee):
     RESTARTED = frozenset[int]()
 
 
-@mutant(caught_by=("IJ01", "IJ02", "IJ03"), origin="the seed's syscall without its syscallIgnoreInterrupt")
+@mutant(caught_by=("IJ01", "IJ02", "IJ03", "K19"), origin="the seed's syscall without its syscallIgnoreInterrupt")
 class NeverRestarts(PtracePlatform):
     """Returns the kernel's own restart codes as if they were errors of the injected call."""
 
@@ -86,6 +87,42 @@ class InjectsIntoGuestThreads(PtracePlatform):
     """Injects system calls into the thread that runs guests, which reports the exit of the skipped call first."""
 
     address_space_class = _OneThreadSpace
+
+
+class _Hesitant(Tracee):
+    def reach_entry(self) -> None:
+        super().reach_entry()
+        self.request(lib.PTRACE_SYSEMU)  # which decides about the next call, not about this one
+        self.wait()
+        self.request(lib.PTRACE_SYSCALL)
+        self.wait()
+        self.request(lib.PTRACE_SETREGS, 0, self._registers)
+        super().reach_entry()
+
+
+@mutant(caught_by=("K11",), origin="kernel.S2: whether a call is skipped is decided on the way to its entry")
+class TakesCallsBack(PtracePlatform):
+    """Takes each injected call back at its entry by PTRACE_SYSEMU, as it believes, and then makes it."""
+
+    stub_class = stub_of(_Hesitant)
+
+
+class _Inattentive(Tracee):
+    calls = 0
+
+    def reach_exit(self) -> None:
+        self.calls += 1
+        self.wait()
+        if self.calls % 100 == 0:
+            self.request(lib.PTRACE_SYSCALL)  # the exit was not seen: on to the next stop, whatever it is
+            self.wait()
+
+
+@mutant(caught_by=("IJ07",), origin="gvisor 17c18241c: now and then a stub did not stop at the exit of its call")
+class LosesExits(PtracePlatform):
+    """Now and then misses the exit of an injected call, and takes the entry of the next one for it."""
+
+    stub_class = stub_of(_Inattentive)
 
 
 class _Stubborn(Tracee):

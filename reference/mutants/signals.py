@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import time
+from typing import Any
 
-from worldswitch.harness.contract import AddressSpace, Event, Signal, State
-from worldswitch.reference._core import lib
+from worldswitch.harness.contract import AddressSpace, Event, Signal, State, StubDied
+from worldswitch.reference import tracing, x86_64
+from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import INTERRUPTED, STILL_RUNNING, PtraceContext
 from worldswitch.reference.mutants import mutant
@@ -69,6 +71,109 @@ class ParksAtABreakpoint(PtracePlatform):
     """Lets a parked thread run into a breakpoint, which kills a stub that nobody traces."""
 
     stub_class = stub_of(_ParksAtBreakpoint)
+
+
+# ------------------------------------------------------------------------------------------ attaching and parking
+
+
+class _Stopping(Tracee):
+    def attach(self, options: int) -> None:
+        """As the seed does, by a SIGSTOP."""
+        self.request(lib.PTRACE_SEIZE, 0, options)
+        lib.tracee_own(self.handle)
+        lib.signal_thread(self.stub.pid, self.tid, signal.SIGSTOP)
+        while self.wait().signo != signal.SIGSTOP:
+            self.request(lib.PTRACE_CONT)
+        self.user = None
+        self.block_signals(0)
+
+
+@mutant(caught_by=("K27",), origin="pitfall 8 of the prototype, kernel.S9: a SIGCONT takes every SIGSTOP off the queue")
+class AttachesByStopping(PtracePlatform):
+    """Stops a thread that it attaches to by a SIGSTOP, and waits until that comes."""
+
+    stub_class = stub_of(_Stopping)
+
+
+class _Expecting(Tracee):
+    def attach(self, options: int) -> None:
+        """To a SIGSTOP of its own, with all signals open."""
+        super().attach(options)
+        lib.signal_thread(self.stub.pid, self.tid, signal.SIGSTOP)
+        self.request(lib.PTRACE_CONT)
+        stop = self.wait()
+        if stop.signo != signal.SIGSTOP:
+            raise StubDied(self.give_up(f"expected SIGSTOP, got {stop}"))
+
+
+@mutant(caught_by=("SG05",), origin="seed.W23, kernel.S5: of the signals that are pending the lowest comes first")
+class ExpectsTheStopFirst(PtracePlatform):
+    """Takes it for granted that the first stop of a thread it attaches to is the SIGSTOP."""
+
+    stub_class = stub_of(_Expecting)
+
+
+class _GenerousContext(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        event = super().switch(address_space, state)
+        tracee = self._holder
+        if tracee is not None and tracee.stub.cause is None:
+            registers = tracee.registers()
+            x86_64.set_call(registers, tracee.handle.segments, tracee.stub.page.park, 0, ())
+            tracee.request(lib.PTRACE_SETREGS, 0, registers)
+            tracee.request(lib.PTRACE_DETACH)
+            lib.tracee_park(tracee.handle)  # which finds it gone
+            tracee.handle.state = lib.TRACEE_PARKED
+            del tracing.mine.guests[tracee.stub]
+            self._holder = self._space = None
+        return event
+
+
+@mutant(caught_by=("SG05",), origin="pitfall 7 of the prototype: a foreign tgkill to a parked thread kills the stub")
+class ParksWithSignalsOpen(PtracePlatform):
+    """Lets go of a thread after each switch, with no signal blocked."""
+
+    context_class = _GenerousContext
+
+
+class _LazyContext(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        event = super().switch(address_space, state)
+        if self._holder is not None:
+            self._holder.handle.park = state.pc
+        return event
+
+
+@mutant(
+    caught_by=("SG05",), origin="pitfall 9 of the prototype: a parked thread that wakes must have nothing to run into"
+)
+class ParksInTheGuest(PtracePlatform):
+    """Leaves a thread that it lets go of in the guest's code."""
+
+    context_class = _LazyContext
+
+
+class _StaleContext(PtraceContext):
+    def _take(self, tracee: Tracee, state: State) -> Any:
+        xset = super()._take(tracee, state)
+        if -state.result % 2**64 in range(512, 517):
+            registers = tracee.registers()
+            number = registers.orig_rax
+            ffi.memmove(registers, bytes(state.registers), ffi.sizeof("struct registers"))
+            registers.orig_rax = number
+            for name in x86_64.SEGMENTS:
+                setattr(registers, name, getattr(tracee.handle.segments, name))
+            tracee.request(lib.PTRACE_SETREGS, 0, registers)
+            registers.rax = state.result = 0  # so that the core finds nothing to write
+            tracee.handle.shadow, tracee.handle.shadow_valid = registers[0], 1
+        return xset
+
+
+@mutant(caught_by=("K18",), origin="seed.W14: the number of the call that a thread was in last is kept in orig_rax")
+class KeepsStaleNumbers(PtracePlatform):
+    """Begins a guest with the number of the call that its thread waited in, which the kernel then makes again."""
+
+    context_class = _StaleContext
 
 
 # ------------------------------------------------------------------------------------------ foreign signals
@@ -176,6 +281,25 @@ class EintrEndsASwitch(PtracePlatform):
     """Ends the switch when the tracing thread's own wait is interrupted by a signal."""
 
     context_class = _ImpatientContext
+
+
+class _DeafContext(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            return super().switch(address_space, state)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@mutant(
+    caught_by=("signals::a_handler_runs_while_the_main_thread_waits_for_a_guest",),
+    origin="pitfall 14 of the prototype: a wait that begins again by itself, and ^C comes when the guest likes",
+)
+class LetsHandlersWait(PtracePlatform):
+    """Runs no signal handler of Python's before the guest comes back."""
+
+    context_class = _DeafContext
 
 
 class _CarelessContext(PtraceContext):

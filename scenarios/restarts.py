@@ -1,0 +1,172 @@
+"""Injected system calls that signals take out of the kernel: each is made again, or goes on, until it has its result.
+
+The kernel says "interrupted" in four ways, which no user space ever sees (include/linux/errno.h): ERESTARTSYS,
+ERESTARTNOINTR, ERESTARTNOHAND and ERESTART_RESTARTBLOCK.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from functools import partial
+
+from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.deaths import KILLED, cause_of, kill
+from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.injected import (
+    FUTEX_TID_MASK,
+    Call,
+    Room,
+    Waiting,
+    injected,
+    no_child_left,
+    refusal,
+)
+from worldswitch.scenarios.processes import process_state
+from worldswitch.scenarios.senders import CATCHABLE, STORM, Sender
+from worldswitch.scenarios.stage import Stage
+from worldswitch.scenarios.storms import Accounts, interrupting
+
+#: What takes a waiting call out of the kernel: an ignored signal, one that would end a process, one that would stop it.
+DISTURBANCES = (signal.SIGCHLD, signal.SIGTERM, signal.SIGSTOP, signal.SIGCONT)
+
+
+@scenario("IJ01", clauses=("seed.syscallIgnoreInterrupt", "kernel.R1"), normal=3, soak=100)
+def a_read_interrupted_by_signals_is_restarted(stage: Stage) -> None:
+    """An injected read of a pipe (ERESTARTSYS) outlasts signals, and reads the byte that comes in the end."""
+    room = Room(stage)
+    with Sender() as other:
+        for _ in range(stage.trial.repeat):
+            waiting = Waiting(room, room.read())
+            waiting.goes_on_despite(other, *DISTURBANCES)
+            waiting.ends_with_its_result()
+            assert room.memory[0:1] == b"!"
+            room.memory[0:1] = b"\0"
+
+
+@scenario("IJ01", clauses=("seed.createStub", "seed.syscallIgnoreInterrupt"), normal=3, soak=100)
+def a_wait_for_a_child_is_restarted(stage: Stage) -> None:
+    """An injected wait4 outlasts the SIGCHLD of a child that stops and goes on, and collects the child's death."""
+    room = Room(stage)
+    with Sender() as other, no_child_left(room):
+        for _ in range(stage.trial.repeat):
+            child = injected(room.space, Number.CLONE, signal.SIGCHLD)
+            waiting = Waiting(room, Call(Number.WAIT4, (child, room.address), partial(kill, child), child))
+            for signo, is_stopped in ((signal.SIGSTOP, True), (signal.SIGCONT, False)):
+                other.kill(child, signo)
+                stage.wait_until(lambda: (process_state(child) == "T") == is_stopped)  # noqa: B023 (called at once)
+                waiting.waits_on("the SIGCHLD of a child that stopped or went on")
+            waiting.goes_on_despite(other, *DISTURBANCES)
+            waiting.ends_with_its_result()
+            assert room.memory.word() & 0x7F == signal.SIGKILL
+
+
+@scenario("IJ02", clauses=("seed.syscallIgnoreInterrupt", "kernel.R1"), normal=3, soak=100)
+def a_select_interrupted_by_signals_is_restarted(stage: Stage) -> None:
+    """An injected select (ERESTARTNOHAND) outlasts signals, and says in the end which file is ready."""
+    room = Room(stage)
+    with Sender() as other:
+        for _ in range(stage.trial.repeat):
+            waiting = Waiting(room, room.select())
+            waiting.goes_on_despite(other, *DISTURBANCES)
+            waiting.ends_with_its_result()
+
+
+@scenario("IJ02", clauses=("seed.syscallIgnoreInterrupt", "kernel.R1"))
+def a_pause_goes_on_until_the_stub_dies(stage: Stage) -> None:
+    """An injected pause outlasts all signals, asleep each time, and the death of the stub ends it with the cause."""
+    room = Room(stage)
+    with Sender() as other:
+        waiting = Waiting(room, Call(Number.PAUSE, (), lambda: None, 0))
+        waiting.goes_on_despite(other, *DISTURBANCES, *CATCHABLE)
+        kill(waiting.pid)
+        assert cause_of(lambda: raised(waiting.running.result())) == KILLED
+
+
+def raised(outcome: object) -> object:
+    """Raise what is an error, and give back what is none."""
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
+
+
+@scenario("IJ03", clauses=("seed.syscallIgnoreInterrupt", "futex(2) FUTEX_LOCK_PI"), normal=3, soak=100)
+def a_lock_interrupted_by_signals_is_restarted(stage: Stage) -> None:
+    """An injected lock of a futex (ERESTARTNOINTR) outlasts signals, and is got once, by the thread that asked."""
+    room = Room(stage)
+    with Sender() as other:
+        for _ in range(stage.trial.repeat):
+            waiting = Waiting(room, room.lock())
+            waiting.goes_on_despite(other, *DISTURBANCES)
+            waiting.ends_with_its_result()
+            assert room.memory.word() & FUTEX_TID_MASK == waiting.tid, "another thread than the one that asked has it"
+
+
+@scenario("IJ03", clauses=("seed.clone", "fact.H1"), quick=10, normal=100, soak=2000, deadline=150)
+def a_clone_in_a_signal_storm_makes_one_child(stage: Stage) -> None:
+    """However often pending signals send an injected clone back (ERESTARTNOINTR), there is one child in the end."""
+    room = Room(stage)
+    stub = room.space.stub
+
+    def clone() -> None:
+        for _ in range(stage.trial.repeat):
+            child = injected(room.space, Number.CLONE, signal.SIGCHLD)
+            kill(child)
+            assert injected(room.space, Number.WAIT4, -1, 0, 0, 0) == child, "there was another child"
+            assert refusal(lambda: room.space.inject(Number.WAIT4, -1, 0, os.WNOHANG, 0)) == errno.ECHILD
+
+    with Sender() as other, no_child_left(room), other.storm(stub.pid, STORM):
+        stage.bounded(clone, 10 + stage.trial.repeat / 20)
+
+
+@scenario("K19", clauses=("kernel.R3", "rr#3141"), quick=100, normal=500, soak=20_000, deadline=120)
+def a_signal_that_another_thread_takes_ends_no_injected_call(stage: Stage) -> None:
+    """What wakes an injected call and is then taken by a guest's thread leaves no restart behind, in neither."""
+    room = Room(stage)
+    waiting = Waiting(room, room.read())  # before there is a guest: the kernel wakes the oldest thread that will do
+    account = Accounts(stage, room.space, platform=room.platform)
+    with Sender() as other, interrupting(stage, [account]):
+        running = stage.thread(account.run, stage.trial.repeat)
+        while not running.is_over:
+            other.kill(waiting.pid, signal.SIGUSR1, signal.SIGTERM)
+        running.result()
+    waiting.waits_on("what was sent to its process")
+    waiting.ends_with_its_result()
+
+
+@scenario("IJ04", "K17", clauses=("seed.W6", "kernel.R1", "kernel.R4"), normal=3, soak=50)
+def a_poll_with_a_timeout_interrupted_by_signals_is_handled(stage: Stage) -> None:
+    """An injected poll with a timeout (ERESTART_RESTARTBLOCK) outlasts signals, and says that a file is ready."""
+    room = Room(stage)
+    with Sender() as other:
+        for _ in range(stage.trial.repeat):
+            waiting = Waiting(room, room.poll())
+            waiting.goes_on_despite(other, *DISTURBANCES)
+            waiting.ends_with_its_result()
+
+
+@scenario("IJ04", "K17", clauses=("seed.W6", "kernel.R1", "kernel.R4"), normal=3, soak=50)
+def a_futex_wait_with_a_timeout_interrupted_by_signals_is_handled(stage: Stage) -> None:
+    """An injected futex wait with a timeout (ERESTART_RESTARTBLOCK) outlasts signals, and ends when it is woken."""
+    room = Room(stage)
+    with Sender() as other:
+        for _ in range(stage.trial.repeat):
+            waiting = Waiting(room, room.futex_wait())
+            waiting.goes_on_despite(other, *DISTURBANCES)
+            waiting.ends_with_its_result()
+
+
+@scenario("IJ04", "K17", clauses=("seed.W6", "nanosleep(2)", "restart_syscall(2)"))
+def a_sleep_interrupted_over_and_over_ends_in_time(stage: Stage) -> None:
+    """An injected sleep (ERESTART_RESTARTBLOCK) that signals interrupt all the time sleeps as long as was asked."""
+    room, seconds = Room(stage), 0.3
+    with Sender() as other:
+        begin = time.monotonic()
+        waiting = Waiting(room, room.sleep(seconds))
+        while not waiting.running.is_over:
+            other.tgkill(waiting.pid, waiting.tid, signal.SIGUSR1)
+            assert time.monotonic() - begin < stage.trial.seconds(4), "a sleep of 0.3 s begins again at each signal"
+        waiting.ends_with_its_result()
+        assert time.monotonic() - begin >= seconds, "a signal ended the sleep early"
