@@ -45,6 +45,13 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Make the lists of scenarios and mutants in the READMEs anew."""
+    install(session)
+    session.run("python", "-m", "worldswitch.harness.docs", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format."""
     session.install("ruff")

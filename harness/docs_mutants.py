@@ -1,0 +1,62 @@
+"""The generated part of ``reference/mutants/README.md``: which weakness and commit has a mutant, and all of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from worldswitch.harness import catalogue, clauses, reasons
+from worldswitch.harness.catalogue import Mutant
+from worldswitch.harness.docs_table import code, plain, table
+
+HISTORY = "history.toml"  #: beside the mutants: commits, and what each of them mended
+UNMUTATED = "unmutated.toml"  #: beside it: weaknesses and commits without a mutant, and why
+
+_NAMED = re.compile(r"seed\.W\d+|\b[0-9a-f]{9}\b")
+
+
+def weaknesses() -> dict[str, str]:
+    """The seed's weaknesses."""
+    return {name: text for name, text in clauses.listed().items() if name.startswith("seed.W")}
+
+
+def history() -> dict[str, str]:
+    """The commits, and what each of them mended."""
+    return reasons.load(catalogue.MUTANTS, HISTORY)
+
+
+def unmutated() -> dict[str, str]:
+    """Weaknesses and commits without a mutant, and why."""
+    return reasons.load(catalogue.MUTANTS, UNMUTATED)
+
+
+def doing(mutants: Iterable[Mutant]) -> dict[str, list[str]]:
+    """Each weakness and commit that an origin names, with the mutants that do it."""
+    found: dict[str, list[str]] = {}
+    for mutant in mutants:
+        for name in dict.fromkeys(_NAMED.findall(mutant.origin)):
+            found.setdefault(name, []).append(mutant.name)
+    return found
+
+
+def lines() -> Iterator[str]:
+    """The document."""
+    mutants = list(catalogue.mutants().values())
+    found, reason = doing(mutants), unmutated()
+    yield from ("## The seed's weaknesses", "")
+    yield from _origins(("weakness", "what is wrong", "mutants"), weaknesses(), found, reason)
+    yield from ("", "## gVisor's history", "")
+    yield from _origins(("commit", "what it mended", "mutants"), history(), found, reason)
+    yield from ("", f"## All {len(mutants)} mutants", "")
+    rows = ((f"`{one.name}`", plain(one.about), plain(one.origin), plain(" ".join(one.caught_by))) for one in mutants)
+    yield from table(("mutant", "what is wrong", "where that happened", "caught by"), rows)
+
+
+def _origins(
+    head: Iterable[str], known: Mapping[str, str], found: Mapping[str, list[str]], reason: Mapping[str, str]
+) -> Iterator[str]:
+    rows = (
+        (name, plain(text), code(found[name]) if name in found else f"none: {plain(reason.get(name, 'not yet'))}")
+        for name, text in known.items()
+    )
+    return table(head, rows)

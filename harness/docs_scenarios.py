@@ -1,0 +1,53 @@
+"""The generated part of ``scenarios/README.md``: every scenario, the ids that are none, and what nobody cites."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import groupby
+
+from worldswitch.harness import catalogue, clauses, reasons
+from worldswitch.harness.catalogue import Mutant, Scenario
+from worldswitch.harness.docs_table import code, plain, table
+
+UNWRITTEN = "unwritten.toml"  #: beside the scenarios: ids that cannot be scenarios, and why
+
+COLUMNS = ("id", "scenario", "stands on", "needs", "named by the mutants")
+
+
+def unwritten() -> dict[str, str]:
+    """The ids that cannot be scenarios, and why."""
+    return reasons.load(catalogue.SCENARIOS, UNWRITTEN)
+
+
+def lines() -> Iterator[str]:
+    """The document."""
+    scenarios = catalogue.scenarios()
+    mutants = list(catalogue.mutants().values())
+    ids = {one for scenario in scenarios for one in scenario.ids}
+    yield from (f"## All {len(scenarios)} scenarios", "", f"They stand under {len(ids)} ids.")
+    for family, members in groupby(scenarios, lambda one: one.family):
+        yield from ("", f"### {family}", "")
+        yield from table(COLUMNS, (_row(one, mutants) for one in members))
+    yield from ("", "## Ids without a scenario", "")
+    yield from _list(unwritten(), "None.")
+    yield from ("", "## What no scenario cites", "")
+    yield from _list(clauses.uncited(scenarios), "Every clause of `clauses.toml` is cited.")
+
+
+def _row(scenario: Scenario, mutants: Collection[Mutant]) -> Sequence[str]:
+    sentence = scenario.name.partition("::")[2].replace("_", " ")
+    naming = [mutant.name for mutant in mutants if any(map(scenario.is_called, mutant.caught_by))]
+    return (
+        " ".join(scenario.ids),
+        f"**{sentence}.** {plain(scenario.claim)}",
+        plain(", ".join(scenario.clauses)),
+        code(scenario.needs),
+        code(naming) or ("(about the kernel alone)" if scenario.subject == "kernel" else ""),
+    )
+
+
+def _list(said: dict[str, str], nothing: str) -> Iterator[str]:
+    if not said:
+        yield nothing
+    for name, text in said.items():
+        yield f"- `{name}`: {plain(text)}"
