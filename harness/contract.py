@@ -285,11 +285,14 @@ class DeathPolicy(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a platform is to run.  All but the first three are for `Inspectable` platforms."""
+    """How a platform is to run.  All but the first four are for `Inspectable` platforms."""
 
     placement: Placement = Placement.FOLLOW
     death_policy: DeathPolicy = DeathPolicy.SUBPROCESS
     pool_limit: int = 16  #: released stubs kept for reuse
+    #: The guest's CPUID instruction is a general protection fault, for the caller to emulate, and where that cannot be
+    #: had the platform is `Unavailable`; otherwise guests see the host's processor.
+    cpuid_faults: bool = False
     exit_kill: bool = True  #: False: leave PTRACE_O_EXITKILL off the threads that run guests
     injectable: tuple[int, ...] = ()  #: system call numbers `inject` may make beside those the platform itself needs
 

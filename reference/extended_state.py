@@ -4,6 +4,10 @@ It is large, and loading and reading it would cost half of a switch.  It is load
 it: the caller wrote it, or another context used the thread, or this one comes from another thread.  By default it is
 read back at each stop, so that the context may go on anywhere.  A *resident* context leaves it in the thread until
 `pull`, or until somebody else needs the thread, or the thread ends.  The seed moves it twice in each switch (seed.W25).
+
+Since Linux 5.14 (43be46e89698) the kernel reads MXCSR from an image only if its header lists a component that uses it,
+and so does the processor from the compacted form the kernel keeps.  An image that lists none of them but has a control
+word other than the initial one gets the SSE registers, in their initial state, into its header first.
 """
 
 from __future__ import annotations
@@ -15,9 +19,12 @@ from typing import TYPE_CHECKING, Any
 from worldswitch.harness.contract import State, WrongThread
 from worldswitch.reference._core import ffi
 from worldswitch.reference.tracee import NULL, Tracee
+from worldswitch.reference.x86_64 import MXCSR, MXCSR_INITIAL, SSE, XMM, XMM_END, XSTATE_BV
 
 if TYPE_CHECKING:
     from worldswitch.reference.address_space import PtraceAddressSpace
+
+INITIAL_CONTROL_WORD = MXCSR_INITIAL.to_bytes(4, "little")
 
 
 class ExtendedState:
@@ -58,6 +65,7 @@ class ExtendedState:
 
         Between the marks that say so and the switch that loads it no exception can come: they have no call among them.
         """
+        self.list_control_word(state.xstate_buffer)
         if self.resident:
             self._leave_elsewhere(tracee)
         user = tracee.user
@@ -69,6 +77,12 @@ class ExtendedState:
         if self.resident:
             tracee.kept = self._xstate
         return self._xstate
+
+    def list_control_word(self, image: bytearray) -> None:
+        """Have the image's header say that it has an SSE control word, where that is not the initial one."""
+        if not image[XSTATE_BV] & SSE and image[MXCSR : MXCSR + 4] != INITIAL_CONTROL_WORD:
+            image[XMM:XMM_END] = bytes(XMM_END - XMM)
+            image[XSTATE_BV] |= SSE
 
     def _leave_elsewhere(self, tracee: Tracee) -> None:
         if self._holder is not tracee:

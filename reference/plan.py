@@ -8,7 +8,9 @@ beforehand.  The order matters:
 3. A session of its own: the terminal's ^C and ^Z are not for stubs.
 4. Default dispositions, no alternate stack, all signals blocked: nothing of the parent's handlers, and no signal that
    kills a thread which nobody traces.  Threads that run guests have them unblocked, or their tracer would not see them.
-5. The seccomp filter last, since it allows none of the above.
+5. What the processor is to do for guests: no shadow stack, which lies in memory that is soon unmapped, and on request
+   a fault at each CPUID.  Threads inherit both.
+6. The seccomp filter last, since it allows none of the above.
 
 Seed: forkStub in subprocess_linux.go.
 """
@@ -27,6 +29,10 @@ SIGACTION_SIZE = 32
 SIGSET_SIZE = 8
 FILTER_HEADER_SIZE = 16  # struct sock_fprog: a count and a pointer
 SS_DISABLE = 2  # include/uapi/linux/signal.h
+
+# arch/x86/include/uapi/asm/prctl.h, of Linux 4.12 and 6.6
+ARCH_SET_CPUID = 0x1012
+ARCH_SHSTK_DISABLE, ARCH_SHSTK_SHSTK = 0x5002, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,9 @@ def _filter_argument(program: bytes) -> object:
     return memory
 
 
-def standard_plan(filter_program: bytes, go: int, parent: int, exit_kill: bool = True) -> StubPlan:
+def standard_plan(
+    filter_program: bytes, go: int, parent: int, exit_kill: bool = True, cpuid_faults: bool = False
+) -> StubPlan:
     """The plan of every stub.
 
     `go` is the file descriptor that the parent's word comes through, `parent` the process that forks.
@@ -87,6 +95,7 @@ def standard_plan(filter_program: bytes, go: int, parent: int, exit_kill: bool =
     no_alternate_stack = ffi.new("unsigned long[3]", [0, SS_DISABLE, 0])
     word = ffi.new("unsigned char[1]")
     program = _filter_argument(filter_program)
+    cpuid = Step("arch_prctl(ARCH_SET_CPUID), to have CPUID fault", lib.SYS_arch_prctl, (ARCH_SET_CPUID, 0))
     steps = [
         Step("prctl(PR_SET_PDEATHSIG)", lib.SYS_prctl, (lib.PR_SET_PDEATHSIG, int(signal.SIGKILL))),
         Step("getppid: its parent is gone", lib.SYS_getppid, (), parent),
@@ -95,6 +104,8 @@ def standard_plan(filter_program: bytes, go: int, parent: int, exit_kill: bool =
         *_default_dispositions(default_action),
         Step("sigaltstack", lib.SYS_sigaltstack, (no_alternate_stack, 0)),
         Step("rt_sigprocmask", lib.SYS_rt_sigprocmask, (int(signal.SIG_SETMASK), all_signals, 0, SIGSET_SIZE)),
+        Step("arch_prctl(ARCH_SHSTK_DISABLE)", lib.SYS_arch_prctl, (ARCH_SHSTK_DISABLE, ARCH_SHSTK_SHSTK), None),
+        *([cpuid] if cpuid_faults else ()),
         Step("prctl(PR_SET_NO_NEW_PRIVS)", lib.SYS_prctl, (lib.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)),
         Step("seccomp(SECCOMP_SET_MODE_FILTER)", lib.SYS_seccomp, (lib.SECCOMP_SET_MODE_FILTER, 0, program)),
     ]

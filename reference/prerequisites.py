@@ -22,15 +22,12 @@ from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.stops import Stop, StopKind
 from worldswitch.reference.stubprocess import StubProcess, Use
+from worldswitch.reference.x86_64 import FCW, FCW_INITIAL, LEGACY_END, MXCSR, MXCSR_INITIAL, SOFTWARE, XSTATE_BV
 
 PTRACE_GET_RSEQ_CONFIGURATION = 0x420F  # include/uapi/linux/ptrace.h, Linux 5.13
 CAP_SYS_PTRACE = 19  # include/uapi/linux/capability.h
 PR_GET_DUMPABLE = 3  # include/uapi/linux/prctl.h
 ENOSYS_RESULT = (1 << 64) - errno.ENOSYS
-
-#: The XSAVE image (Intel SDM volume 1, 13.4): where the fields of its first 528 bytes lie.
-LEGACY_END, FCW, MXCSR, SOFTWARE, XSTATE_BV = 512, 0, 24, 464, 512
-FCW_INITIAL, MXCSR_INITIAL = 0x37F, 0x1F80
 
 YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 

@@ -147,7 +147,9 @@ class PtracePlatform:
 
     def make_plan(self, go: int) -> StubPlan:
         """What a new stub does on its way."""
-        return standard_plan(program(self.page.begin, self.options.injectable), go, os.getpid(), self.options.exit_kill)
+        options = self.options
+        filter_program = program(self.page.begin, options.injectable)
+        return standard_plan(filter_program, go, os.getpid(), options.exit_kill, options.cpuid_faults)
 
     def birth(self) -> StubProcess:
         """Fork a stub process.  Creator thread only.  Raises `HostError`, `StubDied`, `Unavailable`.

@@ -15,9 +15,15 @@ if TYPE_CHECKING:
     from worldswitch.reference.page import StubPage
 
 ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
+NO_CALL = 0xFFFF_FFFF_FFFF_FFFF
 USER_FLAGS = 0x202
 TRAP_FLAG = 0x100
 VSYSCALL_PAGE = range(0xFFFF_FFFF_FF60_0000, 0xFFFF_FFFF_FF60_1000)
+
+#: The XSAVE image (Intel SDM volume 1, 13.4): where its first fields lie; the header's list of components is the last.
+FCW, MXCSR, XMM, XMM_END, SOFTWARE, LEGACY_END, XSTATE_BV = 0, 24, 160, 416, 464, 512, 512
+FCW_INITIAL, MXCSR_INITIAL = 0x37F, 0x1F80
+SSE = 2  # its bit in that list
 
 #: Segment selectors, which guests do not own: a guest that changed them would leave the stub in 32-bit mode.
 SEGMENTS = ("cs", "ss", "ds", "es", "fs", "gs")
@@ -29,11 +35,16 @@ def signed(word: int) -> int:
 
 
 def keep_segments(registers: Any) -> None:
-    """Zero all but the segment selectors."""
+    """Zero all but the segment selectors, and say that the thread is in no system call.
+
+    A thread that is in one, as the kernel sees it, makes it again when a signal meets a guest's value between -516 and
+    -512 in rax.
+    """
     values = [getattr(registers, name) for name in SEGMENTS]
     ffi.memmove(registers, b"\0" * ffi.sizeof("struct registers"), ffi.sizeof("struct registers"))
     for name, value in zip(SEGMENTS, values, strict=True):
         setattr(registers, name, value)
+    registers.orig_rax = NO_CALL
 
 
 def set_call(target: Any, segments: Any, pc: int, number: int, arguments: tuple[int, ...]) -> None:
@@ -41,7 +52,6 @@ def set_call(target: Any, segments: Any, pc: int, number: int, arguments: tuple[
     ffi.memmove(target, ffi.addressof(segments), ffi.sizeof("struct registers"))
     target.rip = pc
     target.rax = number & 0xFFFF_FFFF_FFFF_FFFF
-    target.orig_rax = 0xFFFF_FFFF_FFFF_FFFF
     target.eflags = USER_FLAGS
     for name, value in zip(ARGUMENTS, arguments, strict=False):
         setattr(target, name, value & 0xFFFF_FFFF_FFFF_FFFF)

@@ -78,7 +78,7 @@ struct tracee {
 	unsigned long switches;		// how often it was resumed by tracee_switch
 	int shadow_valid;
 	struct registers shadow;	// what the thread's registers are now
-	struct registers segments;	// where the segment registers come from
+	struct registers segments;	// what no guest sets: the segment registers, and orig_rax
 	struct tracee *next;		// in its owner's list
 };
 

@@ -36,8 +36,8 @@ static void force_segments(struct tracee *t, struct registers *r)
 	r->gs = t->segments.gs;
 }
 
-// orig_rax = -1 says "not in a system call": else a result between -516 and
-// -512 would be restarted.  When only the result differs from what the thread
+// orig_rax, which is -1, says "not in a system call": else a result between
+// -516 and -512 would be restarted.  When only the result differs from what the thread
 // already has, one word is enough (a quarter of the cost of them all), unless
 // it is such a value.
 static int load(struct tracee *t, struct registers *r)
@@ -54,7 +54,7 @@ static int load(struct tracee *t, struct registers *r)
 			return 0;
 		return ptrace(PTRACE_POKEUSER, t->tid, offsetof(struct user_regs_struct, rax), rax) == 0 ? 0 : -errno;
 	}
-	r->orig_rax = -1;
+	r->orig_rax = t->segments.orig_rax;
 	return ptrace(PTRACE_SETREGS, t->tid, 0, r) == 0 ? 0 : -errno;
 }
 
