@@ -25,7 +25,10 @@ PTRACE_GET_SYSCALL_INFO = 0x420E
 PTRACE_O_TRACESYSGOOD = 0x1
 PTRACE_O_EXITKILL = 0x100000
 PTRACE_SYSCALL_INFO_ENTRY = 1
-NT_X86_XSTATE = 0x202  # include/uapi/linux/elf.h
+NT_X86_XSTATE, NT_X86_SHSTK = 0x202, 0x204  # include/uapi/linux/elf.h
+
+# arch/x86/entry/syscalls/syscall_64.tbl, arch/x86/include/uapi/asm/prctl.h
+ARCH_PRCTL, ARCH_SET_CPUID = 158, 0x1012
 
 # include/uapi/linux/sched.h, include/uapi/linux/mount.h
 CLONE_NEWNS = 0x20000

@@ -89,12 +89,23 @@ def syscall_info(pid: int) -> str:
     return f"PTRACE_GET_SYSCALL_INFO fills {size} bytes"
 
 
-def xstate_size(pid: int) -> int:
-    """How large the kernel's image of the extended state is."""
+def regset(pid: int, number: int) -> bytes:
+    """A set of registers, by its ELF note number (include/uapi/linux/elf.h)."""
     buffer = ctypes.create_string_buffer(1 << 16)
     vector = syscalls.Iovec(ctypes.addressof(buffer), len(buffer))
-    syscalls.ptrace(syscalls.PTRACE_GETREGSET, pid, syscalls.NT_X86_XSTATE, ctypes.addressof(vector))
-    return int(vector.length)
+    syscalls.ptrace(syscalls.PTRACE_GETREGSET, pid, number, ctypes.addressof(vector))
+    return buffer.raw[: vector.length]
+
+
+def xstate_size(pid: int) -> int:
+    """How large the kernel's image of the extended state is."""
+    return len(regset(pid, syscalls.NT_X86_XSTATE))
+
+
+def xstate_components(pid: int) -> int:
+    """Which components that image has: the kernel writes its list into bytes that are software's."""
+    (components,) = struct.unpack_from("=Q", regset(pid, syscalls.NT_X86_XSTATE), 464)
+    return int(components)
 
 
 # struct sock_filter, in include/uapi/linux/filter.h; the values of seccomp in include/uapi/linux/seccomp.h
@@ -121,9 +132,14 @@ def forbid(number: int, answer: int) -> None:
 
 def getpid_by_int80() -> int:
     """getpid(2) through the i386 door; on a kernel without one the process dies of SIGSEGV."""
-    code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-    code.write(bytes.fromhex("b814000000 cd80 c3"))  # mov $__NR_getpid, %eax; int $0x80; ret
-    address = ctypes.addressof(ctypes.c_char.from_buffer(code))
+    return run_code(bytes.fromhex("b814000000 cd80 c3"))  # mov $__NR_getpid, %eax; int $0x80; ret
+
+
+def run_code(code: bytes) -> int:
+    """What a function of this machine code returns; what it does to the process is the caller's business."""
+    memory = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    memory.write(code)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     return int(ctypes.CFUNCTYPE(ctypes.c_int)(address)())
 
 

@@ -73,7 +73,7 @@ def each_system_call_is_seen_once(stage: Stage) -> None:
         guest.state.result = (count + 1) * 0x1_0000_0001
 
 
-@scenario("EX17", clauses=("seed.switchToApp", "kernel.S1"))
+@scenario("EX17", "K12", clauses=("seed.switchToApp", "kernel.S1"))
 def odd_system_call_numbers_arrive_verbatim(stage: Stage) -> None:
     """-1, the x32 bit, numbers nobody has and garbage in the upper half are reported as the guest loaded them."""
     odd = (
@@ -134,7 +134,7 @@ def a_guest_cannot_write_to_the_harness(stage: Stage) -> None:
     assert os.read(reader, 8) == b"x"
 
 
-@scenario("EX15", clauses=("seed.W12", "kernel.S1"), needs="int80")
+@scenario("EX15", "K13", clauses=("seed.W12", "kernel.S1"), needs="int80")
 def int_0x80_is_told_from_a_native_call(stage: Stage) -> None:
     """The i386 door's system call carries its ABI, so that its number is not read in the wrong table."""
     guest = stage.guest(guests.int80_getpid)

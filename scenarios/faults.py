@@ -13,7 +13,7 @@ import signal
 
 import pytest
 
-from worldswitch.harness.contract import Access, Fault, Syscall
+from worldswitch.harness.contract import Access, Fault, Signal, Syscall
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.guests import Number, Program
@@ -22,6 +22,7 @@ from worldswitch.scenarios.stage import PAGE, Guest, Stage
 # asm-generic/siginfo.h
 SEGV_MAPERR = 1
 SEGV_ACCERR = 2
+SI_KERNEL = 0x80
 
 READ_ONLY = Access.READ
 DATA = Access.READ | Access.WRITE
@@ -150,6 +151,68 @@ def an_unmap_forgets_the_faults_of_every_context(stage: Stage) -> None:
     one.space.unmap(one.state["rdi"], PAGE)
     for guest in (one, other):
         assert guest.run_to(Fault).access == Access.READ
+
+
+# --------------------------------------------------------------------------------------------- what the caller changed
+
+
+@scenario("FT04", clauses="seed.W26")
+def a_fault_mended_for_reading_that_comes_again_is_a_write(stage: Stage) -> None:
+    """A store faults, the caller maps the page to be read only, the store faults again: the second says write."""
+    guest = _guest(stage, guests.write_at)
+    assert Access.EXECUTE not in guest.run_to(Fault).access
+    stage.map(guest.space, stage.memory(PAGE), READ_ONLY, address=guest.state["rdi"])
+    second = guest.run_to(Fault)
+    assert (second.code, second.address, second.access) == (SEGV_ACCERR, guest.state["rdi"], Access.WRITE)
+
+
+@scenario("FT04", clauses="seed.W26")
+def a_page_that_was_taken_away_is_read_again(stage: Stage) -> None:
+    """A load faults, its page is mapped to be read and then to be nothing: the next fault is a load's again."""
+    guest = _guest(stage, guests.read_at)
+    memory, address = stage.memory(PAGE), guest.state["rdi"]
+    for _ in range(3):
+        assert guest.run_to(Fault).access == Access.READ
+        stage.map(guest.space, memory, READ_ONLY, address=address)
+        stage.map(guest.space, memory, Access.NONE, address=address)
+    stage.map(guest.space, memory, READ_ONLY, address=address)
+    assert guest.switch() == Syscall(Number.GETPID)
+
+
+@scenario("FT04", clauses="seed.W26")
+def a_mapping_beside_the_fault_changes_nothing(stage: Stage) -> None:
+    """A store faults, and the page beside is mapped without any access: the same fault again is still a store's."""
+    guest = _guest(stage, guests.write_at)
+    first = guest.run_to(Fault)
+    stage.map(guest.space, stage.memory(PAGE), Access.NONE, address=first.address + PAGE)
+    assert guest.run_to(Fault).access == Access.WRITE
+
+
+# -------------------------------------------------------------------------------------------------- what has no address
+
+
+@scenario("FT05", clauses=("seed.W10", "kernel.I4"))
+@pytest.mark.parametrize("program", [guests.hlt, guests.read_noncanonical, guests.int_0x81], ids=lambda p: p.name)
+def a_protection_fault_is_no_fault_at_zero(stage: Stage, program: Program) -> None:
+    """It is a signal without an address, again and again, even with the lowest pages mapped: there is none to mend."""
+    guest = stage.guest(program)
+    lowest = guest.platform.address_range[0]
+    stage.map(guest.space, stage.memory(4 * PAGE), DATA, address=lowest)
+    for _ in range(3):
+        guest.state.pc = guest.code
+        assert guest.switch() == Signal(signal.SIGSEGV, SI_KERNEL)
+
+
+@scenario("FT05", clauses=("seed.W10", "kernel.I4"))
+def a_protection_fault_between_makes_it_another_fault(stage: Stage) -> None:
+    """The same load's fault with a protection fault between is a load's again."""
+    guest = _guest(stage, guests.read_at)
+    elsewhere = stage.load(guests.hlt, guest.space)
+    for _ in range(3):
+        guest.state.pc = guest.code
+        assert guest.run_to(Fault).access == Access.READ
+        guest.state.pc = elsewhere
+        assert guest.switch() == Signal(signal.SIGSEGV, SI_KERNEL)
 
 
 # ---------------------------------------------------------------------------------------------------------- near misses

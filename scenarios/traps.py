@@ -27,17 +27,20 @@ TRAP_TRACE = 2
 ILL_ILLOPN = 2
 FPE_INTDIV = 1
 BUS_ADRERR = 2
+SEGV_MAPERR = 1
 
-#: Where the vsyscall page has them (asm/vsyscall.h: VSYSCALL_ADDR).
+#: Where the vsyscall page lies, and has its calls (asm/vsyscall.h: VSYSCALL_ADDR).
+VSYSCALL_PAGE = 0xFFFF_FFFF_FF60_0000
 VSYSCALLS = {
-    Number.GETTIMEOFDAY: 0xFFFF_FFFF_FF60_0000,
-    Number.TIME: 0xFFFF_FFFF_FF60_0400,
-    Number.GETCPU: 0xFFFF_FFFF_FF60_0800,
+    Number.GETTIMEOFDAY: VSYSCALL_PAGE,
+    Number.TIME: VSYSCALL_PAGE + 0x400,
+    Number.GETCPU: VSYSCALL_PAGE + 0x800,
 }
 
 # Instructions, to find their places in a guest's code.
 POPF = b"\x9d"
 CALL_R13 = b"\x41\xff\xd5"
+CALL_RDI = b"\xff\xd7"
 AND_STACK = bytes.fromhex("48 81 24 24 ff fe ff ff")  # andq $~TRAP_FLAG, (%rsp)
 
 # ----------------------------------------------------------------------------------------------------- traps and faults
@@ -109,7 +112,7 @@ def an_event_is_not_changed_by_the_next(stage: Stage) -> None:
 # ------------------------------------------------------------------------------------------------------ single-stepping
 
 
-@scenario("EX09", clauses=("seed.switchToApp", "kernel.S3"))
+@scenario("EX09", "K14", clauses=("seed.switchToApp", "kernel.S3"))
 def a_guest_that_steps_itself_traps_after_each_instruction(stage: Stage) -> None:
     """The trap flag a guest sets by popf gives one SIGTRAP an instruction, none for its system call, until cleared."""
     guest = stage.guest(guests.step_itself)
@@ -123,7 +126,7 @@ def a_guest_that_steps_itself_traps_after_each_instruction(stage: Stage) -> None
     assert stops[8][0] == Syscall(Number.GETPID)
 
 
-@scenario("EX09", clauses=("seed.switchToApp", "kernel.S3"))
+@scenario("EX09", "K14", clauses=("seed.switchToApp", "kernel.S3"))
 def a_trap_flag_in_the_state_steps_the_guest(stage: Stage) -> None:
     """A state with the trap flag set traps after each instruction, keeps the flag, and stops when it is cleared."""
     guest = stage.guest(guests.getpid_loop)
@@ -184,6 +187,28 @@ def the_system_calls_behind_vsyscalls_are_ordinary(stage: Stage) -> None:
     ):
         assert guest.switch() == Syscall(number)
         guest.state.result = following
+
+
+@scenario("EX13", clauses="seed.patchSignalInfo")
+@pytest.mark.parametrize("offset", [0x10, 0x410, 0xC00, 0xFFF], ids=hex)
+def a_call_between_the_vsyscalls_is_a_fault_there(stage: Stage, offset: int) -> None:
+    """Where the vsyscall page has no call, nothing runs: SIGSEGV at that address, all registers as the call left them.
+
+    The kernel sends a SIGSEGV without an address; with no such page at all, or a platform that sees through it, it is
+    the fault of an instruction fetch.
+    """
+    guest = stage.guest(guests.call_at, rdi=VSYSCALL_PAGE + offset, rax=0x1234)
+    stack_end = guest.state.sp
+    for _ in range(2):
+        guest.state.pc, guest.state.sp = guest.code, stack_end
+        event = guest.switch()
+        fetch = Fault(signal.SIGSEGV, SEGV_MAPERR, VSYSCALL_PAGE + offset, Access.EXECUTE)
+        assert event in (Signal(signal.SIGSEGV, SI_KERNEL), fetch)
+        assert (guest.state.pc, guest.state.sp) == (VSYSCALL_PAGE + offset, stack_end - 8)
+        assert guest.stack.word(guest.stack.size - 8) == guest.code + len(CALL_RDI)
+        assert guest.state["rax"] == 0x1234
+    guest.state.pc, guest.state.sp = guest.code + len(CALL_RDI), stack_end
+    assert guest.switch() == Syscall(Number.GETPID)
 
 
 def _stop(guest: Guest) -> tuple[Event, int]:

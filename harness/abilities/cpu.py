@@ -7,7 +7,7 @@ import os
 import platform
 from pathlib import Path
 
-from worldswitch.harness import tracing
+from worldswitch.harness import syscalls, tracing
 from worldswitch.harness.abilities import Absent, Look
 
 
@@ -22,6 +22,9 @@ def _cpu_flag(flag: str) -> str:
         raise Absent(f"/proc/cpuinfo lists no {flag}")
     return f"/proc/cpuinfo lists {flag}"
 
+
+#: XFEATURE_XTILE_DATA, asm/fpu/types.h: the number of the component that has AMX's tiles.
+_TILE_DATA = 18
 
 #: How /proc/self/maps shows the mode that ``vsyscall=`` chose.
 _VSYSCALL_MODES = {"--xp": "xonly", "r-xp": "emulate"}
@@ -44,6 +47,31 @@ def _int80() -> str:
     return "int 0x80 makes i386 system calls"
 
 
+def _fsgsbase() -> str:
+    tracing.run_code(bytes.fromhex("f3480faec0 c3"))  # rdfsbase %rax; ret
+    return "rdfsbase runs"
+
+
+def _cpuid_faulting() -> str:
+    syscalls.syscall(syscalls.ARCH_PRCTL, syscalls.ARCH_SET_CPUID, 0)
+    return "ARCH_SET_CPUID has CPUID fault"
+
+
+def _shstk() -> str:
+    with tracing.stopped_child() as pid:
+        tracing.regset(pid, syscalls.NT_X86_SHSTK)
+    return "programs have shadow stacks, this one too"
+
+
+def _amx() -> str:
+    said = _cpu_flag("amx_tile")
+    with tracing.stopped_child() as pid:
+        components = tracing.xstate_components(pid)
+    if not components >> _TILE_DATA & 1:
+        raise Absent(f"{said}, but the extended state's components are {components:#x}")
+    return f"{said}, and the extended state has tiles"
+
+
 def _smp() -> str:
     cpus = len(os.sched_getaffinity(0))
     if cpus < 2:
@@ -56,6 +84,11 @@ PROBES: dict[str, Look] = {
     "xsave": _xsave,
     "avx": functools.partial(_cpu_flag, "avx"),
     "avx512": functools.partial(_cpu_flag, "avx512f"),
+    "pku": functools.partial(_cpu_flag, "ospke"),
+    "amx": _amx,
+    "shstk": _shstk,
+    "fsgsbase": _fsgsbase,
+    "cpuid_faulting": _cpuid_faulting,
     "vsyscall": _vsyscall,
     "int80": _int80,
     "smp": _smp,

@@ -109,7 +109,10 @@ class _FlaglessContext(PtraceContext):
         return event
 
 
-@mutant(caught_by=("EX09",), origin="single-step ownership: clearing a trap flag that the guest itself had set")
+@mutant(
+    caught_by=("EX09", "phases::a_guest_that_is_stepped_sees_the_trap_flag_it_has"),
+    origin="single-step ownership: clearing a trap flag that the guest itself had set",
+)
 class ClearsTheTrapFlag(PtracePlatform):
     """Takes every trap flag for its own and clears it."""
 
@@ -124,7 +127,13 @@ class _AddressingContext(PtraceContext):
         return event
 
 
-@mutant(caught_by=("EX11",), origin="seed.W10: whatever comes from the kernel is a fault at its si_addr")
+@mutant(
+    caught_by=(
+        *("EX11", "FT05", "faults::a_protection_fault_between_makes_it_another_fault"),
+        "unloadable::a_program_counter_nobody_can_have_is_the_guests_fault",
+    ),
+    origin="seed.W10: whatever comes from the kernel is a fault at its si_addr",
+)
 class ReportsProtectionFaultsAtZero(PtracePlatform):
     """Reports a general protection fault as a touch of address 0."""
 

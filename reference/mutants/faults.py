@@ -46,6 +46,60 @@ class NeverForgetsFaults(PtracePlatform):
     context_class = _ObstinateContext
 
 
+class _SeedsSpace(PtraceAddressSpace):
+    _mapping = False
+
+    def map_file(
+        self, address: int, file: int, offset: int, length: int, access: Access, precommit: bool = False
+    ) -> None:
+        self._mapping = True
+        try:
+            super().map_file(address, file, offset, length, access, precommit)
+        finally:
+            self._mapping = False
+
+    def _forget_faults(self, begin: int, end: int) -> None:
+        if not self._mapping:
+            super()._forget_faults(begin, end)
+
+
+@mutant(caught_by=("faults::a_page_that_was_taken_away_is_read_again",), origin="seed.W26: MapFile is not seen")
+class RemembersFaultsOverMapping(PtracePlatform):
+    """Remembers a last fault whatever is mapped there."""
+
+    address_space_class = _SeedsSpace
+
+
+class _ForgettingSpace(PtraceAddressSpace):
+    def map_file(
+        self, address: int, file: int, offset: int, length: int, access: Access, precommit: bool = False
+    ) -> None:
+        self._forget_faults(address, address + length)
+        super().map_file(address, file, offset, length, access, precommit)
+
+
+@mutant(
+    caught_by=("faults::a_fault_mended_for_reading_that_comes_again_is_a_write",),
+    origin="seed.W26 mended too well: a store to a page that is mapped for reading first never ends",
+)
+class ForgetsFaultsAtEveryMapping(PtracePlatform):
+    """Forgets a last fault when its page is mapped, though that is how it is answered."""
+
+    address_space_class = _ForgettingSpace
+
+
+class _SweepingContext(PtraceContext):
+    def forget_fault(self, space: PtraceAddressSpace, begin: int, end: int) -> bool:
+        return super().forget_fault(space, 0, END_OF_WORDS)
+
+
+@mutant(caught_by=("faults::a_mapping_beside_the_fault_changes_nothing",), origin="a registry of faults without ranges")
+class ForgetsFaultsElsewhereToo(PtracePlatform):
+    """Forgets the last faults of an address space wherever they were."""
+
+    context_class = _SweepingContext
+
+
 class _VagueContext(PtraceContext):
     def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
         if address != state.words[PC] and self._fault is not None and self._fault[:2] == (space, address):

@@ -66,6 +66,24 @@ read_noncanonical = PROGRAMS["read_noncanonical"]
 step_itself = PROGRAMS["step_itself"]
 trap_when_told = PROGRAMS["trap_when_told"]
 
+# 32-bit mode, and the doors to the kernel.
+compat_int80 = PROGRAMS["compat_int80"]
+compat_syscall = PROGRAMS["compat_syscall"]
+compat_sysenter = PROGRAMS["compat_sysenter"]
+compat_read = PROGRAMS["compat_read"]
+door_syscall = PROGRAMS["door_syscall"]
+door_int80 = PROGRAMS["door_int80"]
+door_sysenter = PROGRAMS["door_sysenter"]
+door_call = PROGRAMS["door_call"]
+
+# What not every processor has.
+cpuid_once = PROGRAMS["cpuid_once"]
+read_bases = PROGRAMS["read_bases"]
+load_selectors = PROGRAMS["load_selectors"]
+pkru_fill = PROGRAMS["pkru_fill"]
+pkru_store = PROGRAMS["pkru_store"]
+clear_tile = PROGRAMS["clear_tile"]
+
 # Registers.
 twiddle_syscall = PROGRAMS["twiddle_syscall"]
 twiddle_fault = PROGRAMS["twiddle_fault"]

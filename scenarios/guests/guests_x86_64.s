@@ -41,7 +41,9 @@ guest_table:
 
 	.pushsection .rodata.guests, "a", @progbits
 	.include "x86_64/calls.s"
+	.include "x86_64/compat.s"
 	.include "x86_64/memory.s"
+	.include "x86_64/processor.s"
 	.include "x86_64/registers.s"
 	.include "x86_64/traps.s"
 	.popsection

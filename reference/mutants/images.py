@@ -1,0 +1,122 @@
+"""Mutants of states that no thread can have: images and registers that are lost, half loaded, or a stub's end."""
+
+from __future__ import annotations
+
+from worldswitch.harness.contract import AddressSpace, Event, State
+from worldswitch.reference._core import ffi
+from worldswitch.reference.context import PtraceContext
+from worldswitch.reference.mutants import mutant
+from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stubprocess import StubDied
+from worldswitch.reference.tracee import Tracee
+from worldswitch.reference.x86_64 import SEGMENTS, SSE, XSTATE_BV
+
+#: The legacy region and the header: all there is to an image for a processor with SSE alone.
+SSE_IMAGE = 576
+
+
+class _LiteralContext(PtraceContext):
+    def list_control_word(self, image: bytearray) -> None:
+        pass
+
+
+@mutant(caught_by=("images::the_control_word_counts_whatever_the_header_lists",), origin="gvisor aadfe7f23")
+class LosesTheControlWord(PtracePlatform):
+    """Loads an image as it stands, and the kernel ignores a control word that its header does not cover."""
+
+    context_class = _LiteralContext
+
+
+class _ListingContext(PtraceContext):
+    def list_control_word(self, image: bytearray) -> None:
+        image[XSTATE_BV] |= SSE
+
+
+@mutant(
+    caught_by=("images::registers_that_the_header_does_not_list_are_zero",),
+    origin="gvisor aadfe7f23 done without a look at what else that bit brings",
+)
+class LoadsUnlistedRegisters(PtracePlatform):
+    """Has every image's header list SSE, and loads registers that were not in it."""
+
+    context_class = _ListingContext
+
+
+@mutant(caught_by=("EX05",), origin="gvisor bb8400681: the size of the image from somewhere else than the kernel")
+class SizesImagesByHand(PtracePlatform):
+    """Takes every processor for one with SSE and nothing more."""
+
+    def _first_stub(self) -> bytes:
+        return super()._first_stub()[:SSE_IMAGE]
+
+
+class _ProudContext(PtraceContext):
+    def _refused(self, tracee: Tracee, error: int) -> Exception:
+        return StubDied(tracee.give_up(f"its registers were refused with errno {error}"))
+
+
+@mutant(
+    caught_by=(
+        "images::an_image_the_kernel_refuses_is_an_error_until_it_is_mended*",
+        "images::a_refused_image_is_nobody_elses*",
+        "unloadable::a_base_the_kernel_refuses_is_an_error_until_it_is_mended",
+        "unloadable::registers_that_were_taken_before_a_refusal_are_nobody_elses",
+    ),
+    origin="seed.W20, gvisor 99d595869: a panic, because a guest's registers were refused",
+)
+class GivesUpOverRefusals(PtracePlatform):
+    """Ends the stub when the kernel refuses what a caller wants a guest to have."""
+
+    context_class = _ProudContext
+
+
+class _HastyContext(PtraceContext):
+    def _refused(self, tracee: Tracee, error: int) -> Exception:
+        self._visit.xset = ffi.NULL
+        return super()._refused(tracee, error)
+
+
+@mutant(
+    caught_by=("images::an_image_the_kernel_refuses_is_an_error_until_it_is_mended*",),
+    origin="a lazy extended state, the answer to seed.W25, marked as loaded before it is",
+)
+class TriesAnImageOnce(PtracePlatform):
+    """Takes an image that was refused for loaded, and runs the guest the next time with whatever is there."""
+
+    context_class = _HastyContext
+
+
+class _StubbornContext(PtraceContext):
+    def _refused(self, tracee: Tracee, error: int) -> Exception:
+        refusal = super()._refused(tracee, error)
+        tracee.handle.shadow_valid = 1
+        return refusal
+
+
+@mutant(
+    caught_by=("unloadable::registers_that_were_taken_before_a_refusal_are_nobody_elses",),
+    origin="spike pitfall 22, gvisor E11: what the thread has is known from before, and a refusal changed half of it",
+)
+class BelievesItsShadow(PtracePlatform):
+    """Takes a thread's registers for unchanged by a PTRACE_SETREGS that failed."""
+
+    context_class = _StubbornContext
+
+
+class _PassingContext(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        if self._holder is not None:
+            segments = self._holder.handle.segments
+            for name in SEGMENTS:
+                setattr(segments, name, state[name] or getattr(segments, name))
+        return super().switch(address_space, state)
+
+
+@mutant(
+    caught_by=("unloadable::selectors_are_the_platforms",),
+    origin="spike pitfall 20: cs, ss and the rest as the caller has them, and EIO for most",
+)
+class PassesSelectorsOn(PtracePlatform):
+    """Loads the segment selectors that stand in a state."""
+
+    context_class = _PassingContext
