@@ -55,7 +55,7 @@ def install() -> StubPage:
     for begin in holes(Path("/proc/self/maps").read_text(), min(task_size, FOUR_LEVELS_END)):
         rc = lib.stub_install(begin, PAGE)
         if rc == 0:
-            return _page(begin, task_size)
+            return page_at(begin, task_size)
         if rc != -errno.EEXIST:
             raise Unavailable(
                 f"mapping the stub's page at {begin:#x}: {os.strerror(-rc)}",
@@ -65,7 +65,9 @@ def install() -> StubPage:
     raise Unavailable("no free page for the stub in this process's address space")
 
 
-def _page(begin: int, task_size: int) -> StubPage:
+def page_at(begin: int, task_size: int) -> StubPage:
+    """What is where, with the stub at `begin`."""
+
     def place(label: object) -> int:
         return begin + int(ffi.cast("unsigned long", label)) - int(ffi.cast("unsigned long", lib.stub_begin))
 

@@ -73,6 +73,7 @@ class PtracePlatform:
     context_class = PtraceContext
     address_space_class = PtraceAddressSpace
     creator_class = Creator
+    install_page = staticmethod(page.install)
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
@@ -84,7 +85,7 @@ class PtracePlatform:
         self._pinned: dict[int, set[int]] = {}
         prerequisites.check_machine()
         self.quiet_sigchld()
-        self.page = page.install()
+        self.page = self.install_page()
         try:
             self.creator = self.creator_class(self)
         except BaseException:
