@@ -46,7 +46,7 @@ def a_stub_killed_while_idle_is_noticed_by_whatever_comes_next(stage: Stage) -> 
             assert _cause_in_time(stage, guest, _map) == KILLED
 
 
-@scenario("LC02", clauses=("seed.W5", "kernel.D4", "kernel.D6"), quick=2, normal=10, soak=200, deadline=60)
+@scenario("LC02", "K37", clauses=("seed.W5", "kernel.D4", "kernel.D6"), quick=2, normal=10, soak=200, deadline=60)
 def a_stub_killed_while_idle_is_reaped_without_anybody_asking(stage: Stage) -> None:
     """SIGKILL while all threads stand, and no operation follows: neither a zombie nor a stopped thread remains."""
     for _ in range(stage.trial.repeat):
@@ -59,7 +59,14 @@ def a_stub_killed_while_idle_is_reaped_without_anybody_asking(stage: Stage) -> N
         assert _cause_in_time(stage, guest, Guest.switch) == KILLED
 
 
-@scenario("LC03", clauses=("seed.W4", "kernel.D2"), quick=20, normal=100, soak=1000, deadline=60)
+@scenario("LC02", "K48", clauses=("kernel.D6", "wait(2) SA_NOCLDWAIT"), soak=20)
+def deaths_are_noticed_where_sigchld_is_ignored(stage: Stage) -> None:
+    """In a process that ignores SIGCHLD, stubs killed in mid-run and idle are told of and reaped as everywhere."""
+    for _ in range(stage.trial.repeat):
+        children.run(stage, lambda _: _ignore_sigchld(stage), 20)
+
+
+@scenario("LC03", "K36", clauses=("seed.W4", "kernel.D2"), quick=20, normal=100, soak=1000, deadline=60)
 def a_stub_killed_at_any_moment_dies_the_same_death(stage: Stage) -> None:
     """SIGKILL at a random moment of switches, mappings and injected calls: always the same typed death."""
     chance = dice(stage)
@@ -73,7 +80,7 @@ def a_stub_killed_at_any_moment_dies_the_same_death(stage: Stage) -> None:
         wait_until_gone(stage, pid)
 
 
-@scenario("LC04", clauses=("kernel.D4", "kernel.D5", "seed.W5"), normal=5, soak=100)
+@scenario("LC04", "K45", clauses=("kernel.D4", "kernel.D5", "seed.W5"), normal=5, soak=100)
 def every_tracer_of_a_killed_stub_lets_go(stage: Stage) -> None:
     """With eight tracing threads, half running guests and half idle, a kill is told to each and the stub vanishes."""
     for _ in range(stage.trial.repeat):
@@ -105,6 +112,17 @@ def a_second_sigkill_changes_nothing(stage: Stage) -> None:
             wait_until_gone(stage, pid)
 
 
+@scenario("LC07", "K39", clauses=("gvisor dc33d71f8", "seed.createStub", "kernel.D7"), soak=20)
+def the_policy_that_takes_the_platform_along_leaves_no_half_of_it(stage: Stage) -> None:
+    """With `DeathPolicy.PLATFORM`, the death of an idle stub, too, ends the process, and with it every other stub."""
+    children.become_subreaper()
+    for _ in range(stage.trial.repeat):
+        harness = children.fork(stage, lambda line: _live_with_three(stage, line))
+        kill(cast(int, harness.hear(10)))
+        assert harness.wait(2) == Ending(signal.SIGKILL, 0)
+        children.reap_all(stage, 1)
+
+
 @scenario("LC08", clauses=("seed.createStub", "prctl(2) PR_SET_PDEATHSIG"), quick=10, normal=40, soak=300, deadline=60)
 def no_stub_outlives_a_harness_killed_while_it_creates(stage: Stage) -> None:
     """SIGKILL of the whole process at a random moment of creating a platform and stubs: all are gone in a second."""
@@ -133,7 +151,7 @@ def a_stub_killed_while_nobody_traces_its_threads_is_a_typed_death(stage: Stage)
         wait_until_gone(stage, pid)
 
 
-@scenario("LC12", clauses=("seed.wait", "seed.W3"))
+@scenario("LC12", "K39", clauses=("seed.wait", "seed.W3"))
 def the_policy_that_takes_the_platform_along_ends_its_process(stage: Stage) -> None:
     """With `DeathPolicy.PLATFORM`, the death of a stub ends the process that holds the platform, by SIGKILL."""
     harness = children.fork(stage, lambda line: _lose_a_stub(stage, line))
@@ -141,7 +159,7 @@ def the_policy_that_takes_the_platform_along_ends_its_process(stage: Stage) -> N
     assert harness.wait(5) == Ending(signal.SIGKILL, 0)
 
 
-@scenario("LC12", clauses=("seed.W3", "pid_namespaces(7)", "gvisor d844c7bbb"), needs="pidns")
+@scenario("LC12", "K38", clauses=("seed.W3", "pid_namespaces(7)", "gvisor d844c7bbb"), needs="pidns")
 def the_policy_that_takes_the_platform_along_ends_even_pid_1(stage: Stage) -> None:
     """The same holds for PID 1 of a PID namespace, which an ordinary signal to itself does not end."""
     harness = children.fork(stage, lambda line: _lose_a_stub(stage, line), Namespace.PID)
@@ -248,6 +266,30 @@ def _time_of_creation(stage: Stage) -> float:
         return time.monotonic() - begin
 
     return cast(float, children.run(stage, create, 20))
+
+
+def _live_with_three(stage: Stage, line: Line) -> None:
+    """Have a stub with a guest in mid-run, one whose guest stands and one that is unused; tell of the second."""
+    platform = stage.platform_with(death_policy=DeathPolicy.PLATFORM)
+    platform.new_address_space()
+    running(stage, stage.guest(guests.count_loop, platform=platform))
+    idler = stage.guest(guests.getpid_loop, platform=platform)
+    idler.syscalls(1)
+    line.send(stub_of(stage, idler.space))
+    line.receive(20)
+
+
+def _ignore_sigchld(stage: Stage) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    runner, idler = stage.guest(guests.count_loop), stage.guest(guests.getpid_loop)
+    idler.syscalls(2)
+    thread = running(stage, runner)
+    for guest in (runner, idler):
+        kill(stub_of(stage, guest.space))
+        wait_until_gone(stage, stub_of(stage, guest.space))
+    assert cause_of(thread.result) == KILLED
+    assert _cause_in_time(stage, idler, Guest.switch) == KILLED
+    stage.platform.close()
 
 
 def _lose_a_stub(stage: Stage, line: Line) -> str:

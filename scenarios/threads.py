@@ -72,8 +72,30 @@ def a_tracing_thread_that_vanishes_costs_its_stub_alone(stage: Stage) -> None:
         assert other.state["r12"] == 5
 
 
+@scenario("TT01", "K40", clauses=("kernel.D5", "ptrace(2) PTRACE_O_EXITKILL"), quick=2, normal=5, soak=100)
+def a_vanished_tracer_is_told_to_all_who_trace_its_stub(stage: Stage) -> None:
+    """Of three threads that trace in one stub one vanishes: the one in mid-run and the one that stands by are told."""
+    for _ in range(stage.trial.repeat):
+        space = stage.space()
+        runner, idler, third = (
+            stage.guest(program, space=space) for program in (guests.count_loop, guests.getpid_loop, guests.getpid_loop)
+        )
+        idler.syscalls(3)
+        thread = running(stage, runner)
+        depart(stage, partial(third.syscalls, 3), by_vanishing)
+        for cause in (cause_of(partial(thread.result, 2)), stage.bounded(partial(cause_of, idler.switch), 2)):
+            assert cause.signo in LOST.get(cause.death, ())
+        wait_until_gone(stage, stub_of(stage, space))
+        stage.guest(guests.getpid_loop).syscalls(2)
+
+
 @scenario(
-    "TT02", clauses=("seed.lookupOrCreate", "seed.W1", "ptrace(2) PTRACE_O_EXITKILL"), quick=3, normal=10, soak=200
+    "TT02",
+    "K41",
+    clauses=("seed.lookupOrCreate", "seed.W1", "ptrace(2) PTRACE_O_EXITKILL"),
+    quick=3,
+    normal=10,
+    soak=200,
 )
 def without_exit_kill_a_vanished_tracer_sets_no_guest_free(stage: Stage) -> None:
     """Where the kernel lets go of a guest instead of killing it, no system call of it reaches the host, and it dies.
@@ -121,7 +143,7 @@ def a_context_runs_on_one_thread_at_a_time(stage: Stage) -> None:
     assert guest.state["r12"] in (guest.data.word(), guest.data.word() + 1)
 
 
-@scenario("TT05", clauses=("kernel.D8", "prctl(2) PR_SET_PDEATHSIG", "seed.newSubprocess"), quick=2, normal=5, soak=50)
+@scenario("TT05", "K43", clauses=("kernel.D8", "prctl(2) PR_SET_PDEATHSIG"), quick=2, normal=5, soak=50)
 def stubs_outlive_the_thread_that_made_them(stage: Stage) -> None:
     """A platform and an address space made by a thread that then ends go on working, in the same process."""
     for ending in ORDINARY * stage.trial.repeat:
@@ -151,7 +173,7 @@ def guests_survive_pools_of_worker_threads(stage: Stage) -> None:
     assert max(growth) <= WORKERS, f"threads that the pools left in the stubs: {growth}"
 
 
-@scenario("TT07", clauses=("seed.W22", "kernel.W2", "wait(2)"), normal=3, soak=50)
+@scenario("TT07", "K44", clauses=("seed.W22", "kernel.W2", "wait(2)"), normal=3, soak=50)
 def a_stop_that_another_thread_takes_ends_the_switch(stage: Stage) -> None:
     """A thread that waits for another's tracee and takes its stop costs a typed death, and no hang."""
     for _ in range(stage.trial.repeat):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 from pathlib import Path
 
 from worldswitch.harness import syscalls, tracing
@@ -36,6 +38,38 @@ def _other_user() -> str:
 def _pidns() -> str:
     syscalls.unshare(syscalls.CLONE_NEWPID)
     return "unshare(CLONE_NEWPID)"
+
+
+def _ns_last_pid() -> str:
+    """Choose the next process id, in a namespace of its own."""
+    syscalls.unshare(syscalls.CLONE_NEWPID)
+    first = os.fork()
+    if first == 0:
+        try:
+            Path("/proc/sys/kernel/ns_last_pid").write_text("41")
+            second = os.fork()
+            os._exit(0 if second in (0, 42) else errno.ENOSYS)
+        except OSError as error:
+            os._exit(error.errno or 1)
+    status = os.waitstatus_to_exitcode(os.waitpid(first, 0)[1])
+    if status:
+        raise OSError(status, f"/proc/sys/kernel/ns_last_pid: {os.strerror(status)}")
+    return "/proc/sys/kernel/ns_last_pid chose the next process id"
+
+
+def _nproc() -> str:
+    """Meet a limit on processes, which the superuser is exempt from."""
+    if os.getuid() == 0:
+        os.setuid(_NOBODY)
+    resource.setrlimit(resource.RLIMIT_NPROC, (1, resource.getrlimit(resource.RLIMIT_NPROC)[1]))
+    try:
+        pid = os.fork()
+    except BlockingIOError:
+        return f"RLIMIT_NPROC stops user {os.getuid()}"
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    raise Absent(f"RLIMIT_NPROC does not stop user {os.getuid()}")
 
 
 def _mountns() -> str:
@@ -109,6 +143,8 @@ PROBES: dict[str, Look] = {
     "root": _root,
     "other_user": _other_user,
     "pidns": _pidns,
+    "ns_last_pid": _ns_last_pid,
+    "nproc": _nproc,
     "mountns": _mountns,
     "userns": _userns,
     "yama": _yama,

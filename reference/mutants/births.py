@@ -8,7 +8,7 @@ import threading
 import time
 from dataclasses import replace
 
-from worldswitch.harness.contract import AddressSpace, Event, HostError, State
+from worldswitch.harness.contract import AddressSpace, Cause, Death, Event, HostError, State, StubDied
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import PtraceContext
@@ -87,3 +87,18 @@ class NeedsItsFirstStub(PtracePlatform):
         while self.master.cause is not None or not self.creator.call(self.master.answers):
             time.sleep(0.01)
         return super().new_address_space()
+
+
+class _FragileStub(StubProcess):
+    def spawn(self) -> int:
+        try:
+            return super().spawn()
+        except HostError as error:
+            raise StubDied(self.bury(Cause(Death.BROKEN, dump=str(error)))) from error
+
+
+@mutant(caught_by=("TT12",), origin="seed.W20, gvisor#2490: 'error initializing first thread: try again', and a panic")
+class PanicsForWantOfThreads(PtracePlatform):
+    """Gives a stub up when the host has no thread left for it."""
+
+    stub_class = _FragileStub

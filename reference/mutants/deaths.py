@@ -27,7 +27,7 @@ class _ShellStub(StubProcess):
         return super().bury(cause)
 
 
-@mutant(caught_by=("LC01", "LC02", "LC03"), origin="how a shell tells of a child's end by a signal")
+@mutant(caught_by=("LC01", "LC02", "LC03", "LC16"), origin="how a shell tells of a child's end by a signal")
 class TakesSignalsForExits(PtracePlatform):
     """Tells a death by a signal as an exit with 128 and the signal's number."""
 

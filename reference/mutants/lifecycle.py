@@ -75,7 +75,7 @@ class _UnwatchedStub(StubProcess):
         pass
 
 
-@mutant(caught_by=("LC02",), origin="seed.W5: idle threads' tracers never wait")
+@mutant(caught_by=("LC02", "LC07"), origin="seed.W5: idle threads' tracers never wait")
 class WaitsOnlyForTheBusy(PtracePlatform):
     """Learns of a stub's death only when it next uses the stub, and leaves it lying until then."""
 
@@ -107,7 +107,7 @@ class _LooseStub(StubProcess):
         return worker
 
 
-@mutant(caught_by=("LC08",), origin="gvisor 7f5d0afe5: stubs escape when the sentry crashes")
+@mutant(caught_by=("LC08", "LC07"), origin="gvisor 7f5d0afe5: stubs escape when the sentry crashes")
 class LeavesOrphans(PtracePlatform):
     """Ties no stub's life to the platform's: neither by PDEATHSIG nor by PTRACE_O_EXITKILL."""
 
@@ -134,7 +134,7 @@ class CannotDieAsInit(PtracePlatform):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-@mutant(caught_by=("LC17",), origin="gvisor dc33d71f8: a single stub's death takes everything down")
+@mutant(caught_by=("LC17", "LC16"), origin="gvisor dc33d71f8: a single stub's death takes everything down")
 class TakesAllAlong(PtracePlatform):
     """Ends every stub when one dies."""
 
@@ -143,3 +143,33 @@ class TakesAllAlong(PtracePlatform):
             if other.cause is None:
                 other.bury(Cause(Death.SIGNALED, signo=int(signal.SIGKILL)))
         super()._on_death(stub)
+
+
+class _LeaderFirstStub(StubProcess):
+    def reap(self) -> bool:
+        """The leader, however long it takes."""
+        lib.tracee_wait(self.pid, WALL, ffi.new("int *"))
+        return super().reap()
+
+
+@mutant(caught_by=("LC13",), origin="pitfall 10: a leader is not waitable while another thread of it is a zombie")
+class WaitsForTheLeader(PtracePlatform):
+    """Waits for a dead stub's leader before its other threads."""
+
+    stub_class = _LeaderFirstStub
+
+
+class _SignalledStub(StubProcess):
+    def look_for_death(self) -> None:
+        if signal.getsignal(signal.SIGCHLD) is not signal.SIG_IGN:
+            super().look_for_death()
+
+
+@mutant(
+    caught_by=("lifecycle::deaths_are_noticed_where_sigchld_is_ignored",),
+    origin="a reaper that is driven by SIGCHLD, which the process that holds the platform may ignore",
+)
+class LearnsOfDeathsBySigchld(PtracePlatform):
+    """Notices the deaths of idle stubs only as long as SIGCHLD is not ignored."""
+
+    stub_class = _SignalledStub

@@ -175,3 +175,20 @@ class LetsOneSwitchAtATime(PtracePlatform):
     """Runs no guest while another one runs."""
 
     context_class = _TurnTakingContext
+
+
+class _NumberedStub(StubProcess):
+    def acquire(self, use: Use, spawn: Callable[[], int], options: int, xstate_length: int) -> Tracee:
+        """The thread that was acquired under the caller's id, if there is one."""
+        for tracee in self._tracees[use]:
+            if tracee.handle.owner == threading.get_native_id():
+                lib.tracee_own(tracee.handle)
+                return tracee
+        return super().acquire(use, spawn, options, xstate_length)
+
+
+@mutant(caught_by=("TT03",), origin="seed.W19: a map from thread ids, which the kernel gives out again")
+class KnowsThreadsByTheirIds(PtracePlatform):
+    """Takes a thread for the one that had its id before."""
+
+    stub_class = _NumberedStub

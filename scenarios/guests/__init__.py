@@ -50,6 +50,7 @@ int80_once = PROGRAMS["int80_once"]
 # Memory.
 read_at = PROGRAMS["read_at"]
 write_at = PROGRAMS["write_at"]
+touch_pages = PROGRAMS["touch_pages"]
 increment_at = PROGRAMS["increment_at"]
 call_at = PROGRAMS["call_at"]
 call_function = PROGRAMS["call_function"]

@@ -48,3 +48,12 @@
 	mov	%r12, (%rdi)
 	jmp	1b
 	end	write_loop
+
+# Writes to rsi pages from rdi on, one word each, then reports.
+	guest	touch_pages
+1:	mov	%rsi, (%rdi)
+	add	$4096, %rdi
+	dec	%rsi
+	jnz	1b
+	report
+	end	touch_pages

@@ -1,0 +1,104 @@
+"""Control groups that a scenario makes, puts stubs into and takes away again, in either of the kernel's two layouts.
+
+    with group_of("memory") as group:
+        group.set({"memory.max": limit, "memory.limit_in_bytes": limit})
+        group.add(pid)
+
+Version 1 mounts each controller on its own, version 2 has one tree for all and names files otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+#: How long the kernel may take to see that a group's last process is gone.
+PATIENCE = 5.0
+
+_numbers = itertools.count()
+
+
+class Group:
+    """One control group."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def set(self, values: Mapping[str, int | str]) -> None:
+        """Write to those of these files that this layout has, which must be one at least."""
+        there = {name: value for name, value in values.items() if (self.directory / name).exists()}
+        assert there, f"{self.directory} has none of {', '.join(values)}"
+        for name, value in there.items():
+            (self.directory / name).write_text(str(value))
+
+    def add(self, pid: int) -> None:
+        """Move a process into it, with all its threads."""
+        (self.directory / "cgroup.procs").write_text(str(pid))
+
+    def remove(self) -> None:
+        """Kill what is left in it and take it away."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            for pid in (self.directory / "cgroup.procs").read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            try:
+                return self.directory.rmdir()
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)
+
+
+@contextmanager
+def group_of(controller: str) -> Iterator[Group]:
+    """A new group under this process's own, or as near to it as may be, with `controller` at work in it."""
+    group = Group(_make(controller))
+    try:
+        yield group
+    finally:
+        group.remove()
+
+
+def _make(controller: str) -> Path:
+    name = f"worldswitch-{os.getpid()}-{next(_numbers)}"
+    problem: OSError | None = None
+    for parent in _parents(controller):
+        try:
+            (parent / name).mkdir()
+        except OSError as error:
+            problem = error
+        else:
+            return parent / name
+    raise problem or FileNotFoundError(f"no control groups with the controller {controller} are mounted")
+
+
+def _parents(controller: str) -> Iterator[Path]:
+    """Where a group might be made, the nearest first."""
+    paths = [line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, directory, kind, options, *_ = line.split()
+        for controllers, path in paths:
+            if kind == "cgroup" and controller in options.split(",") and controller in controllers.split(","):
+                yield from _upwards(Path(directory), path)
+            elif kind == "cgroup2" and not controllers:
+                yield from (one for one in _upwards(Path(directory), path) if _offers(one, controller))
+
+
+def _upwards(mount: Path, path: str) -> Iterator[Path]:
+    own = Path(path.lstrip("/"))
+    yield from (mount / one for one in (own, *own.parents) if (mount / one).is_dir())
+
+
+def _offers(directory: Path, controller: str) -> bool:
+    """Whether groups in it have the controller, which version 2 leaves to choice."""
+    try:
+        return controller in (directory / "cgroup.subtree_control").read_text().split()
+    except OSError:
+        return False

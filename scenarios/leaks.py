@@ -1,0 +1,157 @@
+"""What a long life leaves behind, which is nothing: threads, stubs, files and memory are what they were."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from worldswitch.harness.contract import Platform, Syscall
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.deaths import KILLED, cause_of, kill, stub_of
+from worldswitch.scenarios.departures import ORDINARY, depart
+from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.processes import descendants_of, mappings_of, status_of, threads_of
+from worldswitch.scenarios.stage import Guest, Stage
+from worldswitch.scenarios.threads import counts
+
+#: How many more mappings and how much more memory (in kB) are no leak: the allocator takes them in large pieces.
+MORE_MAPPINGS, MORE_MEMORY = 64, 16 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What this process has: its threads, the threads of all its descendants, and its open files."""
+
+    threads: int
+    below: int
+    files: int
+
+    @classmethod
+    def now(cls) -> Holdings:
+        """At this moment."""
+        below = sum(len(threads_of(pid)) for pid in descendants_of(os.getpid()))
+        return cls(len(threads_of(os.getpid())), below, sum(1 for _ in Path("/proc/self/fd").iterdir()))
+
+
+class Ledger:
+    """What there was, to be found again."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._before = Holdings.now()
+        self._mappings, self._memory = self._room()
+
+    def balances(self) -> None:
+        """What there was is there, and no more."""
+        stage, last = self._stage, [self._before]
+
+        def is_as_before() -> bool:
+            last.append(Holdings.now())
+            return last[-1] == self._before
+
+        try:
+            stage.wait_until(is_as_before, 5)
+        except AssertionError:
+            raise AssertionError(f"there was {self._before}, and there is {last[-1]}") from None
+        mappings, memory = self._room()
+        stage.trial.note(f"{mappings - self._mappings} more mappings, {memory - self._memory} kB more memory")
+        assert mappings <= self._mappings + MORE_MAPPINGS, f"from {self._mappings} mappings to {mappings}"
+        assert memory <= self._memory + MORE_MEMORY, f"from {self._memory} kB to {memory} kB"
+
+    def _room(self) -> tuple[int, int]:
+        return len(mappings_of(os.getpid())), int(status_of(os.getpid(), "RssAnon").split()[0])
+
+
+@scenario(
+    "TT01", "TT06", clauses=("seed.W2", "gvisor#1333", "pitfall 24"), quick=9, normal=60, soak=10_000, deadline=300
+)
+def tracing_threads_end_by_the_thousand_and_leave_nothing(stage: Stage) -> None:
+    """Threads switch a guest and return, raise or call pthread_exit: no count is lost, and nothing grows."""
+    guest = stage.guest(guests.vector_loop)
+    for turn, ending in enumerate(ORDINARY):
+        depart(stage, partial(_step, guest, turn), ending)
+    pid, ledger = stub_of(stage, guest.space), Ledger(stage)
+    for turn in range(len(ORDINARY), stage.trial.repeat + len(ORDINARY)):
+        depart(stage, partial(_step, guest, turn), ORDINARY[turn % len(ORDINARY)])
+    assert stub_of(stage, guest.space) == pid
+    ledger.balances()
+
+
+@scenario(
+    "PO08",
+    "K76",
+    "TT12",
+    clauses=("seed.W15", "seed.W5", "gvisor#12209"),
+    quick=4,
+    normal=20,
+    soak=10_000,
+    deadline=900,
+)
+def stubs_come_and_go_by_the_thousand_and_leave_nothing(stage: Stage) -> None:
+    """Address spaces are made, used and released, kept or not, or their stubs are killed: nothing grows."""
+    platform = stage.platform_with(pool_limit=1)
+    for _ in range(2):
+        _live_and_die(stage, platform)
+    ledger = Ledger(stage)
+    for _ in range(stage.trial.repeat):
+        _live_and_die(stage, platform)
+    ledger.balances()
+
+
+@scenario("TT11", clauses=("gvisor#3942", "seed.lookupOrCreate"), quick=4, normal=8, soak=64, deadline=60)
+def stub_threads_are_bounded_by_tracing_threads(stage: Stage) -> None:
+    """Many threads trace in many stubs: each stub has two more threads for each, and none for those that come later."""
+    tracers = stage.trial.repeat
+    herd = [stage.guest(guests.getpid_loop) for _ in range(tracers // 4 + 1)]
+    pids = [stub_of(stage, guest.space) for guest in herd]
+    before = [len(threads_of(pid)) for pid in pids]
+    for wave in range(2):
+        _trace_all_at_once(stage, herd, tracers)
+        growth = [len(threads_of(pid)) - count for pid, count in zip(pids, before, strict=True)]
+        assert max(growth) <= 2 * tracers, f"wave {wave}: {tracers} tracing threads made {growth} threads"
+    assert [guest.state["r12"] for guest in herd] == [2 * tracers - 1] * len(herd)
+
+
+# ---------------------------------------------------------------------------------------------------------- pieces
+
+
+def _step(guest: Guest, count: int) -> None:
+    """One more system call of the guest, which has counted so far."""
+    assert guest.switch() == Syscall(Number.GETPID)
+    assert counts(guest) == (count + 1,) * 3
+
+
+def _live_and_die(stage: Stage, platform: Platform) -> None:
+    """Three address spaces: one is released and kept, one is released and ended, one loses its stub."""
+    own = Stage(stage.trial)  # a stage keeps what it made
+    herd = [own.guest(guests.getpid_loop, platform=platform) for _ in range(3)]
+    for guest in herd:
+        guest.syscalls(2)
+    victim, *others = herd
+    kill(stub_of(stage, victim.space))
+    assert cause_of(victim.switch) == KILLED
+    for guest in others:
+        guest.space.release()
+
+
+def _trace_all_at_once(stage: Stage, herd: list[Guest], tracers: int) -> None:
+    """Have so many threads, all alive at once, each run every guest, and see them end."""
+    turns = [threading.Lock() for _ in herd]
+    everybody = threading.Barrier(tracers)
+    tids: set[int] = set()
+
+    def trace() -> None:
+        tids.add(threading.get_native_id())
+        for guest, turn in zip(herd, turns, strict=True):
+            with turn:
+                guest.syscalls(1)
+                stage.map(guest.space, guest.data, address=guest.data_address)
+        everybody.wait(stage.trial.seconds(20))
+
+    for thread in [stage.thread(trace) for _ in range(tracers)]:
+        thread.result(20)
+    stage.wait_until(lambda: not tids & threads_of(os.getpid()).keys(), 5, "the tracing threads are gone")

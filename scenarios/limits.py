@@ -1,0 +1,123 @@
+"""Where the host runs out of something: of memory in a stub's control group, of processes for the platform's user.
+
+Neither is a reason to fall over: the one is a stub's death like any other, the other an error to whoever asked.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import resource
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from worldswitch.harness.contract import HostError
+from worldswitch.scenarios import children, guests
+from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.cgroups import group_of
+from worldswitch.scenarios.deaths import KILLED, cause_of, stub_of, wait_until_gone
+from worldswitch.scenarios.processes import threads_of
+from worldswitch.scenarios.refusals import refused
+from worldswitch.scenarios.stage import PAGE, Guest, Stage
+
+#: What a stub may use, and what its guest tries to.
+MEMORY_LIMIT = 4 << 20
+MEMORY_WANTED = 16 << 20
+
+NOBODY = 65534
+PR_SET_DUMPABLE = 4  # <linux/prctl.h>
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+@scenario("LC16", "K49", clauses=("gvisor#2520", "gvisor#1335", "gvisor dc33d71f8"), needs="memcg", soak=10)
+def a_stub_that_the_oom_killer_takes_is_one_typed_death(stage: Stage) -> None:
+    """A guest touches more memory than its stub's control group has: its death is a kill's, and other guests go on."""
+    for _ in range(stage.trial.repeat):
+        neighbour = stage.guest(guests.getpid_loop)
+        neighbour.syscalls(3)
+        greedy = stage.guest(guests.touch_pages, rsi=MEMORY_WANTED // PAGE)
+        greedy.state["rdi"] = stage.map(greedy.space, stage.memory(MEMORY_WANTED))
+        stub = stub_of(stage, greedy.space)
+        with group_of("memory") as group:
+            group.set({"memory.max": MEMORY_LIMIT, "memory.limit_in_bytes": MEMORY_LIMIT})
+            group.add(stub)
+            assert stage.bounded(partial(cause_of, greedy.switch)) == KILLED
+            wait_until_gone(stage, stub)
+        neighbour.syscalls(3)
+        assert neighbour.state["r12"] == 5
+
+
+@scenario("TT12", "K50", clauses=("seed.W20", "gvisor#2490", "clone(2) EAGAIN"), needs="nproc", normal=2, soak=20)
+def a_limit_on_processes_is_an_error_and_no_harm(stage: Stage) -> None:
+    """No process, or no thread in a stub, can be made: whoever asked for it is told EAGAIN, and all else goes on."""
+    for _ in range(stage.trial.repeat):
+        assert children.run(stage, lambda _: _run_short(stage), 20) == 7
+
+
+# ---------------------------------------------------------------------------------------------------------- pieces
+
+
+def _run_short(stage: Stage) -> int:
+    """Meet the limit with a new stub and with a new tracing thread; how far a guest counts through it all."""
+    _become_nobody()
+    guest = stage.guest(guests.getpid_loop)
+    guest.syscalls(2)
+    stage.space(guest.platform)  # the platform may have kept one for whoever comes first
+    with _no_more_processes(os.getpid()):
+        _is_refused_for_want_of_processes(guest.platform.new_address_space)
+        guest.syscalls(2)
+    newcomer = stage.guest(guests.getpid_loop, space=guest.space)
+    asked, answered = threading.Event(), threading.Event()
+
+    def come() -> int:
+        with _no_more_processes(stub_of(stage, guest.space)):
+            _is_refused_for_want_of_processes(newcomer.switch)
+        asked.set()
+        answered.wait()
+        newcomer.syscalls(2)
+        return newcomer.state["r12"]
+
+    thread = stage.thread(come)
+    stage.wait_until(lambda: asked.is_set() or thread.is_over, 5, "the newcomer is refused")
+    before = len(threads_of(stub_of(stage, guest.space)))
+    guest.syscalls(2)
+    answered.set()
+    assert thread.result() == 1
+    assert len(threads_of(stub_of(stage, guest.space))) <= before + 1
+    _works(stage.guest(guests.getpid_loop, platform=guest.platform))
+    guest.syscalls(2)
+    guest.platform.close()
+    return guest.state["r12"]
+
+
+def _is_refused_for_want_of_processes(operation: Callable[[], object]) -> None:
+    assert os.strerror(errno.EAGAIN) in refused(operation, HostError)
+
+
+def _works(guest: Guest) -> None:
+    guest.syscalls(3)
+    assert guest.state["r12"] == 2
+
+
+def _become_nobody() -> None:
+    """Be a user whom limits on processes hold for, and whose children may be traced all the same."""
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
+@contextmanager
+def _no_more_processes(pid: int) -> Iterator[None]:
+    """Let a process make no thread and no child for a while."""
+    limits = resource.prlimit(pid, resource.RLIMIT_NPROC)
+    resource.prlimit(pid, resource.RLIMIT_NPROC, (1, limits[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NPROC, limits)
