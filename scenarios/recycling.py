@@ -22,7 +22,7 @@ LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 @contextmanager
 def a_stranger(stage: Stage, pid: int, tid: int) -> Iterator[Child]:
     """A process `pid` with a thread `tid`, which blocks all signals; both ids must be free."""
-    _let_next_be(pid)
+    let_next_be(pid)
     stranger = children.fork(stage, partial(_live_with_thread, tid))
     try:
         assert (stranger.pid, stranger.hear(10)) == (pid, tid), "the ids were not to be had again"
@@ -32,7 +32,8 @@ def a_stranger(stage: Stage, pid: int, tid: int) -> Iterator[Child]:
         stranger.wait(5)
 
 
-def _let_next_be(number: int) -> None:
+def let_next_be(number: int) -> None:
+    """Have the next process or thread of this PID namespace bear this number, if it is free."""
     LAST_PID.write_text(str(number - 1))
 
 
@@ -40,7 +41,7 @@ def _live_with_thread(tid: int, line: Line) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     over = threading.Event()
     thread = threading.Thread(target=over.wait, daemon=True)
-    _let_next_be(tid)
+    let_next_be(tid)
     thread.start()
     line.send(thread.native_id)
     over.wait()

@@ -6,7 +6,6 @@ import errno
 import os
 import resource
 from pathlib import Path
-from typing import NoReturn
 
 from worldswitch.harness import syscalls, tracing
 from worldswitch.harness.abilities import Absent, Look
@@ -129,29 +128,6 @@ def _pid1() -> str:
     return f"process 1 is this run's own {name}"
 
 
-def _ns_last_pid() -> str:
-    syscalls.unshare(syscalls.CLONE_NEWPID)
-    pid = os.fork()
-    if pid == 0:
-        _choose_a_pid(300)
-    number = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if number:
-        raise OSError(number, f"/proc/sys/kernel/ns_last_pid: {os.strerror(number)}")
-    return "a process got the pid that was asked for"
-
-
-def _choose_a_pid(wanted: int) -> NoReturn:
-    """As the first process of a namespace: end with an errno, 0 if a pid can be chosen there."""
-    try:
-        Path("/proc/sys/kernel/ns_last_pid").write_text(str(wanted - 1))
-        pid = os.fork()
-        if pid:
-            os.waitpid(pid, 0)
-        os._exit(0 if pid in (0, wanted) else errno.EINVAL)
-    except OSError as error:
-        os._exit(error.errno or errno.EIO)
-
-
 def _pty() -> str:
     keyboard, line = os.openpty()
     name = os.ttyname(line)
@@ -176,5 +152,4 @@ PROBES: dict[str, Look] = {
     "container": _container,
     "pid1": _pid1,
     "pty": _pty,
-    "ns_last_pid": _ns_last_pid,
 }
