@@ -13,6 +13,9 @@ nox.options.sessions = ["lint", "typing", "tests"]
 
 #: Every C compiler the core must pass without a warning.
 COMPILERS = ("gcc", "clang")
+#: What `soak` repeats: each has a deadline of its own, and all together take less than an hour.
+SOAK = ("SG06", "SG12", "TT01", "TT06", "TT15", "LC03", "LC08", "LC09", "IN04", "IN06", "IJ03", "IJ10", "PO08")
+
 WARNINGS = "-Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers"
 
 
@@ -42,6 +45,14 @@ def mutants(session: nox.Session) -> None:
     """Check that each known-bad platform is caught by the scenarios that must catch it (`worldswitch mutants`)."""
     install(session)
     session.run("worldswitch", "mutants", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Repeat for long what fails rarely: storms, ends of threads, deaths, leaks, lost stops, chaos; on this machine."""
+    install(session)
+    ids = (word for one in SOAK for word in ("--id", one))
+    session.run("worldswitch", "run", "--engine", "host", "--repeat", "soak", *ids, *session.posargs)
 
 
 @nox.session

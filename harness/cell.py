@@ -63,7 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         recorder = Recorder(
-            lambda record: _write(stream, results.frame(record)), settings, environment_of(asked.environment)
+            lambda record: _write(stream, results.frame(record)),
+            settings,
+            environment_of(asked.environment),
+            begins=lambda scenario: _write(stream, results.frame(results.Began(scenario))),
         )
     except pytest.UsageError as error:
         return _refuse(str(error))

@@ -20,7 +20,7 @@ import msgspec
 from worldswitch.harness import results
 from worldswitch.harness.environment import Cell, Environment
 from worldswitch.harness.holdings import Unobtainable
-from worldswitch.harness.results import Footer, Header, Record
+from worldswitch.harness.results import Began, Footer, Header, Record, Word
 
 END_SECONDS = 30.0  #: from the footer, or the end of the output, to the end of the cell's process
 LOG_LINES = 30
@@ -41,9 +41,16 @@ class _Silence(Exception):
 
 
 def collect(
-    environment: Environment, arguments: Sequence[str], silence: float, take: Callable[[Record], None]
+    environment: Environment,
+    arguments: Sequence[str],
+    silence: float,
+    take: Callable[[Record], None],
+    begins: Callable[[str], None] = lambda _: None,
 ) -> Problem | None:
-    """Run a cell and give each of its records to `take`; `silence` is how many seconds it may say nothing."""
+    """Run a cell and give each of its records to `take`; `silence` is how many seconds it may say nothing.
+
+    `begins` is told the scenario of each trial that begins.
+    """
     try:
         cell = environment.start(arguments)
     except Unobtainable as problem:
@@ -51,16 +58,21 @@ def collect(
     except Exception as problem:  # whatever an engine's library raises: the other cells go on
         return Problem(f"the cell could not be started: {problem}", "see `worldswitch doctor`")
     try:
-        return _follow(cell, silence, take)
+        return _follow(cell, silence, take, begins)
     finally:
         cell.kill()
 
 
-def _follow(cell: Cell, silence: float, take: Callable[[Record], None]) -> Problem | None:
+def _follow(
+    cell: Cell, silence: float, take: Callable[[Record], None], begins: Callable[[str], None]
+) -> Problem | None:
     ended = False
     try:
         for record in _records(cell, silence):
             _check(record, ended)
+            if isinstance(record, Began):
+                begins(record.scenario)
+                continue
             take(record)
             ended = isinstance(record, Footer)
         status = cell.wait(END_SECONDS)
@@ -80,16 +92,16 @@ def _follow(cell: Cell, silence: float, take: Callable[[Record], None]) -> Probl
     return Problem(f"the cell ended with status {status} before its results were whole", log=_tail(cell))
 
 
-def _check(record: Record, ended: bool) -> None:
+def _check(record: Word, ended: bool) -> None:
     if ended:
         raise results.Damaged("something follows the footer")
     if isinstance(record, Header) and record.format != results.FORMAT:
         raise results.Damaged(f"format {record.format} where this harness speaks {results.FORMAT}")
 
 
-def _records(cell: Cell, silence: float) -> Iterator[Record]:
+def _records(cell: Cell, silence: float) -> Iterator[Word]:
     """The cell's records, read in a thread so that waiting for the next has an end."""
-    waiting: queue.SimpleQueue[Record | Exception | None] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[Word | Exception | None] = queue.SimpleQueue()
 
     def read() -> None:
         try:

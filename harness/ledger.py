@@ -29,6 +29,9 @@ class Watcher(Protocol):
     def cell_plans(self, cell: CellName, scenarios: int) -> None:
         """It is about to run so many scenarios."""
 
+    def trial_begins(self, cell: CellName, scenario: str) -> None:
+        """One of its trials begins."""
+
     def trial_ends(self, cell: CellName, judged: Judged) -> None:
         """One of its trials has a verdict."""
 
@@ -75,6 +78,10 @@ class Ledger:
             case Trial():
                 judged = self._judged[record.scenario] = self._judge(record)
                 self._watcher.trial_ends(self._cell, judged)
+
+    def begin(self, scenario: str) -> None:
+        """A trial begins."""
+        self._watcher.trial_begins(self._cell, scenario)
 
     def close(self, problem: Problem | None) -> CellOutcome:
         """The outcome; what was planned and has no verdict is a `miss`."""

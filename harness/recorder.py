@@ -37,10 +37,17 @@ class Words:
 
 
 class Recorder:
-    """Header, trials and footer, handed to `write` one by one."""
+    """Header, trials and footer, handed to `write` one by one; `begins` is told the scenario of each trial to come."""
 
-    def __init__(self, write: Callable[[Record], object], settings: Settings, environment: dict[str, object]) -> None:
+    def __init__(
+        self,
+        write: Callable[[Record], object],
+        settings: Settings,
+        environment: dict[str, object],
+        begins: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self._write = write
+        self._begins = begins
         self._settings = settings
         self._environment = environment
         self.planned: tuple[str, ...] | None = None
@@ -84,6 +91,10 @@ class Recorder:
                 fingerprint=fingerprint.take(),
             )
         )
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """A trial begins."""
+        self._begins(name_of(nodeid))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A trial has ended."""

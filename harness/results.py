@@ -87,6 +87,15 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer", tag_field=
 Record: TypeAlias = Header | Trial | Footer
 
 
+class Began(msgspec.Struct, frozen=True, tag="began", tag_field="kind"):
+    """A trial has begun: said on a stream, for those who wait, and no line of a result."""
+
+    scenario: str
+
+
+Word: TypeAlias = Record | Began  #: what a stream carries
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """What one cell reported, whole."""
 
@@ -113,24 +122,25 @@ class Incomplete(ResultError):
 
 
 _decode = msgspec.json.Decoder(Record).decode
+_decode_word = msgspec.json.Decoder(Word).decode
 
 
-def encode(record: Record) -> bytes:
+def encode(record: Word) -> bytes:
     """`record` as JSON, without a line break."""
     return msgspec.json.encode(record)
 
 
-def frame(record: Record) -> bytes:
+def frame(record: Word) -> bytes:
     """`record` as a frame for a shared stream."""
     return frames.encode(encode(record))
 
 
-def unframe(lines: Iterable[bytes], noise: Callable[[bytes], object]) -> Iterator[Record]:
-    """The records among `lines`; every other line that says anything goes to `noise`."""
+def unframe(lines: Iterable[bytes], noise: Callable[[bytes], object]) -> Iterator[Word]:
+    """The words among `lines`; every other line that says anything goes to `noise`."""
     for line in lines:
         payload = frames.decode(line)
         if payload is not None:
-            yield _decode(payload)
+            yield _decode_word(payload)
         elif line.strip():
             noise(line)
 

@@ -78,7 +78,8 @@ class Run:
             return ledger.close(Problem(place.reason, place.remedy))
         arguments = self.request.arguments(cell, place.facts)
         try:
-            return ledger.close(collect(place, arguments, self.request.silence(self.scenarios), ledger.take))
+            silence = self.request.silence(self.scenarios)
+            return ledger.close(collect(place, arguments, silence, ledger.take, ledger.begin))
         except KeyboardInterrupt:
             self.interrupted = True
             return ledger.close(Problem("the run was interrupted"))

@@ -37,6 +37,7 @@ class Finished:
     noise: tuple[bytes, ...]
     log: str
     left: tuple[str, ...]  #: descendants of the cell that outlived it
+    began: tuple[str, ...] = ()  #: the trials that it said begin
 
     @property
     def run(self) -> Run:
@@ -71,5 +72,7 @@ def run_cell(*arguments: str, first: str = "", **environment: str) -> Finished:
     text = f"{first}\nimport sys\nfrom worldswitch.harness import cell\nsys.exit(cell.main())"
     finished, left = run([sys.executable, "-c", text, "--repeat", "quick", *arguments], **environment)
     noise: list[bytes] = []
-    records = tuple(results.unframe(finished.stdout.splitlines(), noise.append))
-    return Finished(finished.returncode, records, tuple(noise), finished.stderr.decode(errors="replace"), left)
+    words = list(results.unframe(finished.stdout.splitlines(), noise.append))
+    records = tuple(word for word in words if not isinstance(word, results.Began))
+    began = tuple(word.scenario for word in words if isinstance(word, results.Began))
+    return Finished(finished.returncode, records, tuple(noise), finished.stderr.decode(errors="replace"), left, began)

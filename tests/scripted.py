@@ -12,7 +12,7 @@ from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environment import Environment, Missing, Plan
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.outcome import CellOutcome, Judged
-from worldswitch.harness.results import Finding, Fingerprint, Footer, Header, Record, Trial
+from worldswitch.harness.results import Finding, Fingerprint, Footer, Header, Record, Trial, Word
 from worldswitch.harness.verdict import Verdict
 
 Line = bytes | Callable[[], bytes]  #: what a cell says, or does before it says it
@@ -66,7 +66,7 @@ def whole(*trials: Trial, mutant: str | None = None) -> list[Record]:
     return [header([one.scenario for one in trials], mutant), *trials, footer(trials)]
 
 
-def frames(records: Iterable[Record]) -> list[Line]:
+def frames(records: Iterable[Word]) -> list[Line]:
     """The same as it crosses the stream."""
     return [line + b"\n" for record in records for line in results.frame(record).splitlines()]
 
@@ -125,6 +125,7 @@ class Quiet:
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.began: list[str] = []
         self.judged: list[Judged] = []
         self.outcomes: list[CellOutcome] = []
 
@@ -134,6 +135,9 @@ class Quiet:
     def cell_starts(self, cell: CellName) -> None: ...
 
     def cell_plans(self, cell: CellName, scenarios: int) -> None: ...
+
+    def trial_begins(self, cell: CellName, scenario: str) -> None:
+        self.began.append(scenario)
 
     def trial_ends(self, cell: CellName, judged: Judged) -> None:
         self.judged.append(judged)

@@ -36,6 +36,7 @@ def test_every_corner_gets_its_verdict(workers: str) -> None:
     assert (finished.status, finished.noise, finished.left) == (0, (), ())
     assert {trial.worker for trial in finished.run.trials} <= {"main", "gw0", "gw1"}
     assert finished.run.misses == ()
+    assert sorted(finished.began) == sorted(f"corners::{name}" for name in CORNERS)  # each is told when it begins
 
 
 def test_a_failure_prints_claim_assertion_transcript_and_reason() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from worldswitch.harness import catalogue, request
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.verdict import Verdict
 
@@ -35,6 +36,13 @@ def test_ci_runs_what_the_readme_says() -> None:
         assert f".venv/bin/nox -s {command}" in CI
     positions = [CI.index(command) for command in ("-s tests", "-s mutants", "-s scenarios")]
     assert positions == sorted(positions)
+
+
+def test_what_is_soaked_is_there() -> None:
+    (listed,) = re.findall(r"^SOAK = \((.*?)\)", (TOP / "noxfile.py").read_text(), re.MULTILINE | re.DOTALL)
+    names = re.findall(r'"(.+?)"', listed)
+    assert names
+    assert request.select(catalogue.scenarios(), names)
 
 
 def test_the_readme_explains_every_verdict_and_exit_status() -> None:

@@ -49,6 +49,12 @@ def test_a_good_cell_is_written_as_it_came(go, tmp_path: Path) -> None:
     assert results.read(tmp_path / "docker-hardened.jsonl").trials == PASSES
 
 
+def test_who_waits_is_told_which_trial_begins_and_the_results_are_not(go, tmp_path: Path) -> None:
+    run = go(place("host", [*frames([results.Began(NAMES[0])]), *GOOD]))
+    assert run.watcher.began == [NAMES[0]]
+    assert b"began" not in (tmp_path / "host.jsonl").read_bytes()
+
+
 def test_noise_among_the_frames_is_nothing(go) -> None:
     noise: list[Line] = [b"Segmentation fault\n", b"\xff\xfe\n", b"@ws deadbeef {}\n", b'{"kind":"trial"}\n']
     run = go(place("host", [line for pair in zip(noise * 4, GOOD, strict=False) for line in pair]))
