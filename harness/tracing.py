@@ -89,21 +89,20 @@ def syscall_info(pid: int) -> str:
     return f"PTRACE_GET_SYSCALL_INFO fills {size} bytes"
 
 
-def rewrite_syscall(pid: int) -> str:
-    """Tell the kernel by PTRACE_SET_SYSCALL_INFO what it said of a tracee's system call."""
-    buffer = ctypes.create_string_buffer(128)
-    address = ctypes.addressof(buffer)
-    syscalls.ptrace(syscalls.PTRACE_GET_SYSCALL_INFO, pid, len(buffer), address)
-    syscalls.ptrace(syscalls.PTRACE_SET_SYSCALL_INFO, pid, len(buffer), address)
-    return "PTRACE_SET_SYSCALL_INFO takes what PTRACE_GET_SYSCALL_INFO says"
-
-
 def regset(pid: int, number: int) -> bytes:
     """A set of registers, by its ELF note number (include/uapi/linux/elf.h)."""
     buffer = ctypes.create_string_buffer(1 << 16)
     vector = syscalls.Iovec(ctypes.addressof(buffer), len(buffer))
     syscalls.ptrace(syscalls.PTRACE_GETREGSET, pid, number, ctypes.addressof(vector))
     return buffer.raw[: vector.length]
+
+
+def rseq_area(pid: int) -> tuple[int, int]:
+    """Where a tracee has registered restartable sequences, 0 if it has not, and how many bytes."""
+    buffer = ctypes.create_string_buffer(24)  # struct ptrace_rseq_configuration
+    syscalls.ptrace(syscalls.PTRACE_GET_RSEQ_CONFIGURATION, pid, len(buffer), ctypes.addressof(buffer))
+    area, size = struct.unpack_from("<QI", buffer)
+    return area, size
 
 
 def xstate_size(pid: int) -> int:

@@ -56,6 +56,12 @@ call_at = PROGRAMS["call_at"]
 call_function = PROGRAMS["call_function"]
 return_only = PROGRAMS["return_only"]
 
+# What the kernel itself does.
+call_and_trap = PROGRAMS["call_and_trap"]
+trap_or_not = PROGRAMS["trap_or_not"]
+nops = PROGRAMS["nops"]
+stripes = PROGRAMS["stripes"]
+
 # Traps and faults.
 int3 = PROGRAMS["int3"]
 int1 = PROGRAMS["int1"]

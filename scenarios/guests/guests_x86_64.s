@@ -42,6 +42,7 @@ guest_table:
 	.pushsection .rodata.guests, "a", @progbits
 	.include "x86_64/calls.s"
 	.include "x86_64/compat.s"
+	.include "x86_64/kernel.s"
 	.include "x86_64/memory.s"
 	.include "x86_64/processor.s"
 	.include "x86_64/registers.s"

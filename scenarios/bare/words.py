@@ -1,0 +1,54 @@
+"""What the kernel says, in words that are the same each time: signals, errors, statuses of wait(2)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+from worldswitch.scenarios.bare._bare import lib
+
+_EVENTS = {
+    lib.PTRACE_EVENT_EXEC: "EVENT_EXEC",
+    lib.PTRACE_EVENT_EXIT: "EVENT_EXIT",
+    lib.PTRACE_EVENT_SECCOMP: "EVENT_SECCOMP",
+}
+#: What PTRACE_O_TRACESYSGOOD makes of SIGTRAP at a system call.
+SYSCALL_STOP = signal.SIGTRAP | 0x80
+
+#: siginfo_t's codes of senders (include/uapi/asm-generic/siginfo.h); those above 0 mean something else per signal.
+_SENDERS = {0: "SI_USER", 0x80: "SI_KERNEL", -1: "SI_QUEUE", -2: "SI_TIMER", -6: "SI_TKILL"}
+
+
+def signal_name(signo: int) -> str:
+    """A signal as people call it."""
+    if signo == SYSCALL_STOP:
+        return "SIGTRAP|0x80"
+    try:
+        return signal.Signals(signo).name
+    except ValueError:
+        return f"signal {signo}"
+
+
+def code_name(code: int) -> str:
+    """A siginfo_t's code by its name, if it says who sent it."""
+    return _SENDERS.get(code, f"code {code}")
+
+
+def answer(result: int) -> str:
+    """A system call's result: a number, or the error's name."""
+    if -512 < result < 0:
+        return errno.errorcode.get(-result, f"error {-result}")
+    return str(result)
+
+
+def status_words(status: int) -> str:
+    """What wait(2) reported."""
+    if os.WIFEXITED(status):
+        return f"exited with {os.WEXITSTATUS(status)}"
+    if os.WIFSIGNALED(status):
+        return f"killed by {signal_name(os.WTERMSIG(status))}"
+    stopped, event = signal_name(status >> 8 & 0xFF), status >> 16
+    if event == lib.PTRACE_EVENT_STOP:
+        return f"EVENT_STOP {stopped}"
+    return _EVENTS.get(event, f"event {event}") if event else stopped

@@ -1,0 +1,147 @@
+"""What the kernel makes of system calls that a signal interrupts: the codes meant for itself, and when it restarts."""
+
+from __future__ import annotations
+
+import signal
+
+from worldswitch.scenarios import bare, guests
+from worldswitch.scenarios.bare import lib
+from worldswitch.scenarios.facts import fact
+
+LONG, SHORT = 1000, 0  #: seconds
+
+
+def _interrupted(number: int, *arguments: int, tracee: bare.Thread) -> int:
+    """What is seen at the exit of a call that a signal, suppressed later, took out of its sleep."""
+    tracee.enter(number, *arguments)
+    tracee.ask("SYSCALL")
+    assert tracee.becomes("S")
+    tracee.send(signal.SIGUSR1)
+    assert tracee.wait() == "SIGTRAP|0x80"
+    return tracee.register("rax")
+
+
+def _seen_of(number: int, *arguments: int) -> str:
+    with bare.tracee() as tracee:
+        return str(_interrupted(number, *arguments, tracee=tracee))
+
+
+@fact("KR1", clauses=("kernel.R1", "gvisor E6"), known={"-514": "5.10 to 7.3"})
+def an_interrupted_pause_says_restart_no_hand() -> str:
+    """``pause`` shows ERESTARTNOHAND: again, unless a handler ran."""
+    return _seen_of(lib.SYS_pause)
+
+
+@fact("KR1", clauses="kernel.R1", known={"-512": "5.10 to 7.3"})
+def an_interrupted_read_says_restart_sys() -> str:
+    """A read from a pipe shows ERESTARTSYS: again, as SA_RESTART says."""
+    with bare.tracee() as tracee:
+        tracee.call(lib.SYS_pipe, tracee.process.arena.data)
+        reading = tracee.process.arena.word() & 0xFFFFFFFF
+        return str(_interrupted(lib.SYS_read, reading, tracee.process.arena.data, 1, tracee=tracee))
+
+
+@fact("KR1", clauses="kernel.R1", known={"-512": "5.10 to 7.3"})
+def an_interrupted_wait_says_restart_sys() -> str:
+    """wait4 shows ERESTARTSYS."""
+    with bare.tracee() as tracee:
+        child = tracee.clone(signal.SIGCHLD)
+        child.wait()
+        return str(_interrupted(lib.SYS_wait4, child.tid, 0, 0, tracee=tracee))
+
+
+@fact("KR1", clauses=("kernel.R1", "K17"), known={"-516": "5.10 to 7.3"})
+def an_interrupted_nanosleep_says_restart_block() -> str:
+    """``nanosleep`` shows ERESTART_RESTARTBLOCK: restart_syscall will know how long is left."""
+    with bare.tracee() as tracee:
+        request = tracee.process.arena.write_words(LONG, 0)
+        return str(_interrupted(lib.SYS_nanosleep, request, 0, tracee=tracee))
+
+
+@fact("KR1", clauses=("kernel.R1", "gvisor E6"), known={"-516": "5.10 to 7.3"})
+def an_interrupted_poll_says_restart_block() -> str:
+    """``poll`` with a timeout shows ERESTART_RESTARTBLOCK."""
+    return _seen_of(lib.SYS_poll, 0, 0, LONG * 1000)
+
+
+@fact("KR1", clauses=("kernel.R1", "gvisor E6"), known={"-516": "5.10 to 7.3"})
+def an_interrupted_futex_says_restart_block() -> str:
+    """A futex wait with a timeout shows ERESTART_RESTARTBLOCK."""
+    with bare.tracee() as tracee:
+        timeout = tracee.process.arena.write_words(LONG, 0)
+        word = tracee.process.arena.data + 64
+        return str(_interrupted(lib.SYS_futex, word, 0, 0, timeout, tracee=tracee))  # FUTEX_WAIT is 0
+
+
+@fact("KR1", clauses=("kernel.R1", "gvisor H1"), known={"-513; then a new process": "5.10 to 7.3"})
+def a_clone_with_a_signal_pending_says_restart_no_intr() -> str:
+    """``clone`` refuses to begin while a signal pends, ERESTARTNOINTR; made again, it makes one child."""
+    with bare.tracee() as tracee:
+        tracee.enter(lib.SYS_clone, signal.SIGCHLD)
+        tracee.send(signal.SIGUSR1)
+        tracee.go("SYSCALL")
+        first = tracee.register("rax")
+        tracee.go("CONT")
+        child = tracee.call(lib.SYS_clone, signal.SIGCHLD)
+        return f"{first}; then {'a new process' if child > 0 else child}"
+
+
+def _resumed_at_a_signal(**values: int) -> str:
+    """Where a tracee goes on that has these registers at a signal it is stopped for."""
+    with bare.tracee() as tracee:
+        tracee.send(signal.SIGUSR1)
+        tracee.go("CONT")
+        tracee.put(guests.trap_or_not.code, **values)
+        tracee.set_registers(rip=tracee.registers()["rip"] + 2)
+        return {"SIGTRAP": "rewound by 2", "SIGILL": "as told"}.get(stop := tracee.go("CONT"), stop)
+
+
+@fact("KR2", clauses=("kernel.R2", "gvisor E8"), known={"rewound by 2": "5.10 to 7.3"})
+def a_restart_moves_rip_wherever_it_is() -> str:
+    """Resumed from a signal with ERESTARTSYS in rax and a number in orig_rax, it goes on two bytes before its rip."""
+    return _resumed_at_a_signal(rax=-512, orig_rax=lib.SYS_getpid)
+
+
+@fact("KR2", clauses=("kernel.R2", "gvisor E8"), known={"as told": "5.10 to 7.3"})
+def minus_one_in_orig_rax_forbids_restarts() -> str:
+    """... and with -1 in orig_rax it goes on at its rip."""
+    return _resumed_at_a_signal(rax=-512, orig_rax=-1)
+
+
+@fact("KR3", clauses=("kernel.R3", "K19"), known={"SIGTRAP, rax -512": "5.10 to 7.3"})
+def a_code_leaks_when_the_signal_went_elsewhere() -> str:
+    """Once the signal is gone, a call in between has the kernel forget the restart: the code stays in rax for good."""
+    with bare.tracee() as tracee:
+        tracee.call(lib.SYS_pipe, tracee.process.arena.data)
+        reading = tracee.process.arena.word() & 0xFFFFFFFF
+        _interrupted(lib.SYS_read, reading, tracee.process.arena.data, 1, tracee=tracee)
+        at_exit, everything = tracee.registers(), bytearray(b"\xff" * 8)
+        tracee.ask("SETSIGMASK", 8, bare.address_of(everything))  # as if a sibling had taken it
+        tracee.enter(lib.SYS_getpid)
+        tracee.go("SYSCALL")
+        tracee.set_registers(**at_exit)
+        return f"{tracee.go('CONT')}, rax {tracee.register('rax')}"
+
+
+def _restarted(between: int | None) -> str:
+    """What restart_syscall says after an interrupted nanosleep, and another one in between."""
+    with bare.tracee() as tracee:
+        arena = tracee.process.arena
+        _interrupted(lib.SYS_nanosleep, arena.write_words(0, 30_000_000), 0, tracee=tracee)
+        tracee.put(guests.call_and_trap.code)
+        tracee.go("CONT")  # the signal
+        if between is not None:
+            tracee.call(lib.SYS_nanosleep, arena.write_words(0, between), 0)
+        return bare.answer(tracee.call(lib.SYS_restart_syscall))
+
+
+@fact("KR4", clauses="kernel.R4", known={"0": "5.10 to 7.3"})
+def restart_syscall_ends_an_interrupted_sleep() -> str:
+    """``restart_syscall`` goes on with the call that was interrupted."""
+    return _restarted(None)
+
+
+@fact("KR4", clauses="kernel.R4", known={"EINTR": "5.10 to 7.3"})
+def another_call_makes_a_restart_forget() -> str:
+    """There is one such call a thread: a nanosleep in between, interrupted or not, leaves nothing to go on with."""
+    return _restarted(1)

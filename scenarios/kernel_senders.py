@@ -1,0 +1,234 @@
+"""What siginfo_t says of who sent a signal, how far that can be believed, and how the kernel reports faults."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import struct
+
+from worldswitch.scenarios import bare, guests
+from worldswitch.scenarios.bare import lib
+from worldswitch.scenarios.facts import fact
+from worldswitch.scenarios.guests import Program
+
+#: A real-time signal that nobody else uses here, and what is sent along with it.
+REAL_TIME, COOKIE = signal.SIGRTMIN + 9, 0x1234_5678_9ABC_DEF0
+
+
+def _queue(tracee: bare.Thread, signo: int, *, code: int = -1, claimed: int = 1) -> str:
+    """Send a thread a siginfo_t of one's own making: what rt_tgsigqueueinfo says."""
+    info = bytearray(struct.pack("<iiixxxxiIQ", signo, 0, code, claimed, 0, COOKIE).ljust(128, b"\0"))
+    address = bare.address_of(info)
+    return bare.answer(bare.system_call(lib.SYS_rt_tgsigqueueinfo, tracee.process.pid, tracee.tid, signo, address))
+
+
+def _told(tracee: bare.Thread) -> str:
+    """What the next signal's siginfo_t says of its sender."""
+    tracee.go("CONT")
+    info = tracee.siginfo()
+    if info is None:
+        return "no siginfo"
+    pid = {os.getpid(): "mine", 0: "0"}.get(info.pid, str(info.pid))
+    value = ", its value" if info.value == COOKIE else ""
+    return f"{bare.code_name(info.code)}, pid {pid}{value}"
+
+
+# -------------------------------------------------------------------------------------------------- PID namespaces
+
+INIT = lib.CLONE_NEWPID | signal.SIGCHLD
+
+
+@fact("KI1", clauses=("kernel.I1", "K23"), known={"SI_TKILL, pid mine": "5.10 to 7.3"})
+def a_sender_is_named_by_its_pid() -> str:
+    """A signal sent by tgkill tells the sender's pid."""
+    with bare.tracee() as tracee:
+        tracee.send(signal.SIGUSR1)
+        return _told(tracee)
+
+
+@fact("KI2", clauses=("kernel.I1", "kernel.I2", "K23"), needs="pidns", known={"SI_TKILL, pid 0": "5.10 to 7.3"})
+def a_sender_from_outside_the_namespace_is_nobody() -> str:
+    """In the receiver's PID namespace a sender from outside has no pid: its own signal tells a tracer 0."""
+    with bare.tracee(flags=INIT) as tracee:
+        tracee.send(signal.SIGUSR1)
+        return _told(tracee)
+
+
+@fact(
+    "KI2",
+    clauses="kernel.I2",
+    needs="pidns",
+    known={"from inside it lives, from outside killed by SIGKILL": "5.10 to 7.3"},
+)
+def only_an_ancestor_kills_an_init() -> str:
+    """SIGKILL for the first process of a PID namespace counts when it comes from an ancestor namespace."""
+    with bare.tracee(flags=INIT) as tracee:
+        inside = tracee.call(lib.SYS_kill, 1, signal.SIGKILL)
+        lives = "it lives" if inside == 0 and tracee.state == "t" else f"kill says {bare.answer(inside)}"
+        tracee.send(signal.SIGKILL)
+        return f"from inside {lives}, from outside {tracee.wait()}"
+
+
+@fact("KI6", clauses="kernel.I6", needs="pidns rt_tgsigqueueinfo", known={"SI_QUEUE, pid 0, its value": "5.10 to 7.3"})
+def a_value_survives_a_namespace() -> str:
+    """What was queued with a value arrives with it in another PID namespace, where no pid does."""
+    with bare.tracee(flags=INIT) as tracee:
+        _queue(tracee, REAL_TIME)
+        return _told(tracee)
+
+
+# -------------------------------------------------------------------------------------------------------- forgeries
+
+
+@fact(
+    "KI3", clauses=("kernel.I3", "K25"), needs="rt_tgsigqueueinfo", known={"SI_QUEUE, pid 1, its value": "5.10 to 7.3"}
+)
+def a_queued_signal_claims_what_it_likes() -> str:
+    """Who may send a signal may give it any negative code but SI_TKILL, and any pid."""
+    with bare.tracee() as tracee:
+        _queue(tracee, signal.SIGUSR1)
+        return _told(tracee)
+
+
+@fact(
+    "KI3",
+    clauses="kernel.I3",
+    needs="rt_tgsigqueueinfo",
+    known={"SI_USER EPERM, SI_KERNEL EPERM, SI_TKILL EPERM": "5.10 to 7.3"},
+)
+def some_codes_cannot_be_claimed() -> str:
+    """The codes of kill, of the kernel and of tgkill are refused to other processes."""
+    with bare.tracee() as tracee:
+        codes = {name: code for code in (0, 0x80, -6) if (name := bare.code_name(code))}
+        return ", ".join(f"{name} {_queue(tracee, signal.SIGUSR1, code=code)}" for name, code in codes.items())
+
+
+@fact("KI5", clauses=("kernel.I5", "K31"), known={"SI_TIMER, where the pid would be: the timer's id": "5.10 to 7.3"})
+def a_timers_signal_has_an_id_for_a_pid() -> str:
+    """A union: the signal of a POSIX timer has the timer's number where a sender's pid is."""
+    with bare.tracee() as tracee:
+        arena = tracee.process.arena
+        event = arena.write(struct.pack("<QiI", COOKIE, signal.SIGUSR1, 0).ljust(64, b"\0"), 64)  # SIGEV_SIGNAL is 0
+        for _ in range(2):  # so that its id is not 0
+            tracee.call(lib.SYS_timer_create, 1, event, arena.data)  # CLOCK_MONOTONIC
+        timer = arena.word() & 0xFFFFFFFF
+        tracee.call(lib.SYS_timer_settime, timer, 0, arena.write_words(0, 0, 0, 1_000_000, offset=128), 0)
+        tracee.put(guests.count_loop.code)
+        tracee.go("CONT")
+        info = tracee.siginfo()
+        assert info
+        there = "the timer's id" if info.pid == timer else str(info.pid)
+        return f"{bare.code_name(info.code)}, where the pid would be: {there}"
+
+
+# ----------------------------------------------------------------------------------------------------- a full queue
+
+
+def _full(tracee: bare.Thread) -> None:
+    resource.prlimit(tracee.process.pid, resource.RLIMIT_SIGPENDING, (0, 0))
+
+
+@fact("KI4", clauses=("kernel.I4", "K26"), known={"SI_USER, pid 0": "5.10 to 7.3"})
+def a_full_queue_takes_the_senders_name() -> str:
+    """Beyond RLIMIT_SIGPENDING a tgkill arrives without its siginfo: as if kill had been called by nobody."""
+    with bare.tracee() as tracee:
+        _full(tracee)
+        tracee.send(signal.SIGUSR1)
+        return _told(tracee)
+
+
+@fact("KI4", clauses="kernel.I4", known={"SI_USER, pid mine": "5.10 to 7.3"})
+def kill_is_not_bound_by_the_queue() -> str:
+    """... and a kill arrives with it."""
+    with bare.tracee() as tracee:
+        _full(tracee)
+        bare.system_call(lib.SYS_kill, tracee.tid, signal.SIGUSR1)
+        return _told(tracee)
+
+
+@fact("KI6", clauses="kernel.I6", needs="rt_tgsigqueueinfo", known={"EAGAIN": "5.10 to 7.3"})
+def a_full_queue_is_told_for_real_time_signals() -> str:
+    """Queueing a real-time signal beyond the limit fails, where others are cut down in silence."""
+    with bare.tracee() as tracee:
+        _full(tracee)
+        return _queue(tracee, REAL_TIME)
+
+
+@fact("KI6", clauses="kernel.I6", needs="rt_tgsigqueueinfo", known={"2 of 2": "5.10 to 7.3"})
+def real_time_signals_are_counted() -> str:
+    """A real-time signal is reported as often as it was sent."""
+    with bare.tracee() as tracee:
+        for _ in range(2):
+            _queue(tracee, REAL_TIME)
+        return f"{len(tracee.reports())} of 2"
+
+
+# ------------------------------------------------------------------------------------------------ the kernel's own
+
+
+def _raised_by(program: Program, **values: int) -> str:
+    """What signal a guest raises, with which code, at which address."""
+    with bare.tracee(program.code, **values) as tracee:
+        begin = tracee.registers()["rip"]
+        tracee.go("CONT")
+        info, rip = tracee.siginfo(), tracee.registers()["rip"] - begin
+        if info is None:
+            return "no siginfo"
+        address = "rip" if info.address == rip + begin else f"{info.address:#x}"
+        return f"{info}, address {address}, rip {rip:+}"
+
+
+@fact("KI4", clauses=("kernel.I4", "gvisor C5"), known={"SIGTRAP SI_KERNEL, address 0x0, rip +1": "5.10 to 7.3"})
+def int3_raises() -> str:
+    """``int3`` is SIGTRAP with the code SI_KERNEL, behind the instruction."""
+    return _raised_by(guests.int3)
+
+
+@fact(
+    "KI4",
+    clauses=("kernel.I4", "gvisor C5"),
+    known={
+        "SIGTRAP code 1, address rip, rip +1": "on hardware",
+        "SIGTRAP code 1, address rip, rip +0": "under a hypervisor that emulates the instruction",
+    },
+)
+def int1_raises() -> str:
+    """``int1`` is SIGTRAP with the code TRAP_BRKPT; behind it, if the processor itself has it."""
+    return _raised_by(guests.int1)
+
+
+@fact("KI4", clauses="kernel.I4", known={"SIGILL code 2, address rip, rip +0": "5.10 to 7.3"})
+def ud2_raises() -> str:
+    """``ud2`` is SIGILL with the code ILL_ILLOPN, at the instruction."""
+    return _raised_by(guests.ud2)
+
+
+@fact("KI4", clauses="kernel.I4", known={"SIGFPE code 1, address rip, rip +9": "5.10 to 7.3"})
+def a_division_by_zero_raises() -> str:
+    """A division by zero is SIGFPE with the code FPE_INTDIV, at the instruction."""
+    return _raised_by(guests.divide_by_zero)
+
+
+@fact("KI4", clauses=("kernel.I4", "gvisor C5"), known={"SIGSEGV SI_KERNEL, address 0x0, rip +0": "5.10 to 7.3"})
+def a_privileged_instruction_raises() -> str:
+    """``hlt`` is SIGSEGV with the code SI_KERNEL, which has no address."""
+    return _raised_by(guests.hlt)
+
+
+@fact("KI4", clauses=("kernel.I4", "gvisor C5"), known={"SIGSEGV SI_KERNEL, address 0x0, rip +0": "5.10 to 7.3"})
+def an_interrupt_nobody_has_raises() -> str:
+    """``int $0x81`` is the same."""
+    return _raised_by(guests.int_0x81)
+
+
+@fact("KI4", clauses=("kernel.I4", "gvisor C5"), known={"SIGSEGV SI_KERNEL, address 0x0, rip +10": "5.10 to 7.3"})
+def an_impossible_address_raises() -> str:
+    """So is a read where no address can be: it cannot be told from a fault at page 0 by its address."""
+    return _raised_by(guests.read_noncanonical)
+
+
+@fact("KI4", clauses="kernel.I4", known={"SIGSEGV code 1, address 0x10, rip +0": "5.10 to 7.3"})
+def a_read_of_nothing_raises() -> str:
+    """A read where nothing is mapped is SIGSEGV with the code SEGV_MAPERR and the address."""
+    return _raised_by(guests.read_at, rdi=0x10)
