@@ -100,8 +100,9 @@ class Scenario:
 
 
 def is_meant(name: str, scenario: str, ids: Iterable[str]) -> bool:
-    """Whether `name`, an id, a ``module::function`` or a pattern of either, means this scenario."""
-    return any(fnmatch.fnmatchcase(own, name) for own in (scenario, *ids))
+    """Whether `name`, an id, a ``module::function`` or a pattern of either, means this scenario or trial of one."""
+    function = scenario.partition("[")[0]  # a trial's name ends in its parameters
+    return any(fnmatch.fnmatchcase(own, name) for own in (scenario, function, *ids))
 
 
 def declared(name: str, function: object, mark: pytest.Mark) -> Scenario:

@@ -89,6 +89,15 @@ def syscall_info(pid: int) -> str:
     return f"PTRACE_GET_SYSCALL_INFO fills {size} bytes"
 
 
+def rewrite_syscall(pid: int) -> str:
+    """Tell the kernel by PTRACE_SET_SYSCALL_INFO what it said of a tracee's system call."""
+    buffer = ctypes.create_string_buffer(128)
+    address = ctypes.addressof(buffer)
+    syscalls.ptrace(syscalls.PTRACE_GET_SYSCALL_INFO, pid, len(buffer), address)
+    syscalls.ptrace(syscalls.PTRACE_SET_SYSCALL_INFO, pid, len(buffer), address)
+    return "PTRACE_SET_SYSCALL_INFO takes what PTRACE_GET_SYSCALL_INFO says"
+
+
 def regset(pid: int, number: int) -> bytes:
     """A set of registers, by its ELF note number (include/uapi/linux/elf.h)."""
     buffer = ctypes.create_string_buffer(1 << 16)

@@ -40,7 +40,15 @@ class Creator:
         self._closing = False
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._main, name="worldswitch-creator", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise Unavailable(
+                f"starting the platform's own thread failed: {error}",
+                "allow this user, or this control group, more threads (ulimit -u, pids.max); and where the PID "
+                "namespace was unshared, fork first: the kernel gives no thread to a process whose children live in "
+                "another one",
+            ) from error
         self._ready.result()
 
     def call(self, function: Callable[[], Result]) -> Result:

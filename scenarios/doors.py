@@ -180,9 +180,10 @@ def no_door_leads_to_the_harness(stage: Stage) -> None:
 
 def _knock(stage: Stage, door: Door, file: int) -> Guest:
     """A guest at a door."""
-    guest = stage.guest(door.program, rax=door.number, **door.further)
+    guest = stage.guest(door.program, rax=door.number)
     guest.state["rbp"] = guest.data_address  # where i386's sysenter has its stack
-    for name, value in zip(door.arguments, (file, guest.data_address, 8), strict=True):
+    arguments = dict(zip(door.arguments, (file, guest.data_address, 8), strict=True))
+    for name, value in {**arguments, **door.further}.items():
         guest.state[name] = value
     return guest
 

@@ -53,7 +53,7 @@ def registers_that_the_header_does_not_list_are_zero(stage: Stage) -> None:
         struct.pack_into("=I", image, MXCSR, word)
         image[XMM:XMM_END] = b"\xa5" * (XMM_END - XMM)
         guest.data[0:256] = b"\x5a" * 256
-        guest.state.write_xstate(image)
+        guest.state.write_xstate(bytes(image))
         guest.state.pc = guest.code
         assert guest.switch() == GETPID
         assert guest.data[0:256] == bytes(256)
@@ -103,7 +103,7 @@ def an_image_the_kernel_refuses_is_an_error_until_it_is_mended(stage: Stage, spo
     stub = stage.inspect(guest.space).stub
     image = _initial(stage, SSE)
     spoil(image)
-    guest.state.write_xstate(image)
+    guest.state.write_xstate(bytes(image))
     for _ in range(2):
         with pytest.raises(HostError) as refusal:
             guest.switch()
@@ -146,7 +146,7 @@ def _initial(stage: Stage, components: int) -> bytearray:
 
 
 def _stored_control_word(guest: Guest, image: bytearray) -> int:
-    guest.state.write_xstate(image)
+    guest.state.write_xstate(bytes(image))
     guest.state.pc = guest.code
     guest.data.set_word(0, 0x5A5A_5A5A)
     assert guest.switch() == GETPID
@@ -159,7 +159,7 @@ def _be_refused(stage: Stage, owner: Guest, spoil: Spoil, resident: bool) -> Non
     image = _initial(stage, SSE)
     image[XMM:XMM_END] = b"\xa5" * (XMM_END - XMM)
     spoil(image)
-    intruder.state.write_xstate(image)
+    intruder.state.write_xstate(bytes(image))
     with pytest.raises(HostError):
         intruder.switch()
 

@@ -11,8 +11,8 @@ from worldswitch.scenarios import children, guests
 from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.children import Line
 from worldswitch.scenarios.deaths import stub_of
-from worldswitch.scenarios.processes import process_state, status_of, threads_of
-from worldswitch.scenarios.senders import CATCHABLE, Sender
+from worldswitch.scenarios.processes import process_state, status_of
+from worldswitch.scenarios.senders import CATCHABLE, Sender, waiting_for
 from worldswitch.scenarios.signals import reads
 from worldswitch.scenarios.stage import PAGE, Stage
 from worldswitch.scenarios.terminals import KEYS, SUSPEND, Terminal, a_terminal
@@ -39,7 +39,7 @@ def _work_at_a_terminal(stage: Stage, terminal: Terminal, _: Line) -> None:
     _type_all(stage, terminal, received)
     stub = stub_of(stage, guest.space)
     assert os.getsid(stub) != os.getsid(0), "the stub is in the terminal's session"
-    assert not _waiting_for(stub), f"typed, and on their way to the stub: {_waiting_for(stub)}"
+    assert not waiting_for(stub), f"typed, and on their way to the stub: {waiting_for(stub)}"
     makes_calls(guest, 2)
     with Computing(stage) as computing:
         _type_all(stage, terminal, received)
@@ -52,12 +52,6 @@ def _type_all(stage: Stage, terminal: Terminal, received: list[int]) -> None:
     for key, signo in KEYS.items():
         terminal.type(key)
         stage.wait_until(lambda: received[-1:] == [signo], claim=f"the harness gets signal {signo}")  # noqa: B023
-
-
-def _waiting_for(pid: int) -> set[int]:
-    """Which signals are pending for a process or one of its threads, blocked or not."""
-    masks = [int(status_of(tid, field), 16) for tid in threads_of(pid) for field in ("SigPnd", "ShdPnd")]
-    return {signo for signo in range(1, 65) for mask in masks if mask >> (signo - 1) & 1}
 
 
 @scenario("SG14", "K33", clauses=("gvisor 4a1a2dead", "credentials(7)"), needs="pty", normal=3, soak=50)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from worldswitch.harness.contract import Busy, Event, Interrupted, PlatformError, Released, Signal, WrongThread
 from worldswitch.scenarios import children, guests
 from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.children import Line, Namespace
+from worldswitch.scenarios.deaths import KILLED, cause_of, kill, wait_until_gone
 from worldswitch.scenarios.pacing import dice
+from worldswitch.scenarios.recycling import a_stranger
 from worldswitch.scenarios.refusals import refused
+from worldswitch.scenarios.senders import waiting_for
 from worldswitch.scenarios.stage import Guest, Stage
 from worldswitch.scenarios.undisturbed import GETPID, Computing, makes_calls, outcome_of
 
@@ -192,6 +197,25 @@ def an_interrupt_from_a_forked_child_is_refused(stage: Stage) -> None:
             children.run(stage, lambda _: refused(computing.guest.context.interrupt, WrongThread), 10)
             computing.computes_on("a forked child's interrupt")
         computing.ends_when_interrupted()
+
+
+@scenario("IN07", clauses=("gvisor f2d2ff78b", "fact.F5"), needs="pidns mountns ns_last_pid", normal=3, soak=50)
+def an_interrupt_after_a_death_hits_no_stranger(stage: Stage) -> None:
+    """Interrupts of a context whose stub has died go to nobody, even if another process has its ids by then."""
+    for _ in range(stage.trial.repeat):
+        children.run(stage, partial(_interrupt_the_recycled, stage), 15, Namespace.PID)
+
+
+def _interrupt_the_recycled(stage: Stage, _: Line) -> None:
+    with Computing(stage) as computing:
+        pid, tid = computing.pid, computing.tid
+        kill(pid)
+        assert cause_of(computing.running.result) == KILLED
+    wait_until_gone(stage, pid)
+    with a_stranger(stage, pid, tid):
+        for _ in range(10):
+            computing.guest.context.interrupt()
+        assert not waiting_for(pid), f"process {pid}, a stranger, got signals {waiting_for(pid)}"
 
 
 # ------------------------------------------------------------------------------------------ at the same time

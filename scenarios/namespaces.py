@@ -11,7 +11,6 @@ import signal
 import threading
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from worldswitch.harness.contract import Died, Syscall
 from worldswitch.scenarios import children, guests
@@ -22,10 +21,9 @@ from worldswitch.scenarios.departures import ORDINARY, by_vanishing, depart
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.pacing import running
 from worldswitch.scenarios.processes import descendants_of, status_of
+from worldswitch.scenarios.recycling import let_next_be
 from worldswitch.scenarios.stage import Guest, Stage
 from worldswitch.scenarios.threads import LOST, counts
-
-NEXT = Path("/proc/sys/kernel/ns_last_pid")
 
 
 @scenario("LC13", clauses=("gvisor cc1f5503f", "pid_namespaces(7)", "kernel 8fb335e07837"), needs="pidns", soak=20)
@@ -114,7 +112,7 @@ def _in_namesake(stage: Stage, tid: int, work: Callable[[], object]) -> object:
             outcomes.append(work())
 
     for _ in range(50):
-        NEXT.write_text(str(tid - 1))
+        let_next_be(tid)
         stage.thread(live).result(5)
         if outcomes:
             return outcomes[0]

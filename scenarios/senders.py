@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from worldswitch.scenarios.processes import threads_of
+from worldswitch.scenarios.processes import status_of, threads_of
 
 #: Every signal a process may get and live, by default disposition or not; the C library keeps 32 and 33 to itself.
 CATCHABLE = (*(n for n in range(1, 32) if n not in (signal.SIGKILL, signal.SIGSTOP)), *range(34, 65))
@@ -80,6 +80,12 @@ def untaken(pid: int, tid: int) -> frozenset[int]:
 
 
 _MASKS = ("SigPnd", "ShdPnd", "SigBlk")
+
+
+def waiting_for(pid: int) -> set[int]:
+    """Which signals are pending for a process or one of its threads, blocked or not."""
+    masks = [int(status_of(tid, field), 16) for tid in threads_of(pid) for field in ("SigPnd", "ShdPnd")]
+    return {signo for signo in range(1, 65) for mask in masks if mask >> (signo - 1) & 1}
 
 
 class Sender:

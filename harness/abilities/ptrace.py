@@ -60,6 +60,12 @@ def _syscall_info() -> str:
         return tracing.syscall_info(pid)
 
 
+def _set_syscall_info() -> str:
+    with tracing.stopped_child() as pid:
+        tracing.run_to_syscall(pid, syscalls.PTRACE_SYSEMU)
+        return tracing.rewrite_syscall(pid)
+
+
 def _rseq() -> str:
     with tracing.stopped_child() as pid:
         area, size = tracing.rseq_area(pid)
@@ -83,6 +89,7 @@ PROBES: dict[str, Look] = {
     "sysemu": _sysemu,
     "sysemu_singlestep": _sysemu_singlestep,
     "syscall_info": _syscall_info,
+    "set_syscall_info": _set_syscall_info,
     "rt_tgsigqueueinfo": _rt_tgsigqueueinfo,
     "rseq": _rseq,
 }

@@ -49,7 +49,7 @@ class _CapturingContext(PtraceContext):
 
 
 @mutant(
-    caught_by=("doors::a_thread_that_was_in_32_bit_mode_serves_others*",),
+    caught_by=("doors::a_thread_that_was_in_32_bit_mode_serves_others",),
     origin="gvisor e27608390: a thread's first registers, captured not once but wherever it stood",
 )
 class CapturesSegmentsAgain(PtracePlatform):
@@ -67,7 +67,7 @@ class _EmulatingContext(PtraceContext):
 @mutant(
     caught_by=(
         "doors::sysenter_is_no_native_call",
-        "doors::the_other_instructions_from_32_bit_code_are_no_native_calls*",
+        "doors::the_other_instructions_from_32_bit_code_are_no_native_calls",
     ),
     origin="spike pitfall 19: sysenter is an invalid instruction, and somebody was kind to it",
 )

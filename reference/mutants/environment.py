@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from worldswitch.harness.contract import Event, HostError, Signal
+from worldswitch.harness.contract import Event, HostError, Options, Signal, Unavailable
 from worldswitch.reference import prerequisites
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.context import PtraceContext
@@ -68,3 +68,14 @@ class TakesOutsidersForTheKernel(PtracePlatform):
     """Takes a signal without a sender's process id for one of the kernel's."""
 
     context_class = _CredulousContext
+
+
+@mutant(caught_by=("K23", "K35"), origin="clone(2): EINVAL for a thread where CLONE_NEWPID was unshared")
+class PassesThreadErrorsOn(PtracePlatform):
+    """Says only that no thread could be started."""
+
+    def __init__(self, options: Options | None = None) -> None:
+        try:
+            super().__init__(options)
+        except Unavailable as refusal:
+            raise refusal.__cause__ or refusal from None

@@ -150,3 +150,21 @@ class ReportsTheFiltersSignal(PtracePlatform):
     """Reports a vsyscall as the signal that the stub's filter raised for it."""
 
     context_class = _UnpatchedContext
+
+
+class _SkippingContext(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        event = super().switch(address_space, state)
+        if isinstance(event, Syscall) and self._holder is not None:
+            self._holder.request(lib.PTRACE_SYSCALL)
+            self._holder.wait()
+        return event
+
+
+@mutant(
+    caught_by=("K21",), origin="kernel.S2: PTRACE_SYSCALL after a SYSEMU stop leads to the exit of the skipped call"
+)
+class StopsBehindTheCall(PtracePlatform):
+    """Leaves a guest that makes a system call at the call's exit, where nothing of the call can be changed any more."""
+
+    context_class = _SkippingContext

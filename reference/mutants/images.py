@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from worldswitch.harness.contract import AddressSpace, Event, State
+from worldswitch.harness.contract import AddressSpace, Event, State, StubDied
 from worldswitch.reference._core import ffi
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
-from worldswitch.reference.stubprocess import StubDied
 from worldswitch.reference.tracee import Tracee
 from worldswitch.reference.x86_64 import SEGMENTS, SSE, XSTATE_BV
 
@@ -57,8 +56,8 @@ class _ProudContext(PtraceContext):
 
 @mutant(
     caught_by=(
-        "images::an_image_the_kernel_refuses_is_an_error_until_it_is_mended*",
-        "images::a_refused_image_is_nobody_elses*",
+        "images::an_image_the_kernel_refuses_is_an_error_until_it_is_mended",
+        "images::a_refused_image_is_nobody_elses",
         "unloadable::a_base_the_kernel_refuses_is_an_error_until_it_is_mended",
         "unloadable::registers_that_were_taken_before_a_refusal_are_nobody_elses",
     ),
@@ -77,7 +76,7 @@ class _HastyContext(PtraceContext):
 
 
 @mutant(
-    caught_by=("images::an_image_the_kernel_refuses_is_an_error_until_it_is_mended*",),
+    caught_by=("images::an_image_the_kernel_refuses_is_an_error_until_it_is_mended",),
     origin="a lazy extended state, the answer to seed.W25, marked as loaded before it is",
 )
 class TriesAnImageOnce(PtracePlatform):

@@ -128,6 +128,26 @@ class TrapsSwallowInterrupts(PtracePlatform):
     context_class = _ContentContext
 
 
+class _FaithfulContext(PtraceContext):
+    last: Tracee | None = None
+
+    def _run_on(self, space: PtraceAddressSpace, tracee: Tracee, state: State, result: int) -> Event:
+        self.last = tracee
+        return super()._run_on(space, tracee, state, result)
+
+    def interrupt(self) -> None:
+        super().interrupt()
+        if self.last is not None:
+            self.nudge(self.last)
+
+
+@mutant(caught_by=("IN07",), origin="gvisor f2d2ff78b: an interrupt was sent to threads that had died")
+class NudgesTheDead(PtracePlatform):
+    """Sends the nudge to the thread that a context ran in last, whether or not that is still there."""
+
+    context_class = _FaithfulContext
+
+
 # ------------------------------------------------------------------------------------------ misuse
 
 
