@@ -8,15 +8,15 @@ from __future__ import annotations
 import ctypes
 import itertools
 import os
+import select
 import signal
-from pathlib import Path
 
 from worldswitch.harness.contract import Access, Fault, Interrupted, PlatformError, Syscall
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.memory_guests import is_whole, reader, writer
-from worldswitch.scenarios.processes import Mapping, mappings_of
+from worldswitch.scenarios.processes import Mapping, mappings_of, resident
 from worldswitch.scenarios.stage import PAGE, Guest, InspectableAddressSpace, Stage
 
 DATA = Access.READ | Access.WRITE
@@ -63,6 +63,18 @@ def a_guest_sees_nothing_of_the_harness(stage: Stage) -> None:
     for address in visible[:: max(1, len(visible) // 100)]:
         guest.state["rdi"] = address
         assert guest.run_to(Fault).address == address
+
+
+@scenario("AS06", "K59", clauses=("seed.unmap", "vdso(7)"))
+def the_kernels_own_pages_are_gone_too(stage: Stage) -> None:
+    """A guest finds nothing where vdso and vvar were; whether it may read the time-stamp counter is noted."""
+    guest = stage.guest(guests.read_at)
+    begins = [mapping.begin for mapping in mappings_of(os.getpid()) if mapping.name.startswith(("[vdso", "[vvar"))]
+    for address in begins:
+        guest.state["rdi"] = address
+        assert guest.run_to(Fault).address == address
+    guest.enter(guests.read_counter)
+    stage.trial.note(f"rdtsc: {'a value' if guest.switch() == Syscall(Number.GETPID) else 'a fault'}")
 
 
 @scenario("AS07", clauses="seed.MapFile")
@@ -162,8 +174,8 @@ def a_precommitted_mapping_is_resident(stage: Stage) -> None:
     memory = stage.memory(16 * PAGE, b"x" * 16 * PAGE)
     eager = stage.map(space, memory, precommit=True)
     lazy = stage.map(space, memory)
-    assert _resident(space, eager) == 16 * PAGE
-    assert _resident(space, lazy) == 0
+    assert resident(space.stub.pid, eager) == 16 * PAGE
+    assert resident(space.stub.pid, lazy) == 0
 
 
 @scenario("AS09", clauses="seed.MapFile")
@@ -175,6 +187,16 @@ def a_precommitted_mapping_is_the_file(stage: Stage) -> None:
     guest.state["rdi"] = stage.map(guest.space, memory, precommit=True)
     assert guest.switch() == Syscall(Number.GETPID)
     assert memory.word() == 42
+
+
+@scenario("AS07", clauses=("seed.createStub", "clone(2) CLONE_FILES"))
+def a_stub_keeps_no_file_open(stage: Stage) -> None:
+    """What the harness closes is closed: a stub made before holds no copy, so that who reads a pipe sees its end."""
+    reading, writing = os.pipe()
+    assert _foreign(stage.inspect(stage.space())) == []
+    os.close(writing)
+    assert select.select([reading], [], [], stage.trial.seconds(2))[0], "a stub keeps the other end of a pipe open"
+    assert os.read(reading, 1) == b""
 
 
 # -------------------------------------------------------------------------------------------------------- while it runs
@@ -277,13 +299,6 @@ def _foreign(space: InspectableAddressSpace) -> list[Mapping]:
         for mapping in mappings_of(stub.pid)
         if not (stub.begin <= mapping.begin and mapping.end <= stub.end) and mapping.begin < KERNEL_HALF
     ]
-
-
-def _resident(space: InspectableAddressSpace, address: int) -> int:
-    """How much of the mapping at `address` is in the stub's page tables, in bytes (/proc/PID/smaps)."""
-    lines = iter(Path(f"/proc/{space.stub.pid}/smaps").read_text().splitlines())
-    next(line for line in lines if line.startswith(f"{address:x}-"))
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss:"))
 
 
 def _survivor(stage: Stage) -> Guest:

@@ -12,9 +12,9 @@ from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.deaths import kill, outcome_of, stub_of, wait_until_gone
 from worldswitch.scenarios.guests import Number, Program
 from worldswitch.scenarios.pacing import await_progress, running
-from worldswitch.scenarios.processes import descendants_of
+from worldswitch.scenarios.processes import descendants_of, mappings_of
 from worldswitch.scenarios.refusals import refused
-from worldswitch.scenarios.stage import PAGE, Guest, Stage
+from worldswitch.scenarios.stage import PAGE, Guest, InspectableAddressSpace, Stage
 
 #: What one guest leaves behind and the next must not find.
 SECRET = b"\xa5SECRET\x5a"
@@ -129,6 +129,41 @@ def a_dead_stub_does_not_get_into_the_pool(stage: Stage) -> None:
         _expect_another_stub(stage, pid)
 
 
+@scenario("PO07", clauses=("seed.Release", "seed.newSubprocess", "seed.I12"), normal=5, soak=200)
+def what_is_released_in_the_background_is_nobodys_until_it_is_empty(stage: Stage) -> None:
+    """An address space asked for right after such a release is empty, works, and stays its owner's."""
+    for _ in range(stage.trial.repeat):
+        former = stage.guest(guests.getpid_loop)
+        former.syscalls(1)
+        former.space.release(wait=False)
+        space = stage.inspect(stage.space())
+        assert _mapped(space) == 1, "there is more than the stub in an address space that was just released"
+        guest = stage.guest(guests.getpid_loop, space=space)
+        guest.syscalls(3)
+        stage.space().release()  # by then what was to be done in the background is done
+        guest.syscalls(3)
+        space.release()
+
+
+@scenario("PO07", clauses=("seed.Release", "seed.W15"), normal=5, soak=200)
+def what_is_released_in_the_background_is_used_again(stage: Stage) -> None:
+    """Soon after a release that nobody waited for, the process serves another address space."""
+    for _ in range(stage.trial.repeat):
+        space = stage.space()
+        pid = stub_of(stage, space)
+        space.release(wait=False)
+        spaces: list[AddressSpace] = []
+
+        def comes_back(pid: int = pid, spaces: list[AddressSpace] = spaces) -> bool:
+            spaces.append(stage.space())
+            return stub_of(stage, spaces[-1]) == pid or len(spaces) > 20
+
+        stage.wait_until(comes_back, claim=f"stub {pid} serves again")
+        assert stub_of(stage, spaces[-1]) == pid, f"{len(spaces)} new stubs, and {pid} is not used"
+        for other in spaces:
+            other.release()
+
+
 @scenario("PO08", clauses=("seed.W15", "gvisor#12209"), quick=50, normal=200, soak=500, deadline=60)
 def the_pool_is_bounded_and_closing_leaves_nothing(stage: Stage) -> None:
     """Of many released address spaces only `pool_limit` processes are kept; after `close` no process or fd is left."""
@@ -182,6 +217,11 @@ def _expect_another_stub(stage: Stage, pid: int) -> None:
     assert guest.switch() == Syscall(Number.GETPID)
     wait_until_gone(stage, pid)
     space.release()
+
+
+def _mapped(space: InspectableAddressSpace) -> int:
+    """How many mappings it has, but for the kernel's vsyscall page."""
+    return sum(mapping.name != "[vsyscall]" for mapping in mappings_of(space.stub.pid))
 
 
 def _open_files() -> int:

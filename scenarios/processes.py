@@ -49,6 +49,13 @@ def mappings_of(pid: int) -> list[Mapping]:
     return [_mapping(line) for line in (PROC / str(pid) / "maps").read_text().splitlines()]
 
 
+def resident(pid: int, address: int) -> int:
+    """How much of the mapping at `address` is in the page tables of `pid`, in bytes (/proc/PID/smaps)."""
+    lines = iter((PROC / str(pid) / "smaps").read_text().splitlines())
+    next(line for line in lines if line.startswith(f"{address:x}-"))
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss:"))
+
+
 def status_of(pid: int, field: str) -> str:
     """The value of one line of /proc/PID/status, as ``SigBlk`` or ``TracerPid``."""
     lines = (PROC / str(pid) / "status").read_text().splitlines()

@@ -69,6 +69,17 @@ def _process_madvise() -> str:
     return "process_madvise of this process with MADV_DONTFORK"
 
 
+#: More pieces than this take a scenario too long to make.
+MANY_MAPPINGS = 1 << 17
+
+
+def _max_map_count() -> str:
+    limit = int(Path("/proc/sys/vm/max_map_count").read_text())
+    if limit > MANY_MAPPINGS:
+        raise Absent(f"vm.max_map_count is {limit}, too many to reach")
+    return f"vm.max_map_count is {limit}"
+
+
 #: The probes of this file, by the name a scenario's ``needs`` calls each.
 PROBES: dict[str, Look] = {
     "memfd": _memfd,
@@ -76,4 +87,5 @@ PROBES: dict[str, Look] = {
     "sealed_vdso": _sealed_vdso,
     "la57": _la57,
     "process_madvise": _process_madvise,
+    "max_map_count": _max_map_count,
 }

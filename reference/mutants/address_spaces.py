@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 
 from worldswitch.harness.contract import Access, BadAddress
 from worldswitch.reference._core import lib
@@ -10,6 +11,7 @@ from worldswitch.reference.address_space import END_OF_WORDS, PtraceAddressSpace
 from worldswitch.reference.creator import Creator
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.page import PAGE
+from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
@@ -104,7 +106,10 @@ class _CrowdedStub(StubProcess):
         pass
 
 
-@mutant(caught_by=("AS06",), origin="seed.newSubprocess without its call of unmap")
+@mutant(
+    caught_by=("AS06", "address_spaces::the_kernels_own_pages_are_gone_too"),
+    origin="seed.newSubprocess without its call of unmap",
+)
 class LeavesTheHarnessMapped(PtracePlatform):
     """Leaves in a new address space all that the forking process had mapped."""
 
@@ -140,7 +145,10 @@ class _LazySpace(PtraceAddressSpace):
         super().map_file(address, file, offset, length, access)
 
 
-@mutant(caught_by=("AS09",), origin="seed.MapFile without MAP_POPULATE")
+@mutant(
+    caught_by=("AS09", "memory_limits::precommitting_is_complete_in_a_storm_of_signals"),
+    origin="seed.MapFile without MAP_POPULATE",
+)
 class NeverPrecommits(PtracePlatform):
     """Leaves all pages to be faulted in."""
 
@@ -159,6 +167,34 @@ class MapsFilesFromTheirBeginning(PtracePlatform):
     """Maps the beginning of a file, whatever part is asked for."""
 
     address_space_class = _OffsetlessSpace
+
+
+@mutant(
+    caught_by=("address_spaces::a_stub_keeps_no_file_open",),
+    origin="pitfall 23: without CLONE_FILES a stub has what was open at its fork, and nothing that came later",
+)
+class CopiesDescriptors(PtracePlatform):
+    """Gives each stub a table of open files of its own."""
+
+    def make_plan(self, go: int) -> StubPlan:
+        """Clone nothing along."""
+        return replace(super().make_plan(go), clone_flags=0)
+
+
+class _BoldSpace(PtraceAddressSpace):
+    def map_file(
+        self, address: int, file: int, offset: int, length: int, access: Access, precommit: bool = False
+    ) -> None:
+        begin, end = self.checked_range(address, length)
+        flags = lib.MAP_SHARED | lib.MAP_FIXED
+        self._call("mmap", lib.SYS_mmap, begin, end - begin, int(access), flags, file, offset)
+
+
+@mutant(caught_by=("AS10",), origin="gVisor before it read vm.mmap_min_addr: EPERM by surprise")
+class LeavesLowAddressesToTheKernel(PtracePlatform):
+    """Maps, or tries to map, below the addresses it offers."""
+
+    address_space_class = _BoldSpace
 
 
 class _PoliteSpace(PtraceAddressSpace):

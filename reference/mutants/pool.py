@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from typing import Any
 
-from worldswitch.harness.contract import Options
+from worldswitch.harness.contract import Options, State
+from worldswitch.reference._core import ffi
 from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess
+from worldswitch.reference.tracee import Tracee
 
 
 @mutant(caught_by=("PO06",), origin="seed.W15: no check of death in Release or newSubprocess")
@@ -35,7 +40,10 @@ class _TidyLookingStub(StubProcess):
         pass
 
 
-@mutant(caught_by=("PO02",), origin="seed.Release without its unmap")
+@mutant(
+    caught_by=("PO02", "memory_limits::a_space_in_too_many_pieces_is_given_back_whole"),
+    origin="seed.Release without its unmap",
+)
 class RecyclesWithMappings(PtracePlatform):
     """Pools a stub with its last guest's memory in place."""
 
@@ -68,6 +76,68 @@ class ReleasesUnderRunningGuests(PtracePlatform):
     """Empties and pools a stub while a guest runs in it."""
 
     address_space_class = _RuthlessLease
+
+
+class _LateLease(PtraceAddressSpace):
+    def release(self, *, wait: bool = True) -> None:
+        if wait:
+            super().release()
+        else:
+            self.platform._pool.append(self._end_lease())
+
+
+@mutant(
+    caught_by=("pool::what_is_released_in_the_background_is_nobodys_until_it_is_empty",),
+    origin="seed.Release, with its goroutine begun by the push onto the pool",
+)
+class PoolsBeforeItEmpties(PtracePlatform):
+    """Has a stub handed out that is still to be emptied."""
+
+    address_space_class = _LateLease
+
+
+@mutant(
+    caught_by=("pool::what_is_released_in_the_background_is_used_again",),
+    origin="seed.W15: a release that nobody waits for, and nobody ever hears of",
+)
+class NeverTakesBackLater(PtracePlatform):
+    """Loses the stubs that are released in the background."""
+
+    def take_back_later(self, stub: StubProcess) -> None:
+        """Leave it to somebody else."""
+
+
+class _BoundStub(StubProcess):
+    def empty(self) -> None:
+        super().empty()
+        for tid in self.tids():
+            os.sched_setaffinity(tid, {min(os.sched_getaffinity(0))})
+
+
+@mutant(
+    caught_by=("hygiene::a_recycled_stub_is_the_process_it_was",),
+    origin="seed.W24: bind() is never undone",
+)
+class RecyclesBoundStubs(PtracePlatform):
+    """Hands out stubs that may run on one CPU only."""
+
+    stub_class = _BoundStub
+
+
+class _LastingState(PtraceContext):
+    def _take(self, tracee: Tracee, state: State) -> Any:
+        wanted = super()._take(tracee, state)
+        return wanted if state.xstate_version else ffi.NULL
+
+
+@mutant(
+    caught_by=("hygiene::a_guest_in_a_recycled_stub_begins_as_in_a_new_one",),
+    origin="seed.I14: a new state taken for one that the thread has anyway",
+)
+class SkipsFirstStates(PtracePlatform):
+    """Does not load the extended state of a guest whose caller never wrote one."""
+
+    context_class = _LastingState
 
 
 @mutant(caught_by=("PO08",), origin="seed.W15, gvisor#12209: nothing is ever killed")

@@ -19,7 +19,10 @@ class _CarefreeSpace(PtraceAddressSpace):
 
 
 @mutant(
-    caught_by=("sealing::sealed_memory_in_the_way_is_an_error_that_changes_nothing",),
+    caught_by=(
+        "sealing::sealed_memory_in_the_way_is_an_error_that_changes_nothing",
+        "memory_limits::one_mapping_too_many_is_an_error_that_changes_nothing",
+    ),
     origin="seed.W20, turned round: the errors of munmap are not expected",
 )
 class SwallowsRefusedUnmaps(PtracePlatform):

@@ -55,6 +55,7 @@ increment_at = PROGRAMS["increment_at"]
 call_at = PROGRAMS["call_at"]
 call_function = PROGRAMS["call_function"]
 return_only = PROGRAMS["return_only"]
+read_counter = PROGRAMS["read_counter"]
 
 # What the kernel itself does.
 call_and_trap = PROGRAMS["call_and_trap"]

@@ -57,3 +57,9 @@
 	jnz	1b
 	report
 	end	touch_pages
+
+# Reads the time-stamp counter, then reports.
+	guest	read_counter
+	rdtsc
+	report
+	end	read_counter

@@ -1,0 +1,153 @@
+"""The host's limits on memory: how low one may map, in how many pieces, and how much of it is there at once."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from worldswitch.harness.contract import Access, BadAddress, HostError, Syscall
+from worldswitch.scenarios import children, guests
+from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.confinement import become_nobody
+from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.memory_guests import reader
+from worldswitch.scenarios.processes import mappings_of, resident
+from worldswitch.scenarios.refusals import refused
+from worldswitch.scenarios.senders import CATCHABLE, Sender
+from worldswitch.scenarios.stage import PAGE, Guest, InspectableAddressSpace, Memory, Stage
+from worldswitch.scenarios.undisturbed import makes_calls, outcome_of
+
+DATA = Access.READ | Access.WRITE
+
+PIDFD_OPEN, PROCESS_MADVISE = 434, 440  # asm/unistd_64.h
+MADV_DONTFORK = 10  # <asm-generic/mman-common.h>
+
+#: How many ranges one process_madvise takes: UIO_MAXIOV, <linux/uio.h>.
+RANGES = 1024
+
+MAX_MAP_COUNT = Path("/proc/sys/vm/max_map_count")
+
+
+# ---------------------------------------------------------------------------------------------------------- how low
+
+
+@scenario("AS10", clauses=("kernel.M4", "seed.MapFile"))
+def low_addresses_are_refused_before_the_host_does(stage: Stage) -> None:
+    """What is below the platform's address range is refused as such, and its lowest page can be mapped."""
+    _maps_from_its_lowest_address(stage)
+
+
+@scenario("AS10", clauses=("kernel.M4", "seed.MapFile"), needs="other_user")
+def low_addresses_are_refused_to_users_too(stage: Stage) -> None:
+    """The same for a user without privileges, to whom the kernel refuses them (vm.mmap_min_addr)."""
+
+    def work(_: children.Line) -> None:
+        become_nobody()
+        _maps_from_its_lowest_address(stage)
+
+    children.run(stage, work, 10)
+
+
+def _maps_from_its_lowest_address(stage: Stage) -> None:
+    guest = reader(stage)
+    lowest = -(-stage.platform.address_range[0] // PAGE) * PAGE
+    for address in {0, PAGE, lowest - PAGE} if lowest else ():
+        if address < lowest:
+            refused(partial(guest.space.map_file, address, guest.data.fd, 0, PAGE, DATA), BadAddress)
+    refused(partial(guest.space.map_file, 0, guest.data.fd, 0, lowest + PAGE, DATA), BadAddress)
+    outcome = outcome_of(partial(stage.map, guest.space, stage.memory(PAGE, b"low"), address=lowest))
+    assert outcome == lowest, f"the lowest address, {lowest:#x}, cannot be mapped: {outcome!r}"
+    _reads(guest, lowest, int.from_bytes(b"low", "little"))
+
+
+# ---------------------------------------------------------------------------------------------------- how many pieces
+
+
+@scenario("AS11", "K55", clauses=("kernel.M5", "seed.W20", "proc_sys_vm(5)"), needs="process_madvise max_map_count")
+def one_mapping_too_many_is_an_error_that_changes_nothing(stage: Stage) -> None:
+    """At the host's limit of mappings, a hole in one is ENOMEM and leaves it whole; with fewer again, all works."""
+    platform = stage.platform_with(injectable=(PIDFD_OPEN, PROCESS_MADVISE, Number.GETPID))
+    guest = reader(stage, platform)
+    space = stage.inspect(guest.space)
+    memory = stage.memory(3 * PAGE)
+    for page in range(3):
+        memory.set_word(page * PAGE, 10 + page)
+    address = stage.map(space, memory)
+    crowd, crowded = _crowd(stage, space)
+    middle = address + PAGE
+    _is_out_of_memory(partial(space.unmap, middle, PAGE))
+    _is_out_of_memory(partial(space.map_file, middle, guest.data.fd, 0, PAGE, DATA))
+    for page in range(3):
+        _reads(guest, address + page * PAGE, 10 + page)
+    space.unmap(crowd, crowded)
+    space.unmap(middle, PAGE)
+    _reads(guest, address, 10)
+
+
+@scenario("AS11", "K55", clauses=("kernel.M5", "seed.Release"), needs="process_madvise max_map_count")
+def a_space_in_too_many_pieces_is_given_back_whole(stage: Stage) -> None:
+    """Released at the host's limit of mappings, it is emptied or ended: whoever comes next finds nothing and works."""
+    platform = stage.platform_with(injectable=(PIDFD_OPEN, PROCESS_MADVISE, Number.GETPID))
+    space = stage.inspect(stage.space(platform))
+    _crowd(stage, space)
+    outcome_of(space.release)
+    after = stage.inspect(stage.space(platform))
+    assert len(mappings_of(after.stub.pid)) <= 2, "pieces of the last owner's memory are left"
+    makes_calls(stage.guest(guests.getpid_loop, space=after, platform=platform), 3)
+
+
+def _crowd(stage: Stage, space: InspectableAddressSpace) -> tuple[int, int]:
+    """Have a mapping fall to as many pieces as the host allows; where it is, and how long."""
+    limit = int(MAX_MAP_COUNT.read_text())
+    memory, lists = stage.memory((limit + 2 * RANGES) * PAGE), stage.memory(16 * RANGES)
+    address, ranges = stage.map(space, memory), stage.map(space, lists)
+    us = space.inject(PIDFD_OPEN, space.inject(Number.GETPID), 0)
+    for pages in _every_second(address, memory):
+        lists[0 : 16 * RANGES] = struct.pack(f"={2 * RANGES}Q", *(word for page in pages for word in (page, PAGE)))
+        advised = outcome_of(partial(space.inject, PROCESS_MADVISE, us, ranges, RANGES, MADV_DONTFORK, 0))
+        if advised != RANGES * PAGE:
+            break
+    return address, memory.size
+
+
+def _every_second(address: int, memory: Memory) -> Iterator[range]:
+    step = 2 * RANGES * PAGE
+    for begin in range(address, address + memory.size - step + 1, step):
+        yield range(begin + PAGE, begin + step, 2 * PAGE)
+
+
+def _is_out_of_memory(operation: partial[None]) -> None:
+    outcome = outcome_of(operation)
+    assert isinstance(outcome, HostError), f"one mapping too many, and the answer was {outcome!r}"
+    assert outcome.errno == errno.ENOMEM, f"refused with {outcome}"
+
+
+# ------------------------------------------------------------------------------------------------------ how much of it
+
+
+@scenario("AS09", "K62", clauses=("seed.MapFile", "mmap(2) MAP_POPULATE"), quick=3, normal=20, soak=500)
+def precommitting_is_complete_in_a_storm_of_signals(stage: Stage) -> None:
+    """Signals that arrive while a mapping is made resident neither show in its outcome nor leave it half done."""
+    guest = reader(stage)
+    space = stage.inspect(guest.space)
+    space.unmap(stage.map(space, stage.memory(PAGE)), PAGE)
+    memory = stage.memory(1 << 22)
+    address = stage.place(space, memory.size)
+    with Sender() as other, other.storm(space.stub.pid, CATCHABLE):
+        for _ in range(stage.trial.repeat):
+            outcome = outcome_of(partial(stage.map, space, memory, address=address, precommit=True))
+            assert outcome == address, f"precommitting ended with {outcome!r}"
+            assert resident(space.stub.pid, address) == memory.size
+            space.unmap(address, memory.size)
+
+
+# -------------------------------------------------------------------------------------------------------------- helpers
+
+
+def _reads(guest: Guest, address: int, expected: int) -> None:
+    guest.state.pc, guest.state["rdi"] = guest.code, address
+    assert guest.switch() == Syscall(Number.GETPID)
+    assert guest.state["rsi"] == expected
