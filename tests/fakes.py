@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 
 from worldswitch.harness.arch import registers
-from worldswitch.harness.contract import Access, BadAddress, Cause, Death, Event, Options, State, StubDied, Syscall
+from worldswitch.harness.contract import (
+    Access,
+    BadAddress,
+    Cause,
+    Death,
+    Event,
+    Options,
+    State,
+    Stub,
+    StubDied,
+    Syscall,
+    Unavailable,
+)
 
 GETPID = 39
 
@@ -89,6 +103,42 @@ class HangsInSwitch(Passes):
         def switch(self, address_space: Space, state: State) -> Event:
             while True:
                 signal.pause()
+
+
+class HangsInClose(Passes):
+    """Does all that is asked, and never ends."""
+
+    def close(self) -> None:
+        while True:
+            signal.pause()
+
+
+class HangsAtExit(Passes):
+    """Leaves a thread and an exit handler that wait for ever."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        atexit.register(threading.Event().wait)
+        threading.Thread(target=threading.Event().wait).start()
+
+
+class LiesAboutACapability(Passes):
+    """Says that one may look inside, and lets nobody."""
+
+    class space(Space):  # noqa: D106, N801 - it is the attribute
+        def inject(self, number: int, *arguments: int) -> int:
+            raise NotImplementedError("inject")
+
+        @property
+        def stub(self) -> Stub:
+            raise NotImplementedError("stub")
+
+
+class LacksWhatItNeeds(Passes):
+    """Needs something of the environment that no probe knows of."""
+
+    def __init__(self, options: Options) -> None:
+        raise Unavailable("no flux capacitor", "fit one")
 
 
 class Answers(Passes):

@@ -9,6 +9,8 @@ from cells import run_cell
 
 SWITCHES = "a_guest_calls_getpid"
 UNMAPS = "a_range_that_overflows_is_refused"
+LOOKS_INSIDE = "a_stub_makes_a_system_call"
+NEEDS_MORE = "a_denial_of_ptrace_is_looked_for"
 
 #: The fake, the scenario it is put to, its verdict, whether by the scenario's own assertion, and why.
 TABLE = (
@@ -25,6 +27,12 @@ TABLE = (
     ("DiesInSwitch", SWITCHES, "crash", False, "killed by SIGKILL"),
     ("DiesInClose", SWITCHES, "crash", False, "killed by signal 50"),
     ("HangsInSwitch", SWITCHES, "timeout", False, "no outcome within 1 s"),
+    ("HangsInClose", SWITCHES, "timeout", False, "no outcome within 1 s"),
+    ("HangsAtExit", SWITCHES, "pass", False, ""),
+    ("LiesAboutACapability", LOOKS_INSIDE, "fail", False, "the platform raised NotImplementedError"),
+    ("Passes", LOOKS_INSIDE, "unsupported", False, "not Inspectable"),
+    ("LacksWhatItNeeds", SWITCHES, "fail", False, "the platform raised .*Unavailable: no flux capacitor"),
+    ("DiesAtStart", NEEDS_MORE, "unsupported", False, "needs ptrace_denied: ptrace is allowed"),
     ("LeavesATracedChild", SWITCHES, "fail", False, "left behind: process .* state t"),
     ("LeavesAnUntracedChild", SWITCHES, "fail", False, "left behind: process"),
     ("LetsOneEscape", SWITCHES, "fail", False, "left behind: process"),

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
+from worldswitch.harness.contract import Inspectable
+
 
 class Stage:
     def __init__(self, trial: Any) -> None:
         self.trial = trial
 
-    def inspect(self, space: object) -> None:
-        pytest.skip(f"{type(space).__name__} is not Inspectable")
+    def inspect(self, space: object) -> Any:
+        if not isinstance(space, Inspectable):
+            pytest.skip(f"{type(space).__name__} is not Inspectable")
+        return space
 
 
 @pytest.fixture
