@@ -63,6 +63,16 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def mutation(session: nox.Session) -> None:
+    """Change the judging code in every way mutmut knows, and check that our own tests notice."""
+    dependencies = nox.project.load_toml("pyproject.toml")["project"]
+    # Without the package itself: what is tested is a copy that is changed.
+    session.install("setuptools>=77", "mutmut>=3.8", "hypothesis", *dependencies["dependencies"])
+    session.install(*dependencies["optional-dependencies"]["harness"])
+    session.run("python", "tests/mutation", str(Path(session.create_tmp(), "work")), *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format."""
     session.install("ruff")

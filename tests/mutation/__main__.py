@@ -1,0 +1,117 @@
+"""Mutates the judging code with mutmut, and sees whether our own tests notice: `nox -s mutation`.
+
+What decides a verdict must itself be beyond doubt.  Each change to that code that no test notices has to be listed,
+with the reason, in ``survivors.toml`` beside this file; a line there that no longer applies is as red as a survivor
+that is not there.  mutmut wants the package as a folder of its own name, which a checkout is not: it works on a copy.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+
+#: The code that decides, and the tests that can see it decide in their own process.
+JUDGING = ("autopsy", "expectations", "judge", "ledger", "outcome", "platforms", "proof", "results", "verdict")
+TESTS = ("autopsy", "expectations", "judge", "ledger", "platforms", "proof", "results", "runner")
+
+CONFIGURATION = """\
+[tool.pytest.ini_options]
+addopts = ["--strict-markers", "--strict-config", "-p", "no:cacheprovider", "-p", "no:worldswitch"]
+pythonpath = ["tests"]
+markers = ["scenario"]
+
+[tool.mutmut]
+source_paths = ["worldswitch"]
+also_copy = ["results"]
+only_mutate = {modules}
+pytest_add_cli_args_test_selection = {tests}
+"""
+
+
+@dataclass(frozen=True, order=True)
+class Change:
+    """One mutation: where, and the lines before and after."""
+
+    function: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        return f"{self.function}\n  - {self.before}\n  + {self.after}"
+
+
+def prepare(work: Path) -> None:
+    """Lay the copy out."""
+    shutil.rmtree(work, ignore_errors=True)
+    copy = work / "worldswitch"
+    copy.mkdir(parents=True)
+    listed = subprocess.check_output(["git", "-C", str(CHECKOUT), "ls-files", "-z"], text=True)
+    for name in filter(None, listed.split("\0")):
+        target = copy / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(CHECKOUT / name, target)
+    subprocess.run([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], cwd=copy, check=True)
+    (copy / "tests").rename(work / "tests")
+    shutil.copytree(copy / "results", work / "results")
+    tests = [f"tests/test_{name}.py" for name in TESTS if (work / f"tests/test_{name}.py").exists()]
+    modules = [f"worldswitch/harness/{name}.py" for name in JUDGING]
+    (work / "pyproject.toml").write_text(CONFIGURATION.format(modules=modules, tests=tests))
+
+
+def mutate(work: Path) -> None:
+    """Have mutmut try every change."""
+    subprocess.run([sys.executable, "-m", "mutmut", "run"], cwd=work, check=True)
+
+
+def survivors(work: Path) -> Iterator[Change]:
+    """The changes that no test noticed, and those that no test even ran."""
+    said = subprocess.check_output([sys.executable, "-m", "mutmut", "results"], cwd=work, text=True)
+    for name, _ in re.findall(r"^\s*(\S+): (survived|no tests|timeout|suspicious)$", said, re.MULTILINE):
+        shown = subprocess.check_output([sys.executable, "-m", "mutmut", "show", name], cwd=work, text=True)
+        yield change_of(name, shown)
+
+
+def change_of(name: str, diff: str) -> Change:
+    """The change that `diff`, as mutmut shows it, makes; `name` is mutmut's, such as ``a.xǁClassǁmethod__mutmut_3``."""
+    function = re.sub(r"__mutmut_\d+$", "", name)
+    module, _, rest = function.rpartition(".x")
+    spoken = f"{module.removeprefix('worldswitch.')}.{rest.lstrip('_ǁ').replace('ǁ', '.')}"
+    lines = diff.splitlines()
+    before = " ".join(line[1:].strip() for line in lines if line.startswith("-") and not line.startswith("---"))
+    after = " ".join(line[1:].strip() for line in lines if line.startswith("+") and not line.startswith("+++"))
+    return Change(spoken, before, after)
+
+
+def explained() -> dict[Change, str]:
+    """What may survive, and why."""
+    listed = tomllib.loads((Path(__file__).parent / "survivors.toml").read_text())
+    found = {}
+    for entry in listed.get("survivor", []):
+        found[Change(entry["function"], entry["before"], entry["after"])] = entry["reason"]
+    return found
+
+
+def main(work: Path) -> int:
+    """Mutate, and hold what survived against what may; the exit status."""
+    prepare(work)
+    mutate(work)
+    found, known = set(survivors(work)), explained()
+    for change in sorted(found - known.keys()):
+        print(f"survived, and nobody says why it may: {change}")
+    for change in sorted(known.keys() - found):
+        print(f"listed as a survivor, and is none: {change}")
+    unexplained, stale = len(found - known.keys()), len(known.keys() - found)
+    print(f"{len(found)} survived, {unexplained} unexplained; {stale} lines of survivors.toml no longer apply")
+    return int(bool(unexplained or stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
