@@ -29,7 +29,7 @@ def install(session: nox.Session, *extra: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Test our own parts: the decoders, the judge, the runner, the command line."""
-    install(session, "hypothesis")
+    install(session)
     session.run("python", "-m", "pytest", "tests", *session.posargs)
 
 

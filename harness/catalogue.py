@@ -11,7 +11,7 @@ import fnmatch
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from types import ModuleType
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 PLATFORMS = "worldswitch.platforms"
 SCENARIOS = "worldswitch.scenarios"
 MUTANTS = "worldswitch.reference.mutants"
+
+#: The ids of scenarios in which chaos reigns.
+CHAOS = "CH*"
 
 #: How often a scenario repeats what it repeats.
 REPEAT = ("quick", "normal", "soak")
@@ -97,6 +100,11 @@ class Scenario:
     def is_called(self, name: str) -> bool:
         """Whether `name` means it: an id, its own name, or a pattern of either."""
         return is_meant(name, self.name, self.ids)
+
+
+def is_wanted(scenario: Scenario, names: Collection[str], *, chaos: bool) -> bool:
+    """Whether a scenario is among those asked for: by its names, if any are, and by whether chaos may reign."""
+    return (not names or any(map(scenario.is_called, names))) and (chaos or not scenario.is_called(CHAOS))
 
 
 def is_meant(name: str, scenario: str, ids: Iterable[str]) -> bool:

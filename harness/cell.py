@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="ID",
         help="only scenarios by id or name: TT01, 'SG*', 'pool::*'",
     )
+    option("--no-chaos", dest="chaos", action="store_false", help="leave the scenarios out in which chaos reigns: CH*")
     option("-k", metavar="EXPRESSION", help="only scenarios whose names match, as in pytest")
     option("-n", type=int, default=0, metavar="WORKERS", help="how many trials run at the same time")
     option("--deadline", type=float, default=float("inf"), metavar="SECONDS", help="no trial may take longer than this")
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ids=tuple(asked.id),
         deadline=asked.deadline,
         time_scale=asked.time_scale,
+        chaos=asked.chaos,
         seed=asked.seed,
     )
     try:
@@ -125,7 +127,8 @@ def _options(asked: argparse.Namespace) -> list[str]:
         ("--seed", asked.seed),
         *(("--id", pattern) for pattern in asked.id),
     )
-    return [word for name, value in values if value is not None for word in (name, str(value))]
+    said = [word for name, value in values if value is not None for word in (name, str(value))]
+    return said if asked.chaos else [*said, "--no-chaos"]
 
 
 if __name__ == "__main__":

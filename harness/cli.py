@@ -137,6 +137,9 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--id", **_MANY, dest="ids", metavar="ID", help="by id or name: TT01, 'SG*', 'pool::*'; repeatable"
     )
+    what.add_argument(
+        "--no-chaos", dest="chaos", action="store_false", help="leave the scenarios out in which chaos reigns: CH*"
+    )
     _place_options(parser, engine="auto")
     _manner_options(parser)
     parser.add_argument(

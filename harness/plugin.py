@@ -36,6 +36,7 @@ def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Non
         metavar="ID",
         help="only scenarios by id or name: TT01, 'SG*', 'pool::*'",
     )
+    option("--no-chaos", dest="chaos", action="store_false", help="leave the scenarios out in which chaos reigns: CH*")
     option("--deadline", type=float, default=float("inf"), metavar="SECONDS", help="no trial may take longer than this")
     option("--time-scale", type=float, default=1.0, metavar="X", help="this environment is X times slower than most")
     option("--scenarios", default=SCENARIOS, metavar="PACKAGE", help="whose scenarios to run")
@@ -83,6 +84,7 @@ def _settings(config: pytest.Config) -> Settings:
         ids=tuple(option("id")),
         deadline=option("deadline"),
         time_scale=option("time_scale"),
+        chaos=option("chaos"),
         seed=getattr(config, "workerinput", {}).get(SEED, drawn),
     )
 

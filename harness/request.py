@@ -35,6 +35,7 @@ class Request:
     mutant: str = ""
     ids: tuple[str, ...] = ()  #: catalogue ids, names ``module::function``, or patterns of them; none means all
     keyword: str = ""
+    chaos: bool = True  #: whether those scenarios are among them in which chaos reigns
     engine: EngineChoice = "auto"
     profiles: tuple[str, ...] = ()  #: none means all
     install_engine: bool = False
@@ -49,7 +50,7 @@ class Request:
             raise CouldNotRun("--profile names containers and --engine host leaves them out; drop one of the two")
         try:
             profiles.select(self.profiles)
-            scenarios = select(catalogue.scenarios(), self.ids)
+            scenarios = select(catalogue.scenarios(), self.ids, chaos=self.chaos)
         except (catalogue.NotFound, profiles.ProfileError) as problem:
             raise CouldNotRun(str(problem)) from problem
         for platform in self.platforms:
@@ -90,7 +91,8 @@ class Request:
             "-n": str(self.workers) if self.workers else "",
         }
         said = [word for option, value in options.items() if value for word in (option, value)]
-        return [*said, *(word for pattern in self.ids for word in ("--id", pattern))]
+        chaos = () if self.chaos else ("--no-chaos",)
+        return [*chaos, *said, *(word for pattern in self.ids for word in ("--id", pattern))]
 
 
 def rehearse(platform: str) -> Result:
@@ -99,10 +101,10 @@ def rehearse(platform: str) -> Result:
     return suite.rehearse(asked)
 
 
-def select(scenarios: Iterable[Scenario], ids: Sequence[str]) -> list[Scenario]:
+def select(scenarios: Iterable[Scenario], ids: Sequence[str], *, chaos: bool = True) -> list[Scenario]:
     """The scenarios under these ids; an id that none has is a mistake."""
     every = list(scenarios)
     for pattern in ids:
         if not any(one.is_called(pattern) for one in every):
             raise CouldNotRun(f"no scenario has the id {pattern}; `worldswitch list` shows them all")
-    return [one for one in every if not ids or any(map(one.is_called, ids))]
+    return [one for one in every if catalogue.is_wanted(one, ids, chaos=chaos)]

@@ -6,6 +6,7 @@ Everything here is registered only where a command line speaks of scenarios.
 from __future__ import annotations
 
 import functools
+import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ class Settings:
     deadline: float
     time_scale: float
     seed: int
+    chaos: bool = True
 
     def load(self) -> PlatformFactory:
         """The platform under test."""
@@ -125,6 +127,7 @@ class Suite:
         scenario, owners, transcript = self._now
         repeat = scenario.repeat.get(self.settings.repeat, 1)
         seed = seeds.of_trial(self.settings.seed, scenario.name)
+        random.seed(seed)  # for whoever asks the module, and not a generator of his own
         current = CurrentTrial(repeat, seed, self.settings, self.settings.load(), owners, transcript)
         yield current
         current.close()
@@ -141,13 +144,15 @@ class Suite:
         node.workerinput[SEED] = self.settings.seed
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Leave out what ``--id`` does not name."""
-        wanted = self.settings.ids
-        if not wanted:
-            return
-        named = [item for item, scenario in collection.scenarios_among(items) if any(map(scenario.is_called, wanted))]
-        config.hook.pytest_deselected(items=[item for item in items if item not in named])
-        items[:] = named
+        """Leave out what ``--id`` does not name, and what ``--no-chaos`` does."""
+        wanted = [
+            item
+            for item, scenario in collection.scenarios_among(items)
+            if catalogue.is_wanted(scenario, self.settings.ids, chaos=self.settings.chaos)
+        ]
+        if len(wanted) < len(items):
+            config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
+            items[:] = wanted
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:

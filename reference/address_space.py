@@ -102,10 +102,17 @@ class PtraceAddressSpace:
         stub = self.stub_process
         self.platform.check_open()
         if stub is None:
+            stub = self._settled_stub()
+        if stub is None:
             raise Released("the address space was released")
         if stub.cause is not None:
             raise StubDied(stub.cause)
         return stub
+
+    def _settled_stub(self) -> StubProcess | None:
+        """The process, once it is decided whether a release that is under way will be refused."""
+        with self._lock:
+            return self.stub_process
 
     def is_leased(self, stub: StubProcess) -> bool:
         """Whether this is a lease on that process; waits while a release is being decided."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,8 @@ def test_a_cell_is_told_what_was_asked() -> None:
     assert ("-k", "one and two") in pairs
     assert ("--deadline", "2.5") in pairs
     assert ("--seed", "0") in pairs
+    assert "--no-chaos" not in arguments
+    assert "--no-chaos" in replace(asked, chaos=False).arguments(CellName("docker:a"), {})
     assert [value for option, value in pairs if option == "--id"] == ["SG01", "TT*"]
     assert "normal" in asked.arguments(CellName("host"), {})
 

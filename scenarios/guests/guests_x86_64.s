@@ -43,6 +43,7 @@ guest_table:
 	.include "x86_64/calls.s"
 	.include "x86_64/compat.s"
 	.include "x86_64/kernel.s"
+	.include "x86_64/gates.s"
 	.include "x86_64/memory.s"
 	.include "x86_64/processor.s"
 	.include "x86_64/registers.s"

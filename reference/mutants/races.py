@@ -1,0 +1,143 @@
+"""Mutants with a race: right in any order but one, and that one fits between two lines of Python."""
+
+from __future__ import annotations
+
+from worldswitch.harness.contract import Busy, Event, Released, State
+from worldswitch.reference._core import lib
+from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.context import PtraceContext
+from worldswitch.reference.mutants import mutant
+from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stubprocess import StubProcess
+from worldswitch.reference.tracee import Tracee
+
+
+class _HastyContext(PtraceContext):
+    def interrupt(self) -> None:
+        self.platform.check_ours()
+        tracee = self._running
+        self._pending = True
+        if tracee is not None:
+            self.nudge(tracee)
+
+
+@mutant(
+    caught_by=("meetings::a_switch_that_begins_at_any_step_of_an_interrupt_is_ended",),
+    origin="gvisor interrupt.Forwarder: Enable and NotifyInterrupt agree on an order, under a lock",
+)
+class LooksForTheGuestTooSoon(PtracePlatform):
+    """Looks whether a guest runs, and then says that it is interrupted: one that starts in between hears nothing."""
+
+    context_class = _HastyContext
+
+
+class _BusyContext(PtraceContext):
+    _at_a_stop = False
+
+    def _event_of(self, space: PtraceAddressSpace, tracee: Tracee, state: State, result: int) -> Event | None:
+        self._at_a_stop = True
+        try:
+            return super()._event_of(space, tracee, state, result)
+        finally:
+            self._at_a_stop = False
+
+    def nudge(self, tracee: Tracee) -> None:
+        if not self._at_a_stop:
+            super().nudge(tracee)
+
+
+@mutant(
+    caught_by=("meetings::an_interrupt_at_any_step_of_a_switch_ends_it",),
+    origin="a nudge that comes between the wait and the next request, taken for needless",
+)
+class SavesNudgesAtStops(PtracePlatform):
+    """Does not nudge a guest that stands in a stop, which may have been looked at already and be about to go on."""
+
+    context_class = _BusyContext
+
+
+class _TrustingAddressSpace(PtraceAddressSpace):
+    def is_leased(self, stub: StubProcess) -> bool:
+        return True
+
+    def _end_lease(self) -> StubProcess:
+        self.platform.check_open()
+        stub = self.stub_process
+        if stub is None:
+            raise Released("the address space was released before")
+        inhabited = stub.is_inhabited()
+        if inhabited:
+            raise Busy("a guest runs in the address space")
+        stub.receive_nobody()
+        self.stub_process = None
+        return stub
+
+
+@mutant(
+    caught_by=(
+        "meetings::a_switch_that_begins_at_any_step_of_a_release",
+        "meetings::a_release_at_any_step_of_a_switch",
+    ),
+    origin="gvisor f01bf248c: an address space is given back while a context is on its way into it",
+)
+class ReleasesWhoIsOnTheWay(PtracePlatform):
+    """Looks for guests first and ends the lease then; and a switch that has found the lease good looks no more."""
+
+    address_space_class = _TrustingAddressSpace
+
+
+class _RashAddressSpace(PtraceAddressSpace):
+    def _settled_stub(self) -> StubProcess | None:
+        return self.stub_process
+
+
+@mutant(
+    caught_by=("meetings::a_refused_release_is_nothing_to_anybody",),
+    origin="gvisor f01bf248c: a lease that is taken away, and given back when guests are found",
+)
+class RefusesWhileItDecides(PtracePlatform):
+    """Takes an address space for released as soon as somebody asks for that, who may be refused."""
+
+    address_space_class = _RashAddressSpace
+
+
+@mutant(
+    caught_by=("meetings::two_threads_that_ask_at_once_get_two_address_spaces",),
+    origin="seed.newSubprocess: what the lock around the pool is for",
+)
+class LendsOneStubTwice(PtracePlatform):
+    """Takes a stub from the pool in two steps, without a lock."""
+
+    def _from_pool(self) -> StubProcess | None:
+        """The stub released last, still good, and perhaps somebody else's too."""
+        if not self._pool:
+            return None
+        stub = self._pool[-1]
+        self._pool = [other for other in self._pool if other is not stub]
+        stub.look_for_vanished(thoroughly=True)
+        return stub if self.creator.call(stub.answers) else self._from_pool()
+
+
+class _SharedTracee(Tracee):
+    def claim(self) -> bool:
+        parked = bool(self.handle.state == lib.TRACEE_PARKED)
+        if parked:
+            self.handle.state = lib.TRACEE_CLAIMED
+        return parked
+
+
+class _OpenStub(StubProcess):
+    tracee_class = _SharedTracee
+
+    def _claim_parked(self, use: object) -> Tracee | None:
+        return next((tracee for tracee in self._tracees[use] if tracee.claim()), None)  # type: ignore[index]
+
+
+@mutant(
+    caught_by=("meetings::two_threads_that_come_at_once_trace_two_threads",),
+    origin="seed.lookupOrCreate: what the lock around the pool of threads is for",
+)
+class ClaimsInTwoSteps(PtracePlatform):
+    """Looks whether a stub's thread is parked and then claims it, without a lock."""
+
+    stub_class = _OpenStub

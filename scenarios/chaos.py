@@ -1,0 +1,157 @@
+"""Chaos: a nemesis strikes at what the guests do, by schedules drawn from the run's seed, and the books must balance.
+
+A schedule that fails is made as short as possible and told a line a strike; ``--seed`` draws the same ones again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from worldswitch.harness.contract import Platform
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.actors import within
+from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.nemesis import (
+    AT,
+    DEATHS,
+    DELAYS,
+    DEPARTURES,
+    DISTURBANCES,
+    DURING,
+    MAPPINGS,
+    VANISHINGS,
+    Moment,
+    Operation,
+    Schedule,
+    account_of,
+    schedules,
+)
+from worldswitch.scenarios.plays import BOUND, Play
+from worldswitch.scenarios.processes import descendants_of, threads_of
+from worldswitch.scenarios.search import Search
+from worldswitch.scenarios.senders import Sender
+from worldswitch.scenarios.stage import Stage
+
+#: How many released stubs the platform keeps, and how many seconds a search goes on at most.
+KEPT = 4
+SECONDS = 600.0
+
+
+class Theatre:
+    """Where plays are performed one after the other: a platform that is used as long as nothing has gone wrong."""
+
+    def __init__(self, stage: Stage, other: Sender, *, resident: bool) -> None:
+        self._stage = stage
+        self._other = other
+        self._resident = resident
+        self._platform: Platform | None = None
+        self._threads = self._files = 0
+
+    def play(self, schedule: Schedule) -> None:
+        """Perform a schedule, and see that nothing is left of it."""
+        platform = self._opened()
+        try:
+            with Play(self._stage, platform, self._other, resident=self._resident) as play:
+                play.perform(schedule)
+                play.strike_the_set()
+            del play
+            self._nothing_is_left()
+        except BaseException:
+            self._abandon(platform)
+            raise
+
+    def _opened(self) -> Platform:
+        if self._platform is None:
+            self._platform = self._stage.platform_with(pool_limit=KEPT)
+            self._load_programs()
+            gc.collect()
+            self._threads, self._files = len(threads_of(os.getpid())), _open_files()
+        return self._platform
+
+    def _load_programs(self) -> None:
+        """So that the stage has the files of all programs, and needs no further ones."""
+        assert self._platform
+        space = self._platform.new_address_space()
+        for program in (guests.gate_loop, guests.account_loop):
+            self._stage.load(program, space)
+        space.release()
+
+    def _nothing_is_left(self) -> None:
+        gc.collect()
+        self._becomes("threads", lambda: len(threads_of(os.getpid())), self._threads)
+        self._becomes("open files", _open_files, self._files)
+        self._becomes("processes", self._processes, KEPT)
+
+    def _becomes(self, what: str, count: Callable[[], int], most: int) -> None:
+        fits = within(self._stage, BOUND, lambda: count() <= most)
+        assert fits, f"{count()} {what} are left, and {most} at most should be"
+
+    def _processes(self) -> int:
+        """How many there are below us, dead or alive, but for the one that sends signals."""
+        return len(descendants_of(os.getpid()) - {self._other.pid})
+
+    def _abandon(self, platform: Platform) -> None:
+        """Close a platform on which something went wrong; a switch that still hangs ends with its stub."""
+        self._platform = None
+        for pid in descendants_of(os.getpid()) - {self._other.pid}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(Exception):
+            self._stage.bounded(platform.close)
+
+
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def reign(
+    stage: Stage, operations: Sequence[Operation], moments: tuple[Moment, ...] = (*Moment,), *, resident: bool = False
+) -> None:
+    """Perform as many schedules of these operations as the trial repeats; none may fail."""
+    stage.inspect(stage.space())  # a platform that one cannot look into has no stubs to strike at
+    stage.platform.close()
+    with Sender() as other:
+        search = Search(Theatre(stage, other, resident=resident).play, stage.trial.seconds(SECONDS))
+        failing = search.go(schedules(operations, moments), stage.trial.seed, stage.trial.repeat)
+    stage.trial.note(f"{search.played} schedules were played")
+    if failing is not None:
+        error = search.failures[failing]
+        raise AssertionError(f"{type(error).__name__}: {error}\nafter\n{account_of(failing)}") from error
+
+
+@scenario(
+    "CH01",
+    clauses=("seed.switchToApp", "seed.W8", "test TestBounceStress"),
+    quick=3,
+    normal=25,
+    soak=5000,
+    deadline=700,
+)
+def signals_and_stops_never_change_what_a_guest_computes(stage: Stage) -> None:
+    """Whatever signals, stops, interrupts and CPUs come, at, during or in an event: the guests' books are exact."""
+    reign(stage, (*DISTURBANCES, *DELAYS))
+
+
+@scenario("CH02", clauses=("seed.W3", "seed.W4", "gvisor 16dba7fa7"), quick=3, normal=25, soak=5000, deadline=700)
+def deaths_hit_exactly_those_they_are_meant_for(stage: Stage) -> None:
+    """Of stubs killed at, during and in events, each is a typed death for all who live there, and for nobody else."""
+    reign(stage, (*DEATHS, *DISTURBANCES))
+
+
+@scenario("CH03", clauses=("seed.lookupOrCreate", "seed.W1", "kernel.D5"), quick=3, normal=25, soak=5000, deadline=700)
+def tracing_threads_come_and_go(stage: Stage) -> None:
+    """Threads end in every way, vanish, and hand guests to one another, in a rain of signals: no guest is the wiser."""
+    reign(stage, (*DEPARTURES, *VANISHINGS, *DISTURBANCES), (AT, DURING), resident=stage.trial.seed % 2 == 0)
+
+
+@scenario(
+    "CH04", clauses=("seed.switchToApp", "seed.Release", "seed.W15"), quick=3, normal=40, soak=10_000, deadline=700
+)
+def everything_at_once(stage: Stage) -> None:
+    """Signals, deaths, departures, mappings, releases and visitors in one schedule: each thing keeps its promise."""
+    reign(stage, (*DISTURBANCES, *DEATHS, *DEPARTURES, *VANISHINGS, *MAPPINGS, *DELAYS))
