@@ -109,8 +109,12 @@ def is_wanted(scenario: Scenario, names: Collection[str], *, chaos: bool) -> boo
 
 def is_meant(name: str, scenario: str, ids: Iterable[str]) -> bool:
     """Whether `name`, an id, a ``module::function`` or a pattern of either, means this scenario or trial of one."""
-    function = scenario.partition("[")[0]  # a trial's name ends in its parameters
-    return any(fnmatch.fnmatchcase(own, name) for own in (scenario, function, *ids))
+    return any(fnmatch.fnmatchcase(own, name) for own in (scenario, function_of(scenario), *ids))
+
+
+def function_of(trial: str) -> str:
+    """The scenario's name in that of a trial of it, which ends in its parameters."""
+    return trial.partition("[")[0]
 
 
 def declared(name: str, function: object, mark: pytest.Mark) -> Scenario:

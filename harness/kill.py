@@ -26,7 +26,7 @@ from worldswitch.harness.environment import Cell, Environment, Missing
 from worldswitch.harness.kill_matrix import Matrix, Place
 from worldswitch.harness.proof import Proof
 from worldswitch.harness.request import CouldNotRun, Request
-from worldswitch.harness.results import Record, Trial
+from worldswitch.harness.results import Header, Record, Trial
 
 TENTH = 10  #: one in so many of the scenarios that a mutant does not name
 
@@ -37,8 +37,11 @@ class Watcher(Protocol):
     def say(self, line: str) -> None:
         """What is being done that takes a while."""
 
-    def reference_starts(self, environment: str, scenarios: int) -> None:
-        """The reference is put to so many scenarios."""
+    def reference_starts(self, environment: str) -> None:
+        """The reference goes first."""
+
+    def reference_plans(self, trials: int) -> None:
+        """It is put to so many."""
 
     def reference_trial(self) -> None:
         """One of them has a verdict."""
@@ -143,7 +146,7 @@ class Hunt:
         met = {one.name: one for mutant in self.mutants.values() for one in self.drawn(mutant)}
         every = self.unproven is not None
         chosen = list(self.scenarios) if every else list(met.values())
-        self.watcher.reference_starts(place.name, len(chosen))
+        self.watcher.reference_starts(place.name)
         return self._put(place, "", chosen, self.request.workers)
 
     def _all(self, place: Environment, reference: Account) -> list[Autopsy]:
@@ -174,6 +177,8 @@ class Hunt:
 
         def take(record: Record) -> None:
             records.append(record)
+            if isinstance(record, Header) and not mutant:
+                self.watcher.reference_plans(len(record.planned))
             if isinstance(record, Trial) and not mutant:
                 self.watcher.reference_trial()
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import jinja2
 
 from worldswitch.harness import kill_matrix
+from worldswitch.harness.catalogue import function_of
 from worldswitch.harness.kill_matrix import Failure, Held, Matrix, Mutated, Place
 
 TEMPLATE = "kill_page.html.j2"
@@ -34,7 +35,7 @@ class Mark:
     """What one scenario made of one mutant."""
 
     mutant: str
-    scenario: str
+    scenario: str  #: its function
     kind: str  #: one of SIGNS
     reason: str = ""
     row: int = 0
@@ -110,8 +111,9 @@ def _marks(place: Place, columns: dict[str, int]) -> Iterator[Mark]:
         for kind, failures in _kinds(one):
             for it in failures:
                 reason = f"{it.verdict}: {it.reason}"
-                yield Mark(one.name, it.scenario, kind, reason, row, columns.get(it.scenario, 0))
-        for name in one.passed:
+                name = function_of(it.scenario)
+                yield Mark(one.name, name, kind, reason, row, columns.get(name, 0))
+        for name in map(function_of, one.passed):
             yield Mark(one.name, name, "pass", "", row, columns.get(name, 0))
 
 
@@ -123,6 +125,9 @@ def _kinds(one: Mutated) -> Iterator[tuple[str, Iterable[Failure]]]:
 
 def _family(name: str, scenarios: Sequence[Held], place: Place, marks: Iterable[Mark]) -> Family:
     names = {one.name for one in scenarios}
-    own = {(mark.mutant, mark.scenario): mark for mark in marks if mark.scenario in names}
+    own: dict[tuple[str, str], Mark] = {}
+    for mark in marks:  # of one function's several trials, the mark that says most comes first
+        if mark.scenario in names:
+            own.setdefault((mark.mutant, mark.scenario), mark)
     bad = {mark.mutant for mark in own.values() if mark.kind != "pass"}
     return Family(name, scenarios, [one for one in place.mutants if one.name in bad], own)

@@ -44,9 +44,13 @@ class Progress:
         """What is being done that takes a while."""
         self._out.print(f"{line} ...")
 
-    def reference_starts(self, environment: str, scenarios: int) -> None:
-        """The reference is put to so many scenarios."""
-        self._start(f"{environment}: the reference through {scenarios} scenarios", scenarios)
+    def reference_starts(self, environment: str) -> None:
+        """The reference goes first."""
+        self._start(f"{environment}: the reference", 0)
+
+    def reference_plans(self, trials: int) -> None:
+        """It is put to so many trials."""
+        self._all = trials
 
     def mutants_start(self, environment: str, mutants: int) -> None:
         """So many mutants are next."""

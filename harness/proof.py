@@ -21,9 +21,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from worldswitch.harness.autopsy import Account, Autopsy
-from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.catalogue import Scenario, function_of
 from worldswitch.harness.results import Trial
-from worldswitch.harness.verdict import Verdict
+from worldswitch.harness.verdict import SEVERITY, Verdict
 
 UNPROVEN = "unproven.toml"  #: the list, beside the mutants
 
@@ -60,7 +60,10 @@ def examine(
 ) -> list[Proof]:
     """Where each scenario stands."""
     known = list(scenarios)
-    found = [_examine(one, reference.trials.get(one.name), autopsies, unproven.get(one.name, "")) for one in known]
+    trials: dict[str, list[Trial]] = {}
+    for trial in reference.trials.values():
+        trials.setdefault(function_of(trial.scenario), []).append(trial)
+    found = [_examine(one, trials.get(one.name, []), autopsies, unproven.get(one.name, "")) for one in known]
     return [*found, *_unknown(known, unproven)]
 
 
@@ -71,22 +74,27 @@ def _unknown(scenarios: Iterable[Scenario], unproven: Mapping[str, str]) -> Iter
             yield Proof(name, Standing.STALE, f"{UNPROVEN} lists it, and there is no such scenario")
 
 
-def _examine(scenario: Scenario, trial: Trial | None, autopsies: Sequence[Autopsy], excuse: str) -> Proof:
-    killed = tuple(one.mutant for one in autopsies for kill in one.kills if kill.scenario == scenario.name)
-    standing, reason = _stand(scenario, trial, excuse, bool(killed))
+def _examine(scenario: Scenario, trials: Sequence[Trial], autopsies: Sequence[Autopsy], excuse: str) -> Proof:
+    killed = tuple(one.mutant for one in autopsies if any(_is_of(scenario, kill) for kill in one.kills))
+    standing, reason = _stand(scenario, trials, excuse, bool(killed))
     if standing is Standing.UNPROVEN:
         reason = _hint(scenario, autopsies)
     return Proof(scenario.name, standing, reason, killed)
 
 
-def _stand(scenario: Scenario, trial: Trial | None, excuse: str, kills: bool) -> tuple[Standing, str]:
+def _is_of(scenario: Scenario, trial: Trial) -> bool:
+    return function_of(trial.scenario) == scenario.name
+
+
+def _stand(scenario: Scenario, trials: Sequence[Trial], excuse: str, kills: bool) -> tuple[Standing, str]:
     if excuse and (kills or scenario.subject == "kernel"):
         return Standing.STALE, f"{UNPROVEN} lists it, and {'it kills a mutant' if kills else 'it need not kill one'}"
-    if trial is None or trial.verdict not in (Verdict.PASS, Verdict.UNSUPPORTED, Verdict.BLOCKED):
-        said = f"{trial.verdict.value}: {trial.reason}" if trial else "never ran"
-        return Standing.BROKEN, f"the reference itself: {said}"
-    if trial.verdict is not Verdict.PASS:
-        return Standing.NOT_HERE, f"{trial.verdict.value}: {trial.reason}"
+    said = [f"{trial.verdict.value}: {trial.reason}" for trial in sorted(trials, key=_severity)]
+    verdicts = {trial.verdict for trial in trials}
+    if not verdicts or verdicts - {Verdict.PASS, Verdict.UNSUPPORTED, Verdict.BLOCKED}:
+        return Standing.BROKEN, f"the reference itself: {said[0] if said else 'never ran'}"
+    if Verdict.PASS not in verdicts:
+        return Standing.NOT_HERE, said[0]
     if scenario.subject == "kernel":
         return Standing.KERNEL, ""
     if kills:
@@ -94,13 +102,12 @@ def _stand(scenario: Scenario, trial: Trial | None, excuse: str, kills: bool) ->
     return (Standing.EXCUSED, excuse) if excuse else (Standing.UNPROVEN, "")
 
 
+def _severity(trial: Trial) -> int:
+    return SEVERITY.index(trial.verdict)
+
+
 def _hint(scenario: Scenario, autopsies: Iterable[Autopsy]) -> str:
     """What helps who must prove it: mutants that it fails on in this draw, but that do not name it."""
-    near = [
-        one.mutant
-        for one in autopsies
-        for trial in one.undeclared
-        if trial.scenario == scenario.name and trial.assertion
-    ]
+    near = [one.mutant for one in autopsies if any(_is_of(scenario, it) and it.assertion for it in one.undeclared)]
     said = "no mutant that names it is caught by it"
     return f"{said}; it fails on {', '.join(near)}" if near else said

@@ -126,3 +126,10 @@ def test_every_mark_is_on_the_page_with_its_reason() -> None:
     (sheet,) = (kill_page.sheet(place) for place in matrix(CAUGHT).places)
     assert {(mark.kind, mark.scenario) for mark in sheet.marks} == {("kill", ONE), ("else", THIRD)}
     assert [family.name for family in sheet.families] == ["signals", "threads"]
+
+
+def test_a_function_of_several_trials_has_one_square_which_shows_the_worst() -> None:
+    several = msgspec.structs.replace(trial(f"{ONE}[1]"), verdict=Verdict.FAIL, assertion=True)
+    made = Autopsy("Forgetful", "host", CAUGHT.findings, kills=(several,), passed=(f"{ONE}[0]", f"{ONE}[2]"))
+    (sheet,) = (kill_page.sheet(place) for place in matrix(made).places)
+    assert sheet.families[0].marks["Forgetful", ONE].kind == "kill"

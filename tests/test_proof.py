@@ -60,6 +60,22 @@ def test_a_scenario_the_reference_never_met_is_broken() -> None:
     assert found.standing is Standing.BROKEN
 
 
+@pytest.mark.parametrize(
+    ("verdicts", "standing"),
+    [
+        ((Verdict.PASS, Verdict.UNSUPPORTED), Standing.PROVEN),
+        ((Verdict.PASS, Verdict.FAIL), Standing.BROKEN),
+        ((Verdict.BLOCKED, Verdict.BLOCKED), Standing.NOT_HERE),
+    ],
+)
+def test_a_function_of_several_trials_stands_by_all_of_them(verdicts: tuple[Verdict, ...], standing: Standing) -> None:
+    names = [f"{ONE}[{number}]" for number in range(len(verdicts))]
+    reference = Account({name: trial(name, verdict) for name, verdict in zip(names, verdicts, strict=True)})
+    kills = Autopsy("Forgetful", "host", (), kills=(bitten(names[0]), bitten(names[1])))
+    (found,) = proof.examine(SCENARIOS[:1], reference, [kills], {})
+    assert (found.standing, found.mutants) == (standing, ("Forgetful",))
+
+
 def test_a_list_of_what_is_not_there_is_stale() -> None:
     found = proof.examine([], Account({}), [], {"pool::gone": "nothing can"})
     assert [(one.scenario, one.standing) for one in found] == [("pool::gone", Standing.STALE)]
