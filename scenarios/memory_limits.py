@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from worldswitch.harness.contract import Access, BadAddress, HostError, Syscall
+from worldswitch.harness.contract import Access, BadAddress, HostError, StubDied, Syscall
 from worldswitch.scenarios import children, guests
 from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.cgroups import group_of
 from worldswitch.scenarios.confinement import become_nobody
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.memory_guests import reader
+from worldswitch.scenarios.memory_guests import is_whole, reader
 from worldswitch.scenarios.processes import mappings_of, resident
 from worldswitch.scenarios.refusals import refused
 from worldswitch.scenarios.senders import CATCHABLE, Sender
@@ -27,6 +28,9 @@ MADV_DONTFORK = 10  # <asm-generic/mman-common.h>
 
 #: How many ranges one process_madvise takes: UIO_MAXIOV, <linux/uio.h>.
 RANGES = 1024
+
+#: What a control group is given.
+GROUP_MEMORY = 1 << 22
 
 MAX_MAP_COUNT = Path("/proc/sys/vm/max_map_count")
 
@@ -142,6 +146,22 @@ def precommitting_is_complete_in_a_storm_of_signals(stage: Stage) -> None:
             assert outcome == address, f"precommitting ended with {outcome!r}"
             assert resident(space.stub.pid, address) == memory.size
             space.unmap(address, memory.size)
+
+
+@scenario("AS09", "K62", clauses=("seed.MapFile", "mmap(2) MAP_POPULATE", "gvisor#2520"), needs="memcg", soak=10)
+def precommitting_more_than_there_is_is_not_reported_as_done(stage: Stage) -> None:
+    """More than the stub's control group has cannot be made resident: an error or its death, and others go on."""
+    for _ in range(stage.trial.repeat):
+        neighbour, space = reader(stage), stage.inspect(stage.space())
+        memory = stage.memory(2 * GROUP_MEMORY)
+        with group_of("memory") as group:
+            group.set({"memory.max": GROUP_MEMORY, "memory.limit_in_bytes": GROUP_MEMORY})
+            group.add(space.stub.pid)
+            outcome = outcome_of(partial(stage.map, space, memory, precommit=True))
+        assert isinstance(outcome, HostError | StubDied), (
+            f"half of it cannot be there, and yet the answer was {outcome}"
+        )
+        is_whole(neighbour)
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers

@@ -146,7 +146,11 @@ class _LazySpace(PtraceAddressSpace):
 
 
 @mutant(
-    caught_by=("AS09", "memory_limits::precommitting_is_complete_in_a_storm_of_signals"),
+    caught_by=(
+        "AS09",
+        "memory_limits::precommitting_is_complete_in_a_storm_of_signals",
+        "memory_limits::precommitting_more_than_there_is_is_not_reported_as_done",
+    ),
     origin="seed.MapFile without MAP_POPULATE",
 )
 class NeverPrecommits(PtracePlatform):
