@@ -73,7 +73,9 @@ def _first_event(stage: Stage) -> Guest:
 
 def _leave_marks(stage: Stage) -> int:
     """Have a guest mark what it can, and release its address space; its stub."""
-    guest = stage.guest(guests.xmm_fill, **MARKS)
+    guest = stage.guest(guests.xmm_fill)
+    for name, value in MARKS.items():
+        guest.state[name] = value
     guest.data[0:PAGE] = b"\xbd" * PAGE
     guest.syscalls(2)
     pid = stub_of(stage, guest.space)

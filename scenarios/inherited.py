@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from typing import cast
 
-from worldswitch.harness.contract import Access, Interrupted, Platform
+from worldswitch.harness.contract import Access, AddressSpace, Interrupted, Platform
 from worldswitch.scenarios import guests, thread_data
 from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.deaths import kill, wait_until_gone
@@ -28,7 +29,7 @@ def the_first_calls_of_a_new_stub_return(stage: Stage) -> None:
     for _ in range(stage.trial.repeat):
         new = stage.bounded(partial(outcome_of, lambda: stage.space(_asked_for_its_pid(stage))), 3)
         assert not isinstance(new, Exception), f"no stub came to be: {new!r}"
-        space = stage.inspect(new)
+        space = stage.inspect(cast(AddressSpace, new))
         pid = space.stub.pid
         for _ in range(3):
             result = stage.bounded(partial(outcome_of, partial(space.inject, Number.GETPID)), 3)

@@ -100,7 +100,7 @@ def the_stubs_code_is_the_same_in_all_and_stays_so(stage: Stage) -> None:
         assert _code(space) == code, "a recycled stub's code is not what it was"
 
 
-@scenario("AS05", "K60", clauses=("kernel.M3", "proc(5)", "ptrace(2) PTRACE_POKEDATA"))
+@scenario("AS05", "K60", clauses=("kernel.W1", "proc(5)", "rr#4093"))
 def a_change_to_one_stubs_code_is_none_to_the_others(stage: Stage) -> None:
     """Whatever way the host lets a debugger write there, which is noted, it writes to a page of that stub's alone."""
     changed, other = stage.guest(guests.getpid_loop), stage.guest(guests.getpid_loop)
