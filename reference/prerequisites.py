@@ -158,7 +158,7 @@ def _check_rseq(tid: int) -> None:
 
 def _check_sysemu(stub: StubProcess) -> None:
     """A guest's system call must stop before it is executed, and before any seccomp filter sees it."""
-    tracee = stub.acquire(Use.GUEST, stub.spawn, stub.plan.trace_options, 0)
+    tracee = stub.acquire(Use.GUEST, lambda: stub.spawn(Use.GUEST), stub.plan.trace_options, 0)
     registers = tracee.registers()
     x86_64.set_call(registers, tracee.handle.segments, stub.page.call, lib.SYS_getpid, ())
     tracee.request(lib.PTRACE_SETREGS, 0, registers)

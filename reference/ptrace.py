@@ -23,7 +23,7 @@ import signal
 import threading
 import time
 import weakref
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from worldswitch.harness.contract import (
@@ -219,7 +219,8 @@ class PtracePlatform:
         """A thread of the stub for the calling thread.  Raises `StubDied`, `HostError`, `Released`, `WrongThread`."""
         self.check_open()
         self.quiet_sigchld()
-        tracee = stub.acquire(use, lambda: self.creator.call(stub.spawn), stub.plan.trace_options, self.xstate_size)
+        spawn = partial(self.creator.call, partial(stub.spawn, use))
+        tracee = stub.acquire(use, spawn, stub.plan.trace_options, self.xstate_size)
         if use is Use.GUEST:
             tracee.handle.placement = PLACEMENTS[self.options.placement]
             if self.options.placement is Placement.PIN:

@@ -120,22 +120,28 @@ class StubProcess:
             raise StubDied(self.cause or Cause(Death.BROKEN))
         return self._worker
 
-    def spawn(self) -> int:
-        """Clone one more thread, parked and untraced; its tid.  Creator thread only.
+    def spawn(self, use: Use) -> None:
+        """Clone one more thread, parked and untraced.  Creator thread only.
 
         Raises `HostError` (EAGAIN where a limit on processes is reached) and `StubDied`.
         """
-        return self._checked("clone", self.worker.call(lib.SYS_clone, THREAD_FLAGS))
+        tracee = self.tracee_class(self, self._checked("clone", self.worker.call(lib.SYS_clone, THREAD_FLAGS)))
+        with self._lock:
+            self._tracees[use].append(tracee)
 
-    def acquire(self, use: Use, spawn: Callable[[], int], options: int, xstate_length: int) -> Tracee:
+    def acquire(self, use: Use, spawn: Callable[[], None], options: int, xstate_length: int) -> Tracee:
         """A thread for `use` that the calling thread traces: a parked one, or else a new one.
+
+        `spawn` has the creator thread make it, where no signal handler of Python's can come between and lose it; what
+        an exception leaves half done here is found again by the thread that began it.
 
         Raises `StubDied`, and what `spawn` raises.  Seed: lookupOrCreate.
         """
         self.look_for_vanished(thoroughly=True)
         if self.cause is not None:
             raise StubDied(self.cause)
-        tracee = self._claim_parked(use) or self._new_tracee(use, spawn())
+        while (tracee := self._begun_before(use) or self._claim_parked(use)) is None:
+            spawn()
         with self._lock:
             self._owners[tracee] = Owner.current()
         tracee.handle.xstate_length = xstate_length
@@ -146,12 +152,9 @@ class StubProcess:
         with self._lock:
             return next((tracee for tracee in self._tracees[use] if tracee.claim()), None)
 
-    def _new_tracee(self, use: Use, tid: int) -> Tracee:
-        tracee = self.tracee_class(self, tid)
-        tracee.claim()
+    def _begun_before(self, use: Use) -> Tracee | None:
         with self._lock:
-            self._tracees[use].append(tracee)
-        return tracee
+            return next((tracee for tracee in self._tracees[use] if tracee.is_mine), None)
 
     def receive_nobody(self) -> None:
         """Have every context look at its lease before the next switch here."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from worldswitch.harness.contract import Cause, Death, StubDied
@@ -76,13 +77,28 @@ class Tracee:
         return bool(lib.tracee_claim(self.handle))
 
     def attach(self, options: int) -> None:
-        """Trace it, from this thread, and stop it.  Raises `StubDied`."""
-        self.request(lib.PTRACE_SEIZE, 0, options)
-        lib.tracee_own(self.handle)
-        self.request(lib.PTRACE_INTERRUPT)
+        """Trace it, from this thread, and stop it.  Raises `StubDied`.
+
+        A signal handler of Python's may raise at any step of it: then the same thread does it again.
+        """
+        status = ffi.new("int *")
+        while (rc := lib.tracee_attach(self.handle, options, status)) == -errno.EINTR:
+            pass
+        if rc in (-errno.ESRCH, -errno.ECHILD):
+            raise StubDied(self.gone())
+        if rc < 0:
+            raise OSError(-rc, f"attaching: {os.strerror(-rc)}")
+        if status[0] != 0 and decode(status[0]).kind is StopKind.DEATH:
+            raise StubDied(self.gone_with(status[0]))
         self.user = None
-        self.wait()
         self.block_signals(0)
+
+    @property
+    def is_mine(self) -> bool:
+        """The calling thread has claimed it or owns it."""
+        return bool(self.handle.state in (lib.TRACEE_CLAIMED, lib.TRACEE_OWNED)) and bool(
+            self.handle.thread == threading.get_ident()
+        )
 
     def block_signals(self, mask: int) -> None:
         """Set its signal mask.

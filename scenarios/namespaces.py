@@ -111,9 +111,11 @@ def _in_namesake(stage: Stage, tid: int, work: Callable[[], object]) -> object:
         if threading.get_native_id() == tid:
             outcomes.append(work())
 
-    for _ in range(50):
+    def has_come() -> list[object]:
+        # It is not free at once: the kernel forgets a thread some time before it gives the id back.
         let_next_be(tid)
         stage.thread(live).result(5)
-        if outcomes:
-            return outcomes[0]
-    raise RuntimeError(f"no thread got the id {tid}")
+        return outcomes
+
+    stage.wait_until(has_come, 10, f"a new thread has the id {tid}")
+    return outcomes[0]

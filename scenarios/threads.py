@@ -54,7 +54,7 @@ def a_guest_goes_on_after_its_tracing_thread_has_ended(stage: Stage) -> None:
         assert process_state(pid) is not None
 
 
-@scenario("TT01", clauses=("seed.lookupOrCreate", "seed.W1", "seed.W2"), quick=3, normal=10, soak=200, deadline=40)
+@scenario("TT01", clauses=("seed.lookupOrCreate", "seed.W1", "seed.W2"), quick=3, normal=10, soak=100, deadline=60)
 def a_tracing_thread_that_vanishes_costs_its_stub_alone(stage: Stage) -> None:
     """A tracing thread ends without any clean-up: its guest goes on exactly or has died; all other guests go on."""
     for _ in range(stage.trial.repeat):

@@ -71,7 +71,8 @@ struct tracee {
 	int cpu;			// the CPU it is bound to, or -1
 	unsigned long affinity[128];	// where it could run before that
 	int xstate_length;		// bytes of extended state that the kernel transfers
-	unsigned long thread;		// the owner, as pthread_self names it
+	unsigned long thread;		// who claimed it or owns it, as pthread_self names it
+	int stopping;			// it was told to stop, and its stop was not seen yet
 	struct visit *visit;		// what it receives; only compared, never followed
 	void *resident;			// where the extended state goes when the thread is parked, or NULL
 	unsigned long park;		// stub_park in the stub's page
@@ -89,6 +90,11 @@ void tracee_drop(struct tracee *t);
 
 // Become the one that may attach a parked tracee.  Returns 1, or 0 if it is not parked.
 int tracee_claim(struct tracee *t);
+
+// Trace a claimed tracee from this thread, and wait until it stands in a stop:
+// `status` is its wait status, or 0 if it stood already.  After -EINTR, or
+// whatever else came between, it is to be called again by the same thread.
+int tracee_attach(struct tracee *t, unsigned long options, int *status);
 
 // This thread attached it: it is parked again when the thread ends.
 void tracee_own(struct tracee *t);

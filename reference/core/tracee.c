@@ -62,8 +62,10 @@ int tracee_claim(struct tracee *t)
 {
 	pthread_mutex_lock(&ownership);
 	int parked = t->state == TRACEE_PARKED;
-	if (parked)
+	if (parked) {
 		t->state = TRACEE_CLAIMED;
+		t->thread = pthread_self();
+	}
 	pthread_mutex_unlock(&ownership);
 	return parked;
 }
@@ -206,6 +208,23 @@ void tracee_own(struct tracee *t)
 	t->alone = 0;
 	set_state(t, TRACEE_OWNED);
 	pthread_mutex_unlock(&ownership);
+}
+
+int tracee_attach(struct tracee *t, unsigned long options, int *status)
+{
+	*status = 0;
+	if (__atomic_load_n(&t->state, __ATOMIC_ACQUIRE) != TRACEE_OWNED) {
+		long rc = tracee_request(PTRACE_SEIZE, t->tid, 0, (void *)options);
+		if (rc < 0)
+			return rc;
+		tracee_own(t);
+		t->stopping = 1;
+		tracee_request(PTRACE_INTERRUPT, t->tid, 0, NULL);	// whether it is dead, the wait tells
+	}
+	int rc = t->stopping ? tracee_wait(t->tid, __WALL | __WNOTHREAD, status) : 0;
+	if (rc != -EINTR)
+		t->stopping = 0;
+	return rc < 0 ? rc : 0;
 }
 
 int tracee_park(struct tracee *t)

@@ -15,7 +15,7 @@ from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
-from worldswitch.reference.stubprocess import StubProcess
+from worldswitch.reference.stubprocess import StubProcess, Use
 
 
 @mutant(caught_by=("LC14",), origin="prctl(2): the signal comes when the parent ends, and not if it has ended before")
@@ -90,9 +90,9 @@ class NeedsItsFirstStub(PtracePlatform):
 
 
 class _FragileStub(StubProcess):
-    def spawn(self) -> int:
+    def spawn(self, use: Use) -> None:
         try:
-            return super().spawn()
+            super().spawn(use)
         except HostError as error:
             raise StubDied(self.bury(Cause(Death.BROKEN, dump=str(error)))) from error
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
+from worldswitch.reference._core import lib
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
@@ -25,8 +27,10 @@ class KeepsAFileForEachStub(PtracePlatform):
 
 
 class _SpendthriftStub(StubProcess):
-    def _claim_parked(self, use: Use) -> Tracee | None:
-        return None
+    def acquire(self, use: Use, spawn: Callable[[], None], options: int, xstate_length: int) -> Tracee:
+        with self._lock:
+            self._tracees[use] = [tracee for tracee in self._tracees[use] if tracee.handle.state == lib.TRACEE_OWNED]
+        return super().acquire(use, spawn, options, xstate_length)
 
 
 @mutant(
@@ -37,3 +41,18 @@ class NeverReusesThreads(PtracePlatform):
     """Makes a new stub thread for every tracing thread, and lets those of ended ones lie."""
 
     stub_class = _SpendthriftStub
+
+
+class _AmnesicStub(StubProcess):
+    def _begun_before(self, use: Use) -> Tracee | None:
+        return None
+
+
+@mutant(
+    caught_by=("moments::an_exception_at_any_step_of_a_first_switch_loses_no_thread",),
+    origin="signal(7): a handler of Python's may raise between any two steps of the interpreter",
+)
+class LosesThreadsToSignals(PtracePlatform):
+    """Forgets a stub thread whose acquisition an exception ends."""
+
+    stub_class = _AmnesicStub

@@ -53,7 +53,7 @@ class NeverParks(PtracePlatform):
 
 
 class _AdoptingStub(StubProcess):
-    def acquire(self, use: Use, spawn: Callable[[], int], options: int, xstate_length: int) -> Tracee:
+    def acquire(self, use: Use, spawn: Callable[[], None], options: int, xstate_length: int) -> Tracee:
         """A thread whose tracer is gone, if there is one, as if it could be had by taking."""
         for tracee in self._tracees[use]:
             if tracee in self._owners and self._owners[tracee].has_vanished(thoroughly=True):
@@ -178,7 +178,7 @@ class LetsOneSwitchAtATime(PtracePlatform):
 
 
 class _NumberedStub(StubProcess):
-    def acquire(self, use: Use, spawn: Callable[[], int], options: int, xstate_length: int) -> Tracee:
+    def acquire(self, use: Use, spawn: Callable[[], None], options: int, xstate_length: int) -> Tracee:
         """The thread that was acquired under the caller's id, if there is one."""
         for tracee in self._tracees[use]:
             if tracee.handle.owner == threading.get_native_id():
