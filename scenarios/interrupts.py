@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -227,14 +228,23 @@ def an_interrupt_and_a_trap_at_once_are_both_seen(stage: Stage) -> None:
     guest = stage.guest(guests.trap_when_told)
     for _ in range(stage.trial.repeat):
         guest.state.pc, spun = guest.code, guest.data.word(8)
-        guest.data.set_word(0, 0)
+        for offset in (0, 16):
+            guest.data.set_word(offset, 0)
         switching = stage.thread(switches_to_the_end, guest)
         stage.wait_until(lambda: guest.data.word(8) > spun, claim="the guest waits to be told")  # noqa: B023
         guest.data.set_word(0, 1)
+        spin_until(stage, lambda: guest.data.word(16))
         guest.context.interrupt()
         events = switching.result(3)
         assert [event for event in events if event != Interrupted()][:2] == [BREAKPOINT, GETPID]
         assert (events.count(BREAKPOINT), events.count(Interrupted())) == (1, 1), f"one event was lost: {events}"
+
+
+def spin_until(stage: Stage, predicate: Callable[[], object]) -> None:
+    """Wait with the interpreter's lock in hand, so that no other thread goes on before this one does."""
+    end = time.perf_counter() + stage.trial.seconds(3)
+    while not predicate():
+        assert time.perf_counter() < end, "the guest does not get on"
 
 
 def switches_to_the_end(guest: Guest) -> list[Event]:

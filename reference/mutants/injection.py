@@ -82,7 +82,7 @@ class _OneThreadSpace(PtraceAddressSpace):
         return tracing.tracee_for(self.platform, self.live_stub(), Use.GUEST)
 
 
-@mutant(caught_by=("IJ05", "IJ10"), origin="gvisor: the reason for two pools of threads, sysemu and syscall")
+@mutant(caught_by=("IJ05", "IJ10"), origin="gvisor, pitfall 6: the reason for two pools of threads, sysemu and syscall")
 class InjectsIntoGuestThreads(PtracePlatform):
     """Injects system calls into the thread that runs guests, which reports the exit of the skipped call first."""
 

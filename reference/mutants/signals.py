@@ -88,7 +88,7 @@ class _Stopping(Tracee):
         self.block_signals(0)
 
 
-@mutant(caught_by=("K27",), origin="pitfall 8 of the prototype, kernel.S9: a SIGCONT takes every SIGSTOP off the queue")
+@mutant(caught_by=("K27",), origin="pitfall 8, kernel.S9: a SIGCONT takes every SIGSTOP off the queue")
 class AttachesByStopping(PtracePlatform):
     """Stops a thread that it attaches to by a SIGSTOP, and waits until that comes."""
 
@@ -129,7 +129,7 @@ class _GenerousContext(PtraceContext):
         return event
 
 
-@mutant(caught_by=("SG05",), origin="pitfall 7 of the prototype: a foreign tgkill to a parked thread kills the stub")
+@mutant(caught_by=("SG05",), origin="pitfall 7: a foreign tgkill to a parked thread kills the stub")
 class ParksWithSignalsOpen(PtracePlatform):
     """Lets go of a thread after each switch, with no signal blocked."""
 
@@ -144,9 +144,7 @@ class _LazyContext(PtraceContext):
         return event
 
 
-@mutant(
-    caught_by=("SG05",), origin="pitfall 9 of the prototype: a parked thread that wakes must have nothing to run into"
-)
+@mutant(caught_by=("SG05",), origin="pitfall 9: a parked thread that wakes must have nothing to run into")
 class ParksInTheGuest(PtracePlatform):
     """Leaves a thread that it lets go of in the guest's code."""
 
@@ -169,7 +167,10 @@ class _StaleContext(PtraceContext):
         return xset
 
 
-@mutant(caught_by=("K18",), origin="seed.W14: the number of the call that a thread was in last is kept in orig_rax")
+@mutant(
+    caught_by=("stops::a_thread_that_waited_restarts_nothing_of_its_guests",),
+    origin="seed.W14: the number of the call that a thread was in last is kept in orig_rax",
+)
 class KeepsStaleNumbers(PtracePlatform):
     """Begins a guest with the number of the call that its thread waited in, which the kernel then makes again."""
 
@@ -294,7 +295,7 @@ class _DeafContext(PtraceContext):
 
 @mutant(
     caught_by=("signals::a_handler_runs_while_the_main_thread_waits_for_a_guest",),
-    origin="pitfall 14 of the prototype: a wait that begins again by itself, and ^C comes when the guest likes",
+    origin="pitfall 14: a wait that begins again by itself, and ^C comes when the guest likes",
 )
 class LetsHandlersWait(PtracePlatform):
     """Runs no signal handler of Python's before the guest comes back."""
@@ -333,7 +334,7 @@ class ReusesItsEvents(PtracePlatform):
     context_class = _OneEventContext
 
 
-@mutant(caught_by=("SG17",), origin="runsc's loader: 'a tremendous number of useless' SIGCHLDs without SA_NOCLDSTOP")
+@mutant(caught_by=("SG17",), origin="runsc's loader, pitfall 13: a 'tremendous number' of SIGCHLDs")
 class RunsAHandlerForEveryStop(PtracePlatform):
     """Leaves SIGCHLD as it finds it, so that each stop of a tracee runs the program's handler."""
 

@@ -57,11 +57,12 @@
 	report
 	end	step_itself
 
-# Counts in the second word of its data until the first one is not zero, traps, and reports.
+# Counts in the second word of its data until the first one is not zero, says so in the third, traps, and reports.
 	guest	trap_when_told
 1:	incq	8(%rbx)
 	cmpq	$0, (%rbx)
 	je	1b
+	movq	$1, 16(%rbx)
 	int3
 	report
 	end	trap_when_told
