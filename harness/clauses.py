@@ -8,7 +8,8 @@ A clause of these forms says itself where it is found:
     contract WrongThread         a word of `worldswitch.harness.contract`
     test TestBounce              a test of another project's, by its name
     CONFIG_SECCOMP               an option of kernels
-    Intel SDM 1, 13.8.1          the processor's manual
+    Intel SDM 1, 13.8.1          the processor's manual, by its section or an instruction
+    linux kernel/ptrace.c        a file of the kernel's
 
 Of ptrace(2), the page that all this is about, the sections and entries are listed too.
 """
@@ -33,7 +34,8 @@ _FORMS = tuple(
             r"contract [A-Z]\w+(\.\w+)?",
             r"test \w[\w-]+",
             r"CONFIG_[A-Z_0-9]+",
-            r"Intel SDM \d, [\d.]+",
+            r"Intel SDM (\d, [\d.]+|[A-Z]+)",
+            r"linux [\w/.-]+\.(c|h|rst)",
         ),
     )
 )

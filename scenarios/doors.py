@@ -41,7 +41,7 @@ REFUSALS = (signal.SIGILL, signal.SIGSEGV)
 # -------------------------------------------------------------------------------------------------------- told apart
 
 
-@scenario("EX15", "K13", clauses=("seed.W12", "spike pitfall 19"))
+@scenario("EX15", "K13", clauses=("seed.W12", "Intel SDM SYSENTER"))
 def sysenter_is_no_native_call(stage: Stage) -> None:
     """``sysenter`` from 64-bit code is an i386 call on one maker's processors, and an invalid instruction elsewhere."""
     guest = stage.guest(guests.door_sysenter, rax=GETPID_I386)
@@ -76,7 +76,7 @@ def the_other_instructions_from_32_bit_code_are_no_native_calls(stage: Stage, pr
     assert _is_refused(event) or event == Syscall(GETPID_I386, Abi.COMPAT)
 
 
-@scenario("EX16", clauses=("seed.W11", "kernel.C2"))
+@scenario("EX16", clauses=("seed.W11", "fact.C2"))
 def a_fault_in_32_bit_code_is_whole(stage: Stage) -> None:
     """A fault there has its address and access, and all registers are the guest's; the code segment shows the mode."""
     guest = stage.guest(guests.compat_read, rdi=0xF000_0000)
@@ -94,7 +94,7 @@ def a_fault_in_32_bit_code_is_whole(stage: Stage) -> None:
         assert [guest.state[name] for name in names] == [0x1010_1010 * number for number in range(1, 7)]
 
 
-@scenario("EX16", clauses=("seed.W11", "kernel.C2"))
+@scenario("EX16", clauses=("seed.W11", "fact.C2"))
 @pytest.mark.parametrize(
     "program",
     [guests.compat_int80, guests.compat_syscall, guests.compat_sysenter, guests.compat_read],
@@ -154,7 +154,7 @@ DOORS = (
 )
 
 
-@scenario("EX19", clauses=("gvisor I6", "kernel.S1"))
+@scenario("EX19", clauses=("seed.I6", "kernel.S1"))
 def no_door_leads_to_the_harness(stage: Stage) -> None:
     """A guest asks to write to a file the harness has open, at every door: each is an event, and nothing is written."""
     reader, writer = os.pipe2(os.O_NONBLOCK)

@@ -39,7 +39,7 @@ def a_pid_namespace_ends_with_its_platform(stage: Stage) -> None:
             harness.wait(2)
 
 
-@scenario("TT03", "K42", clauses=("seed.W19", "gvisor F5", "pid_namespaces(7)"), needs="pidns ns_last_pid", soak=10)
+@scenario("TT03", "K42", clauses=("seed.W19", "fact.F5", "pid_namespaces(7)"), needs="pidns ns_last_pid", soak=10)
 def a_thread_with_the_id_of_one_that_ended_is_another_thread(stage: Stage) -> None:
     """A new thread gets the id of a tracing thread that is gone: its guest goes on exactly, or has died."""
     for _ in range(stage.trial.repeat):

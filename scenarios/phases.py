@@ -105,7 +105,7 @@ def a_guest_that_is_stepped_sees_the_trap_flag_it_has(stage: Stage) -> None:
     assert {name: guest.state[name] & TRAP_FLAG for name in ("rsi", "r11")} == {"rsi": TRAP_FLAG, "r11": TRAP_FLAG}
 
 
-@scenario("EX10", "K15", clauses=("kernel.S3", "Red Hat step-jump-cont"), quick=1, normal=5, soak=50)
+@scenario("EX10", "K15", clauses=("kernel.S3", "test step-jump-cont"), quick=1, normal=5, soak=50)
 def stepping_ends_with_the_trap_flag(stage: Stage) -> None:
     """Once the flag is cleared in the state, the guest computes on for as long as it likes without one more trap."""
     guest = stage.guest(guests.count_loop)

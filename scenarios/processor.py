@@ -84,7 +84,7 @@ def a_guest_reads_through_the_bases_it_is_given(stage: Stage) -> None:
         assert (guest.state["r8"], guest.state["r9"]) == (0xF5F5 + offset, 0x6565 + offset)
 
 
-@scenario("EX02", "K68", clauses=("linux fsgsbase.c", "seed.switchToApp"), needs="fsgsbase")
+@scenario("EX02", "K68", clauses=("linux tools/testing/selftests/x86/fsgsbase.c", "seed.switchToApp"), needs="fsgsbase")
 def bases_outlive_the_selectors_a_guest_loads(stage: Stage) -> None:
     """A guest loads selectors and sets bases of its own: the bases are in its state, and still its own afterwards."""
     guest = stage.guest(guests.load_selectors)
@@ -102,9 +102,7 @@ def bases_outlive_the_selectors_a_guest_loads(stage: Stage) -> None:
 # ------------------------------------------------------------------------------------------------------ protection keys
 
 
-@scenario(
-    "EX03", "K65", clauses=("linux 5.14 ... 6.1: PKRU lost through NT_X86_XSTATE", "gvisor aecf51415"), needs="pku"
-)
+@scenario("EX03", "K65", clauses=("kernel.versions", "gvisor aecf51415"), needs="pku")
 @pytest.mark.parametrize("resident", [False, True], ids=["default", "resident"])
 def contexts_on_one_thread_keep_their_protection_keys(stage: Stage, resident: bool) -> None:
     """Each context has the rights it set, whatever others in the same stub thread set; a new one may do everything."""
@@ -124,7 +122,7 @@ def contexts_on_one_thread_keep_their_protection_keys(stage: Stage, resident: bo
     assert fresh.data.word() == 0
 
 
-@scenario("EX03", "K65", clauses="linux 5.14 ... 6.1: PKRU lost by ptrace", needs="pku")
+@scenario("EX03", "K65", clauses="kernel.versions", needs="pku")
 def protection_keys_move_with_the_image(stage: Stage) -> None:
     """The rights one context set are in its image, and in force in a context that is given the image."""
     source = stage.guest(guests.pkru_fill)
@@ -154,7 +152,9 @@ def a_guest_returns_to_wherever_it_likes(stage: Stage) -> None:
 # --------------------------------------------------------------------------------------------------------- matrix tiles
 
 
-@scenario("EX05", "K67", clauses=("gvisor bb8400681", "gvisor#9750", "linux arch/x86/xstate.rst"), needs="amx")
+@scenario(
+    "EX05", "K67", clauses=("gvisor bb8400681", "gvisor#9750", "linux Documentation/arch/x86/xstate.rst"), needs="amx"
+)
 def tiles_nobody_asked_for_are_an_invalid_instruction(stage: Stage) -> None:
     """A guest whose harness has no permission for AMX gets SIGILL at its first tile, goes on, and so does the next."""
     configuration = struct.pack("=BB14x8H16x8B8x", 1, 0, *(64,) * 8, *(16,) * 8)

@@ -47,7 +47,7 @@ class TakesSysemuForGranted(PtracePlatform):
 
 @mutant(
     caught_by=("environment::a_tracer_that_does_not_follow_is_no_obstacle",),
-    origin="gvisor H4: EPERM under strace -f, concluded from TracerPid alone",
+    origin="fact.H4: EPERM under strace -f, concluded from TracerPid alone",
 )
 class RefusesUnderAnyTracer(PtracePlatform):
     """Does not start where somebody traces the calling thread, whether or not that one follows its clones."""

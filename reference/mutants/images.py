@@ -94,7 +94,7 @@ class _StubbornContext(PtraceContext):
 
 @mutant(
     caught_by=("unloadable::registers_that_were_taken_before_a_refusal_are_nobody_elses",),
-    origin="spike pitfall 22, gvisor E11: what the thread has is known from before, and a refusal changed half of it",
+    origin="spike pitfall 22, fact.E11: what the thread has is known from before, and a refusal changed half of it",
 )
 class BelievesItsShadow(PtracePlatform):
     """Takes a thread's registers for unchanged by a PTRACE_SETREGS that failed."""

@@ -134,7 +134,10 @@ class CannotDieAsInit(PtracePlatform):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-@mutant(caught_by=("LC17", "LC16"), origin="gvisor dc33d71f8: a single stub's death takes everything down")
+@mutant(
+    caught_by=("LC17", "LC16"),
+    origin="gvisor dc33d71f8, and what 16dba7fa7 mended in systrap: a single stub's death takes everything down",
+)
 class TakesAllAlong(PtracePlatform):
     """Ends every stub when one dies."""
 

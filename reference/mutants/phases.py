@@ -43,7 +43,7 @@ class _SteppingContext(PtraceContext):
 
 @mutant(
     caught_by=("phases::a_guest_that_does_not_step_sees_no_trap_flag",),
-    origin="kernel.S3, gvisor D2: a flag forced by the tracer is hidden from GETREGS and shown to pushf",
+    origin="kernel.S3, fact.D2: a flag forced by the tracer is hidden from GETREGS and shown to pushf",
 )
 class StepsEveryGuest(PtracePlatform):
     """Steps guests for purposes of its own, and keeps the traps from their callers."""

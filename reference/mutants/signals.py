@@ -66,7 +66,9 @@ class _ParksAtBreakpoint(Tracee):
         self.handle.park = stub.page.entry
 
 
-@mutant(caught_by=("SG05",), origin="gVisor 17c18241c: a stub that ends in int3, and a SIGCONT lets it get there")
+@mutant(
+    caught_by=("SG05",), origin="seed.W21, gVisor 17c18241c: a stub that ends in int3, and a SIGCONT lets it get there"
+)
 class ParksAtABreakpoint(PtracePlatform):
     """Lets a parked thread run into a breakpoint, which kills a stub that nobody traces."""
 
