@@ -301,6 +301,7 @@ class PtraceContext(FaultMemory, ExtendedState):
     def _vsyscall(self, state: State, info: SignalInfo) -> Event:
         """The fault that the call would have been, were the page unmapped: its return address is on the stack again.
 
+        But the kernel has put the call's number into rax, and nothing tells what the guest had there.
         Seed: patchSignalInfo.
         """
         state.words[PC] = info.address

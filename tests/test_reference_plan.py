@@ -6,7 +6,7 @@ import signal
 from typing import Any, cast
 
 from worldswitch.reference._core import ffi, lib
-from worldswitch.reference.plan import Step, StubPlan, standard_plan
+from worldswitch.reference.plan import ARCH_SET_CPUID, Step, StubPlan, standard_plan
 
 PARENT, GO = 4711, 9
 
@@ -41,6 +41,17 @@ def test_no_crash_leaves_an_orphan_and_no_handler_is_inherited() -> None:
     assert steps[-1].number == lib.SYS_seccomp
     reset = {step.arguments[0] for step in steps if step.number == lib.SYS_rt_sigaction}
     assert reset == set(range(1, 65)) - {signal.SIGKILL, signal.SIGSTOP}
+
+
+def test_cpuid_faults_only_on_request_and_before_the_filter_forbids_to_ask() -> None:
+    def requests(plan: StubPlan) -> list[int]:
+        return [i for i, step in enumerate(plan.steps) if step.arguments == (ARCH_SET_CPUID, 0)]
+
+    plan = standard_plan(b"", GO, PARENT, cpuid_faults=True)
+    (asked,) = requests(plan)
+    assert plan.steps[asked].expected == 0
+    assert asked < next(i for i, step in enumerate(plan.steps) if step.number == lib.SYS_seccomp)
+    assert requests(standard()) == []
 
 
 def test_exit_kill_can_be_left_off() -> None:

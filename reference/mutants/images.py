@@ -58,6 +58,7 @@ class _ProudContext(PtraceContext):
     caught_by=(
         "images::an_image_the_kernel_refuses_is_an_error_until_it_is_mended",
         "images::a_refused_image_is_nobody_elses",
+        "images::reserved_control_bits_never_reach_a_guest",
         "unloadable::a_base_the_kernel_refuses_is_an_error_until_it_is_mended",
         "unloadable::registers_that_were_taken_before_a_refusal_are_nobody_elses",
     ),
