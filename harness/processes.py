@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from worldswitch.harness import syscalls
@@ -50,9 +50,34 @@ def descendants(of: int) -> dict[int, Process]:
 
     Only a scan of all of /proc is right on every kernel: /proc/PID/task/TID/children is a build option.
     """
+    return _below(of, (pid for pid, _ in _listing()))
+
+
+class Newcomers:
+    """Who came to be below this process since this was made.
+
+    Reading a line for each process of the machine, several times a trial, would cost more than most trials do.  What
+    was there before need not be read again: the inode of its folder tells it from one that has got its number since.
+    """
+
+    def __init__(self) -> None:
+        self._before = _listing()
+
+    def look(self) -> dict[int, Process]:
+        """Those below this process now, by way of others that are new."""
+        return _below(os.getpid(), (pid for pid, _ in _listing() - self._before))
+
+
+def _listing() -> set[tuple[str, int]]:
+    """The number and the folder's inode of each process."""
+    with os.scandir("/proc") as entries:
+        return {(entry.name, entry.inode()) for entry in entries if entry.name.isdigit()}
+
+
+def _below(of: int, pids: Iterable[str]) -> dict[int, Process]:
     children: dict[int, list[Process]] = {}
-    for pid in os.listdir("/proc"):  # noqa: PTH208 - a Path for each process costs more than reading it
-        if pid.isdigit() and (process := _read(pid)):
+    for pid in pids:
+        if process := _read(pid):
             children.setdefault(process.parent, []).append(process)
     found: dict[int, Process] = {}
     queue = [of]

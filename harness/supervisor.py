@@ -78,7 +78,7 @@ class _Watch:
 def supervise(body: Callable[[], bytes], seconds: float) -> Ending:
     """Run `body` in a forked child for at most `seconds`; nothing of it is left when this returns."""
     begin = time.monotonic()
-    before = processes.descendants(os.getpid()).keys()
+    newcomers = processes.Newcomers()
     with processes.subreaper(), _pipe() as report, _pipe() as output, _pipe() as ack:
         parent = os.getpid()
         pid = _fork()
@@ -87,8 +87,7 @@ def supervise(body: Callable[[], bytes], seconds: float) -> Ending:
         watch = _Watch(pid, report[0], output[0])
 
         def others() -> dict[int, processes.Process]:
-            found = processes.descendants(os.getpid())
-            return {key: value for key, value in found.items() if key not in before and key != watch.pid}
+            return {key: value for key, value in newcomers.look().items() if key != watch.pid}
 
         try:
             late = not _wait(watch, begin + seconds)
