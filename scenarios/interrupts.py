@@ -159,8 +159,9 @@ def an_interrupt_without_a_switch_to_end_harms_nobody(stage: Stage) -> None:
         guest = stage.guest(guests.getpid_loop, platform=platform)
         makes_calls(guest, 2)
         guest.space.release()
-        for end in (lambda: None, platform.close):
-            end()
+        for is_closed in (False, True):
+            if is_closed:
+                platform.close()
             assert outcome_of(guest.context.interrupt) is None, "an interrupt was refused"
             refused(guest.switch, Released)
 
@@ -214,7 +215,7 @@ def _interrupt_the_recycled(stage: Stage, _: Line) -> None:
         assert cause_of(computing.running.result) == KILLED
     wait_until_gone(stage, pid)
     with a_stranger(stage, pid, tid):
-        for _ in range(10):
+        for _again in range(10):
             computing.guest.context.interrupt()
         assert not waiting_for(pid), f"process {pid}, a stranger, got signals {waiting_for(pid)}"
 
