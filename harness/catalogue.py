@@ -11,7 +11,7 @@ import fnmatch
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from types import ModuleType
@@ -141,14 +141,30 @@ def mark_of(function: object) -> pytest.Mark | None:
 
 def scenarios(package: str = SCENARIOS) -> list[Scenario]:
     """Every scenario of `package`, by module and then in the order of the text."""
-    found = []
+    return [scenario for scenario, _ in _declarations(package)]
+
+
+def _declarations(package: str) -> Iterator[tuple[Scenario, object]]:
     for module in _submodules(package):
         short = module.__name__.rpartition(".")[2]
         for name, function in vars(module).items():
             mark = mark_of(function)
             if mark and function.__module__ == module.__name__:
-                found.append(declared(f"{short}::{name}", function, mark))
-    return found
+                yield declared(f"{short}::{name}", function, mark), function
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A scenario about the kernel alone, and the experiment in it, which says what it sees."""
+
+    scenario: Scenario
+    observe: Callable[[], str]
+
+
+def facts(package: str = SCENARIOS) -> list[Fact]:
+    """Every scenario of `package` that can say what it observes."""
+    found = ((scenario, getattr(function, "observe", None)) for scenario, function in _declarations(package))
+    return [Fact(scenario, observe) for scenario, observe in found if observe is not None]
 
 
 # --------------------------------------------------------------------------------------------------------- mutants

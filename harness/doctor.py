@@ -6,12 +6,12 @@ It looks and changes nothing: no engine is started, nothing is installed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import msgspec
 
-from worldswitch.harness import catalogue, engine, fingerprint, probes, profiles
+from worldswitch.harness import behaviour, catalogue, engine, fingerprint, probes, profiles
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.holdings import Unobtainable
 from worldswitch.harness.outcome import Status
@@ -53,9 +53,16 @@ def show(*, as_json: bool) -> Status:
         found = {"can_run": _plain(lanes), "lacking": _plain(lacking)}
         print(json.dumps({**found, "machine": msgspec.to_builtins(machine)}, indent=2))
     else:
-        print(f"{machine.kernel}, {machine.machine}\n{machine.cpus} CPUs: {machine.cpu}; {machine.python}\n")
+        print(f"{machine.kernel}, {machine.machine}\n{machine.cpus} CPUs: {machine.cpu}; {machine.python}")
+        print(f"{_behaviour(machine.facts)}\n")
         print("\n".join([*_lines("can run", lanes), "", *_lines("scenarios have what they need", lacking)]))
     return Status.AS_EXPECTED if all(lane.works for lane in lanes) else Status.COULD_NOT_RUN
+
+
+def _behaviour(facts: Mapping[str, str]) -> str:
+    missing = len(behaviour.unobserved(facts))
+    lack = f", {missing} of them not observed" if missing else ""
+    return f"behaves like {behaviour.digest(facts)}: {len(facts)} facts about the kernel{lack}"
 
 
 def _host() -> Check:

@@ -7,15 +7,18 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-from worldswitch.harness import probes
+from worldswitch.harness import behaviour, probes
+from worldswitch.harness.catalogue import SCENARIOS
 from worldswitch.harness.results import Finding, Fingerprint
 
 _DISTRIBUTIONS = ("worldswitch", "pytest", "pytest-xdist", "cffi", "msgspec")
 
 
-def take() -> Fingerprint:
-    """The machine as this process sees it."""
+def take(package: str | None = SCENARIOS) -> Fingerprint:
+    """The machine as this process sees it; the kernel by the facts of `package`, if any are wanted."""
     system = os.uname()
+    found = {probe.name: Finding(probe.state, probe.detail) for probe in probes.all_probes()}
+    facts = behaviour.observe(package) if package else {}
     return Fingerprint(
         kernel=f"{system.sysname} {system.release} {system.version}",
         machine=system.machine,
@@ -23,7 +26,9 @@ def take() -> Fingerprint:
         cpus=len(os.sched_getaffinity(0)),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         versions=dict(sorted((name, _version(name)) for name in _DISTRIBUTIONS)),
-        probes={probe.name: Finding(probe.state, probe.detail) for probe in probes.all_probes()},
+        probes=found,
+        facts=facts,
+        behaviour=behaviour.digest(facts),
     )
 
 

@@ -88,7 +88,8 @@ class Recorder:
                 repeat=self._settings.repeat,
                 seed=self._settings.seed,
                 planned=self.planned,
-                fingerprint=fingerprint.take(),
+                # A mutant is held against the reference, whose header has the facts of the same machine.
+                fingerprint=fingerprint.take(None if self._settings.mutant else self._settings.scenarios),
             )
         )
 

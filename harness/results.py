@@ -43,6 +43,8 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     versions: dict[str, str]
     probes: dict[str, Finding]
+    facts: dict[str, str] = {}  #: how the kernel behaves, see `worldswitch.harness.behaviour`
+    behaviour: str = ""  #: a digest of the facts
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header", tag_field="kind"):

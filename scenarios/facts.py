@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from worldswitch.scenarios.catalogue import scenario
 
@@ -27,21 +27,32 @@ def fact(
     """Declare a fact.
 
     `known` has each observation that was ever made, or read out of a kernel's source, and since when or where it is
-    so.  The rest is as with `worldswitch.scenarios.catalogue.scenario`.
+    so.  It must be the same each time.  The rest is as with `worldswitch.scenarios.catalogue.scenario`.
     """
 
     def declare(experiment: Experiment) -> Any:
         observe = _unbroken(experiment)
 
-        @functools.wraps(experiment)
-        def trial() -> None:
-            observation = observe()
+        def holds(trial: Repeating) -> None:
+            observations = {observe() for _ in range(trial.repeat)}
+            assert len(observations) == 1, f"this kernel does not say the same each time: {sorted(observations)}"
+            (observation,) = observations
             assert observation in known, _surprise(observation, known)
 
-        trial.observe = observe  # type: ignore[attr-defined]
-        return scenario(*ids, clauses=clauses, needs=needs)(trial)
+        functools.update_wrapper(holds, experiment)
+        del holds.__wrapped__  # type: ignore[attr-defined]  # pytest would look there for the fixtures
+        holds.observe = observe  # type: ignore[attr-defined]
+        return scenario(*ids, clauses=clauses, needs=needs, soak=20, subject="kernel")(holds)
 
     return declare
+
+
+class Repeating(Protocol):
+    """What is wanted of the fixture ``trial``."""
+
+    @property
+    def repeat(self) -> int:
+        """How often to repeat what the scenario repeats."""
 
 
 def _unbroken(experiment: Experiment) -> Experiment:

@@ -34,7 +34,7 @@ def a_killed_tracee_is_gone_without_that_option() -> str:
 
 
 @fact(
-    "KD1", clauses=("kernel.D1", "gvisor E1"), known={"EVENT_EXIT, message 1792, rax 231; exited with 7": "5.10 to 7.3"}
+    "KD1", clauses=("kernel.D1", "fact.E1"), known={"EVENT_EXIT, message 1792, rax 231; exited with 7": "5.10 to 7.3"}
 )
 def an_exit_shows_its_status_and_registers() -> str:
     """At PTRACE_EVENT_EXIT of an exit the message is its status, and the registers are still there."""
@@ -43,7 +43,7 @@ def an_exit_shows_its_status_and_registers() -> str:
         return f"{stop}, message {message}, rax {number}; {tracee.go('CONT')}"
 
 
-@fact("KD2", clauses=("kernel.D2", "gvisor E1"), known={"EVENT_EXIT, message 9": "5.10 to 7.3"})
+@fact("KD2", clauses=("kernel.D2", "fact.E1"), known={"EVENT_EXIT, message 9": "5.10 to 7.3"})
 def a_kill_ends_any_other_stop() -> str:
     """SIGKILL takes a tracee out of a stop without its tracer."""
     with bare.tracee(options=SEES_EXIT) as tracee:
@@ -53,7 +53,7 @@ def a_kill_ends_any_other_stop() -> str:
 
 @fact(
     "KD2",
-    clauses=("kernel.D2", "gvisor G1"),
+    clauses=("kernel.D2", "fact.G1"),
     known={"GETREGS 0, SETREGS 0, CONT 0, killed by SIGKILL": "5.10 to 7.3: the exit is never seen"},
 )
 def requests_may_meet_an_exit_that_nobody_waited_for() -> str:
@@ -68,7 +68,7 @@ def requests_may_meet_an_exit_that_nobody_waited_for() -> str:
 
 @fact(
     "KD3",
-    clauses=("kernel.D3", "gvisor E1c", "e572410e47a4"),
+    clauses=("kernel.D3", "fact.E1c", "linux e572410e47a4"),
     known={"it stays": "since 6.1", "it goes on": "5.10"},
 )
 def a_second_kill_at_the_exit() -> str:
@@ -93,7 +93,7 @@ def every_thread_has_its_own_exit() -> str:
 
 @fact(
     "KD4",
-    clauses=("kernel.D4", "gvisor H6"),
+    clauses=("kernel.D4", "fact.H6"),
     known={
         "Z, nothing to wait for, tgkill 0; then exited with 0": "6.18: the last thread's status counts",
         "Z, nothing to wait for, tgkill 0; then exited with 3": "older kernels: the leader's own status counts",
@@ -117,7 +117,7 @@ def a_leader_that_ended_is_kept_by_its_threads() -> str:
 # ------------------------------------------------------------------------------------------------- ends of tracers
 
 
-@fact("KD5", clauses=("kernel.D5", "gvisor F1"), known={"killed by SIGKILL": "5.10 to 7.3"})
+@fact("KD5", clauses=("kernel.D5", "fact.F1"), known={"killed by SIGKILL": "5.10 to 7.3"})
 def the_end_of_a_tracer_thread_kills_with_exitkill() -> str:
     """PTRACE_O_EXITKILL is for the thread that traces: its end kills the whole process of its tracee, my thread too."""
     with bare.tracee() as tracee:
@@ -131,7 +131,7 @@ def the_end_of_a_tracer_thread_kills_with_exitkill() -> str:
 
 @fact(
     "KD5",
-    clauses=("kernel.D5", "gvisor E2b"),
+    clauses=("kernel.D5", "fact.E2b"),
     known={"R, traced by 0": "5.10 to 7.3"},
 )
 def the_end_of_a_tracer_thread_sets_free_without_it() -> str:
@@ -242,7 +242,7 @@ def an_exit_signal_does_not_kill_an_init() -> str:
         return "it lives" if waited == child else f"it lives, and wait4 says {bare.answer(waited)}"
 
 
-@fact("KD8", clauses=("kernel.D8", "gvisor F2"), known={"killed by SIGUSR1": "5.10 to 7.3"})
+@fact("KD8", clauses=("kernel.D8", "fact.F2"), known={"killed by SIGUSR1": "5.10 to 7.3"})
 def the_end_of_the_thread_that_forked_is_the_parents_death() -> str:
     """PR_SET_PDEATHSIG fires when the thread that made a child ends, though its process lives on."""
     with bare.tracee() as parent:

@@ -54,7 +54,7 @@ def _injected(action: int) -> str:
 
 @fact(
     "KC1",
-    clauses=("kernel.filters", "93e35efb8de4"),
+    clauses=("kernel.seccomp", "linux 93e35efb8de4"),
     needs="seccomp sysemu",
     known={"rax -38, SIGTRAP": "since 4.8", "killed by SIGSYS": "before 4.8"},
 )
@@ -66,31 +66,31 @@ def a_filter_does_not_see_what_sysemu_skips() -> str:
         return f"rax {tracee.register('rax')}, {tracee.go('CONT')}"
 
 
-@fact("KC2", clauses="kernel.filters", needs="seccomp", known={"rax -7, then SIGTRAP": "5.10 to 7.3"})
+@fact("KC2", clauses="kernel.seccomp", needs="seccomp", known={"rax -7, then SIGTRAP": "5.10 to 7.3"})
 def a_filters_errno_is_the_result() -> str:
     """SECCOMP_RET_ERRNO: the exit shows the error."""
     return _injected(lib.SECCOMP_RET_ERRNO | 7)
 
 
-@fact("KC3", clauses="kernel.filters", needs="seccomp", known={"rax -38, then SIGTRAP": "5.10 to 7.3"})
+@fact("KC3", clauses="kernel.seccomp", needs="seccomp", known={"rax -38, then SIGTRAP": "5.10 to 7.3"})
 def a_filter_that_traces_without_the_option_says_enosys() -> str:
     """SECCOMP_RET_TRACE without PTRACE_O_TRACESECCOMP: the call is not there."""
     return _injected(lib.SECCOMP_RET_TRACE)
 
 
-@fact("KC4", clauses="kernel.filters", needs="seccomp", known={"rax -38, then SIGTRAP": "since 5.0"})
+@fact("KC4", clauses="kernel.seccomp", needs="seccomp", known={"rax -38, then SIGTRAP": "since 5.0"})
 def a_filter_that_notifies_nobody_says_enosys() -> str:
     """SECCOMP_RET_USER_NOTIF without a listener: the call is not there."""
     return _injected(lib.SECCOMP_RET_USER_NOTIF)
 
 
-@fact("KC5", clauses="kernel.filters", needs="seccomp", known={"rax its result, then SIGTRAP": "since 4.14"})
+@fact("KC5", clauses="kernel.seccomp", needs="seccomp", known={"rax its result, then SIGTRAP": "since 4.14"})
 def a_filter_that_logs_lets_run() -> str:
     """SECCOMP_RET_LOG: the call runs."""
     return _injected(lib.SECCOMP_RET_LOG)
 
 
-@fact("KC6", clauses="kernel.filters", needs="seccomp", known={"rax its number, then SIGSYS code 1": "5.10 to 7.3"})
+@fact("KC6", clauses="kernel.seccomp", needs="seccomp", known={"rax its number, then SIGSYS code 1": "5.10 to 7.3"})
 def a_filter_that_traps_looks_like_success() -> str:
     """SECCOMP_RET_TRAP: at the exit the number stands for a result, and the signal comes after it."""
     return _injected(lib.SECCOMP_RET_TRAP)
@@ -103,13 +103,13 @@ _KILLED = {
 _DUMPED = {text.replace("31", "159"): where + ", with core dumps" for text, where in _KILLED.items()}
 
 
-@fact("KC7", clauses=("kernel.filters", "gvisor S2"), needs="seccomp", known=_KILLED | _DUMPED)
+@fact("KC7", clauses="kernel.seccomp", needs="seccomp", known=_KILLED | _DUMPED)
 def a_filter_that_kills_a_thread_looks_like_success() -> str:
     """SECCOMP_RET_KILL_THREAD: the last thread of a process seems to have made the call, and then is at its exit."""
     return _injected(lib.SECCOMP_RET_KILL_THREAD)
 
 
-@fact("KC8", clauses="kernel.filters", needs="seccomp", known=_KILLED | _DUMPED)
+@fact("KC8", clauses="kernel.seccomp", needs="seccomp", known=_KILLED | _DUMPED)
 def a_filter_that_kills_a_process_looks_like_success() -> str:
     """SECCOMP_RET_KILL_PROCESS: the same."""
     return _injected(lib.SECCOMP_RET_KILL_PROCESS)
@@ -117,7 +117,7 @@ def a_filter_that_kills_a_process_looks_like_success() -> str:
 
 @fact(
     "KC7",
-    clauses=("kernel.filters", "gvisor S3"),
+    clauses="kernel.seccomp",
     needs="seccomp",
     known={"message 31; the other lives": "5.10 to 7.3"},
 )
@@ -137,7 +137,7 @@ def a_filter_that_kills_a_thread_spares_the_others() -> str:
 
 @fact(
     "KC9",
-    clauses=("kernel.filters", "93e35efb8de4"),
+    clauses=("kernel.seccomp", "linux 93e35efb8de4"),
     needs="seccomp",
     known={
         "SIGTRAP|0x80, EVENT_SECCOMP, SIGTRAP|0x80": "since 4.8",
@@ -150,7 +150,7 @@ def a_filter_comes_after_the_entry() -> str:
         return ", ".join([tracee.enter(CALL), tracee.go("SYSCALL"), tracee.go("SYSCALL")])
 
 
-@fact("KC9", clauses="kernel.filters", needs="seccomp", known={"rax -7": "since 4.8", "rax its result": "before 4.8"})
+@fact("KC9", clauses="kernel.seccomp", needs="seccomp", known={"rax -7": "since 4.8", "rax its result": "before 4.8"})
 def a_filter_sees_the_number_that_the_tracer_wrote() -> str:
     """A tracer that changes the number at the entry does not get round the filter."""
     with _filtered(lib.SECCOMP_RET_ERRNO | 7) as tracee:
@@ -161,7 +161,7 @@ def a_filter_sees_the_number_that_the_tracer_wrote() -> str:
         return f"rax {'its result' if result == os.getpid() else result}"
 
 
-@fact("KM6", clauses=("kernel.M6", "kernel.filters"), needs="seccomp", known={"rax -7": "5.10 to 7.3"})
+@fact("KM6", clauses=("kernel.M6", "kernel.seccomp"), needs="seccomp", known={"rax -7": "5.10 to 7.3"})
 def a_fork_inherits_filters() -> str:
     """What a filter does to a process, it does to its children."""
     with _filtered(lib.SECCOMP_RET_ERRNO | 7) as tracee:

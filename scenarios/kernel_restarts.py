@@ -26,7 +26,7 @@ def _seen_of(number: int, *arguments: int) -> str:
         return str(_interrupted(number, *arguments, tracee=tracee))
 
 
-@fact("KR1", clauses=("kernel.R1", "gvisor E6"), known={"-514": "5.10 to 7.3"})
+@fact("KR1", clauses=("kernel.R1", "fact.E6"), known={"-514": "5.10 to 7.3"})
 def an_interrupted_pause_says_restart_no_hand() -> str:
     """``pause`` shows ERESTARTNOHAND: again, unless a handler ran."""
     return _seen_of(lib.SYS_pause)
@@ -50,7 +50,7 @@ def an_interrupted_wait_says_restart_sys() -> str:
         return str(_interrupted(lib.SYS_wait4, child.tid, 0, 0, tracee=tracee))
 
 
-@fact("KR1", clauses=("kernel.R1", "K17"), known={"-516": "5.10 to 7.3"})
+@fact("KR1", clauses="kernel.R1", known={"-516": "5.10 to 7.3"})
 def an_interrupted_nanosleep_says_restart_block() -> str:
     """``nanosleep`` shows ERESTART_RESTARTBLOCK: restart_syscall will know how long is left."""
     with bare.tracee() as tracee:
@@ -58,13 +58,13 @@ def an_interrupted_nanosleep_says_restart_block() -> str:
         return str(_interrupted(lib.SYS_nanosleep, request, 0, tracee=tracee))
 
 
-@fact("KR1", clauses=("kernel.R1", "gvisor E6"), known={"-516": "5.10 to 7.3"})
+@fact("KR1", clauses=("kernel.R1", "fact.E6"), known={"-516": "5.10 to 7.3"})
 def an_interrupted_poll_says_restart_block() -> str:
     """``poll`` with a timeout shows ERESTART_RESTARTBLOCK."""
     return _seen_of(lib.SYS_poll, 0, 0, LONG * 1000)
 
 
-@fact("KR1", clauses=("kernel.R1", "gvisor E6"), known={"-516": "5.10 to 7.3"})
+@fact("KR1", clauses=("kernel.R1", "fact.E6"), known={"-516": "5.10 to 7.3"})
 def an_interrupted_futex_says_restart_block() -> str:
     """A futex wait with a timeout shows ERESTART_RESTARTBLOCK."""
     with bare.tracee() as tracee:
@@ -73,7 +73,7 @@ def an_interrupted_futex_says_restart_block() -> str:
         return str(_interrupted(lib.SYS_futex, word, 0, 0, timeout, tracee=tracee))  # FUTEX_WAIT is 0
 
 
-@fact("KR1", clauses=("kernel.R1", "gvisor H1"), known={"-513; then a new process": "5.10 to 7.3"})
+@fact("KR1", clauses=("kernel.R1", "fact.H1"), known={"-513; then a new process": "5.10 to 7.3"})
 def a_clone_with_a_signal_pending_says_restart_no_intr() -> str:
     """``clone`` refuses to begin while a signal pends, ERESTARTNOINTR; made again, it makes one child."""
     with bare.tracee() as tracee:
@@ -96,19 +96,19 @@ def _resumed_at_a_signal(**values: int) -> str:
         return {"SIGTRAP": "rewound by 2", "SIGILL": "as told"}.get(stop := tracee.go("CONT"), stop)
 
 
-@fact("KR2", clauses=("kernel.R2", "gvisor E8"), known={"rewound by 2": "5.10 to 7.3"})
+@fact("KR2", clauses=("kernel.R2", "fact.E8"), known={"rewound by 2": "5.10 to 7.3"})
 def a_restart_moves_rip_wherever_it_is() -> str:
     """Resumed from a signal with ERESTARTSYS in rax and a number in orig_rax, it goes on two bytes before its rip."""
     return _resumed_at_a_signal(rax=-512, orig_rax=lib.SYS_getpid)
 
 
-@fact("KR2", clauses=("kernel.R2", "gvisor E8"), known={"as told": "5.10 to 7.3"})
+@fact("KR2", clauses=("kernel.R2", "fact.E8"), known={"as told": "5.10 to 7.3"})
 def minus_one_in_orig_rax_forbids_restarts() -> str:
     """... and with -1 in orig_rax it goes on at its rip."""
     return _resumed_at_a_signal(rax=-512, orig_rax=-1)
 
 
-@fact("KR3", clauses=("kernel.R3", "K19"), known={"SIGTRAP, rax -512": "5.10 to 7.3"})
+@fact("KR3", clauses="kernel.R3", known={"SIGTRAP, rax -512": "5.10 to 7.3"})
 def a_code_leaks_when_the_signal_went_elsewhere() -> str:
     """Once the signal is gone, a call in between has the kernel forget the restart: the code stays in rax for good."""
     with bare.tracee() as tracee:

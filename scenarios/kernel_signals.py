@@ -24,7 +24,7 @@ def faults_come_before_other_signals() -> str:
     return _all_of(signal.SIGTERM, signal.SIGUSR1, signal.SIGSEGV, signal.SIGHUP)
 
 
-@fact("KS5", clauses=("kernel.S5", "K30"), known={"SIGHUP, SIGSTOP": "5.10 to 7.3"})
+@fact("KS5", clauses="kernel.S5", known={"SIGHUP, SIGSTOP": "5.10 to 7.3"})
 def a_lower_signal_comes_before_a_stop() -> str:
     """A SIGSTOP, such as PTRACE_ATTACH sends, is no first: a lower number that is pending overtakes it."""
     return _all_of(signal.SIGSTOP, signal.SIGHUP)
@@ -39,7 +39,7 @@ def a_threads_own_signals_come_before_its_processs() -> str:
         return ", ".join(tracee.reports())
 
 
-@fact("KS5", clauses=("kernel.S5", "gvisor D7"), known={"SIGUSR1": "5.10 to 7.3"})
+@fact("KS5", clauses=("kernel.S5", "fact.D7"), known={"SIGUSR1": "5.10 to 7.3"})
 def equal_signals_become_one() -> str:
     """A signal below the real-time ones is reported once, however often it was sent before."""
     return _all_of(*[signal.SIGUSR1] * 3)
@@ -47,7 +47,7 @@ def equal_signals_become_one() -> str:
 
 @fact(
     "KS5",
-    clauses=("kernel.S5", "K08"),
+    clauses="kernel.S5",
     known={"SIGSEGV, unblocked": "5.10 to 7.3", "SIGSEGV, still blocked": "not seen"},
 )
 def a_fault_is_reported_though_it_is_blocked() -> str:
@@ -111,7 +111,7 @@ def _stop(process: bare.Process) -> None:
     assert bare.until(lambda: bare.process_state(process.pid) == "T"), "SIGSTOP stops no child of ours"
 
 
-@fact("KW4", clauses=("kernel.W4", "gvisor H4"), known={"EPERM": "5.10 to 7.3"})
+@fact("KW4", clauses=("kernel.W4", "fact.H4"), known={"EPERM": "5.10 to 7.3"})
 def what_is_traced_cannot_be_attached_to() -> str:
     """PTRACE_SEIZE of a tracee says EPERM, as if it were forbidden."""
     with bare.tracee() as tracee:
@@ -147,7 +147,7 @@ def listening_and_interrupting_take_a_seizure() -> str:
         return f"LISTEN {tracee.says('LISTEN')}, INTERRUPT {tracee.says('INTERRUPT')}"
 
 
-@fact("KS8", clauses=("kernel.S8", "gvisor C6"), known={"EVENT_STOP SIGTSTP": "since 3.4"})
+@fact("KS8", clauses=("kernel.S8", "fact.C6"), known={"EVENT_STOP SIGTSTP": "since 3.4"})
 def a_group_stop_of_a_seized_tracee_is_an_event() -> str:
     """After PTRACE_SEIZE a group-stop is PTRACE_EVENT_STOP with the signal that stopped the group."""
     with bare.tracee(guests.count_loop.code) as tracee:
@@ -170,7 +170,7 @@ def a_listening_tracee_stays_stopped() -> str:
         return f"{before}; on SIGCONT {tracee.wait()}"
 
 
-@fact("KS8", clauses=("kernel.S8", "gvisor D6"), known={"the other: EVENT_STOP SIGSTOP": "since 3.4"})
+@fact("KS8", clauses=("kernel.S8", "fact.D6"), known={"the other: EVENT_STOP SIGSTOP": "since 3.4"})
 def a_group_stop_reaches_threads_that_run() -> str:
     """A SIGSTOP that one thread takes stops its running sibling."""
     with bare.tracee() as tracee:
@@ -194,7 +194,7 @@ def sigcont_takes_a_pending_stop_away() -> str:
     return _all_of(signal.SIGSTOP, signal.SIGCONT)
 
 
-@fact("KS9", clauses=("kernel.S9", "K27"), known={"SIGSTOP (group-stop), SIGCONT": "5.10 to 7.3"})
+@fact("KS9", clauses="kernel.S9", known={"SIGSTOP (group-stop), SIGCONT": "5.10 to 7.3"})
 def sigcont_takes_the_stop_of_attaching_away() -> str:
     """The SIGSTOP of PTRACE_ATTACH is no other: who waits for it, waits for ever."""
     with bare.process() as process:
@@ -206,7 +206,7 @@ def sigcont_takes_the_stop_of_attaching_away() -> str:
         return ", ".join([first + kind, *tracee.reports()])
 
 
-@fact("KS9", clauses=("kernel.S9", "K28"), known={"T; after SIGCONT R, traced by 0": "5.10 to 7.3"})
+@fact("KS9", clauses="kernel.S9", known={"T; after SIGCONT R, traced by 0": "5.10 to 7.3"})
 def sigcont_sets_free_what_was_detached_with_a_stop() -> str:
     """PTRACE_DETACH with SIGSTOP parks a thread; anybody's SIGCONT has it run on, untraced."""
     with bare.process() as process:

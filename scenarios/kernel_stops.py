@@ -58,7 +58,7 @@ def a_stop_of_sysemu_is_an_entry() -> str:
 
 @fact(
     "KS1",
-    clauses=("kernel.S1", "gvisor C1"),
+    clauses=("kernel.S1", "fact.C1"),
     needs="sysemu int80",
     known={
         "SIGTRAP|0x80, orig_rax 20, entry of 20 (i386)": "since 5.3",
@@ -74,7 +74,7 @@ def int80_stops_with_the_number_of_another_table() -> str:
 
 @fact(
     "KS1",
-    clauses=("kernel.S1", "gvisor E9"),
+    clauses=("kernel.S1", "fact.E9"),
     needs="sysemu vsyscall",
     known={"it ran: no stop": "vsyscall=emulate and xonly, 5.10 to 7.3; seccomp sees it, ptrace does not"},
 )
@@ -105,7 +105,7 @@ def a_call_entered_by_sysemu_is_skipped_by_cont() -> str:
 
 @fact(
     "KS2",
-    clauses=("kernel.S2", "gvisor D1"),
+    clauses=("kernel.S2", "fact.D1"),
     needs="sysemu",
     known={"SIGTRAP|0x80, rax -38; then SIGTRAP": "5.10 to 7.3"},
 )
@@ -162,7 +162,7 @@ def a_step_over_a_call_stops_once_at_the_call() -> str:
         return ", ".join(said)
 
 
-@fact("KS3", clauses=("kernel.S3", "gvisor C4"), needs="sysemu", known={"SIGTRAP, SIGTRAP": "5.10 to 7.3"})
+@fact("KS3", clauses=("kernel.S3", "fact.C4"), needs="sysemu", known={"SIGTRAP, SIGTRAP": "5.10 to 7.3"})
 def a_trap_flag_that_was_set_stays() -> str:
     """The trap flag in the registers steps a tracee under plain PTRACE_SYSEMU, too, and is not used up."""
     with bare.tracee(guests.nops.code) as tracee:
@@ -170,7 +170,7 @@ def a_trap_flag_that_was_set_stays() -> str:
         return f"{tracee.go('SYSEMU')}, {tracee.go('SYSEMU')}"
 
 
-@fact("KS3", clauses="gvisor D2", known={"pushf shows it": "5.10 to 7.3"})
+@fact("KS3", clauses="fact.D2", known={"pushf shows it": "5.10 to 7.3"})
 def a_stepped_tracee_can_see_the_trap_flag() -> str:
     """The trap flag of PTRACE_SINGLESTEP is hidden from the tracer and not from ``pushf``."""
     with bare.tracee(guests.read_flags.code) as tracee:

@@ -24,7 +24,7 @@ def _request(tracee: bare.Thread, number: int, length: int) -> str:
     return bare.answer(bare.system_call(lib.SYS_ptrace, number, tracee.tid, length, bare.address_of(buffer)))
 
 
-@fact("KV1", clauses="kernel.5.3", known={"there": "since 5.3", "EIO": "before 5.3"})
+@fact("KV1", clauses="kernel.versions", known={"there": "since 5.3", "EIO": "before 5.3"})
 def get_syscall_info() -> str:
     """PTRACE_GET_SYSCALL_INFO."""
     with bare.tracee() as tracee:
@@ -32,7 +32,7 @@ def get_syscall_info() -> str:
         return "there" if said.isdigit() else said
 
 
-@fact("KV2", clauses="kernel.6.16", known={"there": "since 6.16", "EIO": "before 6.16"})
+@fact("KV2", clauses="kernel.versions", known={"there": "since 6.16", "EIO": "before 6.16"})
 def set_syscall_info() -> str:
     """PTRACE_SET_SYSCALL_INFO; an empty one is invalid where it is known."""
     with bare.tracee() as tracee:
@@ -41,14 +41,14 @@ def set_syscall_info() -> str:
         return said if said == "EIO" else "there"
 
 
-@fact("KV3", clauses="kernel.5.13", known={"24": "since 5.13", "EIO": "before 5.13"})
+@fact("KV3", clauses="kernel.versions", known={"24": "since 5.13", "EIO": "before 5.13"})
 def get_rseq_configuration() -> str:
     """PTRACE_GET_RSEQ_CONFIGURATION, by the size of its answer."""
     with bare.tracee() as tracee:
         return _request(tracee, lib.PTRACE_GET_RSEQ_CONFIGURATION, 24)
 
 
-@fact("KV4", clauses="kernel.6.4", known={"0": "since 6.4", "EIO": "before 6.4"})
+@fact("KV4", clauses="kernel.versions", known={"0": "since 6.4", "EIO": "before 6.4"})
 def get_syscall_user_dispatch() -> str:
     """PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG."""
     with bare.tracee() as tracee:
@@ -57,7 +57,7 @@ def get_syscall_user_dispatch() -> str:
 
 @fact(
     "KV5",
-    clauses="kernel.6.6",
+    clauses="kernel.versions",
     known={
         "ENODEV": "since 6.6, without the hardware or not in use",
         "0": "since 6.6",
@@ -72,7 +72,7 @@ def a_shadow_stack_can_be_read() -> str:
 
 @fact(
     "KV6",
-    clauses=("kernel.6.10", "K51"),
+    clauses="kernel.versions",
     known={
         "EPERM, and nothing is unmapped": "since 6.10",
         "no mseal: ENOSYS": "before 6.10",
@@ -94,7 +94,7 @@ def a_sealed_page_saves_its_neighbours() -> str:
 
 @fact(
     "KV7",
-    clauses=("kernel.6.15", "K52"),
+    clauses="kernel.versions",
     known={"0": "without CONFIG_MSEAL_SYSTEM_MAPPINGS", "EPERM": "with it, since 6.15", "no vdso": "vdso=0"},
 )
 def the_vdso_can_be_unmapped() -> str:
@@ -106,7 +106,7 @@ def the_vdso_can_be_unmapped() -> str:
         return "no vdso"
 
 
-@fact("KV8", clauses="kernel.6.3", known={"28": "since 6.3", "33": "since 7.0", "none": "before 6.3"})
+@fact("KV8", clauses="kernel.versions", known={"28": "since 6.3", "33": "since 7.0", "none": "before 6.3"})
 def the_rseq_features_have_a_size() -> str:
     """AT_RSEQ_FEATURE_SIZE in the auxiliary vector."""
     words = Path("/proc/self/auxv").read_bytes()
@@ -116,7 +116,7 @@ def the_rseq_features_have_a_size() -> str:
 
 @fact(
     "KV9",
-    clauses="kernel.4.12",
+    clauses="kernel.versions",
     known={"0": "where the processor can fault it", "ENODEV": "elsewhere", "EINVAL": "before 4.12"},
 )
 def cpuid_can_be_made_to_fault() -> str:
@@ -127,7 +127,7 @@ def cpuid_can_be_made_to_fault() -> str:
 
 @fact(
     "KV10",
-    clauses=("kernel.6.12", "K60"),
+    clauses="kernel.versions",
     known={"written": "proc_mem.force_override=always or ptrace", "EIO": "=never", "EACCES": "=never, another way"},
 )
 def a_tracer_may_write_to_code_by_proc() -> str:
@@ -147,7 +147,7 @@ def a_tracer_may_write_to_code_by_proc() -> str:
 
 @fact(
     "KV11",
-    clauses="kernel.vsyscall",
+    clauses="kernel.versions",
     known={"emulate": "vsyscall=emulate", "xonly": "vsyscall=xonly", "none": "vsyscall=none"},
 )
 def the_vsyscall_page_is_shown() -> str:

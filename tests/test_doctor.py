@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from worldswitch.harness import cli, doctor, engine, probes
+from worldswitch.harness import behaviour, cli, doctor, engine, probes
 from worldswitch.harness.engine import Engine
 from worldswitch.harness.holdings import Unobtainable
 from worldswitch.harness.probes import Probe
@@ -20,6 +20,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that has everything but Yama and an engine."""
     monkeypatch.setattr(doctor, "rehearse", lambda _: Result(verdict=Verdict.PASS))
     monkeypatch.setattr(probes, "probe", lambda name: Probe(name, "no" if name == "yama" else "yes", f"so says {name}"))
+    monkeypatch.setattr(
+        behaviour, "observe", lambda package: {"stops::one": "a stop", "stops::two": "not observed: no"}
+    )
     monkeypatch.setattr(engine, "addresses", list)
     monkeypatch.setattr(engine, "check_startable", _refuse)
 
@@ -32,6 +35,7 @@ def test_what_cannot_run_is_told_with_the_command_that_enables_it(capsys: pytest
     assert cli.main(["doctor"]) == 2
     printed = capsys.readouterr().out
     assert "dockerd is not installed" in printed
+    assert "2 facts about the kernel, 1 of them not observed" in printed
     assert "->  apt-get install docker.io" in printed
     assert len(printed.splitlines()) < 40
 

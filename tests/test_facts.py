@@ -1,0 +1,102 @@
+"""Facts about the kernel: what is new fails and says so, the same is seen each time, a header tells them all."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+from cells import run_cell
+from kernel_claims import made_up
+
+from worldswitch.harness import behaviour, catalogue
+from worldswitch.harness.judge import Owners, Phase, judge
+from worldswitch.harness.supervisor import supervise
+from worldswitch.harness.verdict import Verdict
+
+MADE_UP = ("--scenarios", "kernel_claims", "--platform", "fakes:Passes")
+ONCE = SimpleNamespace(repeat=1)
+
+
+def test_a_known_observation_holds() -> None:
+    made_up.water_flows(ONCE)
+
+
+def test_an_unknown_observation_fails_and_says_what_is_known() -> None:
+    with pytest.raises(AssertionError, match=r"(?s)this kernel says 'flat', and known are:\n  'round': so far"):
+        made_up.the_earth_is(ONCE)
+
+
+def test_a_refusal_is_an_observation() -> None:
+    with pytest.raises(AssertionError, match="this kernel says 'broke off: not permitted'"):
+        made_up.something_is_refused(ONCE)
+
+
+def test_an_observation_must_stay_the_same() -> None:
+    with pytest.raises(AssertionError, match=r"does not say the same each time: \['0', '1', '2'\]"):
+        made_up.nothing_stays(SimpleNamespace(repeat=3))
+
+
+def test_a_trial_fails_by_its_own_assertion() -> None:
+    with pytest.raises(AssertionError) as raised:
+        made_up.the_earth_is(ONCE)
+    result = judge([Phase("call", raised.value, "")], Owners(catalogue.SCENARIOS))
+    assert (result.verdict, result.assertion) == (Verdict.FAIL, True)
+    assert "this kernel says 'flat'" in result.reason
+
+
+EXPECTED = {
+    "made_up::water_flows": "down",
+    "made_up::the_earth_is": "flat",
+    "made_up::experimenters_die": "not observed: its process was killed by signal 9",
+    "made_up::something_is_lacking": "not observed: needs no-such-probe",
+    "made_up::something_is_refused": "broke off: not permitted",
+    "made_up::nothing_stays": "0",
+}
+
+
+def test_all_is_observed_though_one_experiment_dies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(made_up, "_COUNT", itertools.count())
+    found = behaviour.observe("kernel_claims")
+    assert {name: text[: len(EXPECTED[name])] for name, text in found.items()} == EXPECTED
+    assert behaviour.unobserved(found) == ["made_up::experimenters_die", "made_up::something_is_lacking"]
+
+
+def test_what_there_is_no_time_for_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = SimpleNamespace(scenario=SimpleNamespace(name="slow", needs=()), observe=lambda: time.sleep(60))
+    never = SimpleNamespace(scenario=SimpleNamespace(name="never", needs=()), observe=lambda: "seen")
+    monkeypatch.setattr(catalogue, "facts", lambda package: [slow, never])
+    monkeypatch.setattr(behaviour, "unmet", lambda needs: None)
+    assert behaviour.observe("any", seconds=0.5) == {
+        "slow": "not observed: no answer in time",
+        "never": "not observed: no time was left",
+    }
+
+
+def test_a_digest_is_the_same_for_the_same_behaviour() -> None:
+    one = {"a": "1", "b": "2"}
+    assert behaviour.digest(one) == behaviour.digest(dict(reversed(one.items())))
+    assert behaviour.digest(one) != behaviour.digest({"a": "1", "b": "3"})
+    assert behaviour.digest({}) == ""
+
+
+def test_the_header_has_them_unless_a_mutant_runs() -> None:
+    machine = run_cell(*MADE_UP, "-k", "water_flows").run.header.fingerprint
+    assert machine.facts["made_up::water_flows"] == "down"
+    assert machine.behaviour == behaviour.digest(machine.facts)
+
+
+@pytest.mark.parametrize("family", sorted({fact.scenario.family for fact in catalogue.facts()}))
+def test_every_experiment_sees_the_same_each_time(family: str) -> None:
+    facts = [fact for fact in catalogue.facts() if fact.scenario.family == family]
+
+    def body() -> bytes:
+        return msgspec.json.encode({fact.scenario.name: list({fact.observe() for _ in range(5)}) for fact in facts})
+
+    ending = supervise(body, 120)
+    assert ending.payload is not None, ending.output
+    seen = msgspec.json.decode(ending.payload, type=dict[str, list[str]])
+    assert {name: texts for name, texts in seen.items() if len(texts) != 1} == {}
+    assert ending.strays == ()
