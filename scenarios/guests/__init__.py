@@ -126,6 +126,7 @@ class Number(enum.IntEnum):
     FUTEX = lib.SYS_futex
     WAIT4 = lib.SYS_wait4
     GETPID = lib.SYS_getpid
+    GETPPID = lib.SYS_getppid
     CLONE = lib.SYS_clone
     FORK = lib.SYS_fork
     VFORK = lib.SYS_vfork

@@ -12,7 +12,7 @@ HERE = Path("scenarios/guests")
 #: The kernel's names that scenarios need; the compiler gives their values.
 NUMBERS = (
     *("read", "write", "close", "poll", "pselect6", "mmap", "munmap"),
-    *("rt_sigreturn", "pause", "nanosleep", "futex", "wait4", "getpid"),
+    *("rt_sigreturn", "pause", "nanosleep", "futex", "wait4", "getpid", "getppid"),
     *("clone", "fork", "vfork", "execve", "exit", "exit_group", "kill", "tkill", "tgkill"),
     *("ptrace", "restart_syscall", "time", "gettimeofday", "getcpu"),
 )

@@ -1,0 +1,143 @@
+"""Where threads run: stubs go where their tracers go, nothing stays pinned, and what idles is left alone."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from pathlib import Path
+
+from worldswitch.harness.contract import Placement, Platform
+from worldswitch.scenarios import children, guests
+from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.cgroups import Group, group_of
+from worldswitch.scenarios.children import Line
+from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.processes import status_of, threads_of
+from worldswitch.scenarios.stage import Guest, Stage
+from worldswitch.scenarios.tracers import calls_between
+from worldswitch.scenarios.undisturbed import in_a_thread_that_ends, makes_calls
+
+#: What few programs call, and this one to say where it is.
+MARK = Number.GETPPID
+
+#: In how many switches idle tracees have time to be looked at.
+COUNTED_SWITCHES = 20
+
+
+@scenario("EV06", "K75", clauses=("seed.W24", "gvisor f3172c3a1", "sched_setaffinity(2)"), needs="smp", normal=5)
+def a_guest_follows_its_tracer_to_other_cpus(stage: Stage) -> None:
+    """A tracer that may run on another CPU from now on takes its guest along, however often that changes."""
+    guest = stage.guest(guests.getpid_loop, platform=stage.platform_with(placement=Placement.FOLLOW))
+    cpus = sorted(os.sched_getaffinity(0))[:2]
+
+    def wander() -> None:
+        for cpu in cpus * (1 + stage.trial.repeat):
+            os.sched_setaffinity(0, {cpu})
+            makes_calls(guest, 3)
+            ran_on = cpu_of(guest_thread(guest))
+            assert ran_on == cpu, f"the tracer is on CPU {cpu}, and its guest ran on CPU {ran_on}"
+
+    in_a_thread_that_ends(stage, wander)
+
+
+@scenario("EV06", "K75", clauses=("seed.W24", "gvisor f3172c3a1", "sched_setaffinity(2)"), needs="smp")
+def no_pinning_outlives_the_tracer(stage: Stage) -> None:
+    """However a platform places threads: when the tracer has ended, the stub may run wherever it might before."""
+    cpus = os.sched_getaffinity(0)
+    for placement in Placement:
+        platform = stage.platform_with(placement=placement)
+        guest = stage.guest(guests.getpid_loop, platform=platform)
+        in_a_thread_that_ends(stage, lambda: wander(guest))  # noqa: B023 (called at once)
+        kept = {tid: mask for tid in threads_of(pid_of(guest)) if (mask := os.sched_getaffinity(tid)) != cpus}
+        assert not kept, f"{placement}: threads may run on {kept} only"
+        assert os.sched_getaffinity(0) == cpus
+
+
+def wander(guest: Guest) -> None:
+    """Switch a guest on one CPU, on another, and wherever this thread may run."""
+    cpus = sorted(os.sched_getaffinity(0))
+    for allowed in ({cpus[0]}, {cpus[1]}, set(cpus)):
+        os.sched_setaffinity(0, allowed)
+        makes_calls(guest, 3)
+
+
+@scenario("EV06", "K75", clauses=("gvisor f3172c3a1", "cpuset(7)"), needs="smp cpuset")
+def a_guest_gets_on_where_it_may_not_follow(stage: Stage) -> None:
+    """A stub whose set of CPUs shrinks, beside its tracer's CPU or under it, gets on, and is held nowhere after."""
+    cpus = sorted(os.sched_getaffinity(0))[:2]
+    for placement in Placement:
+        guest = stage.guest(guests.getpid_loop, platform=stage.platform_with(placement=placement))
+        with group_of("cpuset") as group:
+            in_a_thread_that_ends(stage, lambda: shrink(guest, group, cpus))  # noqa: B023 (called at once)
+            group.set({"cpuset.cpus": f"{cpus[0]},{cpus[1]}"})
+            for tid in threads_of(pid_of(guest)):
+                allowed = os.sched_getaffinity(tid)
+                assert allowed == set(cpus), f"{placement}: thread {tid} may run on {allowed} only"
+            guest.space.release()
+            guest.platform.close()
+
+
+def shrink(guest: Guest, group: Group, cpus: list[int]) -> None:
+    """Switch a guest whose stub may run on one CPU only, then on the other, while its tracer stays where it is."""
+    os.sched_setaffinity(0, {cpus[0]})
+    makes_calls(guest, 3)
+    for cpu in cpus:
+        group.set({"cpuset.cpus": cpu})
+        group.add(pid_of(guest))
+        makes_calls(guest, 3)
+        ran_on = cpu_of(guest_thread(guest))
+        assert ran_on == cpu, f"a stub that may run on CPU {cpu} ran on CPU {ran_on}"
+
+
+@scenario("EV10", clauses=("Shadow#1134", "seed.W18"), needs="syscall_info", quick=8, normal=32, soak=128, deadline=60)
+def idle_tracees_cost_a_switch_nothing(stage: Stage) -> None:
+    """A thread that traces many stubs makes no more system calls to switch in one of them than if it were the only."""
+    few, many = (_calls_of_switches(stage, count) for count in (1, stage.trial.repeat))
+    stage.trial.note(f"{COUNTED_SWITCHES} switches take {few} calls beside no other tracee, {many} beside idle ones")
+    assert many - few < COUNTED_SWITCHES, f"beside {stage.trial.repeat} tracees: {many} calls where {few} were enough"
+
+
+def _calls_of_switches(stage: Stage, tracees: int) -> int:
+    """How many system calls a thread makes that switches in the last of so many stubs."""
+
+    def work(line: Line) -> None:
+        every = [stage.guest(guests.getpid_loop) for _ in range(tracees)]
+        for guest in every:
+            makes_calls(guest, 2)
+        line.send(threading.get_native_id())
+        line.receive(10)
+        os.getppid()
+        makes_calls(every[-1], COUNTED_SWITCHES)
+        os.getppid()
+
+    harness = children.fork(stage, work)
+    tid = harness.hear(20)
+    assert isinstance(tid, int)
+    counting = stage.thread(lambda: calls_between(tid, MARK))
+    stage.wait_until(lambda: status_of(tid, "TracerPid") != "0" or counting.is_over, claim="its calls are counted")
+    harness.line.send("go")
+    count = counting.result(10)
+    harness.result(5)
+    harness.wait(5)
+    return count
+
+
+# ---------------------------------------------------------------------------------------------------------- pieces
+
+
+def pid_of(guest: Guest) -> int:
+    """The process a guest runs in."""
+    return guest.stage.inspect(guest.space).stub.pid
+
+
+def guest_thread(guest: Guest) -> int:
+    """The one thread of a guest's stub that this thread traces."""
+    tracer = str(threading.get_native_id())
+    (tid,) = (tid for tid in threads_of(pid_of(guest)) if status_of(tid, "TracerPid") == tracer)
+    return tid
+
+
+def cpu_of(tid: int) -> int:
+    """On which CPU a thread ran last."""
+    return int(Path(f"/proc/{tid}/stat").read_text().rpartition(")")[2].split()[36])
