@@ -21,6 +21,9 @@ from pathlib import Path
 #: How long the kernel may take to see that a group's last process is gone.
 PATIENCE = 5.0
 
+#: What every group of version 2 can do.
+CORE = ("freezer",)
+
 _numbers = itertools.count()
 
 
@@ -72,11 +75,19 @@ def _make(controller: str) -> Path:
     for parent in _parents(controller):
         try:
             (parent / name).mkdir()
+            _inherit(parent, parent / name)
         except OSError as error:
             problem = error
         else:
             return parent / name
     raise problem or FileNotFoundError(f"no control groups with the controller {controller} are mounted")
+
+
+def _inherit(parent: Path, group: Path) -> None:
+    """Let a group have its parent's CPUs and memory: in version 1 nobody can be in it else."""
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        if (group / name).exists() and (parent / name).read_text().strip():
+            (group / name).write_text((parent / name).read_text())
 
 
 def _parents(controller: str) -> Iterator[Path]:
@@ -97,7 +108,9 @@ def _upwards(mount: Path, path: str) -> Iterator[Path]:
 
 
 def _offers(directory: Path, controller: str) -> bool:
-    """Whether groups in it have the controller, which version 2 leaves to choice."""
+    """Whether groups in it have the controller, which version 2 leaves to choice, but for what it has in itself."""
+    if controller in CORE:
+        return True
     try:
         return controller in (directory / "cgroup.subtree_control").read_text().split()
     except OSError:

@@ -10,12 +10,17 @@ from pathlib import Path
 from worldswitch.harness.abilities import Absent, Look
 
 
+#: What every group of version 2 can do.
+CORE = ("freezer",)
+
+
 def _group(controller: str) -> str:
     problem: OSError | None = None
     for parent in _parents(controller):
         group = parent / f"worldswitch-probe-{os.getpid()}"
         try:
             group.mkdir()
+            _inherit(parent, group)
         except OSError as error:
             problem = error
             continue
@@ -39,6 +44,13 @@ def _try(group: Path) -> str:
     return f"a process was moved to a group of its own in {group.parent}"
 
 
+def _inherit(parent: Path, group: Path) -> None:
+    """Let a group have its parent's CPUs and memory: in version 1 nobody can be in it else."""
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        if (group / name).exists() and (parent / name).read_text().strip():
+            (group / name).write_text((parent / name).read_text())
+
+
 def _parents(controller: str) -> Iterator[Path]:
     """Where a group might be made, the nearest first."""
     paths = [line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines()]
@@ -57,7 +69,9 @@ def _upwards(mount: Path, path: str) -> Iterator[Path]:
 
 
 def _offers(directory: Path, controller: str) -> bool:
-    """Whether groups in it have the controller, which version 2 leaves to choice."""
+    """Whether groups in it have the controller, which version 2 leaves to choice, but for what it has in itself."""
+    if controller in CORE:
+        return True
     try:
         return controller in (directory / "cgroup.subtree_control").read_text().split()
     except OSError:
@@ -67,4 +81,6 @@ def _offers(directory: Path, controller: str) -> bool:
 #: The probes of this file, by the name a scenario's ``needs`` calls each.
 PROBES: dict[str, Look] = {
     "memcg": functools.partial(_group, "memory"),
+    "cpuset": functools.partial(_group, "cpuset"),
+    "freezer": functools.partial(_group, "freezer"),
 }

@@ -1,0 +1,109 @@
+"""Freezers: guests and harnesses that a control group stops in mid-air go on as if nothing had been."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+from worldswitch.harness.contract import Interrupted
+from worldswitch.scenarios import children, guests
+from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.cgroups import Group, group_of
+from worldswitch.scenarios.children import Line
+from worldswitch.scenarios.deaths import stub_of
+from worldswitch.scenarios.stage import Stage
+from worldswitch.scenarios.undisturbed import Computing, makes_calls, outcome_of
+
+#: How long a freeze lasts, in seconds: long enough for whatever a platform does now and then.
+FREEZE = 0.3
+
+
+@scenario("EV07", "K73", clauses=("gvisor 4a8eae08b", "cgroups(7)"), needs="freezer", normal=3, soak=100)
+def a_frozen_guest_goes_on_where_it_was(stage: Stage) -> None:
+    """A stub that is frozen in mid-run harms no other, gets on when it is thawed, and has lost no interrupt."""
+    other = stage.guest(guests.getpid_loop)
+    with Computing(stage) as computing, freezer() as group:
+        group.add(computing.pid)
+        for _ in range(stage.trial.repeat):
+            with frozen(stage, group):
+                seen = computing.count
+                makes_calls(other, 20)
+                assert computing.count == seen, "a frozen guest computed on"
+            computing.computes_on("a freeze and a thaw")
+        with frozen(stage, group):
+            computing.guest.context.interrupt()
+            makes_calls(other, 20)
+        event = computing.running.result()
+        assert event == Interrupted(), f"interrupted while it was frozen, a guest came back with {event!r}"
+        computing.is_exact()
+
+
+@scenario("EV07", "K73", clauses=("gvisor 4a8eae08b", "CRIU#1905", "cgroups(7)"), needs="freezer", normal=3, soak=100)
+def a_frozen_harness_goes_on_where_it_was(stage: Stage) -> None:
+    """A harness that is frozen between any two of its instructions, alone or with its stub, loses no stop."""
+    harness = children.fork(stage, lambda line: _switch_until_told(stage, line))
+    stub = harness.hear(10)
+    assert isinstance(stub, int)
+    with freezer() as group:
+        for member in (harness.pid, stub):
+            gone = outcome_of(partial(group.add, member))
+            assert gone is None, f"a freeze and a thaw were the end of process {member}: {gone}"
+            for _ in range(stage.trial.repeat):
+                with frozen(stage, group):
+                    pass
+        with suppress(BrokenPipeError):  # of a harness that has failed its result tells
+            harness.line.send("enough")
+        harness.result(10)
+        harness.wait(5)
+
+
+def _switch_until_told(stage: Stage, line: Line) -> None:
+    guest = stage.guest(guests.getpid_loop)
+    makes_calls(guest, 3)
+    line.send(stub_of(stage, guest.space))
+    told = threading.Thread(target=line.receive, args=(20,), daemon=True)
+    told.start()
+    while told.is_alive():
+        makes_calls(guest, 20)
+
+
+# ---------------------------------------------------------------------------------------------------------- pieces
+
+
+@contextmanager
+def freezer() -> Iterator[Group]:
+    """A control group to be frozen; thawed in the end, since nobody can be killed in the ice."""
+    with group_of("freezer") as group:
+        try:
+            yield group
+        finally:
+            _thaw(group)
+
+
+@contextmanager
+def frozen(stage: Stage, group: Group) -> Iterator[None]:
+    """Freeze all that is in a group, for as long as the block takes and a while."""
+    group.set({"freezer.state": "FROZEN", "cgroup.freeze": 1})
+    try:
+        stage.wait_until(lambda: _is_frozen(group), 5, "the group is frozen")
+        yield
+        time.sleep(FREEZE)
+    finally:
+        _thaw(group)
+
+
+def _thaw(group: Group) -> None:
+    group.set({"freezer.state": "THAWED", "cgroup.freeze": 0})
+
+
+def _is_frozen(group: Group) -> bool:
+    """Whether all of it stands still: version 1 says so in one file, version 2 in another."""
+    return any(
+        word in path.read_text()
+        for name, word in (("freezer.state", "FROZEN"), ("cgroup.events", "frozen 1"))
+        if (path := Path(group.directory) / name).exists()
+    )
