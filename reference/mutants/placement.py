@@ -15,7 +15,7 @@ from worldswitch.reference.tracee import Tracee
 
 
 @mutant(
-    caught_by=("processors::a_guest_follows_its_tracer_to_other_cpus",),
+    caught_by=("placement::a_guest_follows_its_tracer_to_other_cpus",),
     origin="seed.W24, gvisor f3172c3a1: a stub stuck on the CPU that its tracer had left",
 )
 class BindsOnce(PtracePlatform):
@@ -38,7 +38,7 @@ class _BindingContext(PtraceContext):
 
 
 @mutant(
-    caught_by=("processors::no_pinning_outlives_the_tracer",),
+    caught_by=("placement::no_pinning_outlives_the_tracer",),
     origin="seed.W24, gvisor f3172c3a1: bind() is never undone",
 )
 class LeavesStubsBound(PtracePlatform):
@@ -58,7 +58,7 @@ class _InsistentContext(PtraceContext):
 
 
 @mutant(
-    caught_by=("processors::a_guest_gets_on_where_it_may_not_follow",),
+    caught_by=("placement::a_guest_gets_on_where_it_may_not_follow",),
     origin="seed.W24: nobody heard if it failed; here it is heard too well",
 )
 class InsistsOnItsCpu(PtracePlatform):
@@ -78,7 +78,7 @@ class _InspectingContext(PtraceContext):
 
 
 @mutant(
-    caught_by=("processors::idle_tracees_cost_a_switch_nothing",),
+    caught_by=("placement::idle_tracees_cost_a_switch_nothing",),
     origin="Shadow#1134: a wait that looks at every tracee; seed.W18: each creation looked at every thread",
 )
 class LooksAtEveryTracee(PtracePlatform):
