@@ -9,7 +9,6 @@ from pathlib import Path
 
 from worldswitch.harness.abilities import Absent, Look
 
-
 #: What every group of version 2 can do.
 CORE = ("freezer",)
 
