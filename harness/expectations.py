@@ -22,10 +22,13 @@ class Expectation:
     scenarios: tuple[str, ...]  #: catalogue ids or scenario names, both as shell patterns
     verdicts: frozenset[Verdict]
     reason: str
+    needs: frozenset[str] = frozenset()  #: and whichever scenarios need one of these
 
-    def covers(self, name: str, ids: Iterable[str]) -> bool:
-        """Whether the scenario called `name`, with these catalogue ids, is meant."""
+    def covers(self, name: str, ids: Iterable[str], needs: Iterable[str] = ()) -> bool:
+        """Whether the scenario called `name`, with these catalogue ids and needs, is meant."""
         if name in self.scenarios:  # a parametrised scenario's own name is a pattern that does not match it
+            return True
+        if not self.needs.isdisjoint(needs):
             return True
         return any(fnmatch.fnmatchcase(key, pattern) for key in (name, *ids) for pattern in self.scenarios)
 
@@ -43,18 +46,26 @@ class Judgement:
         return f"expected {wanted}" + (f": {self.reason}" if self.reason else "")
 
 
+#: What a trial may come to for want of something.
+EXCUSABLE = (Verdict.UNSUPPORTED, Verdict.BLOCKED)
+
 PASSES = frozenset({Verdict.PASS})
 
 
 def judge(
-    name: str, ids: Iterable[str], verdict: Verdict, expectations: Iterable[Expectation], excuse: str = ""
+    name: str,
+    ids: Iterable[str],
+    verdict: Verdict,
+    expectations: Iterable[Expectation],
+    excuse: str = "",
+    needs: Iterable[str] = (),
 ) -> Judgement:
     """Hold one verdict against its environment's expectations.
 
-    `excuse` says why `unsupported` is right here, whatever the environment expects.
+    `excuse` says why `unsupported` or `blocked` is right here, whatever the environment expects.
     """
-    line = next((line for line in expectations if line.covers(name, ids)), None)
+    line = next((line for line in expectations if line.covers(name, ids, needs)), None)
     wanted, reason = (line.verdicts, line.reason) if line else (PASSES, "")
-    if verdict is Verdict.UNSUPPORTED and excuse:
+    if verdict in EXCUSABLE and excuse:
         return Judgement(True, wanted | {verdict}, excuse)
     return Judgement(verdict.is_verdict and verdict in wanted, wanted, reason)

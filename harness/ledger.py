@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -11,10 +12,18 @@ from worldswitch.harness import results
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import REFERENCE, CellName
 from worldswitch.harness.collect import Problem
-from worldswitch.harness.expectations import Expectation, judge
+from worldswitch.harness.expectations import EXCUSABLE, Expectation, judge
 from worldswitch.harness.outcome import CellOutcome, Judged
 from worldswitch.harness.results import Damaged, Footer, Header, Record, Trial
 from worldswitch.harness.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """What scenarios need and cannot have in a cell, whatever its profile says."""
+
+    needs: frozenset[str]
+    reason: str
 
 
 class Watcher(Protocol):
@@ -47,14 +56,14 @@ class Ledger:
         cell: CellName,
         expectations: Iterable[Expectation],
         scenarios: Mapping[str, Scenario],
-        lacking: frozenset[str],
+        absent: Mapping[Verdict, Absent],
         file: Path,
         watcher: Watcher,
     ) -> None:
         self._cell = cell
         self._expectations = tuple(expectations)
         self._scenarios = scenarios
-        self._lacking = lacking
+        self._absent = absent
         self._file = file
         self._watcher = watcher
         self._started = time.monotonic()
@@ -109,7 +118,7 @@ class Ledger:
         return results.tally(judged.trial for judged in self._judged.values())
 
     def _miss(self, name: str, reason: str) -> Trial:
-        known = self._scenarios.get(name)
+        known = self._known(name)
         if known is None:
             return Trial(scenario=name, verdict=Verdict.MISS, reason=reason)
         return Trial(
@@ -122,15 +131,23 @@ class Ledger:
         )
 
     def _judge(self, trial: Trial) -> Judged:
-        excuse = self._excuse(trial) if trial.verdict is Verdict.UNSUPPORTED else ""
-        return Judged(trial, judge(trial.scenario, trial.ids, trial.verdict, self._expectations, excuse))
+        excuse = self._excuse(trial) if trial.verdict in EXCUSABLE else ""
+        needs = known.needs if (known := self._known(trial.scenario)) else ()
+        return Judged(trial, judge(trial.scenario, trial.ids, trial.verdict, self._expectations, excuse, needs))
+
+    def _known(self, name: str) -> Scenario | None:
+        """The scenario of a trial; one that was multiplied by parameters has them behind its name."""
+        return self._scenarios.get(name.partition("[")[0])
 
     def _excuse(self, trial: Trial) -> str:
-        """Why `unsupported` is right whatever the profile: the machine lacks it, or the platform need not have it."""
-        known = self._scenarios.get(trial.scenario)
+        """Why that is right whatever the profile: what they need is absent, or the platform need not have it."""
+        known = self._known(trial.scenario)
         needs = known.needs if known else ()
-        if self._lacking.intersection(needs):
-            return "this machine does not have what they need"
+        absent = self._absent.get(trial.verdict)
+        if absent and absent.needs.intersection(needs):
+            return absent.reason
+        if trial.verdict is not Verdict.UNSUPPORTED:
+            return ""
         found = self._header.fingerprint.probes if self._header else {}
         if self._cell.platform != REFERENCE and all(found[need].state == "yes" for need in needs if need in found):
             return "this platform does without an optional part"

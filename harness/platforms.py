@@ -28,7 +28,7 @@ def expected_of(platform: str) -> tuple[Expectation, ...]:
     if not path.is_file():
         return ()
     lines = load(path).expect
-    return tuple(Expectation(line.scenarios, frozenset(line.verdicts), line.reason) for line in lines)
+    return tuple(line.expectation for line in lines)
 
 
 def load(path: Path) -> Foreseen:

@@ -47,11 +47,17 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """These scenarios end in one of these verdicts, for this reason."""
+    """These scenarios, and those with one of these needs, end in one of these verdicts, for this reason."""
 
-    scenarios: Annotated[tuple[Sentence, ...], Meta(min_length=1)]
     verdicts: Annotated[tuple[Verdict, ...], Meta(min_length=1)]
     reason: Sentence
+    scenarios: Annotated[tuple[Sentence, ...], Meta(min_length=1)] = ()
+    needs: Annotated[tuple[Sentence, ...], Meta(min_length=1)] = ()
+
+    @property
+    def expectation(self) -> Expectation:
+        """The line as others use it."""
+        return Expectation(self.scenarios, frozenset(self.verdicts), self.reason, frozenset(self.needs))
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +76,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def expectations(self) -> tuple[Expectation, ...]:
         """Which scenarios may end otherwise than in a pass; the first line that covers one decides."""
-        return tuple(Expectation(line.scenarios, frozenset(line.verdicts), line.reason) for line in self.expect)
+        return tuple(line.expectation for line in self.expect)
 
     @property
     def security_options(self) -> list[str]:
@@ -112,6 +118,8 @@ def load(path: Path) -> Profile:
         raise ProfileError(path, "", f"not TOML: {problem}") from problem
     if profile.name != path.stem:
         raise ProfileError(path, "name", f"says {profile.name!r}, but a profile bears its file's name")
+    if not all(line.scenarios or line.needs for line in profile.expect):
+        raise ProfileError(path, "expect", "a line says by `scenarios` or `needs` what it is about")
     if profile.seccomp not in ("default", "unconfined"):
         _check_filter_of(profile, path)
     return profile

@@ -54,7 +54,14 @@ def test_what_taught_nothing_is_never_expected(verdict: Verdict) -> None:
     assert not judged(verdict, line("*", verdict)).expected
 
 
-def test_an_excuse_is_for_unsupported_alone() -> None:
+def test_a_line_covers_what_needs_something() -> None:
+    line = Expectation((), frozenset({BLOCKED}), "so", frozenset({"pidns"}))
+    assert judge("signals::one", ("SG01",), BLOCKED, [line], needs=("smp", "pidns")).expected
+    assert not judge("signals::one", ("SG01",), BLOCKED, [line], needs=("smp",)).expected
+
+
+def test_an_excuse_is_for_what_is_absent_alone() -> None:
+    assert judged(BLOCKED, excuse="an ordinary user").expected
     assert judged(UNSUPPORTED, line("*", BLOCKED), excuse="no such kernel") == Judgement(
         True, frozenset({BLOCKED, UNSUPPORTED}), "no such kernel"
     )

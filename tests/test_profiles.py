@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import profiles
+from worldswitch.harness import probes, profiles
 from worldswitch.harness.profiles import ProfileError
 from worldswitch.harness.verdict import Verdict
 
@@ -35,6 +35,17 @@ def test_every_profile_of_the_package_loads(name: str) -> None:
     profile = profiles.select([name])[0]
     assert profile.name == name
     assert profile.security_options
+
+
+@pytest.mark.parametrize("name", profiles.available())
+def test_every_need_that_a_profile_speaks_of_is_a_probe(name: str) -> None:
+    (profile,) = profiles.select([name])
+    assert {need for line in profile.expect for need in line.needs} <= probes.PROBES.keys()
+
+
+def test_a_line_that_is_about_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match="`scenarios` or `needs`"):
+        profiles.load(write(tmp_path, LINE.replace('scenarios = ["EV*"]\n', "")))
 
 
 def test_the_package_has_the_five_profiles() -> None:

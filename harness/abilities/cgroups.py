@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ def _group(controller: str) -> str:
             problem = error
             continue
         return _try(group)
+    if problem is not None and problem.errno == errno.EROFS:  # as container engines mount them
+        raise PermissionError(errno.EPERM, "control groups are there to be read only")
     raise problem or Absent(f"no control groups with the controller {controller} are mounted")
 
 
