@@ -62,7 +62,7 @@ def a_system_call_leaves_the_registers_the_instruction_leaves(stage: Stage) -> N
     assert state.sp == guest.stack_address + guest.stack.size
 
 
-@scenario("EX01", clauses=("seed.switchToApp", "kernel.S1"), quick=200, normal=2000, soak=100_000)
+@scenario("EX01", clauses=("seed.switchToApp", "seed.I7", "kernel.S1"), quick=200, normal=2000, soak=100_000)
 def each_system_call_is_seen_once(stage: Stage) -> None:
     """In a loop of system calls each one ends one switch, in order, and each result reaches the guest."""
     guest = stage.guest(guests.getpid_loop, rax=0)
@@ -73,7 +73,7 @@ def each_system_call_is_seen_once(stage: Stage) -> None:
         guest.state.result = (count + 1) * 0x1_0000_0001
 
 
-@scenario("EX17", "K12", clauses=("seed.switchToApp", "kernel.S1"))
+@scenario("EX17", "K12", clauses=("seed.switchToApp", "kernel.S1", "fact.D9"))
 def odd_system_call_numbers_arrive_verbatim(stage: Stage) -> None:
     """-1, the x32 bit, numbers nobody has and garbage in the upper half are reported as the guest loaded them."""
     odd = (
@@ -92,7 +92,7 @@ def odd_system_call_numbers_arrive_verbatim(stage: Stage) -> None:
     assert guest.switch() == Syscall(Number.GETPID)
 
 
-@scenario("EX17", clauses=("seed.switchToApp", "kernel.R2"))
+@scenario("EX17", clauses=("seed.switchToApp", "kernel.R2", "fact.E8"))
 def results_that_look_like_restarts_arrive_verbatim(stage: Stage) -> None:
     """A result in the kernel's private range of error numbers is a value like any other: no call is made twice."""
     guest = stage.guest(guests.getpid_loop)
@@ -104,7 +104,7 @@ def results_that_look_like_restarts_arrive_verbatim(stage: Stage) -> None:
         assert guest.state.arguments[0] == -error & ALL_ONES
 
 
-@scenario("EX18", clauses=("seed.switchToApp", "kernel.S1"))
+@scenario("EX18", clauses=("seed.switchToApp", "kernel.S1", "fact.D9"))
 def deadly_system_calls_are_only_reported(stage: Stage) -> None:
     """A guest that exits, executes, forks, kills itself or unmaps everything does so only in the caller's eyes."""
     guest = stage.guest(guests.syscall_loop)
@@ -134,7 +134,7 @@ def a_guest_cannot_write_to_the_harness(stage: Stage) -> None:
     assert os.read(reader, 8) == b"x"
 
 
-@scenario("EX15", "K13", clauses=("seed.W12", "kernel.S1"), needs="int80")
+@scenario("EX15", "K13", clauses=("seed.W12", "fact.C1"), needs="int80")
 def int_0x80_is_told_from_a_native_call(stage: Stage) -> None:
     """The i386 door's system call carries its ABI, so that its number is not read in the wrong table."""
     guest = stage.guest(guests.int80_getpid)
@@ -144,7 +144,7 @@ def int_0x80_is_told_from_a_native_call(stage: Stage) -> None:
     assert guest.switch() == Syscall(Number.GETPID, Abi.NATIVE)
 
 
-@scenario("EX15", clauses=("seed.W12", "kernel.S1"), needs="int80")
+@scenario("EX15", clauses=("seed.W12", "fact.C1"), needs="int80")
 def one_number_through_both_doors_is_two_calls(stage: Stage) -> None:
     """The same number is one system call through ``int 0x80`` and another through ``syscall``, in either order."""
     guest = stage.guest(guests.int80_once)

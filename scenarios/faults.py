@@ -191,7 +191,7 @@ def a_mapping_beside_the_fault_changes_nothing(stage: Stage) -> None:
 # -------------------------------------------------------------------------------------------------- what has no address
 
 
-@scenario("FT05", clauses=("seed.W10", "kernel.I4"))
+@scenario("FT05", clauses=("seed.W10", "kernel.I4", "fact.C5"))
 @pytest.mark.parametrize("program", [guests.hlt, guests.read_noncanonical, guests.int_0x81], ids=lambda p: p.name)
 def a_protection_fault_is_no_fault_at_zero(stage: Stage, program: Program) -> None:
     """It is a signal without an address, again and again, even with the lowest pages mapped: there is none to mend."""

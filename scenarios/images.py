@@ -93,7 +93,7 @@ Spoil = Callable[[bytearray], None]
 SPOILERS: tuple[Spoil, ...] = (_unknown_component, _compacted, _reserved_field)
 
 
-@scenario("EX06", "K63", clauses=("seed.W20", "kernel.M8"), needs="xsave")
+@scenario("EX06", "K63", clauses=("seed.W20", "kernel.M8", "fact.E12"), needs="xsave")
 @pytest.mark.parametrize("spoil", SPOILERS, ids=lambda spoil: spoil.__name__.strip("_"))
 def an_image_the_kernel_refuses_is_an_error_until_it_is_mended(stage: Stage, spoil: Spoil) -> None:
     """Such an image raises the kernel's EINVAL, as often as it is tried; the stub lives, and a good image is taken."""
@@ -112,7 +112,7 @@ def an_image_the_kernel_refuses_is_an_error_until_it_is_mended(stage: Stage, spo
     assert stage.inspect(guest.space).stub.pid == stub.pid
 
 
-@scenario("EX06", clauses=("seed.W20", "kernel.M8"), needs="xsave")
+@scenario("EX06", clauses=("seed.W20", "kernel.M8", "fact.E12"), needs="xsave")
 @pytest.mark.parametrize("resident", [False, True], ids=["default", "resident"])
 def a_refused_image_is_nobody_elses(stage: Stage, resident: bool) -> None:
     """Nothing of a refused image reaches the contexts that share the stub thread: neither an old one nor a new one."""

@@ -33,7 +33,7 @@ GETPID = Syscall(Number.GETPID)
 # ---------------------------------------------------------------------------------------------------- in a system call
 
 
-@scenario("EX08", clauses=("seed.W14", "kernel.R2"))
+@scenario("EX08", clauses=("seed.W14", "kernel.R2", "fact.E8"))
 def a_result_that_looks_like_a_restart_is_none_when_a_signal_comes(stage: Stage) -> None:
     """A signal waits in the guest's thread when such a result is handed to it: still no call is made twice."""
     guest = stage.guest(guests.getpid_loop)
@@ -46,7 +46,7 @@ def a_result_that_looks_like_a_restart_is_none_when_a_signal_comes(stage: Stage)
         assert guest.state.arguments[0] == (1 << 64) - error
 
 
-@scenario("EX08", "K18", clauses=("seed.W14", "kernel.R2"), quick=2, normal=10, soak=200)
+@scenario("EX08", "K18", clauses=("seed.W14", "seed.I15", "kernel.R2"), quick=2, normal=10, soak=200)
 def an_interrupted_guest_may_hold_what_looks_like_a_restart(stage: Stage) -> None:
     """A guest that computes with such a value in rax is interrupted again and again: rip and rax stay what they are."""
     guest = stage.guest(guests.door_syscall, rax=Number.GETPID)
@@ -81,7 +81,7 @@ def a_stub_killed_within_an_injected_call_is_a_typed_death(stage: Stage) -> None
 # ----------------------------------------------------------------------------------------------------- in a single step
 
 
-@scenario("EX10", clauses=("kernel.S3", "seed.switchToApp"))
+@scenario("EX10", clauses=("kernel.S3", "fact.D2"))
 def a_guest_that_does_not_step_sees_no_trap_flag(stage: Stage) -> None:
     """Neither by pushf nor by a system call's r11, though guests beside it, in the same thread, are being stepped."""
     guest = stage.guest(guests.read_flags)
@@ -94,7 +94,7 @@ def a_guest_that_does_not_step_sees_no_trap_flag(stage: Stage) -> None:
         assert seen == {"rsi": 0, "r11": 0, "eflags": 0}
 
 
-@scenario("EX10", clauses=("kernel.S3", "seed.switchToApp"))
+@scenario("EX10", clauses=("kernel.S3", "fact.C4"))
 def a_guest_that_is_stepped_sees_the_trap_flag_it_has(stage: Stage) -> None:
     """The flag in a state is the guest's own: its pushf and its system call show it."""
     guest = stage.guest(guests.read_flags)

@@ -70,7 +70,7 @@ TRAPS = (
 )
 
 
-@scenario("EX11", clauses=("seed.W10", "kernel.I4"))
+@scenario("EX11", clauses=("seed.W10", "kernel.I4", "fact.C5"))
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.program.name)
 def a_trap_is_the_signal_the_processor_means(stage: Stage, trap: Trap) -> None:
     """Signal, code, address and rip are those a program would see natively, again and again, and it can go on."""
@@ -126,7 +126,7 @@ def a_guest_that_steps_itself_traps_after_each_instruction(stage: Stage) -> None
     assert stops[8][0] == Syscall(Number.GETPID)
 
 
-@scenario("EX09", "K14", clauses=("seed.switchToApp", "kernel.S3"))
+@scenario("EX09", "K14", clauses=("seed.switchToApp", "kernel.S3", "fact.C4"))
 def a_trap_flag_in_the_state_steps_the_guest(stage: Stage) -> None:
     """A state with the trap flag set traps after each instruction, keeps the flag, and stops when it is cleared."""
     guest = stage.guest(guests.getpid_loop)
@@ -148,7 +148,7 @@ def a_trap_flag_in_the_state_steps_the_guest(stage: Stage) -> None:
 # ------------------------------------------------------------------------------------------------------------- vsyscall
 
 
-@scenario("EX12", "K58", clauses=("seed.patchSignalInfo", "seed.switchToApp"))
+@scenario("EX12", "K58", clauses=("seed.patchSignalInfo", "fact.E9"))
 @pytest.mark.parametrize("number", VSYSCALLS, ids=lambda number: number.name.lower())
 def a_vsyscall_is_an_execute_fault(stage: Stage, number: Number) -> None:
     """Calling into the vsyscall page faults there, as if nothing had run: no host time reaches the guest."""

@@ -57,7 +57,7 @@ def a_base_the_kernel_refuses_is_an_error_until_it_is_mended(stage: Stage) -> No
     assert stage.inspect(guest.space).stub.pid == stub.pid
 
 
-@scenario("EX07", "K64", clauses=("gvisor 99d595869", "kernel.M7"))
+@scenario("EX07", "K64", clauses=("gvisor 99d595869", "kernel.M7", "fact.E11"))
 def registers_that_were_taken_before_a_refusal_are_nobody_elses(stage: Stage) -> None:
     """Another context in the same stub thread goes on afterwards with its own registers, all of them."""
     owner = stage.guest(guests.twiddle_syscall)

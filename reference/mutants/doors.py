@@ -69,7 +69,7 @@ class _EmulatingContext(PtraceContext):
         "doors::sysenter_is_no_native_call",
         "doors::the_other_instructions_from_32_bit_code_are_no_native_calls",
     ),
-    origin="spike pitfall 19: sysenter is an invalid instruction, and somebody was kind to it",
+    origin="pitfall 19: sysenter is an invalid instruction, and somebody was kind to it",
 )
 class EmulatesMissingDoors(PtracePlatform):
     """Takes an invalid instruction for a system call."""

@@ -95,7 +95,7 @@ class _StubbornContext(PtraceContext):
 
 @mutant(
     caught_by=("unloadable::registers_that_were_taken_before_a_refusal_are_nobody_elses",),
-    origin="spike pitfall 22, fact.E11: what the thread has is known from before, and a refusal changed half of it",
+    origin="pitfall 22, fact.E11: what the thread has is known from before, and a refusal changed half of it",
 )
 class BelievesItsShadow(PtracePlatform):
     """Takes a thread's registers for unchanged by a PTRACE_SETREGS that failed."""
@@ -114,7 +114,7 @@ class _PassingContext(PtraceContext):
 
 @mutant(
     caught_by=("unloadable::selectors_are_the_platforms",),
-    origin="spike pitfall 20: cs, ss and the rest as the caller has them, and EIO for most",
+    origin="pitfall 20: cs, ss and the rest as the caller has them, and EIO for most",
 )
 class PassesSelectorsOn(PtracePlatform):
     """Loads the segment selectors that stand in a state."""

@@ -25,7 +25,7 @@ class _SeedsStub(StubProcess):
         handle.segments.orig_rax = SYS_KILL
 
 
-@mutant(caught_by=("EX08",), origin="seed.W14, spike pitfall 21: initRegs.orig_rax is kept; kernel.R2")
+@mutant(caught_by=("EX08",), origin="seed.W14, pitfall 21: initRegs.orig_rax is kept; kernel.R2")
 class KeepsACallsNumber(PtracePlatform):
     """Resumes guests as if they came out of a system call, which the kernel then makes again."""
 
