@@ -101,8 +101,12 @@ class Overseer:
 
     def hear(self, seconds: float) -> object:
         """What the harness says next, in time, the processes that it makes on the way being let live."""
-        self._pump_until(lambda: self.deliver_all() or self.child.line.has_word(), seconds, "the harness speaks")
+        self._pump_until(self._speaks, seconds, "the harness speaks")
         return self.child.hear(seconds)
+
+    def _speaks(self) -> bool:
+        self.deliver_all()
+        return self.child.line.has_word()
 
     def hear_while_holding(self, seconds: float) -> object:
         """What the harness says next, in time, while whoever is held stays so."""
@@ -111,7 +115,7 @@ class Overseer:
 
     def result(self, seconds: float) -> object:
         """What the harness returns, in time; it is gone then."""
-        self._pump_until(lambda: self.deliver_all() or self.child.line.has_word(), seconds, "the harness ends its work")
+        self._pump_until(self._speaks, seconds, "the harness ends its work")
         result = self.child.result(seconds)
         self._pump_until(lambda: process_state(self.child.pid) is None, seconds, "the harness ends")
         return result
