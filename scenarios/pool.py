@@ -23,7 +23,7 @@ SECRET = b"\xa5SECRET\x5a"
 SECRET_PLACE = 0x5000_0000
 
 
-@scenario("PO01", clauses=("seed.Release", "seed.newSubprocess"), normal=5, soak=100)
+@scenario("PO01", "PO07", clauses=("seed.Release", "seed.newSubprocess"), normal=5, soak=100)
 def released_stubs_are_used_again_last_in_first_out(stage: Stage) -> None:
     """Three released address spaces give their processes to the next three, the latest first; guests run in them."""
     for _ in range(stage.trial.repeat):
