@@ -165,9 +165,9 @@ def real_time_signals_are_counted() -> str:
 # ------------------------------------------------------------------------------------------------ the kernel's own
 
 
-def _raised_by(program: Program, **values: int) -> str:
+def _raised_by(program: Program, rdi: int = 0) -> str:
     """What signal a guest raises, with which code, at which address."""
-    with bare.tracee(program.code, **values) as tracee:
+    with bare.tracee(program.code, rdi=rdi) as tracee:
         begin = tracee.registers()["rip"]
         tracee.go("CONT")
         info, rip = tracee.siginfo(), tracee.registers()["rip"] - begin

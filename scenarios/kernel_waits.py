@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 
 from worldswitch.scenarios import bare, guests
 from worldswitch.scenarios.bare import lib
@@ -99,7 +98,7 @@ def a_thread_that_executes_takes_the_leaders_id() -> str:
         sibling = tracee.clone()
         sibling.wait()
         arena = tracee.process.arena
-        path = arena.write(os.fsencode(sys.executable) + b"\0", 512)
+        path = arena.write(b"/proc/self/exe\0", 512)
         arguments = arena.write_words(path, 0)
         sibling.put(guests.call_and_trap.code, rax=lib.SYS_execve, rdi=path, rsi=arguments, rdx=arena.data + 8)
         tracee.put(guests.count_loop.code, rbx=arena.data + 2048)

@@ -24,7 +24,10 @@ from worldswitch.harness.arch import registers
 from worldswitch.scenarios.bare._bare import ffi
 from worldswitch.scenarios.bare._bare import lib as lib
 from worldswitch.scenarios.bare.arena import Arena
-from worldswitch.scenarios.bare.words import answer, code_name, signal_name, status_words
+from worldswitch.scenarios.bare.words import answer as answer
+from worldswitch.scenarios.bare.words import code_name as code_name
+from worldswitch.scenarios.bare.words import signal_name as signal_name
+from worldswitch.scenarios.bare.words import status_words
 from worldswitch.scenarios.processes import mappings_of as mappings_of
 from worldswitch.scenarios.processes import process_state as process_state
 from worldswitch.scenarios.processes import status_of as status_of

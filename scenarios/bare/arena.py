@@ -40,10 +40,6 @@ class Arena:
         """A word of the data."""
         return int(struct.unpack_from("<Q", self._pages, _DATA + offset)[0])
 
-    def bytes(self, offset: int, length: int) -> bytes:
-        """Some of the data."""
-        return self._pages[_DATA + offset : _DATA + offset + length]
-
     def write(self, contents: bytes, offset: int = 0) -> int:
         """Put `contents` into the data; its address."""
         self._pages[_DATA + offset : _DATA + offset + len(contents)] = contents
