@@ -129,8 +129,12 @@ def a_signal_that_another_thread_takes_ends_no_injected_call(stage: Stage) -> No
     account = Accounts(stage, room.space, platform=room.platform)
     with Sender() as other, interrupting(stage, [account]):
         running = stage.thread(account.run, stage.trial.repeat)
-        while not running.is_over:
-            other.kill(waiting.pid, signal.SIGUSR1, signal.SIGTERM)
+
+        def is_over() -> bool:
+            other.kill(waiting.pid, *[signal.SIGUSR1, signal.SIGTERM] * 5)
+            return running.is_over
+
+        stage.wait_until(is_over, 20 + stage.trial.repeat / 100, "a guest makes its calls")
         running.result()
     waiting.waits_on("what was sent to its process")
     waiting.ends_with_its_result()

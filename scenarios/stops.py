@@ -151,7 +151,7 @@ def a_burst_of_continues_keeps_nobody_from_attaching(stage: Stage) -> None:
         with other.storm(stage.inspect(pair[0].space).stub.pid, (signal.SIGCONT,)):
             for _ in range(stage.trial.repeat):
                 for running in [stage.thread(makes_calls, guest, 1) for guest in pair]:
-                    running.result(2)
+                    running.result()
 
 
 #: What the kernel leaves in the result's register of a call that it would make again (include/linux/errno.h).

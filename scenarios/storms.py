@@ -125,13 +125,13 @@ def accounts_of_resident_contexts_are_exact_in_a_storm(stage: Stage) -> None:
     weather_a_storm(stage, resident=True)
 
 
-@scenario("K32", clauses=("seed.switchToApp", "remoteprocess#83"), quick=300, normal=3000, soak=1_000_000, deadline=600)
+@scenario("K32", clauses=("seed.switchToApp", "remoteprocess#83"), quick=100, normal=1000, soak=200_000, deadline=600)
 def a_storm_of_one_ignored_signal_does_not_hold_a_guest_up(stage: Stage) -> None:
     """Ten thousand SIGURG a second, which nobody asked for, cost a guest time, but no call, and not its progress."""
     guest = stage.guest(guests.count_loop)
     account, stub = Accounts(stage, guest.space), stage.inspect(guest.space).stub
     with Sender() as other, other.storm(stub.pid, (signal.SIGURG,)), Computing(stage, guest) as computing:
-        stage.bounded(partial(account.run, stage.trial.repeat), 5 + stage.trial.repeat / 2000)
+        stage.bounded(partial(account.run, stage.trial.repeat), 10 + stage.trial.repeat / 500)
         for _ in range(10):
             computing.computes_on("a storm of SIGURG")
         computing.ends_when_interrupted()

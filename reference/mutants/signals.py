@@ -221,7 +221,7 @@ class BelievesTheSender(PtracePlatform):
 
 class _PatientContext(PtraceContext):
     def _unasked_signal(self, info: SignalInfo) -> Event | None:
-        time.sleep(0.05)
+        time.sleep(0.2)
         return super()._unasked_signal(info)
 
 
