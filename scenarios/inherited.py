@@ -89,7 +89,7 @@ def a_dying_stub_marks_no_lock_of_its_guest(stage: Stage) -> None:
 # ------------------------------------------------------------------------------------------------ the kernel's own code
 
 
-@scenario("AS13", "K09", clauses=("kernel.M6", "vdso(7)"), quick=5, normal=20, soak=1000)
+@scenario("AS13", "K09", clauses=("kernel.M6", "vdso(7)"), quick=5, normal=20, soak=200)
 def guest_code_where_the_vdso_was_is_the_guests(stage: Stage) -> None:
     """A guest that is interrupted in code of its own at the vdso's old address finds no word changed for that."""
     canary = stage.memory(PAGE, b"\x5a" * PAGE)
