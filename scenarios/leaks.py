@@ -94,8 +94,8 @@ def tracing_threads_end_by_the_thousand_and_leave_nothing(stage: Stage) -> None:
     clauses=("seed.W15", "seed.W5", "gvisor#12209"),
     quick=4,
     normal=20,
-    soak=10_000,
-    deadline=900,
+    soak=3400,
+    deadline=600,
 )
 def stubs_come_and_go_by_the_thousand_and_leave_nothing(stage: Stage) -> None:
     """Address spaces are made, used and released, kept or not, or their stubs are killed: nothing grows."""
