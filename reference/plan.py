@@ -59,6 +59,10 @@ class StubPlan:
             return "after its last step"
         return f"at step {index + 1}, {self.steps[index].name}, which returned {result}"
 
+    def where(self, index: int) -> str:
+        """What a child does that has come as far as step `index`, for people."""
+        return self.steps[index].name if index < len(self.steps) else "its last step"
+
     def encode(self) -> tuple[object, list[object]]:
         """The steps as a C array, and what must stay alive as long as it is used."""
         array = ffi.new("struct step[]", len(self.steps))

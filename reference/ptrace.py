@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import errno
 import mmap
 import os
 import signal
@@ -25,6 +26,7 @@ import time
 import weakref
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from worldswitch.harness.contract import (
     Cause,
@@ -50,6 +52,9 @@ from worldswitch.reference.stops import WALL, StopKind, decode
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import Tracee
 
+#: How soon a child on its way into the stub is looked at again, in seconds.
+BIRTH_ROUND = 0.0001
+
 #: How soon the dying are looked at again, and how long their end is waited for, in seconds.
 DYING_ROUND = 0.002
 LAST_WAIT = 5.0
@@ -67,6 +72,10 @@ PLACEMENTS = {
 
 class PtracePlatform:
     """A ptrace platform.  Raises `Unavailable` where it cannot run."""
+
+    #: How long a new stub may take to its first instruction, in seconds.  One whose control group is frozen, or that
+    #: somebody keeps stopped, comes never, and all others would wait for it.
+    birth_patience = 10.0
 
     # What mutants replace.
     stub_class = StubProcess
@@ -194,8 +203,10 @@ class PtracePlatform:
 
     def _abandon(self, pid: int) -> None:
         """End a child that is not a stub yet; it may be dead and reaped."""
+        give_up = time.monotonic() + LAST_WAIT
         if lib.signal_thread(pid, pid, signal.SIGKILL) == 0:
-            lib.tracee_wait(pid, WALL, ffi.new("int *"))
+            while lib.tracee_wait(pid, WALL | os.WNOHANG, ffi.new("int *")) == 0 and time.monotonic() < give_up:
+                time.sleep(BIRTH_ROUND)
 
     def _trace_leader(self, pid: int) -> None:
         options = ffi.cast("void *", lib.PTRACE_O_EXITKILL | lib.PTRACE_O_TRACESYSGOOD)
@@ -203,11 +214,16 @@ class PtracePlatform:
         if rc < 0 and not _is_dead(pid):  # of one that is, the wait for its first stop tells
             raise prerequisites.refused("PTRACE_SEIZE", -rc)
 
-    def _await_entry(self, pid: int, plan: StubPlan, boot: object) -> None:
+    def _await_entry(self, pid: int, plan: StubPlan, boot: Any) -> None:
         """Wait for the trap at the stub's first instruction, past the signals of strangers."""
         status = ffi.new("int *")
+        give_up = time.monotonic() + self.birth_patience
         while True:
-            lib.tracee_wait(pid, WALL, status)
+            if lib.tracee_wait(pid, WALL | os.WNOHANG, status) == 0:
+                if time.monotonic() > give_up:
+                    raise HostError(errno.ETIMEDOUT, f"a new stub process does not get past {plan.where(boot.step)}")
+                time.sleep(BIRTH_ROUND)
+                continue
             stop = decode(status[0])
             if stop.kind is StopKind.DEATH:
                 raise prerequisites.stillborn(plan, boot, stop)

@@ -90,7 +90,6 @@ def tracing_threads_end_by_the_thousand_and_leave_nothing(stage: Stage) -> None:
 @scenario(
     "PO08",
     "K76",
-    "TT12",
     clauses=("seed.W15", "seed.W5", "gvisor#12209"),
     quick=4,
     normal=20,

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from dataclasses import replace
+from typing import Any
 
 from worldswitch.harness.contract import AddressSpace, Cause, Death, Event, HostError, State, StubDied
 from worldswitch.reference._core import ffi, lib
@@ -48,7 +49,7 @@ class ReapsOrdinaryChildrenOnly(PtracePlatform):
         os.kill(pid, signal.SIGKILL)
         lib.tracee_wait(pid, 0, ffi.new("int *"))
 
-    def _await_entry(self, pid: int, plan: StubPlan, boot: object) -> None:
+    def _await_entry(self, pid: int, plan: StubPlan, boot: Any) -> None:
         # As long as a dead one leads nowhere else.
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG | getattr(lib, "__WALL")) is not None:
             raise HostError(1, "the new stub is dead")

@@ -6,7 +6,7 @@ import errno
 import struct
 from dataclasses import replace
 
-from worldswitch.harness.contract import Cause, Death, HostError
+from worldswitch.harness.contract import Cause, Death, HostError, StubDied
 from worldswitch.reference._core import lib
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.filter import RETURN, program
@@ -14,6 +14,7 @@ from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants._parts import stub_of
 from worldswitch.reference.plan import StubPlan, standard_plan
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stops import Stop
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
 
@@ -113,3 +114,31 @@ class DumpsNoRegisters(PtracePlatform):
     """Tells of a death without the registers."""
 
     stub_class = _SpeechlessStub
+
+
+class _PanickingContext(PtraceContext):
+    def _death(self, tracee: Tracee, stop: Stop) -> Exception:
+        return HostError(errno.ECHILD, f"waiting for the guest, which wanted a stop and got {stop}")
+
+
+@mutant(caught_by=("LC01",), origin="gvisor e63ff6d92: a panic where a stub was killed by SIGKILL")
+class PanicsAtAKill(PtracePlatform):
+    """Takes the death of a stub in mid-run for something that cannot be."""
+
+    context_class = _PanickingContext
+
+
+class _UnpreparedTracee(Tracee):
+    def attach(self, options: int) -> None:
+        """Trace it, which must go well."""
+        try:
+            super().attach(options)
+        except StubDied as death:
+            raise HostError(errno.ESRCH, "attaching a stub's thread") from death
+
+
+@mutant(caught_by=("LC09",), origin="seed.W21, gvisor H3: ATTACH after a kill in the untraced window")
+class PanicsAtAttaching(PtracePlatform):
+    """Takes the death of a stub before its thread is traced for something that cannot be."""
+
+    stub_class = stub_of(_UnpreparedTracee)
