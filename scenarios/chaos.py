@@ -127,7 +127,7 @@ def reign(
 @scenario(
     "CH01",
     clauses=("seed.switchToApp", "seed.W8", "test TestBounceStress"),
-    quick=3,
+    quick=4,
     normal=25,
     soak=5000,
     deadline=700,
@@ -137,13 +137,13 @@ def signals_and_stops_never_change_what_a_guest_computes(stage: Stage) -> None:
     reign(stage, (*DISTURBANCES, *DELAYS))
 
 
-@scenario("CH02", clauses=("seed.W3", "seed.W4", "gvisor 16dba7fa7"), quick=3, normal=25, soak=5000, deadline=700)
+@scenario("CH02", clauses=("seed.W3", "seed.W4", "gvisor 16dba7fa7"), quick=4, normal=25, soak=5000, deadline=700)
 def deaths_hit_exactly_those_they_are_meant_for(stage: Stage) -> None:
     """Of stubs killed at, during and in events, each is a typed death for all who live there, and for nobody else."""
     reign(stage, (*DEATHS, *DISTURBANCES))
 
 
-@scenario("CH03", clauses=("seed.lookupOrCreate", "seed.W1", "kernel.D5"), quick=3, normal=25, soak=5000, deadline=700)
+@scenario("CH03", clauses=("seed.lookupOrCreate", "seed.W1", "kernel.D5"), quick=4, normal=25, soak=5000, deadline=700)
 def tracing_threads_come_and_go(stage: Stage) -> None:
     """Threads end in every way, vanish, and hand guests to one another, in a rain of signals: no guest is the wiser."""
     reign(stage, (*DEPARTURES, *VANISHINGS, *DISTURBANCES), (AT, DURING), resident=stage.trial.seed % 2 == 0)

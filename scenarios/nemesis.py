@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from worldswitch.scenarios.plays import Play
 
 #: How many events each guest has, how many guests there are, how many strikes at most, and steps to be held at.
-EVENTS, GUESTS, STRIKES, STEPS = 8, 3, 10, 64
+EVENTS, GUESTS, STRIKES, STEPS = 8, 3, 10, 48
 
 #: What foreign signals are made of: stops and continues come often.
 SIGNALS = (signal.SIGSTOP, signal.SIGCONT, *STOPS, signal.SIGCONT, *CATCHABLE)
@@ -168,7 +168,7 @@ VANISHINGS = (
 )
 
 DELAYS = (
-    _slowly("its context is interrupted", lambda play, player: play.interrupt(player), 8),
+    _slowly("its context is interrupted", lambda play, player: play.interrupt(player), 6),
     _slowly("its address space is released", lambda play, player: play.release(player), 48),
 )
 
