@@ -33,6 +33,10 @@ def waits_for(tid: int) -> int:
     return int(fields[1], 16) if fields[0] == str(lib.SYS_wait4) else 0
 
 
+#: A start time that could not be looked up.
+UNKNOWN = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """A tracing thread.  Thread ids recycle; together with the start time they do not."""
@@ -45,7 +49,7 @@ class Owner:
         """The calling thread."""
         tid = threading.get_native_id()
         stat = thread_stat(os.getpid(), tid)
-        return cls(tid, stat[1] if stat else 0)
+        return cls(tid, stat[1] if stat else UNKNOWN)
 
     def has_vanished(self, *, thoroughly: bool) -> bool:
         """Whether the thread is gone.
@@ -58,4 +62,6 @@ class Owner:
         if not thoroughly and self.tid != os.getpid():
             return False
         stat = thread_stat(os.getpid(), self.tid)
-        return stat is None or stat[0] in "ZX" or stat[1] != self.start_time
+        if stat is None:  # it may also be that no file can be opened, and nothing be looked up
+            return bool(lib.signal_thread(os.getpid(), self.tid, 0) != 0)
+        return stat[0] in "ZX" or self.start_time not in (UNKNOWN, stat[1])

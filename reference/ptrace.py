@@ -168,7 +168,10 @@ class PtracePlatform:
         """
         if self._closed:
             raise Released("the platform is closed")
-        go_read, go_write = os.pipe()
+        try:
+            go_read, go_write = os.pipe()
+        except OSError as error:
+            raise HostError(error.errno or 0, "a pipe to a new stub") from error
         try:
             stub = self._fork(self.make_plan(go_read), go_write)
         finally:

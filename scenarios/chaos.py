@@ -6,13 +6,17 @@ A schedule that fails is made as short as possible and told a line a strike; ``-
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
+import resource
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import cast
 
-from worldswitch.harness.contract import Platform
+from worldswitch.harness.contract import AddressSpace, HostError, Interrupted, Platform
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.actors import within
 from worldswitch.scenarios.catalogue import scenario
@@ -36,6 +40,7 @@ from worldswitch.scenarios.processes import descendants_of, threads_of
 from worldswitch.scenarios.search import Search
 from worldswitch.scenarios.senders import Sender
 from worldswitch.scenarios.stage import Stage
+from worldswitch.scenarios.undisturbed import outcome_of
 
 #: How many released stubs the platform keeps, and how many seconds a search goes on at most.
 KEPT = 4
@@ -155,3 +160,47 @@ def tracing_threads_come_and_go(stage: Stage) -> None:
 def everything_at_once(stage: Stage) -> None:
     """Signals, deaths, departures, mappings, releases and visitors in one schedule: each thing keeps its promise."""
     reign(stage, (*DISTURBANCES, *DEATHS, *DEPARTURES, *VANISHINGS, *MAPPINGS, *DELAYS))
+
+
+@scenario(
+    "CH05", clauses=("contract HostError", "getrlimit(2) RLIMIT_NOFILE"), quick=3, normal=10, soak=1000, deadline=120
+)
+def without_file_descriptors_everybody_lives_on(stage: Stage) -> None:
+    """With no descriptor to be had, what needs one is refused by a typed error, guests go on, and so does all later."""
+    guest = stage.guest(guests.account_loop)
+    guest.syscalls(2)
+    for _ in range(stage.trial.repeat):
+        with no_descriptors():
+            stage.bounded(partial(guest.syscalls, 5))
+            stage.bounded(partial(_ask_for_more, stage))
+            guest.syscalls(5)
+            guest.context.interrupt()
+            assert guest.switch() == Interrupted()
+        guest.syscalls(1)
+        stage.guest(guests.account_loop).syscalls(2)
+    calls = 2 + 11 * stage.trial.repeat
+    assert (guest.state["r12"], guest.data.word(), guest.data.word(16)) == (calls,) * 3
+
+
+@contextlib.contextmanager
+def no_descriptors() -> Iterator[None]:
+    """The process may open no further file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _ask_for_more(stage: Stage) -> None:
+    """Ask for more address spaces than are kept: given or refused by a typed error, and they can be given back."""
+    for _ in range(KEPT):
+        outcome = outcome_of(stage.space)
+        if isinstance(outcome, Exception):
+            assert isinstance(outcome, HostError), f"for want of a descriptor: {outcome!r}"
+            assert outcome.errno == errno.EMFILE, f"for want of a descriptor: {outcome!r}"
+        else:
+            cast(AddressSpace, outcome).release()

@@ -65,6 +65,7 @@ class Player:
         self.secret = secret
         self.calls = 0
         self.answers = 0
+        self.was_interrupted = False  #: ever
         self.is_owed = False  #: it was interrupted, and no switch has said so yet
         self.was_owed = False  #: ... before the last switch began
         self.has_hole = False  #: its data are unmapped

@@ -198,6 +198,7 @@ class Play:
         player.is_owed &= player.was_owed and outcome != Interrupted()
         match outcome:
             case Interrupted():
+                assert player.was_interrupted, f"{player} came back interrupted, and nobody had interrupted it"
                 return False
             case Fault(address=address) if player.may_fault and player.owns(address):
                 self.map_again(player)
@@ -235,7 +236,7 @@ class Play:
     def _must_be_dead(self, player: Player) -> None:
         for _ in range(SPURIOUS):
             outcome = self._begin(player.number).outcome(self.stage, BOUND, f"a switch to {player}, which was killed")
-            if outcome != Interrupted():
+            if outcome != Interrupted() or not player.was_interrupted:
                 break
             player.is_owed = False
         assert isinstance(outcome, Died), f"the stub of {player} was killed, and a switch to it said {outcome!r}"
@@ -258,6 +259,7 @@ class Play:
     def interrupt(self, player: Player) -> None:
         """Its next switch, or the one under way, is to come back at once."""
         player.close_gate()
+        player.was_interrupted = True
         player.guest.context.interrupt()
         player.is_owed = True
 

@@ -33,6 +33,7 @@ class _DazedContext(PtraceContext):
         "LC04",
         "LC05",
         "lifecycle::the_policy_that_takes_the_platform_along_ends_its_process",
+        "chaos::deaths_hit_exactly_those_they_are_meant_for",
     ),
     origin="a wait status taken for a stop whatever it says",
 )
@@ -61,6 +62,7 @@ class _StubOfBluntTracees(StubProcess):
         "LC09",
         "lifecycle::a_stub_killed_at_any_moment_dies_the_same_death",
         "pool::a_dead_stub_does_not_get_into_the_pool",
+        "chaos::deaths_hit_exactly_those_they_are_meant_for",
     ),
     origin="seed.W4: set regs: no such process",
 )

@@ -1,12 +1,15 @@
-"""Mutants with a race: right in any order but one, and that one fits between two lines of Python."""
+"""Mutants for chaos: most have a race, right in any order but one, and that one fits between two lines of Python."""
 
 from __future__ import annotations
+
+import os
 
 from worldswitch.harness.contract import Busy, Event, Released, State
 from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
+from worldswitch.reference.owners import thread_stat
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
@@ -141,3 +144,19 @@ class ClaimsInTwoSteps(PtracePlatform):
     """Looks whether a stub's thread is parked and then claims it, without a lock."""
 
     stub_class = _OpenStub
+
+
+class _AnxiousStub(StubProcess):
+    def _vanished(self, *, thoroughly: bool) -> bool:
+        owners = list(self._owners.items())
+        unseen = any(
+            self._is_owned_by(tracee, one) and thread_stat(os.getpid(), one.tid) is None for tracee, one in owners
+        )
+        return super()._vanished(thoroughly=thoroughly) or (thoroughly and unseen)
+
+
+@mutant(caught_by=("CH05",), origin="an error of open(2) on /proc, taken for the answer")
+class TakesSilenceForAbsence(PtracePlatform):
+    """Believes that a tracing thread has vanished when it cannot look it up, for want of a file descriptor."""
+
+    stub_class = _AnxiousStub

@@ -187,7 +187,15 @@ class _ForeignContext(PtraceContext):
         return super()._unasked_signal(info) if info.pid == os.getpid() else Signal(info.signo, info.code)
 
 
-@mutant(caught_by=("SG07", "SG12"), origin="a tracer that never asks who sent a signal")
+@mutant(
+    caught_by=(
+        "SG07",
+        "SG12",
+        "chaos::signals_and_stops_never_change_what_a_guest_computes",
+        "chaos::everything_at_once",
+    ),
+    origin="a tracer that never asks who sent a signal",
+)
 class ForeignSignalsAreTheGuests(PtracePlatform):
     """Reports what other processes send to the stub as signals of the guest."""
 

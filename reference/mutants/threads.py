@@ -43,6 +43,7 @@ class _StubOfStrandedTracees(StubProcess):
         "TT06",
         "TT09",
         "threads::a_resident_context_moves_on_when_its_thread_ends",
+        "chaos::tracing_threads_come_and_go",
     ),
     origin="seed.W2, gvisor#1333: OS threads never exit, it says",
 )
