@@ -75,7 +75,7 @@ def a_second_fault_on_a_readable_page_is_a_write(stage: Stage) -> None:
     assert memory.word() == 0x1234
 
 
-@scenario("FT01", clauses="seed.Switch")
+@scenario("FT01", "FT04", clauses=("seed.Switch", "seed.W26"))
 def a_write_is_told_after_a_read_was_answered(stage: Stage) -> None:
     """A store where nothing is mapped, answered by a readable page only, faults again and says write."""
     guest = _guest(stage, guests.write_at)
@@ -154,16 +154,6 @@ def an_unmap_forgets_the_faults_of_every_context(stage: Stage) -> None:
 
 
 # --------------------------------------------------------------------------------------------- what the caller changed
-
-
-@scenario("FT04", clauses="seed.W26")
-def a_fault_mended_for_reading_that_comes_again_is_a_write(stage: Stage) -> None:
-    """A store faults, the caller maps the page to be read only, the store faults again: the second says write."""
-    guest = _guest(stage, guests.write_at)
-    assert Access.EXECUTE not in guest.run_to(Fault).access
-    stage.map(guest.space, stage.memory(PAGE), READ_ONLY, address=guest.state["rdi"])
-    second = guest.run_to(Fault)
-    assert (second.code, second.address, second.access) == (SEGV_ACCERR, guest.state["rdi"], Access.WRITE)
 
 
 @scenario("FT04", clauses="seed.W26")

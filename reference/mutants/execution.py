@@ -6,7 +6,7 @@ import errno
 import signal
 from typing import Any
 
-from worldswitch.harness.contract import Access, AddressSpace, Event, Fault, Signal, State, Syscall
+from worldswitch.harness.contract import Access, AddressSpace, Event, Fault, Interrupted, Signal, State, Syscall
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import NUMBER, PtraceContext
@@ -100,6 +100,23 @@ class SharesVectorRegisters(PtracePlatform):
     """Leaves in a stub thread the vector registers of whichever context ran there last."""
 
     context_class = _SharingContext
+
+
+class _CarelessContext(PtraceContext):
+    def _deliver(self, space: PtraceAddressSpace, state: State, event: Event) -> Event:
+        if event == Interrupted():
+            state.write_xstate(self.platform.new_state().xstate)
+        return super()._deliver(space, state, event)
+
+
+@mutant(
+    caught_by=("vectors::an_interrupted_guest_keeps_its_vectors",),
+    origin="seed.W28 mended too well: the extended state is read at system calls and faults only",
+)
+class LosesVectorsWhenInterrupted(PtracePlatform):
+    """Has a guest that was interrupted go on with fresh vector registers."""
+
+    context_class = _CarelessContext
 
 
 class _FlaglessContext(PtraceContext):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from worldswitch.harness.contract import Access, AddressSpace, Event, State, Syscall
+from dataclasses import replace
+
+from worldswitch.harness.contract import Access, AddressSpace, Event, Fault, State, Syscall
 from worldswitch.reference.address_space import END_OF_WORDS, PtraceAddressSpace
 from worldswitch.reference.context import PC, PtraceContext
 from worldswitch.reference.mutants import mutant
+from worldswitch.reference.page import PAGE
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.tracee import Tracee
+
+SEGV_ACCERR = 2  # asm-generic/siginfo.h
 
 
 class _MildContext(PtraceContext):
@@ -32,6 +38,51 @@ class TakesFetchesForReads(PtracePlatform):
     """Calls an instruction fetch a read."""
 
     context_class = _FetchlessContext
+
+
+class _BoldContext(PtraceContext):
+    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+        access = super()._access(space, state, address)
+        return Access.WRITE if access is Access.READ else access
+
+
+@mutant(
+    caught_by=("faults::a_read_is_a_read", "faults::a_page_without_any_access_faults", "FT02", "FT03"),
+    origin="gvisor 03a28d158 guessed at: every fault a write, and every page copied for it",
+)
+class TakesEveryTouchForAWrite(PtracePlatform):
+    """Calls a read a write from the first."""
+
+    context_class = _BoldContext
+
+
+class _RoundingContext(PtraceContext):
+    def _signal(self, space: PtraceAddressSpace, tracee: Tracee, state: State) -> Event | None:
+        event = super()._signal(space, tracee, state)
+        return replace(event, address=event.address & -PAGE) if isinstance(event, Fault) else event
+
+
+@mutant(caught_by=("faults::the_offset_in_the_page_is_told",), origin="a fault handler that thinks in pages")
+class RoundsFaultsToPages(PtracePlatform):
+    """Tells the page that a fault was in, and not the byte."""
+
+    context_class = _RoundingContext
+
+
+class _DenyingContext(PtraceContext):
+    def _signal(self, space: PtraceAddressSpace, tracee: Tracee, state: State) -> Event | None:
+        event = super()._signal(space, tracee, state)
+        return replace(event, code=SEGV_ACCERR) if isinstance(event, Fault) else event
+
+
+@mutant(
+    caught_by=("faults::a_touch_of_nothing_tells_where", "faults::a_jump_to_nothing_is_an_execution"),
+    origin="a fault rebuilt from its address and access, which do not tell what was mapped",
+)
+class TakesNothingForForbidden(PtracePlatform):
+    """Says of memory that is not there that it may not be touched."""
+
+    context_class = _DenyingContext
 
 
 class _ObstinateContext(PtraceContext):
@@ -79,7 +130,7 @@ class _ForgettingSpace(PtraceAddressSpace):
 
 
 @mutant(
-    caught_by=("faults::a_fault_mended_for_reading_that_comes_again_is_a_write",),
+    caught_by=("faults::a_write_is_told_after_a_read_was_answered",),
     origin="seed.W26 mended too well: a store to a page that is mapped for reading first never ends",
 )
 class ForgetsFaultsAtEveryMapping(PtracePlatform):
@@ -112,6 +163,54 @@ class IgnoresTheInstruction(PtracePlatform):
     """Calls two instructions' faults on one address a write."""
 
     context_class = _VagueContext
+
+
+class _AddresslessContext(PtraceContext):
+    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+        last = self._fault
+        if address != state.pc and last is not None and last[0] is space and last[2] == state.pc:
+            return Access.WRITE
+        return super()._access(space, state, address)
+
+
+@mutant(caught_by=("faults::another_address_is_another_fault",), origin="seed.Switch without its test of lastFaultAddr")
+class IgnoresTheAddress(PtracePlatform):
+    """Calls one instruction's faults on two addresses a write."""
+
+    context_class = _AddresslessContext
+
+
+class _SpacelessContext(PtraceContext):
+    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+        if address != state.pc and self._fault is not None and self._fault[1:] == (address, state.pc):
+            return Access.WRITE
+        return super()._access(space, state, address)
+
+
+@mutant(
+    caught_by=("faults::another_address_space_is_another_fault",), origin="seed.Switch without its test of lastFaultSP"
+)
+class IgnoresTheAddressSpace(PtracePlatform):
+    """Calls the like faults of one context in two address spaces a write."""
+
+    context_class = _SpacelessContext
+
+
+class _CommonContext(PtraceContext):
+    """Keeps the last fault with the address space."""
+
+    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+        last = next((other._fault for other in space._faulted if getattr(other, "_fault", None)), None)
+        if address != state.pc and last is not None and last[1:] == (address, state.pc):
+            return Access.WRITE
+        return super()._access(space, state, address)
+
+
+@mutant(caught_by=("faults::another_context_is_another_fault",), origin="lastFault in the subprocess, not the context")
+class SharesTheLastFault(PtracePlatform):
+    """Calls the like faults of two contexts a write."""
+
+    context_class = _CommonContext
 
 
 class _LingeringContext(PtraceContext):
