@@ -73,7 +73,7 @@ def _own_status(key: str) -> str:
 
 def _is_dumpable() -> bool:
     """Whether others of the same user may look into this process: not after a change of user, say."""
-    return ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1
+    return bool(ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1)
 
 
 def refused(request: str, error: int) -> PlatformError:

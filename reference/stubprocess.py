@@ -121,10 +121,13 @@ class StubProcess:
         return self._worker
 
     def spawn(self, use: Use) -> None:
-        """Clone one more thread, parked and untraced.  Creator thread only.
+        """Have a thread parked, untraced: a new one, unless one came for a request that nobody waits for any more.
 
-        Raises `HostError` (EAGAIN where a limit on processes is reached) and `StubDied`.
+        Creator thread only.  Raises `HostError` (EAGAIN where a limit on processes is reached) and `StubDied`.
         """
+        with self._lock:
+            if any(tracee.handle.state == lib.TRACEE_PARKED for tracee in self._tracees[use]):
+                return
         tracee = self.tracee_class(self, self._checked("clone", self.worker.call(lib.SYS_clone, THREAD_FLAGS)))
         with self._lock:
             self._tracees[use].append(tracee)

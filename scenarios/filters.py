@@ -57,9 +57,9 @@ def a_thread_that_may_not_fork_still_gets_address_spaces(stage: Stage) -> None:
     """Threads whose filter forbids to make processes get address spaces: stubs are made where the filter is not."""
 
     def use(_: Line) -> None:
-        assert stage.platform
+        stage.space().release()
         filter_this_thread(*NO_FORKS)
-        for _ in range(3):
+        for _turn in range(3):
             outcome = outcome_of(lambda: makes_calls(stage.guest(guests.getpid_loop), 3))
             assert outcome is None, f"behind the filter: {outcome!r}"
 
@@ -79,7 +79,7 @@ def a_process_that_may_not_fork_keeps_what_it_has(stage: Stage) -> None:
         guest = stage.guest(guests.getpid_loop)
         makes_calls(guest, 3)
         filter_all_threads(*NO_FORKS)
-        for _ in range(3):
+        for _turn in range(3):
             outcome = outcome_of(stage.space)
             assert not isinstance(outcome, Exception) or errno_of(outcome) == errno.EPERM, f"{outcome!r}"
         makes_calls(guest, 3)
@@ -170,7 +170,7 @@ def a_filter_that_comes_late_is_for_new_stubs_only(stage: Stage) -> None:
         old = stage.space()
         filter_all_threads(Rule(Number.MMAP, ERRNO | PECULIAR, (0, FILTERED)))
         assert errno_of(outcome_of(lambda: map_and_read(stage, old))) is None
-        for _ in range(3):
+        for _turn in range(3):
             outcome = outcome_of(lambda: map_and_read(stage, stage.space()))
             assert outcome is None or errno_of(outcome) == PECULIAR, f"{outcome!r}"
 
@@ -186,7 +186,7 @@ def a_guests_calls_never_meet_a_filter(stage: Stage) -> None:
         filter_this_thread(*(Rule(number, KILL_PROCESS) for number in deadly))
         for number in deadly:
             guest = stage.guest(guests.syscall_loop)
-            for _ in range(3):
+            for _turn in range(3):
                 guest.state.result = number
                 assert guest.switch() == Syscall(number)
 

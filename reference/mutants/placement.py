@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from worldswitch.harness.contract import AddressSpace, Event, HostError, Placement, State
@@ -53,7 +54,7 @@ class _InsistentContext(PtraceContext):
             try:
                 os.sched_setaffinity(self._holder.tid, {lib.current_cpu()})
             except OSError as error:
-                raise HostError(error.errno, "binding the stub") from error
+                raise HostError(error.errno or errno.EINVAL, "binding the stub") from error
         return super().switch(address_space, state)
 
 
