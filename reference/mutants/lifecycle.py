@@ -34,6 +34,7 @@ class _DazedContext(PtraceContext):
         "LC05",
         "lifecycle::the_policy_that_takes_the_platform_along_ends_its_process",
         "chaos::deaths_hit_exactly_those_they_are_meant_for",
+        "threads::a_vanished_tracer_is_told_to_all_who_trace_its_stub",
     ),
     origin="a wait status taken for a stop whatever it says",
 )

@@ -96,7 +96,10 @@ def _share() -> StubPage:
 
 
 @mutant(
-    caught_by=("stub_page::a_change_to_one_stubs_code_is_none_to_the_others",),
+    caught_by=(
+        "stub_page::a_change_to_one_stubs_code_is_none_to_the_others",
+        "address_ranges::a_guest_cannot_change_the_stub",
+    ),
     origin="mmap(2) MAP_SHARED where a fork is to have a copy",
 )
 class SharesItsPage(PtracePlatform):
