@@ -42,7 +42,7 @@ def fact(
         functools.update_wrapper(holds, experiment)
         del holds.__wrapped__  # type: ignore[attr-defined]  # pytest would look there for the fixtures
         holds.observe = observe  # type: ignore[attr-defined]
-        return scenario(*ids, clauses=clauses, needs=needs, soak=20, subject="kernel")(holds)
+        return scenario(*ids, clauses=clauses, needs=needs, soak=20, deadline=60.0, subject="kernel")(holds)
 
     return declare
 
