@@ -91,7 +91,7 @@ def _be_a_job(stage: Stage, line: Line) -> None:
 # ------------------------------------------------------------------------------------------ mask and dispositions
 
 
-@scenario("SG15", clauses=("seed.forkStub", "kernel.M6", "ptrace(2) PTRACE_SETSIGMASK"), normal=5, soak=100)
+@scenario("SG15", "K08", clauses=("seed.forkStub", "kernel.M6", "ptrace(2) PTRACE_SETSIGMASK"), normal=5, soak=100)
 def a_mask_inherited_from_the_harness_blocks_nothing(stage: Stage) -> None:
     """Where the harness has all signals blocked, interrupts still work, and a guest's faults are still events."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
