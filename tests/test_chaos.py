@@ -1,0 +1,44 @@
+"""Chaos finds races in a bounded number of seeds, and the rest of the scenarios does not: that is what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from cells import run_cell
+
+#: How many seeds are tried at most.  Each is a run of forty schedules or fewer.
+SEEDS = 8
+
+#: Mutants with a race of one place between two lines, and the drawn schedules that are to find it.
+RACES = {
+    "LooksForTheGuestTooSoon": "CH01",
+    "ReleasesWhoIsOnTheWay": "CH01",
+    "RefusesWhileItDecides": "CH04",
+}
+
+
+@pytest.mark.parametrize("mutant", RACES)
+def test_a_race_is_found_within_a_few_seeds(mutant: str, record_property: Callable[[str, object], None]) -> None:
+    for seed in range(1, SEEDS + 1):
+        arguments = ("--mutant", mutant, "--id", RACES[mutant], "--repeat", "normal", "--seed", str(seed))
+        trial = run_cell(*arguments).trial
+        if trial.assertion:
+            record_property("seeds", seed)
+            assert "of guest" in trial.reason or "of guest" in trial.detail
+            return
+    raise AssertionError(f"{mutant} is not found by {SEEDS} seeds")
+
+
+@pytest.mark.parametrize("mutant", RACES)
+def test_no_race_is_seen_where_no_chaos_reigns(mutant: str) -> None:
+    families = (word for name in ("IN0*", "PO0*", "TT1*") for word in ("--id", name))
+    run = run_cell("--no-chaos", "--mutant", mutant, "--seed", "1", "-n", "2", *families).run
+    assert [trial.scenario for trial in run.trials if trial.assertion] == []
+
+
+def test_chaos_is_left_out_when_it_is_not_wanted() -> None:
+    named = ("--id", "CH01", "--id", "SG01", "--repeat", "quick")
+    with_it, without = run_cell(*named).run, run_cell(*named, "--no-chaos").run
+    assert [name for name in with_it.header.planned if name.startswith("chaos::")]
+    assert set(without.header.planned) == {name for name in with_it.header.planned if not name.startswith("chaos::")}
