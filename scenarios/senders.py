@@ -13,6 +13,7 @@ import errno
 import itertools
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -38,6 +39,8 @@ FORGEABLE_CODES = {"SI_QUEUE": -1, "SI_TIMER": -2, "SI_MESGQ": -3, "SI_ASYNCIO":
 RT_SIGQUEUEINFO, RT_TGSIGQUEUEINFO, TGKILL = {"x86_64": (129, 297, 234), "aarch64": (138, 240, 131)}[os.uname().machine]
 #: Between two signals of a storm, in seconds: ten thousand a second.
 STORM_PACE = 0.0001
+#: How many signals of a storm may be queued.
+QUEUED = 1000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -126,6 +129,7 @@ class Sender:
 
         It ends with a SIGCONT, so that no group-stop is left over.
         """
+        _limit_queue(pid)
         self._ask("storm", pid, list(signos))
         try:
             yield
@@ -138,11 +142,17 @@ class Sender:
         assert not refusal, f"a foreign {command}: {os.strerror(refusal)}; what it was meant for did not live so long"
 
 
+def _limit_queue(pid: int) -> None:
+    """Keep real-time signals for threads that stand still from piling up: the room for them is the whole user's."""
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_SIGPENDING)
+    resource.prlimit(pid, resource.RLIMIT_SIGPENDING, (min(soft, QUEUED) if soft >= 0 else QUEUED, hard))
+
+
 def _gusts(pid: int, signos: list[int]) -> Iterator[None]:
     """Blow a storm, one signal a step, on whoever is still there."""
     for turn in itertools.count():
         for tid in (0, *threads_of(pid)):
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, BlockingIOError):
                 signo = signos[turn % len(signos)]
                 tgkill(pid, tid, signo) if tid else kill(pid, signo)
             yield

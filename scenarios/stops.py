@@ -114,6 +114,7 @@ def a_parked_thread_neither_runs_nor_dies_by_signals(stage: Stage) -> None:
             in_a_thread_that_ends(stage, lambda: computes_for_a_while(stage, guest))
             count, tids = guest.data.word(), list(threads_of(stub.pid))
             pelt(other, stub.pid, tids)
+            await_effect(stage, stub.pid, tids)
             assert list(threads_of(stub.pid)) == tids, f"threads of the stub ended: {tids} -> {threads_of(stub.pid)}"
             assert guest.data.word() == count, "a guest ran that nobody switched to"
         with Computing(stage, guest) as computing:
@@ -133,6 +134,13 @@ def computes_for_a_while(stage: Stage, guest: Guest) -> None:
     interrupting = stage.thread(interrupt)
     assert guest.switch() == Interrupted()
     interrupting.result()
+
+
+def await_effect(stage: Stage, pid: int, tids: list[int]) -> None:
+    """What was sent to these threads, and they do not block, has been taken by them."""
+    stage.wait_until(
+        lambda: not any(untaken(pid, tid) for tid in tids if not is_traced(tid)), claim="signals are taken"
+    )
 
 
 def pelt(other: Sender, pid: int, tids: list[int]) -> None:
