@@ -120,7 +120,7 @@ def the_policy_that_takes_the_platform_along_leaves_no_half_of_it(stage: Stage) 
         harness = children.fork(stage, lambda line: _live_with_three(stage, line))
         kill(cast(int, harness.hear(10)))
         assert harness.wait(2) == Ending(signal.SIGKILL, 0)
-        children.reap_all(stage, 1)
+        children.reap_all(stage, 2)
 
 
 @scenario("LC08", clauses=("seed.createStub", "prctl(2) PR_SET_PDEATHSIG"), quick=10, normal=40, soak=300, deadline=60)

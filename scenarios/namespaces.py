@@ -36,7 +36,7 @@ def a_pid_namespace_ends_with_its_platform(stage: Stage) -> None:
             harness.line.send(word)
             if word == "wait to be killed":
                 os.kill(_init_of(harness), signal.SIGKILL)
-            harness.wait(2)
+            harness.wait(3)
 
 
 @scenario("TT03", "K42", clauses=("seed.W19", "fact.F5", "pid_namespaces(7)"), needs="pidns ns_last_pid", soak=10)
