@@ -79,6 +79,9 @@ class _LooseContext(PtraceContext):
         "EX18",
         "execution::a_system_call_shows_its_number_and_arguments",
         "execution::each_system_call_is_seen_once",
+        "execution::two_contexts_keep_their_registers_apart",
+        "execution::int_0x80_is_told_from_a_native_call",
+        "traps::memory_past_the_end_of_its_file_is_a_bus_error",
         "traps::the_system_calls_behind_vsyscalls_are_ordinary",
     ),
     origin="PTRACE_SYSEMU left out, as on a kernel that has none (gvisor#6328)",
@@ -100,6 +103,26 @@ class SharesVectorRegisters(PtracePlatform):
     """Leaves in a stub thread the vector registers of whichever context ran there last."""
 
     context_class = _SharingContext
+
+
+class _DeafContext(PtraceContext):
+    def _take(self, tracee: Tracee, state: State) -> Any:
+        if state.xstate_version > 0:
+            state.xstate_buffer[:] = self.platform.new_state().xstate
+        return super()._take(tracee, state)
+
+
+@mutant(
+    caught_by=(
+        "vectors::extended_state_moves_between_contexts_by_its_image",
+        "images::the_control_word_counts_whatever_the_header_lists",
+    ),
+    origin="microsoft/WSL#3978: registers that were set are not the ones the thread runs with",
+)
+class IgnoresWrittenImages(PtracePlatform):
+    """Has a guest whose extended state the caller wrote begin with a fresh one."""
+
+    context_class = _DeafContext
 
 
 class _CarelessContext(PtraceContext):
