@@ -155,7 +155,7 @@ def tracing_threads_come_and_go(stage: Stage) -> None:
 
 
 @scenario(
-    "CH04", clauses=("seed.switchToApp", "seed.Release", "seed.W15"), quick=3, normal=40, soak=10_000, deadline=700
+    "CH04", clauses=("seed.switchToApp", "seed.Release", "seed.W15"), quick=3, normal=30, soak=10_000, deadline=700
 )
 def everything_at_once(stage: Stage) -> None:
     """Signals, deaths, departures, mappings, releases and visitors in one schedule: each thing keeps its promise."""

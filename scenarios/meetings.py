@@ -101,7 +101,7 @@ def at_each_step(stage: Stage, meet: Callable[[int], Hold]) -> None:
 # --------------------------------------------------------------------------------------------------------- interrupts
 
 
-@scenario("CH06", clauses=("seed.Enable", "seed.switchToApp"), quick=1, normal=3, soak=300, deadline=120)
+@scenario("CH06", clauses=("seed.Enable", "seed.switchToApp"), quick=1, normal=1, soak=300, deadline=120)
 def an_interrupt_at_any_step_of_a_switch_ends_it(stage: Stage) -> None:
     """Whatever a switch is just doing, on its way in or at a stop: it is interrupted, and its guest is back."""
     with meeting(stage) as scene:
