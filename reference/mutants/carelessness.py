@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from dataclasses import replace
 from signal import SIGBUS, SIGSEGV
@@ -149,3 +150,23 @@ class BeginsWithNoImage(PtracePlatform):
     """Clears the extended state of a context that has not run yet."""
 
     context_class = _ContextOfOldImages
+
+
+class _ContextAtHome(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        if _home.setdefault("pid", os.getpid()) != os.getpid():
+            state["r12"] = 0
+        return super().switch(address_space, state)
+
+
+_home: dict[str, int] = {}
+
+
+@mutant(
+    caught_by=("threads::a_forked_child_may_have_a_platform_of_its_own",),
+    origin="fork(2): what is set up once is set up for one process",
+)
+class WorksInItsFirstProcessOnly(PtracePlatform):
+    """Loses a register of guests in every process but the first that ran one."""
+
+    context_class = _ContextAtHome
