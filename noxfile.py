@@ -13,8 +13,9 @@ nox.options.sessions = ["lint", "typing", "tests"]
 
 #: Every C compiler the core must pass without a warning.
 COMPILERS = ("gcc", "clang")
-#: What `soak` repeats: each has a deadline of its own, and all together take less than an hour.
-SOAK = ("SG06", "SG12", "TT01", "TT06", "TT15", "LC03", "LC08", "LC09", "IN04", "IN06", "IJ03", "IJ10", "PO08")
+#: What `soak` repeats: storms, ends of threads, deaths, leaks, lost stops, chaos.  Each has a deadline of its own, the
+#: longest an hour; on two CPUs all together end within two hours.
+SOAK = ("SG12", "TT01", "TT06", "TT11", "K76", "LC03", "LC08", "IN06", "IJ07", "PO08", "CH*")
 
 WARNINGS = "-Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers"
 

@@ -184,7 +184,7 @@ def a_file_open_for_reading_cannot_be_mapped_for_writing(stage: Stage) -> None:
 # ------------------------------------------------------------------------------------------------------------- the stub
 
 
-@scenario("AS05", "K54", clauses=("seed.stubStart", "kernel.M3"))
+@scenario("AS05", "K54", clauses=("seed.I9", "seed.stubStart", "kernel.M3"))
 def the_stub_cannot_be_mapped_over_or_unmapped(stage: Stage) -> None:
     """A range that touches the stub's code is refused, wherever it begins and ends, and the stub goes on."""
     guest = writer(stage)

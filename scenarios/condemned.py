@@ -62,7 +62,7 @@ def a_stub_that_exits_is_told_with_its_status(stage: Stage) -> None:
         wait_until_gone(stage, stub)
 
 
-@scenario("LC01", clauses="gvisor c5486f512", quick=2, normal=5, soak=50)
+@scenario("LC01", clauses=("gvisor c5486f512", "seed.dumpAndPanic"), quick=2, normal=5, soak=50)
 def a_death_tells_the_registers(stage: Stage) -> None:
     """Of a stub killed in mid-run the last registers known are told, with a dump for people that shows where it was."""
     for _ in range(stage.trial.repeat):

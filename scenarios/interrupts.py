@@ -63,7 +63,9 @@ def two_interrupts_before_a_switch_are_one(stage: Stage) -> None:
     stage.bounded(interrupt_and_switch)
 
 
-@scenario("IN03", clauses=("seed.switchToApp", "test TestBounce"), quick=5, normal=20, soak=1000)
+@scenario(
+    "IN03", clauses=("seed.NotifyInterrupt", "seed.switchToApp", "test TestBounce"), quick=5, normal=20, soak=1000
+)
 def an_interrupt_ends_a_running_switch(stage: Stage) -> None:
     """A guest that computes for ever comes back in milliseconds when it is interrupted, its registers exact."""
     guest = stage.guest(guests.count_loop)
@@ -76,7 +78,15 @@ def an_interrupt_ends_a_running_switch(stage: Stage) -> None:
     assert min(seconds) < stage.trial.seconds(0.05), f"the quickest of {len(seconds)} took {min(seconds):.3f} s"
 
 
-@scenario("IN03", clauses=("seed.Forwarder",), normal=10, soak=200)
+@scenario(
+    "IN03",
+    clauses=(
+        "seed.I8",
+        "seed.Forwarder",
+    ),
+    normal=10,
+    soak=200,
+)
 def an_interrupt_ends_only_its_own_contexts_switch(stage: Stage) -> None:
     """Of two guests that compute in one address space, only the one that is interrupted comes back."""
     first = stage.guest(guests.count_loop)

@@ -13,7 +13,11 @@ from worldswitch.scenarios.facts import fact
 SEES_EXIT = bare.OPTIONS | lib.PTRACE_O_TRACEEXIT
 
 
-@fact("KD1", clauses="kernel.D1", known={"EVENT_EXIT, message 9, killed by SIGKILL": "5.10 to 7.3"})
+@fact(
+    "KD1",
+    clauses=("kernel.D1", 'ptrace(2) "Death under ptrace"', "ptrace(2) PTRACE_O_TRACEEXIT"),
+    known={"EVENT_EXIT, message 9, killed by SIGKILL": "5.10 to 7.3"},
+)
 def a_killed_tracee_stops_at_its_exit() -> str:
     """With PTRACE_O_TRACEEXIT a running tracee that is killed stops once more; the message is a wait status."""
     with bare.tracee(guests.count_loop.code, options=SEES_EXIT) as tracee:
@@ -33,7 +37,9 @@ def a_killed_tracee_is_gone_without_that_option() -> str:
 
 
 @fact(
-    "KD1", clauses=("kernel.D1", "fact.E1"), known={"EVENT_EXIT, message 1792, rax 231; exited with 7": "5.10 to 7.3"}
+    "KD1",
+    clauses=('ptrace(2) "PTRACE_EVENT stops"', "ptrace(2) PTRACE_GETEVENTMSG", "kernel.D1", "fact.E1"),
+    known={"EVENT_EXIT, message 1792, rax 231; exited with 7": "5.10 to 7.3"},
 )
 def an_exit_shows_its_status_and_registers() -> str:
     """At PTRACE_EVENT_EXIT of an exit the message is its status, and the registers are still there."""
@@ -79,7 +85,7 @@ def a_second_kill_at_the_exit() -> str:
         return "it stays" if tracee.silent() and tracee.state == "t" else "it goes on"
 
 
-@fact("KD4", clauses="kernel.D4", known={"EVENT_EXIT each": "5.10 to 7.3"})
+@fact("KD4", clauses=("kernel.D4", "fact.D5"), known={"EVENT_EXIT each": "5.10 to 7.3"})
 def every_thread_has_its_own_exit() -> str:
     """When a process is killed, each traced thread of it stops at an exit of its own."""
     with bare.tracee(options=SEES_EXIT) as tracee:
@@ -173,7 +179,7 @@ def _child_of(tracee: bare.Thread, exit_signal: int) -> bare.Thread:
     return child
 
 
-@fact("KD6", clauses="kernel.D6", known={"before me 0, after me its pid": "5.10 to 7.3"})
+@fact("KD6", clauses=("kernel.D6", 'ptrace(2) "Real parent"'), known={"before me 0, after me its pid": "5.10 to 7.3"})
 def a_tracer_waits_before_the_parent() -> str:
     """A tracee that is another's child ends for its tracer first, and only then for its parent."""
     with bare.tracee() as parent:

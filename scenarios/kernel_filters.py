@@ -72,7 +72,12 @@ def a_filters_errno_is_the_result() -> str:
     return _injected(lib.SECCOMP_RET_ERRNO | 7)
 
 
-@fact("KC3", clauses="kernel.seccomp", needs="seccomp", known={"rax -38, then SIGTRAP": "5.10 to 7.3"})
+@fact(
+    "KC3",
+    clauses=("kernel.seccomp", 'ptrace(2) "PTRACE_EVENT_SECCOMP stops"'),
+    needs="seccomp",
+    known={"rax -38, then SIGTRAP": "5.10 to 7.3"},
+)
 def a_filter_that_traces_without_the_option_says_enosys() -> str:
     """SECCOMP_RET_TRACE without PTRACE_O_TRACESECCOMP: the call is not there."""
     return _injected(lib.SECCOMP_RET_TRACE)
@@ -103,7 +108,7 @@ _KILLED = {
 _DUMPED = {text.replace("31", "159"): where + ", with core dumps" for text, where in _KILLED.items()}
 
 
-@fact("KC7", clauses="kernel.seccomp", needs="seccomp", known=_KILLED | _DUMPED)
+@fact("KC7", clauses=("kernel.seccomp", "fact.S2"), needs="seccomp", known=_KILLED | _DUMPED)
 def a_filter_that_kills_a_thread_looks_like_success() -> str:
     """SECCOMP_RET_KILL_THREAD: the last thread of a process seems to have made the call, and then is at its exit."""
     return _injected(lib.SECCOMP_RET_KILL_THREAD)
@@ -117,7 +122,7 @@ def a_filter_that_kills_a_process_looks_like_success() -> str:
 
 @fact(
     "KC7",
-    clauses="kernel.seccomp",
+    clauses=("kernel.seccomp", "fact.S3"),
     needs="seccomp",
     known={"message 31; the other lives": "5.10 to 7.3"},
 )

@@ -79,7 +79,7 @@ def a_selector_leaves_the_base_alone() -> str:
 
 @fact(
     "KM7",
-    clauses="fact.C2",
+    clauses=("fact.C2", "ptrace(2) PTRACE_SETREGSET"),
     known={"68 bytes, set EIO; PTRACE_SETREGS 0": "5.10 to 7.3", "216 bytes, set 0; PTRACE_SETREGS 0": "not seen"},
 )
 def a_32_bit_segment_changes_the_regset() -> str:

@@ -88,7 +88,7 @@ def a_clone_of_a_seized_thread_begins_with_an_event() -> str:
 
 @fact(
     "KS7",
-    clauses="kernel.S7",
+    clauses=("kernel.S7", 'ptrace(2) "Attaching and detaching"', "fact.D3"),
     known={
         "SIGSTOP (group-stop), SIGSTOP SI_KERNEL pid 0": "5.10 to 7.3",
         "SIGSTOP (group-stop), SIGSTOP SI_USER pid 0": "not seen",
@@ -121,7 +121,11 @@ def what_is_traced_cannot_be_attached_to() -> str:
 # ----------------------------------------------------------------------------------------------------- group-stops
 
 
-@fact("KS8", clauses="kernel.S8", known={"SIGTSTP, no siginfo; resumed, it runs": "5.10 to 7.3"})
+@fact(
+    "KS8",
+    clauses=("kernel.S8", 'ptrace(2) "Stopped states"', "ptrace(2) PTRACE_GETSIGINFO"),
+    known={"SIGTSTP, no siginfo; resumed, it runs": "5.10 to 7.3"},
+)
 def a_group_stop_under_attach_looks_like_a_signal() -> str:
     """After PTRACE_ATTACH only PTRACE_GETSIGINFO's EINVAL tells a group-stop, and PTRACE_CONT leaves it."""
     with bare.process() as process:
@@ -138,7 +142,7 @@ def a_group_stop_under_attach_looks_like_a_signal() -> str:
         return f"{stop}, {info or 'no siginfo'}; resumed, it {'runs' if tracee.becomes('R') else 'does not run'}"
 
 
-@fact("KS8", clauses="kernel.S8", known={"LISTEN EIO, INTERRUPT EIO": "since 3.4"})
+@fact("KS8", clauses=("kernel.S8", "ptrace(2) PTRACE_INTERRUPT"), known={"LISTEN EIO, INTERRUPT EIO": "since 3.4"})
 def listening_and_interrupting_take_a_seizure() -> str:
     """PTRACE_LISTEN and PTRACE_INTERRUPT are for tracees that were seized."""
     with bare.process() as process:
@@ -147,7 +151,7 @@ def listening_and_interrupting_take_a_seizure() -> str:
         return f"LISTEN {tracee.says('LISTEN')}, INTERRUPT {tracee.says('INTERRUPT')}"
 
 
-@fact("KS8", clauses=("kernel.S8", "fact.C6"), known={"EVENT_STOP SIGTSTP": "since 3.4"})
+@fact("KS8", clauses=("ptrace(2) PTRACE_SEIZE", "kernel.S8", "fact.C6"), known={"EVENT_STOP SIGTSTP": "since 3.4"})
 def a_group_stop_of_a_seized_tracee_is_an_event() -> str:
     """After PTRACE_SEIZE a group-stop is PTRACE_EVENT_STOP with the signal that stopped the group."""
     with bare.tracee(guests.count_loop.code) as tracee:
@@ -157,7 +161,11 @@ def a_group_stop_of_a_seized_tracee_is_an_event() -> str:
         return tracee.go("CONT", signal.SIGTSTP)
 
 
-@fact("KS8", clauses="kernel.S8", known={"stays stopped; on SIGCONT EVENT_STOP SIGTRAP": "since 3.4"})
+@fact(
+    "KS8",
+    clauses=("kernel.S8", "ptrace(2) PTRACE_LISTEN"),
+    known={"stays stopped; on SIGCONT EVENT_STOP SIGTRAP": "since 3.4"},
+)
 def a_listening_tracee_stays_stopped() -> str:
     """PTRACE_LISTEN keeps the group-stop; its end is one more PTRACE_EVENT_STOP."""
     with bare.tracee(guests.count_loop.code) as tracee:
@@ -206,7 +214,7 @@ def sigcont_takes_the_stop_of_attaching_away() -> str:
         return ", ".join([first + kind, *tracee.reports()])
 
 
-@fact("KS9", clauses="kernel.S9", known={"T; after SIGCONT R, traced by 0": "5.10 to 7.3"})
+@fact("KS9", clauses=("kernel.S9", "fact.D4"), known={"T; after SIGCONT R, traced by 0": "5.10 to 7.3"})
 def sigcont_sets_free_what_was_detached_with_a_stop() -> str:
     """PTRACE_DETACH with SIGSTOP parks a thread; anybody's SIGCONT has it run on, untraced."""
     with bare.process() as process:

@@ -45,7 +45,7 @@ def sysemu_stops_for_numbers_that_are_no_calls() -> str:
 
 @fact(
     "KS1",
-    clauses="kernel.S1",
+    clauses=("kernel.S1", 'ptrace(2) "Syscall-stops"', "ptrace(2) PTRACE_GET_SYSCALL_INFO"),
     needs="sysemu",
     known={"entry of 39 (x86-64)": "since 5.3", "no PTRACE_GET_SYSCALL_INFO": "before 5.3"},
 )
@@ -144,7 +144,7 @@ def a_tracer_may_change_the_number_and_the_result() -> str:
 
 @fact(
     "KS3",
-    clauses="kernel.S3",
+    clauses=("kernel.S3", 'ptrace(2) "PTRACE_SINGLESTEP stops"'),
     needs="sysemu sysemu_singlestep",
     known={
         "SIGTRAP|0x80 at +2 without TF, SIGTRAP at +3": "since 5.11 mended its step reporting; before it, too",
@@ -179,7 +179,11 @@ def a_stepped_tracee_can_see_the_trap_flag() -> str:
         return "pushf shows it" if tracee.registers()["rsi"] & 0x100 else "pushf does not show it"
 
 
-@fact("KS4", clauses="kernel.S4", known={"SIGTRAP|0x80 (exit), SIGUSR1": "5.10 to 7.3"})
+@fact(
+    "KS4",
+    clauses=("kernel.S4", 'ptrace(2) "Signal-delivery-stop"'),
+    known={"SIGTRAP|0x80 (exit), SIGUSR1": "5.10 to 7.3"},
+)
 def a_signal_between_entry_and_exit_waits() -> str:
     """Between the two stops of a call no signal is reported: it comes after the exit."""
     with bare.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:

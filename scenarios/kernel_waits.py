@@ -47,7 +47,7 @@ def wnothread_is_for_ones_own_tracees() -> str:
         return bare.answer(in_a_thread(lambda: bare.system_call(lib.SYS_wait4, tracee.tid, 0, flags)))
 
 
-@fact("KW3", clauses="kernel.W3", known={"ECHILD, with __WALL 0": "5.10 to 7.3"})
+@fact("KW3", clauses=("kernel.W3", "fact.E3b"), known={"ECHILD, with __WALL 0": "5.10 to 7.3"})
 def a_clone_child_needs_wall() -> str:
     """A child whose exit signal is not SIGCHLD is none to a plain wait."""
     with bare.process(NO_SIGNAL) as process:
@@ -71,7 +71,11 @@ def a_tracees_stops_need_no_wuntraced() -> str:
         return "its stop" if waited == tracee.tid else bare.answer(waited)
 
 
-@fact("KW4", clauses="kernel.W4", known={"running ESRCH, a stranger ESRCH, dead ESRCH": "5.10 to 7.3"})
+@fact(
+    "KW4",
+    clauses=("kernel.W4", 'ptrace(2) "Informational and restarting ptrace commands"'),
+    known={"running ESRCH, a stranger ESRCH, dead ESRCH": "5.10 to 7.3"},
+)
 def no_such_process_means_not_stopped_for_you() -> str:
     """ESRCH is the answer for a tracee that runs, for a process that is another's, and for one that is dead."""
     with bare.process() as stranger, bare.tracee(guests.count_loop.code) as tracee:
@@ -91,7 +95,11 @@ def a_zombie_cannot_be_seized() -> str:
         return bare.Thread(process.pid, process).says("SEIZE")
 
 
-@fact("KW5", clauses="kernel.W5", known={"the leader's id: EVENT_EXEC, message is the old id": "5.10 to 7.3"})
+@fact(
+    "KW5",
+    clauses=("kernel.W5", 'ptrace(2) "execve(2) under ptrace"'),
+    known={"the leader's id: EVENT_EXEC, message is the old id": "5.10 to 7.3"},
+)
 def a_thread_that_executes_takes_the_leaders_id() -> str:
     """``execve`` by a thread that is no leader ends the others and gives it the leader's id."""
     with bare.tracee(options=bare.OPTIONS | lib.PTRACE_O_TRACEEXEC) as tracee:

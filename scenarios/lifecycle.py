@@ -20,7 +20,9 @@ from worldswitch.scenarios.pacing import await_progress, dice, is_untraced_by, r
 from worldswitch.scenarios.stage import PAGE, Guest, Stage
 
 
-@scenario("LC01", clauses=("seed.wait", "seed.W4", "kernel.D1"), quick=3, normal=10, soak=200)
+@scenario(
+    "LC01", clauses=("seed.unexpectedStubExit", "seed.wait", "seed.W4", "kernel.D1"), quick=3, normal=10, soak=200
+)
 def a_stub_killed_while_its_guest_runs_is_one_typed_death(stage: Stage) -> None:
     """SIGKILL while a guest computes: `switch` returns `Died` within a second, and nothing is left of the stub."""
     for _ in range(stage.trial.repeat):
@@ -123,7 +125,14 @@ def the_policy_that_takes_the_platform_along_leaves_no_half_of_it(stage: Stage) 
         children.reap_all(stage, 2)
 
 
-@scenario("LC08", clauses=("seed.createStub", "prctl(2) PR_SET_PDEATHSIG"), quick=10, normal=40, soak=300, deadline=60)
+@scenario(
+    "LC08",
+    clauses=("seed.I11", "seed.createStub", "prctl(2) PR_SET_PDEATHSIG"),
+    quick=10,
+    normal=40,
+    soak=300,
+    deadline=60,
+)
 def no_stub_outlives_a_harness_killed_while_it_creates(stage: Stage) -> None:
     """SIGKILL of the whole process at a random moment of creating a platform and stubs: all are gone in a second."""
     chance = dice(stage)
@@ -137,7 +146,9 @@ def no_stub_outlives_a_harness_killed_while_it_creates(stage: Stage) -> None:
         children.reap_all(stage, 1)
 
 
-@scenario("LC09", clauses=("seed.newThread", "seed.W21", "kernel.W4"), quick=3, normal=10, soak=200, deadline=60)
+@scenario(
+    "LC09", clauses=("seed.newThread", "seed.W21", "kernel.W4", "fact.H3"), quick=3, normal=10, soak=200, deadline=60
+)
 def a_stub_killed_while_nobody_traces_its_threads_is_a_typed_death(stage: Stage) -> None:
     """SIGKILL while a thread of the stub is parked between two tracers: the next one is told, and new stubs work."""
     for _ in range(stage.trial.repeat):
@@ -151,7 +162,7 @@ def a_stub_killed_while_nobody_traces_its_threads_is_a_typed_death(stage: Stage)
         wait_until_gone(stage, pid)
 
 
-@scenario("LC12", "K39", clauses=("seed.wait", "seed.W3"))
+@scenario("LC12", "K39", clauses=("seed.unexpectedStubExit", "seed.wait", "seed.W3"))
 def the_policy_that_takes_the_platform_along_ends_its_process(stage: Stage) -> None:
     """With `DeathPolicy.PLATFORM`, the death of a stub ends the process that holds the platform, by SIGKILL."""
     harness = children.fork(stage, lambda line: _lose_a_stub(stage, line))

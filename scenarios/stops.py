@@ -19,7 +19,7 @@ from worldswitch.scenarios.stage import Guest, Stage
 from worldswitch.scenarios.undisturbed import Computing, in_a_thread_that_ends, is_traced, makes_calls
 
 
-@scenario("SG01", clauses=("seed.switchToApp", "seed.W8", 'ptrace(2) "Group-stop"'), normal=5, soak=200)
+@scenario("SG01", clauses=("seed.I13", "seed.switchToApp", "seed.W8", 'ptrace(2) "Group-stop"'), normal=5, soak=200)
 def a_sigstop_neither_shows_nor_stops_a_guest(stage: Stage) -> None:
     """SIGSTOP, to the stub or to the thread that runs the guest, does not end the switch, and the guest computes on."""
     with Sender() as other, Computing(stage) as guest:
