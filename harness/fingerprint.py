@@ -15,9 +15,9 @@ _DISTRIBUTIONS = ("worldswitch", "pytest", "pytest-xdist", "cffi", "msgspec")
 
 
 def take(package: str | None = SCENARIOS) -> Fingerprint:
-    """The machine as this process sees it; the kernel by the facts of `package`, if any are wanted."""
+    """The machine as this process sees it; without a `package`, whose facts tell of the kernel, nothing is tried."""
     system = os.uname()
-    found = {probe.name: Finding(probe.state, probe.detail) for probe in probes.all_probes()}
+    found = {probe.name: Finding(probe.state, probe.detail) for probe in probes.all_probes()} if package else {}
     facts = behaviour.observe(package) if package else {}
     return Fingerprint(
         kernel=f"{system.sysname} {system.release} {system.version}",
