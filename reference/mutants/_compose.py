@@ -16,11 +16,11 @@ from worldswitch.reference.stubprocess import StubProcess
 PARTS = ("stub_class", "context_class", "address_space_class", "creator_class")
 
 
-def composed(name: str, about: str, mutants: Sequence[type[PtracePlatform]], **more: object) -> type[PtracePlatform]:
+def composed(name: str, about: str, mutants: Sequence[type[PtracePlatform]]) -> type[PtracePlatform]:
     """A platform called `name` with everything that is wrong with `mutants`."""
     bases = _most_derived(mutants)
     parts = {part: _part(name, part, [getattr(one, part) for one in bases]) for part in PARTS}
-    return type(name, bases, {"__doc__": about, "__module__": __name__, **parts, **more})
+    return type(name, bases, {"__doc__": about, "__module__": __name__, **parts})
 
 
 def _part(name: str, part: str, classes: Sequence[type]) -> type:
@@ -28,7 +28,8 @@ def _part(name: str, part: str, classes: Sequence[type]) -> type:
     own: dict[str, Any] = {}
     if issubclass(bases[0], StubProcess):
         own["tracee_class"] = _part(name, "tracee_class", [getattr(one, "tracee_class") for one in bases])  # noqa: B009
-    return type(f"{name}{part.removesuffix('_class').title()}", bases, own)
+    word = part.removesuffix("_class").title().replace("_", "")
+    return type(f"{name}{word}", bases, own)
 
 
 def _most_derived(classes: Sequence[type]) -> tuple[type, ...]:

@@ -9,7 +9,21 @@ from __future__ import annotations
 
 from itertools import chain
 
-from worldswitch.reference.mutants import execution, injection, lifecycle, pool, signals, threads
+from worldswitch.reference.mutants import (
+    births,
+    deaths,
+    doors,
+    execution,
+    faults,
+    images,
+    injection,
+    lifecycle,
+    phases,
+    pool,
+    siginfo,
+    signals,
+    threads,
+)
 from worldswitch.reference.mutants._compose import composed
 from worldswitch.reference.ptrace import PtracePlatform
 
@@ -24,11 +38,21 @@ WEAKNESSES: dict[str, tuple[type[PtracePlatform], ...]] = {
     "W7": (injection.IgnoresItsOwnFaults,),
     "W8": (signals.GroupStopsAreSignals, signals.KnowsNoStopSignalButSigstop),
     "W9": (signals.BelievesTheSender,),
-    "W10": (execution.ReportsProtectionFaultsAtZero,),
+    "W10": (execution.ReportsProtectionFaultsAtZero, siginfo.PositiveCodesAreFaults),
+    "W11": (doors.ReadsRegistersByRegset,),
     "W12": (execution.ReadsEveryCallAsNative,),
-    "W13": (signals.TakesAnyStopForTheEntry,),
+    "W13": (deaths.TakesCondemnationForSuccess,),
+    "W14": (phases.KeepsACallsNumber,),
     "W15": (pool.HonoursEndedLeases, pool.KeepsEveryStub, pool.HandsOutCorpses),
+    "W18": (births.MakesStubsUnderTheLock,),
+    "W19": (threads.KnowsThreadsByTheirIds,),
+    "W20": (births.PanicsForWantOfThreads, images.GivesUpOverRefusals),
+    "W21": (signals.ParksAtABreakpoint,),
     "W22": (threads.WaitsForStolenStops,),
+    "W23": (signals.ExpectsTheStopFirst,),
+    "W24": (pool.RecyclesBoundStubs,),
+    "W26": (faults.RemembersFaultsOverMapping,),
+    "W27": (deaths.KillsTheOffendingThreadOnly,),
 }
 
 SeedPlatform = composed(
