@@ -86,9 +86,11 @@ class WaitsOnlyForTheBusy(PtracePlatform):
 
 
 class _PrivateStub(StubProcess):
+    ending = False
+
     def reap(self) -> bool:
         """The leader, and nobody else's tracees; at the end of the platform no tracer is to come."""
-        if self.cause == Cause(Death.CLOSED):
+        if self.ending:
             return super().reap()
         if lib.tracee_wait(self.pid, WALL | os.WNOHANG, ffi.new("int *")) == -errno.ECHILD:
             self.reaped.set()
@@ -100,6 +102,11 @@ class LeavesThreadsToTheirTracers(PtracePlatform):
     """Has the creator reap a dead stub's leader only; its threads wait for tracers that may never come."""
 
     stub_class = _PrivateStub
+
+    def _end_all(self) -> None:
+        for stub in self._stubs:
+            stub.ending = True  # type: ignore[attr-defined]
+        super()._end_all()
 
 
 class _LooseStub(StubProcess):
