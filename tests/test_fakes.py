@@ -9,7 +9,7 @@ from cells import run_cell
 
 SWITCHES = "a_guest_calls_getpid"
 UNMAPS = "a_range_that_overflows_is_refused"
-LOOKS_INSIDE = "a_stub_makes_a_system_call"
+LOOKS_INSIDE = "it_looks_inside"
 NEEDS_MORE = "a_denial_of_ptrace_is_looked_for"
 
 #: The fake, the scenario it is put to, its verdict, whether by the scenario's own assertion, and why.

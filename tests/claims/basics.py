@@ -32,12 +32,6 @@ def a_range_that_overflows_is_refused(stage: Any) -> None:
         stage.trial.platform().new_address_space().unmap(4096, 1 << 64)
 
 
-@_declare("BA03")
-def a_stub_makes_a_system_call(stage: Any) -> None:
-    """Who may look inside may also inject."""
-    assert stage.inspect(stage.trial.platform().new_address_space()).inject(39) > 0
-
-
 @_declare("BB01", needs=("ptrace_denied",))
 def a_denial_of_ptrace_is_looked_for(stage: Any) -> None:
     """Where ptrace is denied, a scenario about that runs."""
