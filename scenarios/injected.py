@@ -110,6 +110,7 @@ class Waiting:
         self.running = self.stage.thread(outcome_of, partial(room.space.inject, call.number, *call.arguments))
         self.tid = 0
         self._wait(self._has_begun, f"{call.number.name} waits in the kernel")
+        assert self.tid, f"{call.number.name} ended before it waited: {self.running.result()!r}"
 
     def _has_begun(self) -> bool:
         # Parked threads wait too, and in calls of their own choice.

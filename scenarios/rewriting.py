@@ -43,7 +43,9 @@ def a_call_can_be_rewritten_by_its_name_or_by_its_registers(stage: Stage) -> Non
     pid = stage.inspect(guest.space).stub.pid
     for _ in range(stage.trial.repeat):
         makes_calls(guest, 1)
-        (tid,) = (tid for tid in threads_of(pid) if current_call(pid, tid)[:1] == [Number.GETPID])
+        calling = [tid for tid in threads_of(pid) if current_call(pid, tid)[:1] == [Number.GETPID]]
+        assert len(calling) == 1, f"of the stub's threads {len(calling)} stand at the guest's call"
+        (tid,) = calling
         before = read(PTRACE_GETREGS, tid, registers.SIZE)
         head, call = said_of(tid)
         assert (head[0], call[0]) == (ENTRY, Number.GETPID), f"not at the entry of its call: {head}, {call}"
