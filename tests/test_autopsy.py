@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from scripted import NAMES, trial, whole
+from scripted import NAMES, header, trial, whole
 
 from worldswitch.harness import autopsy
-from worldswitch.harness.autopsy import Account, Fate
+from worldswitch.harness.autopsy import Account, Autopsy, Fate, Finding
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
@@ -103,8 +103,75 @@ def test_a_failure_by_no_assertion_is_no_kill() -> None:
     assert [kill.scenario for kill in made.kills] == [ONE]
 
 
+def test_an_autopsy_is_told_whole() -> None:
+    mutated = Account({one.scenario: one for one in (bitten(), trial(OTHER), bitten(THIRD))}, seconds=1.5)
+    findings = (Finding("SG01", Fate.CAUGHT, f"fail in {ONE}: assert 1 == 2"),)
+    assert autopsy.examine("Forgetful", "host", ["SG01"], account(*PASSES), mutated) == Autopsy(
+        "Forgetful", "host", findings, (bitten(),), (bitten(THIRD),), (OTHER,), 1.5
+    )
+
+
+def test_a_cell_that_died_condemns_every_name() -> None:
+    mutated = Account({ONE: bitten()}, "the cell died", seconds=1.5)
+    findings = tuple(Finding(name, Fate.ERROR, "the cell died") for name in ("SG01", "TT01"))
+    assert autopsy.examine("Forgetful", "host", ["SG01", "TT01"], account(*PASSES), mutated) == Autopsy(
+        "Forgetful", "host", findings, seconds=1.5
+    )
+
+
+#: What the reference and the mutant came to in the scenarios of one name, and what is said of it.
+FINDINGS = {
+    "nothing to hold it against": ((), (), Fate.ERROR, "no such scenario ran on the reference"),
+    "the reference fails": (
+        (trial(ONE), trial(OTHER, Verdict.FAIL, reason="assert 1 == 2\nbecause\nof that")),
+        (),
+        Fate.ERROR,
+        f"the reference itself: fail in {OTHER}: assert 1 == 2",
+    ),
+    "not here": (
+        (trial(ONE, Verdict.BLOCKED, reason="no"), trial(OTHER, Verdict.UNSUPPORTED)),
+        (),
+        Fate.UNTESTED,
+        f"blocked in {ONE}: no",
+    ),
+    "not here, the only one": (
+        (trial(ONE, Verdict.UNSUPPORTED),),
+        (),
+        Fate.UNTESTED,
+        f"unsupported in {ONE}",
+    ),
+    "one crashed": (PASSES, (bitten(), trial(OTHER, Verdict.CRASH)), Fate.ERROR, f"crash in {OTHER}"),
+    "one never ran": (PASSES, (bitten(),), Fate.ERROR, "never ran on the mutant"),
+    "caught": (PASSES, (trial(ONE), bitten(OTHER)), Fate.CAUGHT, f"fail in {OTHER}: assert 1 == 2"),
+    "survived": (
+        PASSES,
+        (trial(ONE), trial(OTHER, Verdict.FAIL, reason="the platform raised it")),
+        Fate.SURVIVED,
+        f"pass in {ONE}; fail in {OTHER}: the platform raised it",
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "fate", "reason"), FINDINGS.values(), ids=FINDINGS)
+def test_a_finding_says_why(before: tuple[Trial, ...], after: tuple[Trial, ...], fate: Fate, reason: str) -> None:
+    made = autopsy.examine("Forgetful", "host", ["SG01"], account(*before), account(*after))
+    assert made.findings == (Finding("SG01", fate, reason),)
+
+
 def test_a_cell_that_ran_something_else_does_not_count() -> None:
-    assert autopsy.account(whole(*PASSES, mutant="Other"), "Forgetful", None).problem
-    assert autopsy.account(whole(*PASSES), "Forgetful", None).problem
-    assert not autopsy.account(whole(*PASSES, mutant="Forgetful"), "Forgetful", None).problem
-    assert autopsy.account(whole(*PASSES), "", Problem("the cell died")).problem == "the cell died"
+    wrong = "the cell did not run Forgetful"
+    assert autopsy.account(whole(*PASSES, mutant="Other"), "Forgetful", None).problem == wrong
+    assert autopsy.account(whole(*PASSES), "Forgetful", None).problem == wrong
+    assert autopsy.account(PASSES, "Forgetful", None).problem == wrong
+    wrong = "the cell did not run the reference"
+    assert autopsy.account(whole(*PASSES, mutant="Forgetful"), "", None).problem == wrong
+
+
+def test_a_cell_s_account_has_its_trials_its_machine_and_its_time() -> None:
+    trials, machine = {one.scenario: one for one in PASSES}, header().fingerprint
+    assert autopsy.account(whole(*PASSES), "", None) == Account(trials, "", machine, 0)
+    forgetful = autopsy.account(whole(*PASSES, mutant="Forgetful"), "Forgetful", None, 1.5)
+    assert forgetful == Account(trials, "", machine, 1.5)
+    died = Problem("the cell died")
+    assert autopsy.account(whole(*PASSES), "", died, 1.5) == Account(trials, "the cell died", machine, 1.5)
+    assert autopsy.account([], "Forgetful", died) == Account({}, "the cell died", None, 0)

@@ -49,6 +49,10 @@ def test_an_unexpected_pass_is_not_expected() -> None:
     assert str(judgement) == "expected blocked: for a reason"
 
 
+def test_what_was_expected_is_said_in_order() -> None:
+    assert str(Judgement(False, frozenset({PASS, FAIL, BLOCKED}))) == "expected blocked or fail or pass"
+
+
 @pytest.mark.parametrize("verdict", [ERROR, MISS])
 def test_what_taught_nothing_is_never_expected(verdict: Verdict) -> None:
     assert not judged(verdict, line("*", verdict)).expected
@@ -66,6 +70,7 @@ def test_an_excuse_is_for_what_is_absent_alone() -> None:
         True, frozenset({BLOCKED, UNSUPPORTED}), "no such kernel"
     )
     assert not judged(FAIL, excuse="no such kernel").expected
+    assert judge("signals::one", (), UNSUPPORTED, ()) == Judgement(False, PASSES)
 
 
 # --------------------------------------------------------------------------------------------------- what it comes to

@@ -22,11 +22,30 @@ from worldswitch.reference.mutants._compose import composed
 from worldswitch.reference.mutants.seed import WEAKNESSES
 
 SEED = folder("expectations") / "seed.toml"
+MINE = """
+platform = "mine"
+about = "x"
+expect = [
+    { scenarios = ["IN01", "traps::*"], verdicts = ["fail", "crash"], reason = "mine.W1: so" },
+    { needs = ["pidns"], verdicts = ["blocked"], reason = "so" },
+]
+"""
 
 
 def test_a_platform_without_a_file_passes_everything() -> None:
     assert platforms.expected_of("reference") == ()
     assert platforms.expected_of("package.module:Class") == ()
+
+
+def test_a_platform_s_file_is_what_is_expected_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.toml").write_text(MINE)
+    asked: list[str] = []
+    monkeypatch.setattr(platforms, "folder", lambda name: asked.append(name) or tmp_path)
+    crashes = Expectation(("IN01", "traps::*"), frozenset({Verdict.FAIL, Verdict.CRASH}), "mine.W1: so")
+    blocked = Expectation((), frozenset({Verdict.BLOCKED}), "so", frozenset({"pidns"}))
+    assert platforms.expected_of("mine") == (crashes, blocked)
+    assert asked == ["expectations"]
+    assert platforms.load(tmp_path / "mine.toml").about == "x"
 
 
 def test_each_line_of_the_seed_names_a_weakness_and_scenarios_there_are() -> None:
@@ -51,21 +70,23 @@ def test_a_parametrised_scenario_is_called_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "field", "said"),
     [
-        ("platform = 1", "platform"),
-        ('platform = "other"\nabout = "x"', "bears its platform's name"),
-        ('platform = "mine"\nabout = "x"\nexpected = []', "expected"),
-        ('platform = "mine"\nabout = "x"\n[[expect]]\nscenarios = ["A"]\nverdicts = ["maybe"]\nreason = "r"', "maybe"),
-        ("no toml at all", "mine.toml"),
+        ("platform = 1", "", "$.platform"),
+        ('platform = "other"\nabout = "x"', "platform", "says 'other', but a file bears its platform's name"),
+        ('platform = "mine"\nabout = "x"\nexpected = []', "", "expected"),
+        (MINE.replace("crash", "maybe"), "", "maybe"),
+        ("no toml at all", "", ""),
     ],
 )
-def test_a_bad_file_is_named_with_its_field(tmp_path: Path, text: str, said: str) -> None:
+def test_a_bad_file_is_named_with_its_field(tmp_path: Path, text: str, field: str, said: str) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(text)
-    with pytest.raises(ProfileError, match=re.escape(said)) as caught:
+    with pytest.raises(ProfileError) as caught:
         platforms.load(path)
-    assert str(path) in str(caught.value)
+    assert (caught.value.path, caught.value.field) == (path, field)
+    assert str(caught.value).startswith(f"{path}: {field}: " if field else f"{path}: ")
+    assert said in str(caught.value)
 
 
 def test_faults_add_up() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from mutilated import ONE, OTHER, bitten
 from scripted import SCENARIOS, scenario, trial
@@ -14,71 +17,82 @@ from worldswitch.harness.verdict import Verdict
 
 KILLS = Autopsy("Forgetful", "host", (), kills=(bitten(),))
 HAPPENS = Autopsy("Other", "host", (), undeclared=(bitten(),))
+AGAIN = Autopsy("Another", "host", (), undeclared=(bitten(),))
+ELSEWHERE = Autopsy("Elsewhere", "host", (), kills=(bitten(OTHER),), undeclared=(bitten(OTHER),))
+RAISES = Autopsy("Raises", "host", (), undeclared=(trial(ONE, Verdict.FAIL),))
 BARE = Scenario(ONE, ("K01",), "", (), (), {}, 1.0, subject="kernel")
 
 
 def stand(
-    *autopsies: Autopsy, verdict: Verdict = Verdict.PASS, one: Scenario = SCENARIOS[0], excuse: str = ""
+    by: Sequence[Autopsy] = (), verdict: Verdict = Verdict.PASS, one: Scenario = SCENARIOS[0], excuse: str = ""
 ) -> proof.Proof:
     reference = Account({ONE: trial(ONE, verdict, reason="because")})
-    (found,) = proof.examine([one], reference, autopsies, {ONE: excuse} if excuse else {})
+    (found,) = proof.examine([one], reference, by, {ONE: excuse} if excuse else {})
     return found
 
 
-@pytest.mark.parametrize(
-    ("found", "standing"),
-    [
-        (stand(KILLS), Standing.PROVEN),
-        (stand(), Standing.UNPROVEN),
-        (stand(HAPPENS), Standing.UNPROVEN),
-        (stand(excuse="nothing can"), Standing.EXCUSED),
-        (stand(HAPPENS, excuse="nothing can"), Standing.EXCUSED),
-        (stand(KILLS, excuse="nothing can"), Standing.STALE),
-        (stand(one=BARE), Standing.KERNEL),
-        (stand(one=BARE, excuse="nothing can"), Standing.STALE),
-        (stand(verdict=Verdict.UNSUPPORTED), Standing.NOT_HERE),
-        (stand(verdict=Verdict.BLOCKED), Standing.NOT_HERE),
-        (stand(verdict=Verdict.UNSUPPORTED, excuse="nothing can"), Standing.NOT_HERE),
-        (stand(verdict=Verdict.FAIL), Standing.BROKEN),
-        (stand(verdict=Verdict.CRASH, one=BARE), Standing.BROKEN),
-    ],
+LISTED = "unproven.toml lists it, and "
+NONE = "no mutant that names it is caught by it"
+
+#: What is known of a scenario, where it stands, and why.
+TABLE = (
+    ({"by": [KILLS]}, Standing.PROVEN, ""),
+    ({}, Standing.UNPROVEN, NONE),
+    ({"by": [HAPPENS]}, Standing.UNPROVEN, f"{NONE}; it fails on Other"),
+    ({"by": [HAPPENS, ELSEWHERE, RAISES, AGAIN]}, Standing.UNPROVEN, f"{NONE}; it fails on Other, Another"),
+    ({"excuse": "nothing can"}, Standing.EXCUSED, "nothing can"),
+    ({"by": [HAPPENS], "excuse": "nothing can"}, Standing.EXCUSED, "nothing can"),
+    ({"by": [KILLS], "excuse": "nothing can"}, Standing.STALE, f"{LISTED}it kills a mutant"),
+    ({"one": BARE}, Standing.KERNEL, ""),
+    ({"one": BARE, "by": [KILLS]}, Standing.KERNEL, ""),
+    ({"one": BARE, "excuse": "nothing can"}, Standing.STALE, f"{LISTED}it need not kill one"),
+    ({"verdict": Verdict.UNSUPPORTED}, Standing.NOT_HERE, "unsupported: because"),
+    ({"verdict": Verdict.BLOCKED}, Standing.NOT_HERE, "blocked: because"),
+    ({"verdict": Verdict.UNSUPPORTED, "excuse": "nothing can"}, Standing.NOT_HERE, "unsupported: because"),
+    ({"verdict": Verdict.FAIL}, Standing.BROKEN, "the reference itself: fail: because"),
+    ({"verdict": Verdict.CRASH, "one": BARE}, Standing.BROKEN, "the reference itself: crash: because"),
 )
-def test_where_a_scenario_stands(found: proof.Proof, standing: Standing) -> None:
-    assert found.standing is standing
-    assert found.standing.is_wrong == (standing in (Standing.UNPROVEN, Standing.STALE, Standing.BROKEN))
 
 
-def test_it_is_told_who_kills_and_why_not() -> None:
-    assert stand(KILLS).mutants == ("Forgetful",)
-    assert stand(excuse="nothing can").reason == "nothing can"
-    assert "fails on Other" in stand(HAPPENS).reason
-    assert stand(verdict=Verdict.UNSUPPORTED).reason == "unsupported: because"
+@pytest.mark.parametrize(("known", "standing", "reason"), TABLE)
+def test_where_a_scenario_stands(known: dict[str, Any], standing: Standing, reason: str) -> None:
+    kills = ("Forgetful",) if KILLS in known.get("by", []) else ()
+    assert stand(**known) == proof.Proof(ONE, standing, reason, kills)
+
+
+def test_what_is_wrong() -> None:
+    assert {one for one in Standing if one.is_wrong} == {Standing.UNPROVEN, Standing.STALE, Standing.BROKEN}
 
 
 def test_a_scenario_the_reference_never_met_is_broken() -> None:
     (found,) = proof.examine([scenario(OTHER, "SG01")], Account({}), [KILLS], {})
-    assert found.standing is Standing.BROKEN
+    assert found == proof.Proof(OTHER, Standing.BROKEN, "the reference itself: never ran")
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "standing"),
+    ("verdicts", "standing", "reason"),
     [
-        ((Verdict.PASS, Verdict.UNSUPPORTED), Standing.PROVEN),
-        ((Verdict.PASS, Verdict.FAIL), Standing.BROKEN),
-        ((Verdict.BLOCKED, Verdict.BLOCKED), Standing.NOT_HERE),
+        ((Verdict.PASS, Verdict.UNSUPPORTED), Standing.PROVEN, ""),
+        ((Verdict.PASS, Verdict.FAIL), Standing.BROKEN, "the reference itself: fail: so"),
+        ((Verdict.FAIL, Verdict.ERROR), Standing.BROKEN, "the reference itself: error: so"),
+        ((Verdict.UNSUPPORTED, Verdict.BLOCKED), Standing.NOT_HERE, "blocked: so"),
     ],
 )
-def test_a_function_of_several_trials_stands_by_all_of_them(verdicts: tuple[Verdict, ...], standing: Standing) -> None:
+def test_a_function_of_several_trials_stands_by_all_of_them(
+    verdicts: tuple[Verdict, ...], standing: Standing, reason: str
+) -> None:
     names = [f"{ONE}[{number}]" for number in range(len(verdicts))]
-    reference = Account({name: trial(name, verdict) for name, verdict in zip(names, verdicts, strict=True)})
+    reference = Account(
+        {name: trial(name, verdict, reason="so") for name, verdict in zip(names, verdicts, strict=True)}
+    )
     kills = Autopsy("Forgetful", "host", (), kills=(bitten(names[0]), bitten(names[1])))
-    (found,) = proof.examine(SCENARIOS[:1], reference, [kills], {})
-    assert (found.standing, found.mutants) == (standing, ("Forgetful",))
+    found = proof.examine(SCENARIOS[:1], reference, [kills], {})
+    assert found == [proof.Proof(ONE, standing, reason, ("Forgetful",))]
 
 
 def test_a_list_of_what_is_not_there_is_stale() -> None:
     found = proof.examine([], Account({}), [], {"pool::gone": "nothing can"})
-    assert [(one.scenario, one.standing) for one in found] == [("pool::gone", Standing.STALE)]
+    assert found == [proof.Proof("pool::gone", Standing.STALE, f"{LISTED}there is no such scenario")]
 
 
 def test_the_project_s_own_list_can_be_read() -> None:

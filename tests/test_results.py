@@ -46,6 +46,7 @@ def test_what_was_planned_and_not_reported_is_a_miss(tmp_path: Path) -> None:
     (tmp_path / "run.jsonl").write_bytes(lines(HEADER, ONE, footer(ONE)))
     run = results.read(tmp_path / "run.jsonl")
     assert run.misses == ("a::two",)
+    assert run.trials == (ONE, Trial(scenario="a::two", verdict=Verdict.MISS, reason="planned, and never reported"))
     results.write(tmp_path / "again.jsonl", run)
     assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "run.jsonl").read_bytes()
 
