@@ -122,6 +122,20 @@ def test_the_reason_of_an_error_names_the_phase() -> None:
     assert verdict(error, "setup").reason == "setup: ValueError: x"
 
 
+LAZY = "skipped (lazy); a scenario says what it needs instead"
+
+
+def test_code_of_no_module_is_nobodys() -> None:
+    nameless: dict[str, Any] = {"pytest": pytest}
+    exec("def fail():\n    raise AssertionError('1 is not 2')\ndef skip():\n    pytest.skip('lazy')\n", nameless)
+    assert verdict(raised(nameless["fail"])).reason == "call: AssertionError: 1 is not 2"
+    assert verdict(raised(nameless["skip"])) == Result(verdict=Verdict.ERROR, reason=f" {LAZY}")
+
+
+def test_a_skip_that_went_through_no_code_is_an_error_too() -> None:
+    assert verdict(pytest.skip.Exception("lazy")) == Result(verdict=Verdict.ERROR, reason=f" {LAZY}")
+
+
 def test_an_assertion_of_pytests_own_is_looked_up_past_its_frames() -> None:
     """`pytest.raises` fails inside pytest; the scenario that used it is the owner."""
     error = raised(function(f"{SCENARIOS}.basics", "pytest.raises(KeyError).__exit__(None, None, None)"))
