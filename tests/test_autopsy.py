@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from scripted import NAMES, header, trial, whole
+from scripted import NAMES, SCENARIOS, header, trial, whole
 
 from worldswitch.harness import autopsy
 from worldswitch.harness.autopsy import Account, Autopsy, Fate, Finding
@@ -83,6 +83,11 @@ def test_what_else_does_not_pass_is_reported_and_no_failure_of_the_mutant_s(verd
     made = autopsy.examine("Forgetful", "host", ["SG01"], account(*PASSES), account(bitten(), trial(OTHER), third))
     assert made.undeclared == (third,)
     assert made.fate is Fate.CAUGHT
+
+
+def test_what_passes_and_is_not_named_is_nothing_to_report() -> None:
+    made = autopsy.examine("Forgetful", "host", ["SG01"], account(*PASSES), account(bitten(), *PASSES[1:]))
+    assert (made.undeclared, made.passed) == ((), (OTHER, THIRD))
 
 
 def test_what_the_reference_does_not_pass_either_is_not_reported() -> None:
@@ -175,3 +180,10 @@ def test_a_cell_s_account_has_its_trials_its_machine_and_its_time() -> None:
     died = Problem("the cell died")
     assert autopsy.account(whole(*PASSES), "", died, 1.5) == Account(trials, "the cell died", machine, 1.5)
     assert autopsy.account([], "Forgetful", died) == Account({}, "the cell died", None, 0)
+
+
+def test_scenarios_are_called_by_id_by_name_and_by_pattern() -> None:
+    assert autopsy.called(SCENARIOS, "SG01") == list(SCENARIOS[:2])
+    assert autopsy.called(SCENARIOS, "TT*", ONE) == [SCENARIOS[0], SCENARIOS[2]]
+    assert autopsy.called(SCENARIOS, "SG02") == []
+    assert autopsy.called(SCENARIOS) == []

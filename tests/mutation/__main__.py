@@ -7,12 +7,13 @@ that is not there.  mutmut wants the package as a folder of its own name, which 
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,19 +72,26 @@ def mutate(work: Path) -> None:
     subprocess.run([sys.executable, "-m", "mutmut", "run"], cwd=work, check=True)
 
 
-def survivors(work: Path) -> Iterator[Change]:
-    """The changes that no test noticed, and those that no test even ran."""
-    said = subprocess.check_output([sys.executable, "-m", "mutmut", "results"], cwd=work, text=True)
-    for name, _ in re.findall(r"^\s*(\S+): (survived|no tests|timeout|suspicious)$", said, re.MULTILINE):
-        shown = subprocess.check_output([sys.executable, "-m", "mutmut", "show", name], cwd=work, text=True)
-        yield change_of(name, shown)
+def asked(work: Path, *words: str) -> str:
+    """What mutmut says to a question."""
+    return subprocess.check_output([sys.executable, "-m", "mutmut", *words], cwd=work, text=True)
+
+
+def survivors(work: Path) -> set[Change]:
+    """The changes that no test noticed, those that no test even ran, and whatever else mutmut does not call killed."""
+    found = re.findall(r"^\s*(\S+): ", asked(work, "results"), re.MULTILINE)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each question is a process that takes a second
+        return set(pool.map(lambda name: change_of(name, asked(work, "show", name)), found))
 
 
 def change_of(name: str, diff: str) -> Change:
-    """The change that `diff`, as mutmut shows it, makes; `name` is mutmut's, such as ``a.xǁClassǁmethod__mutmut_3``."""
+    """The change that `diff`, as mutmut shows it, makes.
+
+    `name` is mutmut's, such as ``a.xǁClassǁmethod__mutmut_3`` or ``a.x_function__mutmut_1``.
+    """
     function = re.sub(r"__mutmut_\d+$", "", name)
     module, _, rest = function.rpartition(".x")
-    spoken = f"{module.removeprefix('worldswitch.')}.{rest.lstrip('_ǁ').replace('ǁ', '.')}"
+    spoken = f"{module.removeprefix('worldswitch.')}.{rest[1:].replace('ǁ', '.')}"
     lines = diff.splitlines()
     before = " ".join(line[1:].strip() for line in lines if line.startswith("-") and not line.startswith("---"))
     after = " ".join(line[1:].strip() for line in lines if line.startswith("+") and not line.startswith("+++"))
@@ -103,7 +111,7 @@ def main(work: Path) -> int:
     """Mutate, and hold what survived against what may; the exit status."""
     prepare(work)
     mutate(work)
-    found, known = set(survivors(work)), explained()
+    found, known = survivors(work), explained()
     for change in sorted(found - known.keys()):
         print(f"survived, and nobody says why it may: {change}")
     for change in sorted(known.keys() - found):

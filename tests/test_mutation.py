@@ -1,0 +1,53 @@
+"""What mutmut shows of a change is told in our own words, and what may survive is still there to be changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mutation.__main__ import Change, change_of, explained
+
+ROOT = Path(__file__).parent.parent
+
+SHOWN = """\
+# worldswitch.harness.ledger.xǁLedgerǁ_judge__mutmut_3: survived
+--- worldswitch/harness/ledger.py
++++ worldswitch/harness/ledger.py
+@@ -1,4 +1,4 @@
+ def _judge(self, trial):
+-    return Judged(
+-        trial,
+-    )
++    return Judged(
++        None,
++    )
+     # not reached
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("worldswitch.harness.ledger.xǁLedgerǁ_judge__mutmut_3", "harness.ledger.Ledger._judge"),
+        ("worldswitch.harness.ledger.xǁLedgerǁ__init____mutmut_10", "harness.ledger.Ledger.__init__"),
+        ("worldswitch.harness.proof.x__stand__mutmut_12", "harness.proof._stand"),
+        ("worldswitch.harness.proof.x_examine__mutmut_1", "harness.proof.examine"),
+    ],
+)
+def test_a_change_is_where_it_was_made_and_what(name: str, function: str) -> None:
+    assert change_of(name, SHOWN) == Change(function, "return Judged( trial, )", "return Judged( None, )")
+
+
+def test_a_line_that_is_left_out_leaves_nothing() -> None:
+    assert change_of("a.b.x_f__mutmut_1", "--- a\n+++ a\n-    go()\n") == Change("a.b.f", "go()", "")
+
+
+@pytest.mark.parametrize("change", explained(), ids=lambda change: change.function)
+def test_what_may_survive_is_still_in_the_code(change: Change) -> None:
+    module = change.function.split(".")[1]
+    source = (ROOT / "harness" / f"{module}.py").read_text()
+    assert " ".join(change.before.split()) in " ".join(source.split())
+
+
+def test_each_survivor_has_a_reason() -> None:
+    assert all(explained().values())
