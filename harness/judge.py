@@ -75,7 +75,8 @@ def _judge(phase: Phase, owners: Owners) -> Result:
     exception = phase.exception
     modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(exception.__traceback__)]
     owner = owners.innermost(modules)
-    said = "".join(traceback.format_exception_only(exception)).strip()
+    # Only a syntax error is told in several lines; those before its name show the source, and are indented.
+    said = next(line for line in traceback.format_exception_only(exception) if not line.startswith(" "))
     if owner != "platform" and isinstance(exception, pytest.skip.Exception):
         return _skipped(exception, modules, owners)
     if owner == "scenarios" and isinstance(exception, AssertionError | pytest.fail.Exception):

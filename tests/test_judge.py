@@ -122,6 +122,11 @@ def test_the_reason_of_an_error_names_the_phase() -> None:
     assert verdict(error, "setup").reason == "setup: ValueError: x"
 
 
+def test_code_that_is_no_python_is_told_by_what_is_wrong_with_it() -> None:
+    error = through(OTHER, body="exec('a b')")
+    assert verdict(error).reason == "call: SyntaxError: invalid syntax"
+
+
 LAZY = "skipped (lazy); a scenario says what it needs instead"
 
 
