@@ -21,7 +21,9 @@ from worldswitch.scenarios.undisturbed import Computing, makes_calls
 # ------------------------------------------------------------------------------------------ the terminal
 
 
-@scenario("SG14", "K33", clauses=("gvisor 4a1a2dead", "setsid(2)", "credentials(7)"), needs="pty", normal=3, soak=50)
+@scenario(
+    "SG14", "K33", clauses=("gvisor 4a1a2dead", "setsid(2)", "credentials(7)"), needs="pty", quick=3, normal=3, soak=50
+)
 def keys_typed_at_the_terminal_are_for_the_harness_alone(stage: Stage) -> None:
     """A harness with a terminal gets the signals of its keys, each once, and a stub none: it is of another session."""
     for _ in range(stage.trial.repeat):
@@ -54,7 +56,7 @@ def _type_all(stage: Stage, terminal: Terminal, received: list[int]) -> None:
         stage.wait_until(lambda: received[-1:] == [signo], claim=f"the harness gets signal {signo}")  # noqa: B023
 
 
-@scenario("SG14", "K33", clauses=("gvisor 4a1a2dead", "credentials(7)"), needs="pty", normal=3, soak=50)
+@scenario("SG14", "K33", clauses=("gvisor 4a1a2dead", "credentials(7)"), needs="pty", quick=3, normal=3, soak=50)
 def a_harness_that_its_terminal_stops_goes_on_exactly(stage: Stage) -> None:
     """^Z stops a harness in mid-switch; brought to the foreground again it finds its guest computing, and exact."""
     for _ in range(stage.trial.repeat):

@@ -219,7 +219,7 @@ def a_signal_to_the_tracing_thread_is_no_event(stage: Stage) -> None:
         guest.ends_when_interrupted()
 
 
-@scenario("SG19", clauses=("seed.wait", 'signal(7) "Interruption of system calls"'), normal=5, soak=100)
+@scenario("SG19", clauses=("seed.wait", 'signal(7) "Interruption of system calls"'), quick=4, normal=5, soak=100)
 def a_handler_runs_while_the_main_thread_waits_for_a_guest(stage: Stage) -> None:
     """A Python handler runs while the main thread is in a switch that does not end, and can end it by an interrupt."""
     guest, rescued = stage.guest(guests.count_loop), threading.Event()

@@ -104,7 +104,9 @@ def no_stop_signal_shows_or_stops_a_guest(stage: Stage) -> None:
         stage.bounded(lambda: makes_calls(stage.guest(guests.getpid_loop, space=guest.space), 3))
 
 
-@scenario("SG05", "K28", "K30", clauses=("seed.W21", "kernel.S9", "ptrace(2) PTRACE_DETACH"), normal=5, soak=100)
+@scenario(
+    "SG05", "K28", "K30", clauses=("seed.W21", "kernel.S9", "ptrace(2) PTRACE_DETACH"), quick=4, normal=5, soak=100
+)
 def a_parked_thread_neither_runs_nor_dies_by_signals(stage: Stage) -> None:
     """No signal lets a stub thread without a tracer into the guest, or kills it; the next thread runs on with it."""
     with Sender() as other:
