@@ -64,3 +64,10 @@ def test_the_reference_s_example_prints_what_it_says() -> None:
     command = [sys.executable, "-P", "-c", code]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
     assert printed == said * 2
+
+
+def test_every_file_of_scenarios_is_in_a_family() -> None:
+    families = (TOP / "scenarios/README.md").read_text().partition("<!--")[0]
+    for scenario in catalogue.scenarios():
+        module = scenario.name.partition("::")[0]
+        assert f"`{module}.py`" in families, module
