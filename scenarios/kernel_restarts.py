@@ -8,7 +8,7 @@ from worldswitch.scenarios import bare, guests
 from worldswitch.scenarios.bare import lib
 from worldswitch.scenarios.facts import fact
 
-LONG, SHORT = 1000, 0  #: seconds
+LONG = 1000  #: seconds
 
 
 def _interrupted(number: int, *arguments: int, tracee: bare.Thread) -> int:
