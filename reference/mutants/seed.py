@@ -1,8 +1,8 @@
 """The design of 2019: the reference with every weakness of the seed that a mutant expresses, all at once.
 
 `--platform seed`, beside the reference, shows what that design gets wrong.  `WEAKNESSES` says which mutant stands for
-which of the seed's weaknesses (gvisor, pkg/sentry/platform/ptrace/subprocess.go, 2019-10).  The others are defects of
-comments, costs, or of the hosts of their time: ``reference/mutants/README.md`` lists them with the reasons.
+which of the seed's weaknesses (gvisor, pkg/sentry/platform/ptrace/subprocess.go, 2019-10).  W16 and W17 are defects of
+comments, W25 and W28 costs, and W21 is a moment between two steps that the reference, having neither, cannot be given.
 """
 
 from __future__ import annotations
@@ -47,7 +47,6 @@ WEAKNESSES: dict[str, tuple[type[PtracePlatform], ...]] = {
     "W18": (births.MakesStubsUnderTheLock,),
     "W19": (threads.KnowsThreadsByTheirIds,),
     "W20": (births.PanicsForWantOfThreads, images.GivesUpOverRefusals),
-    "W21": (signals.ParksAtABreakpoint,),
     "W22": (threads.WaitsForStolenStops,),
     "W23": (signals.ExpectsTheStopFirst,),
     "W24": (pool.RecyclesBoundStubs,),
