@@ -12,14 +12,14 @@ import math
 import random
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from worldswitch.harness import autopsy, catalogue, kill_matrix, proof, reasons
 from worldswitch.harness.autopsy import Account, Autopsy
-from worldswitch.harness.catalogue import Mutant, Scenario
+from worldswitch.harness.catalogue import Mutant, Scenario, is_meant
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import collect
 from worldswitch.harness.environment import Cell, Environment, Missing
@@ -29,6 +29,10 @@ from worldswitch.harness.request import CouldNotRun, Request
 from worldswitch.harness.results import Header, Record, Trial
 
 TENTH = 10  #: one in so many of the scenarios that a mutant does not name
+
+#: On a mutant no trial takes longer than this, and what it does not name not longer than that altogether, in seconds:
+#: some hang everywhere, and of those it is enough to see a few.
+LONGEST, SPARED = 30.0, 30.0
 
 
 class Watcher(Protocol):
@@ -120,6 +124,7 @@ class Hunt:
         others = [one for one in self.scenarios if one.subject == "platform" and one not in named]
         if self.full:
             return [*named, *others]
+        others = [one for one in others if not one.is_called(catalogue.CHAOS)]  # it looks long for the shortest way
         return [
             *named,
             *random.Random(f"{self.request.seed} {mutant.name}").sample(others, math.ceil(len(others) / TENTH)),
@@ -147,7 +152,7 @@ class Hunt:
         every = self.unproven is not None
         chosen = list(self.scenarios) if every else list(met.values())
         self.watcher.reference_starts(place.name)
-        return self._put(place, "", chosen, self.request.workers)
+        return self._put_reference(place, chosen)
 
     def _all(self, place: Environment, reference: Account) -> list[Autopsy]:
         """Every mutant, several at a time; told as they end, and answered in their order."""
@@ -163,27 +168,60 @@ class Hunt:
 
     def _one(self, place: Environment, mutant: Mutant, reference: Account) -> Autopsy:
         self.watcher.mutant_starts(mutant.name)
-        return self._examine(mutant, place.name, reference, self._put(place, mutant.name, self.drawn(mutant), 0))
+        return self._examine(mutant, place.name, reference, self._put_mutant(place, mutant))
 
     def _examine(self, mutant: Mutant, place: str, reference: Account, mutated: Account) -> Autopsy:
         return autopsy.examine(mutant.name, place, mutant.caught_by, reference, mutated)
 
-    def _put(self, place: Environment, mutant: str, chosen: Sequence[Scenario], workers: int) -> Account:
-        """Put the reference, or a mutant of it, to these scenarios."""
-        begin = time.monotonic()
-        ids = tuple(one.name for one in chosen) if len(chosen) < len(self.scenarios) else ()
-        request = replace(self.request, mutant=mutant, ids=ids, workers=workers)
-        records: list[Record] = []
-
-        def take(record: Record) -> None:
-            records.append(record)
-            if isinstance(record, Header) and not mutant:
+    def _put_reference(self, place: Environment, chosen: Sequence[Scenario]) -> Account:
+        def watch(record: Record) -> None:
+            if isinstance(record, Header):
                 self.watcher.reference_plans(len(record.planned))
-            if isinstance(record, Trial) and not mutant:
+            if isinstance(record, Trial):
                 self.watcher.reference_trial()
 
-        problem = collect(place, request.arguments(CellName(place.name), place.facts), request.silence(chosen), take)
-        return autopsy.account(records, mutant, problem, time.monotonic() - begin)
+        return _put(place, self.request, chosen, watch)
+
+    def _put_mutant(self, place: Environment, mutant: Mutant) -> Account:
+        deadline = min(self.request.deadline or LONGEST, LONGEST)
+        request = replace(self.request, mutant=mutant.name, workers=0, deadline=deadline)
+        spared = math.inf if self.full else SPARED
+        spent = 0.0
+
+        def watch(record: Record) -> None:
+            nonlocal spent
+            if isinstance(record, Trial) and not any(
+                is_meant(it, record.scenario, record.ids) for it in mutant.caught_by
+            ):
+                spent += record.seconds
+                if spent > spared:  # what it names came first
+                    raise _Enough
+
+        return _put(place, request, self.drawn(mutant), watch)
+
+
+class _Enough(Exception):
+    """A cell has told what it was started for."""
+
+
+def _put(place: Environment, request: Request, chosen: Sequence[Scenario], watch: Callable[[Record], None]) -> Account:
+    """What a cell says of these scenarios, in this order; `watch` is told each record."""
+    begin = time.monotonic()
+    request = replace(request, ids=tuple(one.name for one in chosen))
+    records: list[Record] = []
+    enough = False
+
+    def take(record: Record) -> None:
+        nonlocal enough
+        records.append(record)
+        try:
+            watch(record)
+        except _Enough:
+            enough = True
+            raise
+
+    problem = collect(place, request.arguments(CellName(place.name), place.facts), request.silence(chosen), take)
+    return autopsy.account(records, request.mutant, None if enough else problem, time.monotonic() - begin)
 
 
 @dataclass

@@ -144,15 +144,17 @@ class Suite:
         node.workerinput[SEED] = self.settings.seed
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Leave out what ``--id`` does not name, and what ``--no-chaos`` does."""
+        """Leave out what ``--id`` does not name, and what ``--no-chaos`` does; what is named first goes first."""
+        ids = self.settings.ids
         wanted = [
-            item
+            (next((place for place, name in enumerate(ids) if scenario.is_called(name)), 0), item)
             for item, scenario in collection.scenarios_among(items)
-            if catalogue.is_wanted(scenario, self.settings.ids, chaos=self.settings.chaos)
+            if catalogue.is_wanted(scenario, ids, chaos=self.settings.chaos)
         ]
-        if len(wanted) < len(items):
-            config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
-            items[:] = wanted
+        chosen = [item for _, item in sorted(wanted, key=lambda pair: pair[0])]
+        if len(chosen) < len(items):
+            config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:

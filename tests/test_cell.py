@@ -86,6 +86,11 @@ def test_ids_select() -> None:
     }
 
 
+def test_what_is_named_first_goes_first() -> None:
+    finished = run_cell(*CLAIMS, "--id", "CO08", "--id", "BA*")
+    assert list(finished.verdicts)[:2] == ["it_comes_in_two[1]", "it_comes_in_two[2]"]
+
+
 def test_the_header_says_where_and_on_what() -> None:
     environment = '{"name": "docker:hardened", "engine": "27.0"}'
     finished = run_cell(*CLAIMS, "--id", "BA01", "--environment", environment)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from mutilated import ONE, OTHER, THIRD, Mutilated, host
-from scripted import SCENARIOS, Scripted, planner
+from mutilated import ONE, OTHER, THIRD, Mutilated, bitten, host, meet
+from scripted import SCENARIOS, Scripted, ScriptedCell, frames, hang, planner, trial, whole
 
 from worldswitch.harness import catalogue, cli, environment, kill, kill_matrix, mutants, reasons
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import CouldNotRun, Request
+from worldswitch.harness.verdict import Verdict
 
 FORGETFUL, HARMLESS, VANISHED = Mutilated("Forgetful"), Mutilated("Harmless"), Mutilated("Vanished", ("TT01",))
 WELL = (FORGETFUL, VANISHED, Mutilated("Broken", (OTHER,)))
@@ -157,6 +159,28 @@ def test_the_draw_is_the_seed_s_and_the_mutant_s() -> None:
 
 def test_in_full_it_meets_all_that_are_about_a_platform() -> None:
     assert sorted(_drawn(FORGETFUL, full=True)) == sorted(one.name for one in _hunt().scenarios[:-1])
+
+
+def test_chaos_is_not_drawn() -> None:
+    hunt = _hunt()
+    reigns = Scenario("chaos::reigns", ("CH01",), "", (), (), {}, 1.0)
+    many = kill.Hunt(hunt.request, hunt.mutants, [*hunt.scenarios, *[reigns] * 50], _Quiet())
+    assert "chaos::reigns" not in [one.name for one in many.drawn(FORGETFUL)]
+
+
+def test_a_mutant_that_hangs_everywhere_is_not_waited_for(world: World) -> None:
+    hung = trial(THIRD, Verdict.TIMEOUT, seconds=kill.SPARED + 1)
+
+    def script(arguments: Sequence[str]) -> ScriptedCell:
+        if "--mutant" not in arguments:
+            return meet(arguments)
+        return ScriptedCell([*frames(whole(bitten(), trial(OTHER), hung, mutant="Forgetful"))[:-1], hang])
+
+    world.host.script = script
+    assert world.run("Forgetful") is Status.AS_EXPECTED
+    (place,) = world.matrix.places
+    assert [it.scenario for it in place.mutants[0].undeclared] == [THIRD]
+    assert world.host.cells[-1].killed
 
 
 # -------------------------------------------------------------------------------------------- what cannot be run

@@ -60,7 +60,6 @@ class _StubOfBluntTracees(StubProcess):
 @mutant(
     caught_by=(
         "LC02",
-        "LC09",
         "lifecycle::a_stub_killed_at_any_moment_dies_the_same_death",
         "pool::a_dead_stub_does_not_get_into_the_pool",
         "chaos::deaths_hit_exactly_those_they_are_meant_for",
