@@ -97,7 +97,7 @@ def telling(pid: int, signo: int) -> Iterator[int]:
         os.close(sink)
 
 
-@scenario("SG13", clauses=("seed.W10", "kernel.I4", "wait(2) CLD_KILLED"), normal=3, soak=100)
+@scenario("SG13", clauses=("seed.W10", "kernel.I4", "wait(2) CLD_KILLED"), quick=4, normal=4, soak=100)
 def a_child_that_ends_is_no_fault(stage: Stage) -> None:
     """The SIGCHLD of a child of the stub, with a positive code from the kernel, is nothing a guest did."""
     room = Room(stage)

@@ -177,7 +177,7 @@ def a_thread_that_waited_restarts_nothing_of_its_guests(stage: Stage) -> None:
         in_a_thread_that_ends(stage, partial(makes_calls, guest, 2))
 
 
-@scenario("SG06", clauses=("seed.switchToApp", "kernel.S9"), quick=100, normal=1000, soak=100_000, deadline=150)
+@scenario("SG06", clauses=("seed.switchToApp", "kernel.S9"), quick=2000, normal=5000, soak=100_000, deadline=150)
 def a_storm_of_stops_and_continues_changes_no_result(stage: Stage) -> None:
     """Under SIGSTOP and SIGCONT without end, each of a guest's system calls is seen once, and it gets the result."""
     with Sender() as other:
