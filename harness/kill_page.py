@@ -18,6 +18,7 @@ import jinja2
 from worldswitch.harness import kill_matrix
 from worldswitch.harness.catalogue import function_of
 from worldswitch.harness.kill_matrix import Failure, Held, Matrix, Mutated, Place
+from worldswitch.harness.proof import Standing
 
 TEMPLATE = "kill_page.html.j2"
 
@@ -89,11 +90,12 @@ def page(matrix: Matrix) -> str:
 
 
 def sheet(place: Place) -> Sheet:
-    """`place`, arranged."""
-    columns = [one.name for one in place.scenarios] or sorted({mark.scenario for mark in _marks(place, {})})
+    """`place`, arranged, without the scenarios that no mutant meets: those about the kernel alone."""
+    met = sorted({mark.scenario for mark in _marks(place, {})})
+    about = [one for one in place.scenarios if one.standing != Standing.KERNEL.value]
+    held = about if place.scenarios else [_nameless(name) for name in met]
+    columns = [one.name for one in held]
     marks = list(_marks(place, {name: number for number, name in enumerate(columns)}))
-    known = {mark.scenario for mark in marks}
-    held = place.scenarios or tuple(_nameless(name) for name in sorted(known))
     families = [
         _family(name, list(members), place, marks)
         for name, members in groupby(held, lambda one: one.name.partition("::")[0])

@@ -133,3 +133,12 @@ def test_a_function_of_several_trials_has_one_square_which_shows_the_worst() -> 
     made = Autopsy("Forgetful", "host", CAUGHT.findings, kills=(several,), passed=(f"{ONE}[0]", f"{ONE}[2]"))
     (sheet,) = (kill_page.sheet(place) for place in matrix(made).places)
     assert sheet.families[0].marks["Forgetful", ONE].kind == "kill"
+
+
+def test_claims_about_the_kernel_are_counted_and_not_shown() -> None:
+    (place,) = matrix(CAUGHT).places
+    held = [msgspec.structs.replace(one, standing="kernel") if one.name == THIRD else one for one in place.scenarios]
+    changed = msgspec.structs.replace(place, scenarios=tuple(held), standings={"proven": 1, "excused": 1, "kernel": 1})
+    assert [family.name for family in kill_page.sheet(changed).families] == ["signals"]
+    page = kill_page.page(msgspec.structs.replace(matrix(CAUGHT), places=(changed,)))
+    assert "about the kernel alone" in page
