@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from functools import partial
 
-from worldswitch.harness.contract import AddressSpace, Death, Platform
+from worldswitch.harness.contract import AddressSpace, Busy, Death, Platform
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.actors import Actor, Deed, Hold
 from worldswitch.scenarios.stage import Guest, Stage
@@ -33,6 +33,8 @@ class Home:
         self.is_killed = False  #: ... and must be
         self.is_dead = False
         self.is_released = False
+        self.is_going = False  #: a release is under way, and may be refused
+        self.is_told_gone = False  #: somebody was told meanwhile that it is released
         self.space: AddressSpace = platform.new_address_space()
         self.pid = stage.inspect(self.space).stub.pid
 
@@ -40,6 +42,22 @@ class Home:
     def is_safe(self) -> bool:
         """Nothing was done that could end it."""
         return not (self.causes or self.is_dead or self.is_released)
+
+    def may_say_released(self) -> bool:
+        """Whether an operation may be refused because it is released; if that is not decided yet, it must come true."""
+        self.is_told_gone |= self.is_going
+        return self.is_released or self.is_going
+
+    def release(self) -> None:
+        """Give it back, unless that is refused because somebody runs there; then nobody was told that it is gone."""
+        self.is_going, self.is_told_gone = True, False
+        try:
+            self.space.release()
+            self.is_released = True
+        except Busy:
+            assert not self.is_told_gone, "an address space was said to be released, and the release was refused"
+        finally:
+            self.is_going = False
 
     def rebuild(self) -> None:
         """Have the tenants in another address space, everything at its old place, after this one was released."""

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from worldswitch.harness.contract import (
-    Busy,
     Death,
     Died,
     Fault,
@@ -206,7 +205,7 @@ class Play:
             case Died() if self._may_be(outcome, home):
                 self._see_dead(home, outcome)
                 return True
-            case Released() if home.is_released:
+            case Released() if home.may_say_released():
                 return True
         assert outcome == GETPID, f"{player} came back with {outcome!r}"
         assert not (player.had_hole and player.has_hole), f"{player} ran without its data"
@@ -350,7 +349,7 @@ class Play:
         outcome = outcome_of(operation)
         if not isinstance(outcome, Exception):
             return True
-        refused = outcome if isinstance(outcome, Released) and player.home.is_released else None
+        refused = isinstance(outcome, Released) and player.home.may_say_released()
         assert refused or self._may_be(outcome, player.home), f"of the address space of {player}: {outcome!r}"
         return False
 
@@ -362,9 +361,7 @@ class Play:
         """Its address space is given back, which is refused while anybody runs there."""
         home = player.home
         if home.is_safe:
-            with contextlib.suppress(Busy):
-                home.space.release()
-                home.is_released = True
+            home.release()
 
     def receive_visitor(self) -> None:
         """Another guest comes in an address space of its own, makes two calls, and goes."""

@@ -6,6 +6,7 @@ Seed: stubInit, unmap.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from collections.abc import Callable
 from functools import partial
@@ -27,6 +28,7 @@ CROWD = 1 << 38
 
 PROT_NONE, PROT_READ = 0, 1  # <asm-generic/mman-common.h>
 MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE = 0x02, 0x10, 0x20, 0x4000
+MAP_FIXED_NOREPLACE = 0x100000  # Linux 4.17; before, a hint
 
 PTRACE_POKEDATA = 5  # <linux/ptrace.h>
 
@@ -126,17 +128,31 @@ def _started(stage: Stage, injectable: tuple[int, ...] = ()) -> Platform:
 
 
 def _occupy(begin: int, end: int) -> None:
-    """Reserve whatever is free of a range in this process."""
+    """Reserve whatever is free of a range in this process, whose own stack shall not need any of it."""
+    _use_stack(200)
     for mapping in reversed([mapping for mapping in mappings_of(os.getpid()) if mapping.begin < end]):
         _reserve(max(begin, mapping.end), end)
         end = max(begin, mapping.begin)
 
 
+def _use_stack(depth: int) -> int:
+    """Go down the stack in C, whose pages then stay; what is reserved beneath would keep it from growing."""
+    return depth and sorted([depth], key=lambda _: _use_stack(depth - 1))[0]
+
+
 def _reserve(begin: int, end: int) -> None:
-    if begin < end:
-        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
-        if _libc.mmap(begin, end - begin, PROT_NONE, flags, -1, 0) != begin:
-            raise OSError(ctypes.get_errno(), f"reserving {begin:#x}-{end:#x}")
+    """Reserve a range; by halves where memory has been taken for the list of mappings itself."""
+    if begin >= end:
+        return
+    flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE
+    if _libc.mmap(begin, end - begin, PROT_NONE, flags, -1, 0) == begin:
+        return
+    if ctypes.get_errno() != errno.EEXIST:
+        raise OSError(ctypes.get_errno(), f"reserving {begin:#x}-{end:#x}")
+    if end - begin > PAGE:
+        middle = begin + (end - begin) // PAGE // 2 * PAGE
+        _reserve(begin, middle)
+        _reserve(middle, end)
 
 
 def _is_empty(space: InspectableAddressSpace) -> None:
