@@ -21,6 +21,9 @@ from worldswitch.scenarios.undisturbed import Computing, makes_calls, outcome_of
 #: How long a freeze lasts, in seconds: long enough for whatever a platform does now and then.
 FREEZE = 0.3
 
+#: How long a freeze may take before it is tried again, in seconds.
+FREEZING = 0.5
+
 
 @scenario("EV07", "K73", clauses=("gvisor 4a8eae08b", "cgroups(7)"), needs="freezer", normal=3, soak=100)
 def a_frozen_guest_goes_on_where_it_was(stage: Stage) -> None:
@@ -87,13 +90,23 @@ def freezer() -> Iterator[Group]:
 @contextmanager
 def frozen(stage: Stage, group: Group) -> Iterator[None]:
     """Freeze all that is in a group, for as long as the block takes and a while."""
-    group.set({"freezer.state": "FROZEN", "cgroup.freeze": 1})
     try:
-        stage.wait_until(lambda: _is_frozen(group), 5, "the group is frozen")
+        stage.wait_until(lambda: _freezes(group), 10, "the group is frozen")
         yield
         time.sleep(FREEZE)
     finally:
         _thaw(group)
+
+
+def _freezes(group: Group) -> bool:
+    """Freeze it.  Version 1 gets stuck where a member cannot freeze just then: it is thawed, to be tried again."""
+    group.set({"freezer.state": "FROZEN", "cgroup.freeze": 1})
+    give_up = time.monotonic() + FREEZING
+    while not (done := _is_frozen(group)) and time.monotonic() < give_up:
+        time.sleep(0.001)
+    if not done:
+        _thaw(group)
+    return done
 
 
 def _thaw(group: Group) -> None:

@@ -96,10 +96,23 @@ class Play:
                 self._carry_out(strike)
             if not self.slow:
                 self._mend()
-            self._event(strikes)
+            self._event(self._possible(strikes))
             self._mend()
         for number in self.players:
             self._event_of(number, self._begin(number), 1)
+
+    def _possible(self, strikes: dict[Moment, list[Strike]]) -> dict[Moment, list[Strike]]:
+        """Leave out what would strike at a running guest while its thread is busy with another one."""
+        slow = [self.slow[0].number] if self.slow else []
+        busy = {self.tracers[number]: number for number in slow}
+        return {
+            moment: [
+                one
+                for one in those
+                if moment is AT or busy.setdefault(self.tracers[one.player], one.player) == one.player
+            ]
+            for moment, those in strikes.items()
+        }
 
     def _event(self, strikes: dict[Moment, list[Strike]]) -> None:
         held = {strike.player: strike for strike in reversed(strikes[IN])}
