@@ -15,8 +15,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from worldswitch.harness import collection, processes, results, seeds, suite
-from worldswitch.harness.catalogue import REPEAT, SCENARIOS
+from worldswitch.harness import collection, options, processes, results, seeds, suite
 from worldswitch.harness.recorder import Recorder, environment_of
 from worldswitch.harness.verdict import Verdict
 
@@ -25,24 +24,9 @@ def parser() -> argparse.ArgumentParser:
     """The command line; the options are those of the pytest plugin."""
     made = argparse.ArgumentParser(prog="python -m worldswitch.harness.cell", description=__doc__.partition("\n")[0])
     option = made.add_argument
-    option("--platform", default="reference", metavar="NAME", help="an installed platform, or package.module:Class")
-    option("--mutant", metavar="NAME", help="a mutant of the reference in place of a platform")
-    option("--repeat", choices=REPEAT, default="normal", help="how often scenarios repeat what they repeat")
-    option("--seed", type=seeds.number, metavar="N", help="repeat the random choices of the run with this seed")
-    option(
-        "--id",
-        action="append",
-        default=[],
-        metavar="ID",
-        help="only scenarios by id or name: TT01, 'SG*', 'pool::*'",
-    )
-    option("--no-chaos", dest="chaos", action="store_false", help="leave the scenarios out in which chaos reigns: CH*")
+    options.add(option)
     option("-k", metavar="EXPRESSION", help="only scenarios whose names match, as in pytest")
     option("-n", type=int, default=0, metavar="WORKERS", help="how many trials run at the same time")
-    option("--deadline", type=float, default=float("inf"), metavar="SECONDS", help="no trial may take longer than this")
-    option("--time-scale", type=float, default=1.0, metavar="X", help="this environment is X times slower than most")
-    option("--scenarios", default=SCENARIOS, metavar="PACKAGE", help="whose scenarios to run")
-    option("--environment", default="{}", metavar="JSON", help="facts on the environment, for the results' header")
     return made
 
 

@@ -17,31 +17,14 @@ if TYPE_CHECKING:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> None:
     """Add the options, now that the command line is known."""
-    from worldswitch.harness import collection
-    from worldswitch.harness.catalogue import REPEAT, SCENARIOS
-    from worldswitch.harness.seeds import number
+    from worldswitch.harness import collection, options
+    from worldswitch.harness.catalogue import SCENARIOS
 
     if not collection.concerns(args, SCENARIOS):
         return
     group = parser.getgroup("worldswitch", "worldswitch: a ptrace platform under test")
-    option = group.addoption
-    option("--platform", default="reference", metavar="NAME", help="an installed platform, or package.module:Class")
-    option("--mutant", metavar="NAME", help="a mutant of the reference in place of a platform")
-    option("--repeat", choices=REPEAT, default="normal", help="how often scenarios repeat what they repeat")
-    option("--seed", type=number, metavar="N", help="repeat the random choices of the run with this seed")
-    option(
-        "--id",
-        action="append",
-        default=[],
-        metavar="ID",
-        help="only scenarios by id or name: TT01, 'SG*', 'pool::*'",
-    )
-    option("--no-chaos", dest="chaos", action="store_false", help="leave the scenarios out in which chaos reigns: CH*")
-    option("--deadline", type=float, default=float("inf"), metavar="SECONDS", help="no trial may take longer than this")
-    option("--time-scale", type=float, default=1.0, metavar="X", help="this environment is X times slower than most")
-    option("--scenarios", default=SCENARIOS, metavar="PACKAGE", help="whose scenarios to run")
-    option("--environment", default="{}", metavar="JSON", help="facts on the environment, for the results' header")
-    option("--worldswitch-results", metavar="FILE", help="write results to this file, as JSON lines")
+    options.add(group.addoption)
+    group.addoption("--worldswitch-results", metavar="FILE", help="write results to this file, as JSON lines")
 
 
 def pytest_configure(config: pytest.Config) -> None:

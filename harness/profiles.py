@@ -54,6 +54,11 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scenarios: Annotated[tuple[Sentence, ...], Meta(min_length=1)] = ()
     needs: Annotated[tuple[Sentence, ...], Meta(min_length=1)] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse a line about nothing."""
+        if not (self.scenarios or self.needs):
+            raise ValueError("a line says by `scenarios` or `needs` what it is about")
+
     @property
     def expectation(self) -> Expectation:
         """The line as others use it."""
@@ -118,8 +123,6 @@ def load(path: Path) -> Profile:
         raise ProfileError(path, "", f"not TOML: {problem}") from problem
     if profile.name != path.stem:
         raise ProfileError(path, "name", f"says {profile.name!r}, but a profile bears its file's name")
-    if not all(line.scenarios or line.needs for line in profile.expect):
-        raise ProfileError(path, "expect", "a line says by `scenarios` or `needs` what it is about")
     if profile.seccomp not in ("default", "unconfined"):
         _check_filter_of(profile, path)
     return profile

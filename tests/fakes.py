@@ -127,11 +127,11 @@ class LiesAboutACapability(Passes):
 
     class space(Space):  # noqa: D106, N801 - it is the attribute
         def inject(self, number: int, *arguments: int) -> int:
-            raise NotImplementedError("inject")
+            raise PermissionError("nobody injects")
 
         @property
         def stub(self) -> Stub:
-            raise NotImplementedError("stub")
+            raise PermissionError("nobody looks")
 
 
 class LacksWhatItNeeds(Passes):

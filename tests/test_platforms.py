@@ -129,3 +129,10 @@ def test_only_what_differs_is_shown_with_the_reason() -> None:
 
 def test_one_platform_alone_has_nobody_beside_it() -> None:
     assert shown(cell("reference", ("a", Verdict.PASS, ""))) == ""
+
+
+def test_a_line_about_nothing_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('platform = "mine"\nabout = "x"\n[[expect]]\nverdicts = ["fail"]\nreason = "r"')
+    with pytest.raises(ProfileError, match="`scenarios` or `needs`"):
+        platforms.load(path)
