@@ -23,6 +23,8 @@ from worldswitch.harness.verdict import Verdict
 
 LINES = 40  #: of a long text, its last: the end says most, and the results have it all
 
+LOG_WIDTH = 320  #: of a table in a log, where nothing need be cut
+
 TELL_EVERY = 30.0  #: seconds between two words of a log on trials that run for so long
 
 LONG = 2.0  #: seconds from which on a terminal shows that a trial runs
@@ -43,7 +45,10 @@ STYLES = {
 
 def console() -> Console:
     """Where reports go: standard output, with colour and movement only where somebody watches."""
-    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    if not out.is_terminal:
+        out.width = LOG_WIDTH
+    return out
 
 
 class Progress:

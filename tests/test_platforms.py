@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from worldswitch.harness import beside, catalogue, platforms
+from worldswitch.harness import beside, catalogue, platforms, report
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import Expectation, Judgement
 from worldswitch.harness.outcome import CellOutcome, Judged
@@ -136,3 +136,11 @@ def test_a_line_about_nothing_is_refused(tmp_path: Path) -> None:
     path.write_text('platform = "mine"\nabout = "x"\n[[expect]]\nverdicts = ["fail"]\nreason = "r"')
     with pytest.raises(ProfileError, match="`scenarios` or `needs`"):
         platforms.load(path)
+
+
+def test_in_a_log_no_name_is_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name, why = "a_scenario_" * 8, "seed.W4: " + "and so on " * 8
+    cells = cell("reference", (name, Verdict.PASS, "")), cell("seed", (name, Verdict.FAIL, why))
+    report.summary(cells, tmp_path, 7, report.console())
+    lines = capsys.readouterr().out.splitlines()
+    assert any(f"signals::{name}" in line and why.strip() in line for line in lines)
