@@ -1,0 +1,95 @@
+"""The options that several commands share, and the request that they amount to."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from dataclasses import fields
+from typing import Any
+
+from worldswitch.harness import seeds
+from worldswitch.harness.request import Request, cpus
+
+MANY: Any = {"action": "append", "default": []}  #: an option that may be given more than once
+
+
+def request(asked: argparse.Namespace) -> Request:
+    """What is asked for, with the defaults for all that is not said."""
+    said = {field.name: getattr(asked, field.name) for field in fields(Request) if field.name in asked}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in said.items() if value != []
+    }
+    return Request(**values)
+
+
+def place(parser: argparse.ArgumentParser, engine: str) -> None:
+    """Where to run."""
+    where = parser.add_argument_group("where to run it")
+    where.add_argument(
+        "--engine",
+        choices=("auto", "host", "docker"),
+        default=engine,
+        help="auto: on the host, and in a container per profile; host, docker: only there (default: %(default)s)",
+    )
+    where.add_argument(
+        "--profile",
+        **MANY,
+        dest="profiles",
+        metavar="NAME",
+        help="only in the container of this profile, or of this file's; repeatable",
+    )
+    where.add_argument(
+        "--install-engine",
+        action="store_true",
+        help="if there is no container engine, install docker.io with apt-get; takes root",
+    )
+
+
+def manner(parser: argparse.ArgumentParser, repeat: str = "") -> None:
+    """How to run."""
+    how = parser.add_argument_group("how to run it")
+    how.add_argument(
+        "--repeat",
+        choices=("quick", "normal", "soak"),
+        default=repeat,
+        help="how often scenarios repeat what they repeat "
+        f"(default: {repeat or 'normal on the host, quick in containers'})",
+    )
+    how.add_argument(
+        "--seed",
+        type=seeds.number,
+        default=seeds.draw(),
+        metavar="N",
+        help="repeat the random choices of the run with this seed (default: another each time)",
+    )
+    how.add_argument(
+        "--deadline", type=_seconds, metavar="SECONDS", help="end any trial after so long, whatever its own deadline"
+    )
+    how.add_argument(
+        "-n", dest="workers", type=_workers, default=cpus(), metavar="N", help="trials at a time (default: %(default)s)"
+    )
+
+
+def ids(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Which scenarios."""
+    parser.add_argument(
+        "--id", **MANY, dest="ids", metavar="ID", help="by id or name: TT01, 'SG*', 'pool::*'; repeatable"
+    )
+
+
+def json(parser: argparse.ArgumentParser) -> None:
+    """For programs."""
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < (value := float(text)) < float("inf"):
+            return value
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+
+
+def _workers(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of trials, 1 or more")

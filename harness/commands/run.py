@@ -1,0 +1,50 @@
+"""`worldswitch run`: put a platform through the scenarios."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from worldswitch.harness.cell_name import REFERENCE
+from worldswitch.harness.commands import options
+
+ABOUT = "put a platform through the scenarios"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What, where, how, and where results go."""
+    what = parser.add_argument_group("what to run")
+    what.add_argument(
+        "--platform",
+        **options.MANY,
+        dest="platforms",
+        metavar="NAME",
+        help=f"an installed platform, or package.module:Class; repeatable: side by side (default: {REFERENCE})",
+    )
+    what.add_argument("-k", dest="keyword", default="", metavar="EXPRESSION", help="scenarios by name, as in pytest")
+    options.ids(what)
+    what.add_argument(
+        "--no-chaos", dest="chaos", action="store_false", help="leave the scenarios out in which chaos reigns: CH*"
+    )
+    options.place(parser, engine="auto")
+    options.manner(parser)
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="where results go (default: %(default)s)"
+    )
+
+
+def main(asked: argparse.Namespace) -> int:
+    """Run, and show what came of it."""
+    from worldswitch.harness import report, runner
+    from worldswitch.harness.outcome import status
+
+    request = options.request(asked)
+    scenarios = request.scenarios()
+    out = report.console()
+    with report.Progress(out, request) as progress:
+        run = runner.Run(request, scenarios, runner.new_folder(asked.results), progress)
+        run.go()
+    report.summary(run.outcomes, run.folder, request.seed, out)
+    if run.interrupted:
+        raise KeyboardInterrupt
+    return status(run.outcomes)
