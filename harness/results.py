@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from worldswitch.harness import frames
+from worldswitch.harness.diagnosis import Diagnosis
 from worldswitch.harness.verdict import Verdict
 
 FORMAT = 1
@@ -77,6 +78,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, tag="trial", tag_field="k
     output: str = ""  #: the end of what it printed
     seconds: float = 0.0
     worker: str = ""
+    diagnosis: Diagnosis | None = None  #: of one that did not pass: its last ptrace events, and who was there
 
 
 class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer", tag_field="kind"):

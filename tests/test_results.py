@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from worldswitch.harness import frames, results
+from worldswitch.harness.diagnosis import Diagnosis, Event, Process, Thread
 from worldswitch.harness.results import Damaged, Fingerprint, Footer, Header, Incomplete, Record, Trial
 from worldswitch.harness.verdict import Verdict
 
@@ -24,7 +25,23 @@ HEADER = Header(
     fingerprint=FINGERPRINT,
 )
 ONE = Trial(scenario="a::one", verdict=Verdict.PASS)
-TWO = Trial(scenario="a::two", verdict=Verdict.FAIL, reason="no", assertion=True, transcript=("x", "y"))
+DIAGNOSIS = Diagnosis(
+    events=(
+        Event(seconds=0.25, tracer=7, tid=8, request="PTRACE_SYSEMU", result="0", registers={"rax": "0x7"}),
+        Event(seconds=0.26, tracer=7, tid=8, request="wait4", result="stopped at a system call", status=0x857F),
+    ),
+    forgotten=3,
+    processes=(Process(pid=8, parent=7, threads=(Thread(tid=8, state="t (tracing stop)", tracer=7),)),),
+    moment="at the deadline",
+)
+TWO = Trial(
+    scenario="a::two",
+    verdict=Verdict.FAIL,
+    reason="no",
+    assertion=True,
+    transcript=("x", "y"),
+    diagnosis=DIAGNOSIS,
+)
 
 
 def footer(*trials: Trial) -> Footer:
