@@ -108,7 +108,7 @@ def _mmdebstrap(where: list[Source], tar: Path) -> list[str]:
         *("mmdebstrap", "--quiet", "--variant=extract", f"--include={','.join(PACKAGES)}"),
         *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in UNWANTED),
         *("--aptopt=APT::Install-Recommends false", "--aptopt=Acquire::Languages none"),
-        *(f"--aptopt={line}" for line in _network_settings()),
+        *(f"--aptopt={line}" for line in network_settings()),
         *("", str(tar), *(source.line for source in where)),
     ]
 
@@ -124,7 +124,7 @@ def _debootstrap(source: Source, tar: Path) -> list[str]:
     return ["unshare", "--mount", "--propagation", "private", "--", "bash", "-c", script, "bash", *make, *pack]
 
 
-def _network_settings() -> list[str]:
+def network_settings() -> list[str]:
     """Return apt's own proxies and certificates, which a fresh apt would not know of."""
     lines = _output("apt-config", "dump", "Acquire").splitlines()
     return [line for line in lines if any(word in line for word in ("::Proxy", "::CaInfo")) and '""' not in line]

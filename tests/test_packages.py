@@ -1,0 +1,198 @@
+"""Packages of other releases: from a signed mirror and no other, exactly known, kept, and nothing installed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+
+from worldswitch.harness import holdings, mirror, packages
+from worldswitch.harness.holdings import Unobtainable
+
+TOOLS = ("apt-get", "dpkg-deb", "gpg", "gpgv")
+
+
+class Debian:
+    """A mirror of two suites in a folder, signed with a key of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "gnupg"
+        self.home.mkdir(mode=0o700)
+        self.ring = folder / "ring.gpg"
+        key = ("--quick-generate-key", "nobody", "ed25519", "sign", "never")
+        self._gpg("--pinentry-mode", "loopback", "--passphrase", "", *key)
+        self._gpg("--export", "--output", str(self.ring))
+
+    def has(self, suite: str, *wanted: tuple[str, str], valid: float = 3600) -> None:
+        """Have a suite that has these packages, each a name and a version, and is valid for so many seconds."""
+        index = "".join(self._package(name, version) for name, version in wanted)
+        place = self.folder / "dists" / suite / "main" / "binary-amd64"
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "Packages").write_text(index)
+        digest = hashlib.sha256(index.encode()).hexdigest()
+        (place.parents[1] / "Release").write_text(
+            f"Suite: {suite}\nCodename: {suite}\nDate: {_date(-86400)}\nValid-Until: {_date(valid)}\n"
+            f"Architectures: amd64\nComponents: main\n"
+            f"SHA256:\n {digest} {len(index)} main/binary-amd64/Packages\n"
+        )
+        self.sign(suite)
+
+    def sign(self, suite: str) -> None:
+        """Sign a suite's index."""
+        folder = self.folder / "dists" / suite
+        self._gpg("--clearsign", "--output", str(folder / "InRelease"), str(folder / "Release"))
+
+    def _package(self, name: str, version: str) -> str:
+        tree = self.folder / "tree" / name
+        (tree / "DEBIAN").mkdir(parents=True, exist_ok=True)
+        (tree / "boot").mkdir(exist_ok=True)
+        (tree / "boot" / "what").write_text(f"{name} {version}")
+        control = f"Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: nobody\nDescription: a test\n"
+        (tree / "DEBIAN" / "control").write_text(control)
+        (tree / "DEBIAN" / "postinst").write_text(f"#!/bin/sh\ntouch {self.folder}/installed\n")
+        (tree / "DEBIAN" / "postinst").chmod(0o755)
+        place = f"pool/{name}_{version}_amd64.deb"
+        (self.folder / "pool").mkdir(exist_ok=True)
+        subprocess.run(["dpkg-deb", "-Znone", "--build", tree, self.folder / place], check=True, capture_output=True)
+        data = (self.folder / place).read_bytes()
+        return f"{control}Filename: {place}\nSize: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n\n"
+
+    def _gpg(self, *words: str) -> None:
+        command = ["gpg", "--homedir", str(self.home), "--batch", "--yes", "--quiet", *words]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+def _date(after: float) -> str:
+    return formatdate(time.time() + after, usegmt=True).replace("GMT", "UTC")
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Debian:
+    lacking = [tool for tool in TOOLS if not shutil.which(tool)]
+    if lacking:
+        pytest.skip(f"a mirror of our own takes {', '.join(lacking)}")
+    return Debian(tmp_path_factory.mktemp("mirror"))
+
+
+@pytest.fixture
+def debian(key: Debian, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Debian:
+    for folder in ("dists", "pool", "tree"):
+        shutil.rmtree(key.folder / folder, ignore_errors=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv(mirror.MIRROR, f"file:{key.folder}")
+    monkeypatch.setattr(mirror, "KEYRING", key.ring)
+    return key
+
+
+def ignore(line: str) -> None:
+    """Say it to nobody."""
+
+
+def age() -> None:
+    """Have every index be too old to be used unasked."""
+    for done in holdings.cache("apt").glob("*/updated"):
+        os.utime(done, (0, 0))
+
+
+def test_the_newest_of_the_first_suite_that_has_one_is_taken(debian: Debian, tmp_path: Path) -> None:
+    debian.has("first", ("other", "1"))
+    debian.has("second", ("linux-6.9-cloud", "6.9-1"), ("linux-6.10-cloud", "6.10-1"), ("linux-7.0", "7.0-1"))
+    found = packages.fetch("linux-*-cloud", ["first", "second"], ignore)
+    assert (found.name, found.version, found.suite) == ("linux-6.10-cloud", "6.10-1", "second")
+    assert hashlib.sha256(found.path.read_bytes()).hexdigest() == found.sha256
+    packages.unpack(found, tmp_path / "tree")
+    assert (tmp_path / "tree" / "boot" / "what").read_text() == "linux-6.10-cloud 6.10-1"
+    assert not (debian.folder / "installed").exists()
+
+
+def test_what_was_fetched_is_kept_for_when_the_mirror_is_away(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
+    debian.has("first", ("linux-6.9", "6.9-1"))
+    before = packages.fetch("linux-*", ["first"], ignore)
+    monkeypatch.setenv(mirror.MIRROR, "file:/nowhere")
+    age()
+    said: list[str] = []
+    assert packages.fetch("linux-*", ["first"], said.append) == before
+    assert "its index is not renewed" in said[1]
+    shutil.rmtree(holdings.cache("apt"))
+    assert packages.fetch("linux-*", ["first"], said.append) == before
+    assert said[-1].endswith("taking linux-6.9 6.9-1, which is kept")
+
+
+def test_what_the_mirror_dropped_since_is_replaced_by_what_is_kept(debian: Debian) -> None:
+    debian.has("first", ("linux-6.9", "6.9-1"))
+    before = packages.fetch("linux-*", ["first"], ignore)
+    debian.has("first", ("linux-6.9", "6.9-1"), ("linux-6.10", "6.10-1"))
+    (debian.folder / "pool" / "linux-6.10_6.10-1_amd64.deb").unlink()
+    age()
+    said: list[str] = []
+    assert packages.fetch("linux-*", ["first"], said.append) == before
+    assert "linux-6.10_6.10-1_amd64.deb cannot be had" in said[-1]
+
+
+def test_a_suite_whose_index_somebody_changed_is_refused(debian: Debian) -> None:
+    debian.has("first", ("linux-6.9", "6.9-1"))
+    signed = debian.folder / "dists" / "first" / "InRelease"
+    signed.write_text(signed.read_text().replace("Components: main", "Components: main other"))
+    with pytest.raises(Unobtainable, match="the index of first cannot be had"):
+        packages.fetch("linux-*", ["first"], ignore)
+
+
+def test_a_file_that_is_not_the_one_of_the_index_is_refused(debian: Debian) -> None:
+    debian.has("first", ("linux-6.9", "6.9-1"))
+    file = debian.folder / "pool" / "linux-6.9_6.9-1_amd64.deb"
+    file.write_bytes(file.read_bytes().replace(b"linux", b"xinul"))
+    with pytest.raises(Unobtainable, match=r"cannot be had: .*(Hash|hash|size)"):
+        packages.fetch("linux-*", ["first"], ignore)
+    assert packages.kept() == []
+
+
+def test_a_kept_file_that_was_damaged_is_fetched_anew(debian: Debian) -> None:
+    debian.has("first", ("linux-6.9", "6.9-1"))
+    before = packages.fetch("linux-*", ["first"], ignore)
+    before.path.write_bytes(b"nothing")
+    assert packages.kept() == []
+    assert packages.fetch("linux-*", ["first"], ignore) == before
+    assert packages.kept() == [before]
+
+
+def test_an_index_past_its_date_is_taken_and_that_is_said(debian: Debian) -> None:
+    debian.has("first", ("linux-6.9", "6.9-1"), valid=-60)
+    said: list[str] = []
+    packages.fetch("linux-*", ["first"], said.append)
+    assert any("first: its index was valid until" in line for line in said)
+
+
+def test_a_fresh_index_is_not_asked_for_again(debian: Debian) -> None:
+    debian.has("first", ("linux-6.9", "6.9-1"))
+    packages.fetch("linux-*", ["first"], ignore)
+    said: list[str] = []
+    packages.fetch("linux-*", ["first"], said.append)
+    assert said == []
+
+
+def test_what_no_suite_has_is_named(debian: Debian) -> None:
+    debian.has("first", ("linux-6.9", "6.9-1"))
+    with pytest.raises(Unobtainable, match="the Debian mirror has no linux-9"):
+        packages.fetch("linux-9.*", ["first"], ignore)
+
+
+def test_all_that_there_is_is_offered_and_suites_that_cannot_be_read_are_named(debian: Debian) -> None:
+    debian.has("first", ("linux-6.9", "6.9-1"), ("linux-6.10", "6.10-1"))
+    said: list[str] = []
+    found = packages.offers("linux-*", ["away", "first"], said.append)
+    assert [offer.version for offer in found] == ["6.10-1", "6.9-1"]
+    assert said[1].startswith("away is left out: the index of away cannot be had")
+
+
+def test_a_machine_that_is_no_debian_is_told_how_to_name_a_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(mirror.MIRROR, raising=False)
+    monkeypatch.setattr(mirror.platform, "freedesktop_os_release", lambda: {"ID": "fedora"})
+    with pytest.raises(Unobtainable, match="set WORLDSWITCH_DEBIAN_MIRROR="):
+        mirror.mirror()
