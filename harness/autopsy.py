@@ -42,6 +42,7 @@ class Finding:
     name: str
     fate: Fate
     reason: str
+    passing: tuple[str, ...] = ()  #: if it survived: the scenarios that saw nothing wrong with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,18 @@ class Autopsy:
     undeclared: tuple[Trial, ...] = ()  #: what else did not pass, where the reference does, whatever became of it
     passed: tuple[str, ...] = ()  #: the scenarios that see nothing wrong
     seconds: float = 0.0
+    draws: int = 1  #: how many seeds it took
 
     @property
     def fate(self) -> Fate:
         """The worst of the findings; naming nothing is an error."""
         fates = {finding.fate for finding in self.findings}
         return next((fate for fate in Fate if fate in fates), Fate.ERROR)
+
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """The scenarios that should have caught it, and saw nothing wrong."""
+        return tuple(scenario for finding in self.findings for scenario in finding.passing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,18 @@ class Account:
     problem: str = ""  #: why none of it counts
     machine: Fingerprint | None = None
     seconds: float = 0.0
+    draws: int = 1
+
+
+def later(before: Account, after: Account) -> Account:
+    """What cells said of a mutant, with two seeds: what one scenario said last counts."""
+    return Account(
+        {**before.trials, **after.trials},
+        before.problem or after.problem,
+        before.machine,
+        before.seconds + after.seconds,
+        before.draws + after.draws,
+    )
 
 
 def account(records: Iterable[Record], mutant: str, problem: Problem | None, seconds: float = 0) -> Account:
@@ -96,7 +115,7 @@ def examine(mutant: str, place: str, caught_by: Iterable[str], reference: Accoun
     problem = reference.problem or mutated.problem
     if problem:
         findings = tuple(Finding(name, Fate.ERROR, problem) for name in names)
-        return Autopsy(mutant, place, findings, seconds=mutated.seconds)
+        return Autopsy(mutant, place, findings, seconds=mutated.seconds, draws=mutated.draws)
     comparable = [trial for trial in mutated.trials.values() if _passes(reference.trials.get(trial.scenario))]
     declared = [trial for trial in comparable if _is_named(trial, names)]
     return Autopsy(
@@ -107,6 +126,7 @@ def examine(mutant: str, place: str, caught_by: Iterable[str], reference: Accoun
         undeclared=tuple(trial for trial in comparable if not (_passes(trial) or _is_named(trial, names))),
         passed=tuple(trial.scenario for trial in comparable if _passes(trial)),
         seconds=mutated.seconds,
+        draws=mutated.draws,
     )
 
 
@@ -143,7 +163,8 @@ def _bite(name: str, scenarios: Sequence[str], mutated: Trials) -> Finding:
     biting = list(filter(_bites, after))
     if biting:
         return Finding(name, Fate.CAUGHT, _said(biting[0]))
-    return Finding(name, Fate.SURVIVED, "; ".join(map(_said, after)))
+    passing = tuple(trial.scenario for trial in after if _passes(trial))
+    return Finding(name, Fate.SURVIVED, "; ".join(map(_said, after)), passing)
 
 
 def _said(trial: Trial) -> str:

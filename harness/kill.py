@@ -2,8 +2,10 @@
 
 In each environment the unmutated reference goes first, through all scenarios that any of the mutants will meet; then
 each mutant in a cell of its own, several at a time, through the scenarios that it names and a random tenth of the
-others, drawn for each mutant anew from a seed that is told.  What that shows of a mutant is decided in
-`worldswitch.harness.autopsy`, what it shows of the scenarios in `worldswitch.harness.proof`.
+others, drawn for each mutant anew from a seed that is told.  Where a scenario that it names sees nothing wrong, that
+one is tried again with the next seeds, a bounded number of times, for some leave what they do to chance.  What that
+shows of a mutant is decided in `worldswitch.harness.autopsy`, what it shows of the scenarios in
+`worldswitch.harness.proof`.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ from worldswitch.harness.request import CouldNotRun, Request
 from worldswitch.harness.results import Header, Record, Trial
 
 TENTH = 10  #: one in so many of the scenarios that a mutant does not name
+
+#: How many seeds a scenario may take to catch a mutant that names it.
+DRAWS = 5
 
 #: On a mutant no trial takes longer than this, and what it does not name not longer than that altogether, in seconds:
 #: some hang everywhere, and of those it is enough to see a few.
@@ -168,7 +173,14 @@ class Hunt:
 
     def _one(self, place: Environment, mutant: Mutant, reference: Account) -> Autopsy:
         self.watcher.mutant_starts(mutant.name)
-        return self._examine(mutant, place.name, reference, self._put_mutant(place, mutant))
+        mutated = self._put_mutant(place, mutant, self.drawn(mutant), 1)
+        for draw in range(2, DRAWS + 1):
+            missed = self._examine(mutant, place.name, reference, mutated).missed
+            if not missed:
+                break
+            again = autopsy.called(self.scenarios, *missed)
+            mutated = autopsy.later(mutated, self._put_mutant(place, mutant, again, draw))
+        return self._examine(mutant, place.name, reference, mutated)
 
     def _examine(self, mutant: Mutant, place: str, reference: Account, mutated: Account) -> Autopsy:
         return autopsy.examine(mutant.name, place, mutant.caught_by, reference, mutated)
@@ -182,9 +194,10 @@ class Hunt:
 
         return _put(place, self.request, chosen, watch)
 
-    def _put_mutant(self, place: Environment, mutant: Mutant) -> Account:
+    def _put_mutant(self, place: Environment, mutant: Mutant, chosen: Sequence[Scenario], draw: int) -> Account:
         deadline = min(self.request.deadline or LONGEST, LONGEST)
-        request = replace(self.request, mutant=mutant.name, workers=0, deadline=deadline)
+        seed = self.request.seed + draw - 1
+        request = replace(self.request, mutant=mutant.name, workers=0, deadline=deadline, seed=seed)
         spared = math.inf if self.full else SPARED
         spent = 0.0
 
@@ -197,7 +210,7 @@ class Hunt:
                 if spent > spared:  # what it names came first
                     raise _Enough
 
-        return _put(place, request, self.drawn(mutant), watch)
+        return _put(place, request, chosen, watch)
 
 
 class _Enough(Exception):

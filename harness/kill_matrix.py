@@ -54,6 +54,7 @@ class Mutated(msgspec.Struct, frozen=True, kw_only=True):
     undeclared: tuple[Failure, ...]  #: which it does not name; drawn anew each run
     passed: tuple[str, ...]  #: which see nothing wrong with it
     seconds: float
+    draws: int = 1  #: how many seeds it took until all that it names had caught it, or none was left
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +129,7 @@ def _mutated(mutant: Mutant, one: Autopsy) -> Mutated:
         undeclared=tuple(map(_failure, one.undeclared)),
         passed=one.passed,
         seconds=round(one.seconds, 1),
+        draws=one.draws,
     )
 
 

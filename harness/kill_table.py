@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from worldswitch.harness import kill_matrix
+from worldswitch.harness.autopsy import Fate
 from worldswitch.harness.kill_matrix import Matrix, Place
 from worldswitch.harness.proof import Standing
 
@@ -28,10 +29,12 @@ def show(matrix: Matrix, out: Console) -> None:
 
 
 def _mutants(place: Place) -> Table:
-    table = Table("mutant", "environment", "fate", "seconds", Column("by the assertions of", overflow="fold"), box=None)
+    by = Column("by the assertions of", overflow="fold")
+    table = Table("mutant", "environment", "fate", "seeds", "seconds", by, box=None)
     for one in place.mutants:
         functions = (kill.scenario for kill in one.killed_by)
-        table.add_row(one.name, place.environment, one.fate, f"{one.seconds:.1f}", "\n".join(functions))
+        seconds = f"{one.seconds:.1f}"
+        table.add_row(one.name, place.environment, one.fate, str(one.draws), seconds, "\n".join(functions))
     return table
 
 
@@ -48,5 +51,9 @@ def _families(place: Place) -> Table:
 
 
 def _wrong(place: Place) -> Iterator[str]:
+    for one in place.mutants if not place.problem else ():
+        for it in one.unkept:
+            if it.fate != Fate.UNTESTED.value:
+                yield f"{it.fate:<9} {one.name} in {place.environment}: {it.name}: {it.reason}"
     for one in kill_matrix.wrong(place):
         yield f"{one.standing:<9} {one.name} in {place.environment}: {one.reason}"

@@ -12,6 +12,8 @@ from worldswitch.harness.verdict import Verdict
 
 ONE, OTHER, THIRD = NAMES  # the first two stand under one id, SG01
 
+LUCKY = 9  #: the seed with which a fickle mutant is caught
+
 
 @dataclass
 class Mutilated:
@@ -33,7 +35,10 @@ def meet(arguments: Sequence[str]) -> ScriptedCell:
     words = list(arguments)
     mutant = words[words.index("--mutant") + 1] if "--mutant" in words else None
     named = [words[number + 1] for number, word in enumerate(words) if word == "--id"] or list(NAMES)
-    bites = {"Forgetful": (ONE,), "Vanished": (THIRD,), "Broken": NAMES}.get(mutant or "", ())
+    lucky = str(LUCKY) in words
+    bites = {"Fickle": NAMES if lucky else (), "Forgetful": (ONE,), "Vanished": (THIRD,), "Broken": NAMES}.get(
+        mutant or "", ()
+    )
     return ScriptedCell(
         frames(whole(*(bitten(name) if name in bites else trial(name) for name in named), mutant=mutant))
     )

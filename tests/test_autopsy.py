@@ -157,10 +157,23 @@ FINDINGS = {
 }
 
 
+def test_what_should_have_caught_it_and_saw_nothing_is_missed() -> None:
+    made = autopsy.examine(
+        "Forgetful", "host", ["SG01"], account(trial(ONE), trial(OTHER)), account(trial(ONE), trial(OTHER))
+    )
+    assert made.missed == (ONE, OTHER)
+
+
+def test_of_what_a_scenario_said_with_two_seeds_the_last_counts() -> None:
+    both = autopsy.later(account(trial(ONE), trial(OTHER)), account(bitten(ONE)))
+    assert both.trials == {ONE: bitten(ONE), OTHER: trial(OTHER)}
+    assert both.draws == 2
+
+
 @pytest.mark.parametrize(("before", "after", "fate", "reason"), FINDINGS.values(), ids=FINDINGS)
 def test_a_finding_says_why(before: tuple[Trial, ...], after: tuple[Trial, ...], fate: Fate, reason: str) -> None:
     made = autopsy.examine("Forgetful", "host", ["SG01"], account(*before), account(*after))
-    assert made.findings == (Finding("SG01", fate, reason),)
+    assert [(it.name, it.fate, it.reason) for it in made.findings] == [("SG01", fate, reason)]
 
 
 def test_a_cell_that_ran_something_else_does_not_count() -> None:

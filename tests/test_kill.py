@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from mutilated import ONE, OTHER, THIRD, Mutilated, bitten, host, meet
-from scripted import SCENARIOS, Scripted, ScriptedCell, frames, hang, planner, trial, whole
+from mutilated import LUCKY, ONE, OTHER, THIRD, Mutilated, bitten, host, meet
+from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, frames, hang, planner, trial, whole
 
 from worldswitch.harness import catalogue, cli, environment, kill, kill_matrix, mutants, reasons
 from worldswitch.harness.catalogue import Scenario
@@ -92,6 +92,25 @@ def test_of_some_mutants_no_scenario_s_proof_is_asked(world: World) -> None:
     assert world.run("Forgetful") is Status.AS_EXPECTED
     assert len(world.host.cells) == 2
     assert world.matrix.places[0].scenarios == ()
+
+
+def test_a_scenario_that_leaves_it_to_chance_gets_further_seeds(world: World) -> None:
+    world.have(Mutilated("Fickle", (ONE, OTHER)))
+    assert world.run("Fickle", seed=LUCKY - 2) is Status.AS_EXPECTED
+    (mutant,) = world.matrix.places[0].mutants
+    assert (mutant.fate, mutant.draws) == ("caught", 3)
+    said = [b"".join(line for line in cell.frames()) for cell in world.host.cells]
+    assert [name.encode() in said[-1] for name in NAMES] == [True, True, False]  # not what it merely met
+    assert len(said) == 1 + 3
+
+
+def test_and_not_for_ever(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.have(Mutilated("Fickle", (ONE,)))
+    assert world.run("Fickle", seed=LUCKY + 1) is Status.UNEXPECTED
+    (mutant,) = world.matrix.places[0].mutants
+    assert (mutant.fate, mutant.draws) == ("survived", kill.DRAWS)
+    last = capsys.readouterr().out.splitlines()[-8:]
+    assert any(line.startswith(f"survived  Fickle in host: {ONE}: ") for line in last)
 
 
 def test_some_mutants_do_not_overwrite_the_matrix_of_all(

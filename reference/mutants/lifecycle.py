@@ -62,7 +62,6 @@ class _StubOfBluntTracees(StubProcess):
         "LC02",
         "lifecycle::a_stub_killed_at_any_moment_dies_the_same_death",
         "pool::a_dead_stub_does_not_get_into_the_pool",
-        "chaos::deaths_hit_exactly_those_they_are_meant_for",
     ),
     origin="seed.W4: set regs: no such process",
 )
