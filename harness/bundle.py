@@ -7,6 +7,7 @@ package is taken as it was installed.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -39,6 +40,23 @@ class Target:
         """The wheels that run there, by the names of their platforms."""
         minors = range(self.glibc[1], 16, -1)
         return [*(f"manylinux_2_{minor}_{self.machine}" for minor in minors), f"manylinux2014_{self.machine}"]
+
+
+#: What a base is asked, in its own Python.
+QUESTIONS = """\
+import json, os, platform, sys
+libc = os.confstr("CS_GNU_LIBC_VERSION") or ""
+print(json.dumps({"python": sys.version_info[:2], "libc": libc, "machine": platform.machine()}))
+"""
+
+
+def target(answers: str | bytes, base: str) -> Target:
+    """Read what `base` answered to `QUESTIONS`."""
+    answer = json.loads(answers)
+    if not (version := re.fullmatch(r"glibc (\d+)\.(\d+)", answer["libc"])):
+        raise Unobtainable(f"{base} has another C library than glibc", "name another in WORLDSWITCH_BASE_IMAGE")
+    major, minor = answer["python"]
+    return Target((major, minor), (int(version[1]), int(version[2])), answer["machine"])
 
 
 def dotted(version: tuple[int, int]) -> str:

@@ -6,11 +6,8 @@ time; for it the finished image is kept as a file.
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import os
-import re
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
@@ -22,11 +19,11 @@ from typing import TYPE_CHECKING
 import docker
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 
-from worldswitch.harness import bundle, rootfs
+from worldswitch.harness import bundle, recipe, rootfs
 from worldswitch.harness.bundle import Target, dotted
 from worldswitch.harness.engine import ERRORS, Engine, connection
 from worldswitch.harness.holdings import LABEL, PLACE_LABEL, Holdings, Unobtainable, cache, place
-from worldswitch.harness.profiles import folder
+from worldswitch.harness.recipe import REPOSITORY
 
 if TYPE_CHECKING:
     from worldswitch.harness.environment import Say
@@ -34,14 +31,6 @@ if TYPE_CHECKING:
 REGISTRY_SECONDS = 10  #: for a registry to say that it has an image
 BUILD_SECONDS = 600
 KEPT = 3  #: image files
-REPOSITORY = "worldswitch"
-
-#: What the base image is asked, in its own Python.
-QUESTIONS = """\
-import json, os, platform, sys
-libc = os.confstr("CS_GNU_LIBC_VERSION") or ""
-print(json.dumps({"python": sys.version_info[:2], "libc": libc, "machine": platform.machine()}))
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +74,8 @@ def _cause(problem: DockerException) -> str:
 
 def _bases(engine: Engine, run: Holdings, say: Say) -> Iterator[Base]:
     """Yield the possible bases, the first choice first."""
-    default = re.search(r"^ARG BASE_IMAGE=(\S+)", _containerfile(), re.MULTILINE)
     given = os.environ.get("WORLDSWITCH_BASE_IMAGE")
-    name = given or (default[1] if default else "")
+    name = given or recipe.read(recipe.containerfile()).base
     yield Base(name, _image_name(name), lambda: _pull(engine, name, say))
     if not given:
         where = rootfs.sources()
@@ -124,29 +112,20 @@ def _import(engine: Engine, name: str, where: list[rootfs.Source], run: Holdings
 def _inspect(engine: Engine, base: Base, run: Holdings) -> Target:
     output = engine.client.containers.run(
         base.name,
-        ["python3", "-c", QUESTIONS],
+        ["python3", "-c", bundle.QUESTIONS],
         labels={LABEL: run.id, PLACE_LABEL: place()},
         cgroup_parent=engine.cgroup_parent,
         network_mode="none",
         remove=True,
     )
-    answer = json.loads(output)
-    if not (version := re.fullmatch(r"glibc (\d+)\.(\d+)", answer["libc"])):
-        raise Unobtainable(f"{base.name} has another C library than glibc", "name another in WORLDSWITCH_BASE_IMAGE")
-    major, minor = answer["python"]
-    return Target((major, minor), (int(version[1]), int(version[2])), answer["machine"])
+    return bundle.target(output, base.name)
 
 
 # ----------------------------------------------------------------------------------------------------- the image
 
 
-def _containerfile(name: str = "Containerfile") -> str:
-    return (folder(".") / name).read_text()
-
-
 def _image_name(base: str) -> str:
-    parts = (_containerfile(), base, bundle.key(), *bundle.requirements())
-    return f"{REPOSITORY}:{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:16]}"
+    return f"{REPOSITORY}:{recipe.contents(base)}"
 
 
 def _file(name: str) -> Path:
@@ -184,7 +163,7 @@ def _build(engine: Engine, base: Base, run: Holdings, say: Say) -> Image:
     say(f"building the image on {base.name}: Python {dotted(target.python)}, glibc {dotted(target.glibc)}")
     context = run.scratch()
     shutil.move(_site(engine, target, run, say), context / "site")
-    (context / "Containerfile").write_text(_containerfile())
+    (context / "Containerfile").write_text(recipe.containerfile())
     name = base.image
     _run_build(engine, context, name, network="none", BASE_IMAGE=base.name)
     if engine.private:
@@ -260,7 +239,7 @@ def _wheel_from_builder(engine: Engine, target: Target, root: Path, run: Holding
     _pull(engine, builder, say)
     context = run.scratch()
     bundle.copy_source(root, context / "source")
-    (context / "Containerfile").write_text(_containerfile("Containerfile.builder"))
+    (context / "Containerfile").write_text(recipe.containerfile("Containerfile.builder"))
     name = f"{REPOSITORY}-builder:{bundle.key()}"
     _run_build(engine, context, name, network=None, BUILDER_IMAGE=builder)
     container = engine.client.containers.create(name, labels={LABEL: run.id, PLACE_LABEL: place()})

@@ -1,0 +1,147 @@
+"""The image as a tree: what it is made of, that it is the engine's image, and how long it stays."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from worldswitch.harness import bundle, image, recipe, rootfs
+from worldswitch.harness.bundle import Target
+from worldswitch.harness.holdings import Holdings, Unobtainable
+from worldswitch.harness.oci import inside, tree
+from worldswitch.harness.rootfs import Source
+
+ANSWER = json.dumps({"python": [3, 11], "libc": "glibc 2.36", "machine": "x86_64"})
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "worldswitch"
+
+
+@pytest.fixture
+def run(cache: Path) -> Iterator[Holdings]:
+    holding = Holdings.create()
+    yield holding
+    holding.close()
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[str]]:
+    """A base of two entries, a site of one file, and what is run in the tree."""
+    base, ran = tmp_path / "base.tar", []
+
+    def command(root: Path, command: Sequence[str], *, doing: str) -> str:
+        ran.append(command)
+        return ANSWER
+
+    def assemble(holding: Holdings, target: Target, built: Path | None) -> Path:
+        site = holding.scratch() / "site"
+        site.mkdir()
+        (site / "suite.py").touch(0o600)
+        return site
+
+    base.write_bytes(packed({"./dev/null": tarfile.CHRTYPE, "./bin/python3": tarfile.REGTYPE}))
+    monkeypatch.setattr(rootfs, "sources", lambda: [Source("http://mirror", "suite", "")])
+    monkeypatch.setattr(rootfs, "obtain", lambda *_: base)
+    monkeypatch.setattr(inside, "run", command)
+    monkeypatch.setattr(bundle, "assemble", assemble)
+    monkeypatch.setattr(bundle, "wheel", lambda *_: None)
+    return ran
+
+
+def packed(entries: dict[str, bytes]) -> bytes:
+    """A tar file with these names, of these types."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for name, kind in entries.items():
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = kind, 0o4755
+            tar.addfile(entry)
+    return content.getvalue()
+
+
+def told(line: str) -> None:
+    """Whoever waits; here nobody."""
+
+
+def test_the_containerfile_s_steps_are_taken(commands: list[Sequence[str]], run: Holdings) -> None:
+    made = tree.obtain(run, told)
+    said = recipe.read(recipe.containerfile())
+    assert [command[:3] for command in commands] == [
+        ["python3", "-c", bundle.QUESTIONS],
+        ("python3", "-m", "compileall"),
+    ]
+    assert made.environment == (inside.PATH, *said.environment)
+    assert "PYTHONPATH=/opt/worldswitch" in made.environment
+    assert made.folder == "/tmp"
+
+
+def test_a_tree_has_the_base_the_suite_and_what_runtimes_mount_on(commands: list[Sequence[str]], run: Holdings) -> None:
+    made = tree.obtain(run, told).path
+    assert (made / "bin/python3").stat().st_mode & 0o7777 == 0o4755
+    assert (made / "opt/worldswitch/suite.py").stat().st_mode & 0o7777 == 0o644
+    assert not (made / "dev/null").exists()
+    assert all((made / name).is_dir() for name in ("dev/pts", "dev/shm", "proc", "sys", "tmp"))
+    assert (made / "tmp").stat().st_mode & 0o1000
+    assert (made / "etc/hosts").is_file()
+
+
+def test_the_tree_and_the_engine_s_image_on_one_base_have_one_name(
+    commands: list[Sequence[str]], run: Holdings
+) -> None:
+    made = tree.obtain(run, told)
+    assert image._image_name(made.base) == f"worldswitch:{made.id}"
+
+
+def test_a_tree_is_made_once(commands: list[Sequence[str]], run: Holdings) -> None:
+    first = tree.obtain(run, told)
+    made = len(commands)
+    assert tree.obtain(run, told) == first
+    assert len(commands) == made
+
+
+def test_a_tree_s_tar_is_the_same_each_time(commands: list[Sequence[str]], run: Holdings, tmp_path: Path) -> None:
+    made = tree.obtain(run, told)
+    first = made.tar(tmp_path / "1.tar").read_bytes()
+    (made.path / "etc/hosts").touch()
+    assert made.tar(tmp_path / "2.tar").read_bytes() == first
+    with tarfile.open(tmp_path / "1.tar") as tar:
+        assert "opt/worldswitch/suite.py" in tar.getnames()
+
+
+def test_trees_in_use_and_a_few_others_stay(commands: list[Sequence[str]], run: Holdings, cache: Path) -> None:
+    for name in "abcde":
+        (cache / "tree" / name).mkdir(parents=True)
+    used = tree.obtain(run, told).id
+    left = {path.name for path in (cache / "tree").iterdir() if path.is_dir()}
+    assert used in left
+    assert len(left) == 1 + tree.KEPT
+
+
+def test_a_base_that_reaches_out_of_the_tree_is_refused(
+    commands: list[Sequence[str]], run: Holdings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.tar").write_bytes(packed({"../outside": tarfile.REGTYPE}))
+    monkeypatch.setattr(rootfs, "obtain", lambda *_: tmp_path / "bad.tar")
+    with pytest.raises(tarfile.OutsideDestinationError):
+        tree.obtain(run, told)
+
+
+def test_a_package_for_a_newer_c_library_is_refused(
+    commands: list[Sequence[str]], run: Holdings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle, "highest_glibc", lambda _: (2, 40))
+    with pytest.raises(Unobtainable, match=r"needs glibc 2\.40, the image has 2\.36"):
+        tree.obtain(run, told)
+
+
+def test_a_command_that_fails_inside_says_what_was_done(tmp_path: Path) -> None:
+    with pytest.raises(Unobtainable, match="trying it out failed"):
+        inside.run(tmp_path / "nowhere", ["true"], doing="trying it out")
