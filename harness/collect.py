@@ -6,6 +6,7 @@ What ends a cell early, and what is said then:
     no record for too long           the cell is killed: each trial has a deadline of its own, so the cell itself hangs
     its output ends without footer   it died, or could not run: its exit status and the end of its log
     a record that cannot be          the cell is killed: nothing it says can be believed
+    a record that cannot be kept     the cell is killed: what it says would be lost
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from worldswitch.harness.results import Began, Footer, Header, Record, Word
 
 END_SECONDS = 30.0  #: from the footer, or the end of the output, to the end of the cell's process
 LOG_LINES = 30
+MAKE_ROOM = "make room there, or name another place by --results"
 REFUSAL = "cell: could not run: "  #: with these words a cell that cannot run gives its reason
 
 
@@ -80,6 +82,8 @@ def _follow(
         return Problem(f"the cell said nothing for {silence:g} s and was ended", log=_tail(cell))
     except TimeoutError:
         return Problem(f"the cell did not end within {END_SECONDS:g} s after its last word", log=_tail(cell))
+    except results.CannotKeep as problem:
+        return Problem(str(problem), MAKE_ROOM)
     except (results.ResultError, msgspec.MsgspecError) as problem:
         return Problem(f"the cell's results cannot be believed: {problem}", log=_tail(cell))
     except Exception as problem:  # as above

@@ -9,6 +9,7 @@ scenario needs, which no profile can know.  `error` and `miss` are never expecte
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -69,3 +70,13 @@ def judge(
     if verdict in EXCUSABLE and excuse:
         return Judgement(True, wanted | {verdict}, excuse)
     return Judgement(verdict.is_verdict and verdict in wanted, wanted, reason)
+
+
+def digest(rules: Iterable[Iterable[Expectation]]) -> str:
+    """Which rules are in force, in which order, as a short text that is another when one of them is."""
+    told = [
+        (one.scenarios, sorted(one.needs), sorted(verdict.value for verdict in one.verdicts), one.reason)
+        for cell in rules
+        for one in cell
+    ]
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]

@@ -25,11 +25,16 @@ def take(package: str | None = SCENARIOS) -> Fingerprint:
         cpu=_cpu(),
         cpus=len(os.sched_getaffinity(0)),
         python=f"{platform.python_implementation()} {platform.python_version()}",
-        versions=dict(sorted((name, _version(name)) for name in _DISTRIBUTIONS)),
+        versions=versions(),
         probes=found,
         facts=facts,
         behaviour=behaviour.digest(facts),
     )
+
+
+def versions() -> dict[str, str]:
+    """Which versions take part, of this package and of those that trials run in."""
+    return dict(sorted((name, _version(name)) for name in _DISTRIBUTIONS))
 
 
 def _cpu() -> str:

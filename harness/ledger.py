@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from worldswitch.harness import results
@@ -13,8 +13,9 @@ from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import REFERENCE, CellName
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import EXCUSABLE, Expectation, judge
+from worldswitch.harness.keeper import Book
 from worldswitch.harness.outcome import CellOutcome, Judged
-from worldswitch.harness.results import Damaged, Footer, Header, Record, Trial
+from worldswitch.harness.results import CannotKeep, Damaged, Footer, Header, Record, Trial
 from worldswitch.harness.verdict import Verdict
 
 
@@ -57,14 +58,14 @@ class Ledger:
         expectations: Iterable[Expectation],
         scenarios: Mapping[str, Scenario],
         absent: Mapping[Verdict, Absent],
-        file: Path,
+        book: Book,
         watcher: Watcher,
     ) -> None:
         self._cell = cell
         self._expectations = tuple(expectations)
         self._scenarios = scenarios
         self._absent = absent
-        self._file = file
+        self._book = book
         self._watcher = watcher
         self._started = time.monotonic()
         self._judged: dict[str, Judged] = {}
@@ -78,15 +79,18 @@ class Ledger:
     def take(self, record: Record) -> None:
         """Note one record; `Damaged` if it cannot be."""
         self._check(record)
-        with self._file.open("ab") as file:
-            file.write(results.encode(record) + b"\n")
         match record:
             case Header():
+                self._book.enter(record)
                 self._header = record
                 self._watcher.cell_plans(self._cell, len(record.planned))
             case Trial():
-                judged = self._judged[record.scenario] = self._judge(record)
+                judged = self._judge(record)
+                self._book.enter(record, judged)
+                self._judged[record.scenario] = judged
                 self._watcher.trial_ends(self._cell, judged)
+            case Footer():
+                self._book.enter(record)
 
     def begin(self, scenario: str) -> None:
         """A trial begins."""
@@ -96,7 +100,11 @@ class Ledger:
         """The outcome; what was planned and has no verdict is a `miss`."""
         reason = problem.reason if problem else "planned, and never reported"
         missing = [self._miss(name, reason) for name in self.planned if name not in self._judged]
-        judged = (*self._judged.values(), *(self._judge(trial) for trial in missing))
+        misses = [self._judge(trial) for trial in missing]
+        with contextlib.suppress(CannotKeep):  # then there is a problem already, and a miss is bad news without a line
+            for one in misses:
+                self._book.judge(one)
+        judged = (*self._judged.values(), *misses)
         seconds = time.monotonic() - self._started
         outcome = CellOutcome(self._cell, judged, seconds, problem)
         self._watcher.cell_ends(outcome)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
-from worldswitch.harness.expectations import Judgement
+from worldswitch.harness.expectations import PASSES, Judgement
 from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
 
@@ -32,6 +32,11 @@ class Judged:
 
     trial: Trial
     judgement: Judgement
+
+
+def is_plain(judged: Judged) -> bool:
+    """Whether there is nothing to say of a judgement: a pass was expected, because no rule spoke of the trial."""
+    return judged.judgement == Judgement(judged.trial.verdict is Verdict.PASS, PASSES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -82,6 +82,12 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def expectations(self) -> tuple[Expectation, ...]:
         """Which scenarios may end otherwise than in a pass; the first line that covers one decides."""
         return tuple(line.expectation for line in self.expect)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What it says of its cells, for the results and for conditions; without what is expected of them."""
+        said: dict[str, Any] = msgspec.to_builtins(self)
+        return {name: value for name, value in said.items() if name != "expect"}
 
     @property
     def security_options(self) -> list[str]:

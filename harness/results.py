@@ -113,6 +113,14 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(trial.scenario for trial in self.trials if trial.verdict is Verdict.MISS)
 
 
+class Reached(msgspec.Struct, frozen=True, kw_only=True):
+    """What one cell reported, as far as it came."""
+
+    header: Header | None = None
+    trials: tuple[Trial, ...] = ()
+    footer: Footer | None = None
+
+
 class ResultError(Exception):
     """These are no results; the message names the file and the line."""
 
@@ -123,6 +131,13 @@ class Damaged(ResultError):
 
 class Incomplete(ResultError):
     """The footer is missing: the run did not come to its end."""
+
+
+class CannotKeep(Exception):
+    """A run's folder takes no more; the message names the file and says what the system said."""
+
+    def __init__(self, path: Path, problem: OSError) -> None:
+        super().__init__(f"{path}: cannot be written: {problem.strerror}")
 
 
 _decode = msgspec.json.Decoder(Record).decode
@@ -157,27 +172,42 @@ def tally(trials: Iterable[Trial]) -> dict[str, int]:
 
 def assemble(records: Sequence[Record], source: str) -> Run:
     """The run that `records` tell of.  `source` says in errors where they are from."""
-    if not records:
+    found = gather(records, source)
+    if not found.header:
         raise Incomplete(f"{source}: empty, not even a header; the cell never started its trials")
+    planned = dict.fromkeys(found.header.planned)
+    if not found.footer:
+        raise Incomplete(
+            f"{source}: no footer after {len(found.trials)} of {len(planned)} trials; "
+            "the run was cut off and is not a result"
+        )
+    trials = (*found.trials, *_missing(planned, found.trials))
+    return Run(header=found.header, trials=trials, footer=found.footer)
+
+
+def gather(records: Sequence[Record], source: str) -> Reached:
+    """What `records` tell of, which need not be whole.  `source` says in errors where they are from."""
+    if not records:
+        return Reached()
     header = records[0]
-    trials: list[Trial] = []
+    trials: dict[str, Trial] = {}
     if not isinstance(header, Header):
         raise Damaged(f"{source}:1: a {_kind(header)} where the header should be")
-    planned = dict.fromkeys(header.planned)
+    if header.format != FORMAT:
+        raise Damaged(f"{source}:1: format {header.format}, and this reader knows {FORMAT}")
+    planned = set(header.planned)
     for number, record in enumerate(records[1:], 2):
         if isinstance(record, Footer):
-            _check_footer(record, trials, len(records) - number, f"{source}:{number}")
-            return Run(header=header, trials=(*trials, *_missing(planned, trials)), footer=record)
+            _check_footer(record, tuple(trials.values()), len(records) - number, f"{source}:{number}")
+            return Reached(header=header, trials=tuple(trials.values()), footer=record)
         if isinstance(record, Header):
             raise Damaged(f"{source}:{number}: a second header; two runs were written to one file")
         if record.scenario not in planned:
             raise Damaged(f"{source}:{number}: a verdict on {record.scenario!r}, which the header did not plan")
-        if any(trial.scenario == record.scenario for trial in trials):
+        if record.scenario in trials:
             raise Damaged(f"{source}:{number}: a second verdict on {record.scenario!r}")
-        trials.append(record)
-    raise Incomplete(
-        f"{source}: no footer after {len(trials)} of {len(planned)} trials; the run was cut off and is not a result"
-    )
+        trials[record.scenario] = record
+    return Reached(header=header, trials=tuple(trials.values()))
 
 
 def _kind(record: Record) -> str:
@@ -200,16 +230,31 @@ def _missing(planned: Iterable[str], trials: Sequence[Trial]) -> Iterator[Trial]
 
 def read(path: Path) -> Run:
     """The run in the file at `path`."""
-    records: list[Record] = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    return assemble(_records(path.read_bytes().splitlines(), path), str(path))
+
+
+def read_reached(path: Path) -> Reached:
+    """What the file at `path` has of a run that may have been cut off, even in the middle of its last line."""
+    return gather(_records(lines(path), path), str(path))
+
+
+def lines(path: Path) -> list[bytes]:
+    """The lines of a file that is written line by line; a last one that was cut off is none."""
+    try:
+        content = path.read_bytes()
+    except OSError as problem:
+        raise Damaged(f"{path}: cannot be read: {problem.strerror}") from problem
+    return content[: content.rfind(b"\n") + 1].splitlines()
+
+
+def _records(lines: Iterable[bytes], path: Path) -> list[Record]:
+    found: list[Record] = []
+    for number, line in enumerate(lines, 1):
         try:
-            records.append(_decode(line))
+            found.append(_decode(line))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Damaged(f"{path}:{number}: not a line of a result: {error}") from error
-    run = assemble(records, str(path))
-    if run.header.format != FORMAT:
-        raise Damaged(f"{path}:1: format {run.header.format}, and this reader knows {FORMAT}")
-    return run
+    return found
 
 
 def write(path: Path, run: Run) -> None:

@@ -7,23 +7,30 @@ reached and misses the rest.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import starmap
 from pathlib import Path
 
-from worldswitch.harness import junit, platforms, probes
+from worldswitch.harness import junit, manifest, platforms, probes
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem, collect
+from worldswitch.harness.collect import MAKE_ROOM, Problem, collect
 from worldswitch.harness.environment import Environment, Missing
+from worldswitch.harness.expectations import Expectation, digest
 from worldswitch.harness.host import Host
+from worldswitch.harness.keeper import Keeper
 from worldswitch.harness.ledger import Absent, Ledger, Watcher
+from worldswitch.harness.manifest import PlannedCell
 from worldswitch.harness.outcome import CellOutcome
+from worldswitch.harness.profiles import Profile
 from worldswitch.harness.request import CouldNotRun, Request
+from worldswitch.harness.results import CannotKeep
 from worldswitch.harness.verdict import Verdict
 
 
@@ -37,6 +44,24 @@ def new_folder(parent: Path) -> Path:
             f"results cannot go to {folder}: {problem.strerror}; name another place by --results"
         ) from problem
     return folder
+
+
+def rules(place: Environment | Missing, platform: str) -> tuple[Expectation, ...]:
+    """What a platform is expected to come to in a place, where that is not a pass; the first that covers decides."""
+    return (*place.expectations, *platforms.expected_of(platform))
+
+
+def planned(place: Environment | Missing, platform: str) -> PlannedCell:
+    """A cell as the manifest has it."""
+    cell = CellName(place.name, platform)
+    profile: Profile | None = getattr(place, "profile", None)
+    return PlannedCell(
+        environment=place.name,
+        platform=platform,
+        file=cell.file,
+        facts={} if isinstance(place, Missing) else dict(place.facts),
+        profile=profile.fields if profile else {},
+    )
 
 
 def absent(scenarios: Iterable[Scenario]) -> dict[Verdict, Absent]:
@@ -65,36 +90,63 @@ class Run:
     outcomes: list[CellOutcome] = field(default_factory=list)
     absent: Mapping[Verdict, Absent] = field(default_factory=dict)
     interrupted: bool = False
+    unkept: str = ""  #: why not all of it could be kept in the folder
 
     def go(self) -> None:
         """Run every cell, and write the run's JUnit XML."""
         # Before there are cells: a probe ends whatever new process it finds below this one, and cells are below it.
         self.absent = absent(self.scenarios)
         try:
+            self.keeper = Keeper(self.folder, manifest.new(self.folder.name, self.request, self.scenarios))
+        except CannotKeep as problem:
+            raise CouldNotRun(f"{problem}; {MAKE_ROOM}") from problem
+        try:
             with self.request.places(self.watcher.say) as plan:
-                for place, platform in itertools.product(plan, self.request.platforms):
+                pairs = list(itertools.product(plan, self.request.platforms))
+                with self._noting():
+                    self.keeper.plan(starmap(planned, pairs), digest(starmap(rules, pairs)))
+                for place, platform in pairs:
                     self.outcomes.append(self._cell(place, platform))
         except KeyboardInterrupt:
             self.interrupted = True
-        junit.write(self.outcomes, self.folder / "junit.xml")
+        with self._noting():
+            self.keeper.finish(interrupted=self.interrupted)
+            junit.write(self.outcomes, self.folder / "junit.xml")
 
     def _cell(self, place: Environment | Missing, platform: str) -> CellOutcome:
+        outcome = self._outcome(place, platform)
+        with self._noting():
+            self.keeper.cell_ends(outcome)
+        return outcome
+
+    def _outcome(self, place: Environment | Missing, platform: str) -> CellOutcome:
         cell = CellName(place.name, platform)
         self.watcher.cell_starts(cell)
         known = {scenario.name: scenario for scenario in self.scenarios}
-        expected = (*place.expectations, *platforms.expected_of(platform))
-        ledger = Ledger(cell, expected, known, self._absent_in(place), self.folder / cell.file, self.watcher)
+        book = self.keeper.book(cell)
+        ledger = Ledger(cell, rules(place, platform), known, self._absent_in(place), book, self.watcher)
         if self.interrupted:
             return ledger.close(Problem("the run was interrupted before"))
         if isinstance(place, Missing):
             return ledger.close(Problem(place.reason, place.remedy))
-        arguments = self.request.arguments(cell, place.facts)
         try:
+            self.keeper.cell_starts(cell)
+            arguments = self.request.arguments(cell, place.facts)
             silence = self.request.silence(self.scenarios)
             return ledger.close(collect(place, arguments, silence, ledger.take, ledger.begin))
+        except CannotKeep as problem:
+            return ledger.close(Problem(str(problem), MAKE_ROOM))
         except KeyboardInterrupt:
             self.interrupted = True
             return ledger.close(Problem("the run was interrupted"))
+
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[None]:
+        """What cannot be kept ends no run: what is left of it is still told."""
+        try:
+            yield
+        except (CannotKeep, OSError) as problem:
+            self.unkept = self.unkept or str(problem)
 
     def _absent_in(self, place: Environment | Missing) -> Mapping[Verdict, Absent]:
         """What cannot be had in a place; in a container it is not this user who acts, and the profile says the rest."""

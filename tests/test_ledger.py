@@ -13,6 +13,7 @@ from worldswitch.harness import ledger, results
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import PASSES, Expectation, Judgement
+from worldswitch.harness.keeper import Book
 from worldswitch.harness.ledger import Absent, Ledger
 from worldswitch.harness.outcome import CellOutcome, Judged
 from worldswitch.harness.results import Damaged, Record, Trial
@@ -47,7 +48,7 @@ def listener() -> Listener:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return tmp_path / "cell.jsonl"
+    return tmp_path / HOST.file
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def opened(listener: Listener, file: Path) -> object:
         absent: Mapping[Verdict, Absent] = ABSENT,
         lines: Iterable[Expectation] = (),
     ) -> Ledger:
-        made = Ledger(cell, lines, {one.name: one for one in SCENARIOS}, absent, file, listener)
+        made = Ledger(cell, lines, {one.name: one for one in SCENARIOS}, absent, Book(file.parent, cell), listener)
         for record in records:
             made.take(record)
         return made

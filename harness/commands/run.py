@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from worldswitch.harness.cell_name import REFERENCE
@@ -36,7 +37,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def main(asked: argparse.Namespace) -> int:
     """Run, and show what came of it."""
     from worldswitch.harness import report, runner
-    from worldswitch.harness.outcome import status
+    from worldswitch.harness.collect import MAKE_ROOM
+    from worldswitch.harness.outcome import Status, status
 
     request = options.request(asked)
     scenarios = request.scenarios()
@@ -47,4 +49,6 @@ def main(asked: argparse.Namespace) -> int:
     report.summary(run.outcomes, run.folder, request.seed, out)
     if run.interrupted:
         raise KeyboardInterrupt
-    return status(run.outcomes)
+    if run.unkept:
+        print(f"worldswitch run: not all of it could be kept: {run.unkept}; {MAKE_ROOM}", file=sys.stderr)
+    return status(run.outcomes) or (Status.COULD_NOT_RUN if run.unkept else Status.AS_EXPECTED)

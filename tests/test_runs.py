@@ -1,0 +1,255 @@
+"""A run's folder tells what was planned, what came of it and what was thought of it, however the run ended."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from scripted import NAMES, SCENARIOS, Quiet, frames, header, place, planner, trial, whole
+
+from worldswitch.harness import environment, expectations, manifest, results, runs
+from worldswitch.harness.collect import Problem
+from worldswitch.harness.environment import Environment, Missing
+from worldswitch.harness.expectations import Expectation
+from worldswitch.harness.request import Request
+from worldswitch.harness.results import Damaged, ResultError
+from worldswitch.harness.runner import Run
+from worldswitch.harness.runs import NoRun
+from worldswitch.harness.verdict import Verdict
+
+PASSES = tuple(trial(name) for name in NAMES)
+GOOD = frames(whole(*PASSES))
+BLOCKED = Expectation(("SG01",), frozenset({Verdict.BLOCKED}), "no namespaces here")
+
+
+@pytest.fixture
+def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Run]:
+    """Run in these environments."""
+
+    def run(*places: Environment | Missing) -> Run:
+        monkeypatch.setattr(environment, "plan", planner(*places))
+        made = Run(Request(seed=11), SCENARIOS, tmp_path, Quiet())
+        made.go()
+        return made
+
+    return run
+
+
+def test_a_run_is_read_as_it_was(go, tmp_path: Path) -> None:
+    blocked = trial(NAMES[0], Verdict.BLOCKED)
+    mixed = frames(whole(blocked, trial(NAMES[1]), trial(NAMES[2], Verdict.FAIL, reason="no")))
+    run = go(place("host", GOOD), place("docker:a", mixed, BLOCKED), Missing("docker:b", "no engine", "install one"))
+    kept = runs.read(tmp_path)
+    assert [(one.cell, one.judged, one.problem) for one in kept.outcomes] == [
+        (one.cell, one.judged, one.problem) for one in run.outcomes
+    ]
+    cell = kept.cell("docker:a")
+    assert (cell.header.seed, cell.footer.counts) == (7, {"pass": 1, "fail": 1, "blocked": 1})
+    assert cell.judged[0].judgement == expectations.Judgement(True, BLOCKED.verdicts, BLOCKED.reason)
+    assert cell.judged[1].judgement.wanted == BLOCKED.verdicts
+    assert kept.cell("docker:b").header is None
+    assert (kept.manifest.seed, kept.manifest.interrupted) == (11, False)
+    assert kept.manifest.finished >= kept.manifest.started
+
+
+def test_what_no_rule_speaks_of_takes_no_line(go, tmp_path: Path) -> None:
+    go(place("host", GOOD))
+    assert not (tmp_path / manifest.JUDGEMENTS).exists()
+
+
+def test_a_cell_that_is_not_there_is_named_with_those_that_are(go, tmp_path: Path) -> None:
+    go(place("host", GOOD))
+    with pytest.raises(KeyError, match=r"no cell docker:x in .*; there are host"):
+        runs.read(tmp_path).cell("docker:x")
+
+
+def test_the_digest_is_another_when_a_rule_is() -> None:
+    other = Expectation(("SG01",), frozenset({Verdict.FAIL}), "no namespaces here")
+    digests = {expectations.digest(rules) for rules in ([], [[BLOCKED]], [[other]], [[BLOCKED, other]])}
+    assert len(digests) == 4
+
+
+# ----------------------------------------------------------------------------------------------------- runs cut short
+
+
+def cut(folder: Path, *, started: bool = True) -> None:
+    """Make of a run's folder that of one which was killed in its last cell."""
+    whole = msgspec.json.decode((folder / "run.json").read_bytes())
+    whole["finished"] = None
+    whole["cells"][-1].pop("finished")
+    whole["cells"][-1].pop("problem", None)
+    if not started:
+        whole["cells"][-1].pop("started")
+    (folder / "run.json").write_bytes(msgspec.json.encode(whole))
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"kind":"tri'])
+def test_of_a_killed_run_what_was_reached_is_kept_and_the_rest_is_a_miss(go, tmp_path: Path, torn: bytes) -> None:
+    go(place("host", GOOD), place("docker:a", frames([header(), PASSES[1]]), status=137))
+    cut(tmp_path)
+    with (tmp_path / "docker-a.jsonl").open("ab") as file:
+        file.write(torn)
+    cell = runs.read(tmp_path).cells[1]
+    assert [(one.trial.scenario, one.trial.verdict.value) for one in cell.judged] == [
+        (NAMES[1], "pass"),
+        (NAMES[0], "miss"),
+        (NAMES[2], "miss"),
+    ]
+    assert (cell.judged[1].trial.ids, cell.judged[1].trial.claim) == (SCENARIOS[0].ids, SCENARIOS[0].claim)
+    assert cell.problem == Problem("the run was cut off")
+    assert not cell.judged[1].judgement.expected
+
+
+def test_a_cell_that_never_started_misses_what_was_planned(go, tmp_path: Path) -> None:
+    go(place("host", GOOD), place("docker:a", []))
+    cut(tmp_path, started=False)
+    cell = runs.read(tmp_path).cells[1]
+    assert [one.trial.verdict for one in cell.judged] == [Verdict.MISS] * 3
+    assert cell.problem == Problem("the run was cut off before this cell started")
+
+
+def test_the_manifest_is_there_before_any_cell_starts(go, tmp_path: Path) -> None:
+    seen = []
+
+    def look() -> bytes:
+        seen.append(runs.read(tmp_path))
+        return b"\n"
+
+    go(place("host", [look, *GOOD]), place("docker:a", GOOD))
+    (kept,) = seen
+    assert [str(cell.name) for cell in kept.cells] == ["host", "docker:a"]
+    assert [len(cell.judged) for cell in kept.cells] == [3, 3]
+    assert kept.cells[1].problem.reason == "the run was cut off before this cell started"
+
+
+# -------------------------------------------------------------------------------------------------------- bad folders
+
+
+def rewrite(name: str, **changes: object) -> Callable[[Path], None]:
+    """Change fields of a file of one JSON object a line."""
+
+    def change(folder: Path) -> None:
+        path = folder / name
+        first, _, rest = path.read_text().partition("\n") if name.endswith("l") else (path.read_text(), "", "")
+        path.write_text(f"{json.dumps(json.loads(first) | changes)}\n{rest}")
+
+    return change
+
+
+def write(name: str, text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_text(text)
+
+
+def add(name: str, text: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_text((folder / name).read_text() + text)
+
+
+def twice(folder: Path) -> None:
+    found = json.loads((folder / "run.json").read_text())
+    write("run.json", json.dumps(found | {"cells": found["cells"] * 2}))(folder)
+
+
+def elsewhere(folder: Path) -> None:
+    found = json.loads((folder / "run.json").read_text())
+    found["cells"][0]["file"] = "../../etc/passwd"
+    write("run.json", json.dumps(found))(folder)
+
+
+RULING = {"cell": "docker:a", "scenario": NAMES[0], "verdict": "fail", "expected": False, "wanted": ["pass"]}
+
+#: What was done to a folder, and what is said of it: the file first.
+DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no manifest": (lambda folder: (folder / "run.json").unlink(), "run.json: not there"),
+    "the manifest is a folder": (
+        lambda folder: ((folder / "run.json").unlink(), (folder / "run.json").mkdir()),
+        "run.json: cannot be read: Is a directory",
+    ),
+    "an empty manifest": (write("run.json", ""), "run.json: not a run's manifest"),
+    "half a manifest": (write("run.json", '{"format": 1, "run": "x'), "run.json: not a run's manifest"),
+    "a manifest that is no text": (
+        lambda folder: (folder / "run.json").write_bytes(b"\xff\xfe"),
+        "run.json: not a run's manifest",
+    ),
+    "a list": (write("run.json", "[]"), r"run.json: not a run's manifest: Expected `object`"),
+    "no seed": (write("run.json", '{"run": "x", "started": 1}'), "run.json: .*missing required field `seed`"),
+    "seed": (rewrite("run.json", seed="x"), r"run.json: .*Expected `int`, got `str` - at `\$.seed`"),
+    "cells": (rewrite("run.json", cells=[1]), r"run.json: .*Expected `object`, got `int`"),
+    "another format": (rewrite("run.json", format=9), "run.json: format 9, and this reader knows 1"),
+    "a cell twice": (twice, "run.json: cells: docker:a is there twice"),
+    "a cell in another's file": (elsewhere, "run.json: cells: the file of docker:a is docker-a.jsonl, not '../../etc"),
+    "a cell's file is gone": (
+        lambda folder: (folder / "docker-a.jsonl").unlink(),
+        "docker-a.jsonl: run.json says that the cell ended well, and its footer is not there",
+    ),
+    "a cell's file is cut": (
+        lambda folder: (folder / "docker-a.jsonl").write_bytes((folder / "docker-a.jsonl").read_bytes()[:-2]),
+        "docker-a.jsonl: run.json says that the cell ended well, and its footer is not there",
+    ),
+    "a cell's file is a folder": (
+        lambda folder: ((folder / "docker-a.jsonl").unlink(), (folder / "docker-a.jsonl").mkdir()),
+        "docker-a.jsonl: cannot be read",
+    ),
+    "a line of a cell": (add("docker-a.jsonl", "{}\n"), "docker-a.jsonl:6: not a line of a result"),
+    "a line after the footer": (
+        add("docker-a.jsonl", results.encode(trial(NAMES[0])).decode() + "\n"),
+        "docker-a.jsonl:5: the footer, but 1 more",
+    ),
+    "a cell of another format": (rewrite("docker-a.jsonl", format=3), "docker-a.jsonl:1: format 3"),
+    "a cell's plan": (rewrite("docker-a.jsonl", planned=["x::y"]), "docker-a.jsonl:2: a verdict on 'signals::one"),
+    "a judgement that is none": (write("judgements.jsonl", "{}\n"), "judgements.jsonl:1: not a judgement: .*`cell`"),
+    "a judgement that is no JSON": (write("judgements.jsonl", "so\n"), "judgements.jsonl:1: not a judgement"),
+    "a judgement in no cell": (
+        write("judgements.jsonl", json.dumps(RULING | {"cell": "host"}) + "\n"),
+        "judgements.jsonl:1: a judgement in 'host', and run.json planned no such cell",
+    ),
+    "a judgement on another verdict": (
+        write("judgements.jsonl", json.dumps(RULING) + "\n"),
+        "docker-a.jsonl: signals::one_is_ignored: pass, and judgements.jsonl judges fail",
+    ),
+    "a verdict nobody knows": (
+        write("judgements.jsonl", json.dumps(RULING | {"verdict": "so so"}) + "\n"),
+        r"judgements.jsonl:1: not a judgement: Invalid enum value 'so so' - at `\$.verdict`",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "said"), DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_folder_is_named_and_left_alone(
+    go, tmp_path: Path, damage: Callable[[Path], object], said: str
+) -> None:
+    go(place("docker:a", GOOD))
+    damage(tmp_path)
+    before = {path.name: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ResultError, match=f"{tmp_path}/{said}"):
+        runs.read(tmp_path)
+    assert {path.name: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_damaged_line_stops_a_killed_run_from_being_read_too(go, tmp_path: Path) -> None:
+    go(place("docker:a", frames([header(), PASSES[0]]), status=137))
+    add("docker-a.jsonl", "{}\n")(tmp_path)
+    with pytest.raises(Damaged, match=r"docker-a\.jsonl:3"):
+        runs.read(tmp_path)
+
+
+# --------------------------------------------------------------------------------------------------------------- find
+
+
+def test_a_run_is_found_by_path_by_name_and_as_the_last(go, tmp_path: Path) -> None:
+    go(place("docker:a", GOOD))
+    for name in ("20260101T000000-aaaa", "20260301T000000-aaaa", "20260201T000000-ffff"):
+        (tmp_path / "results" / name).mkdir(parents=True)
+        shutil.copy(tmp_path / "run.json", tmp_path / "results" / name)
+    assert runs.find(str(tmp_path)) == tmp_path
+    assert runs.find("20260201T000000-ffff", tmp_path / "results").name == "20260201T000000-ffff"
+    assert runs.find("last", tmp_path / "results").name == "20260301T000000-aaaa"
+
+
+@pytest.mark.parametrize("name", ["nothing", "last", "run.json"])
+def test_a_run_that_is_not_there(name: str, tmp_path: Path) -> None:
+    with pytest.raises(NoRun, match=str(tmp_path)):
+        runs.find(name, tmp_path)
