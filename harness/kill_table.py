@@ -51,9 +51,9 @@ def _families(place: Place) -> Table:
 
 
 def _wrong(place: Place) -> Iterator[str]:
-    for one in place.mutants if not place.problem else ():
-        for it in one.unkept:
+    for mutant in place.mutants if not place.problem else ():
+        for it in mutant.unkept:
             if it.fate != Fate.UNTESTED.value:
-                yield f"{it.fate:<9} {one.name} in {place.environment}: {it.name}: {it.reason}"
+                yield f"{it.fate:<9} {mutant.name} in {place.environment}: {it.name}: {it.reason}"
     for one in kill_matrix.wrong(place):
         yield f"{one.standing:<9} {one.name} in {place.environment}: {one.reason}"

@@ -9,17 +9,17 @@ import contextlib
 import errno
 import gc
 import os
-import resource
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import cast
 
 from worldswitch.harness.contract import AddressSpace, HostError, Interrupted, Platform
-from worldswitch.scenarios import guests
+from worldswitch.scenarios import children, guests
 from worldswitch.scenarios.actors import within
 from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.deaths import KILLED, cause_of, kill, stub_of
 from worldswitch.scenarios.nemesis import (
     AT,
     DEATHS,
@@ -37,6 +37,7 @@ from worldswitch.scenarios.nemesis import (
 )
 from worldswitch.scenarios.plays import BOUND, Play
 from worldswitch.scenarios.processes import descendants_of, threads_of
+from worldswitch.scenarios.scarcity import become_nobody, no_descriptors, no_processes
 from worldswitch.scenarios.search import Search
 from worldswitch.scenarios.senders import Sender
 from worldswitch.scenarios.stage import Stage
@@ -172,7 +173,7 @@ def without_file_descriptors_everybody_lives_on(stage: Stage) -> None:
     for _ in range(stage.trial.repeat):
         with no_descriptors():
             stage.bounded(partial(guest.syscalls, 5))
-            stage.bounded(partial(_ask_for_more, stage))
+            stage.bounded(partial(_ask_for_more, stage, None, errno.EMFILE))
             guest.syscalls(5)
             guest.context.interrupt()
             assert guest.switch() == Interrupted()
@@ -182,25 +183,48 @@ def without_file_descriptors_everybody_lives_on(stage: Stage) -> None:
     assert (guest.state["r12"], guest.data.word(), guest.data.word(16)) == (calls,) * 3
 
 
-@contextlib.contextmanager
-def no_descriptors() -> Iterator[None]:
-    """The process may open no further file."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free = os.dup(0)
-    os.close(free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+@scenario(
+    "CH09",
+    clauses=("contract HostError", "clone(2) EAGAIN", "getrlimit(2) RLIMIT_NPROC"),
+    needs="nproc",
+    quick=2,
+    normal=5,
+    soak=200,
+    deadline=120,
+)
+def without_processes_everybody_lives_on(stage: Stage) -> None:
+    """With no process or thread to be had, what needs one is refused by a typed error, guests go on, and all later."""
+    for _ in range(stage.trial.repeat):
+        assert children.run(stage, lambda _: _live_alone(stage), 20) == 8
 
 
-def _ask_for_more(stage: Stage) -> None:
-    """Ask for more address spaces than are kept: given or refused by a typed error, and they can be given back."""
+def _live_alone(stage: Stage) -> int:
+    """Ask for what cannot be made, in a process of an ordinary user; how far a guest counts through it all."""
+    become_nobody()
+    guest, victim = stage.guest(guests.account_loop), stage.guest(guests.getpid_loop)
+    guest.syscalls(2)
+    victim.syscalls(1)
+    with no_processes(os.getpid()):
+        _ask_for_more(stage, guest.platform, errno.EAGAIN)
+        kill(stub_of(stage, victim.space))
+        assert cause_of(victim.switch) == KILLED  # by a thread that is there: bounds take one of their own
+        guest.syscalls(3)
+        guest.context.interrupt()
+        assert guest.switch() == Interrupted()
+    _ask_for_more(stage, guest.platform)
+    stage.guest(guests.account_loop, platform=guest.platform).syscalls(2)
+    guest.syscalls(3)
+    assert (guest.data.word(), guest.data.word(16)) == (8, 8)
+    guest.platform.close()
+    return guest.state["r12"]
+
+
+def _ask_for_more(stage: Stage, platform: Platform | None = None, *errors: int) -> None:
+    """Ask for more address spaces than are kept: given or refused with one of `errors`, and they can be given back."""
     for _ in range(KEPT):
-        outcome = outcome_of(stage.space)
+        outcome = outcome_of(partial(stage.space, platform))
         if isinstance(outcome, Exception):
-            assert isinstance(outcome, HostError), f"for want of a descriptor: {outcome!r}"
-            assert outcome.errno == errno.EMFILE, f"for want of a descriptor: {outcome!r}"
+            assert isinstance(outcome, HostError), f"for want of something: {outcome!r}"
+            assert outcome.errno in errors, f"for want of something: {outcome!r}"
         else:
             cast(AddressSpace, outcome).release()

@@ -5,13 +5,10 @@ Neither is a reason to fall over: the one is a stub's death like any other, the 
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
-import resource
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 
 from worldswitch.harness.contract import HostError
@@ -21,16 +18,12 @@ from worldswitch.scenarios.cgroups import group_of
 from worldswitch.scenarios.deaths import KILLED, cause_of, stub_of, wait_until_gone
 from worldswitch.scenarios.processes import threads_of
 from worldswitch.scenarios.refusals import refused
+from worldswitch.scenarios.scarcity import become_nobody, no_processes
 from worldswitch.scenarios.stage import PAGE, Guest, Stage
 
 #: What a stub may use, and what its guest tries to.
 MEMORY_LIMIT = 4 << 20
 MEMORY_WANTED = 16 << 20
-
-NOBODY = 65534
-PR_SET_DUMPABLE = 4  # <linux/prctl.h>
-
-libc = ctypes.CDLL(None, use_errno=True)
 
 
 @scenario("LC16", "K49", clauses=("gvisor#2520", "gvisor#1335", "gvisor dc33d71f8"), needs="memcg", soak=10)
@@ -63,18 +56,18 @@ def a_limit_on_processes_is_an_error_and_no_harm(stage: Stage) -> None:
 
 def _run_short(stage: Stage) -> int:
     """Meet the limit with a new stub and with a new tracing thread; how far a guest counts through it all."""
-    _become_nobody()
+    become_nobody()
     guest = stage.guest(guests.getpid_loop)
     guest.syscalls(2)
     stage.space(guest.platform)  # the platform may have kept one for whoever comes first
-    with _no_more_processes(os.getpid()):
+    with no_processes(os.getpid()):
         _is_refused_for_want_of_processes(guest.platform.new_address_space)
         guest.syscalls(2)
     newcomer = stage.guest(guests.getpid_loop, space=guest.space)
     asked, answered = threading.Event(), threading.Event()
 
     def come() -> int:
-        with _no_more_processes(stub_of(stage, guest.space)):
+        with no_processes(stub_of(stage, guest.space)):
             _is_refused_for_want_of_processes(newcomer.switch)
         asked.set()
         answered.wait()
@@ -101,23 +94,3 @@ def _is_refused_for_want_of_processes(operation: Callable[[], object]) -> None:
 def _works(guest: Guest) -> None:
     guest.syscalls(3)
     assert guest.state["r12"] == 2
-
-
-def _become_nobody() -> None:
-    """Be a user whom limits on processes hold for, and whose children may be traced all the same."""
-    if os.getuid() == 0:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
-    libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
-
-
-@contextmanager
-def _no_more_processes(pid: int) -> Iterator[None]:
-    """Let a process make no thread and no child for a while."""
-    limits = resource.prlimit(pid, resource.RLIMIT_NPROC)
-    resource.prlimit(pid, resource.RLIMIT_NPROC, (1, limits[1]))
-    try:
-        yield
-    finally:
-        resource.prlimit(pid, resource.RLIMIT_NPROC, limits)

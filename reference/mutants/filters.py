@@ -17,7 +17,7 @@ from worldswitch.reference.tracee import Tracee
 
 
 @mutant(
-    caught_by=("filters::a_process_that_may_not_fork_keeps_what_it_has",),
+    caught_by=("filters::a_process_that_may_not_fork_keeps_what_it_has", "CH09"),
     origin="seed.W20, gvisor afee3faf0: every error of the host's was a panic",
 )
 class DiesOfRefusals(PtracePlatform):
