@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import docker
+import msgspec
 from docker.errors import DockerException
 from docker.types import LogConfig, Ulimit
 
+from worldswitch.harness import kernel_settings
 from worldswitch.harness.engine import ERRORS, Engine, connection
 from worldswitch.harness.holdings import API_SECONDS, LABEL, PLACE_LABEL, Unobtainable, place
-from worldswitch.harness.profiles import Profile
+from worldswitch.harness.profiles import Namespaces, Profile
 
 if TYPE_CHECKING:
     from worldswitch.harness.expectations import Expectation
@@ -34,8 +36,15 @@ LOG_CHUNKS = 400
 EXIT_SECONDS = 10  #: from the end of the output to the engine's knowing the exit status
 
 
-def settings(profile: Profile, engine: Engine, run: str) -> dict[str, Any]:
-    """Return how a container is made under a profile; beside what the profile says, every cell is closed up alike."""
+#: What another container's process 1 does, which only lends its PID namespace.
+IDLE = ["python3", "-c", "import signal; signal.pause()"]
+
+
+def settings(profile: Profile, engine: Engine, run: str, companion: str = "") -> dict[str, Any]:
+    """Return how a container is made under a profile; beside what the profile says, every cell is closed up alike.
+
+    `companion` is the container whose PID namespace it shares, if the profile asks for that.
+    """
     granted = {} if profile.capabilities == "default" else {"cap_drop": ["ALL"], "cap_add": list(profile.capabilities)}
     return granted | {
         "labels": {LABEL: run, PLACE_LABEL: place()},
@@ -52,7 +61,25 @@ def settings(profile: Profile, engine: Engine, run: str) -> dict[str, Any]:
         "ulimits": [Ulimit(name="core", soft=0, hard=0)],
         "log_config": LogConfig(type=LogConfig.types.NONE),  # we are attached before the start, and miss nothing
         "cgroup_parent": engine.cgroup_parent,
+        "pid_mode": {"private": None, "host": "host", "shared": f"container:{companion}"}[profile.namespaces.pid],
+        "userns_mode": "" if profile.namespaces.user == "mapped" else "host",
+        "sysctls": profile.sysctls,
     }
+
+
+def lacks(profile: Profile, engine: Engine) -> Unobtainable | None:
+    """Why a profile cannot be had from an engine on this machine, if it cannot."""
+    if problems := kernel_settings.unmet(profile.kernel):
+        return Unobtainable(
+            f"the profile {profile.name} asks for another kernel than runs here: {'; '.join(problems)}",
+            f"have one booted for it: worldswitch run --kernel 6.12 --profile {profile.name}",
+        )
+    if profile.namespaces.user == "mapped" and not engine.maps_users:
+        return Unobtainable(
+            f"the profile {profile.name} asks for a user namespace, and {engine.name} gives none",
+            "start the engine with --userns-remap; or stop it, and run as root: a private one maps user ids",
+        )
+    return None
 
 
 class Docker:
@@ -67,9 +94,9 @@ class Docker:
         self.expectations: tuple[Expectation, ...] = profile.expectations
         self.facts: Mapping[str, str] = {
             "engine": engine.name,
-            "profile": profile.name,
             "image": image.id,
             "base": image.base,
+            **profile.facts,
         }
 
     def start(self, arguments: Sequence[str]) -> ContainerCell:
@@ -79,27 +106,38 @@ class Docker:
     def run(self, command: Sequence[str]) -> ContainerCell:
         """Run a command of the image in a container of its own."""
         client = connection(self._engine.url)
-        container = ""
+        made: list[str] = []
         try:
-            made = settings(self.profile, self._engine, self._run)
-            container = str(client.containers.create(self._image.name, list(command), **made).id)
-            return ContainerCell(client, self._engine.url, container)
+            if self.profile.namespaces.pid == "shared":
+                made.append(self._companion(client))
+            asked = settings(self.profile, self._engine, self._run, *made)
+            made.append(str(client.containers.create(self._image.name, list(command), **asked).id))
+            return ContainerCell(client, self._engine.url, *reversed(made))
         except ERRORS as problem:
-            remove(self._engine.url, container)
+            for container in reversed(made):
+                remove(self._engine.url, container)
             client.close()
             raise Unobtainable(
                 f"the engine could not start a container under the profile {self.profile.name}: {_said(problem)}",
                 "see whether the engine supports what the profile asks for",
             ) from problem
 
+    def _companion(self, client: docker.DockerClient) -> str:
+        """Start a container that has an init as process 1 and does nothing."""
+        alone = msgspec.structs.replace(self.profile, namespaces=Namespaces(), init=True)
+        container = client.containers.create(self._image.name, IDLE, **settings(alone, self._engine, self._run))
+        container.start()
+        return str(container.id)
+
 
 class ContainerCell:
     """A running container, seen through its two streams."""
 
-    def __init__(self, client: docker.DockerClient, url: str, container: str) -> None:
+    def __init__(self, client: docker.DockerClient, url: str, container: str, *companions: str) -> None:
         self._client = client
         self._url = url
         self._container = container
+        self._companions = companions  #: containers that this one needs
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._log: deque[bytes] = deque(maxlen=LOG_CHUNKS)
         self._status: int | None = None
@@ -168,7 +206,8 @@ class ContainerCell:
         return False
 
     def _remove(self) -> None:
-        remove(self._url, self._container)
+        for container in (self._container, *self._companions):
+            remove(self._url, container)
 
 
 def remove(url: str, container: str) -> None:

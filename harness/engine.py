@@ -8,7 +8,10 @@ here has a network) nor another engine on the machine, and its guardian takes it
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
+import shlex
 import shutil
 import socket
 import subprocess
@@ -54,6 +57,7 @@ class Engine:
     name: str  #: with its version, for the results
     private: bool
     cgroup_parent: str | None = None
+    maps_users: bool = False  #: whether containers may have user namespaces
 
 
 def obtain(run: Holdings, *, install: bool, say: Say) -> Engine:
@@ -95,9 +99,10 @@ def _connect(url: str, *, private: bool, cgroup_parent: str | None = None) -> En
         with socket.socket(socket.AF_UNIX) as probe:  # whose error is plain, where the libraries wrap it thrice
             probe.connect(url.removeprefix("unix://"))
     with docker.APIClient(base_url=url, version="auto", timeout=PING_SECONDS) as client:
-        version = client.version()
+        version, options = client.version(), client.info().get("SecurityOptions") or ()
     system = version.get("Platform", {}).get("Name") or "Docker"
-    return Engine(url, connection(url), f"{system} {version['Version']}", private, cgroup_parent)
+    maps_users = any(option.startswith("name=userns") for option in options)
+    return Engine(url, connection(url), f"{system} {version['Version']}", private, cgroup_parent, maps_users)
 
 
 def connection(url: str, seconds: int = CALL_SECONDS) -> docker.DockerClient:
@@ -131,7 +136,7 @@ def check_startable(tried: list[str]) -> None:
 
 def start(run: Holdings) -> Engine:
     """Start the installed dockerd for this run only."""
-    run.sockets.mkdir(parents=True, mode=0o700)
+    make_folders(run)
     url = f"unix://{run.sockets}/docker.sock"
     run.record_engine(url)
     with (run.folder / "engine.log").open("w+b") as log:
@@ -150,6 +155,18 @@ def start(run: Holdings) -> Engine:
     )
 
 
+def make_folders(run: Holdings) -> None:
+    """Make what a private engine lies in.
+
+    Its data are where the cache is, most often below a home that is closed to the users whose ids stand for those of a
+    container; so it sees them beside its sockets.
+    """
+    (run.folder / "data").mkdir()
+    (run.sockets / "data").mkdir(parents=True)
+    for folder in (run.sockets.parent, run.sockets):
+        folder.chmod(0o711)  # nobody may list it; the socket itself is the engine's group's
+
+
 def daemon_command(run: Holdings, url: str) -> list[str]:
     """Return the command of a dockerd that shares nothing.
 
@@ -158,15 +175,46 @@ def daemon_command(run: Holdings, url: str) -> list[str]:
     """
     empty = run.folder / "daemon.json"
     empty.write_text("{}")
+    data = run.sockets / "data"
+    show = f"mount --bind {shlex.quote(str(run.folder / 'data'))} {shlex.quote(str(data))}"
+    prepare, options = _user_mapping(run)
     return [
         *("unshare", "--mount", "--propagation", "private", "--"),
-        *("sh", "-c", 'mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/containerd && exec "$@"', "sh"),
+        *("sh", "-c", " && ".join((HIDE_CONTAINERD, show, *prepare, 'exec "$@"')), "sh"),
         *("dockerd", f"--config-file={empty}", f"--host={url}", f"--pidfile={run.sockets}/docker.pid"),
-        *(f"--data-root={run.folder}/data", f"--exec-root={run.sockets}/exec"),
+        *(f"--data-root={data}", f"--exec-root={run.sockets}/exec"),
         *("--exec-opt=native.cgroupdriver=cgroupfs", f"--cgroup-parent=/worldswitch-{run.id}"),
         *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
         *("--userland-proxy=false", "--shutdown-timeout=1", "--log-level=warn"),
+        *options,
     ]
+
+
+HIDE_CONTAINERD = "mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/containerd"
+#: Who has no rights anywhere, and which ids stand for those of a container: Linux has 4 billion, people use the lowest.
+NOBODY, FIRST_MAPPED, MAPPED = 65534, 2_000_000_000, 65536
+
+
+def _user_mapping(run: Holdings) -> tuple[list[str], list[str]]:
+    """What is done before, and said to, a dockerd that can give containers user namespaces; nothing where none can be.
+
+    It looks up whose ids it may use in two files of the machine's; it sees our own there, in its mount namespace.
+    """
+    try:
+        user, group = pwd.getpwuid(NOBODY).pw_name, grp.getgrgid(NOBODY).gr_name
+        possible = int(USER_NAMESPACES.read_text()) > 0 and all(file.exists() for file in SUBORDINATES)
+    except (KeyError, OSError):
+        return [], []
+    if not possible:
+        return [], []
+    ours = run.folder / "subordinates"
+    ours.write_text("".join(f"{name}:{FIRST_MAPPED}:{MAPPED}\n" for name in dict.fromkeys((user, group))))
+    prepare = [f"mount --bind {shlex.quote(str(ours))} {file}" for file in SUBORDINATES]
+    return prepare, [f"--userns-remap={user}:{group}"]
+
+
+USER_NAMESPACES = Path("/proc/sys/user/max_user_namespaces")
+SUBORDINATES = (Path("/etc/subuid"), Path("/etc/subgid"))
 
 
 def _last_words(log: BinaryIO) -> str:

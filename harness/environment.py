@@ -116,22 +116,29 @@ def plan(
 ) -> Plan:
     """Get ready what was asked for: the host unless `engine` is docker, a container per profile unless it is host.
 
-    `wanted` names profiles, or files of profiles; none means all that come with the package.
+    `wanted` names profiles, or files of profiles; `all` means each that comes with the package and can be had here,
+    none the usual ones.
     """
     chosen = [] if engine == "host" else profiles.select(wanted)
     result = Plan([] if engine == "docker" else [Host()])
     if chosen:
         try:
-            _add_containers(result, chosen, install_engine, say)
+            _add_containers(result, chosen, wanted, install_engine, say)
         except BaseException:
             result.close()
             raise
     return result
 
 
-def _add_containers(result: Plan, chosen: Sequence[Profile], install_engine: bool, say: Say) -> None:
+def _add_containers(
+    result: Plan, chosen: Sequence[Profile], wanted: Sequence[str], install_engine: bool, say: Say
+) -> None:
     try:
-        result.environments += _containers(result, chosen, install_engine, say)
+        for place in _containers(result, chosen, install_engine, say):
+            if isinstance(place, Missing) and profiles.ALL in wanted:
+                say(f"left out: {place.reason}")  # nobody asked for this one
+            else:
+                result.environments.append(place)
     except Unobtainable as problem:
         result.environments += [
             Missing(f"docker:{profile.name}", problem.reason, problem.remedy, profile.expectations)
@@ -139,7 +146,9 @@ def _add_containers(result: Plan, chosen: Sequence[Profile], install_engine: boo
         ]
 
 
-def _containers(result: Plan, chosen: Sequence[Profile], install_engine: bool, say: Say) -> list[Environment]:
+def _containers(
+    result: Plan, chosen: Sequence[Profile], install_engine: bool, say: Say
+) -> Iterator[Environment | Missing]:
     # Imported here, for these need the docker SDK, and the host's cells do not.
     try:
         from worldswitch.harness import container, engine, image
@@ -153,4 +162,8 @@ def _containers(result: Plan, chosen: Sequence[Profile], install_engine: bool, s
     found: Engine = engine.obtain(holdings, install=install_engine, say=say)
     engine.sweep(found)
     built = image.obtain(found, holdings, say)
-    return [container.Docker(found, built, profile, holdings.id) for profile in chosen]
+    for profile in chosen:
+        if lack := container.lacks(profile, found):
+            yield Missing(f"docker:{profile.name}", lack.reason, lack.remedy, profile.expectations)
+        else:
+            yield container.Docker(found, built, profile, holdings.id)

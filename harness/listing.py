@@ -18,7 +18,7 @@ def show(ids: Sequence[str], *, as_json: bool) -> Status:
     try:
         scenarios = select(catalogue.scenarios(), ids)
         others: dict[str, dict[str, Any]] = {
-            "profiles": {profile.name: profile.about for profile in profiles.select(())},
+            "profiles": {profile.name: profile.about for profile in profiles.select([profiles.ALL])},
             "platforms": dict(catalogue.platforms()),
             "mutants": {name: _mutant(mutant) for name, mutant in sorted(catalogue.mutants().items())},
         }

@@ -7,7 +7,6 @@ field's.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from importlib import resources
@@ -17,33 +16,71 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from worldswitch.harness import filters
 from worldswitch.harness.expectations import Expectation
+from worldswitch.harness.filters import ProfileError as ProfileError  # offered here too: who reads profiles meets it
 from worldswitch.harness.verdict import Verdict
 
 Sentence = Annotated[str, Meta(min_length=1)]
+Word = Annotated[str, Meta(pattern=r"^[\w.-]+(=\S+)?$")]
 Capability = Annotated[str, Meta(pattern="^[A-Z_]+$")]
 
-#: A filter's actions, as the engines name them.
-ACTIONS = frozenset(
-    f"SCMP_ACT_{name}"
-    for name in ("ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "LOG", "NOTIFY", "TRACE", "TRAP")
-)
+#: Which of the kernel's settings are a container's own (sysctl(8) names); all others are the machine's.
+CONTAINER_SYSCTLS = ("net.", "fs.mqueue.", "kernel.msg", "kernel.sem", "kernel.shm")
 
-
-class ProfileError(ValueError):
-    """A profile that cannot be used: which file, which field, and what is wrong with it."""
-
-    def __init__(self, path: Path | str, field: str, problem: str) -> None:
-        super().__init__(f"{path}: {field}: {problem}" if field else f"{path}: {problem}")
-        self.path = path
-        self.field = field
+UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much a container may take."""
 
-    pids: Annotated[int, Meta(ge=16)] = 512
-    memory: Annotated[str, Meta(pattern="^[1-9][0-9]*[kmg]$")] = "1g"
+    pids: Annotated[int, Meta(ge=16)] = 512  #: processes and threads, of the whole container
+    memory: Annotated[str, Meta(pattern="^[1-9][0-9]*[kmg]$")] = "1g"  #: without swap, which there is none of
+    #: Trials at a time at most, 0 for as many as there are CPUs: where a trial meets a limit, so do those beside it.
+    trials: Annotated[int, Meta(ge=0)] = 0
+
+    @property
+    def memory_bytes(self) -> int:
+        """The limit on memory as a number."""
+        return int(self.memory[:-1]) * UNITS[self.memory[-1]]
+
+
+class Namespaces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which namespaces a container has beside its own network, mounts, IPC and host name, which it always has."""
+
+    #: `private`: its own, with its first process as process 1.  `shared`: that of another container, which is made
+    #: first, has an init as process 1, and is removed last.  `host`: the machine's, with all that runs there.
+    pid: Literal["private", "shared", "host"] = "private"
+    #: `host`: user ids are the machine's.  `mapped`: a namespace of its own, whose ids, root's too, are those of
+    #: ordinary users outside, 65536 of them from one that the engine chooses; capabilities hold inside only.
+    user: Literal["host", "mapped"] = "host"
+
+
+class Kernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the kernel below the container is to be like; only who boots one can give that.
+
+    An engine on a machine that happens to be so can run the profile; see `worldswitch.harness.kernel_settings`.
+    """
+
+    yama: Annotated[int, Meta(ge=0, le=3)] | None = None  #: kernel.yama.ptrace_scope; 3 cannot be left without a boot
+    command_line: tuple[Word, ...] = ()  #: words for the boot: vsyscall=none
+    sysctls: dict[str, str] = {}  #: settings of the whole machine, name to value: vm.max_map_count = "1024"
+
+    def __bool__(self) -> bool:
+        """Whether anything is asked."""
+        return self != Kernel()
+
+    def __post_init__(self) -> None:
+        """Refuse what is no name of a setting, and what is said elsewhere."""
+        for name in self.sysctls:
+            if not SYSCTL.fullmatch(name):
+                raise ValueError(f"{name!r} in `sysctls` is no name of a setting, as vm.max_map_count is")
+            if name == YAMA:
+                raise ValueError(f"{name!r} in `sysctls` is said by `yama`")
+
+
+YAMA = "kernel.yama.ptrace_scope"
+SYSCTL = re.compile(r"[a-z][a-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,12 +108,26 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]*$")]
     about: Sentence  #: what it takes away, and whose default it is
     capabilities: Literal["default"] | tuple[Capability, ...]  #: all are dropped but these
-    seccomp: Sentence  #: `default`, `unconfined`, or a file of `containers/seccomp`
+    seccomp: Sentence  #: `default`, `unconfined`, or a file: of `containers/seccomp`, or beside the profile's own
     user: Annotated[str, Meta(pattern="^[0-9]+:[0-9]+$")] = "0:0"  #: numeric: an image need not have names
     no_new_privileges: bool = True
     init: bool = True  #: whether an init of the engine's is PID 1, or the suite itself
+    namespaces: Namespaces = Namespaces()
+    sysctls: dict[str, str] = {}  #: settings of the container's own namespaces, name to value
     limits: Limits = Limits()
+    kernel: Kernel = Kernel()
+    usual: bool = False  #: whether `worldswitch run` has a container of it where no profile is named
     expect: tuple[Line, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what does not go together."""
+        for name in self.sysctls:
+            if not name.startswith(CONTAINER_SYSCTLS):
+                raise ValueError(
+                    f"{name!r} in `sysctls` is no setting of a container's own; say it in [kernel.sysctls]"
+                )
+        if self.init and self.namespaces.pid != "private":
+            raise ValueError(f"`init` is for a PID namespace of its own, and `namespaces.pid` is {self.namespaces.pid}")
 
     @property
     def expectations(self) -> tuple[Expectation, ...]:
@@ -90,12 +141,26 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {name: value for name, value in said.items() if name != "expect"}
 
     @property
+    def facts(self) -> dict[str, str]:
+        """What an environment under it says of it among its own `facts`."""
+        trials = {"trials": str(self.limits.trials)} if self.limits.trials else {}
+        return {"profile": self.name, **trials}
+
+    @property
     def security_options(self) -> list[str]:
         """The engine's `security_opt`; its API takes a filter as text, not by path."""
         options = ["no-new-privileges:true"] if self.no_new_privileges else []
         if self.seccomp == "default":
             return options
-        return [*options, f"seccomp={self.seccomp if self.seccomp == 'unconfined' else read_filter(self.seccomp)}"]
+        return [*options, f"seccomp={self.filter or self.seccomp}"]
+
+    @property
+    def filter(self) -> str:
+        """The filter's own text, a JSON object (`filters.Filter`); none if it is the engine's, or there is none."""
+        return "" if self.seccomp in ENGINES_OWN else read_filter(self.seccomp)
+
+
+ALL = "all"
 
 
 def folder(name: str) -> Path:
@@ -109,12 +174,19 @@ def available() -> dict[str, Path]:
 
 
 def select(wanted: Sequence[str]) -> list[Profile]:
-    """Load profiles by name or by path, each once; all of the package's if none is named."""
+    """Load profiles by name or by path, each once; `all` for each of the package's, and none for the usual ones."""
+    if not wanted:
+        return [profile for profile in map(load, available().values()) if profile.usual]
     paths = available()
     for name in wanted:
-        if name not in paths and not name.endswith(".toml"):
-            raise ProfileError(name, "", f"no such profile; there are {', '.join(paths)}, or give the path of a file")
-    return [load(paths.get(name, Path(name))) for name in dict.fromkeys(wanted or paths)]
+        if name not in (*paths, ALL) and not name.endswith(".toml"):
+            raise ProfileError(
+                name,
+                "",
+                f"no such profile; there are {', '.join(paths)}, or all of them: {ALL}, or give the path of a file",
+            )
+    named = (one for name in wanted for one in (paths if name == ALL else [name]))
+    return [load(paths.get(name, Path(name))) for name in dict.fromkeys(named)]
 
 
 def load(path: Path) -> Profile:
@@ -129,51 +201,29 @@ def load(path: Path) -> Profile:
         raise ProfileError(path, "", f"not TOML: {problem}") from problem
     if profile.name != path.stem:
         raise ProfileError(path, "name", f"says {profile.name!r}, but a profile bears its file's name")
-    if profile.seccomp not in ("default", "unconfined"):
-        _check_filter_of(profile, path)
-    return profile
+    return profile if profile.seccomp in ENGINES_OWN else _with_filter(profile, path)
+
+
+ENGINES_OWN = ("default", "unconfined")
 
 
 def read_filter(name: str) -> str:
-    """Return the text of a filter of `containers/seccomp`, checked."""
-    path = folder("seccomp") / name
-    try:
-        text = path.read_text()
-    except OSError as problem:
-        raise ProfileError(path, "", f"cannot be read: {problem.strerror}") from problem
-    try:
-        check_filter(json.loads(text), path)
-    except json.JSONDecodeError as problem:
-        raise ProfileError(path, f"line {problem.lineno}", f"not JSON: {problem.msg}") from problem
-    return text
+    """Return the text of a filter, checked: a file of `containers/seccomp`, or any by its whole path."""
+    path = folder("seccomp") / name  # a whole path stays what it is
+    filters.load(path)
+    return path.read_text()
 
 
-def check_filter(content: object, path: Path) -> None:
-    """Refuse what an engine would refuse only when the container starts, or, worse, would ignore."""
-    if not isinstance(content, dict):
-        raise ProfileError(path, "", "a filter is a JSON object")
-    _check_action(content.get("defaultAction"), path, "defaultAction")
-    rules = content.get("syscalls")
-    if not isinstance(rules, list):
-        raise ProfileError(path, "syscalls", "must be a list of rules")
-    for number, rule in enumerate(rules):
-        field = f"syscalls[{number}]"
-        if not isinstance(rule, dict) or not rule.get("names"):
-            raise ProfileError(path, field, "a rule is an object with `names`")
-        _check_action(rule.get("action"), path, f"{field}.action")
-
-
-def _check_action(action: object, path: Path, field: str) -> None:
-    if action not in ACTIONS:
-        raise ProfileError(path, field, f"{action!r} is no action; there are {', '.join(sorted(ACTIONS))}")
-
-
-def _check_filter_of(profile: Profile, path: Path) -> None:
-    known = sorted(file.name for file in folder("seccomp").glob("*.json"))
-    if profile.seccomp not in known:
-        choices = ", ".join(["default", "unconfined", *known])
-        raise ProfileError(path, "seccomp", f"{profile.seccomp!r} is none of {choices}")
+def _with_filter(profile: Profile, path: Path) -> Profile:
+    """The profile with a filter that exists and is right; one beside the profile's file by its whole path."""
+    beside = path.parent.resolve() / profile.seccomp
+    if beside.is_file():
+        profile = msgspec.structs.replace(profile, seccomp=str(beside))
+    elif profile.seccomp not in (known := sorted(file.name for file in folder("seccomp").glob("*.json"))):
+        choices = ", ".join([*ENGINES_OWN, *known])
+        raise ProfileError(path, "seccomp", f"{profile.seccomp!r} is none of {choices}, nor a file beside this one")
     read_filter(profile.seccomp)
+    return profile
 
 
 def _place(message: str) -> tuple[str, str]:

@@ -88,7 +88,7 @@ class Request:
             "--seed": str(self.seed),
             "--deadline": self.deadline and f"{self.deadline:g}",
             "-k": self.keyword,
-            "-n": str(self.workers) if self.workers else "",
+            "-n": str(min(self.workers, int(facts.get("trials", self.workers))) or ""),
         }
         said = [word for option, value in options.items() if value for word in (option, value)]
         chaos = () if self.chaos else ("--no-chaos",)

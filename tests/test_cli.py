@@ -173,7 +173,7 @@ def test_every_profile_and_mutant_names_scenarios_that_there_are() -> None:
     from worldswitch.harness import autopsy, profiles
 
     scenarios = catalogue.scenarios()
-    for profile in profiles.select(()):
+    for profile in profiles.select([profiles.ALL]):
         for line in profile.expectations:
             for pattern in line.scenarios:
                 assert any(Expectation((pattern,), line.verdicts, "").covers(one.name, one.ids) for one in scenarios), (

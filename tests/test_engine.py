@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -108,6 +109,25 @@ def test_a_private_engine_shares_nothing_with_another(run: Holdings) -> None:
     assert all(run.id in path for path in paths)
 
 
+def test_a_private_engine_can_map_users_where_the_kernel_can(
+    run: Holdings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    most, files = tmp_path / "max_user_namespaces", (tmp_path / "subuid", tmp_path / "subgid")
+    monkeypatch.setattr(engine, "USER_NAMESPACES", most)
+    monkeypatch.setattr(engine, "SUBORDINATES", files)
+    for file in (most, *files):
+        file.write_text("0")
+    assert "--userns-remap" not in " ".join(engine.daemon_command(run, "unix:///x"))
+    most.write_text("1")
+    command = engine.daemon_command(run, "unix:///x")
+    user = pwd.getpwuid(65534).pw_name
+    assert command[-1].startswith(f"--userns-remap={user}:")
+    assert f"mount --bind {run.folder}/subordinates {files[0]}" in command[7]
+    assert f"{user}:2000000000:65536\n" in (run.folder / "subordinates").read_text()
+    files[1].unlink()
+    assert "--userns-remap" not in " ".join(engine.daemon_command(run, "unix:///x"))
+
+
 def test_a_dockerd_that_dies_is_reported_with_its_last_words(
     run: Holdings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -144,10 +164,11 @@ ENGINE: Any = Engine("unix:///x", client=None, name="none", private=True, cgroup
 
 @pytest.mark.parametrize("name", profiles.available())
 def test_every_cell_is_closed_up(name: str) -> None:
-    made = container.settings(profiles.select([name])[0], ENGINE, "x")
+    profile = profiles.select([name])[0]
+    made = container.settings(profile, ENGINE, "x")
     assert made["network_mode"] == "none"
     assert made["read_only"]
-    assert made["init"]
+    assert made["init"] == profile.init
     assert "no-new-privileges:true" in made["security_opt"]
     assert made["pids_limit"] > 0
     assert made["mem_limit"] == made["memswap_limit"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import probes, profiles
+from worldswitch.harness import filters, probes, profiles
 from worldswitch.harness.profiles import ProfileError
 from worldswitch.harness.verdict import Verdict
 
@@ -87,7 +87,26 @@ def test_a_profile_says_which_verdicts_are_expected(tmp_path: Path) -> None:
         ({"user": '"nobody"'}, "user", "matching regex"),
         ({"init": '"yes"'}, "init", "expected `bool`"),
         ({"no_new_privileges": "1"}, "no_new_privileges", "expected `bool`"),
-        ({"sysctls": "[]"}, "sysctls", "unknown field"),
+        ({"hostname": '"x"'}, "hostname", "unknown field"),
+        ({"sysctls": "[]"}, "sysctls", "expected `object`, got `array`"),
+        ({"sysctls": "{ 'net.core.somaxconn' = 7 }"}, "sysctls[...]", "expected `str`, got `int`"),
+        ({"namespaces": '"host"'}, "namespaces", "expected `object`, got `str`"),
+        ({"namespaces": '{ pid = "foreign" }'}, "namespaces.pid", "invalid enum value 'foreign'"),
+        ({"namespaces": "{ user = true }"}, "namespaces.user", "expected `str`, got `bool`"),
+        ({"namespaces": '{ net = "host" }'}, "namespaces.net", "unknown field"),
+        ({"usual": '"no"'}, "usual", "expected `bool`"),
+        ({"kernel": "{ yama = 4 }"}, "kernel.yama", "<= 3"),
+        ({"kernel": '{ yama = "1" }'}, "kernel.yama", "expected `int | null`, got `str`"),
+        ({"kernel": '{ command_line = "quiet" }'}, "kernel.command_line", "expected `array`"),
+        ({"kernel": '{ command_line = ["a b"] }'}, "kernel.command_line[0]", "matching regex"),
+        ({"kernel": '{ sysctls = { "/proc/x" = "1" } }'}, "kernel", "'/proc/x' in `sysctls` is no name of a setting"),
+        (
+            {"kernel": '{ sysctls = { "kernel.yama.ptrace_scope" = "1" } }'},
+            "kernel",
+            "'kernel.yama.ptrace_scope' in `sysctls` is said by `yama`",
+        ),
+        ({"kernel": '{ version = "6.12" }'}, "kernel.version", "unknown field"),
+        ({"limits": "{ trials = -1 }"}, "limits.trials", ">= 0"),
         ({"limits": "{ pids = 2 }"}, "limits.pids", ">= 16"),
         ({"limits": '{ memory = "1 GB" }'}, "limits.memory", "matching regex"),
         ({"limits": "{ cpus = 2 }"}, "limits.cpus", "unknown field"),
@@ -157,7 +176,7 @@ def test_a_profile_asked_for_twice_comes_once() -> None:
 )
 def test_a_wrong_filter_is_named_with_the_field(content: object, field: str) -> None:
     with pytest.raises(ProfileError) as caught:
-        profiles.check_filter(content, Path("sample.json"))
+        filters.check(content, Path("sample.json"))
     assert caught.value.field == field
 
 

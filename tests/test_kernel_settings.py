@@ -1,0 +1,59 @@
+"""What a kernel has otherwise than a profile asks is said, setting by setting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from worldswitch.harness import container, kernel_settings
+from worldswitch.harness.engine import Engine
+from worldswitch.harness.profiles import Kernel, Namespaces, Profile
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    """A kernel booted with `quiet vsyscall=none`, without Yama, and with at most 512 mappings."""
+    (tmp_path / "sys/vm").mkdir(parents=True)
+    (tmp_path / "sys/vm/max_map_count").write_text("512\n")
+    (tmp_path / "sys/vm/lowmem").write_text("256\t32\n")
+    (tmp_path / "cmdline").write_text("quiet vsyscall=none\n")
+    return tmp_path
+
+
+def test_a_kernel_that_is_as_asked_lacks_nothing(proc: Path) -> None:
+    asked = Kernel(command_line=("vsyscall=none",), sysctls={"vm.max_map_count": "512", "vm.lowmem": "256 32"})
+    assert kernel_settings.unmet(asked, proc) == []
+    assert kernel_settings.unmet(Kernel(), proc) == []
+
+
+def test_each_setting_that_is_another_is_said(proc: Path) -> None:
+    asked = Kernel(yama=2, command_line=("vsyscall=xonly",), sysctls={"vm.max_map_count": "9"})
+    assert kernel_settings.unmet(asked, proc) == [
+        "vm.max_map_count is 512, not 9",
+        "there is no kernel.yama.ptrace_scope, which is to be 2",
+        "it was not booted with vsyscall=xonly",
+    ]
+
+
+def test_yama_is_a_setting_like_others() -> None:
+    assert kernel_settings.wanted(Kernel(yama=0, sysctls={"vm.x": "1"})) == {
+        "vm.x": "1",
+        "kernel.yama.ptrace_scope": "0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("profile", "maps_users", "reason"),
+    [
+        (Profile("p", "x", (), "default"), False, ""),
+        (Profile("p", "x", (), "default", namespaces=Namespaces(user="mapped")), True, ""),
+        (Profile("p", "x", (), "default", namespaces=Namespaces(user="mapped")), False, "asks for a user namespace"),
+        (Profile("p", "x", (), "default", kernel=Kernel(sysctls={"vm.x": "1"})), True, "there is no vm.x"),
+    ],
+)
+def test_a_profile_that_an_engine_cannot_give_says_why(profile: Profile, maps_users: bool, reason: str) -> None:
+    engine = Engine("unix:///x", None, "an engine", private=False, maps_users=maps_users)  # type: ignore[arg-type]
+    lack = container.lacks(profile, engine)
+    assert (lack is None) == (reason == "")
+    assert lack is None or (reason in lack.reason and lack.remedy)
