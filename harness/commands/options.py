@@ -36,7 +36,7 @@ def place(parser: argparse.ArgumentParser, engine: str) -> None:
         **MANY,
         dest="profiles",
         metavar="NAME",
-        help="only in the container of this profile, or of this file's, or of all; repeatable (default: the usual ones)",
+        help="only in the container of this profile, this file's, or all; repeatable (default: the usual ones)",
     )
     where.add_argument(
         "--install-engine",
