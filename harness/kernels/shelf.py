@@ -1,0 +1,115 @@
+"""Kernels by name: from the cache, from the mirror, or from a file; each fetched once, in the background if one likes.
+
+6.12               the newest that there is of this entry of the list
+6.12.94+deb13      exactly this version of it
+path/to/bzImage    one's own
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from worldswitch.harness import packages
+from worldswitch.harness.holdings import Unobtainable, cache
+from worldswitch.harness.kernels import kernel, manifest
+from worldswitch.harness.kernels.kernel import Kernel
+from worldswitch.harness.kernels.manifest import VERSION, Entry
+from worldswitch.harness.mirror import Say
+from worldswitch.harness.packages import Package
+
+
+def is_file(name: str) -> bool:
+    """Whether somebody names a kernel by its image: by a path, that is."""
+    return "/" in name
+
+
+def entry_of(name: str) -> Entry:
+    """The entry of the list that a kernel's name means; `Unobtainable` if there is none."""
+    entries = manifest.load()
+    for entry in entries:
+        if name == entry.name or name.startswith(f"{entry.name}."):
+            return entry
+    raise Unobtainable(
+        f"no kernel is called {name}: there are {', '.join(entry.name for entry in entries)}",
+        "name one of them, a version of one (6.12.94+deb13), or a path to a bzImage (./bzImage)",
+    )
+
+
+def obtain(name: str, say: Say) -> Kernel:
+    """The kernel called `name`; raises `Unobtainable`."""
+    if is_file(name):
+        return kernel.from_file(Path(name))
+    entry = entry_of(name)
+    pattern = entry.pattern if name == entry.name else entry.package.replace(VERSION, name)
+    return unpacked(packages.fetch(pattern, entry.suites, say), entry, name)
+
+
+def unpacked(package: Package, entry: Entry, name: str) -> Kernel:
+    """The kernel in a package, unpacked once."""
+    about = f"{package.name} {package.version} from {package.suite}, sha256 {package.sha256}"
+    image = cache("kernels") / f"{package.sha256}.vmlinuz"
+    if not image.exists():
+        with tempfile.TemporaryDirectory(prefix=".", dir=image.parent) as work:
+            packages.unpack(package, Path(work))
+            shutil.move(_image_in(Path(work), package, entry), Path(work, "image"))
+            Path(work, "image").rename(image)
+    return kernel.from_file(image, name, about)
+
+
+def _image_in(tree: Path, package: Package, entry: Entry) -> Path:
+    found = list(tree.glob(entry.layout))
+    if len(found) == 1:
+        return found[0]
+    has = ", ".join(str(path.relative_to(tree)) for path in tree.rglob("vmlinu*")) or "nothing like an image"
+    raise Unobtainable(
+        f"{package.name} {package.version} has {len(found)} files {entry.layout}, and one is wanted; it has {has}",
+        f"Debian's packages have changed once more: correct `layout` of {entry.name} in kernels.toml",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """A kernel that cannot be had, and why."""
+
+    name: str
+    problem: Unobtainable
+
+
+class Shelf:
+    """Kernels that are on their way: all are fetched behind one's back, in the order of their names as given."""
+
+    def __init__(self, names: Iterable[str], say: Say) -> None:
+        """Begin to fetch these."""
+        self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="kernels")
+        self._coming: dict[str, Future[Kernel]] = {
+            name: self._fetcher.submit(obtain, name, say) for name in dict.fromkeys(names)
+        }
+
+    def get(self, name: str) -> Kernel:
+        """The kernel called so, as soon as it is there; raises `Unobtainable`."""
+        return self._coming[name].result()
+
+    def all(self) -> list[Kernel | Lacking]:
+        """Every one of them, or why not."""
+        return [self._one(name) for name in self._coming]
+
+    def _one(self, name: str) -> Kernel | Lacking:
+        try:
+            return self.get(name)
+        except Unobtainable as problem:
+            return Lacking(name, problem)
+
+    def close(self) -> None:
+        """Fetch no more than what is being fetched."""
+        self._fetcher.shutdown(wait=False, cancel_futures=True)
+
+    def __enter__(self) -> Shelf:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
