@@ -32,6 +32,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from worldswitch.harness.arch import registers
+from worldswitch.harness.flight import Recorder
 
 
 class Access(enum.IntFlag):
@@ -285,7 +286,7 @@ class DeathPolicy(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a platform is to run.  All but the first four are for `Inspectable` platforms."""
+    """How a platform is to run.  All but the first four and the last are for `Inspectable` platforms."""
 
     placement: Placement = Placement.FOLLOW
     death_policy: DeathPolicy = DeathPolicy.SUBPROCESS
@@ -295,6 +296,8 @@ class Options:
     cpuid_faults: bool = False
     exit_kill: bool = True  #: False: leave PTRACE_O_EXITKILL off the threads that run guests
     injectable: tuple[int, ...] = ()  #: system call numbers `inject` may make beside those the platform itself needs
+    #: Where to note each ptrace request and stop, for the account of a failure; a platform may do without.
+    recorder: Recorder | None = field(default=None, compare=False, repr=False)
 
 
 class AddressSpace(Protocol):
@@ -389,14 +392,6 @@ class Inspectable(Protocol):
     @property
     def stub(self) -> Stub:
         """The host process.  Raises `Released`; a dead stub still has its pid."""
-
-
-@runtime_checkable
-class Narrating(Protocol):
-    """A `Platform` that can tell what happened last, for the report on a failure."""
-
-    def last_events(self) -> list[str]:
-        """The last ptrace events, a line each, the oldest first."""
 
 
 PlatformFactory: TypeAlias = Callable[[Options], Platform]

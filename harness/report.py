@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from worldswitch.harness import beside
+from worldswitch.harness import beside, diagnosis_text
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.outcome import CellOutcome, Judged, tally
 from worldswitch.harness.request import Request
@@ -174,6 +174,8 @@ def failure(cell: CellName, judged: Judged, request: Request) -> Text:
         ("reason", trial.reason.splitlines()),
         ("assertion", _end(trial.detail.splitlines())),
         ("transcript", _end(trial.transcript)),
+        ("events", diagnosis_text.events(trial.diagnosis)),
+        ("processes", diagnosis_text.processes(trial.diagnosis)),
         ("output", _end(trial.output.splitlines())),
         ("again", [request.again(cell, trial.ids)]),
     )

@@ -6,18 +6,21 @@ Everything here is registered only where a command line speaks of scenarios.
 from __future__ import annotations
 
 import functools
+import os
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 import pytest
 from _pytest.runner import runtestprotocol  # no public way runs an item without reporting it
 
-from worldswitch.harness import catalogue, collection, probes, results, seeds, trial
-from worldswitch.harness.contract import Narrating, Options, Platform, PlatformFactory
+from worldswitch.harness import catalogue, collection, diagnosis_text, probes, results, scene, seeds, trial
+from worldswitch.harness.contract import Options, Platform, PlatformFactory
+from worldswitch.harness.diagnosis import Diagnosis
+from worldswitch.harness.flight import Recorder
 from worldswitch.harness.judge import Owners, Phase, judge
 from worldswitch.harness.transcript import Transcript
 from worldswitch.harness.trial import Result
@@ -74,12 +77,13 @@ class CurrentTrial:
     _factory: PlatformFactory
     _owners: Owners
     _transcript: Transcript
+    _recorder: Recorder
     _platforms: list[Platform] = field(default_factory=list)
 
     def platform(self, options: Options = Options()) -> Platform:  # noqa: B008 - frozen
         """A platform under test, closed at the end of the trial."""
         self.note(f"platform({options})")
-        made = self._factory(options)
+        made = self._factory(replace(options, recorder=self._recorder))
         self._owners.learn(made)
         self._platforms.append(made)
         return made
@@ -96,13 +100,6 @@ class CurrentTrial:
         """What is known about the probe `name`."""
         return probes.probe(name)
 
-    def note_last_events(self) -> None:
-        """Add the platforms' own account of what happened last, where they have one."""
-        for platform in self._platforms:
-            if isinstance(platform, Narrating):
-                for line in platform.last_events():
-                    self.note(f"ptrace  {line}")
-
     def close(self) -> None:
         """Close every platform, the last first, even if closing one of them raises."""
         while self._platforms:
@@ -118,17 +115,17 @@ class Suite:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._now: tuple[catalogue.Scenario, Owners, Transcript] | None = None
+        self._now: tuple[catalogue.Scenario, Owners, Transcript, Recorder] | None = None
 
     @pytest.fixture
     def trial(self) -> Iterator[CurrentTrial]:
         """The trial a scenario runs in: its platforms, its transcript, its deadlines."""
         assert self._now is not None, "the fixture `trial` is for scenarios"
-        scenario, owners, transcript = self._now
+        scenario, owners, transcript, recorder = self._now
         repeat = scenario.repeat.get(self.settings.repeat, 1)
         seed = seeds.of_trial(self.settings.seed, scenario.name)
         random.seed(seed)  # for whoever asks the module, and not a generator of his own
-        current = CurrentTrial(repeat, seed, self.settings, self.settings.load(), owners, transcript)
+        current = CurrentTrial(repeat, seed, self.settings, self.settings.load(), owners, transcript, recorder)
         yield current
         current.close()
 
@@ -184,11 +181,13 @@ class Suite:
     def _run(self, item: pytest.Item, scenario: catalogue.Scenario) -> Result:
         deadline = min(scenario.deadline * self.settings.time_scale, self.settings.deadline)
 
-        def body(transcript: Transcript) -> Result:
+        def body(transcript: Transcript, recorder: Recorder) -> Result:
             owners = Owners(self.settings.scenarios)
             owners.learn_module(self.settings.load().__module__)
-            self._now = scenario, owners, transcript
-            return judge(_phases(item), owners)
+            self._now = scenario, owners, transcript, recorder
+            listener = _Listener(recorder)
+            result = judge(_phases(item, listener), owners)
+            return msgspec.structs.replace(result, diagnosis=listener.seen)
 
         return trial.run(body, deadline)
 
@@ -196,7 +195,7 @@ class Suite:
 def rehearse(settings: Settings) -> Result:
     """Load the platform in a process of its own: `PASS`, or why that cannot be."""
 
-    def body(_: Transcript) -> Result:
+    def body(_: Transcript, __: Recorder) -> Result:
         try:
             settings.load()
         except catalogue.NotFound as error:
@@ -227,29 +226,34 @@ def unmet(needs: tuple[str, ...]) -> Result | None:
 
 
 class _Listener:
-    """What ended each phase early."""
+    """What ended each phase early, and what there was to see when the first did."""
 
-    def __init__(self) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         self.phases: list[Phase] = []
+        self.seen: Diagnosis | None = None
+        self._recorder = recorder
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
         report: pytest.TestReport = yield  # type: ignore[assignment]
         if call.excinfo is not None:
-            current = getattr(item, "funcargs", {}).get("trial")
-            if isinstance(current, CurrentTrial):
-                current.note_last_events()
+            self._look()
             self.phases.append(Phase(call.when, call.excinfo.value, report.longreprtext))
         return report  # type: ignore[return-value]
 
+    def _look(self) -> None:
+        """Before the platforms are closed, which ends all that could explain anything."""
+        if self.seen is None:
+            self._recorder.keep()
+            self.seen = Diagnosis(processes=scene.look(os.getpid()), moment="when it failed")
 
-def _phases(item: pytest.Item) -> list[Phase]:
+
+def _phases(item: pytest.Item, listener: _Listener) -> list[Phase]:
     """Run `item`; what went wrong in which phase.  In the trial's own process, which nobody else will use again."""
     plugins = item.config.pluginmanager
     capture = plugins.getplugin("capturemanager")  # idle between items
     if capture is not None:
         plugins.unregister(capture)  # the supervisor reads the output, and only a bounded part of it
-    listener = _Listener()
     plugins.register(listener)
     try:
         runtestprotocol(item, log=False, nextitem=None)
@@ -292,7 +296,7 @@ def _reports(
 def record(config: pytest.Config, scenario: catalogue.Scenario, result: Result) -> results.Trial:
     """The line of results on this trial; how a claim that held came to hold is not kept."""
     if result.verdict is Verdict.PASS:
-        result = msgspec.structs.replace(result, transcript=(), output="")
+        result = msgspec.structs.replace(result, transcript=(), output="", diagnosis=None)
     return results.Trial(
         scenario=scenario.name,
         ids=scenario.ids,
@@ -309,6 +313,8 @@ def account(scenario: catalogue.Scenario, result: Result, settings: Settings) ->
         ("claim", f"{' '.join(scenario.ids)}: {scenario.claim}"),
         ("assertion" if result.assertion else "raised", result.detail),
         ("transcript", "\n".join(result.transcript[-TOLD:])),
+        ("events", "\n".join(diagnosis_text.events(result.diagnosis))),
+        ("processes", "\n".join(diagnosis_text.processes(result.diagnosis))),
         ("output", _PYTESTS_OWN_FRAMES.sub("", result.output)),
         ("again", settings.again(scenario)),
     ]

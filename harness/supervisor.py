@@ -27,7 +27,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from worldswitch.harness import frames, processes, syscalls
+from worldswitch.harness import frames, processes, scene, syscalls
+from worldswitch.harness.diagnosis import Process
 
 TAIL = 1 << 15  #: of the child's output, this much is kept
 
@@ -45,6 +46,8 @@ class Ending:
     strays: tuple[str, ...]
     output: str
     seconds: float
+    scene: tuple[Process, ...] = ()  #: who was there at the `moment` when it went wrong
+    moment: str = ""
 
 
 @dataclass(slots=True)
@@ -91,11 +94,17 @@ def supervise(body: Callable[[], bytes], seconds: float) -> Ending:
 
         try:
             late = not _wait(watch, begin + seconds)
+            seen: tuple[Process, ...] = ()
+            moment = "at the deadline" if late else "when its process had died"
+            if watch.payload is None:
+                seen = scene.look_from_outside(newcomers.look())
             if late:
                 _ask_for_stacks(watch)
             if watch.payload is None:
                 _end(watch)
             strays = _strays(others)
+            if strays and not seen:
+                seen, moment = scene.look_from_outside(newcomers.look()), "when it had been left behind"
             os.write(ack[1], b".")
             processes.wait_until(watch.look_for_end, GRACE)
         finally:
@@ -103,7 +112,7 @@ def supervise(body: Callable[[], bytes], seconds: float) -> Ending:
             withstood = processes.kill_all(others, 5.0)
     strays += tuple(f"{process}, which SIGKILL does not end" for process in withstood)
     printed = watch.printed.decode(errors="replace")
-    return Ending(watch.payload, watch.status, late, strays, printed, time.monotonic() - begin)
+    return Ending(watch.payload, watch.status, late, strays, printed, time.monotonic() - begin, seen, moment)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
     python -m worldswitch.harness.switch_cost -o switch.json       # pyperf's options; its commands read the file
     python -m worldswitch.harness.switch_cost --interleaved 15     # ratios, all variants in turn, 15 rounds
+    python -m worldswitch.harness.switch_cost --recorder 1000      # what the flight recorder adds, in 1000 pairs
 
 Each benchmark times round trips of a guest that calls getpid for ever, from one call to the next: into the guest, its
 system call, back out with all registers.  Not timed: making the platform, the address space, the first switch.
@@ -26,6 +27,7 @@ from typing import Any
 from worldswitch.harness.arch import registers
 from worldswitch.harness.catalogue import load_platform
 from worldswitch.harness.contract import Access, Context, Options, Placement, State, Syscall
+from worldswitch.harness.flight import Recorder
 from worldswitch.harness.limits._limits import ffi, lib
 
 CODE = 0x40_0000
@@ -73,9 +75,11 @@ def native(stack: ExitStack) -> Timer:
     return lambda rounds: int(lib.limit_getpid(rounds))
 
 
-def switches(platform: str, stack: ExitStack, *, placement: Placement, resident: bool) -> Timer:
+def switches(
+    platform: str, stack: ExitStack, *, placement: Placement, resident: bool, recorder: Recorder | None = None
+) -> Timer:
     """Switches of the platform called `platform`."""
-    instance = load_platform(platform)(Options(placement=placement))
+    instance = load_platform(platform)(Options(placement=placement, recorder=recorder))
     stack.callback(instance.close)
     code = bytes(ffi.buffer(lib.getpid_loop_begin, lib.getpid_loop_end - lib.getpid_loop_begin))
     file = os.memfd_create("getpid_loop")
@@ -201,6 +205,40 @@ def report(values: dict[str, list[float]]) -> str:
     return "\n".join(lines)
 
 
+def recorder_cost(platform: str, pairs: int, switches_each: int = 60) -> list[tuple[float, float]]:
+    """Nanoseconds for a switch without and with the flight recorder, which every trial has on.
+
+    The difference is far below what a machine's mood does from one second to the next, so the pairs are short.
+    """
+    recorder = Recorder()
+    with ExitStack() as stack:
+        timer = switches(platform, stack, placement=Placement.PIN, resident=True, recorder=recorder)
+        timer(WARM_UP)
+        return [_pair(timer, recorder, switches_each, first=number % 2 == 0) for number in range(pairs)]
+
+
+def _pair(timer: Timer, recorder: Recorder, switches_each: int, *, first: bool) -> tuple[float, float]:
+    spent: dict[bool, float] = {}
+    for on in (first, not first):
+        if on:
+            recorder.resume()
+        else:
+            recorder.pause()
+        spent[on] = timer(switches_each) / switches_each
+    return spent[False], spent[True]
+
+
+def recorder_report(pairs: list[tuple[float, float]]) -> str:
+    """The median difference and ratio, as text."""
+    low, middle, high = statistics.quantiles([on - off for off, on in pairs], n=4)
+    ratio = statistics.median(on / off for off, on in pairs)
+    without = statistics.median(off for off, _ in pairs)
+    return (
+        f"flight recorder: {middle:+.0f} ns ({low:+.0f} .. {high:+.0f}) on {without:.0f} ns a switch, "
+        f"{ratio - 1:+.2%}, medians of {len(pairs)} pairs"
+    )
+
+
 def _pyperf(arguments: list[str]) -> None:
     """Hand over to pyperf: each variant in worker processes of its own."""
     import pyperf
@@ -228,11 +266,14 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--interleaved", type=int, default=0, metavar="ROUNDS")
+    parser.add_argument("--recorder", type=int, default=0, metavar="PAIRS")
     parser.add_argument("--switches", type=int, default=4000)
     parser.add_argument("--platform", default="reference")
     options, rest = parser.parse_known_args()
     if options.interleaved:
         print(report(interleaved(options.platform, options.interleaved, options.switches)))
+    elif options.recorder:
+        print(recorder_report(recorder_cost(options.platform, options.recorder)))
     else:
         _pyperf([*rest, "--platform", options.platform])
 

@@ -35,11 +35,11 @@ class Transcript:
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _TOTAL.size + SIZE)
-        self._begin = time.monotonic()
+        self.begin = time.monotonic()  #: what its times are counted from
 
     def note(self, text: str) -> None:
         """Add a line."""
-        line = f"{time.monotonic() - self._begin:10.6f}  {text}\n".encode(errors="replace")[-SIZE:]
+        line = f"{time.monotonic() - self.begin:10.6f}  {text}\n".encode(errors="replace")[-SIZE:]
         with _lock.held:
             (total,) = _TOTAL.unpack_from(self._memory)
             at = total % SIZE

@@ -16,6 +16,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from worldswitch.harness.diagnosis import Diagnosis
+from worldswitch.harness.flight import Recorder
+from worldswitch.harness.flight_text import told
 from worldswitch.harness.supervisor import Ending, supervise
 from worldswitch.harness.transcript import Transcript
 from worldswitch.harness.verdict import Verdict
@@ -31,18 +34,33 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     output: str = ""
     transcript: tuple[str, ...] = ()
     seconds: float = 0.0
+    diagnosis: Diagnosis | None = None
 
 
-def run(body: Callable[[Transcript], Result], deadline: float) -> Result:
+def run(body: Callable[[Transcript, Recorder], Result], deadline: float) -> Result:
     """Run `body` for at most `deadline` seconds; its result, or what became of it."""
-    transcript = Transcript()
-    ending = supervise(lambda: msgspec.json.encode(body(transcript)), deadline)
+    transcript, recorder = Transcript(), Recorder()
+    ending = supervise(lambda: msgspec.json.encode(body(transcript, recorder)), deadline)
+    result = _strict(_result(ending, deadline), ending.strays)
     return msgspec.structs.replace(
-        _strict(_result(ending, deadline), ending.strays),
+        result,
         output=ending.output,
         transcript=tuple(transcript.lines()),
         seconds=round(ending.seconds, 6),
+        diagnosis=None if result.verdict in _UNDIAGNOSED else _diagnosis(result, ending, recorder, transcript.begin),
     )
+
+
+#: There is nothing to explain.
+_UNDIAGNOSED = (Verdict.PASS, Verdict.UNSUPPORTED, Verdict.BLOCKED)
+
+
+def _diagnosis(result: Result, ending: Ending, recorder: Recorder, begin: float) -> Diagnosis | None:
+    """What is known beside the result: of the processes, as the trial itself saw them when it failed, if it did."""
+    noted, forgotten = recorder.read()
+    seen = result.diagnosis or Diagnosis(processes=ending.scene, moment=ending.moment)
+    found = msgspec.structs.replace(seen, events=tuple(told(noted, begin)), forgotten=forgotten)
+    return found if found else None
 
 
 def _result(ending: Ending, deadline: float) -> Result:

@@ -40,12 +40,13 @@ from worldswitch.harness.contract import (
     StubDied,
     WrongThread,
 )
-from worldswitch.reference import _core, history, page, prerequisites
+from worldswitch.reference import _core, page, prerequisites
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.creator import ROUND, Creator
 from worldswitch.reference.filter import program
+from worldswitch.reference.flight import record
 from worldswitch.reference.owners import waits_for
 from worldswitch.reference.plan import StubPlan, standard_plan
 from worldswitch.reference.stops import WALL, StopKind, decode
@@ -86,6 +87,8 @@ class PtracePlatform:
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
+        if self.options.recorder:
+            record(self.options.recorder)
         self._maker = os.getpid()
         self._closed = False
         self._lock = threading.Lock()
@@ -138,10 +141,6 @@ class PtracePlatform:
     def new_state(self) -> State:
         """A fresh state; see the contract."""
         return State(self._xstate)
-
-    def last_events(self) -> list[str]:
-        """What happened last; see the contract."""
-        return history.last_events()
 
     def close(self) -> None:
         """End everything; see the contract."""

@@ -28,3 +28,11 @@ def test_a_guest_that_does_something_else_is_not_timed(monkeypatch: pytest.Monke
     monkeypatch.setattr(switch_cost, "load_platform", lambda name: Dies)
     with pytest.raises(RuntimeError, match="the guest's last event is None"):
         switch_cost.interleaved("dies", rounds=1, switches_each=2)
+
+
+def test_what_the_recorder_adds_is_told() -> None:
+    pairs = switch_cost.recorder_cost("reference", pairs=4, switches_each=20)
+    assert len(pairs) == 4
+    assert switch_cost.recorder_report([(1000.0, 1010.0), (2000.0, 2020.0), (1000.0, 1010.0)]) == (
+        "flight recorder: +10 ns (+10 .. +20) on 1000 ns a switch, +1.00%, medians of 3 pairs"
+    )

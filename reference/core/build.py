@@ -42,7 +42,7 @@ ffibuilder.cdef((HERE / "core.h").read_text())
 ffibuilder.set_source(
     "worldswitch.reference._core",
     INCLUDES,
-    sources=[str(HERE / name) for name in ("stub.c", "fork.c", "tracee.c", "switch.c", "events.c", "host.c")],
+    sources=[str(HERE / name) for name in ("stub.c", "fork.c", "tracee.c", "switch.c", "flight.c", "host.c")],
     depends=[str(HERE / name) for name in ("core.h", "internal.h", "stub_x86_64.s")],
     include_dirs=[str(HERE)],
     extra_compile_args=[

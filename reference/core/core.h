@@ -163,19 +163,36 @@ int tracee_halt(struct visit *visit);
 
 // ---- what happened last ----
 
-// A ptrace request and its result, or (request 0, which is no request that we
-// make) a wait that found the status `result`.
-struct ptrace_event {
+// Which registers an event of the flight recorder has.
+enum flight_registers { FLIGHT_NO_REGISTERS, FLIGHT_ALL_REGISTERS, FLIGHT_RESULT_REGISTER };
+
+// A ptrace request and its result, or (request -1) a wait that found the
+// status `result`.  The layout is the harness's (worldswitch.harness.flight),
+// which reads it.
+struct flight_event {
+	unsigned long number;		// its place among all, from 1; 0 while it is written
+	unsigned long nanoseconds;	// CLOCK_MONOTONIC
+	int tracer;
 	int tid;
 	int request;
+	short has_registers;		// enum flight_registers
+	short has_about;
 	long result;
+	struct registers registers;
+	unsigned char about[48];	// the beginning of a siginfo_t or ptrace_syscall_info
 };
 
-enum { PTRACE_EVENTS_KEPT = 64 };
+// The last `capacity` events of all threads.
+struct flight_ring {
+	unsigned long event_size;
+	unsigned long capacity;	// 0: nothing is noted now
+	unsigned long noted;	// how many there were
+	unsigned long unused[5];
+	struct flight_event events[];
+};
 
-// Copy the last events of all threads, the oldest first, PTRACE_EVENTS_KEPT of
-// them at most.  Returns how many.
-int ptrace_events(struct ptrace_event *events);
+// Record there from now on, or nowhere if NULL.  -EINVAL if it is not made for events of this size.
+int flight_record(struct flight_ring *ring);
 
 // ---- the process that holds the platform ----
 

@@ -1,7 +1,17 @@
 // What the core's C files say to each other and Python never sees.
 
-// Keep an event for ptrace_events.
-void ptrace_event_note(int tid, int request, long result);
+// The request of an event that is a wait; 0 is PTRACE_TRACEME.
+#define FLIGHT_WAIT (-1)
+
+// Keep an event.  `registers` may be NULL if none of them are kept, `about` if there is nothing.
+void flight_note(int tid, int request, long result, enum flight_registers has, const struct registers *registers,
+		 const void *about);
+
+// tracee_wait, but it is the caller who notes what it found.
+int tracee_wait_unnoted(int tid, int options, int *status);
+
+// tracee_request for a request that resumes after these registers were loaded.
+long tracee_resume(int request, int tid, enum flight_registers loaded, const struct registers *registers);
 
 // Load the extended state; 0 or a negated errno.
 int tracee_write_xstate(struct tracee *t, void *buffer);

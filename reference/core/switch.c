@@ -39,7 +39,8 @@ static void force_segments(struct tracee *t, struct registers *r)
 // orig_rax, which is -1, says "not in a system call": else a result between
 // -516 and -512 would be restarted.  When only the result differs from what the thread
 // already has, one word is enough (a quarter of the cost of them all), unless
-// it is such a value.
+// it is such a value.  Returns which registers were loaded, as the recorder
+// calls them, or a negated errno.
 static int load(struct tracee *t, struct registers *r)
 {
 	unsigned long rax = r->rax;
@@ -51,11 +52,13 @@ static int load(struct tracee *t, struct registers *r)
 	r->rax = rax;
 	if (same && !is_restart_code(rax)) {
 		if (rax == t->shadow.rax)
-			return 0;
-		return ptrace(PTRACE_POKEUSER, t->tid, offsetof(struct user_regs_struct, rax), rax) == 0 ? 0 : -errno;
+			return FLIGHT_NO_REGISTERS;
+		if (ptrace(PTRACE_POKEUSER, t->tid, offsetof(struct user_regs_struct, rax), rax) != 0)
+			return -errno;
+		return FLIGHT_RESULT_REGISTER;
 	}
 	r->orig_rax = t->segments.orig_rax;
-	return ptrace(PTRACE_SETREGS, t->tid, 0, r) == 0 ? 0 : -errno;
+	return ptrace(PTRACE_SETREGS, t->tid, 0, r) == 0 ? FLIGHT_ALL_REGISTERS : -errno;
 }
 
 // A stub that runs where its tracer runs needs no wake-up across CPUs, which
@@ -91,7 +94,7 @@ static void place(struct tracee *t)
 static int glance(struct tracee *t, int *status)
 {
 	sched_yield();
-	int rc = tracee_wait(t->tid, WAIT | WNOHANG, status);
+	int rc = tracee_wait_unnoted(t->tid, WAIT | WNOHANG, status);
 	return rc == 0 ? -EINTR : rc;
 }
 
@@ -120,19 +123,28 @@ static int ask(struct tracee *t, struct visit *v, int request, int status)
 	return v->about_length == -ESRCH ? SWITCH_ERROR + ESRCH : SWITCH_STOP + status;
 }
 
+static int failed(struct tracee *t, int request, int rc)
+{
+	flight_note(t->tid, request, rc, FLIGHT_NO_REGISTERS, NULL, NULL);
+	return SWITCH_ERROR - rc;
+}
+
 static int collect(struct tracee *t, struct visit *v, int glancing)
 {
 	struct registers *r = v->registers;
 	int status;
-	int rc = glancing ? glance(t, &status) : tracee_wait(t->tid, WAIT, &status);
+	int rc = glancing ? glance(t, &status) : tracee_wait_unnoted(t->tid, WAIT, &status);
 
 	if (rc < 0)
-		return SWITCH_ERROR - rc;
-	if (!WIFSTOPPED(status))
+		return rc == -EINTR ? SWITCH_ERROR + EINTR : failed(t, FLIGHT_WAIT, rc);
+	if (!WIFSTOPPED(status)) {
+		flight_note(t->tid, FLIGHT_WAIT, status, FLIGHT_NO_REGISTERS, NULL, NULL);
 		return SWITCH_STOP + status;
+	}
 	rc = read_back(t, v);
+	flight_note(t->tid, FLIGHT_WAIT, status, rc < 0 ? FLIGHT_NO_REGISTERS : FLIGHT_ALL_REGISTERS, r, NULL);
 	if (rc < 0)
-		return SWITCH_ERROR - rc;
+		return failed(t, PTRACE_GETREGS, rc);
 	if (status != SYSCALL_STOP)
 		return status >> 16 == 0 ? ask(t, v, PTRACE_GETSIGINFO, status) : SWITCH_STOP + status;
 	r->rax = r->orig_rax;	// the kernel put -ENOSYS there
@@ -170,16 +182,16 @@ static int resume(struct tracee *t, struct visit *v)
 	if (__atomic_load_n(&t->state, __ATOMIC_ACQUIRE) != TRACEE_OWNED)
 		return -ESRCH;
 	int rc = v->xset == NULL ? 0 : take_xstate(t, v);
-	if (rc == 0)
-		rc = load(t, r);
-	if (rc < 0) {
+	int loaded = rc < 0 ? rc : load(t, r);
+	if (loaded < 0) {
 		t->shadow_valid = 0;	// some may have been written
-		return rc;
+		flight_note(t->tid, PTRACE_SETREGS, loaded, FLIGHT_NO_REGISTERS, NULL, NULL);
+		return loaded;
 	}
 	place(t);
 	t->switches++;
 	t->shadow_valid = 0;
-	return tracee_request(r->eflags & TRAP_FLAG ? v->step : v->run, t->tid, 0, NULL);
+	return tracee_resume(r->eflags & TRAP_FLAG ? v->step : v->run, t->tid, loaded, r);
 }
 
 int tracee_switch(struct visit *v)

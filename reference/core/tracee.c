@@ -26,23 +26,51 @@ static pthread_mutex_t ownership = PTHREAD_MUTEX_INITIALIZER;
 static pthread_key_t end_of_thread;
 static pthread_once_t end_of_thread_once = PTHREAD_ONCE_INIT;
 
-long tracee_request(int request, int tid, unsigned long address, void *data)
+static long request_unnoted(int request, int tid, unsigned long address, void *data)
 {
 	errno = 0;
 	long result = ptrace(request, tid, address, data);
-	if (result == -1 && errno != 0)
-		result = -errno;
-	ptrace_event_note(tid, request, result);
+	return result == -1 && errno != 0 ? -errno : result;
+}
+
+// What a request said, for the recorder.
+static void note(int request, int tid, long result, const void *data)
+{
+	int registers = result == 0 && (request == PTRACE_GETREGS || request == PTRACE_SETREGS);
+	int about = (result == 0 && request == PTRACE_GETSIGINFO) || (result > 0 && request == PTRACE_GET_SYSCALL_INFO);
+
+	flight_note(tid, request, result, registers ? FLIGHT_ALL_REGISTERS : FLIGHT_NO_REGISTERS,
+		    registers ? data : NULL, about ? data : NULL);
+}
+
+long tracee_request(int request, int tid, unsigned long address, void *data)
+{
+	long result = request_unnoted(request, tid, address, data);
+
+	note(request, tid, result, data);
 	return result;
+}
+
+long tracee_resume(int request, int tid, enum flight_registers loaded, const struct registers *registers)
+{
+	long result = request_unnoted(request, tid, 0, NULL);
+
+	flight_note(tid, request, result, loaded, registers, NULL);
+	return result;
+}
+
+int tracee_wait_unnoted(int tid, int options, int *status)
+{
+	int result = wait4(tid, status, options, NULL);
+	return result < 0 ? -errno : result;
 }
 
 int tracee_wait(int tid, int options, int *status)
 {
-	int result = wait4(tid, status, options, NULL);
-	if (result < 0)
-		result = -errno;
+	int result = tracee_wait_unnoted(tid, options, status);
+
 	if (result != 0)	// a look that found nothing is no event
-		ptrace_event_note(tid, 0, result > 0 ? *status : result);
+		flight_note(tid, FLIGHT_WAIT, result > 0 ? *status : result, FLIGHT_NO_REGISTERS, NULL, NULL);
 	return result;
 }
 

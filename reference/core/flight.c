@@ -1,0 +1,79 @@
+// The flight recorder: the last ptrace events of all threads of this process,
+// in memory that somebody else reads when this process may be stuck or dead.
+// A place is claimed by one locked increment and written without a lock; the
+// reader tells a place that is being written by its number.
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core.h"
+#include "internal.h"
+
+static struct flight_ring *ring;
+static __thread int self;	// asking the kernel each time would cost as much as all the rest
+
+static void forget_self(void)
+{
+	self = 0;
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+	pthread_atfork(NULL, NULL, forget_self);
+}
+
+static int own_tid(void)
+{
+	if (self == 0)
+		self = syscall(SYS_gettid);
+	return self;
+}
+
+int flight_record(struct flight_ring *to)
+{
+	if (to != NULL && to->event_size != sizeof(struct flight_event))
+		return -EINVAL;
+	__atomic_store_n(&ring, to, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static struct flight_event *claim(struct flight_ring *r, unsigned long capacity, unsigned long *number)
+{
+	*number = __atomic_fetch_add(&r->noted, 1, __ATOMIC_RELAXED) + 1;
+	struct flight_event *event = &r->events[(*number - 1) % capacity];
+
+	__atomic_store_n(&event->number, 0, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	return event;
+}
+
+void flight_note(int tid, int request, long result, enum flight_registers has, const struct registers *registers,
+		 const void *about)
+{
+	struct flight_ring *r = __atomic_load_n(&ring, __ATOMIC_ACQUIRE);
+	unsigned long capacity = r == NULL ? 0 : __atomic_load_n(&r->capacity, __ATOMIC_RELAXED);
+	struct timespec now;
+	unsigned long number;
+
+	if (capacity == 0)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	struct flight_event *event = claim(r, capacity, &number);
+	event->nanoseconds = now.tv_sec * 1000000000UL + now.tv_nsec;
+	event->tracer = own_tid();
+	event->tid = tid;
+	event->request = request;
+	event->has_registers = has;
+	event->has_about = about != NULL;
+	event->result = result;
+	if (has == FLIGHT_ALL_REGISTERS)
+		event->registers = *registers;
+	else if (has == FLIGHT_RESULT_REGISTER)
+		event->registers.rax = registers->rax;
+	if (about != NULL)
+		memcpy(event->about, about, sizeof(event->about));
+	__atomic_store_n(&event->number, number, __ATOMIC_RELEASE);
+}
