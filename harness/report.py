@@ -122,10 +122,10 @@ class Progress:
         occurring = [
             verdict
             for verdict in STYLES
-            if verdict is Verdict.PASS or any(row.verdicts[verdict] for row in self._rows.values())
+            if verdict is Verdict.PASS or any(row.verdicts[verdict] for row in list(self._rows.values()))
         ]
         table = Table("cell", "done", *(verdict.value for verdict in occurring), "seconds", "running", box=None)
-        for cell, row in self._rows.items():
+        for cell, row in list(self._rows.items()):
             counts = (Text(str(row.verdicts[verdict] or ""), STYLES[verdict]) for verdict in occurring)
             table.add_row(
                 str(cell), f"{row.verdicts.total()}/{row.planned}", *counts, f"{row.elapsed:.0f}", row.running(LONG)

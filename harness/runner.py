@@ -1,6 +1,7 @@
 """A run: every planned scenario in every environment, on every platform that is asked for.
 
-Cells run one after the other, each with the whole machine: scenarios measure nothing, but they have deadlines.  A cell
+Cells run one after the other, each with the whole machine: scenarios measure nothing, but they have deadlines.  Only
+virtual machines go on side by side, each with a processor of its own (`worldswitch.harness.lanes`).  A cell
 that cannot run costs its own scenarios, which are then `miss`, and nothing else.  An interrupted run keeps what it
 reached and misses the rest.
 """
@@ -23,13 +24,15 @@ from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import MAKE_ROOM, Problem, collect
 from worldswitch.harness.environment import Environment, Missing
 from worldswitch.harness.expectations import Expectation, digest
+from worldswitch.harness.holdings import Unobtainable
 from worldswitch.harness.host import Host
 from worldswitch.harness.keeper import Keeper
+from worldswitch.harness.lanes import Lanes, lane_of
 from worldswitch.harness.ledger import Absent, Ledger, Watcher
 from worldswitch.harness.manifest import PlannedCell
 from worldswitch.harness.outcome import CellOutcome
 from worldswitch.harness.profiles import Profile
-from worldswitch.harness.request import CouldNotRun, Request
+from worldswitch.harness.request import CouldNotRun, Request, cpus
 from worldswitch.harness.results import CannotKeep
 from worldswitch.harness.verdict import Verdict
 
@@ -89,7 +92,7 @@ class Run:
     watcher: Watcher
     outcomes: list[CellOutcome] = field(default_factory=list)
     absent: Mapping[Verdict, Absent] = field(default_factory=dict)
-    interrupted: bool = False
+    lanes: Lanes = field(default_factory=lambda: Lanes(cpus()))
     unkept: str = ""  #: why not all of it could be kept in the folder
 
     def go(self) -> None:
@@ -105,19 +108,27 @@ class Run:
                 pairs = list(itertools.product(plan, self.request.platforms))
                 with self._noting():
                     self.keeper.plan(starmap(planned, pairs), digest(starmap(rules, pairs)))
-                for place, platform in pairs:
-                    self.outcomes.append(self._cell(place, platform))
+                try:
+                    self.lanes.run([(lane_of(place), (place, platform)) for place, platform in pairs], self._cell)
+                finally:
+                    order = [CellName(place.name, platform) for place, platform in pairs]
+                    self.outcomes.sort(key=lambda outcome: order.index(outcome.cell))
         except KeyboardInterrupt:
-            self.interrupted = True
+            self.lanes.interrupted = True
         with self._noting():
             self.keeper.finish(interrupted=self.interrupted)
             junit.write(self.outcomes, self.folder / "junit.xml")
 
-    def _cell(self, place: Environment | Missing, platform: str) -> CellOutcome:
-        outcome = self._outcome(place, platform)
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody ended it before its time."""
+        return self.lanes.interrupted
+
+    def _cell(self, where: tuple[Environment | Missing, str]) -> None:
+        outcome = self._outcome(*where)
         with self._noting():
             self.keeper.cell_ends(outcome)
-        return outcome
+        self.outcomes.append(outcome)
 
     def _outcome(self, place: Environment | Missing, platform: str) -> CellOutcome:
         cell = CellName(place.name, platform)
@@ -131,14 +142,27 @@ class Run:
             return ledger.close(Problem(place.reason, place.remedy))
         try:
             self.keeper.cell_starts(cell)
-            arguments = self.request.arguments(cell, place.facts)
-            silence = self.request.silence(self.scenarios)
-            return ledger.close(collect(place, arguments, silence, ledger.take, ledger.begin))
-        except CannotKeep as problem:
-            return ledger.close(Problem(str(problem), MAKE_ROOM))
+            problem = self._fill(ledger, place, cell)
+        except CannotKeep as trouble:
+            problem = Problem(str(trouble), MAKE_ROOM)
         except KeyboardInterrupt:
-            self.interrupted = True
-            return ledger.close(Problem("the run was interrupted"))
+            self.lanes.interrupted = True
+            problem = Problem("the run was interrupted")
+        return ledger.close(self._told(problem))
+
+    def _fill(self, ledger: Ledger, place: Environment, cell: CellName) -> Problem | None:
+        if lane := lane_of(place):
+            try:
+                lane.open()
+            except Unobtainable as problem:
+                return Problem(problem.reason, problem.remedy, getattr(problem, "console", ""))
+        arguments = self.request.arguments(cell, place.facts)
+        silence = self.request.silence(self.scenarios)
+        return collect(place, arguments, silence, ledger.take, ledger.begin)
+
+    def _told(self, problem: Problem | None) -> Problem | None:
+        """A cell's problem as people know it: one in a lane that was taken down says something else of its end."""
+        return Problem("the run was interrupted") if problem and self.interrupted else problem
 
     @contextlib.contextmanager
     def _noting(self) -> Iterator[None]:

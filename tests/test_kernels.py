@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -248,6 +249,16 @@ def test_a_list_of_ones_own_is_used_and_what_is_wrong_with_it_is_said(
     file.write_text(GOOD.replace("6.12", "6.1"))
     assert cli.main(["kernels", "list"]) == 2
     assert f"worldswitch kernels: {file}: 6.1: name: there are two" in capsys.readouterr().err
+
+
+def test_who_waits_for_a_kernel_is_told_when_nobody_fetches_it_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    hold = threading.Event()
+    monkeypatch.setattr(shelf, "obtain", lambda name, say: hold.wait(10) and None)
+    with Shelf(["6.12", "7.3"], ignore) as kernels:
+        threading.Timer(0.05, kernels.close).start()
+        with pytest.raises(Unobtainable, match=r"7\.3 is not waited for"):
+            kernels.get("7.3")
+    hold.set()
 
 
 def test_names_with_a_slash_are_files() -> None:

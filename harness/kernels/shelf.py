@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,10 +87,10 @@ class Shelf:
 
     def __init__(self, names: Iterable[str], say: Say) -> None:
         """Begin to fetch these."""
-        self._fetcher = ThreadPoolExecutor(1, thread_name_prefix="kernels")
-        self._coming: dict[str, Future[Kernel]] = {
-            name: self._fetcher.submit(obtain, name, say) for name in dict.fromkeys(names)
-        }
+        self._say = say
+        self._coming: dict[str, Future[Kernel]] = {name: Future() for name in names}
+        # No thread that one would wait for at the end: a download that nobody wants any more ends with this process.
+        threading.Thread(target=self._fetch, daemon=True).start()
 
     def get(self, name: str) -> Kernel:
         """The kernel called so, as soon as it is there; raises `Unobtainable`."""
@@ -98,18 +100,30 @@ class Shelf:
         """Every one of them, or why not."""
         return [self._one(name) for name in self._coming]
 
-    def _one(self, name: str) -> Kernel | Lacking:
-        try:
-            return self.get(name)
-        except Unobtainable as problem:
-            return Lacking(name, problem)
-
     def close(self) -> None:
-        """Fetch no more than what is being fetched."""
-        self._fetcher.shutdown(wait=False, cancel_futures=True)
+        """Nobody waits any more."""
+        for name, coming in self._coming.items():
+            with suppress(InvalidStateError):
+                coming.set_exception(Unobtainable(f"the kernel {name} is not waited for any more", "run again"))
 
     def __enter__(self) -> Shelf:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _fetch(self) -> None:
+        for name, coming in self._coming.items():
+            if coming.done():
+                continue
+            with suppress(InvalidStateError):
+                try:
+                    coming.set_result(obtain(name, self._say))
+                except Exception as problem:  # told to whoever waits
+                    coming.set_exception(problem)
+
+    def _one(self, name: str) -> Kernel | Lacking:
+        try:
+            return self.get(name)
+        except Unobtainable as problem:
+            return Lacking(name, problem)

@@ -1,0 +1,152 @@
+"""Lanes: machines side by side, the cells of each one after the other, and all of it down when somebody says so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from scripted import NAMES, SCENARIOS, Quiet, ScriptedCell, frames, header, place, planner, trial, whole
+
+from worldswitch.harness import environment
+from worldswitch.harness.environment import Environment, Missing
+from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.lanes import Lane, Lanes
+from worldswitch.harness.outcome import Status, status
+from worldswitch.harness.request import Request
+from worldswitch.harness.runner import Run
+
+GOOD = frames(whole(*(trial(name) for name in NAMES)))
+
+
+class Machine:
+    """A lane that takes no machine."""
+
+    def __init__(self, problem: Unobtainable | None = None) -> None:
+        self.problem = problem
+        self.log: list[str] = []
+        self.down = threading.Event()
+
+    def open(self) -> None:
+        self.log.append("open")
+        if self.problem:
+            raise self.problem
+
+    def close(self) -> None:
+        self.log.append("close")
+        self.down.set()
+
+
+def on(machine: Machine, name: str, *lines: object) -> Environment:
+    """An environment on a machine, whose cells say `lines`, or wait for the machine's end."""
+    found = place(name, lines or GOOD)  # type: ignore[arg-type]
+    found.lane = machine  # type: ignore[attr-defined]
+    return found
+
+
+@pytest.fixture
+def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
+    """Run in these environments, so many lanes at a time."""
+
+    def run(*places: Environment | Missing, width: int = 2) -> Run:
+        monkeypatch.setattr(environment, "plan", planner(*places))
+        made = Run(Request(), SCENARIOS, tmp_path, Quiet(), lanes=Lanes(width))
+        made.go()
+        return made
+
+    return run
+
+
+def test_a_machine_is_up_for_its_cells_and_down_after_them(go) -> None:
+    first, second = Machine(), Machine()
+    run = go(on(first, "linux-1:a"), on(second, "linux-2:a"), on(first, "linux-1:b"))
+    assert [outcome.cell.environment for outcome in run.outcomes] == ["linux-1:a", "linux-2:a", "linux-1:b"]
+    assert status(run.outcomes) is Status.AS_EXPECTED
+    assert first.log == ["open", "open", "close"]
+    assert second.log == ["open", "close"]
+
+
+def test_so_many_lanes_go_on_at_a_time() -> None:
+    going: list[int] = []
+    most: list[int] = []
+    lock = threading.Lock()
+
+    def do(number: int) -> None:
+        with lock:
+            going.append(number)
+            most.append(len(going))
+        time.sleep(0.03)
+        with lock:
+            going.remove(number)
+
+    tasks: list[tuple[Lane | None, int]] = [(Machine(), number) for number in range(6)]
+    Lanes(2).run(tasks, do)
+    assert max(most) == 2
+    assert len(most) == 6
+
+
+def test_what_has_no_lane_runs_first_and_alone() -> None:
+    order: list[str] = []
+    Lanes(2).run([(Machine(), "machine"), (None, "host"), (None, "container")], order.append)
+    assert order == ["host", "container", "machine"]
+
+
+def test_a_machine_that_does_not_come_up_costs_its_own_cells(go) -> None:
+    lost = Machine(Unobtainable("the guest panicked", "see its console"))
+    run = go(on(lost, "linux-1:a"), on(lost, "linux-1:b"), on(Machine(), "linux-2:a"))
+    problems = [outcome.problem and outcome.problem.reason for outcome in run.outcomes]
+    assert problems == ["the guest panicked", "the guest panicked", None]
+    assert run.outcomes[0].problem.remedy == "see its console"
+    assert status(run.outcomes) is Status.COULD_NOT_RUN
+
+
+def test_an_interrupt_takes_down_what_runs_and_misses_the_rest(go) -> None:
+    machine = Machine()
+
+    def wait_for_the_end() -> bytes:
+        os.kill(os.getpid(), signal.SIGINT)
+        machine.down.wait(10)
+        return b""
+
+    other = Machine()
+    run = go(
+        on(machine, "linux-1:a", *frames([header(), trial(NAMES[0])]), wait_for_the_end),
+        on(machine, "linux-1:b"),
+        on(other, "linux-2:a"),
+        width=1,
+    )
+    assert run.interrupted
+    reasons = [outcome.problem.reason for outcome in run.outcomes]
+    assert reasons == ["the run was interrupted", *["the run was interrupted before"] * 2]
+    assert [one.trial.verdict.value for one in run.outcomes[0].judged].count("pass") == 1
+    assert "close" in machine.log
+    assert "open" not in other.log
+
+
+def test_what_goes_wrong_in_a_lane_is_not_lost() -> None:
+    def fail(_: int) -> None:
+        raise ZeroDivisionError
+
+    machine = Machine()
+    with pytest.raises(ZeroDivisionError):
+        Lanes(2).run([(machine, 1)], fail)
+    assert machine.log == ["close"]
+
+
+def test_cells_know_what_the_machine_told_them(go) -> None:
+    """Facts are asked for when the machine is up, since only then are they whole."""
+    machine = Machine()
+    seen: list[str] = []
+
+    def start(arguments: list[str]) -> ScriptedCell:
+        seen.append(arguments[arguments.index("--environment") + 1])
+        return ScriptedCell(GOOD)
+
+    where = on(machine, "linux-1:a")
+    where.script = start  # type: ignore[attr-defined]
+    machine.open = lambda: where.facts.update(kernel="6.12.94")  # type: ignore[method-assign, attr-defined]
+    go(where)
+    assert '"kernel": "6.12.94"' in seen[0]
