@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from scripted import NAMES, SCENARIOS, header, trial, whole
 
-from worldswitch.harness import autopsy
-from worldswitch.harness.autopsy import Account, Autopsy, Fate, Finding
 from worldswitch.harness.collect import Problem
+from worldswitch.harness.kill import autopsy
+from worldswitch.harness.kill.autopsy import Account, Autopsy, Fate, Finding
 from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
 

@@ -170,7 +170,8 @@ def test_a_list_for_people_has_the_claims(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_every_profile_and_mutant_names_scenarios_that_there_are() -> None:
-    from worldswitch.harness import autopsy, profiles
+    from worldswitch.harness import profiles
+    from worldswitch.harness.kill import autopsy
 
     scenarios = catalogue.scenarios()
     for profile in profiles.select([profiles.ALL]):

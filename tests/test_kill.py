@@ -9,8 +9,10 @@ import pytest
 from mutilated import LUCKY, ONE, OTHER, THIRD, Mutilated, bitten, host, meet
 from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, frames, hang, planner, trial, whole
 
-from worldswitch.harness import catalogue, cli, environment, kill, kill_matrix, mutants, reasons
+from worldswitch.harness import catalogue, cli, environment, reasons
 from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.kill import hunt, show
+from worldswitch.harness.kill import matrix as kill_matrix
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import CouldNotRun, Request
 from worldswitch.harness.verdict import Verdict
@@ -36,7 +38,7 @@ class World:
         self.patch.setattr(reasons, "load", lambda *_: excuses)
 
     def run(self, *names: str, seed: int = 7, full: bool = False) -> Status:
-        return mutants.show(Request(seed=seed), names, full=full, results=self.folder)
+        return show.show(Request(seed=seed), names, full=full, results=self.folder)
 
     @property
     def matrix(self) -> kill_matrix.Matrix:
@@ -108,7 +110,7 @@ def test_and_not_for_ever(world: World, capsys: pytest.CaptureFixture[str]) -> N
     world.have(Mutilated("Fickle", (ONE,)))
     assert world.run("Fickle", seed=LUCKY + 1) is Status.UNEXPECTED
     (mutant,) = world.matrix.places[0].mutants
-    assert (mutant.fate, mutant.draws) == ("survived", kill.DRAWS)
+    assert (mutant.fate, mutant.draws) == ("survived", hunt.DRAWS)
     last = capsys.readouterr().out.splitlines()[-8:]
     assert any(line.startswith(f"survived  Fickle in host: {ONE}: ") for line in last)
 
@@ -117,9 +119,9 @@ def test_some_mutants_do_not_overwrite_the_matrix_of_all(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    mutants.show(Request(), ["Forgetful"], full=False, results=None)
+    show.show(Request(), ["Forgetful"], full=False, results=None)
     assert list(tmp_path.iterdir()) == []
-    mutants.show(Request(), [], full=False, results=None)
+    show.show(Request(), [], full=False, results=None)
     assert sorted(file.name for file in tmp_path.glob("results/*")) == ["kill_matrix.html", "kill_matrix.json"]
 
 
@@ -131,17 +133,17 @@ def test_the_command_line(world: World, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_without_a_seed_one_is_drawn_and_told(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    mutants.show(Request(), [], full=False, results=world.folder)
+    show.show(Request(), [], full=False, results=world.folder)
     assert f"seed {world.matrix.seed}" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------------------- what is put to what
 
 
-def _hunt(seed: int = 7, *, full: bool = False) -> kill.Hunt:
+def _hunt(seed: int = 7, *, full: bool = False) -> hunt.Hunt:
     many = [Scenario(f"many::number_{n}", ("SG02",), "", (), (), {}, 1.0) for n in range(99)]
     bare = Scenario("kernel_facts::one", ("K01",), "", (), (), {}, 1.0, subject="kernel")
-    return kill.Hunt(Request(seed=seed), {"Forgetful": FORGETFUL}, [*SCENARIOS, *many, bare], _Quiet(), full)
+    return hunt.Hunt(Request(seed=seed), {"Forgetful": FORGETFUL}, [*SCENARIOS, *many, bare], _Quiet(), full)
 
 
 class _Quiet:
@@ -181,14 +183,14 @@ def test_in_full_it_meets_all_that_are_about_a_platform() -> None:
 
 
 def test_chaos_is_not_drawn() -> None:
-    hunt = _hunt()
+    before = _hunt()
     reigns = Scenario("chaos::reigns", ("CH01",), "", (), (), {}, 1.0)
-    many = kill.Hunt(hunt.request, hunt.mutants, [*hunt.scenarios, *[reigns] * 50], _Quiet())
+    many = hunt.Hunt(before.request, before.mutants, [*before.scenarios, *[reigns] * 50], _Quiet())
     assert "chaos::reigns" not in [one.name for one in many.drawn(FORGETFUL)]
 
 
 def test_a_mutant_that_hangs_everywhere_is_not_waited_for(world: World) -> None:
-    hung = trial(THIRD, Verdict.TIMEOUT, seconds=kill.SPARED + 1)
+    hung = trial(THIRD, Verdict.TIMEOUT, seconds=hunt.SPARED + 1)
 
     def script(arguments: Sequence[str]) -> ScriptedCell:
         if "--mutant" not in arguments:
@@ -241,7 +243,7 @@ def test_an_interrupted_hunt_ends_its_cells(world: World, monkeypatch: pytest.Mo
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(kill.autopsy, "examine", interrupt)
+    monkeypatch.setattr(hunt.autopsy, "examine", interrupt)
     with pytest.raises(KeyboardInterrupt):
         world.run()
     assert all(cell.killed for cell in world.host.cells)
@@ -250,7 +252,7 @@ def test_an_interrupted_hunt_ends_its_cells(world: World, monkeypatch: pytest.Mo
 
 def test_a_cell_that_starts_when_the_hunt_is_over_is_ended() -> None:
     late: Scripted = host()
-    ended = kill._Ended(late)
+    ended = hunt._Ended(late)
     start, late.start = late.start, lambda arguments: (ended.__exit__(), start(arguments))[1]  # type: ignore[method-assign]
     with pytest.raises(InterruptedError):
         ended.start([])

@@ -9,10 +9,11 @@ import pytest
 from mutilated import ONE, OTHER, bitten
 from scripted import SCENARIOS, scenario, trial
 
-from worldswitch.harness import proof, reasons
-from worldswitch.harness.autopsy import Account, Autopsy
+from worldswitch.harness import reasons
 from worldswitch.harness.catalogue import NotFound, Scenario
-from worldswitch.harness.proof import Standing
+from worldswitch.harness.kill import proof
+from worldswitch.harness.kill.autopsy import Account, Autopsy
+from worldswitch.harness.kill.proof import Standing
 from worldswitch.harness.verdict import Verdict
 
 KILLS = Autopsy("Forgetful", "host", (), kills=(bitten(),))

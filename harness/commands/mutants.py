@@ -32,6 +32,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Hunt, and show what became of each."""
-    from worldswitch.harness import mutants
+    from worldswitch.harness.kill import show
 
-    return mutants.show(options.request(asked), asked.mutants, full=asked.full, results=asked.results)
+    return show.show(options.request(asked), asked.mutants, full=asked.full, results=asked.results)

@@ -20,7 +20,17 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 #: The code that decides, and the tests that can see it decide in their own process.
-JUDGING = ("autopsy", "expectations", "judge", "ledger", "outcome", "platforms", "proof", "results", "verdict")
+JUDGING = (
+    "expectations",
+    "judge",
+    "kill/autopsy",
+    "kill/proof",
+    "ledger",
+    "outcome",
+    "platforms",
+    "results",
+    "verdict",
+)
 TESTS = ("autopsy", "expectations", "judge", "ledger", "platforms", "proof", "results", "runner")
 
 CONFIGURATION = """\

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import jinja2
 
-from worldswitch.harness import kill_matrix
 from worldswitch.harness.catalogue import function_of
-from worldswitch.harness.kill_matrix import Failure, Held, Matrix, Mutated, Place
-from worldswitch.harness.proof import Standing
+from worldswitch.harness.kill import matrix as kill_matrix
+from worldswitch.harness.kill.matrix import Failure, Held, Matrix, Mutated, Place
+from worldswitch.harness.kill.proof import Standing
 
-TEMPLATE = "kill_page.html.j2"
+TEMPLATE = "page.html.j2"
 
 #: What a cell of the grid shows: class, sign and meaning.
 SIGNS = (
@@ -76,7 +76,7 @@ def write(matrix: Matrix, path: Path) -> None:
 
 def page(matrix: Matrix) -> str:
     """The page."""
-    text = resources.files("worldswitch.harness").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    text = resources.files("worldswitch.harness.kill").joinpath(TEMPLATE).read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness.autopsy import Account, Autopsy, Fate
 from worldswitch.harness.catalogue import Mutant, Scenario
+from worldswitch.harness.kill.autopsy import Account, Autopsy, Fate
+from worldswitch.harness.kill.proof import Proof, Standing
 from worldswitch.harness.outcome import Status, Tally
-from worldswitch.harness.proof import Proof, Standing
 from worldswitch.harness.results import Trial
 
 FORMAT = 1

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from worldswitch.harness import kill, kill_matrix, kill_page, kill_table, report
-from worldswitch.harness.kill_progress import Progress
+from worldswitch.harness import report
+from worldswitch.harness.kill import hunt, page, table
+from worldswitch.harness.kill import matrix as kill_matrix
+from worldswitch.harness.kill.progress import Progress
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import CouldNotRun, Request
 
@@ -19,12 +21,12 @@ def show(request: Request, names: Sequence[str], *, full: bool, results: Path | 
     folder = _folder(results or Path("results")) if results or not names else None
     out.print(f"seed {request.seed}")
     with Progress(out) as progress:
-        mutants, unproven = kill.mutants(names), None if names else kill.unproven()
-        matrix = kill.Hunt(request, mutants, kill.scenarios(), progress, full, unproven).go()
-    kill_table.show(matrix, out)
+        mutants, unproven = hunt.mutants(names), None if names else hunt.unproven()
+        matrix = hunt.Hunt(request, mutants, hunt.scenarios(), progress, full, unproven).go()
+    table.show(matrix, out)
     if folder:
         kill_matrix.write(matrix, folder / f"{NAME}.json")
-        kill_page.write(matrix, folder / f"{NAME}.html")
+        page.write(matrix, folder / f"{NAME}.html")
         out.print(f"results: {folder / NAME}.json, {folder / NAME}.html")
     out.print(str(kill_matrix.tally(matrix)))
     return kill_matrix.status(matrix)

@@ -4,8 +4,8 @@ In each environment the unmutated reference goes first, through all scenarios th
 each mutant in a cell of its own, several at a time, through the scenarios that it names and a random tenth of the
 others, drawn for each mutant anew from a seed that is told.  Where a scenario that it names sees nothing wrong, that
 one is tried again with the next seeds, a bounded number of times, for some leave what they do to chance.  What that
-shows of a mutant is decided in `worldswitch.harness.autopsy`, what it shows of the scenarios in
-`worldswitch.harness.proof`.
+shows of a mutant is decided in `worldswitch.harness.kill.autopsy`, what it shows of the scenarios in
+`worldswitch.harness.kill.proof`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from worldswitch.harness import autopsy, catalogue, kill_matrix, proof, reasons
-from worldswitch.harness.autopsy import Account, Autopsy
+from worldswitch.harness import catalogue, reasons
 from worldswitch.harness.catalogue import Mutant, Scenario, is_meant
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import collect
 from worldswitch.harness.environment import Cell, Environment, Missing
-from worldswitch.harness.kill_matrix import Matrix, Place
-from worldswitch.harness.proof import Proof
+from worldswitch.harness.kill import autopsy, proof
+from worldswitch.harness.kill import matrix as kill_matrix
+from worldswitch.harness.kill.autopsy import Account, Autopsy
+from worldswitch.harness.kill.matrix import Matrix, Place
+from worldswitch.harness.kill.proof import Proof
 from worldswitch.harness.request import CouldNotRun, Request
 from worldswitch.harness.results import Header, Record, Trial
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from worldswitch.harness.autopsy import Autopsy, Fate
+from worldswitch.harness.kill.autopsy import Autopsy, Fate
 
 STYLES = {Fate.CAUGHT: "green", Fate.UNTESTED: "dim", Fate.SURVIVED: "bold red", Fate.ERROR: "bold magenta"}
 
