@@ -16,7 +16,7 @@ from pathlib import Path
 from worldswitch.harness import guardian
 from worldswitch.harness.holdings import Holdings, Unobtainable, cache
 
-PACKAGES = ("python3", "libc-bin", "coreutils", "dash", "base-files")
+PACKAGES = ("python3", "libc-bin", "coreutils", "dash", "base-files", "tini")  #: the last is the init that engines have
 UNWANTED = ("doc", "man", "info", "locale")  #: below /usr/share
 SECONDS = 300.0
 SIGNED_BY = re.compile(r"signed-by\s*[:=]\s*(/[^\s\],]+)", re.IGNORECASE)

@@ -34,7 +34,7 @@ def run(cache: Path) -> Iterator[Holdings]:
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[str]]:
-    """A base of two entries, a site of one file, and what is run in the tree."""
+    """A base of three entries, a site of one file, and what is run in the tree."""
     base, ran = tmp_path / "base.tar", []
 
     def command(root: Path, command: Sequence[str], *, doing: str) -> str:
@@ -47,7 +47,9 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[s
         (site / "suite.py").touch(0o600)
         return site
 
-    base.write_bytes(packed({"./dev/null": tarfile.CHRTYPE, "./bin/python3": tarfile.REGTYPE}))
+    base.write_bytes(
+        packed({"./dev/null": tarfile.CHRTYPE, "./bin/python3": tarfile.REGTYPE, f"./{tree.TINI}": tarfile.REGTYPE})
+    )
     monkeypatch.setattr(rootfs, "sources", lambda: [Source("http://mirror", "suite", "")])
     monkeypatch.setattr(rootfs, "obtain", lambda *_: base)
     monkeypatch.setattr(inside, "run", command)

@@ -82,7 +82,11 @@ def test_a_profile_says_which_verdicts_are_expected(tmp_path: Path) -> None:
         ({"capabilities": '"none"'}, "capabilities", "invalid"),
         ({"capabilities": '["CAP_sys_ptrace"]'}, "capabilities[0]", "matching regex"),
         ({"capabilities": '["SYS_PTRACE", 7]'}, "capabilities[1]", "expected `str`"),
-        ({"seccomp": '"harden.json"'}, "seccomp", "none of default, unconfined, hardened.json, no-ptrace.json"),
+        (
+            {"seccomp": '"harden.json"'},
+            "seccomp",
+            "none of default, unconfined, default.json, hardened.json, no-ptrace.json",
+        ),
         ({"seccomp": "true"}, "seccomp", "expected `str`"),
         ({"user": '"nobody"'}, "user", "matching regex"),
         ({"init": '"yes"'}, "init", "expected `bool`"),

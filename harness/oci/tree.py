@@ -22,6 +22,7 @@ from worldswitch.harness import bundle, recipe, rootfs
 from worldswitch.harness.bundle import QUESTIONS, Target, dotted
 from worldswitch.harness.holdings import Holdings, Unobtainable, cache
 from worldswitch.harness.oci import inside
+from worldswitch.harness.oci.spec import INIT
 from worldswitch.harness.recipe import REPOSITORY, SITE
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ PATIENCE = 1.0  #: seconds before it is said that we wait
 MAKING_SECONDS = 900.0  #: that another run may take to make a tree
 
 #: What runtimes mount on; in a tree that they may not write to it has to be there before.
-FOLDERS = ("etc", "dev/mqueue", "dev/pts", "dev/shm", "proc", "run", "sys", "tmp", "var/tmp")
+FOLDERS = ("dev/mqueue", "dev/pts", "dev/shm", "etc", "proc", "run", "sbin", "sys", "tmp", "var/tmp")
 OPEN_FOLDERS = ("tmp", "var/tmp")
-FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
+#: What engines add to each container.
+FILES = {"etc/hostname": "container\n", "etc/hosts": "127.0.0.1\tlocalhost\n::1\tlocalhost\n", "etc/resolv.conf": ""}
+TINI = "usr/bin/tini-static"  #: the init that engines have, as Debian's package has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +145,10 @@ def _furnish(root: Path) -> None:
         (root / name).mkdir(parents=True, exist_ok=True)
     for name in OPEN_FOLDERS:
         (root / name).chmod(0o1777)
-    for name in FILES:
-        if not (root / name).is_symlink():
-            (root / name).touch()
+    for name, text in FILES.items():
+        (root / name).unlink(missing_ok=True)
+        (root / name).write_text(text)
+    shutil.copy(root / TINI, root / INIT.lstrip("/"))
     (root / SITE).parent.mkdir(parents=True, exist_ok=True)
 
 

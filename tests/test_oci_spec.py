@@ -1,0 +1,184 @@
+"""The specification that a plain runtime is given, and the filter in it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Any
+
+import msgspec
+import pytest
+
+from worldswitch.harness import profiles
+from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.oci import capabilities, observed, seccomp
+from worldswitch.harness.oci.seccomp import Machine
+from worldswitch.harness.oci.spec import Mapping, Surroundings, specification
+from worldswitch.harness.profiles import Namespaces, Profile
+
+HERE = Machine("x86_64", (6, 12))
+AROUND = Surroundings("name", PurePath("/tree"), ["PATH=/bin"], "/tmp", HERE, cgroup="/group")
+PLAIN = Profile("plain", "nothing is granted", capabilities=(), seccomp="unconfined")
+
+
+def made(around: Surroundings = AROUND, **said: Any) -> dict[str, Any]:
+    """The specification for a profile that says this."""
+    return specification(msgspec.structs.replace(PLAIN, **said), ["suite"], around)
+
+
+# ------------------------------------------------------------------------------------------------------------ filter
+
+
+def resolve(*rules: dict[str, Any], capabilities: tuple[str, ...] = (), machine: Machine = HERE) -> list[list[str]]:
+    """The names of the rules that hold."""
+    text = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules})
+    return [rule["names"] for rule in seccomp.resolve(text, capabilities, machine)["syscalls"]]
+
+
+def rule(name: str, **said: object) -> dict[str, Any]:
+    return {"names": [name], "action": "SCMP_ACT_ALLOW", **said}
+
+
+@pytest.mark.parametrize(
+    ("said", "holds"),
+    [
+        ({}, True),
+        ({"includes": None, "excludes": {}}, True),
+        ({"includes": {"caps": ["CAP_KILL"]}}, True),
+        ({"includes": {"caps": ["CAP_KILL", "CAP_BPF"]}}, False),
+        ({"excludes": {"caps": ["CAP_BPF"]}}, True),
+        ({"excludes": {"caps": ["CAP_BPF", "CAP_KILL"]}}, False),
+        ({"includes": {"arches": ["arm64", "amd64"]}}, True),
+        ({"includes": {"arches": ["arm64"]}}, False),
+        ({"excludes": {"arches": ["amd64"]}}, False),
+        ({"excludes": {"arches": ["s390"]}}, True),
+        ({"includes": {"minKernel": "4.8"}}, True),
+        ({"includes": {"minKernel": "6.12"}}, True),
+        ({"includes": {"minKernel": "6.13"}}, False),
+        ({"excludes": {"minKernel": "6.12"}}, False),
+        ({"excludes": {"minKernel": "7.0"}}, True),
+    ],
+)
+def test_a_rule_holds_where_it_says(said: dict[str, Any], holds: bool) -> None:
+    assert resolve(rule("x", **said), capabilities=("CAP_KILL",)) == ([["x"]] if holds else [])
+
+
+def test_a_resolved_rule_says_nothing_that_a_runtime_does_not_know() -> None:
+    argument = {"index": 0, "value": 8, "op": "SCMP_CMP_EQ"}
+    text = json.dumps(
+        {
+            "comment": "of ours",
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "defaultErrnoRet": 38,
+            "syscalls": [{"name": "x", "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [argument], "comment": "y"}],
+        }
+    )
+    assert seccomp.resolve(text, (), HERE) == {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "defaultErrnoRet": 38,
+        "syscalls": [{"names": ["x"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [argument]}],
+    }
+
+
+def test_an_architecture_brings_those_that_it_runs_too() -> None:
+    assert seccomp.resolve(seccomp.default(), (), HERE)["architectures"] == [
+        *("SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32")
+    ]
+
+
+def test_a_filter_that_does_not_know_the_machine_is_refused() -> None:
+    with pytest.raises(Unobtainable, match="knows nothing of riscv64"):
+        seccomp.resolve(seccomp.default(), (), Machine("riscv64", (6, 12)))
+
+
+def test_a_release_s_first_two_numbers_count() -> None:
+    assert seccomp.version("6.12.9-cloud-amd64") == (6, 12)
+    assert seccomp.version("7.0-rc1") == (7, 0)
+
+
+def test_a_filter_is_found_out_from_its_shares() -> None:
+    always, closed, opened = rule("read"), rule("clone3", errnoRet=38), rule("kcmp")
+    shares: dict[str, Any] = {
+        "": {"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["A", "B"], "syscalls": [always, closed]},
+        "CAP_KILL": {"syscalls": [always, closed]},
+        "CAP_SYS_PTRACE": {"syscalls": [always, closed, opened]},
+        "CAP_SYS_ADMIN": {"syscalls": [always]},
+    }
+    found = observed.whole(shares)
+    assert found["archMap"] == [{"architecture": "A", "subArchitectures": ["B"]}]
+    text = json.dumps({**found, "archMap": [{"architecture": "SCMP_ARCH_X86_64"}]})
+    for name, share in shares.items():
+        assert seccomp.resolve(text, {name}, HERE)["syscalls"] == share["syscalls"]
+
+
+def test_the_default_opens_ptrace_s_kin_to_who_may_trace() -> None:
+    def names(*granted: str) -> set[str]:
+        return {name for one in seccomp.resolve(seccomp.default(), granted, HERE)["syscalls"] for name in one["names"]}
+
+    assert names("CAP_SYS_PTRACE") - names() == {
+        *("kcmp", "pidfd_getfd", "process_madvise", "process_vm_readv", "process_vm_writev")
+    }
+
+
+# ----------------------------------------------------------------------------------------------------- specification
+
+
+def test_root_holds_what_is_granted_and_others_are_only_bounded_by_it() -> None:
+    root = made(capabilities=("KILL",))["process"]["capabilities"]
+    other = made(capabilities=("KILL",), user="7:8")["process"]
+    assert root == {name: ["CAP_KILL"] for name in ("bounding", "effective", "permitted")}
+    assert other["capabilities"] == {"bounding": ["CAP_KILL"]}
+    assert other["user"] == {"uid": 7, "gid": 8, "additionalGids": [8]}
+    assert made()["process"]["capabilities"] == {}
+    assert made(capabilities="default")["process"]["capabilities"]["bounding"] == list(capabilities.USUAL)
+    assert set(capabilities.USUAL) < set(capabilities.EVERY)
+
+
+def test_an_init_is_process_1_where_a_profile_wants_one() -> None:
+    assert made()["process"]["args"] == ["/sbin/docker-init", "--", "suite"]
+    assert made(init=False)["process"]["args"] == ["suite"]
+
+
+@pytest.mark.parametrize("name", profiles.available())
+def test_every_container_is_closed_up(name: str) -> None:
+    profile = profiles.select([name])[0]
+    spec = specification(profile, ["suite"], AROUND)
+    kinds = {one["type"] for one in spec["linux"]["namespaces"]}
+    assert kinds >= {"mount", "network", "uts", "ipc"}
+    assert spec["root"]["readonly"]
+    assert spec["linux"]["resources"]["pids"]["limit"] == profile.limits.pids
+    assert spec["linux"]["resources"]["memory"]["swap"] == profile.limits.memory_bytes
+    assert spec["process"]["noNewPrivileges"] == profile.no_new_privileges
+    assert ("seccomp" in spec["linux"]) == (profile.seccomp != "unconfined")
+
+
+def namespaces(spec: dict[str, Any]) -> dict[str, str]:
+    return {one["type"]: one.get("path", "") for one in spec["linux"]["namespaces"]}
+
+
+def test_a_pid_namespace_is_its_own_another_s_or_the_machine_s() -> None:
+    shared = made(replace(AROUND, pid=42), namespaces=Namespaces("shared"), init=False)
+    assert namespaces(made())["pid"] == ""
+    assert namespaces(shared)["pid"] == "/proc/42/ns/pid"
+    assert "pid" not in namespaces(made(namespaces=Namespaces("host"), init=False))
+
+
+def test_users_are_mapped_where_they_are_to_be() -> None:
+    spec = made(replace(AROUND, users=[Mapping(0, 1000, 1)], groups=[Mapping(0, 100, 1)]))
+    assert "user" in namespaces(spec)
+    assert spec["linux"]["uidMappings"] == [{"containerID": 0, "hostID": 1000, "size": 1}]
+    assert spec["linux"]["gidMappings"] == [{"containerID": 0, "hostID": 100, "size": 1}]
+    assert "user" not in namespaces(made())
+
+
+def test_without_control_groups_there_are_no_limits() -> None:
+    spec = made(replace(AROUND, cgroup=""))
+    assert "resources" not in spec["linux"]
+    assert "cgroupsPath" not in spec["linux"]
+
+
+def test_a_profile_s_settings_join_the_network_s() -> None:
+    settings = made(sysctls={"kernel.msgmax": "9"})["linux"]["sysctl"]
+    assert settings["kernel.msgmax"] == "9"
+    assert settings["net.ipv4.ip_unprivileged_port_start"] == "0"
