@@ -1,9 +1,10 @@
 """Whether a verdict is the one to expect: each trial held against what its environment says of it.
 
-An environment expects every scenario to pass but those that a line of its profile names, with the verdicts that line
-allows and the reason.  The first line that covers a trial decides; a pass that no verdict of the line allows is as
-unexpected as a failure.  Beside that, `unsupported` is to be expected wherever the machine itself lacks what the
-scenario needs, which no profile can know.  `error` and `miss` are never expected: they say that nothing was learnt.
+Every scenario is expected to pass but where a rule says otherwise, with the verdicts it allows and the reason; rules
+are read by `worldswitch.harness.rules`.  The first rule that covers a trial and whose conditions hold decides; a pass
+that no verdict of the rule allows is as unexpected as a failure.  Beside that, `unsupported` is to be expected wherever
+the machine itself lacks what the scenario needs, which no rule need know.  `error` and `miss` are never expected: they
+say that nothing was learnt.
 """
 
 from __future__ import annotations
@@ -12,18 +13,25 @@ import fnmatch
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 
+from worldswitch.harness.circumstances import Circumstances
+from worldswitch.harness.conditions import Condition
 from worldswitch.harness.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """One line of a profile: these scenarios end in one of these verdicts, for this reason."""
+    """A rule: these scenarios end in one of these verdicts, for this reason."""
 
     scenarios: tuple[str, ...]  #: catalogue ids or scenario names, both as shell patterns
     verdicts: frozenset[Verdict]
     reason: str
     needs: frozenset[str] = frozenset()  #: and whichever scenarios need one of these
+    source: str = ""  #: the file it stands in, and its number there
+    when: tuple[Condition, ...] = ()  #: holds where all of these do
+    evidence: tuple[str, ...] = ()  #: what the reason stands on
+    expires: date | None = None  #: its last day
 
     def covers(self, name: str, ids: Iterable[str], needs: Iterable[str] = ()) -> bool:
         """Whether the scenario called `name`, with these catalogue ids and needs, is meant."""
@@ -33,14 +41,22 @@ class Expectation:
             return True
         return any(fnmatch.fnmatchcase(key, pattern) for key in (name, *ids) for pattern in self.scenarios)
 
+    def holds(self, known: Circumstances) -> bool:
+        """Whether its conditions do, where this is known."""
+        return all(condition.holds(known) for condition in self.when)
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Was it to be expected, what was, and why."""
+    """Was it to be expected, what was, why, and which rule says so."""
 
     expected: bool
     wanted: frozenset[Verdict]
     reason: str = ""
+    rule: str = (
+        ""  #: the rule that decided, as `Expectation.source`; none if nobody spoke of the trial, or it is excused
+    )
+    evidence: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         wanted = " or ".join(sorted(verdict.value for verdict in self.wanted))
@@ -65,17 +81,28 @@ def judge(
 
     `excuse` says why `unsupported` or `blocked` is right here, whatever the environment expects.
     """
-    line = next((line for line in expectations if line.covers(name, ids, needs)), None)
-    wanted, reason = (line.verdicts, line.reason) if line else (PASSES, "")
+    rule = deciding(expectations, name, ids, needs)
+    wanted = rule.verdicts if rule else PASSES
     if verdict in EXCUSABLE and excuse:
         return Judgement(True, wanted | {verdict}, excuse)
-    return Judgement(verdict.is_verdict and verdict in wanted, wanted, reason)
+    expected = verdict.is_verdict and verdict in wanted
+    return Judgement(expected, wanted, rule.reason, rule.source, rule.evidence) if rule else Judgement(expected, wanted)
+
+
+def deciding(
+    expectations: Iterable[Expectation], name: str, ids: Iterable[str], needs: Iterable[str] = ()
+) -> Expectation | None:
+    """The rule that decides on a trial, of those that hold where it ran: the first that covers it."""
+    return next((rule for rule in expectations if rule.covers(name, ids, needs)), None)
 
 
 def digest(rules: Iterable[Iterable[Expectation]]) -> str:
     """Which rules are in force, in which order, as a short text that is another when one of them is."""
     told = [
-        (one.scenarios, sorted(one.needs), sorted(verdict.value for verdict in one.verdicts), one.reason)
+        (
+            *(one.scenarios, sorted(one.needs), sorted(verdict.value for verdict in one.verdicts), one.reason),
+            *(list(map(str, one.when)), str(one.expires)),
+        )
         for cell in rules
         for one in cell
     ]

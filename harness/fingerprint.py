@@ -16,12 +16,11 @@ _DISTRIBUTIONS = ("worldswitch", "pytest", "pytest-xdist", "cffi", "msgspec")
 
 def take(package: str | None = SCENARIOS) -> Fingerprint:
     """The machine as this process sees it; without a `package`, whose facts tell of the kernel, nothing is tried."""
-    system = os.uname()
     found = {probe.name: Finding(probe.state, probe.detail) for probe in probes.all_probes()} if package else {}
     facts = behaviour.observe(package) if package else {}
     return Fingerprint(
-        kernel=f"{system.sysname} {system.release} {system.version}",
-        machine=system.machine,
+        kernel=kernel(),
+        machine=os.uname().machine,
         cpu=_cpu(),
         cpus=len(os.sched_getaffinity(0)),
         python=f"{platform.python_implementation()} {platform.python_version()}",
@@ -35,6 +34,12 @@ def take(package: str | None = SCENARIOS) -> Fingerprint:
 def versions() -> dict[str, str]:
     """Which versions take part, of this package and of those that trials run in."""
     return dict(sorted((name, _version(name)) for name in _DISTRIBUTIONS))
+
+
+def kernel() -> str:
+    """The kernel's name, release and version."""
+    system = os.uname()
+    return f"{system.sysname} {system.release} {system.version}"
 
 
 def _cpu() -> str:

@@ -17,15 +17,17 @@ import msgspec
 
 from worldswitch.harness import manifest, results
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.manifest import Manifest, PlannedCell, Trouble
-from worldswitch.harness.outcome import CellOutcome, Judged, is_plain
+from worldswitch.harness.manifest import Manifest, PlannedCell, StaleRule, Trouble
+from worldswitch.harness.outcome import CellOutcome, Judged, Stale, is_plain
 from worldswitch.harness.results import CannotKeep, Record
+
+_APPENDING = threading.Lock()
 
 
 def append(path: Path, line: bytes) -> None:
-    """Add a line to a file; raises `CannotKeep`, and then has added nothing."""
+    """Add a line to a file, which several threads may do; raises `CannotKeep`, and then has added nothing."""
     try:
-        with path.open("ab", buffering=0) as file:
+        with _APPENDING, path.open("ab", buffering=0) as file:
             end = file.tell()
             try:
                 rest = line + b"\n"
@@ -100,9 +102,10 @@ class Keeper:
         trouble = Trouble(reason=problem.reason, remedy=problem.remedy, log=problem.log) if problem else None
         self._note({outcome.cell: {"finished": time.time(), "problem": trouble}})
 
-    def finish(self, *, interrupted: bool) -> None:
-        """The run is done."""
-        self._note({}, finished=time.time(), interrupted=interrupted)
+    def finish(self, *, interrupted: bool, stale: Iterable[Stale] = ()) -> None:
+        """The run is done, and has shown these rules to be out of date."""
+        told = tuple(StaleRule(rule=one.rule, why=one.why) for one in stale)
+        self._note({}, finished=time.time(), interrupted=interrupted, stale=told)
 
     def _note(self, cells: Mapping[CellName, Mapping[str, Any]], **changes: Any) -> None:
         with self._lock:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from worldswitch.harness import results
+from worldswitch.harness import circumstances, results
 from worldswitch.harness.catalogue import Scenario
-from worldswitch.harness.cell_name import REFERENCE, CellName
+from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
-from worldswitch.harness.expectations import EXCUSABLE, Expectation, judge
+from worldswitch.harness.excuses import Machine, excuse
+from worldswitch.harness.expectations import Expectation, judge
 from worldswitch.harness.keeper import Book
 from worldswitch.harness.outcome import CellOutcome, Judged
 from worldswitch.harness.results import CannotKeep, Damaged, Footer, Header, Record, Trial
@@ -20,11 +21,13 @@ from worldswitch.harness.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
-    """What scenarios need and cannot have in a cell, whatever its profile says."""
+class Standing:
+    """What a cell is judged by, beside its own words."""
 
-    needs: frozenset[str]
-    reason: str
+    rules: tuple[Expectation, ...] = ()  #: all that may hold there; the first that does and covers a trial decides
+    engine: str = ""
+    profile: Mapping[str, Any] = field(default_factory=dict)  #: its fields
+    machine: Machine = field(default_factory=Machine)  #: that drives the run
 
 
 class Watcher(Protocol):
@@ -55,21 +58,20 @@ class Ledger:
     def __init__(
         self,
         cell: CellName,
-        expectations: Iterable[Expectation],
+        standing: Standing,
         scenarios: Mapping[str, Scenario],
-        absent: Mapping[Verdict, Absent],
         book: Book,
         watcher: Watcher,
     ) -> None:
         self._cell = cell
-        self._expectations = tuple(expectations)
+        self._standing = standing
         self._scenarios = scenarios
-        self._absent = absent
         self._book = book
         self._watcher = watcher
         self._started = time.monotonic()
         self._judged: dict[str, Judged] = {}
         self._header: Header | None = None
+        self._rules = standing.rules  #: those that hold, as soon as that is known
 
     @property
     def planned(self) -> tuple[str, ...]:
@@ -83,6 +85,8 @@ class Ledger:
             case Header():
                 self._book.enter(record)
                 self._header = record
+                known = circumstances.of(self._cell, record, self._standing.engine, self._standing.profile)
+                self._rules = tuple(rule for rule in self._standing.rules if rule.holds(known))
                 self._watcher.cell_plans(self._cell, len(record.planned))
             case Trial():
                 judged = self._judge(record)
@@ -106,7 +110,8 @@ class Ledger:
                 self._book.judge(one)
         judged = (*self._judged.values(), *misses)
         seconds = time.monotonic() - self._started
-        outcome = CellOutcome(self._cell, judged, seconds, problem)
+        rules = self._rules if self._header else ()
+        outcome = CellOutcome(self._cell, judged, seconds, problem, rules)
         self._watcher.cell_ends(outcome)
         return outcome
 
@@ -139,24 +144,11 @@ class Ledger:
         )
 
     def _judge(self, trial: Trial) -> Judged:
-        excuse = self._excuse(trial) if trial.verdict in EXCUSABLE else ""
-        needs = known.needs if (known := self._known(trial.scenario)) else ()
-        return Judged(trial, judge(trial.scenario, trial.ids, trial.verdict, self._expectations, excuse, needs))
+        known = self._known(trial.scenario)
+        needs = known.needs if known else ()
+        why = excuse(trial.verdict, needs, self._cell, self._header, self._standing.machine) if self._header else ""
+        return Judged(trial, judge(trial.scenario, trial.ids, trial.verdict, self._rules, why, needs))
 
     def _known(self, name: str) -> Scenario | None:
         """The scenario of a trial; one that was multiplied by parameters has them behind its name."""
         return self._scenarios.get(name.partition("[")[0])
-
-    def _excuse(self, trial: Trial) -> str:
-        """Why that is right whatever the profile: what they need is absent, or the platform need not have it."""
-        known = self._known(trial.scenario)
-        needs = known.needs if known else ()
-        absent = self._absent.get(trial.verdict)
-        if absent and absent.needs.intersection(needs):
-            return absent.reason
-        if trial.verdict is not Verdict.UNSUPPORTED:
-            return ""
-        found = self._header.fingerprint.probes if self._header else {}
-        if self._cell.platform != REFERENCE and all(found[need].state == "yes" for need in needs if need in found):
-            return "this platform does without an optional part"
-        return ""

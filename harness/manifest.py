@@ -7,7 +7,6 @@ reads it together with the cells' own files.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -69,6 +68,13 @@ class PlannedCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return CellName(self.environment, self.platform)
 
 
+class StaleRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule that the run showed to be out of date; see `worldswitch.harness.stale`."""
+
+    rule: str
+    why: str
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The contents of `run.json`."""
 
@@ -84,6 +90,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     expectations: str = ""  #: a digest of every rule that was in force
     scenarios: tuple[PlannedScenario, ...]
     cells: tuple[PlannedCell, ...] = ()  #: none until the environments are known
+    stale: tuple[StaleRule, ...] = ()
 
 
 class Ruling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -98,11 +105,13 @@ class Ruling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expected: bool
     wanted: tuple[Verdict, ...]
     reason: str = ""
+    rule: str = ""
+    evidence: tuple[str, ...] = ()
 
     @property
     def judgement(self) -> Judgement:
         """The same as it was in the run."""
-        return Judgement(self.expected, frozenset(self.wanted), self.reason)
+        return Judgement(self.expected, frozenset(self.wanted), self.reason, self.rule, self.evidence)
 
 
 def ruling(cell: CellName, judged: Judged) -> Ruling:
@@ -115,18 +124,19 @@ def ruling(cell: CellName, judged: Judged) -> Ruling:
         expected=judgement.expected,
         wanted=tuple(sorted(judgement.wanted, key=lambda verdict: verdict.value)),
         reason=judgement.reason,
+        rule=judgement.rule,
+        evidence=judgement.evidence,
     )
 
 
 def new(run: str, request: Request, scenarios: Iterable[Scenario]) -> Manifest:
     """The manifest of a run that starts now."""
-    system = os.uname()
     return Manifest(
         run=run,
         started=time.time(),
         seed=request.seed,
         request=asdict(request),
-        kernel=f"{system.sysname} {system.release} {system.version}",
+        kernel=fingerprint.kernel(),
         versions=fingerprint.versions(),
         scenarios=tuple(
             PlannedScenario(name=one.name, ids=one.ids, claim=one.claim, clauses=one.clauses, needs=one.needs)

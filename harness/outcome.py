@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
-from worldswitch.harness.expectations import PASSES, Judgement
+from worldswitch.harness.expectations import PASSES, Expectation, Judgement
 from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
 
@@ -47,6 +47,7 @@ class CellOutcome:
     judged: tuple[Judged, ...]
     seconds: float
     problem: Problem | None = None
+    rules: tuple[Expectation, ...] = ()  #: those that held there; none if that could not be known
 
     @property
     def ran(self) -> bool:
@@ -62,6 +63,17 @@ class CellOutcome:
     def verdicts(self) -> Counter[Verdict]:
         """How many trials ended in each verdict."""
         return Counter(one.trial.verdict for one in self.judged)
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A rule that could have decided something in a run, and is out of date."""
+
+    rule: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +96,10 @@ def tally(outcomes: Iterable[CellOutcome]) -> Tally:
     return Tally(passed, len(judged) - len(expected), len(expected) - passed)
 
 
-def status(outcomes: Iterable[CellOutcome]) -> Status:
+def status(outcomes: Iterable[CellOutcome], stale: Collection[Stale] = ()) -> Status:
     """The exit status these outcomes amount to; a run without a cell could not run."""
+    if stale:
+        return Status.UNEXPECTED
     cells = tuple(outcomes)
     reached = (one for cell in cells if cell.ran for one in cell.unexpected)
     if any(one.trial.verdict is not Verdict.MISS for one in reached):

@@ -19,9 +19,8 @@ from msgspec import Meta
 from worldswitch.harness import filters
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.filters import ProfileError as ProfileError  # offered here too: who reads profiles meets it
-from worldswitch.harness.verdict import Verdict
+from worldswitch.harness.rules import Rule, Sentence, numbered
 
-Sentence = Annotated[str, Meta(min_length=1)]
 Word = Annotated[str, Meta(pattern=r"^[\w.-]+(=\S+)?$")]
 Capability = Annotated[str, Meta(pattern="^[A-Z_]+$")]
 
@@ -83,25 +82,6 @@ YAMA = "kernel.yama.ptrace_scope"
 SYSCTL = re.compile(r"[a-z][a-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
 
 
-class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """These scenarios, and those with one of these needs, end in one of these verdicts, for this reason."""
-
-    verdicts: Annotated[tuple[Verdict, ...], Meta(min_length=1)]
-    reason: Sentence
-    scenarios: Annotated[tuple[Sentence, ...], Meta(min_length=1)] = ()
-    needs: Annotated[tuple[Sentence, ...], Meta(min_length=1)] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse a line about nothing."""
-        if not (self.scenarios or self.needs):
-            raise ValueError("a line says by `scenarios` or `needs` what it is about")
-
-    @property
-    def expectation(self) -> Expectation:
-        """The line as others use it."""
-        return Expectation(self.scenarios, frozenset(self.verdicts), self.reason, frozenset(self.needs))
-
-
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of `containers/profiles`."""
 
@@ -117,7 +97,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     kernel: Kernel = Kernel()
     usual: bool = False  #: whether `worldswitch run` has a container of it where no profile is named
-    expect: tuple[Line, ...] = ()
+    expect: tuple[Rule, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what does not go together."""
@@ -132,7 +112,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def expectations(self) -> tuple[Expectation, ...]:
         """Which scenarios may end otherwise than in a pass; the first line that covers one decides."""
-        return tuple(line.expectation for line in self.expect)
+        return numbered(f"{self.name}.toml", self.expect)
 
     @property
     def fields(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from worldswitch.harness import beside, diagnosis_text
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.outcome import CellOutcome, Judged, tally
+from worldswitch.harness.outcome import CellOutcome, Judged, Stale, tally
 from worldswitch.harness.request import Request
 from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
@@ -190,7 +190,9 @@ def _end(lines: Sequence[str]) -> Sequence[str]:
     return lines if left_out <= 0 else [f"... {left_out} lines before", *lines[-LINES:]]
 
 
-def summary(outcomes: Sequence[CellOutcome], folder: Path, seed: int, out: Console) -> None:
+def summary(
+    outcomes: Sequence[CellOutcome], folder: Path, seed: int, out: Console, stale: Sequence[Stale] = ()
+) -> None:
     """All there is to know at the end; the last line is plain, for programs."""
     for outcome in outcomes:
         if outcome.problem:
@@ -199,6 +201,7 @@ def summary(outcomes: Sequence[CellOutcome], folder: Path, seed: int, out: Conso
     for table in beside.tables(outcomes, STYLES):
         out.print()
         out.print(table)
+    _print_stale(stale, out)
     out.print(f"\nseed: {seed}\nresults: {folder}")
     out.print(str(tally(outcomes)))
 
@@ -213,6 +216,13 @@ def _print_problem(outcome: CellOutcome, out: Console) -> None:
         out.print(f"  what to do: {outcome.problem.remedy}")
     for line in outcome.problem.log.splitlines():
         out.print(f"  | {line}")
+
+
+def _print_stale(stale: Sequence[Stale], out: Console) -> None:
+    if stale:
+        out.print(Text("\nunexpected: rules that are out of date", style=STYLES[Verdict.FAIL]))
+    for one in stale:
+        out.print(f"  {one}")
 
 
 def _print_skipped(outcomes: Iterable[CellOutcome], out: Console) -> None:

@@ -44,6 +44,11 @@ class Request:
     deadline: float | None = None  #: seconds that no scenario's own deadline may exceed
     workers: int = field(default_factory=cpus)  #: trials at a time; 0 is one after the other, in one process
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every scenario there is is to be run."""
+        return self.chaos and not (self.ids or self.keyword or self.mutant)
+
     def scenarios(self) -> list[Scenario]:
         """What is planned in each environment; raises `CouldNotRun` for what nobody can run."""
         if self.profiles and self.engine == "host":

@@ -10,31 +10,31 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from itertools import starmap
 from pathlib import Path
 
-from worldswitch.harness import junit, manifest, platforms, probes
+from worldswitch.harness import excuses, junit, manifest, stale
+from worldswitch.harness import rules as packaged
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import MAKE_ROOM, Problem, collect
 from worldswitch.harness.environment import Environment, Missing
+from worldswitch.harness.excuses import Machine
 from worldswitch.harness.expectations import Expectation, digest
 from worldswitch.harness.holdings import Unobtainable
-from worldswitch.harness.host import Host
 from worldswitch.harness.keeper import Keeper
 from worldswitch.harness.lanes import Lanes, lane_of
-from worldswitch.harness.ledger import Absent, Ledger, Watcher
+from worldswitch.harness.ledger import Ledger, Standing, Watcher
 from worldswitch.harness.manifest import PlannedCell
-from worldswitch.harness.outcome import CellOutcome
+from worldswitch.harness.outcome import CellOutcome, Stale
 from worldswitch.harness.profiles import Profile
 from worldswitch.harness.request import CouldNotRun, Request, cpus
 from worldswitch.harness.results import CannotKeep
-from worldswitch.harness.verdict import Verdict
 
 
 def new_folder(parent: Path) -> Path:
@@ -51,7 +51,7 @@ def new_folder(parent: Path) -> Path:
 
 def rules(place: Environment | Missing, platform: str) -> tuple[Expectation, ...]:
     """What a platform is expected to come to in a place, where that is not a pass; the first that covers decides."""
-    return (*place.expectations, *platforms.expected_of(platform))
+    return (*place.expectations, *packaged.expected_of(platform))
 
 
 def planned(place: Environment | Missing, platform: str) -> PlannedCell:
@@ -67,21 +67,6 @@ def planned(place: Environment | Missing, platform: str) -> PlannedCell:
     )
 
 
-def absent(scenarios: Iterable[Scenario]) -> dict[Verdict, Absent]:
-    """What these scenarios need and this machine does not have, or this user may not do on it, whatever a profile says.
-
-    What root may not do is another matter: then somebody confined this machine, and nobody said so.
-    """
-    needs = {need for scenario in scenarios for need in scenario.needs}
-    states = {need: probes.probe(need).state for need in needs}
-    lacking = frozenset(need for need in needs if states[need] == "no")
-    forbidden = frozenset(need for need in needs if states[need] == "denied" and os.geteuid() != 0)
-    return {
-        Verdict.UNSUPPORTED: Absent(lacking, "this machine does not have what they need"),
-        Verdict.BLOCKED: Absent(forbidden, "this user may not do what they need"),
-    }
-
-
 @dataclass
 class Run:
     """One run; its outcomes grow as it goes."""
@@ -91,14 +76,15 @@ class Run:
     folder: Path
     watcher: Watcher
     outcomes: list[CellOutcome] = field(default_factory=list)
-    absent: Mapping[Verdict, Absent] = field(default_factory=dict)
+    machine: Machine = field(default_factory=Machine)
+    stale: list[Stale] = field(default_factory=list)  #: rules that this run shows to be out of date
     lanes: Lanes = field(default_factory=lambda: Lanes(cpus()))
     unkept: str = ""  #: why not all of it could be kept in the folder
 
     def go(self) -> None:
         """Run every cell, and write the run's JUnit XML."""
         # Before there are cells: a probe ends whatever new process it finds below this one, and cells are below it.
-        self.absent = absent(self.scenarios)
+        self.machine = excuses.here(self.scenarios)
         try:
             self.keeper = Keeper(self.folder, manifest.new(self.folder.name, self.request, self.scenarios))
         except CannotKeep as problem:
@@ -115,8 +101,10 @@ class Run:
                     self.outcomes.sort(key=lambda outcome: order.index(outcome.cell))
         except KeyboardInterrupt:
             self.lanes.interrupted = True
+        known = {scenario.name: scenario for scenario in self.scenarios}
+        self.stale = stale.find(self.outcomes, known, every=self.request.is_whole, today=date.today())
         with self._noting():
-            self.keeper.finish(interrupted=self.interrupted)
+            self.keeper.finish(interrupted=self.interrupted, stale=self.stale)
             junit.write(self.outcomes, self.folder / "junit.xml")
 
     @property
@@ -135,7 +123,7 @@ class Run:
         self.watcher.cell_starts(cell)
         known = {scenario.name: scenario for scenario in self.scenarios}
         book = self.keeper.book(cell)
-        ledger = Ledger(cell, rules(place, platform), known, self._absent_in(place), book, self.watcher)
+        ledger = Ledger(cell, self._standing(place, platform), known, book, self.watcher)
         if self.interrupted:
             return ledger.close(Problem("the run was interrupted before"))
         if isinstance(place, Missing):
@@ -164,6 +152,13 @@ class Run:
         """A cell's problem as people know it: one in a lane that was taken down says something else of its end."""
         return Problem("the run was interrupted") if problem and self.interrupted else problem
 
+    def _standing(self, place: Environment | Missing, platform: str) -> Standing:
+        if isinstance(place, Missing):
+            return Standing(rules(place, platform), machine=self.machine)
+        profile: Profile | None = getattr(place, "profile", None)
+        fields = profile.fields if profile else {}
+        return Standing(rules(place, platform), str(place.facts.get("engine", "")), fields, self.machine)
+
     @contextlib.contextmanager
     def _noting(self) -> Iterator[None]:
         """What cannot be kept ends no run: what is left of it is still told."""
@@ -171,8 +166,3 @@ class Run:
             yield
         except (CannotKeep, OSError) as problem:
             self.unkept = self.unkept or str(problem)
-
-    def _absent_in(self, place: Environment | Missing) -> Mapping[Verdict, Absent]:
-        """What cannot be had in a place; in a container it is not this user who acts, and the profile says the rest."""
-        everywhere = (verdict for verdict in self.absent if place.name == Host.name or verdict is Verdict.UNSUPPORTED)
-        return {verdict: self.absent[verdict] for verdict in everywhere}

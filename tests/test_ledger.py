@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from scripted import NAMES, SCENARIOS, footer, header, trial, whole
 
-from worldswitch.harness import ledger, results
+from worldswitch.harness import conditions, ledger, results
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
+from worldswitch.harness.excuses import Machine
 from worldswitch.harness.expectations import PASSES, Expectation, Judgement
 from worldswitch.harness.keeper import Book
-from worldswitch.harness.ledger import Absent, Ledger
+from worldswitch.harness.ledger import Ledger, Standing
 from worldswitch.harness.outcome import CellOutcome, Judged
 from worldswitch.harness.results import Damaged, Record, Trial
 from worldswitch.harness.verdict import Verdict
 
 HOST, MINE = CellName("host"), CellName("host", "a:Mine")
+DOCKER, VM = CellName("docker:a"), CellName("linux-6.12:a")
 ONE, OTHER, DENIED = NAMES  # the last needs `ptrace_denied`
 ALL = tuple(trial(name) for name in NAMES)
 EXPECTED = Judgement(True, PASSES)
 UNEXPECTED = Judgement(False, PASSES)
 NO_MACHINE = "this machine does not have what they need"
-ABSENT = {
-    Verdict.UNSUPPORTED: Absent(frozenset({"ptrace_denied"}), NO_MACHINE),
-    Verdict.BLOCKED: Absent(frozenset({"root"}), "an ordinary user"),
-}
+NOWHERE = Machine()  #: a run that is driven from some other machine
+HERE = Machine("Linux", frozenset({"ptrace_denied"}))  #: one that has it, and the kernel of the headers
 
 
 class Listener:
@@ -58,10 +59,12 @@ def opened(listener: Listener, file: Path) -> object:
     def opened(
         records: Iterable[Record] = (),
         cell: CellName = HOST,
-        absent: Mapping[Verdict, Absent] = ABSENT,
+        machine: Machine = NOWHERE,
         lines: Iterable[Expectation] = (),
+        **standing: object,
     ) -> Ledger:
-        made = Ledger(cell, lines, {one.name: one for one in SCENARIOS}, absent, Book(file.parent, cell), listener)
+        judged_by = Standing(rules=tuple(lines), machine=machine, **standing)
+        made = Ledger(cell, judged_by, {one.name: one for one in SCENARIOS}, Book(file.parent, cell), listener)
         for record in records:
             made.take(record)
         return made
@@ -171,8 +174,30 @@ def test_the_excuse_of_one_verdict_is_none_for_another(opened) -> None:
 
 def test_a_need_that_nobody_knows_to_be_absent_is_no_excuse(opened) -> None:
     assert judgement(opened, ONE, Verdict.UNSUPPORTED) == UNEXPECTED
-    (judged,) = opened([header(), trial(DENIED, Verdict.UNSUPPORTED)], absent={}).close(None).judged[:1]
-    assert judged.judgement == UNEXPECTED
+    assert judgement(opened, DENIED, Verdict.UNSUPPORTED) == UNEXPECTED
+    assert judgement(opened, DENIED, Verdict.UNSUPPORTED, ptrace_denied="denied") == UNEXPECTED
+
+
+def test_what_the_machine_has_was_taken_by_the_profile(opened) -> None:
+    """What a container on this kernel lacks is no lack of the machine: a rule has to say so."""
+    records = [header([DENIED], None, ptrace_denied="no"), trial(DENIED, Verdict.UNSUPPORTED)]
+    assert opened(records, DOCKER, HERE).close(None).judged[0].judgement == UNEXPECTED
+    elsewhere = replace(HERE, kernel="another")
+    assert opened(records, VM, elsewhere).close(None).judged[0].judgement == excused(Verdict.UNSUPPORTED, NO_MACHINE)
+
+
+def test_what_an_ordinary_user_may_not_do_is_excused_on_the_host_alone(opened) -> None:
+    ordinary = Machine(is_root=False)
+    records = [header([DENIED], None, ptrace_denied="denied"), trial(DENIED, Verdict.BLOCKED)]
+    found = {
+        (cell, machine.is_root): opened(records, cell, machine).close(None).judged[0].judgement
+        for cell in (HOST, DOCKER)
+        for machine in (ordinary, NOWHERE)
+    }
+    assert found.pop((HOST, False)) == excused(Verdict.BLOCKED, "this user may not do what they need")
+    assert set(found.values()) == {UNEXPECTED}
+    other = [header([DENIED], None, ptrace_denied="no"), trial(DENIED, Verdict.BLOCKED)]
+    assert opened(other, HOST, ordinary).close(None).judged[0].judgement == UNEXPECTED
 
 
 def test_another_platform_may_do_without_an_optional_part(opened) -> None:
@@ -187,12 +212,12 @@ def test_another_platform_may_do_without_an_optional_part(opened) -> None:
         ({"ptrace_denied": "yes"}, "this platform does without an optional part"),
         ({"smp": "no"}, "this platform does without an optional part"),  # of its own need nothing is known
         ({"ptrace_denied": "no"}, ""),
-        ({"ptrace_denied": "blocked"}, ""),
+        ({"ptrace_denied": "denied"}, ""),
     ],
 )
 def test_but_only_where_everything_else_it_needs_is_there(opened, probes: dict[str, str], excuse: str) -> None:
     records = [header([DENIED], None, **probes), trial(DENIED, Verdict.UNSUPPORTED)]
-    (judged,) = opened(records, MINE, absent={}).close(None).judged
+    (judged,) = opened(records, MINE, HERE).close(None).judged
     assert judged.judgement == (excused(Verdict.UNSUPPORTED, excuse) if excuse else UNEXPECTED)
 
 
@@ -205,3 +230,22 @@ def test_a_line_of_the_profile_covers_by_name_by_id_and_by_need(opened) -> None:
     judged = opened([header(), trial(OTHER, Verdict.BLOCKED), trial(DENIED, Verdict.BLOCKED)], lines=lines).close(None)
     assert [one.judgement.reason for one in judged.judged[:2]] == ["by id", "by need"]
     assert all(one.judgement.expected for one in judged.judged[:2])
+
+
+def test_only_rules_whose_conditions_hold_in_the_cell_decide(opened) -> None:
+    """The cell's own probes, its environment and its profile decide; before its header nothing is known."""
+    fails = frozenset({Verdict.FAIL})
+    rules = [
+        Expectation(("SG01",), fails, "not here", when=conditions.parse({"probe": {"sysemu": "no"}})),
+        Expectation(("SG01",), fails, "not so", when=conditions.parse({"profile": {"user": "1:1"}})),
+        Expectation(
+            ("SG01",), fails, "so", when=conditions.parse({"profile": {"user": "!0:0"}, "environment": "docker:*"})
+        ),
+        Expectation(("SG01",), fails, "too late", when=conditions.parse({"engine": {"kind": "docker"}})),
+    ]
+    records = [header([ONE], None, sysemu="yes"), trial(ONE, Verdict.FAIL)]
+    standing = {"engine": "Docker 20.10.24", "profile": {"user": "65534:65534"}}
+    outcome = opened(records, DOCKER, lines=rules, **standing).close(None)
+    assert outcome.rules == tuple(rules[2:])
+    assert outcome.judged[0].judgement == Judgement(True, fails, "so")
+    assert opened([], DOCKER, lines=rules, **standing).close(None).rules == ()

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from worldswitch.harness import beside, catalogue, platforms, report
+from worldswitch.harness import beside, catalogue, report, rules
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import Expectation, Judgement
 from worldswitch.harness.outcome import CellOutcome, Judged
-from worldswitch.harness.profiles import ProfileError, folder
 from worldswitch.harness.report import STYLES
 from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
@@ -21,7 +20,7 @@ from worldswitch.reference.mutants import lifecycle, pool
 from worldswitch.reference.mutants._compose import composed
 from worldswitch.reference.mutants.seed import WEAKNESSES
 
-SEED = folder("expectations") / "seed.toml"
+SEED = rules.folder() / "seed.toml"
 MINE = """
 platform = "mine"
 about = "x"
@@ -33,24 +32,25 @@ expect = [
 
 
 def test_a_platform_without_a_file_passes_everything() -> None:
-    assert platforms.expected_of("reference") == ()
-    assert platforms.expected_of("package.module:Class") == ()
+    everywhere = tuple(one for file in rules.every() if not file.platform for one in file.expectations)
+    assert rules.expected_of("reference") == everywhere
+    assert rules.expected_of("package.module:Class") == everywhere
 
 
 def test_a_platform_s_file_is_what_is_expected_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.toml").write_text(MINE)
-    asked: list[str] = []
-    monkeypatch.setattr(platforms, "folder", lambda name: asked.append(name) or tmp_path)
-    crashes = Expectation(("IN01", "traps::*"), frozenset({Verdict.FAIL, Verdict.CRASH}), "mine.W1: so")
-    blocked = Expectation((), frozenset({Verdict.BLOCKED}), "so", frozenset({"pidns"}))
-    assert platforms.expected_of("mine") == (crashes, blocked)
-    assert asked == ["expectations"]
-    assert platforms.load(tmp_path / "mine.toml").about == "x"
+    monkeypatch.setattr(rules, "folder", lambda: tmp_path)
+    crashing = frozenset({Verdict.FAIL, Verdict.CRASH})
+    crashes = Expectation(("IN01", "traps::*"), crashing, "mine.W1: so", source="mine.toml rule 1")
+    blocked = Expectation((), frozenset({Verdict.BLOCKED}), "so", frozenset({"pidns"}), source="mine.toml rule 2")
+    assert rules.expected_of("mine") == (crashes, blocked)
+    assert rules.expected_of("yours") == ()
+    assert rules.load(tmp_path / "mine.toml").about == "x"
 
 
 def test_each_line_of_the_seed_names_a_weakness_and_scenarios_there_are() -> None:
     known = {scenario.name for scenario in catalogue.scenarios()}
-    for line in platforms.load(SEED).expect:
+    for line in rules.load(SEED).rules:
         weakness = re.match(r"seed\.(W\d+): ", line.reason)
         assert weakness, line.reason
         assert weakness[1] in WEAKNESSES, line.reason
@@ -59,7 +59,7 @@ def test_each_line_of_the_seed_names_a_weakness_and_scenarios_there_are() -> Non
 
 
 def test_no_scenario_of_the_seed_is_named_twice() -> None:
-    names = [name for line in platforms.load(SEED).expect for name in line.scenarios]
+    names = [name for line in rules.load(SEED).rules for name in line.scenarios]
     assert len(names) == len(set(names))
 
 
@@ -67,26 +67,6 @@ def test_a_parametrised_scenario_is_called_by_its_name() -> None:
     line = Expectation(("traps::a_trap[hlt]",), frozenset({Verdict.FAIL}), "so")
     assert line.covers("traps::a_trap[hlt]", ())
     assert not line.covers("traps::a_trap[ud2]", ())
-
-
-@pytest.mark.parametrize(
-    ("text", "field", "said"),
-    [
-        ("platform = 1", "", "$.platform"),
-        ('platform = "other"\nabout = "x"', "platform", "says 'other', but a file bears its platform's name"),
-        ('platform = "mine"\nabout = "x"\nexpected = []', "", "expected"),
-        (MINE.replace("crash", "maybe"), "", "maybe"),
-        ("no toml at all", "", ""),
-    ],
-)
-def test_a_bad_file_is_named_with_its_field(tmp_path: Path, text: str, field: str, said: str) -> None:
-    path = tmp_path / "mine.toml"
-    path.write_text(text)
-    with pytest.raises(ProfileError) as caught:
-        platforms.load(path)
-    assert (caught.value.path, caught.value.field) == (path, field)
-    assert str(caught.value).startswith(f"{path}: {field}: " if field else f"{path}: ")
-    assert said in str(caught.value)
 
 
 def test_faults_add_up() -> None:
@@ -129,13 +109,6 @@ def test_only_what_differs_is_shown_with_the_reason() -> None:
 
 def test_one_platform_alone_has_nobody_beside_it() -> None:
     assert shown(cell("reference", ("a", Verdict.PASS, ""))) == ""
-
-
-def test_a_line_about_nothing_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "mine.toml"
-    path.write_text('platform = "mine"\nabout = "x"\n[[expect]]\nverdicts = ["fail"]\nreason = "r"')
-    with pytest.raises(ProfileError, match="`scenarios` or `needs`"):
-        platforms.load(path)
 
 
 def test_in_a_log_no_name_is_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

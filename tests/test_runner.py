@@ -154,8 +154,9 @@ def test_a_verdict_is_judged_by_the_environments_own_lines(go, verdict: Verdict)
 
 
 def test_what_the_machine_lacks_is_excused_everywhere(go) -> None:
-    """Where these tests run, one may trace: the machine has no `ptrace_denied`."""
-    run = go(place("docker:a", frames(whole(trial(NAMES[2], Verdict.UNSUPPORTED)))))
+    """Where these tests run, one may trace: the machine has no `ptrace_denied`, and the cell says the same."""
+    lacking = trial(NAMES[2], Verdict.UNSUPPORTED)
+    run = go(place("docker:a", frames([header([NAMES[2]], None, ptrace_denied="no"), lacking, footer([lacking])])))
     (judged,) = run.outcomes[0].judged
     assert judged.judgement.expected
     assert "this machine" in judged.judgement.reason
@@ -177,7 +178,8 @@ def test_the_junit_file_tells_the_same(go, tmp_path: Path) -> None:
         trial(NAMES[1], Verdict.FAIL, reason="assert 1 == 2"),
         trial(NAMES[2], Verdict.UNSUPPORTED),
     )
-    go(place("host", frames(whole(*trials))), Missing("docker:a", "no engine", "install one"))
+    lines = frames([header(NAMES, None, ptrace_denied="no"), *trials, footer(trials)])
+    go(place("host", lines), Missing("docker:a", "no engine", "install one"))
     host, docker = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
     assert (host.tests, host.failures, host.skipped, host.errors) == (3, 1, 1, 0)
     assert (docker.tests, docker.errors) == (3, 3)

@@ -46,9 +46,9 @@ def main(asked: argparse.Namespace) -> int:
     with report.Progress(out, request) as progress:
         run = runner.Run(request, scenarios, runner.new_folder(asked.results), progress)
         run.go()
-    report.summary(run.outcomes, run.folder, request.seed, out)
+    report.summary(run.outcomes, run.folder, request.seed, out, run.stale)
     if run.interrupted:
         raise KeyboardInterrupt
     if run.unkept:
         print(f"worldswitch run: not all of it could be kept: {run.unkept}; {MAKE_ROOM}", file=sys.stderr)
-    return status(run.outcomes) or (Status.COULD_NOT_RUN if run.unkept else Status.AS_EXPECTED)
+    return status(run.outcomes, run.stale) or (Status.COULD_NOT_RUN if run.unkept else Status.AS_EXPECTED)

@@ -1,0 +1,103 @@
+"""A rule that is out of date makes a run red, and a run of some scenarios is not red for the others."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
+
+from worldswitch.harness import environment, report, runs, stale
+from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.expectations import PASSES, Expectation, judge
+from worldswitch.harness.outcome import CellOutcome, Judged, Stale, Status, status
+from worldswitch.harness.request import Request
+from worldswitch.harness.runner import Run
+from worldswitch.harness.verdict import Verdict
+
+ONE, OTHER, DENIED = NAMES  # the last needs `ptrace_denied`, the others have the same id
+KNOWN = {one.name: one for one in SCENARIOS}
+TODAY = date(2026, 11, 23)
+EXPIRED = f"it expired after {date(2026, 11, 22)}; see whether it is still so, and renew it or take it out"
+SHADOWED = "it decides nothing: rules before it are about all that it is about"
+NOBODY = "it is about no scenario that there is"
+
+
+def rule(*scenarios: str, source: str = "x.toml rule 1", needs: str = "", **more: object) -> Expectation:
+    verdicts = frozenset({Verdict.PASS, Verdict.FAIL})
+    return Expectation(scenarios, verdicts, "so", frozenset(needs.split()), source=source, **more)
+
+
+def outcome(*rules: Expectation, names: tuple[str, ...] = NAMES, cell: str = "host") -> CellOutcome:
+    judged = [Judged(trial(name), judge(name, KNOWN[name].ids, Verdict.PASS, rules)) for name in names]
+    return CellOutcome(CellName(cell), tuple(judged), 1.0, None, rules)
+
+
+def found(*outcomes: CellOutcome, every: bool = True) -> list[Stale]:
+    return stale.find(outcomes, KNOWN, every=every, today=TODAY)
+
+
+@pytest.mark.parametrize("used", [rule(ONE), rule("SG01"), rule("SG*"), rule(needs="ptrace_denied")])
+def test_a_rule_that_decides_something_is_not(used: Expectation) -> None:
+    assert found(outcome(used)) == []
+
+
+def test_a_rule_behind_others_is() -> None:
+    first, second = rule("*"), rule(ONE, source="x.toml rule 2")
+    assert found(outcome(first, second)) == [Stale("x.toml rule 2", SHADOWED)]
+    assert found(outcome(first, second), outcome(second, cell="docker:a")) == []
+
+
+def test_a_rule_about_nothing_is_where_all_was_planned() -> None:
+    assert found(outcome(rule("XX99"))) == [Stale("x.toml rule 1", NOBODY)]
+    assert found(outcome(rule(needs="nothing"))) == [Stale("x.toml rule 1", NOBODY)]
+
+
+def test_a_run_of_some_scenarios_says_nothing_of_others() -> None:
+    assert found(outcome(rule(OTHER), names=(ONE,)), every=False) == []
+    assert found(outcome(rule(OTHER, expires=date(2020, 1, 1)), names=(ONE,)), every=False) == []
+
+
+def test_a_rule_is_out_of_date_after_its_last_day() -> None:
+    assert found(outcome(rule(ONE, expires=TODAY))) == []
+    assert found(outcome(rule(ONE, expires=date(2026, 11, 22)))) == [Stale("x.toml rule 1", EXPIRED)]
+
+
+def test_which_verdicts_were_never_seen() -> None:
+    assert stale.unseen([outcome(rule(ONE))], KNOWN) == {"x.toml rule 1": frozenset({Verdict.FAIL})}
+    only = Expectation((ONE,), PASSES, "so", source="a")
+    assert stale.unseen([outcome(only, rule(ONE))], KNOWN) == {}
+
+
+# ------------------------------------------------------------------------------------------------------- in a whole run
+
+
+def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *rules: Expectation, **asked: object) -> Run:
+    monkeypatch.setattr(environment, "plan", planner(place("docker:a", frames(whole(*map(trial, NAMES))), *rules)))
+    made = Run(Request(**asked), SCENARIOS, folder, Quiet())
+    made.go()
+    return made
+
+
+def test_a_run_is_red_and_says_which(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = run(monkeypatch, tmp_path, rule(ONE, expires=date(2020, 1, 1)), rule("XX99", source="x.toml rule 2"))
+    assert status(made.outcomes) is Status.AS_EXPECTED
+    assert status(made.outcomes, made.stale) is Status.UNEXPECTED
+    report.summary(made.outcomes, tmp_path, 7, report.console(), made.stale)
+    printed = capsys.readouterr().out
+    assert "unexpected: rules that are out of date\n  x.toml rule 1: it expired after 2020-01-01; " in printed
+    assert f"\n  x.toml rule 2: {NOBODY}\n" in printed
+    assert [one.rule for one in runs.read(tmp_path).manifest.stale] == ["x.toml rule 1", "x.toml rule 2"]
+
+
+def test_a_run_of_some_is_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert run(monkeypatch, tmp_path, rule("XX99"), ids=(ONE,)).stale == []
+
+
+def test_the_rule_that_decided_is_kept_with_the_judgement(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run(monkeypatch, tmp_path, rule(ONE, evidence=("ptrace(2)",)))
+    judgement = runs.read(tmp_path).cells[0].judged[0].judgement
+    assert (judgement.rule, judgement.evidence) == ("x.toml rule 1", ("ptrace(2)",))
