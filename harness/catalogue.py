@@ -26,6 +26,9 @@ PLATFORMS = "worldswitch.platforms"
 SCENARIOS = "worldswitch.scenarios"
 MUTANTS = "worldswitch.reference.mutants"
 
+#: Before the name of a mutant, where a platform's is asked for.
+MUTANT = "mutant:"
+
 #: The ids of scenarios in which chaos reigns.
 CHAOS = "CH*"
 
@@ -46,14 +49,16 @@ def platforms() -> dict[str, str]:
 
 
 def load_platform(name: str) -> PlatformFactory:
-    """The platform called `name`, or standing at ``package.module:Class``."""
+    """The platform called `name`, or standing at ``package.module:Class``, or ``mutant:`` and a mutant's name."""
+    if name.startswith(MUTANT):
+        return load_mutant(name.removeprefix(MUTANT)).factory
     known = platforms()
     place = known.get(name, name)
     module, colon, path = place.partition(":")
     if not (module and colon and path):
         raise NotFound(
             f"no platform is called {name!r}: tried the entry points {PLATFORMS} (there are: "
-            f"{', '.join(sorted(known)) or 'none'}); name one of them, or a package.module:Class"
+            f"{', '.join(sorted(known)) or 'none'}); name one of them, or a package.module:Class, or mutant:NAME"
         )
     factory: object = _import(module, f"platform {name!r}")
     for attribute in path.split("."):

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 #: The platform that is meant where none is named.
 REFERENCE = "reference"
+
+#: How the name of an environment begins that has a kernel of its own.
+KERNEL = "linux-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +29,27 @@ class CellName:
         return f"{re.sub('[:/]', '-', str(self))}.jsonl"
 
     @property
+    def kernel(self) -> str:
+        """The minor version of the kernel that is booted for it, or nothing where it runs on this machine's."""
+        engine = self.environment.partition(":")[0]
+        return engine.removeprefix(KERNEL) if engine.startswith(KERNEL) else ""
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """The profile of its container, if it has one."""
+        profile = self.environment.partition(":")[2]
+        return (profile,) if profile else ()
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The fields of a `worldswitch.harness.request.Request` that choose its environment alone."""
+        engine = self.environment.partition(":")[0]
+        return {"engine": engine, "profiles": self.profiles}
+
+    @property
     def options(self) -> str:
         """The options of `worldswitch run` that choose this cell alone."""
-        engine, _, profile = self.environment.partition(":")
-        words = [f"--engine {engine}"]
-        words += [f"--profile {profile}"] if profile else []
+        words = [f"--engine {self.place['engine']}"]
+        words += [f"--profile {profile}" for profile in self.profiles]
         words += [f"--platform {self.platform}"] if self.platform != REFERENCE else []
         return " ".join(words)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from worldswitch.harness.commands import Command, doctor, kernels, mutants, run
+from worldswitch.harness.commands import Command, doctor, kernels, mutants, repro, run
 from worldswitch.harness.commands import list as list_
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import CouldNotRun
@@ -77,4 +77,4 @@ def _parser() -> argparse.ArgumentParser:
 _RAW: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
 
 #: In the order in which people meet them; a command is called as its module is.
-_COMMANDS = (run, kernels, list_, doctor, mutants)
+_COMMANDS = (run, repro, kernels, list_, doctor, mutants)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from worldswitch.harness import repro
+from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.outcome import CellOutcome, Judged
 from worldswitch.harness.verdict import Verdict
 
@@ -15,38 +17,38 @@ def write(outcomes: Iterable[CellOutcome], path: Path) -> None:
     """Write all cells of a run to `path`."""
     report = JUnitXml("worldswitch")
     for outcome in outcomes:
-        report.add_testsuite(_suite(outcome))
+        report.add_testsuite(_suite(outcome, path.parent))
     report.update_statistics()  # type: ignore[no-untyped-call]
     report.write(str(path), pretty=True)
 
 
-def _suite(outcome: CellOutcome) -> TestSuite:
+def _suite(outcome: CellOutcome, folder: Path) -> TestSuite:
     suite = TestSuite(str(outcome.cell))
     suite.add_property("platform", outcome.cell.platform)
     if outcome.problem:
         suite.add_property("problem", " - ".join(filter(None, (outcome.problem.reason, outcome.problem.remedy))))
     for judged in outcome.judged:
-        suite.add_testcase(_case(str(outcome.cell), judged))
+        suite.add_testcase(_case(outcome.cell, judged, folder))
     return suite
 
 
-def _case(environment: str, judged: Judged) -> TestCase:
+def _case(cell: CellName, judged: Judged, folder: Path) -> TestCase:
     trial = judged.trial
     family, _, sentence = trial.scenario.partition("::")
-    case = TestCase(f"{sentence} [{' '.join(trial.ids)}]", f"{environment}.{family}", trial.seconds)
-    result = _result(judged)
+    case = TestCase(f"{sentence} [{' '.join(trial.ids)}]", f"{cell}.{family}", trial.seconds)
+    result = _result(judged, repro.line(cell, trial.scenario, folder))
     if result is not None:
         case.result = [result]
         case.system_out = "\n".join(trial.transcript)
     return case
 
 
-def _result(judged: Judged) -> Error | Failure | Skipped | None:
+def _result(judged: Judged, again: str) -> Error | Failure | Skipped | None:
     """An unexpected pass is a failure too; what is expected not to pass was skipped."""
     trial, judgement = judged.trial, judged.judgement
     if judgement.expected:
         return None if trial.verdict is Verdict.PASS else Skipped(f"{trial.verdict.value}: {judgement.reason}")
     kind = Failure if trial.verdict.is_verdict else Error
     result = kind(f"{trial.verdict.value}; {judgement}", trial.verdict.value)
-    result.text = "\n\n".join(filter(None, (trial.claim, trial.reason, trial.detail)))
+    result.text = "\n\n".join(filter(None, (trial.claim, trial.reason, trial.detail, again)))
     return result

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from worldswitch.harness import beside, diagnosis_text
+from worldswitch.harness import beside, diagnosis_text, repro
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.outcome import CellOutcome, Judged, Stale, tally
 from worldswitch.harness.request import Request
@@ -54,9 +54,10 @@ def console() -> Console:
 class Progress:
     """Shows a run while it goes on: a row a cell on a terminal, a line a cell elsewhere, and each failure at once."""
 
-    def __init__(self, out: Console, request: Request) -> None:
+    def __init__(self, out: Console, request: Request, folder: Path | None = None) -> None:
         self._out = out
         self._request = request
+        self._folder = folder
         self._rows: dict[CellName, _Row] = {}
         self._live = Live(get_renderable=self._table, console=out) if out.is_terminal else None
         self._over = threading.Event()
@@ -107,7 +108,7 @@ class Progress:
         row.begun.pop(judged.trial.scenario, None)
         row.verdicts[judged.trial.verdict] += 1
         if not judged.judgement.expected and not row.has_shown(judged):
-            self._out.print(failure(cell, judged, self._request))
+            self._out.print(failure(cell, judged, self._request, self._folder))
 
     def cell_ends(self, outcome: CellOutcome) -> None:
         """The cell is done; all its trials have been shown."""
@@ -163,7 +164,7 @@ class _Row:
         return time.monotonic() - self._started if self.seconds is None else self.seconds
 
 
-def failure(cell: CellName, judged: Judged, request: Request) -> Text:
+def failure(cell: CellName, judged: Judged, request: Request, folder: Path | None = None) -> Text:
     """The block on one trial that was not as expected: the claim, what spoke against it, and the way there."""
     trial = judged.trial
     head = f"{trial.verdict.value.upper()} {' '.join(trial.ids)} {trial.scenario} in {cell}"
@@ -177,7 +178,8 @@ def failure(cell: CellName, judged: Judged, request: Request) -> Text:
         ("events", diagnosis_text.events(trial.diagnosis)),
         ("processes", diagnosis_text.processes(trial.diagnosis)),
         ("output", _end(trial.output.splitlines())),
-        ("again", [request.again(cell, trial.ids)]),
+        ("again", [repro.line(cell, trial.scenario, folder)] if folder else []),
+        ("same as", [request.again(cell, trial.scenario)]),
     )
     for name, lines in parts:
         if lines:

@@ -77,10 +77,11 @@ class Request:
         """How often scenarios repeat what they repeat in the environment called `name`."""
         return self.repeat or ("normal" if name == "host" else "quick")
 
-    def again(self, cell: CellName, ids: Sequence[str]) -> str:
-        """The command that repeats one trial of a cell."""
+    def again(self, cell: CellName, trial: str) -> str:
+        """The command that repeats one trial of a cell, without the run's folder."""
         manner = f"--repeat {self.repeat_in(cell.environment)} --seed {self.seed}"
-        return f"worldswitch run {cell.options} --id {ids[0]} {manner}"
+        manner += f" --deadline {self.deadline:g}" if self.deadline else ""
+        return f"worldswitch run {cell.options} --id {catalogue.function_of(trial)} {manner}"
 
     def arguments(self, cell: CellName, facts: Mapping[str, str]) -> list[str]:
         """The arguments of a cell in an environment of which `facts` are known."""

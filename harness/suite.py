@@ -64,7 +64,7 @@ class Settings:
 
     def again(self, scenario: catalogue.Scenario) -> str:
         """The options that repeat one trial of this run."""
-        return f"--id {scenario.ids[0]} --repeat {self.repeat} --seed {self.seed}"
+        return f"--id {scenario.name} --repeat {self.repeat} --seed {self.seed}"
 
 
 @dataclass(slots=True)

@@ -71,7 +71,8 @@ def test_a_failure_is_told_with_all_one_needs(run, capsys: pytest.CaptureFixture
         f"The claim of {NAMES[0]}.",
         "assert 1 == 2",
         "0.1 switch() -> Syscall(39)",
-        "worldswitch run --engine docker --profile a --id SG01 --repeat quick --seed 11",
+        f"worldswitch repro docker:a::{NAMES[0]}@",
+        f"worldswitch run --engine docker --profile a --id {NAMES[0]} --repeat quick --seed 11",
     ):
         assert part in printed
 

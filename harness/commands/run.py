@@ -20,7 +20,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         **options.MANY,
         dest="platforms",
         metavar="NAME",
-        help=f"an installed platform, or package.module:Class; repeatable: side by side (default: {REFERENCE})",
+        help="an installed platform, package.module:Class, or mutant:NAME; repeatable: side by side "
+        f"(default: {REFERENCE})",
     )
     what.add_argument("-k", dest="keyword", default="", metavar="EXPRESSION", help="scenarios by name, as in pytest")
     options.ids(what)
@@ -43,8 +44,9 @@ def main(asked: argparse.Namespace) -> int:
     request = options.request(asked)
     scenarios = request.scenarios()
     out = report.console()
-    with report.Progress(out, request) as progress:
-        run = runner.Run(request, scenarios, runner.new_folder(asked.results), progress)
+    folder = runner.new_folder(asked.results)
+    with report.Progress(out, request, folder) as progress:
+        run = runner.Run(request, scenarios, folder, progress)
         run.go()
     report.summary(run.outcomes, run.folder, request.seed, out, run.stale)
     if run.interrupted:
