@@ -20,9 +20,9 @@ SOAK = ("SG12", "TT01", "TT06", "TT11", "K76", "LC03", "LC08", "IN06", "IJ07", "
 WARNINGS = "-Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers"
 
 
-def install(session: nox.Session, *extra: str) -> None:
+def install(session: nox.Session, *more: str, extras: str = "harness") -> None:
     """Build the C parts in place, and install the checkout as the package."""
-    session.install("-e", ".[harness]", *extra)
+    session.install("-e", f".[{extras}]", *more)
     # From the checkout, `import harness` would work too and make a second copy of `worldswitch.harness`.
     session.env["PYTHONSAFEPATH"] = "1"
 
@@ -30,7 +30,7 @@ def install(session: nox.Session, *extra: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Test our own parts: the decoders, the judge, the runner, the command line."""
-    install(session)
+    install(session, extras="harness,bench")
     session.run("python", "-m", "pytest", "tests", *session.posargs)
 
 
@@ -54,6 +54,13 @@ def soak(session: nox.Session) -> None:
     install(session)
     ids = (word for one in SOAK for word in ("--id", one))
     session.run("worldswitch", "run", "--engine", "host", "--repeat", "soak", *ids, *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure what a world switch costs, within 25 minutes; with -- --quick within 3 (`worldswitch bench`)."""
+    install(session, extras="harness,bench")
+    session.run("worldswitch", "bench", *session.posargs)
 
 
 @nox.session
@@ -84,7 +91,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check the types."""
-    install(session, "mypy", "types-cffi", "types-docker", "types-setuptools")
+    install(session, "mypy", "types-cffi", "types-docker", "types-setuptools", extras="harness,bench")
     link = Path(session.create_tmp(), "worldswitch")
     link.unlink(missing_ok=True)
     link.symlink_to(Path.cwd())  # mypy follows no import hook, but a link of the right name

@@ -4,7 +4,7 @@ from setuptools import setup
 
 setup(
     cffi_modules=[
-        "harness/limits/build.py:ffibuilder",
+        "harness/bench/native/build.py:ffibuilder",
         "reference/core/build.py:ffibuilder",
         "scenarios/bare/build.py:ffibuilder",
         "scenarios/guests/build.py:ffibuilder",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from worldswitch.harness.commands import Command, doctor, kernels, mutants, repro, run
+from worldswitch.harness.commands import Command, bench, doctor, kernels, mutants, repro, run
 from worldswitch.harness.commands import list as list_
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import CouldNotRun
@@ -33,6 +33,7 @@ examples:
   worldswitch run --id TT01 --repeat soak       one catalogue entry, for long
   worldswitch run --platform package.module:Class
   worldswitch run --engine host --platform reference --platform seed
+  worldswitch bench --quick                     what a switch costs here
 
 """
 
@@ -77,4 +78,4 @@ def _parser() -> argparse.ArgumentParser:
 _RAW: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
 
 #: In the order in which people meet them; a command is called as its module is.
-_COMMANDS = (run, repro, kernels, list_, doctor, mutants)
+_COMMANDS = (run, repro, kernels, list_, doctor, mutants, bench)

@@ -1,4 +1,4 @@
-"""loops.h, through cffi."""
+"""native.h, through cffi."""
 
 from typing import Any
 

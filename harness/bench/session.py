@@ -1,0 +1,135 @@
+"""A run of benchmarks: rounds, in each of which everything is measured once, in processes that take turns."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from worldswitch.harness import fingerprint, guardian
+from worldswitch.harness.bench import quiet, words
+from worldswitch.harness.bench.benchmark import Benchmark
+from worldswitch.harness.bench.records import FILE, Recorder
+from worldswitch.harness.bench.script import metadata
+from worldswitch.harness.bench.words import Absent, Disturbance, Measured
+from worldswitch.harness.environment import Say
+
+#: Subjects that are set beside each other, and so are measured by one process.
+TOGETHER = {"limits": "switch"}
+
+#: Seconds for one process, whatever it measures.
+DEADLINE = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is measured."""
+
+    rounds: int  #: processes for each benchmark
+    heavy: int  #: the same for those that need a process for themselves
+    sweeps: int  #: values of each in a process
+    min_time: float  #: seconds a value takes at the least
+
+
+#: Within 3 and 25 minutes on two CPUs.
+QUICK = Effort(rounds=6, heavy=2, sweeps=3, min_time=0.01)
+FULL = Effort(rounds=40, heavy=8, sweeps=5, min_time=0.02)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one process measures."""
+
+    benchmarks: tuple[Benchmark, ...]
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        first = self.benchmarks[0]
+        return first.name if first.alone else first.subject
+
+
+def tasks(benchmarks: Sequence[Benchmark]) -> list[Task]:
+    """Which are measured together: each subject, and by itself what needs a process for itself."""
+    shared = [one for one in benchmarks if not one.alone]
+    groups = groupby(shared, lambda one: TOGETHER.get(one.subject, one.subject))
+    alone = [Task((one,)) for one in benchmarks if one.alone]
+    return [*(Task(tuple(group)) for _, group in groups), *alone]
+
+
+class Session:
+    """One run."""
+
+    def __init__(
+        self, benchmarks: Sequence[Benchmark], platform: str, effort: Effort, seed: int, say: Say, recorder: Recorder
+    ) -> None:
+        self.recorder = recorder
+        self._benchmarks = benchmarks
+        self._platform = platform
+        self._effort = effort
+        self._order = random.Random(seed)
+        self._say = say
+        self._log = quiet.Log()
+
+    def run(self) -> None:
+        """Measure round by round; what was measured before an interruption stays."""
+        self.recorder.warnings += quiet.warnings_before(quiet.look())
+        begin = time.monotonic()
+        all_tasks = tasks(self._benchmarks)
+        try:
+            for number in range(self._effort.rounds):
+                for task in self._order.sample(all_tasks, len(all_tasks)):
+                    if number < self._effort.heavy or not task.benchmarks[0].alone:
+                        self._measure(task, number)
+                self._say(f"round {number + 1} of {self._effort.rounds}, {time.monotonic() - begin:.0f} s")
+        finally:
+            self.recorder.warnings += self._log.warnings()
+
+    def _measure(self, task: Task, number: int) -> None:
+        names = [one.name for one in task.benchmarks if one.name not in self.recorder.absent]
+        if not names:
+            return
+        before = quiet.Reading.now()
+        said = self._said_by_worker(names)
+        self._log.worked(f"{task.label}, round {number + 1}", quiet.Span.between(before, quiet.Reading.now()))
+        for word in said:
+            if isinstance(word, Disturbance):
+                self._log.disturbed(word)
+        about = {one.name: metadata(one) for one in task.benchmarks}
+        self.recorder.take([word for word in said if isinstance(word, Measured | Absent)], number, about)
+
+    def _said_by_worker(self, names: Sequence[str]) -> list[words.Word]:
+        command = [sys.executable, "-P", "-m", "worldswitch.harness.bench.worker", *self.arguments(names)]
+        try:
+            output = guardian.run(command, DEADLINE)
+        except subprocess.CalledProcessError as problem:
+            return _all_absent(names, f"its process ended ({problem.returncode}): {guardian.last_words(problem)}")
+        except subprocess.TimeoutExpired:
+            return _all_absent(names, f"its process did not end within {DEADLINE:g} s")
+        return list(words.read(output.encode().splitlines()))
+
+    def arguments(self, names: Sequence[str]) -> list[str]:
+        """A worker's command line; its order is another each time."""
+        options = ("--platform", self._platform, "--sweeps", str(self._effort.sweeps))
+        return [*options, "--min-time", str(self._effort.min_time), "--seed", str(self._order.getrandbits(32)), *names]
+
+
+def _all_absent(names: Sequence[str], reason: str) -> list[words.Word]:
+    return [Absent(name, reason) for name in names]
+
+
+@contextmanager
+def recording(folder: Path, platform: str) -> Iterator[Recorder]:
+    """A recorder whose file is written at the end, also at that of an interrupted run."""
+    recorder = Recorder(platform)
+    machine = fingerprint.take(None)
+    try:
+        yield recorder
+    finally:
+        recorder.write(folder / FILE, machine)

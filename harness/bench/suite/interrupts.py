@@ -1,0 +1,82 @@
+"""How long an interrupt takes: from the call in one thread to the return of the switch in another."""
+
+from __future__ import annotations
+
+import os
+import queue
+import random
+import subprocess
+import sys
+import threading
+import time
+
+from worldswitch.harness.bench import script
+from worldswitch.harness.bench.benchmark import Subject, Timer
+from worldswitch.harness.bench.workbench import NANO, Bench
+from worldswitch.harness.contract import Interrupted
+
+#: Each value is one interrupt: what matters of latencies are the long ones.
+SUBJECT = Subject(__file__, loops=1, burst=50, alone=True)
+
+PATIENCE = 10.0  #: seconds after which an interrupt is lost
+
+
+@SUBJECT.timed()
+def idle(bench: Bench) -> Timer:
+    """An interrupt for a guest that computes, on a machine that does nothing else.
+
+    Timed: from before Context.interrupt until switch() has returned in the other thread.
+    Not timed: the guest's running before, for a random time.
+    """
+    return _latency(bench)
+
+
+@SUBJECT.timed()
+def busy(bench: Bench) -> Timer:
+    """The same with a process on each CPU that computes for ever.
+
+    Timed and not timed: as `idle`.
+    """
+    for _ in os.sched_getaffinity(0):
+        hog = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        bench.ending.callback(hog.wait)
+        bench.ending.callback(hog.kill)
+    return _latency(bench)
+
+
+def _latency(bench: Bench) -> Timer:
+    guest = bench.guest("spin", bench.platform())
+    returned: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.is_set():
+            event = guest.switch()
+            now = time.perf_counter_ns()
+            returned.put(now if isinstance(event, Interrupted) else None)
+
+    def end() -> None:
+        over.set()
+        guest.context.interrupt()
+        thread.join(PATIENCE)
+
+    def timer(loops: int) -> float:
+        total = 0
+        for _ in range(loops):
+            time.sleep(random.uniform(0.0002, 0.002))
+            begin = time.perf_counter_ns()
+            guest.context.interrupt()
+            end = returned.get(timeout=PATIENCE)
+            if end is None:
+                raise RuntimeError("the guest's switch ended otherwise than by an interrupt")
+            total += end - begin
+        return total * NANO
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    bench.ending.callback(end)
+    return timer
+
+
+if __name__ == "__main__":
+    script.main(SUBJECT)

@@ -1,0 +1,126 @@
+"""What the kernel alone costs, in C: nothing that switches between processes can be faster than these."""
+
+from __future__ import annotations
+
+from worldswitch.harness.bench import script
+from worldswitch.harness.bench.benchmark import Subject, Timer
+from worldswitch.harness.bench.native._native import ffi, lib
+from worldswitch.harness.bench.workbench import Bench, on_one_cpu, pinned, timed_by_c
+
+SUBJECT = Subject(__file__)
+
+
+def traced(bench: Bench, loop: str) -> Timer:
+    """A C loop round a traced child, on one CPU with it."""
+    with pinned():
+        pid = lib.traced_start()
+    if pid < 0:
+        raise OSError(-pid, "starting a traced child")
+    bench.ending.callback(lib.traced_end, pid)
+    return on_one_cpu(timed_by_c(lambda loops: int(getattr(lib, loop)(pid, loops))))
+
+
+def in_turn(bench: Bench, kind: str) -> Timer:
+    """A C loop that passes the turn to a child and waits for it to come back, on one CPU."""
+    pong = ffi.new("struct pong *")
+    with pinned():
+        rc = getattr(lib, f"pong_{kind}_start")(pong)
+    if rc < 0:
+        raise OSError(-rc, "starting a child that answers")
+    bench.ending.callback(lib.pong_end, pong)
+    return on_one_cpu(timed_by_c(lambda loops: int(getattr(lib, f"loop_{kind}")(pong, loops))))
+
+
+@SUBJECT.timed()
+def getpid(bench: Bench) -> Timer:
+    """A system call that nobody traces.
+
+    Timed: getpid(2), by syscall(3).  Not timed: nothing else is done.
+    """
+    return on_one_cpu(timed_by_c(lambda loops: int(lib.loop_getpid(loops))))
+
+
+@SUBJECT.timed()
+def getpid_filtered(bench: Bench) -> Timer:
+    """A system call under a seccomp filter that allows everything.
+
+    Timed: getpid(2), by syscall(3), in a child.  Not timed: making the child and its filter.
+    """
+    return on_one_cpu(timed_by_c(lambda loops: int(lib.loop_getpid_filtered(loops))))
+
+
+@SUBJECT.timed()
+def pipe(bench: Bench) -> Timer:
+    """A byte to another process through a pipe and one back, both on one CPU.
+
+    Timed: write(2), the other's read and write, read(2).  Not timed: making the process and the pipes.
+    """
+    return in_turn(bench, "pipe")
+
+
+@SUBJECT.timed()
+def futex(bench: Bench) -> Timer:
+    """The turn to another process by a futex and back, both on one CPU.
+
+    Timed: two wake-ups and two waits.  Not timed: making the process.
+    """
+    return in_turn(bench, "futex")
+
+
+@SUBJECT.timed()
+def sysemu(bench: Bench) -> Timer:
+    """The bare round trip: PTRACE_SYSEMU and a blocking wait4, on one CPU.
+
+    Timed: the two calls and the tracee's system call.  Not timed: starting the tracee.  No register is read.
+    """
+    return traced(bench, "loop_sysemu")
+
+
+@SUBJECT.timed()
+def sysemu_yield(bench: Bench) -> Timer:
+    """The bare round trip with sched_yield and a wait4 that does not block in place of one that does.
+
+    Timed: the three calls and the tracee's system call.  Not timed: starting the tracee.
+    """
+    return traced(bench, "loop_sysemu_yield")
+
+
+@SUBJECT.timed()
+def registers(bench: Bench) -> Timer:
+    """The bare round trip, and all general registers in and out each time.
+
+    Timed: PTRACE_SETREGS, PTRACE_SYSEMU, wait4, PTRACE_GETREGS.  Not timed: starting the tracee.
+    """
+    return traced(bench, "loop_registers")
+
+
+@SUBJECT.timed()
+def same_calls(bench: Bench) -> Timer:
+    """The kernel calls of a resident switch, and nothing else.
+
+    Timed: PTRACE_POKEUSER, PTRACE_SYSEMU, sched_yield, wait4, PTRACE_GETREGS.  Not timed: starting the tracee.
+    """
+    return traced(bench, "loop_same_calls")
+
+
+@SUBJECT.timed()
+def same_calls_xstate(bench: Bench) -> Timer:
+    """The kernel calls of a switch that reads the extended state back, and nothing else.
+
+    Timed: as `same_calls`, and PTRACE_GETREGSET of the extended state.  Not timed: starting the tracee.
+    """
+    return traced(bench, "loop_same_calls_xstate")
+
+
+@SUBJECT.timed()
+def seed(bench: Bench) -> Timer:
+    """The kernel calls of the design of 2019: all registers and the extended state, in and out, each time.
+
+    Timed: PTRACE_SETREGSET, PTRACE_SETREGS, PTRACE_SYSEMU, wait4, PTRACE_GETREGS, PTRACE_GETREGSET.
+    Not timed: starting the tracee.
+    """
+    return traced(bench, "loop_seed")
+
+
+if __name__ == "__main__":
+    script.main(SUBJECT)

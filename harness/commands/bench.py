@@ -1,0 +1,72 @@
+"""`worldswitch bench`: what a world switch costs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+from worldswitch.harness import seeds
+from worldswitch.harness.cell_name import REFERENCE
+from worldswitch.harness.request import CouldNotRun
+
+ABOUT = "measure what a world switch costs"
+
+USAGE = "worldswitch bench [options] [NAME ...]"
+
+#: What the command needs beyond what a run of scenarios needs.
+PACKAGES = ("pyperf", "scipy", "matplotlib", "jinja2", "rich")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which benchmarks, how much, and where results go."""
+    parser.usage = USAGE
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="NAME",
+        help="a subject (switch), a benchmark (switch::resident_pinned), or a pattern (default: all)",
+    )
+    how = parser.add_argument_group("measuring")
+    how.add_argument("--platform", default=REFERENCE, metavar="NAME", help="as in run (default: %(default)s)")
+    how.add_argument("--quick", action="store_true", help="within 3 minutes: to see that it works, not to compare")
+    how.add_argument("--rounds", type=_rounds, metavar="N", help="processes for each benchmark")
+    how.add_argument("--seed", type=seeds.number, default=seeds.draw(), metavar="N", help="draws the order")
+    how.add_argument("--list", action="store_true", help="say what each benchmark times and what it does not")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="where results go (default: %(default)s)"
+    )
+
+
+def main(asked: argparse.Namespace) -> int:
+    """Do what was asked for."""
+    _check_packages()
+    return _measure(asked)
+
+
+def _measure(asked: argparse.Namespace) -> int:
+    from worldswitch.harness.bench import measuring, session
+
+    benchmarks = measuring.chosen(asked.words)
+    if asked.list:
+        return measuring.tell_of(benchmarks)
+    effort = session.QUICK if asked.quick else session.FULL
+    if asked.rounds:
+        effort = replace(effort, rounds=asked.rounds, heavy=asked.rounds)
+    return measuring.show(benchmarks, asked.platform, effort, asked.seed, asked.results)
+
+
+def _check_packages() -> None:
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise CouldNotRun(
+            f"benchmarks need {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed: "
+            'python3 -m pip install "worldswitch[bench]"'
+        )
+
+
+def _rounds(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of rounds, 1 or more")
