@@ -77,6 +77,17 @@ def ids(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     )
 
 
+def run_folder(parser: argparse.ArgumentParser) -> None:
+    """Which run."""
+    parser.add_argument(
+        "run",
+        nargs="?",
+        default="last",
+        metavar="RUN",
+        help="a run's folder, or its name in results (default: the last one there)",
+    )
+
+
 def json(parser: argparse.ArgumentParser) -> None:
     """For programs."""
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")

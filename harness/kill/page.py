@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 import jinja2
+from markupsafe import Markup
 
 from worldswitch.harness.catalogue import function_of
 from worldswitch.harness.kill import matrix as kill_matrix
@@ -21,6 +22,7 @@ from worldswitch.harness.kill.matrix import Failure, Held, Matrix, Mutated, Plac
 from worldswitch.harness.kill.proof import Standing
 
 TEMPLATE = "page.html.j2"
+LOOK = "base.css"  #: that of all pages
 
 #: What a cell of the grid shows: class, sign and meaning.
 SIGNS = (
@@ -77,11 +79,13 @@ def write(matrix: Matrix, path: Path) -> None:
 def page(matrix: Matrix) -> str:
     """The page."""
     text = resources.files("worldswitch.harness.kill").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    look = resources.files("worldswitch.harness.page").joinpath(LOOK).read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     return environment.from_string(text).render(
         matrix=matrix,
+        look=Markup(look),
         started=datetime.fromtimestamp(matrix.started, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         tally=kill_matrix.tally(matrix),
         sheets=[sheet(place) for place in matrix.places],

@@ -1,0 +1,79 @@
+"""Where a cell stands in the matrix: kernels down, profiles across.
+
+An environment's name says both: `host`, `docker:hardened`, `linux-6.12:hardened`.  What it cannot say, which release
+`host` is, the cell's fingerprint does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from worldswitch.harness.cell_name import REFERENCE, CellName
+
+Version: TypeAlias = tuple[int, ...]  #: (6, 12): the minor version, which is what kernels are compared by
+
+HOST = "host"
+
+#: The engines that start containers on this machine's own kernel; the first needs no mention.
+ENGINES = ("docker", "oci")
+
+NO_PROFILE = ""  #: of a cell outside any container
+NOWHERE = "no container"  #: what people call that
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A kernel, with what distinguishes its cells beside the profile."""
+
+    kernel: str  #: `host`, `linux-6.12`
+    engine: str = ""  #: `oci`, for this machine's kernel under the second engine
+    platform: str = REFERENCE
+
+    def __str__(self) -> str:
+        engine = f" ({self.engine})" if self.engine else ""
+        return f"{self.kernel}{engine}" + ("" if self.platform == REFERENCE else f" / {self.platform}")
+
+
+def place(cell: CellName) -> tuple[Row, str]:
+    """The row of a cell, and its column, which is a profile's name or nothing."""
+    first, _, profile = cell.environment.partition(":")
+    if first not in ENGINES:
+        return Row(first, platform=cell.platform), profile
+    engine = "" if first == ENGINES[0] else first
+    return Row(HOST, engine, cell.platform), profile
+
+
+def version(text: str) -> Version:
+    """The minor version in a kernel's name or release: (6, 12) of `linux-6.12`, `6.12.43+deb13-cloud-amd64`."""
+    found = re.search(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else ()
+
+
+def minor(text: str) -> str:
+    """The same, as people write it; without a version, `text` itself."""
+    return ".".join(map(str, version(text))) or text
+
+
+def release(kernel: str) -> str:
+    """The release in a fingerprint's `kernel`: `6.18.5` of `Linux 6.18.5 #1 SMP`."""
+    words = kernel.split()
+    return words[1] if len(words) > 1 else kernel
+
+
+def rows(cells: Iterable[CellName]) -> list[Row]:
+    """The rows that these cells need: this machine's kernel first, then the oldest."""
+    found = {place(cell)[0] for cell in cells}
+    return sorted(found, key=lambda row: (row.kernel != HOST, version(row.kernel), row.kernel, row.engine, _rank(row)))
+
+
+def _rank(row: Row) -> tuple[bool, str]:
+    return row.platform != REFERENCE, row.platform
+
+
+def columns(cells: Iterable[CellName]) -> Sequence[str]:
+    """The columns that these cells need, in the order of the run: first that without a container."""
+    found = dict.fromkeys(place(cell)[1] for cell in cells)
+    return sorted(found, key=lambda profile: profile != NO_PROFILE)

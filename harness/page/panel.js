@@ -1,0 +1,155 @@
+// One cell, opened: a trial with all that is known of it, or a whole cell with its machine.
+
+class Panel {
+  constructor(run, frame, closed) {
+    Object.assign(this, { run, frame, closed });
+  }
+
+  get isOpen() {
+    return !this.frame.hidden;
+  }
+
+  show(...content) {
+    const close = el("button.close", { type: "button", title: "close (Esc)", "aria-label": "close", onclick: () => this.close() }, "×");
+    this.frame.replaceChildren(close, ...content.flat().filter(Boolean));
+    this.frame.hidden = false;
+    document.body.classList.add("opened");
+    this.frame.scrollTop = 0;
+    close.focus({ preventScroll: true });
+  }
+
+  close() {
+    if (!this.isOpen) return;
+    this.frame.hidden = true;
+    document.body.classList.remove("opened");
+    this.closed();
+  }
+
+  trial(cell, number) {
+    const trial = trialOf(this.run, cell, number);
+    const letter = cell.verdicts[number];
+    this.show(
+      el("h2", {}, sign(this.run, letter), ` ${trial.scenario.sentence}`),
+      el("p.dim", {}, `${trial.scenario.ids} · ${trial.scenario.family} · in `, el("a", { href: `#${new URLSearchParams({ cell: cell.name })}` }, cell.name)),
+      el("p.claim", {}, trial.scenario.claim),
+      facts([
+        ["verdict", trial.verdict + (trial.unexpected ? ", unexpected" : ", as expected") + (trial.seconds ? ` (${trial.seconds} s)` : "")],
+        ["expected", trial.wanted],
+        ["because", trial.why],
+        ["rule", trial.rule],
+        ["evidence", trial.evidence],
+        ["reason", trial.reason],
+        ["stands on", trial.scenario.clauses],
+      ]),
+      command(trial.again),
+      this.elsewhere(cell, number),
+      block("What its assertion said", trial.detail),
+      block("Transcript", trial.transcript),
+      ...this.diagnosis(trial.diagnosis),
+      block("Output", trial.output),
+      block("The cell's log", cell.log),
+    );
+  }
+
+  /** The same scenario, in every cell. */
+  elsewhere(here, number) {
+    const rows = this.run.rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.name), ...this.run.columns.map((column) => {
+      const cell = this.run.at[row.number][column.number];
+      if (!cell || !isPlanned(cell, number)) return el("td");
+      const link = el("a", { href: hashOf(cell, this.run.scenarios[number]), title: cell.name }, sign(this.run, cell.verdicts[number]));
+      return el(`td${cell === here ? ".here" : ""}`, {}, link);
+    })));
+    const heads = this.run.columns.map((column) => el("th.turned", { scope: "col" }, column.label));
+    return this.run.cells.length < 2 ? null : section("Everywhere", el("div.scroll", {}, el("table.small", {}, el("thead", {}, el("tr", {}, el("th"), ...heads)), el("tbody", {}, ...rows))));
+  }
+
+  diagnosis(packed) {
+    if (!packed) return [];
+    const [moment, events, forgotten, processes] = packed;
+    const text = this.run.text;
+    const lines = events.map(([seconds, tracer, tid, request, result, status, siginfo, registers]) =>
+      el("tr", {}, ...[seconds.toFixed(6), tracer, tid, text(request), text(result), [text(status), text(siginfo), text(registers)].filter(Boolean).join(" · ")].map((one) => el("td", {}, String(one)))));
+    const heads = ["seconds", "tracer", "tracee", "request", "result", "more"].map((name) => el("th", { scope: "col" }, name));
+    const table = el("table.events", {}, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...lines));
+    return [
+      lines.length ? section(`The last ${lines.length} ptrace events${forgotten ? `, ${forgotten} before` : ""}`, el("div.scroll", {}, table)) : null,
+      processes.length ? section(`Who was there${text(moment) ? ` ${text(moment)}` : ""}`, ...processes.map(([name, threads, maps]) =>
+        el("details", { open: true }, el("summary", {}, text(name)), ...threads.map((one) => el("pre", {}, text(one))), text(maps) ? el("details", {}, el("summary", {}, "its memory"), el("pre", {}, text(maps))) : ""))) : null,
+    ];
+  }
+
+  cell(cell) {
+    const { run } = this;
+    const counts = {};
+    for (const letter of cell.verdicts) if (letter !== "-") counts[letter] = (counts[letter] ?? 0) + 1;
+    const { machine } = cell;
+    this.show(
+      el("h2", {}, cell.name),
+      el("p", {}, ...["p", ...SHOWN].filter((letter) => counts[letter]).map((letter) => sign(run, letter, counts[letter])), el("span.dim", {}, ` in ${cell.seconds} s`)),
+      cell.problem ? el("p.wrong", {}, cell.problem) : null,
+      cell.remedy ? el("p", {}, `What to do: ${cell.remedy}`) : null,
+      block("Its log", cell.log),
+      this.trials(cell),
+      section("Machine", facts([
+        ["kernel", machine.release], ["machine", machine.machine], ["processor", machine.cpu && `${machine.cpus} × ${machine.cpu}`],
+        ["behaviour", machine.behaviour], ["python", machine.python],
+        ...Object.entries(machine.environment ?? {}).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]),
+        ...Object.entries(machine.versions ?? {}),
+      ])),
+      this.seen("What the probes saw", run.pack.probes, cell, (other) => other.machine.probes, ([state, detail]) => [run.text(state), run.text(detail)]),
+      this.seen("How the kernel behaves", run.pack.facts, cell, (other) => other.machine.facts, (said) => [run.text(said)]),
+    );
+  }
+
+  trials(cell) {
+    const notable = this.run.scenarios.filter((one) => isPlanned(cell, one.number) && cell.verdicts[one.number] !== "p");
+    const order = (one) => SHOWN.indexOf(cell.verdicts[one.number]);
+    notable.sort((one, other) => order(one) - order(other));
+    const lines = notable.map((one) => el("tr", {}, el("td", {}, sign(this.run, cell.verdicts[one.number])), el("td", {}, one.ids.split(" ")[0]),
+      el("td", {}, el("a", { href: hashOf(cell, one) }, one.sentence), el("br"), el("span.dim", {}, trialOf(this.run, cell, one.number).reason))));
+    return lines.length ? section(`Did not pass: ${lines.length}`, el("table", {}, el("tbody", {}, ...lines))) : null;
+  }
+
+  /** What was seen here, with a mark where another cell saw otherwise. */
+  seen(title, names, cell, all, words) {
+    const here = all(cell);
+    if (!names.length || !here?.length) return null;
+    const others = this.run.cells.filter((other) => all(other)?.length);
+    const lines = names.map((name, number) => {
+      const mine = JSON.stringify(here[number]);
+      const apart = others.filter((other) => JSON.stringify(all(other)[number]) !== mine).length;
+      return el("tr", {}, el("th", { scope: "row" }, name), ...words(here[number]).map((word) => el("td", {}, word)), el("td.dim", {}, apart ? `otherwise in ${apart} of ${others.length}` : ""));
+    });
+    return el("details", {}, el("summary", {}, title), el("table", {}, el("tbody", {}, ...lines)));
+  }
+}
+
+const hashOf = (cell, scenario) => `#${new URLSearchParams({ cell: cell.name, scenario: scenario.name })}`;
+
+function section(title, ...content) {
+  return el("details", { open: true }, el("summary", {}, title), ...content);
+}
+
+function block(title, text) {
+  return text ? section(title, el("pre", {}, text)) : null;
+}
+
+function facts(pairs) {
+  const said = pairs.filter(([, value]) => value);
+  return el("dl", {}, ...said.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))]));
+}
+
+function command(text) {
+  if (!text) return null;
+  const copy = el("button", { type: "button", onclick: async () => { copy.textContent = (await copied(text)) ? "copied" : "select it by hand"; } }, "copy");
+  return el("p.again", {}, el("span", {}, "Again: "), el("code", {}, text), " ", copy);
+}
+
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    return false; // not allowed in a page that was opened as a file, in some browsers
+  }
+}

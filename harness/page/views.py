@@ -1,0 +1,66 @@
+"""A run shown to somebody, in one of the ways there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from worldswitch.harness import repro, runs
+from worldswitch.harness.outcome import Status
+from worldswitch.harness.page import markdown, matrix, terminal
+from worldswitch.harness.report import console
+from worldswitch.harness.request import CouldNotRun
+from worldswitch.harness.results import ResultError, Trial
+from worldswitch.harness.runs import KeptCell, KeptRun
+
+
+def show(name: str, kind: str, output: Path | None) -> Status:
+    """Show a run as `kind`; without a file to write, text is printed and the page goes into the run's folder."""
+    run = read(name)
+    if kind == "html":
+        path = output or run.folder / matrix.FILE
+        _write(path, html(run))
+        print(path)
+    elif output:
+        _write(output, _text(run) if kind == "text" else markdown.text(run))
+    elif kind == "markdown":
+        print(markdown.text(run), end="")
+    else:
+        terminal.show(run, console())
+    return Status.AS_EXPECTED
+
+
+def read(name: str) -> KeptRun:
+    """The run at a path, in `results`, or the last one there; raises `CouldNotRun`."""
+    try:
+        return runs.read(runs.find(name))
+    except ResultError as problem:
+        raise CouldNotRun(str(problem)) from problem
+
+
+def html(run: KeptRun) -> str:
+    """The page of a run."""
+
+    def again(cell: KeptCell, trial: Trial) -> str:
+        return repro.line(cell.name, trial.scenario, run.folder)
+
+    return matrix.page(run, again)
+
+
+def _text(run: KeptRun) -> str:
+    out = console()
+    with out.capture() as captured:
+        terminal.show(run, out)
+    return captured.get()
+
+
+def _write(path: Path, text: str) -> None:
+    write(path, lambda: path.write_text(text, encoding="utf-8"))
+
+
+def write(path: Path, how: Callable[[], object]) -> None:
+    """Write `path`; `CouldNotRun` says why that cannot be."""
+    try:
+        how()
+    except OSError as problem:
+        raise CouldNotRun(f"{path} cannot be written: {problem.strerror}; name another file by -o") from problem

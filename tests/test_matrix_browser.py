@@ -1,0 +1,254 @@
+"""The matrix in a browser: opened, filtered, unfolded, a cell of it opened, by hand and by keys, and printed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import big_run
+import pytest
+
+from worldswitch.harness.page import matrix
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+
+OPTIONS = (
+    *("--headless", "--no-sandbox", "--disable-gpu"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+KERNELS = ("5.10", "6.12", "7.2", "7.3")
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "matrix.html"
+    run = big_run.run(kernels=KERNELS, profiles=big_run.PROFILES[:6])
+    matrix.write(run, path, lambda cell, trial: f"worldswitch repro {cell.name}::{trial.scenario}@{run.name}")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as tool:
+        started = tool.chromium.launch(executable_path=CHROMIUM, args=list(OPTIONS))
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def watched(browser: Any, file: Path) -> Iterator[tuple[Any, list[str]]]:
+    """The page, and whatever its scripts complain about or it asks the network for."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 800})
+    wrong: list[str] = []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("console", lambda message: wrong.append(message.text))
+    opened.on("request", lambda request: None if request.url.startswith("file:") else wrong.append(request.url))
+    opened.goto(file.as_uri())
+    opened.wait_for_selector("html.scripted")
+    yield opened, wrong
+    opened.close()
+
+
+@pytest.fixture
+def page(watched: tuple[Any, list[str]]) -> Iterator[Any]:
+    """The page as it is when opened."""
+    opened, wrong = watched
+    opened.evaluate("location.hash = 'order=kernel'")
+    opened.click("#fold")
+    yield opened
+    assert wrong == []
+
+
+def ask(page: Any, query: str) -> str:
+    """Filter, and say what was answered."""
+    page.fill("#query", query)
+    page.wait_for_function("asked => location.hash.includes(new URLSearchParams({ query: asked }))", arg=query)
+    return str(page.inner_text("#answer"))
+
+
+def names(page: Any, level: int) -> list[str]:
+    """The rows of a level that are in the document."""
+    return [str(one) for one in page.locator(f"tr.level{level} .name").all_inner_texts()]
+
+
+def test_it_opens_folded_with_a_row_a_kernel(page: Any) -> None:
+    assert names(page, 0) == ["host", "linux-5.10", "linux-6.12", "linux-7.2", "linux-7.3"]
+    heads = page.locator(".matrix thead th").all_inner_texts()
+    assert heads == ["kernel", "no container", *big_run.PROFILES[1:6]]
+    assert page.inner_text("#answer") == "14100 trials of 470 scenarios in 30 cells"
+
+
+def test_it_unfolds_to_families_and_scenarios_and_draws_only_what_is_in_sight(page: Any) -> None:
+    page.click("#unfold")
+    assert set(big_run.FAMILIES) <= set(names(page, 1))
+    page.click("#unfold")
+    assert 10 < len(names(page, 2)) < 100
+    page.locator("#grid").evaluate("it => it.scrollTop = it.scrollHeight")
+    page.wait_for_timeout(100)
+    assert "linux-7.3" not in names(page, 0)
+    assert names(page, 1)[-1:] == ["threads"] or names(page, 2)
+    page.click("#fold")
+    assert len(names(page, 0)) == 5
+
+
+def test_a_row_is_folded_by_its_head(page: Any) -> None:
+    page.click("tr.level0 th >> nth=1")
+    assert names(page, 1) == sorted(big_run.FAMILIES)
+    page.click("tr.level0 th >> nth=1")
+    assert names(page, 1) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "answer"),
+    [
+        ("profile:hardened kernel:6.12", "470 trials of 470 scenarios in 1 cells"),
+        ("kernel<6.12 id:SG0*", "60 trials of 10 scenarios in 6 cells"),
+        ("kernel<=6.12 id:SG0*", "120 trials of 10 scenarios in 12 cells"),  # the host has no version but that of 6.18
+        ("kernel:host profile:none id:SG01", "1 trials of 1 scenarios in 1 cells"),
+        ("verdict:blocked,unsupported kernel:5.10 profile:no-ptrace", "465 trials of 465 scenarios in 1 cells"),
+        ("verdict:!pass kernel:linux-5.10 profile:no-ptrace -verdict:blocked", "1 trials of 1 scenarios in 1 cells"),
+        ("verdict:miss", "2820 trials of 470 scenarios in 6 cells"),
+        ("not verdict:miss and (id:SG01 or id:SG02)", "48 trials of 2 scenarios in 24 cells"),
+        ('"Operation not permitted" id:SG33', "4 trials of 1 scenarios in 4 cells"),
+        ("reason:rseq profile:hardened", "16 trials of 16 scenarios in 1 cells"),
+        ("family:pool scenario:number_4_", "30 trials of 1 scenarios in 30 cells"),
+        ("clause:seed.W1 cell:host id:SG01", "1 trials of 1 scenarios in 1 cells"),
+        ("differs:kernel id:SG31 profile:hardened", "5 trials of 1 scenarios in 5 cells"),
+        ("is:different id:SG33 kernel:7.2", "6 trials of 1 scenarios in 6 cells"),
+        ("is:nothing is:expected", "nothing is like that"),
+    ],
+)
+def test_the_filter_finds(page: Any, query: str, answer: str) -> None:
+    assert ask(page, query) == answer
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("kernal<6", "there is no kernal; there are verdict, kernel, profile"),
+        ("verdict:failed", "there is no verdict failed; there are pass, fail"),
+        ("is:odd", "is:odd says nothing; it takes unexpected, different"),
+        ("kernel<new", "kernel<new: new is no version; as in kernel<6.12"),
+        ("verdict<fail", "verdict is no number: only a kernel can be < another"),
+        ("(id:SG01", "a ( is not closed"),
+        ("id:SG01)", "there is a ) too many"),
+        ('"id', 'a " is not closed: "id'),
+        ("id:SG01 or", "something is missing at the end"),
+        ("or id:SG01", "nothing stands before or"),
+        ("profile:", "profile: says nothing; it takes a profile's name, or none"),
+    ],
+)
+def test_what_the_filter_cannot_understand_is_said_and_changes_nothing(page: Any, query: str, said: str) -> None:
+    assert said in ask(page, query)
+    assert len(names(page, 0)) == 5
+
+
+def test_few_matches_are_unfolded_and_columns_without_any_are_left_out(page: Any) -> None:
+    ask(page, "id:SG01 profile:hardened not verdict:miss")
+    assert names(page, 2) == ["SG01claim number 1 holds whatever else goes on"] * 4
+    assert page.locator(".matrix thead th").all_inner_texts() == ["kernel", "hardened"]
+
+
+def unexpected(page: Any) -> Any:
+    """Open a trial that was not as expected; the panel."""
+    ask(page, "is:unexpected verdict:fail,timeout,crash")
+    page.locator("tr.level2 td.unexpected").first.click()
+    return page.locator("#panel")
+
+
+def test_a_cell_opens_with_all_that_is_known(page: Any) -> None:
+    panel = unexpected(page)
+    text = panel.inner_text()
+    for said in (
+        "unexpected",
+        "expected\npass",
+        "assert 1 == 2",
+        "worldswitch repro",
+        "It holds, whatever else goes on.",
+    ):
+        assert said in text
+    for said in (
+        "Everywhere",
+        "Transcript",
+        "The last 40 ptrace events, 912 before",
+        "Who was there when its assertion failed",
+    ):
+        assert said in text
+    for said in (
+        "PTRACE_SYSEMU",
+        "rip=0x1000",
+        "stub 11, child of 10",
+        "t (tracing stop), traced by 10",
+        "get_signal+0x2",
+    ):
+        assert said in text
+    page.keyboard.press("Escape")
+    assert panel.is_hidden()
+
+
+def test_the_address_remembers_what_is_opened(page: Any, browser: Any) -> None:
+    panel = unexpected(page)
+    again = browser.new_page()
+    again.goto(page.url)
+    again.wait_for_selector("html.scripted")
+    assert again.locator("#panel h2").inner_text() == panel.locator("h2").inner_text()
+    assert again.input_value("#query") == "is:unexpected verdict:fail,timeout,crash"
+    again.close()
+
+
+def test_a_whole_cell_opens_with_its_machine(page: Any) -> None:
+    page.locator("tr.level0 td").first.click()
+    text = page.inner_text("#panel")
+    assert "Linux 6.18.5 #1 SMP" in text
+    page.click("summary:has-text('What the probes saw')")
+    assert "it says 0" in page.inner_text("#panel")
+    page.click("tr.level0:has-text('linux-7.3') td >> nth=0")
+    assert "What to do: name a kernel by --kernel" in page.inner_text("#panel")
+
+
+def test_keys_suffice(page: Any) -> None:
+    page.keyboard.press("/")
+    page.keyboard.type("id:SG1*")
+    page.wait_for_function("location.hash.includes('SG1')")
+    page.keyboard.press("Enter")
+    keys = ("ArrowRight", "ArrowDown", "ArrowRight", "ArrowDown", "ArrowRight", "Enter")  # unfold, unfold, open a trial
+    for key in keys:
+        page.keyboard.press(key)
+    assert page.locator("#panel h2").is_visible()
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.tagName") == "TD"
+
+
+def test_by_scenario_kernels_stand_below_each_other(page: Any) -> None:
+    ask(page, "id:SG01 not profile:no-ptrace")
+    page.check("[name=order][value=scenario]")
+    assert names(page, 2) == ["host", "linux-5.10", "linux-6.12", "linux-7.2", "linux-7.3"]
+
+
+def test_it_prints_all_that_is_unfolded(page: Any, tmp_path: Path) -> None:
+    folded = page.pdf(path=tmp_path / "a.pdf", prefer_css_page_size=True)
+    page.click("#unfold")
+    page.click("#unfold")
+    unfolded = page.pdf(path=tmp_path / "b.pdf", prefer_css_page_size=True)
+    pages = [one.count(b"/Type /Page\n") for one in (folded, unfolded)]
+    assert 1 <= pages[0] < 6
+    assert pages[1] > 20
+
+
+def test_a_whole_matrix_is_quick(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "matrix.html"
+    matrix.write(big_run.run(), path, lambda *_: "")
+    assert path.stat().st_size < 4_000_000
+    opened = browser.new_page()
+    opened.goto(path.as_uri())
+    opened.wait_for_selector("html.scripted")
+    took = "() => { const t = performance.now(); %s; return performance.now() - t }"
+    click = "document.getElementById('unfold').click()"
+    seconds = [opened.evaluate(took % click) / 1000 for _ in range(2)]
+    assert max(seconds) < 2
+    assert opened.locator("#grid tr").count() < 150
+    opened.close()

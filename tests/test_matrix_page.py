@@ -1,0 +1,248 @@
+"""The matrix in one file: whole, small, nothing fetched, nothing in it believed; and its twins in text."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import big_run
+import pytest
+from big_run import kept_cell
+from scripted import NAMES, SCENARIOS, frames, place, planner, whole
+from scripted import trial as told
+
+from worldswitch.harness import axes, catalogue, cli, environment, request
+from worldswitch.harness.axes import Row
+from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.collect import Problem
+from worldswitch.harness.expectations import PASSES, Judgement
+from worldswitch.harness.outcome import Judged
+from worldswitch.harness.page import markdown, matrix, summary
+from worldswitch.harness.page import pack as packing
+from worldswitch.harness.results import Trial
+from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.trial import Result
+from worldswitch.harness.verdict import Verdict
+
+AS_PLANNED = Judgement(True, PASSES)
+NOT_SO = Judgement(False, PASSES)
+
+
+def trial(name: str, verdict: Verdict = Verdict.PASS, **more: object) -> Trial:
+    values: dict[str, object] = {"scenario": name, "verdict": verdict, "ids": ("SG01",), "claim": f"{name} is so."}
+    return Trial(**(values | more))  # type: ignore[arg-type]
+
+
+def entry(environment: str, *judged: Judged, problem: Problem | None = None) -> KeptCell:
+    return kept_cell(environment, judged, problem)
+
+
+def account(*cells: KeptCell) -> KeptRun:
+    return big_run.kept_run(*cells, name="a-run", seconds=61.0)
+
+
+def again(cell: KeptCell, trial: Trial) -> str:
+    return f"repeat {trial.scenario} in {cell.name}"
+
+
+ODD = Judged(trial("a::one", Verdict.FAIL, reason="</script><b>1 == 2</b>", transcript=("0.1 x",)), NOT_SO)
+FINE = Judged(trial("a::one"), AS_PLANNED)
+BLOCKED = Judged(trial("a::two", Verdict.BLOCKED, reason="denied"), Judgement(True, frozenset({Verdict.BLOCKED}), "so"))
+SMALL = account(entry("linux-6.12:tight", ODD, BLOCKED), entry("host", FINE), entry("linux-6.1:tight", FINE, BLOCKED))
+
+
+@pytest.mark.parametrize(
+    ("environment", "place"),
+    [
+        ("host", (Row("host"), "")),
+        ("docker:tight", (Row("host"), "tight")),
+        ("oci:tight", (Row("host", "oci"), "tight")),
+        ("linux-6.12", (Row("linux-6.12"), "")),
+        ("linux-6.12:tight", (Row("linux-6.12"), "tight")),
+    ],
+)
+def test_a_name_says_where_a_cell_stands(environment: str, place: tuple[Row, str]) -> None:
+    assert axes.place(CellName(environment)) == place
+
+
+def test_rows_are_in_the_order_of_versions_and_platforms_apart() -> None:
+    names = ["linux-7.0", "linux-6.12:a", "linux-6.1:a", "host", "oci:a", "docker:a", "linux-5.10"]
+    rows = axes.rows([*map(CellName, names), CellName("host", "seed")])
+    assert list(map(str, rows)) == [
+        "host",
+        "host / seed",
+        "host (oci)",
+        "linux-5.10",
+        "linux-6.1",
+        "linux-6.12",
+        "linux-7.0",
+    ]
+    assert axes.columns(map(CellName, ["docker:b", "host", "docker:a"])) == ["", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "version"), [("linux-6.12", (6, 12)), ("6.12.43+deb13-cloud-amd64", (6, 12)), ("host", ())]
+)
+def test_kernels_are_compared_by_minor_version(text: str, version: tuple[int, ...]) -> None:
+    assert axes.version(text) == version
+    assert axes.minor(text) == (".".join(map(str, version)) or text)
+
+
+def test_a_pass_is_a_letter_and_what_is_wrong_a_capital() -> None:
+    packed = packing.pack(SMALL, again)
+    assert [one.name for one in packed.scenarios] == ["a::one", "a::two"]
+    assert [cell.verdicts for cell in packed.cells] == ["Fb", "p-", "pb"]
+    assert [len(cell.notes) for cell in packed.cells] == [2, 0, 1]
+
+
+def test_a_note_has_all_that_is_known() -> None:
+    packed = packing.pack(SMALL, again)
+    scenario, judgement, reason, seconds, detail, transcript, output, command = packed.cells[0].notes[0]
+    assert (scenario, seconds, detail, output) == (0, 0.0, 0, 0)
+    assert packed.judgements[judgement] == ("pass", "", "", "")
+    assert [packed.texts[it] for it in (reason, transcript, command)] == [
+        "</script><b>1 == 2</b>",
+        "0.1 x",
+        "repeat a::one in linux-6.12:tight",
+    ]
+    assert packed.judgements[packed.cells[0].notes[1][1]] == ("blocked", "so", "", "")
+
+
+def test_long_texts_keep_their_end_and_too_many_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "TEXT", 100)
+    monkeypatch.setattr(packing, "ALL", 150)
+    long = [Judged(trial(f"a::{n}", Verdict.FAIL, detail=f"{n}" * 200 + "the end"), NOT_SO) for n in range(3)]
+    texts = packing.pack(account(entry("host", *long)), lambda *_: "").texts
+    assert [text for text in texts if text.endswith("the end")] == [
+        "... 107 characters before\n" + "0" * 93 + "the end"
+    ]
+    assert packing.LEFT_OUT in texts
+
+
+def test_what_only_a_cell_that_never_ran_has_is_known_by_name() -> None:
+    bare = Judged(Trial(scenario="a::one", verdict=Verdict.MISS), NOT_SO)
+    for entries in ((entry("host", bare), entry("docker:a", FINE)), (entry("docker:a", FINE), entry("host", bare))):
+        (scenario,) = packing.pack(account(*entries), again).scenarios
+        assert scenario.claim == "a::one is so."
+
+
+class _Tags(HTMLParser):
+    """Which tags are open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag not in ("meta", "br", "input"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_well_formed_and_needs_nothing_else() -> None:
+    page = matrix.page(SMALL, again)
+    parser = _Tags()
+    parser.feed(page)
+    assert parser.open == []
+    assert not re.search(r"https?:|<link|<img|url\(|@import|src=|fetch\(|import ", page)
+    assert "<b>1 == 2" not in page
+
+
+def test_without_a_script_the_page_still_says_what_came_of_each_cell() -> None:
+    shown = matrix.page(SMALL, again).partition("<aside")[0]
+    assert '<span class="v fail wrong">1<i>F</i></span><span class="v blocked">1<i>B</i></span>' in shown
+    assert "&lt;b&gt;1 == 2&lt;/b&gt;" in shown
+    assert "cell=linux-6.12%3Atight" in shown
+
+
+def test_a_whole_matrix_is_made_quickly_and_is_small() -> None:
+    run = big_run.run(kernels=big_run.KERNELS[-3:], profiles=big_run.PROFILES[:6])
+    page = matrix.page(run, again)
+    trials = sum(len(one.judged) for one in run.cells)
+    assert len(page) < 30 * trials + 400_000
+    packed = json.loads(page.partition('id="pack">')[2].partition("</script>")[0])
+    assert len(packed["cells"]) == 24
+
+
+def test_where_kernels_differ_is_said_once_for_all_profiles_alike() -> None:
+    other = (entry("linux-6.12:loose", ODD), entry("linux-6.1:loose", FINE))
+    (difference,) = summary.differences(account(*SMALL.cells, *other))
+    assert str(difference) == "pass: linux-6.1; fail: linux-6.12"
+    assert (difference.ids, sorted(difference.profiles)) == ("SG01", ["loose", "tight"])
+
+
+def test_what_a_problem_explains_is_said_as_that() -> None:
+    missed = Judged(trial("a::one", Verdict.MISS), NOT_SO)
+    run = account(*(entry(name, missed, problem=Problem("gone", "fetch it")) for name in ("linux-7.3", "linux-7.3:a")))
+    assert summary.problems(run) == {("gone", "fetch it"): ["linux-7.3", "linux-7.3:a"]}
+    assert summary.unexpected(run) == []
+    assert summary.differences(run) == []
+    assert summary.named(list("abcdefghij")) == "a, b, c, d, e, f, g, h and 2 more"
+
+
+def test_markdown_has_the_matrix_and_what_was_not_as_expected() -> None:
+    lines = markdown.text(SMALL).splitlines()
+    assert "**2 passed, 1 failed, 2 skipped**" in lines
+    assert "| kernel | no container | tight |" in lines
+    assert "| linux-6.12<br> |  | **1 fail**<br>1 blocked |" in lines
+    assert any(line.startswith("| fail | SG01 | one | linux-6.12:tight |") for line in lines)
+    assert "\\<b>1 == 2" in markdown.text(SMALL)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run's folder."""
+    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
+    monkeypatch.setattr(request, "rehearse", lambda _: Result(verdict=Verdict.PASS))
+    monkeypatch.setattr(environment, "plan", planner(place("host", frames(whole(*map(told, NAMES))))))
+    assert cli.main(["run", "--results", str(tmp_path / "results")]) == 0
+    (made,) = (tmp_path / "results").iterdir()
+    return made
+
+
+def test_the_command_shows_a_run_in_each_way(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert cli.main(["report", str(folder)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "3 passed, 0 failed, 0 skipped"
+    assert cli.main(["report", str(folder), "--format", "markdown"]) == 0
+    assert "**3 passed, 0 failed, 0 skipped**" in capsys.readouterr().out
+    assert cli.main(["report", str(folder), "--format", "html"]) == 0
+    assert capsys.readouterr().out.strip() == str(folder / "matrix.html")
+    assert (folder / "matrix.html").read_text().startswith("<!doctype html>")
+    assert cli.main(["report", str(folder), "--format", "text", "-o", str(folder / "m.txt")]) == 0
+    assert (folder / "m.txt").read_text().splitlines()[-1] == "3 passed, 0 failed, 0 skipped"
+
+
+def test_a_run_is_found_by_its_name_or_is_the_newest(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder.parent.parent)
+    capsys.readouterr()
+    for said in ([folder.name], []):
+        assert cli.main(["report", *said]) == 0
+        assert capsys.readouterr().out.startswith(folder.name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["report", "nowhere"], "nowhere: no such folder, and no run of that name in results"),
+        (["report"], "results: no run is there"),
+        (["report", "."], "run.json: not there; the folder is no run's"),
+    ],
+)
+def test_what_is_no_run_is_refused(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_where_a_page_cannot_go_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["report", str(folder), "--format", "html", "-o", str(folder / "no" / "m.html")]) == 2
+    assert "m.html cannot be written: No such file or directory; name another file by -o" in capsys.readouterr().err
