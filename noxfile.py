@@ -30,7 +30,7 @@ def install(session: nox.Session, *more: str, extras: str = "harness") -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Test our own parts: the decoders, the judge, the runner, the command line."""
-    install(session, extras="harness,bench")
+    install(session, extras="harness,bench,tests")
     session.run("python", "-m", "pytest", "tests", *session.posargs)
 
 

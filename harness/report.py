@@ -27,6 +27,8 @@ LOG_WIDTH = 320  #: of a table in a log, where nothing need be cut
 
 TELL_EVERY = 30.0  #: seconds between two words of a log on trials that run for so long
 
+PAGE = "matrix.html"  #: in a run's folder, if there is anything to compare
+
 LONG = 2.0  #: seconds from which on a terminal shows that a trial runs
 
 IDS = 12  #: of those that share a reason, so many are named
@@ -205,6 +207,8 @@ def summary(
         out.print(table)
     _print_stale(stale, out)
     out.print(f"\nseed: {seed}\nresults: {folder}")
+    if (page := folder / PAGE).exists():
+        out.print(f"matrix: {page}")
     out.print(str(tally(outcomes)))
 
 

@@ -34,7 +34,7 @@ from worldswitch.harness.manifest import PlannedCell
 from worldswitch.harness.outcome import CellOutcome, Stale
 from worldswitch.harness.profiles import Profile
 from worldswitch.harness.request import CouldNotRun, Request, cpus
-from worldswitch.harness.results import CannotKeep
+from worldswitch.harness.results import CannotKeep, ResultError
 
 
 def new_folder(parent: Path) -> Path:
@@ -106,6 +106,14 @@ class Run:
         with self._noting():
             self.keeper.finish(interrupted=self.interrupted, stale=self.stale)
             junit.write(self.outcomes, self.folder / "junit.xml")
+            if len({outcome.cell.environment for outcome in self.outcomes}) > 1:
+                self._draw()
+
+    def _draw(self) -> None:
+        """Leave the matrix, as a page and as text."""
+        from worldswitch.harness.page import views  # it takes a template engine, which one environment alone does not
+
+        views.leave(self.folder)
 
     @property
     def interrupted(self) -> bool:
@@ -164,5 +172,5 @@ class Run:
         """What cannot be kept ends no run: what is left of it is still told."""
         try:
             yield
-        except (CannotKeep, OSError) as problem:
+        except (CannotKeep, ResultError, OSError) as problem:
             self.unkept = self.unkept or str(problem)

@@ -246,3 +246,17 @@ def test_what_is_no_run_is_refused(
 def test_where_a_page_cannot_go_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["report", str(folder), "--format", "html", "-o", str(folder / "no" / "m.html")]) == 2
     assert "m.html cannot be written: No such file or directory; name another file by -o" in capsys.readouterr().err
+
+
+def test_a_run_in_more_than_one_environment_leaves_the_matrix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
+    monkeypatch.setattr(request, "rehearse", lambda _: Result(verdict=Verdict.PASS))
+    said = frames(whole(*map(told, NAMES)))
+    for names, pages in ((("host",), 0), (("host", "docker:a"), 1)):
+        monkeypatch.setattr(environment, "plan", planner(*(place(name, said) for name in names)))
+        assert cli.main(["run", "--results", str(tmp_path / str(pages))]) == 0
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("matrix: ")]
+        assert lines == [f"matrix: {page}" for page in (tmp_path / str(pages)).glob("*/matrix.html")]
+        assert len(lines) == pages

@@ -12,6 +12,8 @@ from worldswitch.harness.page import summary
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 
+FILE = "matrix.md"
+
 MOST = 100  #: rows of a table; the page has them all
 
 

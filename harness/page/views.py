@@ -38,6 +38,13 @@ def read(name: str) -> KeptRun:
         raise CouldNotRun(str(problem)) from problem
 
 
+def leave(folder: Path) -> None:
+    """Leave the page and its twin in Markdown in a run's folder."""
+    run = runs.read(folder)
+    (folder / matrix.FILE).write_text(html(run), encoding="utf-8")
+    (folder / markdown.FILE).write_text(markdown.text(run), encoding="utf-8")
+
+
 def html(run: KeptRun) -> str:
     """The page of a run."""
 
