@@ -60,8 +60,11 @@ class Engine:
     maps_users: bool = False  #: whether containers may have user namespaces
 
 
-def obtain(run: Holdings, *, install: bool, say: Say) -> Engine:
-    """Find or start an engine for this run, and have a guardian for what the run makes there."""
+def obtain(run: Holdings, *, install: bool, map_users: bool = False, say: Say) -> Engine:
+    """Find or start an engine for this run, and have a guardian for what the run makes there.
+
+    One that is started gives its containers user namespaces if `map_users` says so.
+    """
     tried: list[str] = []
     for url in addresses():
         if found := answering(url, tried):
@@ -72,8 +75,8 @@ def obtain(run: Holdings, *, install: bool, say: Say) -> Engine:
         say(f"installing {' and '.join(PACKAGES)}")
         install_engine()
     check_startable(tried)
-    say("starting a private container engine")
-    return start(run)
+    say("starting a private container engine" + (" that maps user ids" if map_users else ""))
+    return start(run, map_users=map_users)
 
 
 def addresses() -> list[str]:
@@ -134,14 +137,19 @@ def check_startable(tried: list[str]) -> None:
 # --------------------------------------------------------------------------------------------------- private engine
 
 
-def start(run: Holdings) -> Engine:
+def start(run: Holdings, *, map_users: bool = False) -> Engine:
     """Start the installed dockerd for this run only."""
     make_folders(run)
     url = f"unix://{run.sockets}/docker.sock"
     run.record_engine(url)
     with (run.folder / "engine.log").open("w+b") as log:
         run.guardian = held = Held(
-            daemon_command(run, url), grace=STOP_SECONDS, run=run.id, stdout=log, stderr=log, keep=[run.lock]
+            daemon_command(run, url, map_users=map_users),
+            grace=STOP_SECONDS,
+            run=run.id,
+            stdout=log,
+            stderr=log,
+            keep=[run.lock],
         )
         deadline = time.monotonic() + START_SECONDS
         while held.process.poll() is None and time.monotonic() < deadline:
@@ -167,7 +175,7 @@ def make_folders(run: Holdings) -> None:
         folder.chmod(0o711)  # nobody may list it; the socket itself is the engine's group's
 
 
-def daemon_command(run: Holdings, url: str) -> list[str]:
+def daemon_command(run: Holdings, url: str, *, map_users: bool = False) -> list[str]:
     """Return the command of a dockerd that shares nothing.
 
     Its mounts are in a namespace of its own, so they end with it.  There a tmpfs hides /run/containerd, where it
@@ -177,7 +185,7 @@ def daemon_command(run: Holdings, url: str) -> list[str]:
     empty.write_text("{}")
     data = run.sockets / "data"
     show = f"mount --bind {shlex.quote(str(run.folder / 'data'))} {shlex.quote(str(data))}"
-    prepare, options = _user_mapping(run)
+    prepare, options = _user_mapping(run) if map_users else ([], [])
     return [
         *("unshare", "--mount", "--propagation", "private", "--"),
         *("sh", "-c", " && ".join((HIDE_CONTAINERD, show, *prepare, 'exec "$@"')), "sh"),

@@ -87,7 +87,7 @@ class Plan:
     """The environments of one run, and what keeps them up; closing it takes all of that down."""
 
     environments: list[Environment | Missing] = field(default_factory=list)
-    holdings: Holdings | None = None
+    holdings: list[Holdings] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Environment | Missing]:
         return iter(self.environments)
@@ -102,9 +102,12 @@ class Plan:
         self.close()
 
     def close(self) -> None:
-        """Take down the cells' containers and the engine that was started for them."""
-        if self.holdings:
-            self.holdings.close()
+        """Take down the cells' containers and the engines that were started for them."""
+        while self.holdings:
+            try:
+                self.holdings.pop().close()
+            finally:
+                self.close()
 
 
 def plan(
@@ -133,22 +136,29 @@ def plan(
 def _add_containers(
     result: Plan, chosen: Sequence[Profile], wanted: Sequence[str], install_engine: bool, say: Say
 ) -> None:
-    try:
-        for place in _containers(result, chosen, install_engine, say):
-            if isinstance(place, Missing) and profiles.ALL in wanted:
-                say(f"left out: {place.reason}")  # nobody asked for this one
-            else:
-                result.environments.append(place)
-    except Unobtainable as problem:
-        result.environments += [
-            Missing(f"docker:{profile.name}", problem.reason, problem.remedy, profile.expectations)
-            for profile in chosen
-        ]
+    sweep()
+    for map_users in (False, True):
+        # An engine that maps user ids gives its other containers more than they should have: writable control groups.
+        group = [profile for profile in chosen if (profile.namespaces.user == "mapped") == map_users]
+        try:
+            for place in _containers(result, group, map_users, install_engine, say):
+                if isinstance(place, Missing) and profiles.ALL in wanted:
+                    say(f"left out: {place.reason}")  # nobody asked for this one
+                else:
+                    result.environments.append(place)
+        except Unobtainable as problem:
+            result.environments += [
+                Missing(f"docker:{profile.name}", problem.reason, problem.remedy, profile.expectations)
+                for profile in group
+            ]
 
 
 def _containers(
-    result: Plan, chosen: Sequence[Profile], install_engine: bool, say: Say
-) -> Iterator[Environment | Missing]:
+    result: Plan, group: Sequence[Profile], map_users: bool, install_engine: bool, say: Say
+) -> list[Environment | Missing]:
+    """What one engine makes of profiles; no engine if there is no profile."""
+    if not group:
+        return []
     # Imported here, for these need the docker SDK, and the host's cells do not.
     try:
         from worldswitch.harness import container, engine, image
@@ -157,13 +167,14 @@ def _containers(
             f"containers need the Python package {problem.name}, which is not installed",
             'python3 -m pip install "worldswitch[harness]"',
         ) from problem
-    sweep()
-    result.holdings = holdings = Holdings.create()
-    found: Engine = engine.obtain(holdings, install=install_engine, say=say)
+    holdings = Holdings.create()
+    result.holdings.append(holdings)
+    found: Engine = engine.obtain(holdings, install=install_engine, map_users=map_users, say=say)
     engine.sweep(found)
     built = image.obtain(found, holdings, say)
-    for profile in chosen:
-        if lack := container.lacks(profile, found):
-            yield Missing(f"docker:{profile.name}", lack.reason, lack.remedy, profile.expectations)
-        else:
-            yield container.Docker(found, built, profile, holdings.id)
+    return [
+        Missing(f"docker:{profile.name}", lack.reason, lack.remedy, profile.expectations)
+        if (lack := container.lacks(profile, found))
+        else container.Docker(found, built, profile, holdings.id)
+        for profile in group
+    ]

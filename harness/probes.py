@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from worldswitch.harness.abilities import Absent, Look, cgroups, cpu, memory, policy, ptrace
+from worldswitch.harness.abilities import Absent, Look, cgroups, cpu, memory, policy, ptrace, stub_calls
 from worldswitch.harness.supervisor import Ending, supervise
 
 State: TypeAlias = Literal["yes", "no", "denied"]
@@ -37,7 +37,14 @@ class Probe:
 
 
 #: Every probe, by the name a scenario's ``needs`` calls it; `ptrace` is the first, since most need it.
-PROBES: dict[str, Look] = {**ptrace.PROBES, **cpu.PROBES, **memory.PROBES, **policy.PROBES, **cgroups.PROBES}
+PROBES: dict[str, Look] = {
+    **ptrace.PROBES,
+    **stub_calls.PROBES,
+    **cpu.PROBES,
+    **memory.PROBES,
+    **policy.PROBES,
+    **cgroups.PROBES,
+}
 
 
 @functools.cache

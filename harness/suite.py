@@ -35,8 +35,12 @@ IMPORT_SECONDS = 60.0
 #: What a report carries beside pytest's own fields: a `results.Trial` as plain values, which xdist can pass on.
 ATTRIBUTE = "worldswitch_trial"
 
-#: Needs of scenarios whose very claim is about ptrace being denied, so that they do not take ptrace itself.
-WITHOUT_PTRACE = frozenset(("ptrace_denied", "ptrace_deniable"))
+#: What every scenario needs without saying so, tracers and stubs being what it is made with; unless its very claim is
+#: about that being denied, as these needs say.
+IMPLIED = {
+    "ptrace": frozenset(("ptrace_denied", "ptrace_deniable")),
+    "stub_calls": frozenset(("ptrace_denied", "ptrace_deniable", "stub_calls_denied")),
+}
 
 #: Under which name xdist's workers are told the seed that was drawn for all of them.
 SEED = "worldswitch_seed"
@@ -210,7 +214,7 @@ def rehearse(settings: Settings) -> Result:
 
 def unmet(needs: tuple[str, ...]) -> Result | None:
     """Why a scenario cannot run here, by the probes it names; None if it can."""
-    implied = () if WITHOUT_PTRACE.intersection(needs) else ("ptrace",)
+    implied = (name for name, denials in IMPLIED.items() if denials.isdisjoint(needs))
     unknown = [name for name in needs if name not in probes.PROBES]
     if unknown:
         known = ", ".join(probes.PROBES)

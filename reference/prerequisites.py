@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from worldswitch.harness.contract import HostError, PlatformError, StubDied, Unavailable
+from worldswitch.harness.contract import Death, HostError, PlatformError, StubDied, Unavailable
 from worldswitch.reference import x86_64
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.plan import StubPlan
@@ -26,7 +26,6 @@ from worldswitch.reference.x86_64 import FCW, FCW_INITIAL, LEGACY_END, MXCSR, MX
 
 PTRACE_GET_RSEQ_CONFIGURATION = 0x420F  # include/uapi/linux/ptrace.h, Linux 5.13
 CAP_SYS_PTRACE = 19  # include/uapi/linux/capability.h
-NOBODY = 0x7FFF_FFFF  # above PID_MAX_LIMIT, include/linux/threads.h
 PR_GET_DUMPABLE = 3  # include/uapi/linux/prctl.h
 ENOSYS_RESULT = (1 << 64) - errno.ENOSYS
 
@@ -40,11 +39,6 @@ def check_machine() -> None:
     """What can be said without trying.  Raises `Unavailable`."""
     if machine.machine() != "x86_64":
         raise Unavailable(f"this machine is {machine.machine()}", "the reference platform knows x86_64 only")
-    if yama_scope() == 3:
-        raise Unavailable(
-            "ptrace: yama ptrace_scope=3 forbids all tracing",
-            f"boot with another setting of kernel.yama.ptrace_scope ({YAMA}); 3 cannot be left without a reboot",
-        )
 
 
 @cache
@@ -77,21 +71,9 @@ def _is_dumpable() -> bool:
     return bool(ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1)
 
 
-def _answer_about_nobody(request: str) -> int:
-    """What a request about a process that cannot be says: ESRCH, if it is the kernel that answers."""
-    result: int = lib.tracee_request(getattr(lib, request), NOBODY, 0, ffi.NULL)
-    return result
-
-
 def refused(request: str, error: int) -> PlatformError:
     """Why the kernel refused to let us trace our own child."""
     said = f"ptrace: {request} of our own child: {errno.errorcode.get(error, error)} ({os.strerror(error)})"
-    if _answer_about_nobody(request) != -errno.ESRCH:
-        return Unavailable(
-            f"{said}: a seccomp filter answers it, whomever it is about",
-            "use a profile that allows ptrace (Docker: its default one since Linux 4.8, or --cap-add SYS_PTRACE; "
-            "older podman and containerd: a profile of your own)",
-        )
     tracer = _own_status("TracerPid")
     if tracer not in ("", "0"):
         return Unavailable(
@@ -99,7 +81,13 @@ def refused(request: str, error: int) -> PlatformError:
             "run it without strace, gdb or another tracer that follows forks",
         )
     may_trace_anybody = int(_own_status("CapEff"), 16) >> CAP_SYS_PTRACE & 1
-    if yama_scope() == 2 and not may_trace_anybody:
+    scope = yama_scope() if error == errno.EPERM else None
+    if scope == 3:
+        return Unavailable(
+            f"{said}: yama ptrace_scope=3 forbids all tracing",
+            f"boot with another setting of kernel.yama.ptrace_scope ({YAMA}); 3 cannot be left without a reboot",
+        )
+    if scope == 2 and not may_trace_anybody:
         return Unavailable(
             f"{said}: yama ptrace_scope=2 wants CAP_SYS_PTRACE", "grant CAP_SYS_PTRACE, or set ptrace_scope to 0 or 1"
         )
@@ -108,6 +96,12 @@ def refused(request: str, error: int) -> PlatformError:
             f"{said}: this process is not dumpable, nor are its children: that takes CAP_SYS_PTRACE",
             "call prctl(PR_SET_DUMPABLE, 1) after a change of user, make the program's file readable, "
             "or grant CAP_SYS_PTRACE",
+        )
+    if _own_status("Seccomp") == "2":
+        return Unavailable(
+            f"{said}: a seccomp filter is in force and most likely denies ptrace",
+            "use a profile that allows ptrace (Docker: its default one since Linux 4.8, or --cap-add SYS_PTRACE; "
+            "older podman and containerd: a profile of your own)",
         )
     return Unavailable(
         f"{said}: a security module (SELinux, AppArmor) is what is left to deny it",
@@ -134,6 +128,11 @@ def explain(error: PlatformError) -> Unavailable:
             f"{error}: the kernel seals its own mappings (vdso, vvar) against unmapping",
             "use a kernel without CONFIG_MSEAL_SYSTEM_MAPPINGS; its help text names this kind of sandbox as broken by "
             "it",
+        )
+    if isinstance(error, StubDied) and error.cause.death is Death.SECCOMP:
+        return Unavailable(
+            f"the first stub process was killed by a seccomp filter, for a call that it was made to do: {error}",
+            "use a profile that allows mmap, munmap and clone, whatever their arguments",
         )
     return Unavailable(f"the first stub process failed: {error}")
 

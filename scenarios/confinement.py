@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
 libc.ptrace.restype = ctypes.c_long
 
-PTRACE_TRACEME, PTRACE_SYSEMU, PTRACE_SYSEMU_SINGLESTEP = 0, 31, 32  # <linux/ptrace.h>, <asm/ptrace-abi.h>
+PTRACE_SYSEMU, PTRACE_SYSEMU_SINGLESTEP, PTRACE_SEIZE = 31, 32, 0x4206  # <asm/ptrace-abi.h>, <linux/ptrace.h>
+WALL = 0x4000_0000  # __WALL
 PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 4, 22, 38  # <linux/prctl.h>
 CAPABILITY_VERSION_3 = 0x2008_0522  # <linux/capability.h>
 CLONE_NEWUSER = 0x1000_0000  # <linux/sched.h>
@@ -98,12 +100,15 @@ def deny_sysemu(number: int) -> None:
 
 
 def errno_of_ptrace() -> int:
-    """What the kernel answers to ptrace here; a child asks, in case it is granted."""
+    """What the kernel answers here to whoever would trace a child of his."""
     pid = os.fork()
     if pid == 0:
-        libc.ptrace(PTRACE_TRACEME, 0, None, None)
-        os._exit(ctypes.get_errno())
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        signal.pause()
+    try:
+        return 0 if libc.ptrace(PTRACE_SEIZE, pid, None, None) == 0 else ctypes.get_errno()
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, WALL)
 
 
 def drop_capabilities() -> None:

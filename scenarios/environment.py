@@ -7,19 +7,35 @@ import os
 import signal
 from collections.abc import Callable
 
-from worldswitch.harness.contract import Interrupted
+from worldswitch.harness.contract import Interrupted, PlatformError, Unavailable
 from worldswitch.scenarios import children, guests
 from worldswitch.scenarios.basics import work_here
 from worldswitch.scenarios.catalogue import scenario
 from worldswitch.scenarios.children import Line, Namespace
-from worldswitch.scenarios.confinement import deny_ptrace, deny_sysemu, errno_of_ptrace
+from worldswitch.scenarios.confinement import (
+    KILL_PROCESS,
+    Rule,
+    deny_ptrace,
+    deny_sysemu,
+    errno_of_ptrace,
+    filter_this_thread,
+)
 from worldswitch.scenarios.deaths import stub_of
+from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.pacing import await_progress, running
 from worldswitch.scenarios.processes import descendants_of, status_of, threads_of
 from worldswitch.scenarios.refusals import why_unavailable
 from worldswitch.scenarios.senders import tgkill
 from worldswitch.scenarios.stage import Stage
 from worldswitch.scenarios.tracers import CLONES, follow, seize
+from worldswitch.scenarios.undisturbed import outcome_of
+
+#: Flags of a thread that shares all that pthread_create shares, and has nothing of its own (<linux/sched.h>): VM, FS,
+#: FILES, SIGHAND, THREAD, SYSVSEM.
+BARE_THREAD = 0x5_0F00
+
+#: What stubs are made to do first, and nobody else does: they lose all from address 0 on, and get such threads.
+STUBS_FIRST_CALLS = (Rule(Number.MUNMAP, KILL_PROCESS, (0, 0)), Rule(Number.CLONE, KILL_PROCESS, (0, BARE_THREAD)))
 
 #: What a visitor from outside may send that a guest must not feel: fatal, ignored and real-time ones.
 UNFELT = (
@@ -46,6 +62,22 @@ def a_filter_that_denies_ptrace_is_named(stage: Stage) -> None:
     for number in (errno.EPERM, errno.ENOSYS):
         text = children.run(stage, _behind_filter(stage, lambda: deny_ptrace(number)), 10)  # noqa: B023 (called at once)
         _expect_names(str(text), number)
+
+
+@scenario("EV03", clauses=("kernel.seccomp", 'seccomp(2) "Return values"'), needs="stub_calls_denied")
+def a_host_that_kills_for_what_stubs_do_is_named(stage: Stage) -> None:
+    """Where a filter kills stubs for what they are made to do, whoever asks first is told that it was a filter."""
+    outcome = outcome_of(lambda: stage.guest(guests.getpid_loop))
+    assert isinstance(outcome, PlatformError), f"the platform works where it cannot: {outcome!r}"
+    assert "seccomp" in str(outcome)
+
+
+@scenario("EV03", clauses=("kernel.seccomp", 'seccomp(2) "Return values"'), needs="seccomp")
+def a_filter_that_kills_what_is_being_made_is_named(stage: Stage) -> None:
+    """Where a filter of ours kills for the first call of a new stub: works by other calls, or says what is wrong."""
+    for rule in STUBS_FIRST_CALLS:
+        outcome = children.run(stage, _try_behind(stage, rule), 15)
+        assert outcome == "works" or "seccomp" in str(outcome), f"{rule}: {outcome}"
 
 
 @scenario("EV09", clauses=("gvisor 277a0d5a1", "gvisor#6328"), needs="sysemu seccomp")
@@ -106,6 +138,20 @@ def _behind_filter(stage: Stage, confine: Callable[[], None]) -> Callable[[Line]
         return why_unavailable(stage)
 
     return construct
+
+
+def _try_behind(stage: Stage, rule: Rule) -> Callable[[Line], str]:
+    def work(_: Line) -> str:
+        filter_this_thread(rule)
+        refusal = outcome_of(stage.platform_with)
+        if not isinstance(refusal, Exception):
+            work_here(stage)
+            return "works"
+        assert isinstance(refusal, Unavailable), f"not Unavailable but {refusal!r}"
+        assert refusal.remedy, f"no remedy is named: {refusal}"
+        return str(refusal)
+
+    return work
 
 
 def _under_a_tracer(stage: Stage, options: int, work: Callable[[], object]) -> object:

@@ -1,4 +1,4 @@
-"""Where the host runs out of something: of memory in a stub's control group, of processes for the platform's user.
+"""Where the host runs out of something: of memory in a control group, of processes for a user or for all.
 
 Neither is a reason to fall over: the one is a stub's death like any other, the other an error to whoever asked.
 """
@@ -9,7 +9,9 @@ import errno
 import os
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 
 from worldswitch.harness.contract import HostError
 from worldswitch.scenarios import children, guests
@@ -18,12 +20,15 @@ from worldswitch.scenarios.cgroups import group_of
 from worldswitch.scenarios.deaths import KILLED, cause_of, stub_of, wait_until_gone
 from worldswitch.scenarios.processes import threads_of
 from worldswitch.scenarios.refusals import refused
-from worldswitch.scenarios.scarcity import become_nobody, no_processes
+from worldswitch.scenarios.scarcity import all_processes_taken, become_nobody, no_processes, reserve
 from worldswitch.scenarios.stage import PAGE, Guest, Stage
 
 #: What a stub may use, and what its guest tries to.
 MEMORY_LIMIT = 4 << 20
 MEMORY_WANTED = 16 << 20
+
+#: More than is left to anybody where memory is scarce, by the probe of that name.
+PLENTY = 1 << 30
 
 
 @scenario("LC16", "K49", clauses=("gvisor#2520", "gvisor#1335", "gvisor dc33d71f8"), needs="memcg", soak=10)
@@ -44,30 +49,61 @@ def a_stub_that_the_oom_killer_takes_is_one_typed_death(stage: Stage) -> None:
         assert neighbour.state["r12"] == 5
 
 
+@scenario("LC16", "K49", clauses=("gvisor#2520", "gvisor#1335"), needs="scarce_memory", soak=3)
+def a_stub_that_dies_of_everybodys_limit_is_one_typed_death(stage: Stage) -> None:
+    """The same where the limit is for the platform too: what the OOM killer takes, the stub, is one death, no more."""
+    for _ in range(stage.trial.repeat):
+        neighbour = stage.guest(guests.getpid_loop)
+        neighbour.syscalls(3)
+        greedy = stage.guest(guests.touch_pages, rsi=PLENTY // PAGE)
+        greedy.state["rdi"] = reserve(stage, greedy.space, PLENTY)
+        stub = stub_of(stage, greedy.space)
+        Path(f"/proc/{stub}/oom_score_adj").write_text("1000")  # rather than whoever else has much
+        assert stage.bounded(partial(cause_of, greedy.switch)) == KILLED
+        wait_until_gone(stage, stub)
+        neighbour.syscalls(3)
+        assert neighbour.state["r12"] == 5
+
+
 @scenario("TT12", "K50", clauses=("seed.W20", "gvisor#2490", "clone(2) EAGAIN"), needs="nproc", normal=2, soak=20)
 def a_limit_on_processes_is_an_error_and_no_harm(stage: Stage) -> None:
     """No process, or no thread in a stub, can be made: whoever asked for it is told EAGAIN, and all else goes on."""
     for _ in range(stage.trial.repeat):
-        assert children.run(stage, lambda _: _run_short(stage), 20) == 7
+        assert children.run(stage, lambda _: _run_short_as_nobody(stage), 20) == 7
+
+
+@scenario("TT12", "K50", clauses=("seed.W20", "gvisor#2490", "clone(2) EAGAIN"), needs="scarce_processes", soak=3)
+def everybodys_limit_on_processes_is_an_error_and_no_harm(stage: Stage) -> None:
+    """The same where others have taken all processes that the container may have: clone fails in the stub itself."""
+    for _ in range(stage.trial.repeat):
+        assert _run_short(stage, all_processes_taken) == 7
 
 
 # ---------------------------------------------------------------------------------------------------------- pieces
 
 
-def _run_short(stage: Stage) -> int:
-    """Meet the limit with a new stub and with a new tracing thread; how far a guest counts through it all."""
+def _run_short_as_nobody(stage: Stage) -> int:
+    """Meet the limit on processes of one user, which the superuser is exempt from."""
     become_nobody()
+    return _run_short(stage, no_processes)
+
+
+def _run_short(stage: Stage, shortage: Callable[[int], AbstractContextManager[None]]) -> int:
+    """Meet a limit with a new stub and with a new tracing thread; how far a guest counts through it all.
+
+    `shortage` is one for the process of this id, while it lasts.
+    """
     guest = stage.guest(guests.getpid_loop)
     guest.syscalls(2)
     stage.space(guest.platform)  # the platform may have kept one for whoever comes first
-    with no_processes(os.getpid()):
+    with shortage(os.getpid()):
         _is_refused_for_want_of_processes(guest.platform.new_address_space)
         guest.syscalls(2)
     newcomer = stage.guest(guests.getpid_loop, space=guest.space)
     asked, answered = threading.Event(), threading.Event()
 
     def come() -> int:
-        with no_processes(stub_of(stage, guest.space)):
+        with shortage(stub_of(stage, guest.space)):
             _is_refused_for_want_of_processes(newcomer.switch)
         asked.set()
         answered.wait()

@@ -107,6 +107,7 @@ def test_a_private_engine_shares_nothing_with_another(run: Holdings) -> None:
     assert {"--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"} < set(command)
     paths = [word.partition("=")[2] for word in command if word.startswith(("--data-root", "--exec-root", "--pidfile"))]
     assert all(run.id in path for path in paths)
+    assert "--userns-remap" not in " ".join(command)
 
 
 def test_a_private_engine_can_map_users_where_the_kernel_can(
@@ -117,22 +118,22 @@ def test_a_private_engine_can_map_users_where_the_kernel_can(
     monkeypatch.setattr(engine, "SUBORDINATES", files)
     for file in (most, *files):
         file.write_text("0")
-    assert "--userns-remap" not in " ".join(engine.daemon_command(run, "unix:///x"))
+    assert "--userns-remap" not in " ".join(engine.daemon_command(run, "unix:///x", map_users=True))
     most.write_text("1")
-    command = engine.daemon_command(run, "unix:///x")
+    command = engine.daemon_command(run, "unix:///x", map_users=True)
     user = pwd.getpwuid(65534).pw_name
     assert command[-1].startswith(f"--userns-remap={user}:")
     assert f"mount --bind {run.folder}/subordinates {files[0]}" in command[7]
     assert f"{user}:2000000000:65536\n" in (run.folder / "subordinates").read_text()
     files[1].unlink()
-    assert "--userns-remap" not in " ".join(engine.daemon_command(run, "unix:///x"))
+    assert "--userns-remap" not in " ".join(engine.daemon_command(run, "unix:///x", map_users=True))
 
 
 def test_a_dockerd_that_dies_is_reported_with_its_last_words(
     run: Holdings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(holdings, "SOCKETS", tmp_path / "sockets")
-    monkeypatch.setattr(engine, "daemon_command", lambda *_: ["sh", "-c", "echo no such cgroup; exit 1"])
+    monkeypatch.setattr(engine, "daemon_command", lambda *_, **__: ["sh", "-c", "echo no such cgroup; exit 1"])
     with pytest.raises(Unobtainable, match="it said last: no such cgroup; start a Docker engine yourself"):
         engine.start(run)
 

@@ -48,8 +48,16 @@ def test_a_line_that_is_about_nothing_is_refused(tmp_path: Path) -> None:
         profiles.load(write(tmp_path, LINE.replace('scenarios = ["EV*"]\n', "")))
 
 
-def test_the_package_has_the_five_profiles() -> None:
-    assert list(profiles.available()) == ["docker-default", "hardened", "no-ptrace", "sys-ptrace", "unconfined"]
+def test_who_names_none_gets_the_usual_ones() -> None:
+    usual = ["docker-default", "hardened", "no-ptrace", "ptrace-killed", "sys-ptrace", "unconfined"]
+    assert [profile.name for profile in profiles.select([])] == usual
+
+
+def test_all_of_them_can_be_named_at_once() -> None:
+    assert [profile.name for profile in profiles.select(["hardened", "all"])] == [
+        "hardened",
+        *(name for name in profiles.available() if name != "hardened"),
+    ]
 
 
 def test_a_minimal_profile_has_the_strict_defaults(tmp_path: Path) -> None:
@@ -85,7 +93,7 @@ def test_a_profile_says_which_verdicts_are_expected(tmp_path: Path) -> None:
         (
             {"seccomp": '"harden.json"'},
             "seccomp",
-            "none of default, unconfined, default.json, hardened.json, no-ptrace.json",
+            "is none of default, unconfined, default.json, hardened.json, ",
         ),
         ({"seccomp": "true"}, "seccomp", "expected `str`"),
         ({"user": '"nobody"'}, "user", "matching regex"),
@@ -156,7 +164,9 @@ def test_a_file_that_is_not_there_is_named() -> None:
 
 
 def test_a_name_that_is_not_known_is_answered_with_those_that_are() -> None:
-    with pytest.raises(ProfileError, match="no such profile; there are docker-default, hardened, "):
+    with pytest.raises(
+        ProfileError, match=r"no such profile; there are docker-default, few-mappings, .* or all of them: all, or"
+    ):
         profiles.select(["harden"])
 
 

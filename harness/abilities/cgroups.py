@@ -1,4 +1,4 @@
-"""Which control groups this process may make: in a tree for each controller, or in one for all (cgroups(7))."""
+"""Control groups, in a tree for each controller or in one for all (cgroups(7)): what may be made, what is limited."""
 
 from __future__ import annotations
 
@@ -55,14 +55,20 @@ def _inherit(parent: Path, group: Path) -> None:
 
 def _parents(controller: str) -> Iterator[Path]:
     """Where a group might be made, the nearest first."""
-    paths = [line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    for directory, kind, options, controllers, path in _mounted():
+        if kind == "cgroup" and controller in options.split(",") and controller in controllers.split(","):
+            yield from _upwards(directory, path)
+        elif kind == "cgroup2" and not controllers:
+            yield from (one for one in _upwards(directory, path) if _offers(one, controller))
+
+
+def _mounted() -> Iterator[tuple[Path, str, str, str, str]]:
+    """Each mounted tree with each group of this process: where, which kind, its options, controllers, and the path."""
+    groups = [line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines()]
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, directory, kind, options, *_ = line.split()
-        for controllers, path in paths:
-            if kind == "cgroup" and controller in options.split(",") and controller in controllers.split(","):
-                yield from _upwards(Path(directory), path)
-            elif kind == "cgroup2" and not controllers:
-                yield from (one for one in _upwards(Path(directory), path) if _offers(one, controller))
+        if kind in ("cgroup", "cgroup2"):
+            yield from ((Path(directory), kind, options, controllers, path) for controllers, path in groups)
 
 
 def _upwards(mount: Path, path: str) -> Iterator[Path]:
@@ -80,9 +86,43 @@ def _offers(directory: Path, controller: str) -> bool:
         return False
 
 
+#: How little can be used up in a moment.
+SCARCE_MEMORY, SCARCE_PROCESSES = 512 << 20, 256
+
+
+def _scarce(controller: str, files: tuple[str, ...], most: int, unit: str) -> str:
+    """Meet a limit that somebody set for all that runs here, if it is near."""
+    limit = limit_of(controller, files)
+    if limit is None or limit > most:
+        raise Absent(f"no limit of {most} {unit} or less" + (f": it is {limit}" if limit else ""))
+    return f"a limit of {limit} {unit}"
+
+
+def limit_of(controller: str, files: tuple[str, ...]) -> int | None:
+    """The tightest limit on this process's group and those it is in, read from the first of `files` each has."""
+    limits = [
+        int(text)
+        for folder in _groups_of(controller)
+        for file in files
+        if (folder / file).is_file() and (text := (folder / file).read_text().strip()) != "max"
+    ]
+    return min(limits, default=None)
+
+
+def _groups_of(controller: str) -> Iterator[Path]:
+    for directory, kind, options, controllers, path in _mounted():
+        mine = controller in options.split(",") and controller in controllers.split(",")
+        if (kind == "cgroup" and mine) or (kind == "cgroup2" and not controllers):
+            yield from _upwards(directory, path)
+
+
 #: The probes of this file, by the name a scenario's ``needs`` calls each.
 PROBES: dict[str, Look] = {
     "memcg": functools.partial(_group, "memory"),
     "cpuset": functools.partial(_group, "cpuset"),
     "freezer": functools.partial(_group, "freezer"),
+    "scarce_memory": functools.partial(
+        _scarce, "memory", ("memory.max", "memory.limit_in_bytes"), SCARCE_MEMORY, "bytes"
+    ),
+    "scarce_processes": functools.partial(_scarce, "pids", ("pids.max",), SCARCE_PROCESSES, "processes"),
 }

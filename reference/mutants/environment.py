@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from worldswitch.harness.contract import Event, HostError, Options, Signal, Unavailable
+from worldswitch.harness.contract import Event, HostError, Options, Signal, StubDied, Unavailable
 from worldswitch.reference import prerequisites
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.context import PtraceContext
@@ -30,6 +30,22 @@ class SaysOnlyTheErrno(PtracePlatform):
         rc = lib.tracee_request(lib.PTRACE_SEIZE, pid, 0, options)
         if rc < 0:
             raise HostError(-rc, "PTRACE_SEIZE")
+
+
+@mutant(
+    caught_by=("environment::a_filter_that_kills_what_is_being_made_is_named",),
+    origin="seed.W27: a filter's kill was an unexpected stop, and a panic over registers",
+)
+class SaysNothingOfTheFilter(PtracePlatform):
+    """Does not say that it was a filter that killed the first stub, nor what to do."""
+
+    def _first_stub(self) -> bytes:
+        try:
+            return super()._first_stub()
+        except Unavailable as refusal:
+            if isinstance(refusal.__cause__, StubDied):
+                raise Unavailable("the first stub process died") from refusal.__cause__
+            raise
 
 
 @mutant(
