@@ -33,6 +33,11 @@ class Expectation:
     evidence: tuple[str, ...] = ()  #: what the reason stands on
     expires: date | None = None  #: its last day
 
+    @property
+    def file(self) -> str:
+        """The name of the file it stands in."""
+        return self.source.partition(" rule ")[0]
+
     def covers(self, name: str, ids: Iterable[str], needs: Iterable[str] = ()) -> bool:
         """Whether the scenario called `name`, with these catalogue ids and needs, is meant."""
         if name in self.scenarios:  # a parametrised scenario's own name is a pattern that does not match it

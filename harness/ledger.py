@@ -90,8 +90,12 @@ class Ledger:
                 self._watcher.cell_plans(self._cell, len(record.planned))
             case Trial():
                 judged = self._judge(record)
-                self._book.enter(record, judged)
-                self._judged[record.scenario] = judged
+                self._judged[record.scenario] = judged  # first: what an interrupt finds in the book is not missed
+                try:
+                    self._book.enter(record, judged)
+                except CannotKeep:
+                    del self._judged[record.scenario]
+                    raise
                 self._watcher.trial_ends(self._cell, judged)
             case Footer():
                 self._book.enter(record)

@@ -129,7 +129,10 @@ _FIELDS = ("about", "platform", "expect")
 
 def load(path: Path) -> Rules:
     """Read one file.  Raises `RuleError`."""
-    content = _toml(path)
+    try:
+        content = parse(path, path.read_bytes())
+    except OSError as problem:
+        raise RuleError(path, None, "", f"cannot be read: {problem.strerror}") from problem
     for field in content:
         if field not in _FIELDS:
             raise RuleError(path, None, field, f"no field of a file of rules; there are {', '.join(_FIELDS)}")
@@ -138,14 +141,13 @@ def load(path: Path) -> Rules:
         raise RuleError(path, None, "about", "is missing: say in a sentence what the rules are about")
     if "platform" in content and platform != path.stem:
         raise RuleError(path, None, "platform", f"says {platform!r}, but a file bears its platform's name")
-    return Rules(path, about, tuple(_rules(path, content.get("expect", []), platform)), platform)
+    return Rules(path, about, tuple(read(path, content.get("expect", []), platform)), platform)
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def parse(path: Path, text: bytes) -> dict[str, Any]:
+    """The tables of a file with this text.  Raises `RuleError`."""
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=dict[str, Any])
-    except OSError as problem:
-        raise RuleError(path, None, "", f"cannot be read: {problem.strerror}") from problem
+        return msgspec.toml.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise RuleError(path, None, "", f"not TOML: {problem}") from problem
 
@@ -157,7 +159,8 @@ def _text(path: Path, content: dict[str, Any], field: str) -> str:
     return value
 
 
-def _rules(path: Path, tables: object, platform: str) -> Iterator[Rule]:
+def read(path: Path, tables: object, platform: str) -> Iterator[Rule]:
+    """The rules of a file, given the tables in it and the platform they are about.  Raises `RuleError`."""
     if not isinstance(tables, list):
         raise RuleError(path, None, "expect", "rules are tables of a list: [[expect]]")
     for number, table in enumerate(tables, 1):

@@ -101,8 +101,8 @@ class Run:
                     self.outcomes.sort(key=lambda outcome: order.index(outcome.cell))
         except KeyboardInterrupt:
             self.lanes.interrupted = True
-        known = {scenario.name: scenario for scenario in self.scenarios}
-        self.stale = stale.find(self.outcomes, known, every=self.request.is_whole, today=date.today())
+        needs = {scenario.name: scenario.needs for scenario in self.scenarios}
+        self.stale = stale.find(self.outcomes, needs, every=self.request.is_whole, today=date.today())
         with self._noting():
             self.keeper.finish(interrupted=self.interrupted, stale=self.stale)
             junit.write(self.outcomes, self.folder / "junit.xml")

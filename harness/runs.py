@@ -88,6 +88,12 @@ class KeptRun:
     manifest: Manifest
     cells: tuple[KeptCell, ...]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every scenario there was was to be run."""
+        asked = self.manifest.request
+        return asked.get("chaos") is True and not any(asked.get(one) for one in ("ids", "keyword", "mutant"))
+
     def cell(self, name: str) -> KeptCell:
         """The cell that people call `name`; KeyError names those there are."""
         found = next((cell for cell in self.cells if str(cell.name) == name), None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import environment, report, runs, stale
+from worldswitch.harness import conditions, environment, report, runs, stale
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import PASSES, Expectation, judge
 from worldswitch.harness.outcome import CellOutcome, Judged, Stale, Status, status
@@ -18,10 +18,9 @@ from worldswitch.harness.verdict import Verdict
 
 ONE, OTHER, DENIED = NAMES  # the last needs `ptrace_denied`, the others have the same id
 KNOWN = {one.name: one for one in SCENARIOS}
+NEEDS = {one.name: one.needs for one in SCENARIOS}
 TODAY = date(2026, 11, 23)
 EXPIRED = f"it expired after {date(2026, 11, 22)}; see whether it is still so, and renew it or take it out"
-SHADOWED = "it decides nothing: rules before it are about all that it is about"
-NOBODY = "it is about no scenario that there is"
 
 
 def rule(*scenarios: str, source: str = "x.toml rule 1", needs: str = "", **more: object) -> Expectation:
@@ -35,7 +34,7 @@ def outcome(*rules: Expectation, names: tuple[str, ...] = NAMES, cell: str = "ho
 
 
 def found(*outcomes: CellOutcome, every: bool = True) -> list[Stale]:
-    return stale.find(outcomes, KNOWN, every=every, today=TODAY)
+    return stale.find(outcomes, NEEDS, every=every, today=TODAY)
 
 
 @pytest.mark.parametrize("used", [rule(ONE), rule("SG01"), rule("SG*"), rule(needs="ptrace_denied")])
@@ -45,13 +44,24 @@ def test_a_rule_that_decides_something_is_not(used: Expectation) -> None:
 
 def test_a_rule_behind_others_is() -> None:
     first, second = rule("*"), rule(ONE, source="x.toml rule 2")
-    assert found(outcome(first, second)) == [Stale("x.toml rule 2", SHADOWED)]
-    assert found(outcome(first, second), outcome(second, cell="docker:a")) == []
+    assert found(outcome(first, second)) == [Stale("x.toml rule 2", stale.DECIDES_NOTHING)]
+    assert found(outcome(first, second), every=False) == []
+    both = rule("SG01", "TT01", source="x.toml rule 2")
+    assert found(outcome(rule("SG01"), both)) == []
+
+
+def test_a_rule_behind_those_of_another_file_or_of_other_conditions_is_not() -> None:
+    """They may hold where it does not, or be absent there."""
+    when = conditions.parse({"environment": "host"})
+    assert found(outcome(rule("*", source="y.toml rule 1"), rule(ONE))) == []
+    assert found(outcome(rule("*", when=when), rule(ONE, source="x.toml rule 2"))) == []
+    assert found(outcome(rule("*", when=when), rule(ONE, source="x.toml rule 2", when=when))) != []
+    assert found(outcome(rule("*"), rule(ONE, source="x.toml rule 2", when=when))) != []
 
 
 def test_a_rule_about_nothing_is_where_all_was_planned() -> None:
-    assert found(outcome(rule("XX99"))) == [Stale("x.toml rule 1", NOBODY)]
-    assert found(outcome(rule(needs="nothing"))) == [Stale("x.toml rule 1", NOBODY)]
+    assert found(outcome(rule("XX99"))) == [Stale("x.toml rule 1", stale.ABOUT_NOTHING)]
+    assert found(outcome(rule(needs="nothing"))) == [Stale("x.toml rule 1", stale.ABOUT_NOTHING)]
 
 
 def test_a_run_of_some_scenarios_says_nothing_of_others() -> None:
@@ -65,9 +75,9 @@ def test_a_rule_is_out_of_date_after_its_last_day() -> None:
 
 
 def test_which_verdicts_were_never_seen() -> None:
-    assert stale.unseen([outcome(rule(ONE))], KNOWN) == {"x.toml rule 1": frozenset({Verdict.FAIL})}
+    assert stale.unseen([outcome(rule(ONE))], NEEDS) == {rule(ONE): frozenset({Verdict.FAIL})}
     only = Expectation((ONE,), PASSES, "so", source="a")
-    assert stale.unseen([outcome(only, rule(ONE))], KNOWN) == {}
+    assert stale.unseen([outcome(only, rule(ONE))], NEEDS) == {}
 
 
 # ------------------------------------------------------------------------------------------------------- in a whole run
@@ -89,7 +99,7 @@ def test_a_run_is_red_and_says_which(
     report.summary(made.outcomes, tmp_path, 7, report.console(), made.stale)
     printed = capsys.readouterr().out
     assert "unexpected: rules that are out of date\n  x.toml rule 1: it expired after 2020-01-01; " in printed
-    assert f"\n  x.toml rule 2: {NOBODY}\n" in printed
+    assert f"\n  x.toml rule 2: {stale.ABOUT_NOTHING}\n" in printed
     assert [one.rule for one in runs.read(tmp_path).manifest.stale] == ["x.toml rule 1", "x.toml rule 2"]
 
 

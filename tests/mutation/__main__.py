@@ -21,17 +21,19 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 #: The code that decides, and the tests that can see it decide in their own process.
 JUDGING = (
+    "conditions",
+    "excuses",
     "expectations",
     "judge",
     "kill/autopsy",
     "kill/proof",
     "ledger",
     "outcome",
-    "platforms",
     "results",
+    "stale",
     "verdict",
 )
-TESTS = ("autopsy", "expectations", "judge", "ledger", "platforms", "proof", "results", "runner")
+TESTS = ("autopsy", "expectations", "judge", "ledger", "proof", "results", "rules", "runner", "stale")
 
 CONFIGURATION = """\
 [tool.pytest.ini_options]

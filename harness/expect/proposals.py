@@ -1,0 +1,241 @@
+"""The edits after which the rules would have expected what came, and no more than that.
+
+    a rule names a scenario that passes now   it no longer names it; a rule about nothing else goes
+    all that a rule decides on passes now     it goes
+    a rule expects something else             one right before it, with what was seen and the same conditions
+    no rule speaks of it                      a new one, with conditions that tell where it was seen from where not
+    a rule decides nothing                    it goes
+    `tighten`: a verdict was never seen       the rule no longer allows it
+
+Why something is so nobody can read off a run.  New rules say as their reason what the trial said, and as their evidence
+which run it was; whoever takes them over puts the true reason there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from worldswitch.harness import rules, stale
+from worldswitch.harness.cell_name import REFERENCE
+from worldswitch.harness.expect import texts
+from worldswitch.harness.expect.hindsight import Hindsight, Seen, look
+from worldswitch.harness.expect.rulebook import Placed, Rulebook
+from worldswitch.harness.expect.texts import CannotEdit
+from worldswitch.harness.runs import KeptRun
+from worldswitch.harness.verdict import Verdict
+
+#: Where rules go that are neither a profile's nor a platform's.
+OBSERVED = "observed.toml"
+
+_ABOUT = {
+    OBSERVED: "What runs have shown on some machines, put down by `worldswitch expect update`.",
+    "": "What is known of this platform, put down by `worldswitch expect update`.",
+}
+
+
+#: A rule that goes may uncover another, seldom more than one.
+ROUNDS = 4
+
+
+@dataclass
+class Proposal:
+    """The rules as they would be, and what people have to see to themselves."""
+
+    book: Rulebook
+    left: list[str] = field(default_factory=list)
+
+
+def propose(run: KeptRun, book: Rulebook, *, tighten: bool = False) -> Proposal:
+    """What to change after a run."""
+    made = Proposal(book)
+    for _ in range(ROUNDS):
+        found = look(run, made.book)
+        if not found.surprises:
+            break
+        _of_decided(run, found, made)
+        _of_unspoken(run, found, made)
+    _drop_idle(look(run, made.book), made)
+    if tighten:
+        _tighten(look(run, made.book), made)
+    found = look(run, made.book)
+    made.left += [str(one) for _, one in found.stale if str(one) not in made.left]
+    made.left += [
+        f"{one.trial.scenario} in {one.cell.name}: {one.trial.verdict.value}, and no edit was found for it"
+        for one in found.surprises
+    ]
+    return made
+
+
+# ----------------------------------------------------------------------------------------------- where a rule decides
+
+
+def _of_decided(run: KeptRun, found: Hindsight, made: Proposal) -> None:
+    """Rules that expect something else; the last of a file first, so that the others keep their numbers."""
+    surprised = dict.fromkeys(seen.by for seen in found.surprises if seen.by)
+    for placed in _last_first(surprised):
+        decided = [seen for seen in found.seen if seen.by == placed]
+        if run.is_whole and all(one.trial.verdict is Verdict.PASS for one in decided):
+            _drop(placed, made)
+            continue
+        by_scenario = _by_scenario(decided)
+        by_verdicts: dict[tuple[str, ...], list[Seen]] = {}
+        for trials in by_scenario.values():
+            if any(not one.expected for one in trials):
+                by_verdicts.setdefault(_verdicts(trials), []).append(trials[0])
+        with _or_people(made, placed.rule.source):
+            made.book = _amended(run, made.book, placed, by_verdicts)
+
+
+def _amended(run: KeptRun, book: Rulebook, placed: Placed, found: dict[tuple[str, ...], list[Seen]]) -> Rulebook:
+    """A rule without the scenarios that it no longer describes, and before it those it never named by themselves."""
+    text = book.texts[placed.path]
+    table = texts.rules_in(text)[placed.index]
+    named = {one.trial.scenario for trials in found.values() for one in trials} & set(placed.rule.scenarios)
+    new = []
+    for verdicts, trials in found.items():
+        passing = verdicts == (Verdict.PASS.value,)
+        names = [one.trial.scenario for one in trials if not (passing and one.trial.scenario in named)]
+        if names:
+            new.append(_rule(run, names, verdicts, trials, table.get("when", {}), table.get("why_not_probe", "")))
+    if named:
+        text = texts.without_scenarios(text, placed.index, named)
+    for rule in new:
+        text = texts.with_rule(text, placed.index, rule)
+    return book.with_text(placed.path, text)
+
+
+# ----------------------------------------------------------------------------------------------- where no rule speaks
+
+
+def _of_unspoken(run: KeptRun, found: Hindsight, made: Proposal) -> None:
+    """New rules, one for all scenarios that came to the same where the same is so."""
+    groups: dict[tuple[Path, str, tuple[str, ...]], tuple[dict[str, Any], list[Seen]]] = {}
+    unspoken = {one.trial.scenario for one in found.surprises if one.by is None}
+    for scenario, trials in _by_scenario(found.seen).items():
+        if scenario in unspoken:
+            bad = [one for one in trials if one.by is None and not one.expected]
+            good = [one for one in trials if one.expected]
+            path, when = _place(bad, good, run, made.book)
+            groups.setdefault((path, repr(when), _verdicts(bad)), (when, []))[1].append(bad[0])
+    for (path, _, verdicts), (when, trials) in groups.items():
+        rule = _rule(run, [one.trial.scenario for one in trials], verdicts, trials, when)
+        with _or_people(made, path.name):
+            text = made.book.texts.get(path) or _new_file(path)
+            made.book = made.book.with_text(path, texts.with_rule(text, len(texts.rules_in(text)), rule))
+
+
+def _place(bad: Sequence[Seen], good: Sequence[Seen], run: KeptRun, book: Rulebook) -> tuple[Path, dict[str, Any]]:
+    """The file for a rule about what was seen in some cells and not in others, and under which conditions it holds."""
+    platform = _only({one.cell.name.platform for one in bad})
+    if platform not in (None, REFERENCE) and all(one.cell.name.platform != platform for one in good):
+        return rules.folder() / f"{platform}.toml", {}
+    name = _telling("profile.name", bad, good)
+    if name in book.profiles:
+        return book.profiles[name], {}
+    fields = sorted({field for one in bad for field in one.known if field.startswith(("probe.", "fact."))}, key=_kind)
+    for name in fields:
+        if good and (value := _telling(name, bad, good)):
+            return rules.folder() / OBSERVED, _nested(name, value)
+    if not good and len({one.cell.name.environment for one in bad}) == len(run.cells) > 1:
+        return rules.folder() / OBSERVED, {}
+    return rules.folder() / OBSERVED, {"environment": sorted({one.cell.name.environment for one in bad})}
+
+
+def _telling(field: str, bad: Sequence[Seen], good: Sequence[Seen]) -> str:
+    """The one value that a field has where it was seen, and nowhere else; "" if there is none."""
+    value = _only({one.known.get(field) for one in bad})
+    return value if isinstance(value, str) and all(one.known.get(field) != value for one in good) else ""
+
+
+def _kind(field: str) -> tuple[bool, str]:
+    return field.startswith("fact."), field
+
+
+def _nested(field: str, value: str) -> dict[str, Any]:
+    group, _, name = field.partition(".")
+    return {group: {name: value}}
+
+
+def _new_file(path: Path) -> str:
+    platform = path.stem if path.name != OBSERVED else ""
+    head = f'platform = "{platform}"\n' if platform else ""
+    return f'{head}about = "{_ABOUT.get(path.name, _ABOUT[""])}"\n'
+
+
+# --------------------------------------------------------------------------------------------------- what is too much
+
+
+def _drop_idle(found: Hindsight, made: Proposal) -> None:
+    """Rules that decide nothing or are about nothing; an expired one is for people to look at."""
+    idle = [placed for placed, one in found.stale if one.why in (stale.ABOUT_NOTHING, stale.DECIDES_NOTHING)]
+    for placed in _last_first(idle):
+        _drop(placed, made)
+
+
+def _drop(placed: Placed, made: Proposal) -> None:
+    with _or_people(made, placed.rule.source):
+        made.book = made.book.with_text(placed.path, texts.without_rule(made.book.texts[placed.path], placed.index))
+
+
+def _tighten(found: Hindsight, made: Proposal) -> None:
+    for placed, verdicts in found.unseen:
+        with _or_people(made, placed.rule.source):
+            text = made.book.texts[placed.path]
+            kept = [one for one in texts.rules_in(text)[placed.index]["verdicts"] if Verdict(one) not in verdicts]
+            made.book = made.book.with_text(placed.path, texts.with_verdicts(text, placed.index, kept))
+
+
+# ------------------------------------------------------------------------------------------------------------- common
+
+
+def _rule(
+    run: KeptRun,
+    names: Iterable[str],
+    verdicts: Sequence[str],
+    trials: Sequence[Seen],
+    when: dict[str, Any],
+    why_not_probe: str = "",
+) -> dict[str, Any]:
+    said = next((one.trial.reason.splitlines()[0] for one in trials if one.trial.reason.strip()), "it passed")
+    rule = {
+        "scenarios": sorted(names),
+        "when": when,
+        "why_not_probe": why_not_probe,
+        "verdicts": list(verdicts),
+        "reason": f"seen, and not explained yet: {said}",
+        "evidence": [f"run {run.manifest.run}"],
+    }
+    return {name: value for name, value in rule.items() if value}
+
+
+def _by_scenario(seen: Iterable[Seen]) -> dict[str, list[Seen]]:
+    found: dict[str, list[Seen]] = {}
+    for one in seen:
+        found.setdefault(one.trial.scenario, []).append(one)
+    return dict(sorted(found.items()))
+
+
+def _last_first(placed: Iterable[Placed]) -> list[Placed]:
+    """So that edits leave the others of a file their numbers."""
+    return sorted(placed, key=lambda one: (one.path, one.index), reverse=True)
+
+
+def _verdicts(trials: Iterable[Seen]) -> tuple[str, ...]:
+    return tuple(sorted({one.trial.verdict.value for one in trials if not one.excused}))
+
+
+def _only(values: set[Any]) -> Any:
+    return next(iter(values)) if len(values) == 1 else None
+
+
+@contextlib.contextmanager
+def _or_people(made: Proposal, where: str) -> Iterator[None]:
+    """What cannot be edited is left to people, with the reason."""
+    try:
+        yield
+    except CannotEdit as problem:
+        made.left.append(f"{where}: has to be changed by hand: {problem}")

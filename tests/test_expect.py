@@ -1,0 +1,315 @@
+"""`worldswitch expect`: what is wrong with rules, and which edits a run proposes; nothing else of a file is touched."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
+
+from worldswitch.harness import catalogue, cli, environment, profiles, rules, runner
+from worldswitch.harness.environment import Environment
+from worldswitch.harness.expect import check, texts
+from worldswitch.harness.expect.texts import CannotEdit
+from worldswitch.harness.expectations import Expectation
+from worldswitch.harness.request import Request
+from worldswitch.harness.results import Trial
+from worldswitch.harness.verdict import Verdict
+
+ONE, OTHER, DENIED = NAMES  # the first two are SG01, the last is TT01 and needs `ptrace_denied`
+
+PROFILE = """\
+# Read aloud.
+name = "mine"
+about = "Takes nothing away."
+capabilities = []
+seccomp = "default"
+
+[[expect]] # the first
+scenarios = [
+    "signals::one_is_ignored", # because
+    "signals::another_is_ignored",
+]
+verdicts = ["fail"]
+reason = "so"
+
+# And this is why:
+[[expect]]
+needs = ["ptrace_denied"]
+when = { probe.sysemu = "no" }
+verdicts = ["blocked", "fail"]
+reason = "so it is"
+"""
+
+
+@dataclass
+class Files:
+    """The rules of a package of its own, and a profile."""
+
+    folder: Path
+    profile: Path
+
+    def text(self, name: str = "") -> str:
+        path = self.folder / name if name else self.profile
+        return path.read_text() if path.exists() else ""
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
+    made = Files(tmp_path / "expectations", tmp_path / "mine.toml")
+    made.folder.mkdir()
+    made.profile.write_text(PROFILE)
+    monkeypatch.setattr(rules, "folder", lambda: made.folder)
+    monkeypatch.setattr(profiles, "available", lambda: {"mine": made.profile})
+    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
+    monkeypatch.setattr(catalogue, "facts", list)
+    monkeypatch.chdir(tmp_path)
+    return made
+
+
+def cell(name: str, *trials: Trial, **probes: str) -> Environment:
+    """An environment in which these are said of the scenarios, with the profile that its name says."""
+    said = [header([one.scenario for one in trials], None, **probes), *trials, footer(trials)]
+    made = place(name, frames(said))
+    if ":" in name:
+        made.profile = profiles.load(profiles.available()[name.partition(":")[2]])  # type: ignore[attr-defined]
+    return made
+
+
+@pytest.fixture
+def update(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run in these environments, and ask what that proposes."""
+
+    def command(*places: Environment, options: tuple[str, ...] = (), **asked: object) -> int:
+        monkeypatch.setattr(environment, "plan", planner(*places))
+        folder = runner.new_folder(tmp_path / "results")
+        runner.Run(Request(**asked), SCENARIOS, folder, Quiet()).go()
+        return cli.main(["expect", "update", folder.name, *options])
+
+    return command
+
+
+def verdicts(one: Verdict, other: Verdict, denied: Verdict) -> tuple[Trial, ...]:
+    return tuple(
+        trial(name, verdict, reason="" if verdict is Verdict.PASS else f"{name} went wrong")
+        for name, verdict in zip(NAMES, (one, other, denied), strict=True)
+    )
+
+
+FAIL, PASS, BLOCKED, CRASH = Verdict.FAIL, Verdict.PASS, Verdict.BLOCKED, Verdict.CRASH
+
+
+def test_where_all_came_as_expected_nothing_is_proposed(update, capsys: pytest.CaptureFixture[str]) -> None:
+    assert update(cell("docker:mine", *verdicts(FAIL, FAIL, BLOCKED), sysemu="no")) == 0
+    assert "the rules expect what came in results/" in capsys.readouterr().out
+
+
+def test_a_scenario_that_passes_is_no_longer_named(update, files: Files) -> None:
+    assert update(cell("docker:mine", *verdicts(PASS, FAIL, BLOCKED), sysemu="no"), options=("--write",)) == 0
+    assert files.text() == PROFILE.replace('    "signals::one_is_ignored", # because\n', "")
+
+
+def test_a_rule_of_which_all_passes_goes_with_its_comment(update, files: Files) -> None:
+    assert update(cell("docker:mine", *verdicts(FAIL, FAIL, PASS), sysemu="no"), options=("--write",)) == 0
+    assert files.text() == PROFILE[: PROFILE.index("\n# And this")]
+
+
+def test_but_not_in_a_run_of_some(update, files: Files) -> None:
+    """Others that it is about may still need it."""
+    place = cell("docker:mine", trial(DENIED), sysemu="no")
+    assert update(place, options=("--write",), ids=("TT01",)) == 0
+    assert 'needs = ["ptrace_denied"]' in files.text()
+    assert (
+        f'[[expect]]\nscenarios = ["{DENIED}"]\nwhen = {{ probe.sysemu = "no" }}\nverdicts = ["pass"]' in files.text()
+    )
+
+
+def test_something_else_gets_a_rule_of_its_own_before(update, files: Files, tmp_path: Path) -> None:
+    assert update(cell("docker:mine", *verdicts(CRASH, FAIL, BLOCKED), sysemu="no"), options=("--write",)) == 0
+    (run,) = (tmp_path / "results").iterdir()
+    new = f"""\
+[[expect]]
+scenarios = ["{ONE}"]
+verdicts = ["crash"]
+reason = "seen, and not explained yet: {ONE} went wrong"
+evidence = ["run {run.name}"]
+
+[[expect]] # the first
+"""
+    old = PROFILE.replace('    "signals::one_is_ignored", # because\n', "")
+    assert files.text() == old.replace("[[expect]] # the first\n", new)
+
+
+def test_what_happens_under_one_profile_alone_is_a_rule_of_it(update, files: Files) -> None:
+    good, bad = verdicts(PASS, PASS, PASS), verdicts(FAIL, FAIL, CRASH)
+    assert update(cell("host", *good), cell("docker:mine", *bad), options=("--write",)) == 0
+    assert files.text().startswith(PROFILE)
+    assert f'\n[[expect]]\nscenarios = ["{DENIED}"]\nverdicts = ["crash"]\n' in files.text()
+    assert not list(files.folder.iterdir())
+
+
+def test_what_a_probe_tells_apart_is_a_rule_about_that(update, files: Files) -> None:
+    files.profile.write_text(PROFILE.partition("[[expect]]")[0])
+    good, bad = verdicts(PASS, PASS, PASS), verdicts(FAIL, FAIL, PASS)
+    places = (cell("host", *good, sysemu="yes", smp="yes"), cell("linux-6.1", *bad, sysemu="no", smp="yes"))
+    assert update(*places, cell("linux-6.1:mine", *bad, sysemu="no", smp="yes"), options=("--write",)) == 0
+    (rule,) = rules.load(files.folder / "observed.toml").rules
+    assert (rule.scenarios, rule.when) == ((OTHER, ONE), {"probe": {"sysemu": "no"}})
+
+
+def test_what_nothing_tells_apart_is_a_rule_about_the_environments(update, files: Files) -> None:
+    good, bad = verdicts(PASS, PASS, PASS), verdicts(FAIL, PASS, PASS)
+    assert update(cell("host", *good), cell("linux-6.1", *bad), options=("--write",)) == 0
+    (rule,) = rules.load(files.folder / "observed.toml").rules
+    assert (rule.scenarios, rule.when) == ((ONE,), {"environment": ["linux-6.1"]})
+
+
+def test_what_one_platform_alone_does_is_in_its_own_file(update, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert update(cell("host", *verdicts(FAIL, PASS, PASS)), options=("--write",), platforms=("odd",)) == 0
+    found = rules.load(files.folder / "odd.toml")
+    assert (found.platform, found.rules[0].scenarios, found.rules[0].when) == ("odd", (ONE,), {})
+
+
+def test_a_rule_about_nothing_goes(update, files: Files) -> None:
+    files.profile.write_text(f'{PROFILE}\n[[expect]]\nscenarios = ["XX*"]\nverdicts = ["fail"]\nreason = "so"\n')
+    assert update(cell("docker:mine", *verdicts(FAIL, FAIL, BLOCKED), sysemu="no"), options=("--write",)) == 0
+    assert files.text() == PROFILE
+
+
+def test_what_was_never_seen_is_no_longer_allowed_if_one_asks(update, files: Files) -> None:
+    place = cell("docker:mine", *verdicts(FAIL, FAIL, BLOCKED), sysemu="no")
+    assert update(place, options=("--tighten", "--write")) == 0
+    assert files.text() == PROFILE.replace('["blocked", "fail"]', '["blocked"]')
+
+
+def test_an_expired_rule_is_for_people(update, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    files.profile.write_text(f"{PROFILE}expires = 2020-01-01\n")
+    assert update(cell("docker:mine", *verdicts(FAIL, FAIL, BLOCKED), sysemu="no"), options=("--write",)) == 1
+    assert "mine.toml rule 2: it expired after 2020-01-01" in capsys.readouterr().err
+    assert files.text() == f"{PROFILE}expires = 2020-01-01\n"
+
+
+def test_what_cannot_be_edited_is_for_people(update, files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    rule = 'expect = [{ scenarios = ["SG01"], verdicts = ["fail"], reason = "so" }]'
+    text = f"{PROFILE.partition('[[expect]]')[0]}{rule}\n"
+    files.profile.write_text(text)
+    assert update(cell("docker:mine", *verdicts(CRASH, FAIL, PASS), sysemu="no"), options=("--write",)) == 1
+    said = capsys.readouterr().err
+    assert "mine.toml rule 1: has to be changed by hand: its rules are not all written as [[expect]]" in said
+    assert f"{ONE} in docker:mine: crash, and no edit was found for it" in said
+    assert files.text() == text
+
+
+def test_what_was_excused_needs_no_rule(update, files: Files) -> None:
+    files.profile.write_text(PROFILE.partition("[[expect]]")[0])
+    lacking = trial(DENIED, Verdict.UNSUPPORTED)
+    assert update(cell("docker:mine", trial(ONE), trial(OTHER), lacking, ptrace_denied="no")) == 0
+
+
+def test_a_proposal_is_a_diff_that_patch_knows(
+    update, files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert update(cell("docker:mine", *verdicts(CRASH, PASS, BLOCKED), sysemu="no")) == 1
+    diff = capsys.readouterr().out
+    assert files.text() == PROFILE
+    assert diff.startswith("--- mine.toml\n+++ mine.toml\n")
+    subprocess.run(["patch", "-p0", "-s"], input=diff, text=True, check=True, cwd=tmp_path)
+    assert 'verdicts = ["crash"]' in files.text()
+    assert "another" not in files.text()
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        ("nothing", "nothing: no such folder, and no run of that name in results"),
+        ("last", "results: no run is there"),
+        ("expectations", "expectations/run.json: not there"),
+    ],
+)
+def test_a_run_that_is_none(files: Files, run: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["expect", "update", run]) == 2
+    assert capsys.readouterr().err.startswith(f"worldswitch expect: {said}")
+
+
+def test_rules_that_cannot_be_read_stop_an_update(
+    update, files: Files, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = cell("docker:mine", *verdicts(CRASH, FAIL, BLOCKED))
+    files.profile.write_text(PROFILE.replace('"fail"', '"fails"'))
+    assert update(place, options=("--write",)) == 2
+    assert "mine.toml: rule 1: verdicts[0]: invalid enum value 'fails'" in capsys.readouterr().err
+
+
+# --------------------------------------------------------------------------------------------------------------- check
+
+
+def test_what_comes_with_the_package_is_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["expect", "check"]) == 0
+    printed = capsys.readouterr().out
+    assert all(line.endswith("in order") for line in printed.splitlines())
+    assert "seed.toml: " in printed
+    assert "hardened.toml: " in printed
+
+
+HEAD = 'about = "x"\n'
+TAIL = 'verdicts = ["fail"]\nreason = "so"\nevidence = ["ptrace(2)"]\n'
+WRONG = {
+    '[[expect]]\nscenarios = ["SG01", "SG99"]\n': "rule 1: scenarios: SG99 means none",
+    '[[expect]]\nscenarios = ["signals::gone[x]"]\n': "rule 1: scenarios: signals::gone[x] means none",
+    '[[expect]]\nneeds = ["sysemo"]\n': "rule 1: needs: there is no probe sysemo; there are ptrace",
+    '[[expect]]\nneeds = ["smp"]\n': "rule 1: needs: no scenario needs smp",
+    '[[expect]]\nscenarios = ["SG01"]\nwhen = { fact.KD99 = "x" }\n': "rule 1: when.fact.KD99: no experiment is called",
+    '[[expect]]\nscenarios = ["SG01"]\nexpires = 2020-02-29\n': "rule 1: expires: it expired after 2020-02-29",
+    f'[[expect]]\nscenarios = ["*"]\n{TAIL}[[expect]]\nscenarios = ["SG01"]\n': "rule 2: it decides nothing",
+    '[[expect]]\nscenarios = ["SG01"]\nwhen = { kernel = "new" }\n': "/mine.toml: rule 1: when.kernel: 'new'",
+    '[[expect]]\nscenarios = ["signals::one_is_ignored[any]"]\n': "1 rules, in order",
+}
+
+
+@pytest.mark.parametrize(("text", "said"), WRONG.items())
+def test_what_is_wrong_is_said_with_rule_and_field(
+    files: Files, text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = files.folder / "mine.toml"
+    path.write_text(HEAD + text + TAIL)
+    assert cli.main(["expect", "check", str(path)]) == (0 if "in order" in said else 1)
+    assert said in capsys.readouterr().out
+    assert path.read_text() == HEAD + text + TAIL
+
+
+def test_a_profile_is_checked_as_one(files: Files) -> None:
+    assert [rule.source for rule in check.expectations_of(files.profile)] == ["mine.toml rule 1", "mine.toml rule 2"]
+    assert all(isinstance(rule, Expectation) for rule in check.expectations_of(files.profile))
+
+
+# --------------------------------------------------------------------------------------------------------------- texts
+
+
+def test_names_are_taken_out_of_a_line() -> None:
+    text = '[[expect]]\nscenarios = ["a", "b", "c"]\nverdicts = ["fail"]\n'
+    assert texts.without_scenarios(text, 0, ["a", "c"]) == text.replace('"a", "b", "c"', '"b"')
+    assert texts.without_scenarios(text, 0, ["a", "b", "c"]).strip() == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[expect]]\nscenarios = ['a', 'b']\n",
+        'x = """\n[[expect]]\n"""\n[[expect]]\nscenarios = ["a", "b"]\n',
+        'expect = [{ scenarios = ["a", "b"] }]\n',
+    ],
+)
+def test_an_unusual_text_is_not_edited(text: str) -> None:
+    with pytest.raises(CannotEdit):
+        texts.without_scenarios(text, 0, ["a"])
+
+
+def test_a_rule_is_put_in_its_place() -> None:
+    text = '# top\n\n[[expect]]\nscenarios = ["a"]\n\n# of b\n[[expect]]\nscenarios = ["b"]\n'
+    new = {"scenarios": ["x"], "when": {"fact": {"a::b": "y"}, "probe": {"smp": "no"}}}
+    written = '[[expect]]\nscenarios = ["x"]\nwhen = { fact."a::b" = "y", probe.smp = "no" }\n'
+    assert texts.with_rule(text, 1, new) == text.replace("# of b", f"{written}\n# of b")
+    assert texts.with_rule(text, 2, new) == f"{text}\n{written}"
