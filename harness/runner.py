@@ -18,7 +18,7 @@ from datetime import date
 from itertools import starmap
 from pathlib import Path
 
-from worldswitch.harness import excuses, junit, manifest, stale
+from worldswitch.harness import excuses, manifest, stale
 from worldswitch.harness import rules as packaged
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import CellName
@@ -26,6 +26,7 @@ from worldswitch.harness.collect import MAKE_ROOM, Problem, collect
 from worldswitch.harness.environment import Environment, Missing
 from worldswitch.harness.excuses import Machine
 from worldswitch.harness.expectations import Expectation, digest
+from worldswitch.harness.export import junit
 from worldswitch.harness.holdings import Unobtainable
 from worldswitch.harness.keeper import Keeper
 from worldswitch.harness.lanes import Lanes, lane_of

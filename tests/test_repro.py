@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import cell_id, cli, environment, junit, repro, runs
+from worldswitch.harness import cell_id, cli, environment, repro, runs
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.export import junit
 from worldswitch.harness.request import CouldNotRun, Request
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict

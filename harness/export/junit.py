@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,12 +13,19 @@ from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.outcome import CellOutcome, Judged
 from worldswitch.harness.verdict import Verdict
 
+#: What XML cannot hold in any form: what a guest or a terminal left in some text must not cost the whole file.
+_ILLEGIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-def write(outcomes: Iterable[CellOutcome], path: Path) -> None:
-    """Write all cells of a run to `path`."""
+
+def _legible(text: str) -> str:
+    return _ILLEGIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def write(outcomes: Iterable[CellOutcome], path: Path, folder: Path | None = None) -> None:
+    """Write all cells of the run in `folder`, if not said that of `path`, to `path`."""
     report = JUnitXml("worldswitch")
     for outcome in outcomes:
-        report.add_testsuite(_suite(outcome, path.parent))
+        report.add_testsuite(_suite(outcome, folder or path.parent))
     report.update_statistics()  # type: ignore[no-untyped-call]
     report.write(str(path), pretty=True)
 
@@ -26,7 +34,8 @@ def _suite(outcome: CellOutcome, folder: Path) -> TestSuite:
     suite = TestSuite(str(outcome.cell))
     suite.add_property("platform", outcome.cell.platform)
     if outcome.problem:
-        suite.add_property("problem", " - ".join(filter(None, (outcome.problem.reason, outcome.problem.remedy))))
+        said = " - ".join(filter(None, (outcome.problem.reason, outcome.problem.remedy)))
+        suite.add_property("problem", _legible(said))
     for judged in outcome.judged:
         suite.add_testcase(_case(outcome.cell, judged, folder))
     return suite
@@ -39,7 +48,7 @@ def _case(cell: CellName, judged: Judged, folder: Path) -> TestCase:
     result = _result(judged, repro.line(cell, trial.scenario, folder))
     if result is not None:
         case.result = [result]
-        case.system_out = "\n".join(trial.transcript)
+        case.system_out = _legible("\n".join(trial.transcript))
     return case
 
 
@@ -47,8 +56,10 @@ def _result(judged: Judged, again: str) -> Error | Failure | Skipped | None:
     """An unexpected pass is a failure too; what is expected not to pass was skipped."""
     trial, judgement = judged.trial, judged.judgement
     if judgement.expected:
-        return None if trial.verdict is Verdict.PASS else Skipped(f"{trial.verdict.value}: {judgement.reason}")
+        return (
+            None if trial.verdict is Verdict.PASS else Skipped(_legible(f"{trial.verdict.value}: {judgement.reason}"))
+        )
     kind = Failure if trial.verdict.is_verdict else Error
-    result = kind(f"{trial.verdict.value}; {judgement}", trial.verdict.value)
-    result.text = "\n\n".join(filter(None, (trial.claim, trial.reason, trial.detail, again)))
+    result = kind(_legible(f"{trial.verdict.value}; {judgement}"), trial.verdict.value)
+    result.text = _legible("\n\n".join(filter(None, (trial.claim, trial.reason, trial.detail, again))))
     return result
