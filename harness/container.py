@@ -69,11 +69,8 @@ def settings(profile: Profile, engine: Engine, run: str, companion: str = "") ->
 
 def lacks(profile: Profile, engine: Engine) -> Unobtainable | None:
     """Why a profile cannot be had from an engine on this machine, if it cannot."""
-    if problems := kernel_settings.unmet(profile.kernel):
-        return Unobtainable(
-            f"the profile {profile.name} asks for another kernel than runs here: {'; '.join(problems)}",
-            f"have one booted for it: worldswitch run --kernel 6.12 --profile {profile.name}",
-        )
+    if lack := kernel_settings.refusal(profile):
+        return lack
     if profile.namespaces.user == "mapped" and not engine.maps_users:
         return Unobtainable(
             f"the profile {profile.name} asks for a user namespace, and {engine.name} gives none",

@@ -16,7 +16,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,8 +235,8 @@ def _last_words(log: BinaryIO) -> str:
 # ----------------------------------------------------------------------------------------------------- installation
 
 
-def install_engine() -> None:
-    """Install an engine's package without having its service started."""
+def install_engine(packages: Sequence[str] = PACKAGES) -> None:
+    """Install an engine's packages without having its service started."""
     if os.getuid() != 0 or not shutil.which("apt-get"):
         raise Unobtainable(
             "--install-engine takes root and a system with apt-get",
@@ -244,7 +244,7 @@ def install_engine() -> None:
         )
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"]
-    install = [*apt, "install", "--no-install-recommends", *PACKAGES]
+    install = [*apt, "install", "--no-install-recommends", *packages]
     with services_kept_down():
         try:
             guardian.run(install, INSTALL_SECONDS, env=environment)

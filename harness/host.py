@@ -36,6 +36,8 @@ class Host:
 class HostCell:
     """The suite running on this host."""
 
+    where = "on the host"
+
     def __init__(self, held: Held) -> None:
         self._held = held
         self._log: deque[bytes] = deque(maxlen=LOG_LINES)
@@ -63,7 +65,7 @@ class HostCell:
         try:
             return self._held.process.wait(deadline)
         except subprocess.TimeoutExpired:
-            raise TimeoutError(f"the suite on the host did not end within {deadline:g} s") from None
+            raise TimeoutError(f"the suite {self.where} did not end within {deadline:g} s") from None
 
     def kill(self) -> None:
         """End it with all its descendants."""

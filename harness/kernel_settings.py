@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from worldswitch.harness.profiles import YAMA, Kernel
+from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.profiles import YAMA, Kernel, Profile
 
 PROC = Path("/proc")
 
@@ -13,6 +14,16 @@ PROC = Path("/proc")
 def unmet(asked: Kernel, proc: Path = PROC) -> list[str]:
     """What a kernel has otherwise than is asked; nothing if it can be used as it is."""
     return [*_settings(asked, proc), *_command_line(asked, proc)]
+
+
+def refusal(profile: Profile) -> Unobtainable | None:
+    """Why a profile cannot be had on this kernel, if it cannot."""
+    if not (problems := unmet(profile.kernel)):
+        return None
+    return Unobtainable(
+        f"the profile {profile.name} asks for another kernel than runs here: {'; '.join(problems)}",
+        f"have one booted for it: worldswitch run --kernel 6.12 --profile {profile.name}",
+    )
 
 
 def wanted(asked: Kernel) -> dict[str, str]:

@@ -45,7 +45,9 @@ MOUNTS = (
 )
 
 #: Settings of a network of its own that engines change, so that nobody in it needs privileges.
-NETWORK = {"net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647"}
+PORTS = {"net.ipv4.ip_unprivileged_port_start": "0"}
+PING = {"net.ipv4.ping_group_range": "0 2147483647"}
+TERMINALS = "gid=5"  #: the group that owns terminals
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ def specification(profile: Profile, command: Sequence[str], found: Surroundings)
         "process": _process(profile, command, found),
         "root": {"path": str(found.root), "readonly": True},
         "hostname": found.id,
-        "mounts": [_mount(*row) for row in MOUNTS],
+        "mounts": [_mount(*row, found) for row in MOUNTS],
         "linux": _linux(profile, found),
     }
 
@@ -100,13 +102,23 @@ def _process(profile: Profile, command: Sequence[str], found: Surroundings) -> J
     }
 
 
-def _mount(where: str, kind: str, source: str, options: str) -> Json:
-    return {"destination": where, "type": kind, "source": source, "options": options.split()}
+def _mount(where: str, kind: str, source: str, options: str, found: Surroundings) -> Json:
+    said = options.split()
+    if found.users and kind == "cgroup":
+        said.remove("ro")  # in a user namespace it could not be made read-only afterwards, which is how runtimes do it
+    if found.groups and TERMINALS in said and not any(one.inside <= 5 < one.inside + one.count for one in found.groups):
+        said.remove(TERMINALS)
+    return {"destination": where, "type": kind, "source": source, "options": said}
+
+
+def _network(found: Surroundings) -> dict[str, str]:
+    """All groups may ping, unless there are none but those of a user namespace."""
+    return PORTS if found.users else {**PORTS, **PING}
 
 
 def _linux(profile: Profile, found: Surroundings) -> Json:
     made: Json = {
-        "sysctl": {**NETWORK, **profile.sysctls},
+        "sysctl": {**_network(found), **profile.sysctls},
         "namespaces": list(_namespaces(profile, found)),
         "maskedPaths": list(MASKED),
         "readonlyPaths": list(READ_ONLY),

@@ -1,0 +1,59 @@
+"""Whose ids a container's users have outside of it, where they are not the machine's own."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+from pathlib import Path
+from typing import TypedDict
+
+from worldswitch.harness.engine import FIRST_MAPPED, MAPPED
+from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.oci.launch import is_root
+from worldswitch.harness.oci.spec import Mapping
+from worldswitch.harness.profiles import Profile
+
+TOOLS = ("newuidmap", "newgidmap")  #: by which an ordinary user maps more ids than his own
+
+
+class Mapped(TypedDict, total=False):
+    """The fields of `Surroundings` that say it."""
+
+    users: tuple[Mapping, ...]
+    groups: tuple[Mapping, ...]
+
+
+def mapped(profile: Profile) -> Mapped:
+    """Return what a container under this profile needs here; raises `Unobtainable`.
+
+    An ordinary user's containers are always in a user namespace: its root is that user.
+    """
+    if is_root():
+        whole = (Mapping(0, FIRST_MAPPED, MAPPED),)
+        return {"users": whole, "groups": whole} if profile.namespaces.user == "mapped" else {}
+    own = {"users": (Mapping(0, os.geteuid(), 1),), "groups": (Mapping(0, os.getegid(), 1),)}
+    further = {"users": subordinate("/etc/subuid"), "groups": subordinate("/etc/subgid")}
+    if all(further.values()) and all(map(shutil.which, TOOLS)):
+        return {"users": own["users"] + further["users"], "groups": own["groups"] + further["groups"]}
+    if profile.user != "0:0":
+        raise Unobtainable(
+            f"the profile {profile.name} runs as user {profile.user}, and without root this user has one id to give",
+            "run as root, or have a range of ids in /etc/subuid and /etc/subgid, with newuidmap (apt-get install uidmap)",
+        )
+    return {"users": own["users"], "groups": own["groups"]}
+
+
+def subordinate(file: str) -> tuple[Mapping, ...]:
+    """Return the first range that this file gives to the user, as the ids from 1 on."""
+    try:
+        names = {pwd.getpwuid(os.geteuid()).pw_name, str(os.geteuid())}
+        lines = Path(file).read_text().splitlines()
+    except (KeyError, OSError):
+        return ()
+    for line in lines:
+        name, _, numbers = line.partition(":")
+        first, _, count = numbers.partition(":")
+        if name in names and first.isdecimal() and count.isdecimal():
+            return (Mapping(1, int(first), int(count)),)
+    return ()
