@@ -21,10 +21,10 @@ from worldswitch.harness.host import Host
 from worldswitch.harness.profiles import Profile
 
 if TYPE_CHECKING:
-    from worldswitch.harness.engine import Engine
     from worldswitch.harness.expectations import Expectation
 
-EngineChoice: TypeAlias = Literal["auto", "host", "docker"]
+EngineChoice: TypeAlias = Literal["auto", "host", "docker", "oci"]
+Containers: TypeAlias = Literal["docker", "oci"]  #: who makes them
 Say: TypeAlias = Callable[[str], None]  #: takes one line of what is being done, for whoever waits
 
 
@@ -117,16 +117,17 @@ def plan(
     install_engine: bool = False,
     say: Say = lambda _: None,
 ) -> Plan:
-    """Get ready what was asked for: the host unless `engine` is docker, a container per profile unless it is host.
+    """Get ready what was asked for: the host, a container per profile of an engine, or of a plain runtime.
 
+    `auto` is the host and an engine's containers.
     `wanted` names profiles, or files of profiles; `all` means each that comes with the package and can be had here,
     none the usual ones.
     """
     chosen = [] if engine == "host" else profiles.select(wanted)
-    result = Plan([] if engine == "docker" else [Host()])
+    result = Plan([Host()] if engine in ("auto", "host") else [])
     if chosen:
         try:
-            _add_containers(result, chosen, wanted, install_engine, say)
+            _add_containers(result, "oci" if engine == "oci" else "docker", chosen, wanted, install_engine, say)
         except BaseException:
             result.close()
             raise
@@ -134,47 +135,18 @@ def plan(
 
 
 def _add_containers(
-    result: Plan, chosen: Sequence[Profile], wanted: Sequence[str], install_engine: bool, say: Say
+    result: Plan, kind: Containers, chosen: Sequence[Profile], wanted: Sequence[str], install: bool, say: Say
 ) -> None:
+    from worldswitch.harness import makers
+
     sweep()
-    for map_users in (False, True):
-        # An engine that maps user ids gives its other containers more than they should have: writable control groups.
-        group = [profile for profile in chosen if (profile.namespaces.user == "mapped") == map_users]
+    make = makers.BY_KIND[kind](result.holdings, install, say)
+    for profile in chosen:
         try:
-            for place in _containers(result, group, map_users, install_engine, say):
-                if isinstance(place, Missing) and profiles.ALL in wanted:
-                    say(f"left out: {place.reason}")  # nobody asked for this one
-                else:
-                    result.environments.append(place)
+            result.environments.append(make(profile))
         except Unobtainable as problem:
-            result.environments += [
-                Missing(f"docker:{profile.name}", problem.reason, problem.remedy, profile.expectations)
-                for profile in group
-            ]
-
-
-def _containers(
-    result: Plan, group: Sequence[Profile], map_users: bool, install_engine: bool, say: Say
-) -> list[Environment | Missing]:
-    """What one engine makes of profiles; no engine if there is no profile."""
-    if not group:
-        return []
-    # Imported here, for these need the docker SDK, and the host's cells do not.
-    try:
-        from worldswitch.harness import container, engine, image
-    except ModuleNotFoundError as problem:
-        raise Unobtainable(
-            f"containers need the Python package {problem.name}, which is not installed",
-            'python3 -m pip install "worldswitch[harness]"',
-        ) from problem
-    holdings = Holdings.create()
-    result.holdings.append(holdings)
-    found: Engine = engine.obtain(holdings, install=install_engine, map_users=map_users, say=say)
-    engine.sweep(found)
-    built = image.obtain(found, holdings, say)
-    return [
-        Missing(f"docker:{profile.name}", lack.reason, lack.remedy, profile.expectations)
-        if (lack := container.lacks(profile, found))
-        else container.Docker(found, built, profile, holdings.id)
-        for profile in group
-    ]
+            if profiles.ALL in wanted and isinstance(problem, makers.NotHere):
+                say(f"left out: {problem.reason}")  # nobody asked for this one
+                continue
+            missing = Missing(f"{kind}:{profile.name}", problem.reason, problem.remedy, profile.expectations)
+            result.environments.append(missing)

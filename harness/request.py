@@ -66,7 +66,7 @@ class Request:
 
     def places(self, say: Say) -> environment.Plan:
         """The environments to run in; who names a profile means its container and not the host."""
-        engine: EngineChoice = "docker" if self.profiles else self.engine
+        engine: EngineChoice = "docker" if self.profiles and self.engine == "auto" else self.engine
         return environment.plan(engine, self.profiles, install_engine=self.install_engine, say=say)
 
     def silence(self, scenarios: Iterable[Scenario]) -> float:

@@ -27,9 +27,10 @@ def place(parser: argparse.ArgumentParser, engine: str) -> None:
     where = parser.add_argument_group("where to run it")
     where.add_argument(
         "--engine",
-        choices=("auto", "host", "docker"),
+        choices=("auto", "host", "docker", "oci"),
         default=engine,
-        help="auto: on the host, and in a container per profile; host, docker: only there (default: %(default)s)",
+        help="auto: on the host, and in an engine's container per profile; host, docker: only there; "
+        "oci: in containers that runc or crun makes, without an engine (default: %(default)s)",
     )
     where.add_argument(
         "--profile",
@@ -41,7 +42,7 @@ def place(parser: argparse.ArgumentParser, engine: str) -> None:
     where.add_argument(
         "--install-engine",
         action="store_true",
-        help="if there is no container engine, install docker.io with apt-get; takes root",
+        help="if there is no container engine, install docker.io with apt-get, or for oci runc; takes root",
     )
 
 

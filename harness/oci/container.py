@@ -28,6 +28,7 @@ from worldswitch.harness.profiles import Namespaces, Profile
 if TYPE_CHECKING:
     from worldswitch.harness.expectations import Expectation
 
+ROOTLESS = "in a user namespace, and without limits on processes and memory"
 START_SECONDS = 30.0  #: until a container has a process
 
 
@@ -62,11 +63,7 @@ class Oci:
             "image": means.tree.id,
             "base": means.tree.base,
             **({"default_filter": seccomp.digest(seccomp.default())} if profile.seccomp == "default" else {}),
-            **(
-                {"rootless": "a user namespace, and no limits on processes and memory"}
-                if means.runtime.rootless
-                else {}
-            ),
+            **({"rootless": ROOTLESS} if means.runtime.rootless else {}),
             **profile.facts,
         }
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from worldswitch.harness import guardian
+from worldswitch.harness.guardian import Held
 from worldswitch.harness.holdings import Holdings, Unobtainable
 from worldswitch.harness.oci import launch, users
 from worldswitch.harness.oci.launch import Runtime
@@ -35,7 +36,11 @@ SYSTEM = ("usr", "bin", "lib", "lib32", "lib64", "libx32", "sbin")
 
 
 def obtain(run: Holdings, *, install: bool, say: Say) -> Runtime:
-    """Find a runtime that works; raises `Unobtainable` with what each said."""
+    """Find a runtime that works, and have a guardian for what the run makes; raises `Unobtainable` with what each said.
+
+    The guardian is there before the first container is.
+    """
+    run.guardian = Held(run=run.id, keep=[run.lock])
     if install and not any(map(shutil.which, NAMES)):
         from worldswitch.harness import engine
 

@@ -73,6 +73,7 @@ class Surroundings:
     pid: int = 0  #: of a process whose PID namespace it shares, if the profile asks for that
     users: Sequence[Mapping] = ()  #: whose ids its users have outside; none without a user namespace
     groups: Sequence[Mapping] = ()
+    rootless: bool = False  #: whether it is made by an ordinary user, who may not choose further groups
 
 
 def specification(profile: Profile, command: Sequence[str], found: Surroundings) -> Json:
@@ -91,7 +92,7 @@ def _process(profile: Profile, command: Sequence[str], found: Surroundings) -> J
     user, group = map(int, profile.user.split(":"))
     granted = capabilities.granted(profile.capabilities)
     return {
-        "user": {"uid": user, "gid": group, "additionalGids": [group]},
+        "user": {"uid": user, "gid": group, **({} if found.rootless else {"additionalGids": [group]})},
         "args": [*((INIT, "--") if profile.init else ()), *command],
         "env": [*found.environment, f"HOSTNAME={found.id}"],
         "cwd": found.folder,

@@ -22,6 +22,7 @@ class Mapped(TypedDict, total=False):
 
     users: tuple[Mapping, ...]
     groups: tuple[Mapping, ...]
+    rootless: bool
 
 
 def mapped(profile: Profile) -> Mapped:
@@ -32,16 +33,16 @@ def mapped(profile: Profile) -> Mapped:
     if is_root():
         whole = (Mapping(0, FIRST_MAPPED, MAPPED),)
         return {"users": whole, "groups": whole} if profile.namespaces.user == "mapped" else {}
-    own = {"users": (Mapping(0, os.geteuid(), 1),), "groups": (Mapping(0, os.getegid(), 1),)}
-    further = {"users": subordinate("/etc/subuid"), "groups": subordinate("/etc/subgid")}
-    if all(further.values()) and all(map(shutil.which, TOOLS)):
-        return {"users": own["users"] + further["users"], "groups": own["groups"] + further["groups"]}
+    users, groups = (Mapping(0, os.geteuid(), 1),), (Mapping(0, os.getegid(), 1),)
+    more_users, more_groups = subordinate("/etc/subuid"), subordinate("/etc/subgid")
+    if more_users and more_groups and all(map(shutil.which, TOOLS)):
+        return {"users": users + more_users, "groups": groups + more_groups, "rootless": True}
     if profile.user != "0:0":
         raise Unobtainable(
             f"the profile {profile.name} runs as user {profile.user}, and without root this user has one id to give",
-            "run as root, or have a range of ids in /etc/subuid and /etc/subgid, with newuidmap (apt-get install uidmap)",
+            "run as root; or apt-get install uidmap, and have a range of ids in /etc/subuid and /etc/subgid",
         )
-    return {"users": own["users"], "groups": own["groups"]}
+    return {"users": users, "groups": groups, "rootless": True}
 
 
 def subordinate(file: str) -> tuple[Mapping, ...]:
