@@ -3,7 +3,7 @@
     kernel            its minor version, 6.12                           release        as uname says, 6.12.9+deb13-amd64
     architecture      x86_64                                            environment    docker:hardened, host
     platform          reference                                         repeat         quick, normal, soak
-    engine.kind       host, docker, podman                              engine.version 20.10.24
+    engine.kind       host, docker, runc, crun                          engine.version 20.10.24
     probe.NAME        yes, no, denied: what the cell's own probe found  fact.NAME      what an experiment observed
     profile.FIELD     as the profile says it, profile.limits.pids
 

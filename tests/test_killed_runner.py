@@ -1,7 +1,7 @@
 """A runner that is killed at any moment leaves nothing.
 
 Its deaths are few by default; ``WORLDSWITCH_KILLS=200`` asks for more of them, and ``WORLDSWITCH_KILLS_ENGINE=docker``
-has them in a run with containers.
+or ``oci`` has them in a run with containers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ENGINE = os.environ.get("WORLDSWITCH_KILLS_ENGINE", "host")
 SEED = int(os.environ.get("WORLDSWITCH_KILLS_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
 
 #: How long a run is left alone at most, in seconds: long enough for trials, and for an engine, to be under way.
-LONGEST = {"host": 5.0, "docker": 20.0}
+LONGEST = {"host": 5.0, "docker": 20.0, "oci": 20.0}
 
 STUBS_GONE, ALL_GONE = 1.0, 10.0
 

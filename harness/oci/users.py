@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from worldswitch.harness.engine import FIRST_MAPPED, MAPPED
 from worldswitch.harness.holdings import Unobtainable
-from worldswitch.harness.oci.launch import is_root
+from worldswitch.harness.oci import launch
 from worldswitch.harness.oci.spec import Mapping
 from worldswitch.harness.profiles import Profile
 
@@ -30,9 +30,14 @@ def mapped(profile: Profile) -> Mapped:
 
     An ordinary user's containers are always in a user namespace: its root is that user.
     """
-    if is_root():
+    if launch.is_root():
         whole = (Mapping(0, FIRST_MAPPED, MAPPED),)
         return {"users": whole, "groups": whole} if profile.namespaces.user == "mapped" else {}
+    if profile.namespaces.pid != "private":
+        raise Unobtainable(
+            f"the profile {profile.name} shares processes with others, which takes root without an engine",
+            "run as root, or use an engine: --engine docker",
+        )
     users, groups = (Mapping(0, os.geteuid(), 1),), (Mapping(0, os.getegid(), 1),)
     more_users, more_groups = subordinate("/etc/subuid"), subordinate("/etc/subgid")
     if more_users and more_groups and all(map(shutil.which, TOOLS)):
