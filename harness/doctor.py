@@ -1,6 +1,7 @@
 """What can run on this machine, what cannot, why, and the command that enables it: `worldswitch doctor`.
 
-It looks and changes nothing: no engine is started, nothing is installed.
+It looks and changes nothing: no engine is started, nothing is installed; a plain runtime is looked at by having it run
+`true`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import msgspec
 
 from worldswitch.harness import behaviour, catalogue, engine, fingerprint, probes, profiles
 from worldswitch.harness.cell_name import REFERENCE
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.holdings import Holdings, Unobtainable
+from worldswitch.harness.oci import runtime
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import rehearse
 from worldswitch.harness.verdict import Verdict
@@ -47,7 +49,8 @@ class Check:
 def show(*, as_json: bool) -> Status:
     """Print it; `COULD_NOT_RUN` if the host or the containers cannot run."""
     machine = fingerprint.take()
-    lanes = [_host(), _containers()]
+    needed = [_host(), _containers()]
+    lanes = [*needed, _oci()]
     lacking = list(_lacking())
     if as_json:
         found = {"can_run": _plain(lanes), "lacking": _plain(lacking)}
@@ -56,7 +59,7 @@ def show(*, as_json: bool) -> Status:
         print(f"{machine.kernel}, {machine.machine}\n{machine.cpus} CPUs: {machine.cpu}; {machine.python}")
         print(f"{_behaviour(machine.facts)}\n")
         print("\n".join([*_lines("can run", lanes), "", *_lines("scenarios have what they need", lacking)]))
-    return Status.AS_EXPECTED if all(lane.works for lane in lanes) else Status.COULD_NOT_RUN
+    return Status.AS_EXPECTED if all(lane.works for lane in needed) else Status.COULD_NOT_RUN
 
 
 def _behaviour(facts: Mapping[str, str]) -> str:
@@ -90,6 +93,17 @@ def _engine() -> str:
             return f"{found.name} answers at {url}"
     engine.check_startable(tried)
     return "a private engine would be started"
+
+
+def _oci() -> Check:
+    run = Holdings.create()
+    try:
+        found = runtime.obtain(run, install=False, say=lambda _: None)
+    except Unobtainable as problem:
+        return Check("oci", False, problem.reason, problem.remedy)
+    finally:
+        run.close()
+    return Check("oci", True, f"{found.name} ran a container; worldswitch run --engine oci")
 
 
 def _lacking() -> Iterator[Check]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 from worldswitch.harness.holdings import Holdings, Unobtainable
 from worldswitch.harness.profiles import Profile
@@ -40,14 +41,14 @@ def docker(held: list[Holdings], install: bool, say: Say) -> Maker:
 
         return make
 
-    started = {map_users: _Once(start, map_users) for map_users in (False, True)}
+    started = {map_users: _Once(partial(start, map_users)) for map_users in (False, True)}
     return lambda profile: started[profile.namespaces.user == "mapped"].get()(profile)
 
 
 def oci(held: list[Holdings], install: bool, say: Say) -> Maker:
     """A plain runtime's containers."""
 
-    def start(_: str) -> Maker:
+    def start() -> Maker:
         with _libraries():
             from worldswitch.harness.oci import container, runtime, tree
         run = _hold(held)
@@ -60,20 +61,18 @@ def oci(held: list[Holdings], install: bool, say: Say) -> Maker:
 
         return make
 
-    started = _Once(start, "runtime")
+    started = _Once(start)
     return lambda profile: started.get()(profile)
 
 
 BY_KIND: dict[Containers, Callable[[list[Holdings], bool, Say], Maker]] = {"docker": docker, "oci": oci}
 
-T = TypeVar("T")
-
 
 class _Once:
     """What is tried once: the second who asks gets the same, or the same reason."""
 
-    def __init__(self, start: Callable[[T], Maker], argument: T) -> None:
-        self._start = lambda: start(argument)
+    def __init__(self, start: Callable[[], Maker]) -> None:
+        self._start = start
         self._found: Maker | Unobtainable | None = None
 
     def get(self) -> Maker:

@@ -10,6 +10,8 @@ import pytest
 from worldswitch.harness import behaviour, cli, doctor, engine, probes
 from worldswitch.harness.engine import Engine
 from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.oci import runtime
+from worldswitch.harness.oci.launch import Runtime
 from worldswitch.harness.probes import Probe
 from worldswitch.harness.trial import Result
 from worldswitch.harness.verdict import Verdict
@@ -25,6 +27,11 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(engine, "addresses", list)
     monkeypatch.setattr(engine, "check_startable", _refuse)
+    monkeypatch.setattr(runtime, "obtain", _no_runtime)
+
+
+def _no_runtime(*_: object, **__: object) -> Runtime:
+    raise Unobtainable("no OCI runtime is installed (runc, crun)", "apt-get install runc mmdebstrap")
 
 
 def _refuse(tried: list[str]) -> None:
@@ -43,10 +50,11 @@ def test_what_cannot_run_is_told_with_the_command_that_enables_it(capsys: pytest
 def test_programs_get_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "--json"]) == 2
     found = json.loads(capsys.readouterr().out)
-    host, containers = found["can_run"]
+    host, containers, oci = found["can_run"]
     assert (host["name"], host["works"]) == ("host", True)
     assert (containers["name"], containers["works"]) == ("containers", False)
     assert containers["remedy"] == "apt-get install docker.io"
+    assert (oci["name"], oci["works"], oci["remedy"]) == ("oci", False, "apt-get install runc mmdebstrap")
     assert [check["name"] for check in found["lacking"]] == ["yama"]
     assert found["machine"]["probes"]["yama"]["state"] == "no"
 
@@ -65,6 +73,15 @@ def test_an_engine_that_answers_is_named(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr(engine, "answering", lambda url, tried: found)
     assert cli.main(["doctor"]) == 0
     assert "Docker 20.10 answers at unix:///there" in capsys.readouterr().out
+
+
+def test_a_runtime_that_ran_a_container_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = Runtime("/usr/sbin/runc", "runc 1.1.5", rootless=False)
+    monkeypatch.setattr(runtime, "obtain", lambda *_, **__: found)
+    assert cli.main(["doctor"]) == 2  # the default needs an engine
+    assert "runc 1.1.5 ran a container" in capsys.readouterr().out
 
 
 def test_a_reference_that_does_not_load_is_told(
