@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
-from worldswitch.harness import behaviour, catalogue, engine, fingerprint, probes, profiles
+from worldswitch.harness import behaviour, catalogue, confinement, engine, eperm, fingerprint, probes, profiles
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.holdings import Holdings, Unobtainable
 from worldswitch.harness.oci import runtime
@@ -74,8 +74,16 @@ def _host() -> Check:
         return Check("host", False, loading.reason, BUILD)
     ptrace = probes.probe("ptrace")
     if ptrace.state != "yes":
-        return Check("host", False, f"ptrace: {ptrace.detail}", REMEDIES["ptrace"])
+        return _refused(ptrace.detail)
     return Check("host", True, "the reference loads, and ptrace works; worldswitch run --engine host")
+
+
+def _refused(detail: str) -> Check:
+    """Who it is that refuses ptrace."""
+    one = eperm.culprit(confinement.look())
+    if one is None:
+        return Check("host", False, f"ptrace: {detail}", REMEDIES["ptrace"])
+    return Check("host", False, f"ptrace: {detail}; {one.who.value}: {one.evidence}", one.remedy)
 
 
 def _containers() -> Check:

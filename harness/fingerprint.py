@@ -7,7 +7,7 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-from worldswitch.harness import behaviour, probes
+from worldswitch.harness import behaviour, confinement, probes
 from worldswitch.harness.catalogue import SCENARIOS
 from worldswitch.harness.results import Finding, Fingerprint
 
@@ -28,6 +28,7 @@ def take(package: str | None = SCENARIOS) -> Fingerprint:
         probes=found,
         facts=facts,
         behaviour=behaviour.digest(facts),
+        confinement=confinement.look() if package else None,
     )
 
 

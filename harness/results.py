@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from worldswitch.harness import frames
+from worldswitch.harness.confinement import Confinement
 from worldswitch.harness.diagnosis import Diagnosis
 from worldswitch.harness.verdict import Verdict
 
@@ -46,6 +47,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     probes: dict[str, Finding]
     facts: dict[str, str] = {}  #: how the kernel behaves, see `worldswitch.harness.behaviour`
     behaviour: str = ""  #: a digest of the facts
+    confinement: Confinement | None = None  #: who could forbid ptrace here, and what is known of each
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header", tag_field="kind"):

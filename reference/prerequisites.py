@@ -26,6 +26,7 @@ from worldswitch.reference.x86_64 import FCW, FCW_INITIAL, LEGACY_END, MXCSR, MX
 
 PTRACE_GET_RSEQ_CONFIGURATION = 0x420F  # include/uapi/linux/ptrace.h, Linux 5.13
 CAP_SYS_PTRACE = 19  # include/uapi/linux/capability.h
+NOBODY = 0x7FFF_FFFF  # above PID_MAX_LIMIT, include/linux/threads.h
 PR_GET_DUMPABLE = 3  # include/uapi/linux/prctl.h
 ENOSYS_RESULT = (1 << 64) - errno.ENOSYS
 
@@ -71,9 +72,21 @@ def _is_dumpable() -> bool:
     return bool(ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1)
 
 
+def _answer_about_nobody(request: str) -> int:
+    """What a request about a process that cannot be says: ESRCH, if it is the kernel that answers."""
+    result: int = lib.tracee_request(getattr(lib, request), NOBODY, 0, ffi.NULL)
+    return result
+
+
 def refused(request: str, error: int) -> PlatformError:
     """Why the kernel refused to let us trace our own child."""
     said = f"ptrace: {request} of our own child: {errno.errorcode.get(error, error)} ({os.strerror(error)})"
+    if _answer_about_nobody(request) != -errno.ESRCH:
+        return Unavailable(
+            f"{said}: a seccomp filter answers it, whomever it is about",
+            "use a profile that allows ptrace (Docker: its default one since Linux 4.8, or --cap-add SYS_PTRACE; "
+            "older podman and containerd: a profile of your own)",
+        )
     tracer = _own_status("TracerPid")
     if tracer not in ("", "0"):
         return Unavailable(
@@ -96,12 +109,6 @@ def refused(request: str, error: int) -> PlatformError:
             f"{said}: this process is not dumpable, nor are its children: that takes CAP_SYS_PTRACE",
             "call prctl(PR_SET_DUMPABLE, 1) after a change of user, make the program's file readable, "
             "or grant CAP_SYS_PTRACE",
-        )
-    if _own_status("Seccomp") == "2":
-        return Unavailable(
-            f"{said}: a seccomp filter is in force and most likely denies ptrace",
-            "use a profile that allows ptrace (Docker: its default one since Linux 4.8, or --cap-add SYS_PTRACE; "
-            "older podman and containerd: a profile of your own)",
         )
     return Unavailable(
         f"{said}: a security module (SELinux, AppArmor) is what is left to deny it",

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from worldswitch.harness import behaviour, cli, doctor, engine, probes
+from worldswitch.harness import behaviour, cli, confinement, doctor, engine, probes
+from worldswitch.harness.confinement import Confinement
 from worldswitch.harness.engine import Engine
 from worldswitch.harness.holdings import Unobtainable
 from worldswitch.harness.oci import runtime
@@ -99,3 +100,13 @@ def test_denied_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setattr(probes, "probe", lambda name: Probe(name, "denied", "Operation not permitted"))
     assert cli.main(["doctor"]) == 2
     assert "ptrace: Operation not permitted" in capsys.readouterr().out
+
+
+def test_who_denies_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(probes, "probe", lambda name: Probe(name, "denied", "Operation not permitted"))
+    known = Confinement(capabilities="0", yama=2, answers={"PTRACE_SEIZE": "ESRCH"})
+    monkeypatch.setattr(confinement, "look", lambda: known)
+    assert cli.main(["doctor"]) == 2
+    printed = capsys.readouterr().out
+    assert "Operation not permitted; yama: ptrace_scope is 2" in printed
+    assert "->  grant CAP_SYS_PTRACE" in printed

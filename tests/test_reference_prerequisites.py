@@ -23,10 +23,11 @@ PLAN = StubPlan((Step("prctl(PR_SET_PDEATHSIG)", 157), Step("setsid", 112)), 0, 
 @pytest.fixture
 def status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     """What /proc/self/status says, on a machine without Yama."""
-    said = {"TracerPid": "0", "CapEff": "0000000000000000", "Seccomp": "0"}
+    said = {"TracerPid": "0", "CapEff": "0000000000000000"}
     monkeypatch.setattr(prerequisites, "_own_status", said.__getitem__)
     monkeypatch.setattr(prerequisites, "YAMA", tmp_path / "ptrace_scope")
     monkeypatch.setattr(prerequisites, "_is_dumpable", lambda: True)
+    monkeypatch.setattr(prerequisites, "_answer_about_nobody", lambda _: -errno.ESRCH)
     return said
 
 
@@ -40,7 +41,7 @@ def refusal() -> Unavailable:
 
 
 def test_a_tracer_is_named(status: dict[str, str]) -> None:
-    status.update(TracerPid="4711", Seccomp="2")
+    status["TracerPid"] = "4711"
     assert "traced, by process 4711" in refusal().reason
     assert "strace" in refusal().remedy
 
@@ -58,15 +59,18 @@ def test_yama_is_not_blamed(status: dict[str, str], scope: str) -> None:
     assert "yama" not in str(refusal())
 
 
-def test_a_seccomp_filter_is_suspected(status: dict[str, str]) -> None:
-    status["Seccomp"] = "2"
+@pytest.mark.parametrize("answer", [-errno.EPERM, -errno.ENOSYS])
+def test_a_seccomp_filter_is_known_by_its_answer(
+    status: dict[str, str], monkeypatch: pytest.MonkeyPatch, answer: int
+) -> None:
+    monkeypatch.setattr(prerequisites, "_answer_about_nobody", lambda _: answer)
+    status["TracerPid"] = "4711"
     assert "seccomp filter" in refusal().reason
     assert "profile" in refusal().remedy
 
 
 def test_a_process_that_is_not_dumpable_is_named(status: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prerequisites, "_is_dumpable", lambda: False)
-    status["Seccomp"] = "2"
     assert "not dumpable" in refusal().reason
     assert "PR_SET_DUMPABLE" in refusal().remedy
     status["CapEff"] = f"{1 << prerequisites.CAP_SYS_PTRACE:016x}"

@@ -1,0 +1,217 @@
+"""EPERM from ptrace is put down to the one that it was, where each is really set up; the reference says the same."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import struct
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from worldswitch.harness import confinement, eperm, syscalls, tracing
+from worldswitch.harness.confinement import Confinement
+from worldswitch.harness.eperm import Who
+from worldswitch.harness.supervisor import supervise
+
+PTRACE_TRACEME, PTRACE_O_TRACEFORK, PTRACE_CONT = 0, 2, 7
+NOBODY = 65534
+
+
+def found_in(set_up: Callable[[], object]) -> tuple[Confinement, str, str]:
+    """After this was set up, in a process of its own: what confines it, what ptrace says, what the reference says."""
+
+    def body() -> bytes:
+        set_up()
+        said = msgspec.structs.replace(confinement.here(), answers={"PTRACE_SEIZE": confinement.answer("PTRACE_SEIZE")})
+        return msgspec.json.encode((said, *_refusal()))
+
+    ending = supervise(body, 30)
+    assert ending.payload is not None, ending.output
+    return msgspec.json.decode(ending.payload, type=tuple[Confinement, str, str])
+
+
+def _refusal() -> tuple[str, str]:
+    try:
+        with tracing.stopped_child():
+            return "", ""
+    except OSError as error:
+        with contextlib.suppress(ImportError):
+            from worldswitch.reference import prerequisites
+
+            return errno.errorcode[error.errno or 0], str(prerequisites.refused("PTRACE_SEIZE", error.errno or 0))
+        return errno.errorcode[error.errno or 0], ""
+
+
+def deny_ptrace() -> None:
+    tracing.forbid(101, errno.EPERM)
+
+
+def deny_seize_only() -> None:
+    load_number, load_request = (0x20, 0, 0, 0), (0x20, 0, 0, 16)
+    is_ptrace, is_seize = (0x15, 0, 3, 101), (0x15, 0, 1, syscalls.PTRACE_SEIZE)
+    tracing.install_filter(load_number, is_ptrace, load_request, is_seize, (0x06, 0, 0, 0x00050000 | errno.EPERM))
+
+
+def be_another_user() -> None:
+    """After that neither this process nor its children can be dumped, and there is no capability left."""
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+
+
+#: What is set up, who it is, and the word the reference has for it.
+REAL = (
+    (deny_ptrace, Who.SECCOMP, "seccomp filter"),
+    (deny_seize_only, Who.SECCOMP, "seccomp filter"),
+    (be_another_user, Who.CAPABILITY, "CAP_SYS_PTRACE"),
+)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to become another user")
+@pytest.mark.parametrize(("set_up", "who", "word"), REAL, ids=[one[0].__name__ for one in REAL])
+def test_who_refuses_is_found(set_up: Callable[[], object], who: Who, word: str) -> None:
+    known, said, reference = found_in(set_up)
+    assert said == "EPERM"
+    one = eperm.culprit(known)
+    assert one is not None
+    assert (one.who, one.guilty) == (who, True)
+    assert one.remedy
+    assert word in reference
+
+
+def test_nobody_refuses_where_nothing_is_set_up() -> None:
+    known, said, _ = found_in(lambda: None)
+    assert said == ""
+    assert [one.who for one in eperm.findings(known) if one.guilty] == []
+
+
+def test_a_tracer_that_follows_forks_is_found() -> None:
+    """The child of a traced process is its tracer's from birth: nobody else can trace it."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        syscalls.ptrace(PTRACE_TRACEME, 0)
+        os.kill(os.getpid(), 19)
+        os.write(writer, msgspec.json.encode((confinement.here(), *_refusal_of_a_grandchild())))
+        os._exit(0)
+    _let_it_run(pid)
+    os.close(writer)
+    known, said, reference = msgspec.json.decode(os.read(reader, 1 << 16), type=tuple[Confinement, str, str])
+    os.close(reader)
+    one = eperm.culprit(msgspec.structs.replace(known, answers={"PTRACE_SEIZE": "ESRCH"}))
+    assert said == "EPERM"
+    assert one is not None
+    assert (one.who, one.guilty) == (Who.ALREADY_TRACED, True)
+    assert f"process {os.getpid()} (" in one.evidence
+    assert f"traced, by process {os.getpid()}" in reference
+
+
+def _refusal_of_a_grandchild() -> tuple[str, str]:
+    child = os.fork()
+    if child == 0:
+        while True:
+            os.getppid()
+    try:
+        syscalls.ptrace(syscalls.PTRACE_SEIZE, child)
+        return "", ""
+    except OSError as error:
+        with contextlib.suppress(ImportError):
+            from worldswitch.reference import prerequisites
+
+            return errno.errorcode[error.errno or 0], str(prerequisites.refused("PTRACE_SEIZE", error.errno or 0))
+        return errno.errorcode[error.errno or 0], ""
+    finally:
+        os.kill(child, 9)
+
+
+def _let_it_run(pid: int) -> None:
+    os.waitpid(pid, syscalls.WALL)
+    syscalls.ptrace(0x4200, pid, 0, PTRACE_O_TRACEFORK)
+    syscalls.ptrace(PTRACE_CONT, pid)
+    left = {pid}
+    while left:
+        stopped, status = os.waitpid(-1, syscalls.WALL)
+        if os.WIFSTOPPED(status):
+            left.add(stopped)
+            event = status >> 16 != 0 or os.WSTOPSIG(status) == 19
+            with contextlib.suppress(ProcessLookupError):
+                syscalls.ptrace(PTRACE_CONT, stopped, 0, 0 if event else os.WSTOPSIG(status))
+        else:
+            left.discard(stopped)
+
+
+FREE = Confinement(user=1000, capabilities="0", dumpable=1, answers={"PTRACE_SEIZE": "ESRCH"})
+ROOT = msgspec.structs.replace(FREE, capabilities=f"{1 << 19:x}")
+
+
+def but(known: Confinement = FREE, **changes: object) -> Confinement:
+    return msgspec.structs.replace(known, **changes)
+
+
+#: What is known, whom the request is about, and who it was: surely, or by elimination.
+CASES = {
+    "nothing is set up, and no module can be seen": (FREE, True, Who.MODULE, None),
+    "nothing is set up at all": (but(modules="capability,yama,bpf"), True, None, None),
+    "yama 3": (but(ROOT, yama=3), True, Who.YAMA, True),
+    "yama 2": (but(yama=2), True, Who.YAMA, True),
+    "yama 2, with the capability": (but(ROOT, yama=2, modules="capability"), True, None, None),
+    "yama 1, a child": (but(yama=1, modules="capability"), True, None, None),
+    "yama 1, a stranger": (but(yama=1), False, Who.YAMA, True),
+    "yama 1, a stranger, with the capability": (but(ROOT, yama=1, modules="capability"), False, None, None),
+    "yama 0, a stranger": (but(yama=0), False, Who.CAPABILITY, None),
+    "not dumpable": (but(dumpable=0), True, Who.CAPABILITY, True),
+    "not dumpable, with the capability": (but(ROOT, dumpable=0, modules="capability"), True, None, None),
+    "a filter says EPERM": (but(answers={"PTRACE_SEIZE": "EPERM"}), True, Who.SECCOMP, True),
+    "a filter says ENOSYS": (but(answers={"PTRACE_SEIZE": "ENOSYS"}), True, Who.SECCOMP, True),
+    "a filter kills": (but(answers={"PTRACE_SEIZE": "killed by signal 31"}), True, Who.SECCOMP, True),
+    "a filter that nobody asked": (but(answers={}, seccomp=2), True, Who.SECCOMP, None),
+    "a filter before a tracer": (but(answers={"PTRACE_SEIZE": "EPERM"}, tracer=9), True, Who.SECCOMP, True),
+    "a tracer before yama": (but(tracer=9, yama=3), True, Who.ALREADY_TRACED, True),
+    "apparmor": (but(modules="capability,yama,apparmor", label="docker (enforce)"), True, Who.MODULE, None),
+}
+
+
+@pytest.mark.parametrize(("known", "own_child", "who", "guilty"), CASES.values(), ids=CASES)
+def test_it_is_put_down_to_one(known: Confinement, own_child: bool, who: Who | None, guilty: bool | None) -> None:
+    one = eperm.culprit(known, own_child=own_child)
+    assert (one and (one.who, one.guilty)) == (who and (who, guilty))
+    assert {finding.who for finding in eperm.findings(known)} == set(Who)
+
+
+def test_what_is_told_names_each_with_what_shows_it() -> None:
+    assert list(eperm.told(but(yama=2, modules="capability,yama"))) == [
+        "PTRACE_SEIZE: EPERM: it was yama: ptrace_scope is 2: it takes CAP_SYS_PTRACE",
+        "  seccomp: no: PTRACE_SEIZE of nobody is ESRCH, as the kernel says it: no filter answers",
+        "  already traced: no: TracerPid is 0",
+        "  yama: yes: ptrace_scope is 2: it takes CAP_SYS_PTRACE",
+        "  capability: no: a dumpable child of one's own takes no capability",
+        "  security module: no: another one refuses before it is asked",
+        "what to do: grant CAP_SYS_PTRACE, or set it to 0 or 1",
+    ]
+
+
+def test_a_modules_name_for_us_is_told() -> None:
+    (line,) = [str(one) for one in eperm.findings(CASES["apparmor"][0]) if one.who is Who.MODULE]
+    assert line == "security module: perhaps: apparmor is in force, and calls this process 'docker (enforce)'"
+
+
+def test_a_filter_that_kills_is_asked_in_a_child() -> None:
+    def body() -> bytes:
+        tracing.install_filter((0x20, 0, 0, 0), (0x15, 0, 1, 101), (0x06, 0, 0, 0x80000000))
+        return msgspec.json.encode(confinement.look())
+
+    ending = supervise(body, 30)
+    assert ending.payload is not None, ending.output
+    known = msgspec.json.decode(ending.payload, type=Confinement)
+    assert set(known.answers.values()) == {"killed by signal 31"}
+    assert known.seccomp == 2
+
+
+def test_what_confines_this_process_is_seen() -> None:
+    known = confinement.look()
+    assert known.answers == {"PTRACE_SEIZE": "ESRCH", "PTRACE_ATTACH": "ESRCH", "PTRACE_GETREGS": "ESRCH"}
+    assert known.user == os.geteuid()
+    assert struct.calcsize("=Q") * 2 == len(known.capabilities)
