@@ -64,7 +64,7 @@ def test_the_seed_of_a_trial_is_the_runs_and_its_own() -> None:
         return trial.transcript[-1].split()[-1], finished.run.header.seed, finished.log
 
     drawn, seed, log = told("-k", "corners")
-    assert f"--id CO12 --repeat quick --seed {seed}" in log
+    assert f"--id corners::it_draws --repeat quick --seed {seed}" in log
     for arguments in (("-k", "it_draws"), ("--id", "CO12", "-n", "2")):
         assert told("--seed", str(seed), *arguments)[:2] == (drawn, seed)
     other, _, _ = told("--seed", str(seed ^ 1), "--id", "CO12")
