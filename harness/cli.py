@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from worldswitch.harness.commands import Command, bench, doctor, expect, export, kernels, mutants, report, repro, run
+from worldswitch.harness.commands import Command, bench, doctor, expect, explain, export, kernels, mutants, report, repro, run
 from worldswitch.harness.commands import list as list_
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import CouldNotRun
@@ -78,4 +78,4 @@ def _parser() -> argparse.ArgumentParser:
 _RAW: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
 
 #: In the order in which people meet them; a command is called as its module is.
-_COMMANDS = (run, report, export, repro, kernels, expect, list_, doctor, mutants, bench)
+_COMMANDS = (run, report, export, explain, repro, kernels, expect, list_, doctor, mutants, bench)

@@ -52,9 +52,13 @@ class Confinement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 def look() -> Confinement:
     """What restricts a child of this process, as trials are; asked in one, since a filter may kill for asking."""
-    seen = supervise(lambda: msgspec.json.encode(here()), SECONDS).payload
-    found = msgspec.json.decode(seen, type=Confinement) if seen else here()
-    return msgspec.structs.replace(found, answers={name: _answer_in_a_child(name) for name in REQUESTS})
+
+    def ask() -> bytes:
+        return msgspec.json.encode(msgspec.structs.replace(here(), answers={name: answer(name) for name in REQUESTS}))
+
+    if whole := supervise(ask, SECONDS).payload:
+        return msgspec.json.decode(whole, type=Confinement)
+    return msgspec.structs.replace(here(), answers={name: _answer_in_a_child(name) for name in REQUESTS})
 
 
 def here() -> Confinement:

@@ -32,7 +32,8 @@ def _process(process: Process, *, whole: bool) -> Iterator[str]:
         yield f"  {_thread(thread)}"
         if whole:
             yield from (f"    {frame}" for frame in thread.stack)
-            yield from (f"    {key}: {value}" for key, value in thread.status.items())
+            if said := ", ".join(f"{key} {value}" for key, value in thread.status.items() if value.strip("0 ")):
+                yield f"    {said}"
     if whole:
         yield from (f"  {mapping}" for mapping in process.maps)
 

@@ -16,6 +16,8 @@ from worldswitch.harness.confinement import Confinement
 from worldswitch.harness.eperm import Who
 from worldswitch.harness.supervisor import supervise
 
+prerequisites = pytest.importorskip("worldswitch.reference.prerequisites")  # before a user is who may not read it
+
 PTRACE_TRACEME, PTRACE_O_TRACEFORK, PTRACE_CONT = 0, 2, 7
 NOBODY = 65534
 
@@ -38,11 +40,7 @@ def _refusal() -> tuple[str, str]:
         with tracing.stopped_child():
             return "", ""
     except OSError as error:
-        with contextlib.suppress(ImportError):
-            from worldswitch.reference import prerequisites
-
-            return errno.errorcode[error.errno or 0], str(prerequisites.refused("PTRACE_SEIZE", error.errno or 0))
-        return errno.errorcode[error.errno or 0], ""
+        return errno.errorcode[error.errno or 0], str(prerequisites.refused("PTRACE_SEIZE", error.errno or 0))
 
 
 def deny_ptrace() -> None:
@@ -118,11 +116,7 @@ def _refusal_of_a_grandchild() -> tuple[str, str]:
         syscalls.ptrace(syscalls.PTRACE_SEIZE, child)
         return "", ""
     except OSError as error:
-        with contextlib.suppress(ImportError):
-            from worldswitch.reference import prerequisites
-
-            return errno.errorcode[error.errno or 0], str(prerequisites.refused("PTRACE_SEIZE", error.errno or 0))
-        return errno.errorcode[error.errno or 0], ""
+        return errno.errorcode[error.errno or 0], str(prerequisites.refused("PTRACE_SEIZE", error.errno or 0))
     finally:
         os.kill(child, 9)
 
