@@ -10,7 +10,19 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from worldswitch.harness.commands import Command, bench, doctor, expect, explain, export, kernels, mutants, report, repro, run
+from worldswitch.harness.commands import (
+    Command,
+    bench,
+    doctor,
+    expect,
+    explain,
+    export,
+    kernels,
+    mutants,
+    report,
+    repro,
+    run,
+)
 from worldswitch.harness.commands import list as list_
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import CouldNotRun
