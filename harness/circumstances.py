@@ -65,14 +65,14 @@ def version(text: str) -> Version:
     return tuple(map(int, found[0].split(".")))
 
 
-def of(cell: CellName, header: Header, engine: str, profile: Mapping[str, Any]) -> dict[str, Value]:
-    """What is known of a cell that sent this header, run by this engine under a profile of these fields."""
+def of(cell: CellName, header: Header, profile: Mapping[str, Any]) -> dict[str, Value]:
+    """What is known of a cell that sent this header, under a profile of these fields."""
     return {
         **dict(_of_the_machine(header.fingerprint)),
         "environment": cell.environment,
         "platform": cell.platform,
         "repeat": header.repeat,
-        **dict(_of_the_engine(engine)),
+        **dict(_of_the_engine(str(header.environment.get("engine", "")))),
         **{f"profile.{name}": value for name, value in _flat(profile)},
     }
 

@@ -96,11 +96,11 @@ class Keeper:
         """A planned cell starts."""
         self._note({cell: {"started": time.time()}})
 
-    def cell_ends(self, outcome: CellOutcome) -> None:
-        """A planned cell is done."""
+    def cell_ends(self, outcome: CellOutcome, facts: Mapping[str, str]) -> None:
+        """A planned cell is done, and this is what is known of its environment now."""
         problem = outcome.problem
         trouble = Trouble(reason=problem.reason, remedy=problem.remedy, log=problem.log) if problem else None
-        self._note({outcome.cell: {"finished": time.time(), "problem": trouble}})
+        self._note({outcome.cell: {"finished": time.time(), "problem": trouble, "facts": dict(facts)}})
 
     def finish(self, *, interrupted: bool, stale: Iterable[Stale] = ()) -> None:
         """The run is done, and has shown these rules to be out of date."""

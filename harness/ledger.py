@@ -25,7 +25,6 @@ class Standing:
     """What a cell is judged by, beside its own words."""
 
     rules: tuple[Expectation, ...] = ()  #: all that may hold there; the first that does and covers a trial decides
-    engine: str = ""
     profile: Mapping[str, Any] = field(default_factory=dict)  #: its fields
     machine: Machine = field(default_factory=Machine)  #: that drives the run
 
@@ -85,7 +84,7 @@ class Ledger:
             case Header():
                 self._book.enter(record)
                 self._header = record
-                known = circumstances.of(self._cell, record, self._standing.engine, self._standing.profile)
+                known = circumstances.of(self._cell, record, self._standing.profile)
                 self._rules = tuple(rule for rule in self._standing.rules if rule.holds(known))
                 self._watcher.cell_plans(self._cell, len(record.planned))
             case Trial():

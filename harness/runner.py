@@ -124,7 +124,7 @@ class Run:
     def _cell(self, where: tuple[Environment | Missing, str]) -> None:
         outcome = self._outcome(*where)
         with self._noting():
-            self.keeper.cell_ends(outcome)
+            self.keeper.cell_ends(outcome, getattr(where[0], "facts", {}))
         self.outcomes.append(outcome)
 
     def _outcome(self, place: Environment | Missing, platform: str) -> CellOutcome:
@@ -162,11 +162,8 @@ class Run:
         return Problem("the run was interrupted") if problem and self.interrupted else problem
 
     def _standing(self, place: Environment | Missing, platform: str) -> Standing:
-        if isinstance(place, Missing):
-            return Standing(rules(place, platform), machine=self.machine)
         profile: Profile | None = getattr(place, "profile", None)
-        fields = profile.fields if profile else {}
-        return Standing(rules(place, platform), str(place.facts.get("engine", "")), fields, self.machine)
+        return Standing(rules(place, platform), profile.fields if profile else {}, self.machine)
 
     @contextlib.contextmanager
     def _noting(self) -> Iterator[None]:

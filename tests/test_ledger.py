@@ -244,7 +244,8 @@ def test_only_rules_whose_conditions_hold_in_the_cell_decide(opened) -> None:
         Expectation(("SG01",), fails, "too late", when=conditions.parse({"engine": {"kind": "docker"}})),
     ]
     records = [header([ONE], None, sysemu="yes"), trial(ONE, Verdict.FAIL)]
-    standing = {"engine": "Docker 20.10.24", "profile": {"user": "65534:65534"}}
+    records[0].environment["engine"] = "Docker 20.10.24"
+    standing = {"profile": {"user": "65534:65534"}}
     outcome = opened(records, DOCKER, lines=rules, **standing).close(None)
     assert outcome.rules == tuple(rules[2:])
     assert outcome.judged[0].judgement == Judgement(True, fails, "so")

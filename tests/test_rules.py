@@ -80,7 +80,8 @@ def known() -> dict[str, Value]:
     machine = said.__class__(
         **{name: getattr(said, name) for name in said.__struct_fields__} | {"fingerprint": MACHINE}
     )
-    return circumstances.of(cell, machine, "Docker 20.10.24+dfsg1", PROFILE)
+    machine.environment["engine"] = "Docker 20.10.24+dfsg1"
+    return circumstances.of(cell, machine, PROFILE)
 
 
 HOLDS = [
@@ -133,7 +134,7 @@ def test_a_condition_does_not_hold(known: dict[str, Value], when: dict[str, obje
 
 
 def test_of_a_cell_without_profile_or_engine_less_is_known() -> None:
-    known = circumstances.of(CellName("host"), header(), "", {})
+    known = circumstances.of(CellName("host"), header(), {})
     assert known == {"architecture": "x86_64", "environment": "host", "platform": "reference", "repeat": "quick"}
 
 

@@ -253,3 +253,17 @@ def test_a_run_is_found_by_path_by_name_and_as_the_last(go, tmp_path: Path) -> N
 def test_a_run_that_is_not_there(name: str, tmp_path: Path) -> None:
     with pytest.raises(NoRun, match=str(tmp_path)):
         runs.find(name, tmp_path)
+
+
+def test_what_is_known_of_an_environment_at_the_end_is_kept(go, tmp_path: Path) -> None:
+    """A machine that is booted tells its kernel only then."""
+    late = place("linux-6.12", GOOD)
+    late.facts = {"engine": "none"}
+
+    def learn() -> bytes:
+        late.facts["kernel"] = "6.12.9"
+        return b"\n"
+
+    late.script = place("x", [learn, *GOOD]).script
+    go(late)
+    assert runs.read(tmp_path).cells[0].plan.facts == {"engine": "none", "kernel": "6.12.9"}

@@ -54,8 +54,7 @@ def look(run: KeptRun, book: Rulebook) -> Hindsight:
     places: dict[Expectation, Placed] = {}
     for cell in run.cells:
         if cell.header:
-            engine = str(cell.plan.facts.get("engine", ""))
-            known = circumstances.of(cell.name, cell.header, engine, cell.plan.profile)
+            known = circumstances.of(cell.name, cell.header, cell.plan.profile)
             holding = {one.rule: one for one in book.speaking_of(cell) if one.rule.holds(known)}
             places |= holding
             outcomes.append(CellOutcome(cell.name, cell.judged, cell.seconds, None, tuple(holding)))
