@@ -56,6 +56,10 @@ from worldswitch.reference.tracee import Tracee
 #: How soon a child on its way into the stub is looked at again, in seconds.
 BIRTH_ROUND = 0.0001
 
+#: So many stubs are looked after at a time, the others in the next rounds: it takes the interpreter's lock, which
+#: switches need, for some 10 us each.
+LOOKED_AFTER = 64
+
 #: How soon the dying are looked at again, and how long their end is waited for, in seconds.
 DYING_ROUND = 0.002
 LAST_WAIT = 5.0
@@ -95,6 +99,7 @@ class PtracePlatform:
         self._pool: list[StubProcess] = []
         self._stubs: list[StubProcess] = []
         self._pinned: dict[int, set[int]] = {}
+        self._next_look = 0.0
         prerequisites.check_machine()
         self.quiet_sigchld()
         self.page = self.install_page()
@@ -303,20 +308,36 @@ class PtracePlatform:
     # --------------------------------------------------------------------------------------------------------- death
 
     def housekeep(self) -> float:
-        """See the creator: bury what died unseen, reap; when to come again, in seconds."""
+        """See the creator: bury what died unseen, reap; when to come again, in seconds.
+
+        It is called after each request too, and must not make those dearer the more stubs there are.
+        """
+        if time.monotonic() >= self._next_look:
+            self._look_after(self._next_stubs())
+            self._next_look = time.monotonic() + ROUND
+        with self._lock:
+            dead = [stub for stub in self._stubs if stub.cause is not None]
+        dying = [stub for stub in dead if not stub.reap()]
+        if dead:
+            with self._lock:
+                self._stubs = [stub for stub in self._stubs if not stub.reaped.is_set()]
+                self._pool = [stub for stub in self._pool if stub.cause is None]
+        return DYING_ROUND if dying else max(self._next_look - time.monotonic(), 0.0)
+
+    def _next_stubs(self) -> list[StubProcess]:
+        """Some stubs, each in its turn."""
+        with self._lock:
+            some = self._stubs[:LOOKED_AFTER]
+            self._stubs = self._stubs[LOOKED_AFTER:] + some
+        return some
+
+    def _look_after(self, stubs: list[StubProcess]) -> None:
         self.quiet_sigchld()
         waits = cache(waits_for)  # a thread traces in many stubs, and is looked at once
-        with self._lock:
-            stubs = list(self._stubs)
         for stub in stubs:
             stub.look_for_death()
             stub.look_for_vanished()
             stub.look_for_stolen_stops(waits)
-        dying = [stub for stub in stubs if stub.cause is not None and not stub.reap()]
-        with self._lock:
-            self._stubs = [stub for stub in self._stubs if not stub.reaped.is_set()]
-            self._pool = [stub for stub in self._pool if stub.cause is None]
-        return DYING_ROUND if dying else ROUND
 
     def _on_death(self, stub: StubProcess) -> None:
         if self.options.death_policy is DeathPolicy.PLATFORM and stub.cause != Cause(Death.CLOSED):
