@@ -35,7 +35,9 @@ def chosen(names: Sequence[str]) -> list[Benchmark]:
         raise CouldNotRun(str(problem.args[0])) from problem
 
 
-def show(benchmarks: Sequence[Benchmark], platform: str, effort: Effort, seed: int, parent: Path) -> Status:
+def show(
+    benchmarks: Sequence[Benchmark], platform: str, effort: Effort, seed: int, parent: Path, *, counting: bool
+) -> Status:
     """Measure into a new folder below `parent`, and print a line a benchmark."""
     out = report.console()
     folder = new_folder(parent)
@@ -46,7 +48,7 @@ def show(benchmarks: Sequence[Benchmark], platform: str, effort: Effort, seed: i
     out.print(f"{len(benchmarks)} benchmarks of {platform}, {effort.rounds} rounds, seed {seed}")
     try:
         with recording(folder, platform) as recorder:
-            Session(benchmarks, platform, effort, seed, say, recorder).run()
+            Session(benchmarks, platform, effort, seed, say, recorder, counting=counting).run()
         results = records.read(folder)
     except ResultError as problem:
         raise CouldNotRun(str(problem)) from problem

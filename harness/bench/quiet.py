@@ -115,6 +115,11 @@ class Log:
         self._taken += seen.taken
         self._involuntary += seen.involuntary
 
+    @property
+    def taken(self) -> float:
+        """The share of its time that a thread lost that only spins."""
+        return self._taken / self._wall if self._wall else 0.0
+
     def warnings(self) -> list[str]:
         """What there is to say of the run as a whole."""
         said = []
@@ -128,9 +133,9 @@ class Log:
         stolen = [span.stolen for _, span in self._spans if span.stolen > TAKEN]
         if stolen:
             said.append(f"the hypervisor took up to {max(stolen):.0%} of the CPUs")
-        if self._wall and self._taken / self._wall > TAKEN:
+        if self.taken > TAKEN:
             said.append(
-                f"another process took the CPU: {self._taken / self._wall:.0%} of a thread's time that only spins "
+                f"another process took the CPU: {self.taken:.0%} of a thread's time that only spins "
                 f"(made to wait {self._involuntary} times)"
             )
         return said

@@ -2,7 +2,8 @@
 
 Each benchmark has a run for each round, in which one process measured it.  All of a round was measured within moments,
 so that ratios are made within rounds.  What holds for the whole file is metadata of every run: the machine's
-`fingerprint`, the `warnings`, what was `absent` and why, as JSON.
+`fingerprint`, the `warnings`, what was `absent` and why, as JSON; `taken` is the
+share of its time that a thread lost that only spins.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class Results:
     series: Mapping[str, Series]
     warnings: Sequence[str] = ()
     absent: Mapping[str, str] = field(default_factory=dict)
+    taken: float = 0.0  #: of a spinning thread's time, by others
     facts: Mapping[str, Any] = field(default_factory=dict)  #: what else holds for all of it
 
 
@@ -78,6 +80,7 @@ class Recorder:
     def __init__(self, platform: str) -> None:
         self.absent: dict[str, str] = {}
         self.warnings: list[str] = []
+        self.taken = 0.0
         self._platform = platform
         self._runs: dict[str, list[Any]] = {}
 
@@ -110,6 +113,7 @@ class Recorder:
             "fingerprint": msgspec.json.encode(fingerprint).decode(),
             "warnings": msgspec.json.encode(self.warnings).decode(),
             "absent": msgspec.json.encode(self.absent).decode(),
+            "taken": f"{self.taken:.6f}",
         }
         made = [pyperf.Benchmark(runs) for runs in self._runs.values()]
         for benchmark in made:
@@ -139,6 +143,7 @@ def read(path: Path) -> Results:
         series,
         msgspec.json.decode(common["warnings"], type=list[str]),
         msgspec.json.decode(common["absent"], type=dict[str, str]),
+        float(common["taken"]),
         {key: common[key] for key in ("hostname", "platform_name", "perf_version", "python_version") if key in common},
     )
 

@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+import msgspec
+
 from worldswitch.harness import fingerprint, guardian
-from worldswitch.harness.bench import quiet, words
+from worldswitch.harness.bench import counted, quiet, words
 from worldswitch.harness.bench.benchmark import Benchmark
+from worldswitch.harness.bench.counted import Count
+from worldswitch.harness.bench.counted_process import OPERATIONS
 from worldswitch.harness.bench.records import FILE, Recorder
 from worldswitch.harness.bench.script import metadata
 from worldswitch.harness.bench.words import Absent, Disturbance, Measured
@@ -67,7 +71,15 @@ class Session:
     """One run."""
 
     def __init__(
-        self, benchmarks: Sequence[Benchmark], platform: str, effort: Effort, seed: int, say: Say, recorder: Recorder
+        self,
+        benchmarks: Sequence[Benchmark],
+        platform: str,
+        effort: Effort,
+        seed: int,
+        say: Say,
+        recorder: Recorder,
+        *,
+        counting: bool = False,
     ) -> None:
         self.recorder = recorder
         self._benchmarks = benchmarks
@@ -75,6 +87,7 @@ class Session:
         self._effort = effort
         self._order = random.Random(seed)
         self._say = say
+        self._counting = counting
         self._log = quiet.Log()
 
     def run(self) -> None:
@@ -83,6 +96,7 @@ class Session:
         begin = time.monotonic()
         all_tasks = tasks(self._benchmarks)
         try:
+            self._count()
             for number in range(self._effort.rounds):
                 for task in self._order.sample(all_tasks, len(all_tasks)):
                     if number < self._effort.heavy or not task.benchmarks[0].alone:
@@ -90,6 +104,22 @@ class Session:
                 self._say(f"round {number + 1} of {self._effort.rounds}, {time.monotonic() - begin:.0f} s")
         finally:
             self.recorder.warnings += self._log.warnings()
+            self.recorder.taken = self._log.taken
+
+    def _count(self) -> None:
+        """Count what needs no quiet and no repetition."""
+        if not self._counting:
+            return
+        for name, operation in OPERATIONS.items():
+            try:
+                counts = counted.count(name, self._platform)
+            except OSError as problem:
+                self.recorder.take([Absent(f"counted::{name}", str(problem))], 0, {})
+                continue
+            about = (operation.__doc__ or "").partition("\n")[0]
+            words, metadata = _as_values(name, about, counts)
+            self.recorder.take(words, 0, metadata)
+        self._say(f"counted what {len(OPERATIONS)} operations ask of the kernel")
 
     def _measure(self, task: Task, number: int) -> None:
         names = [one.name for one in task.benchmarks if one.name not in self.recorder.absent]
@@ -118,6 +148,19 @@ class Session:
         """A worker's command line; its order is another each time."""
         options = ("--platform", self._platform, "--sweeps", str(self._effort.sweeps))
         return [*options, "--min-time", str(self._effort.min_time), "--seed", str(self._order.getrandbits(32)), *names]
+
+
+def _as_values(name: str, about: str, counts: Count) -> tuple[list[Measured], dict[str, dict[str, str]]]:
+    """Counts as values, as far as they are not 0, which pyperf does not take."""
+    words = []
+    metadata: dict[str, dict[str, str]] = {}
+    for field, value in msgspec.structs.asdict(counts).items():
+        if round(value):
+            word = Measured(f"counted::{name}.{field}", 1, (round(value),))
+            unit = "byte" if field == "bytes" else "integer"
+            words.append(word)
+            metadata[word.name] = {"unit": unit, "description": about, "subject": "counted", "counted": field}
+    return words, metadata
 
 
 def _all_absent(names: Sequence[str], reason: str) -> list[words.Word]:

@@ -13,7 +13,8 @@ from worldswitch.harness.request import CouldNotRun
 
 ABOUT = "measure what a world switch costs"
 
-USAGE = "worldswitch bench [options] [NAME ...]"
+USAGE = """worldswitch bench [NAME ...] [options]
+       worldswitch bench compare BEFORE AFTER [--anyway]"""
 
 #: What the command needs beyond what a run of scenarios needs.
 PACKAGES = ("pyperf", "scipy", "matplotlib", "jinja2", "rich")
@@ -34,6 +35,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--rounds", type=_rounds, metavar="N", help="processes for each benchmark")
     how.add_argument("--seed", type=seeds.number, default=seeds.draw(), metavar="N", help="draws the order")
     how.add_argument("--list", action="store_true", help="say what each benchmark times and what it does not")
+    then = parser.add_argument_group("comparing two runs, by their folders or files")
+    then.add_argument("--anyway", action="store_true", help="though the machines are not alike")
     parser.add_argument(
         "--results", type=Path, default=Path("results"), metavar="DIR", help="where results go (default: %(default)s)"
     )
@@ -42,7 +45,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def main(asked: argparse.Namespace) -> int:
     """Do what was asked for."""
     _check_packages()
-    return _measure(asked)
+    doing = _OTHERS.get(asked.words[0], _measure) if asked.words else _measure
+    return doing(asked)
 
 
 def _measure(asked: argparse.Namespace) -> int:
@@ -54,7 +58,19 @@ def _measure(asked: argparse.Namespace) -> int:
     effort = session.QUICK if asked.quick else session.FULL
     if asked.rounds:
         effort = replace(effort, rounds=asked.rounds, heavy=asked.rounds)
-    return measuring.show(benchmarks, asked.platform, effort, asked.seed, asked.results)
+    return measuring.show(benchmarks, asked.platform, effort, asked.seed, asked.results, counting=not asked.words)
+
+
+def _compare(asked: argparse.Namespace) -> int:
+    from worldswitch.harness.bench import comparing
+
+    if len(asked.words) != 3:
+        raise CouldNotRun("compare takes two runs: worldswitch bench compare BEFORE AFTER")
+    return comparing.show(Path(asked.words[1]), Path(asked.words[2]), anyway=asked.anyway)
+
+
+#: What a first word other than a benchmark's name asks for.
+_OTHERS = {"compare": _compare}
 
 
 def _check_packages() -> None:

@@ -1,0 +1,159 @@
+"""The process whose calling thread is counted: makes ready, waits for a word, does its operation between marks."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import resource
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from worldswitch.harness.arch import registers
+from worldswitch.harness.bench.suite.switch import TRAP_FLAG
+from worldswitch.harness.bench.workbench import DATA, GETPID, READ_WRITE, Bench, Guest, pinned
+from worldswitch.harness.contract import AddressSpace, Inspectable, Options, Placement, Unavailable
+
+Operation = Callable[[], object]
+
+#: How often it is done for the count of context switches.
+UNWATCHED = 500
+
+
+def _guest(bench: Bench, code: str = "getpid", *, resident: bool = True) -> Guest:
+    return bench.guest(code, bench.platform(Options(placement=Placement.PIN)), resident=resident)
+
+
+def _space(bench: Bench) -> AddressSpace:
+    return bench.platform(Options(placement=Placement.PIN)).new_address_space()
+
+
+def _answered(guest: Guest) -> Operation:
+    """A switch with a result for the guest, another than the last."""
+    words, results = guest.state.words, iter(range(1, 1 << 30))
+
+    def operation() -> None:
+        words[registers.RESULT] = next(results)
+        guest.switch()
+
+    return operation
+
+
+def resident(bench: Bench) -> Operation:
+    """A system call's round trip, the extended state left in its thread."""
+    return _answered(_guest(bench))
+
+
+def default(bench: Bench) -> Operation:
+    """A system call's round trip, the extended state read back."""
+    return _answered(_guest(bench, resident=False))
+
+
+def changed_xstate(bench: Bench) -> Operation:
+    """The same with the extended state loaded too."""
+    guest = _guest(bench, resident=False)
+    switch = _answered(guest)
+
+    def operation() -> None:
+        guest.state.write_xstate(bytes(guest.state.xstate))
+        switch()
+
+    return operation
+
+
+def changed_registers(bench: Bench) -> Operation:
+    """A system call's round trip where more than the result is changed."""
+    guest = _guest(bench)
+    switch = _answered(guest)
+
+    def operation() -> None:
+        guest.state["rbx"] += 1
+        switch()
+
+    return operation
+
+
+def single_step(bench: Bench) -> Operation:
+    """One instruction."""
+    guest = _guest(bench, "spin")
+
+    def operation() -> None:
+        guest.state["eflags"] |= TRAP_FLAG
+        guest.switch()
+
+    return operation
+
+
+def fault(bench: Bench) -> Operation:
+    """A page fault."""
+    return _guest(bench, "read").switch
+
+
+def inject(bench: Bench) -> Operation:
+    """An injected system call."""
+    space = _space(bench)
+    if not isinstance(space, Inspectable):
+        raise Unavailable("the platform cannot inject: it has no Inspectable part")
+    injecting = space.inject
+    return lambda: injecting(GETPID)
+
+
+def map_file(bench: Bench) -> Operation:
+    """A page mapped."""
+    space, file = _space(bench), bench.file(mmap.PAGESIZE)
+    return lambda: space.map_file(DATA, file, 0, mmap.PAGESIZE, READ_WRITE)
+
+
+def unmap(bench: Bench) -> Operation:
+    """A page unmapped, or none: the kernel is asked the same."""
+    space = _space(bench)
+    return lambda: space.unmap(DATA, mmap.PAGESIZE)
+
+
+OPERATIONS = {
+    one.__name__: one
+    for one in (resident, default, changed_xstate, changed_registers, single_step, fault, inject, map_file, unmap)
+}
+
+
+def _switches_each(operation: Operation) -> float:
+    """Context switches, of this thread and of all below this process, for one time."""
+    before = _switches()
+    for _ in range(UNWATCHED):
+        operation()
+    return (_switches() - before) / UNWATCHED
+
+
+def _switches() -> int:
+    mine = resource.getrusage(resource.RUSAGE_THREAD)
+    return mine.ru_nvcsw + mine.ru_nivcsw + sum(map(_switches_of, _children()))
+
+
+def _children() -> list[int]:
+    """Processes that were forked by a thread of this one."""
+    tasks = Path("/proc/self/task").iterdir()
+    return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+
+
+def _switches_of(pid: int) -> int:
+    files = [task / "status" for task in Path(f"/proc/{pid}/task").iterdir()]
+    lines = (line for file in files for line in file.read_text().splitlines() if "ctxt_switches" in line)
+    return sum(int(line.split()[1]) for line in lines)
+
+
+def main() -> None:
+    """Take the platform, the operation and how often from the command line."""
+    platform, name, times = sys.argv[1:]
+    with pinned(), Bench(platform) as bench:
+        operation = OPERATIONS[name](bench)
+        operation()
+        print(_switches_each(operation), flush=True)
+        sys.stdin.readline()
+        for _ in range(int(times)):
+            os.getppid()
+            operation()
+            os.getppid()
+
+
+if __name__ == "__main__":
+    main()

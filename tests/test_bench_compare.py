@@ -1,0 +1,161 @@
+"""A difference is claimed only where it is one, and what cannot be said is said to be so."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from worldswitch.harness import cli, fingerprint
+from worldswitch.harness.bench import comparing, comparison, noise, ratios, records
+from worldswitch.harness.bench.comparison import Finding, Unlike
+from worldswitch.harness.bench.ratios import Ratio
+from worldswitch.harness.bench.records import Recorder, Results, Series
+from worldswitch.harness.bench.words import Measured
+from worldswitch.harness.outcome import Status
+
+MACHINE = fingerprint.take(None)
+NAME = "switch::fault"
+
+
+def samples(count: int, scale: float = 1.0, seed: int = 1) -> list[float]:
+    """Latencies: skewed, a few per cent apart."""
+    drawn = random.Random(seed)
+    return [scale * 1e-5 * drawn.lognormvariate(0, 0.03) for _ in range(count)]
+
+
+def results(values: list[float], name: str = NAME, unit: str = "second", taken: float = 0.0) -> Results:
+    series = Series(name, unit, {number: (value,) for number, value in enumerate(values)})
+    return Results(Path("made-up"), MACHINE, {name: series}, taken=taken)
+
+
+def finding(before: Results, after: Results) -> Finding:
+    (row,) = comparison.compare(before, after)
+    return row.finding
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [
+        (Ratio(1.10, 1.05, 1.15), Finding.SLOWER),
+        (Ratio(1.10, 1.03, 1.15), Finding.INCONCLUSIVE),
+        (Ratio(0.90, 0.85, 0.95), Finding.FASTER),
+        (Ratio(0.90, 0.85, 0.97), Finding.INCONCLUSIVE),
+        (Ratio(1.00, 0.99, 1.01), Finding.INCONCLUSIVE),
+        (Ratio(1.50, 0.00, float("inf")), Finding.INCONCLUSIVE),
+    ],
+)
+def test_the_whole_interval_must_be_beyond_the_threshold(ratio: Ratio, said: Finding) -> None:
+    assert comparison.find(ratio, 0.04) is said
+
+
+def test_a_clear_difference_is_found_both_ways_and_none_is_not() -> None:
+    usual, slow = results(samples(30)), results(samples(30, 1.2, seed=2))
+    assert finding(usual, slow) is Finding.SLOWER
+    assert finding(slow, usual) is Finding.FASTER
+    assert finding(usual, results(samples(30, seed=3))) is Finding.INCONCLUSIVE
+
+
+def test_few_rounds_say_nothing() -> None:
+    assert finding(results(samples(5)), results(samples(5, 2.0))) is Finding.INCONCLUSIVE
+
+
+def test_numbers_of_rounds_may_differ() -> None:
+    assert finding(results(samples(60)), results(samples(57, seed=2))) is Finding.INCONCLUSIVE
+
+
+def test_a_machine_that_drifts_has_a_floor_and_its_differences_mean_nothing() -> None:
+    drifting = [value * (1 + 0.3 * (number > 15)) for number, value in enumerate(samples(30))]
+    assert noise.floor([samples(30)]) < 0.02
+    assert 0.15 < noise.floor([drifting]) < 0.3
+    assert finding(results(drifting), results([1.15 * value for value in drifting])) is Finding.INCONCLUSIVE
+
+
+def test_what_others_took_is_in_the_floor() -> None:
+    assert comparison.floor_of(results(samples(30), taken=0.25), "switch") == pytest.approx(1 / 3)
+    assert finding(results(samples(30)), results(samples(30, 1.2), taken=0.25)) is Finding.INCONCLUSIVE
+
+
+def test_counts_have_no_floor() -> None:
+    before, after = (results([value] * 6, "counted::x.stops", "integer") for value in (1.0, 2.0))
+    (row,) = comparison.compare(before, after)
+    assert (row.finding, row.word) == (Finding.SLOWER, "more")
+
+
+def test_rounds_needed_grow_with_the_scatter_and_end() -> None:
+    some = noise.rounds_needed(samples(30), 0.03)
+    wide = [value**2 for value in samples(30)]
+    assert some is not None
+    assert (noise.rounds_needed(wide, 0.03) or 0) > 2 * some
+    assert noise.rounds_needed(samples(30), 0.10) is None
+    assert noise.rounds_needed([value**60 for value in samples(30)], 0.03) is None
+
+
+def test_ratios_are_made_within_rounds() -> None:
+    mood = [1, 5, 2, 9, 3, 7, 1]
+    above, below = ({number: factor * value for number, value in enumerate(mood)} for factor in (1.3, 1.0))
+    assert ratios.of_pairs(above, below) == Ratio(*[pytest.approx(1.3)] * 3)  # type: ignore[arg-type]
+    assert ratios.of_pairs({0: 2.0, 1: 9.0}, {0: 1.0, 2: 4.0}).middle == 2
+    with pytest.raises(ValueError, match="no round"):
+        ratios.of_pairs({0: 1.0}, {1: 1.0})
+
+
+def test_unlike_machines_are_not_compared_unless_told() -> None:
+    here, there = results(samples(8)), results(samples(8))
+    there = replace(there, fingerprint=other())
+    with pytest.raises(Unlike, match=r"kernel: .* and Linux 2\.2"):
+        list(comparison.compare(here, there))
+    assert list(comparison.compare(here, there, anyway=True))
+
+
+def other() -> fingerprint.Fingerprint:
+    return msgspec.structs.replace(MACHINE, kernel="Linux 2.2")
+
+
+def written(folder: Path, values: list[float], name: str = NAME, machine: fingerprint.Fingerprint = MACHINE) -> str:
+    recorder = Recorder("reference")
+    for number, value in enumerate(values):
+        recorder.take([Measured(name, 1, (value,))], number, {})
+    folder.mkdir()
+    recorder.write(folder / records.FILE, machine)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("scale", "status", "said"),
+    [
+        (1.0, Status.AS_EXPECTED, "inconclusive"),
+        (1.3, Status.UNEXPECTED, "slower"),
+        (0.7, Status.AS_EXPECTED, "faster"),
+    ],
+)
+def test_the_command_says_what_got_slower(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], scale: float, status: Status, said: str
+) -> None:
+    before, after = written(tmp_path / "a", samples(12)), written(tmp_path / "b", samples(12, scale, seed=2))
+    assert cli.main(["bench", "compare", before, after]) == status
+    assert said in capsys.readouterr().out
+
+
+def test_the_command_refuses_what_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    here, there = written(tmp_path / "a", samples(6)), written(tmp_path / "b", samples(6), machine=other())
+    elsewhere = written(tmp_path / "c", samples(6), "calls::unmap")
+    for words, reason in [
+        ([here, there], "unlike machines"),
+        ([here, elsewhere], "no benchmark in common"),
+        ([here], "takes two runs"),
+        ([here, str(tmp_path / "d")], "no benchmark's results"),
+    ]:
+        assert cli.main(["bench", "compare", *words]) == Status.COULD_NOT_RUN
+        assert reason in capsys.readouterr().err
+    assert cli.main(["bench", "compare", here, there, "--anyway"]) == Status.AS_EXPECTED
+
+
+def test_how_many_rounds_would_do_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    (row,) = comparison.compare(results(samples(8)), results(samples(8, seed=2)))
+    assert comparing.advised([row]) == f"to see 10 % everywhere: --rounds {row.needed} in both (for {NAME})"
+    assert "no number of rounds shows 10 % here" in comparing.advised([replace(row, needed=None)])
+    assert comparing.advised([replace(row, needed=8)]) == ""
