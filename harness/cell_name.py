@@ -43,13 +43,16 @@ class CellName:
     @property
     def place(self) -> dict[str, Any]:
         """The fields of a `worldswitch.harness.request.Request` that choose its environment alone."""
-        engine = self.environment.partition(":")[0]
-        return {"engine": engine, "profiles": self.profiles}
+        if self.kernel:
+            engine = "auto" if self.profiles else "host"
+            return {"engine": engine, "profiles": self.profiles, "kernels": (self.kernel,)}
+        return {"engine": self.environment.partition(":")[0], "profiles": self.profiles}
 
     @property
     def options(self) -> str:
         """The options of `worldswitch run` that choose this cell alone."""
-        words = [f"--engine {self.place['engine']}"]
+        words = [f"--kernel {self.kernel}"] if self.kernel else []
+        words += [f"--engine {self.place['engine']}"] if self.place["engine"] != "auto" else []
         words += [f"--profile {profile}" for profile in self.profiles]
         words += [f"--platform {self.platform}"] if self.platform != REFERENCE else []
         return " ".join(words)

@@ -6,6 +6,7 @@ What ends a cell early, and what is said then:
     no record for too long           the cell is killed: each trial has a deadline of its own, so the cell itself hangs
     its output ends without footer   it died, or could not run: its exit status and the end of its log
     a record that cannot be          the cell is killed: nothing it says can be believed
+    what it runs on is lost          why, and the end of what that said
     a record that cannot be kept     the cell is killed: what it says would be lost
 """
 
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 import msgspec
 
 from worldswitch.harness import results
-from worldswitch.harness.environment import Cell, Environment
+from worldswitch.harness.environment import Cell, Environment, Lost
 from worldswitch.harness.holdings import Unobtainable
 from worldswitch.harness.results import Began, Footer, Header, Record, Word
 
@@ -36,6 +37,7 @@ class Problem:
     reason: str
     remedy: str = ""
     log: str = ""
+    unexpected: bool = False  #: it says something against what was under test, and not only that nothing was learnt
 
 
 class _Silence(Exception):
@@ -56,7 +58,7 @@ def collect(
     try:
         cell = environment.start(arguments)
     except Unobtainable as problem:
-        return Problem(problem.reason, problem.remedy)
+        return Problem(problem.reason, problem.remedy, getattr(problem, "console", ""))
     except Exception as problem:  # whatever an engine's library raises: the other cells go on
         return Problem(f"the cell could not be started: {problem}", "see `worldswitch doctor`")
     try:
@@ -82,6 +84,8 @@ def _follow(
         return Problem(f"the cell said nothing for {silence:g} s and was ended", log=_tail(cell))
     except TimeoutError:
         return Problem(f"the cell did not end within {END_SECONDS:g} s after its last word", log=_tail(cell))
+    except Lost as problem:
+        return Problem(str(problem), log=_tail(cell))
     except results.CannotKeep as problem:
         return Problem(str(problem), MAKE_ROOM)
     except (results.ResultError, msgspec.MsgspecError) as problem:

@@ -12,6 +12,7 @@ and the way out: a planned cell that never ran must not look like one that was n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
@@ -41,12 +42,16 @@ class Cell(Protocol):
         ...
 
     def wait(self, deadline: float) -> int:
-        """The exit status, `deadline` seconds from now at the latest; else raises TimeoutError."""
+        """The exit status, `deadline` seconds from now at the latest; else raises TimeoutError, or `Lost`."""
         ...
 
     def kill(self) -> None:
         """End the cell and everything it started; harmless when it has ended."""
         ...
+
+
+class Lost(Exception):
+    """What a cell ran on is no more: a virtual machine that panicked, say."""
 
 
 class Environment(Protocol):
@@ -88,6 +93,7 @@ class Plan:
 
     environments: list[Environment | Missing] = field(default_factory=list)
     holdings: list[Holdings] = field(default_factory=list)
+    stack: ExitStack = field(default_factory=ExitStack)  #: what is to be closed before the holdings are
 
     def __iter__(self) -> Iterator[Environment | Missing]:
         return iter(self.environments)
@@ -102,35 +108,47 @@ class Plan:
         self.close()
 
     def close(self) -> None:
-        """Take down the cells' containers and the engines that were started for them."""
+        """Take down machines, the cells' containers, and the engines that were started for them."""
+        try:
+            self.stack.close()
+        finally:
+            self._give_back()
+
+    def _give_back(self) -> None:
         while self.holdings:
             try:
                 self.holdings.pop().close()
             finally:
-                self.close()
+                self._give_back()
 
 
 def plan(
     engine: EngineChoice = "auto",
     wanted: Sequence[str] = (),
     *,
+    kernels: Sequence[str] = (),
     install_engine: bool = False,
     say: Say = lambda _: None,
 ) -> Plan:
     """Get ready what was asked for: the host, a container per profile of an engine, or of a plain runtime.
 
-    `auto` is the host and an engine's containers.
+    `auto` is the host and an engine's containers.  With `kernels`, the same in a virtual machine of each, where a plain
+    runtime makes the containers, and nothing on this machine's own.
     `wanted` names profiles, or files of profiles; `all` means each that comes with the package and can be had here,
     none the usual ones.
     """
     chosen = [] if engine == "host" else profiles.select(wanted)
-    result = Plan([Host()] if engine in ("auto", "host") else [])
-    if chosen:
-        try:
+    result = Plan([Host()] if not kernels and engine in ("auto", "host") else [])
+    try:
+        if kernels:
+            from worldswitch.harness.vm import plan as machines
+
+            machines.add(result, kernels, engine, chosen, say)
+        elif chosen:
             _add_containers(result, "oci" if engine == "oci" else "docker", chosen, wanted, install_engine, say)
-        except BaseException:
-            result.close()
-            raise
+    except BaseException:
+        result.close()
+        raise
     return result
 
 

@@ -10,6 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class Keeper:
     def cell_ends(self, outcome: CellOutcome, facts: Mapping[str, str]) -> None:
         """A planned cell is done, and this is what is known of its environment now."""
         problem = outcome.problem
-        trouble = Trouble(reason=problem.reason, remedy=problem.remedy, log=problem.log) if problem else None
+        trouble = Trouble(**asdict(problem)) if problem else None
         self._note({outcome.cell: {"finished": time.time(), "problem": trouble, "facts": dict(facts)}})
 
     def finish(self, *, interrupted: bool, stale: Iterable[Stale] = ()) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from worldswitch.harness.excuses import Machine, excuse
 from worldswitch.harness.expectations import Expectation, judge
 from worldswitch.harness.keeper import Book
 from worldswitch.harness.outcome import CellOutcome, Judged
-from worldswitch.harness.results import CannotKeep, Damaged, Footer, Header, Record, Trial
+from worldswitch.harness.results import CannotKeep, Complaint, Damaged, Footer, Header, KernelLog, Record, Trial
 from worldswitch.harness.verdict import Verdict
 
 
@@ -51,6 +51,16 @@ class Watcher(Protocol):
         """It is done."""
 
 
+def unsound(complaints: Sequence[Complaint], problem: Problem | None) -> Problem:
+    """What is wrong with a cell whose kernel complained, whatever else is: no verdict of its trials can excuse that."""
+    told = "; ".join(dict.fromkeys(one.meaning for one in complaints))
+    said = f"the cell's kernel is not sound: {told}"
+    lines = "\n".join(dict.fromkeys(one.line for one in complaints))
+    if not problem:
+        return Problem(said, "the whole kernel log is in the cell's results", lines, unexpected=True)
+    return Problem(f"{problem.reason}; {said}", problem.remedy, problem.log or lines, unexpected=True)
+
+
 class Ledger:
     """One cell's account."""
 
@@ -71,6 +81,7 @@ class Ledger:
         self._judged: dict[str, Judged] = {}
         self._header: Header | None = None
         self._rules = standing.rules  #: those that hold, as soon as that is known
+        self._complaints: tuple[Complaint, ...] = ()
 
     @property
     def planned(self) -> tuple[str, ...]:
@@ -96,6 +107,10 @@ class Ledger:
                     del self._judged[record.scenario]
                     raise
                 self._watcher.trial_ends(self._cell, judged)
+            case KernelLog(complaints=complaints):
+                self._complaints = complaints
+                if self._header:  # a file begins with its header, and of a cell without one the problem tells
+                    self._book.enter(record)
             case Footer():
                 self._book.enter(record)
 
@@ -105,6 +120,7 @@ class Ledger:
 
     def close(self, problem: Problem | None) -> CellOutcome:
         """The outcome; what was planned and has no verdict is a `miss`."""
+        problem = unsound(self._complaints, problem) if self._complaints else problem
         reason = problem.reason if problem else "planned, and never reported"
         missing = [self._miss(name, reason) for name in self.planned if name not in self._judged]
         misses = [self._judge(trial) for trial in missing]

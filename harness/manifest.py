@@ -48,6 +48,7 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str
     remedy: str = ""
     log: str = ""
+    unexpected: bool = False
 
 
 class PlannedCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -15,7 +15,7 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TypeAlias
@@ -124,6 +124,21 @@ class Suite:
             raise Unobtainable(
                 f"{source} cannot be had: {guardian.last_words(problem)}",
                 f"run again; if the mirror has dropped it, delete {self._folder}, so that its index is read anew",
+            ) from problem
+
+    def gather(self, names: Sequence[str], folder: Path) -> None:
+        """Have the files of these packages in `folder`, and of all they depend on, as for a machine without any."""
+        words = ("--download-only", "--no-install-recommends", "--yes", "--quiet=2")
+        archives = f"Dir::Cache::archives={folder}"
+        (folder / "partial").mkdir(parents=True, exist_ok=True)
+        try:
+            with self._lock():
+                self._refresh()
+                self._run("apt-get", "install", *words, "-o", archives, *names, seconds=DOWNLOAD_SECONDS)
+        except subprocess.SubprocessError as problem:
+            raise Unobtainable(
+                f"{', '.join(names)} of {self.name} cannot be had: {guardian.last_words(problem)}",
+                f"run again; if it stays so, delete {self._folder}, so that its index is read anew",
             ) from problem
 
     def _refresh(self) -> None:

@@ -102,7 +102,9 @@ def status(outcomes: Iterable[CellOutcome], stale: Collection[Stale] = ()) -> St
         return Status.UNEXPECTED
     cells = tuple(outcomes)
     reached = (one for cell in cells if cell.ran for one in cell.unexpected)
-    if any(one.trial.verdict is not Verdict.MISS for one in reached):
+    if any(one.trial.verdict is not Verdict.MISS for one in reached) or any(
+        cell.problem and cell.problem.unexpected for cell in cells
+    ):
         return Status.UNEXPECTED
     if not cells or any(cell.problem or cell.unexpected for cell in cells):
         return Status.COULD_NOT_RUN

@@ -38,6 +38,7 @@ class Request:
     chaos: bool = True  #: whether those scenarios are among them in which chaos reigns
     engine: EngineChoice = "auto"
     profiles: tuple[str, ...] = ()  #: none means all
+    kernels: tuple[str, ...] = ()  #: names, or paths of images; none means the one that runs here
     install_engine: bool = False
     repeat: str = ""  #: if not said, `normal` on the host and `quick` elsewhere
     seed: int = field(default_factory=seeds.draw)  #: the same in every environment
@@ -67,11 +68,14 @@ class Request:
     def places(self, say: Say) -> environment.Plan:
         """The environments to run in; who names a profile means its container and not the host."""
         engine: EngineChoice = "docker" if self.profiles and self.engine == "auto" else self.engine
-        return environment.plan(engine, self.profiles, install_engine=self.install_engine, say=say)
+        return environment.plan(
+            engine, self.profiles, kernels=self.kernels, install_engine=self.install_engine, say=say
+        )
 
-    def silence(self, scenarios: Iterable[Scenario]) -> float:
-        """How many seconds a cell that runs these may say nothing."""
-        return PATIENCE + max((scenario.deadline for scenario in scenarios), default=0)
+    def silence(self, scenarios: Iterable[Scenario], facts: Mapping[str, str]) -> float:
+        """How many seconds a cell that runs these may say nothing in an environment of which `facts` are known."""
+        longest = max((scenario.deadline for scenario in scenarios), default=0)
+        return PATIENCE + longest * float(facts.get("time_scale", "1"))
 
     def repeat_in(self, name: str) -> str:
         """How often scenarios repeat what they repeat in the environment called `name`."""
@@ -94,6 +98,7 @@ class Request:
             "--seed": str(self.seed),
             "--deadline": self.deadline and f"{self.deadline:g}",
             "-k": self.keyword,
+            "--time-scale": facts.get("time_scale", ""),
             "-n": str(min(self.workers, int(facts.get("trials", self.workers))) or ""),
         }
         said = [word for option, value in options.items() if value for word in (option, value)]

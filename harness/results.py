@@ -2,6 +2,7 @@
 
     `Header`   what was planned, where, on what
     `Trial`    one scenario's verdict; in any order, at most once each
+    `KernelLog`  what a kernel that was booted for the cell said meanwhile
     `Footer`   the cell came to its end; its counts say what it reported
 
 A file without its footer is not a result (`Incomplete`).  A line that cannot be read, a trial nobody planned, a second
@@ -90,7 +91,22 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer", tag_field=
     counts: dict[str, int]
 
 
-Record: TypeAlias = Header | Trial | Footer
+class Complaint(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a kernel's log that no kernel should log."""
+
+    meaning: str
+    line: str
+
+
+class KernelLog(msgspec.Struct, frozen=True, kw_only=True, tag="kernel", tag_field="kind"):
+    """What the kernel logged while the cell ran, where a kernel was booted for it: at most once, before the footer."""
+
+    lines: tuple[str, ...]  #: each after its level and the seconds since boot; the last ones, if there were very many
+    taint: tuple[int, int] = (0, 0)  #: its flags before and after
+    complaints: tuple[Complaint, ...] = ()
+
+
+Record: TypeAlias = Header | Trial | KernelLog | Footer
 
 
 class Began(msgspec.Struct, frozen=True, tag="began", tag_field="kind"):
@@ -108,6 +124,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     header: Header
     trials: tuple[Trial, ...]
     footer: Footer
+    kernel_log: KernelLog | None = None
 
     @property
     def misses(self) -> tuple[str, ...]:
@@ -121,6 +138,7 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True):
     header: Header | None = None
     trials: tuple[Trial, ...] = ()
     footer: Footer | None = None
+    kernel_log: KernelLog | None = None
 
 
 class ResultError(Exception):
@@ -184,7 +202,7 @@ def assemble(records: Sequence[Record], source: str) -> Run:
             "the run was cut off and is not a result"
         )
     trials = (*found.trials, *_missing(planned, found.trials))
-    return Run(header=found.header, trials=trials, footer=found.footer)
+    return Run(header=found.header, trials=trials, footer=found.footer, kernel_log=found.kernel_log)
 
 
 def gather(records: Sequence[Record], source: str) -> Reached:
@@ -198,18 +216,24 @@ def gather(records: Sequence[Record], source: str) -> Reached:
     if header.format != FORMAT:
         raise Damaged(f"{source}:1: format {header.format}, and this reader knows {FORMAT}")
     planned = set(header.planned)
+    log: KernelLog | None = None
     for number, record in enumerate(records[1:], 2):
         if isinstance(record, Footer):
             _check_footer(record, tuple(trials.values()), len(records) - number, f"{source}:{number}")
-            return Reached(header=header, trials=tuple(trials.values()), footer=record)
+            return Reached(header=header, trials=tuple(trials.values()), footer=record, kernel_log=log)
         if isinstance(record, Header):
             raise Damaged(f"{source}:{number}: a second header; two runs were written to one file")
+        if isinstance(record, KernelLog):
+            if log:
+                raise Damaged(f"{source}:{number}: a second kernel log")
+            log = record
+            continue
         if record.scenario not in planned:
             raise Damaged(f"{source}:{number}: a verdict on {record.scenario!r}, which the header did not plan")
         if record.scenario in trials:
             raise Damaged(f"{source}:{number}: a second verdict on {record.scenario!r}")
         trials[record.scenario] = record
-    return Reached(header=header, trials=tuple(trials.values()))
+    return Reached(header=header, trials=tuple(trials.values()), kernel_log=log)
 
 
 def _kind(record: Record) -> str:
@@ -262,7 +286,8 @@ def _records(lines: Iterable[bytes], path: Path) -> list[Record]:
 def write(path: Path, run: Run) -> None:
     """Write `run` to `path`.  Misses are not lines: they are what is not there."""
     reported = [trial for trial in run.trials if trial.verdict is not Verdict.MISS]
-    records: tuple[Record, ...] = (run.header, *reported, run.footer)
+    said = [run.kernel_log] if run.kernel_log else []
+    records: tuple[Record, ...] = (run.header, *reported, *said, run.footer)
     path.write_bytes(b"".join(encode(record) + b"\n" for record in records))
 
 

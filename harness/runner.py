@@ -154,7 +154,7 @@ class Run:
             except Unobtainable as problem:
                 return Problem(problem.reason, problem.remedy, getattr(problem, "console", ""))
         arguments = self.request.arguments(cell, place.facts)
-        silence = self.request.silence(self.scenarios)
+        silence = self.request.silence(self.scenarios, place.facts)
         return collect(place, arguments, silence, ledger.take, ledger.begin)
 
     def _told(self, problem: Problem | None) -> Problem | None:

@@ -190,7 +190,7 @@ def _cell(
 
 def _problem(plan: PlannedCell, path: Path, reached: Reached) -> Problem | None:
     if plan.problem:
-        return Problem(plan.problem.reason, plan.problem.remedy, plan.problem.log)
+        return Problem(**msgspec.structs.asdict(plan.problem))
     if plan.finished is None and not reached.footer:
         return Problem(CUT_OFF if plan.started else f"{CUT_OFF} before this cell started")
     if not reached.footer:

@@ -86,7 +86,7 @@ def _make(controller: str) -> Path:
 def _inherit(parent: Path, group: Path) -> None:
     """Let a group have its parent's CPUs and memory: in version 1 nobody can be in it else."""
     for name in ("cpuset.cpus", "cpuset.mems"):
-        if (group / name).exists() and (parent / name).read_text().strip():
+        if (group / name).exists() and (parent / name).exists() and (parent / name).read_text().strip():
             (group / name).write_text((parent / name).read_text())
 
 

@@ -118,3 +118,11 @@ def test_a_changed_byte_makes_noise_of_a_frame() -> None:
 def test_the_schema_is_current() -> None:
     remedy = "renew it: python -m worldswitch.harness.results > results/run.schema.json"
     assert (ROOT / "results" / "run.schema.json").read_bytes() == results.schema(), remedy
+
+
+def test_a_kernel_log_comes_back_too_and_there_is_one_at_most(tmp_path: Path) -> None:
+    said = results.KernelLog(lines=("6 1.000000 hello",), taint=(0, 512))
+    results.write(tmp_path / "run.jsonl", results.assemble([HEADER, ONE, TWO, said, footer(ONE, TWO)], "memory"))
+    assert results.read(tmp_path / "run.jsonl").kernel_log == said
+    with pytest.raises(Damaged, match="a second kernel log"):
+        results.assemble([HEADER, said, said], "memory")

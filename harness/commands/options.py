@@ -40,6 +40,14 @@ def place(parser: argparse.ArgumentParser, engine: str) -> None:
         help="only in the container of this profile, this file's, or all; repeatable (default: the usual ones)",
     )
     where.add_argument(
+        "--kernel",
+        **MANY,
+        dest="kernels",
+        metavar="NAME",
+        help="in a virtual machine with this kernel, by name (`worldswitch kernels`) or by the path of a bzImage: the "
+        "suite as its root, and in a container of each profile; --engine host: the first only; repeatable",
+    )
+    where.add_argument(
         "--install-engine",
         action="store_true",
         help="if there is no container engine, install docker.io with apt-get, or for oci runc; takes root",

@@ -235,7 +235,9 @@ def _put(place: Environment, request: Request, chosen: Sequence[Scenario], watch
             enough = True
             raise
 
-    problem = collect(place, request.arguments(CellName(place.name), place.facts), request.silence(chosen), take)
+    problem = collect(
+        place, request.arguments(CellName(place.name), place.facts), request.silence(chosen, place.facts), take
+    )
     return autopsy.account(records, request.mutant, None if enough else problem, time.monotonic() - begin)
 
 

@@ -1,0 +1,155 @@
+"""A kernel in a virtual machine as an environment: the whole guest for the suite, or a container in it under a profile.
+
+The image is the one that containers on this host have, and a container is made from the same specification; only that
+below it is another kernel.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from worldswitch.harness import kernel_settings
+from worldswitch.harness.oci import seccomp
+from worldswitch.harness.oci.spec import Mapping as Ids
+from worldswitch.harness.oci.spec import Surroundings, specification
+from worldswitch.harness.vm import accelerator, disk, toolbox
+from worldswitch.harness.vm.cell import GuestCell
+from worldswitch.harness.vm.machine import Boot, Hardware
+from worldswitch.harness.vm.qemu import PROCESSORS, Shape
+from worldswitch.harness.vm.rack import Rack
+
+if TYPE_CHECKING:
+    from worldswitch.harness.environment import Say
+    from worldswitch.harness.expectations import Expectation
+    from worldswitch.harness.holdings import Holdings
+    from worldswitch.harness.kernels.kernel import Kernel
+    from worldswitch.harness.oci.tree import Tree
+    from worldswitch.harness.profiles import Profile
+
+#: How much slower than most a guest is whose processor is emulated; of one with a processor, and little memory, less.
+TIME_SCALES = {"tcg": 10, "kvm": 2}
+
+#: More processors than this make an emulated guest slower, for they wait for each other.
+MOST_CPUS = 2
+
+COMMAND = ("python3", "-m", "worldswitch.harness.cell")
+IMAGE = PurePath("/image")  #: on a guest's disk
+USERS = (Ids(0, 100000, 65536),)  #: whom the users of a user namespace are in a guest, where nobody else is
+YAMA_LOCKED = 3  #: the scope of Yama that only a boot undoes
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What the machines of every kernel are made from."""
+
+    hardware: Hardware
+    tree: Tree
+
+
+def workshop(kernel: Kernel, run: Holdings, say: Say) -> Workshop:
+    """Find or make QEMU and the disk, and see, by booting a kernel, what QEMU can accelerate by.
+
+    Raises `Unobtainable`.
+    """
+    from worldswitch.harness.oci import tree
+
+    image = tree.obtain(run, say)
+    tools = toolbox.obtain(run, say)
+    made = disk.obtain(image, tools, run, say)
+    return Workshop(Hardware(tools, made, accelerator.choose(tools, made, kernel.image, say)), image)
+
+
+class Guest:
+    """A kernel in a virtual machine; with a profile, a container in it."""
+
+    def __init__(self, rack: Rack, tree: Tree, profile: Profile | None = None) -> None:
+        self._rack = self.lane = rack
+        self._tree = tree
+        self.profile = profile
+        self.name = rack.kernel.environment + (f":{profile.name}" if profile else "")
+        self.expectations: tuple[Expectation, ...] = profile.expectations if profile else ()
+        self._shape = Shape(cpus(), options=_boot_options(profile))
+        self._seen: dict[str, str] = {}
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What is known of it; as soon as there is a machine, also what was seen of that."""
+        hardware = self._rack.hardware
+        return {
+            **self._rack.kernel.facts,
+            "engine": f"crun {hardware.tools.crun}" if self.profile else f"QEMU {hardware.tools.qemu}",
+            "qemu": hardware.tools.qemu,
+            "accelerator": hardware.accelerator,
+            "processor": PROCESSORS[hardware.accelerator],
+            "image": self._tree.id,
+            "base": self._tree.base,
+            "time_scale": str(TIME_SCALES[hardware.accelerator]),
+            "trials": str(self._shape.cpus),
+            **(self.profile.facts if self.profile else {}),
+            **self._seen,
+        }
+
+    def start(self, arguments: Sequence[str]) -> GuestCell:
+        """Run the suite in the kernel's machine, which is booted if need be."""
+        machine, boot, boots = self._rack.machine(self._shape)
+        self._seen = seen(boot, boots)
+        command = [*COMMAND, *with_facts(arguments, self._seen)]
+        if self.profile and self.profile.kernel.yama == YAMA_LOCKED:
+            self._rack.spoil()
+        number = self._rack.number()
+        return GuestCell(machine, number, self._order(number, command, boot), self._rack.spoil)
+
+    def _order(self, number: int, command: Sequence[str], boot: Boot) -> dict[str, object]:
+        if not self.profile:
+            return {"command": command, "environment": self._tree.environment, "folder": self._tree.folder}
+        found = Surroundings(
+            id=f"cell-{number}",
+            root=IMAGE,
+            environment=self._tree.environment,
+            folder=self._tree.folder,
+            machine=seccomp.Machine(platform.machine(), seccomp.version(boot.kernel)),
+            cgroup=f"/cell-{number}",
+            own_cgroups=True,
+            users=USERS if self.profile.namespaces.user == "mapped" else (),
+            groups=USERS if self.profile.namespaces.user == "mapped" else (),
+        )
+        return {
+            "configuration": specification(self.profile, command, found),
+            "sysctls": kernel_settings.wanted(self.profile.kernel),
+        }
+
+
+def _boot_options(profile: Profile | None) -> dict[str, str]:
+    words = profile.kernel.command_line if profile else ()
+    return dict(word.partition("=")[::2] for word in words)
+
+
+def seen(boot: Boot, boots: int) -> dict[str, str]:
+    """What a boot adds to what is known of an environment."""
+    return {
+        "guest": f"Linux {boot.kernel} {boot.version}",
+        "boot_seconds": f"{boot.seconds:g}",
+        "boots": str(boots),
+        "taint": str(boot.taint),
+        "cpus": str(boot.cpus),
+    }
+
+
+def with_facts(arguments: Sequence[str], facts: Mapping[str, str]) -> list[str]:
+    """A cell's arguments, with more facts among those on its environment."""
+    words = list(arguments)
+    if "--environment" in words:
+        place = words.index("--environment") + 1
+        words[place] = json.dumps(json.loads(words[place]) | facts)
+    return words
+
+
+def cpus() -> int:
+    """How many processors a guest has."""
+    return min(MOST_CPUS, len(os.sched_getaffinity(0)))

@@ -1,0 +1,89 @@
+"""The machine of one kernel: booted when a cell first needs it, kept for the next, booted anew when it is lost.
+
+One at a time.  A profile that asks something else of the boot, or leaves what only a boot undoes, gets one of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.vm.machine import Boot, Hardware, Machine, NoBoot
+from worldswitch.harness.vm.qemu import Shape
+
+if TYPE_CHECKING:
+    from worldswitch.harness.environment import Say
+    from worldswitch.harness.kernels.kernel import Kernel
+
+ATTEMPTS = 2  #: an emulated guest may fail to come up where the host is very busy; each attempt is counted
+
+
+class Rack:
+    """Where the machines of one kernel run, one after the other: the lane of the kernel's environments."""
+
+    def __init__(self, hardware: Hardware, kernel: Kernel, say: Say) -> None:
+        self.hardware = hardware
+        self.kernel = kernel
+        self._say = say
+        self._machine: Machine | None = None
+        self._boot: Boot | None = None
+        self._shape = Shape()
+        self._cells = 0
+        self._boots = 0
+        self._spoilt = False
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """Nothing yet: which machine is wanted is known when a cell starts."""
+
+    def machine(self, shape: Shape) -> tuple[Machine, Boot, int]:
+        """A machine of this shape that is up and sound, and which boot of this kernel that is.
+
+        Raises `NoBoot` if it does not come up, and `Unobtainable` if the rack was closed.
+        """
+        with self._lock:
+            if self._machine and (self._machine.lost or self._spoilt or shape != self._shape):
+                self._stop()
+            if not self._machine or not self._boot:
+                self._say(f"booting Linux {self.kernel.release} in QEMU, {self.hardware.accelerator}")
+                self._machine, self._boot = self._start(shape)
+                self._shape, self._spoilt = shape, False
+            return self._machine, self._boot, self._boots
+
+    def number(self) -> int:
+        """A number for a cell that none before had."""
+        with self._lock:
+            self._cells += 1
+            return self._cells
+
+    def spoil(self) -> None:
+        """Let no other cell have the present machine."""
+        self._spoilt = True
+
+    def close(self) -> None:
+        """End the machine, even one that is just coming up, and let there be no other; any thread may."""
+        self._closed = True
+        if machine := self._machine:
+            machine.close()
+
+    def _start(self, shape: Shape) -> tuple[Machine, Boot]:
+        for attempt in range(1, ATTEMPTS + 1):
+            self._machine = machine = Machine(self.hardware, self.kernel.image, shape)
+            if self._closed:
+                machine.close()
+                raise Unobtainable("the run was interrupted before the guest was up", "run again")
+            self._boots += 1
+            try:
+                return machine, machine.boot()
+            except NoBoot:
+                self._machine = None
+                if attempt == ATTEMPTS or self._closed:
+                    raise
+        raise AssertionError("an attempt returns or raises")
+
+    def _stop(self) -> None:
+        if self._machine:
+            self._machine.close()
+        self._machine, self._boot = None, None

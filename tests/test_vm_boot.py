@@ -1,0 +1,129 @@
+"""A real guest: what it is told and says, what its loss looks like, and that nothing of it outlives the runner.
+
+Takes QEMU and a kernel in the cache, as one `worldswitch run --kernel 6.12` leaves them there.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from worldswitch.harness import packages
+from worldswitch.harness.environment import Lost
+from worldswitch.harness.holdings import Holdings, Unobtainable, cache
+from worldswitch.harness.kernels import shelf
+from worldswitch.harness.kernels.kernel import Kernel
+from worldswitch.harness.vm import environment
+from worldswitch.harness.vm.cell import GuestCell
+from worldswitch.harness.vm.environment import Workshop
+from worldswitch.harness.vm.machine import Machine
+from worldswitch.harness.vm.qemu import Shape
+
+NAME = "6.12"
+SECONDS = 120.0
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Kernel:
+    if not any(one.name.startswith(f"linux-image-{NAME}.") for one in packages.kept()):
+        pytest.skip(f"no kernel {NAME} was fetched: worldswitch kernels fetch {NAME}")
+    if not list(cache("tools").glob("*/packages")):
+        pytest.skip(f"no QEMU was fetched: worldswitch run --kernel {NAME} --id SG01")
+    return shelf.obtain(NAME, print)
+
+
+@pytest.fixture(scope="module")
+def made(kernel: Kernel) -> Iterator[Workshop]:
+    run = Holdings.create()
+    try:
+        yield environment.workshop(kernel, run, print)
+    except Unobtainable as problem:
+        pytest.skip(str(problem))
+    finally:
+        run.close()
+
+
+@pytest.fixture(scope="module")
+def machine(made: Workshop, kernel: Kernel) -> Iterator[Machine]:
+    up = Machine(made.hardware, kernel.image, Shape())
+    up.boot(SECONDS)
+    yield up
+    up.close()
+
+
+def start(machine: Machine, number: int, script: str) -> GuestCell:
+    return GuestCell(machine, number, {"command": ["python3", "-c", script]}, lambda: None)
+
+
+def output(cell: GuestCell) -> bytes:
+    return b"".join(line for line in cell.frames() if not line.startswith(b"@ws"))
+
+
+def test_a_guest_runs_the_kernel_it_was_given(machine: Machine, kernel: Kernel) -> None:
+    cell = start(machine, 1, "import os; print(os.uname().release, os.getuid(), os.path.exists('/opt/worldswitch'))")
+    assert output(cell).decode().split() == [kernel.release, "0", "True"]
+    assert cell.wait(SECONDS) == 0
+
+
+def test_more_than_a_megabyte_comes_over(machine: Machine) -> None:
+    lines = "import os, base64; print('\\n'.join(base64.b64encode(os.urandom(90)).decode() for _ in range(10000)))"
+    assert len(output(start(machine, 2, lines))) > 1_200_000
+
+
+def test_what_a_cell_leaves_behind_is_gone(machine: Machine) -> None:
+    leave = "import subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True); open('/tmp/left', 'w')"
+    start(machine, 3, leave).wait(SECONDS)
+    look = """import glob, os
+print([open(name).read() for name in glob.glob('/proc/*/comm')].count('sleep\\n'), os.listdir('/tmp'))"""
+    assert output(start(machine, 4, look)).decode().split() == ["0", "[]"]
+
+
+def test_a_cell_that_hangs_is_ended_and_the_guest_goes_on(machine: Machine) -> None:
+    cell = start(machine, 5, "import time; print('up', flush=True); time.sleep(1000)")
+    assert next(cell.frames()) == b"up\n"
+    cell.kill()
+    assert output(start(machine, 6, "print('alive')")) == b"alive\n"
+
+
+def test_a_panic_is_a_loss_that_says_so(made: Workshop, kernel: Kernel) -> None:
+    doomed = Machine(made.hardware, kernel.image, Shape())
+    try:
+        doomed.boot(SECONDS)
+        cell = start(doomed, 1, "open('/proc/sysrq-trigger', 'w').write('c')")
+        with pytest.raises(Lost, match=r"panic|BUG"):
+            cell.wait(SECONDS)
+    finally:
+        doomed.close()
+
+
+def test_nothing_outlives_a_runner_that_is_killed(made: Workshop, kernel: Kernel, tmp_path: Path) -> None:
+    script = f"""
+        import time
+        from pathlib import Path
+        from worldswitch.harness.vm.machine import Hardware, Machine
+        from worldswitch.harness.vm.qemu import Shape
+        from worldswitch.harness.vm.toolbox import Toolbox
+        tools = Toolbox(Path({str(made.hardware.tools.path)!r}), "", "", "")
+        hardware = Hardware(tools, Path({str(made.hardware.disk)!r}), "tcg")
+        machine = Machine(hardware, Path({str(kernel.image)!r}), Shape())
+        print(machine._held.process.pid, flush=True)
+        time.sleep(1000)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as runner:
+        assert runner.stdout
+        guardian = int(runner.stdout.readline())
+        runner.send_signal(signal.SIGKILL)
+    end = time.monotonic() + 20
+    while Path(f"/proc/{guardian}").exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    with pytest.raises(ProcessLookupError):
+        os.kill(guardian, 0)

@@ -1,0 +1,51 @@
+"""What host and guest say to each other comes over whole, whatever else the port carries; a loss is noticed."""
+
+from __future__ import annotations
+
+import pytest
+
+from worldswitch.harness.vm.link import Broken, Sender, data, received, text
+
+
+def sent(*messages: dict[str, object]) -> list[bytes]:
+    chunks: list[bytes] = []
+    sender = Sender(chunks.append)
+    for message in messages:
+        sender.send(message)
+    return chunks
+
+
+def test_messages_come_as_they_were_sent() -> None:
+    everything = text(bytes(range(256)))
+    (message,) = received(sent({"say": "out", "data": everything}))
+    assert data(message["data"]) == bytes(range(256))
+
+
+def test_it_does_not_matter_how_the_port_cuts_them() -> None:
+    stream = b"".join(sent({"say": "a"}, {"say": "b"}))
+    assert [one["say"] for one in received(bytes([byte]) for byte in stream)] == ["a", "b"]
+
+
+def test_noise_is_no_message() -> None:
+    noise: list[bytes] = []
+    said = list(received([b"half a line", *sent({"say": "a"}), b"[    1.0] kernel\r\n"], noise.append))
+    assert [one["say"] for one in said] == ["a"]
+    assert noise == [b"half a line", b"[    1.0] kernel\r"]
+
+
+def test_a_message_that_was_mangled_is_missed() -> None:
+    first, second = sent({"say": "a"}, {"say": "b"})
+    with pytest.raises(Broken, match="message 1 was lost, number 2 came"):
+        list(received([first.replace(b"e", b"f"), second]))
+
+
+def test_a_line_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worldswitch.harness.vm.link.LONGEST", 100)
+    with pytest.raises(Broken, match="more than 100 bytes"):
+        list(received(b"x" * 60 for _ in range(10)))
+
+
+def test_more_than_a_megabyte_comes_over() -> None:
+    chunk = text(bytes(range(256)) * 256)
+    total = sum(len(one["data"]) for one in received(sent(*({"say": "out", "data": chunk} for _ in range(20)))))
+    assert total == 20 * 65536
