@@ -6,7 +6,6 @@ be is said: a host's kernel, or a profile that has changed since.  Nothing is as
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness import cell_id, fingerprint, profiles
+from worldswitch.harness import cell_id, fingerprint, profiles, runs
 from worldswitch.harness.catalogue import function_of
 from worldswitch.harness.cell_id import KeptTrial
 from worldswitch.harness.cell_name import CellName
@@ -49,11 +48,6 @@ def request(kept: KeptTrial) -> Request:
 def differences(kept: KeptTrial) -> Iterator[str]:
     """What is not as it was in the run, as far as can be told before it is tried."""
     if header := kept.cell.header:
-        system = os.uname()
-        here = f"{system.sysname} {system.release} {system.version}"
-        was = header.fingerprint.kernel
-        if was != here and not kept.cell.name.kernel:
-            yield f"the kernel was {was}, and is {here}"
         was_version, is_version = header.fingerprint.versions.get("worldswitch"), fingerprint.versions()["worldswitch"]
         if was_version != is_version:
             yield f"worldswitch was {was_version}, and is {is_version}"
@@ -78,6 +72,15 @@ def again(kept: KeptTrial, outcomes: list[CellOutcome]) -> Judged | None:
     """What came of it this time; None if it never ran."""
     judged = (one for outcome in outcomes for one in outcome.judged)
     return next((one for one in judged if one.trial.scenario == kept.judged.trial.scenario), None)
+
+
+def other_kernel(kept: KeptTrial, folder: Path) -> str | None:
+    """What is to be said of the kernel that the trial met this time, in the run that left `folder`."""
+    cells = [cell for cell in runs.read(folder).cells if cell.header]
+    was, now = kept.cell.header, cells[0].header if cells else None
+    if was and now and was.fingerprint.kernel != now.fingerprint.kernel:
+        return f"the kernel was {was.fingerprint.kernel}, and is {now.fingerprint.kernel}"
+    return None
 
 
 def told(kept: KeptTrial, now: Judged | None) -> str:

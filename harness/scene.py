@@ -21,8 +21,8 @@ import msgspec
 from worldswitch.harness import processes
 from worldswitch.harness.diagnosis import Process, Thread
 
-#: How much is kept, and how long is looked for at most.
-PROCESSES, THREADS, MAPPINGS, FRAMES, SECONDS = 16, 32, 48, 24, 2.0
+#: How much is kept, of threads among all processes, and how long is looked for at most.
+PROCESSES, THREADS, MAPPINGS, FRAMES, SECONDS = 16, 48, 48, 24, 2.0
 
 #: Further lines of a thread's ``status`` that say why it stands where it stands.
 STATUS = (
@@ -89,6 +89,7 @@ def _read(reader: int, end: float) -> bytes:
 
 
 def _processes(pids: list[int]) -> Iterator[Process]:
+    room = THREADS
     for pid in pids[:PROCESSES]:
         folder = Path(f"/proc/{pid}")
         with contextlib.suppress(OSError, ValueError, IndexError):
@@ -99,10 +100,11 @@ def _processes(pids: list[int]) -> Iterator[Process]:
                 pid=pid,
                 parent=int(status.get("PPid", 0)),
                 name=status.get("Name", ""),
-                threads=tuple(_thread(folder / "task" / str(tid), tid) for tid in tids[:THREADS]),
+                threads=tuple(_thread(folder / "task" / str(tid), tid) for tid in tids[:room]),
                 maps=maps,
-                left_out=", ".join(filter(None, (_more(len(tids) - THREADS, "threads"), more))),
+                left_out=", ".join(filter(None, (_more(len(tids) - room, "threads"), more))),
             )
+            room = max(0, room - len(tids))
 
 
 def _more(count: int, what: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from worldswitch.scenarios.confinement import check, libc
 
@@ -37,10 +37,16 @@ def follow(pid: int) -> None:
             return
 
 
-def calls_between(tid: int, mark: int) -> int:
-    """How many system calls thread `tid` makes from its next two calls of number `mark`, the first to the second."""
+def calls_between(tid: int, mark: int, counting: Callable[[], None]) -> int:
+    """How many system calls thread `tid` makes from its next two calls of number `mark`, the first to the second.
+
+    `counting` is told when none will be missed any more: that is so from its first stop on.
+    """
     seize(tid, PTRACE_O_TRACESYSGOOD)
     check(libc.ptrace(PTRACE_INTERRUPT, tid, None, None), "PTRACE_INTERRUPT")
+    _, status = os.waitpid(tid, WALL)
+    _resume(PTRACE_SYSCALL, tid, status)
+    counting()
     numbers = _calls(tid)
     while next(numbers) != mark:
         pass

@@ -68,6 +68,7 @@ def test_a_mutant_that_survives_is_1(world: World, capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     assert printed.splitlines()[-1] == "3 passed, 1 failed, 0 skipped"
     assert "survived  Harmless in host" in printed
+    assert "again: worldswitch run --engine host --platform mutant:Harmless --id " in printed
 
 
 def test_a_scenario_that_kills_nothing_is_1(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
@@ -97,9 +98,18 @@ def test_a_name_with_signs_that_a_shell_knows_is_quoted(folder: Path) -> None:
     assert line == "worldswitch repro 'host::signals::x[a b]@results/a run'"
 
 
-def test_what_is_not_as_it_was_is_said(folder: Path) -> None:
-    said = list(repro.differences(cell_id.find(f"{NAME}@{folder}")))
-    assert any(re.match("the kernel was Linux, and is Linux .+", line) for line in said)
+def test_what_is_not_as_it_was_is_said(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = cell_id.find(f"{NAME}@{folder}")
+    assert repro.other_kernel(kept, folder) is None
+    first, *rest = whole(trial(NAMES[0]))
+    machine = msgspec.structs.replace(first.fingerprint, kernel="Linux 9.9", versions={"worldswitch": "none"})
+    first = msgspec.structs.replace(first, fingerprint=machine)
+    (later := tmp_path / "later").mkdir()
+    monkeypatch.setattr(environment, "plan", planner(place("host", frames([first, *rest]))))
+    Run(Request(), SCENARIOS, later, Quiet()).go()
+    assert repro.other_kernel(kept, later) == "the kernel was Linux, and is Linux 9.9"
+    (said,) = repro.differences(cell_id.find(f"host::{NAMES[0]}@{later}"))
+    assert said.startswith("worldswitch was none, and is ")
 
 
 def test_whether_it_came_to_the_same_is_said(folder: Path) -> None:

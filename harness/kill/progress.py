@@ -10,7 +10,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from worldswitch.harness.catalogue import MUTANT
+from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.kill.autopsy import Autopsy, Fate
+from worldswitch.harness.request import Request
 
 STYLES = {Fate.CAUGHT: "green", Fate.UNTESTED: "dim", Fate.SURVIVED: "bold red", Fate.ERROR: "bold magenta"}
 
@@ -20,8 +23,9 @@ SILENCE = 10.0  #: in a log, seconds between two words on what takes long
 class Progress:
     """Tells what is done now; its methods may be called by several threads."""
 
-    def __init__(self, out: Console) -> None:
+    def __init__(self, out: Console, request: Request) -> None:
         self._out = out
+        self._request = request
         self._lock = threading.Lock()
         self._what = ""
         self._done = self._all = 0
@@ -83,6 +87,9 @@ class Progress:
         for finding in one.findings:
             if finding.fate is not Fate.CAUGHT:
                 self._out.print(f"  {finding.name}: {finding.fate.value}: {finding.reason}")
+                if finding.fate is not Fate.UNTESTED:
+                    cell = CellName(one.environment, f"{MUTANT}{one.mutant}")
+                    self._out.print(f"    again: {self._request.again(cell, finding.name)}")
         for trial in one.undeclared:
             self._out.print(f"  not named, and does not pass either: {trial.scenario} ({trial.verdict.value})")
 

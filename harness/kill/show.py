@@ -20,7 +20,7 @@ def show(request: Request, names: Sequence[str], *, full: bool, results: Path | 
     out = report.console()
     folder = _folder(results or Path("results")) if results or not names else None
     out.print(f"seed {request.seed}")
-    with Progress(out) as progress:
+    with Progress(out, request) as progress:
         mutants, unproven = hunt.mutants(names), None if names else hunt.unproven()
         matrix = hunt.Hunt(request, mutants, hunt.scenarios(), progress, full, unproven).go()
     table.show(matrix, out)
