@@ -42,6 +42,13 @@ def scenarios(session: nox.Session) -> None:
 
 
 @nox.session
+def matrix(session: nox.Session) -> None:
+    """Boot many kernels, and put the reference through the scenarios in containers on each (`worldswitch matrix`)."""
+    install(session)
+    session.run("worldswitch", "matrix", *session.posargs)
+
+
+@nox.session
 def mutants(session: nox.Session) -> None:
     """Check that each known-bad platform is caught by the scenarios that must catch it (`worldswitch mutants`)."""
     install(session)

@@ -13,11 +13,13 @@ from typing import Any
 from worldswitch.harness.commands import (
     Command,
     bench,
+    bisect_,
     doctor,
     expect,
     explain,
     export,
     kernels,
+    matrix,
     mutants,
     report,
     repro,
@@ -44,6 +46,9 @@ examples:
   worldswitch run --profile hardened            in one container
   worldswitch run --id TT01 --repeat soak       one catalogue entry, for long
   worldswitch run --platform package.module:Class
+  worldswitch matrix --quick                    on three kernels, in containers
+  worldswitch kernels diff 6.12 7.3             how two kernels differ
+  worldswitch bisect KD3 --good 6.12 --bad 7.3
   worldswitch run --engine host --platform reference --platform seed
   worldswitch bench --quick                     what a switch costs here
 
@@ -79,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="worldswitch", description=SUMMARY, epilog=EXAMPLES + STATUSES, **_RAW)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="name")
     for command in _COMMANDS:
-        name = command.__name__.rpartition(".")[2].replace("_", "-")
+        name = command.__name__.rpartition(".")[2].strip("_").replace("_", "-")
         sentence = f"{command.ABOUT[0].upper()}{command.ABOUT[1:]}."
         made = commands.add_parser(name, help=command.ABOUT, description=sentence, epilog=STATUSES, **_RAW)
         made.set_defaults(command=command)
@@ -89,5 +94,5 @@ def _parser() -> argparse.ArgumentParser:
 
 _RAW: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
 
-#: In the order in which people meet them; a command is called as its module is.
-_COMMANDS = (run, report, export, explain, repro, kernels, expect, list_, doctor, mutants, bench)
+#: In the order in which people meet them; a command is called as its module is, which may end in an underscore.
+_COMMANDS = (run, matrix, report, export, explain, repro, kernels, bisect_, expect, list_, doctor, mutants, bench)

@@ -14,10 +14,13 @@ from worldswitch.harness.results import Finding, Fingerprint
 _DISTRIBUTIONS = ("worldswitch", "pytest", "pytest-xdist", "cffi", "msgspec")
 
 
-def take(package: str | None = SCENARIOS) -> Fingerprint:
-    """The machine as this process sees it; without a `package`, whose facts tell of the kernel, nothing is tried."""
+def take(package: str | None = SCENARIOS, time_scale: float = 1) -> Fingerprint:
+    """The machine as this process sees it; without a `package`, whose facts tell of the kernel, nothing is tried.
+
+    `time_scale` is how many times slower than most it may be.
+    """
     found = {probe.name: Finding(probe.state, probe.detail) for probe in probes.all_probes()} if package else {}
-    facts = behaviour.observe(package) if package else {}
+    facts = behaviour.observe(package, behaviour.SECONDS * time_scale) if package else {}
     return Fingerprint(
         kernel=kernel(),
         machine=os.uname().machine,

@@ -89,7 +89,9 @@ class Recorder:
                 seed=self._settings.seed,
                 planned=self.planned,
                 # A mutant is held against the reference, whose header has the facts of the same machine.
-                fingerprint=fingerprint.take(None if self._settings.mutant else self._settings.scenarios),
+                fingerprint=fingerprint.take(
+                    None if self._settings.mutant else self._settings.scenarios, self._settings.time_scale
+                ),
             )
         )
 

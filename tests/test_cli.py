@@ -145,7 +145,9 @@ def test_a_wrong_option_is_refused(arguments: list[str], words: str, capsys: pyt
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["kernels"], ["list"], ["doctor"], ["mutants"]])
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["matrix"], ["kernels"], ["bisect"], ["list"], ["doctor"], ["mutants"]]
+)
 def test_help_says_the_exit_statuses(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([*command, "--help"])

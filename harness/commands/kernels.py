@@ -19,19 +19,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "names", nargs="*", metavar="NAME", help="6.12, 6.12.94+deb13, or a path to a bzImage (default: the whole list)"
     )
     options.json(fetched)
+    compared = what.add_parser("diff", help="tell how two kernels differ: probes, behaviour, verdicts")
+    compared.add_argument("one", metavar="A", help="6.12")
+    compared.add_argument("other", metavar="B", help="7.3")
+    compared.add_argument(
+        "--run", default="", metavar="RUN", help="as this run met them (default: the newest that did, or a new one)"
+    )
+    options.results(compared)
 
 
 def main(asked: argparse.Namespace) -> int:
     """Do it."""
     from worldswitch.harness import report
-    from worldswitch.harness.kernels import listing
-    from worldswitch.harness.kernels.manifest import ManifestError
-    from worldswitch.harness.request import CouldNotRun
+    from worldswitch.harness.kernels import compare, listing
 
     out = report.console()
-    try:
-        if asked.what == "list":
-            return listing.show(out, as_json=asked.json)
+    if asked.what == "list":
+        return listing.show(out, as_json=asked.json)
+    if asked.what == "fetch":
         return listing.fetch(asked.names, out, as_json=asked.json)
-    except ManifestError as problem:
-        raise CouldNotRun(str(problem)) from problem
+    return compare.compare(asked.one, asked.other, asked.run, asked.results, out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from worldswitch.harness import seeds
@@ -64,13 +65,7 @@ def manner(parser: argparse.ArgumentParser, repeat: str = "") -> None:
         help="how often scenarios repeat what they repeat "
         f"(default: {repeat or 'normal on the host, quick in containers'})",
     )
-    how.add_argument(
-        "--seed",
-        type=seeds.number,
-        default=seeds.draw(),
-        metavar="N",
-        help="repeat the random choices of the run with this seed (default: another each time)",
-    )
+    seed(how)
     how.add_argument(
         "--deadline", type=_seconds, metavar="SECONDS", help="end any trial after so long, whatever its own deadline"
     )
@@ -100,6 +95,31 @@ def run_folder(parser: argparse.ArgumentParser) -> None:
 def json(parser: argparse.ArgumentParser) -> None:
     """For programs."""
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+
+def results(parser: argparse.ArgumentParser) -> None:
+    """Where a run leaves its folder."""
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="where results go (default: %(default)s)"
+    )
+
+
+def seed(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """What all that is random is drawn from."""
+    parser.add_argument(
+        "--seed",
+        type=seeds.number,
+        default=seeds.draw(),
+        metavar="N",
+        help="repeat the random choices of the run with this seed (default: another each time)",
+    )
+
+
+def count(text: str) -> int:
+    """A number of times."""
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of times, 1 or more")
 
 
 def _seconds(text: str) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.commands import options
+from worldswitch.harness.request import Request
 
 ABOUT = "put a platform through the scenarios"
 
@@ -30,27 +31,35 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     options.place(parser, engine="auto")
     options.manner(parser)
-    parser.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="where results go (default: %(default)s)"
-    )
+    options.results(parser)
 
 
 def main(asked: argparse.Namespace) -> int:
     """Run, and show what came of it."""
-    from worldswitch.harness import report, runner
+    return carry_out(options.request(asked), asked.results, asked.name)
+
+
+def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool = False) -> int:
+    """Run what is asked for, and show what came of it, for the command called so: at length, or as a table of cells."""
+    from worldswitch.harness import report, runner, runs
     from worldswitch.harness.collect import MAKE_ROOM
     from worldswitch.harness.outcome import Status, status
 
-    request = options.request(asked)
     scenarios = request.scenarios()
     out = report.console()
-    folder = runner.new_folder(asked.results)
+    folder = runner.new_folder(results)
     with report.Progress(out, request, folder) as progress:
         run = runner.Run(request, scenarios, folder, progress)
         run.go()
-    report.summary(run.outcomes, run.folder, request.seed, out, run.stale)
+    if as_matrix:
+        from worldswitch.harness.page import terminal
+
+        out.print(f"\nresults: {run.folder}")
+        terminal.show(runs.read(run.folder), out)
+    else:
+        report.summary(run.outcomes, run.folder, request.seed, out, run.stale)
     if run.interrupted:
         raise KeyboardInterrupt
     if run.unkept:
-        print(f"worldswitch run: not all of it could be kept: {run.unkept}; {MAKE_ROOM}", file=sys.stderr)
+        print(f"worldswitch {command}: not all of it could be kept: {run.unkept}; {MAKE_ROOM}", file=sys.stderr)
     return status(run.outcomes, run.stale) or (Status.COULD_NOT_RUN if run.unkept else Status.AS_EXPECTED)

@@ -15,6 +15,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from worldswitch.harness.request import CouldNotRun
+
 LIST = "WORLDSWITCH_KERNELS"  #: names a list to use in place of the package's own
 VERSION = "VERSION"  #: stands in a package's name for the kernel's own version
 
@@ -22,7 +24,7 @@ _PLACE = re.compile(r"\$\.kernel\[(\d+)\](?:\.(\w+))?")
 _FIELD = re.compile(r"(?:required|unknown) field `(.+?)`")
 
 
-class ManifestError(ValueError):
+class ManifestError(CouldNotRun):
     """A list of kernels that cannot be used: which file, which entry, which field, and why."""
 
     def __init__(self, path: Path, entry: str, field: str, problem: str) -> None:

@@ -1,0 +1,109 @@
+"""How two kernels differ: from a run's folder, only where both were met in the same surroundings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from scripted import NAMES, SCENARIOS, Quiet, Scripted, footer, frames, header, place, planner, trial
+
+from worldswitch.harness import cli, environment, runs
+from worldswitch.harness.environment import Environment, Missing
+from worldswitch.harness.kernels import compare, difference
+from worldswitch.harness.kernels.difference import Change
+from worldswitch.harness.request import Request
+from worldswitch.harness.runner import Run
+from worldswitch.harness.verdict import Verdict
+
+FACTS = {"kernel::a": "one", "kernel::b": "same"}
+
+
+def met(name: str, kernel: str, verdict: Verdict = Verdict.PASS, fact: str = "one", **probes: str) -> Scripted:
+    """An environment on a kernel that says so much of itself."""
+    trials = (trial(NAMES[0], verdict), trial(NAMES[1]))
+    said = header([one.scenario for one in trials], **probes)
+    print_ = replace(said.fingerprint, kernel=f"Linux {kernel}", facts=FACTS | {"kernel::a": fact})
+    return place(name, frames([replace(said, fingerprint=print_), *trials, footer(trials)]))
+
+
+def keep(folder: Path, monkeypatch: pytest.MonkeyPatch, *places: Environment | Missing) -> None:
+    """Leave a run's folder."""
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(environment, "plan", planner(*places))
+    Run(Request(), SCENARIOS[:2], folder, Quiet()).go()
+
+
+OLD = met("linux-6.12:hardened", "6.12.94", sysemu="yes", mseal="no")
+NEW = met("linux-7.3:hardened", "7.3.4", Verdict.FAIL, "two", sysemu="yes", mseal="yes")
+
+
+def test_probes_behaviour_and_verdicts_are_told_where_they_differ(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(tmp_path / "run", monkeypatch, OLD, NEW)
+    found = difference.between(runs.read(tmp_path / "run"), "6.12", "7.3")
+    assert found is not None
+    assert found.kernels == ("Linux 6.12.94", "Linux 7.3.4")
+    assert found.probes == (Change("mseal", "no: mseal is no", "yes: mseal is yes"),)
+    assert found.facts == (Change("kernel::a", "one", "two"),)
+    assert found.verdicts == {"hardened": (Change(NAMES[0], "pass", "fail"),)}
+
+
+def test_the_whole_machine_tells_of_the_kernel_before_any_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = met("linux-6.12", "6.12.94", mseal="yes"), met("linux-7.3", "7.3.4", mseal="yes")
+    keep(tmp_path / "run", monkeypatch, OLD, NEW, *whole)
+    found = difference.between(runs.read(tmp_path / "run"), "6.12", "7.3")
+    assert found is not None
+    assert found.probes == ()
+    assert found.facts == ()
+    assert list(found.verdicts) == ["", "hardened"]
+
+
+def test_kernels_in_different_surroundings_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(tmp_path / "run", monkeypatch, OLD, met("linux-7.3", "7.3.4"), Missing("linux-7.3:hardened", "gone", "wait"))
+    assert difference.between(runs.read(tmp_path / "run"), "6.12", "7.3") is None
+
+
+# ----------------------------------------------------------------------------------------------------------- command
+
+
+def test_the_newest_run_that_met_both_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep(tmp_path / "20260101T000000-0001", monkeypatch, OLD, NEW)
+    keep(tmp_path / "20260101T000000-0002", monkeypatch, OLD)
+    (tmp_path / "20260101T000000-0003").mkdir()
+    (tmp_path / "20260101T000000-0003" / "run.json").write_text("{")
+    assert cli.main(["kernels", "diff", "6.12", "7.3", "--results", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    for words in ("Linux 6.12.94 and Linux 7.3.4", "behaviour", "kernel::a", "verdicts, hardened", NAMES[0]):
+        assert words in printed
+
+
+def test_a_run_that_did_not_meet_both_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keep(tmp_path / "run", monkeypatch, OLD)
+    assert cli.main(["kernels", "diff", "6.12", "7.3", "--run", "run", "--results", str(tmp_path)]) == 2
+    assert "its cells with a result are linux-6.12:hardened" in capsys.readouterr().err
+    assert cli.main(["kernels", "diff", "6.12", "7.3", "--run", "none", "--results", str(tmp_path)]) == 2
+    assert "none: no such folder" in capsys.readouterr().err
+
+
+def test_without_a_run_that_met_both_one_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Request, "scenarios", lambda self: list(SCENARIOS[:2]))
+    monkeypatch.setattr(environment, "plan", planner(met("linux-6.12", "6.12.94"), met("linux-7.3", "7.3.4")))
+    assert cli.main(["kernels", "diff", "6.12", "7.3", "--results", str(tmp_path)]) == 0
+    assert "probes: no difference" in capsys.readouterr().out
+    monkeypatch.setattr(environment, "plan", planner(Missing("linux-6.12", "no mirror", "wait")))
+    assert cli.main(["kernels", "diff", "6.12", "9.9", "--results", str(tmp_path)]) == 2
+    assert "linux-6.12: no mirror" in capsys.readouterr().err
+
+
+def test_what_is_run_for_it_is_one_scenario() -> None:
+    assert len(Request(ids=(compare.SCENARIO,)).scenarios()) == 1

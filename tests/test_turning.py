@@ -1,0 +1,226 @@
+"""Bisection over kernels: which there are to try, what each shows, and what is said of it at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+from msgspec.structs import replace
+from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, footer, frames, header, trial
+
+from worldswitch.harness import catalogue, cli, environment, packages
+from worldswitch.harness.catalogue import Fact
+from worldswitch.harness.environment import Environment, Missing, Plan
+from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.kernels import versions
+from worldswitch.harness.mirror import Offer
+from worldswitch.harness.request import CouldNotRun, Request
+from worldswitch.harness.verdict import Verdict
+
+#: What the mirror has, by the package's pattern; newest first, as the mirror sorts.
+HAS = {
+    "linux-image-6.12.*-cloud-amd64": ["6.12.107+deb13", "6.12.94+deb13", "6.12.9+deb12"],
+    "linux-image-6.16.*-cloud-amd64": ["6.16.12+deb13", "6.16.3+deb13"],
+    "linux-image-6.17.*-cloud-amd64": ["6.17.8+deb13"],
+}
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offers(pattern: str, suites: Sequence[str], say: object) -> list[Offer]:
+        name = pattern.replace("{}", "")
+        return [
+            Offer(name.replace(name.split("-")[2], version), version, "suite", "5a", "pool")
+            for version in HAS.get(pattern, [])
+        ]
+
+    monkeypatch.setattr(packages, "offers", offers)
+
+
+def ignore(line: str) -> None:
+    """Say it to nobody."""
+
+
+# -------------------------------------------------------------------------------------------------------- versions
+
+
+def test_versions_are_numbers() -> None:
+    said = ["6.12.107+deb13", "6.12.9+deb12", "6.1.0-50", "6.12.90+deb12", "6.12.90+deb12.1"]
+    assert sorted(said, key=versions.number) == [
+        "6.1.0-50",
+        "6.12.9+deb12",
+        "6.12.90+deb12",
+        "6.12.90+deb12.1",
+        "6.12.107+deb13",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ends", "wanted"),
+    [
+        (("6.12", "6.17"), ["6.12.107+deb13", "6.16.3+deb13", "6.16.12+deb13", "6.17.8+deb13"]),
+        (("6.12.94+deb13", "6.16.3+deb13"), ["6.12.94+deb13", "6.12.107+deb13", "6.16.3+deb13"]),
+        (("6.17", "6.16"), ["6.17.8+deb13", "6.16.12+deb13"]),
+    ],
+)
+def test_all_that_the_mirror_has_between_two_kernels_is_tried(
+    mirror: None, ends: tuple[str, str], wanted: list[str]
+) -> None:
+    assert versions.stretch(*ends, ignore) == wanted
+
+
+def test_ends_that_nobody_has_or_that_are_files_are_refused(mirror: None) -> None:
+    with pytest.raises(CouldNotRun, match=r"the Debian mirror has no Linux 7\.3"):
+        versions.stretch("6.12", "7.3", ignore)
+    with pytest.raises(CouldNotRun, match=r"\./bzImage is a file"):
+        versions.stretch("6.12", "./bzImage", ignore)
+    with pytest.raises(Unobtainable, match=r"no kernel is called 6\.2"):
+        versions.stretch("6.2", "6.12", ignore)
+
+
+# --------------------------------------------------------------------------------------------------------- judging
+
+
+@pytest.fixture
+def bisect(mirror: None, monkeypatch: pytest.MonkeyPatch):
+    """Run `worldswitch bisect` where each kernel shows these verdicts in turn, or this problem, or this fact."""
+    shown: dict[str, Sequence[Verdict] | str] = {}
+
+    def plan(*_: object, kernels: Sequence[str] = (), **__: object) -> Plan:
+        (kernel,) = kernels
+        return Plan([_place(kernel, shown[kernel])])
+
+    def run(*arguments: str, **kernels: Sequence[Verdict] | str) -> int:
+        shown.update({name.replace("_", ".").replace("plus", "+"): what for name, what in kernels.items()})
+        return cli.main(["bisect", "SG01", "--good", "6.12", "--bad", "6.17", *arguments])
+
+    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS[1:]))
+    monkeypatch.setattr(catalogue, "facts", list)
+    monkeypatch.setattr(Request, "places", lambda self, say: plan(kernels=self.kernels))
+    return run
+
+
+def _place(kernel: str, shows: Sequence[Verdict] | str) -> Environment | Missing:
+    if isinstance(shows, str) and shows.startswith("!"):
+        return Missing(f"linux-{kernel}", shows[1:], "wait")
+    turns = iter([Verdict.PASS] * 9 if isinstance(shows, str) else shows)
+
+    def script(_: object) -> ScriptedCell:
+        one = trial(NAMES[1], next(turns), reason="assert 1 == 2")
+        said = header([NAMES[1]])
+        facts: Mapping[str, str] = {NAMES[1]: shows} if isinstance(shows, str) else {}
+        known = replace(said, fingerprint=replace(said.fingerprint, facts=dict(facts)))
+        return ScriptedCell(frames([known, one, footer([one])]))
+
+    return Scripted(f"linux-{kernel}", script)
+
+
+PASS, FAIL, ERROR, UNSUPPORTED = [Verdict.PASS], [Verdict.FAIL], [Verdict.ERROR], [Verdict.UNSUPPORTED]
+
+
+def test_the_boundary_is_told_with_the_commands_that_show_it(bisect, capsys: pytest.CaptureFixture[str]) -> None:
+    kernels = {
+        "6_12_107plusdeb13": PASS,
+        "6_16_3plusdeb13": PASS,
+        "6_16_12plusdeb13": FAIL,
+        "6_17_8plusdeb13": FAIL,
+    }
+    assert bisect("--seed", "7", **kernels) == 0
+    printed = capsys.readouterr().out
+    assert f"{NAMES[1]}: 4 kernels, from 6.12.107+deb13 to 6.17.8+deb13" in printed
+    assert "6.16.12+deb13: bad: 1 of 1 failed: assert 1 == 2" in printed
+    assert "last good: 6.16.3+deb13\nfirst bad: 6.16.12+deb13" in printed
+    assert f"--id {NAMES[1]}" in printed
+    assert "6.16.12+deb13 " in printed.partition("to see it:")[2]
+
+
+def test_what_cannot_be_judged_is_named(bisect, capsys: pytest.CaptureFixture[str]) -> None:
+    kernels = {
+        "6_12_107plusdeb13": PASS,
+        "6_16_3plusdeb13": "!the guest panicked",
+        "6_16_12plusdeb13": UNSUPPORTED,
+        "6_17_8plusdeb13": FAIL,
+    }
+    assert bisect(**kernels) == 0
+    printed = capsys.readouterr().out
+    assert "6.16.3+deb13: untestable: the guest panicked" in printed
+    assert "6.16.12+deb13: untestable: unsupported: assert 1 == 2" in printed
+    assert "any of these may be the first bad one: 6.16.3+deb13, 6.16.12+deb13" in printed
+
+
+def test_one_failure_among_several_is_bad(bisect, capsys: pytest.CaptureFixture[str]) -> None:
+    kernels = {
+        "6_12_107plusdeb13": PASS * 3,
+        "6_16_3plusdeb13": [Verdict.PASS, Verdict.PASS, Verdict.TIMEOUT],
+        "6_16_12plusdeb13": [Verdict.PASS, Verdict.FAIL, Verdict.PASS],
+        "6_17_8plusdeb13": FAIL * 3,
+    }
+    assert bisect("--repeat", "3", **kernels) == 0
+    printed = capsys.readouterr().out
+    assert "6.12.107+deb13: good: 3 of 3 passed" in printed
+    assert "6.16.3+deb13: bad: 1 of 3 failed" in printed
+    assert "last good: 6.12.107+deb13\nfirst bad: 6.16.3+deb13" in printed
+
+
+def test_ends_that_are_the_same_have_nothing_between_them(bisect, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bisect(**{"6_12_107plusdeb13": PASS, "6_17_8plusdeb13": PASS}) == 2
+    assert "6.17.8+deb13 should be bad, and is good" in capsys.readouterr().err
+
+
+def test_an_end_without_a_verdict_is_told(bisect, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bisect(**{"6_12_107plusdeb13": ERROR}) == 2
+    captured = capsys.readouterr()
+    assert "6.12.107+deb13: untestable: error: assert 1 == 2" in captured.out
+    assert "should be good, and is untestable" in captured.err
+
+
+def test_a_fact_turns_where_its_observation_does(
+    bisect, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(catalogue, "facts", lambda: [Fact(SCENARIOS[1], lambda: "")])
+    kernels = {
+        "6_12_107plusdeb13": "ENOSYS",
+        "6_16_3plusdeb13": "not observed: no time was left",
+        "6_16_12plusdeb13": "it works",
+        "6_17_8plusdeb13": "it works",
+    }
+    assert bisect(**kernels) == 0
+    printed = capsys.readouterr().out
+    assert "6.12.107+deb13: good: ENOSYS" in printed
+    assert "6.16.3+deb13: untestable: not observed: no time was left" in printed
+    assert "last good: 6.12.107+deb13\nfirst bad: 6.16.12+deb13" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["XX99", "--good", "6.12", "--bad", "6.17"], "no scenario has the id XX99"),
+        (["signals::*", "--good", "6.12", "--bad", "6.17"], "means 2 scenarios, and one is wanted"),
+        (["TT01", "--good", "6.2", "--bad", "6.17"], "no kernel is called 6.2"),
+        (["TT01", "--good", "6.12", "--bad", "./bzImage"], "./bzImage is a file"),
+        (["TT01", "--good", "6.12", "--bad", "6.12"], "there must be at least two kernels"),
+        (["TT01", "--good", "6.12", "--bad", "6.17", "--profile", "nope"], "no such profile"),
+    ],
+)
+def test_what_cannot_be_bisected_is_said(
+    mirror: None,
+    arguments: list[str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
+    assert cli.main(["bisect", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_places_are_planned_with_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Sequence[str]] = []
+
+    def plan(*_: object, kernels: Sequence[str] = (), **__: object) -> Plan:
+        asked.append(kernels)
+        return Plan()
+
+    monkeypatch.setattr(environment, "plan", plan)
+    Request(kernels=("6.12",)).places(ignore)
+    assert asked == [("6.12",)]
