@@ -220,6 +220,14 @@ def _other(name: str, known: Confinement) -> str:
     return f"{name}: EPERM: a security module or the mount's own rules, by elimination: {who}"
 
 
+def _kernel_log(kept: KeptTrial) -> Iterator[str]:
+    """What a kernel that was booted for the cell logged: first what no kernel should, then its last words."""
+    log = kept.cell.reached.kernel_log
+    if log:
+        yield from (f"{one.meaning}: {one.line}" for one in log.complaints)
+        yield from _end(log.lines)
+
+
 def _again(kept: KeptTrial) -> Iterator[str]:
     yield repro.line(kept.cell.name, kept.judged.trial.scenario, kept.run.folder)
 
@@ -238,5 +246,6 @@ _PARTS: tuple[tuple[str, Callable[[KeptTrial], Iterator[str]]], ...] = (
     ("output", _output),
     ("last ptrace events", _events),
     ("who was there", _processes),
+    ("kernel log", _kernel_log),
     ("again", _again),
 )

@@ -41,8 +41,20 @@ def request(kept: KeptTrial) -> Request:
         chaos=True,  # it was among those that ran
         repeat=header.repeat if header else asked.repeat_in(name.environment),
         seed=header.seed if header else asked.seed,
-        **name.place,
+        **(name.place | _kernel(name, asked)),
     )
+
+
+def _kernel(name: CellName, asked: Request) -> dict[str, tuple[str, ...]]:
+    """Of kernels that were given as files, the one that the cell is called after."""
+    if not name.kernel or name.kernel in asked.kernels:
+        return {}
+    from worldswitch.harness.kernels import kernel  # which most trials do without
+
+    environment = kernel.environment_of(name.kernel)
+    files = (file for file in asked.kernels if Path(file).is_file())
+    found = next((file for file in files if kernel.from_file(Path(file)).environment == environment), None)
+    return {"kernels": (found,)} if found else {}
 
 
 def differences(kept: KeptTrial) -> Iterator[str]:

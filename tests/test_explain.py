@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from worldswitch.harness.confinement import Confinement
 from worldswitch.harness.diagnosis import Diagnosis, Event, Process, Thread
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.request import Request
-from worldswitch.harness.results import Trial
+from worldswitch.harness.results import Complaint, KernelLog, Trial
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict
 
@@ -197,6 +198,14 @@ def test_what_is_not_ptrace_is_put_down_too(
     monkeypatch.setattr(explain, "needs", lambda _: ("ptrace", "mountns"))
     one = trial(NAMES[0], Verdict.BLOCKED, reason="needs mountns: unshare: Operation not permitted")
     assert word in told(kept(one, known, ptrace="yes", mountns="denied"))["not permitted, by whom"]
+
+
+def test_what_the_kernel_logged_is_told(kept: Kept) -> None:
+    found = kept(trial(NAMES[0], Verdict.FAIL))
+    log = KernelLog(lines=("6 [ 1.0] well",), complaints=(Complaint(meaning="it broke", line="4 [ 2.0] WARNING"),))
+    reached = msgspec.structs.replace(found.cell.reached, kernel_log=log)
+    found = dataclasses.replace(found, cell=dataclasses.replace(found.cell, reached=reached))
+    assert told(found)["kernel log"].splitlines() == ["it broke: 4 [ 2.0] WARNING", "6 [ 1.0] well"]
 
 
 def test_the_command_prints_it(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:

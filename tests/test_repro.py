@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, who
 from worldswitch.harness import cell_id, cli, environment, repro, runs
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.export import junit
+from worldswitch.harness.kernels import kernel
 from worldswitch.harness.request import CouldNotRun, Request
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict
@@ -81,6 +83,18 @@ def test_what_is_asked_for_is_what_was(folder: Path) -> None:
     assert (request.platforms, request.ids, request.keyword) == (("mutant:Any",), (NAMES[0],), "")
     assert (request.engine, request.profiles) == ("docker", ("hardened",))
     assert (request.seed, request.repeat, request.deadline) == (7, "quick", 3.5)
+
+
+def test_a_kernel_is_asked_for_by_its_name_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = tmp_path / "bzImage"
+    image.write_bytes(b"a kernel")
+    monkeypatch.setattr(kernel, "from_file", lambda path: SimpleNamespace(environment="linux-mine"))
+    guests = (place("linux-6.12", ALL_PASS), place("linux-mine:hardened", ALL_PASS))
+    monkeypatch.setattr(environment, "plan", planner(*guests))
+    Run(Request(kernels=("6.12", str(image))), SCENARIOS, tmp_path, Quiet()).go()
+    bare, contained = (repro.request(cell_id.find(f"{one.name}::{NAMES[0]}@{tmp_path}")) for one in guests)
+    assert (bare.kernels, bare.engine, bare.profiles) == (("6.12",), "host", ())
+    assert (contained.kernels, contained.profiles) == ((str(image),), ("hardened",))
 
 
 def test_both_lines_of_a_failure_ask_for_the_same(folder: Path) -> None:
