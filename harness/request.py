@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worldswitch.harness import catalogue, environment, profiles, seeds, suite
+from worldswitch.harness import catalogue, environment, profiles, rules, seeds, suite
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import REFERENCE, CellName
 from worldswitch.harness.environment import EngineChoice, Say
@@ -39,6 +39,7 @@ class Request:
     engine: EngineChoice = "auto"
     profiles: tuple[str, ...] = ()  #: none means all
     kernels: tuple[str, ...] = ()  #: names, or paths of images; none means the one that runs here
+    rules: tuple[str, ...] = ()  #: files of rules of one's own; they come before all others
     install_engine: bool = False
     repeat: str = ""  #: if not said, `normal` on the host and `quick` elsewhere
     seed: int = field(default_factory=seeds.draw)  #: the same in every environment
@@ -56,8 +57,10 @@ class Request:
             raise CouldNotRun("--profile names containers and --engine host leaves them out; drop one of the two")
         try:
             profiles.select(self.profiles)
+            rules.every()
+            rules.own(self.rules)
             scenarios = select(catalogue.scenarios(), self.ids, chaos=self.chaos)
-        except (catalogue.NotFound, profiles.ProfileError) as problem:
+        except (catalogue.NotFound, profiles.ProfileError, rules.RuleError) as problem:
             raise CouldNotRun(str(problem)) from problem
         for platform in self.platforms:
             loading = rehearse(platform)

@@ -11,18 +11,19 @@ They are data, in files of `containers/expectations` and, under the same name, `
     evidence = ["ptrace(2) PTRACE_SYSEMU", "kernel 93e35efb8de4"]
     expires = 2027-06-30                                 # from the next day on the rule makes a run red
 
-Which rule decides can be told by reading: the first that covers the scenario and whose conditions hold.  Those of the
-profile come first, then the files of `containers/expectations` in the order of their names, each from top to bottom.
+Which rule decides can be told by reading: the first that covers the scenario and whose conditions hold.  Files of one's
+own come first (`worldswitch run --rules FILE`), then the profile, then the files of `containers/expectations` in the
+order of their names, each from top to bottom.
 
-A file that names a `platform` is about that one alone, and bears its name.  All others are about every platform, and
-their rules say what they stand on.
+A file that names a `platform` is about that one alone, and one of the package's bears its name.  All others are about
+every platform, and their rules say what they stand on.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -119,7 +120,17 @@ def every() -> list[Rules]:
 
 def expected_of(platform: str) -> tuple[Expectation, ...]:
     """What the scenarios come to on the platform of this name, where that is not a pass."""
-    return tuple(one for file in every() if file.platform in ("", platform) for one in file.expectations)
+    return about(platform, every())
+
+
+def own(files: Iterable[str]) -> list[Rules]:
+    """Files of one's own, in their order.  Raises `RuleError`."""
+    return [load(Path(name)) for name in files]
+
+
+def about(platform: str, files: Iterable[Rules]) -> tuple[Expectation, ...]:
+    """The rules in some files that speak of a platform, in their order."""
+    return tuple(one for file in files if file.platform in ("", platform) for one in file.expectations)
 
 
 # ------------------------------------------------------------------------------------------------------------- reading
@@ -139,7 +150,7 @@ def load(path: Path) -> Rules:
     about, platform = (_text(path, content, field) for field in ("about", "platform"))
     if not about:
         raise RuleError(path, None, "about", "is missing: say in a sentence what the rules are about")
-    if "platform" in content and platform != path.stem:
+    if platform not in ("", path.stem) and path.parent == folder():
         raise RuleError(path, None, "platform", f"says {platform!r}, but a file bears its platform's name")
     return Rules(path, about, tuple(read(path, content.get("expect", []), platform)), platform)
 

@@ -18,8 +18,7 @@ from datetime import date
 from itertools import starmap
 from pathlib import Path
 
-from worldswitch.harness import excuses, manifest, stale
-from worldswitch.harness import rules as packaged
+from worldswitch.harness import excuses, manifest, rules, stale
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import MAKE_ROOM, Problem, collect
@@ -48,11 +47,6 @@ def new_folder(parent: Path) -> Path:
             f"results cannot go to {folder}: {problem.strerror}; name another place by --results"
         ) from problem
     return folder
-
-
-def rules(place: Environment | Missing, platform: str) -> tuple[Expectation, ...]:
-    """What a platform is expected to come to in a place, where that is not a pass; the first that covers decides."""
-    return (*place.expectations, *packaged.expected_of(platform))
 
 
 def planned(place: Environment | Missing, platform: str) -> PlannedCell:
@@ -86,6 +80,8 @@ class Run:
         """Run every cell, and write the run's JUnit XML."""
         # Before there are cells: a probe ends whatever new process it finds below this one, and cells are below it.
         self.machine = excuses.here(self.scenarios)
+        # Once: who edits them meanwhile means the next run.
+        self.files = rules.own(self.request.rules), rules.every()
         try:
             self.keeper = Keeper(self.folder, manifest.new(self.folder.name, self.request, self.scenarios))
         except CannotKeep as problem:
@@ -94,7 +90,7 @@ class Run:
             with self.request.places(self.watcher.say) as plan:
                 pairs = list(itertools.product(plan, self.request.platforms))
                 with self._noting():
-                    self.keeper.plan(starmap(planned, pairs), digest(starmap(rules, pairs)))
+                    self.keeper.plan(starmap(planned, pairs), digest(starmap(self._rules, pairs)))
                 try:
                     self.lanes.run([(lane_of(place), (place, platform)) for place, platform in pairs], self._cell)
                 finally:
@@ -161,9 +157,14 @@ class Run:
         """A cell's problem as people know it: one in a lane that was taken down says something else of its end."""
         return Problem("the run was interrupted") if problem and self.interrupted else problem
 
+    def _rules(self, place: Environment | Missing, platform: str) -> tuple[Expectation, ...]:
+        """What a platform is expected to come to in a place, where that is not a pass; the first that holds decides."""
+        own, packaged = self.files
+        return (*rules.about(platform, own), *place.expectations, *rules.about(platform, packaged))
+
     def _standing(self, place: Environment | Missing, platform: str) -> Standing:
         profile: Profile | None = getattr(place, "profile", None)
-        return Standing(rules(place, platform), profile.fields if profile else {}, self.machine)
+        return Standing(self._rules(place, platform), profile.fields if profile else {}, self.machine)
 
     @contextlib.contextmanager
     def _noting(self) -> Iterator[None]:

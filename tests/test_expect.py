@@ -243,6 +243,24 @@ def test_rules_that_cannot_be_read_stop_an_update(
     assert "mine.toml: rule 1: verdicts[0]: invalid enum value 'fails'" in capsys.readouterr().err
 
 
+def test_rules_of_ones_own_come_first_and_are_amended(update, files: Files, tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    text = f'about = "x"\n\n[[expect]]\nscenarios = ["{ONE}"]\nverdicts = ["crash"]\nreason = "so"\nevidence = ["y"]\n'
+    own.write_text(text)
+    asked = {"rules": (str(own),), "options": ("--write",)}
+    assert update(cell("docker:mine", *verdicts(CRASH, FAIL, BLOCKED), sysemu="no"), **asked) == 0
+    assert own.read_text() == text
+    assert update(cell("host", *verdicts(CRASH, FAIL, PASS)), **asked) == 0
+    assert own.read_text().startswith(text)
+    assert f'\n[[expect]]\nscenarios = ["{OTHER}"]\nwhen = {{ environment = ["host"] }}\n' in own.read_text()
+    assert not list(files.folder.iterdir())
+
+
+def test_a_bad_file_of_ones_own_stops_a_run(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "--rules", str(files.profile)]) == 2
+    assert "mine.toml: name: no field of a file of rules" in capsys.readouterr().err
+
+
 # --------------------------------------------------------------------------------------------------------------- check
 
 

@@ -276,7 +276,10 @@ BAD = {
 
 
 @pytest.mark.parametrize(("text", "said"), BAD.values(), ids=BAD)
-def test_a_bad_file_is_said_with_the_rule_and_the_field(tmp_path: Path, text: str | bytes, said: str) -> None:
+def test_a_bad_file_is_said_with_the_rule_and_the_field(
+    tmp_path: Path, text: str | bytes, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "folder", lambda: tmp_path)
     path = tmp_path / "mine.toml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     before = path.read_bytes()

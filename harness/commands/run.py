@@ -29,6 +29,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--no-chaos", dest="chaos", action="store_false", help="leave the scenarios out in which chaos reigns: CH*"
     )
+    what.add_argument(
+        "--rules",
+        **options.MANY,
+        metavar="FILE",
+        help="what you expect where that is not a pass, before all other rules; see `worldswitch expect`; repeatable",
+    )
     options.place(parser, engine="auto")
     options.manner(parser)
     options.results(parser)

@@ -131,18 +131,27 @@ def _of_unspoken(run: KeptRun, found: Hindsight, made: Proposal) -> None:
 def _place(bad: Sequence[Seen], good: Sequence[Seen], run: KeptRun, book: Rulebook) -> tuple[Path, dict[str, Any]]:
     """The file for a rule about what was seen in some cells and not in others, and under which conditions it holds."""
     platform = _only({one.cell.name.platform for one in bad})
+    common = _common(book, platform)
     if platform not in (None, REFERENCE) and all(one.cell.name.platform != platform for one in good):
-        return rules.folder() / f"{platform}.toml", {}
+        if common.name == OBSERVED:
+            return common.with_name(f"{platform}.toml"), {}
+        return common, {} if book.platform(common) else {"platform": platform}
     name = _telling("profile.name", bad, good)
     if name in book.profiles:
         return book.profiles[name], {}
     fields = sorted({field for one in bad for field in one.known if field.startswith(("probe.", "fact."))}, key=_kind)
     for name in fields:
         if good and (value := _telling(name, bad, good)):
-            return rules.folder() / OBSERVED, _nested(name, value)
+            return common, _nested(name, value)
     if not good and len({one.cell.name.environment for one in bad}) == len(run.cells) > 1:
-        return rules.folder() / OBSERVED, {}
-    return rules.folder() / OBSERVED, {"environment": sorted({one.cell.name.environment for one in bad})}
+        return common, {}
+    return common, {"environment": sorted({one.cell.name.environment for one in bad})}
+
+
+def _common(book: Rulebook, platform: str | None) -> Path:
+    """The file for rules that are neither a profile's nor a platform's: one's own, if one has such."""
+    fitting = (path for path in book.own if book.platform(path) in ("", platform))
+    return next(fitting, rules.folder() / OBSERVED)
 
 
 def _telling(field: str, bad: Sequence[Seen], good: Sequence[Seen]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class Placed:
 class Rulebook:
     """Files by their paths."""
 
+    own: tuple[Path, ...]  #: that the run was given; they come first
     profiles: Mapping[str, Path]  #: by the profile's name
     files: tuple[Path, ...]  #: of `containers/expectations`, in their order
     texts: Mapping[Path, str]
@@ -34,16 +35,18 @@ class Rulebook:
     def with_text(self, path: Path, text: str) -> Rulebook:
         """The same, with another text of a file, or a new file."""
         files = self.files if path in self.texts else tuple(sorted((*self.files, path)))
-        return Rulebook(self.profiles, files, {**self.texts, path: text})
+        return replace(self, files=files, texts={**self.texts, path: text})
 
     def speaking_of(self, cell: KeptCell) -> list[Placed]:
         """The rules that may hold in a cell, in the order in which they decide."""
         profile = self.profiles.get(cell.plan.profile.get("name", ""))
-        found = list(self.placed(profile)) if profile else []
-        for path in self.files:
-            if self._content(path).get("platform", cell.name.platform) == cell.name.platform:
-                found += self.placed(path)
-        return found
+        paths = (*self.own, *((profile,) if profile else ()), *self.files)
+        about = [path for path in paths if self.platform(path) in ("", cell.name.platform)]
+        return [placed for path in about for placed in self.placed(path)]
+
+    def platform(self, path: Path) -> str:
+        """The platform that a file is about; "" if it is about every one."""
+        return str(self._content(path).get("platform", ""))
 
     def placed(self, path: Path) -> list[Placed]:
         """The rules of a file.  Raises `RuleError`."""
@@ -62,7 +65,9 @@ def of(run: KeptRun) -> Rulebook:
         if name := cell.plan.profile.get("name"):
             named[name] = _profile(name, run)
     packaged = tuple(file.path for file in rules.every())
-    return Rulebook(named, packaged, {path: path.read_text() for path in (*named.values(), *packaged)})
+    own = tuple(file.path for file in rules.own(run.manifest.request.get("rules", ())))
+    texts = {path: path.read_text() for path in (*own, *named.values(), *packaged)}
+    return Rulebook(own, named, packaged, texts)
 
 
 def _profile(name: str, run: KeptRun) -> Path:
