@@ -21,6 +21,8 @@ from worldswitch.harness.commands import (
     kernels,
     matrix,
     mutants,
+    profile,
+    profiles,
     report,
     repro,
     run,
@@ -41,7 +43,7 @@ exit status:
 
 EXAMPLES = """\
 examples:
-  worldswitch run                               on the host, and in a container per profile
+  worldswitch run                               on the host, and in a container per usual profile
   worldswitch run --engine host -k interrupt    some scenarios, on the host only
   worldswitch run --profile hardened            in one container
   worldswitch run --id TT01 --repeat soak       one catalogue entry, for long
@@ -95,4 +97,20 @@ def _parser() -> argparse.ArgumentParser:
 _RAW: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
 
 #: In the order in which people meet them; a command is called as its module is, which may end in an underscore.
-_COMMANDS = (run, matrix, report, export, explain, repro, kernels, bisect_, expect, list_, doctor, mutants, bench)
+_COMMANDS = (
+    run,
+    matrix,
+    report,
+    export,
+    explain,
+    repro,
+    profiles,
+    profile,
+    kernels,
+    bisect_,
+    expect,
+    list_,
+    doctor,
+    mutants,
+    bench,
+)

@@ -142,6 +142,27 @@ def install_filter(*instructions: tuple[int, int, int, int], everywhere: bool = 
         syscalls.prctl(syscalls.PR_SET_SECCOMP, 2, ctypes.addressof(header))  # SECCOMP_MODE_FILTER
 
 
+_NOTIFY = 0x7FC00000
+NEW_LISTENER, WAIT_KILLABLE = 1 << 3, 1 << 5  # SECCOMP_FILTER_FLAG_*; the second is of Linux 5.19
+
+
+def notify_of_everything() -> None:
+    """Have each further system call of this process, and of all it makes, wait for whoever has the filter's listener.
+
+    That is the lowest free file descriptor.  Signals interrupt no call meanwhile, where the kernel can do that.
+    """
+    syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    program = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, _NOTIFY))
+    header = ctypes.create_string_buffer(struct.pack("@HP", 1, ctypes.addressof(program)))
+    number = syscalls.SECCOMP[platform.machine()]
+    try:
+        syscalls.syscall(number, 1, NEW_LISTENER | WAIT_KILLABLE, ctypes.addressof(header))
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        syscalls.syscall(number, 1, NEW_LISTENER, ctypes.addressof(header))
+
+
 def forbid(number: int, answer: int) -> None:
     """Have a system call, by its number, answered with an errno from now on."""
     install_filter(_LOAD_NUMBER, (0x15, 0, 1, number), (0x06, 0, 0, _ERRNO | answer))

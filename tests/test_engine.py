@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from worldswitch.harness import bundle, container, engine, environment, holdings, host, profiles, rootfs
+from worldswitch.harness import bundle, container, engine, environment, holdings, host, image, profiles, rootfs
 from worldswitch.harness.bundle import Target
 from worldswitch.harness.engine import Engine
 from worldswitch.harness.environment import Missing
@@ -89,6 +89,69 @@ def test_cells_of_an_engine_that_does_not_answer_are_missing_with_the_reason(mon
 def test_the_host_alone_needs_no_engine() -> None:
     with environment.plan("host", ["hardened"]) as places:
         assert [place.name for place in places] == ["host"]
+
+
+@pytest.fixture
+def obtained(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Engines that map user ids if they are asked to, on a machine without Yama; whether each was asked."""
+    asked: list[bool] = []
+
+    def obtain(run: Holdings, *, install: bool, map_users: bool, say: object) -> Engine:
+        asked.append(map_users)
+        return Engine("unix:///x", None, "an engine", private=True, maps_users=map_users)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine, "obtain", obtain)
+    monkeypatch.setattr(engine, "sweep", lambda _: None)
+    monkeypatch.setattr(image, "obtain", lambda *_: image.Image("i", "sha256:0", "base"))
+    monkeypatch.setattr(container.kernel_settings, "unmet", lambda asked: ["no Yama"] if asked.yama is not None else [])
+    return asked
+
+
+def test_a_profile_for_another_kernel_is_missing_if_it_was_named(obtained: list[bool]) -> None:
+    with environment.plan("docker", ["yama-1", "hardened"]) as places:
+        first, second = places
+    assert isinstance(first, Missing)
+    assert first.reason == "the profile yama-1 asks for another kernel than runs here: no Yama"
+    assert "--kernel 6.12 --profile yama-1" in first.remedy
+    assert second.name == "docker:hardened"
+    assert obtained == [False]
+
+
+def test_of_all_profiles_those_are_left_out_and_said(obtained: list[bool]) -> None:
+    said: list[str] = []
+    with environment.plan("docker", ["all"], say=said.append) as places:
+        names = {place.name for place in places}
+        assert not any(isinstance(place, Missing) for place in places)
+    assert "docker:user-namespace" in names
+    assert not any("yama" in name for name in names)
+    assert "left out: the profile yama-1 asks for another kernel than runs here: no Yama" in said
+    assert obtained == [False, True]
+
+
+def test_an_engine_that_maps_user_ids_is_for_those_who_ask_alone(obtained: list[bool]) -> None:
+    with environment.plan("docker", ["user-namespace", "hardened"]) as places:
+        runs = [place._run for place in places]  # type: ignore[union-attr]
+    assert obtained == [True, False]
+    assert len(set(runs)) == 2
+    assert holdings.living() == set()
+
+
+def test_an_engine_that_cannot_be_had_costs_its_own_profiles(
+    obtained: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = engine.obtain
+
+    def obtain(*arguments: Any, map_users: bool, **options: Any) -> Engine:
+        if map_users:
+            raise Unobtainable("it broke", "mend it")
+        return usual(*arguments, map_users=map_users, **options)
+
+    monkeypatch.setattr(engine, "obtain", obtain)
+    with environment.plan("docker", ["user-namespace", "hardened"]) as places:
+        first, second = places
+    assert isinstance(first, Missing)
+    assert (first.name, first.reason, first.remedy) == ("docker:user-namespace", "it broke", "mend it")
+    assert (second.name, isinstance(second, Missing)) == ("docker:hardened", False)
 
 
 def test_a_plan_that_fails_gives_back_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +249,19 @@ def test_capabilities_are_dropped_but_those_granted() -> None:
     assert by_name["hardened"]["user"] == "65534:65534"
 
 
+def test_namespaces_are_asked_of_the_engine() -> None:
+    by_name = {profile.name: profile for profile in profiles.select([profiles.ALL])}
+
+    def asked(name: str, *companions: str) -> tuple[object, object]:
+        made = container.settings(by_name[name], ENGINE, "x", *companions)
+        return made["pid_mode"], made["userns_mode"]
+
+    assert asked("hardened") == (None, "host")
+    assert asked("host-pids") == ("host", "host")
+    assert asked("shared-pids", "abc") == ("container:abc", "host")
+    assert asked("user-namespace") == (None, "")
+
+
 class FakeClient:
     """An engine whose container says these chunks, and then has ended with 3."""
 
@@ -215,6 +291,14 @@ def test_lines_are_put_together_and_the_log_is_kept_apart(monkeypatch: pytest.Mo
     assert cell.wait(5) == 3
     assert cell.log == "log 1\nlog 2\n"
     assert removed == ["x"]
+
+
+def test_a_container_goes_before_those_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    removed: list[str] = []
+    monkeypatch.setattr(container, "remove", lambda _, name: removed.append(name))
+    client: Any = FakeClient([])
+    container.ContainerCell(client, "unix:///nowhere", "x", "its companion").wait(5)
+    assert removed == ["x", "its companion"]
 
 
 # ------------------------------------------------------------------------------------------------- image's contents

@@ -174,24 +174,157 @@ def test_a_profile_asked_for_twice_comes_once() -> None:
     assert [profile.name for profile in profiles.select(["hardened", "hardened"])] == ["hardened"]
 
 
-# --------------------------------------------------------------------------------------------------------- filters
+def test_a_filter_beside_a_profile_is_its_own(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.json"
+    mine.write_text('{"defaultAction": "SCMP_ACT_LOG", "syscalls": []}')
+    profile = profiles.load(write(tmp_path, fields={"seccomp": '"mine.json"'}))
+    assert profile.seccomp == str(mine)
+    assert json.loads(profile.filter) == {"defaultAction": "SCMP_ACT_LOG", "syscalls": []}
+    mine.write_text("{")
+    with pytest.raises(ProfileError, match=r"mine\.json: line 1: not JSON: "):
+        profiles.load(write(tmp_path, fields={"seccomp": '"mine.json"'}))
+
+
+def test_limits_are_numbers_too() -> None:
+    assert [profiles.Limits(memory=said).memory_bytes for said in ("3k", "64m", "1g")] == [3072, 64 << 20, 1 << 30]
+
+
+def test_only_what_limits_trials_says_so(tmp_path: Path) -> None:
+    assert profiles.load(write(tmp_path)).facts == {"profile": "sample"}
+    limited = profiles.load(write(tmp_path, fields={"limits": "{ trials = 3 }"}))
+    assert limited.facts == {"profile": "sample", "trials": "3"}
 
 
 @pytest.mark.parametrize(
-    ("content", "field"),
+    ("text", "problem"),
     [
-        ([], ""),
-        ({"syscalls": []}, "defaultAction"),
-        ({"defaultAction": "ALLOW", "syscalls": []}, "defaultAction"),
-        ({"defaultAction": "SCMP_ACT_ALLOW"}, "syscalls"),
-        ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_LOG"}]}, "syscalls[0]"),
-        ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"]}]}, "syscalls[0].action"),
+        (
+            'sysctls = { "vm.overcommit_memory" = "1" }',
+            "'vm.overcommit_memory' in `sysctls` is no setting of a container's own; say it in [kernel.sysctls]",
+        ),
+        (
+            '[namespaces]\npid = "shared"',
+            "`init` is for a PID namespace of its own, and `namespaces.pid` is shared",
+        ),
     ],
 )
-def test_a_wrong_filter_is_named_with_the_field(content: object, field: str) -> None:
+def test_what_does_not_go_together_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ProfileError) as caught:
+        profiles.load(path)
+    assert str(caught.value) == f"{path}: {problem}"
+
+
+# --------------------------------------------------------------------------------------------------------- filters
+
+ALLOW = {"names": ["read"], "action": "SCMP_ACT_ALLOW"}
+ACTIONS = (
+    "SCMP_ACT_ALLOW, SCMP_ACT_ERRNO, SCMP_ACT_KILL, SCMP_ACT_KILL_PROCESS, SCMP_ACT_KILL_THREAD, SCMP_ACT_LOG, "
+    "SCMP_ACT_NOTIFY, SCMP_ACT_TRACE, SCMP_ACT_TRAP"
+)
+OPERATORS = "SCMP_CMP_EQ, SCMP_CMP_GE, SCMP_CMP_GT, SCMP_CMP_LE, SCMP_CMP_LT, SCMP_CMP_MASKED_EQ, SCMP_CMP_NE"
+
+
+def rule(**changes: object) -> dict[str, object]:
+    return {"defaultAction": "SCMP_ACT_LOG", "syscalls": [ALLOW, {**ALLOW, **changes}]}
+
+
+def condition(**changes: object) -> dict[str, object]:
+    return rule(args=[{"index": 0, "value": 1, "op": "SCMP_CMP_EQ", **changes}])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ([], "a filter is a JSON object"),
+        ({"syscalls": []}, f"defaultAction: None is no action; there are {ACTIONS}"),
+        ({"defaultAction": "ALLOW", "syscalls": []}, f"defaultAction: 'ALLOW' is no action; there are {ACTIONS}"),
+        ({"defaultAction": ["x"], "syscalls": []}, f"defaultAction: ['x'] is no action; there are {ACTIONS}"),
+        ({"defaultAction": "SCMP_ACT_ALLOW"}, "syscalls: must be a list of rules"),
+        ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": {}}, "syscalls: must be a list of rules"),
+        (
+            {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": "EPERM", "syscalls": []},
+            "defaultErrnoRet: 'EPERM' is no whole number from 0 to 4095",
+        ),
+        (
+            {"defaultAction": "SCMP_ACT_LOG", "syscall": [], "syscalls": []},
+            "syscall: no such field; there are archMap, architectures, comment, defaultAction, defaultErrnoRet, flags, "
+            "syscalls",
+        ),
+        ({"defaultAction": "SCMP_ACT_LOG", "syscalls": ["read"]}, "syscalls[0]: a rule is an object with `names`"),
+        (rule(names=[]), "syscalls[1]: a rule is an object with `names`"),
+        (rule(names="read"), "syscalls[1]: a rule is an object with `names`"),
+        (rule(names=["read", 7]), "syscalls[1].names[1]: 7 is no name of a system call"),
+        (rule(names=["SYS read"]), "syscalls[1].names[0]: 'SYS read' is no name of a system call"),
+        (rule(action="SCMP_ACT_DENY"), f"syscalls[1].action: 'SCMP_ACT_DENY' is no action; there are {ACTIONS}"),
+        (rule(action=None), f"syscalls[1].action: None is no action; there are {ACTIONS}"),
+        (
+            rule(arguments=[]),
+            "syscalls[1].arguments: no such field; there are action, args, comment, errno, errnoRet, excludes, "
+            "includes, name, names",
+        ),
+        (
+            rule(errnoRet=1),
+            "syscalls[1].errnoRet: SCMP_ACT_ALLOW answers nothing; that is for SCMP_ACT_ERRNO and SCMP_ACT_TRACE",
+        ),
+        (
+            rule(action="SCMP_ACT_ERRNO", errnoRet=4096),
+            "syscalls[1].errnoRet: 4096 is no whole number from 0 to 4095",
+        ),
+        (
+            rule(action="SCMP_ACT_ERRNO", errnoRet=True),
+            "syscalls[1].errnoRet: True is no whole number from 0 to 4095",
+        ),
+        (rule(args=[0]), "syscalls[1].args[0]: a condition is an object with `index`, `value` and `op`"),
+        (condition(index=6), "syscalls[1].args[0].index: 6 is no whole number from 0 to 5"),
+        (condition(index=None), "syscalls[1].args[0].index: None is no whole number from 0 to 5"),
+        (condition(value=-1), "syscalls[1].args[0].value: -1 is no whole number from 0 to 18446744073709551615"),
+        (
+            condition(value="0x10"),
+            "syscalls[1].args[0].value: '0x10' is no whole number from 0 to 18446744073709551615",
+        ),
+        (
+            condition(valueTwo=1 << 64),
+            "syscalls[1].args[0].valueTwo: 18446744073709551616 is no whole number from 0 to 18446744073709551615",
+        ),
+        (condition(op="=="), f"syscalls[1].args[0].op: '==' is no operator; there are {OPERATORS}"),
+        (
+            condition(mask=1),
+            "syscalls[1].args[0].mask: no such field; there are index, op, value, valueTwo",
+        ),
+    ],
+)
+def test_a_wrong_filter_is_told_with_file_field_and_reason(content: object, said: str) -> None:
     with pytest.raises(ProfileError) as caught:
         filters.check(content, Path("sample.json"))
-    assert caught.value.field == field
+    assert str(caught.value) == f"sample.json: {said}"
+
+
+def test_a_right_filter_is_what_it_was() -> None:
+    for content in (rule(), condition(), condition(op="SCMP_CMP_MASKED_EQ", valueTwo=(1 << 64) - 1)):
+        assert filters.check(content, Path("sample.json")) is content
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"{", "line 1: not JSON: "), (b"[\n7,]", "line 2: not JSON: "), (b"\xff\xfe\x00", "not JSON: ")],
+)
+def test_a_filter_that_is_no_json_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "sample.json"
+    path.write_bytes(content)
+    with pytest.raises(ProfileError) as caught:
+        filters.load(path)
+    assert str(caught.value).startswith(f"{path}: {said}")
+
+
+def test_a_filter_that_is_not_there_is_named() -> None:
+    with pytest.raises(ProfileError, match=r"^/nowhere/x\.json: cannot be read: No such file"):
+        filters.load(Path("/nowhere/x.json"))
+
+
+@pytest.mark.parametrize("path", sorted(profiles.folder("seccomp").glob("*.json")), ids=lambda path: path.name)
+def test_every_filter_of_the_package_is_right(path: Path) -> None:
+    assert filters.load(path)["syscalls"]
 
 
 def test_the_hardened_filter_names_every_group_and_has_clone3_answer_enosys() -> None:

@@ -30,7 +30,7 @@ def place(parser: argparse.ArgumentParser, engine: str) -> None:
         "--engine",
         choices=("auto", "host", "docker", "oci"),
         default=engine,
-        help="auto: on the host, and in an engine's container per profile; host, docker: only there; "
+        help="auto: on the host, and in an engine's container per usual profile; host, docker: only there; "
         "oci: in containers that runc or crun makes, without an engine (default: %(default)s)",
     )
     where.add_argument(

@@ -1,0 +1,54 @@
+"""Whether a profile or a filter of one's own can be used: each file that cannot is named, with field and reason."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from worldswitch.harness import catalogue, filters, probes, profiles
+from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.outcome import Status
+from worldswitch.harness.profiles import Profile, ProfileError
+
+
+def show(files: Sequence[Path]) -> Status:
+    """Say of each file what it is, or what is wrong with it."""
+    status = Status.AS_EXPECTED
+    for path in files:
+        try:
+            print(f"{path}: {check(path)}")
+        except ProfileError as problem:
+            print(problem, file=sys.stderr)
+            status = Status.UNEXPECTED
+    return status
+
+
+def check(path: Path) -> str:
+    """What a file is.  Raises `ProfileError`."""
+    if path.suffix == ".json":
+        return f"a filter of {len(filters.load(path)['syscalls'])} rules"
+    if path.suffix != ".toml":
+        raise ProfileError(path, "", "neither a profile, NAME.toml, nor a filter, NAME.json")
+    profile = profiles.load(path)
+    check_expectations(profile, path, catalogue.scenarios())
+    return f"a profile with {len(profile.expect)} expectations"
+
+
+def check_expectations(profile: Profile, path: Path, scenarios: Sequence[Scenario]) -> None:
+    """Refuse what is expected of scenarios that there are not, or of needs that nobody can have."""
+    for number, line in enumerate(profile.expect):
+        for place, need in enumerate(line.needs):
+            if need not in probes.PROBES:
+                raise ProfileError(
+                    path,
+                    f"expect[{number}].needs[{place}]",
+                    f"{need!r} is no probe; there are {', '.join(probes.PROBES)}",
+                )
+        for place, pattern in enumerate(line.scenarios):
+            if not any(one.is_called(pattern) for one in scenarios):
+                raise ProfileError(
+                    path,
+                    f"expect[{number}].scenarios[{place}]",
+                    f"no scenario is called {pattern!r}; `worldswitch list` shows them all",
+                )

@@ -1,0 +1,111 @@
+"""`worldswitch profiles` and `worldswitch profile check`: what there is, and what is wrong with one's own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from worldswitch.harness import cli, profile_list, profiles
+from worldswitch.harness.profiles import Kernel, Limits, Namespaces, Profile
+
+PROFILE = 'name = "mine"\nabout = "x"\ncapabilities = []\nseccomp = "default"\n'
+FILTER = '{"defaultAction": "SCMP_ACT_LOG", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}'
+LINE = '[[expect]]\nverdicts = ["blocked"]\nreason = "x"\n'
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    """A kernel without Yama, that says nothing of how it was booted."""
+    (tmp_path / "cmdline").write_text("\n")
+    return tmp_path
+
+
+def test_every_profile_is_listed_and_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["profiles"]) == 0
+    said = capsys.readouterr().out
+    for name in profiles.available():
+        assert f"\n{name}  (" in f"\n{said}"
+    assert "Takes away ptrace" in said
+
+
+def test_every_profile_is_there_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["profiles", "--json"]) == 0
+    listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert list(listed) == list(profiles.available())
+    assert listed["hardened"]["engines"] == ["docker", "oci", "kernel"]
+    assert listed["hardened"]["user"] == "65534:65534"
+    assert listed["few-processes"]["limits"]["trials"] == 1
+
+
+def test_a_profile_that_asks_for_a_kernel_says_what_this_one_lacks(proc: Path) -> None:
+    profile = Profile("p", "Takes away much.", (), "default", kernel=Kernel(yama=2, command_line=("vsyscall=none",)))
+    assert profile_list.engines(profile, proc) == ("kernel",)
+    assert "\n".join(profile_list.lines([profile], proc)).startswith(
+        "p  (kernel)\n"
+        "    Takes away much.\n"
+        "    capabilities: none; filter: default; kernel.yama: 2; kernel.command_line: vsyscall=none\n"
+        "    not on this machine's own kernel: there is no kernel.yama.ptrace_scope, which is to be 2\n"
+        "    not on this machine's own kernel: it was not booted with vsyscall=none\n"
+    )
+
+
+def test_what_is_as_in_every_container_is_not_said(proc: Path) -> None:
+    profile = Profile(
+        "p",
+        "x",
+        ("KILL", "CHOWN"),
+        "hardened.json",
+        init=False,
+        usual=True,
+        namespaces=Namespaces(pid="host"),
+        limits=Limits(pids=99),
+        sysctls={"net.a": "1", "net.b": "2"},
+    )
+    first, _, made, *_ = profile_list.lines([profile], proc)
+    assert first == "p  (docker, oci, kernel, usual)"
+    assert made.split("; ") == [
+        "    capabilities: KILL CHOWN",
+        "filter: hardened.json",
+        "init: no",
+        "namespaces.pid: host",
+        "sysctls.net.a: 1",
+        "sysctls.net.b: 2",
+        "limits.pids: 99",
+    ]
+
+
+def test_what_can_be_used_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile, filter_ = tmp_path / "mine.toml", tmp_path / "mine.json"
+    profile.write_text(PROFILE.replace("default", "mine.json") + LINE + 'scenarios = ["EV03"]\nneeds = ["pidns"]\n')
+    filter_.write_text(FILTER)
+    assert cli.main(["profile", "check", str(profile), str(filter_)]) == 0
+    assert capsys.readouterr().out == f"{profile}: a profile with 1 expectations\n{filter_}: a filter of 1 rules\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (PROFILE.replace("[]", '["ptrace"]'), "capabilities[0]: expected `str` matching regex '^[A-Z_]+$'"),
+        (PROFILE + "kernal = {}\n", "kernal: object contains unknown field `kernal`"),
+        (PROFILE + LINE + 'scenarios = ["EV03", "EV77"]\n', "expect[0].scenarios[1]: no scenario is called 'EV77'; "),
+        (PROFILE + LINE + 'needs = ["luck"]\n', "expect[0].needs[0]: 'luck' is no probe; there are ptrace, "),
+        (PROFILE + LINE, "expect[0]: a line says by `scenarios` or `needs` what it is about"),
+    ],
+)
+def test_what_cannot_is_named_and_the_rest_is_still_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    wrong, right = tmp_path / "mine.toml", tmp_path / "mine.json"
+    wrong.write_text(text)
+    right.write_text(FILTER)
+    assert cli.main(["profile", "check", str(wrong), str(right)]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith(f"{wrong}: {said}")
+    assert out == f"{right}: a filter of 1 rules\n"
+
+
+def test_another_kind_of_file_is_no_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["profile", "check", str(tmp_path / "x.yaml")]) == 1
+    assert capsys.readouterr().err == f"{tmp_path}/x.yaml: neither a profile, NAME.toml, nor a filter, NAME.json\n"
