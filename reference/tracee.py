@@ -12,9 +12,10 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from worldswitch.harness.contract import Cause, Death, StubDied
+from worldswitch.harness.contract import Cause, Death, HostError, StubDied
 from worldswitch.reference import x86_64
 from worldswitch.reference._core import ffi, lib
+from worldswitch.reference.owners import thread_stat
 from worldswitch.reference.stops import (
     SIGINFO_SIZE,
     SYS_SECCOMP,
@@ -77,21 +78,29 @@ class Tracee:
         return bool(lib.tracee_claim(self.handle))
 
     def attach(self, options: int) -> None:
-        """Trace it, from this thread, and stop it.  Raises `StubDied`.
+        """Trace it, from this thread, and stop it.  Raises `StubDied`, and `HostError` if somebody else traces it.
 
         A signal handler of Python's may raise at any step of it: then the same thread does it again.
         """
         status = ffi.new("int *")
         while (rc := lib.tracee_attach(self.handle, options, status)) == -errno.EINTR:
             pass
-        if rc in (-errno.ESRCH, -errno.ECHILD):
+        if rc in (-errno.ESRCH, -errno.ECHILD) or (rc == -errno.EPERM and self._has_ended()):
             raise StubDied(self.gone())
         if rc < 0:
-            raise OSError(-rc, f"attaching: {os.strerror(-rc)}")
+            raise HostError(-rc, f"attaching to thread {self.tid} of stub {self.stub.pid}")
         if status[0] != 0 and decode(status[0]).kind is StopKind.DEATH:
             raise StubDied(self.gone_with(status[0]))
         self.user = None
         self.block_signals(0)
+
+    def _has_ended(self) -> bool:
+        """Whether it is dead: between a thread's end and its being gone, attaching is EPERM (kernel/ptrace.c).
+
+        What /proc does not show may be there all the same, for want of a descriptor to look with.
+        """
+        stat = thread_stat(self.stub.pid, self.tid)
+        return stat[0] in "ZX" if stat else bool(lib.signal_thread(self.stub.pid, self.tid, 0) != 0)
 
     @property
     def is_mine(self) -> bool:

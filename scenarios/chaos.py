@@ -164,7 +164,7 @@ def everything_at_once(stage: Stage) -> None:
 
 
 @scenario(
-    "CH05", clauses=("contract HostError", "getrlimit(2) RLIMIT_NOFILE"), quick=3, normal=10, soak=1000, deadline=120
+    "CH05", clauses=("contract HostError", "getrlimit(2) RLIMIT_NOFILE"), quick=3, normal=10, soak=300, deadline=120
 )
 def without_file_descriptors_everybody_lives_on(stage: Stage) -> None:
     """With no descriptor to be had, what needs one is refused by a typed error, guests go on, and so does all later."""
@@ -189,7 +189,7 @@ def without_file_descriptors_everybody_lives_on(stage: Stage) -> None:
     needs="nproc",
     quick=2,
     normal=5,
-    soak=200,
+    soak=60,
     deadline=120,
 )
 def without_processes_everybody_lives_on(stage: Stage) -> None:

@@ -101,7 +101,7 @@ def at_each_step(stage: Stage, meet: Callable[[int], Hold]) -> None:
 # --------------------------------------------------------------------------------------------------------- interrupts
 
 
-@scenario("CH06", clauses=("seed.Enable", "seed.switchToApp"), quick=1, normal=1, soak=300, deadline=120)
+@scenario("CH06", clauses=("seed.Enable", "seed.switchToApp"), quick=1, normal=1, soak=100, deadline=120)
 def an_interrupt_at_any_step_of_a_switch_ends_it(stage: Stage) -> None:
     """Whatever a switch is just doing, on its way in or at a stop: it is interrupted, and its guest is back."""
     with meeting(stage) as scene:
@@ -134,7 +134,7 @@ def _interrupt_a_held_switch(scene: Meeting, prepare: Callable[[Meeting], None],
     return hold
 
 
-@scenario("CH06", clauses=("seed.Forwarder",), quick=1, normal=3, soak=300, deadline=120)
+@scenario("CH06", clauses=("seed.Forwarder",), quick=1, normal=3, soak=100, deadline=120)
 def a_switch_that_begins_at_any_step_of_an_interrupt_is_ended(stage: Stage) -> None:
     """However far an interrupt has come when a switch begins, or while it goes on: that switch comes back."""
     with meeting(stage) as scene:
@@ -162,7 +162,7 @@ def _switch_in_a_held_interrupt(scene: Meeting, runs_before: bool, step: int) ->
 # ----------------------------------------------------------------------------------------------------------- releases
 
 
-@scenario("CH07", clauses=("gvisor f01bf248c", "seed.Release"), quick=1, normal=2, soak=200, deadline=120)
+@scenario("CH07", clauses=("gvisor f01bf248c", "seed.Release"), quick=1, normal=2, soak=60, deadline=120)
 def a_switch_that_begins_at_any_step_of_a_release(stage: Stage) -> None:
     """Either the release is refused and the guest runs on, or it is granted and the guest does not run at all."""
     with meeting(stage) as scene:
@@ -181,7 +181,7 @@ def _switch_in_a_held_release(scene: Meeting, step: int) -> Hold:
     return hold
 
 
-@scenario("CH07", clauses=("gvisor f01bf248c", "seed.Release"), quick=1, normal=2, soak=200, deadline=120)
+@scenario("CH07", clauses=("gvisor f01bf248c", "seed.Release"), quick=1, normal=2, soak=60, deadline=120)
 def a_release_at_any_step_of_a_switch(stage: Stage) -> None:
     """Whatever a switch is just doing: the release is refused, or the switch is."""
     with meeting(stage) as scene:
@@ -217,7 +217,7 @@ def _keep_their_word(scene: Meeting, deed: Deed, released: object, hold: Hold) -
         player.answer()
 
 
-@scenario("CH07", clauses=("gvisor f01bf248c", "seed.Release"), normal=2, soak=200, deadline=120)
+@scenario("CH07", clauses=("gvisor f01bf248c", "seed.Release"), normal=2, soak=60, deadline=120)
 def a_refused_release_is_nothing_to_anybody(stage: Stage) -> None:
     """While one guest runs and a release is refused, at any step of that another guest can be switched to."""
     with meeting(stage) as scene:
@@ -249,7 +249,7 @@ def _switch_in_a_refused_release(scene: Meeting, third: Actor, step: int) -> Hol
 # ------------------------------------------------------------------------------------------------------- who gets what
 
 
-@scenario("CH08", clauses=("seed.newSubprocess", "seed.W15", "gvisor da6ddd1df"), normal=2, soak=200, deadline=120)
+@scenario("CH08", clauses=("seed.newSubprocess", "seed.W15", "gvisor da6ddd1df"), normal=2, soak=60, deadline=120)
 def two_threads_that_ask_at_once_get_two_address_spaces(stage: Stage) -> None:
     """At whatever step of making an address space another thread makes one: no process is given to both."""
     with meeting(stage) as scene:
@@ -275,7 +275,7 @@ def _ask_twice(scene: Meeting, step: int) -> Hold:
     return hold
 
 
-@scenario("CH08", clauses=("seed.lookupOrCreate", "seed.W1"), normal=2, soak=100, deadline=120)
+@scenario("CH08", clauses=("seed.lookupOrCreate", "seed.W1"), normal=2, soak=40, deadline=120)
 def two_threads_that_come_at_once_trace_two_threads(stage: Stage) -> None:
     """At whatever step a new tracing thread takes up a guest, another one takes up the next: each has its own."""
     with meeting(stage) as scene:

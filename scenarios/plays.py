@@ -102,14 +102,24 @@ class Play:
             self._event_of(number, self._begin(number), 1)
 
     def _possible(self, strikes: dict[Moment, list[Strike]]) -> dict[Moment, list[Strike]]:
-        """Leave out what would strike at a running guest while its thread is busy with another one."""
-        slow = [self.slow[0].number] if self.slow else []
-        busy = {self.tracers[number]: number for number in slow}
+        """Leave out what would strike at a running guest while its thread is busy with another one.
+
+        Busy is also who owes a guest an interruption, for that one is switched to once more.  While somebody is held
+        in the middle of something, no switch is held: each might wait for the other.
+        """
+        first = [self.slow[0].number] if self.slow else []
+        busy: dict[Actor, int] = {}
+        for number in (*first, *(number for number, player in self.players.items() if player.is_owed)):
+            busy.setdefault(self.tracers[number], number)
         return {
             moment: [
                 one
                 for one in those
-                if moment is AT or busy.setdefault(self.tracers[one.player], one.player) == one.player
+                if moment is AT
+                or (
+                    not (moment is IN and self.slow)
+                    and busy.setdefault(self.tracers[one.player], one.player) == one.player
+                )
             ]
             for moment, those in strikes.items()
         }
@@ -373,7 +383,7 @@ class Play:
     def release(self, player: Player) -> None:
         """Its address space is given back, which is refused while anybody runs there."""
         home = player.home
-        if home.is_safe:
+        if home.is_safe and not home.is_going:
             home.release()
 
     def receive_visitor(self) -> None:
