@@ -12,8 +12,10 @@ from typing import Any
 
 from worldswitch.harness.commands import (
     Command,
+    baseline,
     bench,
     bisect_,
+    diff,
     doctor,
     expect,
     explain,
@@ -101,6 +103,8 @@ _COMMANDS = (
     run,
     matrix,
     report,
+    diff,
+    baseline,
     export,
     explain,
     repro,

@@ -10,6 +10,7 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
+from worldswitch.harness.letters import LETTERS
 from worldswitch.harness.outcome import tally
 from worldswitch.harness.page import pack as packing
 from worldswitch.harness.page import summary
@@ -75,7 +76,7 @@ def counted(cell: Cell) -> Markup:
     """What came of a cell, in signs: as the script draws it."""
     counts = Counter(cell.verdicts)
     parts = [Markup('<span class="passed">{}</span>').format(counts["p"] or "")]
-    for verdict, letter in packing.LETTERS.items():
+    for verdict, letter in LETTERS.items():
         for shown, wrong in ((letter.upper(), " wrong"), (letter, "")):
             if shown != "p" and counts[shown]:
                 sign = '<span class="v {}{}">{}<i>{}</i></span>'

@@ -15,23 +15,11 @@ from worldswitch.harness import axes
 from worldswitch.harness.axes import Row
 from worldswitch.harness.diagnosis import Diagnosis, Event, Process, Thread
 from worldswitch.harness.expectations import PASSES, Judgement
+from worldswitch.harness.letters import LETTERS, letter_of
 from worldswitch.harness.outcome import Judged
 from worldswitch.harness.results import Fingerprint, Trial
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
-
-#: A verdict's letter; an unexpected one's is a capital.
-LETTERS = {
-    Verdict.PASS: "p",
-    Verdict.FAIL: "f",
-    Verdict.TIMEOUT: "t",
-    Verdict.CRASH: "c",
-    Verdict.UNSUPPORTED: "u",
-    Verdict.BLOCKED: "b",
-    Verdict.ERROR: "e",
-    Verdict.MISS: "m",
-}
-ABSENT = "-"  #: of a scenario that was not planned in a cell
 
 TEXT = 1 << 14  #: of a long text the last so many characters are kept: the end says most
 ALL = 24 << 20  #: characters for all texts; a page that is larger opens badly, and the results have it all
@@ -164,7 +152,7 @@ class _Packer:
             name=str(kept.name),
             row=self._rows.index(row),
             column=self._columns.index(column),
-            verdicts="".join(_letter(judged.get(name)) for name in self._numbers),
+            verdicts="".join(letter_of(judged.get(name)) for name in self._numbers),
             notes=tuple(self.note(kept, one) for one in judged.values() if _is_notable(one)),
             seconds=round(kept.seconds, 1),
             machine=self.machine(kept.header.fingerprint, kept.header.environment) if kept.header else Machine(),
@@ -247,13 +235,6 @@ def _scenarios(run: KeptRun) -> list[Scenario]:
             found[trial.scenario] = trial
     ordered = sorted(found.values(), key=lambda trial: (trial.scenario.partition("::")[0], trial.ids, trial.scenario))
     return [Scenario(one.scenario, " ".join(one.ids), one.claim, " ".join(one.clauses)) for one in ordered]
-
-
-def _letter(judged: Judged | None) -> str:
-    if judged is None:
-        return ABSENT
-    letter = LETTERS[judged.trial.verdict]
-    return letter if judged.judgement.expected else letter.upper()
 
 
 def _is_notable(one: Judged) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from worldswitch.harness import repro, runs
+from worldswitch.harness.baseline import lines, load
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.page import markdown, matrix, terminal
 from worldswitch.harness.report import console
@@ -31,9 +32,10 @@ def show(name: str, kind: str, output: Path | None) -> Status:
 
 
 def read(name: str) -> KeptRun:
-    """The run at a path, in `results`, or the last one there; raises `CouldNotRun`."""
+    """The run, or the baseline, at a path or in `results`, or the last run there; raises `CouldNotRun`."""
     try:
-        return runs.read(runs.find(name))
+        folder = runs.find(name)
+        return load.load(folder) if (folder / lines.FILE).exists() else runs.read(folder)
     except ResultError as problem:
         raise CouldNotRun(str(problem)) from problem
 

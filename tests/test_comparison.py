@@ -1,0 +1,185 @@
+"""Two runs held against each other: what newly fails, is fixed, missing, flaky, changed; kernels that come and go."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from big_run import kept_cell, kept_run
+from scripted import header
+
+from worldswitch.harness import cli, comparison
+from worldswitch.harness.collect import Problem
+from worldswitch.harness.comparison import Change, Kind, Shift
+from worldswitch.harness.expectations import Judgement
+from worldswitch.harness.outcome import Judged, Status
+from worldswitch.harness.results import Header, Trial
+from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.verdict import Verdict
+
+P, F, B, M, E = Verdict.PASS, Verdict.FAIL, Verdict.BLOCKED, Verdict.MISS, Verdict.ERROR
+
+
+def one(verdict: Verdict, *wanted: Verdict, name: str = "a::one", reason: str = "so") -> Judged:
+    wishes = frozenset(wanted or {P})
+    judgement = Judgement(verdict in wishes and verdict.is_verdict, wishes)
+    return Judged(Trial(scenario=name, verdict=verdict, ids=("SG01",), reason=reason), judgement)
+
+
+def machine(release: str, **probes: str) -> Header:
+    made = header(**probes)
+    return msgspec.structs.replace(
+        made, fingerprint=msgspec.structs.replace(made.fingerprint, kernel=f"Linux {release} #1")
+    )
+
+
+def cell(name: str, *judged: Judged, problem: Problem | None = None, seen: Header | None = None) -> KeptCell:
+    return kept_cell(name, judged, problem, seen)
+
+
+def run(*cells: KeptCell, name: str = "r") -> KeptRun:
+    return kept_run(*cells, name=name)
+
+
+def kinds(before: KeptRun, *after: KeptRun, across: bool = False) -> list[Kind]:
+    return [change.kind for change in comparison.compare(before, *after, across=across).changes]
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "kind"),
+    [
+        (one(P), one(P), None),
+        (one(P), one(F), Kind.FAILING),
+        (one(P), one(E), Kind.FAILING),
+        (one(B, B), one(P, B), Kind.FAILING),  # an unexpected pass
+        (one(F), one(P), Kind.FIXED),
+        (one(E), one(P), Kind.FIXED),
+        (one(P), one(M), Kind.MISSING),
+        (one(F), one(M), Kind.MISSING),
+        (one(M), one(M), None),
+        (one(M), one(P), Kind.APPEARED),
+        (one(M), one(F), Kind.FAILING),
+        (one(P), one(B, B), Kind.VERDICT),
+        (one(P), one(P, P, F), Kind.EXPECTATION),
+        (one(F), one(F), Kind.STILL),
+        (one(F), one(Verdict.CRASH), Kind.STILL),
+    ],
+)
+def test_each_trial_has_become_one_thing(was: Judged, now: Judged, kind: Kind | None) -> None:
+    other = one(P, name="a::other")  # so that no kernel vanishes
+    found = comparison.compare(run(cell("host", was, other)), run(cell("host", now, other)))
+    assert [change.kind for change in found.changes] == ([kind] if kind else [])
+    assert found.same == (1 if kind else 2)
+    assert found.vanished == {}
+
+
+def test_a_change_tells_what_it_was_and_why() -> None:
+    found = comparison.compare(run(cell("docker:a", one(P))), run(cell("docker:a", one(F, reason="assert 1 == 2"))))
+    assert found.changes == [Change(Kind.FAILING, "docker:a", "a::one", ("SG01",), "pass", "fail", "assert 1 == 2")]
+
+
+def test_a_new_scenario_appears_or_newly_fails() -> None:
+    before = run(cell("host", one(P)))
+    assert kinds(before, run(cell("host", one(P), one(P, name="a::new")))) == [Kind.APPEARED]
+    assert kinds(before, run(cell("host", one(P), one(F, name="a::new")))) == [Kind.FAILING]
+
+
+def test_what_repetitions_disagree_on_is_flaky() -> None:
+    before, good, bad = (run(cell("host", one(verdict))) for verdict in (P, P, F))
+    assert kinds(before, bad, good) == kinds(before, good, bad) == [Kind.FLAKY]
+    assert kinds(before, bad, bad) == [Kind.FAILING]
+    assert kinds(before, bad, run(cell("host", one(M)))) == [Kind.FAILING]
+    (change,) = comparison.compare(before, bad, good).changes
+    assert change.now == "fail or pass"
+
+
+def test_kernels_are_the_same_by_their_minor_version() -> None:
+    old = run(cell("linux-6.12.43+deb13-cloud-amd64:a", one(P)))
+    assert kinds(old, run(cell("linux-6.12:a", one(F)))) == [Kind.FAILING]
+
+
+def test_a_kernel_that_cannot_be_had_any_more_has_vanished() -> None:
+    before = run(cell("linux-7.3", one(P)), cell("linux-7.3:a", one(P)), cell("host", one(P)))
+    gone = Problem("no package of it in any suite")
+    after = run(*(cell(name, one(M), problem=gone) for name in ("linux-7.3", "linux-7.3:a")), cell("host", one(P)))
+    found = comparison.compare(before, after)
+    assert found.vanished == {"linux-7.3": gone.reason}
+    assert (found.changes, found.status) == ([], Status.AS_EXPECTED)
+
+
+def test_one_cell_that_did_not_run_is_newly_missing() -> None:
+    before = run(cell("linux-7.3", one(P)), cell("linux-7.3:a", one(P)))
+    after = run(cell("linux-7.3", one(P)), cell("linux-7.3:a", one(M), problem=Problem("lost")))
+    found = comparison.compare(before, after)
+    assert ([change.kind for change in found.changes], found.vanished) == ([Kind.MISSING], {})
+    assert found.status is Status.COULD_NOT_RUN
+
+
+def test_what_was_not_planned_is_left_out() -> None:
+    before = run(cell("linux-6.1", one(P)), cell("host", one(P), one(P, name="a::two")), cell("docker:a", one(P)))
+    found = comparison.compare(before, run(cell("host", one(P)), cell("linux-7.2", one(P))))
+    assert found.left_out == {"kernels": ["linux-6.1"], "cells": ["docker:a"], "scenarios": ["a::two"]}
+    assert found.new_kernels == ["linux-7.2"]
+    assert found.status is Status.AS_EXPECTED
+
+
+def test_this_machine_s_kernel_is_compared_with_its_like_unless_asked() -> None:
+    before = run(cell("host", one(P), seen=machine("6.12.4")))
+    same = run(cell("host", one(F), seen=machine("6.12.9-cloud")))
+    other = run(cell("host", one(F), seen=machine("6.18.5")))
+    assert kinds(before, same) == [Kind.FAILING]
+    assert comparison.compare(before, other).left_out["kernels"] == ["host 6.12"]
+    (shift,) = comparison.compare(before, other, across=True).shifts
+    assert shift == Shift("kernel", "6.12.4", "6.18.5", ("host",))
+
+
+def test_other_fingerprints_are_told_once_for_all_cells() -> None:
+    before = run(*(cell(f"docker:{name}", one(P), seen=machine("6.12.4", rseq="yes", avx="no")) for name in "ab"))
+    after = run(*(cell(f"docker:{name}", one(P), seen=machine("6.12.4", rseq="no", avx="no")) for name in "ab"))
+    assert comparison.compare(before, after).shifts == [Shift("probe rseq", "yes", "no", ("docker:a", "docker:b"))]
+
+
+def test_platforms_and_engines_are_told_apart() -> None:
+    before = run(cell("docker:a", one(P)), cell("oci:a", one(F)), cell("docker:a/seed", one(F)))
+    assert set(kinds(before, before)) == {Kind.STILL}
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> dict[str, KeptRun]:
+    """The runs there are."""
+    made = {
+        "old": run(cell("host", one(P), one(F, name="a::two")), cell("linux-7.3", one(P)), name="old"),
+        "new": run(
+            cell("host", one(F), one(P, name="a::two")), cell("linux-7.3", one(M), problem=Problem("gone")), name="new"
+        ),
+    }
+    monkeypatch.setattr("worldswitch.harness.page.views.read", made.__getitem__)
+    return made
+
+
+def test_the_command_tells_and_its_status_says_whether_something_newly_fails(
+    kept: dict[str, KeptRun], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["diff", "old", "new"]) == 1
+    said = capsys.readouterr().out
+    for line in (
+        "vanished kernel: linux-7.3",
+        "SG01 a::one: pass -> fail in host",
+        "SG01 a::two: fail -> pass in host",
+    ):
+        assert line in said
+    assert said.splitlines()[-1] == "1 vanished kernels, 1 newly failing, 1 fixed, 0 as they were"
+    assert cli.main(["diff", "old", "old"]) == 0
+    assert cli.main(["diff", "old", "new", "--again", "old"]) == 0
+    assert "flaky: 2" in capsys.readouterr().out
+
+
+def test_the_command_tells_programs_the_same(kept: dict[str, KeptRun], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["diff", "old", "new", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["status"] == 1
+    assert told["vanished_kernels"] == {"linux-7.3": "gone"}
+    assert [(it["cell"], it["scenario"], it["was"], it["now"]) for it in told["newly_failing"]] == [
+        ("host", "a::one", "pass", "fail")
+    ]
