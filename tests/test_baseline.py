@@ -39,7 +39,7 @@ def seen(run: KeptRun) -> list[object]:
 def test_a_baseline_is_read_back_as_the_run_it_was(tmp_path: Path) -> None:
     keep.keep(RUN, tmp_path)
     back = load.load(tmp_path)
-    assert str(seen(back)) == str(seen(RUN))
+    assert seen(back) == seen(RUN)
     assert tally(back.outcomes) == tally(RUN.outcomes)
     assert (back.manifest.run, back.manifest.seed) == (RUN.manifest.run, 7)
     found = comparison.compare(back, RUN)

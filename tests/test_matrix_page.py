@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from worldswitch.harness.expectations import PASSES, Judgement
 from worldswitch.harness.outcome import Judged
 from worldswitch.harness.page import markdown, matrix, summary
 from worldswitch.harness.page import pack as packing
-from worldswitch.harness.results import Trial
+from worldswitch.harness.results import Complaint, KernelLog, Reached, Trial
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.trial import Result
 from worldswitch.harness.verdict import Verdict
@@ -108,6 +109,16 @@ def test_a_note_has_all_that_is_known() -> None:
         "repeat a::one in linux-6.12:tight",
     ]
     assert packed.judgements[packed.cells[0].notes[1][1]] == ("blocked", "so", "", "")
+
+
+def test_the_kernel_s_log_goes_with_its_cell() -> None:
+    complaint = Complaint(meaning="a bug in the kernel", line="BUG: x")
+    log = KernelLog(lines=("6 0.1 booted", "4 9.2 BUG: x"), complaints=(complaint,))
+    plain = entry("linux-6.12", FINE)
+    (cell,) = packing.pack(account(replace(plain, reached=Reached(kernel_log=log))), again).cells
+    assert cell.complaints == (("a bug in the kernel", "BUG: x"),)
+    packed = packing.pack(account(replace(plain, reached=Reached(kernel_log=log)), plain), again)
+    assert [packed.texts[it.kernel_log] for it in packed.cells] == ["6 0.1 booted\n4 9.2 BUG: x", ""]
 
 
 def test_long_texts_keep_their_end_and_too_many_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

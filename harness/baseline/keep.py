@@ -63,9 +63,7 @@ def _head(run: KeptRun, scenarios: Sequence[tuple[str, str]], thoughts: Mapping[
     )
 
 
-def _cell(
-    cell: KeptCell, names: Sequence[str], thoughts: Mapping[Thought, int], facts: Mapping[Observed, int]
-) -> Cell:
+def _cell(cell: KeptCell, names: Sequence[str], thoughts: Mapping[Thought, int], facts: Mapping[Observed, int]) -> Cell:
     judged = {one.trial.scenario: one for one in cell.judged}
     others: dict[str, list[int]] = {}
     for place, name in enumerate(names):

@@ -76,7 +76,11 @@ PLAIN = Thought((Verdict.PASS,))
 def thought(judgement: Judgement) -> Thought:
     """What was thought, as it is kept."""
     wanted = tuple(sorted(judgement.wanted, key=lambda verdict: verdict.value))
-    return PLAIN if judgement.wanted == PASSES and not judgement.reason else Thought(wanted, judgement.reason, judgement.rule)
+    return (
+        PLAIN
+        if judgement.wanted == PASSES and not judgement.reason
+        else Thought(wanted, judgement.reason, judgement.rule)
+    )
 
 
 def ranges(numbers: Iterable[int]) -> str:

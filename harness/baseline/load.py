@@ -66,7 +66,11 @@ def _cell(line: Cell, head: Head, facts: Mapping[int, dict[str, str]], folder: P
     judged = tuple(_judged(line, head, where))
     problem = Problem(line.problem) if line.problem else None
     plan = PlannedCell(
-        environment=line.environment, platform=line.platform, file=name.file, started=head.started, finished=head.started
+        environment=line.environment,
+        platform=line.platform,
+        file=name.file,
+        started=head.started,
+        finished=head.started,
     )
     planned = tuple(one.trial.scenario for one in judged)
     header = _header(line, head, facts, planned) if line.kernel else None

@@ -56,6 +56,8 @@ class Cell(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     problem: str = ""
     remedy: str = ""
     log: str = ""
+    kernel_log: int = 0  #: the number of a text
+    complaints: tuple[tuple[str, str], ...] = ()  #: of its kernel: what a line means, and the line
 
 
 class Scenario(msgspec.Struct, frozen=True, array_like=True):
@@ -147,7 +149,7 @@ class _Packer:
     def cell(self, kept: KeptCell) -> Cell:
         row, column = axes.place(kept.name)
         judged = {one.trial.scenario: one for one in kept.judged}
-        problem = kept.problem
+        problem, logged = kept.problem, kept.reached.kernel_log
         return Cell(
             name=str(kept.name),
             row=self._rows.index(row),
@@ -159,6 +161,8 @@ class _Packer:
             problem=problem.reason if problem else "",
             remedy=problem.remedy if problem else "",
             log=problem.log if problem else "",
+            kernel_log=self.text("\n".join(logged.lines)) if logged else 0,
+            complaints=tuple((one.meaning, one.line) for one in logged.complaints) if logged else (),
         )
 
     def machine(self, seen: Fingerprint, environment: dict[str, Any]) -> Machine:

@@ -48,6 +48,7 @@ class Panel {
       ...this.diagnosis(trial.diagnosis),
       block("Output", trial.output),
       block("The cell's log", cell.log),
+      ...this.kernel(cell),
     );
   }
 
@@ -89,6 +90,7 @@ class Panel {
       cell.problem ? el("p.wrong", {}, cell.problem) : null,
       cell.remedy ? el("p", {}, `What to do: ${cell.remedy}`) : null,
       block("Its log", cell.log),
+      ...this.kernel(cell),
       this.trials(cell),
       section("Machine", facts([
         ["kernel", machine.release], ["machine", machine.machine], ["processor", machine.cpu && `${machine.cpus} × ${machine.cpu}`],
@@ -99,6 +101,15 @@ class Panel {
       this.seen("What the probes saw", run.pack.probes, cell, (other) => other.machine.probes, ([state, detail]) => [run.text(state), run.text(detail)]),
       this.seen("How the kernel behaves", run.pack.facts, cell, (other) => other.machine.facts, (said) => [run.text(said)]),
     );
+  }
+
+  /** What the kernel said that was booted for the cell. */
+  kernel(cell) {
+    const complaints = (cell.complaints ?? []).map(([meaning, line]) => el("li", {}, el("b.wrong", {}, meaning), el("br"), el("code", {}, line)));
+    return [
+      complaints.length ? section("What its kernel complained of", el("ul", {}, ...complaints)) : null,
+      cell.kernel_log ? el("details", {}, el("summary", {}, "The kernel's log"), el("pre", {}, this.run.text(cell.kernel_log))) : null,
+    ];
   }
 
   trials(cell) {
