@@ -78,8 +78,11 @@ def run(kernels: Sequence[str] = KERNELS, profiles: Sequence[str] = PROFILES, sc
 def _cell(cell: CellName, release: str, names: Sequence[str], chance: random.Random) -> KeptCell:
     if f"linux-{NEW}" in cell.environment:
         missed = tuple(
-            Judged(Trial(scenario=name, verdict=Verdict.MISS, reason="no such kernel"), Judgement(False, PASSES))
-            for name in names
+            Judged(
+                Trial(scenario=name, verdict=Verdict.MISS, ids=(f"SG{number:02}",), reason="no such kernel"),
+                Judgement(False, PASSES),
+            )
+            for number, name in enumerate(names)
         )
         return kept_cell(str(cell), missed, Problem("no package of 7.3 in any suite", "name a kernel by --kernel"))
     judged = tuple(_judged(cell, number, name, chance) for number, name in enumerate(names))

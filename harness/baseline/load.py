@@ -17,7 +17,7 @@ from worldswitch.harness.outcome import Judged
 from worldswitch.harness.results import Damaged, Finding, Fingerprint, Header, Reached, Trial
 from worldswitch.harness.runs import KeptCell, KeptRun
 
-_decode = msgspec.json.Decoder(Line).decode
+_decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 
 
 def load(folder: Path) -> KeptRun:
@@ -44,7 +44,7 @@ def load(folder: Path) -> KeptRun:
 
 def _line(text: bytes, where: str) -> Line:
     try:
-        return _decode(text)
+        return _decoder.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise Damaged(f"{where}: not a line of a baseline: {problem}") from problem
 
