@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -88,7 +89,15 @@ class Request:
         """The command that repeats one trial of a cell, without the run's folder."""
         manner = f"--repeat {self.repeat_in(cell.environment)} --seed {self.seed}"
         manner += f" --deadline {self.deadline:g}" if self.deadline else ""
-        return f"worldswitch run {cell.options} --id {catalogue.function_of(trial)} {manner}"
+        return f"worldswitch run {self._options(cell)} --id {catalogue.function_of(trial)} {manner}"
+
+    def _options(self, cell: CellName) -> str:
+        if not cell.kernel:
+            return cell.options
+        from worldswitch.harness.kernels.shelf import word_for
+
+        word = shlex.quote(word_for(cell.kernel, self.kernels))
+        return cell.options.replace(f"--kernel {cell.kernel}", f"--kernel {word}", 1)
 
     def arguments(self, cell: CellName, facts: Mapping[str, str]) -> list[str]:
         """The arguments of a cell in an environment of which `facts` are known."""

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from worldswitch.harness import cli, packages
+from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.holdings import Unobtainable
 from worldswitch.harness.kernels import kernel, manifest, shelf
 from worldswitch.harness.kernels.manifest import Entry, ManifestError
 from worldswitch.harness.kernels.shelf import Lacking, Shelf
 from worldswitch.harness.packages import Package
+from worldswitch.harness.request import Request
 
 GOOD = """\
 [[kernel]]
@@ -209,6 +211,30 @@ def test_kernels_come_in_the_background_and_what_cannot_be_had_says_why(mirror: 
     assert second.problem.reason == "the Debian mirror has no linux-binary-7.3.*-cloud-amd64"
     assert not isinstance(third, Lacking)
     assert third.name == "6.18.3-mine"
+    assert kernels.names == ("6.12", "7.3", "6.18.3-mine")
+
+
+def test_a_file_that_is_no_kernel_and_a_second_of_one_name_say_why(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for name in ("mine", "a/mine"):
+        (tmp_path / name).write_bytes(image("6.18.3-mine"))
+    (tmp_path / "none").write_bytes(b"")
+    with Shelf([str(tmp_path / name) for name in ("none", "mine", "a/mine")], ignore) as kernels:
+        none, mine, other = kernels.all()
+    assert isinstance(none, Lacking)
+    assert none.name == "none"
+    assert not isinstance(mine, Lacking)
+    assert isinstance(other, Lacking)
+    assert "there are two kernels of the name 6.18.3-mine" in other.problem.reason
+
+
+def test_a_kernel_of_ones_own_is_repeated_by_its_path(tmp_path: Path) -> None:
+    mine = tmp_path / "bzImage"
+    mine.write_bytes(image("6.18.3-mine"))
+    request = Request(kernels=("6.12", "./gone", str(mine)))
+    cell = CellName("linux-6.18.3-mine:hardened")
+    assert f"--kernel {mine} --profile hardened" in request.again(cell, "signals::a_sentence")
+    assert "--kernel 6.12 " in request.again(CellName("linux-6.12"), "signals::a_sentence")
 
 
 # ----------------------------------------------------------------------------------------------------------- commands

@@ -30,6 +30,18 @@ def is_file(name: str) -> bool:
     return "/" in name
 
 
+def word_for(name: str, words: Iterable[str]) -> str:
+    """The word among these by which one asks for the kernel called `name`: a file's path, if it is in a file."""
+    return next((word for word in words if is_file(word) and _name_in(word) == name), name)
+
+
+def _name_in(file: str) -> str:
+    try:
+        return kernel.from_file(Path(file)).name
+    except Unobtainable:  # gone since
+        return ""
+
+
 def entry_of(name: str) -> Entry:
     """The entry of the list that a kernel's name means; `Unobtainable` if there is none."""
     entries = manifest.load()
@@ -88,9 +100,16 @@ class Shelf:
     def __init__(self, names: Iterable[str], say: Say) -> None:
         """Begin to fetch these."""
         self._say = say
-        self._coming: dict[str, Future[Kernel]] = {name: Future() for name in names}
+        self._coming: dict[str, Future[Kernel]] = {}
+        for word in dict.fromkeys(names):
+            self._add(word)
         # No thread that one would wait for at the end: a download that nobody wants any more ends with this process.
         threading.Thread(target=self._fetch, daemon=True).start()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What they are called: a file's kernel by its release."""
+        return tuple(self._coming)
 
     def get(self, name: str) -> Kernel:
         """The kernel called so, as soon as it is there; raises `Unobtainable`."""
@@ -111,6 +130,23 @@ class Shelf:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _add(self, word: str) -> None:
+        """Have it on its way; a file is here already."""
+        coming: Future[Kernel] = Future()
+        name = word
+        if is_file(word):
+            try:
+                found = kernel.from_file(Path(word))
+                name = found.name
+                coming.set_result(found)
+            except Unobtainable as problem:
+                name = Path(word).name
+                coming.set_exception(problem)
+        if name in self._coming:
+            coming, name = Future(), f"{name} in {word.replace('/', '-')}"
+            coming.set_exception(Unobtainable(f"there are two kernels of the name {name}", "run them one by one"))
+        self._coming[name] = coming
 
     def _fetch(self) -> None:
         for name, coming in self._coming.items():

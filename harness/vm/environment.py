@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from worldswitch.harness import kernel_settings
+from worldswitch.harness.kernels.kernel import environment_of
 from worldswitch.harness.oci import seccomp
 from worldswitch.harness.oci.spec import Mapping as Ids
 from worldswitch.harness.oci.spec import Surroundings, specification
@@ -68,13 +69,14 @@ def workshop(kernel: Kernel, run: Holdings, say: Say) -> Workshop:
 class Guest:
     """A kernel in a virtual machine; with a profile, a container in it."""
 
-    def __init__(self, rack: Rack, tree: Tree, profile: Profile | None = None) -> None:
+    def __init__(self, rack: Rack, tree: Tree, profile: Profile | None = None, machines: int = 1) -> None:
+        """Take the machine of a rack, beside which those of others run: so many in all, while there are processors."""
         self._rack = self.lane = rack
         self._tree = tree
         self.profile = profile
-        self.name = rack.kernel.environment + (f":{profile.name}" if profile else "")
+        self.name = environment_of(rack.name) + (f":{profile.name}" if profile else "")
         self.expectations: tuple[Expectation, ...] = profile.expectations if profile else ()
-        self._shape = Shape(cpus(), options=_boot_options(profile))
+        self._shape = Shape(cpus(machines), options=_boot_options(profile))
         self._seen: dict[str, str] = {}
 
     @property
@@ -82,7 +84,7 @@ class Guest:
         """What is known of it; as soon as there is a machine, also what was seen of that."""
         hardware = self._rack.hardware
         return {
-            **self._rack.kernel.facts,
+            **(self._rack.kernel.facts if self._rack.kernel else {}),
             "engine": f"crun {hardware.tools.crun}" if self.profile else f"QEMU {hardware.tools.qemu}",
             "qemu": hardware.tools.qemu,
             "accelerator": hardware.accelerator,
@@ -150,6 +152,7 @@ def with_facts(arguments: Sequence[str], facts: Mapping[str, str]) -> list[str]:
     return words
 
 
-def cpus() -> int:
-    """How many processors a guest has."""
-    return min(MOST_CPUS, len(os.sched_getaffinity(0)))
+def cpus(machines: int = 1) -> int:
+    """How many processors a guest has, of so many that share this host."""
+    here = len(os.sched_getaffinity(0))
+    return min(MOST_CPUS, here // min(machines, here))

@@ -3,46 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worldswitch.harness.environment import EngineChoice, Environment, Missing, Plan, Say
+from worldswitch.harness.environment import EngineChoice, Missing, Plan, Say
 from worldswitch.harness.holdings import Holdings, Unobtainable, sweep
-from worldswitch.harness.kernels import shelf
-from worldswitch.harness.kernels.kernel import Kernel, environment_of
+from worldswitch.harness.kernels.kernel import environment_of
+from worldswitch.harness.kernels.shelf import Shelf
+from worldswitch.harness.vm import environment
+from worldswitch.harness.vm.environment import Guest, Workshop
+from worldswitch.harness.vm.rack import Rack
 
 if TYPE_CHECKING:
     from worldswitch.harness.profiles import Profile
 
 
 def add(plan: Plan, names: Sequence[str], engine: EngineChoice, chosen: Sequence[Profile], say: Say) -> None:
-    """Add the environments of these kernels; which of them cannot be had is `Missing`.
+    """Add the environments of these kernels; those of one that is known not to be had are `Missing`.
 
-    An `engine` that makes containers, as where a profile is named, means only those.
+    An `engine` that makes containers, as where a profile is named, means only those.  One kernel must be there before
+    anything begins, to see what QEMU can do with it; the others are fetched meanwhile.
     """
     wanted: list[Profile | None] = [*([None] if engine in ("auto", "host") else []), *chosen]
-    for name in dict.fromkeys(names):
+    kernels = Shelf(names, say)
+    plan.stack.callback(kernels.close)
+    made, lacking = _make(kernels, plan, say)
+    for name in kernels.names:
+        if made and name not in lacking:
+            rack = Rack(made.hardware, name, kernels, say)
+            plan.stack.callback(rack.close)
+            plan.environments += [Guest(rack, made.tree, profile, len(kernels.names)) for profile in wanted]
+        else:
+            plan.environments += _missing(name, wanted, lacking[name])
+
+
+def _make(kernels: Shelf, plan: Plan, say: Say) -> tuple[Workshop | None, dict[str, Unobtainable]]:
+    """What machines are made from, as soon as a kernel is there; and why some of them or all cannot be had."""
+    lacking = {}
+    for name in kernels.names:
         try:
-            plan.environments += _of(shelf.obtain(name, say), plan, wanted, say)
+            kernel = kernels.get(name)
         except Unobtainable as problem:
-            plan.environments += _missing(name, wanted, problem)
-
-
-def _of(kernel: Kernel, plan: Plan, wanted: Iterable[Profile | None], say: Say) -> list[Environment]:
-    from worldswitch.harness.vm import environment
-    from worldswitch.harness.vm.rack import Rack
-
-    if not plan.holdings:
-        sweep()
-        plan.holdings.append(Holdings.create())
-    made = environment.workshop(kernel, plan.holdings[0], say)
-    rack = Rack(made.hardware, kernel, say)
-    plan.stack.callback(rack.close)
-    return [environment.Guest(rack, made.tree, profile) for profile in wanted]
+            lacking[name] = problem
+            continue
+        if not plan.holdings:
+            sweep()
+            plan.holdings.append(Holdings.create())
+        try:
+            return environment.workshop(kernel, plan.holdings[0], say), lacking
+        except Unobtainable as problem:
+            return None, dict.fromkeys(kernels.names, problem)
+    return None, lacking
 
 
 def _missing(name: str, wanted: Iterable[Profile | None], problem: Unobtainable) -> list[Missing]:
-    place = environment_of(Path(name).name if shelf.is_file(name) else name)
+    place = environment_of(name)
     return [
         Missing(
             f"{place}:{one.name}" if one else place, problem.reason, problem.remedy, one.expectations if one else ()

@@ -15,6 +15,7 @@ from worldswitch.harness.vm.qemu import Shape
 if TYPE_CHECKING:
     from worldswitch.harness.environment import Say
     from worldswitch.harness.kernels.kernel import Kernel
+    from worldswitch.harness.kernels.shelf import Shelf
 
 ATTEMPTS = 2  #: an emulated guest may fail to come up where the host is very busy; each attempt is counted
 
@@ -22,9 +23,12 @@ ATTEMPTS = 2  #: an emulated guest may fail to come up where the host is very bu
 class Rack:
     """Where the machines of one kernel run, one after the other: the lane of the kernel's environments."""
 
-    def __init__(self, hardware: Hardware, kernel: Kernel, say: Say) -> None:
+    def __init__(self, hardware: Hardware, name: str, kernels: Shelf, say: Say) -> None:
+        """Take the kernel called `name` from the shelf, as soon as it is needed."""
         self.hardware = hardware
-        self.kernel = kernel
+        self.name = name
+        self.kernel: Kernel | None = None  #: None until it is there
+        self._kernels = kernels
         self._say = say
         self._machine: Machine | None = None
         self._boot: Boot | None = None
@@ -36,7 +40,8 @@ class Rack:
         self._lock = threading.Lock()
 
     def open(self) -> None:
-        """Nothing yet: which machine is wanted is known when a cell starts."""
+        """Have the kernel; which machine is wanted is known when a cell starts.  Raises `Unobtainable`."""
+        self.kernel = self._kernels.get(self.name)
 
     def machine(self, shape: Shape) -> tuple[Machine, Boot, int]:
         """A machine of this shape that is up and sound, and which boot of this kernel that is.
@@ -47,8 +52,9 @@ class Rack:
             if self._machine and (self._machine.lost or self._spoilt or shape != self._shape):
                 self._stop()
             if not self._machine or not self._boot:
-                self._say(f"booting Linux {self.kernel.release} in QEMU, {self.hardware.accelerator}")
-                self._machine, self._boot = self._start(shape)
+                kernel = self._kernels.get(self.name)
+                self._say(f"booting Linux {kernel.release} in QEMU, {self.hardware.accelerator}")
+                self._machine, self._boot = self._start(kernel, shape)
                 self._shape, self._spoilt = shape, False
             return self._machine, self._boot, self._boots
 
@@ -68,9 +74,9 @@ class Rack:
         if machine := self._machine:
             machine.close()
 
-    def _start(self, shape: Shape) -> tuple[Machine, Boot]:
+    def _start(self, kernel: Kernel, shape: Shape) -> tuple[Machine, Boot]:
         for attempt in range(1, ATTEMPTS + 1):
-            self._machine = machine = Machine(self.hardware, self.kernel.image, shape)
+            self._machine = machine = Machine(self.hardware, kernel.image, shape)
             if self._closed:
                 machine.close()
                 raise Unobtainable("the run was interrupted before the guest was up", "run again")

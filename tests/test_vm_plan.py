@@ -1,0 +1,126 @@
+"""Which environments kernels make, what is fetched before they begin, and what becomes of those nobody has."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from worldswitch.harness import profiles
+from worldswitch.harness.environment import Missing, Plan
+from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.kernels import shelf
+from worldswitch.harness.kernels.kernel import Kernel
+from worldswitch.harness.vm import environment, plan
+from worldswitch.harness.vm.environment import Guest, Workshop
+
+HARDENED = profiles.select(["hardened"])
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, threading.Event]:
+    """When each kernel comes: those that are not named cannot be had."""
+    events: dict[str, threading.Event] = {}
+
+    def obtain(name: str, say: object) -> Kernel:
+        if name not in events:
+            raise Unobtainable(f"no {name}", "wait")
+        events[name].wait(10)
+        return Kernel(name, f"{name}.1-cloud", tmp_path, "5a")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(shelf, "obtain", obtain)
+    monkeypatch.setattr(environment, "workshop", lambda *_: Workshop(HARDWARE, TREE))
+    return events
+
+
+class Anything:
+    """What is told of, and not used."""
+
+    def __getattr__(self, name: str) -> object:
+        return 1
+
+
+HARDWARE: object = type("Hardware", (), {"accelerator": "tcg", "tools": Anything(), "disk": None})()
+TREE: object = Anything()
+
+
+def come(events: dict[str, threading.Event], *names: str) -> None:
+    for name in names:
+        events.setdefault(name, threading.Event()).set()
+
+
+def planned(*names: str, engine: str = "auto") -> Plan:
+    made = Plan()
+    plan.add(made, names, engine, HARDENED, lambda _: None)  # type: ignore[arg-type]
+    return made
+
+
+def test_a_kernel_has_its_machine_and_a_container_a_profile(fetched: dict[str, threading.Event]) -> None:
+    come(fetched, "6.12", "7.3")
+    with planned("6.12", "7.3") as places:
+        assert [place.name for place in places] == [
+            "linux-6.12",
+            "linux-6.12:hardened",
+            "linux-7.3",
+            "linux-7.3:hardened",
+        ]
+        first, second, third, _ = places
+        assert isinstance(first, Guest)
+        assert isinstance(second, Guest)
+        assert isinstance(third, Guest)
+        assert first.lane is second.lane
+        assert first.lane is not third.lane
+
+
+def test_an_engine_for_containers_means_those_alone(fetched: dict[str, threading.Event]) -> None:
+    come(fetched, "6.12")
+    with planned("6.12", engine="docker") as places:
+        assert [place.name for place in places] == ["linux-6.12:hardened"]
+
+
+def test_what_is_not_there_yet_is_waited_for_by_its_own_cells(fetched: dict[str, threading.Event]) -> None:
+    come(fetched, "6.12")
+    fetched["7.3"] = threading.Event()
+    with planned("6.12", "7.3") as places:
+        late = places.environments[2]
+        assert isinstance(late, Guest)
+        assert "kernel" not in late.facts
+        fetched["7.3"].set()
+        late.lane.open()
+        assert late.facts["kernel"] == "7.3.1-cloud"
+
+
+def test_a_kernel_that_cannot_be_had_is_missing_and_costs_no_other(fetched: dict[str, threading.Event]) -> None:
+    come(fetched, "6.12")
+    with planned("5.10", "6.12", "7.3") as places:
+        old, _, _, _, new, _ = places
+        assert isinstance(old, Missing)
+        assert (old.name, old.reason, old.remedy) == ("linux-5.10", "no 5.10", "wait")
+        assert isinstance(new, Guest)  # which will be known when its turn comes
+        with pytest.raises(Unobtainable, match=r"no 7\.3"):
+            new.lane.open()
+
+
+def test_without_any_kernel_or_what_machines_take_all_is_missing(
+    fetched: dict[str, threading.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with planned("6.12", "7.3") as places:
+        assert [place.reason for place in places if isinstance(place, Missing)] == ["no 6.12"] * 2 + ["no 7.3"] * 2
+
+    def refuse(*_: object) -> Workshop:
+        raise Unobtainable("no QEMU", "get one")
+
+    come(fetched, "6.12", "7.3")
+    monkeypatch.setattr(environment, "workshop", refuse)
+    with planned("6.12", "7.3") as places:
+        assert [place.reason for place in places if isinstance(place, Missing)] == ["no QEMU"] * 4
+
+
+@pytest.mark.parametrize(
+    ("here", "machines", "each"), [(1, 1, 1), (2, 1, 2), (2, 11, 1), (4, 2, 2), (64, 11, 2), (12, 11, 1)]
+)
+def test_machines_share_the_processors(monkeypatch: pytest.MonkeyPatch, here: int, machines: int, each: int) -> None:
+    monkeypatch.setattr(environment.os, "sched_getaffinity", lambda _: set(range(here)))
+    assert environment.cpus(machines) == each
