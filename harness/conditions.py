@@ -124,26 +124,30 @@ def _checked(field: str, kind: Kind, wanted: Any) -> str:
         raise BadCondition(field, f"{written!r}, where there is to be {kind.value}")
     if isinstance(wanted, int) and kind is Kind.NUMBER:
         return str(wanted)
-    if not isinstance(written, str) or not written.removeprefix("!"):
+    if not isinstance(written, str) or written in ("", "!"):
         raise BadCondition(field, f"{written!r}, where there is to be {kind.value}")
     if kind in (Kind.VERSION, Kind.NUMBER):
-        _compared(field, kind, written)
+        _check_order(field, kind, written)
     if field.startswith("when.probe.") and written.removeprefix("!") not in _STATES:
         raise BadCondition(field, f"{written!r} is nothing that a probe finds; that is {', '.join(_STATES)}")
     return written
 
 
-def _compared(field: str, kind: Kind, text: str) -> list[tuple[str, tuple[int, ...]]]:
-    """The comparisons in a text: each an operator with a version, or with a number as a version of one part."""
-    found = []
+def _check_order(field: str, kind: Kind, text: str) -> None:
     for word in text.split():
-        parts = re.fullmatch(r"(<=|>=|<|>|)(\d+(?:\.\d+)*)", word)
-        if not parts or (kind is Kind.NUMBER and "." in parts[2]):
+        if not _COMPARISON.fullmatch(word) or (kind is Kind.NUMBER and "." in word):
             raise BadCondition(field, f"{word!r}, where there is to be {kind.value}")
-        found.append((parts[1], version(parts[2])))
-    if field == "when.kernel" and any(len(numbers) != 2 for _, numbers in found):
+    if field == "when.kernel" and any(len(numbers) != 2 for _, numbers in _comparisons(text)):
         raise BadCondition(field, f"{text!r}: a kernel's minor version has two numbers, as 6.12 has")
-    return found
+
+
+_COMPARISON = re.compile(r"(<=|>=|<|>|)(\d+(?:\.\d+)*)")
+
+
+def _comparisons(text: str) -> list[tuple[str, tuple[int, ...]]]:
+    """Each an operator with a version."""
+    found = (_COMPARISON.fullmatch(word) for word in text.split())
+    return [(parts[1], version(parts[2])) for parts in found if parts]
 
 
 # --------------------------------------------------------------------------------------------------------------- tests
@@ -165,23 +169,21 @@ def _test_members(wanted: str) -> Test:
     return test
 
 
-def _test_order(kind: Kind) -> Callable[[str], Test]:
-    def made(wanted: str) -> Test:
-        comparisons = _compared("", kind, wanted)
+def _test_order(wanted: str) -> Test:
+    """Compare versions, and a number as a version of one part."""
+    comparisons = _comparisons(wanted)
 
-        def test(value: Value) -> bool:
-            found = value if isinstance(value, tuple) else (value,)
-            return all(_COMPARE[sign](found[: len(numbers)], numbers) for sign, numbers in comparisons)
+    def test(value: Value) -> bool:
+        found = value if isinstance(value, tuple) else (value,)
+        return all(_COMPARE[sign](found[: len(numbers)], numbers) for sign, numbers in comparisons)
 
-        return test
-
-    return made
+    return test
 
 
 _TESTS: dict[Kind, Callable[[str], Test]] = {
     Kind.TEXT: _test_text,
     Kind.SET: _test_members,
-    Kind.VERSION: _test_order(Kind.VERSION),
-    Kind.NUMBER: _test_order(Kind.NUMBER),
+    Kind.VERSION: _test_order,
+    Kind.NUMBER: _test_order,
     Kind.SWITCH: lambda wanted: lambda value: value is (wanted == "true"),
 }

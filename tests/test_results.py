@@ -71,7 +71,12 @@ def test_what_was_planned_and_not_reported_is_a_miss(tmp_path: Path) -> None:
 #: What is wrong with a file, its contents, the error, and what it says after the file's name.
 REFUSED = (
     ("empty", b"", Incomplete, ": empty"),
-    ("no footer", lines(HEADER, ONE), Incomplete, ": no footer after 1 of 2 trials"),
+    (
+        "no footer",
+        lines(HEADER, ONE),
+        Incomplete,
+        ": no footer after 1 of 2 trials; the run was cut off and is not a result$",
+    ),
     ("no header", lines(ONE, footer(ONE)), Damaged, ":1: a trial where the header should be"),
     ("two headers", lines(HEADER, HEADER), Damaged, ":2: a second header"),
     ("not planned", lines(HEADER, Trial(scenario="b::x", verdict=Verdict.PASS)), Damaged, ":2: .*'b::x'"),

@@ -101,6 +101,7 @@ HOLDS = [
     {"profile": {"capabilities": "!SYS_ADMIN"}},
     {"profile": {"limits": {"pids": "<64", "memory": "1g"}}},
     {"profile": {"limits": {"pids": 32}}},
+    {"environment": ["!host"]},
 ]
 
 HOLDS_NOT = [
@@ -112,6 +113,7 @@ HOLDS_NOT = [
     {"fact": {"KD3": "!it*"}},
     {"fact": {"KD4": "!it stays"}},
     {"environment": ["host", "docker:x"]},
+    {"environment": ["!docker:*"]},
     {"platform": "!seed"},
     {"profile": {"user": "0:0"}},
     {"profile": {"init": True}},
@@ -131,6 +133,18 @@ def test_a_condition_holds(known: dict[str, Value], when: dict[str, object]) -> 
 @pytest.mark.parametrize("when", HOLDS_NOT, ids=str)
 def test_a_condition_does_not_hold(known: dict[str, Value], when: dict[str, object]) -> None:
     assert not all(one.holds(known) for one in conditions.parse(when))
+
+
+@pytest.mark.parametrize(("wanted", "holds"), [("default", True), ("!SYS_PTRACE", True), ("SYS_PTRACE", False)])
+def test_the_engines_own_capabilities_are_a_set_of_one(wanted: str, holds: bool) -> None:
+    known = circumstances.of(CellName("docker:a"), header(), {"capabilities": "default"})
+    (condition,) = conditions.parse({"profile": {"capabilities": wanted}})
+    assert condition.holds(known) is holds
+
+
+def test_a_condition_is_told_as_it_was_written() -> None:
+    told = conditions.parse({"probe": {"sysemu": ["no", "denied"]}, "profile": {"init": True}})
+    assert list(map(str, told)) == ["probe.sysemu = no or denied", "profile.init = true"]
 
 
 def test_of_a_cell_without_profile_or_engine_less_is_known() -> None:
@@ -218,6 +232,7 @@ BAD = {
         when("probe.sysemu = true"),
         "rule 1: when.probe.sysemu: 'true', where there is to be a text",
     ),
+    "a probe that is false": (when("probe.sysemu = false"), "rule 1: when.probe.sysemu: 'false', where there is to be"),
     "a probe that is a number": (when("probe.sysemu = 1"), "rule 1: when.probe.sysemu: 1, where there is to be a text"),
     "an unknown field of profiles": (
         when("profile.uesr = '0:0'"),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, header, place, planner, trial, whole
 
-from worldswitch.harness import environment, expectations, manifest, results, runs
+from worldswitch.harness import conditions, environment, expectations, manifest, results, runs
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.environment import Environment, Missing
 from worldswitch.harness.expectations import Expectation
@@ -69,8 +71,18 @@ def test_a_cell_that_is_not_there_is_named_with_those_that_are(go, tmp_path: Pat
 
 def test_the_digest_is_another_when_a_rule_is() -> None:
     other = Expectation(("SG01",), frozenset({Verdict.FAIL}), "no namespaces here")
-    digests = {expectations.digest(rules) for rules in ([], [[BLOCKED]], [[other]], [[BLOCKED, other]])}
-    assert len(digests) == 4
+    more = (
+        replace(BLOCKED, expires=date(2027, 1, 1)),
+        replace(BLOCKED, expires=date(2027, 1, 2)),
+        replace(BLOCKED, when=conditions.parse({"environment": "host"})),
+        replace(BLOCKED, when=conditions.parse({"environment": "docker:*"})),
+        replace(BLOCKED, needs=frozenset({"smp"})),
+    )
+    rules = ([], [[BLOCKED]], [[other]], [[BLOCKED, other]], *([[one]] for one in more))
+    digests = [expectations.digest(cells) for cells in rules]
+    assert len(set(digests)) == len(rules)
+    assert {len(digest) for digest in digests} == {16}
+    assert expectations.digest([[BLOCKED]]) == digests[1]
 
 
 # ----------------------------------------------------------------------------------------------------- runs cut short

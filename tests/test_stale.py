@@ -50,6 +50,19 @@ def test_a_rule_behind_others_is() -> None:
     assert found(outcome(rule("SG01"), both)) == []
 
 
+def test_a_rule_may_be_behind_one_about_ids_or_needs() -> None:
+    second = rule(DENIED, source="x.toml rule 2")
+    assert found(outcome(rule(needs="ptrace_denied"), second)) == [Stale("x.toml rule 2", stale.DECIDES_NOTHING)]
+    second = rule(ONE, source="x.toml rule 2")
+    assert found(outcome(rule("SG01"), second)) == [Stale("x.toml rule 2", stale.DECIDES_NOTHING)]
+
+
+def test_of_a_scenario_nobody_knows_no_need_is_known() -> None:
+    judged = Judged(trial("new::one"), judge("new::one", (), Verdict.PASS, ()))
+    strange = CellOutcome(CellName("host"), (judged,), 1.0, None, (rule("new::*", needs="smp"),))
+    assert found(strange) == []
+
+
 def test_a_rule_behind_those_of_another_file_or_of_other_conditions_is_not() -> None:
     """They may hold where it does not, or be absent there."""
     when = conditions.parse({"environment": "host"})
@@ -76,6 +89,9 @@ def test_a_rule_is_out_of_date_after_its_last_day() -> None:
 
 def test_which_verdicts_were_never_seen() -> None:
     assert stale.unseen([outcome(rule(ONE))], NEEDS) == {rule(ONE): frozenset({Verdict.FAIL})}
+    by_id, by_need = rule("SG01"), rule(needs="ptrace_denied")
+    assert set(stale.unseen([outcome(by_id, by_need)], NEEDS)) == {by_id, by_need}
+    assert set(stale.unseen([outcome(by_id, by_need, rule("*", source="x.toml rule 3"))], NEEDS)) == {by_id, by_need}
     only = Expectation((ONE,), PASSES, "so", source="a")
     assert stale.unseen([outcome(only, rule(ONE))], NEEDS) == {}
 

@@ -33,7 +33,10 @@ JUDGING = (
     "stale",
     "verdict",
 )
-TESTS = ("autopsy", "expectations", "judge", "ledger", "proof", "results", "rules", "runner", "stale")
+TESTS = (
+    *("autopsy", "excuses", "expectations", "judge", "keeper", "ledger"),
+    *("proof", "results", "rules", "runner", "runs", "stale"),
+)
 
 CONFIGURATION = """\
 [tool.pytest.ini_options]

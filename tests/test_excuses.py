@@ -1,0 +1,55 @@
+"""What excuses a verdict whatever the rules say, as the cell's own probes saw it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from scripted import SCENARIOS, header
+
+from worldswitch.harness import excuses, fingerprint, probes
+from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.excuses import FORBIDDEN, LACKING, OPTIONAL, Machine, excuse
+from worldswitch.harness.probes import Probe
+from worldswitch.harness.verdict import Verdict
+
+HOST, MINE, DOCKER = CellName("host"), CellName("host", "a:Mine"), CellName("docker:a")
+NOWHERE = Machine()
+HERE = Machine("Linux", frozenset({"smp"}))  #: has it, and the kernel of the headers
+USER = Machine(is_root=False)
+
+#: The verdict, what the cell's probe found of what is needed, where, on which machine, and the excuse.
+CASES = [
+    (Verdict.UNSUPPORTED, "no", HOST, NOWHERE, LACKING),
+    (Verdict.UNSUPPORTED, "no", DOCKER, NOWHERE, LACKING),
+    (Verdict.UNSUPPORTED, "no", DOCKER, HERE, ""),  # so its profile took it
+    (Verdict.UNSUPPORTED, "denied", HOST, NOWHERE, ""),
+    (Verdict.UNSUPPORTED, "yes", HOST, NOWHERE, ""),
+    (Verdict.UNSUPPORTED, "yes", MINE, NOWHERE, OPTIONAL),
+    (Verdict.UNSUPPORTED, "denied", MINE, NOWHERE, ""),
+    (Verdict.BLOCKED, "denied", HOST, USER, FORBIDDEN),
+    (Verdict.BLOCKED, "denied", HOST, NOWHERE, ""),
+    (Verdict.BLOCKED, "denied", DOCKER, USER, ""),
+    (Verdict.BLOCKED, "no", HOST, USER, ""),
+    (Verdict.FAIL, "no", MINE, USER, ""),
+    (Verdict.PASS, "no", MINE, USER, ""),
+]
+
+
+@pytest.mark.parametrize(("verdict", "state", "cell", "machine", "why"), CASES)
+def test_an_excuse(verdict: Verdict, state: str, cell: CellName, machine: Machine, why: str) -> None:
+    assert excuse(verdict, ("smp",), cell, header(smp=state), machine) == why
+
+
+def test_one_thing_that_is_lacking_is_enough() -> None:
+    found = header(smp="yes", yama="no")
+    assert excuse(Verdict.UNSUPPORTED, ("smp", "yama"), DOCKER, found, HERE) == LACKING
+    assert excuse(Verdict.UNSUPPORTED, (), HOST, found, NOWHERE) == ""
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_this_machine_has_what_its_probes_find(monkeypatch: pytest.MonkeyPatch, user: int) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    for state, has in (("yes", frozenset({"ptrace_denied"})), ("no", frozenset()), ("denied", frozenset())):
+        monkeypatch.setattr(probes, "probe", lambda name, state=state: Probe(name, state, ""))
+        assert excuses.here(SCENARIOS) == Machine(fingerprint.kernel(), has, user == 0)
