@@ -49,6 +49,15 @@ def matrix(session: nox.Session) -> None:
 
 
 @nox.session
+def parity(session: nox.Session) -> None:
+    """Compare an engine's containers with those of a plain runtime, under all profiles, in all scenarios; as root."""
+    install(session, extras="harness,bench,tests")
+    session.run(
+        *("python", "-m", "pytest", "tests/test_oci_parity.py", *session.posargs), env={"WORLDSWITCH_PARITY": "all"}
+    )
+
+
+@nox.session
 def mutants(session: nox.Session) -> None:
     """Check that each known-bad platform is caught by the scenarios that must catch it (`worldswitch mutants`)."""
     install(session)

@@ -66,18 +66,25 @@ def test_a_rule_holds_where_it_says(said: dict[str, Any], holds: bool) -> None:
 
 def test_a_resolved_rule_says_nothing_that_a_runtime_does_not_know() -> None:
     argument = {"index": 0, "value": 8, "op": "SCMP_CMP_EQ"}
+    zero = {"name": "z", "action": "SCMP_ACT_ERRNO", "errnoRet": 0, "args": [{**argument, "valueTwo": 0}]}
     text = json.dumps(
         {
             "comment": "of ours",
             "defaultAction": "SCMP_ACT_ALLOW",
             "defaultErrnoRet": 38,
-            "syscalls": [{"name": "x", "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [argument], "comment": "y"}],
+            "syscalls": [
+                {"name": "x", "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [argument], "comment": "y"},
+                zero,
+            ],
         }
     )
     assert seccomp.resolve(text, (), HERE) == {
         "defaultAction": "SCMP_ACT_ALLOW",
         "defaultErrnoRet": 38,
-        "syscalls": [{"names": ["x"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [argument]}],
+        "syscalls": [
+            {"names": ["x"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [argument]},
+            {"names": ["z"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0, "args": [argument]},
+        ],
     }
 
 

@@ -99,5 +99,11 @@ def _is_from(kernel: tuple[int, int], least: str | None, *, unsaid: bool) -> boo
 
 
 def _plain(rule: Mapping[str, Any]) -> dict[str, Any]:
-    said = {"names": [rule["name"]], **rule} if "name" in rule else rule
-    return {name: said[name] for name in RULE if said.get(name)}
+    said = {"names": [rule["name"]], **rule} if "name" in rule else dict(rule)
+    said["args"] = [_without_zero(argument) for argument in rule.get("args") or ()]
+    return {name: said[name] for name in RULE if said.get(name) not in (None, [])}
+
+
+def _without_zero(argument: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out, as engines do, what is 0 if nobody says it."""
+    return {name: value for name, value in argument.items() if name != "valueTwo" or value}

@@ -1,0 +1,178 @@
+"""The engine's containers and those of a plain runtime: the same specification, and the same verdicts in them.
+
+`DIFFERENCES` has all that may differ in what a runtime is told, and why.  A few profiles and scenarios are compared by
+default; ``WORLDSWITCH_PARITY=all`` has every profile and scenario (`nox -s parity`), which takes its time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePath
+from typing import Any
+
+import pytest
+
+from worldswitch.harness import makers, profiles, recipe, results
+from worldswitch.harness.container import Docker
+from worldswitch.harness.holdings import Holdings, Unobtainable
+from worldswitch.harness.oci import inside, observed, runtime, users
+from worldswitch.harness.oci.seccomp import Machine
+from worldswitch.harness.oci.spec import Surroundings, specification
+from worldswitch.harness.profiles import Profile
+
+EVERYTHING = os.environ.get("WORLDSWITCH_PARITY") == "all"
+COMPARED = profiles.available() if EVERYTHING else ("docker-default", "hardened", "shared-pids", "user-namespace")
+PROFILES = ("all",) if EVERYTHING else ("docker-default", "no-process-vm")
+IDS = () if EVERYTHING else ("SG01", "EV02", "SG04")
+
+#: What the engine says otherwise, by patterns of where it says it, and why that makes no difference.
+DIFFERENCES = {
+    r"ociVersion": "each writes the version of the standard that it was built with",
+    r"hooks\..*": "the engine has its network set up by one; no container here has a network",
+    r"root\.path": "the engine stacks the image's layers, a tree lies as it is",
+    r"mounts\./sbin/docker-init\..*": "the engine shows its own init there; a tree has the same program",
+    r"mounts\./etc/(hosts|hostname|resolv\.conf)\..*": "the engine writes these for each container; a tree has them",
+    r"linux\.resources\.(cpu\.shares|blockIO\.weight)": "the engine says 0, which is no limit",
+    r"linux\.resources\.memory\.disableOOMKiller": "the engine says false, which it is anyway",
+    r"linux\.seccomp\.defaultErrnoRet": "engines before 23.0 drop it, and answer EPERM; so do all filters here",
+    r"process\.noNewPrivileges": "the engine leaves out what is false",
+}
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[Callable[[Profile], tuple[Docker, Holdings]]]:
+    """An engine's container under a profile, and the run that has the engine."""
+    if os.geteuid() != 0 or not shutil.which("dockerd"):
+        pytest.skip("to see what an engine hands to its runtime takes root and an installed dockerd")
+    held: list[Holdings] = []
+    make = makers.docker(held, False, print)
+
+    def made(profile: Profile) -> tuple[Docker, Holdings]:
+        try:
+            place = make(profile)
+        except Unobtainable as problem:
+            pytest.skip(problem.reason)
+        assert isinstance(place, Docker)
+        return place, next(run for run in held if run.id == place._run)
+
+    yield made
+    for run in held:
+        run.close()
+
+
+# --------------------------------------------------------------------------------------------------- specification
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_a_runtime_is_told_what_the_engine_s_is(name: str, made: Callable[[Profile], tuple[Docker, Holdings]]) -> None:
+    profile = profiles.select([name])[0]
+    place, run = made(profile)
+    if not place._engine.private:
+        pytest.skip("only an engine of our own can be looked at")
+    container, theirs = _handed(place, run)
+    ours = specification(profile, ["sleep", "60"], _around(profile, container, run))
+    differing = {
+        place: said
+        for place, said in _differences(theirs, ours).items()
+        if not any(re.fullmatch(pattern, place) for pattern in DIFFERENCES)
+    }
+    assert differing == {}
+
+
+def _handed(place: Docker, run: Holdings) -> tuple[str, dict[str, Any]]:
+    """A container's name, and what the engine handed to its runtime for it."""
+    cell = place.run(["sleep", "60"])
+    try:
+        return cell._container, observed.specification(run, cell._container)
+    finally:
+        cell.kill()
+        list(cell.frames())
+
+
+def _around(profile: Profile, name: str, run: Holdings) -> Surroundings:
+    said = recipe.read(recipe.containerfile())
+    return Surroundings(
+        name[:12],
+        PurePath("/image"),
+        [inside.PATH, *said.environment],
+        said.folder,
+        Machine.here(),
+        cgroup=f"/worldswitch-{run.id}/{name}",
+        pid=1,
+        **users.mapped(profile),
+    )
+
+
+def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What is not the same, by its place: what the engine says there, and what we say."""
+    here, there = dict(_flat(theirs)), dict(_flat(ours))
+    return {
+        place: (here.get(place), there.get(place))
+        for place in sorted({*here, *there})
+        if here.get(place) != there.get(place)
+    }
+
+
+#: Lists whose order means nothing, by what tells their members apart.
+KEYS = {"mounts": "destination", "namespaces": "type"}
+UNORDERED = ("additionalGids", "bounding", "effective", "env", "options", "permitted", "syscalls", "maskedPaths")
+
+
+def _flat(value: object, place: str = "", name: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(value, list) and name in KEYS:
+        value = {member[KEYS[name]]: member for member in value}
+    elif isinstance(value, list) and name in UNORDERED:
+        value = sorted(json.dumps(member, sort_keys=True) for member in value)
+    if isinstance(value, Mapping):
+        for inner, member in value.items():
+            yield from _flat(member, f"{place}.{inner}" if place else inner, inner)
+    elif isinstance(value, str) and place.endswith("pid.path"):
+        yield place, re.sub(r"\d+", "PID", value)
+    else:
+        yield place, value
+
+
+# -------------------------------------------------------------------------------------------------------- verdicts
+
+
+@pytest.fixture
+def worker() -> None:
+    """A runtime that works, if there is one."""
+    run = Holdings.create()
+    try:
+        runtime.obtain(run, install=False, say=print)
+    except Unobtainable as problem:
+        pytest.skip(problem.reason)
+    finally:
+        run.close()
+
+
+@pytest.mark.usefixtures("made", "worker")
+def test_verdicts_in_an_engine_s_containers_and_a_runtime_s_are_the_same(tmp_path: Path) -> None:
+    docker, oci = (_verdicts(kind, tmp_path / kind) for kind in ("docker", "oci"))
+    assert set(docker) == set(oci)
+    differing = {name: (docker[name], oci[name]) for name in docker if docker[name] != oci[name]}
+    assert differing == {}
+    assert len(docker) >= len(PROFILES) * len(IDS)
+
+
+def _verdicts(kind: str, folder: Path) -> dict[tuple[str, str], str]:
+    """The verdict of each scenario under each profile."""
+    options = [word for name in PROFILES for word in ("--profile", name)]
+    options += [word for name in IDS for word in ("--id", name)]
+    main = "import sys; from worldswitch.harness.cli import main; sys.exit(main())"
+    command = [sys.executable, "-P", "-c", main, "run", "--engine", kind, *options, "--repeat", "quick", "--seed", "1"]
+    done = subprocess.run([*command, "--no-chaos", "--results", folder], capture_output=True, text=True, check=False)
+    files = sorted(folder.glob(f"*/{kind}-*.jsonl"))
+    assert files, done.stdout + done.stderr
+    return {
+        (file.stem.removeprefix(f"{kind}-"), trial.scenario): trial.verdict.value
+        for file in files
+        for trial in results.read(file).trials
+    }
