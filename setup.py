@@ -1,8 +1,43 @@
 """What pyproject.toml cannot say: which C to build, and that one binary serves every Python from the floor on."""
 
+from pathlib import Path
+
 from setuptools import setup
+from setuptools.command.build_ext import build_ext
+
+#: Programs for guests: they stand on system calls alone, so that every platform that runs anything runs them.
+PROGRAMS = Path("harness/peers/programs")
+
+ALONE = ("-O2", "-Wall", "-Wextra", "-ffreestanding", "-fno-stack-protector", "-fcf-protection=none", "-fno-pie")
+STATIC = ("-static", "-nostdlib", "-no-pie", "-Wl,--build-id=none")
+
+
+class BuildWithPrograms(build_ext):
+    """Builds the programs beside the extensions, as static files without a C library."""
+
+    def build_extensions(self) -> None:
+        """Build the extensions, then the programs."""
+        super().build_extensions()
+        self.mkpath(str(self._built))
+        for source in sorted(PROGRAMS.glob("*.c")):
+            objects = self.compiler.compile([str(source)], output_dir=self.build_temp, extra_postargs=[*ALONE])
+            self.compiler.link_executable(
+                objects, source.stem, output_dir=str(self._built), extra_postargs=[*STATIC], target_lang="c"
+            )
+
+    def copy_extensions_to_source(self) -> None:
+        """Where the checkout is the package, they lie beside their sources."""
+        super().copy_extensions_to_source()
+        for source in sorted(PROGRAMS.glob("*.c")):
+            self.copy_file(str(self._built / source.stem), str(PROGRAMS))
+
+    @property
+    def _built(self) -> Path:
+        return Path(self.build_lib, "worldswitch", PROGRAMS)
+
 
 setup(
+    cmdclass={"build_ext": BuildWithPrograms},
     cffi_modules=[
         "harness/bench/native/build.py:ffibuilder",
         "reference/core/build.py:ffibuilder",
