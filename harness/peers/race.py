@@ -1,0 +1,175 @@
+"""Peer and reference in turn: what a program takes under each, and the ratio of what ran within moments of each other.
+
+The program tells its own time, so a peer's start counts for nothing; that is a row of its own.  A peer that fails is a
+row with the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from worldswitch.harness import guardian
+from worldswitch.harness.bench.records import Recorder
+from worldswitch.harness.bench.words import Absent, Measured
+from worldswitch.harness.environment import Say
+from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.peers import known, peer
+from worldswitch.harness.peers.peer import Kit, Ready
+
+PROGRAMS = ("getpid", "clock", "compute", "files", "processes")
+
+TOLD = re.compile(r"worldswitch-program (\d+) (\d+)")
+SECONDS = 60.0  #: for one run, whatever happens
+FIRST, MOST = 20, 10_000_000  #: rounds to begin finding out with, and at the most
+
+
+class Failed(Exception):
+    """A program did not run under a peer: what was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How the runs are made."""
+
+    label: str  #: the first half of the names of results
+    cpu: int | None = None  #: everything on this one, or where it wants to be
+
+    def command(self, ready: Ready, path: Path, rounds: int) -> list[str]:
+        """The whole command: in a mount namespace of its own where this user may have one, since some mount things."""
+        words = list(ready.command(path, rounds))
+        if self.cpu is not None:
+            words = ["taskset", "--cpu-list", str(self.cpu), *words]
+        if os.geteuid() == 0:
+            words = ["unshare", "--mount", "--propagation", "private", "--", *words]
+        return words
+
+
+@dataclass(frozen=True, slots=True)
+class Lap:
+    """One run of one program."""
+
+    rounds: int
+    inside: float  #: seconds, as the program tells them
+    outside: float  #: seconds from its being started to its end
+
+    @property
+    def each(self) -> float:
+        """Seconds a round."""
+        return self.inside / self.rounds
+
+
+def run(ready: Ready, program: str, rounds: int, manner: Manner) -> Lap:
+    """Run a program under a peer once.  Raises `Failed`."""
+    begin = time.monotonic()
+    command = manner.command(ready, peer.program(program), rounds)
+    try:
+        output = guardian.run(command, SECONDS, env=os.environ | {"PYTHONSAFEPATH": "1"} | ready.environment)
+    except subprocess.CalledProcessError as problem:
+        output = str(problem.output)
+        if not TOLD.search(output):
+            raise Failed(f"status {problem.returncode}: {guardian.last_words(problem)}") from problem
+    except subprocess.TimeoutExpired:
+        raise Failed(f"it did not end within {SECONDS:g} s") from None
+    said = TOLD.search(output)
+    if not said or int(said[1]) != rounds:
+        raise Failed(f"the program did not tell its time; what came was {output[-200:]!r}")
+    return Lap(rounds, int(said[2]) / 1e9, time.monotonic() - begin)
+
+
+def enough(ready: Ready, program: str, seconds: float, manner: Manner) -> int:
+    """How many rounds take about so long.  Raises `Failed`."""
+    rounds = FIRST
+    while True:
+        spent = run(ready, program, rounds, manner).inside
+        if spent >= seconds / 4 or rounds >= MOST:
+            return max(1, min(MOST, round(rounds * seconds / max(spent, 1e-9))))
+        rounds = min(MOST, round(rounds * min(100.0, seconds / max(spent, 1e-9))) + 1)
+
+
+@dataclass
+class Race:
+    """All peers against the reference."""
+
+    recorder: Recorder
+    rounds: int  #: pairs for each peer and program
+    seconds: float  #: what one run should take
+    programs: Sequence[str]
+    manners: Sequence[Manner]
+    kit: Kit
+    order: random.Random
+    say: Say
+    versions: dict[str, str] = field(default_factory=dict)
+    _enough: dict[tuple[str, str, str], int] = field(default_factory=dict)
+
+    def go(self, names: Sequence[str] = ()) -> None:
+        """Run it; what was measured before an interruption stays."""
+        (own,) = known.reference(self.kit)
+        ready = [one for one in self._obtain() if not names or any(one.name.startswith(name) for name in names)]
+        for number in range(self.rounds):
+            for manner in self.manners:
+                for one in self.order.sample(ready, len(ready)):
+                    for program in self.programs:
+                        self._pair(manner, program, own, one, number)
+            self.say(f"round {number + 1} of {self.rounds}")
+
+    def _obtain(self) -> Iterator[Ready]:
+        for obtain in known.PEERS:
+            try:
+                for one in obtain(self.kit):
+                    self.versions[one.name] = one.version
+                    yield one
+            except Unobtainable as problem:
+                self.recorder.absent[f"peers::{obtain.__name__}"] = f"{problem.reason}; {problem.remedy}"
+
+    def _pair(self, manner: Manner, program: str, own: Ready, one: Ready, number: int) -> None:
+        """The reference, then the peer; in half of the rounds the other way round."""
+        name = f"{manner.label}::{program}::{one.name}"
+        if name in self.recorder.absent:
+            return
+        if one.programs is not None and program not in one.programs:
+            self.recorder.absent[name] = one.reason
+            return
+        pair = [(f"{name}/reference", own), (name, one)]
+        if own.programs is not None and program not in own.programs:
+            pair = pair[1:]
+        try:
+            laps = {title: self._lap(ready, program, manner) for title, ready in (pair, pair[::-1])[number % 2]}
+        except Failed as problem:
+            self.recorder.absent[name] = str(problem)
+            return
+        self._take(laps, number)
+        if program == self.programs[0]:
+            start = laps[name].outside - laps[name].inside
+            self._record(f"{manner.label}::start::{one.name}", 1, start, number)
+
+    def _lap(self, ready: Ready, program: str, manner: Manner) -> Lap:
+        key = manner.label, program, ready.name
+        if key not in self._enough:
+            self._enough[key] = enough(ready, program, self.seconds, manner)
+        return run(ready, program, self._enough[key], manner)
+
+    def _take(self, laps: Mapping[str, Lap], number: int) -> None:
+        for title, lap in laps.items():
+            self._record(title, lap.rounds, lap.each, number)
+
+    def _record(self, name: str, loops: int, seconds: float, number: int) -> None:
+        words: Iterable[Measured | Absent] = [Measured(name, loops, (seconds,))]
+        self.recorder.take(words, number, {name: self._about(name)})
+
+    def _about(self, name: str) -> dict[str, str]:
+        version = self.versions.get(name.rpartition("::")[2])
+        return {"version": version} if version else {}
+
+
+def manners() -> tuple[Manner, ...]:
+    """As users run it, and with everything on one CPU where that can be had."""
+    free = Manner("peers")
+    return (free, Manner("peers_pinned", max(os.sched_getaffinity(0)))) if shutil.which("taskset") else (free,)
