@@ -35,6 +35,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--rounds", type=_rounds, metavar="N", help="processes for each benchmark")
     how.add_argument("--seed", type=seeds.number, default=seeds.draw(), metavar="N", help="draws the order")
     how.add_argument("--list", action="store_true", help="say what each benchmark times and what it does not")
+    beside = parser.add_argument_group("beside other tracers and sandboxes")
+    beside.add_argument(
+        "--peers", action="store_true", help="race static programs under them, or those that NAME begins the name of"
+    )
+    beside.add_argument(
+        "--fetch-peers", action="store_true", help="get those that are not installed from the distribution's mirror"
+    )
     then = parser.add_argument_group("comparing two runs, by their folders or files")
     then.add_argument("--anyway", action="store_true", help="though the machines are not alike")
     parser.add_argument(
@@ -45,6 +52,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def main(asked: argparse.Namespace) -> int:
     """Do what was asked for."""
     _check_packages()
+    if asked.peers or asked.fetch_peers:
+        return _race(asked)
     doing = _OTHERS.get(asked.words[0], _measure) if asked.words else _measure
     return doing(asked)
 
@@ -59,6 +68,15 @@ def _measure(asked: argparse.Namespace) -> int:
     if asked.rounds:
         effort = replace(effort, rounds=asked.rounds, heavy=asked.rounds)
     return measuring.show(benchmarks, asked.platform, effort, asked.seed, asked.results, counting=not asked.words)
+
+
+def _race(asked: argparse.Namespace) -> int:
+    from worldswitch.harness.peers import racing
+
+    effort = racing.QUICK if asked.quick else racing.FULL
+    if asked.rounds:
+        effort = replace(effort, rounds=asked.rounds)
+    return racing.show(asked.words, effort, asked.seed, asked.results, fetch=asked.fetch_peers)
 
 
 def _compare(asked: argparse.Namespace) -> int:

@@ -23,7 +23,7 @@ NO_PROCESSES = "one process is all that its little Linux has"
 
 
 def reference(kit: Kit) -> Iterator[Ready]:
-    """This package's own platform, with vector registers left in place."""
+    """The platform of this package, with vector registers left in place."""
     yield _reference(REFERENCE, "--resident")
 
 
@@ -108,7 +108,7 @@ def _runscs(kit: Kit) -> Iterator[Found]:
             upstream = offer.version.rpartition("-")[0]  # a version that several suites have was built anew in each
             if upstream not in known:
                 known.add(upstream)
-                yield peer.fetch(kit, "runsc", "runsc", suites=[suite])
+                yield peer.unpacked(kit, "runsc", packages.download(offer, kit.say))
     if not known and not path:
         raise Unobtainable("no suite of the mirror has runsc", "install it as gVisor's own documentation says")
 

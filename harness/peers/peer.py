@@ -16,6 +16,7 @@ from pathlib import Path
 from worldswitch.harness import packages
 from worldswitch.harness.environment import Say
 from worldswitch.harness.holdings import Unobtainable, cache
+from worldswitch.harness.packages import Package
 
 #: Where the distribution keeps what has several versions, the oldest first.
 SUITES = ("bookworm", "bookworm-backports", "trixie", "forky", "sid")
@@ -71,11 +72,15 @@ def find(kit: Kit, name: str, package: str, *libraries: str, suites: Sequence[st
 def fetch(kit: Kit, name: str, package: str, *libraries: str, suites: Sequence[str]) -> Found:
     """A program from its package in one of these suites, unpacked with its libraries.  Raises `Unobtainable`."""
     main = packages.fetch(package, suites, kit.say)
-    parts = [main, *(packages.fetch(library, [main.suite, *suites], kit.say) for library in libraries)]
+    return unpacked(kit, name, main, *(packages.fetch(one, [main.suite, *suites], kit.say) for one in libraries))
+
+
+def unpacked(kit: Kit, name: str, main: Package, *libraries: Package) -> Found:
+    """A program of a package, laid out in the cache with the libraries of others.  Raises `Unobtainable`."""
     root = cache("peers") / f"{main.name}-{main.sha256[:12]}"
     if not root.exists():
         work = kit.folder / main.name
-        for part in parts:
+        for part in (main, *libraries):
             packages.unpack(part, work)
         shutil.move(work, root)
     path = next((root / place / name for place in ("usr/bin", "bin") if (root / place / name).exists()), None)

@@ -12,13 +12,13 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from worldswitch.harness import guardian
 from worldswitch.harness.bench.records import Recorder
-from worldswitch.harness.bench.words import Absent, Measured
+from worldswitch.harness.bench.words import Measured
 from worldswitch.harness.environment import Say
 from worldswitch.harness.holdings import Unobtainable
 from worldswitch.harness.peers import known, peer
@@ -28,6 +28,7 @@ PROGRAMS = ("getpid", "clock", "compute", "files", "processes")
 
 TOLD = re.compile(r"worldswitch-program (\d+) (\d+)")
 SECONDS = 60.0  #: for one run, whatever happens
+TRIAL_SECONDS = 20.0  #: for the first, which shows whether a peer runs here at all
 FIRST, MOST = 20, 10_000_000  #: rounds to begin finding out with, and at the most
 
 
@@ -66,18 +67,18 @@ class Lap:
         return self.inside / self.rounds
 
 
-def run(ready: Ready, program: str, rounds: int, manner: Manner) -> Lap:
+def run(ready: Ready, program: str, rounds: int, manner: Manner, seconds: float = SECONDS) -> Lap:
     """Run a program under a peer once.  Raises `Failed`."""
     begin = time.monotonic()
     command = manner.command(ready, peer.program(program), rounds)
     try:
-        output = guardian.run(command, SECONDS, env=os.environ | {"PYTHONSAFEPATH": "1"} | ready.environment)
+        output = guardian.run(command, seconds, env={**os.environ, "PYTHONSAFEPATH": "1", **ready.environment})
     except subprocess.CalledProcessError as problem:
         output = str(problem.output)
         if not TOLD.search(output):
             raise Failed(f"status {problem.returncode}: {guardian.last_words(problem)}") from problem
     except subprocess.TimeoutExpired:
-        raise Failed(f"it did not end within {SECONDS:g} s") from None
+        raise Failed(f"it did not end within {seconds:g} s") from None
     said = TOLD.search(output)
     if not said or int(said[1]) != rounds:
         raise Failed(f"the program did not tell its time; what came was {output[-200:]!r}")
@@ -112,7 +113,7 @@ class Race:
     def go(self, names: Sequence[str] = ()) -> None:
         """Run it; what was measured before an interruption stays."""
         (own,) = known.reference(self.kit)
-        ready = [one for one in self._obtain() if not names or any(one.name.startswith(name) for name in names)]
+        ready = list(self._obtain(names))
         for number in range(self.rounds):
             for manner in self.manners:
                 for one in self.order.sample(ready, len(ready)):
@@ -120,22 +121,31 @@ class Race:
                         self._pair(manner, program, own, one, number)
             self.say(f"round {number + 1} of {self.rounds}")
 
-    def _obtain(self) -> Iterator[Ready]:
+    def _obtain(self, names: Sequence[str]) -> Iterator[Ready]:
+        """The peers that are there and run the simplest program."""
         for obtain in known.PEERS:
             try:
-                for one in obtain(self.kit):
-                    self.versions[one.name] = one.version
-                    yield one
+                yield from filter(self._runs, (one for one in obtain(self.kit) if _is_wanted(one.name, names)))
             except Unobtainable as problem:
-                self.recorder.absent[f"peers::{obtain.__name__}"] = f"{problem.reason}; {problem.remedy}"
+                if _is_wanted(obtain.__name__.replace("_", "-"), names):
+                    self.recorder.absent[f"peers::{obtain.__name__}"] = f"{problem.reason}; {problem.remedy}"
+
+    def _runs(self, one: Ready) -> bool:
+        """Whether it runs the simplest program here; if not, that is its row."""
+        try:
+            run(one, PROGRAMS[0], 1, self.manners[0], TRIAL_SECONDS)
+        except Failed as problem:
+            self.recorder.absent[f"peers::{one.name}"] = str(problem)
+            return False
+        self.versions[one.name] = one.version
+        return True
 
     def _pair(self, manner: Manner, program: str, own: Ready, one: Ready, number: int) -> None:
         """The reference, then the peer; in half of the rounds the other way round."""
         name = f"{manner.label}::{program}::{one.name}"
-        if name in self.recorder.absent:
-            return
         if one.programs is not None and program not in one.programs:
             self.recorder.absent[name] = one.reason
+        if name in self.recorder.absent:
             return
         pair = [(f"{name}/reference", own), (name, one)]
         if own.programs is not None and program not in own.programs:
@@ -161,12 +171,13 @@ class Race:
             self._record(title, lap.rounds, lap.each, number)
 
     def _record(self, name: str, loops: int, seconds: float, number: int) -> None:
-        words: Iterable[Measured | Absent] = [Measured(name, loops, (seconds,))]
-        self.recorder.take(words, number, {name: self._about(name)})
-
-    def _about(self, name: str) -> dict[str, str]:
         version = self.versions.get(name.rpartition("::")[2])
-        return {"version": version} if version else {}
+        about = {"version": version} if version else {}
+        self.recorder.take([Measured(name, loops, (seconds,))], number, {name: about})
+
+
+def _is_wanted(name: str, names: Sequence[str]) -> bool:
+    return not names or any(name.startswith(one) for one in names)
 
 
 def manners() -> tuple[Manner, ...]:

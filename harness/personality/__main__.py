@@ -14,7 +14,7 @@ from worldswitch.harness import catalogue
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.contract import Options, Placement, PlatformError
 from worldswitch.harness.personality.elf import NotAProgram
-from worldswitch.harness.personality.process import Lost, Process
+from worldswitch.harness.personality.process import Lost, Outcome, Process
 
 CANNOT = 126
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             process = Process(platform, asked.program, asked.arguments, resident=asked.resident)
             try:
-                return process.run().status
+                return _told(process.run())
             finally:
                 process.close()
         finally:
@@ -41,6 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (NotAProgram, OSError, Lost, PlatformError, catalogue.NotFound) as problem:
         print(f"personality: {problem}", file=sys.stderr)
         return CANNOT
+
+
+def _told(outcome: Outcome) -> int:
+    if outcome.calls:
+        calls = ", ".join(f"{number} ({count} times)" for number, count in sorted(outcome.calls.items()))
+        print(f"personality: it made system calls that are not served: {calls}", file=sys.stderr)
+    return outcome.status
 
 
 if __name__ == "__main__":

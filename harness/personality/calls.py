@@ -23,6 +23,7 @@ Serve = Callable[["Process"], int]
 AT_FDCWD = -100
 MAP_FIXED, MAP_ANONYMOUS = 0x10, 0x20
 ARCH_SET_FS, ARCH_SET_GS = 0x1002, 0x1001
+HEAP_SIZE = 16 << 20
 MOST = 1 << 20  #: bytes a read or a write moves at once; it may always move fewer than it is asked for
 
 
@@ -113,8 +114,6 @@ def _close(process: Process) -> int:
 
 
 def _brk(process: Process) -> int:
-    from worldswitch.harness.personality.process import HEAP_SIZE
-
     wanted = process.state["rdi"]
     if process.heap <= wanted <= process.heap + HEAP_SIZE:
         process.heap_end = wanted

@@ -7,16 +7,14 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from worldswitch.harness.arch import registers
 from worldswitch.harness.contract import Abi, Access, Died, Event, Fault, Platform, Signal, Syscall
 from worldswitch.harness.personality import elf
-from worldswitch.harness.personality.calls import CALLS, Ended
+from worldswitch.harness.personality.calls import CALLS, HEAP_SIZE, Ended
 from worldswitch.harness.personality.memory import PAGE, Memory
 
 STACK, STACK_SIZE = 0x7FF0_0000_0000, 1 << 20
-HEAP_SIZE = 16 << 20
 ARENA = 0x7000_0000_0000  #: where mappings go whose place the program leaves open
 
 #: What the auxiliary vector names: AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_ENTRY, AT_RANDOM (getauxval(3)).
@@ -35,9 +33,6 @@ class Outcome:
 
     status: int  #: as its parent would see it: the status, or 128 and the number of the signal that ended it
     calls: Mapping[int, int]  #: how often it made each call that is not served
-
-
-Argument: TypeAlias = str | bytes
 
 
 class Process:
@@ -120,8 +115,8 @@ class Process:
                 event = switch(space, state)
                 if event.__class__ is not Syscall:
                     return Outcome(self._status_of(event), self.unserved)
-                serve = CALLS.get(event.number)  # type: ignore[union-attr]
-                words[result] = (serve(self) if serve else self._refuse(event)) & MASK  # type: ignore[arg-type]
+                serve = CALLS.get(event.number) if event.abi is Abi.NATIVE else None
+                words[result] = (serve(self) if serve else self._refuse(event)) & MASK
         except Ended as ended:
             return Outcome(ended.status, self.unserved)
 

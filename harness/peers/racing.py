@@ -1,0 +1,94 @@
+"""`worldswitch bench --peers`: race them, keep what was measured, and print it."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from worldswitch.harness import report
+from worldswitch.harness.bench import ratios, records
+from worldswitch.harness.bench.measuring import shown
+from worldswitch.harness.bench.ratios import Ratio
+from worldswitch.harness.bench.records import Results
+from worldswitch.harness.bench.session import recording
+from worldswitch.harness.outcome import Status
+from worldswitch.harness.peers import known, race
+from worldswitch.harness.peers.peer import Kit
+from worldswitch.harness.request import CouldNotRun
+from worldswitch.harness.results import ResultError
+from worldswitch.harness.runner import new_folder
+
+WITH_REFERENCE = f"/{known.REFERENCE}"  #: ends the name of what the reference took beside a peer
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is run."""
+
+    rounds: int  #: pairs of each peer and program
+    seconds: float  #: for one run
+    programs: tuple[str, ...]
+
+
+QUICK = Effort(rounds=3, seconds=0.1, programs=("getpid",))
+FULL = Effort(rounds=11, seconds=0.3, programs=race.PROGRAMS)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One peer with one program."""
+
+    manner: str
+    program: str
+    peer: str
+    seconds: float  #: for one round of the program
+    ratio: Ratio | None  #: to the reference; None where that does not run the program
+    version: str
+
+
+def show(names: Sequence[str], effort: Effort, seed: int, parent: Path, *, fetch: bool) -> Status:
+    """Race the peers whose names begin so, or all, into a new folder below `parent`."""
+    out = report.console()
+    folder = new_folder(parent)
+    out.print(f"{len(effort.programs)} programs, {effort.rounds} rounds, seed {seed}")
+    try:
+        with recording(folder, known.REFERENCE) as recorder, tempfile.TemporaryDirectory() as work:
+            kit = Kit(fetch, lambda line: out.print(line), Path(work))
+            ways = race.manners()
+            order = random.Random(seed)
+            race.Race(recorder, effort.rounds, effort.seconds, effort.programs, ways, kit, order, kit.say).go(names)
+        results = records.read(folder)
+    except ResultError as problem:
+        raise CouldNotRun(str(problem)) from problem
+    tell(results, out)
+    out.print(f"results: {folder / records.FILE}")
+    return Status.AS_EXPECTED
+
+
+def rows(results: Results) -> Iterator[Row]:
+    """What a file has of peers; what it took to start them is the program `start`."""
+    for name, series in results.series.items():
+        manner, program, peer = name.split("::") if name.count("::") == 2 else ("", "", "")
+        if not manner.startswith("peers") or peer.endswith(WITH_REFERENCE):
+            continue
+        below = results.series.get(f"{name}{WITH_REFERENCE}")
+        ratio = ratios.of_pairs(series.by_round, below.by_round) if below else None
+        yield Row(manner, program, peer, series.median, ratio, str(series.about.get("version", "")))
+
+
+def tell(results: Results, out: Console) -> None:
+    """Print it, with what could not be had and why."""
+    table = Table("program", "peer", "placement", "median", "reference = 1", "version", box=None)
+    for row in sorted(rows(results), key=lambda row: (row.manner, row.program, row.seconds)):
+        placement = "one CPU" if row.manner.endswith("pinned") else "as users run it"
+        ratio = str(row.ratio) if row.ratio else ""
+        table.add_row(row.program, row.peer, placement, shown(row.seconds, "second"), ratio, row.version)
+    out.print(table)
+    for name, reason in sorted(results.absent.items()):
+        out.print(f"{name}: {reason}")

@@ -1,0 +1,168 @@
+"""A little Linux for static programs: what is read of a file, what a program sees, and how it ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from worldswitch.harness.contract import Access
+from worldswitch.harness.peers.peer import program
+from worldswitch.harness.personality import elf
+from worldswitch.harness.personality.calls import CALLS
+from worldswitch.harness.personality.memory import PAGE, BadPointer
+from worldswitch.harness.personality.process import Process
+from worldswitch.reference.ptrace import PtracePlatform
+
+GETPID = program("getpid")
+WRITE, READ, OPEN, CLOSE, MMAP, MUNMAP, BRK, ARCH_PRCTL, CLOCK, OPENAT = 1, 0, 2, 3, 9, 11, 12, 158, 228, 257
+
+
+@pytest.fixture
+def process() -> Iterator[Process]:
+    platform = PtracePlatform()
+    made = Process(platform, GETPID, ["3"])
+    yield made
+    made.close()
+    platform.close()
+
+
+def call(process: Process, number: int, *arguments: int) -> int:
+    """Serve one call as if the program had made it."""
+    for name, value in zip(("rdi", "rsi", "rdx", "r10", "r8", "r9"), arguments, strict=False):
+        process.state[name] = value
+    return CALLS[number](process)
+
+
+def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", "worldswitch.harness.personality", "--resident", str(program(name))]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+# --------------------------------------------------------------------------------------------------------- the file
+
+
+def test_a_program_says_where_it_goes() -> None:
+    found = elf.parse(GETPID.read_bytes(), "getpid")
+    assert any(one.address <= found.entry < one.address + one.size for one in found.segments)
+    assert Access.READ | Access.EXECUTE in [one.access for one in found.segments]
+    assert found.headers in range(min(one.address for one in found.segments), found.end)
+
+
+def _changed(offset: int, new: bytes) -> bytes:
+    image = bytearray(GETPID.read_bytes())
+    image[offset : offset + len(new)] = new
+    return bytes(image)
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (b"", "unpack_from"),
+        (b"#!/bin/sh\n" * 20, "does not begin like"),
+        (_changed(4, b"\x01"), "does not begin like"),
+        (_changed(16, b"\x03"), "type 3"),
+        (_changed(18, b"\xb7"), "for machine 183"),
+        (_changed(64, struct.pack("<I", 3)), "asks for an interpreter"),
+        (_changed(56, b"\0\0"), "nothing of it is to be loaded"),
+        (_changed(64 + 32, struct.pack("<Q", 1 << 40)), "is not whole"),
+    ],
+)
+def test_what_is_no_program_is_named(image: bytes, reason: str) -> None:
+    with pytest.raises(elf.NotAProgram, match=f"some file: no static 64-bit program: .*{reason}"):
+        elf.parse(image, "some file")
+
+
+# ---------------------------------------------------------------------------------------------------- what it sees
+
+
+def test_the_stack_is_as_execve_leaves_it(process: Process) -> None:
+    sp = process.state.sp
+    count, path, argument, end, environment = struct.unpack("<5Q", process.memory.read(sp, 40))
+    assert (count, end, environment) == (2, 0, 0)
+    assert process.memory.text(path) == os.fsencode(GETPID)
+    assert process.memory.text(argument) == b"3"
+    assert sp % 16 == 0
+    auxiliary = dict(struct.iter_unpack("<QQ", process.memory.read(sp + 40, 7 * 16)))
+    assert auxiliary[6] == PAGE
+    assert auxiliary[9] == process.state.pc
+    assert process.memory.read(auxiliary[3], 4) == GETPID.read_bytes()[64:68]
+
+
+def test_memory_comes_and_goes(process: Process) -> None:
+    address = call(process, MMAP, 0, 3 * PAGE - 1, 3, 0x22, (1 << 64) - 1, 0)
+    process.memory.write(address + 3 * PAGE - 1, b"x")
+    assert call(process, MUNMAP, address, 3 * PAGE) == 0
+    with pytest.raises(BadPointer):
+        process.memory.read(address, 1)
+    assert call(process, MMAP, 0, PAGE, 3, 0x02, 3, 0) == -errno.ENODEV
+
+
+def test_the_heap_grows_to_its_limit(process: Process) -> None:
+    begin = call(process, BRK, 0)
+    assert call(process, BRK, begin + 100) == begin + 100
+    assert call(process, BRK, begin + (1 << 40)) == begin + 100
+    process.memory.write(begin, b"there")
+
+
+def test_files_are_the_hosts(process: Process, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"contents")
+    place = call(process, BRK, 0)
+    process.memory.write(place, os.fsencode(file) + b"\0")
+    number = call(process, OPENAT, (1 << 64) - 100, place, os.O_RDONLY, 0)
+    assert number == 3
+    assert call(process, READ, number, place + 512, 4) == 4
+    assert process.memory.read(place + 512, 4) == b"cont"
+    assert call(process, CLOSE, number) == 0
+    assert call(process, CLOSE, number) == -errno.EBADF
+    assert call(process, READ, number, place, 4) == -errno.EBADF
+    process.memory.write(place, b"/nowhere\0")
+    assert call(process, OPEN, place, os.O_RDONLY, 0) == -errno.ENOENT
+    assert call(process, OPEN, 16, os.O_RDONLY, 0) == -errno.EFAULT
+
+
+def test_bad_pointers_are_the_programs_own_fault(process: Process) -> None:
+    assert call(process, WRITE, 1, 16, 4) == -errno.EFAULT
+    assert call(process, CLOCK, 1, 16) == -errno.EFAULT
+    assert call(process, ARCH_PRCTL, 0x9999, 0) == -errno.EINVAL
+    assert call(process, ARCH_PRCTL, 0x1002, 0x1234) == 0
+    assert process.state["fs_base"] == 0x1234
+
+
+# ------------------------------------------------------------------------------------------------------ how it ends
+
+
+@pytest.mark.parametrize("name", ["getpid", "clock", "compute", "files"])
+def test_programs_run_and_tell_their_time(name: str) -> None:
+    done = run(name, "25")
+    assert done.returncode == 0, done.stderr
+    word, rounds, nanoseconds = done.stdout.split()
+    assert (word, rounds) == ("worldswitch-program", "25")
+    assert int(nanoseconds) > 0
+
+
+def test_what_is_not_served_is_told() -> None:
+    done = run("processes", "1")
+    assert done.returncode == 1
+    assert "system calls that are not served: 56 (1 times)" in done.stderr
+
+
+def test_what_cannot_be_run_is_told(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\n" * 20)
+    command = [sys.executable, "-P", "-m", "worldswitch.harness.personality", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 126
+    assert done.stderr.startswith(f"personality: {script}: no static 64-bit program: ")
+
+
+def test_a_crash_is_a_status(process: Process) -> None:
+    process.state.pc = 16
+    assert process.run().status == 128 + 11
