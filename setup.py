@@ -9,7 +9,7 @@ from setuptools.command.build_ext import build_ext
 PROGRAMS = Path("harness/peers/programs")
 
 ALONE = ("-O2", "-Wall", "-Wextra", "-ffreestanding", "-fno-stack-protector", "-fcf-protection=none", "-fno-pie")
-STATIC = ("-static", "-nostdlib", "-no-pie", "-Wl,--build-id=none")
+STATIC = ("-static", "-nostdlib", "-Wl,--build-id=none")
 
 
 class BuildWithPrograms(build_ext):
