@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from worldswitch.harness import fingerprint
-from worldswitch.harness.bench import collection, measuring, quiet, records, script, words, workbench, worker
+from worldswitch.harness.bench import (
+    collection,
+    measuring,
+    quantities,
+    quiet,
+    records,
+    script,
+    words,
+    workbench,
+    worker,
+)
 from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.records import Recorder
 from worldswitch.harness.bench.session import TOGETHER, tasks
@@ -139,11 +149,11 @@ def test_nothing_measured_is_no_file(tmp_path: Path) -> None:
 
 
 def test_values_are_shown_with_three_digits() -> None:
-    assert measuring.shown(8.4567e-6, "second") == "8.46 us"
-    assert measuring.shown(0.123456, "second") == "123 ms"
-    assert measuring.shown(12.3e-9, "second") == "12.3 ns"
-    assert measuring.shown(115000, "byte") == "112 KiB"
-    assert measuring.shown(3, "integer") == "3"
+    assert quantities.shown(8.4567e-6, "second") == "8.46 µs"
+    assert quantities.shown(0.123456, "second") == "123 ms"
+    assert quantities.shown(12.3e-9, "second") == "12.3 ns"
+    assert quantities.shown(115000, "byte") == "112 KiB"
+    assert quantities.shown(3, "integer") == "3"
 
 
 def test_load_by_others_is_told_and_one_s_own_is_not() -> None:

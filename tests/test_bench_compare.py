@@ -12,7 +12,7 @@ import pytest
 from worldswitch.harness import cli, fingerprint
 from worldswitch.harness.bench import comparing, comparison, noise, ratios, records
 from worldswitch.harness.bench.comparison import Finding, Unlike
-from worldswitch.harness.bench.ratios import Ratio
+from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.records import Recorder, Results, Series
 from worldswitch.harness.bench.words import Measured
 from worldswitch.harness.outcome import Status
@@ -40,15 +40,15 @@ def finding(before: Results, after: Results) -> Finding:
 @pytest.mark.parametrize(
     ("ratio", "said"),
     [
-        (Ratio(1.10, 1.05, 1.15), Finding.SLOWER),
-        (Ratio(1.10, 1.03, 1.15), Finding.INCONCLUSIVE),
-        (Ratio(0.90, 0.85, 0.95), Finding.FASTER),
-        (Ratio(0.90, 0.85, 0.97), Finding.INCONCLUSIVE),
-        (Ratio(1.00, 0.99, 1.01), Finding.INCONCLUSIVE),
-        (Ratio(1.50, 0.00, float("inf")), Finding.INCONCLUSIVE),
+        (Estimate(1.10, 1.05, 1.15), Finding.SLOWER),
+        (Estimate(1.10, 1.03, 1.15), Finding.INCONCLUSIVE),
+        (Estimate(0.90, 0.85, 0.95), Finding.FASTER),
+        (Estimate(0.90, 0.85, 0.97), Finding.INCONCLUSIVE),
+        (Estimate(1.00, 0.99, 1.01), Finding.INCONCLUSIVE),
+        (Estimate(1.50, 0.00, float("inf")), Finding.INCONCLUSIVE),
     ],
 )
-def test_the_whole_interval_must_be_beyond_the_threshold(ratio: Ratio, said: Finding) -> None:
+def test_the_whole_interval_must_be_beyond_the_threshold(ratio: Estimate, said: Finding) -> None:
     assert comparison.find(ratio, 0.04) is said
 
 
@@ -97,7 +97,7 @@ def test_rounds_needed_grow_with_the_scatter_and_end() -> None:
 def test_ratios_are_made_within_rounds() -> None:
     mood = [1, 5, 2, 9, 3, 7, 1]
     above, below = ({number: factor * value for number, value in enumerate(mood)} for factor in (1.3, 1.0))
-    assert ratios.of_pairs(above, below) == Ratio(*[pytest.approx(1.3)] * 3)  # type: ignore[arg-type]
+    assert ratios.of_pairs(above, below) == Estimate(*[pytest.approx(1.3)] * 3)  # type: ignore[arg-type]
     assert ratios.of_pairs({0: 2.0, 1: 9.0}, {0: 1.0, 2: 4.0}).middle == 2
     with pytest.raises(ValueError, match="no round"):
         ratios.of_pairs({0: 1.0}, {1: 1.0})

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from worldswitch.harness.bench import noise, ratios, records
-from worldswitch.harness.bench.ratios import Ratio
+from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.records import Results, Series
 
 
@@ -34,7 +34,7 @@ class Row:
 
     before: Series
     after: Series
-    ratio: Ratio  #: after / before
+    ratio: Estimate  #: after / before
     floor: float
     finding: Finding
     needed: int | None  #: rounds that would show 10 %
@@ -53,7 +53,7 @@ class Unlike(Exception):
         super().__init__(f"these are from unlike machines ({shown}), whose numbers say nothing about each other")
 
 
-def find(ratio: Ratio, threshold: float) -> Finding:
+def find(ratio: Estimate, threshold: float) -> Finding:
     """What a ratio says: its whole interval must be beyond 1 by more than the threshold, a fraction."""
     if ratio.low > 1 + threshold:
         return Finding.SLOWER

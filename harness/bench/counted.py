@@ -28,7 +28,7 @@ import msgspec
 from worldswitch.harness import syscalls
 
 #: How often each operation is done while it is counted.
-TIMES = 25
+TIMES = 50
 
 #: arch/x86/entry/syscalls/syscall_64.tbl
 WAIT4 = 61

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import indent
 
@@ -12,19 +12,14 @@ from rich.table import Table
 from worldswitch.harness import report
 from worldswitch.harness.bench import collection, records
 from worldswitch.harness.bench.benchmark import Benchmark
-from worldswitch.harness.bench.records import Results, Series
+from worldswitch.harness.bench.quantities import in_order, quartiles, shown
+from worldswitch.harness.bench.records import Results
+from worldswitch.harness.bench.report import page
 from worldswitch.harness.bench.session import Effort, Session, recording
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import CouldNotRun
 from worldswitch.harness.results import ResultError
 from worldswitch.harness.runner import new_folder
-
-#: A unit's steps: from which value on, how it is called.
-STEPS = {
-    "second": ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")),
-    "byte": ((1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")),
-    "integer": ((1, ""),),
-}
 
 
 def chosen(names: Sequence[str]) -> list[Benchmark]:
@@ -53,6 +48,7 @@ def show(
     except ResultError as problem:
         raise CouldNotRun(str(problem)) from problem
     tell(results, out)
+    out.print(f"report: {page.write(results, folder)}")
     return Status.COULD_NOT_RUN if results.absent else Status.AS_EXPECTED
 
 
@@ -79,26 +75,3 @@ def tell(results: Results, out: Console) -> None:
     for warning in results.warnings:
         out.print(f"warning: {warning}")
     out.print(f"results: {results.path}")
-
-
-def in_order(results: Results) -> Iterator[Series]:
-    """The series in the order in which people read of them; what this version does not know comes last."""
-    known = [name for name in collection.benchmarks() if name in results.series]
-    yield from (results.series[name] for name in known)
-    yield from (one for name, one in results.series.items() if name not in collection.benchmarks())
-
-
-def quartiles(samples: Sequence[float]) -> tuple[float, float]:
-    """The lower and upper quartile."""
-    import numpy as np
-
-    low, high = np.quantile(samples, (0.25, 0.75))
-    return float(low), float(high)
-
-
-def shown(value: float, unit: str) -> str:
-    """A value for people: three digits that say something."""
-    step, name = next((one for one in STEPS[unit] if abs(value) >= one[0]), STEPS[unit][-1])
-    number = value / step
-    digits = max(0, 2 - len(str(int(abs(number)))) + 1) if unit != "integer" else 0
-    return f"{number:.{digits}f} {name}".rstrip()

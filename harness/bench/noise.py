@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from worldswitch.harness.bench import ratios
-from worldswitch.harness.bench.ratios import FEWEST, Ratio
+from worldswitch.harness.bench.ratios import FEWEST, Estimate
 
 #: Differences below this do not matter to anybody, however well they are seen.
 LEAST_EFFECT = 0.03
@@ -34,14 +34,14 @@ def floor(sessions: Iterable[Sequence[float]]) -> float:
     return max((away(ratio) for samples in sessions for ratio in against_itself(samples)), default=0.0)
 
 
-def against_itself(samples: Sequence[float]) -> list[Ratio]:
+def against_itself(samples: Sequence[float]) -> list[Estimate]:
     """A/A: the ratios of parts of a session, which nothing was changed between."""
     half = len(samples) // 2
     splits = ((samples[:half], samples[half:]), (samples[::2], samples[1::2]))
     return [ratios.of_medians(one, other) for one, other in splits if min(len(one), len(other)) >= FEWEST]
 
 
-def away(ratio: Ratio) -> float:
+def away(ratio: Estimate) -> float:
     """How far an interval stays away from 1, as a fraction; 0 if 1 is in it."""
     if ratio.low <= 1 <= ratio.high:
         return 0.0

@@ -1,4 +1,4 @@
-"""The ratio of two medians, with the interval in which it lies.
+"""Medians, and ratios of medians, with the intervals in which they lie.
 
 Samples are rounds' medians.  The interval is a bootstrap's, bias-corrected and accelerated (BCa): latencies are skewed,
 and a test that takes them for normal would be wrong in their tails.
@@ -24,8 +24,8 @@ SEED = 20191008
 
 
 @dataclass(frozen=True, slots=True)
-class Ratio:
-    """A ratio, and between what it lies."""
+class Estimate:
+    """A number, and between what it lies."""
 
     middle: float
     low: float
@@ -35,7 +35,12 @@ class Ratio:
         return f"{self.middle:.3g} ({self.low:.3g} .. {self.high:.3g})"
 
 
-def of_pairs(above: Mapping[int, float], below: Mapping[int, float]) -> Ratio:
+def of_median(samples: Sequence[float]) -> Estimate:
+    """The median."""
+    return _interval((np.asarray(samples),), np.median, float(np.median(samples)))
+
+
+def of_pairs(above: Mapping[int, float], below: Mapping[int, float]) -> Estimate:
     """The median ratio of what was measured in the same rounds.  Raises ValueError if there is no such round."""
     rounds = sorted(above.keys() & below.keys())
     if not rounds:
@@ -44,7 +49,7 @@ def of_pairs(above: Mapping[int, float], below: Mapping[int, float]) -> Ratio:
     return _interval((ratios,), np.median, float(np.median(ratios)))
 
 
-def of_medians(above: Sequence[float], below: Sequence[float]) -> Ratio:
+def of_medians(above: Sequence[float], below: Sequence[float]) -> Estimate:
     """The ratio of the medians of samples that have nothing to do with each other."""
     samples = (np.asarray(above), np.asarray(below))
     return _interval(samples, _ratio, float(_ratio(*samples)))
@@ -54,11 +59,11 @@ def _ratio(above: Any, below: Any, axis: int = -1) -> Any:
     return np.median(above, axis=axis) / np.median(below, axis=axis)
 
 
-def _interval(samples: tuple[Any, ...], statistic: Any, middle: float) -> Ratio:
+def _interval(samples: tuple[Any, ...], statistic: Any, middle: float) -> Estimate:
     if min(len(sample) for sample in samples) < FEWEST:
-        return Ratio(middle, 0.0, float("inf"))
+        return Estimate(middle, 0.0, float("inf"))
     if all(np.ptp(sample) == 0 for sample in samples):
-        return Ratio(middle, middle, middle)
+        return Estimate(middle, middle, middle)
     common: dict[str, Any] = {
         "vectorized": True,
         "n_resamples": RESAMPLES,
@@ -70,4 +75,4 @@ def _interval(samples: tuple[Any, ...], statistic: Any, middle: float) -> Ratio:
         found = stats.bootstrap(samples, statistic, method="BCa", rng=SEED, **common).confidence_interval
         if not (np.isfinite(found.low) and np.isfinite(found.high)):
             found = stats.bootstrap(samples, statistic, method="percentile", rng=SEED, **common).confidence_interval
-    return Ratio(middle, float(found.low), float(found.high))
+    return Estimate(middle, float(found.low), float(found.high))

@@ -22,6 +22,9 @@ from worldswitch.harness.results import Fingerprint, ResultError
 
 FILE = "bench.json"
 
+#: What of pyperf's metadata is told on.
+FACTS = ("date", "hostname", "platform_name", "perf_version")
+
 #: What of a fingerprint must be the same for two files to be compared.
 MACHINE = ("kernel", "machine", "cpu", "cpus", "python")
 
@@ -132,11 +135,18 @@ def read(path: Path) -> Results:
         raise ResultError(f"{file}: no benchmark's results: {problem}") from problem
     series = {}
     common: dict[str, Any] = {}
+    dates: list[Any] = []
     for benchmark in suite.get_benchmarks():
         common = benchmark.get_metadata()
         series[benchmark.get_name()] = _series(benchmark, common)
-    if "fingerprint" not in common:
-        raise ResultError(f"{file}: measured by something else: it has no fingerprint of the machine")
+        dates += benchmark.get_dates() or ()
+    try:
+        return _results(file, series, common | {"date": str(min(dates, default=""))})
+    except (KeyError, ValueError, msgspec.DecodeError) as problem:
+        raise ResultError(f"{file}: measured by something else: its metadata has no right {problem}") from problem
+
+
+def _results(file: Path, series: Mapping[str, Series], common: Mapping[str, Any]) -> Results:
     return Results(
         file,
         msgspec.json.decode(common["fingerprint"], type=Fingerprint),
@@ -144,7 +154,7 @@ def read(path: Path) -> Results:
         msgspec.json.decode(common["warnings"], type=list[str]),
         msgspec.json.decode(common["absent"], type=dict[str, str]),
         float(common["taken"]),
-        {key: common[key] for key in ("hostname", "platform_name", "perf_version", "python_version") if key in common},
+        {key: common[key] for key in FACTS if key in common},
     )
 
 

@@ -14,7 +14,8 @@ from worldswitch.harness.request import CouldNotRun
 ABOUT = "measure what a world switch costs"
 
 USAGE = """worldswitch bench [NAME ...] [options]
-       worldswitch bench compare BEFORE AFTER [--anyway]"""
+       worldswitch bench compare BEFORE AFTER [--anyway]
+       worldswitch bench report [RUN]"""
 
 #: What the command needs beyond what a run of scenarios needs.
 PACKAGES = ("pyperf", "scipy", "matplotlib", "jinja2", "rich")
@@ -87,8 +88,16 @@ def _compare(asked: argparse.Namespace) -> int:
     return comparing.show(Path(asked.words[1]), Path(asked.words[2]), anyway=asked.anyway)
 
 
+def _report(asked: argparse.Namespace) -> int:
+    from worldswitch.harness.bench import reporting
+
+    if len(asked.words) > 2:
+        raise CouldNotRun("report takes one run, or none for the newest: worldswitch bench report [RUN]")
+    return reporting.show(Path(asked.words[1]) if asked.words[1:] else None, asked.results)
+
+
 #: What a first word other than a benchmark's name asks for.
-_OTHERS = {"compare": _compare}
+_OTHERS = {"compare": _compare, "report": _report}
 
 
 def _check_packages() -> None:

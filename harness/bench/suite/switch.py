@@ -158,6 +158,15 @@ def resident_follow(bench: Bench) -> Timer:
 
 
 @SUBJECT.timed()
+def default_follow(bench: Bench) -> Timer:
+    """A system call's round trip with every option as it is by default: not resident, the stub follows.
+
+    Timed and not timed: as `resident_pinned`.
+    """
+    return timed_switches(bench.guest("getpid", bench.platform(Options()), resident=False))
+
+
+@SUBJECT.timed()
 def resident_free(bench: Bench) -> Timer:
     """A system call's round trip with the stub wherever the scheduler puts it, mostly on another CPU; resident.
 

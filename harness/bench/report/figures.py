@@ -1,0 +1,274 @@
+"""The report's pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from worldswitch.harness.bench import ratios
+from worldswitch.harness.bench.quantities import shown
+from worldswitch.harness.bench.ratios import Estimate
+from worldswitch.harness.bench.records import Results
+from worldswitch.harness.bench.report import content
+from worldswitch.harness.bench.report.content import Curve, Latencies
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TEXT, DIM, LINE, OURS, LIMIT, OTHER, WRONG = "#17202a", "#5f6977", "#d7dbe0", "#1f5fa8", "#b7bec6", "#a33a00", "#b00020"
+
+STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": DIM,
+    "axes.axisbelow": True,
+    "text.color": TEXT,
+    "xtick.color": DIM,
+    "ytick.color": TEXT,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 150,
+    "svg.hashsalt": "worldswitch",  # the same picture is the same file
+}
+
+MICRO = 1e6
+TIMES, MINUS = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}"
+WIDTH = 9.0  #: inches
+
+#: The switches that are set side by side, with names for people; the first is what the others vary.
+VARIANTS = {
+    "switch::resident_pinned": "resident",
+    "switch::default_pinned": "extended state read back (default)",
+    "switch::changed_xstate": "extended state changed each time",
+    "switch::dispatched": "six arguments, a table, a handler",
+    "switch::recorded": "flight recorder on",
+    "switch::resident_follow": "not pinned: the stub follows",
+    "switch::resident_free": "not pinned: the stub anywhere",
+    "switch::fault": "a page fault",
+    "switch::single_step": "a single step",
+}
+
+LIMITS = {
+    "limits::sysemu": "C: the bare round trip",
+    "limits::same_calls": "C: the calls of a resident switch",
+    "limits::seed": "C: the calls of the design of 2019",
+}
+
+
+def _figure(height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(WIDTH, height))
+    return figure, [figure.add_subplot(1, columns, place + 1) for place in range(columns)]
+
+
+def _errors(estimates: Sequence[Estimate], scale: float) -> list[list[float]]:
+    """The arms of error bars; none where an interval has no end."""
+    known = [one if one.high != float("inf") else Estimate(one.middle, one.middle, one.middle) for one in estimates]
+    # A median can lie a hair outside its own interval.
+    low = [max(scale * (one.middle - one.low), 0.0) for one in known]
+    return [low, [max(scale * (one.high - one.middle), 0.0) for one in known]]
+
+
+def _bars(axes: Axes, labels: Sequence[str], estimates: Sequence[Estimate], colours: Sequence[str]) -> None:
+    """Horizontal bars from the top down, in microseconds, with intervals and numbers."""
+    places = range(len(labels))
+    values = [MICRO * one.middle for one in estimates]
+    errors = _errors(estimates, MICRO)
+    axes.barh(places, values, color=colours, height=0.68)
+    axes.errorbar(values, places, xerr=errors, fmt="none", ecolor=TEXT, elinewidth=0.8, capsize=2)
+    far = max(value + error for value, error in zip(values, errors[1], strict=True))
+    for place, value, error in zip(places, values, errors[1], strict=True):
+        axes.text(value + error + far * 0.012, place, shown(value / MICRO, "second"), va="center", fontsize=8)
+    axes.set_yticks(places, labels)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlim(0, far * 1.13)
+    axes.invert_yaxis()
+    axes.grid(axis="x")
+    axes.spines["left"].set_visible(False)
+
+
+def where_the_time_goes(results: Results) -> Figure | None:
+    """Step by step from a native system call to a switch as it comes."""
+    steps = content.steps(results)
+    if len(steps) < 2:
+        return None
+    figure, (axes,) = _figure(0.42 * len(steps) + 1.1)
+    reached = 0.0
+    for place, step in enumerate(steps):
+        end = MICRO * step.total.middle
+        colour = OURS if step.label in ("Python", "placement") else LIMIT
+        axes.barh(place, end - reached, left=reached, color=colour, height=0.68)
+        if place + 1 < len(steps):
+            axes.plot((end, end), (place - 0.34, place + 1.34), color=DIM, linewidth=0.7)
+        sign = "" if place == 0 else "+"
+        added = MICRO * step.added.middle
+        text = f"{sign}{added:.2f} µs" if added >= 0 or place == 0 else f"{MINUS}{-added:.2f} µs"
+        axes.text(max(end, reached), place, f"  {text}", va="center", fontsize=8)
+        reached = end
+    axes.set_yticks(range(len(steps)), [f"{step.label}\n" for step in steps])
+    for place, step in enumerate(steps):
+        axes.text(-0.01, place + 0.2, step.about, transform=axes.get_yaxis_transform(), ha="right", va="center",
+                  fontsize=7, color=DIM)  # fmt: skip
+    axes.tick_params(axis="y", length=0)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(MICRO * step.total.middle for step in steps) * 1.14)
+    axes.set_xlabel("µs for one system call of the guest; grey: the kernel's part, blue: the platform's")
+    axes.grid(axis="x")
+    axes.spines["left"].set_visible(False)
+    return figure
+
+
+def variants(results: Results) -> Figure | None:
+    """Switches of several kinds, with the kernel's own limits beside them."""
+    known = {**LIMITS, **VARIANTS}
+    found = [name for name in known if name in results.series]
+    if not any(name in VARIANTS for name in found):
+        return None
+    estimates = [ratios.of_median(results.series[name].samples) for name in found]
+    colours = [OURS if name in VARIANTS else LIMIT for name in found]
+    figure, (axes,) = _figure(0.32 * len(found) + 0.9)
+    _bars(axes, [known[name] for name in found], estimates, colours)
+    axes.set_xlabel("µs for one round trip: median of rounds, 95 % interval")
+    return figure
+
+
+def peers(results: Results) -> Figure | None:
+    """What a system call costs under each peer, as users run it and pinned."""
+    found = [one for one in content.rivals(results) if one.program == "getpid"]
+    manners = [manner for manner in content.MANNERS.values() if any(one.manner == manner for one in found)]
+    if not manners:
+        return None
+    most = max(sum(one.manner == manner for one in found) for manner in manners)
+    figure, all_axes = _figure(0.34 * most + 1.2, len(manners))
+    for axes, manner in zip(all_axes, manners, strict=True):
+        mine = sorted((one for one in found if one.manner == manner), key=lambda one: one.each.middle)
+        colours = [OURS if one.name.startswith("reference") else OTHER if one.ratio else LIMIT for one in mine]
+        labels = [f"{one.name}  {TIMES}{one.ratio.middle:.2g}" if one.ratio else one.name for one in mine]
+        _bars(axes, labels, [one.each for one in mine], colours)
+        axes.set_title(manner)
+        axes.set_xlabel(f"µs for one getpid of the guest; {TIMES} the reference, paired")
+    return figure
+
+
+def profiles(results: Results) -> Figure | None:
+    """A switch under each container profile."""
+    found = content.confined(results)
+    if len(found) < 2:
+        return None
+    figure, (axes,) = _figure(0.32 * len(found) + 0.9)
+    labels = [f"{one.name}  {TIMES}{one.ratio.middle:.2f}" for one in found]
+    colours = [LIMIT if one.name == "host" else OURS for one in found]
+    _bars(axes, labels, [one.each for one in found], colours)
+    axes.set_xlabel(f"µs for one resident, pinned switch; {TIMES} the host, within rounds")
+    return figure
+
+
+#: Curves: heading, what is counted.
+CURVES = {
+    "tracees": ("Idle tracees beside one", "stub threads that the thread traces"),
+    "spaces": ("Address spaces in turn", "address spaces switched round"),
+    "threads": ("Threads that switch at once", "tracing threads"),
+    "memory": ("Memory of each", "address spaces"),
+}
+
+
+def scaling(results: Results) -> Figure | None:
+    """What one costs by how many there are."""
+    found = [one for one in content.curves(results) if one.name in CURVES]
+    found.sort(key=lambda one: list(CURVES).index(one.name))
+    if not found:
+        return None
+    figure, all_axes = _figure(2.9, len(found))
+    for axes, curve in zip(all_axes, found, strict=True):
+        _curve(axes, curve)
+    return figure
+
+
+def _curve(axes: Axes, curve: Curve) -> None:
+    scale, unit = (1 / 1024, "KiB for each") if curve.unit == "byte" else (MICRO, "µs for one switch")
+    title, counted = CURVES[curve.name]
+    values = [scale * one.middle for one in curve.estimates]
+    errors = _errors(curve.estimates, scale)
+    axes.errorbar(curve.sizes, values, yerr=errors, color=OURS, marker="o", markersize=4,
+                  linewidth=1.4, ecolor=DIM, elinewidth=0.8, capsize=2)  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xticks(curve.sizes, [str(size) for size in curve.sizes])
+    axes.minorticks_off()
+    axes.set_ylim(
+        0, max(scale * one.high if one.high != float("inf") else scale * one.middle for one in curve.estimates) * 1.15
+    )
+    axes.set_title(title, fontsize=8.5)
+    axes.set_xlabel(counted, fontsize=8)
+    axes.set_ylabel(unit, fontsize=8)
+    axes.grid(axis="y")
+
+
+def interrupts(results: Results) -> Figure | None:
+    """How long interrupts take, up to the rarest: the share that takes longer than so much."""
+    found = content.latencies(results)
+    if not found:
+        return None
+    figure, (axes,) = _figure(3.1)
+    for one, colour in zip(found, (OURS, OTHER), strict=False):
+        _exceedance(axes, one, colour)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    ticks = {0.5: "50 %", 0.1: "10 %", 0.01: "1 %", 0.001: "0.1 %"}
+    least = min(1 / len(one.values) for one in found)
+    kept = {share: text for share, text in ticks.items() if share >= least / 2}
+    axes.set_yticks(list(kept), list(kept.values()))
+    axes.minorticks_off()
+    axes.set_ylim(least / 2, 1.05)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} µs" if value < 1000 else f"{value / 1000:g} ms")
+    axes.set_xlabel("from Context.interrupt() in one thread to the return of switch() in another")
+    axes.set_ylabel("interrupts that took longer")
+    axes.grid()
+    axes.legend(loc="upper right")
+    return figure
+
+
+def _exceedance(axes: Axes, one: Latencies, colour: str) -> None:
+    ordered = [MICRO * value for value in sorted(one.values)]
+    shares = [1 - (place + 1) / len(ordered) for place in range(len(ordered) - 1)]  # the logarithm of the last is none
+    axes.step(ordered[:-1], shares, where="post", color=colour, linewidth=1.5, label=one.name)
+    for percent, value in one.percentiles.items():
+        axes.plot(MICRO * value, 1 - percent / 100, "o", color=colour, markersize=4)
+        axes.annotate(f"p{percent:g}  {shown(value, 'second')}", (MICRO * value, 1 - percent / 100), xytext=(7, 2),
+                      textcoords="offset points", fontsize=7.5, color=colour)  # fmt: skip
+
+
+#: What is drawn, in the report's order.
+FIGURES: dict[str, Callable[[Results], Figure | None]] = {
+    "steps": where_the_time_goes,
+    "variants": variants,
+    "peers": peers,
+    "profiles": profiles,
+    "scaling": scaling,
+    "interrupts": interrupts,
+}
+
+
+def draw(results: Results, folder: Path) -> dict[str, str]:
+    """Write the pictures as SVG and PNG; the SVG's text by name, of those that there is something to draw for."""
+    drawn: dict[str, str] = {}
+    with mpl.rc_context(STYLE):
+        for name, make in FIGURES.items():
+            figure = make(results)
+            if figure is not None:
+                folder.mkdir(exist_ok=True)
+                figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+                figure.savefig(folder / f"{name}.png")
+                drawn[name] = (folder / f"{name}.svg").read_text()
+    return drawn

@@ -1,0 +1,156 @@
+"""The report says what the file has, keeps silent on what it does not have, and needs nothing else."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+from worldswitch.harness import cli, fingerprint
+from worldswitch.harness.bench import collection, records, reporting, script
+from worldswitch.harness.bench.ratios import Estimate
+from worldswitch.harness.bench.records import Recorder, Results, Series
+from worldswitch.harness.bench.report import content, figures, page
+from worldswitch.harness.bench.report.content import Target
+from worldswitch.harness.bench.words import Measured
+from worldswitch.harness.outcome import Status
+
+MACHINE = fingerprint.take(None)
+SECONDS = {"limits::getpid": 1e-7, "limits::getpid_filtered": 2e-7, "limits::sysemu_yield": 6e-6}
+
+
+def recorded(folder: Path, rounds: int = 8) -> Path:
+    """A file that has something of everything."""
+    drawn, recorder = random.Random(1), Recorder("reference")
+    recorder.warnings.append("the machine was <loud>")
+    recorder.absent |= {"peers::runsc": "runsc is not installed", "scale::tracees[1000]": "no more processes"}
+    about = {one.name: script.metadata(one) for one in collection.benchmarks().values()}
+    about["counted::resident.ptrace"] = {"unit": "integer", "subject": "counted", "description": "A round trip."}
+    usual = {name: SECONDS.get(name, 1e-5) for name in about}
+    usual |= {"counted::resident.ptrace": 3}
+    usual |= {"peers::getpid::strace": 9e-5, "peers::getpid::strace/reference": 1e-5, "peers::getpid::native": 1e-7}
+    usual |= {"peers_pinned::getpid::proot": 9e-5, "peers_pinned::getpid::proot/reference": 1e-5}
+    usual |= {"host/switch::resident_pinned": 1e-5, "docker:hardened/switch::resident_pinned": 1.1e-5}
+    del usual["scale::tracees[1000]"]
+    for number in range(rounds):
+        words = [
+            Measured(name, 1, tuple(value if name.startswith("counted") else value * drawn.lognormvariate(0, 0.02)
+                                    for _ in range(20)))
+            for name, value in usual.items()
+        ]  # fmt: skip
+        recorder.take(words, number, about)
+    folder.mkdir(exist_ok=True)
+    recorder.write(folder / records.FILE, MACHINE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = recorded(tmp_path_factory.mktemp("runs") / "a")
+    page.write(records.read(folder), folder)
+    return folder
+
+
+def test_the_page_has_every_section_and_needs_nothing_else(report: Path) -> None:
+    text = (report / "bench.html").read_text()
+    headings = re.findall(r"<h2>(.*?)</h2>", text)
+    assert headings == [
+        *("Where the time goes", "Kinds of switches", "Ratios", "Beside others", "Under container profiles"),
+        *("More of the same", "Interrupts", "What is asked of the kernel", "Everything that was measured"),
+        "Machine and method",
+    ]
+    assert text.count("<figure>") == len(figures.FIGURES) == text.count("<svg")
+    assert not re.search(r"<(script|link|img|iframe)|src=|@import|url\((?!#)", text)
+    assert "the machine was &lt;loud&gt;" in text
+    assert "runsc is not installed" in text
+    assert "no more processes" in text
+
+
+def test_the_text_says_the_same(report: Path) -> None:
+    text = (report / "bench.md").read_text()
+    for figure in re.findall(r"!\[.*?\]\((.*?)\)", text):
+        assert (report / figure).is_file()
+    assert re.search(r"^\| strace .*\| as users run it \| getpid \| \d+\.\d µs \| [89]\.\d", text, re.MULTILINE)
+    assert "| A round trip. | 3 | 0 | 0 | 0 | 0 |" in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    for one, other in itertools.pairwise(rows):
+        assert one.count("|") == other.count("|") or f"{one}\n{other}" not in text
+
+
+def test_pictures_are_vectors_and_pixels(report: Path) -> None:
+    for name in figures.FIGURES:
+        assert (report / "figures" / f"{name}.svg").read_text().startswith("<?xml")
+        assert (report / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_file_with_little_has_a_page_too(tmp_path: Path) -> None:
+    recorder = Recorder("reference")
+    recorder.take([Measured("calls::unmap", 1, (1e-5,))], 0, {})
+    recorder.write(tmp_path / records.FILE, MACHINE)
+    text = page.write(records.read(tmp_path), tmp_path).read_text()
+    assert "<figure>" not in text
+    assert "calls::unmap" in text
+    assert not (tmp_path / "figures").exists()
+
+
+def test_steps_add_up(report: Path) -> None:
+    steps = content.steps(records.read(report))
+    assert [step.label for step in steps] == [label for label, _, _ in content.STEPS]
+    for before, after in itertools.pairwise(steps):
+        assert before.total.middle + after.added.middle == pytest.approx(after.total.middle, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("target", "ratio", "said"),
+    [
+        (Target("a", "b", "", at_most=1.1), Estimate(1.0, 0.9, 1.1), "met"),
+        (Target("a", "b", "", at_most=1.1), Estimate(1.0, 0.9, 1.2), "undecided"),
+        (Target("a", "b", "", at_most=1.1), Estimate(1.2, 1.15, 1.3), "missed"),
+        (Target("a", "b", "", at_least=4), Estimate(5, 4.0, 6), "met"),
+        (Target("a", "b", "", at_least=4), Estimate(5, 3.0, 6), "undecided"),
+        (Target("a", "b", "", at_least=4), Estimate(3, 2.0, 3.9), "missed"),
+        (Target("a", "b", ""), Estimate(3, 2.0, 3.9), ""),
+    ],
+)
+def test_a_target_is_missed_only_if_the_whole_interval_is(target: Target, ratio: Estimate, said: str) -> None:
+    assert content._verdict(target, ratio) == said
+
+
+def test_peers_are_held_against_the_reference_beside_them(report: Path) -> None:
+    results = records.read(report)
+    found = {(one.manner, one.name): one.ratio for one in content.rivals(results)}
+    others = {("as users run it", "strace"), ("as users run it", "native"), ("all on one CPU", "proot")}
+    assert found.keys() - others == {(manner, "reference") for manner in content.MANNERS.values()}
+    assert found["as users run it", "native"] is None
+    assert (found["as users run it", "strace"] or Estimate(0, 0, 0)).middle == pytest.approx(9, rel=0.05)
+    (strace,) = (one for one in content.kept(results) if one.above == "peers::getpid::strace")
+    assert (strace.target, strace.verdict) == ("≥ 7", "met")
+
+
+def test_percentiles_are_given_where_there_are_enough_values() -> None:
+    few = content.Latencies("idle", tuple(range(1, 51)))
+    many = content.Latencies("idle", tuple(range(1, 1001)))
+    assert few.percentiles == {50: 25, 90: 45}
+    assert many.percentiles == pytest.approx({50: 500, 90: 900, 99: 990, 99.9: 999}, abs=1)
+
+
+def test_every_target_speaks_of_benchmarks_that_there_are() -> None:
+    known = collection.benchmarks()
+    for target in content.TARGETS:
+        if not target.above.startswith("peers"):
+            assert {target.above, target.below} <= known.keys()
+    assert {name for _, _, name in content.STEPS} | figures.VARIANTS.keys() | figures.LIMITS.keys() <= known.keys()
+    assert {name for name, _ in page.KEY} <= known.keys()
+
+
+def test_the_command_reports_on_the_newest_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "report", "--results", str(tmp_path)]) == Status.COULD_NOT_RUN
+    assert "no run of benchmarks below" in capsys.readouterr().err
+    series = Series("calls::unmap", "second", {0: (1.0,)})
+    assert Results(tmp_path, MACHINE, {series.name: series}).taken == 0
+    recorded(tmp_path / "a", rounds=1)
+    assert reporting.newest(tmp_path) == tmp_path / "a" / records.FILE
+    assert cli.main(["bench", "report", "a", "b"]) == Status.COULD_NOT_RUN
