@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from worldswitch.harness import flight_text
@@ -9,6 +10,15 @@ from worldswitch.harness.diagnosis import Diagnosis, Process, Thread
 
 #: So many of the last events say how it came; the results have more.
 EVENTS = 16
+
+
+#: Where each thread stood, faulthandler tells down to the bottom; who looks for a hang wants the top.
+_PYTESTS_OWN_FRAMES = re.compile(r'^  File ".*/(?:pluggy|_pytest|xdist|execnet)/.*\n?', re.MULTILINE)
+
+
+def output(text: str) -> str:
+    """What a trial printed, the stacks of its threads without pytest's own frames."""
+    return _PYTESTS_OWN_FRAMES.sub("", text)
 
 
 def events(diagnosis: Diagnosis | None, last: int = EVENTS) -> list[str]:
@@ -42,7 +52,7 @@ def _thread(thread: Thread) -> str:
     said = (
         f"thread {thread.tid} {thread.name}: {thread.state}",
         f"traced by {thread.tracer}" if thread.tracer else "",
-        f"in {thread.syscall}" if thread.syscall else "",
+        f"in {thread.syscall}" if thread.syscall not in ("", "running") else "",
         f"waits in {thread.wchan}" if thread.wchan else "",
     )
     return ", ".join(filter(None, said))

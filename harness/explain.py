@@ -122,7 +122,7 @@ def _transcript(kept: KeptTrial) -> Iterator[str]:
 
 
 def _output(kept: KeptTrial) -> Iterator[str]:
-    return _end(kept.judged.trial.output.splitlines())
+    return _end(diagnosis_text.output(kept.judged.trial.output).splitlines())
 
 
 def _events(kept: KeptTrial) -> Iterator[str]:

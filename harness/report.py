@@ -179,7 +179,7 @@ def failure(cell: CellName, judged: Judged, request: Request, folder: Path | Non
         ("transcript", _end(trial.transcript)),
         ("events", diagnosis_text.events(trial.diagnosis)),
         ("processes", diagnosis_text.processes(trial.diagnosis)),
-        ("output", _end(trial.output.splitlines())),
+        ("output", _end(diagnosis_text.output(trial.output).splitlines())),
         ("again", [repro.line(cell, trial.scenario, folder)] if folder else []),
         ("same as", [request.again(cell, trial.scenario)]),
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import os
 import random
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -319,12 +318,8 @@ def account(scenario: catalogue.Scenario, result: Result, settings: Settings) ->
         ("transcript", "\n".join(result.transcript[-TOLD:])),
         ("events", "\n".join(diagnosis_text.events(result.diagnosis))),
         ("processes", "\n".join(diagnosis_text.processes(result.diagnosis))),
-        ("output", _PYTESTS_OWN_FRAMES.sub("", result.output)),
+        ("output", diagnosis_text.output(result.output)),
         ("again", settings.again(scenario)),
     ]
     told = (f"--- {title} ---\n{text.rstrip()}" for title, text in parts if text.strip())
     return "\n".join((f"{result.verdict.value}: {result.reason}", *told))
-
-
-#: Where each thread stood, faulthandler tells down to the bottom; who looks for a hang wants the top.
-_PYTESTS_OWN_FRAMES = re.compile(r'^  File ".*/(?:pluggy|_pytest)/.*\n', re.MULTILINE)
