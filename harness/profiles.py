@@ -132,6 +132,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         options = ["no-new-privileges:true"] if self.no_new_privileges else []
         if self.seccomp == "default":
             return options
+        if self.seccomp == "unconfined":
+            options.append("apparmor=unconfined")  # which forbids mounts, where there is AppArmor
         return [*options, f"seccomp={self.filter or self.seccomp}"]
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,6 @@ from worldswitch.scenarios.confinement import (
     be_dumpable,
     become_nobody,
     cover,
-    deny_ptrace,
     drop_capabilities,
     enter_user_namespace,
     filter_this_thread,
@@ -57,11 +55,15 @@ def each_scope_of_yama_is_lived_with_or_named(stage: Stage) -> None:
         YAMA.write_text(before)
 
 
-@scenario("EV01", "K71", clauses=("gvisor 172bcc9be", "gvisor#11091"), needs="pidns ptrace_deniable")
+@scenario("EV01", "K71", clauses=("gvisor 172bcc9be", "gvisor#11091"), needs="pidns seccomp")
 def a_denial_by_yama_is_not_blamed_on_others(stage: Stage) -> None:
-    """Where Yama's scope is 2 or 3 and ptrace answers EPERM, Yama is named, and not the filter that is there too."""
+    """Where Yama's scope is 2 or 3 and ptrace answers EPERM, Yama is named, and not the filter that is there too.
+
+    What answers here in Yama's place must be the kernel, and not a filter: its refusal to have undumpable ones traced.
+    """
     for scope in (2, 3):
-        steps = [lambda: _show_yama(scope), drop_capabilities, lambda: deny_ptrace(errno.EPERM)]  # noqa: B023
+        undumpable = [drop_capabilities, lambda: be_dumpable(False)]
+        steps = [lambda: _show_yama(scope), *undumpable, filter_this_thread]  # noqa: B023 (called at once)
         text = str(_run_as(stage, steps, why_unavailable, Namespace.PID)).lower()
         assert "yama" in text
         assert "seccomp" not in text

@@ -334,6 +334,12 @@ def test_the_hardened_filter_names_every_group_and_has_clone3_answer_enosys() ->
     assert [rule["errnoRet"] for rule in rules if "clone3" in rule["names"]] == [38]
 
 
+def test_unconfined_is_by_whatever_confines(tmp_path: Path) -> None:
+    profile = profiles.load(write(tmp_path, fields={"seccomp": '"unconfined"', "no_new_privileges": "false"}))
+    assert profile.security_options == ["apparmor=unconfined", "seccomp=unconfined"]
+    assert profile.filter == ""
+
+
 def test_a_filter_reaches_the_engine_as_text() -> None:
     options = profiles.select(["no-ptrace"])[0].security_options
     assert json.loads(options[1].removeprefix("seccomp="))["syscalls"][0]["names"] == ["ptrace"]
