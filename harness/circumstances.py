@@ -4,6 +4,7 @@
     architecture      x86_64                                            environment    docker:hardened, host
     platform          reference                                         repeat         quick, normal, soak
     engine.kind       host, docker, runc, crun                          engine.version 20.10.24
+machine           of a virtual one kvm or tcg: an emulated processor is another processor
     probe.NAME        yes, no, denied: what the cell's own probe found  fact.NAME      what an experiment observed
     profile.FIELD     as the profile says it, profile.limits.pids
 
@@ -48,6 +49,7 @@ FIELDS = {
     "repeat": Kind.TEXT,
     "engine.kind": Kind.TEXT,
     "engine.version": Kind.VERSION,
+    "machine": Kind.TEXT,
 }
 
 #: What only names a version, and says nothing about what a kernel or an engine does.
@@ -72,7 +74,7 @@ def of(cell: CellName, header: Header, profile: Mapping[str, Any]) -> dict[str, 
         "environment": cell.environment,
         "platform": cell.platform,
         "repeat": header.repeat,
-        **dict(_of_the_engine(str(header.environment.get("engine", "")))),
+        **dict(_of_the_engine(header.environment)),
         **{f"profile.{name}": value for name, value in _flat(profile)},
     }
 
@@ -88,12 +90,14 @@ def _of_the_machine(machine: Fingerprint) -> Iterator[tuple[str, Value]]:
     yield from ((f"fact.{name}", observed) for name, observed in machine.facts.items())
 
 
-def _of_the_engine(engine: str) -> Iterator[tuple[str, Value]]:
-    kind, _, rest = engine.partition(" ")
+def _of_the_engine(environment: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+    kind, _, rest = str(environment.get("engine", "")).partition(" ")
     if kind:
         yield "engine.kind", kind.lower()
     if found := re.search(r"\d+(\.\d+)+", rest):
         yield "engine.version", version(found[0])
+    if accelerator := environment.get("accelerator"):
+        yield "machine", str(accelerator)
 
 
 def _flat(fields: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:

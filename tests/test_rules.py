@@ -80,7 +80,7 @@ def known() -> dict[str, Value]:
     machine = said.__class__(
         **{name: getattr(said, name) for name in said.__struct_fields__} | {"fingerprint": MACHINE}
     )
-    machine.environment["engine"] = "Docker 20.10.24+dfsg1"
+    machine.environment.update(engine="Docker 20.10.24+dfsg1", accelerator="tcg")
     return circumstances.of(cell, machine, PROFILE)
 
 
@@ -95,6 +95,7 @@ HOLDS = [
     {"architecture": "x86_64", "environment": "docker:*", "platform": "!reference", "repeat": "quick"},
     {"engine": {"kind": "docker", "version": ">20.9 <23"}, "probe": {"smp": "yes"}},
     {"engine": {"version": "20.10"}, "probe": {"smp": "yes"}},
+    {"machine": "tcg"},
     {"profile": {"user": "!0:0", "init": False}},
     {"profile": {"capabilities": "SYS_PTRACE"}},
     {"profile": {"capabilities": ["NET_ADMIN", "KI*"]}},
@@ -115,6 +116,7 @@ HOLDS_NOT = [
     {"environment": ["host", "docker:x"]},
     {"environment": ["!docker:*"]},
     {"platform": "!seed"},
+    {"machine": "kvm"},
     {"profile": {"user": "0:0"}},
     {"profile": {"init": True}},
     {"profile": {"capabilities": "!KILL"}},
