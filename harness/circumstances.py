@@ -4,7 +4,7 @@
     architecture      x86_64                                            environment    docker:hardened, host
     platform          reference                                         repeat         quick, normal, soak
     engine.kind       host, docker, runc, crun                          engine.version 20.10.24
-machine           of a virtual one kvm or tcg: an emulated processor is another processor
+    machine           of a virtual one kvm or tcg: an emulated processor is another processor
     probe.NAME        yes, no, denied: what the cell's own probe found  fact.NAME      what an experiment observed
     profile.FIELD     as the profile says it, profile.limits.pids
 

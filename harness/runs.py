@@ -120,10 +120,11 @@ def find(name: str, place: Path = PLACE) -> Path:
 
 
 def _last(place: Path) -> Path:
-    folders = sorted(path.parent for path in place.glob(f"*/{manifest.FILE}"))
+    # Their names begin with the time; a baseline that is kept there has another name.
+    folders = sorted(path.parent for path in place.glob(f"[0-9]*T[0-9]*/{manifest.FILE}"))
     if not folders:
         raise NoRun(f"{place}: no run is there")
-    return folders[-1]  # their names begin with the time
+    return folders[-1]
 
 
 def read(folder: Path) -> KeptRun:

@@ -253,7 +253,7 @@ def test_a_damaged_line_stops_a_killed_run_from_being_read_too(go, tmp_path: Pat
 
 def test_a_run_is_found_by_path_by_name_and_as_the_last(go, tmp_path: Path) -> None:
     go(place("docker:a", GOOD))
-    for name in ("20260101T000000-aaaa", "20260301T000000-aaaa", "20260201T000000-ffff"):
+    for name in ("20260101T000000-aaaa", "20260301T000000-aaaa", "20260201T000000-ffff", "baseline"):
         (tmp_path / "results" / name).mkdir(parents=True)
         shutil.copy(tmp_path / "run.json", tmp_path / "results" / name)
     assert runs.find(str(tmp_path)) == tmp_path
