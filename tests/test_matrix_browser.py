@@ -120,6 +120,7 @@ def test_a_row_is_folded_by_its_head(page: Any) -> None:
         ("differs:kernel id:SG31 profile:hardened", "5 trials of 1 scenarios in 5 cells"),
         ("is:different id:SG33 kernel:7.2", "6 trials of 1 scenarios in 6 cells"),
         ("is:nothing is:expected", "nothing is like that"),
+        ("engine:docker id:SG01", "5 trials of 1 scenarios in 5 cells"),
     ],
 )
 def test_the_filter_finds(page: Any, query: str, answer: str) -> None:

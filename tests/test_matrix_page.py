@@ -195,6 +195,18 @@ def test_what_a_problem_explains_is_said_as_that() -> None:
     assert summary.named(list("abcdefghij")) == "a, b, c, d, e, f, g, h and 2 more"
 
 
+def test_what_went_wrong_in_one_way_is_said_once() -> None:
+    other = Judged(trial("a::one", Verdict.FAIL, reason="2 == 3"), NOT_SO)
+    (found,) = summary.unexpected(account(entry("host", ODD), entry("docker:a", other)))
+    assert (found.reason, found.cells) == ("</script><b>1 == 2</b>", ["host", "docker:a"])
+
+
+def test_the_headline_counts_platforms_where_there_are_several() -> None:
+    assert summary.headline(SMALL).endswith("seed 7: 3 kernels, 2 profiles, 2 scenarios")
+    several = account(entry("host", FINE), entry("host/seed", FINE))
+    assert summary.headline(several).endswith("1 kernel, 2 platforms, 1 profile, 1 scenario")
+
+
 def test_markdown_has_the_matrix_and_what_was_not_as_expected() -> None:
     lines = markdown.text(SMALL).splitlines()
     assert "**2 passed, 1 failed, 2 skipped**" in lines

@@ -15,6 +15,7 @@ class Panel {
     this.frame.hidden = false;
     document.body.classList.add("opened");
     this.frame.scrollTop = 0;
+    for (const events of this.frame.querySelectorAll(".events")) events.scrollTop = events.scrollHeight; // the last say most
     close.focus({ preventScroll: true });
   }
 
@@ -71,9 +72,9 @@ class Panel {
     const lines = events.map(([seconds, tracer, tid, request, result, status, siginfo, registers]) =>
       el("tr", {}, ...[seconds.toFixed(6), tracer, tid, text(request), text(result), [text(status), text(siginfo), text(registers)].filter(Boolean).join(" · ")].map((one) => el("td", {}, String(one)))));
     const heads = ["seconds", "tracer", "tracee", "request", "result", "more"].map((name) => el("th", { scope: "col" }, name));
-    const table = el("table.events", {}, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...lines));
+    const table = el("table", {}, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...lines));
     return [
-      lines.length ? section(`The last ${lines.length} ptrace events${forgotten ? `, ${forgotten} before` : ""}`, el("div.scroll", {}, table)) : null,
+      lines.length ? section(`The last ${lines.length} ptrace events${forgotten ? `, ${forgotten} before` : ""}`, el("div.events", {}, table)) : null,
       processes.length ? section(`Who was there${text(moment) ? ` ${text(moment)}` : ""}`, ...processes.map(([name, threads, maps]) =>
         el("details", { open: true }, el("summary", {}, text(name)), ...threads.map((one) => el("pre", {}, text(one))), text(maps) ? el("details", {}, el("summary", {}, "its memory"), el("pre", {}, text(maps))) : ""))) : null,
     ];

@@ -7,7 +7,7 @@ const FIELDS = {
   verdict: { about: "pass, fail, timeout, crash, unsupported, blocked, error, miss", trial: (run, cell, one) => run.pack.letters[letterOf(cell, one)] },
   kernel: { about: "host, linux-6.12, 6.12; also < <= > >=", cell: (cell) => [cell.kernel, cell.row.version.join(".")] },
   profile: { about: "a profile's name, or none", cell: (cell) => [cell.profile || "none"] },
-  engine: { about: "docker, oci", cell: (cell) => [cell.machine.environment?.engine ?? cell.engine] },
+  engine: { about: "host, docker, oci", cell: (cell) => [cell.name.split(/[:/]/)[0]] },
   platform: { about: "a platform's name", cell: (cell) => [cell.platform] },
   cell: { about: "a cell's whole name", cell: (cell) => [cell.name] },
   id: { about: "a catalogue id: SG01, SG*", scenario: (one) => one.ids.split(" ") },

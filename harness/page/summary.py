@@ -28,7 +28,7 @@ class Unexpected:
     scenario: str
     ids: str
     verdict: str
-    reason: str
+    reason: str  #: that of the first cell
     expected: str
     cells: list[str] = field(default_factory=list)
 
@@ -67,9 +67,15 @@ def headline(run: KeptRun) -> str:
     """The run in a line."""
     cells = [cell.name for cell in run.cells]
     scenarios = {one.trial.scenario for cell in run.cells for one in cell.judged}
-    counts = ((len(axes.rows(cells)), "kernel"), (len(axes.columns(cells)), "profile"), (len(scenarios), "scenario"))
+    rows = axes.rows(cells)
+    counts = (
+        (len({row.kernel for row in rows}), "kernel"),
+        (len({row.platform for row in rows}), "platform"),
+        (len(axes.columns(cells)), "profile"),
+        (len(scenarios), "scenario"),
+    )
     return f"{started(run)}, {took(run)}, seed {run.manifest.seed}: " + ", ".join(
-        f"{number} {name}{'s' if number != 1 else ''}" for number, name in counts
+        f"{number} {name}{'s' if number != 1 else ''}" for number, name in counts if name != "platform" or number > 1
     )
 
 
@@ -152,13 +158,13 @@ def named(names: Sequence[str]) -> str:
 
 def unexpected(run: KeptRun) -> Sequence[Unexpected]:
     """What was not as expected, each with all the cells where it was so; what a cell's problem explains is not said."""
-    found: dict[tuple[str, Verdict, str], Unexpected] = {}
+    found: dict[tuple[str, Verdict], Unexpected] = {}
     for cell in run.cells:
         for one in cell.outcome.unexpected:
             trial = one.trial
             if trial.verdict is Verdict.MISS and cell.problem:
                 continue
-            key = (trial.scenario, trial.verdict, trial.reason)
+            key = (trial.scenario, trial.verdict)
             made = Unexpected(trial.scenario, " ".join(trial.ids), trial.verdict.value, trial.reason, "")
             it = found.setdefault(key, made)
             it.expected = str(one.judgement).removeprefix("expected ")
