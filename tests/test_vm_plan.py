@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from worldswitch.harness import profiles
+from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environment import Missing, Plan
 from worldswitch.harness.holdings import Unobtainable
 from worldswitch.harness.kernels import shelf
 from worldswitch.harness.kernels.kernel import Kernel
+from worldswitch.harness.request import Request
 from worldswitch.harness.vm import environment, plan
 from worldswitch.harness.vm.environment import Guest, Workshop
 
@@ -124,3 +126,15 @@ def test_without_any_kernel_or_what_machines_take_all_is_missing(
 def test_machines_share_the_processors(monkeypatch: pytest.MonkeyPatch, here: int, machines: int, each: int) -> None:
     monkeypatch.setattr(environment.os, "sched_getaffinity", lambda _: set(range(here)))
     assert environment.cpus(machines) == each
+
+
+def test_who_has_one_processor_runs_trials_in_the_cells_own_process(fetched: dict[str, threading.Event]) -> None:
+    come(fetched, "6.12", "7.3")
+    with planned("6.12", "7.3") as places:
+        place = places.environments[0]
+        assert isinstance(place, Guest)
+        arguments = Request(workers=8).arguments(
+            CellName(place.name), place.facts | {"trials": str(environment.trials(1))}
+        )
+        assert arguments[arguments.index("-n") + 1] == "0"
+        assert environment.trials(2) == 2
