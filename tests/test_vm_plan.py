@@ -136,5 +136,5 @@ def test_who_has_one_processor_runs_trials_in_the_cells_own_process(fetched: dic
         arguments = Request(workers=8).arguments(
             CellName(place.name), place.facts | {"trials": str(environment.trials(1))}
         )
-        assert arguments[arguments.index("-n") + 1] == "0"
+        assert "-n" not in arguments
         assert environment.trials(2) == 2
