@@ -49,8 +49,8 @@ class Request:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every scenario there is is to be run."""
-        return self.chaos and not (self.ids or self.keyword or self.mutant)
+        """Whether every scenario there is is to be run, but perhaps for those in which chaos reigns."""
+        return not (self.ids or self.keyword or self.mutant)
 
     def scenarios(self) -> list[Scenario]:
         """What is planned in each environment; raises `CouldNotRun` for what nobody can run."""

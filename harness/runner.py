@@ -99,7 +99,13 @@ class Run:
         except KeyboardInterrupt:
             self.lanes.interrupted = True
         needs = {scenario.name: scenario.needs for scenario in self.scenarios}
-        self.stale = stale.find(self.outcomes, needs, every=self.request.is_whole, today=date.today())
+        self.stale = stale.find(
+            self.outcomes,
+            needs,
+            every=self.request.is_whole,
+            left_out=stale.left_out(chaos=self.request.chaos),
+            today=date.today(),
+        )
         with self._noting():
             self.keeper.finish(interrupted=self.interrupted, stale=self.stale)
             junit.write(self.outcomes, self.folder / "junit.xml")

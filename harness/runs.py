@@ -90,9 +90,13 @@ class KeptRun:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every scenario there was was to be run."""
-        asked = self.manifest.request
-        return asked.get("chaos") is True and not any(asked.get(one) for one in ("ids", "keyword", "mutant"))
+        """Whether every scenario there was was to be run, but perhaps for those in which chaos reigns."""
+        return not any(self.manifest.request.get(one) for one in ("ids", "keyword", "mutant"))
+
+    @property
+    def has_chaos(self) -> bool:
+        """Whether those in which chaos reigns were among them."""
+        return self.manifest.request.get("chaos") is True
 
     def cell(self, name: str) -> KeptCell:
         """The cell that people call `name`; KeyError names those there are."""

@@ -1,7 +1,8 @@
 """Which rules are out of date, as a run shows.
 
     expired          its last day is over, and it is about scenarios that were planned where its conditions held
-    about nothing    its conditions held, every scenario there is was planned, and it is about none of them
+    about nothing    its conditions held, every scenario there is was planned, and it is about none of them; in a run
+                     without chaos, not about one of those either
     decides nothing  wherever it holds, rules above it in its file hold too, and they are about all that it is about
 
 A run of some scenarios shows nothing wrong with rules about others; nor does a run of some environments with rules
@@ -13,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
-from worldswitch.harness.catalogue import function_of
+from worldswitch.harness import catalogue
+from worldswitch.harness.catalogue import Scenario, function_of
 from worldswitch.harness.expectations import Expectation, deciding
 from worldswitch.harness.outcome import CellOutcome, Judged, Stale
 from worldswitch.harness.verdict import Verdict
@@ -24,10 +26,29 @@ ABOUT_NOTHING = "it is about no scenario that there is"
 DECIDES_NOTHING = "it decides nothing: rules above it hold where it does, and are about all that it is about"
 
 
-def find(outcomes: Sequence[CellOutcome], needs: Needs, *, every: bool, today: date) -> list[Stale]:
-    """The rules that these outcomes show to be out of date; `every`: they are of all the scenarios that there are."""
-    held = dict.fromkeys(rule for outcome in outcomes for rule in outcome.rules)
-    return [Stale(rule.source, why) for rule in held if (why := _why(rule, outcomes, needs, every, today))]
+def find(
+    outcomes: Sequence[CellOutcome],
+    needs: Needs,
+    *,
+    every: bool,
+    left_out: Sequence[Scenario] = (),
+    today: date,
+) -> list[Stale]:
+    """The rules that these outcomes show to be out of date.
+
+    `every`: they are of all the scenarios that there are, but for those in `left_out`.
+    """
+    found = []
+    for rule in dict.fromkeys(rule for outcome in outcomes for rule in outcome.rules):
+        shown = every and not any(rule.covers(one.name, one.ids, one.needs) for one in left_out)
+        if why := _why(rule, outcomes, needs, shown, today):
+            found.append(Stale(rule.source, why))
+    return found
+
+
+def left_out(*, chaos: bool) -> list[Scenario]:
+    """What a run of all scenarios has left out, depending on whether chaos reigned in some."""
+    return [] if chaos else [one for one in catalogue.scenarios() if one.is_called(catalogue.CHAOS)]
 
 
 def unseen(outcomes: Sequence[CellOutcome], needs: Needs) -> dict[Expectation, frozenset[Verdict]]:

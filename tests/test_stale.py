@@ -82,6 +82,17 @@ def test_a_run_of_some_scenarios_says_nothing_of_others() -> None:
     assert found(outcome(rule(OTHER, expires=date(2020, 1, 1)), names=(ONE,)), every=False) == []
 
 
+def test_a_run_without_chaos_says_nothing_of_rules_about_that() -> None:
+    chaos = stale.left_out(chaos=False)
+    assert {one.ids[0][:2] for one in chaos} == {"CH"}
+    assert stale.left_out(chaos=True) == []
+    shown = {"every": True, "left_out": chaos, "today": TODAY}
+    assert stale.find([outcome(rule("CH*"))], NEEDS, **shown) == []
+    assert stale.find([outcome(rule("XX*"))], NEEDS, **shown) == [Stale("x.toml rule 1", stale.ABOUT_NOTHING)]
+    second = rule(ONE, "CH*", source="x.toml rule 2")
+    assert stale.find([outcome(rule("SG01"), second)], NEEDS, **shown) == []
+
+
 def test_a_rule_is_out_of_date_after_its_last_day() -> None:
     assert found(outcome(rule(ONE, expires=TODAY))) == []
     assert found(outcome(rule(ONE, expires=date(2026, 11, 22)))) == [Stale("x.toml rule 1", EXPIRED)]

@@ -60,7 +60,8 @@ def look(run: KeptRun, book: Rulebook) -> Hindsight:
             outcomes.append(CellOutcome(cell.name, cell.judged, cell.seconds, None, tuple(holding)))
             seen += [_seen(cell, known, one, holding, needs) for one in cell.judged if one.trial.verdict.is_verdict]
     by_source = {rule.source: placed for rule, placed in places.items()}
-    found = stale.find(outcomes, needs, every=run.is_whole, today=dt.date.today())
+    left_out = stale.left_out(chaos=run.has_chaos)
+    found = stale.find(outcomes, needs, every=run.is_whole, left_out=left_out, today=dt.date.today())
     unseen = stale.unseen(outcomes, needs)
     return Hindsight(
         tuple(seen),

@@ -78,7 +78,7 @@ def _of_decided(run: KeptRun, found: Hindsight, made: Proposal) -> None:
     surprised = dict.fromkeys(seen.by for seen in found.surprises if seen.by)
     for placed in _last_first(surprised):
         decided = [seen for seen in found.seen if seen.by == placed]
-        if run.is_whole and all(one.trial.verdict is Verdict.PASS for one in decided):
+        if _is_all_of(placed, run) and all(one.trial.verdict is Verdict.PASS for one in decided):
             _drop(placed, made)
             continue
         by_scenario = _by_scenario(decided)
@@ -88,6 +88,12 @@ def _of_decided(run: KeptRun, found: Hindsight, made: Proposal) -> None:
                 by_verdicts.setdefault(_verdicts(trials), []).append(trials[0])
         with _or_people(made, placed.rule.source):
             made.book = _amended(run, made.book, placed, by_verdicts)
+
+
+def _is_all_of(placed: Placed, run: KeptRun) -> bool:
+    """Whether a run has tried all that a rule is about."""
+    rest = stale.left_out(chaos=run.has_chaos)
+    return run.is_whole and not any(placed.rule.covers(one.name, one.ids, one.needs) for one in rest)
 
 
 def _amended(run: KeptRun, book: Rulebook, placed: Placed, found: dict[tuple[str, ...], list[Seen]]) -> Rulebook:
