@@ -6,12 +6,14 @@ default; ``WORLDSWITCH_PARITY=all`` has every profile and scenario (`nox -s pari
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any
@@ -20,10 +22,10 @@ import pytest
 
 from worldswitch.harness import makers, profiles, recipe, results
 from worldswitch.harness.container import Docker
-from worldswitch.harness.holdings import Holdings, Unobtainable
-from worldswitch.harness.oci import inside, observed, runtime, users
+from worldswitch.harness.holdings import LABEL, PLACE_LABEL, Holdings, Unobtainable, place
+from worldswitch.harness.oci import inside, observed, runtime, tree, users
 from worldswitch.harness.oci.seccomp import Machine
-from worldswitch.harness.oci.spec import Surroundings, specification
+from worldswitch.harness.oci.spec import INIT, Surroundings, specification
 from worldswitch.harness.profiles import Profile
 
 EVERYTHING = os.environ.get("WORLDSWITCH_PARITY") == "all"
@@ -55,15 +57,48 @@ def made() -> Iterator[Callable[[Profile], tuple[Docker, Holdings]]]:
 
     def made(profile: Profile) -> tuple[Docker, Holdings]:
         try:
-            place = make(profile)
+            docker = make(profile)
         except Unobtainable as problem:
             pytest.skip(problem.reason)
-        assert isinstance(place, Docker)
-        return place, next(run for run in held if run.id == place._run)
+        assert isinstance(docker, Docker)
+        return docker, next(run for run in held if run.id == docker._run)
 
     yield made
     for run in held:
         run.close()
+
+
+# ----------------------------------------------------------------------------------------------------------- image
+
+#: What engines add to an image as they make a container, and runtimes on their own.
+ADDED = re.compile(rf"dev/.+|\.dockerenv|etc/mtab|{'|'.join([*tree.FILES, INIT.lstrip('/')])}")
+
+
+def test_the_image_has_the_same_files_with_and_without_an_engine(
+    made: Callable[[Profile], tuple[Docker, Holdings]], tmp_path: Path
+) -> None:
+    docker, run = made(profiles.select(["docker-default"])[0])
+    ours = tree.obtain(run, print)
+    if docker._image.base != ours.base:
+        pytest.skip(f"the engine's image is built on {docker._image.base}, the tree on {ours.base}")
+    client = docker._engine.client.api
+    labels = {LABEL: run.id, PLACE_LABEL: place()}
+    container = client.create_container(docker._image.name, ["true"], labels=labels)["Id"]
+    with (tmp_path / "engine.tar").open("wb") as file:
+        file.writelines(client.export(container))
+    client.remove_container(container)
+    assert _files(tmp_path / "engine.tar") == _files(ours.tar(tmp_path / "tree.tar"))
+
+
+def _files(tar: Path) -> dict[str, tuple[int, int, int, str]]:
+    """What is in a tar file by name: mode, user, group, and what it links to or contains."""
+    found = {}
+    with tarfile.open(tar) as content:
+        for entry in content:
+            file = content.extractfile(entry) if entry.isreg() or entry.islnk() else None
+            inside = hashlib.sha256(file.read()).hexdigest() if file else entry.linkname
+            found[entry.name.removeprefix("./")] = (entry.mode & 0o7777, entry.uid, entry.gid, inside)
+    return {name: said for name, said in found.items() if not ADDED.fullmatch(name)}
 
 
 # --------------------------------------------------------------------------------------------------- specification
@@ -72,10 +107,10 @@ def made() -> Iterator[Callable[[Profile], tuple[Docker, Holdings]]]:
 @pytest.mark.parametrize("name", COMPARED)
 def test_a_runtime_is_told_what_the_engine_s_is(name: str, made: Callable[[Profile], tuple[Docker, Holdings]]) -> None:
     profile = profiles.select([name])[0]
-    place, run = made(profile)
-    if not place._engine.private:
+    docker, run = made(profile)
+    if not docker._engine.private:
         pytest.skip("only an engine of our own can be looked at")
-    container, theirs = _handed(place, run)
+    container, theirs = _handed(docker, run)
     ours = specification(profile, ["sleep", "60"], _around(profile, container, run))
     differing = {
         place: said
@@ -85,9 +120,9 @@ def test_a_runtime_is_told_what_the_engine_s_is(name: str, made: Callable[[Profi
     assert differing == {}
 
 
-def _handed(place: Docker, run: Holdings) -> tuple[str, dict[str, Any]]:
+def _handed(docker: Docker, run: Holdings) -> tuple[str, dict[str, Any]]:
     """A container's name, and what the engine handed to its runtime for it."""
-    cell = place.run(["sleep", "60"])
+    cell = docker.run(["sleep", "60"])
     try:
         return cell._container, observed.specification(run, cell._container)
     finally:

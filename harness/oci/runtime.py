@@ -62,7 +62,7 @@ def obtain(run: Holdings, *, install: bool, say: Say) -> Runtime:
 def _remedy() -> str:
     if launch.is_root():
         return "install the other of runc and crun, or use an engine: --engine docker"
-    return "run as root, or have user namespaces allowed: sysctl user.max_user_namespaces, kernel.unprivileged_userns_*"
+    return "run as root, or install the other of runc and crun, or have user namespaces allowed: `unshare --user true`"
 
 
 def installed() -> Iterator[Runtime]:

@@ -153,7 +153,8 @@ def _furnish(root: Path) -> None:
 
 
 def _look_at(root: Path, base: str) -> Target:
-    answers = inside.run(root, ["python3", "-c", QUESTIONS], doing=f"running the Python of {base}")
+    # -B: what this Python would compile by the way is not what the image has.
+    answers = inside.run(root, ["python3", "-B", "-c", QUESTIONS], doing=f"running the Python of {base}")
     return bundle.target(answers, base)
 
 
