@@ -11,9 +11,9 @@ import pytest
 
 from worldswitch.harness import cli, fingerprint
 from worldswitch.harness.bench import comparing, comparison, noise, ratios, records
-from worldswitch.harness.bench.comparison import Finding, Unlike
+from worldswitch.harness.bench.comparison import Finding
 from worldswitch.harness.bench.ratios import Estimate
-from worldswitch.harness.bench.records import Recorder, Results, Series
+from worldswitch.harness.bench.records import Recorder, Results, Series, Unlike
 from worldswitch.harness.bench.words import Measured
 from worldswitch.harness.outcome import Status
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from worldswitch.harness import cli, fingerprint
 from worldswitch.harness.bench import collection, records, reporting, script
 from worldswitch.harness.bench.ratios import Estimate
-from worldswitch.harness.bench.records import Recorder, Results, Series
+from worldswitch.harness.bench.records import Recorder, Results, Series, Unlike
 from worldswitch.harness.bench.report import content, figures, page
 from worldswitch.harness.bench.report.content import Target
 from worldswitch.harness.bench.words import Measured
@@ -152,5 +154,28 @@ def test_the_command_reports_on_the_newest_run(tmp_path: Path, capsys: pytest.Ca
     series = Series("calls::unmap", "second", {0: (1.0,)})
     assert Results(tmp_path, MACHINE, {series.name: series}).taken == 0
     recorded(tmp_path / "a", rounds=1)
-    assert reporting.newest(tmp_path) == tmp_path / "a" / records.FILE
+    assert reporting.newest(tmp_path) == [tmp_path / "a" / records.FILE]
     assert cli.main(["bench", "report", "a", "b"]) == Status.COULD_NOT_RUN
+
+
+def test_runs_are_joined_if_their_machines_are_alike(tmp_path: Path) -> None:
+    def raced(folder: Path, machine: fingerprint.Fingerprint) -> Path:
+        recorder = Recorder("reference")
+        recorder.take([Measured("peers::getpid::strace", 1, (1e-5,))], 0, {})
+        recorder.warnings.append("windy")
+        folder.mkdir()
+        recorder.write(folder / records.FILE, machine)
+        return folder
+
+    suite, peers = recorded(tmp_path / "a", rounds=1), raced(tmp_path / "b", MACHINE)
+    os.utime(suite / records.FILE, (1, 1))
+    assert reporting.newest(tmp_path) == [suite / records.FILE, peers / records.FILE]
+    joined = records.join([records.read(suite), records.read(peers)])
+    assert joined.path == suite / records.FILE
+    assert {"switch::fault", "peers::getpid::strace"} <= joined.series.keys()
+    assert joined.series["peers::getpid::strace"].median != 1e-5, "the first that is named holds"
+    assert "windy" in joined.warnings
+    there = raced(tmp_path / "c", msgspec.structs.replace(MACHINE, cpu="an abacus"))
+    with pytest.raises(Unlike, match="an abacus"):
+        records.join([joined, records.read(there)])
+    assert records.join([joined, records.read(there)], anyway=True).fingerprint == MACHINE

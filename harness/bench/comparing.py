@@ -10,9 +10,9 @@ from rich.table import Table
 
 from worldswitch.harness import report
 from worldswitch.harness.bench import comparison, records
-from worldswitch.harness.bench.comparison import Finding, Row, Unlike
+from worldswitch.harness.bench.comparison import Finding, Row
 from worldswitch.harness.bench.quantities import shown
-from worldswitch.harness.bench.records import Results
+from worldswitch.harness.bench.records import Results, Unlike
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import CouldNotRun
 from worldswitch.harness.results import ResultError

@@ -8,7 +8,7 @@ anybody cares about; else it is `inconclusive`, which is no word for "the same".
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from worldswitch.harness.bench import noise, ratios, records
@@ -45,14 +45,6 @@ class Row:
         return self.finding.value if self.before.unit == "second" else WORDS.get(self.finding, self.finding.value)
 
 
-class Unlike(Exception):
-    """Two files from machines that are not the same: in what."""
-
-    def __init__(self, differences: Mapping[str, tuple[object, object]]) -> None:
-        shown = "; ".join(f"{name}: {one} and {other}" for name, (one, other) in differences.items())
-        super().__init__(f"these are from unlike machines ({shown}), whose numbers say nothing about each other")
-
-
 def find(ratio: Estimate, threshold: float) -> Finding:
     """What a ratio says: its whole interval must be beyond 1 by more than the threshold, a fraction."""
     if ratio.low > 1 + threshold:
@@ -64,9 +56,8 @@ def find(ratio: Estimate, threshold: float) -> Finding:
 
 def compare(before: Results, after: Results, *, anyway: bool = False) -> Iterator[Row]:
     """A row for each benchmark that both files have.  Raises `Unlike`, unless it is to be done anyway."""
-    differences = records.differences(before.fingerprint, after.fingerprint)
-    if differences and not anyway:
-        raise Unlike(differences)
+    if not anyway:
+        records.check_alike(before, after)
     return _rows(before, after)
 
 

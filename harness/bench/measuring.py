@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
 
@@ -10,13 +12,15 @@ from rich.console import Console
 from rich.table import Table
 
 from worldswitch.harness import report
-from worldswitch.harness.bench import collection, records
+from worldswitch.harness.bench import collection, elsewhere, records, tally
 from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.quantities import in_order, quartiles, shown
-from worldswitch.harness.bench.records import Results
+from worldswitch.harness.bench.records import Recorder, Results
 from worldswitch.harness.bench.report import page
 from worldswitch.harness.bench.session import Effort, Session, recording
+from worldswitch.harness.environment import EngineChoice
 from worldswitch.harness.outcome import Status
+from worldswitch.harness.profiles import ProfileError
 from worldswitch.harness.request import CouldNotRun
 from worldswitch.harness.results import ResultError
 from worldswitch.harness.runner import new_folder
@@ -30,26 +34,47 @@ def chosen(names: Sequence[str]) -> list[Benchmark]:
         raise CouldNotRun(str(problem.args[0])) from problem
 
 
-def show(
-    benchmarks: Sequence[Benchmark], platform: str, effort: Effort, seed: int, parent: Path, *, counting: bool
-) -> Status:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody asks to be measured."""
+
+    names: tuple[str, ...]
+    platform: str
+    effort: Effort
+    seed: int
+    engine: EngineChoice  #: that makes containers to measure in too; `host` makes none
+    profiles: tuple[str, ...]
+
+
+def show(wanted: Wanted, parent: Path) -> Status:
     """Measure into a new folder below `parent`, and print a line a benchmark."""
     out = report.console()
-    folder = new_folder(parent)
-
-    def say(line: str) -> None:
-        out.print(line)
-
-    out.print(f"{len(benchmarks)} benchmarks of {platform}, {effort.rounds} rounds, seed {seed}")
+    benchmarks, effort = chosen(wanted.names), wanted.effort
     try:
-        with recording(folder, platform) as recorder:
-            Session(benchmarks, platform, effort, seed, say, recorder, counting=counting).run()
+        elsewhere.check(wanted.profiles)
+        folder = new_folder(parent)
+        out.print(f"{len(benchmarks)} benchmarks of {wanted.platform}, {effort.rounds} rounds, seed {wanted.seed}")
+        with recording(folder, wanted.platform) as recorder:
+            _measure(wanted, benchmarks, recorder, out)
         results = records.read(folder)
-    except ResultError as problem:
+    except (ResultError, ProfileError) as problem:
         raise CouldNotRun(str(problem)) from problem
     tell(results, out)
     out.print(f"report: {page.write(results, folder)}")
     return Status.COULD_NOT_RUN if results.absent else Status.AS_EXPECTED
+
+
+def _measure(wanted: Wanted, benchmarks: Sequence[Benchmark], recorder: Recorder, out: Console) -> None:
+    def say(line: str) -> None:
+        out.print(line)
+
+    if not wanted.names:
+        tally.record(recorder, wanted.platform, say)
+    with ExitStack() as stack:
+        places: list[object] = []
+        if wanted.engine != "host":
+            places = list(stack.enter_context(elsewhere.places(wanted.engine, wanted.profiles, say)))
+        Session(benchmarks, wanted.platform, wanted.effort, wanted.seed, say, recorder, places).run()
 
 
 def tell_of(benchmarks: Sequence[Benchmark]) -> Status:

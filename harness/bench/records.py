@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -170,3 +170,33 @@ def differences(one: Fingerprint, other: Fingerprint) -> dict[str, tuple[object,
     """In what two machines differ as far as numbers depend on it: name, and what each has."""
     pairs = {name: (getattr(one, name), getattr(other, name)) for name in MACHINE}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+class Unlike(Exception):
+    """Two files from machines that are not the same: in what."""
+
+    def __init__(self, differences: Mapping[str, tuple[object, object]]) -> None:
+        shown = "; ".join(f"{name}: {one} and {other}" for name, (one, other) in differences.items())
+        super().__init__(f"these are from unlike machines ({shown}), whose numbers say nothing about each other")
+
+
+def check_alike(one: Results, other: Results) -> None:
+    """Raises `Unlike`."""
+    if found := differences(one.fingerprint, other.fingerprint):
+        raise Unlike(found)
+
+
+def join(several: Sequence[Results], *, anyway: bool = False) -> Results:
+    """Several files as one, which lies where the first does.  Raises `Unlike`, unless it is to be done anyway."""
+    first, *others = several
+    for other in others:
+        if not anyway:
+            check_alike(first, other)
+    series = {name: one for results in reversed(several) for name, one in results.series.items()}
+    return replace(
+        first,
+        series=series,
+        warnings=list(dict.fromkeys(line for results in several for line in results.warnings)),
+        absent={name: why for results in several for name, why in results.absent.items()},
+        taken=max(results.taken for results in several),
+    )

@@ -1,30 +1,45 @@
-"""`worldswitch bench report`: where the report is made, and of which run."""
+"""`worldswitch bench report`: where the report is made, and of which runs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from worldswitch.harness import report
 from worldswitch.harness.bench import records
-from worldswitch.harness.bench.report import page
+from worldswitch.harness.bench.records import Unlike
+from worldswitch.harness.bench.report import content, page
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import CouldNotRun
 from worldswitch.harness.results import ResultError
 
 
-def show(run: Path | None, parent: Path) -> Status:
-    """Make the report of a run, by default of the newest below `parent`, beside its results."""
+def show(runs: Sequence[Path], parent: Path, *, anyway: bool = False) -> Status:
+    """Make one report of some runs, beside the first one's results.
+
+    Without any: of the newest run below `parent`, and of the newest that raced peers.
+    """
     try:
-        results = records.read(run or newest(parent))
+        read = [records.read(run) for run in runs or newest(parent)]
+        joined = records.join(read, anyway=anyway)
     except ResultError as problem:
         raise CouldNotRun(str(problem)) from problem
-    report.console().print(f"report: {page.write(results, results.path.parent)}")
+    except Unlike as problem:
+        raise CouldNotRun(f"{problem}; name one of them, or --anyway joins them all the same") from problem
+    report.console().print(f"report: {page.write(joined, joined.path.parent)}")
     return Status.AS_EXPECTED
 
 
-def newest(parent: Path) -> Path:
-    """The newest run of benchmarks below a folder; raises `CouldNotRun` if there is none."""
-    files = sorted(parent.glob(f"*/{records.FILE}"), key=lambda file: file.stat().st_mtime)
-    if not files:
+def newest(parent: Path) -> list[Path]:
+    """The newest run of the suite and the newest of peers; raises `CouldNotRun` if there is none of either."""
+    files = sorted(parent.glob(f"*/{records.FILE}"), key=lambda file: file.stat().st_mtime, reverse=True)
+    kinds: dict[bool, Path] = {}
+    for file in files:
+        kinds.setdefault(_has_peers_alone(file), file)
+    if not kinds:
         raise CouldNotRun(f"there is no run of benchmarks below {parent}: make one by worldswitch bench")
-    return files[-1]
+    return [kinds[kind] for kind in sorted(kinds)]
+
+
+def _has_peers_alone(file: Path) -> bool:
+    return all(one.subject in content.MANNERS for one in records.read(file).series.values())

@@ -11,14 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-
-import msgspec
+from typing import Any
 
 from worldswitch.harness import fingerprint, guardian
-from worldswitch.harness.bench import counted, quiet, words
+from worldswitch.harness.bench import elsewhere, quiet, words
 from worldswitch.harness.bench.benchmark import Benchmark
-from worldswitch.harness.bench.counted import Count
-from worldswitch.harness.bench.counted_process import OPERATIONS
 from worldswitch.harness.bench.records import FILE, Recorder
 from worldswitch.harness.bench.script import metadata
 from worldswitch.harness.bench.words import Absent, Disturbance, Measured
@@ -39,11 +36,12 @@ class Effort:
     heavy: int  #: the same for those that need a process for themselves
     sweeps: int  #: values of each in a process
     min_time: float  #: seconds a value takes at the least
+    seconds: float = float("inf")  #: after which no further round begins
 
 
 #: Within 3 and 25 minutes on two CPUs.
-QUICK = Effort(rounds=6, heavy=2, sweeps=3, min_time=0.01)
-FULL = Effort(rounds=40, heavy=8, sweeps=5, min_time=0.02)
+QUICK = Effort(rounds=6, heavy=2, sweeps=3, min_time=0.01, seconds=120)
+FULL = Effort(rounds=40, heavy=8, sweeps=5, min_time=0.02, seconds=1200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +76,7 @@ class Session:
         seed: int,
         say: Say,
         recorder: Recorder,
-        *,
-        counting: bool = False,
+        places: Sequence[object] = (),
     ) -> None:
         self.recorder = recorder
         self._benchmarks = benchmarks
@@ -87,7 +84,7 @@ class Session:
         self._effort = effort
         self._order = random.Random(seed)
         self._say = say
-        self._counting = counting
+        self._places = places
         self._log = quiet.Log()
 
     def run(self) -> None:
@@ -96,37 +93,41 @@ class Session:
         begin = time.monotonic()
         all_tasks = tasks(self._benchmarks)
         try:
-            self._count()
             for number in range(self._effort.rounds):
-                for task in self._order.sample(all_tasks, len(all_tasks)):
-                    if number < self._effort.heavy or not task.benchmarks[0].alone:
-                        self._measure(task, number)
+                if number and time.monotonic() - begin > self._effort.seconds:
+                    limit = f"{number} of {self._effort.rounds} rounds were made within {self._effort.seconds:g} s"
+                    self.recorder.warnings.append(limit)
+                    break
+                self._round(all_tasks, number)
                 self._say(f"round {number + 1} of {self._effort.rounds}, {time.monotonic() - begin:.0f} s")
         finally:
             self.recorder.warnings += self._log.warnings()
             self.recorder.taken = self._log.taken
 
-    def _count(self) -> None:
-        """Count what needs no quiet and no repetition."""
-        if not self._counting:
+    def _round(self, all_tasks: Sequence[Task], number: int) -> None:
+        heavy = number < self._effort.heavy
+        for task in self._order.sample(all_tasks, len(all_tasks)):
+            if heavy or not task.benchmarks[0].alone:
+                self._measure(task, number)
+        if heavy:
+            for place in self._order.sample(self._places, len(self._places)):
+                self._measure_in(place, number)
+
+    def _measure_in(self, place: Any, number: int) -> None:
+        """Measure what a profile is asked for, in that environment, of whose load this process knows little."""
+        prefix = f"{place.name}/"
+        if all(prefix + name in self.recorder.absent for name in elsewhere.NAMES):
             return
-        for name, operation in OPERATIONS.items():
-            try:
-                counts = counted.count(name, self._platform)
-            except OSError as problem:
-                self.recorder.take([Absent(f"counted::{name}", str(problem))], 0, {})
-                continue
-            about = (operation.__doc__ or "").partition("\n")[0]
-            words, metadata = _as_values(name, about, counts)
-            self.recorder.take(words, 0, metadata)
-        self._say(f"counted what {len(OPERATIONS)} operations ask of the kernel")
+        said = elsewhere.said_in(place, self.arguments(elsewhere.NAMES), self._said_by_worker)
+        about = {one.name: metadata(one) for one in elsewhere.benchmarks()}
+        self.recorder.take([word for word in said if isinstance(word, Measured | Absent)], number, about, prefix)
 
     def _measure(self, task: Task, number: int) -> None:
         names = [one.name for one in task.benchmarks if one.name not in self.recorder.absent]
         if not names:
             return
         before = quiet.Reading.now()
-        said = self._said_by_worker(names)
+        said = self._said_by_worker(self.arguments(names))
         self._log.worked(f"{task.label}, round {number + 1}", quiet.Span.between(before, quiet.Reading.now()))
         for word in said:
             if isinstance(word, Disturbance):
@@ -134,8 +135,9 @@ class Session:
         about = {one.name: metadata(one) for one in task.benchmarks}
         self.recorder.take([word for word in said if isinstance(word, Measured | Absent)], number, about)
 
-    def _said_by_worker(self, names: Sequence[str]) -> list[words.Word]:
-        command = [sys.executable, "-P", "-m", "worldswitch.harness.bench.worker", *self.arguments(names)]
+    def _said_by_worker(self, arguments: Sequence[str]) -> list[words.Word]:
+        command = [sys.executable, "-P", "-m", "worldswitch.harness.bench.worker", *arguments]
+        names = [word for word in arguments if "::" in word]
         try:
             output = guardian.run(command, DEADLINE)
         except subprocess.CalledProcessError as problem:
@@ -148,19 +150,6 @@ class Session:
         """A worker's command line; its order is another each time."""
         options = ("--platform", self._platform, "--sweeps", str(self._effort.sweeps))
         return [*options, "--min-time", str(self._effort.min_time), "--seed", str(self._order.getrandbits(32)), *names]
-
-
-def _as_values(name: str, about: str, counts: Count) -> tuple[list[Measured], dict[str, dict[str, str]]]:
-    """Counts as values, as far as they are not 0, which pyperf does not take."""
-    words = []
-    metadata: dict[str, dict[str, str]] = {}
-    for field, value in msgspec.structs.asdict(counts).items():
-        if round(value):
-            word = Measured(f"counted::{name}.{field}", 1, (round(value),))
-            unit = "byte" if field == "bytes" else "integer"
-            words.append(word)
-            metadata[word.name] = {"unit": unit, "description": about, "subject": "counted", "counted": field}
-    return words, metadata
 
 
 def _all_absent(names: Sequence[str], reason: str) -> list[words.Word]:

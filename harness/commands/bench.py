@@ -9,13 +9,14 @@ from pathlib import Path
 
 from worldswitch.harness import seeds
 from worldswitch.harness.cell_name import REFERENCE
+from worldswitch.harness.environment import EngineChoice
 from worldswitch.harness.request import CouldNotRun
 
 ABOUT = "measure what a world switch costs"
 
 USAGE = """worldswitch bench [NAME ...] [options]
        worldswitch bench compare BEFORE AFTER [--anyway]
-       worldswitch bench report [RUN]"""
+       worldswitch bench report [RUN ...] [--anyway]"""
 
 #: What the command needs beyond what a run of scenarios needs.
 PACKAGES = ("pyperf", "scipy", "matplotlib", "jinja2", "rich")
@@ -43,7 +44,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     beside.add_argument(
         "--fetch-peers", action="store_true", help="get those that are not installed from the distribution's mirror"
     )
-    then = parser.add_argument_group("comparing two runs, by their folders or files")
+    where = parser.add_argument_group("in containers too, on the host and in each in turn")
+    where.add_argument(
+        "--engine",
+        choices=("auto", "host", "docker", "oci"),
+        help="host: in none (default: auto for a full run of all, or if a profile is named; else host)",
+    )
+    where.add_argument(
+        "--profile", action="append", default=[], dest="profiles", metavar="NAME", help="as in run; repeatable"
+    )
+    then = parser.add_argument_group("comparing two runs, or reporting on several, by their folders or files")
     then.add_argument("--anyway", action="store_true", help="though the machines are not alike")
     parser.add_argument(
         "--results", type=Path, default=Path("results"), metavar="DIR", help="where results go (default: %(default)s)"
@@ -62,13 +72,18 @@ def main(asked: argparse.Namespace) -> int:
 def _measure(asked: argparse.Namespace) -> int:
     from worldswitch.harness.bench import measuring, session
 
-    benchmarks = measuring.chosen(asked.words)
+    names = tuple(asked.words)
     if asked.list:
-        return measuring.tell_of(benchmarks)
+        return measuring.tell_of(measuring.chosen(names))
     effort = session.QUICK if asked.quick else session.FULL
     if asked.rounds:
-        effort = replace(effort, rounds=asked.rounds, heavy=asked.rounds)
-    return measuring.show(benchmarks, asked.platform, effort, asked.seed, asked.results, counting=not asked.words)
+        effort = replace(effort, rounds=asked.rounds, heavy=asked.rounds, seconds=float("inf"))
+    engine: EngineChoice = asked.engine or ("auto" if asked.profiles or not (names or asked.quick) else "host")
+    if engine == "host" and asked.profiles:
+        raise CouldNotRun("--profile names containers and --engine host leaves them out; drop one of the two")
+    profiles = tuple(asked.profiles)
+    wanted = measuring.Wanted(names, asked.platform, effort, asked.seed, engine, profiles)
+    return measuring.show(wanted, asked.results)
 
 
 def _race(asked: argparse.Namespace) -> int:
@@ -91,9 +106,8 @@ def _compare(asked: argparse.Namespace) -> int:
 def _report(asked: argparse.Namespace) -> int:
     from worldswitch.harness.bench import reporting
 
-    if len(asked.words) > 2:
-        raise CouldNotRun("report takes one run, or none for the newest: worldswitch bench report [RUN]")
-    return reporting.show(Path(asked.words[1]) if asked.words[1:] else None, asked.results)
+    runs = [Path(word) for word in asked.words[1:]]
+    return reporting.show(runs, asked.results, anyway=asked.anyway)
 
 
 #: What a first word other than a benchmark's name asks for.

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from worldswitch.harness import report
 from worldswitch.harness.bench import ratios, records
-from worldswitch.harness.bench.measuring import shown
-from worldswitch.harness.bench.ratios import Ratio
+from worldswitch.harness.bench.quantities import shown
+from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.records import Results
 from worldswitch.harness.bench.session import recording
 from worldswitch.harness.outcome import Status
@@ -48,7 +48,7 @@ class Row:
     program: str
     peer: str
     seconds: float  #: for one round of the program
-    ratio: Ratio | None  #: to the reference; None where that does not run the program
+    ratio: Estimate | None  #: to the reference; None where that does not run the program
     version: str
 
 

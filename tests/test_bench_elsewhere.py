@@ -1,0 +1,117 @@
+"""What a profile costs is measured in containers by the same worker; where there is none, the reason is kept."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from worldswitch.harness.bench import elsewhere, words
+from worldswitch.harness.bench.records import Recorder
+from worldswitch.harness.bench.session import Effort, Session
+from worldswitch.harness.bench.words import Absent, Measured
+from worldswitch.harness.commands import bench
+from worldswitch.harness.environment import Missing
+from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.host import Host
+from worldswitch.harness.outcome import Status
+
+
+class FakeCell:
+    """A container whose worker says these words."""
+
+    log = "it said no"
+
+    def __init__(self, said: Sequence[words.Word], status: int = 0) -> None:
+        self.lines, self.status = [words.encode(word) for word in said], status
+
+    def frames(self) -> Iterator[bytes]:
+        return (line for text in self.lines for line in text.splitlines())
+
+    def wait(self, deadline: float) -> int:
+        return self.status
+
+    def kill(self) -> None: ...
+
+
+class Fake:
+    """An environment with such containers."""
+
+    name = "docker:fake"
+
+    def __init__(self, cell: FakeCell | None) -> None:
+        self.cell = cell
+        self.commands: list[Sequence[str]] = []
+
+    def run(self, command: Sequence[str]) -> FakeCell:
+        self.commands.append(command)
+        if self.cell is None:
+            raise Unobtainable("no engine", "get one")
+        return self.cell
+
+
+ALL_SAID = [Measured(name, 1, (1.0,)) for name in elsewhere.NAMES]
+
+
+def nobody(arguments: Sequence[str]) -> list[words.Word]:
+    raise AssertionError("not at home")
+
+
+def test_a_container_runs_the_worker() -> None:
+    place = Fake(FakeCell(ALL_SAID))
+    assert elsewhere.said_in(place, ["--sweeps", "1"], nobody) == ALL_SAID
+    assert place.commands == [["python3", "-m", "worldswitch.harness.bench.worker", "--sweeps", "1"]]
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        (Missing("docker:x", "no engine", "get one"), "no engine; get one"),
+        (Fake(None), "no engine; get one"),
+        (Fake(FakeCell([], 1)), "the worker ended (1): it said no"),
+        (object(), "this environment runs nothing but scenarios"),
+    ],
+)
+def test_what_cannot_be_measured_there_says_why(place: object, reason: str) -> None:
+    assert elsewhere.said_in(place, [], nobody) == [Absent(name, reason) for name in elsewhere.NAMES]
+
+
+def test_what_a_worker_said_before_it_ended_is_kept() -> None:
+    said = elsewhere.said_in(Fake(FakeCell(ALL_SAID[:1], 9)), [], nobody)
+    assert said[:1] == ALL_SAID[:1]
+    assert [word.name for word in said[1:] if isinstance(word, Absent)] == list(elsewhere.NAMES[1:])
+
+
+def test_a_session_measures_the_host_and_every_place_once_a_round() -> None:
+    recorder = Recorder("reference")
+    place, missing = Fake(FakeCell(ALL_SAID)), Missing("docker:x", "no engine", "get one")
+    effort = Effort(rounds=2, heavy=2, sweeps=1, min_time=0.0)
+    Session([], "reference", effort, 1, lambda line: None, recorder, [Host(), place, missing]).run()
+    assert recorder.absent.keys() == {f"docker:x/{name}" for name in elsewhere.NAMES}
+    assert len(place.commands) == 2
+    measured = {name: len(runs) for name, runs in recorder._runs.items()}
+    names = [f"{where}/{name}" for where in ("host", "docker:fake") for name in elsewhere.NAMES]
+    assert measured == dict.fromkeys(names, 2)
+
+
+def test_time_that_is_up_ends_a_run_and_is_told() -> None:
+    recorder = Recorder("reference")
+    effort = Effort(rounds=5, heavy=0, sweeps=1, min_time=0.0, seconds=0.0)
+    Session([], "reference", effort, 1, lambda line: None, recorder).run()
+    assert recorder.warnings[-1] == "1 of 5 rounds were made within 0 s"
+
+
+def test_profiles_and_the_host_alone_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    from worldswitch.harness import cli
+
+    assert cli.main(["bench", "--engine", "host", "--profile", "hardened"]) == Status.COULD_NOT_RUN
+    assert cli.main(["bench", "--profile", "nobody"]) == Status.COULD_NOT_RUN
+    assert "no such profile" in capsys.readouterr().err
+
+
+def test_packages_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "PACKAGES", ("sys", "no_such_package"))
+    assert "sys" in sys.modules
+    with pytest.raises(bench.CouldNotRun, match="benchmarks need no_such_package, which is not installed"):
+        bench._check_packages()
