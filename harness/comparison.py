@@ -41,6 +41,8 @@ class Kind(enum.Enum):
     STILL = "still failing"
 
 
+ITSELF = "the cell itself"  #: in place of a scenario: its kernel complained, say
+
 #: Of a cell: its kernel, and what else there is to it.
 Place: TypeAlias = tuple[str, str]
 
@@ -135,6 +137,8 @@ class _Comparing:
         yield "scenarios", [name for name in _scenarios(self._before.values()) if name not in self._planned]
 
     def _cell(self, place: Place, cell: KeptCell) -> None:
+        if cell.problem and _is_unsound(cell) and not _is_unsound(self._before.get(place)):
+            self._found.changes.append(Change(Kind.FAILING, str(cell.name), ITSELF, (), "", "", cell.problem.reason))
         before = _judged(self._before.get(place))
         repeats = [_judged(cells.get(place)) for cells in self._repeats]
         for name, now in _judged(cell).items():
@@ -176,6 +180,10 @@ def _reached(cells: Iterable[KeptCell]) -> bool:
 
 def _why(cells: Iterable[KeptCell]) -> str:
     return next((cell.problem.reason for cell in cells if cell.problem), "nothing was tried on it")
+
+
+def _is_unsound(cell: KeptCell | None) -> bool:
+    return bool(cell and cell.problem and cell.problem.unexpected)
 
 
 def _judged(cell: KeptCell | None) -> dict[str, Judged]:

@@ -59,7 +59,11 @@ def _by_scenario(changes: Sequence[Change]) -> Iterator[str]:
         groups.setdefault(key, []).append(one.cell)
     for (ids, scenario, was, now, reason), cells in groups.items():
         verdicts = now if was == now else f"{was} -> {now}"
-        yield f"{ids} {scenario}: {verdicts} in {named(cells)}" + (f"\n    {reason}" if reason else "")
+        yield (
+            f"{ids} {scenario}: {verdicts}".removesuffix(": new -> ").strip()
+            + f" in {named(cells)}"
+            + (f"\n    {reason}" if reason else "")
+        )
 
 
 def _by_cell(changes: Sequence[Change]) -> Iterator[str]:

@@ -206,10 +206,20 @@ def summary(
         out.print()
         out.print(table)
     _print_stale(stale, out)
+    if (folder / PAGE).exists():
+        _print_matrix(folder, out)
     out.print(f"\nseed: {seed}\nresults: {folder}")
     if (page := folder / PAGE).exists():
         out.print(f"matrix: {page}")
     out.print(str(tally(outcomes)))
+
+
+def _print_matrix(folder: Path, out: Console) -> None:
+    from worldswitch.harness import runs
+    from worldswitch.harness.page import terminal  # which uses this module
+
+    out.print()
+    out.print(terminal.matrix(runs.read(folder)))
 
 
 def _print_problem(outcome: CellOutcome, out: Console) -> None:

@@ -108,7 +108,7 @@ class Run:
         )
         with self._noting():
             self.keeper.finish(interrupted=self.interrupted, stale=self.stale)
-            junit.write(self.outcomes, self.folder / "junit.xml")
+            junit.write(self.outcomes, self.folder / "junit.xml", stale=self.stale)
             if len({outcome.cell.environment for outcome in self.outcomes}) > 1:
                 self._draw()
 

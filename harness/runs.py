@@ -29,7 +29,7 @@ from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import PASSES, Judgement
 from worldswitch.harness.manifest import Manifest, PlannedCell, PlannedScenario, Ruling
-from worldswitch.harness.outcome import CellOutcome, Judged
+from worldswitch.harness.outcome import CellOutcome, Judged, Stale
 from worldswitch.harness.results import Damaged, Footer, Header, Reached, ResultError, Trial
 from worldswitch.harness.verdict import Verdict
 
@@ -106,6 +106,11 @@ class KeptRun:
                 f"no cell {name} in {self.folder}; there are {', '.join(str(one.name) for one in self.cells)}"
             )
         return found
+
+    @property
+    def stale(self) -> tuple[Stale, ...]:
+        """The rules that it showed to be out of date."""
+        return tuple(Stale(one.rule, one.why) for one in self.manifest.stale)
 
     @cached_property
     def outcomes(self) -> tuple[CellOutcome, ...]:

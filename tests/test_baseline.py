@@ -10,6 +10,7 @@ import pytest
 
 from worldswitch.harness import cli, comparison
 from worldswitch.harness.baseline import keep, lines, load
+from worldswitch.harness.collect import Problem
 from worldswitch.harness.export import ktap
 from worldswitch.harness.outcome import tally
 from worldswitch.harness.page import markdown, views
@@ -45,6 +46,12 @@ def test_a_baseline_is_read_back_as_the_run_it_was(tmp_path: Path) -> None:
     found = comparison.compare(back, RUN)
     assert {change.kind for change in found.changes} <= {comparison.Kind.STILL}
     assert (found.shifts, found.vanished) == ([], {})
+
+
+def test_a_cell_that_was_not_sound_stays_so(tmp_path: Path) -> None:
+    problem = Problem("the cell's kernel is not sound", unexpected=True)
+    keep.keep(big_run.kept_run(big_run.kept_cell("linux-7.3", (), problem)), tmp_path)
+    assert load.load(tmp_path).cells[0].problem == problem
 
 
 def test_it_is_small(tmp_path: Path) -> None:

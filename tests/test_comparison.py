@@ -116,6 +116,13 @@ def test_one_cell_that_did_not_run_is_newly_missing() -> None:
     assert found.status is Status.COULD_NOT_RUN
 
 
+def test_a_cell_whose_kernel_complains_newly_fails_though_all_passed() -> None:
+    unsound = Problem("the cell's kernel is not sound", unexpected=True)
+    good, bad = run(cell("linux-7.3", one(P))), run(cell("linux-7.3", one(P), problem=unsound))
+    assert kinds(good, bad) == [Kind.FAILING]
+    assert kinds(bad, bad) == []
+
+
 def test_what_was_not_planned_is_left_out() -> None:
     before = run(cell("linux-6.1", one(P)), cell("host", one(P), one(P, name="a::two")), cell("docker:a", one(P)))
     found = comparison.compare(before, run(cell("host", one(P)), cell("linux-7.2", one(P))))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import big_run
 import ktap as grammar
+import msgspec
 import pytest
 from big_run import kept_cell, kept_run
 from junitparser import JUnitXml
@@ -18,7 +20,9 @@ from worldswitch.harness import cli
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import Judgement
 from worldswitch.harness.export import ctrf, database, formats, junit, ktap
+from worldswitch.harness.manifest import StaleRule
 from worldswitch.harness.outcome import Judged
+from worldswitch.harness.page import markdown
 from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
 
@@ -76,6 +80,29 @@ def test_junit_is_valid_whatever_is_in_it(junit_schema: Any, tmp_path: Path) -> 
     assert (host.tests, host.failures, host.errors, host.skipped) == (9, 4, 2, 2)
     assert (tight.name, tight.skipped) == ("linux-6.12:tight/seed", 1)
     assert [(it.name, it.value) for it in new.properties()][-1] == ("problem", "no such kernel - name another")
+
+
+def test_what_is_wrong_beside_trials_is_red_in_every_format(
+    junit_schema: Any, ctrf_schema: Any, tmp_path: Path
+) -> None:
+    unsound = Problem("the cell's kernel is not sound", unexpected=True)
+    fine = kept_run(kept_cell("linux-6.12", EVERY[:1], unsound))
+    stale = (StaleRule(rule="tight.toml:2", why="expired"),)
+    run = replace(fine, manifest=msgspec.structs.replace(fine.manifest, stale=stale))
+    formats.WRITERS["junit"][0](run, tmp_path / "j.xml")
+    junit_schema.validate(tmp_path / "j.xml")
+    assert [(suite.name, suite.tests, suite.failures) for suite in JUnitXml.fromfile(str(tmp_path / "j.xml"))] == [
+        ("linux-6.12", 2, 1),
+        ("expectations", 1, 1),
+    ]
+    assert [(test.name, test.ok) for test in grammar.parse(ktap.text(run)).tests] == [
+        ("linux-6.12", False),
+        ("tight.toml:2: expired", False),
+    ]
+    ctrf_schema.validate(ctrf.report(run))
+    failed = [test["name"] for test in ctrf.report(run)["results"]["tests"] if test["status"] == "failed"]
+    assert failed == ["linux-6.12", "tight.toml:2"]
+    assert "- tight.toml:2: expired" in markdown.text(run)
 
 
 def test_the_junit_schema_refuses_what_is_no_junit(junit_schema: Any) -> None:

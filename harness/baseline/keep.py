@@ -76,6 +76,7 @@ def _cell(cell: KeptCell, names: Sequence[str], thoughts: Mapping[Thought, int],
         verdicts="".join(letter_of(judged.get(name)) for name in names),
         thoughts={number: ranges(places) for number, places in others.items()},
         problem=cell.problem.reason if cell.problem else "",
+        unsound=cell.problem.unexpected if cell.problem else False,
     )
     if cell.header is None:
         return made

@@ -66,6 +66,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="c
     facts: int | None = None  #: their number
     probes: dict[str, str] = {}  #: what they found, and their names
     problem: str = ""
+    unsound: bool = False  #: the problem says something against what was under test
 
 
 Line: TypeAlias = Head | Facts | Cell

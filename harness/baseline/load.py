@@ -64,7 +64,7 @@ def _cell(line: Cell, head: Head, facts: Mapping[int, dict[str, str]], folder: P
     if line.facts is not None and line.facts not in facts:
         raise Damaged(f"{where}: facts {line.facts}, and no line before tells them")
     judged = tuple(_judged(line, head, where))
-    problem = Problem(line.problem) if line.problem else None
+    problem = Problem(line.problem, unexpected=line.unsound) if line.problem else None
     plan = PlannedCell(
         environment=line.environment,
         platform=line.platform,

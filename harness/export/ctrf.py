@@ -25,6 +25,9 @@ def text(run: KeptRun) -> str:
 def report(run: KeptRun) -> dict[str, Any]:
     """The document's contents."""
     tests = [_test(cell, one) for cell in run.cells for one in cell.judged]
+    unsound = [cell for cell in run.cells if cell.problem and cell.problem.unexpected]
+    tests += [_wrong(str(cell.name), cell.problem.reason) for cell in unsound if cell.problem]
+    tests += [_wrong(one.rule, one.why) for one in run.stale]
     statuses = [test["status"] for test in tests]
     begun = run.manifest.started
     stop = run.manifest.finished or max([begun, *(cell.plan.finished or begun for cell in run.cells)])
@@ -71,6 +74,11 @@ def _test(cell: KeptCell, one: Judged) -> dict[str, Any]:
     }
     expected = {"expected": sorted(verdict.value for verdict in judgement.wanted), "because": judgement.reason}
     return {key: value for key, value in said.items() if value not in ("", [])} | {"extra": expected}
+
+
+def _wrong(name: str, reason: str) -> dict[str, Any]:
+    """What is wrong beside trials, as a test that failed: or the report's reader would call the run good."""
+    return {"name": name, "status": "failed", "duration": 0, "message": reason}
 
 
 def _status(one: Judged) -> str:

@@ -10,7 +10,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from worldswitch.harness import repro
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.outcome import CellOutcome, Judged
+from worldswitch.harness.outcome import CellOutcome, Judged, Stale
 from worldswitch.harness.verdict import Verdict
 
 #: What XML cannot hold in any form: what a guest or a terminal left in some text must not cost the whole file.
@@ -21,11 +21,20 @@ def _legible(text: str) -> str:
     return _ILLEGIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def write(outcomes: Iterable[CellOutcome], path: Path, folder: Path | None = None) -> None:
-    """Write all cells of the run in `folder`, if not said that of `path`, to `path`."""
+#: What went wrong beside trials is a case too, or its reader would call the run good: here is what it is called.
+SOUND = "nothing is wrong with the cell itself"
+CURRENT = "expectations"
+
+
+def write(outcomes: Iterable[CellOutcome], path: Path, folder: Path | None = None, stale: Iterable[Stale] = ()) -> None:
+    """Write all cells of the run in `folder`, if not said that of `path`, to `path`, and the rules out of date."""
     report = JUnitXml("worldswitch")
     for outcome in outcomes:
         report.add_testsuite(_suite(outcome, folder or path.parent))
+    if rules := [_wrong(one.rule, CURRENT, one.why) for one in stale]:
+        suite = TestSuite(CURRENT)
+        suite.add_testcases(rules)
+        report.add_testsuite(suite)
     report.update_statistics()  # type: ignore[no-untyped-call]
     report.write(str(path), pretty=True)
 
@@ -36,9 +45,17 @@ def _suite(outcome: CellOutcome, folder: Path) -> TestSuite:
     if outcome.problem:
         said = " - ".join(filter(None, (outcome.problem.reason, outcome.problem.remedy)))
         suite.add_property("problem", _legible(said))
+    if outcome.problem and outcome.problem.unexpected:
+        suite.add_testcase(_wrong(SOUND, str(outcome.cell), outcome.problem.reason))
     for judged in outcome.judged:
         suite.add_testcase(_case(outcome.cell, judged, folder))
     return suite
+
+
+def _wrong(name: str, place: str, reason: str) -> TestCase:
+    case = TestCase(name, place, 0.0)
+    case.result = [Failure(_legible(reason))]
+    return case
 
 
 def _case(cell: CellName, judged: Judged, folder: Path) -> TestCase:

@@ -4,6 +4,8 @@ Nested as the matrix is: cells, families, scenarios.  What each verdict becomes:
 
     as expected     pass: `ok`;  unsupported, blocked: `ok # SKIP`;  anything else: `ok # XFAIL`, as its rule says
     not expected    `not ok`, a time-out with `# TIMEOUT`, an error or a miss with `# ERROR`
+
+A cell with something wrong beside its trials is not ok whatever these say; a rule out of date is one more test.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ DIRECTIVES = {Verdict.TIMEOUT: "TIMEOUT", Verdict.ERROR: "ERROR", Verdict.MISS: 
 
 def text(run: KeptRun) -> str:
     """The whole run."""
-    return "\n".join([VERSION, *_plan(run.cells), *_cells(run.cells)]) + "\n"
+    tests = (*run.cells, *run.stale)
+    rules = (f"not ok {number} {_plain(str(one))}" for number, one in enumerate(run.stale, len(run.cells) + 1))
+    return "\n".join([VERSION, *_plan(tests), *_cells(run.cells), *rules]) + "\n"
 
 
 def _plan(tests: Sequence[object]) -> Iterator[str]:
@@ -38,7 +42,8 @@ def _cells(cells: Iterable[KeptCell]) -> Iterator[str]:
         if cell.problem:
             yield from _remarks(cell.problem.reason)
         yield from _nested([*_plan(families), *_families(families)])
-        yield _result(number, str(cell.name), cell.judged)
+        unsound = cell.problem is not None and cell.problem.unexpected
+        yield _result(number, str(cell.name), cell.judged, unsound=unsound)
 
 
 def _families(families: Iterable[tuple[str, list[Judged]]]) -> Iterator[str]:
@@ -71,9 +76,9 @@ def _line(number: int, name: str, one: Judged) -> str:
     return _said("not ok", number, name, DIRECTIVES.get(verdict, ""), f"{verdict.value} {reason}".strip())
 
 
-def _result(number: int, name: str, judged: Sequence[Judged]) -> str:
+def _result(number: int, name: str, judged: Sequence[Judged], *, unsound: bool = False) -> str:
     """The line of a test that has subtests: not ok if one of them is not, skipped if all were."""
-    if not judged or not all(one.judgement.expected for one in judged):
+    if unsound or not judged or not all(one.judgement.expected for one in judged):
         return _said("not ok", number, name)
     if all(one.trial.verdict in EXCUSABLE for one in judged):
         return _said("ok", number, name, "SKIP")

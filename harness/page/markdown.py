@@ -31,6 +31,7 @@ def _lines(run: KeptRun) -> Iterator[str]:
     yield from table(["kernel", *(column or axes.NOWHERE for column in columns)], rows)
     yield "\nA number is of passes, a bold one of what was not as expected."
     yield from _problems(run)
+    yield from _stale(run)
     yield from _unexpected(run)
     yield from _differences(run)
 
@@ -49,8 +50,14 @@ def _cell(cell: KeptCell | None) -> str:
 def _problems(run: KeptRun) -> Iterator[str]:
     for number, ((reason, remedy), names) in enumerate(summary.problems(run).items()):
         if not number:
-            yield "\n## Did not run as planned\n"
+            yield "\n## Cells with problems\n"
         yield f"- {plain(reason)}{f' *What to do: {plain(remedy)}*' if remedy else ''} In {summary.named(names)}."
+
+
+def _stale(run: KeptRun) -> Iterator[str]:
+    if run.stale:
+        yield "\n## Rules out of date\n"
+        yield from (f"- {plain(str(one))}" for one in run.stale)
 
 
 def _unexpected(run: KeptRun) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from worldswitch.harness import axes
-from worldswitch.harness.outcome import Judged, Stale, Status, status
+from worldswitch.harness.outcome import Judged, Status, status
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 
@@ -58,7 +58,7 @@ def conclusion(run: KeptRun) -> str:
 
 def verdict_on(run: KeptRun) -> Status:
     """The exit status that the run had."""
-    found = status(run.outcomes, [Stale(one.rule, one.why) for one in run.manifest.stale])
+    found = status(run.outcomes, run.stale)
     cut_off = run.manifest.interrupted or run.manifest.finished is None
     return Status.COULD_NOT_RUN if cut_off and found is Status.AS_EXPECTED else found
 

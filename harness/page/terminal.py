@@ -26,6 +26,8 @@ def show(run: KeptRun, out: Console) -> None:
     letters = ", ".join(f"{letter.upper()} {verdict.value}" for verdict, letter in LETTERS.items() if letter != "p")
     out.print(f"numbers alone are of passes; {letters}; ! not as expected")
     _problems(run, out)
+    for rule in run.stale:
+        out.print(Text(f"\nrule out of date: {rule}", STYLES[Verdict.FAIL]))
     _unexpected(run, out)
     _differences(run, out)
     out.print(f"\n{summary.conclusion(run)}\n{tally(run.outcomes)}")
