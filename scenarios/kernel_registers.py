@@ -139,7 +139,7 @@ def reserved_bits_of_the_extended_state_are_refused() -> str:
 @fact(
     "KM8",
     clauses=("kernel.M8", "fact.E12", "linux 43be46e89698"),
-    needs="xsave",
+    needs="xsave mxcsr",
     known={"set 0, MXCSR 0x1f80": "since 5.14 or so", "set 0, MXCSR 0x0": "before 43be46e89698"},
 )
 def mxcsr_counts_with_its_component_only() -> str:

@@ -48,6 +48,12 @@ HARDWARE: object = type("Hardware", (), {"accelerator": "tcg", "tools": Anything
 TREE: object = Anything()
 
 
+@pytest.fixture(autouse=True)
+def one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a kernel's cells share does not depend on this machine."""
+    monkeypatch.setattr(environment, "processors", lambda: 1)
+
+
 def come(events: dict[str, threading.Event], *names: str) -> None:
     for name in names:
         events.setdefault(name, threading.Event()).set()
@@ -124,7 +130,7 @@ def test_without_any_kernel_or_what_machines_take_all_is_missing(
     ("here", "machines", "each"), [(1, 1, 1), (2, 1, 2), (2, 11, 1), (4, 2, 2), (64, 11, 2), (12, 11, 1)]
 )
 def test_machines_share_the_processors(monkeypatch: pytest.MonkeyPatch, here: int, machines: int, each: int) -> None:
-    monkeypatch.setattr(environment.os, "sched_getaffinity", lambda _: set(range(here)))
+    monkeypatch.setattr(environment, "processors", lambda: here)
     assert environment.cpus(machines) == each
 
 
@@ -138,3 +144,33 @@ def test_who_has_one_processor_runs_trials_in_the_cells_own_process(fetched: dic
         )
         assert "-n" not in arguments
         assert environment.trials(2) == 2
+        assert environment.trials(2, limit=1) == 0
+
+
+@pytest.mark.parametrize(
+    ("kernels", "cells", "processors", "each"), [(1, 6, 2, 2), (1, 1, 2, 1), (2, 6, 2, 1), (11, 6, 2, 1), (1, 3, 8, 3)]
+)
+def test_a_kernels_cells_use_what_processors_there_are(kernels: int, cells: int, processors: int, each: int) -> None:
+    assert plan.racks_each(kernels, cells, processors) == each
+
+
+def test_cells_of_one_kernel_are_dealt_to_machines_with_a_processor_each(
+    fetched: dict[str, threading.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    come(fetched, "6.12")
+    monkeypatch.setattr(environment, "processors", lambda: 2)
+    with planned("6.12") as places:
+        whole, container = places
+        assert isinstance(whole, Guest)
+        assert isinstance(container, Guest)
+        assert whole.lane is not container.lane
+        assert whole.facts["trials"] == "0"
+
+
+def test_a_cell_alone_has_every_processor(fetched: dict[str, threading.Event], monkeypatch: pytest.MonkeyPatch) -> None:
+    come(fetched, "6.12")
+    monkeypatch.setattr(environment, "processors", lambda: 2)
+    with planned("6.12", engine="docker") as places:
+        (only,) = places
+        assert isinstance(only, Guest)
+        assert only.facts["trials"] == "2"

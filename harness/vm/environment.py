@@ -92,8 +92,8 @@ class Guest:
             "image": self._tree.id,
             "base": self._tree.base,
             "time_scale": str(TIME_SCALES[hardware.accelerator]),
-            "trials": str(trials(self._shape.cpus)),
             **(self.profile.facts if self.profile else {}),
+            "trials": str(trials(self._shape.cpus, self.profile.limits.trials if self.profile else 0)),
             **self._seen,
         }
 
@@ -154,13 +154,18 @@ def with_facts(arguments: Sequence[str], facts: Mapping[str, str]) -> list[str]:
 
 def cpus(machines: int = 1) -> int:
     """How many processors a guest has, of so many that share this host."""
-    here = len(os.sched_getaffinity(0))
-    return min(MOST_CPUS, here // min(machines, here))
+    return min(MOST_CPUS, processors() // min(machines, processors()))
 
 
-def trials(cpus: int) -> int:
-    """How many trials at a time such a guest runs; with one processor, one after the other in the cell's own process.
+def processors() -> int:
+    """How many this host has for us."""
+    return len(os.sched_getaffinity(0))
+
+
+def trials(cpus: int, limit: int = 0) -> int:
+    """How many trials at a time such a guest runs, with a profile's limit; else one after the other in its own process.
 
     A second process takes twice as long to begin, for nothing.
     """
-    return cpus if cpus > 1 else 0
+    most = min(cpus, limit or cpus)
+    return most if most > 1 else 0

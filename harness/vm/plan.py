@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -27,13 +28,26 @@ def add(plan: Plan, names: Sequence[str], engine: EngineChoice, chosen: Sequence
     kernels = Shelf(names, say)
     plan.stack.callback(kernels.close)
     made, lacking = _make(kernels, plan, say)
+    each = racks_each(len(kernels.names), len(wanted), environment.processors())
     for name in kernels.names:
         if made and name not in lacking:
-            rack = Rack(made.hardware, name, kernels, say)
-            plan.stack.callback(rack.close)
-            plan.environments += [Guest(rack, made.tree, profile, len(kernels.names)) for profile in wanted]
+            racks = [Rack(made.hardware, name, kernels, say) for _ in range(each)]
+            for rack in racks:
+                plan.stack.callback(rack.close)
+            dealt = zip(wanted, itertools.cycle(racks), strict=False)
+            machines = each * len(kernels.names)
+            plan.environments += [Guest(rack, made.tree, profile, machines) for profile, rack in dealt]
         else:
             plan.environments += _missing(name, wanted, lacking[name])
+
+
+def racks_each(kernels: int, cells: int, processors: int) -> int:
+    """In how many machines a kernel's cells are run beside each other, of so many for each of so many kernels.
+
+    Emulated processors wait for each other, and each worker of a suite imports and collects for itself: two machines
+    with a processor each take half the time of one with two.
+    """
+    return max(1, min(cells, processors // kernels))
 
 
 def _make(kernels: Shelf, plan: Plan, say: Say) -> tuple[Workshop | None, dict[str, Unobtainable]]:
