@@ -114,6 +114,14 @@ def test_a_cell_that_never_spoke_misses_what_was_asked_for(opened) -> None:
     assert judged == tuple(missed(number, "planned, and never reported") for number in range(3))
 
 
+def test_a_miss_that_cannot_be_kept_is_one_all_the_same(opened, file: Path) -> None:
+    """The disk is full: that is the problem already."""
+    made = opened([header()], lines=[Expectation(("*",), frozenset({Verdict.BLOCKED}), "so")])
+    (file.parent / "judgements.jsonl").mkdir()
+    outcome = made.close(Problem("no room"))
+    assert [one.trial.verdict for one in outcome.judged] == [Verdict.MISS] * 3
+
+
 def test_a_miss_of_a_scenario_nobody_here_knows_is_told_by_its_name(opened) -> None:
     (judged,) = opened([header(["new::one"])]).close(Problem("it died")).judged
     assert judged == Judged(Trial(scenario="new::one", verdict=Verdict.MISS, reason="it died"), UNEXPECTED)

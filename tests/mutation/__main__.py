@@ -35,7 +35,7 @@ JUDGING = (
 )
 TESTS = (
     *("autopsy", "excuses", "expectations", "judge", "keeper", "ledger"),
-    *("proof", "results", "rules", "runner", "runs", "stale"),
+    *("proof", "results", "rules", "runner", "runs", "stale", "unsound"),
 )
 
 CONFIGURATION = """\
