@@ -206,11 +206,12 @@ def summary(
         out.print()
         out.print(table)
     _print_stale(stale, out)
-    if (folder / PAGE).exists():
+    drawn = (folder / PAGE).exists()
+    if drawn:
         _print_matrix(folder, out)
     out.print(f"\nseed: {seed}\nresults: {folder}")
-    if (page := folder / PAGE).exists():
-        out.print(f"matrix: {page}")
+    if drawn:
+        out.print(f"matrix: {folder / PAGE}")
     out.print(str(tally(outcomes)))
 
 

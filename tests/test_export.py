@@ -241,3 +241,18 @@ def test_what_is_no_database_is_left_alone(
     assert cli.main(["export", "some-run", "--format", "sqlite", "-o", str(tmp_path / "notes")]) == 2
     assert "is no database of runs, or cannot be written" in capsys.readouterr().err
     assert (tmp_path / "notes").read_text().startswith("not a database")
+
+
+def test_a_run_that_came_to_no_cell_can_be_shown_and_exported(
+    junit_schema: Any, ctrf_schema: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worldswitch.harness.page.views.read", lambda _: kept_run())
+    for kind in formats.WRITERS:
+        assert cli.main(["export", "a-run", "--format", kind, "-o", str(tmp_path / kind)]) == 0
+    junit_schema.validate(tmp_path / "junit")
+    ctrf_schema.validate(json.loads((tmp_path / "ctrf").read_text()))
+    assert grammar.parse((tmp_path / "ktap").read_text()).tests == []
+    for kind in ("text", "markdown", "html"):
+        assert cli.main(["report", "a-run", "--format", kind, "-o", str(tmp_path / kind)]) == 0
+        assert "0 passed" in (tmp_path / kind).read_text() or "<b>0</b>passed" in (tmp_path / kind).read_text()
+    assert cli.main(["diff", "a-run", "a-run"]) == 0

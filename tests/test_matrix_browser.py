@@ -254,3 +254,18 @@ def test_a_whole_matrix_is_quick(browser: Any, tmp_path: Path) -> None:
     assert max(seconds) < 2
     assert opened.locator("#grid tr").count() < 150
     opened.close()
+
+
+def test_a_run_that_came_to_no_cell_is_empty_and_does_not_complain(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "matrix.html"
+    matrix.write(big_run.kept_run(), path, lambda *_: "")
+    opened = browser.new_page()
+    wrong: list[str] = []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.goto(path.as_uri())
+    opened.wait_for_selector("html.scripted")
+    opened.click("#unfold")
+    for key in ("/", "Enter", "ArrowDown"):
+        opened.keyboard.press(key)
+    assert wrong == []
+    opened.close()

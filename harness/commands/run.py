@@ -60,7 +60,8 @@ def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool 
     if as_matrix:
         from worldswitch.harness.page import terminal
 
-        out.print(f"\nresults: {run.folder}")
+        page = run.folder / report.PAGE
+        out.print(f"\nresults: {run.folder}" + (f"\nmatrix: {page}" if page.exists() else ""))
         terminal.show(runs.read(run.folder), out)
     else:
         report.summary(run.outcomes, run.folder, request.seed, out, run.stale)
