@@ -94,7 +94,7 @@ def update(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
 
 def verdicts(one: Verdict, other: Verdict, denied: Verdict) -> tuple[Trial, ...]:
     return tuple(
-        trial(name, verdict, reason="" if verdict is Verdict.PASS else f"{name} went wrong")
+        trial(name, verdict, reason="" if verdict is Verdict.PASS else f"{name.partition('::')[0]} went wrong")
         for name, verdict in zip(NAMES, (one, other, denied), strict=True)
     )
 
@@ -134,7 +134,7 @@ def test_something_else_gets_a_rule_of_its_own_before(update, files: Files, tmp_
 [[expect]]
 scenarios = ["{ONE}"]
 verdicts = ["crash"]
-reason = "seen, and not explained yet: {ONE} went wrong"
+reason = "seen, and not explained yet: signals went wrong"
 evidence = ["run {run.name}"]
 
 [[expect]] # the first
@@ -165,6 +165,15 @@ def test_what_nothing_tells_apart_is_a_rule_about_the_environments(update, files
     assert update(cell("host", *good), cell("linux-6.1", *bad), options=("--write",)) == 0
     (rule,) = rules.load(files.folder / "observed.toml").rules
     assert (rule.scenarios, rule.when) == ((ONE,), {"environment": ["linux-6.1"]})
+
+
+def test_what_said_something_else_is_a_rule_of_its_own(update, files: Files) -> None:
+    assert update(cell("host", *verdicts(FAIL, FAIL, FAIL)), options=("--write",)) == 0
+    both, other = rules.load(files.folder / "observed.toml").rules
+    assert ((both.scenarios, both.reason), (other.scenarios, other.reason)) == (
+        ((OTHER, ONE), "seen, and not explained yet: signals went wrong"),
+        ((DENIED,), "seen, and not explained yet: threads went wrong"),
+    )
 
 
 def test_what_one_platform_alone_does_is_in_its_own_file(update, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:

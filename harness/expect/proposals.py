@@ -14,10 +14,10 @@ which run it was; whoever takes them over puts the true reason there.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from worldswitch.harness import rules, stale
 from worldswitch.harness.cell_name import REFERENCE
@@ -81,13 +81,12 @@ def _of_decided(run: KeptRun, found: Hindsight, made: Proposal) -> None:
         if _is_all_of(placed, run) and all(one.trial.verdict is Verdict.PASS for one in decided):
             _drop(placed, made)
             continue
-        by_scenario = _by_scenario(decided)
-        by_verdicts: dict[tuple[str, ...], list[Seen]] = {}
-        for trials in by_scenario.values():
+        groups: dict[Outcome, list[str]] = {}
+        for scenario, trials in _by_scenario(decided).items():
             if any(not one.expected for one in trials):
-                by_verdicts.setdefault(_verdicts(trials), []).append(trials[0])
+                groups.setdefault(_outcome(trials), []).append(scenario)
         with _or_people(made, placed.rule.source):
-            made.book = _amended(run, made.book, placed, by_verdicts)
+            made.book = _amended(run, made.book, placed, groups)
 
 
 def _is_all_of(placed: Placed, run: KeptRun) -> bool:
@@ -96,17 +95,16 @@ def _is_all_of(placed: Placed, run: KeptRun) -> bool:
     return run.is_whole and not any(placed.rule.covers(one.name, one.ids, one.needs) for one in rest)
 
 
-def _amended(run: KeptRun, book: Rulebook, placed: Placed, found: dict[tuple[str, ...], list[Seen]]) -> Rulebook:
+def _amended(run: KeptRun, book: Rulebook, placed: Placed, found: Mapping[Outcome, Sequence[str]]) -> Rulebook:
     """A rule without the scenarios that it no longer describes, and before it those it never named by themselves."""
     text = book.texts[placed.path]
     table = texts.rules_in(text)[placed.index]
-    named = {one.trial.scenario for trials in found.values() for one in trials} & set(placed.rule.scenarios)
+    named = {scenario for scenarios in found.values() for scenario in scenarios} & set(placed.rule.scenarios)
     new = []
-    for verdicts, trials in found.items():
-        passing = verdicts == (Verdict.PASS.value,)
-        names = [one.trial.scenario for one in trials if not (passing and one.trial.scenario in named)]
-        if names:
-            new.append(_rule(run, names, verdicts, trials, table.get("when", {}), table.get("why_not_probe", "")))
+    for outcome, scenarios in found.items():
+        passing = outcome.verdicts == (Verdict.PASS.value,)
+        if names := [one for one in scenarios if not (passing and one in named)]:
+            new.append(_rule(run, names, outcome, table.get("when", {}), table.get("why_not_probe", "")))
     if named:
         text = texts.without_scenarios(text, placed.index, named)
     for rule in new:
@@ -118,17 +116,17 @@ def _amended(run: KeptRun, book: Rulebook, placed: Placed, found: dict[tuple[str
 
 
 def _of_unspoken(run: KeptRun, found: Hindsight, made: Proposal) -> None:
-    """New rules, one for all scenarios that came to the same where the same is so."""
-    groups: dict[tuple[Path, str, tuple[str, ...]], tuple[dict[str, Any], list[Seen]]] = {}
+    """New rules, one for all scenarios that came to the same, and said the same, where the same is so."""
+    groups: dict[tuple[Path, str, Outcome], tuple[dict[str, Any], list[str]]] = {}
     unspoken = {one.trial.scenario for one in found.surprises if one.by is None}
     for scenario, trials in _by_scenario(found.seen).items():
         if scenario in unspoken:
             bad = [one for one in trials if one.by is None and not one.expected]
             good = [one for one in trials if one.expected]
             path, when = _place(bad, good, run, made.book)
-            groups.setdefault((path, repr(when), _verdicts(bad)), (when, []))[1].append(bad[0])
-    for (path, _, verdicts), (when, trials) in groups.items():
-        rule = _rule(run, [one.trial.scenario for one in trials], verdicts, trials, when)
+            groups.setdefault((path, repr(when), _outcome(bad)), (when, []))[1].append(scenario)
+    for (path, _, outcome), (when, names) in groups.items():
+        rule = _rule(run, names, outcome, when)
         with _or_people(made, path.name):
             text = made.book.texts.get(path) or _new_file(path)
             made.book = made.book.with_text(path, texts.with_rule(text, len(texts.rules_in(text)), rule))
@@ -207,21 +205,28 @@ def _tighten(found: Hindsight, made: Proposal) -> None:
 # ------------------------------------------------------------------------------------------------------------- common
 
 
+class Outcome(NamedTuple):
+    """What scenarios came to in some cells."""
+
+    verdicts: tuple[str, ...]
+    said: str  #: the first line of the reason, of the first that gave one
+
+
+def _outcome(trials: Sequence[Seen]) -> Outcome:
+    verdicts = sorted({one.trial.verdict.value for one in trials if not one.excused})
+    reasons = (one.trial.reason.strip() for one in trials if not one.expected)
+    return Outcome(tuple(verdicts), next((reason.splitlines()[0] for reason in reasons if reason), "it passed"))
+
+
 def _rule(
-    run: KeptRun,
-    names: Iterable[str],
-    verdicts: Sequence[str],
-    trials: Sequence[Seen],
-    when: dict[str, Any],
-    why_not_probe: str = "",
+    run: KeptRun, names: Iterable[str], outcome: Outcome, when: dict[str, Any], why_not_probe: str = ""
 ) -> dict[str, Any]:
-    said = next((one.trial.reason.splitlines()[0] for one in trials if one.trial.reason.strip()), "it passed")
     rule = {
         "scenarios": sorted(names),
         "when": when,
         "why_not_probe": why_not_probe,
-        "verdicts": list(verdicts),
-        "reason": f"seen, and not explained yet: {said}",
+        "verdicts": list(outcome.verdicts),
+        "reason": f"seen, and not explained yet: {outcome.said}",
         "evidence": [f"run {run.manifest.run}"],
     }
     return {name: value for name, value in rule.items() if value}
@@ -237,10 +242,6 @@ def _by_scenario(seen: Iterable[Seen]) -> dict[str, list[Seen]]:
 def _last_first(placed: Iterable[Placed]) -> list[Placed]:
     """So that edits leave the others of a file their numbers."""
     return sorted(placed, key=lambda one: (one.path, one.index), reverse=True)
-
-
-def _verdicts(trials: Iterable[Seen]) -> tuple[str, ...]:
-    return tuple(sorted({one.trial.verdict.value for one in trials if not one.excused}))
 
 
 def _only(values: set[Any]) -> Any:
