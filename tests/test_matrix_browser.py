@@ -27,7 +27,9 @@ KERNELS = ("5.10", "6.12", "7.2", "7.3")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "matrix.html"
     run = big_run.run(kernels=KERNELS, profiles=big_run.PROFILES[:6])
-    matrix.write(run, path, lambda cell, trial: f"worldswitch repro {cell.name}::{trial.scenario}@{run.manifest.run}")
+    path.write_text(
+        matrix.page(run, lambda cell, trial: f"worldswitch repro {cell.name}::{trial.scenario}@{run.manifest.run}")
+    )
     return path
 
 
@@ -243,7 +245,7 @@ def test_it_prints_all_that_is_unfolded(page: Any, tmp_path: Path) -> None:
 
 def test_a_whole_matrix_is_quick(browser: Any, tmp_path: Path) -> None:
     path = tmp_path / "matrix.html"
-    matrix.write(big_run.run(), path, lambda *_: "")
+    path.write_text(matrix.page(big_run.run(), lambda *_: ""))
     assert path.stat().st_size < 4_000_000
     opened = browser.new_page()
     opened.goto(path.as_uri())
@@ -258,7 +260,7 @@ def test_a_whole_matrix_is_quick(browser: Any, tmp_path: Path) -> None:
 
 def test_a_run_that_came_to_no_cell_is_empty_and_does_not_complain(browser: Any, tmp_path: Path) -> None:
     path = tmp_path / "matrix.html"
-    matrix.write(big_run.kept_run(), path, lambda *_: "")
+    path.write_text(matrix.page(big_run.kept_run(), lambda *_: ""))
     opened = browser.new_page()
     wrong: list[str] = []
     opened.on("pageerror", lambda error: wrong.append(str(error)))

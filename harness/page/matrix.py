@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from importlib import resources
-from pathlib import Path
 
 import jinja2
 import msgspec
@@ -28,11 +27,6 @@ MOST = 200  #: of what was not as expected, so many are listed where no script r
 def source(name: str) -> str:
     """A file of this folder."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-
-
-def write(run: KeptRun, path: Path, again: Again) -> None:
-    """Write the page to `path`."""
-    path.write_text(page(run, again), encoding="utf-8")
 
 
 def page(run: KeptRun, again: Again) -> str:
