@@ -11,7 +11,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,22 +69,23 @@ def obtain(run: Holdings, say: Say) -> Tree:
     where = rootfs.sources()
     base = f"{REPOSITORY}-base:{rootfs.key(where)}"
     made = cache("tree") / recipe.contents(base)
-    with _alone(say):
+    with _alone(made, say):
         (run.folder / f"{made.name}.tree").touch()
         if not made.exists():
             _make(base, where, run, say).rename(made)
         os.utime(made)
-        _forget_old()
+    _forget_old(run)
     return _read(made)
 
 
 @contextmanager
-def _alone(say: Say) -> Iterator[None]:
-    lock = filelock.FileLock(cache("tree") / "lock")
+def _alone(made: Path, say: Say) -> Iterator[None]:
+    """Nobody else makes or removes this tree meanwhile."""
+    lock = _lock(made)
     try:
         lock.acquire(timeout=PATIENCE)
     except filelock.Timeout:
-        say("waiting for another run, which is making an image")
+        say("waiting for another run, which is making the image")
         lock.acquire(timeout=MAKING_SECONDS)
     try:
         yield
@@ -92,17 +93,27 @@ def _alone(say: Say) -> Iterator[None]:
         lock.release()
 
 
+def _lock(made: Path) -> filelock.BaseFileLock:
+    return filelock.FileLock(made.with_suffix(".lock"))
+
+
 def _read(made: Path) -> Tree:
     known = json.loads((made / "tree.json").read_text())
     return Tree(made / "root", made.name, known["base"], tuple(known["environment"]), known["folder"])
 
 
-def _forget_old() -> None:
+def _forget_old(run: Holdings) -> None:
     """Of trees that no run names only a few stay."""
-    named = {path.stem for path in cache("runs").glob("*/*.tree")}
+    named = _named()
     trees = [path for path in cache("tree").iterdir() if path.is_dir() and path.name not in named]
     for old in sorted(trees, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+        with suppress(filelock.Timeout, OSError), _lock(old).acquire(timeout=0):
+            if old.name not in _named():
+                old.rename(run.scratch() / "old")  # at once: half a tree would be taken for a whole one
+
+
+def _named() -> set[str]:
+    return {path.stem for path in cache("runs").glob("*/*.tree")}
 
 
 # ---------------------------------------------------------------------------------------------------------- making
