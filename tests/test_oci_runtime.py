@@ -21,6 +21,7 @@ from worldswitch.harness.oci import container, launch, runtime, users
 from worldswitch.harness.oci.container import OciCell
 from worldswitch.harness.oci.launch import Runtime
 from worldswitch.harness.oci.spec import Mapping
+from worldswitch.harness.oci.tree import Tree
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +141,27 @@ def test_without_root_processes_of_others_cannot_be_shared(pid: str, tmp_path: P
     lack = container.lacks(profiles.load(path))
     assert lack
     assert "takes root" in lack.reason
+
+
+@pytest.mark.usefixtures("ordinary")
+def test_without_root_limits_cannot_be_had() -> None:
+    lack = container.lacks(profiles.select(["few-processes"])[0])
+    assert lack
+    assert "without root no control groups hold them" in lack.reason
+
+
+@pytest.mark.usefixtures("ordinary")
+def test_without_root_scenarios_with_several_users_are_expected_to_be_blocked(
+    run: Holdings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = profiles.select(["docker-default"])[0]
+    means = container.Means(Runtime("/runc", "runc 1", rootless=True), Tree(Path("/"), "x", "y", (), "/"), run)
+    place = container.Oci(means, profile)
+    assert place.expectations[0].needs == {"nproc", "other_user"}
+    assert place.facts["rootless"]
+    monkeypatch.setattr(users, "subordinate", lambda _: (Mapping(1, 100000, 65536),))
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert container.Oci(means, profile).expectations == profile.expectations
 
 
 def test_a_user_s_further_ids_are_read(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from worldswitch.harness import kernel_settings
 from worldswitch.harness.container import IDLE
+from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.guardian import Held
 from worldswitch.harness.holdings import CGROUPS, Holdings, Unobtainable
 from worldswitch.harness.host import HostCell
@@ -23,12 +23,17 @@ from worldswitch.harness.oci.launch import Runtime
 from worldswitch.harness.oci.seccomp import Machine
 from worldswitch.harness.oci.spec import Json, Surroundings, specification
 from worldswitch.harness.oci.tree import Tree
-from worldswitch.harness.profiles import Namespaces, Profile
-
-if TYPE_CHECKING:
-    from worldswitch.harness.expectations import Expectation
+from worldswitch.harness.profiles import Limits, Namespaces, Profile
+from worldswitch.harness.verdict import Verdict
 
 ROOTLESS = "in a user namespace, and without limits on processes and memory"
+ONE_USER = Expectation(
+    scenarios=(),
+    needs=frozenset({"nproc", "other_user"}),
+    verdicts=frozenset({Verdict.BLOCKED, Verdict.UNSUPPORTED}),
+    reason="without root, and without ids of its own to give, a container has no user but its root",
+    source="harness/oci/container.py",
+)
 START_SECONDS = 30.0  #: until a container has a process
 
 
@@ -44,10 +49,19 @@ class Means:
 def lacks(profile: Profile) -> Unobtainable | None:
     """Why a profile cannot be had from a runtime on this machine, if it cannot."""
     try:
-        users.mapped(profile)
+        mapped = users.mapped(profile)
     except Unobtainable as lack:
         return lack
+    if mapped.get("rootless") and _limited(profile.limits) != _limited(Limits()):
+        return Unobtainable(
+            f"the profile {profile.name} has limits of its own, and without root no control groups hold them",
+            "run as root, or use an engine: --engine docker",
+        )
     return kernel_settings.refusal(profile)
+
+
+def _limited(said: Limits) -> tuple[int, int]:
+    return said.pids, said.memory_bytes
 
 
 class Oci:
@@ -57,7 +71,8 @@ class Oci:
         self._means = means
         self.profile = profile
         self.name = f"oci:{profile.name}"
-        self.expectations: tuple[Expectation, ...] = profile.expectations
+        one_user = means.runtime.rootless and len(users.mapped(profile)["users"]) == 1
+        self.expectations = (*((ONE_USER,) if one_user else ()), *profile.expectations)
         self.facts: Mapping[str, str] = {
             "engine": means.runtime.name,
             "image": means.tree.id,
