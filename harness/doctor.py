@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
-from worldswitch.harness import behaviour, catalogue, confinement, engine, eperm, fingerprint, probes, profiles
+from worldswitch.harness import behaviour, catalogue, confinement, engine, eperm, fingerprint, mirror, probes, profiles
 from worldswitch.harness.cell_name import REFERENCE
-from worldswitch.harness.holdings import Holdings, Unobtainable
+from worldswitch.harness.holdings import Holdings, Unobtainable, cache
+from worldswitch.harness.kernels import manifest
 from worldswitch.harness.oci import runtime
 from worldswitch.harness.outcome import Status
-from worldswitch.harness.request import rehearse
+from worldswitch.harness.request import CouldNotRun, rehearse
 from worldswitch.harness.verdict import Verdict
 
 BUILD = "apt-get install -y python3-dev gcc && python3 -m pip install -e '.[harness]'"
@@ -50,7 +51,7 @@ def show(*, as_json: bool) -> Status:
     """Print it; `COULD_NOT_RUN` if the host or the containers cannot run."""
     machine = fingerprint.take()
     needed = [_host(), _containers()]
-    lanes = [*needed, _oci()]
+    lanes = [*needed, _oci(), _kernels()]
     lacking = list(_lacking())
     if as_json:
         found = {"can_run": _plain(lanes), "lacking": _plain(lacking)}
@@ -112,6 +113,18 @@ def _oci() -> Check:
     finally:
         run.close()
     return Check("oci", True, f"{found.name} ran a container; worldswitch run --engine oci")
+
+
+def _kernels() -> Check:
+    try:
+        count = len(manifest.load())
+        address, _ = mirror.mirror()
+    except CouldNotRun as problem:
+        return Check("kernels", False, str(problem))
+    except Unobtainable as problem:
+        return Check("kernels", False, problem.reason, problem.remedy)
+    kept = len(list(cache("kernels").glob("*.vmlinuz")))
+    return Check("kernels", True, f"{count} in QEMU, from {address}, {kept} kept here; worldswitch matrix --quick")
 
 
 def _lacking() -> Iterator[Check]:

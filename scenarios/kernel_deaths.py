@@ -100,8 +100,8 @@ def every_thread_has_its_own_exit() -> str:
     "KD4",
     clauses=("kernel.D4", "fact.H6"),
     known={
-        "Z, nothing to wait for, tgkill 0; then exited with 0": "6.18: the last thread's status counts",
-        "Z, nothing to wait for, tgkill 0; then exited with 3": "older kernels: the leader's own status counts",
+        "Z, nothing to wait for, tgkill 0; then exited with 0": "6.1 to 7.3: the last thread's status counts",
+        "Z, nothing to wait for, tgkill 0; then exited with 3": "5.10: the leader's own status counts",
     },
 )
 def a_leader_that_ended_is_kept_by_its_threads() -> str:

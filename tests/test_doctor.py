@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import behaviour, cli, confinement, doctor, engine, probes
+from worldswitch.harness import behaviour, cli, confinement, doctor, engine, mirror, probes
 from worldswitch.harness.confinement import Confinement
 from worldswitch.harness.engine import Engine
 from worldswitch.harness.holdings import Unobtainable
@@ -19,16 +20,18 @@ from worldswitch.harness.verdict import Verdict
 
 
 @pytest.fixture(autouse=True)
-def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine that has everything but Yama and an engine."""
     monkeypatch.setattr(doctor, "rehearse", lambda _: Result(verdict=Verdict.PASS))
     monkeypatch.setattr(probes, "probe", lambda name: Probe(name, "no" if name == "yama" else "yes", f"so says {name}"))
     monkeypatch.setattr(
-        behaviour, "observe", lambda package: {"stops::one": "a stop", "stops::two": "not observed: no"}
+        behaviour, "observe", lambda *_: {"stops::one": "a stop", "stops::two": "not observed: no"}
     )
     monkeypatch.setattr(engine, "addresses", list)
     monkeypatch.setattr(engine, "check_startable", _refuse)
     monkeypatch.setattr(runtime, "obtain", _no_runtime)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv(mirror.MIRROR, "http://there/debian")
 
 
 def _no_runtime(*_: object, **__: object) -> Runtime:
@@ -51,13 +54,24 @@ def test_what_cannot_run_is_told_with_the_command_that_enables_it(capsys: pytest
 def test_programs_get_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["doctor", "--json"]) == 2
     found = json.loads(capsys.readouterr().out)
-    host, containers, oci = found["can_run"]
+    host, containers, oci, kernels = found["can_run"]
     assert (host["name"], host["works"]) == ("host", True)
     assert (containers["name"], containers["works"]) == ("containers", False)
     assert containers["remedy"] == "apt-get install docker.io"
     assert (oci["name"], oci["works"], oci["remedy"]) == ("oci", False, "apt-get install runc mmdebstrap")
+    assert (kernels["name"], kernels["works"]) == ("kernels", True)
+    assert kernels["said"].startswith("11 in QEMU, from http://there/debian, 0 kept here")
     assert [check["name"] for check in found["lacking"]] == ["yama"]
     assert found["machine"]["probes"]["yama"]["state"] == "no"
+
+
+def test_a_machine_without_a_mirror_is_told_how_to_name_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(mirror.MIRROR)
+    monkeypatch.setattr(mirror.platform, "freedesktop_os_release", lambda: {"ID": "fedora"})
+    cli.main(["doctor"])
+    assert f"->  install debian-archive-keyring and set {mirror.MIRROR}=" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("answer", [_refuse, lambda tried: None])

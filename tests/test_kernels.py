@@ -257,7 +257,7 @@ def test_the_list_says_what_is_kept(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     package = Package("linux-image-6.12.94+deb13-cloud-amd64", "6.12.94-1", "trixie", "5a", tmp_path)
-    monkeypatch.setattr(packages, "kept", lambda suites: [package])
+    monkeypatch.setattr(packages, "kept", lambda: [package])
     assert cli.main(["kernels", "list", "--json"]) == 0
     rows = {row["name"]: row["kept"] for row in json.loads(capsys.readouterr().out)}
     assert (rows["6.12"], rows["6.1"]) == ("6.12.94+deb13", "")

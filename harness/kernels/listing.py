@@ -16,11 +16,13 @@ from worldswitch.harness.kernels import manifest
 from worldswitch.harness.kernels.kernel import Kernel
 from worldswitch.harness.kernels.shelf import Lacking, Shelf
 from worldswitch.harness.outcome import Status
+from worldswitch.harness.packages import Package
 
 
 def show(out: Console, *, as_json: bool) -> int:
     """Print the list."""
-    kept = {entry: _kept(entry) for entry in manifest.load()}
+    fetched = packages.kept()
+    kept = {entry: _kept(entry, fetched) for entry in manifest.load()}
     if as_json:
         rows = [{**msgspec.to_builtins(entry), "kept": version} for entry, version in kept.items()]
         out.print_json(json.dumps(rows))
@@ -45,9 +47,9 @@ def fetch(names: Sequence[str], out: Console, *, as_json: bool) -> int:
     return Status.COULD_NOT_RUN if any(isinstance(one, Lacking) for one in found) else Status.AS_EXPECTED
 
 
-def _kept(entry: manifest.Entry) -> str:
+def _kept(entry: manifest.Entry, fetched: Sequence[Package]) -> str:
     """The version of an entry that was fetched last, if any was."""
-    names = (package.name for package in packages.kept(entry.suites))
+    names = (package.name for package in fetched if package.suite in entry.suites)
     return next((entry.version_of(name) for name in names if fnmatch.fnmatchcase(name, entry.pattern)), "")
 
 
