@@ -24,9 +24,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine that has everything but Yama and an engine."""
     monkeypatch.setattr(doctor, "rehearse", lambda _: Result(verdict=Verdict.PASS))
     monkeypatch.setattr(probes, "probe", lambda name: Probe(name, "no" if name == "yama" else "yes", f"so says {name}"))
-    monkeypatch.setattr(
-        behaviour, "observe", lambda *_: {"stops::one": "a stop", "stops::two": "not observed: no"}
-    )
+    monkeypatch.setattr(behaviour, "observe", lambda *_: {"stops::one": "a stop", "stops::two": "not observed: no"})
     monkeypatch.setattr(engine, "addresses", list)
     monkeypatch.setattr(engine, "check_startable", _refuse)
     monkeypatch.setattr(runtime, "obtain", _no_runtime)

@@ -21,7 +21,7 @@ from worldswitch.harness.vm.guest.supervisor import Supervisor, Surroundings
 from worldswitch.harness.vm.link import Sender, received
 
 PORT = "/dev/ttyS1"
-RUNTIME = Path("/runtime")
+RUNTIME = Path(mounts.RUNTIME)
 CLEAR_SECONDS = 30.0  #: for what was killed to be gone
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

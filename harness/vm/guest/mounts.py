@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_REC, MS_PRIVATE = 2, 4, 8, 32, 16384, 1 << 18  # linux/mount.h
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096  # linux/mount.h
 MNT_DETACH = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -40,6 +40,8 @@ SCRATCH = (
     Mount("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777,size=64m"),
 )
 
+RUNTIME = "/runtime"
+
 CONTROLLERS = "+cpuset +memory +pids"
 
 
@@ -62,6 +64,17 @@ def system() -> None:
         Path("/sys/fs/cgroup/cgroup.subtree_control").write_text(CONTROLLERS)
     for one in SCRATCH:
         mount(one)
+    _lock(RUNTIME)
+
+
+def _lock(place: str) -> None:
+    """Have a folder be read-only.
+
+    For the runtime's: crun protects itself from containers by running from a copy, unless nobody can write to it
+    anyway, and Linux 5.10 lacks what makes a copy that it knows again.
+    """
+    for flags in (MS_BIND, MS_BIND | MS_REMOUNT | MS_RDONLY):
+        _check(_libc.mount(place.encode(), place.encode(), b"", flags, b""), place)
 
 
 def fresh() -> None:
