@@ -5,9 +5,10 @@ it: the caller wrote it, or another context used the thread, or this one comes f
 read back at each stop, so that the context may go on anywhere.  A *resident* context leaves it in the thread until
 `pull`, or until somebody else needs the thread, or the thread ends.  The seed moves it twice in each switch (seed.W25).
 
-Since Linux 5.14 (43be46e89698) the kernel reads MXCSR from an image only if its header lists a component that uses it,
-and so does the processor from the compacted form the kernel keeps.  An image that lists none of them but has a control
-word other than the initial one gets the SSE registers, in their initial state, into its header first.
+Since Linux 5.14 (43be46e89698) the kernel reads MXCSR from an image only if its header lists a component that uses it.
+Where it keeps the compacted form, the control word is the initial one then; where it keeps the standard form, on
+processors without XSAVEC, it is whatever the thread had before: another context's.  So an image that does not list the
+SSE registers gets them, in their initial state, into its header first.
 """
 
 from __future__ import annotations
@@ -19,12 +20,10 @@ from typing import TYPE_CHECKING, Any
 from worldswitch.harness.contract import State, WrongThread
 from worldswitch.reference._core import ffi
 from worldswitch.reference.tracee import NULL, Tracee
-from worldswitch.reference.x86_64 import MXCSR, MXCSR_INITIAL, SSE, XMM, XMM_END, XSTATE_BV
+from worldswitch.reference.x86_64 import SSE, XMM, XMM_END, XSTATE_BV
 
 if TYPE_CHECKING:
     from worldswitch.reference.address_space import PtraceAddressSpace
-
-INITIAL_CONTROL_WORD = MXCSR_INITIAL.to_bytes(4, "little")
 
 
 class ExtendedState:
@@ -79,8 +78,8 @@ class ExtendedState:
         return self._xstate
 
     def list_control_word(self, image: bytearray) -> None:
-        """Have the image's header say that it has an SSE control word, where that is not the initial one."""
-        if not image[XSTATE_BV] & SSE and image[MXCSR : MXCSR + 4] != INITIAL_CONTROL_WORD:
+        """Have the image's header say that it has an SSE control word, as every image does."""
+        if not image[XSTATE_BV] & SSE:
             image[XMM:XMM_END] = bytes(XMM_END - XMM)
             image[XSTATE_BV] |= SSE
 

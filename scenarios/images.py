@@ -37,7 +37,7 @@ GETPID = Syscall(Number.GETPID)
 # ------------------------------------------------------------------------------------------------------- what is taken
 
 
-@scenario("EX04", clauses=("gvisor aadfe7f23", "linux 43be46e89698"), needs="xsave mxcsr")
+@scenario("EX04", clauses=("gvisor aadfe7f23", "linux 43be46e89698"), needs="xsave")
 def the_control_word_counts_whatever_the_header_lists(stage: Stage) -> None:
     """MXCSR is loaded from an image whose header does not list SSE too, 0 as well as any other value."""
     guest = stage.guest(guests.mxcsr_store)
@@ -133,7 +133,7 @@ def a_refused_image_is_nobody_elses(stage: Stage, resident: bool) -> None:
         assert fresh.data[0:256] == bytes(256)
 
 
-@scenario("EX06", clauses=("kernel.M8", "Intel SDM 1, 10.2.3"), needs="xsave mxcsr")
+@scenario("EX06", clauses=("kernel.M8", "Intel SDM 1, 10.2.3"), needs="xsave")
 def reserved_control_bits_never_reach_a_guest(stage: Stage) -> None:
     """A control word with reserved bits is refused, or, by kernels before 5.14, taken without them; others are well."""
     guest = stage.guest(guests.mxcsr_store)

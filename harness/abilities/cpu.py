@@ -16,26 +16,6 @@ def _xsave() -> str:
         return f"{tracing.xstate_size(pid)} bytes of extended state"
 
 
-#: Sets MXCSR to 0x1fb0, restores SSE from an area whose header lists nothing and whose MXCSR is 0x1f80, returns MXCSR.
-_RESTORE_MXCSR = bytes.fromhex(
-    "55 4889e5 4881ec00040000 4883e4c0"  # push %rbp; mov %rsp,%rbp; sub $1024,%rsp; and $-64,%rsp
-    "4889e7 31c0 b980000000 f348ab"  # mov %rsp,%rdi; xor %eax,%eax; mov $128,%ecx; rep stosq
-    "c7442418801f0000"  # movl $0x1f80,24(%rsp)
-    "c78424f8030000b01f0000 0fae9424f8030000"  # movl $0x1fb0,1016(%rsp); ldmxcsr 1016(%rsp)
-    "b802000000 31d2 0fae2c24"  # mov $2,%eax; xor %edx,%edx; xrstor (%rsp)
-    "0fae9c24f8030000 8b8424f8030000 c9 c3"  # stmxcsr 1016(%rsp); mov 1016(%rsp),%eax; leave; ret
-)
-_INITIAL_MXCSR = 0x1F80
-
-
-def _mxcsr() -> str:
-    """XRSTOR loads MXCSR though the header does not list SSE: Intel SDM 1, 13.8.1 says so, and QEMU does not."""
-    found = tracing.run_code(_RESTORE_MXCSR)
-    if found != _INITIAL_MXCSR:
-        raise Absent(f"XRSTOR leaves MXCSR at {found:#x} where it is to load {_INITIAL_MXCSR:#x}, as emulators do")
-    return "XRSTOR loads MXCSR whatever the header lists"
-
-
 def _cpu_flag(flag: str) -> str:
     flags = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")), "")
     if flag not in flags.split():
@@ -102,7 +82,6 @@ def _smp() -> str:
 #: The probes of this file, by the name a scenario's ``needs`` calls each.
 PROBES: dict[str, Look] = {
     "xsave": _xsave,
-    "mxcsr": _mxcsr,
     "avx": functools.partial(_cpu_flag, "avx"),
     "avx512": functools.partial(_cpu_flag, "avx512f"),
     "pku": functools.partial(_cpu_flag, "ospke"),
