@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -89,6 +90,9 @@ def test_a_run_without_chaos_says_nothing_of_rules_about_that() -> None:
     shown = {"every": True, "left_out": chaos, "today": TODAY}
     assert stale.find([outcome(rule("CH*"))], NEEDS, **shown) == []
     assert stale.find([outcome(rule("XX*"))], NEEDS, **shown) == [Stale("x.toml rule 1", stale.ABOUT_NOTHING)]
+    needing = replace(chaos[0], needs=("ptrace_denied",))
+    one_alone = CellOutcome(CellName("host"), (), 1.0, None, (rule(needs="ptrace_denied"),))
+    assert stale.find([one_alone], NEEDS, every=True, left_out=[needing], today=TODAY) == []
     second = rule(ONE, "CH*", source="x.toml rule 2")
     assert stale.find([outcome(rule("SG01"), second)], NEEDS, **shown) == []
 

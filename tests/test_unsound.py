@@ -2,26 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
+
+from worldswitch.harness import environment, runs
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.ledger import unsound
 from worldswitch.harness.outcome import CellOutcome, Status, status
-from worldswitch.harness.results import Complaint
+from worldswitch.harness.request import Request
+from worldswitch.harness.results import Complaint, KernelLog, Record
+from worldswitch.harness.runner import Run
 
-COMPLAINTS = (Complaint(meaning="it warned", line="WARNING: x"), Complaint(meaning="it warned", line="WARNING: y"))
+COMPLAINTS = (
+    Complaint(meaning="it warned", line="WARNING: x"),
+    Complaint(meaning="it warned", line="WARNING: y"),
+    Complaint(meaning="it is tainted", line="WARNING: y"),
+)
+SAID = "the cell's kernel is not sound: it warned; it is tainted"
+LINES = "WARNING: x\nWARNING: y"
+WHERE = "the whole kernel log is in the cell's results"
+PASSED = trial(NAMES[0])
 
 
 def test_it_is_a_problem_of_its_own() -> None:
-    problem = unsound(COMPLAINTS, None)
-    assert problem.reason == "the cell's kernel is not sound: it warned"
-    assert problem.log == "WARNING: x\nWARNING: y"
+    assert unsound(COMPLAINTS, None) == Problem(SAID, WHERE, LINES, unexpected=True)
 
 
 def test_it_is_told_beside_another() -> None:
-    problem = unsound(COMPLAINTS, Problem("the guest was lost", log="console"))
-    assert "the guest was lost" in problem.reason
-    assert "it warned" in problem.reason
-    assert problem.log == "console"
+    both = unsound(COMPLAINTS, Problem("the guest was lost", "look at it", "console"))
+    assert both == Problem(f"the guest was lost; {SAID}", "look at it", "console", unexpected=True)
+    assert unsound(COMPLAINTS, Problem("the guest was lost")).log == LINES
+
+
+def run(monkeypatch: pytest.MonkeyPatch, folder: Path, records: Sequence[Record], status: int = 0) -> Run:
+    monkeypatch.setattr(environment, "plan", planner(place("linux-6.12", frames(records), status=status)))
+    made = Run(Request(), SCENARIOS, folder, Quiet())
+    made.go()
+    return made
+
+
+@pytest.mark.parametrize("end", [(footer([PASSED]),), ()])
+def test_what_a_kernel_said_is_kept_and_judged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: tuple[Record, ...]
+) -> None:
+    """Also of a cell that was lost, and also when the run is read again."""
+    log = KernelLog(lines=("4 1.0 WARNING: x",), complaints=COMPLAINTS)
+    made = run(monkeypatch, tmp_path, [header([NAMES[0]]), PASSED, log, *end], status=0 if end else 1)
+    kept = runs.read(tmp_path)
+    assert SAID in made.outcomes[0].problem.reason
+    assert kept.cells[0].problem == made.outcomes[0].problem
+    assert kept.cells[0].reached.kernel_log == log
+    assert (status(made.outcomes), status(kept.outcomes)) == (Status.UNEXPECTED, Status.UNEXPECTED)
+
+
+def test_of_a_cell_without_a_header_the_problem_tells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = run(monkeypatch, tmp_path, [KernelLog(lines=("x",), complaints=COMPLAINTS)], status=1)
+    assert SAID in made.outcomes[0].problem.reason
+    assert not (tmp_path / "linux-6.12.jsonl").exists()
+
+
+def test_a_log_without_complaints_is_no_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = run(monkeypatch, tmp_path, [header([NAMES[0]]), PASSED, KernelLog(lines=("x",)), footer([PASSED])])
+    assert made.outcomes[0].problem is None
 
 
 def test_the_run_is_unexpected() -> None:
