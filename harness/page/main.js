@@ -72,6 +72,7 @@ function start() {
     const cells = matches.filter((flags) => { const sum = flags.reduce((one, other) => one + other, 0); trials += sum; return sum; }).length;
     const scenarios = run.scenarios.filter((_, one) => matches.some((flags) => flags[one])).length;
     by("answer").className = "dim";
+    by("answer").dataset.query = state.query; // for paper, where the filter is not seen
     by("answer").textContent = trials ? `${trials} trials of ${scenarios} scenarios in ${cells} cells` : "nothing is like that";
   }
 
