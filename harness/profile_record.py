@@ -28,8 +28,8 @@ class Comparison:
 
     filter: str
     scenarios: int
-    in_stubs: tuple[str, ...]
-    elsewhere: tuple[str, ...]
+    by_traced: tuple[str, ...]  #: by stubs, and by what else is traced in a scenario
+    by_others: tuple[str, ...]
     unnamed: tuple[str, ...]  #: called, and no rule of the filter speaks of it
     unused: tuple[str, ...]  #: allowed, and not called
 
@@ -40,9 +40,9 @@ class Comparison:
 
     def lines(self) -> Iterator[str]:
         """For people."""
-        yield f"{self.scenarios} scenarios make {len({*self.in_stubs, *self.elsewhere})} different system calls"
-        yield f"in stubs: {' '.join(self.in_stubs)}"
-        yield f"elsewhere: {' '.join(self.elsewhere)}"
+        yield f"{self.scenarios} scenarios make {len({*self.by_traced, *self.by_others})} different system calls"
+        yield f"by stubs and others that are traced: {' '.join(self.by_traced)}"
+        yield f"by all others: {' '.join(self.by_others)}"
         yield (
             f"{self.filter} speaks of all of them"
             if not self.unnamed
@@ -79,8 +79,8 @@ def compare(ids: Sequence[str], against: str, say: Say) -> Comparison:
     return Comparison(
         filter=path.name,
         scenarios=len(scenarios),
-        in_stubs=_named(calls.of_tracees, names),
-        elsewhere=_named(calls.of_others, names),
+        by_traced=_named(calls.of_tracees, names),
+        by_others=_named(calls.of_others, names),
         unnamed=tuple(name for name in called if name not in spoken_of),
         unused=tuple(sorted(allowed.difference(called))),
     )

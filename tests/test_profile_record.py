@@ -64,9 +64,9 @@ def test_headers_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch, t
 def test_the_hardened_filter_speaks_of_all_that_the_reference_calls() -> None:
     found = profile_record.compare(["EX01"], "hardened.json", said)
     assert found.unnamed == ()
-    assert {"mmap", "munmap", "clone"} <= set(found.in_stubs)
-    assert {"ptrace", "wait4"} <= set(found.elsewhere)
-    assert "ptrace" not in found.in_stubs
+    assert {"mmap", "munmap", "clone"} <= set(found.by_traced)
+    assert {"ptrace", "wait4"} <= set(found.by_others)
+    assert "ptrace" not in found.by_traced
     assert "splice" in found.unused
 
 
@@ -85,8 +85,8 @@ def test_what_a_filter_does_not_speak_of_is_told(
     assert profile_record.show(["EX01"], str(narrow), as_json=False, say=said) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:] == [
-        "in stubs: read",
-        "elsewhere: call 9999 clone3 ptrace read",
+        "by stubs and others that are traced: read",
+        "by all others: call 9999 clone3 ptrace read",
         "narrow.json does not speak of: call 9999 ptrace",
         "it allows, and nobody made here: splice",
     ]
