@@ -6,6 +6,7 @@ Packages are unpacked, nothing of theirs is run; that is all a container needs w
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import re
 import shutil
@@ -104,8 +105,10 @@ def _command(where: list[Source], tar: Path) -> list[str]:
 
 
 def _mmdebstrap(where: list[Source], tar: Path) -> list[str]:
+    # Nothing is run in it, so that an ordinary user need not seem to be root there.
+    mode = [] if os.geteuid() == 0 else ["--mode=chrootless"]
     return [
-        *("mmdebstrap", "--quiet", "--variant=extract", f"--include={','.join(PACKAGES)}"),
+        *("mmdebstrap", "--quiet", *mode, "--variant=extract", f"--include={','.join(PACKAGES)}"),
         *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in UNWANTED),
         *("--aptopt=APT::Install-Recommends false", "--aptopt=Acquire::Languages none"),
         *(f"--aptopt={line}" for line in network_settings()),

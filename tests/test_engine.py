@@ -319,6 +319,16 @@ def test_a_source_s_keyring_is_found(tmp_path: Path, name: str, text: str, key: 
     assert rootfs.keyring(tmp_path / name, "http://a/debian/") == key
 
 
+@pytest.mark.parametrize(("user", "mode"), [(0, []), (1000, ["--mode=chrootless"])])
+def test_an_ordinary_user_unpacks_packages_as_that_user(
+    user: int, mode: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(rootfs, "network_settings", list)
+    command = rootfs._mmdebstrap([rootfs.Source("http://a", "x", "")], Path("base.tar"))
+    assert [word for word in command if word.startswith("--mode")] == mode
+
+
 def test_the_newest_glibc_symbol_decides(tmp_path: Path) -> None:
     (tmp_path / "a.so").write_bytes(b"\0GLIBC_2.4\0GLIBC_2.34\0")
     (tmp_path / "b.abi3.so").write_bytes(b"\0GLIBC_2.9\0GLIBC_PRIVATE\0")
