@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -14,7 +16,7 @@ import pytest
 
 from worldswitch.harness.vm import link
 from worldswitch.harness.vm.guest import __main__ as init
-from worldswitch.harness.vm.guest import kernel
+from worldswitch.harness.vm.guest import kernel, mounts
 from worldswitch.harness.vm.guest.supervisor import Supervisor, Surroundings
 from worldswitch.harness.vm.link import Message, Sender
 
@@ -47,6 +49,7 @@ class Guest:
             clear=lambda: None,
             renew=lambda: None,
             new_lines=self._new_lines,
+            neighbour=lambda: 4711,
             sysctls=self.sysctls,
         )
         sender = Sender(lambda data: os.write(writer, data))
@@ -178,6 +181,24 @@ def test_a_container_is_run_and_removed(guest: Guest, tmp_path: Path, monkeypatc
     guest.order("run", cell=4, command=[], configuration={"process": {"args": ["echo", "in a container"]}})
     assert output(guest.until_end()) == b"in a container\n"
     assert (tmp_path / "calls").read_text() == "delete --force cell-4\n"
+
+
+def test_who_shares_a_pid_namespace_shares_a_neighbours(guest: Guest, tmp_path: Path) -> None:
+    namespaces = [{"type": "pid", "path": "/proc/0/ns/pid"}, {"type": "uts"}]
+    configuration = {"process": {"args": ["true"]}, "linux": {"namespaces": namespaces}}
+    guest.order("run", cell=5, configuration=configuration)
+    guest.until_end()
+    made = json.loads((tmp_path / "bundles" / "cell-5" / "config.json").read_text())
+    assert made["linux"]["namespaces"] == [{"type": "pid", "path": "/proc/4711/ns/pid"}, {"type": "uts"}]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a PID namespace takes root")
+def test_a_neighbour_is_the_init_of_a_namespace_of_its_own() -> None:
+    pid = mounts.new_pid_namespace()
+    try:
+        assert Path(f"/proc/{pid}/ns/pid").readlink() != Path("/proc/self/ns/pid").readlink()
+    finally:
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_elsewhere_than_in_a_machine_init_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096  # linux/mount.h
 MNT_DETACH = 2
+CLONE_NEWPID = 0x20000000  # linux/sched.h
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -82,6 +84,29 @@ def fresh() -> None:
     for one in SCRATCH:
         _libc.umount2(one.to.encode(), MNT_DETACH)
         mount(one)
+
+
+def new_pid_namespace() -> int:
+    """Start the init of a new PID namespace, which does nothing but reap; its number here.  It ends with the cell."""
+    reader, writer = os.pipe()
+    outside = os.fork()
+    if outside == 0:
+        _check(_libc.unshare(CLONE_NEWPID), "a new PID namespace")
+        inside = os.fork()
+        if inside == 0:
+            while True:
+                with suppress(ChildProcessError):
+                    os.wait()
+                time.sleep(0.1)
+        os.write(writer, str(inside).encode())
+        os._exit(0)
+    os.waitpid(outside, 0)
+    os.close(writer)  # the init has another: what is waited for is a word, and not the end
+    os.set_blocking(reader, False)
+    try:
+        return int(os.read(reader, 20))
+    finally:
+        os.close(reader)
 
 
 def power_off() -> None:
