@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from worldswitch.harness.bench import elsewhere, words
+from worldswitch.harness.bench import collection, elsewhere, words
 from worldswitch.harness.bench.records import Recorder
 from worldswitch.harness.bench.session import Effort, Session
 from worldswitch.harness.bench.words import Absent, Measured
@@ -100,6 +100,17 @@ def test_time_that_is_up_ends_a_run_and_is_told() -> None:
     effort = Effort(rounds=5, heavy=0, sweeps=1, min_time=0.0, seconds=0.0)
     Session([], "reference", effort, 1, lambda line: None, recorder).run()
     assert recorder.warnings[-1] == "1 of 5 rounds were made within 0 s"
+
+
+def test_real_time_priority_is_asked_for_unless_a_process_is_had_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    effort = Effort(rounds=1, heavy=1, sweeps=1, min_time=0.0, realtime=True)
+    chosen = collection.select(("calls::unmap", "interrupts::busy"))
+    session = Session(chosen, "reference", effort, 1, lambda line: None, Recorder("reference"))
+    monkeypatch.setattr(session, "_said_by_worker", lambda arguments: asked.append(list(arguments)) or [])
+    session.run()
+    assert {words[-1]: "--realtime" in words for words in asked} == {"calls::unmap": True, "interrupts::busy": False}
+    assert any("real-time priority" in warning for warning in session.recorder.warnings)
 
 
 def test_profiles_and_the_host_alone_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,5 +34,5 @@ def shown(value: float, unit: str) -> str:
     """A value for people: three digits that say something."""
     step, name = next((one for one in STEPS[unit] if abs(value) >= one[0]), STEPS[unit][-1])
     number = value / step
-    digits = max(0, 2 - len(str(int(abs(number)))) + 1) if unit != "integer" else 0
-    return f"{number:.{digits}f} {name}".rstrip()
+    text = f"{number:.0f}" if unit == "integer" or abs(number) >= 999.5 else f"{number:#.3g}".rstrip(".")
+    return f"{text} {name}".rstrip()

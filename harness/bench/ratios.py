@@ -72,6 +72,7 @@ def _interval(samples: tuple[Any, ...], statistic: Any, middle: float) -> Estima
     with warnings.catch_warnings():
         # Of medians of few samples the acceleration cannot always be had; then the percentiles have to do.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
         found = stats.bootstrap(samples, statistic, method="BCa", rng=SEED, **common).confidence_interval
         if not (np.isfinite(found.low) and np.isfinite(found.high)):
             found = stats.bootstrap(samples, statistic, method="percentile", rng=SEED, **common).confidence_interval

@@ -21,7 +21,7 @@ from worldswitch.harness.bench.words import Absent, Disturbance, Measured, Word,
 from worldswitch.harness.bench.workbench import Bench
 
 #: Seconds that a spin between two values takes.
-SPIN = 0.001
+SPIN = 0.0003
 #: Beyond this, a clock's step is no longer worth more loops.
 MOST_LOOPS = 1 << 24
 
@@ -99,10 +99,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="+")
     parser.add_argument("--platform", default="reference")
-    parser.add_argument("--sweeps", type=int, default=5)
-    parser.add_argument("--min-time", type=float, default=0.02)
+    parser.add_argument("--sweeps", type=int, default=20)
+    parser.add_argument("--min-time", type=float, default=0.003)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--realtime", action="store_true")
     asked = parser.parse_args(arguments)
+    if asked.realtime:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     known = collection.benchmarks()
     chosen = [known[name] for name in asked.names]
     for word in measure(chosen, asked.platform, asked.sweeps, asked.min_time, random.Random(asked.seed)):

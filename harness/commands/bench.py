@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--platform", default=REFERENCE, metavar="NAME", help="as in run (default: %(default)s)")
     how.add_argument("--quick", action="store_true", help="within 3 minutes: to see that it works, not to compare")
     how.add_argument("--rounds", type=_rounds, metavar="N", help="processes for each benchmark")
+    how.add_argument(
+        "--realtime", action="store_true", help="before all other processes, which wait: for a loud machine; takes root"
+    )
     how.add_argument("--seed", type=seeds.number, default=seeds.draw(), metavar="N", help="draws the order")
     how.add_argument("--list", action="store_true", help="say what each benchmark times and what it does not")
     beside = parser.add_argument_group("beside other tracers and sandboxes")
@@ -78,12 +82,25 @@ def _measure(asked: argparse.Namespace) -> int:
     effort = session.QUICK if asked.quick else session.FULL
     if asked.rounds:
         effort = replace(effort, rounds=asked.rounds, heavy=asked.rounds, seconds=float("inf"))
+    effort = replace(effort, realtime=_realtime(asked))
     engine: EngineChoice = asked.engine or ("auto" if asked.profiles or not (names or asked.quick) else "host")
     if engine == "host" and asked.profiles:
         raise CouldNotRun("--profile names containers and --engine host leaves them out; drop one of the two")
     profiles = tuple(asked.profiles)
     wanted = measuring.Wanted(names, asked.platform, effort, asked.seed, engine, profiles)
     return measuring.show(wanted, asked.results)
+
+
+def _realtime(asked: argparse.Namespace) -> bool:
+    """Whether it is asked for; raises `CouldNotRun` where it is refused."""
+    if asked.realtime:
+        try:
+            subprocess.run(["chrt", "-f", "1", "true"], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as problem:
+            raise CouldNotRun(
+                f"--realtime: this user may not have that, be root ({problem})"
+            ) from problem
+    return bool(asked.realtime)
 
 
 def _race(asked: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from worldswitch.harness.bench.workbench import NANO, Bench
 from worldswitch.harness.contract import Interrupted
 
 #: Each value is one interrupt: what matters of latencies are the long ones.
-SUBJECT = Subject(__file__, loops=1, burst=50, alone=True)
+SUBJECT = Subject(__file__, loops=1, burst=20, alone=True)
 
 PATIENCE = 10.0  #: seconds after which an interrupt is lost
 
