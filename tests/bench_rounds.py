@@ -1,8 +1,7 @@
-r"""Recorded rounds of benchmarks, on which the judge of differences is tried; and how they are recorded.
+"""Recorded rounds of benchmarks, on which the judge of differences is tried; and how they are recorded.
 
-    worldswitch bench limits::getpid limits::sysemu limits::same_calls switch::resident_pinned \
-        switch::default_pinned switch::fault --rounds 120 --quick --realtime
-    python tests/bench_rounds.py results/<run>      # writes tests/data/bench_rounds.json
+Measure with ``worldswitch bench limits::getpid limits::sysemu limits::same_calls switch::resident_pinned
+switch::default_pinned switch::fault --rounds 120 --quick --realtime``, then run this file with the run's folder.
 """
 
 from __future__ import annotations

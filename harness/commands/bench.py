@@ -97,9 +97,7 @@ def _realtime(asked: argparse.Namespace) -> bool:
         try:
             subprocess.run(["chrt", "-f", "1", "true"], check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError) as problem:
-            raise CouldNotRun(
-                f"--realtime: this user may not have that, be root ({problem})"
-            ) from problem
+            raise CouldNotRun(f"--realtime: this user may not have that, be root ({problem})") from problem
     return bool(asked.realtime)
 
 
