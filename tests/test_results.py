@@ -57,6 +57,8 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
     results.write(tmp_path / "run.jsonl", run)
     assert results.read(tmp_path / "run.jsonl") == run
     assert run.misses == ()
+    assert run.kernel_log is None
+    assert results.gather([HEADER], "memory").kernel_log is None
 
 
 def test_what_was_planned_and_not_reported_is_a_miss(tmp_path: Path) -> None:
