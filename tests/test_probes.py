@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
 from cells import DENY_PTRACE
 
-from worldswitch.harness import probes
+from worldswitch.harness import probes, tracing
+from worldswitch.harness.abilities import cgroups, stub_calls
 from worldswitch.harness.supervisor import supervise
 
 
@@ -75,3 +78,39 @@ def test_where_ptrace_is_denied_the_probes_say_so(fresh: pytest.MonkeyPatch) -> 
     payload = supervise(body, 30).payload
     assert payload is not None
     assert msgspec.json.decode(payload) == ["denied", "yes", "denied", "yes"]
+
+
+def test_what_stubs_are_made_to_do_may_be_forbidden_alone(fresh: pytest.MonkeyPatch) -> None:
+    def look() -> bytes:
+        tracing.forbid(stub_calls.MUNMAP, errno.EPERM)
+        return msgspec.json.encode([probes.probe(name).state for name in ("ptrace", "stub_calls", "stub_calls_denied")])
+
+    assert supervise(look, 30).payload == b'["yes","denied","yes"]'
+
+
+@pytest.mark.parametrize(
+    ("limits", "least"),
+    [
+        ({"": "max", "a": "max"}, None),
+        ({"": "max", "a": "500", "a/b": "900"}, 500),
+        ({"a": "900", "a/b": "500"}, 500),
+        ({}, None),
+    ],
+)
+def test_the_tightest_limit_of_all_groups_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, str], least: int | None
+) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    for folder, text in limits.items():
+        (tmp_path / folder / "pids.max").write_text(f"{text}\n")
+    monkeypatch.setattr(cgroups, "_mounted", lambda: iter([(tmp_path, "cgroup", "rw,pids", "pids", "/a/b")]))
+    assert cgroups.limit_of("pids", ("pids.max",)) == least
+    assert cgroups.limit_of("memory", ("pids.max",)) is None
+
+
+def test_a_limit_is_scarcity_if_one_can_meet_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups, "limit_of", lambda *_: cgroups.SCARCE_PROCESSES)
+    assert cgroups.PROBES["scarce_processes"]() == "a limit of 256 processes"
+    monkeypatch.setattr(cgroups, "limit_of", lambda *_: cgroups.SCARCE_PROCESSES + 1)
+    with pytest.raises(probes.Absent, match="no limit of 256 processes or less: it is 257"):
+        cgroups.PROBES["scarce_processes"]()
