@@ -24,6 +24,12 @@ from worldswitch.harness.environment import Say
 #: Subjects that are set beside each other, and so are measured by one process.
 TOGETHER = {"limits": "switch"}
 
+#: What there is to know of numbers that were taken before all other processes.
+REALTIME = (
+    "measured with real-time priority, before all other processes: what is not pinned to a CPU costs more than usual, "
+    "for such threads are moved about"
+)
+
 #: Seconds for one process, whatever it measures.
 DEADLINE = 300.0
 
@@ -93,7 +99,7 @@ class Session:
         """Measure round by round; what was measured before an interruption stays."""
         self.recorder.warnings += quiet.warnings_before(quiet.look())
         if self._effort.realtime:
-            self.recorder.warnings.append("measured with real-time priority, before all other processes")
+            self.recorder.warnings.append(REALTIME)
         begin = last = time.monotonic()
         all_tasks = tasks(self._benchmarks)
         try:
