@@ -9,7 +9,8 @@ Under the cache directory (``$XDG_CACHE_HOME/worldswitch``), everything may be d
     runs/ID/lock, engine, data/    a run's lock, its engine's address, its private engine's data
     *                              what was downloaded or built, named after what it was made from
 
-The sockets of a private engine lie in ``/run/worldswitch/ID``, since their paths must be short.
+The sockets of a private engine lie in ``/run/worldswitch/ID``, since their paths must be short; there a plain runtime
+sees the image, since the cache may be closed to its containers' users.
 """
 
 from __future__ import annotations
