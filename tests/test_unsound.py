@@ -54,6 +54,7 @@ def test_what_a_kernel_said_is_kept_and_judged(
     made = run(monkeypatch, tmp_path, [header([NAMES[0]]), PASSED, log, *end], status=0 if end else 1)
     kept = runs.read(tmp_path)
     assert SAID in made.outcomes[0].problem.reason
+    assert ("the cell ended with status 1" in made.outcomes[0].problem.reason) is (not end)
     assert kept.cells[0].problem == made.outcomes[0].problem
     assert kept.cells[0].reached.kernel_log == log
     assert (status(made.outcomes), status(kept.outcomes)) == (Status.UNEXPECTED, Status.UNEXPECTED)
