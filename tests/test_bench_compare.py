@@ -60,7 +60,9 @@ def test_a_clear_difference_is_found_both_ways_and_none_is_not() -> None:
 
 
 def test_few_rounds_say_nothing() -> None:
-    assert finding(results(samples(5)), results(samples(5, 2.0))) is Finding.INCONCLUSIVE
+    (row,) = comparison.compare(results(samples(5)), results(samples(5, 2.0)))
+    assert row.finding is Finding.INCONCLUSIVE
+    assert list(comparing.table([row]).columns[4].cells) == ["too few rounds"]
 
 
 def test_numbers_of_rounds_may_differ() -> None:

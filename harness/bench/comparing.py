@@ -41,7 +41,8 @@ def table(rows: Sequence[Row]) -> Table:
     """A row a benchmark."""
     made = Table("benchmark", "before", "after", "ratio", "95 % interval", "floor", "", box=None)
     for row in rows:
-        interval = f"{row.ratio.low:.3f} .. {row.ratio.high:.3f}"
+        few = row.ratio.high == float("inf")
+        interval = "too few rounds" if few else f"{row.ratio.low:.3f} .. {row.ratio.high:.3f}"
         before, after = (shown(one.median, one.unit) for one in (row.before, row.after))
         cells = (row.before.name, before, after, f"{row.ratio.middle:.3f}", interval, f"{row.floor:.1%}", row.word)
         made.add_row(*cells, style=STYLES[row.finding])
