@@ -6,6 +6,7 @@ Seed: subprocess.MapFile, Unmap; the stub's page stands above all that a guest m
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 from collections.abc import Callable
@@ -151,7 +152,7 @@ def what_the_host_refuses_is_an_error_with_its_errno(stage: Stage) -> None:
     """A descriptor that is none, or an unaligned offset, comes back as an error, and the address space goes on."""
     guest = writer(stage)
     memory = stage.memory(PAGE)
-    closed = os.dup(memory.fd)
+    closed = fcntl.fcntl(memory.fd, fcntl.F_DUPFD, 500)  # a lower number may be another's before it is used
     os.close(closed)
     address = stage.place(guest.space, PAGE)
     with pytest.raises(HostError) as refusal:
