@@ -176,6 +176,8 @@ def _rseq_area(tracee: bare.Thread) -> int:
     known={
         "SIGSEGV SI_KERNEL, SIGSEGV SI_KERNEL": "since 4.18",
         "SIGTRAP SI_KERNEL, SIGTRAP SI_KERNEL": "unless moved: 7.1, V2",
+        "SIGTRAP SI_KERNEL, SIGSEGV SI_KERNEL": "6.19, where it was preempted or moved only then",
+        "SIGSEGV SI_KERNEL, SIGTRAP SI_KERNEL": "likewise",
     },
 )
 def an_unmapped_rseq_area_kills_at_every_resumption() -> str:

@@ -33,7 +33,7 @@ from worldswitch.scenarios.processes import process_state as process_state
 from worldswitch.scenarios.processes import status_of as status_of
 
 #: How long anything may take that does happen, however busy the machine.
-BOUND = 10.0
+BOUND = 30.0
 #: How long to look whether something that must not happen does not.
 A_WHILE = 0.02
 
