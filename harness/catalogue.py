@@ -204,11 +204,11 @@ class Mutant(Protocol):
 
 
 def mutants(package: str = MUTANTS) -> dict[str, Mutant]:
-    """Every mutant by its name."""
+    """Every mutant by its name, file by file; whatever was imported before."""
     found: dict[str, Mutant] = {}
     for module in (_import(package, "mutants"), *_submodules(package)):
         found.update(getattr(module, "MUTANTS", {}))
-    return found
+    return dict(sorted(found.items(), key=lambda item: item[1].module))
 
 
 def load_mutant(name: str, package: str = MUTANTS) -> Mutant:
