@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import os
 import re
 import select
@@ -73,15 +74,17 @@ def record(command: Sequence[str], environment: dict[str, str], log: int, say: S
 
 @contextmanager
 def _started(command: Sequence[str], environment: dict[str, str], log: int) -> Iterator[tuple[int, int]]:
-    theirs = _lowest_free()  # where the kernel will put their listener
+    told, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _become(command, environment, log)
+        _become(command, environment, log, tell)
+    os.close(tell)
     listener = -1
     try:
-        listener = _fetch(pid, theirs)
+        listener = _fetch(pid, _heard(told))
         yield pid, listener
     finally:
+        os.close(told)
         with suppress(ProcessLookupError, ChildProcessError):
             if os.waitpid(pid, os.WNOHANG) == (0, 0):
                 os.kill(pid, 9)
@@ -96,11 +99,19 @@ def _lowest_free() -> int:
     return free
 
 
-def _become(command: Sequence[str], environment: dict[str, str], log: int) -> None:
+def _heard(told: int) -> int:
+    """Where the child's listener will be; -1 if it does not come to say so."""
+    text = os.read(told, 32) if select.select([told], [], [], START_SECONDS)[0] else b""
+    return int(text or b"-1")
+
+
+def _become(command: Sequence[str], environment: dict[str, str], log: int, tell: int) -> None:
     try:
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.setsid()
+        gc.disable()  # or what it closes would make another number the lowest free
+        os.write(tell, str(_lowest_free()).encode())
         tracing.notify_of_everything()
         os.execvpe(command[0], list(command), environment)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -45,6 +46,7 @@ def test_a_benchmark_says_what_is_timed_and_what_is_not(one: Benchmark) -> None:
 def test_a_subject_s_benchmarks_run(subject: str) -> None:
     mine = [one for one in SMALL if one.subject == subject]
     mine = [replace(one, burst=min(one.burst, 3)) for one in mine]
+    cpus = os.sched_getaffinity(0)
     said = list(worker.measure(mine, "reference", 2, 0.0, random.Random(1)))
     assert not [word for word in said if isinstance(word, Absent)]
     measured = {word.name: word for word in said if isinstance(word, Measured)}
@@ -52,6 +54,7 @@ def test_a_subject_s_benchmarks_run(subject: str) -> None:
     assert all(len(measured[one.name].values) == 2 * one.burst for one in mine)
     assert all(value > 0 for word in measured.values() for value in word.values)
     assert isinstance(said[-1], Disturbance)
+    assert os.sched_getaffinity(0) == cpus
 
 
 def test_what_cannot_be_measured_is_absent_with_the_reason() -> None:

@@ -64,7 +64,7 @@ def test_scenarios_of_a_package_that_is_not_there() -> None:
 
 
 def test_mutants_are_what_the_modules_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    mutant = SimpleNamespace(name="deaf", factory=fakes.Answers)
+    mutant = SimpleNamespace(name="deaf", module="fakes", factory=fakes.Answers)
     monkeypatch.setattr(fakes, "MUTANTS", {"deaf": mutant}, raising=False)
     assert catalogue.mutants("fakes") == {"deaf": mutant}
     assert catalogue.load_mutant("deaf", "fakes") is mutant

@@ -102,6 +102,8 @@ class Bench:
 
     def __enter__(self) -> Bench:
         """Begin."""
+        # A platform that pins hands back the CPUs that it found, which may have been pinned for a moment.
+        self.ending.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
         return self
 
     def __exit__(
