@@ -18,18 +18,7 @@ from worldswitch.harness.engine import Engine
 from worldswitch.harness.environment import Missing
 from worldswitch.harness.holdings import Holdings, Unobtainable
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "worldswitch"
-
-
-@pytest.fixture
-def run(cache: Path) -> Iterator[Holdings]:
-    holding = Holdings.create()
-    yield holding
-    holding.close()
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 # ------------------------------------------------------------------------------------------------------- no engine

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,18 +23,7 @@ from worldswitch.harness.oci.launch import Runtime
 from worldswitch.harness.oci.spec import Mapping
 from worldswitch.harness.oci.tree import Tree
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "worldswitch"
-
-
-@pytest.fixture
-def run(cache: Path) -> Iterator[Holdings]:
-    holding = Holdings.create()
-    yield holding
-    holding.close()
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,17 +19,7 @@ from worldswitch.harness.rootfs import Source
 ANSWER = json.dumps({"python": [3, 11], "libc": "glibc 2.36", "machine": "x86_64"})
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "worldswitch"
-
-
-@pytest.fixture
-def run(cache: Path) -> Iterator[Holdings]:
-    holding = Holdings.create()
-    yield holding
-    holding.close()
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture
