@@ -180,9 +180,13 @@ class Stepper:
     def _await_stop(self, is_over: Callable[[], bool]) -> int | None:
         deadline = time.monotonic() + self.stage.trial.seconds(10)
         while True:
-            tid, status = os.waitpid(self.tid, os.WNOHANG | WALL)
+            try:
+                tid, status = os.waitpid(self.tid, os.WNOHANG | WALL)
+            except ChildProcessError:
+                raise AssertionError("the tracing thread has ended") from None
             if tid:
                 self._runs = False
+                assert os.WIFSTOPPED(status), f"the tracing thread has ended, with the wait status {status:#x}"
                 return status
             if is_over():
                 return None

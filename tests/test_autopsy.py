@@ -164,6 +164,13 @@ def test_what_should_have_caught_it_and_saw_nothing_is_missed() -> None:
     assert made.missed == (ONE, OTHER)
 
 
+@pytest.mark.parametrize(("verdict", "missed"), [(Verdict.ERROR, (OTHER,)), (Verdict.TIMEOUT, ())])
+def test_what_broke_on_it_is_missed_and_what_hung_is_not(verdict: Verdict, missed: tuple[str, ...]) -> None:
+    broken = account(bitten(ONE), trial(OTHER, verdict))
+    made = autopsy.examine("Forgetful", "host", ["SG01"], account(trial(ONE), trial(OTHER)), broken)
+    assert (made.fate, made.missed) == (Fate.ERROR, missed)
+
+
 def test_of_what_a_scenario_said_with_two_seeds_the_last_counts() -> None:
     both = autopsy.later(account(trial(ONE), trial(OTHER)), account(bitten(ONE)))
     assert both.trials == {ONE: bitten(ONE), OTHER: trial(OTHER)}

@@ -42,7 +42,7 @@ class Finding:
     name: str
     fate: Fate
     reason: str
-    passing: tuple[str, ...] = ()  #: if it survived: the scenarios that saw nothing wrong with it
+    undecided: tuple[str, ...] = ()  #: if it was not caught: the scenarios that saw nothing wrong, or broke on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class Autopsy:
 
     @property
     def missed(self) -> tuple[str, ...]:
-        """The scenarios that should have caught it, and saw nothing wrong."""
-        return tuple(scenario for finding in self.findings for scenario in finding.passing)
+        """The scenarios that should have caught it, and saw nothing wrong, or broke on it: another seed may decide."""
+        return tuple(scenario for finding in self.findings for scenario in finding.undecided)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +159,13 @@ def _bite(name: str, scenarios: Sequence[str], mutated: Trials) -> Finding:
     after = [mutated[scenario] for scenario in scenarios if scenario in mutated]
     nothing = [trial for trial in after if trial.verdict not in (Verdict.PASS, Verdict.FAIL)]
     if nothing or len(after) < len(scenarios):
-        return Finding(name, Fate.ERROR, _said(nothing[0]) if nothing else "never ran on the mutant")
+        broken = tuple(trial.scenario for trial in nothing if trial.verdict in (Verdict.ERROR, Verdict.CRASH))
+        return Finding(name, Fate.ERROR, _said(nothing[0]) if nothing else "never ran on the mutant", broken)
     biting = list(filter(_bites, after))
     if biting:
         return Finding(name, Fate.CAUGHT, _said(biting[0]))
-    passing = tuple(trial.scenario for trial in after if _passes(trial))
-    return Finding(name, Fate.SURVIVED, "; ".join(map(_said, after)), passing)
+    unseen = tuple(trial.scenario for trial in after if _passes(trial))
+    return Finding(name, Fate.SURVIVED, "; ".join(map(_said, after)), unseen)
 
 
 def _said(trial: Trial) -> str:

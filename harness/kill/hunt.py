@@ -2,10 +2,10 @@
 
 In each environment the unmutated reference goes first, through all scenarios that any of the mutants will meet; then
 each mutant in a cell of its own, several at a time, through the scenarios that it names and a random tenth of the
-others, drawn for each mutant anew from a seed that is told.  Where a scenario that it names sees nothing wrong, that
-one is tried again with the next seeds, a bounded number of times, for some leave what they do to chance.  What that
-shows of a mutant is decided in `worldswitch.harness.kill.autopsy`, what it shows of the scenarios in
-`worldswitch.harness.kill.proof`.
+others, drawn for each mutant anew from a seed that is told.  Where a scenario that it names sees nothing wrong, or
+breaks on it, that one is tried again with the next seeds, a bounded number of times, for some leave what they do to
+chance.  What that shows of a mutant is decided in `worldswitch.harness.kill.autopsy`, what it shows of the scenarios
+in `worldswitch.harness.kill.proof`.
 """
 
 from __future__ import annotations
