@@ -137,6 +137,9 @@ class Play:
         for strike in strikes[DURING]:
             self._await_running(self.players[strike.player], deeds[strike.player])
             self._carry_out(strike)
+        for player in self.players.values():
+            if not player.is_owed:  # or who shares its thread, and has to be switched to once more, waits for it
+                player.open_gate()
         for number, deed in deeds.items():
             self._event_of(number, deed)
 
@@ -236,9 +239,11 @@ class Play:
         return True
 
     def _see_dead(self, home: Home, event: Died) -> None:
-        """A dead address space says so to everybody, in the same words."""
+        """A dead address space says so to everybody, in the same words, or that it was released."""
         home.is_dead = True
         outcome = outcome_of(partial(home.space.unmap, home.tenants[0].guest.stack_address, PAGE))
+        if isinstance(outcome, Released) and home.may_say_released():
+            return
         assert isinstance(outcome, StubDied), f"of a dead address space ({event.cause}), unmap said {outcome!r}"
         assert outcome.cause == event.cause, f"a switch said {event.cause}, and unmap {outcome.cause}"
 
