@@ -1,6 +1,6 @@
 """Who descends from this process, and how to be rid of them.
 
-A process group or session does not hold what a trial starts, since stubs call setsid.  A child subreaper does: whoever
+A process group or session does not hold what a trial starts, since stubs leave it.  A child subreaper does: whoever
 loses its parent becomes a child of the nearest one, so everything a trial ever started stays below its supervisor.
 """
 

@@ -244,10 +244,13 @@ class PtracePlatform:
         self.quiet_sigchld()
         spawn = partial(self.creator.call, partial(stub.spawn, use))
         tracee = stub.acquire(use, spawn, stub.plan.trace_options, self.xstate_size)
-        if use is Use.GUEST:
-            tracee.handle.placement = PLACEMENTS[self.options.placement]
-            if self.options.placement is Placement.PIN:
+        placement = self.options.placement
+        if placement is Placement.PIN:
+            if use is Use.GUEST:
                 self._pin()
+            else:
+                placement = Placement.FOLLOW  # who only maps files is not held to a CPU for that
+        tracee.handle.placement = PLACEMENTS[placement]
         return tracee
 
     def quiet_sigchld(self) -> None:

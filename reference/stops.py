@@ -15,7 +15,6 @@ SIGINFO_SIZE = 128
 
 # Through getattr: inside a class, names with two underscores are taken for its own.
 WALL: int = getattr(lib, "__WALL")
-WNOTHREAD: int = getattr(lib, "__WNOTHREAD")
 
 # include/uapi/asm-generic/siginfo.h
 SI_USER = 0

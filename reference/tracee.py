@@ -20,7 +20,6 @@ from worldswitch.reference.stops import (
     SIGINFO_SIZE,
     SYS_SECCOMP,
     WALL,
-    WNOTHREAD,
     SignalInfo,
     Stop,
     StopKind,
@@ -143,7 +142,7 @@ class Tracee:
         """Wait for its next stop.  Raises `StubDied`."""
         status = ffi.new("int *")
         while True:
-            rc = lib.tracee_wait(self.tid, WALL | WNOTHREAD, status)
+            rc = lib.tracee_await(self.handle, status)
             if rc == -errno.EINTR:
                 continue
             if rc < 0:
@@ -226,6 +225,7 @@ class Tracee:
         try:
             x86_64.set_call(self._registers, self.handle.segments, self.stub.page.call, number, arguments)
             self.request(lib.PTRACE_SETREGS, 0, self._registers)
+            lib.tracee_place(self.handle)
             self.reach_entry()
             self.request(lib.PTRACE_SYSCALL)
             self.reach_exit()

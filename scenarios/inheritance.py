@@ -22,10 +22,10 @@ from worldswitch.scenarios.undisturbed import Computing, makes_calls
 
 
 @scenario(
-    "SG14", "K33", clauses=("gvisor 4a1a2dead", "setsid(2)", "credentials(7)"), needs="pty", quick=3, normal=3, soak=50
+    "SG14", "K33", clauses=("gvisor 4a1a2dead", "setpgid(2)", "credentials(7)"), needs="pty", quick=3, normal=3, soak=50
 )
 def keys_typed_at_the_terminal_are_for_the_harness_alone(stage: Stage) -> None:
-    """A harness with a terminal gets the signals of its keys, each once, and a stub none: it is of another session."""
+    """A harness with a terminal gets the signals of its keys, each once, and a stub none: it is of another group."""
     for _ in range(stage.trial.repeat):
         with a_terminal() as terminal:
             children.run(stage, partial(_work_at_a_terminal, stage, terminal), 15)
@@ -40,7 +40,7 @@ def _work_at_a_terminal(stage: Stage, terminal: Terminal, _: Line) -> None:
     makes_calls(guest, 2)
     _type_all(stage, terminal, received)
     stub = stub_of(stage, guest.space)
-    assert os.getsid(stub) != os.getsid(0), "the stub is in the terminal's session"
+    assert os.getpgid(stub) != os.getpgid(0), "the stub is in the process group that gets the keys' signals"
     assert not waiting_for(stub), f"typed, and on their way to the stub: {waiting_for(stub)}"
     makes_calls(guest, 2)
     with Computing(stage) as computing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from worldswitch.harness.contract import Placement
@@ -45,12 +46,19 @@ def no_pinning_outlives_the_tracer(stage: Stage) -> None:
     """However a platform places threads: when the tracer has ended, the stub may run wherever it might before."""
     cpus = os.sched_getaffinity(0)
     for placement in Placement:
-        platform = stage.platform_with(placement=placement)
-        guest = stage.guest(guests.getpid_loop, platform=platform)
-        in_a_thread_that_ends(stage, lambda: wander(guest))  # noqa: B023 (called at once)
+        guest = _of_threads_that_end(stage, placement, wander)
         kept = {tid: mask for tid in threads_of(pid_of(guest)) if (mask := os.sched_getaffinity(tid)) != cpus}
         assert not kept, f"{placement}: threads may run on {kept} only"
         assert os.sched_getaffinity(0) == cpus
+
+
+def _of_threads_that_end(stage: Stage, placement: Placement, play: Callable[[Guest], None]) -> Guest:
+    """A guest that one thread made and another played with, which both have ended: nobody traces what they traced."""
+    made: list[Guest] = []
+    platform = stage.platform_with(placement=placement)
+    in_a_thread_that_ends(stage, lambda: made.append(stage.guest(guests.getpid_loop, platform=platform)))
+    in_a_thread_that_ends(stage, lambda: play(made[0]))
+    return made[0]
 
 
 def wander(guest: Guest) -> None:
@@ -66,9 +74,8 @@ def a_guest_gets_on_where_it_may_not_follow(stage: Stage) -> None:
     """A stub whose set of CPUs shrinks, beside its tracer's CPU or under it, gets on, and is held nowhere after."""
     cpus = sorted(os.sched_getaffinity(0))[:2]
     for placement in Placement:
-        guest = stage.guest(guests.getpid_loop, platform=stage.platform_with(placement=placement))
         with group_of("cpuset") as group:
-            in_a_thread_that_ends(stage, lambda: shrink(guest, group, cpus))  # noqa: B023 (called at once)
+            guest = _of_threads_that_end(stage, placement, lambda guest: shrink(guest, group, cpus))
             group.set({"cpuset.cpus": f"{cpus[0]},{cpus[1]}"})
             for tid in threads_of(pid_of(guest)):
                 allowed = os.sched_getaffinity(tid)

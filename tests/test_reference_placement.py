@@ -8,8 +8,9 @@ import threading
 import pytest
 from worlds import stage as stage
 
-from worldswitch.harness.contract import Placement
+from worldswitch.harness.contract import Placement, Stub
 from worldswitch.scenarios import guests
+from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.processes import status_of, threads_of
 from worldswitch.scenarios.stage import Guest, Stage
 
@@ -25,8 +26,13 @@ def guest_with(stage: Stage, placement: Placement) -> Guest:
 def switch(guest: Guest) -> int:
     """Switch once, on a thread that traces nothing else; the stub's thread that it ran in."""
     guest.switch()
+    return traced_by_this_thread(guest.stage.inspect(guest.space).stub)
+
+
+def traced_by_this_thread(stub: Stub) -> int:
+    """The one thread of a stub that is."""
     tracer = str(threading.get_native_id())
-    (tid,) = (tid for tid in guest.stage.inspect(guest.space).stub.tids if status_of(tid, "TracerPid") == tracer)
+    (tid,) = (tid for tid in threads_of(stub.pid) if status_of(tid, "TracerPid") == tracer)
     return tid
 
 
@@ -52,6 +58,29 @@ def test_follow_leaves_the_tracer_where_it_was(stage: Stage) -> None:
     guest = guest_with(stage, Placement.FOLLOW)
     guest.switch()
     assert os.sched_getaffinity(0) == CPUS
+
+
+@pytest.mark.parametrize("placement", [Placement.FOLLOW, Placement.PIN])
+def test_a_thread_for_injected_calls_follows_and_holds_nobody(stage: Stage, placement: Placement) -> None:
+    guest = guest_with(stage, placement)
+    stub = stage.inspect(guest.space).stub
+
+    def call() -> tuple[int, list[set[int]], set[int]]:
+        masks = []
+        for cpu in (min(CPUS), max(CPUS)):
+            os.sched_setaffinity(0, {cpu})
+            stage.inspect(guest.space).inject(Number.GETPID)
+            masks.append(os.sched_getaffinity(call_thread := traced_by_this_thread(stub)))
+        os.sched_setaffinity(0, CPUS)
+        stage.inspect(guest.space).inject(Number.GETPID)
+        return call_thread, masks, os.sched_getaffinity(0)
+
+    running = stage.thread(call)
+    tid, masks, own = running.result()
+    assert masks == [{min(CPUS)}, {max(CPUS)}]
+    assert own == CPUS
+    stage.wait_until(lambda: running.thread.native_id not in threads_of(os.getpid()))
+    assert os.sched_getaffinity(tid) == CPUS
 
 
 def test_pin_binds_both_until_the_platform_is_closed(stage: Stage) -> None:

@@ -115,6 +115,12 @@ long tracee_request(int request, int tid, unsigned long address, void *data);
 // One wait4.  Returns the tid, 0 where WNOHANG found nothing, or a negated errno.
 int tracee_wait(int tid, int options, int *status);
 
+// Wait until a tracee stops that this thread traces.  Returns the tid or a negated errno.
+int tracee_await(struct tracee *t, int *status);
+
+// Have it run where this thread runs, if its placement says so; before it is resumed.
+void tracee_place(struct tracee *t);
+
 // Read the extended state, `xstate_length` bytes of it.
 int tracee_read_xstate(struct tracee *t, void *buffer);
 

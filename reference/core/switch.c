@@ -61,32 +61,6 @@ static int load(struct tracee *t, struct registers *r)
 	return ptrace(PTRACE_SETREGS, t->tid, 0, r) == 0 ? FLIGHT_ALL_REGISTERS : -errno;
 }
 
-// A stub that runs where its tracer runs needs no wake-up across CPUs, which
-// is most of what a switch costs.  It fails only for a CPU that was just taken
-// away; then the scheduler places both.
-static void bind_to(struct tracee *t, int cpu)
-{
-	const int bits = 8 * sizeof(unsigned long);
-	unsigned long one[sizeof(t->affinity) / sizeof(unsigned long)] = { 0 };
-
-	if (cpu < 0 || (size_t)cpu >= 8 * sizeof(one))
-		return;
-	if (t->cpu < 0 && sched_getaffinity(t->tid, sizeof(t->affinity), (cpu_set_t *)t->affinity) != 0)
-		return;
-	one[cpu / bits] = 1UL << cpu % bits;
-	if (sched_setaffinity(t->tid, sizeof(one), (cpu_set_t *)one) == 0)
-		t->cpu = cpu;
-}
-
-static void place(struct tracee *t)
-{
-	if (t->placement == PLACEMENT_FREE || (t->placement == PLACEMENT_PIN && t->cpu >= 0))
-		return;
-	int cpu = sched_getcpu();
-	if (cpu != t->cpu)
-		bind_to(t, cpu);
-}
-
 // Yield first: on one CPU the tracee then runs at once and has usually stopped
 // before we are back, and we never sleep.  A guest that still runs then is not
 // waited for here: a signal that came while we had yielded would have to wait
@@ -188,7 +162,7 @@ static int resume(struct tracee *t, struct visit *v)
 		flight_note(t->tid, PTRACE_SETREGS, loaded, FLIGHT_NO_REGISTERS, NULL, NULL);
 		return loaded;
 	}
-	place(t);
+	tracee_place(t);
 	t->switches++;
 	t->shadow_valid = 0;
 	return tracee_resume(r->eflags & TRAP_FLAG ? v->step : v->run, t->tid, loaded, r);

@@ -74,6 +74,17 @@ int tracee_wait(int tid, int options, int *status)
 	return result;
 }
 
+int tracee_await(struct tracee *t, int *status)
+{
+	int rc = 0;
+
+	if (t->placement != PLACEMENT_FREE) {
+		sched_yield();	// on one CPU the tracee runs at once, and we need not sleep
+		rc = tracee_wait(t->tid, __WALL | __WNOTHREAD | WNOHANG, status);
+	}
+	return rc != 0 ? rc : tracee_wait(t->tid, __WALL | __WNOTHREAD, status);
+}
+
 struct tracee *tracee_new(int tgid, int tid)
 {
 	struct tracee *t = calloc(1, sizeof(*t));
@@ -125,6 +136,32 @@ int tracee_read_xstate(struct tracee *t, void *buffer)
 int tracee_write_xstate(struct tracee *t, void *buffer)
 {
 	return extended_state(PTRACE_SETREGSET, t, buffer);
+}
+
+// A stub that runs where its tracer runs needs no wake-up across CPUs, which
+// is most of what a switch costs.  It fails only for a CPU that was just taken
+// away; then the scheduler places both.
+static void bind_to(struct tracee *t, int cpu)
+{
+	const int bits = 8 * sizeof(unsigned long);
+	unsigned long one[sizeof(t->affinity) / sizeof(unsigned long)] = { 0 };
+
+	if (cpu < 0 || (size_t)cpu >= 8 * sizeof(one))
+		return;
+	if (t->cpu < 0 && sched_getaffinity(t->tid, sizeof(t->affinity), (cpu_set_t *)t->affinity) != 0)
+		return;
+	one[cpu / bits] = 1UL << cpu % bits;
+	if (sched_setaffinity(t->tid, sizeof(one), (cpu_set_t *)one) == 0)
+		t->cpu = cpu;
+}
+
+void tracee_place(struct tracee *t)
+{
+	if (t->placement == PLACEMENT_FREE || (t->placement == PLACEMENT_PIN && t->cpu >= 0))
+		return;
+	int cpu = sched_getcpu();
+	if (cpu != t->cpu)
+		bind_to(t, cpu);
 }
 
 static void unbind(struct tracee *t)

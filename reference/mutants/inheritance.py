@@ -14,21 +14,21 @@ from worldswitch.reference.ptrace import PtracePlatform
     caught_by=("inheritance::keys_typed_at_the_terminal_are_for_the_harness_alone",),
     origin="gvisor 4a1a2dead: a ^C in the terminal reached the stubs too",
 )
-class StaysInTheSession(PtracePlatform):
-    """Leaves its stubs in the session, and the process group, of the terminal."""
+class StaysInTheForeground(PtracePlatform):
+    """Leaves its stubs in the process group of the harness, the terminal's foreground."""
 
     def make_plan(self, go: int) -> StubPlan:
-        """Without setsid."""
+        """Without setpgid."""
         plan = super().make_plan(go)
-        return replace(plan, steps=tuple(step for step in plan.steps if step.name != "setsid"))
+        return replace(plan, steps=tuple(step for step in plan.steps if step.name != "setpgid"))
 
 
 @mutant(
     caught_by=("inheritance::a_harness_that_its_terminal_stops_goes_on_exactly",),
     origin="gvisor 4a1a2dead: ... and were injected twice, or crashed the sentry",
 )
-class PassesTheTerminalsKeysOn(StaysInTheSession, KnowsNoStopSignalButSigstop):
-    """Leaves its stubs in the terminal's session, and reports the ^Z that they get there as the guest's."""
+class PassesTheTerminalsKeysOn(StaysInTheForeground, KnowsNoStopSignalButSigstop):
+    """Leaves its stubs in the terminal's foreground, and reports the ^Z that they get there as the guest's."""
 
 
 @mutant(caught_by=("SG16",), origin="kernel.M6: what is ignored or handled is so in a forked child too")
