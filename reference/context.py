@@ -104,8 +104,8 @@ class PtraceContext(FaultMemory, ExtendedState):
         FaultMemory.__init__(self)
         ExtendedState.__init__(self, platform.xstate_size, resident=resident)
         self.platform = platform
-        #: Holds one token unless a thread is switching: popping it is atomic.
-        self._free = [True]
+        #: There unless a thread is switching: deleting it is atomic, and cheaper than any lock.
+        self._free = True
         self._pending = False
         self._running: Tracee | None = None
         #: Where a switch was that an exception ended, until its event is made.
@@ -125,8 +125,8 @@ class PtraceContext(FaultMemory, ExtendedState):
         lost if one raised.
         """
         try:
-            del self._free[0]
-        except IndexError:
+            del self._free
+        except AttributeError:
             raise Busy("the context is being switched by another thread") from None
         try:
             self._running = self._holder
@@ -154,7 +154,7 @@ class PtraceContext(FaultMemory, ExtendedState):
             raise
         finally:
             self._running = None
-            self._free = [True]
+            self._free = True
 
     def _switch_anew(self, space: AddressSpace, state: State) -> Event:
         """Switch where something differs from the last time: the thread, the address space, the state."""
@@ -321,13 +321,13 @@ class PtraceContext(FaultMemory, ExtendedState):
         """Fetch a resident context's extended state; see the contract."""
         self.platform.check_ours()
         try:
-            del self._free[0]
-        except IndexError:
+            del self._free
+        except AttributeError:
             raise Busy("the context is being switched by another thread") from None
         try:
             self._pull()
         finally:
-            self._free = [True]
+            self._free = True
 
     def is_running_in(self, tracee: Tracee) -> bool:
         """Whether a switch is under way in that stub thread, or about to be."""
