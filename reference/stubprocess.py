@@ -57,7 +57,7 @@ class StubProcess:
         self._lock = threading.Lock()
         self._tracees: dict[Use, list[Tracee]] = {use: [] for use in Use}
         self._owners: dict[Tracee, Owner] = {}
-        #: Tracees that stood in a stop while their tracer waited, when last looked at, after how many switches.
+        #: Tracees that stood in a stop while their tracer waited, when last looked at: the number of that stop.
         self._waiting: dict[Tracee, int | None] = {}
         self._segments = ffi.new("struct registers *")
         self._leader: Tracee | None = None
@@ -249,14 +249,16 @@ class StubProcess:
     def look_for_stolen_stops(self, waits: Callable[[int], int]) -> None:
         """Bury it if a tracer waits for a stop that somebody else's wait for any child has taken: it would for ever.
 
-        Seen twice with nothing in between: the tracee stands in a stop, and its tracer sleeps in a wait for it.
+        Seen twice with nothing in between: the tracee stands in a stop, and its tracer sleeps in a wait for it.  Seen
+        once it may have stopped this moment; and so it may have twice, where it stops often, or where the tracer's
+        CPU is slow to come.
         `waits` says what a thread of ours waits for.
         """
         with self._lock:
             owners = list(self._owners.items())
         for tracee, owner in owners:
             if self.cause is None and self._is_owned_by(tracee, owner):
-                seen = tracee.handle.switches if waits(owner.tid) == tracee.tid and self._stands(tracee) else None
+                seen = tracee.handle.stops if waits(owner.tid) == tracee.tid and self._stands(tracee) else None
                 if seen is not None and seen == self._waiting.get(tracee):
                     tracee.give_up("its stop was taken by another thread's wait for any child (os.wait, waitpid(-1))")
                 self._waiting[tracee] = seen

@@ -1,7 +1,8 @@
-"""Housekeeping reaches every stub, and takes no longer the more there are."""
+"""Housekeeping reaches every stub, takes no longer the more there are, and accuses nobody who gets on."""
 
 from __future__ import annotations
 
+import mmap
 import time
 from unittest import mock
 
@@ -39,5 +40,26 @@ def test_requests_do_not_wait_for_it() -> None:
                 for _ in range(5):
                     platform.creator.call(lambda: None)
             look.assert_not_called()
+    finally:
+        platform.close()
+
+
+def test_a_tracer_whose_tracee_just_stopped_at_each_look_was_not_robbed() -> None:
+    platform = PtracePlatform(Options())
+    try:
+        space = platform.new_address_space()
+        stub = space.stub_process
+
+        def look() -> None:
+            platform.creator.call(lambda: stub.look_for_stolen_stops(lambda _: mock.ANY))
+
+        with mock.patch.object(StubProcess, "_stands", return_value=True):
+            for _ in range(3):
+                space.unmap(0x1000_0000, mmap.PAGESIZE)
+                look()
+            assert stub.cause is None
+            look()
+        assert stub.cause is not None
+        assert "taken by another thread" in stub.cause.dump
     finally:
         platform.close()

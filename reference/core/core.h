@@ -76,7 +76,7 @@ struct tracee {
 	struct visit *visit;		// what it receives; only compared, never followed
 	void *resident;			// where the extended state goes when the thread is parked, or NULL
 	unsigned long park;		// stub_park in the stub's page
-	unsigned long switches;		// how often it was resumed by tracee_switch
+	unsigned long stops;		// how many of its stops its tracers have seen
 	int shadow_valid;
 	struct registers shadow;	// what the thread's registers are now
 	struct registers segments;	// what no guest sets: the segment registers, and orig_rax

@@ -111,6 +111,7 @@ static int collect(struct tracee *t, struct visit *v, int glancing)
 
 	if (rc < 0)
 		return rc == -EINTR ? SWITCH_ERROR + EINTR : failed(t, FLIGHT_WAIT, rc);
+	t->stops++;
 	if (!WIFSTOPPED(status)) {
 		flight_note(t->tid, FLIGHT_WAIT, status, FLIGHT_NO_REGISTERS, NULL, NULL);
 		return SWITCH_STOP + status;
@@ -163,7 +164,6 @@ static int resume(struct tracee *t, struct visit *v)
 		return loaded;
 	}
 	tracee_place(t);
-	t->switches++;
 	t->shadow_valid = 0;
 	return tracee_resume(r->eflags & TRAP_FLAG ? v->step : v->run, t->tid, loaded, r);
 }

@@ -289,6 +289,7 @@ int tracee_attach(struct tracee *t, unsigned long options, int *status)
 	int rc = t->stopping ? tracee_wait(t->tid, __WALL | __WNOTHREAD, status) : 0;
 	if (rc != -EINTR)
 		t->stopping = 0;
+	t->stops += rc > 0;
 	return rc < 0 ? rc : 0;
 }
 
