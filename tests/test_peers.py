@@ -51,7 +51,7 @@ def go(kit: Kit, monkeypatch: pytest.MonkeyPatch, *ready: Ready, programs: Seque
     monkeypatch.setattr(known, "reference", of(says("reference", takes(100), programs=frozenset(("getpid",)))))
     monkeypatch.setattr(known, "PEERS", (of(*ready), missing))
     recorder = Recorder("reference")
-    Race(recorder, 2, 1e-4, programs, (FREE,), kit, random.Random(1), lambda _: None).go()
+    Race(recorder, 2, 1, 1e-4, programs, (FREE,), kit, random.Random(1), lambda _: None).go()
     return recorder
 
 
@@ -109,6 +109,13 @@ def test_each_peer_has_its_pairs(kit: Kit, monkeypatch: pytest.MonkeyPatch, tmp_
     assert found["slow"].version == "1.0"
 
 
+def test_the_other_programs_run_in_fewer_rounds(kit: Kit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    recorder = go(kit, monkeypatch, says("some", takes(50)), programs=("getpid", "clock"))
+    recorder.write(tmp_path / records.FILE, records.msgspec.convert(MACHINE, records.Fingerprint))
+    found = {name: list(one.by_round) for name, one in records.read(tmp_path).series.items() if name.endswith("::some")}
+    assert found == {"peers::getpid::some": [0, 1], "peers::start::some": [0, 1], "peers::clock::some": [0]}
+
+
 MACHINE = {"kernel": "Linux", "machine": "any", "cpu": "any", "cpus": 1, "python": "3", "versions": {}, "probes": {}}
 
 
@@ -134,7 +141,7 @@ def test_what_the_reference_does_not_run_has_no_ratio(
 
 
 def test_the_command_measures_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    effort = racing.Effort(rounds=1, seconds=1e-3, programs=("getpid", "processes"))
+    effort = racing.Effort(rounds=1, others=1, seconds=1e-3, programs=("getpid", "processes"))
     assert racing.show(["native"], effort, 5, tmp_path, fetch=False) == 0
     (folder,) = tmp_path.iterdir()
     names = records.read(folder).series.keys()
@@ -160,7 +167,7 @@ def test_the_table_has_all_rows(kit: Kit, monkeypatch: pytest.MonkeyPatch, tmp_p
     with recording(tmp_path, "reference") as recorder:
         monkeypatch.setattr(known, "reference", of(says("reference", takes(100))))
         monkeypatch.setattr(known, "PEERS", (of(says("slow", takes(400))), missing))
-        Race(recorder, 1, 1e-4, ("getpid",), (FREE,), kit, random.Random(1), lambda _: None).go()
+        Race(recorder, 1, 1, 1e-4, ("getpid",), (FREE,), kit, random.Random(1), lambda _: None).go()
     out = Console(width=120, record=True, file=io.StringIO())
     racing.tell(records.read(tmp_path), out)
     text = out.export_text()

@@ -106,7 +106,7 @@ def _race(asked: argparse.Namespace) -> int:
 
     effort = racing.QUICK if asked.quick else racing.FULL
     if asked.rounds:
-        effort = replace(effort, rounds=asked.rounds)
+        effort = replace(effort, rounds=asked.rounds, others=asked.rounds)
     return racing.show(asked.words, effort, asked.seed, asked.results, fetch=asked.fetch_peers)
 
 

@@ -31,13 +31,14 @@ WITH_REFERENCE = f"/{known.REFERENCE}"  #: ends the name of what the reference t
 class Effort:
     """How much is run."""
 
-    rounds: int  #: pairs of each peer and program
+    rounds: int  #: pairs of each peer and the first program
+    others: int  #: the same of the other programs
     seconds: float  #: for one run
     programs: tuple[str, ...]
 
 
-QUICK = Effort(rounds=3, seconds=0.1, programs=("getpid",))
-FULL = Effort(rounds=11, seconds=0.3, programs=race.PROGRAMS)
+QUICK = Effort(rounds=3, others=3, seconds=0.1, programs=("getpid",))
+FULL = Effort(rounds=11, others=6, seconds=0.3, programs=race.PROGRAMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ def show(names: Sequence[str], effort: Effort, seed: int, parent: Path, *, fetch
             kit = Kit(fetch, lambda line: out.print(line), Path(work))
             ways = race.manners()
             order = random.Random(seed)
-            race.Race(recorder, effort.rounds, effort.seconds, effort.programs, ways, kit, order, kit.say).go(names)
+            often = (effort.rounds, effort.others, effort.seconds)
+            race.Race(recorder, *often, effort.programs, ways, kit, order, kit.say).go(names)
         results = records.read(folder)
     except ResultError as problem:
         raise CouldNotRun(str(problem)) from problem
