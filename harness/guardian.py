@@ -6,7 +6,8 @@ inherits whatever the command's descendants leave behind, so that killing by des
 forked twice included.  And it may hold a run (`holdings`), whose containers and folders it removes last.
 
 The order of the end: the run's containers through the engine's own API, the command by SIGTERM and, after its grace,
-by SIGKILL with all descendants, then the run's folders.  Each step has a deadline; together they stay below 10 s.
+by SIGKILL with all descendants, which are thawed if they are frozen, then the run's control groups and folders.  Each
+step has a deadline; together they stay below 10 s.
 
 Nobody may hold the writing end but the runner: it is close-on-exec, so a runner that forks must also exec.
 """
@@ -27,7 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from worldswitch.harness import holdings
+from worldswitch.harness import control_groups, holdings
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
@@ -197,9 +198,11 @@ class Guardian:
         deadline = time.monotonic() + holdings.KILL_SECONDS
         while self._reap() and time.monotonic() < deadline:
             for pid in descendants(os.getpid()):
+                control_groups.release(pid)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             self._pause()
+        control_groups.clear()
         if self._orders.run:
             holdings.remove(self._orders.run)
 

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from cells import DENY_PTRACE
 
-from worldswitch.harness import probes, tracing
+from worldswitch.harness import control_groups, probes, tracing
 from worldswitch.harness.abilities import cgroups, stub_calls
 from worldswitch.harness.supervisor import supervise
 
@@ -103,7 +103,8 @@ def test_the_tightest_limit_of_all_groups_counts(
     (tmp_path / "a/b").mkdir(parents=True)
     for folder, text in limits.items():
         (tmp_path / folder / "pids.max").write_text(f"{text}\n")
-    monkeypatch.setattr(cgroups, "_mounted", lambda: iter([(tmp_path, "cgroup", "rw,pids", "pids", "/a/b")]))
+    there = control_groups.Membership(tmp_path, ("rw", "pids"), ("pids",), "/a/b")
+    monkeypatch.setattr(control_groups, "memberships", lambda: iter([there]))
     assert cgroups.limit_of("pids", ("pids.max",)) == least
     assert cgroups.limit_of("memory", ("pids.max",)) is None
 

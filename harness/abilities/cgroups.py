@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from worldswitch.harness import control_groups
 from worldswitch.harness.abilities import Absent, Look
 
 #: What every group of version 2 can do.
@@ -55,25 +56,11 @@ def _inherit(parent: Path, group: Path) -> None:
 
 def _parents(controller: str) -> Iterator[Path]:
     """Where a group might be made, the nearest first."""
-    for directory, kind, options, controllers, path in _mounted():
-        if kind == "cgroup" and controller in options.split(",") and controller in controllers.split(","):
-            yield from _upwards(directory, path)
-        elif kind == "cgroup2" and not controllers:
-            yield from (one for one in _upwards(directory, path) if _offers(one, controller))
-
-
-def _mounted() -> Iterator[tuple[Path, str, str, str, str]]:
-    """Each mounted tree with each group of this process: where, which kind, its options, controllers, and the path."""
-    groups = [line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines()]
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, directory, kind, options, *_ = line.split()
-        if kind in ("cgroup", "cgroup2"):
-            yield from ((Path(directory), kind, options, controllers, path) for controllers, path in groups)
-
-
-def _upwards(mount: Path, path: str) -> Iterator[Path]:
-    own = Path(path.lstrip("/"))
-    yield from (mount / one for one in (own, *own.parents) if (mount / one).is_dir())
+    for one in control_groups.memberships():
+        if controller in one.has:
+            yield from one.upwards()
+        elif not one.controllers:
+            yield from (group for group in one.upwards() if _offers(group, controller))
 
 
 def _offers(directory: Path, controller: str) -> bool:
@@ -110,10 +97,9 @@ def limit_of(controller: str, files: tuple[str, ...]) -> int | None:
 
 
 def _groups_of(controller: str) -> Iterator[Path]:
-    for directory, kind, options, controllers, path in _mounted():
-        mine = controller in options.split(",") and controller in controllers.split(",")
-        if (kind == "cgroup" and mine) or (kind == "cgroup2" and not controllers):
-            yield from _upwards(directory, path)
+    for one in control_groups.memberships():
+        if controller in one.has or not one.controllers:
+            yield from one.upwards()
 
 
 #: The probes of this file, by the name a scenario's ``needs`` calls each.
