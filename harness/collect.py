@@ -82,8 +82,8 @@ def _follow(
         status = cell.wait(END_SECONDS)
     except _Silence:
         return Problem(f"the cell said nothing for {silence:g} s and was ended", log=_tail(cell))
-    except TimeoutError:
-        return Problem(f"the cell did not end within {END_SECONDS:g} s after its last word", log=_tail(cell))
+    except TimeoutError as problem:
+        return Problem(f"the cell has said its last word, but {problem}", log=_tail(cell))
     except Lost as problem:
         return Problem(str(problem), log=_tail(cell))
     except results.CannotKeep as problem:

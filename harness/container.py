@@ -102,9 +102,10 @@ class Docker:
 
     def run(self, command: Sequence[str]) -> ContainerCell:
         """Run a command of the image in a container of its own."""
-        client = connection(self._engine.url)
+        client: docker.DockerClient | None = None
         made: list[str] = []
         try:
+            client = connection(self._engine.url)
             if self.profile.namespaces.pid == "shared":
                 made.append(self._companion(client))
             asked = settings(self.profile, self._engine, self._run, *made)
@@ -113,7 +114,8 @@ class Docker:
         except ERRORS as problem:
             for container in reversed(made):
                 remove(self._engine.url, container)
-            client.close()
+            if client:
+                client.close()
             raise Unobtainable(
                 f"the engine could not start a container under the profile {self.profile.name}: {_said(problem)}",
                 "see whether the engine supports what the profile asks for",
@@ -195,6 +197,7 @@ class ContainerCell:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(self._pid, signal.SIGKILL)
             self._remove()
+        self._client.close()
 
     def _is_ours(self) -> bool:
         """Whether the recorded process is still in this container: numbers are given anew, engines may be elsewhere."""

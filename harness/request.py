@@ -63,6 +63,10 @@ class Request:
             scenarios = select(catalogue.scenarios(), self.ids, chaos=self.chaos)
         except (catalogue.NotFound, profiles.ProfileError, rules.RuleError) as problem:
             raise CouldNotRun(str(problem)) from problem
+        if self.kernels:
+            from worldswitch.harness.kernels import manifest
+
+            manifest.load()
         for platform in self.platforms:
             loading = rehearse(platform)
             if loading.verdict is not Verdict.PASS:

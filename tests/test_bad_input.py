@@ -1,0 +1,147 @@
+"""Whatever file a command is given that is not right: it says so with the file, exits with 2, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
+
+from worldswitch.harness import catalogue, cli, environment
+from worldswitch.harness.request import Request
+from worldswitch.harness.runner import Run
+
+PROFILE = 'name = "mine"\nabout = "x"\ncapabilities = []\nseccomp = "default"\n'
+RULES = 'about = "x"\n[[expect]]\nscenarios = ["SG01"]\nverdicts = ["fail"]\nreason = "so"\nevidence = ["ptrace(2)"]\n'
+KERNELS = '[[kernel]]\nname = "6.12"\npackage = "linux-image-VERSION"\nsuites = ["a"]\nlayout = "boot/vmlinuz-*"\n'
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the test is, with a good run in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
+    (tmp_path / "run").mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(environment, "plan", planner(place("docker:a", frames(whole(*map(trial, NAMES))))))
+        Run(Request(), SCENARIOS, tmp_path / "run", Quiet()).go()
+    return tmp_path
+
+
+def is_refused(folder: Path, capsys: pytest.CaptureFixture[str], said: str, *arguments: str) -> None:
+    """The command exits with 2, names the file, and leaves all as it was."""
+    before = tree(folder)
+    capsys.readouterr()
+    assert cli.main(arguments) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith(f"worldswitch {arguments[0]}: ")
+    assert said in told.err
+    assert told.err.count("\n") == 1
+    assert told.out == ""
+    assert tree(folder) == before
+
+
+# ------------------------------------------------------------------------------------------------------ what is given
+
+PROFILES = {
+    "no TOML": ("name = ", "mine.toml: not TOML: "),
+    "no text": ("\0", "mine.toml: not TOML: "),
+    "an empty file": ("", "mine.toml: name: "),
+    "another name": (PROFILE.replace("mine", "other"), "mine.toml: name: "),
+    "a capability": (PROFILE.replace("[]", '["CAP_KILL!"]'), "mine.toml: capabilities[0]: "),
+    "no such filter": (PROFILE.replace("default", "none.json"), "mine.toml: seccomp: "),
+    "a bad filter": (PROFILE.replace("default", "bad.json"), "bad.json: defaultAction: "),
+    "a limit": (PROFILE + "[limits]\npids = 1\n", "mine.toml: limits.pids: "),
+    "a rule": (PROFILE + "[[expect]]\nverdicts = []\n", "mine.toml: expect[0]."),
+}
+RULE_FILES = {
+    "no TOML": ("about = ", "mine.toml: not TOML: "),
+    "an empty file": ("", "mine.toml: about: is missing"),
+    "a verdict": (RULES.replace("fail", "fails"), "mine.toml: rule 1: verdicts[0]: "),
+    "no evidence": (RULES.replace("evidence", "#"), "mine.toml: rule 1: evidence: "),
+    "a profile": (PROFILE, "mine.toml: name: "),
+}
+KERNEL_LISTS = {
+    "no TOML": ("[[kernel", "mine.toml: not TOML: "),
+    "an empty file": ("", "mine.toml: kernel: "),
+    "no suites": (KERNELS.replace('["a"]', "[]"), "mine.toml: entry 1: suites: "),
+    "another path": (KERNELS.replace("boot", "/boot"), "mine.toml: 6.12: layout: "),
+    "twice": (KERNELS * 2, "mine.toml: 6.12: name: "),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), PROFILES.values(), ids=PROFILES)
+def test_a_profile(folder: Path, capsys: pytest.CaptureFixture[str], text: str, said: str) -> None:
+    (folder / "mine.toml").write_text(text)
+    (folder / "bad.json").write_text("{}")
+    is_refused(folder, capsys, f"{folder}/{said}", "run", "--profile", f"{folder}/mine.toml")
+
+
+@pytest.mark.parametrize(("text", "said"), RULE_FILES.values(), ids=RULE_FILES)
+def test_rules(folder: Path, capsys: pytest.CaptureFixture[str], text: str, said: str) -> None:
+    (folder / "mine.toml").write_text(text)
+    is_refused(folder, capsys, f"{folder}/{said}", "run", "--rules", f"{folder}/mine.toml")
+
+
+@pytest.mark.parametrize("arguments", [("kernels", "list"), ("run", "--kernel", "6.12"), ("matrix",)], ids=" ".join)
+@pytest.mark.parametrize(("text", "said"), KERNEL_LISTS.values(), ids=KERNEL_LISTS)
+def test_a_list_of_kernels(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    said: str,
+    arguments: tuple[str, ...],
+) -> None:
+    (folder / "mine.toml").write_text(text)
+    monkeypatch.setenv("WORLDSWITCH_KERNELS", f"{folder}/mine.toml")
+    is_refused(folder, capsys, f"{folder}/{said}", *arguments)
+
+
+# ------------------------------------------------------------------------------------------------------ what is kept
+
+DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "half a manifest": (lambda run: (run / "run.json").write_text('{"format": 1, "run": "x'), "run.json: "),
+    "no manifest": (lambda run: (run / "run.json").unlink(), "run.json: not there"),
+    "a cell's file is gone": (lambda run: (run / "docker-a.jsonl").unlink(), "docker-a.jsonl: "),
+    "a line that is none": (lambda run: (run / "docker-a.jsonl").write_text("{}\n"), "docker-a.jsonl:1: "),
+    "a judgement that is none": (lambda run: (run / "judgements.jsonl").write_text("so\n"), "judgements.jsonl:1: "),
+}
+
+CELL = f"docker:a::{NAMES[0]}@damaged"
+READERS = (
+    ("report", "damaged"),
+    ("report", "damaged", "--format", "html"),
+    ("report", "damaged", "--format", "markdown", "-o", "new.md"),
+    ("diff", "damaged", "run"),
+    ("diff", "run", "damaged"),
+    ("baseline", "damaged", "-o", "new"),
+    *(("export", "damaged", "--format", name, "-o", "new") for name in ("junit", "ktap", "ctrf", "sqlite")),
+    ("explain", CELL),
+    ("repro", CELL),
+    ("expect", "update", "damaged", "--write"),
+    ("kernels", "diff", "6.12", "7.3", "--run", "damaged"),
+)
+
+
+@pytest.mark.parametrize("arguments", READERS, ids=" ".join)
+@pytest.mark.parametrize(("damage", "said"), DAMAGED.values(), ids=DAMAGED)
+def test_damaged_results(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    damage: Callable[[Path], object],
+    said: str,
+    arguments: tuple[str, ...],
+) -> None:
+    (folder / "run").rename(folder / "damaged")
+    (folder / "run").mkdir()
+    for name, content in tree(folder / "damaged").items():
+        (folder / "run" / name).write_bytes(content)
+    damage(folder / "damaged")
+    is_refused(folder, capsys, f"damaged/{said}", *arguments)
