@@ -6,15 +6,17 @@ each observation down as it is made; if it dies of one, another goes on behind i
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
 
 import msgspec
 
-from worldswitch.harness import catalogue
+from worldswitch.harness import catalogue, frames
 from worldswitch.harness.suite import unmet
 from worldswitch.harness.supervisor import Ending, supervise
 
@@ -22,6 +24,13 @@ from worldswitch.harness.supervisor import Ending, supervise
 SECONDS = 30.0
 
 _NOT = "not observed: "
+
+
+class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Facts, by their scenarios' names."""
+
+    facts: dict[str, str]
+    where: str = ""  #: they were observed, if not here
 
 
 class _Line(msgspec.Struct, array_like=True):
@@ -97,3 +106,21 @@ def _how(ending: Ending) -> str:
         return "no answer in time"
     code = os.waitstatus_to_exitcode(ending.status) if ending.status is not None else 0
     return f"its process was killed by signal {-code}" if code < 0 else f"its process exited with {code}"
+
+
+def main() -> int:
+    """Observe all there is, and print it in a frame."""
+    asked = argparse.ArgumentParser(prog="python -m worldswitch.harness.behaviour", description=__doc__)
+    asked.add_argument("--seconds", type=float, default=SECONDS, help="how long that may take (default: %(default)s)")
+    asked.add_argument("--where", default="", help="how results are to call this place")
+    said = asked.parse_args()
+    stream = os.dup(1)  # not inherited by what experiments execute
+    os.dup2(2, 1)
+    found = Observed(observe(catalogue.SCENARIOS, said.seconds), said.where)
+    with open(stream, "wb") as out:
+        out.write(frames.encode(msgspec.json.encode(found)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import pytest
 
 from worldswitch.harness import collection, options, processes, results, seeds, suite
-from worldswitch.harness.recorder import Recorder, environment_of
+from worldswitch.harness.recorder import Recorder, environment_of, observed
 from worldswitch.harness.verdict import Verdict
 
 
@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     option = made.add_argument
     options.add(option)
     option("-k", metavar="EXPRESSION", help="only scenarios whose names match, as in pytest")
+    option("--observed", metavar="JSON", default="", help="facts about this kernel that need not be observed again")
     option("-n", type=int, default=0, metavar="WORKERS", help="how many trials run at the same time")
     return made
 
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             settings,
             environment_of(asked.environment),
             begins=lambda scenario: _write(stream, results.frame(results.Began(scenario))),
+            observed=observed(asked.observed),
         )
     except pytest.UsageError as error:
         return _refuse(str(error))

@@ -5,10 +5,11 @@ Imported by path, as pytest does with test files, the modules of an editable ins
 
 from __future__ import annotations
 
+import fnmatch
 import importlib
 import importlib.util
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -58,12 +59,23 @@ class ScenarioModule(pytest.Module):
         return False
 
 
-class Collection:
-    """pytest's collection of `package`."""
+def modules_of(names: Sequence[str]) -> tuple[str, ...]:
+    """Patterns of the modules that have the scenarios of these names; of every module if one does not say."""
+    if not names or any("::" not in name for name in names):
+        return ("*",)
+    return tuple(dict.fromkeys(name.partition("::")[0] for name in names))
 
-    def __init__(self, package: str, folder: Path) -> None:
+
+class Collection:
+    """pytest's collection of `package`: of the modules that have the scenarios of these names, if they say so.
+
+    A module that nobody asked for is not even imported, which an emulated processor takes long for.
+    """
+
+    def __init__(self, package: str, folder: Path, names: Sequence[str] = ()) -> None:
         self.package = package
         self.folder = folder
+        self.modules = modules_of(names)
         pytest.register_assert_rewrite(package)
 
     @pytest.hookimpl(tryfirst=True)
@@ -78,7 +90,8 @@ class Collection:
         ours = file_path.resolve().parent == self.folder and file_path.suffix == ".py"
         if not ours or file_path.stem.startswith("_") or parent.session.isinitpath(file_path):
             return None
-        return self._module(file_path, parent)
+        asked_for = any(fnmatch.fnmatchcase(file_path.stem, pattern) for pattern in self.modules)
+        return self._module(file_path, parent) if asked_for else None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

@@ -8,19 +8,21 @@ from importlib import metadata
 from pathlib import Path
 
 from worldswitch.harness import behaviour, confinement, probes
+from worldswitch.harness.behaviour import Observed
 from worldswitch.harness.catalogue import SCENARIOS
 from worldswitch.harness.results import Finding, Fingerprint
 
 _DISTRIBUTIONS = ("worldswitch", "pytest", "pytest-xdist", "cffi", "msgspec")
 
 
-def take(package: str | None = SCENARIOS, time_scale: float = 1) -> Fingerprint:
+def take(package: str | None = SCENARIOS, time_scale: float = 1, observed: Observed | None = None) -> Fingerprint:
     """The machine as this process sees it; without a `package`, whose facts tell of the kernel, nothing is tried.
 
-    `time_scale` is how many times slower than most it may be.
+    `time_scale` is how many times slower than most it may be.  With `observed` the facts are not
+    observed again.
     """
     found = {probe.name: Finding(probe.state, probe.detail) for probe in probes.all_probes()} if package else {}
-    facts = behaviour.observe(package, behaviour.SECONDS * time_scale) if package else {}
+    seen = observed or Observed(behaviour.observe(package, behaviour.SECONDS * time_scale) if package else {})
     return Fingerprint(
         kernel=kernel(),
         machine=os.uname().machine,
@@ -29,8 +31,9 @@ def take(package: str | None = SCENARIOS, time_scale: float = 1) -> Fingerprint:
         python=f"{platform.python_implementation()} {platform.python_version()}",
         versions=versions(),
         probes=found,
-        facts=facts,
-        behaviour=behaviour.digest(facts),
+        facts=seen.facts,
+        facts_from=seen.where,
+        behaviour=behaviour.digest(seen.facts),
         confinement=confinement.look() if package else None,
     )
 

@@ -44,7 +44,7 @@ def _take_part(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--scenarios: no package {settings.scenarios} can be imported")
     if not __debug__:
         raise pytest.UsageError("the scenarios are assertions, which python -O removes; run them without it")
-    config.pluginmanager.register(collection.Collection(settings.scenarios, folder))
+    config.pluginmanager.register(collection.Collection(settings.scenarios, folder, settings.ids))
     config.pluginmanager.register(Suite(settings))
     if (folder / "stage.py").exists():
         config.pluginmanager.import_plugin(f"{settings.scenarios}.stage")

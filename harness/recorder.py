@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from worldswitch.harness import fingerprint, results
+from worldswitch.harness.behaviour import Observed
 from worldswitch.harness.collection import name_of
 from worldswitch.harness.results import Footer, Header, Record, Trial
 from worldswitch.harness.suite import ATTRIBUTE, Settings
@@ -45,11 +46,13 @@ class Recorder:
         settings: Settings,
         environment: dict[str, object],
         begins: Callable[[str], object] = lambda _: None,
+        observed: Observed | None = None,
     ) -> None:
         self._write = write
         self._begins = begins
         self._settings = settings
         self._environment = environment
+        self._observed = observed
         self.planned: tuple[str, ...] | None = None
         self.trials: list[Trial] = []
         self.broken: list[str] = []  #: modules whose scenarios could not even be planned
@@ -90,7 +93,8 @@ class Recorder:
                 planned=self.planned,
                 # A mutant is held against the reference, whose header has the facts of the same machine.
                 fingerprint=fingerprint.take(
-                    None if self._settings.mutant else self._settings.scenarios, self._settings.time_scale
+                    *(None if self._settings.mutant else self._settings.scenarios, self._settings.time_scale),
+                    observed=None if self._settings.mutant else self._observed,
                 ),
             )
         )
@@ -119,6 +123,14 @@ def environment_of(text: str) -> dict[str, object]:
         return {"name": "host", **msgspec.json.decode(text, type=dict[str, object])}
     except msgspec.DecodeError as error:
         raise pytest.UsageError(f"--environment: not a JSON object: {error}") from error
+
+
+def observed(text: str) -> Observed | None:
+    """What ``--observed`` gave, if it gave anything."""
+    try:
+        return msgspec.json.decode(text, type=Observed) if text else None
+    except msgspec.MsgspecError as error:
+        raise pytest.UsageError(f"--observed: {error}") from error
 
 
 def to_file(path: str, settings: Settings, environment: str) -> Recorder:

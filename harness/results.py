@@ -47,6 +47,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     probes: dict[str, Finding]
     facts: dict[str, str] = {}  #: how the kernel behaves, see `worldswitch.harness.behaviour`
+    facts_from: str = ""  #: where they were observed, if not in this cell itself
     behaviour: str = ""  #: a digest of the facts
     confinement: Confinement | None = None  #: who could forbid ptrace here, and what is known of each
 

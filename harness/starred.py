@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from worldswitch.harness import reasons
+from worldswitch.harness import catalogue, reasons
 from worldswitch.harness.catalogue import SCENARIOS
 
 FILE = "starred.toml"
 
 
-def ids() -> tuple[str, ...]:
-    """Their ids and names, and patterns of them."""
-    return tuple(reasons.load(SCENARIOS, FILE))
+def listed() -> dict[str, str]:
+    """Their ids and names, and patterns of them, with the reasons."""
+    return reasons.load(SCENARIOS, FILE)
+
+
+def names() -> tuple[str, ...]:
+    """The name of each, which tells a cell where it stands, so that it need not import the others."""
+    every = catalogue.scenarios()
+    return tuple(dict.fromkeys(one.name for name in listed() for one in every if one.is_called(name)))

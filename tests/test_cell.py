@@ -140,6 +140,16 @@ def test_a_plan_that_is_not_whole_is_no_result() -> None:
         _ = finished.run
 
 
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_module_that_nobody_asked_for_is_not_imported(workers: str) -> None:
+    finished = run_cell(*CLAIMS, "--scenarios", "broken", "--id", "good::*", "-n", workers)
+    assert (finished.status, set(finished.verdicts.values())) == (0, {"pass"})
+
+
+def test_a_name_that_may_be_of_any_module_has_all_imported() -> None:
+    assert run_cell(*CLAIMS, "--scenarios", "broken", "--id", "good::*", "--id", "BA*").status == 2
+
+
 def test_a_worker_that_dies_leaves_a_miss() -> None:
     finished = run_cell("--scenarios", "fragile", "--platform", "fakes:Passes", "-n", "1", KILL_WORKER="1")
     assert finished.status == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 import time
 from types import SimpleNamespace
 
@@ -11,7 +13,7 @@ import pytest
 from cells import run_cell
 from kernel_claims import made_up
 
-from worldswitch.harness import behaviour, catalogue
+from worldswitch.harness import behaviour, catalogue, frames
 from worldswitch.harness.judge import Owners, Phase, judge
 from worldswitch.harness.supervisor import supervise
 from worldswitch.harness.verdict import Verdict
@@ -86,6 +88,39 @@ def test_the_header_has_them_unless_a_mutant_runs() -> None:
     machine = run_cell(*MADE_UP, "-k", "water_flows").run.header.fingerprint
     assert machine.facts["made_up::water_flows"] == "down"
     assert machine.behaviour == behaviour.digest(machine.facts)
+
+
+def test_what_was_observed_elsewhere_is_not_observed_again_and_says_where() -> None:
+    known = behaviour.Observed({"made_up::water_flows": "up"}, "on the mountain")
+    finished = run_cell(*MADE_UP, "-k", "water_flows", "--observed", msgspec.json.encode(known).decode())
+    machine = finished.run.header.fingerprint
+    assert (machine.facts, machine.facts_from) == (known.facts, "on the mountain")
+    assert machine.behaviour == behaviour.digest(known.facts)
+    assert finished.trial.verdict is Verdict.PASS  # the trial is the cell's own
+
+
+def test_what_is_no_observation_is_refused() -> None:
+    finished = run_cell(*MADE_UP, "--observed", '{"facts": 3}')
+    assert finished.status == 2
+    assert "could not run: --observed: Expected `object`, got `int`" in finished.log
+
+
+def test_whoever_asks_gets_all_of_it_in_a_frame_and_no_noise(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setattr(catalogue, "SCENARIOS", "kernel_claims")
+    monkeypatch.setattr(sys, "argv", ["behaviour", "--where", "here"])
+    out = os.dup(1)
+    try:
+        assert behaviour.main() == 0
+    finally:
+        os.dup2(out, 1)
+        os.close(out)
+    (payload,) = filter(None, map(frames.decode, capfdbinary.readouterr().out.splitlines()))
+    found = msgspec.json.decode(payload, type=behaviour.Observed)
+    assert found.where == "here"
+    assert found.facts["made_up::water_flows"] == "down"
+    assert found.facts.keys() == EXPECTED.keys()
 
 
 @pytest.mark.parametrize("family", sorted({fact.scenario.family for fact in catalogue.facts()}))

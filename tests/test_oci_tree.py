@@ -66,7 +66,9 @@ def told(line: str) -> None:
 def test_the_containerfile_s_steps_are_taken(commands: list[Sequence[str]], run: Holdings) -> None:
     made = tree.obtain(run, told)
     said = recipe.read(recipe.containerfile())
-    assert [command[:3] for command in commands] == [["python3", "-B", "-c"], ("python3", "-m", "compileall")]
+    assert commands[0][:3] == ["python3", "-B", "-c"]
+    assert tuple(commands[1:]) == said.commands
+    assert said.commands[0][:3] == ("python3", "-m", "compileall")
     assert made.environment == (inside.PATH, *said.environment)
     assert "PYTHONPATH=/opt/worldswitch" in made.environment
     assert made.folder == "/tmp"

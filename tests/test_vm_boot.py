@@ -29,8 +29,7 @@ from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run
 from worldswitch.harness.vm import environment
 from worldswitch.harness.vm.cell import GuestCell
-from worldswitch.harness.vm.environment import Workshop
-from worldswitch.harness.vm.machine import Machine
+from worldswitch.harness.vm.machine import Machine, Workshop
 from worldswitch.harness.vm.qemu import Shape
 
 NAME = "6.12"

@@ -15,7 +15,8 @@ from worldswitch.harness.kernels import shelf
 from worldswitch.harness.kernels.kernel import Kernel
 from worldswitch.harness.request import Request
 from worldswitch.harness.vm import environment, plan
-from worldswitch.harness.vm.environment import Guest, Workshop
+from worldswitch.harness.vm.environment import Guest
+from worldswitch.harness.vm.machine import Workshop
 
 HARDENED = profiles.select(["hardened"])
 
@@ -44,7 +45,7 @@ class Anything:
         return 1
 
 
-HARDWARE: object = type("Hardware", (), {"accelerator": "tcg", "tools": Anything(), "disk": None})()
+HARDWARE: object = type("Hardware", (), {"accelerator": "tcg", "time_scale": 10, "tools": Anything(), "disk": None})()
 TREE: object = Anything()
 
 
@@ -148,9 +149,15 @@ def test_who_has_one_processor_runs_trials_in_the_cells_own_process(fetched: dic
 
 
 @pytest.mark.parametrize(
-    ("kernels", "cells", "processors", "each"), [(1, 6, 2, 2), (1, 1, 2, 1), (2, 6, 2, 1), (11, 6, 2, 1), (1, 3, 8, 3)]
+    ("kernels", "cells", "processors", "each"),
+    [
+        *((1, 6, 2, [2]), (1, 1, 2, [1]), (2, 6, 2, [1, 1]), (1, 3, 8, [3])),
+        *((3, 3, 2, [1, 1, 2]), (5, 6, 4, [1, 1, 1, 1, 4]), (3, 6, 1, [1, 1, 1])),
+    ],
 )
-def test_a_kernels_cells_use_what_processors_there_are(kernels: int, cells: int, processors: int, each: int) -> None:
+def test_a_kernels_cells_use_what_processors_there_are(
+    kernels: int, cells: int, processors: int, each: list[int]
+) -> None:
     assert plan.racks_each(kernels, cells, processors) == each
 
 

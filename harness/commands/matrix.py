@@ -50,7 +50,7 @@ def main(asked: argparse.Namespace) -> int:
             request,
             kernels=request.kernels or selection.quick(print),
             profiles=request.profiles or selection.QUICK_PROFILES,
-            ids=request.ids or starred.ids(),
+            ids=request.ids or starred.names(),
         )
     request = replace(request, kernels=request.kernels or selection.names())
     return run.carry_out(request, asked.results, asked.name, as_matrix=True)

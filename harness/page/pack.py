@@ -37,6 +37,7 @@ class Machine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     cpus: int = 0
     python: str = ""
     behaviour: str = ""
+    facts_from: str = ""  #: where the facts were observed, if not in the cell
     versions: dict[str, str] = {}
     environment: dict[str, Any] = {}
     probes: tuple[tuple[int, int], ...] = ()  #: for each of the run's probes its state and its detail
@@ -175,6 +176,7 @@ class _Packer:
             cpus=seen.cpus,
             python=seen.python,
             behaviour=seen.behaviour,
+            facts_from=seen.facts_from,
             versions=seen.versions,
             environment=environment,
             probes=tuple((number(one.state), number(one.detail)) if one else (0, 0) for one in found),

@@ -95,7 +95,7 @@ class Panel {
       this.trials(cell),
       section("Machine", facts([
         ["kernel", machine.release], ["machine", machine.machine], ["processor", machine.cpu && `${machine.cpus} × ${machine.cpu}`],
-        ["behaviour", machine.behaviour], ["python", machine.python],
+        ["behaviour", machine.behaviour], ["observed", machine.facts_from], ["python", machine.python],
         ...Object.entries(machine.environment ?? {}).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]),
         ...Object.entries(machine.versions ?? {}),
       ])),

@@ -10,9 +10,10 @@ import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from worldswitch.harness import kernel_settings
 from worldswitch.harness.kernels.kernel import environment_of
@@ -21,7 +22,7 @@ from worldswitch.harness.oci.spec import Mapping as Ids
 from worldswitch.harness.oci.spec import Surroundings, specification
 from worldswitch.harness.vm import accelerator, disk, toolbox
 from worldswitch.harness.vm.cell import GuestCell
-from worldswitch.harness.vm.machine import Boot, Hardware
+from worldswitch.harness.vm.machine import Boot, Hardware, Workshop
 from worldswitch.harness.vm.qemu import PROCESSORS, Shape
 from worldswitch.harness.vm.rack import Rack
 
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from worldswitch.harness.oci.tree import Tree
     from worldswitch.harness.profiles import Profile
 
-#: How much slower than most a guest is whose processor is emulated; of one with a processor, and little memory, less.
-TIME_SCALES = {"tcg": 10, "kvm": 2}
-
 #: More processors than this make an emulated guest slower, for they wait for each other.
 MOST_CPUS = 2
 
@@ -43,14 +41,6 @@ COMMAND = ("python3", "-m", "worldswitch.harness.cell")
 IMAGE = PurePath("/image")  #: on a guest's disk
 USERS = (Ids(0, 100000, 65536),)  #: whom the users of a user namespace are in a guest, where nobody else is
 YAMA_LOCKED = 3  #: the scope of Yama that only a boot undoes
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What the machines of every kernel are made from."""
-
-    hardware: Hardware
-    tree: Tree
 
 
 def workshop(kernel: Kernel, run: Holdings, say: Say) -> Workshop:
@@ -91,7 +81,7 @@ class Guest:
             "processor": PROCESSORS[hardware.accelerator],
             "image": self._tree.id,
             "base": self._tree.base,
-            "time_scale": str(TIME_SCALES[hardware.accelerator]),
+            "time_scale": str(hardware.time_scale),
             **(self.profile.facts if self.profile else {}),
             "trials": str(trials(self._shape.cpus, self.profile.limits.trials if self.profile else 0)),
             **self._seen,
@@ -99,13 +89,19 @@ class Guest:
 
     def start(self, arguments: Sequence[str]) -> GuestCell:
         """Run the suite in the kernel's machine, which is booted if need be."""
-        machine, boot, boots = self._rack.machine(self._shape)
-        self._seen = seen(boot, boots)
-        command = [*COMMAND, *with_facts(arguments, self._seen)]
+        up = self._rack.machine(self._shape, observed=self._is_observed and "--mutant" not in arguments)
+        self._seen = seen(up.boot, up.number)
+        known = ("--observed", msgspec.json.encode(up.observed).decode()) if up.observed else ()
+        command = [*COMMAND, *with_facts(arguments, self._seen), *known]
         if self.profile and self.profile.kernel.yama == YAMA_LOCKED:
             self._rack.spoil()
         number = self._rack.number()
-        return GuestCell(machine, number, self._order(number, command, boot), self._rack.spoil)
+        return GuestCell(up.machine, number, self._order(number, command, up.boot), self._rack.spoil)
+
+    @property
+    def _is_observed(self) -> bool:
+        """Whether its kernel behaves in its cells as in the rest of the machine: settings that last as long do not."""
+        return not (self.profile and kernel_settings.wanted(self.profile.kernel))
 
     def _order(self, number: int, command: Sequence[str], boot: Boot) -> dict[str, object]:
         if not self.profile:

@@ -24,11 +24,14 @@ from worldswitch.harness.vm import qemu
 from worldswitch.harness.vm.link import Broken, Message, Sender, received
 
 if TYPE_CHECKING:
+    from worldswitch.harness.oci.tree import Tree
     from worldswitch.harness.vm.qemu import Accelerator, Shape
     from worldswitch.harness.vm.toolbox import Toolbox
 
 #: For a guest to come up: an idle host takes 4 s to emulate that, a busy one many times as long.
 BOOT_SECONDS = 120.0
+#: How much slower than most a guest is whose processor is emulated; of one with a processor, and little memory, less.
+TIME_SCALES = {"tcg": 10, "kvm": 2}
 OFF_SECONDS = 5.0
 CONSOLE_LINES = 400
 CHUNK = 1 << 16
@@ -43,6 +46,19 @@ class Hardware:
     tools: Toolbox
     disk: Path
     accelerator: Accelerator
+
+    @property
+    def time_scale(self) -> int:
+        """How many times slower than most a machine is."""
+        return TIME_SCALES[self.accelerator]
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What the machines of every kernel are made from."""
+
+    hardware: Hardware
+    tree: Tree
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from worldswitch.harness.holdings import Holdings, Unobtainable, sweep
 from worldswitch.harness.kernels.kernel import environment_of
 from worldswitch.harness.kernels.shelf import Shelf
 from worldswitch.harness.vm import environment
-from worldswitch.harness.vm.environment import Guest, Workshop
+from worldswitch.harness.vm.environment import Guest
+from worldswitch.harness.vm.machine import Workshop
 from worldswitch.harness.vm.rack import Rack
 
 if TYPE_CHECKING:
@@ -28,26 +29,27 @@ def add(plan: Plan, names: Sequence[str], engine: EngineChoice, chosen: Sequence
     kernels = Shelf(names, say)
     plan.stack.callback(kernels.close)
     made, lacking = _make(kernels, plan, say)
-    each = racks_each(len(kernels.names), len(wanted), environment.processors())
-    for name in kernels.names:
+    shares = racks_each(len(kernels.names), len(wanted), environment.processors())
+    for name, each in zip(kernels.names, shares, strict=True):
         if made and name not in lacking:
-            racks = [Rack(made.hardware, name, kernels, say) for _ in range(each)]
+            racks = [Rack(made, name, kernels, say) for _ in range(each)]
             for rack in racks:
                 plan.stack.callback(rack.close)
             dealt = zip(wanted, itertools.cycle(racks), strict=False)
-            machines = each * len(kernels.names)
-            plan.environments += [Guest(rack, made.tree, profile, machines) for profile, rack in dealt]
+            plan.environments += [Guest(rack, made.tree, profile, sum(shares)) for profile, rack in dealt]
         else:
             plan.environments += _missing(name, wanted, lacking[name])
 
 
-def racks_each(kernels: int, cells: int, processors: int) -> int:
-    """In how many machines a kernel's cells are run beside each other, of so many for each of so many kernels.
+def racks_each(kernels: int, cells: int, processors: int) -> list[int]:
+    """In how many machines each kernel's cells are run beside each other, of so many for each of so many kernels.
 
     Emulated processors wait for each other, and each worker of a suite imports and collects for itself: two machines
-    with a processor each take half the time of one with two.
+    with a processor each take half the time of one with two.  Kernels come by as many as there are processors, and
+    those of the last round, if they are fewer, have more machines than one each.
     """
-    return max(1, min(cells, processors // kernels))
+    last = kernels % processors
+    return [1] * (kernels - last) + [max(1, min(cells, processors // max(1, last)))] * last
 
 
 def _make(kernels: Shelf, plan: Plan, say: Say) -> tuple[Workshop | None, dict[str, Unobtainable]]:

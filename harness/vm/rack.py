@@ -1,18 +1,22 @@
 """The machine of one kernel: booted when a cell first needs it, kept for the next, booted anew when it is lost.
 
 One at a time.  A profile that asks something else of the boot, or leaves what only a boot undoes, gets one of its own.
+How the kernel behaves is observed once a boot (`worldswitch.harness.vm.observation`).
 """
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worldswitch.harness.holdings import Unobtainable
-from worldswitch.harness.vm.machine import Boot, Hardware, Machine, NoBoot
+from worldswitch.harness.vm import observation
+from worldswitch.harness.vm.machine import Boot, Machine, NoBoot, Workshop
 from worldswitch.harness.vm.qemu import Shape
 
 if TYPE_CHECKING:
+    from worldswitch.harness.behaviour import Observed
     from worldswitch.harness.environment import Say
     from worldswitch.harness.kernels.kernel import Kernel
     from worldswitch.harness.kernels.shelf import Shelf
@@ -20,18 +24,31 @@ if TYPE_CHECKING:
 ATTEMPTS = 2  #: an emulated guest may fail to come up where the host is very busy; each attempt is counted
 
 
+@dataclass(frozen=True, slots=True)
+class Up:
+    """A machine that is up and sound."""
+
+    machine: Machine
+    boot: Boot
+    number: int  #: which boot of this kernel it is
+    observed: Observed | None = None  #: how the kernel behaves, if that was observed for all cells
+
+
 class Rack:
     """Where the machines of one kernel run, one after the other: the lane of the kernel's environments."""
 
-    def __init__(self, hardware: Hardware, name: str, kernels: Shelf, say: Say) -> None:
+    def __init__(self, made: Workshop, name: str, kernels: Shelf, say: Say) -> None:
         """Take the kernel called `name` from the shelf, as soon as it is needed."""
-        self.hardware = hardware
+        self.hardware = made.hardware
+        self._tree = made.tree
         self.name = name
         self.kernel: Kernel | None = None  #: None until it is there
         self._kernels = kernels
         self._say = say
         self._machine: Machine | None = None
         self._boot: Boot | None = None
+        self._observed: Observed | None = None
+        self._observes = True  #: until that is seen to be too much for the kernel
         self._shape = Shape()
         self._cells = 0
         self._boots = 0
@@ -43,20 +60,17 @@ class Rack:
         """Have the kernel; which machine is wanted is known when a cell starts.  Raises `Unobtainable`."""
         self.kernel = self._kernels.get(self.name)
 
-    def machine(self, shape: Shape) -> tuple[Machine, Boot, int]:
-        """A machine of this shape that is up and sound, and which boot of this kernel that is.
+    def machine(self, shape: Shape, *, observed: bool = True) -> Up:
+        """A machine of this shape; if `observed`, with what is known of its kernel.
 
         Raises `NoBoot` if it does not come up, and `Unobtainable` if the rack was closed.
         """
         with self._lock:
-            if self._machine and (self._machine.lost or self._spoilt or shape != self._shape):
-                self._stop()
-            if not self._machine or not self._boot:
-                kernel = self._kernels.get(self.name)
-                self._say(f"booting Linux {kernel.release} in QEMU, {self.hardware.accelerator}")
-                self._machine, self._boot = self._start(kernel, shape)
-                self._shape, self._spoilt = shape, False
-            return self._machine, self._boot, self._boots
+            machine, boot = self._have(shape)
+            if observed and self._observes and not self._observed:
+                self._observe(machine, boot)
+                machine, boot = self._have(shape)  # another one, if that was too much for it
+            return Up(machine, boot, self._boots, self._observed if observed else None)
 
     def number(self) -> int:
         """A number for a cell that none before had."""
@@ -73,6 +87,25 @@ class Rack:
         self._closed = True
         if machine := self._machine:
             machine.close()
+
+    def _have(self, shape: Shape) -> tuple[Machine, Boot]:
+        """The present machine, if it will do, or a new one."""
+        if self._machine and (self._machine.lost or self._spoilt or shape != self._shape):
+            self._stop()
+        if not self._machine or not self._boot:
+            kernel = self._kernels.get(self.name)
+            self._say(f"booting Linux {kernel.release} in QEMU, {self.hardware.accelerator}")
+            self._machine, self._boot = self._start(kernel, shape)
+            self._shape, self._spoilt, self._observed = shape, False, None
+        return self._machine, self._boot
+
+    def _observe(self, machine: Machine, boot: Boot) -> None:
+        self._say(f"observing how Linux {boot.kernel} behaves")
+        self._cells += 1
+        where = f"as root of the machine, once for all cells of boot {self._boots}"
+        scale = self.hardware.time_scale
+        self._observed = observation.observe(machine, self._cells, self._tree, where, scale, self.spoil)
+        self._observes = self._observed is not None
 
     def _start(self, kernel: Kernel, shape: Shape) -> tuple[Machine, Boot]:
         for attempt in range(1, ATTEMPTS + 1):

@@ -1,0 +1,179 @@
+"""A rack's machines: how their kernel behaves is observed once a boot, and what goes wrong with that costs no cell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from worldswitch.harness import behaviour, frames, profiles
+from worldswitch.harness.behaviour import Observed
+from worldswitch.harness.kernels.kernel import Kernel
+from worldswitch.harness.vm import link, rack
+from worldswitch.harness.vm.environment import Guest
+from worldswitch.harness.vm.link import Message
+from worldswitch.harness.vm.machine import Boot, Hardware, Workshop
+from worldswitch.harness.vm.qemu import Shape
+from worldswitch.harness.vm.rack import Rack
+
+FACTS = {"kernel_memory::user_addresses_end": "0x7ffffffff000"}
+KERNEL = Kernel("6.12", "6.12.1-cloud", Path("bzImage"), "5a")
+WARNING = "4 1.000000 WARNING: CPU: 0 PID: 1 at kernel/ptrace.c:1"
+
+
+class Fake:
+    """A machine whose guest answers at once; a class attribute says how."""
+
+    made: list[Fake]
+    answer: Callable[[Fake, Message], None]
+
+    def __init__(self, hardware: object, kernel: object, shape: Shape) -> None:
+        self.orders: list[Message] = []
+        self.lost = self.console = ""
+        self.closed = False
+        self._listener: Callable[[Message], None] | None = None
+        self.made.append(self)
+
+    def boot(self) -> Boot:
+        return Boot("6.12.1-cloud", "#1", 0, 1, 4.0)
+
+    def listen(self, listener: Callable[[Message], None] | None) -> None:
+        self._listener = listener
+
+    def send(self, order: Message) -> None:
+        self.orders.append(order)
+        if order["do"] == "run" and behaviour.__name__ in order.get("command", ()):
+            self.answer(order)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def say(self, word: str, order: Message, **fields: object) -> None:
+        assert self._listener
+        self._listener({"say": word, "cell": order["cell"], **fields})
+
+    def tells(self, order: Message, status: int = 0, kernel: tuple[str, ...] = ()) -> None:
+        """Its facts, from wherever it was told that it is."""
+        where = order["command"][order["command"].index("--where") + 1]
+        frame = frames.encode(msgspec.json.encode(Observed(FACTS, where)))
+        self.say("out", order, data=link.text(frame))
+        self.say("end", order, status=status, kernel=list(kernel), taint=[0, 0])
+
+    def dies(self, order: Message) -> None:
+        self.lost = "Kernel panic - not syncing: test"
+        self.say("lost", order, reason=self.lost)
+
+
+@dataclass
+class Tree:
+    id: str = "1"
+    base: str = "b"
+    environment: tuple[str, ...] = ()
+    folder: str = "/"
+
+
+@dataclass
+class Tools:
+    crun: str = "1"
+    qemu: str = "10"
+
+
+@dataclass
+class Shelf:
+    asked: list[str] = field(default_factory=list)
+
+    def get(self, name: str) -> Kernel:
+        self.asked.append(name)
+        return KERNEL
+
+
+@pytest.fixture
+def machines(monkeypatch: pytest.MonkeyPatch) -> list[Fake]:
+    monkeypatch.setattr(rack, "Machine", Fake)
+    monkeypatch.setattr(Fake, "made", [], raising=False)
+    monkeypatch.setattr(Fake, "answer", Fake.tells, raising=False)
+    return Fake.made
+
+
+@pytest.fixture
+def one(machines: list[Fake]) -> Rack:
+    made = Workshop(Hardware(Tools(), Path(), "tcg"), Tree())  # type: ignore[arg-type]
+    return Rack(made, "6.12", Shelf(), lambda _: None)  # type: ignore[arg-type]
+
+
+def test_a_kernel_is_observed_once_a_boot(one: Rack, machines: list[Fake]) -> None:
+    ups = [one.machine(Shape()) for _ in range(3)]
+    assert [up.observed and up.observed.facts for up in ups] == [FACTS] * 3
+    assert len(machines) == 1
+    assert len(machines[0].orders) == 1
+    assert ups[0].observed
+    assert ups[0].observed.where == "as root of the machine, once for all cells of boot 1"
+
+
+def test_another_boot_is_observed_anew(one: Rack, machines: list[Fake]) -> None:
+    one.machine(Shape())
+    up = one.machine(Shape(options={"vsyscall": "none"}))
+    assert (len(machines), machines[0].closed, up.number) == (2, True, 2)
+    assert up.observed
+    assert up.observed.where.endswith("boot 2")
+
+
+def test_who_does_not_ask_does_not_wait(one: Rack, machines: list[Fake]) -> None:
+    assert one.machine(Shape(), observed=False).observed is None
+    assert machines[0].orders == []
+
+
+def fails(machine: Fake, order: Message) -> None:
+    machine.tells(order, status=1)
+
+
+def complains(machine: Fake, order: Message) -> None:
+    machine.tells(order, kernel=(WARNING,))
+
+
+def test_an_observation_that_fails_leaves_it_to_the_cells(
+    one: Rack, machines: list[Fake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Fake, "answer", fails)
+    assert one.machine(Shape()).observed is None
+    one.machine(Shape())
+    assert [len(machine.orders) for machine in machines] == [1]  # it is not tried again
+
+
+@pytest.mark.parametrize("answer", [complains, Fake.dies])
+def test_a_kernel_that_does_not_stand_it_is_booted_anew_for_cells_that_will_tell(
+    one: Rack, machines: list[Fake], monkeypatch: pytest.MonkeyPatch, answer: Callable[[Fake, Message], None]
+) -> None:
+    monkeypatch.setattr(Fake, "answer", answer)
+    up = one.machine(Shape())
+    assert up.observed is None
+    assert (up.machine, up.number) == (machines[1], 2)
+    assert machines[0].closed
+    assert machines[1].orders == []
+
+
+def started(one: Rack, profile: str | None, *arguments: str) -> list[str]:
+    """What a cell's command is told beside its environment."""
+    chosen = profiles.select([profile])[0] if profile else None
+    order = Guest(one, Tree(), chosen).start(["--environment", "{}", *arguments])._machine.orders[-1]  # type: ignore[arg-type, attr-defined]
+    command = order["configuration"]["process"]["args"] if chosen else order["command"]
+    return command[command.index("--environment") + 2 :]
+
+
+@pytest.mark.parametrize("profile", [None, "hardened", "no-ptrace"])
+def test_every_cell_is_handed_what_was_observed(one: Rack, profile: str | None) -> None:
+    option, text = started(one, profile)
+    assert (option, json.loads(text)["facts"]) == ("--observed", FACTS)
+
+
+def test_a_cell_under_settings_of_its_own_sees_for_itself(one: Rack) -> None:
+    assert started(one, "few-mappings") == []
+
+
+def test_a_mutants_cell_needs_none(one: Rack, machines: list[Fake]) -> None:
+    assert started(one, None, "--mutant", "Forgetful") == ["--mutant", "Forgetful"]
+    assert len(machines[0].orders) == 1
