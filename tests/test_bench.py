@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import subprocess
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cells import DENY_PTRACE
 
 from worldswitch.harness import fingerprint
 from worldswitch.harness.bench import (
@@ -186,3 +188,11 @@ def test_a_script_is_pyperf_s(tmp_path: Path) -> None:
 
     names = pyperf.BenchmarkSuite.load(str(output)).get_benchmark_names()
     assert set(names) == {one.name for one in ALL.values() if one.subject == "limits"}
+
+
+def test_where_ptrace_is_denied_the_loops_say_so_and_do_not_wait_for_ever() -> None:
+    script = f"""{DENY_PTRACE}
+from worldswitch.harness.bench.native._native import lib
+print(lib.traced_start())"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
+    assert int(done.stdout) == -errno.EPERM

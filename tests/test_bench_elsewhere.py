@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -81,6 +82,27 @@ def test_what_a_worker_said_before_it_ended_is_kept() -> None:
     said = elsewhere.said_in(Fake(FakeCell(ALL_SAID[:1], 9)), [], nobody)
     assert said[:1] == ALL_SAID[:1]
     assert [word.name for word in said[1:] if isinstance(word, Absent)] == list(elsewhere.NAMES[1:])
+
+
+class StuckCell(FakeCell):
+    """A container whose worker says something and then nothing until it is killed."""
+
+    def __init__(self, said: Sequence[words.Word]) -> None:
+        super().__init__(said, 137)
+        self.killed = threading.Event()
+
+    def frames(self) -> Iterator[bytes]:
+        yield from super().frames()
+        assert self.killed.wait(10), "nobody killed it"
+
+    def kill(self) -> None:
+        self.killed.set()
+
+
+def test_a_worker_that_is_stuck_is_killed_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elsewhere, "DEADLINE", 0.05)
+    said = elsewhere.said_in(Fake(StuckCell(ALL_SAID[:1])), [], nobody)
+    assert said == [ALL_SAID[0], *(Absent(name, "the worker ended (137): it said no") for name in elsewhere.NAMES[1:])]
 
 
 def test_a_session_measures_the_host_and_every_place_once_a_round() -> None:

@@ -6,6 +6,7 @@ runs in a container of its own; all environments are measured once a round.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -71,12 +72,15 @@ def said_in(place: object, arguments: Sequence[str], at_home: AtHome) -> list[Wo
 
 
 def _said(cell: Cell) -> list[Word]:
+    late = threading.Timer(DEADLINE, cell.kill)
+    late.start()
     try:
         found = list(words.read(cell.frames()))
         status = cell.wait(DEADLINE)
     except TimeoutError as problem:
         return _absent(str(problem))
     finally:
+        late.cancel()
         cell.kill()
     said = {word.name for word in found if not isinstance(word, words.Disturbance)}
     reason = f"the worker ended ({status}): {cell.log.strip()[-300:]}"

@@ -43,13 +43,16 @@ int traced_start(void)
 	int pid = fork();
 
 	if (pid == 0) {
-		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		if (ptrace(PTRACE_TRACEME, 0, 0, 0) != 0)
+			_exit(errno);	// else its stop would be nobody's to see
 		raise(SIGSTOP);
 		((void (*)(void))guest_getpid_begin)();
 		_exit(1);
 	}
 	if (pid < 0 || wait4(pid, &status, 0, NULL) != pid)
 		return -errno;
+	if (WIFEXITED(status))
+		return -WEXITSTATUS(status);
 	if (ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL) != 0)
 		return -errno;
 	// Out of raise and into the loop.
