@@ -67,12 +67,18 @@ def release(pid: int) -> None:
 
 
 def clear() -> None:
-    """Take away what trials made near this process and left there: those that are no more need it no more."""
+    """Take away what trials left."""
+    for group in left():
+        with suppress(OSError):
+            group.rmdir()
+
+
+def left() -> set[Path]:
+    """What trials made near this process, and are no more: they take nothing away."""
     with suppress(OSError):
-        for group in {made for one in memberships() for up in one.upwards() for made in up.glob("worldswitch-*")}:
-            if (named := NAME.fullmatch(group.name)) and not _lives(named[1] or named[2]):
-                with suppress(OSError):
-                    group.rmdir()
+        made = {group for one in memberships() for up in one.upwards() for group in up.glob("worldswitch-*")}
+        return {group for group in made if (named := NAME.fullmatch(group.name)) and not _lives(named[1] or named[2])}
+    return set()
 
 
 def _lives(pid: str) -> bool:

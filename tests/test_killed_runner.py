@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import processes
+from worldswitch.harness import control_groups, processes
 from worldswitch.harness.catalogue import load_platform
 from worldswitch.harness.contract import Options
 
@@ -45,8 +45,9 @@ def stubs() -> list[str]:
 
 
 def leftovers() -> list[str]:
-    """Living descendants of ours, and mounts, of whatever kind."""
+    """Living descendants of ours, of whatever kind, mounts, and control groups of trials that are no more."""
     living = [str(process) for process in processes.descendants(os.getpid()).values() if process.alive]
+    living += map(str, control_groups.left())
     return living + [line for line in Path("/proc/self/mounts").read_text().splitlines() if "/worldswitch/" in line]
 
 
