@@ -19,7 +19,10 @@ from worldswitch.harness.holdings import Holdings, Unobtainable, cache
 
 PACKAGES = ("python3", "libc-bin", "coreutils", "dash", "base-files", "tini")  #: the last is the init that engines have
 UNWANTED = ("doc", "man", "info", "locale")  #: below /usr/share
+MERGED = ("bin", "lib", "lib64", "sbin")  #: are links into /usr
 SECONDS = 300.0
+#: dpkg-deb alone would put folders in the place of such links.
+UNPACK = 'set -o pipefail; dpkg-deb --fsys-tarfile "$1" | tar -C "$2" --keep-directory-symlink -xf -'
 SIGNED_BY = re.compile(r"signed-by\s*[:=]\s*(/[^\s\],]+)", re.IGNORECASE)
 
 
@@ -84,7 +87,10 @@ def obtain(where: list[Source], run: Holdings) -> Path:
         return kept
     tar = run.scratch() / "base.tar"
     try:
-        guardian.run(_command(where, tar), SECONDS)
+        if command := _command(where, tar):
+            guardian.run(command, SECONDS)
+        else:
+            _unpack(where[0], run, tar)
     except subprocess.SubprocessError as problem:
         raise Unobtainable(
             f"making a root file system from {where[0].uri} failed: {guardian.last_words(problem)}",
@@ -94,14 +100,12 @@ def obtain(where: list[Source], run: Holdings) -> Path:
 
 
 def _command(where: list[Source], tar: Path) -> list[str]:
+    """Return the command of a tool that makes root file systems, nothing if there is none."""
     if shutil.which("mmdebstrap"):
         return _mmdebstrap(where, tar)
     if shutil.which("debootstrap"):
         return _debootstrap(where[0], tar)
-    raise Unobtainable(
-        "no registry has the base image, and neither mmdebstrap nor debootstrap is here to make one",
-        "apt-get install mmdebstrap",
-    )
+    return []
 
 
 def _mmdebstrap(where: list[Source], tar: Path) -> list[str]:
@@ -125,6 +129,29 @@ def _debootstrap(source: Source, tar: Path) -> list[str]:
     pack = ["tar", "-C", str(tree), "--exclude=./var/cache/apt", "--exclude=./var/lib/apt", "-cf", str(tar), "."]
     script = f'n={len(make)}; "${{@:1:n}}" && exec "${{@:n+1}}"'
     return ["unshare", "--mount", "--propagation", "private", "--", "bash", "-c", script, "bash", *make, *pack]
+
+
+def _unpack(source: Source, run: Holdings, tar: Path) -> None:
+    """Do it without a tool for it: the same packages by an apt of our own, unpacked one after the other."""
+    from worldswitch.harness.mirror import Suite  # it asks this module where packages are
+
+    archives, tree = run.scratch(), run.scratch()
+    try:
+        Suite(source.suite, lambda _: None).gather(PACKAGES, archives)
+    except Unobtainable as problem:
+        raise Unobtainable(
+            f"no registry has the base image, and a root file system cannot be made: {problem.reason}",
+            f"{problem.remedy}; or: apt-get install mmdebstrap",
+        ) from problem
+    for name in MERGED:
+        (tree / "usr" / name).mkdir(parents=True)
+        (tree / name).symlink_to(f"usr/{name}")
+    for file in sorted(archives.glob("*.deb")):
+        guardian.run(["bash", "-c", UNPACK, "bash", str(file), str(tree)], SECONDS)
+    for name in UNWANTED:
+        shutil.rmtree(tree / "usr/share" / name, ignore_errors=True)
+    own = [] if os.geteuid() == 0 else ["--owner=root:0", "--group=root:0"]
+    guardian.run(["tar", "-C", str(tree), *own, "-cf", str(tar), "."], SECONDS)
 
 
 def network_settings() -> list[str]:

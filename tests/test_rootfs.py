@@ -1,0 +1,67 @@
+"""A root file system where nothing is installed that makes them: an apt of our own fetches, and all is unpacked."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from worldswitch.harness import mirror, rootfs
+from worldswitch.harness.holdings import Holdings, Unobtainable
+from worldswitch.harness.rootfs import Source
+
+TOOLS = ("mmdebstrap", "debootstrap")
+WHERE = [Source("http://mirror", "bookworm", "")]
+FILES = {
+    "python": ("usr/bin/python3", "lib64/ld.so"),
+    "shell": ("bin/sh", "lib64/other.so", "usr/share/doc/shell/long"),
+}
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Holdings]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name in TOOLS else which(name))
+    made = Holdings.create()
+    yield made
+    made.close()
+
+
+def package(name: str, files: Sequence[str], to: Path, work: Path) -> None:
+    for file in files:
+        (work / name / file).parent.mkdir(parents=True, exist_ok=True)
+        (work / name / file).write_text(name)
+    control = work / name / "DEBIAN/control"
+    control.parent.mkdir()
+    control.write_text(f"Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: me\nDescription: -\n")
+    subprocess.run(["dpkg-deb", "--build", work / name, to / f"{name}.deb"], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_packages_are_unpacked_over_each_other(run: Holdings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def gather(suite: mirror.Suite, names: Sequence[str], folder: Path) -> None:
+        assert (suite.name, names) == ("bookworm", rootfs.PACKAGES)
+        for name, files in FILES.items():
+            package(name, files, folder, tmp_path)
+
+    monkeypatch.setattr(mirror.Suite, "gather", gather)
+    with tarfile.open(rootfs.obtain(WHERE, run)) as tar:
+        names = {name.removeprefix("./") for name in tar.getnames()}
+        assert tar.getmember("./lib64").linkname == "usr/lib64"
+        assert {tar.getmember(name).uid for name in tar.getnames()} == {0}
+    assert {"usr/bin/python3", "usr/bin/sh", "usr/lib64/ld.so", "usr/lib64/other.so"} <= names
+    assert "usr/share/doc" not in names
+
+
+def test_where_they_cannot_be_had_it_says_what_else_would_do(run: Holdings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gather(*_: object) -> None:
+        raise Unobtainable("no mirror", "get one")
+
+    monkeypatch.setattr(mirror.Suite, "gather", gather)
+    with pytest.raises(Unobtainable, match="a root file system cannot be made: no mirror") as caught:
+        rootfs.obtain(WHERE, run)
+    assert caught.value.remedy == "get one; or: apt-get install mmdebstrap"
