@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
-from worldswitch.harness.bench import collection, elsewhere, words
-from worldswitch.harness.bench.records import Recorder
+from worldswitch.harness import fingerprint
+from worldswitch.harness.bench import collection, elsewhere, measuring, session, words
+from worldswitch.harness.bench.records import Recorder, Results
 from worldswitch.harness.bench.session import Effort, Session
 from worldswitch.harness.bench.words import Absent, Measured
 from worldswitch.harness.commands import bench
@@ -115,6 +117,21 @@ def test_a_session_measures_the_host_and_every_place_once_a_round() -> None:
     measured = {name: len(runs) for name, runs in recorder._runs.items()}
     names = [f"{where}/{name}" for where in ("host", "docker:fake") for name in elsewhere.NAMES]
     assert measured == dict.fromkeys(names, 2)
+
+
+@pytest.mark.parametrize(
+    ("profiles", "absent", "missed"),
+    [
+        ((), {"docker:no-ptrace/switch::fault": "forbidden"}, []),
+        (("no-ptrace",), {"docker:no-ptrace/switch::fault": "forbidden"}, ["docker:no-ptrace/switch::fault"]),
+        ((), {"switch::fault": "no platform"}, ["switch::fault"]),
+    ],
+)
+def test_only_what_was_asked_for_is_missed(
+    profiles: tuple[str, ...], absent: dict[str, str], missed: list[str]
+) -> None:
+    wanted = measuring.Wanted((), "reference", session.QUICK, 1, "auto", profiles)
+    assert measuring._missed(wanted, Results(Path(), fingerprint.take(None), {}, absent=absent)) == missed
 
 
 def test_time_that_is_up_ends_a_run_and_is_told() -> None:

@@ -58,7 +58,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_page_has_every_section_and_needs_nothing_else(report: Path) -> None:
     text = (report / "bench.html").read_text()
-    headings = re.findall(r"<h2>(.*?)</h2>", text)
+    headings = re.findall(r"<h2[^>]*>(.*?)</h2>", text)
     assert headings == [
         *("Where the time goes", "Kinds of switches", "Ratios", "Beside others", "Under container profiles"),
         *("More of the same", "Interrupts", "What is asked of the kernel", "Everything that was measured"),
@@ -130,6 +130,16 @@ def test_peers_are_held_against_the_reference_beside_them(report: Path) -> None:
     assert (found["as users run it", "strace"] or Estimate(0, 0, 0)).middle == pytest.approx(9, rel=0.05)
     (strace,) = (one for one in content.kept(results) if one.above == "peers::getpid::strace")
     assert (strace.target, strace.verdict) == ("≥ 7", "met")
+
+
+def test_a_program_is_a_table_of_peers_by_the_way_they_ran(report: Path) -> None:
+    (getpid,) = content.contests(records.read(report))
+    assert getpid.program == "getpid"
+    lines = dict(getpid.lines)
+    assert list(lines) == ["native", "reference", "strace", "proot"], "the cheapest first"
+    run_by_users, pinned = lines["strace"]
+    assert run_by_users == next(one for one in content.rivals(records.read(report)) if one.name == "strace")
+    assert pinned is None
 
 
 def test_percentiles_are_given_where_there_are_enough_values() -> None:

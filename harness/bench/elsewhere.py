@@ -83,7 +83,7 @@ def _said(cell: Cell) -> list[Word]:
         late.cancel()
         cell.kill()
     said = {word.name for word in found if not isinstance(word, words.Disturbance)}
-    reason = f"the worker ended ({status}): {cell.log.strip()[-300:]}"
+    reason = f"the worker ended ({status}): {cell.log.strip()[-300:]}".rstrip(": ")
     return [*found, *(Absent(name, reason) for name in NAMES if name not in said)]
 
 

@@ -147,9 +147,25 @@ class Rival:
 
 MANNERS = {"peers": "as users run it", "peers_pinned": "all on one CPU"}
 
+#: What the programs do, in the order in which they are shown.
+PROGRAMS = {
+    "getpid": "a system call that does nothing",
+    "clock": "the time, by a system call that writes to memory",
+    "files": "a file opened, read and closed",
+    "compute": "a block of 64 bytes hashed: no system call at all",
+    "processes": "a process forked, its program replaced, and waited for",
+    "start": "until a program runs, and from its end until its starter knows",
+}
+
 
 def rivals(results: Results) -> list[Rival]:
-    """Every peer and program that was measured, and the reference beside them."""
+    """Every peer and program that was measured, and the reference beside them: the cheapest first."""
+    order = (list(MANNERS.values()), list(PROGRAMS))
+    found = _rivals(results)
+    return sorted(found, key=lambda one: (order[0].index(one.manner), order[1].index(one.program), one.each.middle))
+
+
+def _rivals(results: Results) -> list[Rival]:
     found = list(_references(results))
     for name, one in results.series.items():
         manner, _, rest = name.partition("::")
@@ -171,6 +187,31 @@ def _references(results: Results) -> Iterator[Rival]:
             beside.setdefault((manner, rest.partition("::")[0]), []).extend(one.samples)
     for (manner, program), samples in beside.items():
         yield Rival(MANNERS[manner], program, "reference", "", ratios.of_median(samples), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """One program, and what it takes under each: a line a peer, in each line the manners' rivals or None."""
+
+    program: str
+    about: str
+    lines: tuple[tuple[str, tuple[Rival | None, ...]], ...]
+
+
+def contests(results: Results) -> list[Contest]:
+    """Each program that was raced, its lines in the order of what is cheapest as users run it."""
+    found = rivals(results)
+    return [
+        Contest(program, about, lines)
+        for program, about in PROGRAMS.items()
+        if (lines := _lines([one for one in found if one.program == program]))
+    ]
+
+
+def _lines(found: Sequence[Rival]) -> tuple[tuple[str, tuple[Rival | None, ...]], ...]:
+    cells = {(one.name, one.manner): one for one in found}
+    names = dict.fromkeys(one.name for one in found)
+    return tuple((name, tuple(cells.get((name, manner)) for manner in MANNERS.values())) for name in names)
 
 
 # ------------------------------------------------------------------------------------------------------------- scaling

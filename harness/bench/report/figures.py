@@ -158,7 +158,7 @@ def peers(results: Results) -> Figure | None:
         labels = [f"{one.name}  {TIMES}{one.ratio.middle:.2g}" if one.ratio else one.name for one in mine]
         _bars(axes, labels, [one.each for one in mine], colours)
         axes.set_title(manner)
-        axes.set_xlabel(f"µs for one getpid of the guest; {TIMES} the reference, paired")
+        axes.set_xlabel(f"µs for one getpid; {TIMES} the reference")
     return figure
 
 

@@ -62,6 +62,7 @@ def _interval(estimate: Estimate) -> str:
 def _words(results: Results, pictures: Mapping[str, str]) -> dict[str, Any]:
     machine = results.fingerprint
     peers = {name: why for name, why in results.absent.items() if name.partition("::")[0] in content.MANNERS}
+    rivals = content.rivals(results)
     return {
         "css": resources.files("worldswitch.harness.page").joinpath("base.css").read_text(),
         "platform": results.facts.get("platform_name", ""),
@@ -79,13 +80,24 @@ def _words(results: Results, pictures: Mapping[str, str]) -> dict[str, Any]:
         "figures": dict.fromkeys(figures.FIGURES, "") | {name: _inline(text) for name, text in pictures.items()},
         "steps": content.steps(results),
         "kept": content.kept(results),
-        "rivals": content.rivals(results),
-        "absent_peers": peers,
+        "rivals": rivals,
+        "contests": content.contests(results),
+        "manners": list(content.MANNERS.values()),
+        "versions": {one.name: one.version for one in rivals if one.version},
+        "absent_peers": {_in_words(name): why for name, why in peers.items()},
         "operations": content.operations(results),
         "all": [_line(one) for one in quantities.in_order(results)],
         "absent": {name: why for name, why in results.absent.items() if name not in peers},
         "trust": content.trust(results),
     }
+
+
+def _in_words(peer: str) -> str:
+    """The name of a peer that was not raced, or not with some program, for people."""
+    manner, _, rest = peer.partition("::")
+    program, _, name = rest.rpartition("::")
+    pinned = ", on one CPU" if manner == "peers_pinned" else ""
+    return f"{name} with {program}{pinned}" if program else name
 
 
 def _inline(svg: str) -> Any:
