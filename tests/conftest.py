@@ -1,13 +1,22 @@
-"""What several files of tests use: a cache folder of their own, and a run that holds things there."""
+"""What all tests stand on, an interrupt that interrupts; and what several files use: a cache, a run with holdings."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from worldswitch.harness.holdings import Holdings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> Iterator[None]:
+    """Have SIGINT interrupt us and our children, also where a shell started us in the background and has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -7,11 +7,13 @@ that is not there.  mutmut wants the package as a folder of its own name, which 
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -51,6 +53,9 @@ only_mutate = {modules}
 pytest_add_cli_args_test_selection = {tests}
 """
 
+#: How many seconds of mutmut's progress a line of a log stands for.
+WHILE = 20
+
 
 @dataclass(frozen=True, order=True)
 class Change:
@@ -83,8 +88,21 @@ def prepare(work: Path) -> None:
 
 
 def mutate(work: Path) -> None:
-    """Have mutmut try every change."""
-    subprocess.run([sys.executable, "-m", "mutmut", "run"], cwd=work, check=True)
+    """Have mutmut try every change.  Its turning signs are for terminals: a log has one of them in a while."""
+    command = [sys.executable, "-m", "mutmut", "run"]
+    if sys.stdout.isatty():
+        subprocess.run(command, cwd=work, check=True)
+        return
+    with subprocess.Popen(command, cwd=work, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        next_time = time.monotonic()
+        # A line ends where mutmut goes on to the next one, and where it goes back to the beginning of the same.
+        for line in io.TextIOWrapper(running.stdout, "utf-8", newline=""):
+            if line.endswith("\n") or time.monotonic() >= next_time:
+                print(line.strip("\r\n"), flush=True)
+                next_time = time.monotonic() + WHILE
+    if running.returncode:
+        raise subprocess.CalledProcessError(running.returncode, command)
 
 
 def asked(work: Path, *words: str) -> str:
