@@ -109,18 +109,18 @@ def test_a_failure_by_no_assertion_is_no_kill() -> None:
 
 
 def test_an_autopsy_is_told_whole() -> None:
-    mutated = Account({one.scenario: one for one in (bitten(), trial(OTHER), bitten(THIRD))}, seconds=1.5)
+    mutated = Account({one.scenario: one for one in (bitten(), trial(OTHER), bitten(THIRD))}, seconds=1.5, draws=3)
     findings = (Finding("SG01", Fate.CAUGHT, f"fail in {ONE}: assert 1 == 2"),)
     assert autopsy.examine("Forgetful", "host", ["SG01"], account(*PASSES), mutated) == Autopsy(
-        "Forgetful", "host", findings, (bitten(),), (bitten(THIRD),), (OTHER,), 1.5
+        "Forgetful", "host", findings, (bitten(),), (bitten(THIRD),), (OTHER,), 1.5, 3
     )
 
 
 def test_a_cell_that_died_condemns_every_name() -> None:
-    mutated = Account({ONE: bitten()}, "the cell died", seconds=1.5)
+    mutated = Account({ONE: bitten()}, "the cell died", seconds=1.5, draws=3)
     findings = tuple(Finding(name, Fate.ERROR, "the cell died") for name in ("SG01", "TT01"))
     assert autopsy.examine("Forgetful", "host", ["SG01", "TT01"], account(*PASSES), mutated) == Autopsy(
-        "Forgetful", "host", findings, seconds=1.5
+        "Forgetful", "host", findings, seconds=1.5, draws=3
     )
 
 
@@ -175,6 +175,13 @@ def test_of_what_a_scenario_said_with_two_seeds_the_last_counts() -> None:
     both = autopsy.later(account(trial(ONE), trial(OTHER)), account(bitten(ONE)))
     assert both.trials == {ONE: bitten(ONE), OTHER: trial(OTHER)}
     assert both.draws == 2
+
+
+@pytest.mark.parametrize(("first", "second", "told"), [("", "", ""), ("died", "", "died"), ("", "hung", "hung")])
+def test_two_cells_took_their_time_and_one_that_died_condemns_both(first: str, second: str, told: str) -> None:
+    machine = header().fingerprint
+    both = autopsy.later(Account({}, first, machine, 2.0), Account({}, second, machine, 0.5))
+    assert both == Account({}, told, machine, 2.5, 2)
 
 
 @pytest.mark.parametrize(("before", "after", "fate", "reason"), FINDINGS.values(), ids=FINDINGS)
