@@ -195,6 +195,12 @@ def test_only_what_limits_trials_says_so(tmp_path: Path) -> None:
     assert limited.facts == {"profile": "sample", "trials": "3"}
 
 
+def test_where_trials_meet_a_limit_together_they_run_one_by_one() -> None:
+    alone = {one.name for one in profiles.select([profiles.ALL]) if one.limits.trials == 1}
+    meet = {one.name for one in profiles.select([profiles.ALL]) if (one.limits.pids, one.limits.memory) != (512, "1g")}
+    assert alone == meet == {"few-processes", "little-memory"}
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
