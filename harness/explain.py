@@ -68,7 +68,9 @@ def _trial(kept: KeptTrial) -> Iterator[str]:
     yield f"run {kept.run.folder}, seed {kept.run.manifest.seed}"
     if header:
         yield f"{header.fingerprint.kernel}, {header.repeat} repetitions, {trial.seconds:.1f} s"
-    yield from (f"{key}: {value}" for key, value in kept.cell.plan.facts.items())
+    # A kernel is fetched, and a machine booted, after the plan is made: the cell knows more.
+    met = {key: value for key, value in header.environment.items() if key != "name"} if header else {}
+    yield from (f"{key}: {value}" for key, value in {**kept.cell.plan.facts, **met}.items())
 
 
 def _claim(kept: KeptTrial) -> Iterator[str]:

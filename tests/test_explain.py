@@ -60,7 +60,9 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
     ) -> cell_id.KeptTrial:
         first = header([one.scenario], **probes)
         first = msgspec.structs.replace(
-            first, fingerprint=msgspec.structs.replace(first.fingerprint, confinement=known)
+            first,
+            environment=first.environment | {"guest": "Linux 5.10"},
+            fingerprint=msgspec.structs.replace(first.fingerprint, confinement=known),
         )
         where = place("docker:a", frames([first, one, footer([one])]), *rules)
         monkeypatch.setattr(environment, "plan", planner(where))
@@ -88,6 +90,7 @@ def test_a_failure_is_told_from_claim_to_line(kept: Kept) -> None:
     )
     said = told(found := kept(one))
     assert said["trial"].startswith(f"docker:a::{NAMES[0]}: fail, not as expected")
+    assert "guest: Linux 5.10" in said["trial"].splitlines(), "what only the cell knows"
     assert said["claim"] == f"SG01: The claim of {NAMES[0]}."
     assert said["stands on"].splitlines()[0].startswith("seed.W4: a stub's death is expected at one place only")
     assert said["stands on"].splitlines()[1] == "gvisor d844c7bbb"
