@@ -147,7 +147,6 @@ class Tracee:
                 continue
             if rc < 0:
                 raise StubDied(self.gone())
-            self.handle.stops += 1
             stop = decode(status[0])
             if stop.kind is StopKind.DEATH:
                 raise StubDied(self.stub.bury(cause_of(stop, *self.last_words())))

@@ -82,7 +82,10 @@ int tracee_await(struct tracee *t, int *status)
 		sched_yield();	// on one CPU the tracee runs at once, and we need not sleep
 		rc = tracee_wait(t->tid, __WALL | __WNOTHREAD | WNOHANG, status);
 	}
-	return rc != 0 ? rc : tracee_wait(t->tid, __WALL | __WNOTHREAD, status);
+	if (rc == 0)
+		rc = tracee_wait(t->tid, __WALL | __WNOTHREAD, status);
+	t->stops += rc > 0;
+	return rc;
 }
 
 struct tracee *tracee_new(int tgid, int tid)
