@@ -86,13 +86,18 @@ def again(kept: KeptTrial, outcomes: list[CellOutcome]) -> Judged | None:
     return next((one for one in judged if one.trial.scenario == kept.judged.trial.scenario), None)
 
 
-def other_kernel(kept: KeptTrial, folder: Path) -> str | None:
-    """What is to be said of the kernel that the trial met this time, in the run that left `folder`."""
+def other_machine(kept: KeptTrial, folder: Path) -> Iterator[str]:
+    """What is to be said of the machine that the trial met this time, in the run that left `folder`.
+
+    Guests that share this host with others have fewer processors than one alone.
+    """
     cells = [cell for cell in runs.read(folder).cells if cell.header]
     was, now = kept.cell.header, cells[0].header if cells else None
-    if was and now and was.fingerprint.kernel != now.fingerprint.kernel:
-        return f"the kernel was {was.fingerprint.kernel}, and is {now.fingerprint.kernel}"
-    return None
+    if was and now:
+        if was.fingerprint.kernel != now.fingerprint.kernel:
+            yield f"the kernel was {was.fingerprint.kernel}, and is {now.fingerprint.kernel}"
+        if was.fingerprint.cpus != now.fingerprint.cpus:
+            yield f"the processors were {was.fingerprint.cpus}, and are {now.fingerprint.cpus}"
 
 
 def told(kept: KeptTrial, now: Judged | None) -> str:

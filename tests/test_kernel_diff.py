@@ -79,7 +79,8 @@ def test_the_newest_run_that_met_both_is_taken(
     (tmp_path / "20260101T000000-0003" / "run.json").write_text("{")
     assert cli.main(["kernels", "diff", "6.12", "7.3", "--results", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    for words in ("Linux 6.12.94 and Linux 7.3.4", "behaviour", "kernel::a", "verdicts, hardened", NAMES[0]):
+    assert f"as they were met in {tmp_path / '20260101T000000-0001'}" in printed
+    for words in ("Linux 6.12.94 and Linux 7.3.4", "behaviour, hardened", "kernel::a", "verdicts, hardened", NAMES[0]):
         assert words in printed
 
 
@@ -99,7 +100,7 @@ def test_without_a_run_that_met_both_one_is_made(
     monkeypatch.setattr(Request, "scenarios", lambda self: list(SCENARIOS[:2]))
     monkeypatch.setattr(environment, "plan", planner(met("linux-6.12", "6.12.94"), met("linux-7.3", "7.3.4")))
     assert cli.main(["kernels", "diff", "6.12", "7.3", "--results", str(tmp_path)]) == 0
-    assert "probes: no difference" in capsys.readouterr().out
+    assert "probes, no container: no difference" in capsys.readouterr().out
     monkeypatch.setattr(environment, "plan", planner(Missing("linux-6.12", "no mirror", "wait")))
     assert cli.main(["kernels", "diff", "6.12", "9.9", "--results", str(tmp_path)]) == 2
     assert "linux-6.12: no mirror" in capsys.readouterr().err

@@ -114,14 +114,17 @@ def test_a_name_with_signs_that_a_shell_knows_is_quoted(folder: Path) -> None:
 
 def test_what_is_not_as_it_was_is_said(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = cell_id.find(f"{NAME}@{folder}")
-    assert repro.other_kernel(kept, folder) is None
+    assert not list(repro.other_machine(kept, folder))
     first, *rest = whole(trial(NAMES[0]))
-    machine = msgspec.structs.replace(first.fingerprint, kernel="Linux 9.9", versions={"worldswitch": "none"})
+    machine = msgspec.structs.replace(first.fingerprint, kernel="Linux 9.9", cpus=9, versions={"worldswitch": "none"})
     first = msgspec.structs.replace(first, fingerprint=machine)
     (later := tmp_path / "later").mkdir()
     monkeypatch.setattr(environment, "plan", planner(place("host", frames([first, *rest]))))
     Run(Request(), SCENARIOS, later, Quiet()).go()
-    assert repro.other_kernel(kept, later) == "the kernel was Linux, and is Linux 9.9"
+    assert list(repro.other_machine(kept, later)) == [
+        "the kernel was Linux, and is Linux 9.9",
+        "the processors were 2, and are 9",
+    ]
     (said,) = repro.differences(cell_id.find(f"host::{NAMES[0]}@{later}"))
     assert said.startswith("worldswitch was none, and is ")
 

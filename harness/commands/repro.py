@@ -43,7 +43,7 @@ def main(asked: argparse.Namespace) -> int:
         if run.interrupted or (now and now.trial.verdict is kept.judged.trial.verdict):
             break
     report.summary(run.outcomes, run.folder, request.seed, out)
-    if other := repro.other_kernel(kept, run.folder):
+    for other in repro.other_machine(kept, run.folder):
         out.print(f"not as it was: {other}")
     out.print(repro.told(kept, now))
     if run.interrupted:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -34,6 +35,8 @@ class Difference:
     """All that two kernels say differently."""
 
     kernels: tuple[str, str]  #: as `uname` names them
+    run: Path  #: that met them
+    seen_in: str  #: the profile under which probes and facts were looked at; "" is the whole machine
     probes: tuple[Change, ...]
     facts: tuple[Change, ...]
     verdicts: Mapping[str, tuple[Change, ...]]  #: by profile; "" is the whole machine
@@ -48,6 +51,8 @@ def between(run: KeptRun, one: str, other: str) -> Difference | None:
     here, there = _print(ours[both[0]]), _print(theirs[both[0]])
     return Difference(
         kernels=(here.kernel, there.kernel),
+        run=run.folder,
+        seen_in=both[0],
         probes=tuple(_changes(_probes(here), _probes(there))),
         facts=tuple(_changes(here.facts, there.facts)),
         verdicts={profile: tuple(_changes(_verdicts(ours[profile]), _verdicts(theirs[profile]))) for profile in both},
@@ -57,10 +62,11 @@ def between(run: KeptRun, one: str, other: str) -> Difference | None:
 def show(difference: Difference, names: Sequence[str], out: Console) -> None:
     """Print it."""
     out.print(" and ".join(difference.kernels))
+    out.print(f"as they were met in {difference.run}")
     parts = [
-        ("probes", difference.probes),
-        ("behaviour", difference.facts),
-        *((f"verdicts, {profile or 'no container'}", changes) for profile, changes in difference.verdicts.items()),
+        (f"probes, {_words(difference.seen_in)}", difference.probes),
+        (f"behaviour, {_words(difference.seen_in)}", difference.facts),
+        *((f"verdicts, {_words(profile)}", changes) for profile, changes in difference.verdicts.items()),
     ]
     for title, changes in parts:
         if not changes:
@@ -71,6 +77,10 @@ def show(difference: Difference, names: Sequence[str], out: Console) -> None:
             table.add_row(change.what, change.one, change.other)
         out.print()
         out.print(table)
+
+
+def _words(profile: str) -> str:
+    return profile or "no container"
 
 
 def _cells(run: KeptRun, kernel: str) -> dict[str, KeptCell]:
