@@ -51,7 +51,7 @@ def go(kit: Kit, monkeypatch: pytest.MonkeyPatch, *ready: Ready, programs: Seque
     monkeypatch.setattr(known, "reference", of(says("reference", takes(100), programs=frozenset(("getpid",)))))
     monkeypatch.setattr(known, "PEERS", (of(*ready), missing))
     recorder = Recorder("reference")
-    Race(recorder, 2, 1, 1e-4, programs, (FREE,), kit, random.Random(1), lambda _: None).go()
+    Race(recorder, 2, 1, 1e-4, 1e-4, programs, (FREE,), kit, random.Random(1), lambda _: None).go()
     return recorder
 
 
@@ -141,7 +141,7 @@ def test_what_the_reference_does_not_run_has_no_ratio(
 
 
 def test_the_command_measures_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    effort = racing.Effort(rounds=1, others=1, seconds=1e-3, programs=("getpid", "processes"))
+    effort = racing.Effort(rounds=1, others=1, seconds=1e-3, brief=1e-3, programs=("getpid", "processes"))
     assert racing.show(["native"], effort, 5, tmp_path, fetch=False) == 0
     (folder,) = tmp_path.iterdir()
     names = records.read(folder).series.keys()
@@ -167,7 +167,7 @@ def test_the_table_has_all_rows(kit: Kit, monkeypatch: pytest.MonkeyPatch, tmp_p
     with recording(tmp_path, "reference") as recorder:
         monkeypatch.setattr(known, "reference", of(says("reference", takes(100))))
         monkeypatch.setattr(known, "PEERS", (of(says("slow", takes(400))), missing))
-        Race(recorder, 1, 1, 1e-4, ("getpid",), (FREE,), kit, random.Random(1), lambda _: None).go()
+        Race(recorder, 1, 1, 1e-4, 1e-4, ("getpid",), (FREE,), kit, random.Random(1), lambda _: None).go()
     out = Console(width=120, record=True, file=io.StringIO())
     racing.tell(records.read(tmp_path), out)
     text = out.export_text()

@@ -48,8 +48,8 @@ class Effort:
 
 #: Within 3 and 25 minutes on two CPUs.  Many short values: most fall between the moments in which somebody else has the
 #: CPU, and then so does their median.
-QUICK = Effort(rounds=6, heavy=2, sweeps=10, min_time=0.002, seconds=150)
-FULL = Effort(rounds=40, heavy=8, sweeps=20, min_time=0.003, seconds=1380)
+QUICK = Effort(rounds=6, heavy=6, sweeps=10, min_time=0.002, seconds=150)
+FULL = Effort(rounds=40, heavy=20, sweeps=20, min_time=0.003, seconds=1380)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,8 @@ class Race:
     recorder: Recorder
     rounds: int  #: pairs for each peer with the first program
     others: int  #: the same with each other program
-    seconds: float  #: what one run should take
+    seconds: float  #: what one run of the first program should take
+    brief: float  #: the same of another
     programs: Sequence[str]
     manners: Sequence[Manner]
     kit: Kit
@@ -164,7 +165,8 @@ class Race:
     def _lap(self, ready: Ready, program: str, manner: Manner) -> Lap:
         key = manner.label, program, ready.name
         if key not in self._enough:
-            self._enough[key] = enough(ready, program, self.seconds, manner)
+            seconds = self.seconds if program == self.programs[0] else self.brief
+            self._enough[key] = enough(ready, program, seconds, manner)
         return run(ready, program, self._enough[key], manner)
 
     def _take(self, laps: Mapping[str, Lap], number: int) -> None:

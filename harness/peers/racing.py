@@ -33,12 +33,15 @@ class Effort:
 
     rounds: int  #: pairs of each peer and the first program
     others: int  #: the same of the other programs
-    seconds: float  #: for one run
+    seconds: float  #: for one run of the first program
+    brief: float  #: for one of another
     programs: tuple[str, ...]
 
 
-QUICK = Effort(rounds=3, others=3, seconds=0.1, programs=("getpid",))
-FULL = Effort(rounds=11, others=6, seconds=0.3, programs=race.PROGRAMS)
+QUICK = Effort(rounds=3, others=3, seconds=0.1, brief=0.1, programs=("getpid",))
+#: A tracer and its tracee that begin on one CPU may stay there for some tenths of a second, and cost a quarter of what
+#: they do from then on: the first program runs longer than that.
+FULL = Effort(rounds=11, others=6, seconds=1.0, brief=0.3, programs=race.PROGRAMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def show(names: Sequence[str], effort: Effort, seed: int, parent: Path, *, fetch
             kit = Kit(fetch, lambda line: out.print(line), Path(work))
             ways = race.manners()
             order = random.Random(seed)
-            often = (effort.rounds, effort.others, effort.seconds)
+            often = (effort.rounds, effort.others, effort.seconds, effort.brief)
             race.Race(recorder, *often, effort.programs, ways, kit, order, kit.say).go(names)
         results = records.read(folder)
     except ResultError as problem:

@@ -40,6 +40,7 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.wspace": 0.06,
     "savefig.dpi": 150,
     "svg.hashsalt": "worldswitch",  # the same picture is the same file
 }
@@ -223,6 +224,7 @@ def interrupts(results: Results) -> Figure | None:
     figure, (axes,) = _figure(3.1)
     for one, colour in zip(found, (OURS, OTHER), strict=False):
         _exceedance(axes, one, colour)
+        _name_percentiles(axes, one, colour, [other for other in found if other is not one])
     axes.set_xscale("log")
     axes.set_yscale("log")
     ticks = {0.5: "50 %", 0.1: "10 %", 0.01: "1 %", 0.001: "0.1 %"}
@@ -243,9 +245,16 @@ def _exceedance(axes: Axes, one: Latencies, colour: str) -> None:
     ordered = [MICRO * value for value in sorted(one.values)]
     shares = [1 - (place + 1) / len(ordered) for place in range(len(ordered) - 1)]  # the logarithm of the last is none
     axes.step(ordered[:-1], shares, where="post", color=colour, linewidth=1.5, label=one.name)
+
+
+def _name_percentiles(axes: Axes, one: Latencies, colour: str, others: Sequence[Latencies]) -> None:
+    """Mark them on the curve, their names on the side where no other curve is."""
     for percent, value in one.percentiles.items():
-        axes.plot(MICRO * value, 1 - percent / 100, "o", color=colour, markersize=4)
-        axes.annotate(f"p{percent:g}  {shown(value, 'second')}", (MICRO * value, 1 - percent / 100), xytext=(7, 2),
+        place = MICRO * value, 1 - percent / 100
+        is_first = any(value < other.percentiles.get(percent, 0.0) for other in others)
+        offset, side = ((-7, 2), "right") if is_first else ((7, 2), "left")
+        axes.plot(*place, "o", color=colour, markersize=4)
+        axes.annotate(f"p{percent:g}  {shown(value, 'second')}", place, xytext=offset, ha=side,
                       textcoords="offset points", fontsize=7.5, color=colour)  # fmt: skip
 
 
