@@ -312,7 +312,7 @@ def confined(results: Results, what: str = "switch::resident_pinned") -> list[Co
         if slash and benchmark == what and one.by_round.keys() & host.by_round.keys():
             ratio = ratios.of_pairs(one.by_round, host.by_round)
             found.append(Confined(environment, ratios.of_median(one.samples), ratio))
-    return found
+    return sorted(found, key=lambda one: (one.name != "host", one.each.middle))
 
 
 # --------------------------------------------------------------------------------------------------------------- trust
