@@ -43,7 +43,7 @@ def scenarios(session: nox.Session) -> None:
 
 @nox.session
 def matrix(session: nox.Session) -> None:
-    """Boot many kernels, and put the reference through the scenarios in containers on each (`worldswitch matrix`)."""
+    """Put the reference through the scenarios in containers on many kernels, with -- --quick on three."""
     install(session)
     session.run("worldswitch", "matrix", *session.posargs)
 

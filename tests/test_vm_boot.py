@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, frames, header, planner, trial
 
+from worldswitch.harness import behaviour, catalogue, packages, processes, runs
 from worldswitch.harness import environment as plans
-from worldswitch.harness import packages, processes, runs
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environment import Lost
 from worldswitch.harness.holdings import Holdings, Unobtainable, cache
@@ -27,7 +27,7 @@ from worldswitch.harness.kernels.kernel import Kernel
 from worldswitch.harness.outcome import Judged, Status, status
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run
-from worldswitch.harness.vm import environment
+from worldswitch.harness.vm import environment, observation
 from worldswitch.harness.vm.cell import GuestCell
 from worldswitch.harness.vm.machine import Machine, Workshop
 from worldswitch.harness.vm.qemu import Shape
@@ -96,6 +96,22 @@ def test_a_cell_that_hangs_is_ended_and_the_guest_goes_on(machine: Machine) -> N
     assert next(cell.frames()) == b"up\n"
     cell.kill()
     assert output(start(machine, 6, "print('alive')")) == b"alive\n"
+
+
+def test_the_image_has_every_scenario_as_pytest_compiles_it(machine: Machine) -> None:
+    look = """import os, glob
+os.chdir('/opt/worldswitch/worldswitch/scenarios')
+print(len(glob.glob('[!_]*.py')), len(glob.glob('__pycache__/[!_]*-pytest-*.pyc')))"""
+    modules, compiled = map(int, output(start(machine, 7, look)).split())
+    assert 0 < modules <= compiled
+
+
+def test_a_kernel_tells_all_its_facts(made: Workshop, machine: Machine) -> None:
+    said = observation.observe(machine, 8, made.tree, "here", made.hardware.time_scale, lambda: None)
+    assert said
+    assert said.where == "here"
+    assert said.facts.keys() == {fact.scenario.name for fact in catalogue.facts()}
+    assert all(": needs " in said.facts[name] for name in behaviour.unobserved(said.facts))
 
 
 def test_a_panic_is_a_loss_that_says_so(made: Workshop, kernel: Kernel) -> None:

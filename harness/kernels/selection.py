@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from worldswitch.harness.holdings import Unobtainable
@@ -19,25 +20,29 @@ def names() -> tuple[str, ...]:
 
 
 def quick(say: Say) -> tuple[str, ...]:
-    """Three kernels: the oldest, the middle one of the long-term ones, and the newest that can be had."""
+    """Three kernels: the oldest that can be had, of those maintained for years the middle one, and the newest."""
     entries = manifest.load()
-    picked = [entries[0].name, middle(entries).name, _newest(entries, say).name]
+    can_be_had = functools.cache(functools.partial(_can_be_had, say=say))
+    orders = (entries, around_the_middle(entries), list(reversed(entries)))
+    picked = (next(filter(can_be_had, map(_name, order)), order[0].name) for order in orders)
     return tuple(dict.fromkeys(picked))
 
 
-def middle(entries: Sequence[Entry]) -> Entry:
-    """The middle one of those that are maintained for years, or of all if none is."""
+def around_the_middle(entries: Sequence[Entry]) -> list[Entry]:
+    """Those that are maintained for years, or all if none is, the middle one first and then those next to it."""
     long_term = [entry for entry in entries if entry.long_term] or list(entries)
-    return long_term[len(long_term) // 2]
+    middle = len(long_term) // 2
+    return sorted(long_term, key=lambda entry: abs(long_term.index(entry) - middle))
 
 
-def _newest(entries: Sequence[Entry], say: Say) -> Entry:
-    """The newest that can be had; if none can, the newest of the list, of which it is then said why."""
-    for entry in reversed(entries):
-        try:
-            shelf.obtain(entry.name, say)
-        except Unobtainable as problem:
-            say(f"Linux {entry.name} cannot be had: {problem.reason}")
-        else:
-            return entry
-    return entries[-1]
+def _name(entry: Entry) -> str:
+    return entry.name
+
+
+def _can_be_had(name: str, say: Say) -> bool:
+    try:
+        shelf.obtain(name, say)
+    except Unobtainable as problem:
+        say(f"Linux {name} cannot be had: {problem.reason}")
+        return False
+    return True
