@@ -15,12 +15,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from scripted import NAMES, SCENARIOS, Quiet, Scripted, frames, header, planner, trial
 
-from worldswitch.harness import behaviour, catalogue, packages
+from worldswitch.harness import behaviour, catalogue, packages, processes, runs
+from worldswitch.harness import environment as plans
+from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environment import Lost
 from worldswitch.harness.holdings import Holdings, Unobtainable, cache
 from worldswitch.harness.kernels import shelf
 from worldswitch.harness.kernels.kernel import Kernel
+from worldswitch.harness.outcome import Judged, Status, status
+from worldswitch.harness.request import Request
+from worldswitch.harness.runner import Run
 from worldswitch.harness.vm import environment, observation
 from worldswitch.harness.vm.cell import GuestCell
 from worldswitch.harness.vm.machine import Machine, Workshop
@@ -142,3 +148,28 @@ def test_nothing_outlives_a_runner_that_is_killed(made: Workshop, kernel: Kernel
         time.sleep(0.1)
     with pytest.raises(ProcessLookupError):
         os.kill(guardian, 0)
+
+
+def test_a_machine_that_is_killed_keeps_what_its_cell_reached(
+    made: Workshop, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doomed = Machine(made.hardware, kernel.image, Shape())
+    doomed.boot(SECONDS)
+    said = b"".join(line for line in frames([header(), trial(NAMES[0])]) if isinstance(line, bytes))
+    script = f"import os, time; os.write(1, {said!r}); time.sleep(1000)"
+
+    class Killing(Quiet):
+        def trial_ends(self, cell: CellName, judged: Judged) -> None:
+            for pid in processes.descendants(doomed._held.process.pid):
+                os.kill(pid, signal.SIGKILL)
+
+    lost = Scripted("linux-6.12", lambda _: start(doomed, 1, script))
+    monkeypatch.setattr(plans, "plan", planner(lost))
+    run = Run(Request(), SCENARIOS, tmp_path, Killing())
+    run.go()
+    doomed.close()
+    (cell,) = runs.read(tmp_path).cells
+    assert [one.trial.verdict.value for one in cell.judged] == ["pass", "miss", "miss"]
+    assert cell.problem
+    assert "the guest was lost" in cell.problem.reason
+    assert status(run.outcomes) is Status.COULD_NOT_RUN
