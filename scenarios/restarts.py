@@ -104,7 +104,7 @@ def a_lock_interrupted_by_signals_is_restarted(stage: Stage) -> None:
             assert room.memory.word() & FUTEX_TID_MASK == waiting.tid, "another thread than the one that asked has it"
 
 
-@scenario("IJ03", clauses=("seed.clone", "fact.H1"), quick=10, normal=100, soak=2000, deadline=150)
+@scenario("IJ03", clauses=("seed.clone", "fact.H1"), quick=30, normal=100, soak=2000, deadline=150)
 def a_clone_in_a_signal_storm_makes_one_child(stage: Stage) -> None:
     """However often pending signals send an injected clone back (ERESTARTNOINTR), there is one child in the end."""
     room = Room(stage)

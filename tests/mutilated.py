@@ -36,9 +36,13 @@ def meet(arguments: Sequence[str]) -> ScriptedCell:
     mutant = words[words.index("--mutant") + 1] if "--mutant" in words else None
     named = [words[number + 1] for number, word in enumerate(words) if word == "--id"] or list(NAMES)
     lucky = str(LUCKY) in words
-    bites = {"Fickle": NAMES if lucky else (), "Forgetful": (ONE,), "Vanished": (THIRD,), "Broken": NAMES}.get(
-        mutant or "", ()
-    )
+    bites = {
+        "Fickle": NAMES if lucky else (),
+        "Slow": NAMES if lucky else (ONE,),
+        "Forgetful": (ONE,),
+        "Vanished": (THIRD,),
+        "Broken": NAMES,
+    }.get(mutant or "", ())
     return ScriptedCell(
         frames(whole(*(bitten(name) if name in bites else trial(name) for name in named), mutant=mutant))
     )

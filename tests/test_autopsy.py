@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from scripted import NAMES, SCENARIOS, header, trial, whole
 
@@ -162,6 +164,19 @@ def test_what_should_have_caught_it_and_saw_nothing_is_missed() -> None:
         "Forgetful", "host", ["SG01"], account(trial(ONE), trial(OTHER)), account(trial(ONE), trial(OTHER))
     )
     assert made.missed == (ONE, OTHER)
+
+
+def test_what_failed_but_not_by_its_own_assertion_is_missed() -> None:
+    raised = trial(OTHER, Verdict.FAIL, reason="the platform raised it")
+    made = autopsy.examine("Forgetful", "host", ["SG01"], account(*PASSES), account(trial(ONE), raised))
+    assert made.missed == (ONE, OTHER)
+
+
+def test_of_a_cell_that_may_come_to_nothing_only_kills_count() -> None:
+    said = account(bitten(ONE), trial(OTHER), trial(THIRD, Verdict.FAIL, reason="the platform raised it"))
+    assert autopsy.kills_of(said).trials == {ONE: bitten(ONE)}
+    broken = autopsy.kills_of(replace(said, problem="the cell did not run Forgetful"))
+    assert (broken.trials, broken.problem) == ({}, "")
 
 
 @pytest.mark.parametrize(("verdict", "missed"), [(Verdict.ERROR, (OTHER,)), (Verdict.TIMEOUT, ())])

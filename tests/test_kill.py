@@ -11,7 +11,7 @@ from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, frames, hang, pla
 
 from worldswitch.harness import catalogue, cli, environment, reasons
 from worldswitch.harness.catalogue import Scenario
-from worldswitch.harness.kill import hunt, show
+from worldswitch.harness.kill import cells, hunt, show
 from worldswitch.harness.kill import matrix as kill_matrix
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import CouldNotRun, Request
@@ -114,6 +114,40 @@ def test_and_not_for_ever(world: World, capsys: pytest.CaptureFixture[str]) -> N
     assert (mutant.fate, mutant.draws) == ("survived", hunt.DRAWS)
     last = capsys.readouterr().out.splitlines()[-8:]
     assert any(line.startswith(f"survived  Fickle in host: {ONE}: ") for line in last)
+
+
+def test_a_scenario_that_nothing_proves_yet_gets_further_seeds(world: World) -> None:
+    world.have(Mutilated("Slow"), VANISHED)  # caught by one scenario that it names at once, by the other with luck
+    assert world.run(seed=LUCKY - 2) is Status.AS_EXPECTED
+    (place,) = world.matrix.places
+    assert [(one.name, one.fate, one.draws) for one in place.mutants] == [
+        ("Slow", "caught", 3),
+        ("Vanished", "caught", 1),
+    ]
+    assert {one.name: one.mutants for one in place.scenarios}[OTHER] == ("Slow",)
+    assert len(world.host.cells) == 3 + 2
+    met = b"".join(world.host.cells[-1].frames())
+    assert [name.encode() in met for name in NAMES] == [False, True, False]
+
+
+def test_nor_these_for_ever(world: World) -> None:
+    world.have(Mutilated("Slow"), VANISHED)
+    assert world.run(seed=LUCKY + 1) is Status.UNEXPECTED
+    (place,) = world.matrix.places
+    assert (place.mutants[0].fate, place.mutants[0].draws) == ("caught", hunt.DRAWS)
+    assert {one.name: one.standing for one in place.scenarios}[OTHER] == "unproven"
+
+
+def test_a_further_cell_that_breaks_takes_nothing_back(world: World) -> None:
+    def script(arguments: Sequence[str]) -> ScriptedCell:
+        return meet(arguments) if len(world.host.cells) < 3 else ScriptedCell([])
+
+    world.host.script = script
+    world.have(Mutilated("Slow"), VANISHED)
+    assert world.run(seed=LUCKY - 2) is Status.UNEXPECTED
+    (place,) = world.matrix.places
+    assert place.mutants[0].fate == "caught"
+    assert {one.name: one.standing for one in place.scenarios}[OTHER] == "unproven"
 
 
 def test_some_mutants_do_not_overwrite_the_matrix_of_all(
@@ -253,7 +287,7 @@ def test_an_interrupted_hunt_ends_its_cells(world: World, monkeypatch: pytest.Mo
 
 def test_a_cell_that_starts_when_the_hunt_is_over_is_ended() -> None:
     late: Scripted = host()
-    ended = hunt._Ended(late)
+    ended = cells.Ended(late)
     start, late.start = late.start, lambda arguments: (ended.__exit__(), start(arguments))[1]  # type: ignore[method-assign]
     with pytest.raises(InterruptedError):
         ended.start([])

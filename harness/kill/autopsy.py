@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from worldswitch.harness.catalogue import Scenario, is_meant
@@ -42,7 +42,9 @@ class Finding:
     name: str
     fate: Fate
     reason: str
-    undecided: tuple[str, ...] = ()  #: if it was not caught: the scenarios that saw nothing wrong, or broke on it
+    undecided: tuple[
+        str, ...
+    ] = ()  #: if it was not caught: the scenarios that broke on it, or did not fail by their own assertion
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Autopsy:
 
     @property
     def missed(self) -> tuple[str, ...]:
-        """The scenarios that should have caught it, and saw nothing wrong, or broke on it: another seed may decide."""
+        """The scenarios that should have caught it, and did not by their own assertion: another seed may decide."""
         return tuple(scenario for finding in self.findings for scenario in finding.undecided)
 
 
@@ -90,6 +92,12 @@ def later(before: Account, after: Account) -> Account:
         before.seconds + after.seconds,
         before.draws + after.draws,
     )
+
+
+def kills_of(one: Account) -> Account:
+    """Of a cell that may come to nothing: what failed by its own assertion, if any of it counts."""
+    kills = {} if one.problem else {name: trial for name, trial in one.trials.items() if _bites(trial)}
+    return replace(one, trials=kills, problem="")
 
 
 def account(records: Iterable[Record], mutant: str, problem: Problem | None, seconds: float = 0) -> Account:
@@ -164,8 +172,7 @@ def _bite(name: str, scenarios: Sequence[str], mutated: Trials) -> Finding:
     biting = list(filter(_bites, after))
     if biting:
         return Finding(name, Fate.CAUGHT, _said(biting[0]))
-    unseen = tuple(trial.scenario for trial in after if _passes(trial))
-    return Finding(name, Fate.SURVIVED, "; ".join(map(_said, after)), unseen)
+    return Finding(name, Fate.SURVIVED, "; ".join(map(_said, after)), tuple(trial.scenario for trial in after))
 
 
 def _said(trial: Trial) -> str:

@@ -2,33 +2,30 @@
 
 In each environment the unmutated reference goes first, through all scenarios that any of the mutants will meet; then
 each mutant in a cell of its own, several at a time, through the scenarios that it names and a random tenth of the
-others, drawn for each mutant anew from a seed that is told.  Where a scenario that it names sees nothing wrong, or
-breaks on it, that one is tried again with the next seeds, a bounded number of times, for some leave what they do to
-chance.  What that shows of a mutant is decided in `worldswitch.harness.kill.autopsy`, what it shows of the scenarios
-in `worldswitch.harness.kill.proof`.
+others, drawn for each mutant anew from a seed that is told.  Some scenarios leave what they do to chance: one that a
+mutant names and that does not catch it is tried again with the next seeds, a bounded number of times; in the end so is
+one that no mutant that names it was caught by.  What that shows of a mutant is decided in
+`worldswitch.harness.kill.autopsy`, what it shows of the scenarios in `worldswitch.harness.kill.proof`.
 """
 
 from __future__ import annotations
 
 import math
 import random
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from worldswitch.harness import catalogue, reasons
 from worldswitch.harness.catalogue import Mutant, Scenario, is_meant
-from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import collect
-from worldswitch.harness.environment import Cell, Environment, Missing
-from worldswitch.harness.kill import autopsy, proof
+from worldswitch.harness.environment import Environment, Missing
+from worldswitch.harness.kill import autopsy, cells, proof
 from worldswitch.harness.kill import matrix as kill_matrix
 from worldswitch.harness.kill.autopsy import Account, Autopsy
 from worldswitch.harness.kill.matrix import Matrix, Place
-from worldswitch.harness.kill.proof import Proof
+from worldswitch.harness.kill.proof import Proof, Standing
 from worldswitch.harness.request import CouldNotRun, Request
 from worldswitch.harness.results import Header, Record, Trial
 
@@ -164,16 +161,34 @@ class Hunt:
     def _all(self, place: Environment, reference: Account) -> list[Autopsy]:
         """Every mutant, several at a time; told as they end, and answered in their order."""
         self.watcher.mutants_start(place.name, len(self.mutants))
-        found: dict[str, Autopsy] = {}
-        with ThreadPoolExecutor(self.request.workers) as pool, _Ended(place) as ended:
-            put = [pool.submit(self._one, ended, mutant, reference) for mutant in self.mutants.values()]
+        accounts: dict[str, Account] = {}
+        with ThreadPoolExecutor(self.request.workers) as pool, cells.Ended(place) as ended:
+            put = {pool.submit(self._one, ended, mutant, reference): mutant for mutant in self.mutants.values()}
             for future in as_completed(put):
-                one = future.result()
-                found[one.mutant] = one
-                self.watcher.mutant_ends(one)
-        return [found[name] for name in self.mutants]
+                mutant = put[future]
+                accounts[mutant.name] = future.result()
+                self.watcher.mutant_ends(self._examine(mutant, place.name, reference, accounts[mutant.name]))
+            for draw in range(2, DRAWS + 1):
+                self._prove(ended, pool, reference, accounts, draw)
+        return self._examine_all(place, reference, accounts)
 
-    def _one(self, place: Environment, mutant: Mutant, reference: Account) -> Autopsy:
+    def _examine_all(self, place: Environment, reference: Account, accounts: Mapping[str, Account]) -> list[Autopsy]:
+        return [self._examine(one, place.name, reference, accounts[name]) for name, one in self.mutants.items()]
+
+    def _prove(
+        self, place: Environment, pool: Executor, reference: Account, accounts: dict[str, Account], draw: int
+    ) -> None:
+        """Put mutants once more to what they name and none was caught by; what it shows beside a kill is left out."""
+        proofs = self._proofs(reference, self._examine_all(place, reference, accounts))
+        idle = {one.scenario for one in proofs if one.standing is Standing.UNPROVEN}
+        put = {}
+        for name, mutant in self.mutants.items():
+            if again := [one for one in autopsy.called(self.scenarios, *mutant.caught_by) if one.name in idle]:
+                put[name] = pool.submit(self._put_mutant, place, mutant, again, draw)
+        for name, future in put.items():
+            accounts[name] = autopsy.later(accounts[name], autopsy.kills_of(future.result()))
+
+    def _one(self, place: Environment, mutant: Mutant, reference: Account) -> Account:
         self.watcher.mutant_starts(mutant.name)
         mutated = self._put_mutant(place, mutant, self.drawn(mutant), 1)
         for draw in range(2, DRAWS + 1):
@@ -182,7 +197,7 @@ class Hunt:
                 break
             again = autopsy.called(self.scenarios, *missed)
             mutated = autopsy.later(mutated, self._put_mutant(place, mutant, again, draw))
-        return self._examine(mutant, place.name, reference, mutated)
+        return mutated
 
     def _examine(self, mutant: Mutant, place: str, reference: Account, mutated: Account) -> Autopsy:
         return autopsy.examine(mutant.name, place, mutant.caught_by, reference, mutated)
@@ -194,7 +209,7 @@ class Hunt:
             if isinstance(record, Trial):
                 self.watcher.reference_trial()
 
-        return _put(place, self.request, chosen, watch)
+        return cells.put(place, self.request, chosen, watch)
 
     def _put_mutant(self, place: Environment, mutant: Mutant, chosen: Sequence[Scenario], draw: int) -> Account:
         deadline = min(self.request.deadline or LONGEST, LONGEST)
@@ -210,65 +225,6 @@ class Hunt:
             ):
                 spent += record.seconds
                 if spent > spared:  # what it names came first
-                    raise _Enough
+                    raise cells.Enough
 
-        return _put(place, request, chosen, watch)
-
-
-class _Enough(Exception):
-    """A cell has told what it was started for."""
-
-
-def _put(place: Environment, request: Request, chosen: Sequence[Scenario], watch: Callable[[Record], None]) -> Account:
-    """What a cell says of these scenarios, in this order; `watch` is told each record."""
-    begin = time.monotonic()
-    request = replace(request, ids=tuple(one.name for one in chosen))
-    records: list[Record] = []
-    enough = False
-
-    def take(record: Record) -> None:
-        nonlocal enough
-        records.append(record)
-        try:
-            watch(record)
-        except _Enough:
-            enough = True
-            raise
-
-    problem = collect(
-        place, request.arguments(CellName(place.name), place.facts), request.silence(chosen, place.facts), take
-    )
-    return autopsy.account(records, request.mutant, None if enough else problem, time.monotonic() - begin)
-
-
-@dataclass
-class _Ended:
-    """An environment whose cells end with this: an interrupted hunt waits for none of them."""
-
-    _place: Environment
-    _cells: list[Cell] = field(default_factory=list)
-    _over: threading.Event = field(default_factory=threading.Event)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        self.name, self.facts, self.expectations = self._place.name, self._place.facts, self._place.expectations
-
-    def start(self, arguments: Sequence[str]) -> Cell:
-        if self._over.is_set():
-            raise InterruptedError("the hunt is over")
-        cell = self._place.start(arguments)
-        with self._lock:
-            self._cells.append(cell)
-            if not self._over.is_set():
-                return cell
-        cell.kill()  # it was being started when the others were ended
-        raise InterruptedError("the hunt is over")
-
-    def __enter__(self) -> _Ended:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._over.set()
-        for cell in self._cells:
-            cell.kill()
+        return cells.put(place, request, chosen, watch)

@@ -50,8 +50,9 @@ class ReapsOrdinaryChildrenOnly(PtracePlatform):
         lib.tracee_wait(pid, 0, ffi.new("int *"))
 
     def _await_entry(self, pid: int, plan: StubPlan, boot: Any) -> None:
-        # As long as a dead one leads nowhere else.
-        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG | getattr(lib, "__WALL")) is not None:
+        # As long as a dead one leads nowhere else; of a tracee its stops are told too, asked for or not.
+        news = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG | getattr(lib, "__WALL"))
+        if news is not None and news.si_code in (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED):
             raise HostError(1, "the new stub is dead")
         super()._await_entry(pid, plan, boot)
 
