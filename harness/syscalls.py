@@ -5,6 +5,7 @@ ctypes reads no headers, so the values stand here, each block with the header it
 
 import ctypes
 import os
+import struct
 
 # include/uapi/linux/prctl.h
 PR_SET_PDEATHSIG = 1
@@ -31,6 +32,8 @@ NT_X86_XSTATE, NT_X86_SHSTK = 0x202, 0x204  # include/uapi/linux/elf.h
 
 # arch/x86/entry/syscalls/syscall_64.tbl, arch/x86/include/uapi/asm/prctl.h
 ARCH_PRCTL, ARCH_SET_CPUID = 158, 0x1012
+
+CAPABILITY_VERSION_3 = 0x20080522  # include/uapi/linux/capability.h
 
 # include/uapi/linux/sched.h, include/uapi/linux/mount.h
 CLONE_NEWNS = 0x20000
@@ -87,6 +90,12 @@ def ptrace(request: int, pid: int, address: int = 0, data: int = 0) -> int:
 def unshare(flags: int) -> None:
     """Put this process into namespaces of its own (man 2 unshare)."""
     _checked(_libc.unshare(ctypes.c_int(flags)), f"unshare {flags:#x}")
+
+
+def drop_capabilities() -> None:
+    """Give up every capability, of this thread and of all it will make (man 2 capset); the user stays."""
+    header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
+    _checked(_libc.capset(header, bytes(24)), "capset")
 
 
 def make_mounts_private() -> None:

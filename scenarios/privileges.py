@@ -89,7 +89,7 @@ def _show_yama(scope: int) -> None:
 # ------------------------------------------------------------------------------------------ dumpable
 
 
-@scenario("EV02", clauses=("gvisor d07850a80", "prctl(2) PR_SET_DUMPABLE"))
+@scenario("EV02", clauses=("gvisor d07850a80", "prctl(2) PR_SET_DUMPABLE"), needs="uncapped_ptrace")
 def a_harness_that_nobody_may_dump_is_told(stage: Stage) -> None:
     """The children of a process that is not dumpable may be traced with CAP_SYS_PTRACE only; that is what it says."""
     text = _run_as(stage, [drop_capabilities, lambda: be_dumpable(False)], why_unavailable)
@@ -100,7 +100,7 @@ def a_harness_that_nobody_may_dump_is_told(stage: Stage) -> None:
 # ------------------------------------------------------------------------------------------ users
 
 
-@scenario("K72", clauses=("moby#38137", 'ptrace(2) "Ptrace access mode checking"'), needs="seccomp")
+@scenario("K72", clauses=("moby#38137", 'ptrace(2) "Ptrace access mode checking"'), needs="uncapped_ptrace seccomp")
 def the_basics_take_no_privileges(stage: Stage) -> None:
     """Without any capability, and without the right to gain privileges, the platform works."""
     _run_as(stage, [drop_capabilities], work_here)

@@ -35,6 +35,14 @@ def test_every_probe_answers(name: str) -> None:
     assert found.detail
 
 
+def test_tracing_without_capabilities_is_tried_without_any(fresh: pytest.MonkeyPatch) -> None:
+    def show(*_: object) -> None:
+        raise probes.Absent(re.findall("Cap(?:Prm|Eff):\t(.*)", Path("/proc/thread-self/status").read_text()))
+
+    fresh.setattr(tracing, "stopped_child", show)
+    assert probes.probe("uncapped_ptrace").detail == str(["0" * 16] * 2)
+
+
 def test_there_is_no_probe_of_that_name() -> None:
     with pytest.raises(KeyError):
         probes.probe("perpetual_motion")

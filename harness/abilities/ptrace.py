@@ -14,6 +14,12 @@ def _ptrace() -> str:
         return "PTRACE_SEIZE of a child of its own, with PTRACE_O_EXITKILL"
 
 
+def _uncapped_ptrace() -> str:
+    """Whether tracing takes no capability: under Yama's scope 2 it does."""
+    syscalls.drop_capabilities()
+    return f"without any capability: {_ptrace()}"
+
+
 def _traceme() -> str:
     syscalls.ptrace(syscalls.PTRACE_TRACEME, 0)
     return "PTRACE_TRACEME"
@@ -82,6 +88,7 @@ def _rt_tgsigqueueinfo() -> str:
 #: The probes of this file, by the name a scenario's ``needs`` calls each.
 PROBES: dict[str, Look] = {
     "ptrace": _ptrace,
+    "uncapped_ptrace": _uncapped_ptrace,
     "traceme": _traceme,
     "ptrace_denied": _ptrace_denied,
     "ptrace_deniable": _ptrace_deniable,
