@@ -96,6 +96,7 @@ class Scenario:
     repeat: Mapping[str, int]
     deadline: float
     subject: str = "platform"  #: what the claim is about; "kernel" if no platform takes part
+    alone: bool = False  #: whether nothing else may run meanwhile
 
     @property
     def family(self) -> str:
@@ -134,6 +135,7 @@ def declared(name: str, function: object, mark: pytest.Mark) -> Scenario:
         repeat=values.get("repeat", {}),
         deadline=values.get("deadline", 20.0),
         subject=values.get("subject", "platform"),
+        alone=values.get("alone", False),
     )
 
 

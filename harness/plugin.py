@@ -29,7 +29,9 @@ def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Non
 
 def pytest_configure(config: pytest.Config) -> None:
     """Take part, if the options were added."""
-    config.addinivalue_line("markers", "scenario(*ids, clauses, needs, repeat, deadline): a claim about a platform")
+    config.addinivalue_line(
+        "markers", "scenario(*ids, clauses, needs, repeat, deadline, subject, alone): a claim about a platform"
+    )
     if config.getoption("worldswitch_results", NotImplemented) is not NotImplemented:
         _take_part(config)
 

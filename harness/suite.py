@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from _pytest.runner import runtestprotocol  # no public way runs an item without reporting it
 
-from worldswitch.harness import catalogue, collection, diagnosis_text, probes, results, scene, seeds, trial
+from worldswitch.harness import catalogue, collection, diagnosis_text, probes, results, scene, seeds, trial, turns
 from worldswitch.harness.contract import Options, Platform, PlatformFactory
 from worldswitch.harness.diagnosis import Diagnosis
 from worldswitch.harness.flight import Recorder
@@ -41,8 +41,8 @@ IMPLIED = {
     "stub_calls": frozenset(("ptrace_denied", "ptrace_deniable", "stub_calls_denied")),
 }
 
-#: Under which name xdist's workers are told the seed that was drawn for all of them.
-SEED = "worldswitch_seed"
+#: Under which names xdist's workers are told the seed that was drawn for all of them, and what they take turns by.
+SEED, TURNS = "worldswitch_seed", "worldswitch_turns"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +119,7 @@ class Suite:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._now: tuple[catalogue.Scenario, Owners, Transcript, Recorder] | None = None
+        self._turns: turns.Host | None = None
 
     @pytest.fixture
     def trial(self) -> Iterator[CurrentTrial]:
@@ -142,6 +143,8 @@ class Suite:
     def pytest_configure_node(self, node: Any) -> None:
         """Tell one of xdist's workers what it cannot know from the command line."""
         node.workerinput[SEED] = self.settings.seed
+        self._turns = self._turns or turns.Host()
+        node.workerinput[TURNS] = self._turns.path
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leave out what ``--id`` does not name, and what ``--no-chaos`` does; what is named first goes first."""
@@ -159,9 +162,11 @@ class Suite:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
         """Give each scenario a process of its own."""
+        others = getattr(item.config, "workerinput", {}).get(TURNS)
         for _, scenario in collection.scenarios_among([item]):
             item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-            result = self._result(item, scenario)
+            with turns.turn(others, alone=scenario.alone):  # its probes too: what it changes misleads others'
+                result = self._result(item, scenario)
             for report in _reports(item, scenario, result, self.settings):
                 item.ihook.pytest_runtest_logreport(report=report)
             item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)

@@ -27,6 +27,7 @@ def scenario(
     soak: int = 1,
     deadline: float = 20.0,
     subject: Literal["platform", "kernel"] = "platform",
+    alone: bool = False,
 ) -> Callable[[Function], Function]:
     """Declare a scenario.
 
@@ -36,6 +37,7 @@ def scenario(
     but where ptrace is to be denied.  `quick`, `normal` and `soak` are
     repetitions, read as ``trial.repeat``.  `deadline` is in seconds for the slowest of the three on a quiet machine.
     `subject` is what the claim is about: of a claim about the kernel alone no mutant of a platform is asked for.
+    `alone` is for what changes something that all of the machine shares: nothing else of the run goes on meanwhile.
     """
     return pytest.mark.scenario(
         *ids,
@@ -44,4 +46,5 @@ def scenario(
         repeat={"quick": quick, "normal": normal, "soak": soak},
         deadline=deadline,
         subject=subject,
+        alone=alone,
     )

@@ -41,7 +41,11 @@ def yama_is_lived_with_or_named(stage: Stage) -> None:
 
 
 @scenario(
-    "EV01", "K71", clauses=("gvisor 172bcc9be", 'ptrace(2) "/proc/sys/kernel/yama/ptrace_scope"'), needs="yama_settable"
+    "EV01",
+    "K71",
+    clauses=("gvisor 172bcc9be", 'ptrace(2) "/proc/sys/kernel/yama/ptrace_scope"'),
+    needs="yama_settable",
+    alone=True,
 )
 def each_scope_of_yama_is_lived_with_or_named(stage: Stage) -> None:
     """The same under each scope that can be left again, with all privileges and without any."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from cells import DENY_PTRACE, run_cell
 
@@ -154,6 +156,20 @@ def test_a_worker_that_dies_leaves_a_miss() -> None:
     finished = run_cell("--scenarios", "fragile", "--platform", "fakes:Passes", "-n", "1", KILL_WORKER="1")
     assert finished.status == 2
     assert finished.run.misses == ("good::it_is_fine",)
+
+
+@pytest.mark.parametrize(("workers", "crowded"), [("0", False), ("2", True)])
+def test_what_must_be_alone_is(tmp_path: Path, workers: str, crowded: bool) -> None:
+    diary = tmp_path / "diary"
+    finished = run_cell("--scenarios", "shared", "--platform", "fakes:Passes", "-n", workers, DIARY=str(diary))
+    assert (finished.status, len(finished.verdicts)) == (0, 9)
+    there: set[str] = set()
+    met: set[frozenset[str]] = set()
+    for line in diary.read_text().splitlines():
+        (there.add if line[0] == "+" else there.remove)(line[1:])
+        met.add(frozenset(there))
+    assert any(len(together) > 1 for together in met) == crowded
+    assert [together for together in met if len(together) > 1 and any("alone" in one for one in together)] == []
 
 
 def test_assertions_cannot_be_removed() -> None:
