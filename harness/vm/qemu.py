@@ -15,8 +15,8 @@ Accelerator: TypeAlias = Literal["kvm", "tcg"]
 GUEST = "worldswitch.harness.vm.guest"  #: the module that is a guest's first process
 CODE_MIB = 256  #: for translated code, where the processor is emulated
 
-#: The processor that guests see.  Emulated, EPYC has AVX2 and XSAVE, and runs faster than the larger ones; protection keys
-#: and five levels of page tables cost it nothing that one could measure, and few machines have both.
+#: The processor that guests see.  Emulated, EPYC has AVX2 and XSAVE, and runs faster than the larger ones; protection
+#: keys and five levels of page tables, which few machines have both, cost it some 5 %.
 PROCESSORS: Mapping[Accelerator, str] = {"kvm": "host", "tcg": "EPYC,+pku,+la57"}
 
 #: What the kernel is told whatever it is to do.  A panic ends the machine; what distrusts a processor that is not
