@@ -119,7 +119,7 @@ class Suite:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._now: tuple[catalogue.Scenario, Owners, Transcript, Recorder] | None = None
-        self._turns: turns.Host | None = None
+        self._turns: turns.Turns | None = None
 
     @pytest.fixture
     def trial(self) -> Iterator[CurrentTrial]:
@@ -143,7 +143,7 @@ class Suite:
     def pytest_configure_node(self, node: Any) -> None:
         """Tell one of xdist's workers what it cannot know from the command line."""
         node.workerinput[SEED] = self.settings.seed
-        self._turns = self._turns or turns.Host()
+        self._turns = self._turns or turns.Turns()
         node.workerinput[TURNS] = self._turns.path
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Host:
+class Turns:
     """The file that the workers take turns by, in the process that starts them."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Host:
 
 @contextmanager
 def turn(path: str | None, *, alone: bool) -> Iterator[None]:
-    """Run beside others, or `alone`; without a `path` there are none.  Waits as long as those before it take."""
+    """Run beside others, or `alone`; without a `path` there are none.  Who goes before has a deadline."""
     if path is None:
         yield
         return

@@ -42,9 +42,7 @@ class Finding:
     name: str
     fate: Fate
     reason: str
-    undecided: tuple[
-        str, ...
-    ] = ()  #: if it was not caught: the scenarios that broke on it, or did not fail by their own assertion
+    undecided: tuple[str, ...] = ()  #: if it was not caught: the scenarios with which another seed may decide
 
 
 @dataclass(frozen=True, slots=True)
