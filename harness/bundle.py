@@ -20,7 +20,8 @@ from importlib import metadata, util
 from pathlib import Path
 
 from worldswitch.harness import guardian
-from worldswitch.harness.holdings import Holdings, Unobtainable, cache
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import Holdings, cache
 
 SECONDS = 300.0
 SOURCES = (".py", ".pyi", ".c", ".h", ".s", ".toml", ".json", ".md", ".typed")

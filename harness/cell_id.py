@@ -12,8 +12,8 @@ from pathlib import Path
 
 from worldswitch.harness import runs
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Judged
-from worldswitch.harness.request import CouldNotRun
 from worldswitch.harness.results import ResultError
 from worldswitch.harness.runs import KeptCell, KeptRun
 

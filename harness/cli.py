@@ -30,8 +30,8 @@ from worldswitch.harness.commands import (
     run,
 )
 from worldswitch.harness.commands import list as list_
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
-from worldswitch.harness.request import CouldNotRun
 
 SUMMARY = "Can a ptrace sandbox run here, does it behave, and what does each world switch cost?"
 

@@ -21,7 +21,7 @@ import msgspec
 
 from worldswitch.harness import results
 from worldswitch.harness.environment import Cell, Environment, Lost
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.results import Began, Footer, Header, Record, Word
 
 END_SECONDS = 30.0  #: from the footer, or the end of the output, to the end of the cell's process

@@ -23,7 +23,8 @@ from docker.types import LogConfig, Ulimit
 
 from worldswitch.harness import kernel_settings
 from worldswitch.harness.engine import ERRORS, Engine, connection
-from worldswitch.harness.holdings import API_SECONDS, LABEL, PLACE_LABEL, Unobtainable, place
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import API_SECONDS, LABEL, PLACE_LABEL, place
 from worldswitch.harness.profiles import Namespaces, Profile
 
 if TYPE_CHECKING:

@@ -14,11 +14,12 @@ import msgspec
 
 from worldswitch.harness import behaviour, catalogue, confinement, engine, eperm, fingerprint, mirror, probes, profiles
 from worldswitch.harness.cell_name import REFERENCE
-from worldswitch.harness.holdings import Holdings, Unobtainable, cache
+from worldswitch.harness.errors import CouldNotRun, Unobtainable
+from worldswitch.harness.holdings import Holdings, cache
 from worldswitch.harness.kernels import manifest
 from worldswitch.harness.oci import runtime
 from worldswitch.harness.outcome import Status
-from worldswitch.harness.request import CouldNotRun, rehearse
+from worldswitch.harness.request import rehearse
 from worldswitch.harness.verdict import Verdict
 
 BUILD = "apt-get install -y python3-dev gcc && python3 -m pip install -e '.[harness]'"

@@ -27,8 +27,9 @@ import requests
 from docker.errors import APIError, DockerException
 
 from worldswitch.harness import guardian, holdings
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.guardian import Held
-from worldswitch.harness.holdings import Holdings, Unobtainable
+from worldswitch.harness.holdings import Holdings
 
 if TYPE_CHECKING:
     from worldswitch.harness.environment import Say

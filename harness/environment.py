@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from worldswitch.harness import profiles
-from worldswitch.harness.holdings import Holdings, Unobtainable, sweep
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import Holdings, sweep
 from worldswitch.harness.host import Host
 from worldswitch.harness.profiles import Profile
 

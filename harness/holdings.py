@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worldswitch.harness import control_groups
+from worldswitch.harness.errors import Unobtainable
 
 if TYPE_CHECKING:
     from worldswitch.harness.guardian import Held
@@ -38,15 +39,6 @@ SOCKETS = Path("/run/worldswitch")
 CGROUPS = Path("/sys/fs/cgroup")
 KILL_SECONDS = 3.0  #: for what was sent SIGKILL to be gone
 API_SECONDS = 3  #: for one request to an engine that may be dying
-
-
-class Unobtainable(Exception):
-    """Something that containers need cannot be had here: why, and what to do."""
-
-    def __init__(self, reason: str, remedy: str) -> None:
-        super().__init__(f"{reason}; {remedy}")
-        self.reason = reason
-        self.remedy = remedy
 
 
 def cache(*parts: str) -> Path:

@@ -22,7 +22,8 @@ from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 from worldswitch.harness import bundle, recipe, rootfs
 from worldswitch.harness.bundle import Target, dotted
 from worldswitch.harness.engine import ERRORS, Engine, connection
-from worldswitch.harness.holdings import LABEL, PLACE_LABEL, Holdings, Unobtainable, cache, place
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import LABEL, PLACE_LABEL, Holdings, cache, place
 from worldswitch.harness.recipe import REPOSITORY
 
 if TYPE_CHECKING:

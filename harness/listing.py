@@ -9,8 +9,9 @@ from typing import Any
 
 from worldswitch.harness import catalogue, profiles
 from worldswitch.harness.catalogue import Mutant, Scenario
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
-from worldswitch.harness.request import CouldNotRun, select
+from worldswitch.harness.request import select
 
 
 def show(ids: Sequence[str], *, as_json: bool) -> Status:

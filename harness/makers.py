@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from worldswitch.harness.holdings import Holdings, Unobtainable
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import Holdings
 from worldswitch.harness.profiles import Profile
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ import filelock
 import msgspec
 
 from worldswitch.harness import guardian, rootfs
-from worldswitch.harness.holdings import Unobtainable, cache
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import cache
 
 Say: TypeAlias = Callable[[str], None]
 

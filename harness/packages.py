@@ -23,7 +23,8 @@ from pathlib import Path
 import msgspec
 
 from worldswitch.harness import guardian
-from worldswitch.harness.holdings import Unobtainable, cache
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import cache
 from worldswitch.harness.mirror import Offer, Say, Suite
 
 UNPACK_SECONDS = 120.0

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from worldswitch.harness import catalogue, filters, profiles, recording
 from worldswitch.harness.environment import Say
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
-from worldswitch.harness.request import CouldNotRun, select
+from worldswitch.harness.request import select
 
 #: How much slower trials are whose every call is asked about.
 SLOWER = 20.0

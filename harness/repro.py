@@ -17,8 +17,9 @@ from worldswitch.harness import cell_id, fingerprint, profiles, runs
 from worldswitch.harness.catalogue import function_of
 from worldswitch.harness.cell_id import KeptTrial
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import CellOutcome, Judged
-from worldswitch.harness.request import CouldNotRun, Request
+from worldswitch.harness.request import Request
 
 
 def line(cell: CellName, scenario: str, folder: Path) -> str:

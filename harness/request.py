@@ -12,6 +12,7 @@ from worldswitch.harness import catalogue, environment, profiles, rules, seeds, 
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import REFERENCE, CellName
 from worldswitch.harness.environment import EngineChoice, Say
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.trial import Result
 from worldswitch.harness.verdict import Verdict
 
@@ -22,10 +23,6 @@ PATIENCE = 120.0
 def cpus() -> int:
     """How many CPUs this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-class CouldNotRun(Exception):
-    """What was asked for cannot be run: why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)

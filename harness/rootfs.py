@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldswitch.harness import guardian
-from worldswitch.harness.holdings import Holdings, Unobtainable, cache
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import Holdings, cache
 
 PACKAGES = ("python3", "libc-bin", "coreutils", "dash", "base-files", "tini")  #: the last is the init that engines have
 UNWANTED = ("doc", "man", "info", "locale")  #: below /usr/share

@@ -23,17 +23,17 @@ from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import MAKE_ROOM, Problem, collect
 from worldswitch.harness.environment import Environment, Missing
+from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.excuses import Machine
 from worldswitch.harness.expectations import Expectation, digest
 from worldswitch.harness.export import junit
-from worldswitch.harness.holdings import Unobtainable
 from worldswitch.harness.keeper import Keeper
 from worldswitch.harness.lanes import Lanes, lane_of
 from worldswitch.harness.ledger import Ledger, Standing, Watcher
 from worldswitch.harness.manifest import PlannedCell
 from worldswitch.harness.outcome import CellOutcome, Stale
 from worldswitch.harness.profiles import Profile
-from worldswitch.harness.request import CouldNotRun, Request, cpus
+from worldswitch.harness.request import Request, cpus
 from worldswitch.harness.results import CannotKeep, ResultError
 
 

@@ -30,7 +30,7 @@ from worldswitch.harness.bench.records import Recorder
 from worldswitch.harness.bench.session import TOGETHER, tasks
 from worldswitch.harness.bench.words import Absent, Disturbance, Measured
 from worldswitch.harness.contract import Cause, Death, Died
-from worldswitch.harness.request import CouldNotRun
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.results import ResultError
 
 ALL = collection.benchmarks()

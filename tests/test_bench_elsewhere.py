@@ -16,7 +16,7 @@ from worldswitch.harness.bench.session import Effort, Session
 from worldswitch.harness.bench.words import Absent, Measured
 from worldswitch.harness.commands import bench
 from worldswitch.harness.environment import Missing
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.host import Host
 from worldswitch.harness.outcome import Status
 

@@ -15,8 +15,8 @@ from scripted import NAMES, SCENARIOS, Quiet, Scripted, ScriptedCell, frames, he
 
 from worldswitch.harness import cli, environment, results, runs
 from worldswitch.harness.environment import Environment
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.guardian import Held
-from worldswitch.harness.holdings import Unobtainable
 from worldswitch.harness.host import HostCell
 from worldswitch.harness.outcome import Status, status
 from worldswitch.harness.request import Request

@@ -11,7 +11,7 @@ import pytest
 from worldswitch.harness import behaviour, cli, confinement, doctor, engine, mirror, probes
 from worldswitch.harness.confinement import Confinement
 from worldswitch.harness.engine import Engine
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.oci import runtime
 from worldswitch.harness.oci.launch import Runtime
 from worldswitch.harness.probes import Probe

@@ -23,7 +23,8 @@ from worldswitch.harness import engine, environment, holdings, profiles, runs
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.container import ContainerCell, Docker
 from worldswitch.harness.engine import Engine
-from worldswitch.harness.holdings import Holdings, Unobtainable
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import Holdings
 from worldswitch.harness.image import Image
 from worldswitch.harness.outcome import Judged, Status, status
 from worldswitch.harness.request import Request

@@ -16,7 +16,8 @@ from worldswitch.harness import bundle, container, engine, environment, holdings
 from worldswitch.harness.bundle import Target
 from worldswitch.harness.engine import Engine
 from worldswitch.harness.environment import Missing
-from worldswitch.harness.holdings import Holdings, Unobtainable
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import Holdings
 
 pytestmark = pytest.mark.usefixtures("cache")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from worldswitch.harness import guardian, holdings
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.guardian import Held
 from worldswitch.harness.holdings import Holdings
 
@@ -167,5 +168,5 @@ def test_a_place_is_drawn_once(cache: Path) -> None:
 
 def test_a_cache_that_cannot_be_made_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
-    with pytest.raises(holdings.Unobtainable, match=r"/proc/nowhere/worldswitch cannot be made.*; set XDG_CACHE_HOME"):
+    with pytest.raises(Unobtainable, match=r"/proc/nowhere/worldswitch cannot be made.*; set XDG_CACHE_HOME"):
         holdings.cache()

@@ -13,8 +13,9 @@ import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
 from worldswitch.harness import environment, keeper, runs
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status, status
-from worldswitch.harness.request import CouldNotRun, Request
+from worldswitch.harness.request import Request
 from worldswitch.harness.results import CannotKeep
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict

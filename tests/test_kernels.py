@@ -12,7 +12,7 @@ import pytest
 
 from worldswitch.harness import cli, packages
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.kernels import kernel, manifest, shelf
 from worldswitch.harness.kernels.manifest import Entry, ManifestError
 from worldswitch.harness.kernels.shelf import Lacking, Shelf

@@ -11,10 +11,11 @@ from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, frames, hang, pla
 
 from worldswitch.harness import catalogue, cli, environment, reasons
 from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.kill import cells, hunt, show
 from worldswitch.harness.kill import matrix as kill_matrix
 from worldswitch.harness.outcome import Status
-from worldswitch.harness.request import CouldNotRun, Request
+from worldswitch.harness.request import Request
 from worldswitch.harness.verdict import Verdict
 
 FORGETFUL, HARMLESS, VANISHED = Mutilated("Forgetful"), Mutilated("Harmless"), Mutilated("Vanished", ("TT01",))

@@ -13,7 +13,7 @@ from scripted import NAMES, SCENARIOS, Quiet, ScriptedCell, frames, header, plac
 
 from worldswitch.harness import environment
 from worldswitch.harness.environment import Environment, Missing
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.lanes import Lane, Lanes
 from worldswitch.harness.outcome import Status, status
 from worldswitch.harness.request import Request

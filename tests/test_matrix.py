@@ -8,7 +8,7 @@ import pytest
 
 from worldswitch.harness import catalogue, cli, collection, profiles, request, starred
 from worldswitch.harness.commands import run
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.kernels import manifest, selection, shelf
 from worldswitch.harness.request import Request
 

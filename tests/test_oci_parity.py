@@ -22,7 +22,8 @@ import pytest
 
 from worldswitch.harness import makers, profiles, recipe, results
 from worldswitch.harness.container import Docker
-from worldswitch.harness.holdings import LABEL, PLACE_LABEL, Holdings, Unobtainable, place
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import LABEL, PLACE_LABEL, Holdings, place
 from worldswitch.harness.oci import inside, observed, runtime, tree, users
 from worldswitch.harness.oci.seccomp import Machine
 from worldswitch.harness.oci.spec import INIT, Surroundings, specification

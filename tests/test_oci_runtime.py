@@ -15,8 +15,9 @@ import pytest
 
 from worldswitch.harness import environment, holdings, profiles
 from worldswitch.harness.environment import Missing
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.guardian import Held
-from worldswitch.harness.holdings import Holdings, Unobtainable
+from worldswitch.harness.holdings import Holdings
 from worldswitch.harness.oci import container, launch, runtime, users
 from worldswitch.harness.oci.container import OciCell
 from worldswitch.harness.oci.launch import Runtime

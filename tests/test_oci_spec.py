@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from worldswitch.harness import profiles
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.oci import capabilities, observed, seccomp
 from worldswitch.harness.oci.seccomp import Machine
 from worldswitch.harness.oci.spec import Mapping, Surroundings, specification

@@ -12,7 +12,8 @@ import pytest
 
 from worldswitch.harness import bundle, image, recipe, rootfs
 from worldswitch.harness.bundle import Target
-from worldswitch.harness.holdings import Holdings, Unobtainable
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import Holdings
 from worldswitch.harness.oci import inside, tree
 from worldswitch.harness.rootfs import Source
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from worldswitch.harness import holdings, mirror, packages
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 
 TOOLS = ("apt-get", "dpkg-deb", "gpg", "gpgv")
 

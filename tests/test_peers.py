@@ -14,7 +14,7 @@ from rich.console import Console
 from worldswitch.harness.bench import records
 from worldswitch.harness.bench.records import Recorder
 from worldswitch.harness.bench.session import recording
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.peers import known, peer, race, racing
 from worldswitch.harness.peers.peer import Kit, Ready
 from worldswitch.harness.peers.race import Failed, Manner, Race

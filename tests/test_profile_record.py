@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from worldswitch.harness import profile_record, profiles, recording
-from worldswitch.harness.request import CouldNotRun
+from worldswitch.harness.errors import CouldNotRun
 
 #: Makes a call that Python does not make by itself, and then has a child that it traces make another.
 PROGRAM = """

@@ -15,9 +15,10 @@ from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, who
 
 from worldswitch.harness import cell_id, cli, environment, repro, runs
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.export import junit
 from worldswitch.harness.kernels import kernel
-from worldswitch.harness.request import CouldNotRun, Request
+from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from worldswitch.harness import mirror, rootfs
-from worldswitch.harness.holdings import Holdings, Unobtainable
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import Holdings
 from worldswitch.harness.rootfs import Source
 
 TOOLS = ("mmdebstrap", "debootstrap")

@@ -11,10 +11,10 @@ from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, footer, frames, h
 from worldswitch.harness import catalogue, cli, environment, packages
 from worldswitch.harness.catalogue import Fact
 from worldswitch.harness.environment import Environment, Missing, Plan
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.kernels import versions
 from worldswitch.harness.mirror import Offer
-from worldswitch.harness.request import CouldNotRun, Request
+from worldswitch.harness.request import Request
 from worldswitch.harness.verdict import Verdict
 
 #: What the mirror has, by the package's pattern; newest first, as the mirror sorts.

@@ -21,7 +21,8 @@ from worldswitch.harness import behaviour, catalogue, packages, processes, runs
 from worldswitch.harness import environment as plans
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environment import Lost
-from worldswitch.harness.holdings import Holdings, Unobtainable, cache
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import Holdings, cache
 from worldswitch.harness.kernels import shelf
 from worldswitch.harness.kernels.kernel import Kernel
 from worldswitch.harness.outcome import Judged, Status, status

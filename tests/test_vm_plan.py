@@ -10,7 +10,7 @@ import pytest
 from worldswitch.harness import profiles
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environment import Missing, Plan
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.kernels import shelf
 from worldswitch.harness.kernels.kernel import Kernel
 from worldswitch.harness.request import Request

@@ -9,8 +9,8 @@ from typing import TypeAlias
 import msgspec
 
 from worldswitch.harness.baseline.lines import FILE, PLAIN, Cell, Facts, Head, Line, Thought, ranges, thought
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.letters import letter_of
-from worldswitch.harness.request import CouldNotRun
 from worldswitch.harness.results import Fingerprint
 from worldswitch.harness.runs import KeptCell, KeptRun
 

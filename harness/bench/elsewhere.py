@@ -15,7 +15,7 @@ from worldswitch.harness.bench import collection, words
 from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.words import Absent, Word
 from worldswitch.harness.environment import Cell, EngineChoice, Missing, Plan, Say, plan
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.host import Host
 
 #: What is measured there: a system call, the bare stop, and switches.

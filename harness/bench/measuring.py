@@ -19,9 +19,9 @@ from worldswitch.harness.bench.records import Recorder, Results
 from worldswitch.harness.bench.report import page
 from worldswitch.harness.bench.session import Effort, Session, recording
 from worldswitch.harness.environment import EngineChoice
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.profiles import ProfileError
-from worldswitch.harness.request import CouldNotRun
 from worldswitch.harness.results import ResultError
 from worldswitch.harness.runner import new_folder
 

@@ -9,8 +9,8 @@ from worldswitch.harness import report
 from worldswitch.harness.bench import records
 from worldswitch.harness.bench.records import Unlike
 from worldswitch.harness.bench.report import content, page
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
-from worldswitch.harness.request import CouldNotRun
 from worldswitch.harness.results import ResultError
 
 

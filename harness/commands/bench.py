@@ -11,7 +11,7 @@ from pathlib import Path
 from worldswitch.harness import seeds
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.environment import EngineChoice
-from worldswitch.harness.request import CouldNotRun
+from worldswitch.harness.errors import CouldNotRun
 
 ABOUT = "measure what a world switch costs"
 

@@ -7,13 +7,13 @@ from rich.console import Console
 from worldswitch.harness import catalogue
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.kernels import versions
 from worldswitch.harness.kernels.bisection import Boundary, Undecidable, search
 from worldswitch.harness.kernels.kernel import environment_of
 from worldswitch.harness.kernels.turning import Judge
 from worldswitch.harness.outcome import Status
-from worldswitch.harness.request import CouldNotRun, Request, select
+from worldswitch.harness.request import Request, select
 
 
 def find(name: str, ends: tuple[str, str], profile: str, repeat: int, seed: int, out: Console) -> Status:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 
 # Documentation/arch/x86/boot.rst: where the header of a bzImage says what it is.
 _MAGIC = slice(0x202, 0x206)

@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from worldswitch.harness.request import CouldNotRun
+from worldswitch.harness.errors import CouldNotRun
 
 LIST = "WORLDSWITCH_KERNELS"  #: names a list to use in place of the package's own
 VERSION = "VERSION"  #: stands in a package's name for the kernel's own version

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.kernels import manifest, shelf
 from worldswitch.harness.kernels.manifest import Entry
 from worldswitch.harness.mirror import Say

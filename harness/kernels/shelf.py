@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldswitch.harness import packages
-from worldswitch.harness.holdings import Unobtainable, cache
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import cache
 from worldswitch.harness.kernels import kernel, manifest
 from worldswitch.harness.kernels.kernel import Kernel
 from worldswitch.harness.kernels.manifest import VERSION, Entry

@@ -18,7 +18,7 @@ from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem, collect
 from worldswitch.harness.environment import Environment, Missing, Say
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.kernels.bisection import Answer
 from worldswitch.harness.lanes import lane_of
 from worldswitch.harness.request import Request

@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 
 from worldswitch.harness import packages
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.kernels import manifest, shelf
 from worldswitch.harness.kernels.manifest import Entry
 from worldswitch.harness.mirror import Say
-from worldswitch.harness.request import CouldNotRun
 
 
 def number(version: str) -> tuple[int, ...]:

@@ -14,9 +14,10 @@ import msgspec
 
 from worldswitch.harness import kernel_settings
 from worldswitch.harness.container import IDLE
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.guardian import Held
-from worldswitch.harness.holdings import CGROUPS, Holdings, Unobtainable
+from worldswitch.harness.holdings import CGROUPS, Holdings
 from worldswitch.harness.host import HostCell
 from worldswitch.harness.oci import launch, seccomp, users
 from worldswitch.harness.oci.launch import Runtime

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from worldswitch.harness import guardian
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 
 SECONDS = 300.0
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  #: as engines set it, if an image does not

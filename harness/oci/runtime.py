@@ -14,8 +14,9 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from worldswitch.harness import guardian
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.guardian import Held
-from worldswitch.harness.holdings import Holdings, Unobtainable
+from worldswitch.harness.holdings import Holdings
 from worldswitch.harness.oci import launch, users
 from worldswitch.harness.oci.launch import Runtime
 from worldswitch.harness.oci.seccomp import Machine

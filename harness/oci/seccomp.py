@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.profiles import folder
 
 DEFAULT = "default.json"  #: of `containers/seccomp`: what stands for an engine's default where there is no engine

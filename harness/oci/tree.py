@@ -20,7 +20,8 @@ import filelock
 
 from worldswitch.harness import bundle, recipe, rootfs
 from worldswitch.harness.bundle import QUESTIONS, Target, dotted
-from worldswitch.harness.holdings import Holdings, Unobtainable, cache
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import Holdings, cache
 from worldswitch.harness.oci import inside
 from worldswitch.harness.oci.spec import INIT
 from worldswitch.harness.recipe import REPOSITORY, SITE

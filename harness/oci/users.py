@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from worldswitch.harness.engine import FIRST_MAPPED, MAPPED
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.oci import launch
 from worldswitch.harness.oci.spec import Mapping
 from worldswitch.harness.profiles import Profile

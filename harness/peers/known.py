@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from worldswitch.harness import packages
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.peers import peer
 from worldswitch.harness.peers.peer import SUITES, Found, Kit, Ready
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from worldswitch.harness import packages
 from worldswitch.harness.environment import Say
-from worldswitch.harness.holdings import Unobtainable, cache
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import cache
 from worldswitch.harness.packages import Package
 
 #: Where the distribution keeps what has several versions, the oldest first.

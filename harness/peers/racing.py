@@ -17,10 +17,10 @@ from worldswitch.harness.bench.quantities import shown
 from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.records import Results
 from worldswitch.harness.bench.session import recording
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.peers import known, race
 from worldswitch.harness.peers.peer import Kit
-from worldswitch.harness.request import CouldNotRun
 from worldswitch.harness.results import ResultError
 from worldswitch.harness.runner import new_folder
 

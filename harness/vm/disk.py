@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 import filelock
 
 from worldswitch.harness import guardian
-from worldswitch.harness.holdings import Holdings, Unobtainable, cache
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import Holdings, cache
 
 if TYPE_CHECKING:
     from worldswitch.harness.environment import Say

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.guardian import Held
-from worldswitch.harness.holdings import Unobtainable
 from worldswitch.harness.vm import qemu
 from worldswitch.harness.vm.link import Broken, Message, Sender, received
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from worldswitch.harness.environment import EngineChoice, Missing, Plan, Say
-from worldswitch.harness.holdings import Holdings, Unobtainable, sweep
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.holdings import Holdings, sweep
 from worldswitch.harness.kernels.kernel import environment_of
 from worldswitch.harness.kernels.shelf import Shelf
 from worldswitch.harness.vm import environment

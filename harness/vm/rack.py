@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.vm import observation
 from worldswitch.harness.vm.machine import Boot, Machine, NoBoot, Workshop
 from worldswitch.harness.vm.qemu import Shape
