@@ -4,6 +4,7 @@
     architecture      x86_64                                            environment    docker:hardened, host
     platform          reference                                         repeat         quick, normal, soak
     engine.kind       host, docker, runc, crun                          engine.version 20.10.24
+    engine.users      how many user ids a rootless runtime maps into a container
     machine           of a virtual one kvm or tcg: an emulated processor is another processor
     probe.NAME        yes, no, denied: what the cell's own probe found  fact.NAME      what an experiment observed
     profile.FIELD     as the profile says it, profile.limits.pids
@@ -21,7 +22,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from worldswitch.harness import probes
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.profiles import Profile
 from worldswitch.harness.results import Fingerprint, Header
 
 Version: TypeAlias = tuple[int, ...]
@@ -49,6 +52,7 @@ FIELDS = {
     "repeat": Kind.TEXT,
     "engine.kind": Kind.TEXT,
     "engine.version": Kind.VERSION,
+    "engine.users": Kind.NUMBER,
     "machine": Kind.TEXT,
 }
 
@@ -96,6 +100,8 @@ def _of_the_engine(environment: Mapping[str, Any]) -> Iterator[tuple[str, Value]
         yield "engine.kind", kind.lower()
     if found := re.search(r"\d+(\.\d+)+", rest):
         yield "engine.version", version(found[0])
+    if users := environment.get("users"):
+        yield "engine.users", int(users)
     if accelerator := environment.get("accelerator"):
         yield "machine", str(accelerator)
 
@@ -142,15 +148,11 @@ def choices(field: str) -> list[str]:
 
 
 def _probes() -> list[str]:
-    from worldswitch.harness import probes
-
     return list(probes.PROBES)
 
 
 @functools.cache
 def _profile() -> dict[str, Kind]:
-    from worldswitch.harness.profiles import Profile  # imported here, for profiles have rules of their own
-
     return dict(_kinds(msgspec.inspect.type_info(Profile)))
 
 

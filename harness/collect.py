@@ -20,14 +20,12 @@ from dataclasses import dataclass
 import msgspec
 
 from worldswitch.harness import results
-from worldswitch.harness.environment import Cell, Environment, Lost
 from worldswitch.harness.errors import Unobtainable
-from worldswitch.harness.results import Began, Footer, Header, Record, Word
+from worldswitch.harness.protocol import Cell, Environment, Lost
+from worldswitch.harness.results import MAKE_ROOM, REFUSAL, Began, Footer, Header, Record, Word
 
 END_SECONDS = 30.0  #: from the footer, or the end of the output, to the end of the cell's process
 LOG_LINES = 30
-MAKE_ROOM = "make room there, or name another place by --results"
-REFUSAL = "cell: could not run: "  #: with these words a cell that cannot run gives its reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ def collect(
     try:
         cell = environment.start(arguments)
     except Unobtainable as problem:
-        return Problem(problem.reason, problem.remedy, getattr(problem, "console", ""))
+        return Problem(problem.reason, problem.remedy, problem.log)
     except Exception as problem:  # whatever an engine's library raises: the other cells go on
         return Problem(f"the cell could not be started: {problem}", "see `worldswitch doctor`")
     try:

@@ -28,7 +28,6 @@ from worldswitch.harness.holdings import API_SECONDS, LABEL, PLACE_LABEL, place
 from worldswitch.harness.profiles import Namespaces, Profile
 
 if TYPE_CHECKING:
-    from worldswitch.harness.expectations import Expectation
     from worldswitch.harness.image import Image
 
 TMPFS = "rw,exec,nosuid,nodev,mode=1777,size=128m"
@@ -83,13 +82,14 @@ def lacks(profile: Profile, engine: Engine) -> Unobtainable | None:
 class Docker:
     """A container of an engine, under a profile."""
 
+    lane = None
+
     def __init__(self, engine: Engine, image: Image, profile: Profile, run: str) -> None:
         self._engine = engine
         self._image = image
         self._run = run
         self.profile = profile
         self.name = f"docker:{profile.name}"
-        self.expectations: tuple[Expectation, ...] = profile.expectations
         self.facts: Mapping[str, str] = {
             "engine": engine.name,
             "image": image.id,

@@ -32,7 +32,7 @@ from worldswitch.harness.guardian import Held
 from worldswitch.harness.holdings import Holdings
 
 if TYPE_CHECKING:
-    from worldswitch.harness.environment import Say
+    from worldswitch.harness.protocol import Say
 
 PING_SECONDS = 5
 CALL_SECONDS = 60

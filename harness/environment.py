@@ -11,116 +11,15 @@ and the way out: a planned cell that never ran must not look like one that was n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from collections.abc import Sequence
 
 from worldswitch.harness import profiles
 from worldswitch.harness.errors import Unobtainable
-from worldswitch.harness.holdings import Holdings, sweep
+from worldswitch.harness.holdings import sweep
 from worldswitch.harness.host import Host
+from worldswitch.harness.prepared import Plan
 from worldswitch.harness.profiles import Profile
-
-if TYPE_CHECKING:
-    from worldswitch.harness.expectations import Expectation
-
-EngineChoice: TypeAlias = Literal["auto", "host", "docker", "oci"]
-Containers: TypeAlias = Literal["docker", "oci"]  #: who makes them
-Say: TypeAlias = Callable[[str], None]  #: takes one line of what is being done, for whoever waits
-
-
-class Cell(Protocol):
-    """One run of the suite in an environment."""
-
-    def frames(self) -> Iterator[bytes]:
-        """Yield the lines of the cell's standard output as they come; ends when the cell has."""
-        ...
-
-    @property
-    def log(self) -> str:
-        """The end of what the cell wrote to its standard error."""
-        ...
-
-    def wait(self, deadline: float) -> int:
-        """The exit status, `deadline` seconds from now at the latest; else raises TimeoutError, or `Lost`."""
-        ...
-
-    def kill(self) -> None:
-        """End the cell and everything it started; harmless when it has ended."""
-        ...
-
-
-class Lost(Exception):
-    """What a cell ran on is no more: a virtual machine that panicked, say."""
-
-
-class Environment(Protocol):
-    """Somewhere a suite can run."""
-
-    @property
-    def name(self) -> str:
-        """What results call it: `host`, `docker:sys-ptrace`."""
-        ...
-
-    @property
-    def facts(self) -> Mapping[str, str]:
-        """What a reader of the results needs to know of it: engine, version, profile, image."""
-        ...
-
-    @property
-    def expectations(self) -> tuple[Expectation, ...]:
-        """Which scenarios may end otherwise than in a pass here, and why."""
-        ...
-
-    def start(self, arguments: Sequence[str]) -> Cell:
-        """Run `python3 -m worldswitch.harness.cell` with these arguments there."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """An environment that was asked for and cannot be had."""
-
-    name: str
-    reason: str
-    remedy: str
-    expectations: tuple[Expectation, ...] = ()
-
-
-@dataclass
-class Plan:
-    """The environments of one run, and what keeps them up; closing it takes all of that down."""
-
-    environments: list[Environment | Missing] = field(default_factory=list)
-    holdings: list[Holdings] = field(default_factory=list)
-    stack: ExitStack = field(default_factory=ExitStack)  #: what is to be closed before the holdings are
-
-    def __iter__(self) -> Iterator[Environment | Missing]:
-        return iter(self.environments)
-
-    def __len__(self) -> int:
-        return len(self.environments)
-
-    def __enter__(self) -> Plan:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Take down machines, the cells' containers, and the engines that were started for them."""
-        try:
-            self.stack.close()
-        finally:
-            self._give_back()
-
-    def _give_back(self) -> None:
-        while self.holdings:
-            try:
-                self.holdings.pop().close()
-            finally:
-                self._give_back()
+from worldswitch.harness.protocol import Containers, EngineChoice, Missing, Say
 
 
 def plan(
@@ -167,5 +66,5 @@ def _add_containers(
             if profiles.ALL in wanted and isinstance(problem, makers.NotHere):
                 say(f"left out: {problem.reason}")  # nobody asked for this one
                 continue
-            missing = Missing(f"{kind}:{profile.name}", problem.reason, problem.remedy, profile.expectations)
+            missing = Missing(f"{kind}:{profile.name}", problem.reason, problem.remedy, profile)
             result.environments.append(missing)

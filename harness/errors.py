@@ -10,7 +10,9 @@ class CouldNotRun(Exception):
 class Unobtainable(Exception):
     """Something that containers need cannot be had here: why, and what to do."""
 
-    def __init__(self, reason: str, remedy: str) -> None:
+    def __init__(self, reason: str, remedy: str, log: str = "") -> None:
+        """Carry what is missing, what to do, and the end of what the failed thing wrote."""
         super().__init__(f"{reason}; {remedy}")
         self.reason = reason
         self.remedy = remedy
+        self.log = log

@@ -8,12 +8,9 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from worldswitch.harness.guardian import Held
-
-if TYPE_CHECKING:
-    from worldswitch.harness.expectations import Expectation
 
 LOG_LINES = 400
 
@@ -23,7 +20,8 @@ class Host:
 
     name = "host"
     facts: Mapping[str, str] = {"engine": "host"}
-    expectations: tuple[Expectation, ...] = ()
+    profile = None
+    lane = None
 
     def start(self, arguments: Sequence[str]) -> HostCell:
         """Run the suite here, held by a guardian, so that nothing of it outlives this process."""

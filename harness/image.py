@@ -27,7 +27,7 @@ from worldswitch.harness.holdings import LABEL, PLACE_LABEL, Holdings, cache, pl
 from worldswitch.harness.recipe import REPOSITORY
 
 if TYPE_CHECKING:
-    from worldswitch.harness.environment import Say
+    from worldswitch.harness.protocol import Say
 
 REGISTRY_SECONDS = 10  #: for a registry to say that it has an image
 BUILD_SECONDS = 600

@@ -9,25 +9,9 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-
-class Lane(Protocol):
-    """What several environments share and what takes a while to get up: a virtual machine, say."""
-
-    def open(self) -> None:
-        """Get it up, unless it is; what its environments know of themselves is whole then.  Raises `Unobtainable`."""
-        ...
-
-    def close(self) -> None:
-        """Take it down, with whatever runs in it; any thread may, and it may be down already."""
-        ...
-
-
-def lane_of(place: object) -> Lane | None:
-    """The lane of an environment, if it has one."""
-    return getattr(place, "lane", None)
-
+from worldswitch.harness.protocol import Lane
 
 T = TypeVar("T")
 

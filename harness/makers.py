@@ -15,7 +15,7 @@ from worldswitch.harness.holdings import Holdings
 from worldswitch.harness.profiles import Profile
 
 if TYPE_CHECKING:
-    from worldswitch.harness.environment import Containers, Environment, Say
+    from worldswitch.harness.protocol import Containers, Environment, Say
 
 #: Makes a container under a profile; raises `Unobtainable` if it cannot be had.
 Maker: TypeAlias = "Callable[[Profile], Environment]"

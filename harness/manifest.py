@@ -7,19 +7,13 @@ reads it together with the cells' own files.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
 
-from worldswitch.harness import fingerprint
-from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import Judgement
 from worldswitch.harness.outcome import Judged
-from worldswitch.harness.request import Request
 from worldswitch.harness.verdict import Verdict
 
 FORMAT = 1
@@ -127,20 +121,4 @@ def ruling(cell: CellName, judged: Judged) -> Ruling:
         reason=judgement.reason,
         rule=judgement.rule,
         evidence=judgement.evidence,
-    )
-
-
-def new(run: str, request: Request, scenarios: Iterable[Scenario]) -> Manifest:
-    """The manifest of a run that starts now."""
-    return Manifest(
-        run=run,
-        started=time.time(),
-        seed=request.seed,
-        request=asdict(request),
-        kernel=fingerprint.kernel(),
-        versions=fingerprint.versions(),
-        scenarios=tuple(
-            PlannedScenario(name=one.name, ids=one.ids, claim=one.claim, clauses=one.clauses, needs=one.needs)
-            for one in scenarios
-        ),
     )

@@ -6,10 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from worldswitch.harness import catalogue, filters, probes, profiles
+from worldswitch.harness import catalogue, filters, probes, profiles, rules
 from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.outcome import Status
-from worldswitch.harness.profiles import Profile, ProfileError
+from worldswitch.harness.profiles import ProfileError
+from worldswitch.harness.rules import RuleError
 
 
 def show(files: Sequence[Path]) -> Status:
@@ -18,27 +20,27 @@ def show(files: Sequence[Path]) -> Status:
     for path in files:
         try:
             print(f"{path}: {check(path)}")
-        except ProfileError as problem:
+        except (ProfileError, RuleError) as problem:
             print(problem, file=sys.stderr)
             status = Status.UNEXPECTED
     return status
 
 
 def check(path: Path) -> str:
-    """What a file is.  Raises `ProfileError`."""
+    """What a file is.  Raises `ProfileError`, and `RuleError` for what it expects."""
     if path.suffix == ".json":
         return f"a filter of {len(filters.load(path)['syscalls'])} rules"
     if path.suffix != ".toml":
         raise ProfileError(path, "", "neither a profile, NAME.toml, nor a filter, NAME.json")
     profile = profiles.load(path)
-    check_expectations(profile, path, catalogue.scenarios())
+    check_expectations(rules.of(profile, path), path, catalogue.scenarios())
     return f"a profile with {len(profile.expect)} expectations"
 
 
-def check_expectations(profile: Profile, path: Path, scenarios: Sequence[Scenario]) -> None:
+def check_expectations(expected: Sequence[Expectation], path: Path, scenarios: Sequence[Scenario]) -> None:
     """Refuse what is expected of scenarios that there are not, or of needs that nobody can have."""
-    for number, line in enumerate(profile.expect):
-        for place, need in enumerate(line.needs):
+    for number, line in enumerate(expected):
+        for place, need in enumerate(sorted(line.needs)):
             if need not in probes.PROBES:
                 raise ProfileError(
                     path,

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldswitch.harness import catalogue, filters, profiles, recording
-from worldswitch.harness.environment import Say
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
+from worldswitch.harness.protocol import Say
 from worldswitch.harness.request import select
 
 #: How much slower trials are whose every call is asked about.

@@ -17,11 +17,10 @@ import msgspec
 from msgspec import Meta
 
 from worldswitch.harness import filters
-from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.filters import ProfileError as ProfileError  # offered here too: who reads profiles meets it
-from worldswitch.harness.rules import Rule, Sentence, numbered
 
 Word = Annotated[str, Meta(pattern=r"^[\w.-]+(=\S+)?$")]
+Sentence = Annotated[str, Meta(min_length=1)]
 Capability = Annotated[str, Meta(pattern="^[A-Z_]+$")]
 
 #: Which of the kernel's settings are a container's own (sysctl(8) names); all others are the machine's.
@@ -97,7 +96,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     kernel: Kernel = Kernel()
     usual: bool = False  #: whether `worldswitch run` has a container of it where no profile is named
-    expect: tuple[Rule, ...] = ()
+    expect: tuple[dict[str, Any], ...] = ()  #: what is expected under it: `worldswitch.harness.rules` reads that
 
     def __post_init__(self) -> None:
         """Refuse what does not go together."""
@@ -108,11 +107,6 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 )
         if self.init and self.namespaces.pid != "private":
             raise ValueError(f"`init` is for a PID namespace of its own, and `namespaces.pid` is {self.namespaces.pid}")
-
-    @property
-    def expectations(self) -> tuple[Expectation, ...]:
-        """Which scenarios may end otherwise than in a pass; the first line that covers one decides."""
-        return numbered(f"{self.name}.toml", self.expect)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -157,9 +151,14 @@ def available() -> dict[str, Path]:
 
 def select(wanted: Sequence[str]) -> list[Profile]:
     """Load profiles by name or by path, each once; `all` for each of the package's, and none for the usual ones."""
-    if not wanted:
-        return [profile for profile in map(load, available().values()) if profile.usual]
+    found = [load(path) for path in files(wanted)]
+    return found if wanted else [profile for profile in found if profile.usual]
+
+
+def files(wanted: Sequence[str]) -> list[Path]:
+    """Return the files of profiles that are wanted by name or by path, each once; all of the package's without any."""
     paths = available()
+    wanted = wanted or [ALL]
     for name in wanted:
         if name not in (*paths, ALL) and not name.endswith(".toml"):
             raise ProfileError(
@@ -168,7 +167,7 @@ def select(wanted: Sequence[str]) -> list[Profile]:
                 f"no such profile; there are {', '.join(paths)}, or all of them: {ALL}, or give the path of a file",
             )
     named = (one for name in wanted for one in (paths if name == ALL else [name]))
-    return [load(paths.get(name, Path(name))) for name in dict.fromkeys(named)]
+    return [paths.get(name, Path(name)) for name in dict.fromkeys(named)]
 
 
 def load(path: Path) -> Profile:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worldswitch.harness import syscalls, tracing
-from worldswitch.harness.environment import Say
+from worldswitch.harness.protocol import Say
 
 NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # struct seccomp_notif: id, pid, flags, number, architecture, ip, arguments
 RESPONSE = struct.Struct("=QqiI")  # struct seccomp_notif_resp: id, value, error, flags

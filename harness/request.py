@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from worldswitch.harness import catalogue, environment, profiles, rules, seeds, suite
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import REFERENCE, CellName
-from worldswitch.harness.environment import EngineChoice, Say
 from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.prepared import Plan
+from worldswitch.harness.protocol import EngineChoice, Say
 from worldswitch.harness.trial import Result
 from worldswitch.harness.verdict import Verdict
 
@@ -54,7 +55,8 @@ class Request:
         if self.profiles and self.engine == "host":
             raise CouldNotRun("--profile names containers and --engine host leaves them out; drop one of the two")
         try:
-            profiles.select(self.profiles)
+            for path in profiles.files(self.profiles):
+                rules.of(profiles.load(path), path)
             rules.every()
             rules.own(self.rules)
             scenarios = select(catalogue.scenarios(), self.ids, chaos=self.chaos)
@@ -70,7 +72,7 @@ class Request:
                 raise CouldNotRun(loading.reason)
         return scenarios
 
-    def places(self, say: Say) -> environment.Plan:
+    def places(self, say: Say) -> Plan:
         """The environments to run in; who names a profile means its container and not the host."""
         engine: EngineChoice = "docker" if self.profiles and self.engine == "auto" else self.engine
         return environment.plan(

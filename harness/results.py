@@ -27,6 +27,8 @@ from worldswitch.harness.diagnosis import Diagnosis
 from worldswitch.harness.verdict import Verdict
 
 FORMAT = 1
+REFUSAL = "cell: could not run: "  #: a cell that cannot run writes its reason after these words
+MAKE_ROOM = "make room there, or name another place by --results"
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -34,6 +34,7 @@ from msgspec import Meta
 from worldswitch.harness import conditions
 from worldswitch.harness.conditions import BadCondition
 from worldswitch.harness.expectations import Expectation
+from worldswitch.harness.profiles import Profile
 from worldswitch.harness.verdict import Verdict
 
 Sentence = Annotated[str, Meta(min_length=1)]
@@ -101,6 +102,12 @@ class Rules(msgspec.Struct, frozen=True):
     def expectations(self) -> tuple[Expectation, ...]:
         """The rules as they are applied, in their order."""
         return numbered(self.path.name, self.rules)
+
+
+def of(profile: Profile, path: Path | None = None) -> tuple[Expectation, ...]:
+    """The rules of a profile, read from the file at `path`.  Raises `RuleError`."""
+    file = f"{profile.name}.toml"
+    return numbered(file, tuple(read(path or Path(file), list(profile.expect), profile.name)))
 
 
 def numbered(file: str, rules: tuple[Rule, ...]) -> tuple[Expectation, ...]:

@@ -18,23 +18,23 @@ from datetime import date
 from itertools import starmap
 from pathlib import Path
 
-from worldswitch.harness import excuses, manifest, rules, stale
+from worldswitch.harness import excuses, rules, stale
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import MAKE_ROOM, Problem, collect
-from worldswitch.harness.environment import Environment, Missing
+from worldswitch.harness.collect import Problem, collect
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.excuses import Machine
 from worldswitch.harness.expectations import Expectation, digest
 from worldswitch.harness.export import junit
 from worldswitch.harness.keeper import Keeper
-from worldswitch.harness.lanes import Lanes, lane_of
+from worldswitch.harness.lanes import Lanes
 from worldswitch.harness.ledger import Ledger, Standing, Watcher
 from worldswitch.harness.manifest import PlannedCell
+from worldswitch.harness.new_manifest import new
 from worldswitch.harness.outcome import CellOutcome, Stale
-from worldswitch.harness.profiles import Profile
+from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request, cpus
-from worldswitch.harness.results import CannotKeep, ResultError
+from worldswitch.harness.results import MAKE_ROOM, CannotKeep, ResultError
 
 
 def new_folder(parent: Path) -> Path:
@@ -52,13 +52,12 @@ def new_folder(parent: Path) -> Path:
 def planned(place: Environment | Missing, platform: str) -> PlannedCell:
     """A cell as the manifest has it."""
     cell = CellName(place.name, platform)
-    profile: Profile | None = getattr(place, "profile", None)
     return PlannedCell(
         environment=place.name,
         platform=platform,
         file=cell.file,
         facts={} if isinstance(place, Missing) else dict(place.facts),
-        profile=profile.fields if profile else {},
+        profile=place.profile.fields if place.profile else {},
     )
 
 
@@ -83,7 +82,7 @@ class Run:
         # Once: who edits them meanwhile means the next run.
         self.files = rules.own(self.request.rules), rules.every()
         try:
-            self.keeper = Keeper(self.folder, manifest.new(self.folder.name, self.request, self.scenarios))
+            self.keeper = Keeper(self.folder, new(self.folder.name, self.request, self.scenarios))
         except CannotKeep as problem:
             raise CouldNotRun(f"{problem}; {MAKE_ROOM}") from problem
         try:
@@ -92,7 +91,7 @@ class Run:
                 with self._noting():
                     self.keeper.plan(starmap(planned, pairs), digest(starmap(self._rules, pairs)))
                 try:
-                    self.lanes.run([(lane_of(place), (place, platform)) for place, platform in pairs], self._cell)
+                    self.lanes.run([(place.lane, (place, platform)) for place, platform in pairs], self._cell)
                 finally:
                     order = [CellName(place.name, platform) for place, platform in pairs]
                     self.outcomes.sort(key=lambda outcome: order.index(outcome.cell))
@@ -126,7 +125,7 @@ class Run:
     def _cell(self, where: tuple[Environment | Missing, str]) -> None:
         outcome = self._outcome(*where)
         with self._noting():
-            self.keeper.cell_ends(outcome, getattr(where[0], "facts", {}))
+            self.keeper.cell_ends(outcome, {} if isinstance(where[0], Missing) else where[0].facts)
         self.outcomes.append(outcome)
 
     def _outcome(self, place: Environment | Missing, platform: str) -> CellOutcome:
@@ -150,11 +149,11 @@ class Run:
         return ledger.close(self._told(problem))
 
     def _fill(self, ledger: Ledger, place: Environment, cell: CellName) -> Problem | None:
-        if lane := lane_of(place):
+        if place.lane:
             try:
-                lane.open()
+                place.lane.open()
             except Unobtainable as problem:
-                return Problem(problem.reason, problem.remedy, getattr(problem, "console", ""))
+                return Problem(problem.reason, problem.remedy, problem.log)
         arguments = self.request.arguments(cell, place.facts)
         silence = self.request.silence(self.scenarios, place.facts)
         return collect(place, arguments, silence, ledger.take, ledger.begin)
@@ -166,11 +165,12 @@ class Run:
     def _rules(self, place: Environment | Missing, platform: str) -> tuple[Expectation, ...]:
         """What a platform is expected to come to in a place, where that is not a pass; the first that holds decides."""
         own, packaged = self.files
-        return (*rules.about(platform, own), *place.expectations, *rules.about(platform, packaged))
+        profile = rules.of(place.profile) if place.profile else ()
+        return (*rules.about(platform, own), *profile, *rules.about(platform, packaged))
 
     def _standing(self, place: Environment | Missing, platform: str) -> Standing:
-        profile: Profile | None = getattr(place, "profile", None)
-        return Standing(self._rules(place, platform), profile.fields if profile else {}, self.machine)
+        fields = place.profile.fields if place.profile else {}
+        return Standing(self._rules(place, platform), fields, self.machine)
 
     @contextlib.contextmanager
     def _noting(self) -> Iterator[None]:

@@ -23,6 +23,7 @@ from worldswitch.harness.flight import Recorder
 from worldswitch.harness.judge import Owners, Phase, judge
 from worldswitch.harness.transcript import Transcript
 from worldswitch.harness.trial import Result
+from worldswitch.harness.trying import Probe
 from worldswitch.harness.verdict import SEVERITY, Verdict
 
 #: How many lines of a transcript are shown; the results have all.
@@ -99,7 +100,7 @@ class CurrentTrial:
         """Add a line to the transcript."""
         self._transcript.note(text)
 
-    def probe(self, name: str) -> probes.Probe:
+    def probe(self, name: str) -> Probe:
         """What is known about the probe `name`."""
         return probes.probe(name)
 

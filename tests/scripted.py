@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from worldswitch.harness import results
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.environment import Environment, Missing, Plan
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.outcome import CellOutcome, Judged
+from worldswitch.harness.prepared import Plan
+from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.results import Finding, Fingerprint, Footer, Header, Record, Trial, Word
 from worldswitch.harness.verdict import Verdict
 

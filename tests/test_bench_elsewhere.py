@@ -15,10 +15,10 @@ from worldswitch.harness.bench.records import Recorder, Results
 from worldswitch.harness.bench.session import Effort, Session
 from worldswitch.harness.bench.words import Absent, Measured
 from worldswitch.harness.commands import bench
-from worldswitch.harness.environment import Missing
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.host import Host
 from worldswitch.harness.outcome import Status
+from worldswitch.harness.protocol import Missing
 
 
 class FakeCell:

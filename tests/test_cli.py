@@ -9,8 +9,8 @@ import pytest
 from scripted import NAMES, SCENARIOS, frames, place, planner, trial, whole
 
 from worldswitch.harness import catalogue, cli, environment, request
-from worldswitch.harness.environment import Environment, Missing
 from worldswitch.harness.expectations import Expectation
+from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.trial import Result
 from worldswitch.harness.verdict import Verdict
 

@@ -14,11 +14,11 @@ import pytest
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, ScriptedCell, frames, header, place, planner, trial, whole
 
 from worldswitch.harness import cli, environment, results, runs
-from worldswitch.harness.environment import Environment
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.guardian import Held
 from worldswitch.harness.host import HostCell
 from worldswitch.harness.outcome import Status, status
+from worldswitch.harness.protocol import Environment
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict

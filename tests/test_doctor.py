@@ -14,8 +14,8 @@ from worldswitch.harness.engine import Engine
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.oci import runtime
 from worldswitch.harness.oci.launch import Runtime
-from worldswitch.harness.probes import Probe
 from worldswitch.harness.trial import Result
+from worldswitch.harness.trying import Probe
 from worldswitch.harness.verdict import Verdict
 
 

@@ -15,9 +15,9 @@ import pytest
 from worldswitch.harness import bundle, container, engine, environment, holdings, host, image, profiles, rootfs
 from worldswitch.harness.bundle import Target
 from worldswitch.harness.engine import Engine
-from worldswitch.harness.environment import Missing
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.holdings import Holdings
+from worldswitch.harness.protocol import Missing
 
 pytestmark = pytest.mark.usefixtures("cache")
 

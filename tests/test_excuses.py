@@ -10,7 +10,7 @@ from scripted import SCENARIOS, header
 from worldswitch.harness import excuses, fingerprint, probes
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.excuses import FORBIDDEN, LACKING, OPTIONAL, Machine, excuse
-from worldswitch.harness.probes import Probe
+from worldswitch.harness.trying import Probe
 from worldswitch.harness.verdict import Verdict
 
 HOST, MINE, DOCKER = CellName("host"), CellName("host", "a:Mine"), CellName("docker:a")

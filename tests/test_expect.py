@@ -11,10 +11,10 @@ import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
 from worldswitch.harness import catalogue, cli, environment, profiles, rules, runner
-from worldswitch.harness.environment import Environment
 from worldswitch.harness.expect import check, texts
 from worldswitch.harness.expect.texts import CannotEdit
 from worldswitch.harness.expectations import Expectation
+from worldswitch.harness.protocol import Environment
 from worldswitch.harness.request import Request
 from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict

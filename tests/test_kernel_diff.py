@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, footer, frames, header, place, planner, trial
 
 from worldswitch.harness import cli, environment, runs
-from worldswitch.harness.environment import Environment, Missing
 from worldswitch.harness.kernels import compare, difference
 from worldswitch.harness.kernels.difference import Change
+from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict

@@ -15,6 +15,7 @@ from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.kill import cells, hunt, show
 from worldswitch.harness.kill import matrix as kill_matrix
 from worldswitch.harness.outcome import Status
+from worldswitch.harness.protocol import Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.verdict import Verdict
 
@@ -269,7 +270,7 @@ def test_results_that_cannot_be_written_are_refused_before_the_hunt(world: World
 
 
 def test_an_environment_that_cannot_be_had_is_an_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = environment.Missing("docker:a", "no engine runs here", "install one")
+    missing = Missing("docker:a", "no engine runs here", "install one")
     monkeypatch.setattr(environment, "plan", planner(missing))
     assert world.run() is Status.COULD_NOT_RUN
     assert "no engine runs here" in world.matrix.places[0].problem

@@ -12,10 +12,10 @@ import pytest
 from scripted import NAMES, SCENARIOS, Quiet, ScriptedCell, frames, header, place, planner, trial, whole
 
 from worldswitch.harness import environment
-from worldswitch.harness.environment import Environment, Missing
 from worldswitch.harness.errors import Unobtainable
-from worldswitch.harness.lanes import Lane, Lanes
+from worldswitch.harness.lanes import Lanes
 from worldswitch.harness.outcome import Status, status
+from worldswitch.harness.protocol import Environment, Lane, Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run
 

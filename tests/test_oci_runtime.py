@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from worldswitch.harness import environment, holdings, profiles
-from worldswitch.harness.environment import Missing
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.guardian import Held
 from worldswitch.harness.holdings import Holdings
@@ -23,6 +22,7 @@ from worldswitch.harness.oci.container import OciCell
 from worldswitch.harness.oci.launch import Runtime
 from worldswitch.harness.oci.spec import Mapping
 from worldswitch.harness.oci.tree import Tree
+from worldswitch.harness.protocol import Missing
 
 pytestmark = pytest.mark.usefixtures("cache")
 

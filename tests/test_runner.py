@@ -14,9 +14,9 @@ from scripted import NAMES, SCENARIOS, Line, Quiet, Scripted, footer, frames, ha
 
 from worldswitch.harness import environment, request, results, runner
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.environment import Environment, Missing
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.outcome import Status, status
+from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict

@@ -15,8 +15,8 @@ from scripted import NAMES, SCENARIOS, Quiet, frames, header, place, planner, tr
 
 from worldswitch.harness import conditions, environment, expectations, manifest, results, runs
 from worldswitch.harness.collect import Problem
-from worldswitch.harness.environment import Environment, Missing
 from worldswitch.harness.expectations import Expectation
+from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.results import Damaged, ResultError
 from worldswitch.harness.runner import Run

@@ -10,10 +10,11 @@ from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, footer, frames, h
 
 from worldswitch.harness import catalogue, cli, environment, packages
 from worldswitch.harness.catalogue import Fact
-from worldswitch.harness.environment import Environment, Missing, Plan
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.kernels import versions
 from worldswitch.harness.mirror import Offer
+from worldswitch.harness.prepared import Plan
+from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.verdict import Verdict
 

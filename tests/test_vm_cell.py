@@ -8,7 +8,7 @@ import pytest
 
 from worldswitch.harness import results
 from worldswitch.harness.collect import collect
-from worldswitch.harness.environment import Lost
+from worldswitch.harness.protocol import Lost
 from worldswitch.harness.results import Footer, KernelLog, Record
 from worldswitch.harness.vm import cell as module
 from worldswitch.harness.vm import link

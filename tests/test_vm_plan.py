@@ -9,10 +9,11 @@ import pytest
 
 from worldswitch.harness import profiles
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.environment import Missing, Plan
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.kernels import shelf
 from worldswitch.harness.kernels.kernel import Kernel
+from worldswitch.harness.prepared import Plan
+from worldswitch.harness.protocol import Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.vm import environment, plan
 from worldswitch.harness.vm.environment import Guest

@@ -14,9 +14,11 @@ from worldswitch.harness import profiles
 from worldswitch.harness.bench import collection, words
 from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.words import Absent, Word
-from worldswitch.harness.environment import Cell, EngineChoice, Missing, Plan, Say, plan
+from worldswitch.harness.environment import plan
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.host import Host
+from worldswitch.harness.prepared import Plan
+from worldswitch.harness.protocol import Cell, EngineChoice, Missing, Say
 
 #: What is measured there: a system call, the bare stop, and switches.
 NAMES = ("limits::getpid", "limits::sysemu", "switch::resident_pinned", "switch::default_pinned")

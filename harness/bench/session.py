@@ -19,7 +19,7 @@ from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.records import FILE, Recorder
 from worldswitch.harness.bench.script import metadata
 from worldswitch.harness.bench.words import Absent, Disturbance, Measured
-from worldswitch.harness.environment import Say
+from worldswitch.harness.protocol import Say
 
 #: Subjects that are set beside each other, and so are measured by one process.
 TOGETHER = {"limits": "switch"}

@@ -46,7 +46,7 @@ def expectations_of(path: Path) -> tuple[Expectation, ...]:
         is_profile = "capabilities" in msgspec.toml.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         is_profile = False  # whoever reads it says what is wrong with it
-    return profiles.load(path).expectations if is_profile else rules.load(path).expectations
+    return rules.of(profiles.load(path), path) if is_profile else rules.load(path).expectations
 
 
 def complaints(

@@ -17,10 +17,9 @@ from worldswitch.harness import catalogue
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem, collect
-from worldswitch.harness.environment import Environment, Missing, Say
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.kernels.bisection import Answer
-from worldswitch.harness.lanes import lane_of
+from worldswitch.harness.protocol import Environment, Missing, Say
 from worldswitch.harness.request import Request
 from worldswitch.harness.results import Header, Record, Trial
 from worldswitch.harness.verdict import Verdict
@@ -101,8 +100,8 @@ def _run(
     if isinstance(place, Missing):
         return Problem(place.reason, place.remedy)
     for turn in range(repeat):
-        if lane := lane_of(place):
-            lane.open()
+        if place.lane:
+            place.lane.open()
         again = replace(request, seed=request.seed + turn)
         arguments = again.arguments(CellName(place.name), place.facts)
         if problem := collect(place, arguments, again.silence([scenario], place.facts), take):

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import collect
-from worldswitch.harness.environment import Cell, Environment
 from worldswitch.harness.kill import autopsy
 from worldswitch.harness.kill.autopsy import Account
+from worldswitch.harness.protocol import Cell, Environment
 from worldswitch.harness.request import Request
 from worldswitch.harness.results import Record
 
@@ -53,7 +53,8 @@ class Ended:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.name, self.facts, self.expectations = self._place.name, self._place.facts, self._place.expectations
+        self.name, self.facts = self._place.name, self._place.facts
+        self.profile, self.lane = self._place.profile, self._place.lane
 
     def start(self, arguments: Sequence[str]) -> Cell:
         """A cell there.  Raises `InterruptedError` when the hunt is over, and what the environment raises."""

@@ -20,13 +20,13 @@ from typing import Protocol
 
 from worldswitch.harness import catalogue, reasons
 from worldswitch.harness.catalogue import Mutant, Scenario, is_meant
-from worldswitch.harness.environment import Environment, Missing
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.kill import autopsy, cells, proof
 from worldswitch.harness.kill import matrix as kill_matrix
 from worldswitch.harness.kill.autopsy import Account, Autopsy
 from worldswitch.harness.kill.matrix import Matrix, Place
 from worldswitch.harness.kill.proof import Proof, Standing
+from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.results import Header, Record, Trial
 

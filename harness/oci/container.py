@@ -15,7 +15,6 @@ import msgspec
 from worldswitch.harness import kernel_settings
 from worldswitch.harness.container import IDLE
 from worldswitch.harness.errors import Unobtainable
-from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.guardian import Held
 from worldswitch.harness.holdings import CGROUPS, Holdings
 from worldswitch.harness.host import HostCell
@@ -25,16 +24,8 @@ from worldswitch.harness.oci.seccomp import Machine
 from worldswitch.harness.oci.spec import Json, Surroundings, specification
 from worldswitch.harness.oci.tree import Tree
 from worldswitch.harness.profiles import Limits, Namespaces, Profile
-from worldswitch.harness.verdict import Verdict
 
 ROOTLESS = "in a user namespace, and without limits on processes and memory"
-ONE_USER = Expectation(
-    scenarios=(),
-    needs=frozenset({"nproc", "other_user"}),
-    verdicts=frozenset({Verdict.BLOCKED, Verdict.UNSUPPORTED}),
-    reason="without root, and without ids of its own to give, a container has no user but its root",
-    source="harness/oci/container.py",
-)
 START_SECONDS = 30.0  #: until a container has a process
 
 
@@ -65,21 +56,26 @@ def _limited(said: Limits) -> tuple[int, int]:
     return said.pids, said.memory_bytes
 
 
+def _rootless(profile: Profile) -> dict[str, str]:
+    ids = sum(mapping.count for mapping in users.mapped(profile)["users"])
+    return {"rootless": ROOTLESS, "users": str(ids)}
+
+
 class Oci:
     """A container of a plain runtime, under a profile."""
+
+    lane = None
 
     def __init__(self, means: Means, profile: Profile) -> None:
         self._means = means
         self.profile = profile
         self.name = f"oci:{profile.name}"
-        one_user = means.runtime.rootless and len(users.mapped(profile)["users"]) == 1
-        self.expectations = (*((ONE_USER,) if one_user else ()), *profile.expectations)
         self.facts: Mapping[str, str] = {
             "engine": means.runtime.name,
             "image": means.tree.id,
             "base": means.tree.base,
             **({"default_filter": seccomp.digest(seccomp.default())} if profile.seccomp == "default" else {}),
-            **({"rootless": ROOTLESS} if means.runtime.rootless else {}),
+            **(_rootless(profile) if means.runtime.rootless else {}),
             **profile.facts,
         }
 

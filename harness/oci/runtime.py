@@ -24,7 +24,7 @@ from worldswitch.harness.oci.spec import Json, Surroundings, specification
 from worldswitch.harness.profiles import Profile
 
 if TYPE_CHECKING:
-    from worldswitch.harness.environment import Say
+    from worldswitch.harness.protocol import Say
 
 NAMES = ("runc", "crun")  #: the one that engines use first
 PACKAGES = ("runc", "mmdebstrap")  #: what --install-engine brings; the second makes root file systems

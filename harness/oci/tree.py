@@ -27,7 +27,7 @@ from worldswitch.harness.oci.spec import INIT
 from worldswitch.harness.recipe import REPOSITORY, SITE
 
 if TYPE_CHECKING:
-    from worldswitch.harness.environment import Say
+    from worldswitch.harness.protocol import Say
 
 KEPT = 3  #: trees, beside those in use
 PATIENCE = 1.0  #: seconds before it is said that we wait

@@ -14,10 +14,10 @@ from importlib import resources
 from pathlib import Path
 
 from worldswitch.harness import packages
-from worldswitch.harness.environment import Say
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.holdings import cache
 from worldswitch.harness.packages import Package
+from worldswitch.harness.protocol import Say
 
 #: Where the distribution keeps what has several versions, the oldest first.
 SUITES = ("bookworm", "bookworm-backports", "trixie", "forky", "sid")

@@ -19,10 +19,10 @@ from pathlib import Path
 from worldswitch.harness import guardian
 from worldswitch.harness.bench.records import Recorder
 from worldswitch.harness.bench.words import Measured
-from worldswitch.harness.environment import Say
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.peers import known, peer
 from worldswitch.harness.peers.peer import Kit, Ready
+from worldswitch.harness.protocol import Say
 
 PROGRAMS = ("getpid", "clock", "compute", "files", "processes")
 

@@ -17,7 +17,7 @@ from worldswitch.harness.vm.machine import Hardware, Machine, NoBoot
 from worldswitch.harness.vm.qemu import Accelerator, Shape
 
 if TYPE_CHECKING:
-    from worldswitch.harness.environment import Say
+    from worldswitch.harness.protocol import Say
     from worldswitch.harness.vm.toolbox import Toolbox
 
 DEVICE = Path("/dev/kvm")

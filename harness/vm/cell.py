@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from worldswitch.harness import frames, results
-from worldswitch.harness.collect import REFUSAL
-from worldswitch.harness.environment import Lost
+from worldswitch.harness.protocol import Lost
+from worldswitch.harness.results import REFUSAL
 from worldswitch.harness.vm import kernel_log, link
 from worldswitch.harness.vm.link import Message
 

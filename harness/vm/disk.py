@@ -23,8 +23,8 @@ from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.holdings import Holdings, cache
 
 if TYPE_CHECKING:
-    from worldswitch.harness.environment import Say
     from worldswitch.harness.oci.tree import Tree
+    from worldswitch.harness.protocol import Say
     from worldswitch.harness.vm.toolbox import Toolbox
 
 LAYOUT = 1  #: to be counted up when the same tree and tools make another disk

@@ -27,12 +27,11 @@ from worldswitch.harness.vm.qemu import PROCESSORS, Shape
 from worldswitch.harness.vm.rack import Rack
 
 if TYPE_CHECKING:
-    from worldswitch.harness.environment import Say
-    from worldswitch.harness.expectations import Expectation
     from worldswitch.harness.holdings import Holdings
     from worldswitch.harness.kernels.kernel import Kernel
     from worldswitch.harness.oci.tree import Tree
     from worldswitch.harness.profiles import Profile
+    from worldswitch.harness.protocol import Say
 
 #: More processors than this make an emulated guest slower, for they wait for each other.
 MOST_CPUS = 2
@@ -65,7 +64,6 @@ class Guest:
         self._tree = tree
         self.profile = profile
         self.name = environment_of(rack.name) + (f":{profile.name}" if profile else "")
-        self.expectations: tuple[Expectation, ...] = profile.expectations if profile else ()
         self._shape = Shape(cpus(machines), options=_boot_options(profile))
         self._seen: dict[str, str] = {}
 

@@ -73,11 +73,10 @@ class Boot:
 
 
 class NoBoot(Unobtainable):
-    """A guest did not come up; `console` is what it said meanwhile."""
+    """A guest did not come up; `log` is its console."""
 
     def __init__(self, reason: str, console: str) -> None:
-        super().__init__(reason, "see what its console shows, and whether this host is very busy")
-        self.console = console
+        super().__init__(reason, "see what its console shows, and whether this host is very busy", console)
 
 
 class Machine:

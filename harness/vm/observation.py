@@ -12,7 +12,7 @@ import msgspec
 
 from worldswitch.harness import behaviour, frames
 from worldswitch.harness.behaviour import Observed
-from worldswitch.harness.environment import Lost
+from worldswitch.harness.protocol import Lost
 from worldswitch.harness.vm.cell import GuestCell
 
 if TYPE_CHECKING:

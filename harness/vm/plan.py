@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from worldswitch.harness.environment import EngineChoice, Missing, Plan, Say
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.holdings import Holdings, sweep
 from worldswitch.harness.kernels.kernel import environment_of
 from worldswitch.harness.kernels.shelf import Shelf
+from worldswitch.harness.prepared import Plan
+from worldswitch.harness.protocol import EngineChoice, Missing, Say
 from worldswitch.harness.vm import environment
 from worldswitch.harness.vm.environment import Guest
 from worldswitch.harness.vm.machine import Workshop
@@ -74,9 +75,4 @@ def _make(kernels: Shelf, plan: Plan, say: Say) -> tuple[Workshop | None, dict[s
 
 def _missing(name: str, wanted: Iterable[Profile | None], problem: Unobtainable) -> list[Missing]:
     place = environment_of(name)
-    return [
-        Missing(
-            f"{place}:{one.name}" if one else place, problem.reason, problem.remedy, one.expectations if one else ()
-        )
-        for one in wanted
-    ]
+    return [Missing(f"{place}:{one.name}" if one else place, problem.reason, problem.remedy, one) for one in wanted]

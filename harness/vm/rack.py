@@ -17,9 +17,9 @@ from worldswitch.harness.vm.qemu import Shape
 
 if TYPE_CHECKING:
     from worldswitch.harness.behaviour import Observed
-    from worldswitch.harness.environment import Say
     from worldswitch.harness.kernels.kernel import Kernel
     from worldswitch.harness.kernels.shelf import Shelf
+    from worldswitch.harness.protocol import Say
 
 ATTEMPTS = 2  #: an emulated guest may fail to come up where the host is very busy; each attempt is counted
 

@@ -22,7 +22,7 @@ from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.holdings import Holdings, cache
 
 if TYPE_CHECKING:
-    from worldswitch.harness.environment import Say
+    from worldswitch.harness.protocol import Say
 
 SUITE = "trixie"
 PACKAGES = ("qemu-system-x86", "e2fsprogs", "crun")

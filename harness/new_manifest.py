@@ -1,0 +1,28 @@
+"""The manifest of a run that starts now, from its request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from worldswitch.harness import fingerprint
+from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.manifest import Manifest, PlannedScenario
+from worldswitch.harness.request import Request
+
+
+def new(run: str, request: Request, scenarios: Iterable[Scenario]) -> Manifest:
+    """The manifest of a run that starts now."""
+    return Manifest(
+        run=run,
+        started=time.time(),
+        seed=request.seed,
+        request=asdict(request),
+        kernel=fingerprint.kernel(),
+        versions=fingerprint.versions(),
+        scenarios=tuple(
+            PlannedScenario(name=one.name, ids=one.ids, claim=one.claim, clauses=one.clauses, needs=one.needs)
+            for one in scenarios
+        ),
+    )
