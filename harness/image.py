@@ -20,6 +20,7 @@ import docker
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 
 from worldswitch.harness import bundle, recipe, rootfs
+from worldswitch.harness.apt import Source, sources
 from worldswitch.harness.bundle import Target, dotted
 from worldswitch.harness.engine import ERRORS, Engine, connection
 from worldswitch.harness.errors import Unobtainable
@@ -79,7 +80,7 @@ def _bases(engine: Engine, run: Holdings, say: Say) -> Iterator[Base]:
     name = given or recipe.read(recipe.containerfile()).base
     yield Base(name, _image_name(name), lambda: _pull(engine, name, say))
     if not given:
-        where = rootfs.sources()
+        where = sources()
         made = f"{REPOSITORY}-base:{rootfs.key(where)}"
         yield Base(made, _image_name(made), lambda: _import(engine, made, where, run, say))
 
@@ -102,7 +103,7 @@ def _pull(engine: Engine, name: str, say: Say) -> None:
         ) from problem
 
 
-def _import(engine: Engine, name: str, where: list[rootfs.Source], run: Holdings, say: Say) -> None:
+def _import(engine: Engine, name: str, where: list[Source], run: Holdings, say: Say) -> None:
     repository, tag = name.split(":")
     say(f"making a root file system from {where[0].uri} {where[0].suite}")
     tar = rootfs.obtain(where, run)

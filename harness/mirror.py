@@ -23,7 +23,8 @@ from typing import TypeAlias
 import filelock
 import msgspec
 
-from worldswitch.harness import guardian, rootfs
+from worldswitch.harness import guardian
+from worldswitch.harness.apt import network_settings, sources
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.holdings import cache
 
@@ -84,7 +85,7 @@ def mirror() -> tuple[str, str]:
             f"install debian-archive-keyring and set {MIRROR}=https://deb.debian.org/debian",
         )
     try:
-        source = rootfs.sources()[0]
+        source = sources()[0]
     except Unobtainable as problem:
         raise Unobtainable(
             "packages of Debian are wanted, and apt's sources name no mirror of this machine's release",
@@ -170,7 +171,7 @@ class Suite:
         signed = f" signed-by={keyring}" if keyring else ""
         source = f"deb [check-valid-until=no{signed}] {address} {self.name} main\n"
         (self._folder / "sources.list").write_text(source)
-        settings = "\n".join(rootfs.network_settings())
+        settings = "\n".join(network_settings())
         (self._folder / "apt.conf").write_text(_CONFIGURATION.format(folder=self._folder) + settings + "\n")
 
     def _tell_age(self) -> None:

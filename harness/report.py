@@ -16,6 +16,7 @@ from rich.text import Text
 
 from worldswitch.harness import beside, diagnosis_text, repro
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.console import STYLES
 from worldswitch.harness.outcome import CellOutcome, Judged, Stale, tally
 from worldswitch.harness.request import Request
 from worldswitch.harness.results import Trial
@@ -23,7 +24,6 @@ from worldswitch.harness.verdict import Verdict
 
 LINES = 40  #: of a long text, its last: the end says most, and the results have it all
 
-LOG_WIDTH = 320  #: of a table in a log, where nothing need be cut
 
 TELL_EVERY = 30.0  #: seconds between two words of a log on trials that run for so long
 
@@ -32,25 +32,6 @@ PAGE = "matrix.html"  #: in a run's folder, if there is anything to compare
 LONG = 2.0  #: seconds from which on a terminal shows that a trial runs
 
 IDS = 12  #: of those that share a reason, so many are named
-
-STYLES = {
-    Verdict.PASS: "green",
-    Verdict.UNSUPPORTED: "dim",
-    Verdict.BLOCKED: "dim",
-    Verdict.FAIL: "bold red",
-    Verdict.TIMEOUT: "bold red",
-    Verdict.CRASH: "bold red",
-    Verdict.ERROR: "bold magenta",
-    Verdict.MISS: "bold magenta",
-}
-
-
-def console() -> Console:
-    """Where reports go: standard output, with colour and movement only where somebody watches."""
-    out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
-    if not out.is_terminal:
-        out.width = LOG_WIDTH
-    return out
 
 
 class Progress:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from worldswitch.harness import bundle, container, engine, environment, holdings, host, image, profiles, rootfs
+from worldswitch.harness.apt import Source, keyring
 from worldswitch.harness.bundle import Target
 from worldswitch.harness.engine import Engine
 from worldswitch.harness.errors import Unobtainable
@@ -306,7 +307,7 @@ def test_a_container_goes_before_those_it_needs(monkeypatch: pytest.MonkeyPatch)
 )
 def test_a_source_s_keyring_is_found(tmp_path: Path, name: str, text: str, key: str) -> None:
     (tmp_path / name).write_text(text)
-    assert rootfs.keyring(tmp_path / name, "http://a/debian/") == key
+    assert keyring(tmp_path / name, "http://a/debian/") == key
 
 
 @pytest.mark.parametrize(("user", "mode"), [(0, []), (1000, ["--mode=chrootless"])])
@@ -315,7 +316,7 @@ def test_an_ordinary_user_unpacks_packages_as_that_user(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: user)
     monkeypatch.setattr(rootfs, "network_settings", list)
-    command = rootfs._mmdebstrap([rootfs.Source("http://a", "x", "")], Path("base.tar"))
+    command = rootfs._mmdebstrap([Source("http://a", "x", "")], Path("base.tar"))
     assert [word for word in command if word.startswith("--mode")] == mode
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from worldswitch.harness import bundle, image, recipe, rootfs
+from worldswitch.harness.apt import Source
 from worldswitch.harness.bundle import Target
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.holdings import Holdings
 from worldswitch.harness.oci import inside, tree
-from worldswitch.harness.rootfs import Source
 
 ANSWER = json.dumps({"python": [3, 11], "libc": "glibc 2.36", "machine": "x86_64"})
 

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from worldswitch.harness import beside, catalogue, report, rules
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.console import STYLES, console
 from worldswitch.harness.expectations import Expectation, Judgement
 from worldswitch.harness.outcome import CellOutcome, Judged
-from worldswitch.harness.report import STYLES
 from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
 from worldswitch.reference.mutants import lifecycle, pool
@@ -114,6 +114,6 @@ def test_one_platform_alone_has_nobody_beside_it() -> None:
 def test_in_a_log_no_name_is_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name, why = "a_scenario_" * 8, "seed.W4: " + "and so on " * 8
     cells = cell("reference", (name, Verdict.PASS, "")), cell("seed", (name, Verdict.FAIL, why))
-    report.summary(cells, tmp_path, 7, report.console())
+    report.summary(cells, tmp_path, 7, console())
     lines = capsys.readouterr().out.splitlines()
     assert any(f"signals::{name}" in line and why.strip() in line for line in lines)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from worldswitch.harness import mirror, rootfs
+from worldswitch.harness.apt import Source
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.holdings import Holdings
-from worldswitch.harness.rootfs import Source
 
 TOOLS = ("mmdebstrap", "debootstrap")
 WHERE = [Source("http://mirror", "bookworm", "")]

@@ -11,6 +11,7 @@ from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, who
 
 from worldswitch.harness import conditions, environment, report, runs, stale
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.console import console
 from worldswitch.harness.expectations import PASSES, Expectation, judge
 from worldswitch.harness.outcome import CellOutcome, Judged, Stale, Status, status
 from worldswitch.harness.request import Request
@@ -127,7 +128,7 @@ def test_a_run_is_red_and_says_which(
     made = run(monkeypatch, tmp_path, rule(ONE, expires=date(2020, 1, 1)), rule("XX99", source="x.toml rule 2"))
     assert status(made.outcomes) is Status.AS_EXPECTED
     assert status(made.outcomes, made.stale) is Status.UNEXPECTED
-    report.summary(made.outcomes, tmp_path, 7, report.console(), made.stale)
+    report.summary(made.outcomes, tmp_path, 7, console(), made.stale)
     printed = capsys.readouterr().out
     assert "unexpected: rules that are out of date\n  x.toml rule 1: it expired after 2020-01-01; " in printed
     assert f"\n  x.toml rule 2: {stale.ABOUT_NOTHING}\n" in printed

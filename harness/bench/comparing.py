@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from worldswitch.harness import report
 from worldswitch.harness.bench import comparison, records
 from worldswitch.harness.bench.comparison import Finding, Row
 from worldswitch.harness.bench.quantities import shown
 from worldswitch.harness.bench.records import Results, Unlike
+from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.results import ResultError
@@ -22,7 +22,7 @@ STYLES = {Finding.SLOWER: "bold red", Finding.FASTER: "green", Finding.INCONCLUS
 
 def show(first: Path, second: Path, *, anyway: bool = False) -> Status:
     """Compare the second file with the first; unexpected if anything got slower."""
-    out = report.console()
+    out = console()
     try:
         before, after = records.read(first), records.read(second)
         rows = list(comparison.compare(before, after, anyway=anyway))

@@ -11,13 +11,13 @@ from textwrap import indent
 from rich.console import Console
 from rich.table import Table
 
-from worldswitch.harness import report
 from worldswitch.harness.bench import collection, elsewhere, records, tally
 from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.quantities import in_order, quartiles, shown
 from worldswitch.harness.bench.records import Recorder, Results
 from worldswitch.harness.bench.report import page
 from worldswitch.harness.bench.session import Effort, Session, recording
+from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.profiles import ProfileError
@@ -48,7 +48,7 @@ class Wanted:
 
 def show(wanted: Wanted, parent: Path) -> Status:
     """Measure into a new folder below `parent`, and print a line a benchmark."""
-    out = report.console()
+    out = console()
     benchmarks, effort = chosen(wanted.names), wanted.effort
     try:
         elsewhere.check(wanted.profiles)
@@ -84,7 +84,7 @@ def _measure(wanted: Wanted, benchmarks: Sequence[Benchmark], recorder: Recorder
 
 def tell_of(benchmarks: Sequence[Benchmark]) -> Status:
     """Print what each benchmark times and what it does not."""
-    out = report.console()
+    out = console()
     for one in benchmarks:
         out.print(f"{one.name}\n{indent(one.about, '    ')}\n")
     return Status.AS_EXPECTED

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from worldswitch.harness import report
 from worldswitch.harness.bench import records
 from worldswitch.harness.bench.records import Unlike
 from worldswitch.harness.bench.report import content, page
+from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.results import ResultError
@@ -26,7 +26,7 @@ def show(runs: Sequence[Path], parent: Path, *, anyway: bool = False) -> Status:
         raise CouldNotRun(str(problem)) from problem
     except Unlike as problem:
         raise CouldNotRun(f"{problem}; name one of them, or --anyway joins them all the same") from problem
-    report.console().print(f"report: {page.write(joined, joined.path.parent)}")
+    console().print(f"report: {page.write(joined, joined.path.parent)}")
     return Status.AS_EXPECTED
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cache
 
-from worldswitch.harness.bench.benchmark import Benchmark, Subject, Timer
-from worldswitch.harness.bench.workbench import Bench
+from worldswitch.harness.bench.benchmark import Benchmark, Subject
+from worldswitch.harness.bench.workbench import Bench, Timer
 
 
 def main(subject: Subject, arguments: Sequence[str] | None = None) -> None:

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from worldswitch.harness.bench import collection
-from worldswitch.harness.bench.benchmark import Benchmark, Timer
+from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.words import Absent, Disturbance, Measured, Word, encode
-from worldswitch.harness.bench.workbench import Bench
+from worldswitch.harness.bench.workbench import Bench, Timer
 
 #: Seconds that a spin between two values takes.
 SPIN = 0.0003

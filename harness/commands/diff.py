@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from worldswitch.harness.commands import options
+from worldswitch.harness.console import console
 
 ABOUT = "say what newly fails, is fixed, is missing or has changed from one run to another"
 
@@ -31,7 +32,7 @@ def main(asked: argparse.Namespace) -> int:
     """Compare, and tell; 1 if something newly fails, 2 if something is newly missing."""
     import json
 
-    from worldswitch.harness import comparison, comparison_text, report
+    from worldswitch.harness import comparison, comparison_text
     from worldswitch.harness.page import views
 
     runs = [views.read(name) for name in (asked.after, *asked.again)]
@@ -39,5 +40,5 @@ def main(asked: argparse.Namespace) -> int:
     if asked.json:
         print(json.dumps(comparison_text.as_json(found), indent=2))
     else:
-        comparison_text.show(found, report.console())
+        comparison_text.show(found, console())
     return found.status

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from worldswitch.harness.console import console
+
 ABOUT = "explain one trial of a kept run: what was claimed and expected, what happened, and what bears on it"
 
 
@@ -23,8 +25,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Explain it."""
-    from worldswitch.harness import cell_id, explain, report
+    from worldswitch.harness import cell_id, explain
     from worldswitch.harness.outcome import Status
 
-    explain.show(cell_id.find(asked.cell, asked.results), report.console())
+    explain.show(cell_id.find(asked.cell, asked.results), console())
     return Status.AS_EXPECTED

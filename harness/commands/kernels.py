@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from worldswitch.harness.commands import options
+from worldswitch.harness.console import console
 
 ABOUT = "list the kernels of the matrix, fetch them, or tell how two of them differ"
 
@@ -30,10 +31,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Do it."""
-    from worldswitch.harness import report
     from worldswitch.harness.kernels import compare, listing
 
-    out = report.console()
+    out = console()
     if asked.what == "list":
         return listing.show(out, as_json=asked.json)
     if asked.what == "fetch":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from worldswitch.harness.console import console
+
 ABOUT = "repeat one trial of a kept run, alone and as it was"
 
 
@@ -29,7 +31,7 @@ def main(asked: argparse.Namespace) -> int:
     kept = cell_id.find(asked.cell, asked.results)
     request = repro.request(kept)
     scenarios = request.scenarios()
-    out = report.console()
+    out = console()
     out.print(f"{kept.id}: {kept.judged.trial.verdict.value}, {kept.judged.judgement}")
     out.print(f"the same as: {request.again(kept.cell.name, request.ids[0])}")
     for difference in repro.differences(kept):

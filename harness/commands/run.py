@@ -8,6 +8,7 @@ from pathlib import Path
 
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.commands import options
+from worldswitch.harness.console import console
 from worldswitch.harness.request import Request
 
 ABOUT = "put a platform through the scenarios"
@@ -52,7 +53,7 @@ def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool 
     from worldswitch.harness.results import MAKE_ROOM
 
     scenarios = request.scenarios()
-    out = report.console()
+    out = console()
     folder = runner.new_folder(results)
     with report.Progress(out, request, folder) as progress:
         run = runner.Run(request, scenarios, folder, progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from worldswitch.harness import report
+from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.kill import hunt, page, table
 from worldswitch.harness.kill import matrix as kill_matrix
@@ -18,7 +18,7 @@ NAME = "kill_matrix"  #: of the files, before .json and .html
 
 def show(request: Request, names: Sequence[str], *, full: bool, results: Path | None) -> Status:
     """Put the mutants called `names`, or all, to their scenarios; the matrix of all goes to `results`."""
-    out = report.console()
+    out = console()
     folder = _folder(results or Path("results")) if results or not names else None
     out.print(f"seed {request.seed}")
     with Progress(out, request) as progress:

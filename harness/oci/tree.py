@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import filelock
 
 from worldswitch.harness import bundle, recipe, rootfs
+from worldswitch.harness.apt import Source, sources
 from worldswitch.harness.bundle import QUESTIONS, Target, dotted
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.holdings import Holdings, cache
@@ -67,7 +68,7 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 
 def obtain(run: Holdings, say: Say) -> Tree:
     """Find or make the tree; it stays for as long as the run's folder does."""
-    where = rootfs.sources()
+    where = sources()
     base = f"{REPOSITORY}-base:{rootfs.key(where)}"
     made = cache("tree") / recipe.contents(base)
     with _alone(made, say):
@@ -120,7 +121,7 @@ def _named() -> set[str]:
 # ---------------------------------------------------------------------------------------------------------- making
 
 
-def _make(base: str, where: list[rootfs.Source], run: Holdings, say: Say) -> Path:
+def _make(base: str, where: list[Source], run: Holdings, say: Say) -> Path:
     said = recipe.read(recipe.containerfile())
     made = run.scratch()
     root = made / "root"

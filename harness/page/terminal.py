@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from worldswitch.harness import axes
+from worldswitch.harness.console import STYLES
 from worldswitch.harness.letters import LETTERS
 from worldswitch.harness.outcome import tally
 from worldswitch.harness.page import summary
-from worldswitch.harness.report import STYLES
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 

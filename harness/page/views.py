@@ -7,10 +7,10 @@ from pathlib import Path
 
 from worldswitch.harness import repro, runs
 from worldswitch.harness.baseline import lines, load
+from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.page import markdown, matrix, terminal
-from worldswitch.harness.report import console
 from worldswitch.harness.results import ResultError, Trial
 from worldswitch.harness.runs import KeptCell, KeptRun
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from worldswitch.harness import report
 from worldswitch.harness.bench import ratios, records
 from worldswitch.harness.bench.quantities import shown
 from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.records import Results
 from worldswitch.harness.bench.session import recording
+from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.peers import known, race
@@ -58,7 +58,7 @@ class Row:
 
 def show(names: Sequence[str], effort: Effort, seed: int, parent: Path, *, fetch: bool) -> Status:
     """Race the peers whose names begin so, or all, into a new folder below `parent`."""
-    out = report.console()
+    out = console()
     folder = new_folder(parent)
     out.print(f"{len(effort.programs)} programs, {effort.rounds} rounds, seed {seed}")
     try:

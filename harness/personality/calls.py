@@ -10,13 +10,10 @@ import os
 import struct
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from worldswitch.harness.contract import Access, PlatformError
-from worldswitch.harness.personality.memory import PAGE, BadPointer
-
-if TYPE_CHECKING:
-    from worldswitch.harness.personality.process import Process
+from worldswitch.harness.contract import Access, PlatformError, State
+from worldswitch.harness.personality.memory import PAGE, BadPointer, Memory
 
 Serve = Callable[["Process"], int]
 
@@ -25,6 +22,17 @@ MAP_FIXED, MAP_ANONYMOUS = 0x10, 0x20
 ARCH_SET_FS, ARCH_SET_GS = 0x1002, 0x1001
 HEAP_SIZE = 16 << 20
 MOST = 1 << 20  #: bytes a read or a write moves at once; it may always move fewer than it is asked for
+
+
+class Process(Protocol):
+    """What a system call reads and changes of the process that made it."""
+
+    state: State
+    memory: Memory
+    files: dict[int, int]  #: the program's descriptors, and the host's
+    arena: int  #: where the next mapping without an address goes
+    heap: int
+    heap_end: int
 
 
 class Ended(Exception):

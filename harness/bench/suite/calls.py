@@ -8,13 +8,14 @@ import os
 import time
 
 from worldswitch.harness.bench import script
-from worldswitch.harness.bench.benchmark import Subject, Timer
+from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.workbench import (
     DATA,
     GETPID,
     NANO,
     READ_WRITE,
     Bench,
+    Timer,
     on_one_cpu,
     timed_each,
 )

@@ -11,8 +11,8 @@ import threading
 import time
 
 from worldswitch.harness.bench import script
-from worldswitch.harness.bench.benchmark import Subject, Timer
-from worldswitch.harness.bench.workbench import NANO, Bench
+from worldswitch.harness.bench.benchmark import Subject
+from worldswitch.harness.bench.workbench import NANO, Bench, Timer
 from worldswitch.harness.contract import Interrupted
 
 #: Each value is one interrupt: what matters of latencies are the long ones.

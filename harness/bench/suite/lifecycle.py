@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from worldswitch.harness.bench import script
-from worldswitch.harness.bench.benchmark import Subject, Timer
-from worldswitch.harness.bench.workbench import NANO, Bench, Guest, timed_each
+from worldswitch.harness.bench.benchmark import Subject
+from worldswitch.harness.bench.workbench import NANO, Bench, Guest, Timer, timed_each
 from worldswitch.harness.contract import Options, Platform
 
 SUBJECT = Subject(__file__)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from worldswitch.harness.bench import script
-from worldswitch.harness.bench.benchmark import Subject, Timer
+from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.native._native import ffi, lib
-from worldswitch.harness.bench.workbench import Bench, on_one_cpu, pinned, timed_by_c
+from worldswitch.harness.bench.workbench import Bench, Timer, on_one_cpu, pinned, timed_by_c
 
 SUBJECT = Subject(__file__)
 

@@ -7,8 +7,8 @@ import os
 import time
 
 from worldswitch.harness.bench import script
-from worldswitch.harness.bench.benchmark import Subject, Timer
-from worldswitch.harness.bench.workbench import DATA, NANO, READ_WRITE, Bench, on_one_cpu
+from worldswitch.harness.bench.benchmark import Subject
+from worldswitch.harness.bench.workbench import DATA, NANO, READ_WRITE, Bench, Timer, on_one_cpu
 from worldswitch.harness.contract import Inspectable, Unavailable
 
 SUBJECT = Subject(__file__)

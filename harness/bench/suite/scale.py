@@ -10,8 +10,8 @@ from pathlib import Path
 
 from worldswitch.harness.arch import registers
 from worldswitch.harness.bench import script
-from worldswitch.harness.bench.benchmark import Subject, Timer
-from worldswitch.harness.bench.workbench import NANO, Bench, Guest, check, on_one_cpu, timed_switches
+from worldswitch.harness.bench.benchmark import Subject
+from worldswitch.harness.bench.workbench import NANO, Bench, Guest, Timer, check, on_one_cpu, timed_switches
 from worldswitch.harness.contract import Inspectable, Options, Placement, Unavailable
 
 #: Each in a process of its own: what one leaves idle must not be there when the next is timed.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from worldswitch.harness.bench import script
-from worldswitch.harness.bench.benchmark import Subject, Timer
-from worldswitch.harness.bench.workbench import Bench, timed_each
+from worldswitch.harness.bench.benchmark import Subject
+from worldswitch.harness.bench.workbench import Bench, Timer, timed_each
 from worldswitch.harness.contract import AddressSpace, Options
 
 SUBJECT = Subject(__file__)

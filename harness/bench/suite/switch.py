@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 from worldswitch.harness.arch import registers
 from worldswitch.harness.bench import script
-from worldswitch.harness.bench.benchmark import Subject, Timer
+from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.workbench import (
     GETPID,
     NANO,
     Bench,
     Guest,
+    Timer,
     check,
     on_one_cpu,
     timed_switches,
