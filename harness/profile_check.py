@@ -39,18 +39,18 @@ def check(path: Path) -> str:
 
 def check_expectations(expected: Sequence[Expectation], path: Path, scenarios: Sequence[Scenario]) -> None:
     """Refuse what is expected of scenarios that there are not, or of needs that nobody can have."""
-    for number, line in enumerate(expected):
+    for number, line in enumerate(expected, 1):
         for place, need in enumerate(sorted(line.needs)):
             if need not in probes.PROBES:
                 raise ProfileError(
                     path,
-                    f"expect[{number}].needs[{place}]",
+                    f"rule {number}: needs[{place}]",
                     f"{need!r} is no probe; there are {', '.join(probes.PROBES)}",
                 )
         for place, pattern in enumerate(line.scenarios):
             if not any(one.is_called(pattern) for one in scenarios):
                 raise ProfileError(
                     path,
-                    f"expect[{number}].scenarios[{place}]",
+                    f"rule {number}: scenarios[{place}]",
                     f"no scenario is called {pattern!r}; `worldswitch list` shows them all",
                 )

@@ -25,7 +25,6 @@ from worldswitch.harness.collect import Problem, collect
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.excuses import Machine
 from worldswitch.harness.expectations import Expectation, digest
-from worldswitch.harness.export import junit
 from worldswitch.harness.keeper import Keeper
 from worldswitch.harness.lanes import Lanes
 from worldswitch.harness.ledger import Ledger, Standing, Watcher
@@ -76,7 +75,7 @@ class Run:
     unkept: str = ""  #: why not all of it could be kept in the folder
 
     def go(self) -> None:
-        """Run every cell, and write the run's JUnit XML."""
+        """Run every cell."""
         # Before there are cells: a probe ends whatever new process it finds below this one, and cells are below it.
         self.machine = excuses.here(self.scenarios)
         # Once: who edits them meanwhile means the next run.
@@ -107,15 +106,6 @@ class Run:
         )
         with self._noting():
             self.keeper.finish(interrupted=self.interrupted, stale=self.stale)
-            junit.write(self.outcomes, self.folder / "junit.xml", stale=self.stale)
-            if len({outcome.cell.environment for outcome in self.outcomes}) > 1:
-                self._draw()
-
-    def _draw(self) -> None:
-        """Leave the matrix, as a page and as text."""
-        from worldswitch.harness.page import views  # it takes a template engine, which one environment alone does not
-
-        views.leave(self.folder)
 
     @property
     def interrupted(self) -> bool:

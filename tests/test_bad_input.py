@@ -58,7 +58,7 @@ PROFILES = {
     "no such filter": (PROFILE.replace("default", "none.json"), "mine.toml: seccomp: "),
     "a bad filter": (PROFILE.replace("default", "bad.json"), "bad.json: defaultAction: "),
     "a limit": (PROFILE + "[limits]\npids = 1\n", "mine.toml: limits.pids: "),
-    "a rule": (PROFILE + "[[expect]]\nverdicts = []\n", "mine.toml: expect[0]."),
+    "a rule": (PROFILE + "[[expect]]\nverdicts = []\n", "mine.toml: rule 1: verdicts"),
 }
 RULE_FILES = {
     "no TOML": ("about = ", "mine.toml: not TOML: "),

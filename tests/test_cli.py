@@ -173,12 +173,12 @@ def test_a_list_for_people_has_the_claims(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_every_profile_and_mutant_names_scenarios_that_there_are() -> None:
-    from worldswitch.harness import profiles
+    from worldswitch.harness import profiles, rules
     from worldswitch.harness.kill import autopsy
 
     scenarios = catalogue.scenarios()
     for profile in profiles.select([profiles.ALL]):
-        for line in profile.expectations:
+        for line in rules.of(profile):
             for pattern in line.scenarios:
                 assert any(Expectation((pattern,), line.verdicts, "").covers(one.name, one.ids) for one in scenarios), (
                     f"{profile.name} expects something of {pattern}"

@@ -74,7 +74,7 @@ def test_cells_of_an_engine_that_does_not_answer_are_missing_with_the_reason(mon
     assert isinstance(third, Missing)
     assert (second.name, third.name) == ("docker:hardened", "docker:no-ptrace")
     assert "unix:///nowhere/docker.sock does not answer (No such file or directory)" in second.reason
-    assert third.expectations == profiles.select(["no-ptrace"])[0].expectations
+    assert third.profile == profiles.select(["no-ptrace"])[0]
 
 
 def test_the_host_alone_needs_no_engine() -> None:

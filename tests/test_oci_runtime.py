@@ -12,9 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
+from scripted import header
 
-from worldswitch.harness import environment, holdings, profiles
+from worldswitch.harness import circumstances, environment, holdings, profiles, rules
+from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.guardian import Held
 from worldswitch.harness.holdings import Holdings
 from worldswitch.harness.oci import container, launch, runtime, users
@@ -25,6 +29,12 @@ from worldswitch.harness.oci.tree import Tree
 from worldswitch.harness.protocol import Missing
 
 pytestmark = pytest.mark.usefixtures("cache")
+
+
+def applies(rule: Expectation, facts: dict[str, str]) -> bool:
+    """Whether a rule holds in a cell of an environment with these facts."""
+    known = circumstances.of(CellName("oci:x"), replace(header(), environment=facts), {})
+    return rule.holds(known)
 
 
 @pytest.fixture
@@ -147,11 +157,14 @@ def test_without_root_scenarios_with_several_users_are_expected_to_be_blocked(
     profile = profiles.select(["docker-default"])[0]
     means = container.Means(Runtime("/runc", "runc 1", rootless=True), Tree(Path("/"), "x", "y", (), "/"), run)
     place = container.Oci(means, profile)
-    assert place.expectations[0].needs == {"nproc", "other_user"}
     assert place.facts["rootless"]
+    assert [one.source for one in rules.about("reference", rules.every()) if applies(one, place.facts)] == [
+        "one_user.toml rule 1"
+    ]
     monkeypatch.setattr(users, "subordinate", lambda _: (Mapping(1, 100000, 65536),))
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert container.Oci(means, profile).expectations == profile.expectations
+    facts = container.Oci(means, profile).facts
+    assert [one for one in rules.about("reference", rules.every()) if applies(one, facts)] == []
 
 
 def test_a_user_s_further_ids_are_read(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import msgspec
 import pytest
 from cells import DENY_PTRACE
 
-from worldswitch.harness import control_groups, probes, tracing
-from worldswitch.harness.abilities import cgroups, stub_calls
+from worldswitch.harness import control_groups, probes, tracing, trying
+from worldswitch.harness.abilities import Absent, cgroups, stub_calls
 from worldswitch.harness.supervisor import supervise
 
 
@@ -37,7 +37,7 @@ def test_every_probe_answers(name: str) -> None:
 
 def test_tracing_without_capabilities_is_tried_without_any(fresh: pytest.MonkeyPatch) -> None:
     def show(*_: object) -> None:
-        raise probes.Absent(re.findall("Cap(?:Prm|Eff):\t(.*)", Path("/proc/thread-self/status").read_text()))
+        raise Absent(re.findall("Cap(?:Prm|Eff):\t(.*)", Path("/proc/thread-self/status").read_text()))
 
     fresh.setattr(tracing, "stopped_child", show)
     assert probes.probe("uncapped_ptrace").detail == str(["0" * 16] * 2)
@@ -55,7 +55,7 @@ def _raise(error: Exception) -> str:
 #: What a probe does, and what is to be concluded.
 CONDUCT = (
     (lambda: "here it is", "yes", "here it is"),
-    (lambda: _raise(probes.Absent("not here")), "no", "not here"),
+    (lambda: _raise(Absent("not here")), "no", "not here"),
     (lambda: _raise(OSError(1, "EPERM it says")), "denied", "EPERM it says"),
     (lambda: _raise(OSError(13, "EACCES it says")), "denied", "EACCES it says"),
     (lambda: _raise(OSError(38, "ENOSYS it says")), "no", "ENOSYS it says"),
@@ -70,7 +70,7 @@ CONDUCT = (
 def test_what_is_concluded(fresh: pytest.MonkeyPatch, look: object, state: str, detail: str) -> None:
     fresh.setitem(probes.PROBES, "planted", look)
     if "0.2" in detail:
-        fresh.setattr(probes, "SECONDS", 0.2)
+        fresh.setattr(trying, "SECONDS", 0.2)
     found = probes.probe("planted")
     assert found.state == state
     assert re.search(detail, found.detail, re.DOTALL)
@@ -121,5 +121,5 @@ def test_a_limit_is_scarcity_if_one_can_meet_it(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(cgroups, "limit_of", lambda *_: cgroups.SCARCE_PROCESSES)
     assert cgroups.PROBES["scarce_processes"]() == "a limit of 256 processes"
     monkeypatch.setattr(cgroups, "limit_of", lambda *_: cgroups.SCARCE_PROCESSES + 1)
-    with pytest.raises(probes.Absent, match="no limit of 256 processes or less: it is 257"):
+    with pytest.raises(Absent, match="no limit of 256 processes or less: it is 257"):
         cgroups.PROBES["scarce_processes"]()

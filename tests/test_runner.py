@@ -12,7 +12,7 @@ import pytest
 from junitparser import JUnitXml
 from scripted import NAMES, SCENARIOS, Line, Quiet, Scripted, footer, frames, hang, header, place, planner, trial, whole
 
-from worldswitch.harness import environment, request, results, runner
+from worldswitch.harness import environment, request, results, run_files, runner
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.outcome import Status, status
@@ -33,6 +33,7 @@ def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
         monkeypatch.setattr(environment, "plan", planner(*places))
         made = Run(Request(), SCENARIOS, tmp_path, Quiet())
         made.go()
+        run_files.write(made.outcomes, made.folder, made.stale)
         return made
 
     return run

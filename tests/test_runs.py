@@ -51,7 +51,7 @@ def test_a_run_is_read_as_it_was(go, tmp_path: Path) -> None:
     ]
     cell = kept.cell("docker:a")
     assert (cell.header.seed, cell.footer.counts) == (7, {"pass": 1, "fail": 1, "blocked": 1})
-    assert cell.judged[0].judgement == expectations.Judgement(True, BLOCKED.verdicts, BLOCKED.reason)
+    assert cell.judged[0].judgement == expectations.Judgement(True, BLOCKED.verdicts, BLOCKED.reason, "x.toml rule 1")
     assert cell.judged[1].judgement.wanted == BLOCKED.verdicts
     assert kept.cell("docker:b").header is None
     assert (kept.manifest.seed, kept.manifest.interrupted) == (11, False)

@@ -25,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Repeat it, and say whether it came to the same."""
-    from worldswitch.harness import cell_id, report, repro, runner
+    from worldswitch.harness import cell_id, report, repro, run_files, runner
     from worldswitch.harness.outcome import status
 
     kept = cell_id.find(asked.cell, asked.results)
@@ -44,6 +44,7 @@ def main(asked: argparse.Namespace) -> int:
         now = repro.again(kept, run.outcomes)
         if run.interrupted or (now and now.trial.verdict is kept.judged.trial.verdict):
             break
+    run_files.write(run.outcomes, run.folder, run.stale)
     report.summary(run.outcomes, run.folder, request.seed, out)
     for other in repro.other_machine(kept, run.folder):
         out.print(f"not as it was: {other}")

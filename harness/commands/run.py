@@ -48,7 +48,7 @@ def main(asked: argparse.Namespace) -> int:
 
 def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool = False) -> int:
     """Run what is asked for, and show what came of it, for the command called so: at length, or as a table of cells."""
-    from worldswitch.harness import report, runner, runs
+    from worldswitch.harness import report, run_files, runner, runs
     from worldswitch.harness.outcome import Status, status
     from worldswitch.harness.results import MAKE_ROOM
 
@@ -58,6 +58,7 @@ def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool 
     with report.Progress(out, request, folder) as progress:
         run = runner.Run(request, scenarios, folder, progress)
         run.go()
+    unkept = run.unkept or run_files.write(run.outcomes, run.folder, run.stale)
     if as_matrix:
         from worldswitch.harness.page import terminal
 
@@ -68,6 +69,6 @@ def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool 
         report.summary(run.outcomes, run.folder, request.seed, out, run.stale)
     if run.interrupted:
         raise KeyboardInterrupt
-    if run.unkept:
-        print(f"worldswitch {command}: not all of it could be kept: {run.unkept}; {MAKE_ROOM}", file=sys.stderr)
-    return status(run.outcomes, run.stale) or (Status.COULD_NOT_RUN if run.unkept else Status.AS_EXPECTED)
+    if unkept:
+        print(f"worldswitch {command}: not all of it could be kept: {unkept}; {MAKE_ROOM}", file=sys.stderr)
+    return status(run.outcomes, run.stale) or (Status.COULD_NOT_RUN if unkept else Status.AS_EXPECTED)
