@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from worldswitch.harness import collection, options, processes, results, seeds, suite
+from worldswitch.harness import collection, options, results, seeds, suite
+from worldswitch.harness.linux import processes
 from worldswitch.harness.recorder import Recorder, environment_of, observed
 from worldswitch.harness.verdict import Verdict
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness import syscalls
+from worldswitch.harness.linux import syscalls
 from worldswitch.harness.supervisor import supervise
 
 YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")

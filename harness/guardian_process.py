@@ -13,8 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from worldswitch.harness import control_groups, holdings
+from worldswitch.harness import holdings
 from worldswitch.harness.guardian import Orders
+from worldswitch.harness.linux import cgroups
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -97,11 +98,11 @@ class Guardian:
         deadline = time.monotonic() + holdings.KILL_SECONDS
         while self._reap() and time.monotonic() < deadline:
             for pid in descendants(os.getpid()):
-                control_groups.release(pid)
+                cgroups.release(pid)
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             self._pause()
-        control_groups.clear()
+        cgroups.clear()
         if self._orders.run:
             holdings.remove(self._orders.run)
 

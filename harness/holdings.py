@@ -27,8 +27,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worldswitch.harness import control_groups
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.linux import cgroups
 
 if TYPE_CHECKING:
     from worldswitch.harness.guardian import Held
@@ -168,7 +168,7 @@ def _engine_processes(run: str) -> Iterator[int]:
 def _contained_processes(run: str) -> Iterator[int]:
     """Yield what runs in the private engine's containers, with its runtime's half-made ones."""
     for group in _control_groups(run):
-        control_groups.thaw(group)  # a container's own may be frozen
+        cgroups.thaw(group)  # a container's own may be frozen
         with suppress(OSError):
             yield from map(int, (group / "cgroup.procs").read_text().split())
 

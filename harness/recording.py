@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worldswitch.harness import syscalls, tracing
+from worldswitch.harness.linux import ptrace, syscalls
 from worldswitch.harness.protocol import Say
 
 NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # struct seccomp_notif: id, pid, flags, number, architecture, ip, arguments
@@ -112,7 +112,7 @@ def _become(command: Sequence[str], environment: dict[str, str], log: int, tell:
         os.setsid()
         gc.disable()  # or what it closes would make another number the lowest free
         os.write(tell, str(_lowest_free()).encode())
-        tracing.notify_of_everything()
+        ptrace.notify_of_everything()
         os.execvpe(command[0], list(command), environment)
     except OSError as error:
         os._exit(error.errno or 127)

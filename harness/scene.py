@@ -18,8 +18,8 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness import processes
 from worldswitch.harness.diagnosis import Process, Thread
+from worldswitch.harness.linux import processes
 
 #: How much is kept, of threads among all processes, and how long is looked for at most.
 PROCESSES, THREADS, MAPPINGS, FRAMES, SECONDS = 16, 48, 48, 24, 2.0

@@ -27,8 +27,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from worldswitch.harness import control_groups, frames, processes, scene, syscalls
+from worldswitch.harness import frames, scene
 from worldswitch.harness.diagnosis import Process
+from worldswitch.harness.linux import cgroups, processes, syscalls
 
 TAIL = 1 << 15  #: of the child's output, this much is kept
 
@@ -111,7 +112,7 @@ def supervise(body: Callable[[], bytes], seconds: float) -> Ending:
             _end(watch)
             withstood = processes.kill_all(others, 5.0)
             if watch.payload is None:  # then nobody has tidied up
-                control_groups.clear()
+                cgroups.clear()
     strays += tuple(f"{process}, which SIGKILL does not end" for process in withstood)
     printed = watch.printed.decode(errors="replace")
     return Ending(watch.payload, watch.status, late, strays, printed, time.monotonic() - begin, seen, moment)
@@ -238,7 +239,7 @@ def _ask_for_stacks(watch: _Watch) -> None:
 
 def _end(watch: _Watch) -> None:
     if not watch.look_for_end():
-        control_groups.release(watch.pid)
+        cgroups.release(watch.pid)
         os.kill(watch.pid, signal.SIGKILL)
         processes.wait_until(watch.look_for_end, GRACE)
 

@@ -8,7 +8,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from worldswitch.harness import processes, results
+from worldswitch.harness import results
+from worldswitch.harness.linux import processes
 from worldswitch.harness.results import Record, Run, Trial
 
 HERE = str(Path(__file__).parent)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import control_groups, holdings, probes, processes
+from worldswitch.harness import holdings, probes
 from worldswitch.harness.abilities import cgroups
+from worldswitch.harness.linux import cgroups as control_groups
+from worldswitch.harness.linux import processes
 from worldswitch.harness.supervisor import supervise
 from worldswitch.scenarios.cgroups import group_of
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import control_groups, processes
 from worldswitch.harness.catalogue import load_platform
 from worldswitch.harness.contract import Options
+from worldswitch.harness.linux import cgroups, processes
 
 KILLS = int(os.environ.get("WORLDSWITCH_KILLS", "3"))
 ENGINE = os.environ.get("WORLDSWITCH_KILLS_ENGINE", "host")
@@ -47,7 +47,7 @@ def stubs() -> list[str]:
 def leftovers() -> list[str]:
     """Living descendants of ours, of whatever kind, mounts, and control groups of trials that are no more."""
     living = [str(process) for process in processes.descendants(os.getpid()).values() if process.alive]
-    living += map(str, control_groups.left())
+    living += map(str, cgroups.left())
     return living + [line for line in Path("/proc/self/mounts").read_text().splitlines() if "/worldswitch/" in line]
 
 

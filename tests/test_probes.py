@@ -15,8 +15,10 @@ import msgspec
 import pytest
 from cells import DENY_PTRACE
 
-from worldswitch.harness import control_groups, probes, tracing, trying
+from worldswitch.harness import probes, trying
 from worldswitch.harness.abilities import Absent, cgroups, stub_calls
+from worldswitch.harness.linux import cgroups as control_groups
+from worldswitch.harness.linux import ptrace
 from worldswitch.harness.supervisor import supervise
 
 
@@ -39,7 +41,7 @@ def test_tracing_without_capabilities_is_tried_without_any(fresh: pytest.MonkeyP
     def show(*_: object) -> None:
         raise Absent(re.findall("Cap(?:Prm|Eff):\t(.*)", Path("/proc/thread-self/status").read_text()))
 
-    fresh.setattr(tracing, "stopped_child", show)
+    fresh.setattr(ptrace, "stopped_child", show)
     assert probes.probe("uncapped_ptrace").detail == str(["0" * 16] * 2)
 
 
@@ -90,7 +92,7 @@ def test_where_ptrace_is_denied_the_probes_say_so(fresh: pytest.MonkeyPatch) -> 
 
 def test_what_stubs_are_made_to_do_may_be_forbidden_alone(fresh: pytest.MonkeyPatch) -> None:
     def look() -> bytes:
-        tracing.forbid(stub_calls.MUNMAP, errno.EPERM)
+        ptrace.forbid(stub_calls.MUNMAP, errno.EPERM)
         return msgspec.json.encode([probes.probe(name).state for name in ("ptrace", "stub_calls", "stub_calls_denied")])
 
     assert supervise(look, 30).payload == b'["yes","denied","yes"]'

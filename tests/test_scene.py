@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from fakes import _fork_sleeper
 
-from worldswitch.harness import scene, tracing, trial
+from worldswitch.harness import scene, trial
 from worldswitch.harness.contract import Options
 from worldswitch.harness.diagnosis import Diagnosis
 from worldswitch.harness.flight import WAIT, Recorder
+from worldswitch.harness.linux import ptrace
 from worldswitch.harness.supervisor import supervise
 from worldswitch.harness.transcript import Transcript
 from worldswitch.harness.trial import Result
@@ -24,7 +25,7 @@ from worldswitch.harness.verdict import Verdict
 
 @pytest.fixture
 def tracee() -> Iterator[int]:
-    with tracing.stopped_child() as pid:
+    with ptrace.stopped_child() as pid:
         yield pid
 
 

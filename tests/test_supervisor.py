@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from fakes import _fork_sleeper
 
-from worldswitch.harness import processes, supervisor
+from worldswitch.harness import supervisor
+from worldswitch.harness.linux import processes
 from worldswitch.harness.supervisor import supervise
 from worldswitch.harness.transcript import SIZE, Transcript
 

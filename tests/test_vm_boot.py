@@ -17,13 +17,14 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, frames, header, planner, trial
 
-from worldswitch.harness import behaviour, catalogue, packages, processes, runs
+from worldswitch.harness import behaviour, catalogue, packages, runs
 from worldswitch.harness import environment as plans
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.holdings import Holdings, cache
 from worldswitch.harness.kernels import shelf
 from worldswitch.harness.kernels.kernel import Kernel
+from worldswitch.harness.linux import processes
 from worldswitch.harness.outcome import Judged, Status, status
 from worldswitch.harness.protocol import Lost
 from worldswitch.harness.request import Request

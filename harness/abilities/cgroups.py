@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from worldswitch.harness import control_groups
 from worldswitch.harness.abilities import Absent, Look
+from worldswitch.harness.linux import cgroups
 
 #: What every group of version 2 can do.
 CORE = ("freezer",)
@@ -56,7 +56,7 @@ def _inherit(parent: Path, group: Path) -> None:
 
 def _parents(controller: str) -> Iterator[Path]:
     """Where a group might be made, the nearest first."""
-    for one in control_groups.memberships():
+    for one in cgroups.memberships():
         if controller in one.has:
             yield from one.upwards()
         elif not one.controllers:
@@ -97,7 +97,7 @@ def limit_of(controller: str, files: tuple[str, ...]) -> int | None:
 
 
 def _groups_of(controller: str) -> Iterator[Path]:
-    for one in control_groups.memberships():
+    for one in cgroups.memberships():
         if controller in one.has or not one.controllers:
             yield from one.upwards()
 

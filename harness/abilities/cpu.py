@@ -7,13 +7,13 @@ import os
 import platform
 from pathlib import Path
 
-from worldswitch.harness import syscalls, tracing
 from worldswitch.harness.abilities import Absent, Look
+from worldswitch.harness.linux import ptrace, syscalls
 
 
 def _xsave() -> str:
-    with tracing.stopped_child() as pid:
-        return f"{tracing.xstate_size(pid)} bytes of extended state"
+    with ptrace.stopped_child() as pid:
+        return f"{ptrace.xstate_size(pid)} bytes of extended state"
 
 
 def _cpu_flag(flag: str) -> str:
@@ -41,14 +41,14 @@ def _vsyscall() -> str:
 def _int80() -> str:
     if platform.machine() != "x86_64":
         raise Absent(f"{platform.machine()} has no int 0x80")
-    said = tracing.getpid_by_int80()
+    said = ptrace.getpid_by_int80()
     if said != os.getpid():
         raise Absent(f"int 0x80 answered {said} to getpid")
     return "int 0x80 makes i386 system calls"
 
 
 def _fsgsbase() -> str:
-    tracing.run_code(bytes.fromhex("f3480faec0 c3"))  # rdfsbase %rax; ret
+    ptrace.run_code(bytes.fromhex("f3480faec0 c3"))  # rdfsbase %rax; ret
     return "rdfsbase runs"
 
 
@@ -58,15 +58,15 @@ def _cpuid_faulting() -> str:
 
 
 def _shstk() -> str:
-    with tracing.stopped_child() as pid:
-        tracing.regset(pid, syscalls.NT_X86_SHSTK)
+    with ptrace.stopped_child() as pid:
+        ptrace.regset(pid, syscalls.NT_X86_SHSTK)
     return "programs have shadow stacks, this one too"
 
 
 def _amx() -> str:
     said = _cpu_flag("amx_tile")
-    with tracing.stopped_child() as pid:
-        components = tracing.xstate_components(pid)
+    with ptrace.stopped_child() as pid:
+        components = ptrace.xstate_components(pid)
     if not components >> _TILE_DATA & 1:
         raise Absent(f"{said}, but the extended state's components are {components:#x}")
     return f"{said}, and the extended state has tiles"

@@ -7,17 +7,17 @@ import os
 import resource
 from pathlib import Path
 
-from worldswitch.harness import syscalls, tracing
 from worldswitch.harness.abilities import Absent, Look
+from worldswitch.harness.linux import ptrace, syscalls
 
 
 def _seccomp() -> str:
-    tracing.install_filter()
+    ptrace.install_filter()
     return "a filter of its own was accepted"
 
 
 def _seccomp_everywhere() -> str:
-    tracing.install_filter(everywhere=True)
+    ptrace.install_filter(everywhere=True)
     return "a filter of its own was accepted, for all threads at once"
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import platform
 
-from worldswitch.harness import syscalls, tracing
 from worldswitch.harness.abilities import Absent, Look
+from worldswitch.harness.linux import ptrace, syscalls
 
 
 def _ptrace() -> str:
-    with tracing.stopped_child():
+    with ptrace.stopped_child():
         return "PTRACE_SEIZE of a child of its own, with PTRACE_O_EXITKILL"
 
 
@@ -35,53 +35,53 @@ def _ptrace_denied() -> str:
 
 def _ptrace_deniable() -> str:
     """Whether ptrace is denied when a filter of our own denies it, whatever it was before."""
-    tracing.forbid(syscalls.PTRACE[platform.machine()], errno.EPERM)
+    ptrace.forbid(syscalls.PTRACE[platform.machine()], errno.EPERM)
     return f"behind a filter of its own: {_ptrace_denied()}"
 
 
 def _seccomp_first() -> str:
     """Whether a filter sees a system call before PTRACE_SYSEMU does, as before Linux 4.8 (commit 93e35efb8de4)."""
-    with tracing.stopped_child(lambda: tracing.forbid(syscalls.GETPPID[platform.machine()], errno.EXDEV)) as pid:
-        tracing.run_to_syscall(pid, syscalls.PTRACE_SYSEMU)
-        result = tracing.syscall_result(pid)
+    with ptrace.stopped_child(lambda: ptrace.forbid(syscalls.GETPPID[platform.machine()], errno.EXDEV)) as pid:
+        ptrace.run_to_syscall(pid, syscalls.PTRACE_SYSEMU)
+        result = ptrace.syscall_result(pid)
     if result != -errno.EXDEV:
         raise Absent(f"a call that a filter forbids stops with the result {result}")
     return "a filter answers before PTRACE_SYSEMU stops"
 
 
 def _sysemu() -> str:
-    with tracing.stopped_child() as pid:
-        return tracing.run_to_syscall(pid, syscalls.PTRACE_SYSEMU)
+    with ptrace.stopped_child() as pid:
+        return ptrace.run_to_syscall(pid, syscalls.PTRACE_SYSEMU)
 
 
 def _sysemu_singlestep() -> str:
-    with tracing.stopped_child() as pid:
-        tracing.run_to_syscall(pid, syscalls.PTRACE_SYSEMU)
-        return tracing.resume(pid, syscalls.PTRACE_SYSEMU_SINGLESTEP)
+    with ptrace.stopped_child() as pid:
+        ptrace.run_to_syscall(pid, syscalls.PTRACE_SYSEMU)
+        return ptrace.resume(pid, syscalls.PTRACE_SYSEMU_SINGLESTEP)
 
 
 def _syscall_info() -> str:
-    with tracing.stopped_child() as pid:
-        tracing.run_to_syscall(pid, syscalls.PTRACE_SYSEMU)
-        return tracing.syscall_info(pid)
+    with ptrace.stopped_child() as pid:
+        ptrace.run_to_syscall(pid, syscalls.PTRACE_SYSEMU)
+        return ptrace.syscall_info(pid)
 
 
 def _set_syscall_info() -> str:
-    with tracing.stopped_child() as pid:
-        tracing.run_to_syscall(pid, syscalls.PTRACE_SYSEMU)
-        return tracing.rewrite_syscall(pid)
+    with ptrace.stopped_child() as pid:
+        ptrace.run_to_syscall(pid, syscalls.PTRACE_SYSEMU)
+        return ptrace.rewrite_syscall(pid)
 
 
 def _rseq() -> str:
-    with tracing.stopped_child() as pid:
-        area, size = tracing.rseq_area(pid)
+    with ptrace.stopped_child() as pid:
+        area, size = ptrace.rseq_area(pid)
     if area == 0:
         raise Absent("this C library registers no restartable sequences")
     return f"this C library registered {size} bytes for restartable sequences"
 
 
 def _rt_tgsigqueueinfo() -> str:
-    tracing.queue_signal_to_self()
+    ptrace.queue_signal_to_self()
     return "rt_tgsigqueueinfo to itself"
 
 

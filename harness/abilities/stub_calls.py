@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import mmap
 
-from worldswitch.harness import syscalls, trying
+from worldswitch.harness import trying
 from worldswitch.harness.abilities import Absent, Look
+from worldswitch.harness.linux import syscalls
 
 MMAP, MUNMAP, CLONE = 9, 11, 56  # arch/x86/entry/syscalls/syscall_64.tbl
 MAP_SHARED, MAP_FIXED, MAP_ANONYMOUS = 0x01, 0x10, 0x20  # include/uapi/asm-generic/mman-common.h

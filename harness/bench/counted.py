@@ -25,7 +25,7 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness import syscalls
+from worldswitch.harness.linux import syscalls
 
 #: How often each operation is done while it is counted.
 TIMES = 50

@@ -16,7 +16,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 
-from worldswitch.harness import syscalls
+from worldswitch.harness.linux import syscalls
 
 SYSCALL_STOP = signal.SIGTRAP | 0x80  #: what PTRACE_O_TRACESYSGOOD makes of it
 

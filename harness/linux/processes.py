@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from worldswitch.harness import control_groups, syscalls
+from worldswitch.harness.linux import cgroups, syscalls
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def kill_all(look: Callable[[], dict[int, Process]], seconds: float) -> list[Pro
         found = census(look)
         for process in found.values():
             if process.alive:
-                control_groups.release(process.pid)
+                cgroups.release(process.pid)
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(process.pid, signal.SIGKILL)
             reap(process.pid)
