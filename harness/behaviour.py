@@ -16,7 +16,8 @@ from contextlib import closing
 
 import msgspec
 
-from worldswitch.harness import catalogue, frames
+from worldswitch.harness import frames
+from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.suite import unmet
 from worldswitch.harness.supervisor import Ending, supervise
 
@@ -91,7 +92,7 @@ class _Notes:
 
 
 def _observe(package: str, found: Mapping[str, str], notes: _Notes) -> bytes:
-    facts = [fact for fact in catalogue.facts(package) if fact.scenario.name not in found]
+    facts = [fact for fact in scenarios.facts(package) if fact.scenario.name not in found]
     for fact in facts:
         notes.write(_Line(fact.scenario.name, planned=True))
     for fact in facts:
@@ -116,7 +117,7 @@ def main() -> int:
     said = asked.parse_args()
     stream = os.dup(1)  # not inherited by what experiments execute
     os.dup2(2, 1)
-    found = Observed(observe(catalogue.SCENARIOS, said.seconds), said.where)
+    found = Observed(observe(scenarios.SCENARIOS, said.seconds), said.where)
     with open(stream, "wb") as out:
         out.write(frames.encode(msgspec.json.encode(found)))
     return 0

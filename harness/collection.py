@@ -15,7 +15,7 @@ from types import ModuleType
 
 import pytest
 
-from worldswitch.harness import catalogue
+from worldswitch.harness.catalogue import scenarios
 
 
 def folder_of(package: str) -> Path | None:
@@ -52,7 +52,7 @@ class ScenarioModule(pytest.Module):
 
     def istestfunction(self, obj: object, name: str) -> bool:
         """A scenario's name is a sentence, so the mark decides."""
-        return catalogue.mark_of(obj) is not None and getattr(obj, "__module__", "") == self._getobj().__name__
+        return scenarios.mark_of(obj) is not None and getattr(obj, "__module__", "") == self._getobj().__name__
 
     def istestclass(self, obj: object, name: str) -> bool:
         """Scenarios are functions."""
@@ -109,12 +109,12 @@ class Collection:
         return module
 
 
-def scenarios_among(items: Iterable[pytest.Item]) -> Iterator[tuple[pytest.Item, catalogue.Scenario]]:
+def scenarios_among(items: Iterable[pytest.Item]) -> Iterator[tuple[pytest.Item, scenarios.Scenario]]:
     """The items that are scenarios, each with its declaration."""
     for item in items:
         mark = item.get_closest_marker("scenario")
         if mark is not None and isinstance(item, pytest.Function):
-            yield item, catalogue.declared(name_of(item.nodeid), item.function, mark)
+            yield item, scenarios.declared(name_of(item.nodeid), item.function, mark)
 
 
 def name_of(nodeid: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from worldswitch.harness import catalogue, clauses, reasons
-from worldswitch.harness.catalogue import Mutant
+from worldswitch.harness.catalogue import clauses, reason_lists, scenarios
+from worldswitch.harness.catalogue.scenarios import Mutant
 from worldswitch.harness.docs_table import code, plain, table
 
 HISTORY = "history.toml"  #: beside the mutants: commits, and what each of them mended
@@ -22,12 +22,12 @@ def weaknesses() -> dict[str, str]:
 
 def history() -> dict[str, str]:
     """The commits, and what each of them mended."""
-    return reasons.load(catalogue.MUTANTS, HISTORY)
+    return reason_lists.load(scenarios.MUTANTS, HISTORY)
 
 
 def unmutated() -> dict[str, str]:
     """Weaknesses and commits without a mutant, and why."""
-    return reasons.load(catalogue.MUTANTS, UNMUTATED)
+    return reason_lists.load(scenarios.MUTANTS, UNMUTATED)
 
 
 def doing(mutants: Iterable[Mutant]) -> dict[str, list[str]]:
@@ -41,7 +41,7 @@ def doing(mutants: Iterable[Mutant]) -> dict[str, list[str]]:
 
 def lines() -> Iterator[str]:
     """The document."""
-    mutants = list(catalogue.mutants().values())
+    mutants = list(scenarios.mutants().values())
     found, reason = doing(mutants), unmutated()
     yield from ("## The seed's weaknesses", "")
     yield from _origins(("weakness", "what is wrong", "mutants"), weaknesses(), found, reason)

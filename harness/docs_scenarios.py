@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 
-from worldswitch.harness import catalogue, clauses, reasons
-from worldswitch.harness.catalogue import Mutant, Scenario
+from worldswitch.harness.catalogue import clauses, reason_lists
+from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.catalogue.scenarios import Mutant, Scenario
 from worldswitch.harness.docs_table import code, plain, table
 
 UNWRITTEN = "unwritten.toml"  #: beside the scenarios: ids that cannot be scenarios, and why
@@ -16,7 +17,7 @@ COLUMNS = ("id", "scenario", "stands on", "needs", "named by the mutants")
 
 def unwritten() -> dict[str, str]:
     """The ids that cannot be scenarios, and why."""
-    return reasons.load(catalogue.SCENARIOS, UNWRITTEN)
+    return reason_lists.load(catalogue.SCENARIOS, UNWRITTEN)
 
 
 def lines() -> Iterator[str]:

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
-from worldswitch.harness import behaviour, catalogue, confinement, engine, eperm, fingerprint, mirror, probes, profiles
+from worldswitch.harness import behaviour, confinement, engine, eperm, fingerprint, mirror, probes, profiles
+from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.holdings import Holdings, cache

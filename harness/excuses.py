@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from worldswitch.harness import probes
-from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell_name import REFERENCE, CellName
 from worldswitch.harness.fingerprint import kernel
 from worldswitch.harness.host import Host

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
-from worldswitch.harness import catalogue, clauses, diagnosis_text, eperm, repro
+from worldswitch.harness import diagnosis_text, eperm, repro
 from worldswitch.harness.abilities import cgroups, cpu, memory, policy, ptrace
+from worldswitch.harness.catalogue import clauses, scenarios
 from worldswitch.harness.cell_id import KeptTrial
 from worldswitch.harness.confinement import Confinement
 from worldswitch.harness.expectations import PASSES
@@ -82,7 +83,7 @@ def _claim(kept: KeptTrial) -> Iterator[str]:
 def _clauses(kept: KeptTrial) -> Iterator[str]:
     try:
         known: Mapping[str, str] = clauses.listed()
-    except catalogue.NotFound:
+    except scenarios.NotFound:
         known = {}
     for clause in kept.judged.trial.clauses:
         yield f"{clause}: {known[clause]}" if clause in known else clause
@@ -147,7 +148,7 @@ def _found(kept: KeptTrial) -> Mapping[str, Finding]:
 
 def needs(kept: KeptTrial) -> tuple[str, ...]:
     """The probes that the scenario needs, `ptrace` among them unless its claim is that it is denied."""
-    function = catalogue.function_of(kept.judged.trial.scenario)
+    function = scenarios.function_of(kept.judged.trial.scenario)
     named = next((one.needs for one in kept.run.manifest.scenarios if one.name == function), ())
     implied = () if {"ptrace_denied", "ptrace_deniable"}.intersection(named) else ("ptrace",)
     return (*implied, *named)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from worldswitch.harness import behaviour, confinement, probes
 from worldswitch.harness.behaviour import Observed
-from worldswitch.harness.catalogue import SCENARIOS
+from worldswitch.harness.catalogue.scenarios import SCENARIOS
 from worldswitch.harness.results import Finding, Fingerprint
 
 _DISTRIBUTIONS = ("worldswitch", "pytest", "pytest-xdist", "cffi", "msgspec")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from worldswitch.harness import circumstances, results
-from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.excuses import Machine, excuse

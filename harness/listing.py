@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from worldswitch.harness import catalogue, profiles
-from worldswitch.harness.catalogue import Mutant, Scenario
+from worldswitch.harness import profiles
+from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.catalogue.scenarios import Mutant, Scenario
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import select

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 
 from worldswitch.harness import fingerprint
-from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.manifest import Manifest, PlannedScenario
 from worldswitch.harness.request import Request
 

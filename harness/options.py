@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from worldswitch.harness import seeds
-from worldswitch.harness.catalogue import REPEAT, SCENARIOS
+from worldswitch.harness.catalogue.scenarios import REPEAT, SCENARIOS
 
 
 def add(option: Callable[..., object]) -> None:

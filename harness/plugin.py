@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> None:
     """Add the options, now that the command line is known."""
     from worldswitch.harness import collection, options
-    from worldswitch.harness.catalogue import SCENARIOS
+    from worldswitch.harness.catalogue.scenarios import SCENARIOS
 
     if not collection.concerns(args, SCENARIOS):
         return

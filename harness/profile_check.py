@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from worldswitch.harness import catalogue, filters, probes, profiles, rules
-from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness import filters, probes, profiles, rules
+from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.profiles import ProfileError

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from worldswitch.harness import catalogue, filters, profiles, recording
+from worldswitch.harness import filters, profiles, recording
+from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.protocol import Say

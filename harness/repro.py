@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from worldswitch.harness import cell_id, fingerprint, profiles, runs
-from worldswitch.harness.catalogue import function_of
+from worldswitch.harness.catalogue.scenarios import function_of
 from worldswitch.harness.cell_id import KeptTrial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.errors import CouldNotRun

@@ -8,8 +8,9 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worldswitch.harness import catalogue, environment, profiles, rules, seeds, suite
-from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness import environment, profiles, rules, seeds, suite
+from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell_name import REFERENCE, CellName
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.prepared import Plan

@@ -19,7 +19,7 @@ from itertools import starmap
 from pathlib import Path
 
 from worldswitch.harness import excuses, rules, stale
-from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem, collect
 from worldswitch.harness.errors import CouldNotRun, Unobtainable

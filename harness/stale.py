@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
-from worldswitch.harness import catalogue
-from worldswitch.harness.catalogue import Scenario, function_of
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.catalogue.scenarios import Scenario, function_of
 from worldswitch.harness.expectations import Expectation, deciding
 from worldswitch.harness.outcome import CellOutcome, Judged, Stale
 from worldswitch.harness.verdict import Verdict
@@ -48,7 +48,7 @@ def find(
 
 def left_out(*, chaos: bool) -> list[Scenario]:
     """What a run of all scenarios has left out, depending on whether chaos reigned in some."""
-    return [] if chaos else [one for one in catalogue.scenarios() if one.is_called(catalogue.CHAOS)]
+    return [] if chaos else [one for one in scenarios.scenarios() if one.is_called(scenarios.CHAOS)]
 
 
 def unseen(outcomes: Sequence[CellOutcome], needs: Needs) -> dict[Expectation, frozenset[Verdict]]:

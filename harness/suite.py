@@ -16,7 +16,8 @@ import msgspec
 import pytest
 from _pytest.runner import runtestprotocol  # no public way runs an item without reporting it
 
-from worldswitch.harness import catalogue, collection, diagnosis_text, probes, results, scene, seeds, trial, turns
+from worldswitch.harness import collection, diagnosis_text, probes, results, scene, seeds, trial, turns
+from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.contract import Options, Platform, PlatformFactory
 from worldswitch.harness.diagnosis import Diagnosis
 from worldswitch.harness.flight import Recorder

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import catalogue, cli, environment
+from worldswitch.harness import cli, environment
+from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run
 
@@ -26,7 +27,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the test is, with a good run in it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
+    monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
     (tmp_path / "run").mkdir()
     with monkeypatch.context() as patched:
         patched.setattr(environment, "plan", planner(place("docker:a", frames(whole(*map(trial, NAMES))))))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, frames, place, planner, trial, whole
 
-from worldswitch.harness import catalogue, cli, environment, request
+from worldswitch.harness import cli, environment, request
+from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.trial import Result

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
-from worldswitch.harness import catalogue, cli, environment, profiles, rules, runner
+from worldswitch.harness import cli, environment, profiles, rules, runner
+from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.expect import check, texts
 from worldswitch.harness.expect.texts import CannotEdit
 from worldswitch.harness.expectations import Expectation
@@ -64,8 +65,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
     made.profile.write_text(PROFILE)
     monkeypatch.setattr(rules, "folder", lambda: made.folder)
     monkeypatch.setattr(profiles, "available", lambda: {"mine": made.profile})
-    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
-    monkeypatch.setattr(catalogue, "facts", list)
+    monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
+    monkeypatch.setattr(scenarios, "facts", list)
     monkeypatch.chdir(tmp_path)
     return made
 

@@ -13,7 +13,8 @@ import pytest
 from cells import run_cell
 from kernel_claims import made_up
 
-from worldswitch.harness import behaviour, catalogue, frames
+from worldswitch.harness import behaviour, frames
+from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.judge import Owners, Phase, judge
 from worldswitch.harness.supervisor import supervise
 from worldswitch.harness.verdict import Verdict
@@ -44,7 +45,7 @@ def test_an_observation_must_stay_the_same() -> None:
 def test_a_trial_fails_by_its_own_assertion() -> None:
     with pytest.raises(AssertionError) as raised:
         made_up.the_earth_is(ONCE)
-    result = judge([Phase("call", raised.value, "")], Owners(catalogue.SCENARIOS))
+    result = judge([Phase("call", raised.value, "")], Owners(scenarios.SCENARIOS))
     assert (result.verdict, result.assertion) == (Verdict.FAIL, True)
     assert "this kernel says 'flat'" in result.reason
 
@@ -69,7 +70,7 @@ def test_all_is_observed_though_one_experiment_dies(monkeypatch: pytest.MonkeyPa
 def test_what_there_is_no_time_for_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = SimpleNamespace(scenario=SimpleNamespace(name="slow", needs=()), observe=lambda: time.sleep(60))
     never = SimpleNamespace(scenario=SimpleNamespace(name="never", needs=()), observe=lambda: "seen")
-    monkeypatch.setattr(catalogue, "facts", lambda package: [slow, never])
+    monkeypatch.setattr(scenarios, "facts", lambda package: [slow, never])
     monkeypatch.setattr(behaviour, "unmet", lambda needs: None)
     assert behaviour.observe("any", seconds=0.5) == {
         "slow": "not observed: no answer in time",
@@ -108,7 +109,7 @@ def test_what_is_no_observation_is_refused() -> None:
 def test_whoever_asks_gets_all_of_it_in_a_frame_and_no_noise(
     monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    monkeypatch.setattr(catalogue, "SCENARIOS", "kernel_claims")
+    monkeypatch.setattr(scenarios, "SCENARIOS", "kernel_claims")
     monkeypatch.setattr(sys, "argv", ["behaviour", "--where", "here"])
     out = os.dup(1)
     try:
@@ -123,9 +124,9 @@ def test_whoever_asks_gets_all_of_it_in_a_frame_and_no_noise(
     assert found.facts.keys() == EXPECTED.keys()
 
 
-@pytest.mark.parametrize("family", sorted({fact.scenario.family for fact in catalogue.facts()}))
+@pytest.mark.parametrize("family", sorted({fact.scenario.family for fact in scenarios.facts()}))
 def test_every_experiment_sees_the_same_each_time(family: str) -> None:
-    facts = [fact for fact in catalogue.facts() if fact.scenario.family == family]
+    facts = [fact for fact in scenarios.facts() if fact.scenario.family == family]
 
     def body() -> bytes:
         return msgspec.json.encode({fact.scenario.name: list({fact.observe() for _ in range(5)}) for fact in facts})

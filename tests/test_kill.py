@@ -9,8 +9,9 @@ import pytest
 from mutilated import LUCKY, ONE, OTHER, THIRD, Mutilated, bitten, host, meet
 from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, frames, hang, planner, trial, whole
 
-from worldswitch.harness import catalogue, cli, environment, reasons
-from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness import cli, environment
+from worldswitch.harness.catalogue import reason_lists, scenarios
+from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.kill import cells, hunt, show
 from worldswitch.harness.kill import matrix as kill_matrix
@@ -29,15 +30,15 @@ class World:
     def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
         self.patch, self.folder, self.host = patch, folder, host()
         patch.setattr(environment, "plan", planner(self.host))
-        patch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
+        patch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
         self.have(*WELL)
         self.excuse()
 
     def have(self, *there: Mutilated) -> None:
-        self.patch.setattr(catalogue, "mutants", lambda *_: {one.name: one for one in there})
+        self.patch.setattr(scenarios, "mutants", lambda *_: {one.name: one for one in there})
 
     def excuse(self, **excuses: str) -> None:
-        self.patch.setattr(reasons, "load", lambda *_: excuses)
+        self.patch.setattr(reason_lists, "load", lambda *_: excuses)
 
     def run(self, *names: str, seed: int = 7, full: bool = False) -> Status:
         return show.show(Request(seed=seed), names, full=full, results=self.folder)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import catalogue, cli, collection, profiles, request, starred
+from worldswitch.harness import cli, collection, profiles, request
+from worldswitch.harness.catalogue import quick_set, scenarios
 from worldswitch.harness.commands import run
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.kernels import manifest, selection, shelf
@@ -47,7 +48,7 @@ def test_a_quick_one_has_three_of_each_and_what_says_most(asked: list[Request]) 
     assert request.kernels == ("5.10", "6.12", "7.3")
     assert len(request.profiles) == 3
     assert {profile.name for profile in profiles.select(request.profiles)} == set(request.profiles)
-    assert request.ids == starred.names()
+    assert request.ids == quick_set.names()
 
 
 @pytest.mark.parametrize(
@@ -92,15 +93,15 @@ def test_the_middle_is_a_long_term_kernel_if_there_is_one() -> None:
 
 
 def test_what_is_starred_exists_and_is_thirty_to_a_hundred_scenarios() -> None:
-    every = catalogue.scenarios()
-    for name in starred.listed():
+    every = scenarios.scenarios()
+    for name in quick_set.listed():
         assert any(one.is_called(name) for one in every), name
-    assert 30 <= len(request.select(every, starred.names(), chaos=False)) <= 100
+    assert 30 <= len(request.select(every, quick_set.names(), chaos=False)) <= 100
 
 
 def test_what_is_starred_is_asked_for_by_name_so_that_cells_import_no_more() -> None:
-    asked = collection.modules_of(starred.names())
-    families = {one.family for one in catalogue.scenarios()}
+    asked = collection.modules_of(quick_set.names())
+    families = {one.family for one in scenarios.scenarios()}
     assert set(asked) < families
     assert len(asked) < len(families) / 2
 

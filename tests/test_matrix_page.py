@@ -14,8 +14,9 @@ from big_run import kept_cell
 from scripted import NAMES, SCENARIOS, frames, place, planner, whole
 from scripted import trial as told
 
-from worldswitch.harness import axes, catalogue, cli, environment, request
+from worldswitch.harness import axes, cli, environment, request
 from worldswitch.harness.axes import Row
+from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import PASSES, Judgement
@@ -219,7 +220,7 @@ def test_markdown_has_the_matrix_and_what_was_not_as_expected() -> None:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run's folder."""
-    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
+    monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
     monkeypatch.setattr(request, "rehearse", lambda _: Result(verdict=Verdict.PASS))
     monkeypatch.setattr(environment, "plan", planner(place("host", frames(whole(*map(told, NAMES))))))
     assert cli.main(["run", "--results", str(tmp_path / "results")]) == 0
@@ -274,7 +275,7 @@ def test_where_a_page_cannot_go_is_said(folder: Path, capsys: pytest.CaptureFixt
 def test_a_run_in_more_than_one_environment_leaves_the_matrix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
+    monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
     monkeypatch.setattr(request, "rehearse", lambda _: Result(verdict=Verdict.PASS))
     said = frames(whole(*map(told, NAMES)))
     for names, pages in ((("host",), 0), (("host", "docker:a"), 1)):

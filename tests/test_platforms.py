@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from worldswitch.harness import beside, catalogue, report, rules
+from worldswitch.harness import beside, report, rules
+from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.console import STYLES, console
 from worldswitch.harness.expectations import Expectation, Judgement
@@ -49,7 +50,7 @@ def test_a_platform_s_file_is_what_is_expected_of_it(tmp_path: Path, monkeypatch
 
 
 def test_each_line_of_the_seed_names_a_weakness_and_scenarios_there_are() -> None:
-    known = {scenario.name for scenario in catalogue.scenarios()}
+    known = {scenario.name for scenario in scenarios.scenarios()}
     for line in rules.load(SEED).rules:
         weakness = re.match(r"seed\.(W\d+): ", line.reason)
         assert weakness, line.reason

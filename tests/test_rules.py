@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from scripted import header
 
-from worldswitch.harness import catalogue, circumstances, conditions, rules
-from worldswitch.harness.catalogue import function_of, is_meant
+from worldswitch.harness import circumstances, conditions, rules
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.catalogue.scenarios import function_of, is_meant
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.circumstances import Value
 from worldswitch.harness.conditions import BadCondition
@@ -44,7 +45,7 @@ def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
 
 
 def test_every_file_that_comes_with_the_package_can_be_read_and_speaks_of_scenarios_there_are() -> None:
-    known = catalogue.scenarios()
+    known = scenarios.scenarios()
     for file in rules.every():
         for rule in file.expectations:
             for pattern in rule.scenarios:

@@ -8,8 +8,9 @@ import pytest
 from msgspec.structs import replace
 from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, footer, frames, header, trial
 
-from worldswitch.harness import catalogue, cli, environment, packages
-from worldswitch.harness.catalogue import Fact
+from worldswitch.harness import cli, environment, packages
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.catalogue.scenarios import Fact
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.kernels import versions
 from worldswitch.harness.mirror import Offer
@@ -95,8 +96,8 @@ def bisect(mirror: None, monkeypatch: pytest.MonkeyPatch):
         shown.update({name.replace("_", ".").replace("plus", "+"): what for name, what in kernels.items()})
         return cli.main(["bisect", "SG01", "--good", "6.12", "--bad", "6.17", *arguments])
 
-    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS[1:]))
-    monkeypatch.setattr(catalogue, "facts", list)
+    monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS[1:]))
+    monkeypatch.setattr(scenarios, "facts", list)
     monkeypatch.setattr(Request, "places", lambda self, say: plan(kernels=self.kernels))
     return run
 
@@ -178,7 +179,7 @@ def test_an_end_without_a_verdict_is_told(bisect, capsys: pytest.CaptureFixture[
 def test_a_fact_turns_where_its_observation_does(
     bisect, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(catalogue, "facts", lambda: [Fact(SCENARIOS[1], lambda: "")])
+    monkeypatch.setattr(scenarios, "facts", lambda: [Fact(SCENARIOS[1], lambda: "")])
     kernels = {
         "6_12_107plusdeb13": "ENOSYS",
         "6_16_3plusdeb13": "not observed: no time was left",
@@ -210,7 +211,7 @@ def test_what_cannot_be_bisected_is_said(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
+    monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
     assert cli.main(["bisect", *arguments]) == 2
     assert words in capsys.readouterr().err
 

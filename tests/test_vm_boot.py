@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, frames, header, planner, trial
 
-from worldswitch.harness import behaviour, catalogue, packages, runs
+from worldswitch.harness import behaviour, packages, runs
 from worldswitch.harness import environment as plans
+from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.holdings import Holdings, cache
@@ -112,7 +113,7 @@ def test_a_kernel_tells_all_its_facts(made: Workshop, machine: Machine) -> None:
     said = observation.observe(machine, 8, made.tree, "here", made.hardware.time_scale, lambda: None)
     assert said
     assert said.where == "here"
-    assert said.facts.keys() == {fact.scenario.name for fact in catalogue.facts()}
+    assert said.facts.keys() == {fact.scenario.name for fact in scenarios.facts()}
     assert all(": needs " in said.facts[name] for name in behaviour.unobserved(said.facts))
 
 

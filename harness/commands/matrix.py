@@ -40,7 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Run it, and show what came of it."""
-    from worldswitch.harness import starred
+    from worldswitch.harness.catalogue import quick_set
     from worldswitch.harness.commands import run
     from worldswitch.harness.kernels import selection
 
@@ -50,7 +50,7 @@ def main(asked: argparse.Namespace) -> int:
             request,
             kernels=request.kernels or selection.quick(print),
             profiles=request.profiles or selection.QUICK_PROFILES,
-            ids=request.ids or starred.names(),
+            ids=request.ids or quick_set.names(),
         )
     request = replace(request, kernels=request.kernels or selection.names())
     return run.carry_out(request, asked.results, asked.name, as_matrix=True)

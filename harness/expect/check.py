@@ -14,8 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness import catalogue, profiles, rules, stale
-from worldswitch.harness.catalogue import Scenario, function_of
+from worldswitch.harness import profiles, rules, stale
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.catalogue.scenarios import Scenario, function_of
 from worldswitch.harness.expectations import Expectation, deciding
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.probes import PROBES
@@ -25,7 +26,7 @@ from worldswitch.harness.rules import RuleError
 
 def show(files: Sequence[Path]) -> Status:
     """Print what is wrong with each file; all that come with the package if none is named."""
-    known, facts = catalogue.scenarios(), {fact.scenario.name for fact in catalogue.facts()}
+    known, facts = scenarios.scenarios(), {fact.scenario.name for fact in scenarios.facts()}
     status = Status.AS_EXPECTED
     for path in files or [*sorted(rules.folder().glob("*.toml")), *profiles.available().values()]:
         try:

@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from worldswitch.harness import circumstances, stale
-from worldswitch.harness.catalogue import function_of
+from worldswitch.harness.catalogue.scenarios import function_of
 from worldswitch.harness.circumstances import Circumstances
 from worldswitch.harness.expect.rulebook import Placed, Rulebook
 from worldswitch.harness.expectations import EXCUSABLE, PASSES, Expectation, deciding

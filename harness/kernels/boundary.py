@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from worldswitch.harness import catalogue
-from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.kernels import versions
@@ -42,7 +42,7 @@ def find(name: str, ends: tuple[str, str], profile: str, repeat: int, seed: int,
 
 
 def _one(name: str) -> Scenario:
-    found = select(catalogue.scenarios(), (name,))
+    found = select(scenarios.scenarios(), (name,))
     if len(found) > 1:
         names = ", ".join(scenario.name for scenario in found)
         raise CouldNotRun(f"{name} means {len(found)} scenarios, and one is wanted: {names}")

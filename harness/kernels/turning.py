@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from worldswitch.harness import catalogue
-from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem, collect
 from worldswitch.harness.errors import Unobtainable
@@ -52,7 +52,7 @@ class Judge:
         self._repeat = repeat
         self._say = say
         self._told = told
-        self._is_fact = any(fact.scenario.name == scenario.name for fact in catalogue.facts())
+        self._is_fact = any(fact.scenario.name == scenario.name for fact in scenarios.facts())
         self._wanted = ""  #: what the good end says, if this is a fact
 
     def __call__(self, kernel: str) -> Answer:

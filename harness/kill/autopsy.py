@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from worldswitch.harness.catalogue import Scenario, is_meant
+from worldswitch.harness.catalogue.scenarios import Scenario, is_meant
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.results import Fingerprint, Header, Record, Trial
 from worldswitch.harness.verdict import Verdict

@@ -18,8 +18,9 @@ from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from worldswitch.harness import catalogue, reasons
-from worldswitch.harness.catalogue import Mutant, Scenario, is_meant
+from worldswitch.harness.catalogue import reason_lists
+from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.catalogue.scenarios import Mutant, Scenario, is_meant
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.kill import autopsy, cells, proof
 from worldswitch.harness.kill import matrix as kill_matrix
@@ -84,7 +85,7 @@ def scenarios() -> Sequence[Scenario]:
 def unproven() -> Mapping[str, str]:
     """The scenarios that no mutant can be caught by, and why."""
     try:
-        return reasons.load(catalogue.MUTANTS, proof.UNPROVEN)
+        return reason_lists.load(catalogue.MUTANTS, proof.UNPROVEN)
     except catalogue.NotFound as problem:
         raise CouldNotRun(str(problem)) from problem
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from worldswitch.harness.catalogue import function_of
+from worldswitch.harness.catalogue.scenarios import function_of
 from worldswitch.harness.kill import matrix as kill_matrix
 from worldswitch.harness.kill.matrix import Failure, Held, Matrix, Mutated, Place
 from worldswitch.harness.kill.proof import Standing

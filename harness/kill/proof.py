@@ -20,7 +20,7 @@ import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from worldswitch.harness.catalogue import Scenario, function_of
+from worldswitch.harness.catalogue.scenarios import Scenario, function_of
 from worldswitch.harness.kill.autopsy import Account, Autopsy
 from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import SEVERITY, Verdict

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from worldswitch.harness import catalogue, reasons
-from worldswitch.harness.catalogue import SCENARIOS
+from worldswitch.harness.catalogue import reason_lists, scenarios
+from worldswitch.harness.catalogue.scenarios import SCENARIOS
 
 FILE = "starred.toml"
 
 
 def listed() -> dict[str, str]:
     """Their ids and names, and patterns of them, with the reasons."""
-    return reasons.load(SCENARIOS, FILE)
+    return reason_lists.load(SCENARIOS, FILE)
 
 
 def names() -> tuple[str, ...]:
     """The name of each, which tells a cell where it stands, so that it need not import the others."""
-    every = catalogue.scenarios()
+    every = scenarios.scenarios()
     return tuple(dict.fromkeys(one.name for name in listed() for one in every if one.is_called(name)))

@@ -19,8 +19,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from worldswitch.harness import catalogue, reasons
-from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.catalogue import reason_lists
+from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.catalogue.scenarios import Scenario
 
 FILE = "clauses.toml"
 
@@ -43,7 +44,7 @@ _FORMS = tuple(
 
 def listed() -> dict[str, str]:
     """The clauses that are listed, and what each says."""
-    return reasons.load(catalogue.SCENARIOS, FILE)
+    return reason_lists.load(catalogue.SCENARIOS, FILE)
 
 
 def is_citable(clause: str, known: Mapping[str, str]) -> bool:
