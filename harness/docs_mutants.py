@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from worldswitch.harness.catalogue import clauses, reason_lists, scenarios
-from worldswitch.harness.catalogue.scenarios import Mutant
+from worldswitch.harness.catalogue import clauses, reason_lists
+from worldswitch.harness.catalogue.mutants import MUTANTS, Mutant, mutants
 from worldswitch.harness.docs_table import code, plain, table
 
 HISTORY = "history.toml"  #: beside the mutants: commits, and what each of them mended
@@ -22,12 +22,12 @@ def weaknesses() -> dict[str, str]:
 
 def history() -> dict[str, str]:
     """The commits, and what each of them mended."""
-    return reason_lists.load(scenarios.MUTANTS, HISTORY)
+    return reason_lists.load(MUTANTS, HISTORY)
 
 
 def unmutated() -> dict[str, str]:
     """Weaknesses and commits without a mutant, and why."""
-    return reason_lists.load(scenarios.MUTANTS, UNMUTATED)
+    return reason_lists.load(MUTANTS, UNMUTATED)
 
 
 def doing(mutants: Iterable[Mutant]) -> dict[str, list[str]]:
@@ -41,14 +41,14 @@ def doing(mutants: Iterable[Mutant]) -> dict[str, list[str]]:
 
 def lines() -> Iterator[str]:
     """The document."""
-    mutants = list(scenarios.mutants().values())
-    found, reason = doing(mutants), unmutated()
+    known = list(mutants().values())
+    found, reason = doing(known), unmutated()
     yield from ("## The seed's weaknesses", "")
     yield from _origins(("weakness", "what is wrong", "mutants"), weaknesses(), found, reason)
     yield from ("", "## gVisor's history", "")
     yield from _origins(("commit", "what it mended", "mutants"), history(), found, reason)
-    yield from ("", f"## All {len(mutants)} mutants", "")
-    rows = ((f"`{one.name}`", plain(one.about), plain(one.origin), plain(" ".join(one.caught_by))) for one in mutants)
+    yield from ("", f"## All {len(known)} mutants", "")
+    rows = ((f"`{one.name}`", plain(one.about), plain(one.origin), plain(" ".join(one.caught_by))) for one in known)
     yield from table(("mutant", "what is wrong", "where that happened", "caught by"), rows)
 
 

@@ -7,7 +7,8 @@ from itertools import groupby
 
 from worldswitch.harness.catalogue import clauses, reason_lists
 from worldswitch.harness.catalogue import scenarios as catalogue
-from worldswitch.harness.catalogue.scenarios import Mutant, Scenario
+from worldswitch.harness.catalogue.mutants import Mutant, mutants
+from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.docs_table import code, plain, table
 
 UNWRITTEN = "unwritten.toml"  #: beside the scenarios: ids that cannot be scenarios, and why
@@ -23,12 +24,12 @@ def unwritten() -> dict[str, str]:
 def lines() -> Iterator[str]:
     """The document."""
     scenarios = catalogue.scenarios()
-    mutants = list(catalogue.mutants().values())
+    known = list(mutants().values())
     ids = {one for scenario in scenarios for one in scenario.ids}
     yield from (f"## All {len(scenarios)} scenarios", "", f"They stand under {len(ids)} ids.")
     for family, members in groupby(scenarios, lambda one: one.family):
         yield from ("", f"### {family}", "")
-        yield from table(COLUMNS, (_row(one, mutants) for one in members))
+        yield from table(COLUMNS, (_row(one, known) for one in members))
     yield from ("", "## Ids without a scenario", "")
     yield from _list(unwritten(), "None.")
     yield from ("", "## What no scenario cites", "")

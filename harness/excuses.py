@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from worldswitch.harness import probes
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell_name import REFERENCE, CellName
-from worldswitch.harness.fingerprint import kernel
 from worldswitch.harness.host import Host
+from worldswitch.harness.linux.uname import kernel
 from worldswitch.harness.results import Header
 from worldswitch.harness.verdict import Verdict
 

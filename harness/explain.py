@@ -16,6 +16,7 @@ from rich.text import Text
 from worldswitch.harness import diagnosis_text, eperm, repro
 from worldswitch.harness.abilities import cgroups, cpu, memory, policy, ptrace
 from worldswitch.harness.catalogue import clauses, scenarios
+from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.cell_id import KeptTrial
 from worldswitch.harness.confinement import Confinement
 from worldswitch.harness.expectations import PASSES
@@ -83,7 +84,7 @@ def _claim(kept: KeptTrial) -> Iterator[str]:
 def _clauses(kept: KeptTrial) -> Iterator[str]:
     try:
         known: Mapping[str, str] = clauses.listed()
-    except scenarios.NotFound:
+    except NotFound:
         known = {}
     for clause in kept.judged.trial.clauses:
         yield f"{clause}: {known[clause]}" if clause in known else clause

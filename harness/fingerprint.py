@@ -10,6 +10,7 @@ from pathlib import Path
 from worldswitch.harness import behaviour, confinement, probes
 from worldswitch.harness.behaviour import Observed
 from worldswitch.harness.catalogue.scenarios import SCENARIOS
+from worldswitch.harness.linux.uname import kernel
 from worldswitch.harness.results import Finding, Fingerprint
 
 _DISTRIBUTIONS = ("worldswitch", "pytest", "pytest-xdist", "cffi", "msgspec")
@@ -41,12 +42,6 @@ def take(package: str | None = SCENARIOS, time_scale: float = 1, observed: Obser
 def versions() -> dict[str, str]:
     """Which versions take part, of this package and of those that trials run in."""
     return dict(sorted((name, _version(name)) for name in _DISTRIBUTIONS))
-
-
-def kernel() -> str:
-    """The kernel's name, release and version."""
-    system = os.uname()
-    return f"{system.sysname} {system.release} {system.version}"
 
 
 def _cpu() -> str:

@@ -9,7 +9,10 @@ from typing import Any
 
 from worldswitch.harness import profiles
 from worldswitch.harness.catalogue import scenarios as catalogue
-from worldswitch.harness.catalogue.scenarios import Mutant, Scenario
+from worldswitch.harness.catalogue.loading import NotFound
+from worldswitch.harness.catalogue.mutants import Mutant, mutants
+from worldswitch.harness.catalogue.platforms import platforms
+from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import select
@@ -21,10 +24,10 @@ def show(ids: Sequence[str], *, as_json: bool) -> Status:
         scenarios = select(catalogue.scenarios(), ids)
         others: dict[str, dict[str, Any]] = {
             "profiles": {profile.name: profile.about for profile in profiles.select([profiles.ALL])},
-            "platforms": dict(catalogue.platforms()),
-            "mutants": {name: _mutant(mutant) for name, mutant in sorted(catalogue.mutants().items())},
+            "platforms": dict(platforms()),
+            "mutants": {name: _mutant(mutant) for name, mutant in sorted(mutants().items())},
         }
-    except (catalogue.NotFound, profiles.ProfileError) as problem:
+    except (NotFound, profiles.ProfileError) as problem:
         raise CouldNotRun(str(problem)) from problem
     if as_json:
         print(json.dumps({"scenarios": [_scenario(one) for one in scenarios], **others}, indent=2))

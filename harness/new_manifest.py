@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 from worldswitch.harness import fingerprint
 from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.linux.uname import kernel
 from worldswitch.harness.manifest import Manifest, PlannedScenario
 from worldswitch.harness.request import Request
 
@@ -19,7 +20,7 @@ def new(run: str, request: Request, scenarios: Iterable[Scenario]) -> Manifest:
         started=time.time(),
         seed=request.seed,
         request=asdict(request),
-        kernel=fingerprint.kernel(),
+        kernel=kernel(),
         versions=fingerprint.versions(),
         scenarios=tuple(
             PlannedScenario(name=one.name, ids=one.ids, claim=one.claim, clauses=one.clauses, needs=one.needs)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from worldswitch.harness import environment, profiles, rules, seeds, suite
 from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell_name import REFERENCE, CellName
 from worldswitch.harness.errors import CouldNotRun
@@ -61,7 +62,7 @@ class Request:
             rules.every()
             rules.own(self.rules)
             scenarios = select(catalogue.scenarios(), self.ids, chaos=self.chaos)
-        except (catalogue.NotFound, profiles.ProfileError, rules.RuleError) as problem:
+        except (NotFound, profiles.ProfileError, rules.RuleError) as problem:
             raise CouldNotRun(str(problem)) from problem
         if self.kernels:
             from worldswitch.harness.kernels import manifest

@@ -18,6 +18,9 @@ from _pytest.runner import runtestprotocol  # no public way runs an item without
 
 from worldswitch.harness import collection, diagnosis_text, probes, results, scene, seeds, trial, turns
 from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.catalogue.loading import NotFound
+from worldswitch.harness.catalogue.mutants import load_mutant
+from worldswitch.harness.catalogue.platforms import load_platform
 from worldswitch.harness.contract import Options, Platform, PlatformFactory
 from worldswitch.harness.diagnosis import Diagnosis
 from worldswitch.harness.flight import Recorder
@@ -64,8 +67,8 @@ class Settings:
     def load(self) -> PlatformFactory:
         """The platform under test."""
         if self.mutant:
-            return catalogue.load_mutant(self.mutant).factory
-        return catalogue.load_platform(self.platform)
+            return load_mutant(self.mutant).factory
+        return load_platform(self.platform)
 
     def again(self, scenario: catalogue.Scenario) -> str:
         """The options that repeat one trial of this run."""
@@ -208,7 +211,7 @@ def rehearse(settings: Settings) -> Result:
     def body(_: Transcript, __: Recorder) -> Result:
         try:
             settings.load()
-        except catalogue.NotFound as error:
+        except NotFound as error:
             return Result(verdict=Verdict.ERROR, reason=str(error))
         return Result(verdict=Verdict.PASS)
 

@@ -8,16 +8,18 @@ import fakes
 import pytest
 
 from worldswitch.harness.catalogue import scenarios
-from worldswitch.harness.catalogue.scenarios import NotFound
+from worldswitch.harness.catalogue.loading import NotFound
+from worldswitch.harness.catalogue.mutants import load_mutant, mutants
+from worldswitch.harness.catalogue.platforms import load_platform, platforms
 
 
 def test_a_platform_by_its_place() -> None:
-    assert scenarios.load_platform("fakes:Passes") is fakes.Passes
-    assert scenarios.load_platform("fakes:Passes.context") is fakes.Context
+    assert load_platform("fakes:Passes") is fakes.Passes
+    assert load_platform("fakes:Passes.context") is fakes.Context
 
 
 def test_a_platform_by_its_entry_point() -> None:
-    assert "reference" in scenarios.platforms()
+    assert "reference" in platforms()
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ def test_a_platform_by_its_entry_point() -> None:
 )
 def test_no_platform(name: str, said: str) -> None:
     with pytest.raises(NotFound, match=said):
-        scenarios.load_platform(name)
+        load_platform(name)
 
 
 def test_scenarios_stand_in_the_order_of_the_text() -> None:
@@ -66,10 +68,10 @@ def test_scenarios_of_a_package_that_is_not_there() -> None:
 def test_mutants_are_what_the_modules_list(monkeypatch: pytest.MonkeyPatch) -> None:
     mutant = SimpleNamespace(name="deaf", module="fakes", factory=fakes.Answers)
     monkeypatch.setattr(fakes, "MUTANTS", {"deaf": mutant}, raising=False)
-    assert scenarios.mutants("fakes") == {"deaf": mutant}
-    assert scenarios.load_mutant("deaf", "fakes") is mutant
+    assert mutants("fakes") == {"deaf": mutant}
+    assert load_mutant("deaf", "fakes") is mutant
     with pytest.raises(NotFound, match="no mutant is called 'blind' in fakes; there are: deaf"):
-        scenarios.load_mutant("blind", "fakes")
+        load_mutant("blind", "fakes")
 
 
 def test_the_projects_own_scenarios_can_be_listed() -> None:

@@ -10,6 +10,7 @@ from scripted import NAMES, SCENARIOS, frames, place, planner, trial, whole
 
 from worldswitch.harness import cli, environment, request
 from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.catalogue.mutants import mutants
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.trial import Result
@@ -184,6 +185,6 @@ def test_every_profile_and_mutant_names_scenarios_that_there_are() -> None:
                 assert any(Expectation((pattern,), line.verdicts, "").covers(one.name, one.ids) for one in scenarios), (
                     f"{profile.name} expects something of {pattern}"
                 )
-    for mutant in catalogue.mutants().values():
+    for mutant in mutants().values():
         for name in mutant.caught_by:
             assert autopsy.called(scenarios, name), f"{mutant.name} is to be caught by {name}"

@@ -6,6 +6,7 @@ import pytest
 
 from worldswitch.harness import docs, docs_mutants, docs_scenarios
 from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.catalogue.mutants import mutants
 from worldswitch.harness.docs_table import cell, plain, table
 
 #: The catalogue: of each family, how many ids there are.
@@ -14,7 +15,7 @@ IDS = [f"{family}{number:02}" for family, count in FAMILIES.items() for number i
 
 WRITTEN = {one for scenario in scenarios.scenarios() for one in scenario.ids}
 UNWRITTEN = docs_scenarios.unwritten()
-MUTATED = docs_mutants.doing(scenarios.mutants().values())
+MUTATED = docs_mutants.doing(mutants().values())
 UNMUTATED = docs_mutants.unmutated()
 ORIGINS = {**docs_mutants.weaknesses(), **docs_mutants.history()}
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness.catalogue.scenarios import load_platform
+from worldswitch.harness.catalogue.platforms import load_platform
 from worldswitch.harness.contract import Options
 from worldswitch.harness.linux import cgroups, processes
 

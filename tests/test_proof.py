@@ -10,7 +10,8 @@ from mutilated import ONE, OTHER, bitten
 from scripted import SCENARIOS, scenario, trial
 
 from worldswitch.harness.catalogue import reason_lists
-from worldswitch.harness.catalogue.scenarios import NotFound, Scenario
+from worldswitch.harness.catalogue.loading import NotFound
+from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.kill import proof
 from worldswitch.harness.kill.autopsy import Account, Autopsy
 from worldswitch.harness.kill.proof import Standing

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from worldswitch.harness.arch import registers
 from worldswitch.harness.bench.native._native import ffi, lib
-from worldswitch.harness.catalogue.scenarios import load_platform
+from worldswitch.harness.catalogue.platforms import load_platform
 from worldswitch.harness.contract import (
     Access,
     AddressSpace,

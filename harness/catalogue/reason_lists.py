@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 
-from worldswitch.harness.catalogue.scenarios import NotFound
+from worldswitch.harness.catalogue.loading import NotFound
 
 
 def load(package: str, file: str) -> dict[str, str]:

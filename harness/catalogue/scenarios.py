@@ -8,26 +8,18 @@ submodules of another package list under the name ``MUTANTS``.
 from __future__ import annotations
 
 import fnmatch
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import metadata
-from types import ModuleType
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING
 
-from worldswitch.harness.contract import PlatformFactory
+from worldswitch.harness.catalogue.loading import submodules
 
 if TYPE_CHECKING:
     import pytest
 
-PLATFORMS = "worldswitch.platforms"
 SCENARIOS = "worldswitch.scenarios"
-MUTANTS = "worldswitch.reference.mutants"
 
-#: Before the name of a mutant, where a platform's is asked for.
-MUTANT = "mutant:"
 
 #: The ids of scenarios in which chaos reigns.
 CHAOS = "CH*"
@@ -36,49 +28,7 @@ CHAOS = "CH*"
 REPEAT = ("quick", "normal", "soak")
 
 
-class NotFound(Exception):
-    """Nothing is known by this name, or what is cannot be loaded; the message says what was tried and what to do."""
-
-
 # ------------------------------------------------------------------------------------------------------- platforms
-
-
-def platforms() -> dict[str, str]:
-    """The installed platforms: name to ``package.module:Class``."""
-    return {point.name: point.value for point in metadata.entry_points(group=PLATFORMS)}
-
-
-def load_platform(name: str) -> PlatformFactory:
-    """The platform called `name`, or standing at ``package.module:Class``, or ``mutant:`` and a mutant's name."""
-    if name.startswith(MUTANT):
-        return load_mutant(name.removeprefix(MUTANT)).factory
-    known = platforms()
-    place = known.get(name, name)
-    module, colon, path = place.partition(":")
-    if not (module and colon and path):
-        raise NotFound(
-            f"no platform is called {name!r}: tried the entry points {PLATFORMS} (there are: "
-            f"{', '.join(sorted(known)) or 'none'}); name one of them, or a package.module:Class, or mutant:NAME"
-        )
-    factory: object = _import(module, f"platform {name!r}")
-    for attribute in path.split("."):
-        try:
-            factory = getattr(factory, attribute)
-        except AttributeError:
-            raise NotFound(f"platform {name!r}: the module {module} has no {path}") from None
-    if not callable(factory):
-        raise NotFound(f"platform {name!r}: {place} is no class or function but {type(factory).__name__}")
-    return cast(PlatformFactory, factory)
-
-
-def _import(module: str, what: str) -> ModuleType:
-    try:
-        return importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # whatever somebody's module raises at import
-        raise NotFound(
-            f"{what}: importing {module} said {type(error).__name__}: {error}; "
-            "is it installed, or on PYTHONPATH, for this Python?"
-        ) from error
 
 
 # ------------------------------------------------------------------------------------------------------- scenarios
@@ -152,7 +102,7 @@ def scenarios(package: str = SCENARIOS) -> list[Scenario]:
 
 
 def _declarations(package: str) -> Iterator[tuple[Scenario, object]]:
-    for module in _submodules(package):
+    for module in submodules(package):
         short = module.__name__.rpartition(".")[2]
         for name, function in vars(module).items():
             mark = mark_of(function)
@@ -175,54 +125,3 @@ def facts(package: str = SCENARIOS) -> list[Fact]:
 
 
 # --------------------------------------------------------------------------------------------------------- mutants
-
-
-class Mutant(Protocol):
-    """A platform with one thing wrong."""
-
-    @property
-    def name(self) -> str:
-        """What ``--mutant`` calls it."""
-
-    @property
-    def about(self) -> str:
-        """What is wrong with it."""
-
-    @property
-    def caught_by(self) -> tuple[str, ...]:
-        """The scenarios that must catch it: ids, names ``module::function``, or patterns of either."""
-
-    @property
-    def origin(self) -> str:
-        """Where that really happened."""
-
-    @property
-    def factory(self) -> PlatformFactory:
-        """The platform itself."""
-
-    @property
-    def module(self) -> str:
-        """The module it is from."""
-
-
-def mutants(package: str = MUTANTS) -> dict[str, Mutant]:
-    """Every mutant by its name, file by file; whatever was imported before."""
-    found: dict[str, Mutant] = {}
-    for module in (_import(package, "mutants"), *_submodules(package)):
-        found.update(getattr(module, "MUTANTS", {}))
-    return dict(sorted(found.items(), key=lambda item: item[1].module))
-
-
-def load_mutant(name: str, package: str = MUTANTS) -> Mutant:
-    """The mutant called `name`."""
-    known = mutants(package)
-    if name not in known:
-        raise NotFound(f"no mutant is called {name!r} in {package}; there are: {', '.join(sorted(known)) or 'none'}")
-    return known[name]
-
-
-def _submodules(package: str) -> Iterator[ModuleType]:
-    parent = _import(package, "package")
-    for module in sorted(pkgutil.iter_modules(getattr(parent, "__path__", [])), key=lambda module: module.name):
-        if not module.ispkg and not module.name.startswith("_"):
-            yield _import(f"{package}.{module.name}", f"{package}")

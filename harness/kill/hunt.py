@@ -20,7 +20,9 @@ from typing import Protocol
 
 from worldswitch.harness.catalogue import reason_lists
 from worldswitch.harness.catalogue import scenarios as catalogue
-from worldswitch.harness.catalogue.scenarios import Mutant, Scenario, is_meant
+from worldswitch.harness.catalogue.loading import NotFound
+from worldswitch.harness.catalogue.mutants import MUTANTS, Mutant, load_mutant, mutants
+from worldswitch.harness.catalogue.scenarios import Scenario, is_meant
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.kill import autopsy, cells, proof
 from worldswitch.harness.kill import matrix as kill_matrix
@@ -66,11 +68,11 @@ class Watcher(Protocol):
         """Its fate is known."""
 
 
-def mutants(names: Sequence[str]) -> Mapping[str, Mutant]:
+def chosen(names: Sequence[str]) -> Mapping[str, Mutant]:
     """The mutants called so, or all."""
     try:
-        return {name: catalogue.load_mutant(name) for name in names} if names else catalogue.mutants()
-    except catalogue.NotFound as problem:
+        return {name: load_mutant(name) for name in names} if names else mutants()
+    except NotFound as problem:
         raise CouldNotRun(str(problem)) from problem
 
 
@@ -78,15 +80,15 @@ def scenarios() -> Sequence[Scenario]:
     """All scenarios."""
     try:
         return catalogue.scenarios()
-    except catalogue.NotFound as problem:
+    except NotFound as problem:
         raise CouldNotRun(str(problem)) from problem
 
 
 def unproven() -> Mapping[str, str]:
     """The scenarios that no mutant can be caught by, and why."""
     try:
-        return reason_lists.load(catalogue.MUTANTS, proof.UNPROVEN)
-    except catalogue.NotFound as problem:
+        return reason_lists.load(MUTANTS, proof.UNPROVEN)
+    except NotFound as problem:
         raise CouldNotRun(str(problem)) from problem
 
 
@@ -104,7 +106,7 @@ class Hunt:
     def __post_init__(self) -> None:
         """Refuse what would show nothing: no mutant, or one that names no scenario there is."""
         if not self.mutants:
-            raise CouldNotRun(f"there are no mutants: {catalogue.MUTANTS} lists none")
+            raise CouldNotRun(f"there are no mutants: {MUTANTS} lists none")
         for mutant in self.mutants.values():
             for name in mutant.caught_by or ("",):
                 if not autopsy.called(self.scenarios, name):

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness.catalogue.scenarios import Mutant, Scenario
+from worldswitch.harness.catalogue.mutants import Mutant
+from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.kill.autopsy import Account, Autopsy, Fate
 from worldswitch.harness.kill.proof import Proof, Standing
 from worldswitch.harness.outcome import Status, Tally

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from worldswitch.harness.catalogue.scenarios import MUTANT
+from worldswitch.harness.catalogue.mutants import MUTANT
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.kill.autopsy import Autopsy, Fate
 from worldswitch.harness.request import Request

@@ -22,7 +22,7 @@ def show(request: Request, names: Sequence[str], *, full: bool, results: Path | 
     folder = _folder(results or Path("results")) if results or not names else None
     out.print(f"seed {request.seed}")
     with Progress(out, request) as progress:
-        mutants, unproven = hunt.mutants(names), None if names else hunt.unproven()
+        mutants, unproven = hunt.chosen(names), None if names else hunt.unproven()
         matrix = hunt.Hunt(request, mutants, hunt.scenarios(), progress, full, unproven).go()
     table.show(matrix, out)
     if folder:

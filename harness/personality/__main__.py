@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.catalogue.loading import NotFound
+from worldswitch.harness.catalogue.platforms import load_platform
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.contract import Options, Placement, PlatformError
 from worldswitch.harness.personality.elf import NotAProgram
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     asked = parser.parse_args(arguments)
     try:
-        platform = scenarios.load_platform(asked.platform)(Options(placement=asked.placement))
+        platform = load_platform(asked.platform)(Options(placement=asked.placement))
         try:
             process = Process(platform, asked.program, asked.arguments, resident=asked.resident)
             try:
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 process.close()
         finally:
             platform.close()
-    except (NotAProgram, OSError, Lost, PlatformError, scenarios.NotFound) as problem:
+    except (NotAProgram, OSError, Lost, PlatformError, NotFound) as problem:
         print(f"personality: {problem}", file=sys.stderr)
         return CANNOT
 
