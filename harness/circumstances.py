@@ -22,10 +22,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from worldswitch.harness import probes
+from worldswitch.harness.cell.probes import table
+from worldswitch.harness.cell.records import Fingerprint, Header
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.profiles import Profile
-from worldswitch.harness.results import Fingerprint, Header
 
 Version: TypeAlias = tuple[int, ...]
 Value: TypeAlias = str | bool | int | Version | frozenset[str]
@@ -148,7 +148,7 @@ def choices(field: str) -> list[str]:
 
 
 def _probes() -> list[str]:
-    return list(probes.PROBES)
+    return list(table.PROBES)
 
 
 @functools.cache

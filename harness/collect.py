@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from worldswitch.harness import results
+from worldswitch.harness.cell import records
+from worldswitch.harness.cell.records import MAKE_ROOM, REFUSAL, Began, Footer, Header, Record, Word
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.protocol import Cell, Environment, Lost
-from worldswitch.harness.results import MAKE_ROOM, REFUSAL, Began, Footer, Header, Record, Word
 
 END_SECONDS = 30.0  #: from the footer, or the end of the output, to the end of the cell's process
 LOG_LINES = 30
@@ -84,9 +84,9 @@ def _follow(
         return Problem(f"the cell has said its last word, but {problem}", log=_tail(cell))
     except Lost as problem:
         return Problem(str(problem), log=_tail(cell))
-    except results.CannotKeep as problem:
+    except records.CannotKeep as problem:
         return Problem(str(problem), MAKE_ROOM)
-    except (results.ResultError, msgspec.MsgspecError) as problem:
+    except (records.ResultError, msgspec.MsgspecError) as problem:
         return Problem(f"the cell's results cannot be believed: {problem}", log=_tail(cell))
     except Exception as problem:  # as above
         return Problem(f"the cell's output could not be read: {problem}", log=_tail(cell))
@@ -100,9 +100,9 @@ def _follow(
 
 def _check(record: Word, ended: bool) -> None:
     if ended:
-        raise results.Damaged("something follows the footer")
-    if isinstance(record, Header) and record.format != results.FORMAT:
-        raise results.Damaged(f"format {record.format} where this harness speaks {results.FORMAT}")
+        raise records.Damaged("something follows the footer")
+    if isinstance(record, Header) and record.format != records.FORMAT:
+        raise records.Damaged(f"format {record.format} where this harness speaks {records.FORMAT}")
 
 
 def _records(cell: Cell, silence: float) -> Iterator[Word]:
@@ -111,7 +111,7 @@ def _records(cell: Cell, silence: float) -> Iterator[Word]:
 
     def read() -> None:
         try:
-            for record in results.unframe(cell.frames(), noise=lambda _: None):
+            for record in records.unframe(cell.frames(), noise=lambda _: None):
                 waiting.put(record)
             waiting.put(None)
         except Exception as problem:  # told to whoever waits

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from worldswitch.harness import axes
+from worldswitch.harness.cell.records import Fingerprint
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.outcome import Judged, Status
-from worldswitch.harness.results import Fingerprint
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 

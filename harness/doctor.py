@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
-from worldswitch.harness import behaviour, confinement, engine, eperm, fingerprint, mirror, probes, profiles
+from worldswitch.harness import engine, eperm, mirror, profiles
 from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.cell.probes import confinement, fingerprint, kernel_facts, table
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.holdings import Holdings, cache
@@ -66,16 +67,16 @@ def show(*, as_json: bool) -> Status:
 
 
 def _behaviour(facts: Mapping[str, str]) -> str:
-    missing = len(behaviour.unobserved(facts))
+    missing = len(kernel_facts.unobserved(facts))
     lack = f", {missing} of them not observed" if missing else ""
-    return f"behaves like {behaviour.digest(facts)}: {len(facts)} facts about the kernel{lack}"
+    return f"behaves like {kernel_facts.digest(facts)}: {len(facts)} facts about the kernel{lack}"
 
 
 def _host() -> Check:
     loading = rehearse(REFERENCE)
     if loading.verdict is not Verdict.PASS:
         return Check("host", False, loading.reason, BUILD)
-    ptrace = probes.probe("ptrace")
+    ptrace = table.probe("ptrace")
     if ptrace.state != "yes":
         return _refused(ptrace.detail)
     return Check("host", True, "the reference loads, and ptrace works; worldswitch run --engine host")
@@ -133,7 +134,7 @@ def _lacking() -> Iterator[Check]:
     """What scenarios need and do not have on this host."""
     scenarios = catalogue.scenarios()
     needs = dict.fromkeys(need for scenario in scenarios for need in scenario.needs)
-    for probe in map(probes.probe, needs):
+    for probe in map(table.probe, needs):
         if probe.state != "yes":
             ids = dict.fromkeys(scenario.ids[0] for scenario in scenarios if probe.name in scenario.needs)
             said = f"{probe.state}: {probe.detail}; {' '.join(ids)}"

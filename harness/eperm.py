@@ -16,7 +16,7 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from worldswitch.harness.confinement import Confinement
+from worldswitch.harness.cell.probes.confinement import Confinement
 
 CAP_SYS_PTRACE = 19  # include/uapi/linux/capability.h
 

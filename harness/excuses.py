@@ -11,12 +11,12 @@ import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from worldswitch.harness import probes
 from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell.probes import table
+from worldswitch.harness.cell.records import Header
 from worldswitch.harness.cell_name import REFERENCE, CellName
 from worldswitch.harness.host import Host
 from worldswitch.harness.linux.uname import kernel
-from worldswitch.harness.results import Header
 from worldswitch.harness.verdict import Verdict
 
 LACKING = "this machine does not have what they need"
@@ -36,7 +36,7 @@ class Machine:
 def here(scenarios: Iterable[Scenario]) -> Machine:
     """The machine we are on, as far as these scenarios need it."""
     needs = {need for scenario in scenarios for need in scenario.needs}
-    has = frozenset(need for need in needs if probes.probe(need).state == "yes")
+    has = frozenset(need for need in needs if table.probe(need).state == "yes")
     return Machine(kernel(), has, os.geteuid() == 0)
 
 

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
-from worldswitch.harness import diagnosis_text, eperm, repro
-from worldswitch.harness.abilities import cgroups, cpu, memory, policy, ptrace
+from worldswitch.harness import eperm, repro
 from worldswitch.harness.catalogue import clauses, scenarios
 from worldswitch.harness.catalogue.loading import NotFound
+from worldswitch.harness.cell.diagnosis import text
+from worldswitch.harness.cell.probes import cgroups, cpu, memory, policy, ptrace
+from worldswitch.harness.cell.probes.confinement import Confinement
+from worldswitch.harness.cell.records import Finding
 from worldswitch.harness.cell_id import KeptTrial
-from worldswitch.harness.confinement import Confinement
 from worldswitch.harness.expectations import PASSES
-from worldswitch.harness.results import Finding
 
 #: So many lines of a long text; the folder has the rest.
 LINES = 40
@@ -126,18 +127,18 @@ def _transcript(kept: KeptTrial) -> Iterator[str]:
 
 
 def _output(kept: KeptTrial) -> Iterator[str]:
-    return _end(diagnosis_text.output(kept.judged.trial.output).splitlines())
+    return _end(text.output(kept.judged.trial.output).splitlines())
 
 
 def _events(kept: KeptTrial) -> Iterator[str]:
-    yield from diagnosis_text.events(kept.judged.trial.diagnosis, EVENTS)
+    yield from text.events(kept.judged.trial.diagnosis, EVENTS)
 
 
 def _processes(kept: KeptTrial) -> Iterator[str]:
     diagnosis = kept.judged.trial.diagnosis
     if diagnosis and diagnosis.processes:
         yield f"as they were {diagnosis.moment}:"
-        yield from diagnosis_text.processes(diagnosis, whole=True)
+        yield from text.processes(diagnosis, whole=True)
 
 
 # ----------------------------------------------------------------------------------------------------- probes and EPERM

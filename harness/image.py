@@ -82,7 +82,7 @@ def _bases(engine: Engine, run: Holdings, say: Say) -> Iterator[Base]:
     if not given:
         where = sources()
         made = f"{REPOSITORY}-base:{rootfs.key(where)}"
-        yield Base(made, _image_name(made), lambda: import_module(engine, made, where, run, say))
+        yield Base(made, _image_name(made), lambda: _import(engine, made, where, run, say))
 
 
 def _pull(engine: Engine, name: str, say: Say) -> None:
@@ -103,7 +103,7 @@ def _pull(engine: Engine, name: str, say: Say) -> None:
         ) from problem
 
 
-def import_module(engine: Engine, name: str, where: list[Source], run: Holdings, say: Say) -> None:
+def _import(engine: Engine, name: str, where: list[Source], run: Holdings, say: Say) -> None:
     repository, tag = name.split(":")
     say(f"making a root file system from {where[0].uri} {where[0].suite}")
     tar = rootfs.obtain(where, run)

@@ -16,11 +16,12 @@ from typing import Any
 
 import msgspec
 
-from worldswitch.harness import manifest, results
+from worldswitch.harness import manifest
+from worldswitch.harness.cell import records
+from worldswitch.harness.cell.records import CannotKeep, Record
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.manifest import Manifest, PlannedCell, StaleRule, Trouble
 from worldswitch.harness.outcome import CellOutcome, Judged, Stale, is_plain
-from worldswitch.harness.results import CannotKeep, Record
 
 _APPENDING = threading.Lock()
 
@@ -66,7 +67,7 @@ class Book:
         """Keep a record, and first what is thought of it: a verdict on the page was always judged."""
         if judged:
             self.judge(judged)
-        append(self._records, results.encode(record))
+        append(self._records, records.encode(record))
 
     def judge(self, judged: Judged) -> None:
         """Keep a judgement, if there is anything to it."""

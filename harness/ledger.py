@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from worldswitch.harness import circumstances, results
+from worldswitch.harness import circumstances
 from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell import records
+from worldswitch.harness.cell.records import CannotKeep, Complaint, Damaged, Footer, Header, KernelLog, Record, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.excuses import Machine, excuse
 from worldswitch.harness.expectations import Expectation, judge
 from worldswitch.harness.keeper import Book
 from worldswitch.harness.outcome import CellOutcome, Judged
-from worldswitch.harness.results import CannotKeep, Complaint, Damaged, Footer, Header, KernelLog, Record, Trial
 from worldswitch.harness.verdict import Verdict
 
 
@@ -147,7 +148,7 @@ class Ledger:
 
     @property
     def _counted(self) -> dict[str, int]:
-        return results.tally(judged.trial for judged in self._judged.values())
+        return records.tally(judged.trial for judged in self._judged.values())
 
     def _miss(self, name: str, reason: str) -> Trial:
         known = self._known(name)

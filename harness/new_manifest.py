@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from worldswitch.harness import fingerprint
 from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.linux.uname import kernel
 from worldswitch.harness.manifest import Manifest, PlannedScenario
 from worldswitch.harness.request import Request

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import PASSES, Expectation, Judgement
-from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
 
 

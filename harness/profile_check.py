@@ -6,9 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from worldswitch.harness import filters, probes, profiles, rules
+from worldswitch.harness import filters, profiles, rules
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell.probes import table
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.profiles import ProfileError
@@ -42,11 +43,11 @@ def check_expectations(expected: Sequence[Expectation], path: Path, scenarios: S
     """Refuse what is expected of scenarios that there are not, or of needs that nobody can have."""
     for number, line in enumerate(expected, 1):
         for place, need in enumerate(sorted(line.needs)):
-            if need not in probes.PROBES:
+            if need not in table.PROBES:
                 raise ProfileError(
                     path,
                     f"rule {number}: needs[{place}]",
-                    f"{need!r} is no probe; there are {', '.join(probes.PROBES)}",
+                    f"{need!r} is no probe; there are {', '.join(table.PROBES)}",
                 )
         for place, pattern in enumerate(line.scenarios):
             if not any(one.is_called(pattern) for one in scenarios):

@@ -14,12 +14,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from worldswitch.harness import beside, diagnosis_text, repro
+from worldswitch.harness import beside, repro
+from worldswitch.harness.cell.diagnosis import text
+from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.console import STYLES
 from worldswitch.harness.outcome import CellOutcome, Judged, Stale, tally
 from worldswitch.harness.request import Request
-from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
 
 LINES = 40  #: of a long text, its last: the end says most, and the results have it all
@@ -158,9 +159,9 @@ def failure(cell: CellName, judged: Judged, request: Request, folder: Path | Non
         ("reason", trial.reason.splitlines()),
         ("assertion", _end(trial.detail.splitlines())),
         ("transcript", _end(trial.transcript)),
-        ("events", diagnosis_text.events(trial.diagnosis)),
-        ("processes", diagnosis_text.processes(trial.diagnosis)),
-        ("output", _end(diagnosis_text.output(trial.output).splitlines())),
+        ("events", text.events(trial.diagnosis)),
+        ("processes", text.processes(trial.diagnosis)),
+        ("output", _end(text.output(trial.output).splitlines())),
         ("again", [repro.line(cell, trial.scenario, folder)] if folder else []),
         ("same as", [request.again(cell, trial.scenario)]),
     )

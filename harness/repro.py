@@ -13,8 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness import cell_id, fingerprint, profiles, runs
+from worldswitch.harness import cell_id, profiles, runs
 from worldswitch.harness.catalogue.scenarios import function_of
+from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.cell_id import KeptTrial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.errors import CouldNotRun

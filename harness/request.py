@@ -8,15 +8,16 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worldswitch.harness import environment, profiles, rules, seeds, suite
+from worldswitch.harness import environment, profiles, rules
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell import seeds, suite
+from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.cell_name import REFERENCE, CellName
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.prepared import Plan
 from worldswitch.harness.protocol import EngineChoice, Say
-from worldswitch.harness.trial import Result
 from worldswitch.harness.verdict import Verdict
 
 #: Seconds a cell may say nothing beyond its scenarios' longest deadline: to start, to probe, on a busy machine.

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from worldswitch.harness import excuses, rules, stale
 from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell.records import MAKE_ROOM, CannotKeep, ResultError
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem, collect
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
@@ -33,7 +34,6 @@ from worldswitch.harness.new_manifest import new
 from worldswitch.harness.outcome import CellOutcome, Stale
 from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request, cpus
-from worldswitch.harness.results import MAKE_ROOM, CannotKeep, ResultError
 
 
 def new_folder(parent: Path) -> Path:

@@ -24,13 +24,14 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness import manifest, results
+from worldswitch.harness import manifest
+from worldswitch.harness.cell import records
+from worldswitch.harness.cell.records import Damaged, Footer, Header, Reached, ResultError, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import PASSES, Judgement
 from worldswitch.harness.manifest import Manifest, PlannedCell, PlannedScenario, Ruling
 from worldswitch.harness.outcome import CellOutcome, Judged, Stale
-from worldswitch.harness.results import Damaged, Footer, Header, Reached, ResultError, Trial
 from worldswitch.harness.verdict import Verdict
 
 #: Where `worldswitch run` leaves its folders unless told otherwise.
@@ -170,7 +171,7 @@ def _rulings(path: Path, run: Manifest) -> Mapping[tuple[str, str], Ruling]:
     """What was thought of trials, by cell and scenario; the last word counts."""
     cells = {str(cell.name) for cell in run.cells}
     found = {}
-    for number, line in enumerate(results.lines(path) if path.exists() else [], 1):
+    for number, line in enumerate(records.lines(path) if path.exists() else [], 1):
         try:
             one = msgspec.json.decode(line, type=Ruling)
         except (msgspec.DecodeError, UnicodeDecodeError) as problem:
@@ -188,7 +189,7 @@ def _cell(
     rulings: Mapping[tuple[str, str], Ruling],
 ) -> KeptCell:
     path = folder / plan.file
-    reached = results.read_reached(path) if path.exists() else Reached()
+    reached = records.read_reached(path) if path.exists() else Reached()
     problem = _problem(plan, path, reached)
     planned = reached.header.planned if reached.header else tuple(known)
     reason = problem.reason if problem else "planned, and never reported"

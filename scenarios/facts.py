@@ -6,7 +6,7 @@
 
 The experiment uses no platform and answers with a short observation, the same each time on the same kernel.  As a
 scenario, it holds that this kernel is one of those that are known: a kernel that changes a fact is seen at once.  As a
-part of the machine's fingerprint (`worldswitch.harness.fingerprint`), it tells which of them this one is.
+part of the machine's fingerprint (`worldswitch.harness.cell.probes.fingerprint`), it tells which of them this one is.
 """
 
 from __future__ import annotations

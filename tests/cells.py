@@ -8,9 +8,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from worldswitch.harness import results
+from worldswitch.harness.cell import records as results
+from worldswitch.harness.cell.records import Record, Run, Trial
 from worldswitch.harness.linux import processes
-from worldswitch.harness.results import Record, Run, Trial
 
 HERE = str(Path(__file__).parent)
 

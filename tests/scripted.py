@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worldswitch.harness import results
 from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell import records as results
+from worldswitch.harness.cell.records import Finding, Fingerprint, Footer, Header, Record, Trial, Word
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.outcome import CellOutcome, Judged
 from worldswitch.harness.prepared import Plan
 from worldswitch.harness.profiles import Profile
 from worldswitch.harness.protocol import Environment, Lane, Missing
-from worldswitch.harness.results import Finding, Fingerprint, Footer, Header, Record, Trial, Word
 from worldswitch.harness.verdict import Verdict
 
 Line = bytes | Callable[[], bytes]  #: what a cell says, or does before it says it

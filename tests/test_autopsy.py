@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from scripted import NAMES, SCENARIOS, header, trial, whole
 
+from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.kill import autopsy
 from worldswitch.harness.kill.autopsy import Account, Autopsy, Fate, Finding
-from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
 
 ONE, OTHER, THIRD = NAMES  # the first two stand under one id, SG01

@@ -10,12 +10,12 @@ import pytest
 
 from worldswitch.harness import cli, comparison
 from worldswitch.harness.baseline import keep, lines, load
+from worldswitch.harness.cell.records import Damaged
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.export import ktap
 from worldswitch.harness.outcome import tally
 from worldswitch.harness.page import markdown, views
-from worldswitch.harness.results import Damaged
 from worldswitch.harness.runs import KeptRun
 
 RUN = big_run.run(kernels=("5.10", "6.12", "7.3"), profiles=("", "hardened", "no-ptrace"), scenarios=120)

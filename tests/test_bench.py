@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from cells import DENY_PTRACE
 
-from worldswitch.harness import fingerprint
 from worldswitch.harness.bench import (
     collection,
     measuring,
@@ -29,9 +28,10 @@ from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.records import Recorder
 from worldswitch.harness.bench.session import TOGETHER, tasks
 from worldswitch.harness.bench.words import Absent, Disturbance, Measured
+from worldswitch.harness.cell.probes import fingerprint
+from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.contract import Cause, Death, Died
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.results import ResultError
 
 ALL = collection.benchmarks()
 SMALL = [one for one in ALL.values() if one.size <= 8 or one.subject == "memory"]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import fingerprint
 from worldswitch.harness.bench import collection, elsewhere, measuring, session, words
 from worldswitch.harness.bench.records import Recorder, Results
 from worldswitch.harness.bench.session import Effort, Session
 from worldswitch.harness.bench.words import Absent, Measured
+from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.commands import bench
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.host import Host

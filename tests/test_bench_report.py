@@ -11,13 +11,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from worldswitch.harness import cli, fingerprint
+from worldswitch.harness import cli
 from worldswitch.harness.bench import collection, records, reporting, script
 from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.records import Recorder, Results, Series, Unlike
 from worldswitch.harness.bench.report import content, figures, page
 from worldswitch.harness.bench.report.content import Target
 from worldswitch.harness.bench.words import Measured
+from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.outcome import Status
 
 MACHINE = fingerprint.take(None)

@@ -11,9 +11,9 @@ from scripted import NAMES, SCENARIOS, frames, place, planner, trial, whole
 from worldswitch.harness import cli, environment, request
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.mutants import mutants
+from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.protocol import Environment, Missing
-from worldswitch.harness.trial import Result
 from worldswitch.harness.verdict import Verdict
 
 PASSES = place("host", frames(whole(*map(trial, NAMES))))

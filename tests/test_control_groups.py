@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import holdings, probes
-from worldswitch.harness.abilities import cgroups
+from worldswitch.harness import holdings
+from worldswitch.harness.cell.probes import cgroups, table
+from worldswitch.harness.cell.supervisor import supervise
 from worldswitch.harness.linux import cgroups as control_groups
 from worldswitch.harness.linux import processes
-from worldswitch.harness.supervisor import supervise
 from worldswitch.scenarios.cgroups import group_of
 
 SECONDS = 10.0
@@ -51,8 +51,8 @@ time.sleep(600)
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    if probes.probe("freezer").state != "yes":
-        pytest.skip(f"needs a freezer: {probes.probe('freezer').detail}")
+    if table.probe("freezer").state != "yes":
+        pytest.skip(f"needs a freezer: {table.probe('freezer').detail}")
     before = groups()
     yield
     left = groups() - before

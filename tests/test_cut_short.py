@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, ScriptedCell, frames, header, place, planner, trial, whole
 
-from worldswitch.harness import cli, environment, results, runs
+from worldswitch.harness import cli, environment, runs
+from worldswitch.harness.cell import records
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.guardian import Held
 from worldswitch.harness.host import HostCell
@@ -87,8 +88,8 @@ def test_a_cell_that_is_killed_keeps_what_it_reached(monkeypatch: pytest.MonkeyP
     problem = runs.read(tmp_path).cell("docker:a").problem
     assert "before its results were whole" in problem.reason
     assert status(made.outcomes) is Status.COULD_NOT_RUN
-    with pytest.raises(results.Incomplete, match="no footer after 1 of 3 trials"):
-        results.read(tmp_path / "docker-a.jsonl")
+    with pytest.raises(records.Incomplete, match="no footer after 1 of 3 trials"):
+        records.read(tmp_path / "docker-a.jsonl")
 
 
 def test_something_unexpected_in_what_was_reached_is_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import behaviour, cli, confinement, doctor, engine, mirror, probes
-from worldswitch.harness.confinement import Confinement
+from worldswitch.harness import cli, doctor, engine, mirror
+from worldswitch.harness.cell.probes import confinement, kernel_facts, table
+from worldswitch.harness.cell.probes.confinement import Confinement
+from worldswitch.harness.cell.probes.trying import Probe
+from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.engine import Engine
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.oci import runtime
 from worldswitch.harness.oci.launch import Runtime
-from worldswitch.harness.trial import Result
-from worldswitch.harness.trying import Probe
 from worldswitch.harness.verdict import Verdict
 
 
@@ -23,8 +24,8 @@ from worldswitch.harness.verdict import Verdict
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine that has everything but Yama and an engine."""
     monkeypatch.setattr(doctor, "rehearse", lambda _: Result(verdict=Verdict.PASS))
-    monkeypatch.setattr(probes, "probe", lambda name: Probe(name, "no" if name == "yama" else "yes", f"so says {name}"))
-    monkeypatch.setattr(behaviour, "observe", lambda *_: {"stops::one": "a stop", "stops::two": "not observed: no"})
+    monkeypatch.setattr(table, "probe", lambda name: Probe(name, "no" if name == "yama" else "yes", f"so says {name}"))
+    monkeypatch.setattr(kernel_facts, "observe", lambda *_: {"stops::one": "a stop", "stops::two": "not observed: no"})
     monkeypatch.setattr(engine, "addresses", list)
     monkeypatch.setattr(engine, "check_startable", _refuse)
     monkeypatch.setattr(runtime, "obtain", _no_runtime)
@@ -109,13 +110,13 @@ def test_a_reference_that_does_not_load_is_told(
 
 
 def test_denied_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(probes, "probe", lambda name: Probe(name, "denied", "Operation not permitted"))
+    monkeypatch.setattr(table, "probe", lambda name: Probe(name, "denied", "Operation not permitted"))
     assert cli.main(["doctor"]) == 2
     assert "ptrace: Operation not permitted" in capsys.readouterr().out
 
 
 def test_who_denies_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(probes, "probe", lambda name: Probe(name, "denied", "Operation not permitted"))
+    monkeypatch.setattr(table, "probe", lambda name: Probe(name, "denied", "Operation not permitted"))
     known = Confinement(capabilities="0", yama=2, answers={"PTRACE_SEIZE": "ESRCH"})
     monkeypatch.setattr(confinement, "look", lambda: known)
     assert cli.main(["doctor"]) == 2

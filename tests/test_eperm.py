@@ -11,11 +11,12 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from worldswitch.harness import confinement, eperm
-from worldswitch.harness.confinement import Confinement
+from worldswitch.harness import eperm
+from worldswitch.harness.cell.probes import confinement
+from worldswitch.harness.cell.probes.confinement import Confinement
+from worldswitch.harness.cell.supervisor import supervise
 from worldswitch.harness.eperm import Who
 from worldswitch.harness.linux import ptrace, syscalls
-from worldswitch.harness.supervisor import supervise
 
 prerequisites = pytest.importorskip("worldswitch.reference.prerequisites")  # before a user is who may not read it
 

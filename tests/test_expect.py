@@ -12,12 +12,12 @@ from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, pla
 
 from worldswitch.harness import cli, environment, profiles, rules, runner
 from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.expect import check, texts
 from worldswitch.harness.expect.texts import CannotEdit
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.protocol import Environment
 from worldswitch.harness.request import Request
-from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
 
 ONE, OTHER, DENIED = NAMES  # the first two are SG01, the last is TT01 and needs `ptrace_denied`

@@ -11,11 +11,11 @@ import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
 from worldswitch.harness import cell_id, cli, environment, explain
-from worldswitch.harness.confinement import Confinement
-from worldswitch.harness.diagnosis import Diagnosis, Event, Process, Thread
+from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
+from worldswitch.harness.cell.probes.confinement import Confinement
+from worldswitch.harness.cell.records import Complaint, KernelLog, Trial
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.request import Request
-from worldswitch.harness.results import Complaint, KernelLog, Trial
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict
 

@@ -13,10 +13,10 @@ import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
 from worldswitch.harness import environment, keeper, runs
+from worldswitch.harness.cell.records import CannotKeep
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status, status
 from worldswitch.harness.request import Request
-from worldswitch.harness.results import CannotKeep
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict
 

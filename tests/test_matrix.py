@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import cli, collection, profiles, request
+from worldswitch.harness import cli, profiles, request
 from worldswitch.harness.catalogue import quick_set, scenarios
+from worldswitch.harness.cell import collection
 from worldswitch.harness.commands import run
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.kernels import manifest, selection, shelf

@@ -17,15 +17,15 @@ from scripted import trial as told
 from worldswitch.harness import axes, cli, environment, request
 from worldswitch.harness.axes import Row
 from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.cell.records import Complaint, KernelLog, Reached, Trial
+from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import PASSES, Judgement
 from worldswitch.harness.outcome import Judged
 from worldswitch.harness.page import markdown, matrix, summary
 from worldswitch.harness.page import pack as packing
-from worldswitch.harness.results import Complaint, KernelLog, Reached, Trial
 from worldswitch.harness.runs import KeptCell, KeptRun
-from worldswitch.harness.trial import Result
 from worldswitch.harness.verdict import Verdict
 
 AS_PLANNED = Judgement(True, PASSES)

@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from worldswitch.harness import makers, profiles, recipe, results
+from worldswitch.harness import makers, profiles, recipe
+from worldswitch.harness.cell import records
 from worldswitch.harness.container import Docker
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.holdings import LABEL, PLACE_LABEL, Holdings, place
@@ -210,5 +211,5 @@ def _verdicts(kind: str, folder: Path) -> dict[tuple[str, str], str]:
     return {
         (file.stem.removeprefix(f"{kind}-"), trial.scenario): trial.verdict.value
         for file in files
-        for trial in results.read(file).trials
+        for trial in records.read(file).trials
     }

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from cells import HERE, run
 
-from worldswitch.harness import results, seeds
-from worldswitch.harness.collection import concerns
+from worldswitch.harness.cell import records, seeds
+from worldswitch.harness.cell.collection import concerns
 
 PYTEST = [sys.executable, "-m", "pytest", "-c", "/dev/null", "-p", "no:cacheprovider"]
 
@@ -40,7 +40,7 @@ def test_it_is_inert_elsewhere(tmp_path: Path) -> None:
     output = finished.stdout.decode()
     assert "1 passed" in output
     assert finished.returncode == 0
-    loaded = {name for name in ("msgspec", "ctypes", "worldswitch.harness.suite") if f"'{name}'" in output}
+    loaded = {name for name in ("msgspec", "ctypes", "worldswitch.harness.cell.suite") if f"'{name}'" in output}
     assert loaded <= {"ctypes"}
 
 
@@ -57,7 +57,7 @@ def test_it_offers_no_options_elsewhere() -> None:
         (["--pyargs", "worldswitch.scenarios"], True),
         (["--pyargs", "worldswitch.scenarios.threads"], True),
         (["-pworldswitch"], True),
-        (["-p", "worldswitch.harness.plugin"], True),
+        (["-p", "worldswitch.harness.cell.plugin"], True),
         (["--worldswitch-results=x"], True),
         (["--scenarios", "claims"], True),
         ([f"{Path(HERE).parent}/scenarios/execution.py::x"], True),
@@ -76,7 +76,7 @@ def test_a_run_draws_one_seed(tmp_path: Path, workers: str) -> None:
     path = tmp_path / "run.jsonl"
     asked = ["--pyargs", "claims", "--scenarios", "claims", "--platform", "fakes:Passes", "-k", "it_draws"]
     finished, _ = run([*PYTEST, *asked, "-n", workers, "--worldswitch-results", str(path)])
-    drawn = results.read(path)
+    drawn = records.read(path)
     seed = drawn.header.seed
     assert f"normal repetitions, seed {seed}" in finished.stdout.decode()
     assert f"--seed {seed}" in finished.stdout.decode()
@@ -89,7 +89,7 @@ def test_it_writes_results(tmp_path: Path) -> None:
     finished, left = run([*PYTEST, *asked, "--worldswitch-results", str(path)])
     assert b"2 passed" in finished.stdout
     assert (finished.returncode, left) == (0, ())
-    assert results.read(path).footer.counts == {"pass": 2}
+    assert records.read(path).footer.counts == {"pass": 2}
 
 
 def test_verdicts_have_their_own_words() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import filters, probes, profiles, rules
+from worldswitch.harness import filters, profiles, rules
+from worldswitch.harness.cell.probes import table
 from worldswitch.harness.profiles import ProfileError
 from worldswitch.harness.rules import RuleError
 from worldswitch.harness.verdict import Verdict
@@ -41,7 +42,7 @@ def test_every_profile_of_the_package_loads(name: str) -> None:
 @pytest.mark.parametrize("name", profiles.available())
 def test_every_need_that_a_profile_speaks_of_is_a_probe(name: str) -> None:
     (profile,) = profiles.select([name])
-    assert {need for line in rules.of(profile) for need in line.needs} <= probes.PROBES.keys()
+    assert {need for line in rules.of(profile) for need in line.needs} <= table.PROBES.keys()
 
 
 def test_a_line_that_is_about_nothing_is_refused(tmp_path: Path) -> None:

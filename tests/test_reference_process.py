@@ -8,7 +8,7 @@ import subprocess
 
 from worlds import start
 
-from worldswitch.harness.supervisor import Ending, supervise
+from worldswitch.harness.cell.supervisor import Ending, supervise
 
 
 def run(script: str, interrupt: bool = False) -> tuple[Ending, str]:

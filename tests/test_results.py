@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import frames, results
-from worldswitch.harness.diagnosis import Diagnosis, Event, Process, Thread
-from worldswitch.harness.results import Damaged, Fingerprint, Footer, Header, Incomplete, Record, Trial
+from worldswitch.harness.cell import frames
+from worldswitch.harness.cell import records as results
+from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
+from worldswitch.harness.cell.records import Damaged, Fingerprint, Footer, Header, Incomplete, Record, Trial
 from worldswitch.harness.verdict import Verdict
 
 ROOT = Path(__file__).parent.parent
@@ -123,7 +124,7 @@ def test_a_changed_byte_makes_noise_of_a_frame() -> None:
 
 
 def test_the_schema_is_current() -> None:
-    remedy = "renew it: python -m worldswitch.harness.results > results/run.schema.json"
+    remedy = "renew it: python -m worldswitch.harness.cell.records > results/run.schema.json"
     assert (ROOT / "results" / "run.schema.json").read_bytes() == results.schema(), remedy
 
 

@@ -11,11 +11,11 @@ from scripted import header
 from worldswitch.harness import circumstances, conditions, rules
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.catalogue.scenarios import function_of, is_meant
+from worldswitch.harness.cell.records import Fingerprint
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.circumstances import Value
 from worldswitch.harness.conditions import BadCondition
 from worldswitch.harness.expectations import Expectation, deciding
-from worldswitch.harness.results import Fingerprint
 from worldswitch.harness.rules import RuleError
 from worldswitch.harness.verdict import Verdict
 

@@ -12,7 +12,8 @@ import pytest
 from junitparser import JUnitXml
 from scripted import NAMES, SCENARIOS, Line, Quiet, Scripted, footer, frames, hang, header, place, planner, trial, whole
 
-from worldswitch.harness import environment, request, results, run_files, runner
+from worldswitch.harness import environment, request, run_files, runner
+from worldswitch.harness.cell import records
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.outcome import Status, status
@@ -48,11 +49,11 @@ def test_a_good_cell_is_written_as_it_came(go, tmp_path: Path) -> None:
     run = go(place("docker:hardened", GOOD))
     assert verdicts(run) == ["pass", "pass", "pass"]
     assert status(run.outcomes) is Status.AS_EXPECTED
-    assert results.read(tmp_path / "docker-hardened.jsonl").trials == PASSES
+    assert records.read(tmp_path / "docker-hardened.jsonl").trials == PASSES
 
 
 def test_who_waits_is_told_which_trial_begins_and_the_results_are_not(go, tmp_path: Path) -> None:
-    run = go(place("host", [*frames([results.Began(NAMES[0])]), *GOOD]))
+    run = go(place("host", [*frames([records.Began(NAMES[0])]), *GOOD]))
     assert run.watcher.began == [NAMES[0]]
     assert b"began" not in (tmp_path / "host.jsonl").read_bytes()
 
@@ -95,8 +96,8 @@ def test_what_was_reached_is_kept_and_the_rest_is_a_miss(go, tmp_path: Path) -> 
     assert verdicts(run) == ["miss", "pass", "miss"]
     miss = run.outcomes[0].judged[1].trial
     assert (miss.ids, miss.claim) == (SCENARIOS[0].ids, SCENARIOS[0].claim)
-    with pytest.raises(results.Incomplete, match=r"1 of 3 trials"):
-        results.read(tmp_path / "host.jsonl")
+    with pytest.raises(records.Incomplete, match=r"1 of 3 trials"):
+        records.read(tmp_path / "host.jsonl")
 
 
 def test_a_silent_cell_is_ended(go, monkeypatch: pytest.MonkeyPatch) -> None:

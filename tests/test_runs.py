@@ -13,12 +13,13 @@ import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, header, place, planner, trial, whole
 
-from worldswitch.harness import conditions, environment, expectations, manifest, results, runs
+from worldswitch.harness import conditions, environment, expectations, manifest, runs
+from worldswitch.harness.cell import records
+from worldswitch.harness.cell.records import Damaged, ResultError
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request
-from worldswitch.harness.results import Damaged, ResultError
 from worldswitch.harness.runner import Run
 from worldswitch.harness.runs import NoRun
 from worldswitch.harness.verdict import Verdict
@@ -207,7 +208,7 @@ DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a line of a cell": (add("docker-a.jsonl", "{}\n"), "docker-a.jsonl:6: not a line of a result"),
     "a line after the footer": (
-        add("docker-a.jsonl", results.encode(trial(NAMES[0])).decode() + "\n"),
+        add("docker-a.jsonl", records.encode(trial(NAMES[0])).decode() + "\n"),
         "docker-a.jsonl:5: the footer, but 1 more",
     ),
     "a cell of another format": (rewrite("docker-a.jsonl", format=3), "docker-a.jsonl:1: format 3"),

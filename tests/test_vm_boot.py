@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, frames, header, planner, trial
 
-from worldswitch.harness import behaviour, packages, runs
 from worldswitch.harness import environment as plans
+from worldswitch.harness import packages, runs
 from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.cell.probes import kernel_facts
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.holdings import Holdings, cache
@@ -114,7 +115,7 @@ def test_a_kernel_tells_all_its_facts(made: Workshop, machine: Machine) -> None:
     assert said
     assert said.where == "here"
     assert said.facts.keys() == {fact.scenario.name for fact in scenarios.facts()}
-    assert all(": needs " in said.facts[name] for name in behaviour.unobserved(said.facts))
+    assert all(": needs " in said.facts[name] for name in kernel_facts.unobserved(said.facts))
 
 
 def test_a_panic_is_a_loss_that_says_so(made: Workshop, kernel: Kernel) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from worldswitch.harness import results
+from worldswitch.harness.cell import records as results
+from worldswitch.harness.cell.records import Footer, KernelLog, Record
 from worldswitch.harness.collect import collect
 from worldswitch.harness.protocol import Lost
-from worldswitch.harness.results import Footer, KernelLog, Record
 from worldswitch.harness.vm import cell as module
 from worldswitch.harness.vm import link
 from worldswitch.harness.vm.cell import GuestCell

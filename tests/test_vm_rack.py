@@ -10,8 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from worldswitch.harness import behaviour, frames, profiles
-from worldswitch.harness.behaviour import Observed
+from worldswitch.harness import profiles
+from worldswitch.harness.cell import frames
+from worldswitch.harness.cell.probes import kernel_facts
+from worldswitch.harness.cell.probes.kernel_facts import Observed
 from worldswitch.harness.kernels.kernel import Kernel
 from worldswitch.harness.vm import link, rack
 from worldswitch.harness.vm.environment import Guest
@@ -46,7 +48,7 @@ class Fake:
 
     def send(self, order: Message) -> None:
         self.orders.append(order)
-        if order["do"] == "run" and behaviour.__name__ in order.get("command", ()):
+        if order["do"] == "run" and kernel_facts.__name__ in order.get("command", ()):
             self.answer(order)
 
     def close(self) -> None:

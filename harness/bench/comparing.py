@@ -12,10 +12,10 @@ from worldswitch.harness.bench import comparison, records
 from worldswitch.harness.bench.comparison import Finding, Row
 from worldswitch.harness.bench.quantities import shown
 from worldswitch.harness.bench.records import Results, Unlike
+from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
-from worldswitch.harness.results import ResultError
 
 STYLES = {Finding.SLOWER: "bold red", Finding.FASTER: "green", Finding.INCONCLUSIVE: "dim"}
 

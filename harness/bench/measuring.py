@@ -17,12 +17,12 @@ from worldswitch.harness.bench.quantities import in_order, quartiles, shown
 from worldswitch.harness.bench.records import Recorder, Results
 from worldswitch.harness.bench.report import page
 from worldswitch.harness.bench.session import Effort, Session, recording
+from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.profiles import ProfileError
 from worldswitch.harness.protocol import EngineChoice
-from worldswitch.harness.results import ResultError
 from worldswitch.harness.runner import new_folder
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from worldswitch.harness.bench.words import Absent, Measured
-from worldswitch.harness.results import Fingerprint, ResultError
+from worldswitch.harness.cell.records import Fingerprint, ResultError
 
 FILE = "bench.json"
 

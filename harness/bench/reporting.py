@@ -8,10 +8,10 @@ from pathlib import Path
 from worldswitch.harness.bench import records
 from worldswitch.harness.bench.records import Unlike
 from worldswitch.harness.bench.report import content, page
+from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
-from worldswitch.harness.results import ResultError
 
 
 def show(runs: Sequence[Path], parent: Path, *, anyway: bool = False) -> Status:

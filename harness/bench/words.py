@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from worldswitch.harness import frames
+from worldswitch.harness.cell import frames
 
 
 class Measured(msgspec.Struct, frozen=True, tag="measured"):

@@ -13,6 +13,7 @@ class NotFound(Exception):
 
 
 def import_module(module: str, what: str) -> ModuleType:
+    """The module of this name; raises `NotFound`, which names `what` was loaded, whatever its import raises."""
     try:
         return importlib.import_module(module)
     except (Exception, SystemExit) as error:  # whatever somebody's module raises at import
@@ -23,6 +24,7 @@ def import_module(module: str, what: str) -> ModuleType:
 
 
 def submodules(package: str) -> Iterator[ModuleType]:
+    """The public modules of a package, in the order of their names; raises `NotFound`."""
     parent = import_module(package, "package")
     for module in sorted(pkgutil.iter_modules(getattr(parent, "__path__", [])), key=lambda module: module.name):
         if not module.ispkg and not module.name.startswith("_"):

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from worldswitch.harness import seeds
+from worldswitch.harness.cell import seeds
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.protocol import EngineChoice

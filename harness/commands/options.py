@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from worldswitch.harness import seeds
+from worldswitch.harness.cell import seeds
 from worldswitch.harness.request import Request, cpus
 
 MANY: Any = {"action": "append", "default": []}  #: an option that may be given more than once

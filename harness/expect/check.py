@@ -17,9 +17,9 @@ import msgspec
 from worldswitch.harness import profiles, rules, stale
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.catalogue.scenarios import Scenario, function_of
+from worldswitch.harness.cell.probes.table import PROBES
 from worldswitch.harness.expectations import Expectation, deciding
 from worldswitch.harness.outcome import Status
-from worldswitch.harness.probes import PROBES
 from worldswitch.harness.profiles import ProfileError
 from worldswitch.harness.rules import RuleError
 

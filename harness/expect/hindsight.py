@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from worldswitch.harness import circumstances, stale
 from worldswitch.harness.catalogue.scenarios import function_of
+from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.circumstances import Circumstances
 from worldswitch.harness.expect.rulebook import Placed, Rulebook
 from worldswitch.harness.expectations import EXCUSABLE, PASSES, Expectation, deciding
 from worldswitch.harness.outcome import CellOutcome, Judged, Stale
-from worldswitch.harness.results import Trial
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 

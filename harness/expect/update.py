@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from worldswitch.harness import keeper, runs
+from worldswitch.harness.cell.records import CannotKeep, ResultError
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expect import rulebook
 from worldswitch.harness.expect.proposals import propose
 from worldswitch.harness.expect.rulebook import Rulebook
 from worldswitch.harness.outcome import Status
-from worldswitch.harness.results import CannotKeep, ResultError
 from worldswitch.harness.rules import RuleError
 
 

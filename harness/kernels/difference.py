@@ -13,9 +13,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from worldswitch.harness.cell.records import Fingerprint
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.kernels.kernel import environment_of
-from worldswitch.harness.results import Fingerprint
 from worldswitch.harness.runs import KeptCell, KeptRun
 
 ABSENT = "-"  #: in place of what one side does not say

@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell.records import Header, Record, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem, collect
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.kernels.bisection import Answer
 from worldswitch.harness.protocol import Environment, Missing, Say
 from worldswitch.harness.request import Request
-from worldswitch.harness.results import Header, Record, Trial
 from worldswitch.harness.verdict import Verdict
 
 BAD = frozenset({Verdict.FAIL, Verdict.TIMEOUT, Verdict.CRASH})

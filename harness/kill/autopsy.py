@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from worldswitch.harness.catalogue.scenarios import Scenario, is_meant
+from worldswitch.harness.cell.records import Fingerprint, Header, Record, Trial
 from worldswitch.harness.collect import Problem
-from worldswitch.harness.results import Fingerprint, Header, Record, Trial
 from worldswitch.harness.verdict import Verdict
 
 Trials: TypeAlias = Mapping[str, Trial]  #: by the scenario's name

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell.records import Record
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import collect
 from worldswitch.harness.kill import autopsy
 from worldswitch.harness.kill.autopsy import Account
 from worldswitch.harness.protocol import Cell, Environment
 from worldswitch.harness.request import Request
-from worldswitch.harness.results import Record
 
 
 class Enough(Exception):

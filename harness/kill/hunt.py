@@ -23,6 +23,7 @@ from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.catalogue.mutants import MUTANTS, Mutant, load_mutant, mutants
 from worldswitch.harness.catalogue.scenarios import Scenario, is_meant
+from worldswitch.harness.cell.records import Header, Record, Trial
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.kill import autopsy, cells, proof
 from worldswitch.harness.kill import matrix as kill_matrix
@@ -31,7 +32,6 @@ from worldswitch.harness.kill.matrix import Matrix, Place
 from worldswitch.harness.kill.proof import Proof, Standing
 from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request
-from worldswitch.harness.results import Header, Record, Trial
 
 TENTH = 10  #: one in so many of the scenarios that a mutant does not name
 

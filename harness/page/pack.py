@@ -13,11 +13,11 @@ import msgspec
 
 from worldswitch.harness import axes
 from worldswitch.harness.axes import Row
-from worldswitch.harness.diagnosis import Diagnosis, Event, Process, Thread
+from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
+from worldswitch.harness.cell.records import Fingerprint, Trial
 from worldswitch.harness.expectations import PASSES, Judgement
 from worldswitch.harness.letters import LETTERS, letter_of
 from worldswitch.harness.outcome import Judged
-from worldswitch.harness.results import Fingerprint, Trial
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from worldswitch.harness import repro, runs
 from worldswitch.harness.baseline import lines, load
+from worldswitch.harness.cell.records import ResultError, Trial
 from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.page import markdown, matrix, terminal
-from worldswitch.harness.results import ResultError, Trial
 from worldswitch.harness.runs import KeptCell, KeptRun
 
 

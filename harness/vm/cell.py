@@ -11,9 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from worldswitch.harness import frames, results
+from worldswitch.harness.cell import frames, records
+from worldswitch.harness.cell.records import REFUSAL
 from worldswitch.harness.protocol import Lost
-from worldswitch.harness.results import REFUSAL
 from worldswitch.harness.vm import kernel_log, link
 from worldswitch.harness.vm.link import Message
 
@@ -101,8 +101,8 @@ class GuestCell:
         complaints = tuple(kernel_log.shipped().complaints(lines, taint))
         if complaints:
             self._spoil()  # what comes after a mistake of the kernel's proves nothing
-        said = results.KernelLog(lines=tuple(lines[-KEPT_LINES:]), taint=taint, complaints=complaints)
-        self._lines.put(results.frame(said).lstrip())
+        said = records.KernelLog(lines=tuple(lines[-KEPT_LINES:]), taint=taint, complaints=complaints)
+        self._lines.put(records.frame(said).lstrip())
 
     def _end_lost(self, reason: str) -> None:
         if not self._ended.is_set():

@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from worldswitch.harness.results import Complaint
+from worldswitch.harness.cell.records import Complaint
 
 #: Level and time, as the guest's own words and the console have them before a line.
 _HEAD = re.compile(r"^(?:[0-7] \d+\.\d+ |\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? )")

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from worldswitch.harness import frames
+from worldswitch.harness.cell import frames
 
 #: A received line beyond this is no message of ours; what a guest prints without end must not fill the memory.
 LONGEST = 1 << 24

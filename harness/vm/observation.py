@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from worldswitch.harness import behaviour, frames
-from worldswitch.harness.behaviour import Observed
+from worldswitch.harness.cell import frames
+from worldswitch.harness.cell.probes import kernel_facts
+from worldswitch.harness.cell.probes.kernel_facts import Observed
 from worldswitch.harness.protocol import Lost
 from worldswitch.harness.vm.cell import GuestCell
 
@@ -30,8 +31,8 @@ def observe(
     None if not all went well: then each cell is to see for itself, so that what went wrong is told of it.  `spoil` is
     called when the machine must not be used any more.
     """
-    seconds = behaviour.SECONDS * time_scale
-    command = ["python3", "-m", behaviour.__name__, "--seconds", f"{seconds:g}", "--where", where]
+    seconds = kernel_facts.SECONDS * time_scale
+    command = ["python3", "-m", kernel_facts.__name__, "--seconds", f"{seconds:g}", "--where", where]
     spoilt = False
 
     def and_say_so() -> None:

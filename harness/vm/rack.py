@@ -16,7 +16,7 @@ from worldswitch.harness.vm.machine import Boot, Machine, NoBoot, Workshop
 from worldswitch.harness.vm.qemu import Shape
 
 if TYPE_CHECKING:
-    from worldswitch.harness.behaviour import Observed
+    from worldswitch.harness.cell.probes.kernel_facts import Observed
     from worldswitch.harness.kernels.kernel import Kernel
     from worldswitch.harness.kernels.shelf import Shelf
     from worldswitch.harness.protocol import Say

@@ -5,7 +5,7 @@
     the process died             `crash`
     the deadline passed          `timeout`
 
-What the body returns is decided in `worldswitch.harness.judge`.
+What the body returns is decided in `worldswitch.harness.cell.attribution`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from worldswitch.harness.diagnosis import Diagnosis
+from worldswitch.harness.cell.diagnosis.events import told
+from worldswitch.harness.cell.diagnosis.model import Diagnosis
+from worldswitch.harness.cell.supervisor import Ending, supervise
+from worldswitch.harness.cell.transcript import Transcript
 from worldswitch.harness.flight import Recorder
-from worldswitch.harness.flight_text import told
-from worldswitch.harness.supervisor import Ending, supervise
-from worldswitch.harness.transcript import Transcript
 from worldswitch.harness.verdict import Verdict
 
 

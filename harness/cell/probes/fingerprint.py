@@ -7,11 +7,11 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-from worldswitch.harness import behaviour, confinement, probes
-from worldswitch.harness.behaviour import Observed
 from worldswitch.harness.catalogue.scenarios import SCENARIOS
+from worldswitch.harness.cell.probes import confinement, kernel_facts, table
+from worldswitch.harness.cell.probes.kernel_facts import Observed
+from worldswitch.harness.cell.records import Finding, Fingerprint
 from worldswitch.harness.linux.uname import kernel
-from worldswitch.harness.results import Finding, Fingerprint
 
 _DISTRIBUTIONS = ("worldswitch", "pytest", "pytest-xdist", "cffi", "msgspec")
 
@@ -22,8 +22,8 @@ def take(package: str | None = SCENARIOS, time_scale: float = 1, observed: Obser
     `time_scale` is how many times slower than most it may be.  With `observed` the facts are not
     observed again.
     """
-    found = {probe.name: Finding(probe.state, probe.detail) for probe in probes.all_probes()} if package else {}
-    seen = observed or Observed(behaviour.observe(package, behaviour.SECONDS * time_scale) if package else {})
+    found = {probe.name: Finding(probe.state, probe.detail) for probe in table.all_probes()} if package else {}
+    seen = observed or Observed(kernel_facts.observe(package, kernel_facts.SECONDS * time_scale) if package else {})
     return Fingerprint(
         kernel=kernel(),
         machine=os.uname().machine,
@@ -34,7 +34,7 @@ def take(package: str | None = SCENARIOS, time_scale: float = 1, observed: Obser
         probes=found,
         facts=seen.facts,
         facts_from=seen.where,
-        behaviour=behaviour.digest(seen.facts),
+        behaviour=kernel_facts.digest(seen.facts),
         confinement=confinement.look() if package else None,
     )
 

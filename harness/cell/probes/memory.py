@@ -7,7 +7,7 @@ import mmap
 import os
 from pathlib import Path
 
-from worldswitch.harness.abilities import Absent, Look
+from worldswitch.harness.cell.probes import Absent, Look
 from worldswitch.harness.linux import syscalls
 
 # asm/unistd_64.h and include/uapi/asm-generic/unistd.h number what came after Linux 5.0 alike.

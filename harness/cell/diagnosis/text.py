@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from worldswitch.harness import flight_text
-from worldswitch.harness.diagnosis import Diagnosis, Process, Thread
+from worldswitch.harness.cell.diagnosis import events as flight_text
+from worldswitch.harness.cell.diagnosis.model import Diagnosis, Process, Thread
 
 #: So many of the last events say how it came; the results have more.
 EVENTS = 16

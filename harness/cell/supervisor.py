@@ -27,8 +27,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from worldswitch.harness import frames, scene
-from worldswitch.harness.diagnosis import Process
+from worldswitch.harness.cell import frames
+from worldswitch.harness.cell.diagnosis import snapshot as scene
+from worldswitch.harness.cell.diagnosis.model import Process
 from worldswitch.harness.linux import cgroups, processes, syscalls
 
 TAIL = 1 << 15  #: of the child's output, this much is kept

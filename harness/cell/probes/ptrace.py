@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import platform
 
-from worldswitch.harness.abilities import Absent, Look
+from worldswitch.harness.cell.probes import Absent, Look
 from worldswitch.harness.linux import ptrace, syscalls
 
 

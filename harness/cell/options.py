@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from worldswitch.harness import seeds
 from worldswitch.harness.catalogue.scenarios import REPEAT, SCENARIOS
+from worldswitch.harness.cell import seeds
 
 
 def add(option: Callable[..., object]) -> None:

@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from worldswitch.harness.abilities import Absent, Look
-from worldswitch.harness.supervisor import Ending, supervise
+from worldswitch.harness.cell.probes import Absent, Look
+from worldswitch.harness.cell.supervisor import Ending, supervise
 
 State: TypeAlias = Literal["yes", "no", "denied"]
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from worldswitch.harness.abilities import Absent, Look
+from worldswitch.harness.cell.probes import Absent, Look
 from worldswitch.harness.linux import cgroups
 
 #: What every group of version 2 can do.

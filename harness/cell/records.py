@@ -8,7 +8,7 @@
 A file without its footer is not a result (`Incomplete`).  A line that cannot be read, a trial nobody planned, a second
 verdict or counts that differ are `Damaged`.  What was planned and not reported is added as `miss` when reading.
 
-On a stream shared with logs each line is a frame (`worldswitch.harness.frames`).
+On a stream shared with logs each line is a frame (`worldswitch.harness.cell.frames`).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from worldswitch.harness import frames
-from worldswitch.harness.confinement import Confinement
-from worldswitch.harness.diagnosis import Diagnosis
+from worldswitch.harness.cell import frames
+from worldswitch.harness.cell.diagnosis.model import Diagnosis
+from worldswitch.harness.cell.probes.confinement import Confinement
 from worldswitch.harness.verdict import Verdict
 
 FORMAT = 1
@@ -32,7 +32,7 @@ MAKE_ROOM = "make room there, or name another place by --results"
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What a probe found; see `worldswitch.harness.probes`."""
+    """What a probe found; see `worldswitch.harness.cell.probes.table`."""
 
     state: str
     detail: str
@@ -48,7 +48,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     versions: dict[str, str]
     probes: dict[str, Finding]
-    facts: dict[str, str] = {}  #: how the kernel behaves, see `worldswitch.harness.behaviour`
+    facts: dict[str, str] = {}  #: how the kernel behaves, see `worldswitch.harness.cell.probes.kernel_facts`
     facts_from: str = ""  #: where they were observed, if not in this cell itself
     behaviour: str = ""  #: a digest of the facts
     confinement: Confinement | None = None  #: who could forbid ptrace here, and what is known of each

@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 
-from worldswitch.harness import trying
-from worldswitch.harness.abilities import Absent, Look
+from worldswitch.harness.cell.probes import Absent, Look, trying
 from worldswitch.harness.linux import syscalls
 
 MMAP, MUNMAP, CLONE = 9, 11, 56  # arch/x86/entry/syscalls/syscall_64.tbl

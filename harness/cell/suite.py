@@ -16,18 +16,21 @@ import msgspec
 import pytest
 from _pytest.runner import runtestprotocol  # no public way runs an item without reporting it
 
-from worldswitch.harness import collection, diagnosis_text, probes, results, scene, seeds, trial, turns
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.catalogue.mutants import load_mutant
 from worldswitch.harness.catalogue.platforms import load_platform
+from worldswitch.harness.cell import collection, exclusive, records, seeds, trial
+from worldswitch.harness.cell.attribution import Owners, Phase, judge
+from worldswitch.harness.cell.diagnosis import snapshot
+from worldswitch.harness.cell.diagnosis import text as diagnosis_text
+from worldswitch.harness.cell.diagnosis.model import Diagnosis
+from worldswitch.harness.cell.probes import table
+from worldswitch.harness.cell.probes.trying import Probe
+from worldswitch.harness.cell.transcript import Transcript
+from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.contract import Options, Platform, PlatformFactory
-from worldswitch.harness.diagnosis import Diagnosis
 from worldswitch.harness.flight import Recorder
-from worldswitch.harness.judge import Owners, Phase, judge
-from worldswitch.harness.transcript import Transcript
-from worldswitch.harness.trial import Result
-from worldswitch.harness.trying import Probe
 from worldswitch.harness.verdict import SEVERITY, Verdict
 
 #: How many lines of a transcript are shown; the results have all.
@@ -106,7 +109,7 @@ class CurrentTrial:
 
     def probe(self, name: str) -> Probe:
         """What is known about the probe `name`."""
-        return probes.probe(name)
+        return table.probe(name)
 
     def close(self) -> None:
         """Close every platform, the last first, even if closing one of them raises."""
@@ -124,7 +127,7 @@ class Suite:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._now: tuple[catalogue.Scenario, Owners, Transcript, Recorder] | None = None
-        self._turns: turns.Turns | None = None
+        self._turns: exclusive.Turns | None = None
 
     @pytest.fixture
     def trial(self) -> Iterator[CurrentTrial]:
@@ -148,7 +151,7 @@ class Suite:
     def pytest_configure_node(self, node: Any) -> None:
         """Tell one of xdist's workers what it cannot know from the command line."""
         node.workerinput[SEED] = self.settings.seed
-        self._turns = self._turns or turns.Turns()
+        self._turns = self._turns or exclusive.Turns()
         node.workerinput[TURNS] = self._turns.path
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -170,7 +173,7 @@ class Suite:
         others = getattr(item.config, "workerinput", {}).get(TURNS)
         for _, scenario in collection.scenarios_among([item]):
             item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-            with turns.turn(others, alone=scenario.alone):  # its probes too: what it changes misleads others'
+            with exclusive.turn(others, alone=scenario.alone):  # its probes too: what it changes misleads others'
                 result = self._result(item, scenario)
             for report in _reports(item, scenario, result, self.settings):
                 item.ihook.pytest_runtest_logreport(report=report)
@@ -224,12 +227,12 @@ def rehearse(settings: Settings) -> Result:
 def unmet(needs: tuple[str, ...]) -> Result | None:
     """Why a scenario cannot run here, by the probes it names; None if it can."""
     implied = (name for name, denials in IMPLIED.items() if denials.isdisjoint(needs))
-    unknown = [name for name in needs if name not in probes.PROBES]
+    unknown = [name for name in needs if name not in table.PROBES]
     if unknown:
-        known = ", ".join(probes.PROBES)
+        known = ", ".join(table.PROBES)
         return Result(verdict=Verdict.ERROR, reason=f"needs {', '.join(unknown)}, and the probes are {known}")
     verdicts = {"no": Verdict.UNSUPPORTED, "denied": Verdict.BLOCKED}
-    found = [probes.probe(name) for name in (*implied, *needs)]
+    found = [table.probe(name) for name in (*implied, *needs)]
     missing = [
         Result(verdict=verdicts[probe.state], reason=f"needs {probe.name}: {probe.detail}")
         for probe in found
@@ -258,7 +261,7 @@ class _Listener:
         """Before the platforms are closed, which ends all that could explain anything."""
         if self.seen is None:
             self._recorder.keep()
-            self.seen = Diagnosis(processes=scene.look(os.getpid()), moment="when it failed")
+            self.seen = Diagnosis(processes=snapshot.look(os.getpid()), moment="when it failed")
 
 
 def _phases(item: pytest.Item, listener: _Listener) -> list[Phase]:
@@ -306,11 +309,11 @@ def _reports(
         yield report
 
 
-def record(config: pytest.Config, scenario: catalogue.Scenario, result: Result) -> results.Trial:
+def record(config: pytest.Config, scenario: catalogue.Scenario, result: Result) -> records.Trial:
     """The line of results on this trial; how a claim that held came to hold is not kept."""
     if result.verdict is Verdict.PASS:
         result = msgspec.structs.replace(result, transcript=(), output="", diagnosis=None)
-    return results.Trial(
+    return records.Trial(
         scenario=scenario.name,
         ids=scenario.ids,
         claim=scenario.claim,

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from worldswitch.harness import collection, options, results, seeds, suite
+from worldswitch.harness.cell import collection, options, records, seeds, suite
+from worldswitch.harness.cell.report_stream import Recorder, environment_of, observed
 from worldswitch.harness.linux import processes
-from worldswitch.harness.recorder import Recorder, environment_of, observed
 from worldswitch.harness.verdict import Verdict
 
 
@@ -51,10 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         recorder = Recorder(
-            lambda record: _write(stream, results.frame(record)),
+            lambda record: _write(stream, records.frame(record)),
             settings,
             environment_of(asked.environment),
-            begins=lambda scenario: _write(stream, results.frame(results.Began(scenario))),
+            begins=lambda scenario: _write(stream, records.frame(records.Began(scenario))),
             observed=observed(asked.observed),
         )
     except pytest.UsageError as error:
@@ -99,7 +99,7 @@ def _run(asked: argparse.Namespace, recorder: Recorder) -> None:
 
 
 _ALWAYS = (
-    *("-p", "worldswitch.harness.plugin", "-p", "xdist", "-p", "no:cacheprovider", "-c", os.devnull),
+    *("-p", "worldswitch.harness.cell.plugin", "-p", "xdist", "-p", "no:cacheprovider", "-c", os.devnull),
     *("-q", "--strict-markers", "--color=no", "--continue-on-collection-errors"),
     # A worker that dies takes one trial with it, which is then a miss; a new one would hide that.
     *("--max-worker-restart=0", "--dist=worksteal"),

@@ -10,11 +10,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from worldswitch.harness import fingerprint, results
-from worldswitch.harness.behaviour import Observed
-from worldswitch.harness.collection import name_of
-from worldswitch.harness.results import Footer, Header, Record, Trial
-from worldswitch.harness.suite import ATTRIBUTE, Settings
+from worldswitch.harness.cell import records
+from worldswitch.harness.cell.collection import name_of
+from worldswitch.harness.cell.probes import fingerprint
+from worldswitch.harness.cell.probes.kernel_facts import Observed
+from worldswitch.harness.cell.records import Footer, Header, Record, Trial
+from worldswitch.harness.cell.suite import ATTRIBUTE, Settings
 from worldswitch.harness.verdict import Verdict
 
 
@@ -114,7 +115,7 @@ class Recorder:
         """The end, unless something cut it off or part of the plan is unknown."""
         ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if self.planned is not None and ended and not self.broken:
-            self._write(Footer(finished=time.time(), counts=results.tally(self.trials)))
+            self._write(Footer(finished=time.time(), counts=records.tally(self.trials)))
 
 
 def environment_of(text: str) -> dict[str, object]:
@@ -139,4 +140,4 @@ def to_file(path: str, settings: Settings, environment: str) -> Recorder:
         file = Path(path).open("wb", buffering=0)  # noqa: SIM115 - open as long as the session
     except OSError as error:
         raise pytest.UsageError(f"--worldswitch-results: cannot write there: {error}") from error
-    return Recorder(lambda record: file.write(results.encode(record) + b"\n"), settings, environment_of(environment))
+    return Recorder(lambda record: file.write(records.encode(record) + b"\n"), settings, environment_of(environment))

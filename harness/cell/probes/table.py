@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import functools
 
-from worldswitch.harness import trying
-from worldswitch.harness.abilities import Look, cgroups, cpu, memory, policy, ptrace, stub_calls
-from worldswitch.harness.trying import Probe
+from worldswitch.harness.cell.probes import Look, cgroups, cpu, memory, policy, ptrace, stub_calls, trying
+from worldswitch.harness.cell.probes.trying import Probe
 
 #: Every probe, by the name a scenario's ``needs`` calls it; `ptrace` is the first, since most need it.
 PROBES: dict[str, Look] = {

@@ -7,7 +7,7 @@ import os
 import resource
 from pathlib import Path
 
-from worldswitch.harness.abilities import Absent, Look
+from worldswitch.harness.cell.probes import Absent, Look
 from worldswitch.harness.linux import ptrace, syscalls
 
 

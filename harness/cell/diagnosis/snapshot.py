@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness.diagnosis import Process, Thread
+from worldswitch.harness.cell.diagnosis.model import Process, Thread
 from worldswitch.harness.linux import processes
 
 #: How much is kept, of threads among all processes, and how long is looked for at most.

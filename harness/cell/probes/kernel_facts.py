@@ -16,10 +16,10 @@ from contextlib import closing
 
 import msgspec
 
-from worldswitch.harness import frames
 from worldswitch.harness.catalogue import scenarios
-from worldswitch.harness.suite import unmet
-from worldswitch.harness.supervisor import Ending, supervise
+from worldswitch.harness.cell import frames
+from worldswitch.harness.cell.suite import unmet
+from worldswitch.harness.cell.supervisor import Ending, supervise
 
 #: For all of them: a quiet machine needs one, a busy one some, and one where each waits in vain gets no more.
 SECONDS = 30.0
@@ -111,7 +111,7 @@ def _how(ending: Ending) -> str:
 
 def main() -> int:
     """Observe all there is, and print it in a frame."""
-    asked = argparse.ArgumentParser(prog="python -m worldswitch.harness.behaviour", description=__doc__)
+    asked = argparse.ArgumentParser(prog="python -m worldswitch.harness.cell.probes.kernel_facts", description=__doc__)
     asked.add_argument("--seconds", type=float, default=SECONDS, help="how long that may take (default: %(default)s)")
     asked.add_argument("--where", default="", help="how results are to call this place")
     said = asked.parse_args()

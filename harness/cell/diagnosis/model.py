@@ -3,8 +3,8 @@
     `Event`     one ptrace request or wait, decoded; the last of them, the oldest first
     `Process`   the trial's own process, a stub, whatever else was below it: with its threads and its memory's map
 
-The events are written by the platform as it goes (`worldswitch.harness.flight`); who was there, and in what state, is
-read from /proc at the moment of the failure, before anything is ended (`worldswitch.harness.scene`).  Both are bounded,
+The platform writes the events as it goes (`worldswitch.harness.flight`).  The processes and their states are read from
+/proc when the trial fails, before anything is ended (`worldswitch.harness.cell.diagnosis.snapshot`).  Both are bounded,
 and neither is kept of a pass.
 """
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.contract import PlatformError
-from worldswitch.harness.trial import Result
 from worldswitch.harness.verdict import Verdict
 
 _NOBODYS = ("builtins", "typing", "abc", "worldswitch.harness.contract")

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterable, Iterator
 
 from worldswitch.harness.arch import registers
-from worldswitch.harness.diagnosis import Event
+from worldswitch.harness.cell.diagnosis.model import Event
 from worldswitch.harness.flight import WAIT, Noted
 
 # include/uapi/linux/ptrace.h, arch/x86/include/uapi/asm/ptrace-abi.h

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from worldswitch.harness.suite import Settings
+    from worldswitch.harness.cell.suite import Settings
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> None:
     """Add the options, now that the command line is known."""
-    from worldswitch.harness import collection, options
     from worldswitch.harness.catalogue.scenarios import SCENARIOS
+    from worldswitch.harness.cell import collection, options
 
     if not collection.concerns(args, SCENARIOS):
         return
@@ -37,8 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _take_part(config: pytest.Config) -> None:
-    from worldswitch.harness import collection
-    from worldswitch.harness.suite import Suite
+    from worldswitch.harness.cell import collection
+    from worldswitch.harness.cell.suite import Suite
 
     settings = _settings(config)
     folder = collection.folder_of(settings.scenarios)
@@ -55,8 +55,8 @@ def _take_part(config: pytest.Config) -> None:
 
 
 def _settings(config: pytest.Config) -> Settings:
-    from worldswitch.harness import seeds
-    from worldswitch.harness.suite import SEED, Settings
+    from worldswitch.harness.cell import seeds
+    from worldswitch.harness.cell.suite import SEED, Settings
 
     option = config.getoption
     asked = option("seed")
@@ -75,9 +75,9 @@ def _settings(config: pytest.Config) -> Settings:
 
 
 def _record(config: pytest.Config, settings: Settings) -> None:
-    from worldswitch.harness import recorder
+    from worldswitch.harness.cell import report_stream
 
-    config.pluginmanager.register(recorder.Words())
+    config.pluginmanager.register(report_stream.Words())
     path = config.getoption("worldswitch_results")
     if path:
-        config.pluginmanager.register(recorder.to_file(path, settings, config.getoption("environment")))
+        config.pluginmanager.register(report_stream.to_file(path, settings, config.getoption("environment")))

@@ -1,7 +1,7 @@
 """What scenarios ask of a machine, a file a subject; each ability is a function that tries and says what it saw.
 
 It returns a line of text for yes, raises `Absent` or an OSError for no, and EPERM or EACCES for denied; what those
-words mean is said in `worldswitch.harness.probes`, which runs it in a process of its own.
+words mean is said in `worldswitch.harness.cell.probes.table`, which runs it in a process of its own.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from worldswitch.harness.cell.supervisor import supervise
 from worldswitch.harness.linux import syscalls
-from worldswitch.harness.supervisor import supervise
 
 YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 MODULES = Path("/sys/kernel/security/lsm")
