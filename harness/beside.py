@@ -8,7 +8,7 @@ from itertools import groupby
 from rich.table import Table
 from rich.text import Text
 
-from worldswitch.harness.outcome import CellOutcome, Judged
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged
 from worldswitch.harness.verdict import Verdict
 
 

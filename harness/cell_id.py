@@ -14,7 +14,7 @@ from worldswitch.harness import runs
 from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.outcome import Judged
+from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.runs import KeptCell, KeptRun
 
 FORM = "ENVIRONMENT::module::function@RUN, as in host::signals::a_sentence@results/20260102T030405-0a1b"

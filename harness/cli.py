@@ -31,7 +31,7 @@ from worldswitch.harness.commands import (
 )
 from worldswitch.harness.commands import list as list_
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.expectations.outcome import Status
 
 SUMMARY = "Can a ptrace sandbox run here, does it behave, and what does each world switch cost?"
 

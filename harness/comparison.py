@@ -23,7 +23,7 @@ from typing import TypeAlias
 from worldswitch.harness import axes
 from worldswitch.harness.cell.records import Fingerprint
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.outcome import Judged, Status
+from worldswitch.harness.expectations.outcome import Judged, Status
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 

@@ -17,10 +17,10 @@ from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.cell.probes import confinement, fingerprint, kernel_facts, table
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
+from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.holdings import Holdings, cache
 from worldswitch.harness.kernels import manifest
 from worldswitch.harness.oci import runtime
-from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import rehearse
 from worldswitch.harness.verdict import Verdict
 

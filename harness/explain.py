@@ -21,7 +21,7 @@ from worldswitch.harness.cell.probes import cgroups, cpu, memory, policy, ptrace
 from worldswitch.harness.cell.probes.confinement import Confinement
 from worldswitch.harness.cell.records import Finding
 from worldswitch.harness.cell_id import KeptTrial
-from worldswitch.harness.expectations import PASSES
+from worldswitch.harness.expectations.judgement import PASSES
 
 #: So many lines of a long text; the folder has the rest.
 LINES = 40

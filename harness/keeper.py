@@ -20,8 +20,8 @@ from worldswitch.harness import manifest
 from worldswitch.harness.cell import records
 from worldswitch.harness.cell.records import CannotKeep, Record
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale, is_plain
 from worldswitch.harness.manifest import Manifest, PlannedCell, StaleRule, Trouble
-from worldswitch.harness.outcome import CellOutcome, Judged, Stale, is_plain
 
 _APPENDING = threading.Lock()
 

@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from worldswitch.harness import circumstances
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell import records
 from worldswitch.harness.cell.records import CannotKeep, Complaint, Damaged, Footer, Header, KernelLog, Record, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
-from worldswitch.harness.excuses import Machine, excuse
-from worldswitch.harness.expectations import Expectation, judge
+from worldswitch.harness.expectations import fields
+from worldswitch.harness.expectations.excuses import Machine, excuse
+from worldswitch.harness.expectations.judgement import Expectation, judge
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged
 from worldswitch.harness.keeper import Book
-from worldswitch.harness.outcome import CellOutcome, Judged
 from worldswitch.harness.verdict import Verdict
 
 
@@ -96,7 +96,7 @@ class Ledger:
             case Header():
                 self._book.enter(record)
                 self._header = record
-                known = circumstances.of(self._cell, record, self._standing.profile)
+                known = fields.of(self._cell, record, self._standing.profile)
                 self._rules = tuple(rule for rule in self._standing.rules if rule.holds(known))
                 self._watcher.cell_plans(self._cell, len(record.planned))
             case Trial():

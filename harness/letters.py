@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worldswitch.harness.outcome import Judged
+from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.verdict import Verdict
 
 LETTERS = {

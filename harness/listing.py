@@ -14,7 +14,7 @@ from worldswitch.harness.catalogue.mutants import Mutant, mutants
 from worldswitch.harness.catalogue.platforms import platforms
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.request import select
 
 

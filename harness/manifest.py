@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.expectations import Judgement
-from worldswitch.harness.outcome import Judged
+from worldswitch.harness.expectations.judgement import Judgement
+from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.verdict import Verdict
 
 FORMAT = 1
@@ -64,7 +64,7 @@ class PlannedCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class StaleRule(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule that the run showed to be out of date; see `worldswitch.harness.stale`."""
+    """A rule that the run showed to be out of date; see `worldswitch.harness.expectations.stale`."""
 
     rule: str
     why: str

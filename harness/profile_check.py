@@ -6,14 +6,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from worldswitch.harness import filters, profiles, rules
+from worldswitch.harness import filters, profiles
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.probes import table
-from worldswitch.harness.expectations import Expectation
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.expectations import rules
+from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.expectations.rules import RuleError
 from worldswitch.harness.profiles import ProfileError
-from worldswitch.harness.rules import RuleError
 
 
 def show(files: Sequence[Path]) -> Status:

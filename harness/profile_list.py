@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from worldswitch.harness import kernel_settings, profiles
+from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.kernel_settings import PROC
-from worldswitch.harness.outcome import Status
 from worldswitch.harness.profiles import Profile
 
 ENGINES = ("docker", "oci")  #: who can run a profile that asks nothing of the kernel

@@ -13,7 +13,7 @@ from pathlib import Path
 from worldswitch.harness import filters, profiles, recording
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.protocol import Say
 from worldswitch.harness.request import select
 

@@ -96,7 +96,9 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     kernel: Kernel = Kernel()
     usual: bool = False  #: whether `worldswitch run` has a container of it where no profile is named
-    expect: tuple[dict[str, Any], ...] = ()  #: what is expected under it: `worldswitch.harness.rules` reads that
+    expect: tuple[
+        dict[str, Any], ...
+    ] = ()  #: what is expected under it: `worldswitch.harness.expectations.rules` reads that
 
     def __post_init__(self) -> None:
         """Refuse what does not go together."""

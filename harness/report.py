@@ -19,7 +19,7 @@ from worldswitch.harness.cell.diagnosis import text
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.console import STYLES
-from worldswitch.harness.outcome import CellOutcome, Judged, Stale, tally
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale, tally
 from worldswitch.harness.request import Request
 from worldswitch.harness.verdict import Verdict
 

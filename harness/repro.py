@@ -19,7 +19,7 @@ from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.cell_id import KeptTrial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.outcome import CellOutcome, Judged
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged
 from worldswitch.harness.request import Request
 
 

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worldswitch.harness import environment, profiles, rules
+from worldswitch.harness import environment, profiles
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.catalogue.scenarios import Scenario
@@ -16,6 +16,7 @@ from worldswitch.harness.cell import seeds, suite
 from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.cell_name import REFERENCE, CellName
 from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.expectations import rules
 from worldswitch.harness.prepared import Plan
 from worldswitch.harness.protocol import EngineChoice, Say
 from worldswitch.harness.verdict import Verdict

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from worldswitch.harness.cell.records import ResultError
+from worldswitch.harness.expectations.outcome import CellOutcome, Stale
 from worldswitch.harness.export import junit
-from worldswitch.harness.outcome import CellOutcome, Stale
 
 JUNIT = "junit.xml"
 

@@ -18,20 +18,20 @@ from datetime import date
 from itertools import starmap
 from pathlib import Path
 
-from worldswitch.harness import excuses, rules, stale
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.records import MAKE_ROOM, CannotKeep, ResultError
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem, collect
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
-from worldswitch.harness.excuses import Machine
-from worldswitch.harness.expectations import Expectation, digest
+from worldswitch.harness.expectations import excuses, rules, stale
+from worldswitch.harness.expectations.excuses import Machine
+from worldswitch.harness.expectations.judgement import Expectation, digest
+from worldswitch.harness.expectations.outcome import CellOutcome, Stale
 from worldswitch.harness.keeper import Keeper
 from worldswitch.harness.lanes import Lanes
 from worldswitch.harness.ledger import Ledger, Standing, Watcher
 from worldswitch.harness.manifest import PlannedCell
 from worldswitch.harness.new_manifest import new
-from worldswitch.harness.outcome import CellOutcome, Stale
 from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request, cpus
 

@@ -29,9 +29,9 @@ from worldswitch.harness.cell import records
 from worldswitch.harness.cell.records import Damaged, Footer, Header, Reached, ResultError, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
-from worldswitch.harness.expectations import PASSES, Judgement
+from worldswitch.harness.expectations.judgement import PASSES, Judgement
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale
 from worldswitch.harness.manifest import Manifest, PlannedCell, PlannedScenario, Ruling
-from worldswitch.harness.outcome import CellOutcome, Judged, Stale
 from worldswitch.harness.verdict import Verdict
 
 #: Where `worldswitch run` leaves its folders unless told otherwise.

@@ -10,9 +10,9 @@ from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, 
 from worldswitch.harness.cell.records import Finding, Fingerprint, Header, Reached, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
-from worldswitch.harness.expectations import PASSES, Judgement
+from worldswitch.harness.expectations.judgement import PASSES, Judgement
+from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.manifest import Manifest, PlannedCell
-from worldswitch.harness.outcome import Judged
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 

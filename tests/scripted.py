@@ -10,8 +10,8 @@ from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell import records as results
 from worldswitch.harness.cell.records import Finding, Fingerprint, Footer, Header, Record, Trial, Word
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.expectations import Expectation
-from worldswitch.harness.outcome import CellOutcome, Judged
+from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged
 from worldswitch.harness.prepared import Plan
 from worldswitch.harness.profiles import Profile
 from worldswitch.harness.protocol import Environment, Lane, Missing

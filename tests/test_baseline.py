@@ -13,8 +13,8 @@ from worldswitch.harness.baseline import keep, lines, load
 from worldswitch.harness.cell.records import Damaged
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.expectations.outcome import tally
 from worldswitch.harness.export import ktap
-from worldswitch.harness.outcome import tally
 from worldswitch.harness.page import markdown, views
 from worldswitch.harness.runs import KeptRun
 

@@ -16,7 +16,7 @@ from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.records import Recorder, Results, Series, Unlike
 from worldswitch.harness.bench.words import Measured
 from worldswitch.harness.cell.probes import fingerprint
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.expectations.outcome import Status
 
 MACHINE = fingerprint.take(None)
 NAME = "switch::fault"

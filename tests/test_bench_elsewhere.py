@@ -16,8 +16,8 @@ from worldswitch.harness.bench.words import Absent, Measured
 from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.commands import bench
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.host import Host
-from worldswitch.harness.outcome import Status
 from worldswitch.harness.protocol import Missing
 
 

@@ -19,7 +19,7 @@ from worldswitch.harness.bench.report import content, figures, page
 from worldswitch.harness.bench.report.content import Target
 from worldswitch.harness.bench.words import Measured
 from worldswitch.harness.cell.probes import fingerprint
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.expectations.outcome import Status
 
 MACHINE = fingerprint.take(None)
 SECONDS = {"limits::getpid": 1e-7, "limits::getpid_filtered": 2e-7, "limits::sysemu_yield": 6e-6}

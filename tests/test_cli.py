@@ -12,7 +12,7 @@ from worldswitch.harness import cli, environment, request
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.mutants import mutants
 from worldswitch.harness.cell.trial import Result
-from worldswitch.harness.expectations import Expectation
+from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.verdict import Verdict
 
@@ -175,7 +175,8 @@ def test_a_list_for_people_has_the_claims(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_every_profile_and_mutant_names_scenarios_that_there_are() -> None:
-    from worldswitch.harness import profiles, rules
+    from worldswitch.harness import profiles
+    from worldswitch.harness.expectations import rules
     from worldswitch.harness.kill import autopsy
 
     scenarios = catalogue.scenarios()

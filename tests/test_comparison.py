@@ -13,8 +13,8 @@ from worldswitch.harness import cli, comparison
 from worldswitch.harness.cell.records import Header, Trial
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.comparison import Change, Kind, Shift
-from worldswitch.harness.expectations import Judgement
-from worldswitch.harness.outcome import Judged, Status
+from worldswitch.harness.expectations.judgement import Judgement
+from worldswitch.harness.expectations.outcome import Judged, Status
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 

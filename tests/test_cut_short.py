@@ -16,9 +16,9 @@ from scripted import NAMES, SCENARIOS, Quiet, Scripted, ScriptedCell, frames, he
 from worldswitch.harness import cli, environment, runs
 from worldswitch.harness.cell import records
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.expectations.outcome import Status, status
 from worldswitch.harness.guardian import Held
 from worldswitch.harness.host import HostCell
-from worldswitch.harness.outcome import Status, status
 from worldswitch.harness.protocol import Environment
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run

@@ -11,7 +11,7 @@ import pytest
 
 from worldswitch.harness import request
 from worldswitch.harness.catalogue import scenarios
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.verdict import Verdict
 
 TOP = Path(__file__).parent.parent

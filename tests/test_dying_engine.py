@@ -24,9 +24,9 @@ from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.container import ContainerCell, Docker
 from worldswitch.harness.engine import Engine
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.expectations.outcome import Judged, Status, status
 from worldswitch.harness.holdings import Holdings
 from worldswitch.harness.image import Image
-from worldswitch.harness.outcome import Judged, Status, status
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run
 

@@ -7,11 +7,11 @@ import os
 import pytest
 from scripted import SCENARIOS, header
 
-from worldswitch.harness import excuses
 from worldswitch.harness.cell.probes import table
 from worldswitch.harness.cell.probes.trying import Probe
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.excuses import FORBIDDEN, LACKING, OPTIONAL, Machine, excuse
+from worldswitch.harness.expectations import excuses
+from worldswitch.harness.expectations.excuses import FORBIDDEN, LACKING, OPTIONAL, Machine, excuse
 from worldswitch.harness.linux.uname import kernel
 from worldswitch.harness.verdict import Verdict
 

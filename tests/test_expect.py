@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
-from worldswitch.harness import cli, environment, profiles, rules, runner
+from worldswitch.harness import cli, environment, profiles, runner
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.expect import check, texts
 from worldswitch.harness.expect.texts import CannotEdit
-from worldswitch.harness.expectations import Expectation
+from worldswitch.harness.expectations import rules
+from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.protocol import Environment
 from worldswitch.harness.request import Request
 from worldswitch.harness.verdict import Verdict

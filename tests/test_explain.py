@@ -14,7 +14,7 @@ from worldswitch.harness import cell_id, cli, environment, explain
 from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
 from worldswitch.harness.cell.probes.confinement import Confinement
 from worldswitch.harness.cell.records import Complaint, KernelLog, Trial
-from worldswitch.harness.expectations import Expectation
+from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict

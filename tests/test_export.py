@@ -19,10 +19,10 @@ from junitparser import JUnitXml
 from worldswitch.harness import cli
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.collect import Problem
-from worldswitch.harness.expectations import Judgement
+from worldswitch.harness.expectations.judgement import Judgement
+from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.export import ctrf, database, formats, junit, ktap
 from worldswitch.harness.manifest import StaleRule
-from worldswitch.harness.outcome import Judged
 from worldswitch.harness.page import markdown
 from worldswitch.harness.verdict import Verdict
 

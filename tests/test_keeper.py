@@ -15,7 +15,7 @@ from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, who
 from worldswitch.harness import environment, keeper, runs
 from worldswitch.harness.cell.records import CannotKeep
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.outcome import Status, status
+from worldswitch.harness.expectations.outcome import Status, status
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict

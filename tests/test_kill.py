@@ -13,9 +13,9 @@ from worldswitch.harness import cli, environment
 from worldswitch.harness.catalogue import reason_lists, scenarios
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.kill import cells, hunt, show
 from worldswitch.harness.kill import matrix as kill_matrix
-from worldswitch.harness.outcome import Status
 from worldswitch.harness.protocol import Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.verdict import Verdict

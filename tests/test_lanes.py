@@ -13,8 +13,8 @@ from scripted import NAMES, SCENARIOS, Quiet, ScriptedCell, frames, header, plac
 
 from worldswitch.harness import environment
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.expectations.outcome import Status, status
 from worldswitch.harness.lanes import Lanes
-from worldswitch.harness.outcome import Status, status
 from worldswitch.harness.protocol import Environment, Lane, Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run

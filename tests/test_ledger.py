@@ -10,16 +10,17 @@ from types import SimpleNamespace
 import pytest
 from scripted import NAMES, SCENARIOS, footer, header, trial, whole
 
-from worldswitch.harness import conditions, ledger
+from worldswitch.harness import ledger
 from worldswitch.harness.cell import records as results
 from worldswitch.harness.cell.records import Damaged, Record, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
-from worldswitch.harness.excuses import Machine
-from worldswitch.harness.expectations import PASSES, Expectation, Judgement
+from worldswitch.harness.expectations import conditions
+from worldswitch.harness.expectations.excuses import Machine
+from worldswitch.harness.expectations.judgement import PASSES, Expectation, Judgement
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged
 from worldswitch.harness.keeper import Book
 from worldswitch.harness.ledger import Ledger, Standing
-from worldswitch.harness.outcome import CellOutcome, Judged
 from worldswitch.harness.verdict import Verdict
 
 HOST, MINE = CellName("host"), CellName("host", "a:Mine")

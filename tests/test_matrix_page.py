@@ -21,8 +21,8 @@ from worldswitch.harness.cell.records import Complaint, KernelLog, Reached, Tria
 from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
-from worldswitch.harness.expectations import PASSES, Judgement
-from worldswitch.harness.outcome import Judged
+from worldswitch.harness.expectations.judgement import PASSES, Judgement
+from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.page import markdown, matrix, summary
 from worldswitch.harness.page import pack as packing
 from worldswitch.harness.runs import KeptCell, KeptRun

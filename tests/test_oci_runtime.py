@@ -15,10 +15,11 @@ import pytest
 from msgspec.structs import replace
 from scripted import header
 
-from worldswitch.harness import circumstances, environment, holdings, profiles, rules
+from worldswitch.harness import environment, holdings, profiles
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.errors import Unobtainable
-from worldswitch.harness.expectations import Expectation
+from worldswitch.harness.expectations import fields, rules
+from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.guardian import Held
 from worldswitch.harness.holdings import Holdings
 from worldswitch.harness.oci import container, launch, runtime, users
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 def applies(rule: Expectation, facts: dict[str, str]) -> bool:
     """Whether a rule holds in a cell of an environment with these facts."""
-    known = circumstances.of(CellName("oci:x"), replace(header(), environment=facts), {})
+    known = fields.of(CellName("oci:x"), replace(header(), environment=facts), {})
     return rule.holds(known)
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from worldswitch.harness import beside, report, rules
+from worldswitch.harness import beside, report
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.console import STYLES, console
-from worldswitch.harness.expectations import Expectation, Judgement
-from worldswitch.harness.outcome import CellOutcome, Judged
+from worldswitch.harness.expectations import rules
+from worldswitch.harness.expectations.judgement import Expectation, Judgement
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged
 from worldswitch.harness.verdict import Verdict
 from worldswitch.reference.mutants import lifecycle, pool
 from worldswitch.reference.mutants._compose import composed

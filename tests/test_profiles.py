@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import filters, profiles, rules
+from worldswitch.harness import filters, profiles
 from worldswitch.harness.cell.probes import table
+from worldswitch.harness.expectations import rules
+from worldswitch.harness.expectations.rules import RuleError
 from worldswitch.harness.profiles import ProfileError
-from worldswitch.harness.rules import RuleError
 from worldswitch.harness.verdict import Verdict
 
 GOOD = {

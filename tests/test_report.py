@@ -11,8 +11,8 @@ from scripted import NAMES, trial
 
 from worldswitch.harness import report
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.expectations import Judgement
-from worldswitch.harness.outcome import Judged
+from worldswitch.harness.expectations.judgement import Judgement
+from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.request import Request
 
 CELL = CellName("host", "reference")

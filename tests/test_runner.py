@@ -15,8 +15,8 @@ from scripted import NAMES, SCENARIOS, Line, Quiet, Scripted, footer, frames, ha
 from worldswitch.harness import environment, request, run_files, runner
 from worldswitch.harness.cell import records
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.expectations import Expectation
-from worldswitch.harness.outcome import Status, status
+from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.expectations.outcome import Status, status
 from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run

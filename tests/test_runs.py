@@ -13,11 +13,12 @@ import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, header, place, planner, trial, whole
 
-from worldswitch.harness import conditions, environment, expectations, manifest, runs
+from worldswitch.harness import environment, manifest, runs
 from worldswitch.harness.cell import records
 from worldswitch.harness.cell.records import Damaged, ResultError
 from worldswitch.harness.collect import Problem
-from worldswitch.harness.expectations import Expectation
+from worldswitch.harness.expectations import conditions, judgement
+from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run
@@ -52,7 +53,7 @@ def test_a_run_is_read_as_it_was(go, tmp_path: Path) -> None:
     ]
     cell = kept.cell("docker:a")
     assert (cell.header.seed, cell.footer.counts) == (7, {"pass": 1, "fail": 1, "blocked": 1})
-    assert cell.judged[0].judgement == expectations.Judgement(True, BLOCKED.verdicts, BLOCKED.reason, "x.toml rule 1")
+    assert cell.judged[0].judgement == judgement.Judgement(True, BLOCKED.verdicts, BLOCKED.reason, "x.toml rule 1")
     assert cell.judged[1].judgement.wanted == BLOCKED.verdicts
     assert kept.cell("docker:b").header is None
     assert (kept.manifest.seed, kept.manifest.interrupted) == (11, False)
@@ -80,10 +81,10 @@ def test_the_digest_is_another_when_a_rule_is() -> None:
         replace(BLOCKED, needs=frozenset({"smp"})),
     )
     rules = ([], [[BLOCKED]], [[other]], [[BLOCKED, other]], *([[one]] for one in more))
-    digests = [expectations.digest(cells) for cells in rules]
+    digests = [judgement.digest(cells) for cells in rules]
     assert len(set(digests)) == len(rules)
     assert {len(digest) for digest in digests} == {16}
-    assert expectations.digest([[BLOCKED]]) == digests[1]
+    assert judgement.digest([[BLOCKED]]) == digests[1]
 
 
 # ----------------------------------------------------------------------------------------------------- runs cut short

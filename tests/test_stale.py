@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import conditions, environment, report, runs, stale
+from worldswitch.harness import environment, report, runs
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.console import console
-from worldswitch.harness.expectations import PASSES, Expectation, judge
-from worldswitch.harness.outcome import CellOutcome, Judged, Stale, Status, status
+from worldswitch.harness.expectations import conditions, stale
+from worldswitch.harness.expectations.judgement import PASSES, Expectation, judge
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale, Status, status
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict

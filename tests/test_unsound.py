@@ -12,8 +12,8 @@ from worldswitch.harness import environment, runs
 from worldswitch.harness.cell.records import Complaint, KernelLog, Record
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
+from worldswitch.harness.expectations.outcome import CellOutcome, Status, status
 from worldswitch.harness.ledger import unsound
-from worldswitch.harness.outcome import CellOutcome, Status, status
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run
 

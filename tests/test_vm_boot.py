@@ -23,11 +23,11 @@ from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell.probes import kernel_facts
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.expectations.outcome import Judged, Status, status
 from worldswitch.harness.holdings import Holdings, cache
 from worldswitch.harness.kernels import shelf
 from worldswitch.harness.kernels.kernel import Kernel
 from worldswitch.harness.linux import processes
-from worldswitch.harness.outcome import Judged, Status, status
 from worldswitch.harness.protocol import Lost
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run

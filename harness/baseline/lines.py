@@ -11,7 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from worldswitch.harness import runs
-from worldswitch.harness.expectations import PASSES, Judgement
+from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.verdict import Verdict
 
 FORMAT = 1

@@ -11,10 +11,10 @@ from worldswitch.harness.baseline.lines import FILE, FORMAT, Cell, Facts, Head, 
 from worldswitch.harness.cell.records import Damaged, Finding, Fingerprint, Header, Reached, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
-from worldswitch.harness.expectations import Judgement
+from worldswitch.harness.expectations.judgement import Judgement
+from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.letters import ABSENT, VERDICTS
 from worldswitch.harness.manifest import Manifest, PlannedCell, PlannedScenario
-from worldswitch.harness.outcome import Judged
 from worldswitch.harness.runs import KeptCell, KeptRun
 
 _decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)

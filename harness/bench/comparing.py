@@ -15,7 +15,7 @@ from worldswitch.harness.bench.records import Results, Unlike
 from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.expectations.outcome import Status
 
 STYLES = {Finding.SLOWER: "bold red", Finding.FASTER: "green", Finding.INCONCLUSIVE: "dim"}
 

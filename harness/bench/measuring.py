@@ -20,7 +20,7 @@ from worldswitch.harness.bench.session import Effort, Session, recording
 from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.profiles import ProfileError
 from worldswitch.harness.protocol import EngineChoice
 from worldswitch.harness.runner import new_folder

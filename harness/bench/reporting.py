@@ -11,7 +11,7 @@ from worldswitch.harness.bench.report import content, page
 from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.expectations.outcome import Status
 
 
 def show(runs: Sequence[Path], parent: Path, *, anyway: bool = False) -> Status:

@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def main(asked: argparse.Namespace) -> int:
     """Keep it, and tell what it is."""
     from worldswitch.harness.baseline import keep
-    from worldswitch.harness.outcome import Status, tally
+    from worldswitch.harness.expectations.outcome import Status, tally
     from worldswitch.harness.page import summary, views
 
     run = views.read(asked.run)

@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def main(asked: argparse.Namespace) -> int:
     """Explain it."""
     from worldswitch.harness import cell_id, explain
-    from worldswitch.harness.outcome import Status
+    from worldswitch.harness.expectations.outcome import Status
 
     explain.show(cell_id.find(asked.cell, asked.results), console())
     return Status.AS_EXPECTED

@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def main(asked: argparse.Namespace) -> int:
     """Repeat it, and say whether it came to the same."""
     from worldswitch.harness import cell_id, report, repro, run_files, runner
-    from worldswitch.harness.outcome import status
+    from worldswitch.harness.expectations.outcome import status
 
     kept = cell_id.find(asked.cell, asked.results)
     request = repro.request(kept)

@@ -50,7 +50,7 @@ def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool 
     """Run what is asked for, and show what came of it, for the command called so: at length, or as a table of cells."""
     from worldswitch.harness import report, run_files, runner, runs
     from worldswitch.harness.cell.records import MAKE_ROOM
-    from worldswitch.harness.outcome import Status, status
+    from worldswitch.harness.expectations.outcome import Status, status
 
     scenarios = request.scenarios()
     out = console()

@@ -14,14 +14,15 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness import profiles, rules, stale
+from worldswitch.harness import profiles
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.catalogue.scenarios import Scenario, function_of
 from worldswitch.harness.cell.probes.table import PROBES
-from worldswitch.harness.expectations import Expectation, deciding
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.expectations import rules, stale
+from worldswitch.harness.expectations.judgement import Expectation, deciding
+from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.expectations.rules import RuleError
 from worldswitch.harness.profiles import ProfileError
-from worldswitch.harness.rules import RuleError
 
 
 def show(files: Sequence[Path]) -> Status:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from worldswitch.harness import circumstances, stale
 from worldswitch.harness.catalogue.scenarios import function_of
 from worldswitch.harness.cell.records import Trial
-from worldswitch.harness.circumstances import Circumstances
 from worldswitch.harness.expect.rulebook import Placed, Rulebook
-from worldswitch.harness.expectations import EXCUSABLE, PASSES, Expectation, deciding
-from worldswitch.harness.outcome import CellOutcome, Judged, Stale
+from worldswitch.harness.expectations import fields, stale
+from worldswitch.harness.expectations.fields import Circumstances
+from worldswitch.harness.expectations.judgement import EXCUSABLE, PASSES, Expectation, deciding
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 
@@ -54,7 +54,7 @@ def look(run: KeptRun, book: Rulebook) -> Hindsight:
     places: dict[Expectation, Placed] = {}
     for cell in run.cells:
         if cell.header:
-            known = circumstances.of(cell.name, cell.header, cell.plan.profile)
+            known = fields.of(cell.name, cell.header, cell.plan.profile)
             holding = {one.rule: one for one in book.speaking_of(cell) if one.rule.holds(known)}
             places |= holding
             outcomes.append(CellOutcome(cell.name, cell.judged, cell.seconds, None, tuple(holding)))

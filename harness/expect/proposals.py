@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from worldswitch.harness import rules, stale
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.expect import texts
 from worldswitch.harness.expect.hindsight import Hindsight, Seen, look
 from worldswitch.harness.expect.rulebook import Placed, Rulebook
 from worldswitch.harness.expect.texts import CannotEdit
+from worldswitch.harness.expectations import rules, stale
 from worldswitch.harness.runs import KeptRun
 from worldswitch.harness.verdict import Verdict
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from worldswitch.harness import profiles, rules
-from worldswitch.harness.expectations import Expectation
+from worldswitch.harness import profiles
+from worldswitch.harness.expectations import rules
+from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.runs import KeptCell, KeptRun
 
 

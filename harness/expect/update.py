@@ -13,8 +13,8 @@ from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expect import rulebook
 from worldswitch.harness.expect.proposals import propose
 from worldswitch.harness.expect.rulebook import Rulebook
-from worldswitch.harness.outcome import Status
-from worldswitch.harness.rules import RuleError
+from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.expectations.rules import RuleError
 
 
 def show(name: str, *, write: bool, tighten: bool) -> Status:

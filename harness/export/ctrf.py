@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from worldswitch.harness.outcome import Judged, tally
+from worldswitch.harness.expectations.outcome import Judged, tally
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 

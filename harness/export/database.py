@@ -12,7 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from worldswitch.harness import axes
-from worldswitch.harness.outcome import Judged
+from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.runs import KeptCell, KeptRun
 
 TABLES = ("facts", "probes", "trials", "cells", "runs")  #: first those that refer to others

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.export import ctrf, database, junit, ktap
-from worldswitch.harness.outcome import Status
 from worldswitch.harness.page import views
 from worldswitch.harness.runs import KeptRun
 

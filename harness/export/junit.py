@@ -10,7 +10,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from worldswitch.harness import repro
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.outcome import CellOutcome, Judged, Stale
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale
 from worldswitch.harness.verdict import Verdict
 
 #: What XML cannot hold in any form: what a guest or a terminal left in some text must not cost the whole file.

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from worldswitch.harness.expectations import EXCUSABLE
-from worldswitch.harness.outcome import Judged
+from worldswitch.harness.expectations.judgement import EXCUSABLE
+from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 

@@ -9,9 +9,9 @@ from rich.console import Console
 from worldswitch.harness import manifest, report, runner, runs
 from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.kernels import difference
 from worldswitch.harness.kernels.difference import Difference
-from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import Request
 from worldswitch.harness.runs import KeptRun
 

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from worldswitch.harness import packages
+from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.kernels import manifest
 from worldswitch.harness.kernels.kernel import Kernel
 from worldswitch.harness.kernels.shelf import Lacking, Shelf
-from worldswitch.harness.outcome import Status
 from worldswitch.harness.packages import Package
 
 

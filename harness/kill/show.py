@@ -7,10 +7,10 @@ from pathlib import Path
 
 from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.kill import hunt, page, table
 from worldswitch.harness.kill import matrix as kill_matrix
 from worldswitch.harness.kill.progress import Progress
-from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import Request
 
 NAME = "kill_matrix"  #: of the files, before .json and .html

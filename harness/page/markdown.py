@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from worldswitch.harness import axes
 from worldswitch.harness.docs_table import plain, table
-from worldswitch.harness.outcome import tally
+from worldswitch.harness.expectations.outcome import tally
 from worldswitch.harness.page import summary
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict

@@ -9,8 +9,8 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
+from worldswitch.harness.expectations.outcome import tally
 from worldswitch.harness.letters import LETTERS
-from worldswitch.harness.outcome import tally
 from worldswitch.harness.page import pack as packing
 from worldswitch.harness.page import summary
 from worldswitch.harness.page.pack import Again, Cell, Pack

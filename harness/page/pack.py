@@ -15,9 +15,9 @@ from worldswitch.harness import axes
 from worldswitch.harness.axes import Row
 from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
 from worldswitch.harness.cell.records import Fingerprint, Trial
-from worldswitch.harness.expectations import PASSES, Judgement
+from worldswitch.harness.expectations.judgement import PASSES, Judgement
+from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.letters import LETTERS, letter_of
-from worldswitch.harness.outcome import Judged
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 

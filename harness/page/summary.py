@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from worldswitch.harness import axes
-from worldswitch.harness.outcome import Judged, Status, status
+from worldswitch.harness.expectations.outcome import Judged, Status, status
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from worldswitch.harness import axes
 from worldswitch.harness.console import STYLES
+from worldswitch.harness.expectations.outcome import tally
 from worldswitch.harness.letters import LETTERS
-from worldswitch.harness.outcome import tally
 from worldswitch.harness.page import summary
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict

@@ -10,7 +10,7 @@ from worldswitch.harness.baseline import lines, load
 from worldswitch.harness.cell.records import ResultError, Trial
 from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.page import markdown, matrix, terminal
 from worldswitch.harness.runs import KeptCell, KeptRun
 

@@ -19,7 +19,7 @@ from worldswitch.harness.bench.session import recording
 from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.peers import known, race
 from worldswitch.harness.peers.peer import Kit
 from worldswitch.harness.runner import new_folder

@@ -16,8 +16,8 @@ from datetime import date
 
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.catalogue.scenarios import Scenario, function_of
-from worldswitch.harness.expectations import Expectation, deciding
-from worldswitch.harness.outcome import CellOutcome, Judged, Stale
+from worldswitch.harness.expectations.judgement import Expectation, deciding
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale
 from worldswitch.harness.verdict import Verdict
 
 Needs = Mapping[str, Sequence[str]]  #: of each scenario, by its name

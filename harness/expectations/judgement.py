@@ -1,7 +1,7 @@
 """Whether a verdict is the one to expect: each trial held against what its environment says of it.
 
 Every scenario is expected to pass but where a rule says otherwise, with the verdicts it allows and the reason; rules
-are read by `worldswitch.harness.rules`.  The first rule that covers a trial and whose conditions hold decides; a pass
+are read by `worldswitch.harness.expectations.rules`.  The first rule that covers a trial and whose conditions hold decides; a pass
 that no verdict of the rule allows is as unexpected as a failure.  Beside that, `unsupported` is to be expected wherever
 the machine itself lacks what the scenario needs, which no rule need know.  `error` and `miss` are never expected: they
 say that nothing was learnt.
@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from worldswitch.harness.circumstances import Circumstances
-from worldswitch.harness.conditions import Condition
+from worldswitch.harness.expectations.conditions import Condition
+from worldswitch.harness.expectations.fields import Circumstances
 from worldswitch.harness.verdict import Verdict
 
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from worldswitch.harness.circumstances import (
+from worldswitch.harness.expectations.fields import (
     NAMES_OF_VERSIONS,
     SEEN,
     Circumstances,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
-from worldswitch.harness.expectations import PASSES, Expectation, Judgement
+from worldswitch.harness.expectations.judgement import PASSES, Expectation, Judgement
 from worldswitch.harness.verdict import Verdict
 
 
