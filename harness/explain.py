@@ -20,8 +20,8 @@ from worldswitch.harness.cell.diagnosis import text
 from worldswitch.harness.cell.probes import cgroups, cpu, memory, policy, ptrace
 from worldswitch.harness.cell.probes.confinement import Confinement
 from worldswitch.harness.cell.records import Finding
-from worldswitch.harness.cell_id import KeptTrial
 from worldswitch.harness.expectations.judgement import PASSES
+from worldswitch.harness.results.trial_id import KeptTrial
 
 #: So many lines of a long text; the folder has the rest.
 LINES = 40

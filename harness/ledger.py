@@ -17,7 +17,7 @@ from worldswitch.harness.expectations import fields
 from worldswitch.harness.expectations.excuses import Machine, excuse
 from worldswitch.harness.expectations.judgement import Expectation, judge
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged
-from worldswitch.harness.keeper import Book
+from worldswitch.harness.results.writer import Book
 from worldswitch.harness.verdict import Verdict
 
 

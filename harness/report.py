@@ -198,11 +198,11 @@ def summary(
 
 
 def _print_matrix(folder: Path, out: Console) -> None:
-    from worldswitch.harness import runs
     from worldswitch.harness.page import terminal  # which uses this module
+    from worldswitch.harness.results import reader
 
     out.print()
-    out.print(terminal.matrix(runs.read(folder)))
+    out.print(terminal.matrix(reader.read(folder)))
 
 
 def _print_problem(outcome: CellOutcome, out: Console) -> None:

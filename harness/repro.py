@@ -13,19 +13,20 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness import cell_id, profiles, runs
+from worldswitch.harness import profiles
 from worldswitch.harness.catalogue.scenarios import function_of
 from worldswitch.harness.cell.probes import fingerprint
-from worldswitch.harness.cell_id import KeptTrial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged
 from worldswitch.harness.request import Request
+from worldswitch.harness.results import reader, trial_id
+from worldswitch.harness.results.trial_id import KeptTrial
 
 
 def line(cell: CellName, scenario: str, folder: Path) -> str:
     """The command that repeats a trial of the run in `folder`."""
-    return f"worldswitch repro {shlex.quote(str(cell_id.of(cell, scenario, folder)))}"
+    return f"worldswitch repro {shlex.quote(str(trial_id.of(cell, scenario, folder)))}"
 
 
 def request(kept: KeptTrial) -> Request:
@@ -93,7 +94,7 @@ def other_machine(kept: KeptTrial, folder: Path) -> Iterator[str]:
 
     Guests that share this host with others have fewer processors than one alone.
     """
-    cells = [cell for cell in runs.read(folder).cells if cell.header]
+    cells = [cell for cell in reader.read(folder).cells if cell.header]
     was, now = kept.cell.header, cells[0].header if cells else None
     if was and now:
         if was.fingerprint.kernel != now.fingerprint.kernel:

@@ -27,13 +27,13 @@ from worldswitch.harness.expectations import excuses, rules, stale
 from worldswitch.harness.expectations.excuses import Machine
 from worldswitch.harness.expectations.judgement import Expectation, digest
 from worldswitch.harness.expectations.outcome import CellOutcome, Stale
-from worldswitch.harness.keeper import Keeper
 from worldswitch.harness.lanes import Lanes
 from worldswitch.harness.ledger import Ledger, Standing, Watcher
-from worldswitch.harness.manifest import PlannedCell
 from worldswitch.harness.new_manifest import new
 from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request, cpus
+from worldswitch.harness.results.manifest import PlannedCell
+from worldswitch.harness.results.writer import Keeper
 
 
 def new_folder(parent: Path) -> Path:

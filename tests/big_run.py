@@ -12,8 +12,8 @@ from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import Judged
-from worldswitch.harness.manifest import Manifest, PlannedCell
-from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.results.manifest import Manifest, PlannedCell
+from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 
 KERNELS = ("5.10", "6.1", "6.12", "6.16", "6.17", "6.18", "6.19", "7.0", "7.1", "7.2", "7.3")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, ScriptedCell, frames, header, place, planner, trial, whole
 
-from worldswitch.harness import cli, environment, runs
+from worldswitch.harness import cli, environment
 from worldswitch.harness.cell import records
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations.outcome import Status, status
@@ -21,6 +21,7 @@ from worldswitch.harness.guardian import Held
 from worldswitch.harness.host import HostCell
 from worldswitch.harness.protocol import Environment
 from worldswitch.harness.request import Request
+from worldswitch.harness.results import reader
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict
 
@@ -38,7 +39,7 @@ def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *places: Environment) -> 
 def verdicts(folder: Path) -> dict[str, list[str]]:
     """By cell, in the order of the scenarios."""
     found = {}
-    for cell in runs.read(folder).cells:
+    for cell in reader.read(folder).cells:
         by_name = {one.trial.scenario: one.trial.verdict.value for one in cell.judged}
         found[str(cell.name)] = [by_name[name] for name in NAMES]
     return found
@@ -62,7 +63,7 @@ def test_an_engine_that_dies_costs_its_cells(monkeypatch: pytest.MonkeyPatch, tm
         "docker:a": ["pass", "miss", "miss"],
         "docker:b": ["miss"] * 3,
     }
-    kept = runs.read(tmp_path)
+    kept = reader.read(tmp_path)
     assert "the engine is gone" in kept.cell("docker:a").problem.reason
     assert (kept.cell("docker:b").problem.reason, kept.cell("docker:b").problem.remedy) == (
         "the engine does not answer",
@@ -85,7 +86,7 @@ class Doomed(Scripted):
 def test_a_cell_that_is_killed_keeps_what_it_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made = run(monkeypatch, tmp_path, Doomed("docker:a", lambda _: ScriptedCell([])), place("docker:b", GOOD))
     assert verdicts(tmp_path) == {"docker:a": ["pass", "miss", "miss"], "docker:b": ["pass"] * 3}
-    problem = runs.read(tmp_path).cell("docker:a").problem
+    problem = reader.read(tmp_path).cell("docker:a").problem
     assert "before its results were whole" in problem.reason
     assert status(made.outcomes) is Status.COULD_NOT_RUN
     with pytest.raises(records.Incomplete, match="no footer after 1 of 3 trials"):
@@ -125,13 +126,13 @@ def test_a_run_that_is_killed_tells_what_was_planned(tmp_path: Path, capsys: pyt
     finally:
         runner.send_signal(signal.SIGKILL)
         runner.wait()
-    folder = runs.find("last", tmp_path)
+    folder = reader.find("last", tmp_path)
     assert verdicts(folder) == {
         "host": ["pass"] * 3,
         "docker:a": ["pass", "miss", "miss"],
         "docker:b": ["miss"] * 3,
     }
-    kept = runs.read(folder)
+    kept = reader.read(folder)
     assert (kept.manifest.finished, kept.manifest.interrupted) == (None, False)
     assert status(kept.outcomes) is Status.COULD_NOT_RUN
     assert cli.main(["expect", "update", str(folder)]) == 0

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, header, planner, trial
 
-from worldswitch.harness import engine, environment, holdings, profiles, runs
+from worldswitch.harness import engine, environment, holdings, profiles
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.container import ContainerCell, Docker
 from worldswitch.harness.engine import Engine
@@ -28,6 +28,7 @@ from worldswitch.harness.expectations.outcome import Judged, Status, status
 from worldswitch.harness.holdings import Holdings
 from worldswitch.harness.image import Image
 from worldswitch.harness.request import Request
+from worldswitch.harness.results import reader
 from worldswitch.harness.runner import Run
 
 pytestmark = pytest.mark.skipif(
@@ -105,7 +106,7 @@ def test_what_was_reached_is_kept(
     whole = Run(Request(), SCENARIOS, folder, Killing(run))
     whole.go()
     assert time.monotonic() - begin < 30
-    kept = runs.read(folder)
+    kept = reader.read(folder)
     assert {str(cell.name): [one.trial.verdict.value for one in cell.judged] for cell in kept.cells} == {
         "docker:docker-default": ["pass", "miss", "miss"],
         "docker:second": ["miss"] * 3,

@@ -10,12 +10,13 @@ import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
-from worldswitch.harness import cell_id, cli, environment, explain
+from worldswitch.harness import cli, environment, explain
 from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
 from worldswitch.harness.cell.probes.confinement import Confinement
 from worldswitch.harness.cell.records import Complaint, KernelLog, Trial
 from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.request import Request
+from worldswitch.harness.results import trial_id
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict
 
@@ -48,7 +49,7 @@ DIAGNOSIS = Diagnosis(
 )
 FREE = Confinement(capabilities="0", answers={"PTRACE_SEIZE": "ESRCH"}, modules="capability")
 
-Kept = Callable[..., cell_id.KeptTrial]
+Kept = Callable[..., trial_id.KeptTrial]
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
 
     def run(
         one: Trial, known: Confinement | None = FREE, rules: tuple[Expectation, ...] = (), **probes: str
-    ) -> cell_id.KeptTrial:
+    ) -> trial_id.KeptTrial:
         first = header([one.scenario], **probes)
         first = msgspec.structs.replace(
             first,
@@ -67,12 +68,12 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
         where = place("docker:a", frames([first, one, footer([one])]), *rules)
         monkeypatch.setattr(environment, "plan", planner(where))
         Run(Request(seed=7), SCENARIOS, tmp_path, Quiet()).go()
-        return cell_id.find(f"docker:a::{one.scenario}@{tmp_path}")
+        return trial_id.find(f"docker:a::{one.scenario}@{tmp_path}")
 
     return run
 
 
-def told(kept: cell_id.KeptTrial) -> dict[str, str]:
+def told(kept: trial_id.KeptTrial) -> dict[str, str]:
     return {section.title: "\n".join(section.lines) for section in explain.sections(kept)}
 
 

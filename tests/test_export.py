@@ -22,8 +22,8 @@ from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations.judgement import Judgement
 from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.export import ctrf, database, formats, junit, ktap
-from worldswitch.harness.manifest import StaleRule
 from worldswitch.harness.page import markdown
+from worldswitch.harness.results.manifest import StaleRule
 from worldswitch.harness.verdict import Verdict
 
 HERE = Path(__file__).parent

@@ -12,11 +12,12 @@ from typing import IO
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import environment, keeper, runs
+from worldswitch.harness import environment
 from worldswitch.harness.cell.records import CannotKeep
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status, status
 from worldswitch.harness.request import Request
+from worldswitch.harness.results import reader, writer
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict
 
@@ -71,19 +72,19 @@ def room(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_line_is_written_whole_or_not_at_all(tmp_path: Path, room) -> None:
     path = tmp_path / "a.jsonl"
-    keeper.append(path, b"first")
+    writer.append(path, b"first")
     room(4)
     with pytest.raises(CannotKeep, match=r"a\.jsonl: cannot be written: No space left on device"):
-        keeper.append(path, b"second")
+        writer.append(path, b"second")
     assert path.read_bytes() == b"first\n"
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
-    keeper.replace(path, b"first")
+    writer.replace(path, b"first")
     path.with_name(".run.json.new").mkdir()
     with pytest.raises(CannotKeep, match=r"run\.json: cannot be written"):
-        keeper.replace(path, b"second")
+        writer.replace(path, b"second")
     assert path.read_bytes() == b"first"
 
 
@@ -107,7 +108,7 @@ def test_a_full_disk_costs_what_does_not_fit(tmp_path: Path, room, monkeypatch: 
     assert "run.json: cannot be written: No space left" in run.outcomes[1].problem.reason
     assert "No space left" in run.unkept
     assert status(run.outcomes) is Status.COULD_NOT_RUN
-    kept = runs.read(tmp_path)
+    kept = reader.read(tmp_path)
     assert [one.trial.verdict.value for one in kept.cells[0].judged] == ["pass", "miss", "miss"]
     assert [one.trial.verdict for one in kept.cells[1].judged] == [Verdict.MISS] * 3
 

@@ -8,11 +8,12 @@ import pytest
 from msgspec.structs import replace
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, footer, frames, header, place, planner, trial
 
-from worldswitch.harness import cli, environment, runs
+from worldswitch.harness import cli, environment
 from worldswitch.harness.kernels import compare, difference
 from worldswitch.harness.kernels.difference import Change
 from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request
+from worldswitch.harness.results import reader
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict
 
@@ -42,7 +43,7 @@ def test_probes_behaviour_and_verdicts_are_told_where_they_differ(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(tmp_path / "run", monkeypatch, OLD, NEW)
-    found = difference.between(runs.read(tmp_path / "run"), "6.12", "7.3")
+    found = difference.between(reader.read(tmp_path / "run"), "6.12", "7.3")
     assert found is not None
     assert found.kernels == ("Linux 6.12.94", "Linux 7.3.4")
     assert found.probes == (Change("mseal", "no: mseal is no", "yes: mseal is yes"),)
@@ -55,7 +56,7 @@ def test_the_whole_machine_tells_of_the_kernel_before_any_container(
 ) -> None:
     whole = met("linux-6.12", "6.12.94", mseal="yes"), met("linux-7.3", "7.3.4", mseal="yes")
     keep(tmp_path / "run", monkeypatch, OLD, NEW, *whole)
-    found = difference.between(runs.read(tmp_path / "run"), "6.12", "7.3")
+    found = difference.between(reader.read(tmp_path / "run"), "6.12", "7.3")
     assert found is not None
     assert found.probes == ()
     assert found.facts == ()
@@ -64,7 +65,7 @@ def test_the_whole_machine_tells_of_the_kernel_before_any_container(
 
 def test_kernels_in_different_surroundings_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(tmp_path / "run", monkeypatch, OLD, met("linux-7.3", "7.3.4"), Missing("linux-7.3:hardened", "gone", "wait"))
-    assert difference.between(runs.read(tmp_path / "run"), "6.12", "7.3") is None
+    assert difference.between(reader.read(tmp_path / "run"), "6.12", "7.3") is None
 
 
 # ----------------------------------------------------------------------------------------------------------- command

@@ -19,8 +19,8 @@ from worldswitch.harness.expectations import conditions
 from worldswitch.harness.expectations.excuses import Machine
 from worldswitch.harness.expectations.judgement import PASSES, Expectation, Judgement
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged
-from worldswitch.harness.keeper import Book
 from worldswitch.harness.ledger import Ledger, Standing
+from worldswitch.harness.results.writer import Book
 from worldswitch.harness.verdict import Verdict
 
 HOST, MINE = CellName("host"), CellName("host", "a:Mine")

@@ -14,8 +14,7 @@ from big_run import kept_cell
 from scripted import NAMES, SCENARIOS, frames, place, planner, whole
 from scripted import trial as told
 
-from worldswitch.harness import axes, cli, environment, request
-from worldswitch.harness.axes import Row
+from worldswitch.harness import cli, environment, request
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell.records import Complaint, KernelLog, Reached, Trial
 from worldswitch.harness.cell.trial import Result
@@ -25,7 +24,9 @@ from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.page import markdown, matrix, summary
 from worldswitch.harness.page import pack as packing
-from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.results import matrix_axes
+from worldswitch.harness.results.matrix_axes import Row
+from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 
 AS_PLANNED = Judgement(True, PASSES)
@@ -66,12 +67,12 @@ SMALL = account(entry("linux-6.12:tight", ODD, BLOCKED), entry("host", FINE), en
     ],
 )
 def test_a_name_says_where_a_cell_stands(environment: str, place: tuple[Row, str]) -> None:
-    assert axes.place(CellName(environment)) == place
+    assert matrix_axes.place(CellName(environment)) == place
 
 
 def test_rows_are_in_the_order_of_versions_and_platforms_apart() -> None:
     names = ["linux-7.0", "linux-6.12:a", "linux-6.1:a", "host", "oci:a", "docker:a", "linux-5.10"]
-    rows = axes.rows([*map(CellName, names), CellName("host", "seed")])
+    rows = matrix_axes.rows([*map(CellName, names), CellName("host", "seed")])
     assert list(map(str, rows)) == [
         "host",
         "host / seed",
@@ -81,15 +82,15 @@ def test_rows_are_in_the_order_of_versions_and_platforms_apart() -> None:
         "linux-6.12",
         "linux-7.0",
     ]
-    assert axes.columns(map(CellName, ["docker:b", "host", "docker:a"])) == ["", "b", "a"]
+    assert matrix_axes.columns(map(CellName, ["docker:b", "host", "docker:a"])) == ["", "b", "a"]
 
 
 @pytest.mark.parametrize(
     ("text", "version"), [("linux-6.12", (6, 12)), ("6.12.43+deb13-cloud-amd64", (6, 12)), ("host", ())]
 )
 def test_kernels_are_compared_by_minor_version(text: str, version: tuple[int, ...]) -> None:
-    assert axes.version(text) == version
-    assert axes.minor(text) == (".".join(map(str, version)) or text)
+    assert matrix_axes.version(text) == version
+    assert matrix_axes.minor(text) == (".".join(map(str, version)) or text)
 
 
 def test_a_pass_is_a_letter_and_what_is_wrong_a_capital() -> None:

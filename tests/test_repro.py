@@ -13,12 +13,13 @@ import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import cell_id, cli, environment, repro, runs
+from worldswitch.harness import cli, environment, repro
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.export import junit
 from worldswitch.harness.kernels import kernel
 from worldswitch.harness.request import Request
+from worldswitch.harness.results import reader, trial_id
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict
 
@@ -42,7 +43,7 @@ NAME = f"docker:hardened/mutant:Any::{NAMES[0]}"
 
 
 def test_a_trial_is_found_by_its_full_name(folder: Path) -> None:
-    kept = cell_id.find(f"{NAME}@{folder}")
+    kept = trial_id.find(f"{NAME}@{folder}")
     assert kept.judged.trial == FAILS
     assert (kept.run.folder, str(kept.cell.name)) == (folder, "docker:hardened/mutant:Any")
     assert str(kept.id) == f"{NAME}@{folder}"
@@ -50,9 +51,9 @@ def test_a_trial_is_found_by_its_full_name(folder: Path) -> None:
 
 def test_or_by_its_runs_name_or_none_and_its_catalogue_id(folder: Path) -> None:
     place = folder.parent
-    assert cell_id.find(f"{NAME}@{folder.name}", place).judged.trial == FAILS
-    assert cell_id.find(NAME, place).judged.trial == FAILS
-    assert cell_id.find("docker:hardened/mutant:Any::TT01", place).judged.trial.scenario == NAMES[2]
+    assert trial_id.find(f"{NAME}@{folder.name}", place).judged.trial == FAILS
+    assert trial_id.find(NAME, place).judged.trial == FAILS
+    assert trial_id.find("docker:hardened/mutant:Any::TT01", place).judged.trial.scenario == NAMES[2]
 
 
 #: What is asked for, and what is said of it.
@@ -71,16 +72,16 @@ UNKNOWN = (
 @pytest.mark.parametrize(("asked", "said"), UNKNOWN, ids=[asked for asked, _ in UNKNOWN])
 def test_what_is_not_there_is_said(folder: Path, asked: str, said: str) -> None:
     with pytest.raises(CouldNotRun, match=said):
-        cell_id.find(asked, folder.parent)
+        trial_id.find(asked, folder.parent)
 
 
 def test_a_folder_that_is_no_runs_is_said(tmp_path: Path) -> None:
     with pytest.raises(CouldNotRun, match=r"run\.json: not there"):
-        cell_id.find(f"host::{NAMES[0]}@{tmp_path}")
+        trial_id.find(f"host::{NAMES[0]}@{tmp_path}")
 
 
 def test_what_is_asked_for_is_what_was(folder: Path) -> None:
-    request = repro.request(cell_id.find(f"{NAME}@{folder}"))
+    request = repro.request(trial_id.find(f"{NAME}@{folder}"))
     assert (request.platforms, request.ids, request.keyword) == (("mutant:Any",), (NAMES[0],), "")
     assert (request.engine, request.profiles) == ("docker", ("hardened",))
     assert (request.seed, request.repeat, request.deadline) == (7, "quick", 3.5)
@@ -93,13 +94,13 @@ def test_a_kernel_is_asked_for_by_its_name_or_file(tmp_path: Path, monkeypatch: 
     guests = (place("linux-6.12", ALL_PASS), place("linux-mine:hardened", ALL_PASS))
     monkeypatch.setattr(environment, "plan", planner(*guests))
     Run(Request(kernels=("6.12", str(image))), SCENARIOS, tmp_path, Quiet()).go()
-    bare, contained = (repro.request(cell_id.find(f"{one.name}::{NAMES[0]}@{tmp_path}")) for one in guests)
+    bare, contained = (repro.request(trial_id.find(f"{one.name}::{NAMES[0]}@{tmp_path}")) for one in guests)
     assert (bare.kernels, bare.engine, bare.profiles) == (("6.12",), "host", ())
     assert (contained.kernels, contained.profiles) == ((str(image),), ("hardened",))
 
 
 def test_both_lines_of_a_failure_ask_for_the_same(folder: Path) -> None:
-    kept = cell_id.find(f"{NAME}@{folder}")
+    kept = trial_id.find(f"{NAME}@{folder}")
     again = repro.request(kept).again(kept.cell.name, kept.judged.trial.scenario)
     assert again == (
         f"worldswitch run --engine docker --profile hardened --platform mutant:Any --id {NAMES[0]} "
@@ -114,7 +115,7 @@ def test_a_name_with_signs_that_a_shell_knows_is_quoted(folder: Path) -> None:
 
 
 def test_what_is_not_as_it_was_is_said(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = cell_id.find(f"{NAME}@{folder}")
+    kept = trial_id.find(f"{NAME}@{folder}")
     assert not list(repro.other_machine(kept, folder))
     first, *rest = whole(trial(NAMES[0]))
     machine = msgspec.structs.replace(first.fingerprint, kernel="Linux 9.9", cpus=9, versions={"worldswitch": "none"})
@@ -126,13 +127,13 @@ def test_what_is_not_as_it_was_is_said(folder: Path, tmp_path: Path, monkeypatch
         "the kernel was Linux, and is Linux 9.9",
         "the processors were 2, and are 9",
     ]
-    (said,) = repro.differences(cell_id.find(f"host::{NAMES[0]}@{later}"))
+    (said,) = repro.differences(trial_id.find(f"host::{NAMES[0]}@{later}"))
     assert said.startswith("worldswitch was none, and is ")
 
 
 def test_whether_it_came_to_the_same_is_said(folder: Path) -> None:
-    kept = cell_id.find(f"{NAME}@{folder}")
-    fails, passes = kept.judged, cell_id.find(f"docker:hardened/mutant:Any::{NAMES[1]}@{folder}").judged
+    kept = trial_id.find(f"{NAME}@{folder}")
+    fails, passes = kept.judged, trial_id.find(f"docker:hardened/mutant:Any::{NAMES[1]}@{folder}").judged
     assert repro.told(kept, fails) == f"reproduced: fail, as in {folder}"
     assert repro.told(kept, passes) == f"not reproduced: pass here, and fail in {folder}"
     assert repro.told(kept, None) == f"not tried: it was fail in {folder}, and could not be run here"
@@ -164,7 +165,7 @@ def test_a_run_of_a_mutant_fails_again_where_it_failed(tmp_path: Path) -> None:
     assert lines, printed
     again = command(*random.choice(lines).split(), *place)
     assert again.splitlines()[-1].startswith("reproduced: fail"), again
-    assert len(runs.read(runs.find("last", tmp_path)).manifest.scenarios) == 1
+    assert len(reader.read(reader.find("last", tmp_path)).manifest.scenarios) == 1
 
 
 def command(*words: str) -> str:
@@ -175,6 +176,6 @@ def command(*words: str) -> str:
 
 
 def test_ci_systems_are_told_the_line_too(folder: Path) -> None:
-    kept = runs.read(folder)
+    kept = reader.read(folder)
     junit.write(kept.outcomes, folder / "again.xml")
     assert f"worldswitch repro {NAME}@{folder}" in (folder / "again.xml").read_text()

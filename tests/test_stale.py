@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import environment, report, runs
+from worldswitch.harness import environment, report
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.console import console
 from worldswitch.harness.expectations import conditions, stale
 from worldswitch.harness.expectations.judgement import PASSES, Expectation, judge
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale, Status, status
 from worldswitch.harness.request import Request
+from worldswitch.harness.results import reader
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict
 
@@ -133,7 +134,7 @@ def test_a_run_is_red_and_says_which(
     printed = capsys.readouterr().out
     assert "unexpected: rules that are out of date\n  x.toml rule 1: it expired after 2020-01-01; " in printed
     assert f"\n  x.toml rule 2: {stale.ABOUT_NOTHING}\n" in printed
-    assert [one.rule for one in runs.read(tmp_path).manifest.stale] == ["x.toml rule 1", "x.toml rule 2"]
+    assert [one.rule for one in reader.read(tmp_path).manifest.stale] == ["x.toml rule 1", "x.toml rule 2"]
 
 
 def test_a_run_of_some_is_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -142,5 +143,5 @@ def test_a_run_of_some_is_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 def test_the_rule_that_decided_is_kept_with_the_judgement(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run(monkeypatch, tmp_path, rule(ONE, evidence=("ptrace(2)",)))
-    judgement = runs.read(tmp_path).cells[0].judged[0].judgement
+    judgement = reader.read(tmp_path).cells[0].judged[0].judgement
     assert (judgement.rule, judgement.evidence) == ("x.toml rule 1", ("ptrace(2)",))

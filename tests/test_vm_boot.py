@@ -18,7 +18,7 @@ import pytest
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, frames, header, planner, trial
 
 from worldswitch.harness import environment as plans
-from worldswitch.harness import packages, runs
+from worldswitch.harness import packages
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell.probes import kernel_facts
 from worldswitch.harness.cell_name import CellName
@@ -30,6 +30,7 @@ from worldswitch.harness.kernels.kernel import Kernel
 from worldswitch.harness.linux import processes
 from worldswitch.harness.protocol import Lost
 from worldswitch.harness.request import Request
+from worldswitch.harness.results import reader
 from worldswitch.harness.runner import Run
 from worldswitch.harness.vm import environment, observation
 from worldswitch.harness.vm.cell import GuestCell
@@ -172,7 +173,7 @@ def test_a_machine_that_is_killed_keeps_what_its_cell_reached(
     run = Run(Request(), SCENARIOS, tmp_path, Killing())
     run.go()
     doomed.close()
-    (cell,) = runs.read(tmp_path).cells
+    (cell,) = reader.read(tmp_path).cells
     assert [one.trial.verdict.value for one in cell.judged] == ["pass", "miss", "miss"]
     assert cell.problem
     assert "the guest was lost" in cell.problem.reason

@@ -25,12 +25,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Keep it, and tell what it is."""
-    from worldswitch.harness.baseline import keep
     from worldswitch.harness.expectations.outcome import Status, tally
     from worldswitch.harness.page import summary, views
+    from worldswitch.harness.results.baseline import write
 
     run = views.read(asked.run)
-    path = keep.keep(run, asked.output)
+    path = write.keep(run, asked.output)
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB\n{run.manifest.run}, {summary.headline(run)}")
     print(f"hold a run against it: worldswitch diff {asked.output} RUN\n{tally(run.outcomes)}")
     return Status.AS_EXPECTED

@@ -32,8 +32,9 @@ def main(asked: argparse.Namespace) -> int:
     """Compare, and tell; 1 if something newly fails, 2 if something is newly missing."""
     import json
 
-    from worldswitch.harness import comparison, comparison_text
+    from worldswitch.harness import comparison_text
     from worldswitch.harness.page import views
+    from worldswitch.harness.results import comparison
 
     runs = [views.read(name) for name in (asked.after, *asked.again)]
     found = comparison.compare(views.read(asked.before), *runs, across=asked.across)

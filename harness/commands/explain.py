@@ -25,8 +25,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Explain it."""
-    from worldswitch.harness import cell_id, explain
+    from worldswitch.harness import explain
     from worldswitch.harness.expectations.outcome import Status
+    from worldswitch.harness.results import trial_id
 
-    explain.show(cell_id.find(asked.cell, asked.results), console())
+    explain.show(trial_id.find(asked.cell, asked.results), console())
     return Status.AS_EXPECTED

@@ -25,10 +25,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Repeat it, and say whether it came to the same."""
-    from worldswitch.harness import cell_id, report, repro, run_files, runner
+    from worldswitch.harness import report, repro, run_files, runner
     from worldswitch.harness.expectations.outcome import status
+    from worldswitch.harness.results import trial_id
 
-    kept = cell_id.find(asked.cell, asked.results)
+    kept = trial_id.find(asked.cell, asked.results)
     request = repro.request(kept)
     scenarios = request.scenarios()
     out = console()

@@ -48,9 +48,10 @@ def main(asked: argparse.Namespace) -> int:
 
 def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool = False) -> int:
     """Run what is asked for, and show what came of it, for the command called so: at length, or as a table of cells."""
-    from worldswitch.harness import report, run_files, runner, runs
+    from worldswitch.harness import report, run_files, runner
     from worldswitch.harness.cell.records import MAKE_ROOM
     from worldswitch.harness.expectations.outcome import Status, status
+    from worldswitch.harness.results import reader
 
     scenarios = request.scenarios()
     out = console()
@@ -64,7 +65,7 @@ def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool 
 
         page = run.folder / report.PAGE
         out.print(f"\nresults: {run.folder}" + (f"\nmatrix: {page}" if page.exists() else ""))
-        terminal.show(runs.read(run.folder), out)
+        terminal.show(reader.read(run.folder), out)
     else:
         report.summary(run.outcomes, run.folder, request.seed, out, run.stale)
     if run.interrupted:

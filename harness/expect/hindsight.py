@@ -12,7 +12,7 @@ from worldswitch.harness.expectations import fields, stale
 from worldswitch.harness.expectations.fields import Circumstances
 from worldswitch.harness.expectations.judgement import EXCUSABLE, PASSES, Expectation, deciding
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale
-from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 
 

@@ -25,7 +25,7 @@ from worldswitch.harness.expect.hindsight import Hindsight, Seen, look
 from worldswitch.harness.expect.rulebook import Placed, Rulebook
 from worldswitch.harness.expect.texts import CannotEdit
 from worldswitch.harness.expectations import rules, stale
-from worldswitch.harness.runs import KeptRun
+from worldswitch.harness.results.reader import KeptRun
 from worldswitch.harness.verdict import Verdict
 
 #: Where rules go that are neither a profile's nor a platform's.

@@ -12,7 +12,7 @@ import msgspec
 from worldswitch.harness import profiles
 from worldswitch.harness.expectations import rules
 from worldswitch.harness.expectations.judgement import Expectation
-from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.results.reader import KeptCell, KeptRun
 
 
 @dataclass(frozen=True)

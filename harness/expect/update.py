@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from worldswitch.harness import keeper, runs
 from worldswitch.harness.cell.records import CannotKeep, ResultError
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expect import rulebook
@@ -15,12 +14,13 @@ from worldswitch.harness.expect.proposals import propose
 from worldswitch.harness.expect.rulebook import Rulebook
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.expectations.rules import RuleError
+from worldswitch.harness.results import reader, writer
 
 
 def show(name: str, *, write: bool, tighten: bool) -> Status:
     """Print the edits that a run proposes; 1 if there are any left for people to make."""
     try:
-        run = runs.read(runs.find(name))
+        run = reader.read(reader.find(name))
         before = rulebook.of(run)
         proposal = propose(run, before, tighten=tighten)
     except (ResultError, RuleError) as problem:
@@ -52,7 +52,7 @@ def _spoken(path: Path) -> str:
 def _write(book: Rulebook, changed: list[Path]) -> None:
     for path in changed:
         try:
-            keeper.replace(path, book.texts[path].encode())
+            writer.replace(path, book.texts[path].encode())
         except CannotKeep as problem:
             raise CouldNotRun(f"{problem}; the diff above can be applied by patch(1) to a copy") from problem
         print(f"written: {_spoken(path)}", file=sys.stderr)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from worldswitch.harness.expectations.outcome import Judged, tally
-from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 
 SPECIFICATION = "1.0.0"

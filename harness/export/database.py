@@ -11,9 +11,9 @@ from contextlib import closing
 from importlib import resources
 from pathlib import Path
 
-from worldswitch.harness import axes
 from worldswitch.harness.expectations.outcome import Judged
-from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.results import matrix_axes
+from worldswitch.harness.results.reader import KeptCell, KeptRun
 
 TABLES = ("facts", "probes", "trials", "cells", "runs")  #: first those that refer to others
 
@@ -46,11 +46,11 @@ def _run(run: KeptRun) -> tuple[object, ...]:
 
 
 def _cell(run: KeptRun, cell: KeptCell) -> tuple[object, ...]:
-    row, profile = axes.place(cell.name)
+    row, profile = matrix_axes.place(cell.name)
     seen = cell.header.fingerprint if cell.header else None
-    release = axes.release(seen.kernel) if seen else ""
+    release = matrix_axes.release(seen.kernel) if seen else ""
     return (
-        *(run.manifest.run, str(cell.name), row.kernel, axes.minor(release or row.kernel), release),
+        *(run.manifest.run, str(cell.name), row.kernel, matrix_axes.minor(release or row.kernel), release),
         *(cell.name.environment.partition(":")[0], profile, row.platform, cell.seconds),
         *(seen.behaviour if seen else "", cell.problem.reason if cell.problem else ""),
     )

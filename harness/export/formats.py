@@ -10,7 +10,7 @@ from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.export import ctrf, database, junit, ktap
 from worldswitch.harness.page import views
-from worldswitch.harness.runs import KeptRun
+from worldswitch.harness.results.reader import KeptRun
 
 
 def _junit(run: KeptRun, path: Path) -> None:

@@ -15,7 +15,7 @@ from itertools import groupby
 
 from worldswitch.harness.expectations.judgement import EXCUSABLE
 from worldswitch.harness.expectations.outcome import Judged
-from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 
 VERSION = "KTAP version 1"

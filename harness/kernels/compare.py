@@ -6,14 +6,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from worldswitch.harness import manifest, report, runner, runs
+from worldswitch.harness import report, runner
 from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.kernels import difference
 from worldswitch.harness.kernels.difference import Difference
 from worldswitch.harness.request import Request
-from worldswitch.harness.runs import KeptRun
+from worldswitch.harness.results import manifest, reader
+from worldswitch.harness.results.reader import KeptRun
 
 #: The cheapest thing to run: what is wanted is the header, which says what machine it is.
 SCENARIO = "KV1"
@@ -30,7 +31,7 @@ def compare(one: str, other: str, run: str, results: Path, out: Console) -> int:
 
 def _in(run: str, results: Path, one: str, other: str) -> Difference:
     try:
-        kept = runs.read(runs.find(run, results))
+        kept = reader.read(reader.find(run, results))
     except ResultError as problem:
         raise CouldNotRun(str(problem)) from problem
     if found := difference.between(kept, one, other):
@@ -48,7 +49,7 @@ def _cells(run: KeptRun) -> str:
 def _in_any(results: Path, one: str, other: str) -> Difference | None:
     for file in sorted(results.glob(f"*/{manifest.FILE}"), reverse=True):
         try:
-            found = difference.between(runs.read(file.parent), one, other)
+            found = difference.between(reader.read(file.parent), one, other)
         except ResultError:  # somebody else's concern
             continue
         if found:
@@ -65,7 +66,7 @@ def _afresh(one: str, other: str, results: Path, out: Console) -> Difference:
         run.go()
     if run.interrupted:
         raise KeyboardInterrupt
-    if found := difference.between(runs.read(run.folder), one, other):
+    if found := difference.between(reader.read(run.folder), one, other):
         return found
     problems = [f"{outcome.cell}: {outcome.problem.reason}" for outcome in run.outcomes if outcome.problem]
     raise CouldNotRun("; ".join(problems) or f"{run.folder} says nothing of what these kernels are")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from worldswitch.harness import axes
 from worldswitch.harness.docs_table import plain, table
 from worldswitch.harness.expectations.outcome import tally
 from worldswitch.harness.page import summary
-from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.results import matrix_axes
+from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 
 FILE = "matrix.md"
@@ -26,9 +26,9 @@ def _lines(run: KeptRun) -> Iterator[str]:
     yield f"# {run.manifest.run}"
     yield f"\n{summary.headline(run)}. {summary.conclusion(run)}"
     yield f"\n**{tally(run.outcomes)}**\n"
-    columns = axes.columns(cell.name for cell in run.cells)
+    columns = matrix_axes.columns(cell.name for cell in run.cells)
     rows = ([f"{row}<br>{release}", *map(_cell, cells)] for row, release, cells in summary.table(run))
-    yield from table(["kernel", *(column or axes.NOWHERE for column in columns)], rows)
+    yield from table(["kernel", *(column or matrix_axes.NOWHERE for column in columns)], rows)
     yield "\nA number is of passes, a bold one of what was not as expected."
     yield from _problems(run)
     yield from _stale(run)

@@ -10,11 +10,11 @@ import msgspec
 from markupsafe import Markup
 
 from worldswitch.harness.expectations.outcome import tally
-from worldswitch.harness.letters import LETTERS
 from worldswitch.harness.page import pack as packing
 from worldswitch.harness.page import summary
 from worldswitch.harness.page.pack import Again, Cell, Pack
-from worldswitch.harness.runs import KeptRun
+from worldswitch.harness.results.reader import KeptRun
+from worldswitch.harness.results.verdict_letters import LETTERS
 
 FILE = "matrix.html"
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 
-from worldswitch.harness import axes
-from worldswitch.harness.axes import Row
 from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
 from worldswitch.harness.cell.records import Fingerprint, Trial
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import Judged
-from worldswitch.harness.letters import LETTERS, letter_of
-from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.results import matrix_axes
+from worldswitch.harness.results.matrix_axes import Row
+from worldswitch.harness.results.reader import KeptCell, KeptRun
+from worldswitch.harness.results.verdict_letters import LETTERS, letter_of
 from worldswitch.harness.verdict import Verdict
 
 TEXT = 1 << 14  #: of a long text the last so many characters are kept: the end says most
@@ -102,8 +102,8 @@ class _Packer:
         names = [cell.name for cell in run.cells]
         self._run = run
         self._again = again
-        self._rows = axes.rows(names)
-        self._columns = axes.columns(names)
+        self._rows = matrix_axes.rows(names)
+        self._columns = matrix_axes.columns(names)
         self._scenarios = _scenarios(run)
         self._numbers = {one.name: number for number, one in enumerate(self._scenarios)}
         prints = [cell.header.fingerprint for cell in run.cells if cell.header]
@@ -132,12 +132,12 @@ class _Packer:
 
     def row(self, row: Row) -> dict[str, Any]:
         releases = dict.fromkeys(
-            axes.release(cell.header.fingerprint.kernel)
+            matrix_axes.release(cell.header.fingerprint.kernel)
             for cell in self._run.cells
-            if cell.header and axes.place(cell.name)[0] == row
+            if cell.header and matrix_axes.place(cell.name)[0] == row
         )
         release = " ".join(releases)
-        version = axes.version(row.kernel) or axes.version(release)
+        version = matrix_axes.version(row.kernel) or matrix_axes.version(release)
         return {
             "name": str(row),
             "kernel": row.kernel,
@@ -148,7 +148,7 @@ class _Packer:
         }
 
     def cell(self, kept: KeptCell) -> Cell:
-        row, column = axes.place(kept.name)
+        row, column = matrix_axes.place(kept.name)
         judged = {one.trial.scenario: one for one in kept.judged}
         problem, logged = kept.problem, kept.reached.kernel_log
         return Cell(

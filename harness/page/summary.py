@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from worldswitch.harness import axes
 from worldswitch.harness.expectations.outcome import Judged, Status, status
-from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.results import matrix_axes
+from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 
 FEW = 8  #: cells are named where there are more
@@ -67,11 +67,11 @@ def headline(run: KeptRun) -> str:
     """The run in a line."""
     cells = [cell.name for cell in run.cells]
     scenarios = {one.trial.scenario for cell in run.cells for one in cell.judged}
-    rows = axes.rows(cells)
+    rows = matrix_axes.rows(cells)
     counts = (
         (len({row.kernel for row in rows}), "kernel"),
         (len({row.platform for row in rows}), "platform"),
-        (len(axes.columns(cells)), "profile"),
+        (len(matrix_axes.columns(cells)), "profile"),
         (len(scenarios), "scenario"),
     )
     return f"{started(run)}, {took(run)}, seed {run.manifest.seed}: " + ", ".join(
@@ -99,18 +99,18 @@ def verdicts(run: KeptRun) -> dict[str, int]:
     return {verdict.value: counts[verdict] for verdict in Verdict if counts[verdict]}
 
 
-def table(run: KeptRun) -> list[tuple[axes.Row, str, list[KeptCell | None]]]:
+def table(run: KeptRun) -> list[tuple[matrix_axes.Row, str, list[KeptCell | None]]]:
     """The rows of the matrix, each with the kernel's release and its cells, column by column."""
-    places = {axes.place(cell.name): cell for cell in run.cells}
+    places = {matrix_axes.place(cell.name): cell for cell in run.cells}
     names = [cell.name for cell in run.cells]
-    columns = axes.columns(names)
-    rows = [(row, [places.get((row, column)) for column in columns]) for row in axes.rows(names)]
+    columns = matrix_axes.columns(names)
+    rows = [(row, [places.get((row, column)) for column in columns]) for row in matrix_axes.rows(names)]
     return [(row, release(cells), cells) for row, cells in rows]
 
 
 def release(cells: Iterable[KeptCell | None]) -> str:
     """The kernel's release, as the cells saw it."""
-    seen = (axes.release(cell.header.fingerprint.kernel) for cell in cells if cell and cell.header)
+    seen = (matrix_axes.release(cell.header.fingerprint.kernel) for cell in cells if cell and cell.header)
     return " ".join(dict.fromkeys(seen))
 
 
@@ -118,7 +118,7 @@ def differences(run: KeptRun) -> list[Difference]:
     """The scenarios on which kernels differ where the profile is the same; what never ran differs from nothing."""
     groups: dict[tuple[str, str], dict[str, list[tuple[str, Judged]]]] = {}
     for cell in run.cells:
-        row, column = axes.place(cell.name)
+        row, column = matrix_axes.place(cell.name)
         for one in cell.judged:
             if one.trial.verdict is not Verdict.MISS:
                 same = groups.setdefault((column, row.platform), {})
@@ -129,13 +129,13 @@ def differences(run: KeptRun) -> list[Difference]:
             if len({one.trial.verdict for _, one in seen}) > 1:
                 made = _difference(seen)
                 known = found.setdefault((made.scenario, str(made.kernels)), made)
-                known.profiles.append(column or axes.NOWHERE)
+                known.profiles.append(column or matrix_axes.NOWHERE)
     return sorted(found.values(), key=lambda one: (one.ids, one.scenario))
 
 
 def _difference(seen: Sequence[tuple[str, Judged]]) -> Difference:
     kernels: dict[str, list[str]] = {}
-    for kernel, one in sorted(seen, key=lambda pair: axes.version(pair[0])):
+    for kernel, one in sorted(seen, key=lambda pair: matrix_axes.version(pair[0])):
         kernels.setdefault(one.trial.verdict.value, []).append(kernel)
     trial = seen[0][1].trial
     return Difference(trial.scenario, " ".join(trial.ids), kernels)

@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from worldswitch.harness import axes
 from worldswitch.harness.console import STYLES
 from worldswitch.harness.expectations.outcome import tally
-from worldswitch.harness.letters import LETTERS
 from worldswitch.harness.page import summary
-from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.results import matrix_axes
+from worldswitch.harness.results.reader import KeptCell, KeptRun
+from worldswitch.harness.results.verdict_letters import LETTERS
 from worldswitch.harness.verdict import Verdict
 
 MOST = 40  #: of a kind; the page has them all
@@ -36,8 +36,8 @@ def show(run: KeptRun, out: Console) -> None:
 def matrix(run: KeptRun) -> Table:
     """Kernels down, profiles across."""
     table = Table("kernel", box=None)
-    for column in axes.columns(cell.name for cell in run.cells):
-        table.add_column(column or axes.NOWHERE)
+    for column in matrix_axes.columns(cell.name for cell in run.cells):
+        table.add_column(column or matrix_axes.NOWHERE)
     for row, release, cells in summary.table(run):
         name = Text(str(row)).append(f" {release}" if release else "", "dim")
         table.add_row(name, *map(_cell, cells))

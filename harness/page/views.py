@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from worldswitch.harness import repro, runs
-from worldswitch.harness.baseline import lines, load
+from worldswitch.harness import repro
 from worldswitch.harness.cell.records import ResultError, Trial
 from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.page import markdown, matrix, terminal
-from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.results import reader
+from worldswitch.harness.results.baseline import format
+from worldswitch.harness.results.baseline import read as load
+from worldswitch.harness.results.reader import KeptCell, KeptRun
 
 
 def show(name: str, kind: str, output: Path | None) -> Status:
@@ -34,15 +36,15 @@ def show(name: str, kind: str, output: Path | None) -> Status:
 def read(name: str) -> KeptRun:
     """The run, or the baseline, at a path or in `results`, or the last run there; raises `CouldNotRun`."""
     try:
-        folder = runs.find(name)
-        return load.load(folder) if (folder / lines.FILE).exists() else runs.read(folder)
+        folder = reader.find(name)
+        return load.load(folder) if (folder / format.FILE).exists() else reader.read(folder)
     except ResultError as problem:
         raise CouldNotRun(str(problem)) from problem
 
 
 def leave(folder: Path) -> None:
     """Leave the page and its twin in Markdown in a run's folder."""
-    run = runs.read(folder)
+    run = reader.read(folder)
     (folder / matrix.FILE).write_text(html(run), encoding="utf-8")
     (folder / markdown.FILE).write_text(markdown.text(run), encoding="utf-8")
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from worldswitch.harness import runs
 from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Judged
-from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.results import reader
+from worldswitch.harness.results.reader import KeptCell, KeptRun
 
 FORM = "ENVIRONMENT::module::function@RUN, as in host::signals::a_sentence@results/20260102T030405-0a1b"
 
@@ -60,11 +60,11 @@ class KeptTrial:
         return of(self.cell.name, self.judged.trial.scenario, self.run.folder)
 
 
-def find(text: str, place: Path = runs.PLACE) -> KeptTrial:
+def find(text: str, place: Path = reader.PLACE) -> KeptTrial:
     """The trial called so, of a run below `place` or anywhere; raises `CouldNotRun` with the names there are."""
     wanted = parse(text)
     try:
-        run = runs.read(runs.find(wanted.run, place))
+        run = reader.read(reader.find(wanted.run, place))
         cell = run.cell(wanted.cell)
     except ResultError as problem:
         raise CouldNotRun(str(problem)) from problem

@@ -1,7 +1,7 @@
 """What a run means to do, and how far it came: `run.json` in its folder, there from the start.
 
 It is written before the first cell starts, after each cell, and at the end.  So a run that was killed still tells what
-was planned; what has no verdict then is a `miss`.  `worldswitch.harness.keeper` writes it, `worldswitch.harness.runs`
+was planned; what has no verdict then is a `miss`.  `worldswitch.harness.results.writer` writes it, `worldswitch.harness.results.reader`
 reads it together with the cells' own files.
 """
 

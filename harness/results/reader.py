@@ -1,7 +1,7 @@
 """A run's folder, read back: each cell with all it said, what was planned, and what was thought of each trial then.
 
     run = runs.read(runs.find("last"))          # a path, a name below results/, or the newest there
-    run.manifest                                # `worldswitch.harness.manifest.Manifest`: request, seed, versions
+    run.manifest                                # `worldswitch.harness.results.manifest.Manifest`: request, seed, versions
     for cell in run.cells:                      # in the order they were planned
         cell.name, cell.header, cell.footer     # CellName; None where the cell never said it
         cell.planned                            # names of the trials it accounts for
@@ -24,14 +24,14 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness import manifest
 from worldswitch.harness.cell import records
 from worldswitch.harness.cell.records import Damaged, Footer, Header, Reached, ResultError, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale
-from worldswitch.harness.manifest import Manifest, PlannedCell, PlannedScenario, Ruling
+from worldswitch.harness.results import manifest
+from worldswitch.harness.results.manifest import Manifest, PlannedCell, PlannedScenario, Ruling
 from worldswitch.harness.verdict import Verdict
 
 #: Where `worldswitch run` leaves its folders unless told otherwise.

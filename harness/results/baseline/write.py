@@ -8,11 +8,11 @@ from typing import TypeAlias
 
 import msgspec
 
-from worldswitch.harness.baseline.lines import FILE, PLAIN, Cell, Facts, Head, Line, Thought, ranges, thought
 from worldswitch.harness.cell.records import Fingerprint
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.letters import letter_of
-from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.results.baseline.format import FILE, PLAIN, Cell, Facts, Head, Line, Thought, ranges, thought
+from worldswitch.harness.results.reader import KeptCell, KeptRun
+from worldswitch.harness.results.verdict_letters import letter_of
 
 Observed: TypeAlias = tuple[tuple[str, str], ...]  #: facts, each with what was seen
 

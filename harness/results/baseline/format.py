@@ -10,13 +10,13 @@ from typing import TypeAlias
 
 import msgspec
 
-from worldswitch.harness import runs
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
+from worldswitch.harness.results import reader
 from worldswitch.harness.verdict import Verdict
 
 FORMAT = 1
 FILE = "baseline.jsonl"
-PLACE = runs.PLACE / "baseline"
+PLACE = reader.PLACE / "baseline"
 
 
 class Thought(msgspec.Struct, frozen=True, array_like=True):

@@ -20,11 +20,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from worldswitch.harness import axes
 from worldswitch.harness.cell.records import Fingerprint
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.outcome import Judged, Status
-from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.results import matrix_axes
+from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 
 
@@ -151,20 +151,22 @@ class _Comparing:
 
 
 def _cells(run: KeptRun, across: bool) -> dict[Place, KeptCell]:
-    releases = [axes.release(cell.header.fingerprint.kernel) for cell in run.cells if cell.header and _is_host(cell)]
-    host = axes.minor(releases[0] if releases else axes.release(run.manifest.kernel))
+    releases = [
+        matrix_axes.release(cell.header.fingerprint.kernel) for cell in run.cells if cell.header and _is_host(cell)
+    ]
+    host = matrix_axes.minor(releases[0] if releases else matrix_axes.release(run.manifest.kernel))
     return {_place(cell.name, "" if across else host): cell for cell in run.cells}
 
 
 def _is_host(cell: KeptCell) -> bool:
-    return axes.place(cell.name)[0].kernel == axes.HOST
+    return matrix_axes.place(cell.name)[0].kernel == matrix_axes.HOST
 
 
 def _place(cell: CellName, host: str) -> Place:
-    row, profile = axes.place(cell)
-    if row.kernel == axes.HOST:
-        return f"{axes.HOST} {host}".strip(), f"{cell.environment}/{row.platform}"
-    return f"linux-{axes.minor(row.kernel.removeprefix('linux-'))}", f"{profile}/{row.platform}"
+    row, profile = matrix_axes.place(cell)
+    if row.kernel == matrix_axes.HOST:
+        return f"{matrix_axes.HOST} {host}".strip(), f"{cell.environment}/{row.platform}"
+    return f"linux-{matrix_axes.minor(row.kernel.removeprefix('linux-'))}", f"{profile}/{row.platform}"
 
 
 def _kernels(cells: Mapping[Place, KeptCell]) -> dict[str, list[KeptCell]]:
@@ -238,7 +240,7 @@ def _shifts(before: Mapping[Place, KeptCell], after: Mapping[Place, KeptCell]) -
 
 def _features(seen: Fingerprint) -> dict[str, str]:
     return {
-        "kernel": axes.release(seen.kernel),
+        "kernel": matrix_axes.release(seen.kernel),
         "machine": seen.machine,
         "processor": seen.cpu,
         "Python": seen.python,
