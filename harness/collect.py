@@ -21,8 +21,8 @@ import msgspec
 
 from worldswitch.harness.cell import records
 from worldswitch.harness.cell.records import MAKE_ROOM, REFUSAL, Began, Footer, Header, Record, Word
+from worldswitch.harness.environments.protocol import Cell, Environment, Lost
 from worldswitch.harness.errors import Unobtainable
-from worldswitch.harness.protocol import Cell, Environment, Lost
 
 END_SECONDS = 30.0  #: from the footer, or the end of the output, to the end of the cell's process
 LOG_LINES = 30

@@ -12,15 +12,18 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
-from worldswitch.harness import engine, eperm, mirror, profiles
+from worldswitch.harness import eperm
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.cell.probes import confinement, fingerprint, kernel_facts, table
 from worldswitch.harness.cell_name import REFERENCE
+from worldswitch.harness.environments.docker import engine
+from worldswitch.harness.environments.images import apt_mirror
+from worldswitch.harness.environments.kernels import known
+from worldswitch.harness.environments.oci import runtime
+from worldswitch.harness.environments.profiles import profile
+from worldswitch.harness.environments.run_resources import Holdings, cache
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.holdings import Holdings, cache
-from worldswitch.harness.kernels import manifest
-from worldswitch.harness.oci import runtime
 from worldswitch.harness.request import rehearse
 from worldswitch.harness.verdict import Verdict
 
@@ -95,7 +98,7 @@ def _containers() -> Check:
         said = _engine()
     except Unobtainable as problem:
         return Check("containers", False, problem.reason, problem.remedy)
-    return Check("containers", True, f"{said}; profiles: {', '.join(profiles.available())}")
+    return Check("containers", True, f"{said}; profiles: {', '.join(profile.available())}")
 
 
 def _engine() -> str:
@@ -120,8 +123,8 @@ def _oci() -> Check:
 
 def _kernels() -> Check:
     try:
-        count = len(manifest.load())
-        address, _ = mirror.mirror()
+        count = len(known.load())
+        address, _ = apt_mirror.mirror()
     except CouldNotRun as problem:
         return Check("kernels", False, str(problem))
     except Unobtainable as problem:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
-from worldswitch.harness.protocol import Lane
+from worldswitch.harness.environments.protocol import Lane
 
 T = TypeVar("T")
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from worldswitch.harness import profiles
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.catalogue.mutants import Mutant, mutants
 from worldswitch.harness.catalogue.platforms import platforms
 from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.request import select

@@ -6,15 +6,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from worldswitch.harness import filters, profiles
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.probes import table
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.profiles import seccomp_filter
+from worldswitch.harness.environments.profiles.profile import ProfileError
 from worldswitch.harness.expectations import rules
 from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.expectations.rules import RuleError
-from worldswitch.harness.profiles import ProfileError
 
 
 def show(files: Sequence[Path]) -> Status:
@@ -32,7 +33,7 @@ def show(files: Sequence[Path]) -> Status:
 def check(path: Path) -> str:
     """What a file is.  Raises `ProfileError`, and `RuleError` for what it expects."""
     if path.suffix == ".json":
-        return f"a filter of {len(filters.load(path)['syscalls'])} rules"
+        return f"a filter of {len(seccomp_filter.load(path)['syscalls'])} rules"
     if path.suffix != ".toml":
         raise ProfileError(path, "", "neither a profile, NAME.toml, nor a filter, NAME.json")
     profile = profiles.load(path)

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from worldswitch.harness import kernel_settings, profiles
+from worldswitch.harness.environments.profiles import kernel_settings
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.profiles.kernel_settings import PROC
+from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.kernel_settings import PROC
-from worldswitch.harness.profiles import Profile
 
 ENGINES = ("docker", "oci")  #: who can run a profile that asks nothing of the kernel
 WIDTH = 110

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from worldswitch.harness import filters, profiles, recording
+from worldswitch.harness import recording
 from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.environments.profiles import profile, seccomp_filter
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.protocol import Say
 from worldswitch.harness.request import select
 
 #: How much slower trials are whose every call is asked about.
@@ -57,7 +58,7 @@ def show(ids: Sequence[str], against: str, *, as_json: bool, say: Say) -> Status
     """Record, compare and print."""
     try:
         found = compare(ids, against, say)
-    except (recording.Unrecordable, profiles.ProfileError) as problem:
+    except (recording.Unrecordable, profile.ProfileError) as problem:
         raise CouldNotRun(str(problem)) from problem
     if as_json:
         fields = {name: getattr(found, name) for name in Comparison.__slots__}
@@ -69,8 +70,8 @@ def show(ids: Sequence[str], against: str, *, as_json: bool, say: Say) -> Status
 
 def compare(ids: Sequence[str], against: str, say: Say) -> Comparison:
     """Run scenarios here, each call recorded, and hold them against the filter called `against`, or in that file."""
-    path = Path(against) if "/" in against else profiles.folder("seccomp") / against
-    content = filters.load(path)
+    path = Path(against) if "/" in against else profile.folder("seccomp") / against
+    content = seccomp_filter.load(path)
     scenarios = [one.name for one in select(catalogue.scenarios(), ids, chaos=False) if ids or _is_plain(one)]
     names = recording.names()
     say(f"recording the calls of {len(scenarios)} scenarios")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness import profiles
 from worldswitch.harness.catalogue.scenarios import function_of
 from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged
 from worldswitch.harness.request import Request
@@ -52,11 +52,11 @@ def _kernel(name: CellName, asked: Request) -> dict[str, tuple[str, ...]]:
     """Of kernels that were given as files, the one that the cell is called after."""
     if not name.kernel or name.kernel in asked.kernels:
         return {}
-    from worldswitch.harness.kernels import kernel  # which most trials do without
+    from worldswitch.harness.environments.kernels import image  # which most trials do without
 
-    environment = kernel.environment_of(name.kernel)
+    environment = image.environment_of(name.kernel)
     files = (file for file in asked.kernels if Path(file).is_file())
-    found = next((file for file in files if kernel.from_file(Path(file)).environment == environment), None)
+    found = next((file for file in files if image.from_file(Path(file)).environment == environment), None)
     return {"kernels": (found,)} if found else {}
 
 

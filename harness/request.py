@@ -8,17 +8,18 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worldswitch.harness import environment, profiles
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell import seeds, suite
 from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.cell_name import REFERENCE, CellName
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.prepared import Plan
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.protocol import EngineChoice, Say
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations import rules
-from worldswitch.harness.prepared import Plan
-from worldswitch.harness.protocol import EngineChoice, Say
 from worldswitch.harness.verdict import Verdict
 
 #: Seconds a cell may say nothing beyond its scenarios' longest deadline: to start, to probe, on a busy machine.
@@ -67,9 +68,9 @@ class Request:
         except (NotFound, profiles.ProfileError, rules.RuleError) as problem:
             raise CouldNotRun(str(problem)) from problem
         if self.kernels:
-            from worldswitch.harness.kernels import manifest
+            from worldswitch.harness.environments.kernels import known
 
-            manifest.load()
+            known.load()
         for platform in self.platforms:
             loading = rehearse(platform)
             if loading.verdict is not Verdict.PASS:
@@ -79,9 +80,7 @@ class Request:
     def places(self, say: Say) -> Plan:
         """The environments to run in; who names a profile means its container and not the host."""
         engine: EngineChoice = "docker" if self.profiles and self.engine == "auto" else self.engine
-        return environment.plan(
-            engine, self.profiles, kernels=self.kernels, install_engine=self.install_engine, say=say
-        )
+        return plan.plan(engine, self.profiles, kernels=self.kernels, install_engine=self.install_engine, say=say)
 
     def silence(self, scenarios: Iterable[Scenario], facts: Mapping[str, str]) -> float:
         """How many seconds a cell that runs these may say nothing in an environment of which `facts` are known."""
@@ -101,7 +100,7 @@ class Request:
     def _options(self, cell: CellName) -> str:
         if not cell.kernel:
             return cell.options
-        from worldswitch.harness.kernels.shelf import word_for
+        from worldswitch.harness.environments.kernels.fetch import word_for
 
         word = shlex.quote(word_for(cell.kernel, self.kernels))
         return cell.options.replace(f"--kernel {cell.kernel}", f"--kernel {word}", 1)

@@ -22,6 +22,7 @@ from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.records import MAKE_ROOM, CannotKeep, ResultError
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem, collect
+from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations import excuses, rules, stale
 from worldswitch.harness.expectations.excuses import Machine
@@ -30,7 +31,6 @@ from worldswitch.harness.expectations.outcome import CellOutcome, Stale
 from worldswitch.harness.lanes import Lanes
 from worldswitch.harness.ledger import Ledger, Standing, Watcher
 from worldswitch.harness.new_manifest import new
-from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request, cpus
 from worldswitch.harness.results.manifest import PlannedCell
 from worldswitch.harness.results.writer import Keeper

@@ -10,11 +10,11 @@ from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell import records as results
 from worldswitch.harness.cell.records import Finding, Fingerprint, Footer, Header, Record, Trial, Word
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.environments.prepared import Plan
+from worldswitch.harness.environments.profiles.profile import Profile
+from worldswitch.harness.environments.protocol import Environment, Lane, Missing
 from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged
-from worldswitch.harness.prepared import Plan
-from worldswitch.harness.profiles import Profile
-from worldswitch.harness.protocol import Environment, Lane, Missing
 from worldswitch.harness.verdict import Verdict
 
 Line = bytes | Callable[[], bytes]  #: what a cell says, or does before it says it

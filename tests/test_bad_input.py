@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import cli, environment
+from worldswitch.harness import cli
 from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.environments import plan
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run
 
@@ -30,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
     (tmp_path / "run").mkdir()
     with monkeypatch.context() as patched:
-        patched.setattr(environment, "plan", planner(place("docker:a", frames(whole(*map(trial, NAMES))))))
+        patched.setattr(plan, "plan", planner(place("docker:a", frames(whole(*map(trial, NAMES))))))
         Run(Request(), SCENARIOS, tmp_path / "run", Quiet()).go()
     return tmp_path
 

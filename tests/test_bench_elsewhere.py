@@ -15,10 +15,10 @@ from worldswitch.harness.bench.session import Effort, Session
 from worldswitch.harness.bench.words import Absent, Measured
 from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.commands import bench
+from worldswitch.harness.environments.host import Host
+from worldswitch.harness.environments.protocol import Missing
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.host import Host
-from worldswitch.harness.protocol import Missing
 
 
 class FakeCell:

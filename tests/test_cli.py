@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, frames, place, planner, trial, whole
 
-from worldswitch.harness import cli, environment, request
+from worldswitch.harness import cli, request
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.mutants import mutants
 from worldswitch.harness.cell.trial import Result
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.expectations.judgement import Expectation
-from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.verdict import Verdict
 
 PASSES = place("host", frames(whole(*map(trial, NAMES))))
@@ -41,7 +42,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(request, "rehearse", lambda _: Result(verdict=Verdict.PASS))
 
     def command(*places: Environment | Missing, arguments: tuple[str, ...] = ()) -> int:
-        monkeypatch.setattr(environment, "plan", planner(*places))
+        monkeypatch.setattr(plan, "plan", planner(*places))
         return cli.main(["run", "--results", str(tmp_path), *arguments])
 
     return command
@@ -175,7 +176,7 @@ def test_a_list_for_people_has_the_claims(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_every_profile_and_mutant_names_scenarios_that_there_are() -> None:
-    from worldswitch.harness import profiles
+    from worldswitch.harness.environments.profiles import profile as profiles
     from worldswitch.harness.expectations import rules
     from worldswitch.harness.kill import autopsy
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import holdings
 from worldswitch.harness.cell.probes import cgroups, table
 from worldswitch.harness.cell.supervisor import supervise
+from worldswitch.harness.environments import run_resources
 from worldswitch.harness.linux import cgroups as control_groups
 from worldswitch.harness.linux import processes
 from worldswitch.scenarios.cgroups import group_of
@@ -130,8 +130,8 @@ def test_a_runs_containers_are_thawed_before_they_are_killed(monkeypatch: pytest
         group_of("freezer") as group,
         subprocess.Popen(["sleep", "600"]) as process,
     ):
-        monkeypatch.setattr(holdings, "_control_groups", lambda _: iter([group.directory]))
+        monkeypatch.setattr(run_resources, "_control_groups", lambda _: iter([group.directory]))
         group.add(process.pid)
         group.set({"freezer.state": "FROZEN", "cgroup.freeze": 1})
-        holdings.remove("none")
+        run_resources.remove("none")
         assert process.wait(SECONDS) == -signal.SIGKILL

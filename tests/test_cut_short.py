@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, ScriptedCell, frames, header, place, planner, trial, whole
 
-from worldswitch.harness import cli, environment
+from worldswitch.harness import cli
 from worldswitch.harness.cell import records
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.guardian import Held
+from worldswitch.harness.environments.host import HostCell
+from worldswitch.harness.environments.protocol import Environment
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations.outcome import Status, status
-from worldswitch.harness.guardian import Held
-from worldswitch.harness.host import HostCell
-from worldswitch.harness.protocol import Environment
 from worldswitch.harness.request import Request
 from worldswitch.harness.results import reader
 from worldswitch.harness.runner import Run
@@ -30,7 +31,7 @@ REACHED = frames([header(), trial(NAMES[0])])
 
 
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *places: Environment) -> Run:
-    monkeypatch.setattr(environment, "plan", planner(*places))
+    monkeypatch.setattr(plan, "plan", planner(*places))
     made = Run(Request(), SCENARIOS, folder, Quiet())
     made.go()
     return made

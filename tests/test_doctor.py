@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import cli, doctor, engine, mirror
+from worldswitch.harness import cli, doctor
 from worldswitch.harness.cell.probes import confinement, kernel_facts, table
 from worldswitch.harness.cell.probes.confinement import Confinement
 from worldswitch.harness.cell.probes.trying import Probe
 from worldswitch.harness.cell.trial import Result
-from worldswitch.harness.engine import Engine
+from worldswitch.harness.environments.docker import engine
+from worldswitch.harness.environments.docker.engine import Engine
+from worldswitch.harness.environments.images import apt_mirror
+from worldswitch.harness.environments.oci import runtime
+from worldswitch.harness.environments.oci.bundle import Runtime
 from worldswitch.harness.errors import Unobtainable
-from worldswitch.harness.oci import runtime
-from worldswitch.harness.oci.launch import Runtime
 from worldswitch.harness.verdict import Verdict
 
 
@@ -30,7 +32,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(engine, "check_startable", _refuse)
     monkeypatch.setattr(runtime, "obtain", _no_runtime)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setenv(mirror.MIRROR, "http://there/debian")
+    monkeypatch.setenv(apt_mirror.MIRROR, "http://there/debian")
 
 
 def _no_runtime(*_: object, **__: object) -> Runtime:
@@ -67,10 +69,10 @@ def test_programs_get_the_same(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_machine_without_a_mirror_is_told_how_to_name_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delenv(mirror.MIRROR)
-    monkeypatch.setattr(mirror.platform, "freedesktop_os_release", lambda: {"ID": "fedora"})
+    monkeypatch.delenv(apt_mirror.MIRROR)
+    monkeypatch.setattr(apt_mirror.platform, "freedesktop_os_release", lambda: {"ID": "fedora"})
     cli.main(["doctor"])
-    assert f"->  install debian-archive-keyring and set {mirror.MIRROR}=" in capsys.readouterr().out
+    assert f"->  install debian-archive-keyring and set {apt_mirror.MIRROR}=" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("answer", [_refuse, lambda tried: None])

@@ -19,14 +19,16 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, header, planner, trial
 
-from worldswitch.harness import engine, environment, holdings, profiles
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.container import ContainerCell, Docker
-from worldswitch.harness.engine import Engine
+from worldswitch.harness.environments import plan, run_resources
+from worldswitch.harness.environments.docker import engine
+from worldswitch.harness.environments.docker.container import ContainerCell, Docker
+from worldswitch.harness.environments.docker.engine import Engine
+from worldswitch.harness.environments.docker.image import Image
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.run_resources import Holdings
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations.outcome import Judged, Status, status
-from worldswitch.harness.holdings import Holdings
-from worldswitch.harness.image import Image
 from worldswitch.harness.request import Request
 from worldswitch.harness.results import reader
 from worldswitch.harness.runner import Run
@@ -99,7 +101,7 @@ def test_what_was_reached_is_kept(
     made, (profile,) = image(private, tmp_path), profiles.select(["docker-default"])
     first, second = (Saying(private, made, profile, run.id) for _ in range(2))
     second.name = "docker:second"
-    monkeypatch.setattr(environment, "plan", planner(first, second))
+    monkeypatch.setattr(plan, "plan", planner(first, second))
     folder = tmp_path / "results"
     folder.mkdir()
     begin = time.monotonic()
@@ -117,7 +119,7 @@ def test_what_was_reached_is_kept(
     assert status(whole.outcomes) is Status.COULD_NOT_RUN
     private.client.close()
     run.close()
-    assert not list(holdings._control_groups(run.id))
-    assert not list(holdings._engine_processes(run.id))
+    assert not list(run_resources._control_groups(run.id))
+    assert not list(run_resources._engine_processes(run.id))
     assert not run.folder.exists()
     gc.collect()

@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 
-from worldswitch.harness import bundle, container, engine, environment, holdings, host, image, profiles, rootfs
-from worldswitch.harness.apt import Source, keyring
-from worldswitch.harness.bundle import Target
-from worldswitch.harness.engine import Engine
+from worldswitch.harness.environments import host, plan, run_resources
+from worldswitch.harness.environments.docker import container, engine, image
+from worldswitch.harness.environments.docker.engine import Engine
+from worldswitch.harness.environments.images import rootfs, site_packages
+from worldswitch.harness.environments.images.apt import Source, keyring
+from worldswitch.harness.environments.images.site_packages import Target
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.protocol import Missing
+from worldswitch.harness.environments.run_resources import Holdings
 from worldswitch.harness.errors import Unobtainable
-from worldswitch.harness.holdings import Holdings
-from worldswitch.harness.protocol import Missing
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -67,7 +70,7 @@ def test_installing_takes_root_and_apt(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_cells_of_an_engine_that_does_not_answer_are_missing_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     monkeypatch.setattr(os, "getuid", lambda: 1000)
-    with environment.plan("auto", ["hardened", "no-ptrace"]) as places:
+    with plan.plan("auto", ["hardened", "no-ptrace"]) as places:
         first, second, third = places
     assert isinstance(first, host.Host)
     assert isinstance(second, Missing)
@@ -78,7 +81,7 @@ def test_cells_of_an_engine_that_does_not_answer_are_missing_with_the_reason(mon
 
 
 def test_the_host_alone_needs_no_engine() -> None:
-    with environment.plan("host", ["hardened"]) as places:
+    with plan.plan("host", ["hardened"]) as places:
         assert [place.name for place in places] == ["host"]
 
 
@@ -99,7 +102,7 @@ def obtained(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 def test_a_profile_for_another_kernel_is_missing_if_it_was_named(obtained: list[bool]) -> None:
-    with environment.plan("docker", ["yama-1", "hardened"]) as places:
+    with plan.plan("docker", ["yama-1", "hardened"]) as places:
         first, second = places
     assert isinstance(first, Missing)
     assert first.reason == "the profile yama-1 asks for another kernel than runs here: no Yama"
@@ -110,7 +113,7 @@ def test_a_profile_for_another_kernel_is_missing_if_it_was_named(obtained: list[
 
 def test_of_all_profiles_those_are_left_out_and_said(obtained: list[bool]) -> None:
     said: list[str] = []
-    with environment.plan("docker", ["all"], say=said.append) as places:
+    with plan.plan("docker", ["all"], say=said.append) as places:
         names = {place.name for place in places}
         assert not any(isinstance(place, Missing) for place in places)
     assert "docker:user-namespace" in names
@@ -120,11 +123,11 @@ def test_of_all_profiles_those_are_left_out_and_said(obtained: list[bool]) -> No
 
 
 def test_an_engine_that_maps_user_ids_is_for_those_who_ask_alone(obtained: list[bool]) -> None:
-    with environment.plan("docker", ["user-namespace", "hardened"]) as places:
+    with plan.plan("docker", ["user-namespace", "hardened"]) as places:
         runs = [place._run for place in places]  # type: ignore[union-attr]
     assert obtained == [True, False]
     assert len(set(runs)) == 2
-    assert holdings.living() == set()
+    assert run_resources.living() == set()
 
 
 def test_an_engine_that_cannot_be_had_costs_its_own_profiles(
@@ -138,7 +141,7 @@ def test_an_engine_that_cannot_be_had_costs_its_own_profiles(
         return usual(*arguments, map_users=map_users, **options)
 
     monkeypatch.setattr(engine, "obtain", obtain)
-    with environment.plan("docker", ["user-namespace", "hardened"]) as places:
+    with plan.plan("docker", ["user-namespace", "hardened"]) as places:
         first, second = places
     assert isinstance(first, Missing)
     assert (first.name, first.reason, first.remedy) == ("docker:user-namespace", "it broke", "mend it")
@@ -148,8 +151,8 @@ def test_an_engine_that_cannot_be_had_costs_its_own_profiles(
 def test_a_plan_that_fails_gives_back_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "obtain", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        environment.plan("docker")
-    assert holdings.living() == set()
+        plan.plan("docker")
+    assert run_resources.living() == set()
 
 
 # -------------------------------------------------------------------------------------------------- private engine
@@ -186,7 +189,7 @@ def test_a_private_engine_can_map_users_where_the_kernel_can(
 def test_a_dockerd_that_dies_is_reported_with_its_last_words(
     run: Holdings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(holdings, "SOCKETS", tmp_path / "sockets")
+    monkeypatch.setattr(run_resources, "SOCKETS", tmp_path / "sockets")
     monkeypatch.setattr(engine, "daemon_command", lambda *_, **__: ["sh", "-c", "echo no such cgroup; exit 1"])
     with pytest.raises(Unobtainable, match="it said last: no such cgroup; start a Docker engine yourself"):
         engine.start(run)
@@ -229,7 +232,7 @@ def test_every_cell_is_closed_up(name: str) -> None:
     assert made["mem_limit"] == made["memswap_limit"]
     assert "size=" in made["tmpfs"]["/tmp"]
     assert made["shm_size"]
-    assert made["labels"][holdings.LABEL] == "x"
+    assert made["labels"][run_resources.LABEL] == "x"
 
 
 def test_capabilities_are_dropped_but_those_granted() -> None:
@@ -323,7 +326,7 @@ def test_an_ordinary_user_unpacks_packages_as_that_user(
 def test_the_newest_glibc_symbol_decides(tmp_path: Path) -> None:
     (tmp_path / "a.so").write_bytes(b"\0GLIBC_2.4\0GLIBC_2.34\0")
     (tmp_path / "b.abi3.so").write_bytes(b"\0GLIBC_2.9\0GLIBC_PRIVATE\0")
-    assert bundle.highest_glibc(tmp_path) == (2, 34)
+    assert site_packages.highest_glibc(tmp_path) == (2, 34)
 
 
 def test_wheels_up_to_the_target_s_glibc_are_taken() -> None:
@@ -333,21 +336,21 @@ def test_wheels_up_to_the_target_s_glibc_are_taken() -> None:
 
 
 def test_a_checkout_s_wheel_is_built_from_what_people_wrote() -> None:
-    root = bundle.checkout()
+    root = site_packages.checkout()
     assert root
-    names = {str(path.relative_to(root)) for path in bundle.source_files(root)}
+    names = {str(path.relative_to(root)) for path in site_packages.source_files(root)}
     assert {"pyproject.toml", "harness/contract.py", "containers/Containerfile", "reference/core/build.py"} <= names
     assert not [name for name in names if name.endswith((".so", ".pyc")) or "/_core.c" in name]
 
 
 def test_a_run_s_results_do_not_change_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = bundle.checkout()
+    root = site_packages.checkout()
     assert root
-    bundle.copy_source(root, tmp_path / "copy")
-    monkeypatch.setattr(bundle, "checkout", lambda: tmp_path / "copy")
-    before = bundle.key()
+    site_packages.copy_source(root, tmp_path / "copy")
+    monkeypatch.setattr(site_packages, "checkout", lambda: tmp_path / "copy")
+    before = site_packages.key()
     (tmp_path / "copy" / "results" / "today").mkdir(parents=True)
     (tmp_path / "copy" / "results" / "today" / "host.json").write_text("{}")
-    assert bundle.key() == before
+    assert site_packages.key() == before
     (tmp_path / "copy" / "harness" / "verdict.py").write_text("changed")
-    assert bundle.key() != before
+    assert site_packages.key() != before

@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
-from worldswitch.harness import cli, environment, profiles, runner
+from worldswitch.harness import cli, runner
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell.records import Trial
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.protocol import Environment
 from worldswitch.harness.expect import check, texts
 from worldswitch.harness.expect.texts import CannotEdit
 from worldswitch.harness.expectations import rules
 from worldswitch.harness.expectations.judgement import Expectation
-from worldswitch.harness.protocol import Environment
 from worldswitch.harness.request import Request
 from worldswitch.harness.verdict import Verdict
 
@@ -86,7 +88,7 @@ def update(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     """Run in these environments, and ask what that proposes."""
 
     def command(*places: Environment, options: tuple[str, ...] = (), **asked: object) -> int:
-        monkeypatch.setattr(environment, "plan", planner(*places))
+        monkeypatch.setattr(plan, "plan", planner(*places))
         folder = runner.new_folder(tmp_path / "results")
         runner.Run(Request(**asked), SCENARIOS, folder, Quiet()).go()
         return cli.main(["expect", "update", folder.name, *options])

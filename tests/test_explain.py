@@ -10,10 +10,11 @@ import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
-from worldswitch.harness import cli, environment, explain
+from worldswitch.harness import cli, explain
 from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
 from worldswitch.harness.cell.probes.confinement import Confinement
 from worldswitch.harness.cell.records import Complaint, KernelLog, Trial
+from worldswitch.harness.environments import plan
 from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.request import Request
 from worldswitch.harness.results import trial_id
@@ -66,7 +67,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
             fingerprint=msgspec.structs.replace(first.fingerprint, confinement=known),
         )
         where = place("docker:a", frames([first, one, footer([one])]), *rules)
-        monkeypatch.setattr(environment, "plan", planner(where))
+        monkeypatch.setattr(plan, "plan", planner(where))
         Run(Request(seed=7), SCENARIOS, tmp_path, Quiet()).go()
         return trial_id.find(f"docker:a::{one.scenario}@{tmp_path}")
 

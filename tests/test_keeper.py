@@ -12,8 +12,8 @@ from typing import IO
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import environment
 from worldswitch.harness.cell.records import CannotKeep
+from worldswitch.harness.environments import plan
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status, status
 from worldswitch.harness.request import Request
@@ -98,7 +98,7 @@ def test_a_full_disk_costs_what_does_not_fit(tmp_path: Path, room, monkeypatch: 
         return b"\n"
 
     first, second = place("host", [*GOOD[:4], fill, *GOOD[4:]]), place("docker:a", GOOD)
-    monkeypatch.setattr(environment, "plan", planner(first, second))
+    monkeypatch.setattr(plan, "plan", planner(first, second))
     run = Run(Request(), SCENARIOS, tmp_path, Quiet())
     run.go()
     assert "host.jsonl: cannot be written: No space left" in run.outcomes[0].problem.reason
@@ -115,7 +115,7 @@ def test_a_full_disk_costs_what_does_not_fit(tmp_path: Path, room, monkeypatch: 
 
 def test_without_any_room_nothing_starts(tmp_path: Path, room, monkeypatch: pytest.MonkeyPatch) -> None:
     host = place("host", GOOD)
-    monkeypatch.setattr(environment, "plan", planner(host))
+    monkeypatch.setattr(plan, "plan", planner(host))
     room(0)
     with pytest.raises(CouldNotRun, match=r"run\.json: cannot be written: No space left on device; make room"):
         Run(Request(), SCENARIOS, tmp_path, Quiet()).go()

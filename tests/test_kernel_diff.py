@@ -8,10 +8,11 @@ import pytest
 from msgspec.structs import replace
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, footer, frames, header, place, planner, trial
 
-from worldswitch.harness import cli, environment
+from worldswitch.harness import cli
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.kernels import compare, difference
 from worldswitch.harness.kernels.difference import Change
-from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.results import reader
 from worldswitch.harness.runner import Run
@@ -31,7 +32,7 @@ def met(name: str, kernel: str, verdict: Verdict = Verdict.PASS, fact: str = "on
 def keep(folder: Path, monkeypatch: pytest.MonkeyPatch, *places: Environment | Missing) -> None:
     """Leave a run's folder."""
     folder.mkdir(parents=True)
-    monkeypatch.setattr(environment, "plan", planner(*places))
+    monkeypatch.setattr(plan, "plan", planner(*places))
     Run(Request(), SCENARIOS[:2], folder, Quiet()).go()
 
 
@@ -99,10 +100,10 @@ def test_without_a_run_that_met_both_one_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Request, "scenarios", lambda self: list(SCENARIOS[:2]))
-    monkeypatch.setattr(environment, "plan", planner(met("linux-6.12", "6.12.94"), met("linux-7.3", "7.3.4")))
+    monkeypatch.setattr(plan, "plan", planner(met("linux-6.12", "6.12.94"), met("linux-7.3", "7.3.4")))
     assert cli.main(["kernels", "diff", "6.12", "7.3", "--results", str(tmp_path)]) == 0
     assert "probes, no container: no difference" in capsys.readouterr().out
-    monkeypatch.setattr(environment, "plan", planner(Missing("linux-6.12", "no mirror", "wait")))
+    monkeypatch.setattr(plan, "plan", planner(Missing("linux-6.12", "no mirror", "wait")))
     assert cli.main(["kernels", "diff", "6.12", "9.9", "--results", str(tmp_path)]) == 2
     assert "linux-6.12: no mirror" in capsys.readouterr().err
 

@@ -9,14 +9,15 @@ import pytest
 from mutilated import LUCKY, ONE, OTHER, THIRD, Mutilated, bitten, host, meet
 from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, frames, hang, planner, trial, whole
 
-from worldswitch.harness import cli, environment
+from worldswitch.harness import cli
 from worldswitch.harness.catalogue import reason_lists, scenarios
 from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.environments import plan as environment
+from worldswitch.harness.environments.protocol import Missing
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.kill import cells, hunt, show
 from worldswitch.harness.kill import matrix as kill_matrix
-from worldswitch.harness.protocol import Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.verdict import Verdict
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, ScriptedCell, frames, header, place, planner, trial, whole
 
-from worldswitch.harness import environment
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.protocol import Environment, Lane, Missing
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations.outcome import Status, status
 from worldswitch.harness.lanes import Lanes
-from worldswitch.harness.protocol import Environment, Lane, Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run
 
@@ -52,7 +52,7 @@ def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
     """Run in these environments, so many lanes at a time."""
 
     def run(*places: Environment | Missing, width: int = 2) -> Run:
-        monkeypatch.setattr(environment, "plan", planner(*places))
+        monkeypatch.setattr(plan, "plan", planner(*places))
         made = Run(Request(), SCENARIOS, tmp_path, Quiet(), lanes=Lanes(width))
         made.go()
         return made

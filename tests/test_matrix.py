@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import cli, profiles, request
+from worldswitch.harness import cli, request
 from worldswitch.harness.catalogue import quick_set, scenarios
 from worldswitch.harness.cell import collection
 from worldswitch.harness.commands import run
+from worldswitch.harness.environments.kernels import fetch, known, selection
+from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.errors import Unobtainable
-from worldswitch.harness.kernels import manifest, selection, shelf
 from worldswitch.harness.request import Request
 
 
@@ -25,7 +26,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
         return 0
 
     monkeypatch.setattr(run, "carry_out", carry_out)
-    monkeypatch.setattr(shelf, "obtain", lambda name, say: None)
+    monkeypatch.setattr(fetch, "obtain", lambda name, say: None)
     return requests
 
 
@@ -71,7 +72,7 @@ def test_a_quick_one_takes_others_for_those_that_cannot_be_had(
         if name in dropped:
             raise Unobtainable("the mirror has dropped it", "wait")
 
-    monkeypatch.setattr(shelf, "obtain", obtain)
+    monkeypatch.setattr(fetch, "obtain", obtain)
     cli.main(["matrix", "--quick"])
     assert asked[0].kernels == taken
     assert capsys.readouterr().out.count("Linux 7.3 cannot be had: the mirror has dropped it") == 1
@@ -83,12 +84,12 @@ def test_where_none_can_be_had_the_newest_is_planned_and_will_be_a_miss(
     def obtain(name: str, say: object) -> None:
         raise Unobtainable("no mirror", "wait")
 
-    monkeypatch.setattr(shelf, "obtain", obtain)
+    monkeypatch.setattr(fetch, "obtain", obtain)
     assert selection.quick(print) == ("5.10", "6.12", "7.3")
 
 
 def test_the_middle_is_a_long_term_kernel_if_there_is_one() -> None:
-    entries = manifest.load()
+    entries = known.load()
     assert [entry.name for entry in selection.around_the_middle(entries)] == ["6.12", "6.1", "6.18", "5.10"]
     assert selection.around_the_middle([entry for entry in entries if not entry.long_term])[0].name == "7.0"
 
@@ -111,7 +112,7 @@ def test_a_wrong_list_of_kernels_is_told(
     asked: list[Request], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine.toml").write_text("kernel = []")
-    monkeypatch.setenv(manifest.LIST, str(tmp_path / "mine.toml"))
+    monkeypatch.setenv(known.LIST, str(tmp_path / "mine.toml"))
     for arguments in (["matrix"], ["matrix", "--quick"], ["bisect", "TT02", "--good", "6.12", "--bad", "7.3"]):
         assert cli.main(arguments) == 2
         assert "kernel: expected `array` of length >= 1" in capsys.readouterr().err

@@ -14,12 +14,13 @@ from big_run import kept_cell
 from scripted import NAMES, SCENARIOS, frames, place, planner, whole
 from scripted import trial as told
 
-from worldswitch.harness import cli, environment, request
+from worldswitch.harness import cli, request
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell.records import Complaint, KernelLog, Reached, Trial
 from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
+from worldswitch.harness.environments import plan as environment
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.page import markdown, matrix, summary

@@ -20,15 +20,18 @@ from typing import Any
 
 import pytest
 
-from worldswitch.harness import makers, profiles, recipe
 from worldswitch.harness.cell import records
-from worldswitch.harness.container import Docker
+from worldswitch.harness.environments import container_factories
+from worldswitch.harness.environments.docker.container import Docker
+from worldswitch.harness.environments.images import chroot as inside
+from worldswitch.harness.environments.images import containerfile, tree
+from worldswitch.harness.environments.oci import default_filter, runtime, user_mapping
+from worldswitch.harness.environments.oci.seccomp import Machine
+from worldswitch.harness.environments.oci.spec import INIT, Surroundings, specification
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.profiles.profile import Profile
+from worldswitch.harness.environments.run_resources import LABEL, PLACE_LABEL, Holdings, place
 from worldswitch.harness.errors import Unobtainable
-from worldswitch.harness.holdings import LABEL, PLACE_LABEL, Holdings, place
-from worldswitch.harness.oci import inside, observed, runtime, tree, users
-from worldswitch.harness.oci.seccomp import Machine
-from worldswitch.harness.oci.spec import INIT, Surroundings, specification
-from worldswitch.harness.profiles import Profile
 
 EVERYTHING = os.environ.get("WORLDSWITCH_PARITY") == "all"
 COMPARED = profiles.available() if EVERYTHING else ("docker-default", "hardened", "shared-pids", "user-namespace")
@@ -55,7 +58,7 @@ def made() -> Iterator[Callable[[Profile], tuple[Docker, Holdings]]]:
     if os.geteuid() != 0 or not shutil.which("dockerd"):
         pytest.skip("to see what an engine hands to its runtime takes root and an installed dockerd")
     held: list[Holdings] = []
-    make = makers.docker(held, False, print)
+    make = container_factories.docker(held, False, print)
 
     def made(profile: Profile) -> tuple[Docker, Holdings]:
         try:
@@ -126,14 +129,14 @@ def _handed(docker: Docker, run: Holdings) -> tuple[str, dict[str, Any]]:
     """A container's name, and what the engine handed to its runtime for it."""
     cell = docker.run(["sleep", "60"])
     try:
-        return cell._container, observed.specification(run, cell._container)
+        return cell._container, default_filter.specification(run, cell._container)
     finally:
         cell.kill()
         list(cell.frames())
 
 
 def _around(profile: Profile, name: str, run: Holdings) -> Surroundings:
-    said = recipe.read(recipe.containerfile())
+    said = containerfile.read(containerfile.containerfile())
     return Surroundings(
         name[:12],
         PurePath("/image"),
@@ -142,7 +145,7 @@ def _around(profile: Profile, name: str, run: Holdings) -> Surroundings:
         Machine.here(),
         cgroup=f"/worldswitch-{run.id}/{name}",
         pid=1,
-        **users.mapped(profile),
+        **user_mapping.mapped(profile),
     )
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import filters, profiles
 from worldswitch.harness.cell.probes import table
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.profiles import seccomp_filter
+from worldswitch.harness.environments.profiles.profile import ProfileError
 from worldswitch.harness.expectations import rules
 from worldswitch.harness.expectations.rules import RuleError
-from worldswitch.harness.profiles import ProfileError
 from worldswitch.harness.verdict import Verdict
 
 GOOD = {
@@ -305,13 +306,13 @@ def condition(**changes: object) -> dict[str, object]:
 )
 def test_a_wrong_filter_is_told_with_file_field_and_reason(content: object, said: str) -> None:
     with pytest.raises(ProfileError) as caught:
-        filters.check(content, Path("sample.json"))
+        seccomp_filter.check(content, Path("sample.json"))
     assert str(caught.value) == f"sample.json: {said}"
 
 
 def test_a_right_filter_is_what_it_was() -> None:
     for content in (rule(), condition(), condition(op="SCMP_CMP_MASKED_EQ", valueTwo=(1 << 64) - 1)):
-        assert filters.check(content, Path("sample.json")) is content
+        assert seccomp_filter.check(content, Path("sample.json")) is content
 
 
 @pytest.mark.parametrize(
@@ -322,18 +323,18 @@ def test_a_filter_that_is_no_json_is_named(tmp_path: Path, content: bytes, said:
     path = tmp_path / "sample.json"
     path.write_bytes(content)
     with pytest.raises(ProfileError) as caught:
-        filters.load(path)
+        seccomp_filter.load(path)
     assert str(caught.value).startswith(f"{path}: {said}")
 
 
 def test_a_filter_that_is_not_there_is_named() -> None:
     with pytest.raises(ProfileError, match=r"^/nowhere/x\.json: cannot be read: No such file"):
-        filters.load(Path("/nowhere/x.json"))
+        seccomp_filter.load(Path("/nowhere/x.json"))
 
 
 @pytest.mark.parametrize("path", sorted(profiles.folder("seccomp").glob("*.json")), ids=lambda path: path.name)
 def test_every_filter_of_the_package_is_right(path: Path) -> None:
-    assert filters.load(path)["syscalls"]
+    assert seccomp_filter.load(path)["syscalls"]
 
 
 def test_the_hardened_filter_names_every_group_and_has_clone3_answer_enosys() -> None:

@@ -13,11 +13,12 @@ import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import cli, environment, repro
+from worldswitch.harness import cli, repro
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.kernels import image as kernel
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.export import junit
-from worldswitch.harness.kernels import kernel
 from worldswitch.harness.request import Request
 from worldswitch.harness.results import reader, trial_id
 from worldswitch.harness.runner import Run
@@ -33,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run's, with a failure in a container of a mutant and none on the host."""
     kept = tmp_path / "20260102T030405-0a1b"
     kept.mkdir()
-    monkeypatch.setattr(environment, "plan", planner(place("host", ALL_PASS), place("docker:hardened", ONE_FAILS)))
+    monkeypatch.setattr(plan, "plan", planner(place("host", ALL_PASS), place("docker:hardened", ONE_FAILS)))
     request = Request(platforms=("mutant:Any",), seed=7, deadline=3.5, profiles=("hardened", "other"), keyword="x")
     Run(request, SCENARIOS, kept, Quiet()).go()
     return kept
@@ -92,7 +93,7 @@ def test_a_kernel_is_asked_for_by_its_name_or_file(tmp_path: Path, monkeypatch: 
     image.write_bytes(b"a kernel")
     monkeypatch.setattr(kernel, "from_file", lambda path: SimpleNamespace(environment="linux-mine"))
     guests = (place("linux-6.12", ALL_PASS), place("linux-mine:hardened", ALL_PASS))
-    monkeypatch.setattr(environment, "plan", planner(*guests))
+    monkeypatch.setattr(plan, "plan", planner(*guests))
     Run(Request(kernels=("6.12", str(image))), SCENARIOS, tmp_path, Quiet()).go()
     bare, contained = (repro.request(trial_id.find(f"{one.name}::{NAMES[0]}@{tmp_path}")) for one in guests)
     assert (bare.kernels, bare.engine, bare.profiles) == (("6.12",), "host", ())
@@ -121,7 +122,7 @@ def test_what_is_not_as_it_was_is_said(folder: Path, tmp_path: Path, monkeypatch
     machine = msgspec.structs.replace(first.fingerprint, kernel="Linux 9.9", cpus=9, versions={"worldswitch": "none"})
     first = msgspec.structs.replace(first, fingerprint=machine)
     (later := tmp_path / "later").mkdir()
-    monkeypatch.setattr(environment, "plan", planner(place("host", frames([first, *rest]))))
+    monkeypatch.setattr(plan, "plan", planner(place("host", frames([first, *rest]))))
     Run(Request(), SCENARIOS, later, Quiet()).go()
     assert list(repro.other_machine(kept, later)) == [
         "the kernel was Linux, and is Linux 9.9",
@@ -149,7 +150,7 @@ def test_the_command_runs_that_trial_alone(
         return SCENARIOS[:1]
 
     monkeypatch.setattr(Request, "scenarios", scenarios)
-    monkeypatch.setattr(environment, "plan", planner(place("docker:hardened", frames(whole(FAILS)))))
+    monkeypatch.setattr(plan, "plan", planner(place("docker:hardened", frames(whole(FAILS)))))
     assert cli.main(["repro", NAME, "--results", str(folder.parent)]) == 1
     assert [request.ids for request in asked] == [(NAMES[0],)]
     assert capsys.readouterr().out.splitlines()[-1] == f"reproduced: fail, as in {folder}"

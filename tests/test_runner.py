@@ -12,12 +12,13 @@ import pytest
 from junitparser import JUnitXml
 from scripted import NAMES, SCENARIOS, Line, Quiet, Scripted, footer, frames, hang, header, place, planner, trial, whole
 
-from worldswitch.harness import environment, request, run_files, runner
+from worldswitch.harness import request, run_files, runner
 from worldswitch.harness.cell import records
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.expectations.outcome import Status, status
-from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.runner import Run
 from worldswitch.harness.verdict import Verdict
@@ -31,7 +32,7 @@ def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
     """Run in these environments."""
 
     def run(*places: Environment | Missing) -> Run:
-        monkeypatch.setattr(environment, "plan", planner(*places))
+        monkeypatch.setattr(plan, "plan", planner(*places))
         made = Run(Request(), SCENARIOS, tmp_path, Quiet())
         made.go()
         run_files.write(made.outcomes, made.folder, made.stale)

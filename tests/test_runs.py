@@ -13,13 +13,13 @@ import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, header, place, planner, trial, whole
 
-from worldswitch.harness import environment
 from worldswitch.harness.cell import records
 from worldswitch.harness.cell.records import Damaged, ResultError
 from worldswitch.harness.collect import Problem
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.expectations import conditions, judgement
 from worldswitch.harness.expectations.judgement import Expectation
-from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.results import manifest, reader
 from worldswitch.harness.results.reader import NoRun
@@ -36,7 +36,7 @@ def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Run]:
     """Run in these environments."""
 
     def run(*places: Environment | Missing) -> Run:
-        monkeypatch.setattr(environment, "plan", planner(*places))
+        monkeypatch.setattr(plan, "plan", planner(*places))
         made = Run(Request(seed=11), SCENARIOS, tmp_path, Quiet())
         made.go()
         return made

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import environment, report
+from worldswitch.harness import report
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.console import console
+from worldswitch.harness.environments import plan
 from worldswitch.harness.expectations import conditions, stale
 from worldswitch.harness.expectations.judgement import PASSES, Expectation, judge
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale, Status, status
@@ -118,7 +119,7 @@ def test_which_verdicts_were_never_seen() -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *rules: Expectation, **asked: object) -> Run:
-    monkeypatch.setattr(environment, "plan", planner(place("docker:a", frames(whole(*map(trial, NAMES))), *rules)))
+    monkeypatch.setattr(plan, "plan", planner(place("docker:a", frames(whole(*map(trial, NAMES))), *rules)))
     made = Run(Request(**asked), SCENARIOS, folder, Quiet())
     made.go()
     return made

@@ -8,14 +8,16 @@ import pytest
 from msgspec.structs import replace
 from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, footer, frames, header, trial
 
-from worldswitch.harness import cli, environment, packages
+from worldswitch.harness import cli
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.catalogue.scenarios import Fact
+from worldswitch.harness.environments import plan as environment
+from worldswitch.harness.environments.images import deb_packages
+from worldswitch.harness.environments.images.apt_mirror import Offer
+from worldswitch.harness.environments.kernels import versions
+from worldswitch.harness.environments.prepared import Plan
+from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
-from worldswitch.harness.kernels import versions
-from worldswitch.harness.mirror import Offer
-from worldswitch.harness.prepared import Plan
-from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request
 from worldswitch.harness.verdict import Verdict
 
@@ -36,7 +38,7 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> None:
             for version in HAS.get(pattern, [])
         ]
 
-    monkeypatch.setattr(packages, "offers", offers)
+    monkeypatch.setattr(deb_packages, "offers", offers)
 
 
 def ignore(line: str) -> None:

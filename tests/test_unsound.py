@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
-from worldswitch.harness import environment
 from worldswitch.harness.cell.records import Complaint, KernelLog, Record
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem
+from worldswitch.harness.environments import plan
 from worldswitch.harness.expectations.outcome import CellOutcome, Status, status
 from worldswitch.harness.ledger import unsound
 from worldswitch.harness.request import Request
@@ -40,7 +40,7 @@ def test_it_is_told_beside_another() -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, records: Sequence[Record], status: int = 0) -> Run:
-    monkeypatch.setattr(environment, "plan", planner(place("linux-6.12", frames(records), status=status)))
+    monkeypatch.setattr(plan, "plan", planner(place("linux-6.12", frames(records), status=status)))
     made = Run(Request(), SCENARIOS, folder, Quiet())
     made.go()
     return made

@@ -10,15 +10,15 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
-from worldswitch.harness import profiles
 from worldswitch.harness.bench import collection, words
 from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.words import Absent, Word
-from worldswitch.harness.environment import plan
+from worldswitch.harness.environments.host import Host
+from worldswitch.harness.environments.plan import plan
+from worldswitch.harness.environments.prepared import Plan
+from worldswitch.harness.environments.profiles import profile
+from worldswitch.harness.environments.protocol import Cell, EngineChoice, Missing, Say
 from worldswitch.harness.errors import Unobtainable
-from worldswitch.harness.host import Host
-from worldswitch.harness.prepared import Plan
-from worldswitch.harness.protocol import Cell, EngineChoice, Missing, Say
 
 #: What is measured there: a system call, the bare stop, and switches.
 NAMES = ("limits::getpid", "limits::sysemu", "switch::resident_pinned", "switch::default_pinned")
@@ -56,7 +56,7 @@ def places(engine: EngineChoice, wanted: Sequence[str], say: Say) -> Plan:
 
 def check(wanted: Sequence[str]) -> None:
     """Raises `ProfileError` for a profile that there is not."""
-    profiles.select(wanted)
+    profile.select(wanted)
 
 
 def said_in(place: object, arguments: Sequence[str], at_home: AtHome) -> list[Word]:

@@ -19,10 +19,10 @@ from worldswitch.harness.bench.report import page
 from worldswitch.harness.bench.session import Effort, Session, recording
 from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.console import console
+from worldswitch.harness.environments.profiles.profile import ProfileError
+from worldswitch.harness.environments.protocol import EngineChoice
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.profiles import ProfileError
-from worldswitch.harness.protocol import EngineChoice
 from worldswitch.harness.runner import new_folder
 
 

@@ -13,14 +13,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from worldswitch.harness import guardian
 from worldswitch.harness.bench import elsewhere, quiet, words
 from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.records import FILE, Recorder
 from worldswitch.harness.bench.script import metadata
 from worldswitch.harness.bench.words import Absent, Disturbance, Measured
 from worldswitch.harness.cell.probes import fingerprint
-from worldswitch.harness.protocol import Say
+from worldswitch.harness.environments import guardian
+from worldswitch.harness.environments.protocol import Say
 
 #: Subjects that are set beside each other, and so are measured by one process.
 TOGETHER = {"limits": "switch"}

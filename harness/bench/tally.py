@@ -9,7 +9,7 @@ from worldswitch.harness.bench.counted import Count
 from worldswitch.harness.bench.counted_process import OPERATIONS
 from worldswitch.harness.bench.records import Recorder
 from worldswitch.harness.bench.words import Absent, Measured
-from worldswitch.harness.protocol import Say
+from worldswitch.harness.environments.protocol import Say
 
 
 def record(recorder: Recorder, platform: str, say: Say) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from worldswitch.harness.cell import seeds
 from worldswitch.harness.cell_name import REFERENCE
+from worldswitch.harness.environments.protocol import EngineChoice
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.protocol import EngineChoice
 
 ABOUT = "measure what a world switch costs"
 

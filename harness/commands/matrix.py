@@ -42,7 +42,7 @@ def main(asked: argparse.Namespace) -> int:
     """Run it, and show what came of it."""
     from worldswitch.harness.catalogue import quick_set
     from worldswitch.harness.commands import run
-    from worldswitch.harness.kernels import selection
+    from worldswitch.harness.environments.kernels import selection
 
     request = options.request(asked)
     if asked.quick:

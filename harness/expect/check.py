@@ -14,22 +14,22 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness import profiles
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.catalogue.scenarios import Scenario, function_of
 from worldswitch.harness.cell.probes.table import PROBES
+from worldswitch.harness.environments.profiles import profile
+from worldswitch.harness.environments.profiles.profile import ProfileError
 from worldswitch.harness.expectations import rules, stale
 from worldswitch.harness.expectations.judgement import Expectation, deciding
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.expectations.rules import RuleError
-from worldswitch.harness.profiles import ProfileError
 
 
 def show(files: Sequence[Path]) -> Status:
     """Print what is wrong with each file; all that come with the package if none is named."""
     known, facts = scenarios.scenarios(), {fact.scenario.name for fact in scenarios.facts()}
     status = Status.AS_EXPECTED
-    for path in files or [*sorted(rules.folder().glob("*.toml")), *profiles.available().values()]:
+    for path in files or [*sorted(rules.folder().glob("*.toml")), *profile.available().values()]:
         try:
             found = expectations_of(path)
         except (RuleError, ProfileError) as problem:
@@ -48,7 +48,7 @@ def expectations_of(path: Path) -> tuple[Expectation, ...]:
         is_profile = "capabilities" in msgspec.toml.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         is_profile = False  # whoever reads it says what is wrong with it
-    return rules.of(profiles.load(path), path) if is_profile else rules.load(path).expectations
+    return rules.of(profile.load(path), path) if is_profile else rules.load(path).expectations
 
 
 def complaints(

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from worldswitch.harness import profiles
+from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.expectations import rules
 from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.results.reader import KeptCell, KeptRun

@@ -15,7 +15,7 @@ from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.probes import table
 from worldswitch.harness.cell.records import Header
 from worldswitch.harness.cell_name import REFERENCE, CellName
-from worldswitch.harness.host import Host
+from worldswitch.harness.environments.host import Host
 from worldswitch.harness.linux.uname import kernel
 from worldswitch.harness.verdict import Verdict
 

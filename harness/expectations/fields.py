@@ -25,7 +25,7 @@ import msgspec
 from worldswitch.harness.cell.probes import table
 from worldswitch.harness.cell.records import Fingerprint, Header
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.profiles import Profile
+from worldswitch.harness.environments.profiles.profile import Profile
 
 Version: TypeAlias = tuple[int, ...]
 Value: TypeAlias = str | bool | int | Version | frozenset[str]

@@ -31,10 +31,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.expectations import conditions
 from worldswitch.harness.expectations.conditions import BadCondition
 from worldswitch.harness.expectations.judgement import Expectation
-from worldswitch.harness.profiles import Profile
 from worldswitch.harness.verdict import Verdict
 
 Sentence = Annotated[str, Meta(min_length=1)]

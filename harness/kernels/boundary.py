@@ -7,11 +7,11 @@ from rich.console import Console
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.environments.kernels import versions
+from worldswitch.harness.environments.kernels.image import environment_of
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.kernels import versions
 from worldswitch.harness.kernels.bisection import Boundary, Undecidable, search
-from worldswitch.harness.kernels.kernel import environment_of
 from worldswitch.harness.kernels.turning import Judge
 from worldswitch.harness.request import Request, select
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from worldswitch.harness.cell.records import Fingerprint
 from worldswitch.harness.cell_name import REFERENCE
-from worldswitch.harness.kernels.kernel import environment_of
+from worldswitch.harness.environments.kernels.image import environment_of
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 
 ABSENT = "-"  #: in place of what one side does not say

@@ -11,18 +11,18 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from worldswitch.harness import packages
+from worldswitch.harness.environments.images import deb_packages
+from worldswitch.harness.environments.images.deb_packages import Package
+from worldswitch.harness.environments.kernels import known
+from worldswitch.harness.environments.kernels.fetch import Lacking, Shelf
+from worldswitch.harness.environments.kernels.image import Kernel
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.kernels import manifest
-from worldswitch.harness.kernels.kernel import Kernel
-from worldswitch.harness.kernels.shelf import Lacking, Shelf
-from worldswitch.harness.packages import Package
 
 
 def show(out: Console, *, as_json: bool) -> int:
     """Print the list."""
-    fetched = packages.kept()
-    kept = {entry: _kept(entry, fetched) for entry in manifest.load()}
+    fetched = deb_packages.kept()
+    kept = {entry: _kept(entry, fetched) for entry in known.load()}
     if as_json:
         rows = [{**msgspec.to_builtins(entry), "kept": version} for entry, version in kept.items()]
         out.print_json(json.dumps(rows))
@@ -36,7 +36,7 @@ def show(out: Console, *, as_json: bool) -> int:
 
 def fetch(names: Sequence[str], out: Console, *, as_json: bool) -> int:
     """Fetch these kernels, or all, and print what came; what cannot be had is named."""
-    wanted = names or [entry.name for entry in manifest.load()]
+    wanted = names or [entry.name for entry in known.load()]
     with Shelf(wanted, lambda line: print(f"{line} ...", file=sys.stderr)) as kernels:
         found = kernels.all()
     if as_json:
@@ -47,7 +47,7 @@ def fetch(names: Sequence[str], out: Console, *, as_json: bool) -> int:
     return Status.COULD_NOT_RUN if any(isinstance(one, Lacking) for one in found) else Status.AS_EXPECTED
 
 
-def _kept(entry: manifest.Entry, fetched: Sequence[Package]) -> str:
+def _kept(entry: known.Entry, fetched: Sequence[Package]) -> str:
     """The version of an entry that was fetched last, if any was."""
     names = (package.name for package in fetched if package.suite in entry.suites)
     return next((entry.version_of(name) for name in names if fnmatch.fnmatchcase(name, entry.pattern)), "")

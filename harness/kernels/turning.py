@@ -18,9 +18,9 @@ from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.records import Header, Record, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import Problem, collect
+from worldswitch.harness.environments.protocol import Environment, Missing, Say
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.kernels.bisection import Answer
-from worldswitch.harness.protocol import Environment, Missing, Say
 from worldswitch.harness.request import Request
 from worldswitch.harness.verdict import Verdict
 

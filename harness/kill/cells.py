@@ -11,9 +11,9 @@ from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.records import Record
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.collect import collect
+from worldswitch.harness.environments.protocol import Cell, Environment
 from worldswitch.harness.kill import autopsy
 from worldswitch.harness.kill.autopsy import Account
-from worldswitch.harness.protocol import Cell, Environment
 from worldswitch.harness.request import Request
 
 

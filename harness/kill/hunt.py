@@ -24,13 +24,13 @@ from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.catalogue.mutants import MUTANTS, Mutant, load_mutant, mutants
 from worldswitch.harness.catalogue.scenarios import Scenario, is_meant
 from worldswitch.harness.cell.records import Header, Record, Trial
+from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.kill import autopsy, cells, proof
 from worldswitch.harness.kill import matrix as kill_matrix
 from worldswitch.harness.kill.autopsy import Account, Autopsy
 from worldswitch.harness.kill.matrix import Matrix, Place
 from worldswitch.harness.kill.proof import Proof, Standing
-from worldswitch.harness.protocol import Environment, Missing
 from worldswitch.harness.request import Request
 
 TENTH = 10  #: one in so many of the scenarios that a mutant does not name

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from worldswitch.harness import packages
+from worldswitch.harness.environments.images import deb_packages
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.peers import peer
 from worldswitch.harness.peers.peer import SUITES, Found, Kit, Ready
@@ -104,11 +104,11 @@ def _runscs(kit: Kit) -> Iterator[Found]:
         return
     known: set[str] = set()
     for suite in SUITES:
-        for offer in packages.offers("runsc", [suite], kit.say)[:1]:
+        for offer in deb_packages.offers("runsc", [suite], kit.say)[:1]:
             upstream = offer.version.rpartition("-")[0]  # a version that several suites have was built anew in each
             if upstream not in known:
                 known.add(upstream)
-                yield peer.unpacked(kit, "runsc", packages.download(offer, kit.say))
+                yield peer.unpacked(kit, "runsc", deb_packages.download(offer, kit.say))
     if not known and not path:
         raise Unobtainable("no suite of the mirror has runsc", "install it as gVisor's own documentation says")
 

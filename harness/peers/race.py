@@ -16,13 +16,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worldswitch.harness import guardian
 from worldswitch.harness.bench.records import Recorder
 from worldswitch.harness.bench.words import Measured
+from worldswitch.harness.environments import guardian
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.peers import known, peer
 from worldswitch.harness.peers.peer import Kit, Ready
-from worldswitch.harness.protocol import Say
 
 PROGRAMS = ("getpid", "clock", "compute", "files", "processes")
 
