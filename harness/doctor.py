@@ -24,7 +24,7 @@ from worldswitch.harness.environments.profiles import profile
 from worldswitch.harness.environments.run_resources import Holdings, cache
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.request import rehearse
+from worldswitch.harness.run.request import rehearse
 from worldswitch.harness.verdict import Verdict
 
 BUILD = "apt-get install -y python3-dev gcc && python3 -m pip install -e '.[harness]'"

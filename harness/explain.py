@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
-from worldswitch.harness import eperm, repro
+from worldswitch.harness import eperm
 from worldswitch.harness.catalogue import clauses, scenarios
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.cell.diagnosis import text
@@ -22,6 +22,7 @@ from worldswitch.harness.cell.probes.confinement import Confinement
 from worldswitch.harness.cell.records import Finding
 from worldswitch.harness.expectations.judgement import PASSES
 from worldswitch.harness.results.trial_id import KeptTrial
+from worldswitch.harness.run import repro
 
 #: So many lines of a long text; the folder has the rest.
 LINES = 40

@@ -15,7 +15,7 @@ from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.request import select
+from worldswitch.harness.run.request import select
 
 
 def show(ids: Sequence[str], *, as_json: bool) -> Status:

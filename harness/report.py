@@ -14,13 +14,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from worldswitch.harness import beside, repro
+from worldswitch.harness import beside
 from worldswitch.harness.cell.diagnosis import text
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.console import STYLES
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale, tally
-from worldswitch.harness.request import Request
+from worldswitch.harness.run import repro
+from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
 
 LINES = 40  #: of a long text, its last: the end says most, and the results have it all

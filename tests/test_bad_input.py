@@ -11,8 +11,8 @@ from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, who
 from worldswitch.harness import cli
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.environments import plan
-from worldswitch.harness.request import Request
-from worldswitch.harness.runner import Run
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 
 PROFILE = 'name = "mine"\nabout = "x"\ncapabilities = []\nseccomp = "default"\n'
 RULES = 'about = "x"\n[[expect]]\nscenarios = ["SG01"]\nverdicts = ["fail"]\nreason = "so"\nevidence = ["ptrace(2)"]\n'

@@ -10,14 +10,14 @@ import pytest
 
 from worldswitch.harness import cli
 from worldswitch.harness.cell.records import Damaged
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import tally
 from worldswitch.harness.export import ktap
 from worldswitch.harness.page import markdown, views
 from worldswitch.harness.results import comparison
-from worldswitch.harness.results.baseline import format, read, write
+from worldswitch.harness.results.baseline import file_format, read, write
 from worldswitch.harness.results.reader import KeptRun
+from worldswitch.harness.run.collect import Problem
 
 RUN = big_run.run(kernels=("5.10", "6.12", "7.3"), profiles=("", "hardened", "no-ptrace"), scenarios=120)
 
@@ -121,8 +121,8 @@ def test_lines_out_of_order_and_an_empty_file_are_refused(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("numbers", "text"), [([], ""), ([3], "3"), ([0, 1, 2, 5, 7, 8], "0-2 5 7-8")])
 def test_numbers_are_kept_as_ranges(numbers: list[int], text: str) -> None:
-    assert format.ranges(numbers) == text
-    assert format.numbers(text) == numbers
+    assert file_format.ranges(numbers) == text
+    assert file_format.numbers(text) == numbers
 
 
 def test_the_command_keeps_it_and_says_how_it_is_used(

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, frames, place, planner, trial, whole
 
-from worldswitch.harness import cli, request
+from worldswitch.harness import cli
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.mutants import mutants
 from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.run import request
 from worldswitch.harness.verdict import Verdict
 
 PASSES = place("host", frames(whole(*map(trial, NAMES))))
@@ -178,7 +179,7 @@ def test_a_list_for_people_has_the_claims(capsys: pytest.CaptureFixture[str]) ->
 def test_every_profile_and_mutant_names_scenarios_that_there_are() -> None:
     from worldswitch.harness.environments.profiles import profile as profiles
     from worldswitch.harness.expectations import rules
-    from worldswitch.harness.kill import autopsy
+    from worldswitch.harness.run.mutants import fates
 
     scenarios = catalogue.scenarios()
     for profile in profiles.select([profiles.ALL]):
@@ -189,4 +190,4 @@ def test_every_profile_and_mutant_names_scenarios_that_there_are() -> None:
                 )
     for mutant in mutants().values():
         for name in mutant.caught_by:
-            assert autopsy.called(scenarios, name), f"{mutant.name} is to be caught by {name}"
+            assert fates.called(scenarios, name), f"{mutant.name} is to be caught by {name}"

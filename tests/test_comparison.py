@@ -11,12 +11,12 @@ from scripted import header
 
 from worldswitch.harness import cli
 from worldswitch.harness.cell.records import Header, Trial
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations.judgement import Judgement
 from worldswitch.harness.expectations.outcome import Judged, Status
 from worldswitch.harness.results import comparison
 from worldswitch.harness.results.comparison import Change, Kind, Shift
 from worldswitch.harness.results.reader import KeptCell, KeptRun
+from worldswitch.harness.run.collect import Problem
 from worldswitch.harness.verdict import Verdict
 
 P, F, B, M, E = Verdict.PASS, Verdict.FAIL, Verdict.BLOCKED, Verdict.MISS, Verdict.ERROR

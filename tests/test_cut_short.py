@@ -21,9 +21,9 @@ from worldswitch.harness.environments.host import HostCell
 from worldswitch.harness.environments.protocol import Environment
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations.outcome import Status, status
-from worldswitch.harness.request import Request
 from worldswitch.harness.results import reader
-from worldswitch.harness.runner import Run
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
 GOOD = frames(whole(*map(trial, NAMES)))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import request
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.run import request
 from worldswitch.harness.verdict import Verdict
 
 TOP = Path(__file__).parent.parent

@@ -29,9 +29,9 @@ from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.run_resources import Holdings
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations.outcome import Judged, Status, status
-from worldswitch.harness.request import Request
 from worldswitch.harness.results import reader
-from worldswitch.harness.runner import Run
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("dockerd") or not shutil.which("gcc"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
-from worldswitch.harness import cli, runner
+from worldswitch.harness import cli
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.environments import plan
@@ -20,7 +20,8 @@ from worldswitch.harness.expect import check, texts
 from worldswitch.harness.expect.texts import CannotEdit
 from worldswitch.harness.expectations import rules
 from worldswitch.harness.expectations.judgement import Expectation
-from worldswitch.harness.request import Request
+from worldswitch.harness.run import runner
+from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
 
 ONE, OTHER, DENIED = NAMES  # the first two are SG01, the last is TT01 and needs `ptrace_denied`

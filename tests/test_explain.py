@@ -16,9 +16,9 @@ from worldswitch.harness.cell.probes.confinement import Confinement
 from worldswitch.harness.cell.records import Complaint, KernelLog, Trial
 from worldswitch.harness.environments import plan
 from worldswitch.harness.expectations.judgement import Expectation
-from worldswitch.harness.request import Request
 from worldswitch.harness.results import trial_id
-from worldswitch.harness.runner import Run
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
 DIAGNOSIS = Diagnosis(

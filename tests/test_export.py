@@ -18,12 +18,12 @@ from junitparser import JUnitXml
 
 from worldswitch.harness import cli
 from worldswitch.harness.cell.records import Trial
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations.judgement import Judgement
 from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.export import ctrf, database, formats, junit, ktap
 from worldswitch.harness.page import markdown
 from worldswitch.harness.results.manifest import StaleRule
+from worldswitch.harness.run.collect import Problem
 from worldswitch.harness.verdict import Verdict
 
 HERE = Path(__file__).parent

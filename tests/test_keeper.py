@@ -16,9 +16,9 @@ from worldswitch.harness.cell.records import CannotKeep
 from worldswitch.harness.environments import plan
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status, status
-from worldswitch.harness.request import Request
 from worldswitch.harness.results import reader, writer
-from worldswitch.harness.runner import Run
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
 GOOD = frames(whole(*map(trial, NAMES)))

@@ -13,9 +13,9 @@ from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.kernels import compare, difference
 from worldswitch.harness.kernels.difference import Change
-from worldswitch.harness.request import Request
 from worldswitch.harness.results import reader
-from worldswitch.harness.runner import Run
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
 FACTS = {"kernel::a": "one", "kernel::b": "same"}

@@ -20,7 +20,7 @@ from worldswitch.harness.environments.kernels import known
 from worldswitch.harness.environments.kernels.fetch import Lacking, Shelf
 from worldswitch.harness.environments.kernels.known import Entry, ManifestError
 from worldswitch.harness.errors import Unobtainable
-from worldswitch.harness.request import Request
+from worldswitch.harness.run.request import Request
 
 GOOD = """\
 [[kernel]]

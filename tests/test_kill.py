@@ -16,9 +16,10 @@ from worldswitch.harness.environments import plan as environment
 from worldswitch.harness.environments.protocol import Missing
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.kill import cells, hunt, show
-from worldswitch.harness.kill import matrix as kill_matrix
-from worldswitch.harness.request import Request
+from worldswitch.harness.kill import show
+from worldswitch.harness.run.mutants import campaign, cells
+from worldswitch.harness.run.mutants import matrix as kill_matrix
+from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
 
 FORGETFUL, HARMLESS, VANISHED = Mutilated("Forgetful"), Mutilated("Harmless"), Mutilated("Vanished", ("TT01",))
@@ -115,7 +116,7 @@ def test_and_not_for_ever(world: World, capsys: pytest.CaptureFixture[str]) -> N
     world.have(Mutilated("Fickle", (ONE,)))
     assert world.run("Fickle", seed=LUCKY + 1) is Status.UNEXPECTED
     (mutant,) = world.matrix.places[0].mutants
-    assert (mutant.fate, mutant.draws) == ("survived", hunt.DRAWS)
+    assert (mutant.fate, mutant.draws) == ("survived", campaign.DRAWS)
     last = capsys.readouterr().out.splitlines()[-8:]
     assert any(line.startswith(f"survived  Fickle in host: {ONE}: ") for line in last)
 
@@ -138,7 +139,7 @@ def test_nor_these_for_ever(world: World) -> None:
     world.have(Mutilated("Slow"), VANISHED)
     assert world.run(seed=LUCKY + 1) is Status.UNEXPECTED
     (place,) = world.matrix.places
-    assert (place.mutants[0].fate, place.mutants[0].draws) == ("caught", hunt.DRAWS)
+    assert (place.mutants[0].fate, place.mutants[0].draws) == ("caught", campaign.DRAWS)
     assert {one.name: one.standing for one in place.scenarios}[OTHER] == "unproven"
 
 
@@ -179,10 +180,10 @@ def test_without_a_seed_one_is_drawn_and_told(world: World, capsys: pytest.Captu
 # ------------------------------------------------------------------------------------------- what is put to what
 
 
-def _hunt(seed: int = 7, *, full: bool = False) -> hunt.Hunt:
+def _hunt(seed: int = 7, *, full: bool = False) -> campaign.Hunt:
     many = [Scenario(f"many::number_{n}", ("SG02",), "", (), (), {}, 1.0) for n in range(99)]
     bare = Scenario("kernel_facts::one", ("K01",), "", (), (), {}, 1.0, subject="kernel")
-    return hunt.Hunt(Request(seed=seed), {"Forgetful": FORGETFUL}, [*SCENARIOS, *many, bare], _Quiet(), full)
+    return campaign.Hunt(Request(seed=seed), {"Forgetful": FORGETFUL}, [*SCENARIOS, *many, bare], _Quiet(), full)
 
 
 class _Quiet:
@@ -224,12 +225,12 @@ def test_in_full_it_meets_all_that_are_about_a_platform() -> None:
 def test_chaos_is_not_drawn() -> None:
     before = _hunt()
     reigns = Scenario("chaos::reigns", ("CH01",), "", (), (), {}, 1.0)
-    many = hunt.Hunt(before.request, before.mutants, [*before.scenarios, *[reigns] * 50], _Quiet())
+    many = campaign.Hunt(before.request, before.mutants, [*before.scenarios, *[reigns] * 50], _Quiet())
     assert "chaos::reigns" not in [one.name for one in many.drawn(FORGETFUL)]
 
 
 def test_a_mutant_that_hangs_everywhere_is_not_waited_for(world: World) -> None:
-    hung = trial(THIRD, Verdict.TIMEOUT, seconds=hunt.SPARED + 1)
+    hung = trial(THIRD, Verdict.TIMEOUT, seconds=campaign.SPARED + 1)
 
     def script(arguments: Sequence[str]) -> ScriptedCell:
         if "--mutant" not in arguments:
@@ -282,7 +283,7 @@ def test_an_interrupted_hunt_ends_its_cells(world: World, monkeypatch: pytest.Mo
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(hunt.autopsy, "examine", interrupt)
+    monkeypatch.setattr(campaign.autopsy, "examine", interrupt)
     with pytest.raises(KeyboardInterrupt):
         world.run()
     assert all(cell.killed for cell in world.host.cells)

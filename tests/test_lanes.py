@@ -15,9 +15,9 @@ from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.protocol import Environment, Lane, Missing
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations.outcome import Status, status
-from worldswitch.harness.lanes import Lanes
-from worldswitch.harness.request import Request
-from worldswitch.harness.runner import Run
+from worldswitch.harness.run.lanes import Lanes
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 
 GOOD = frames(whole(*(trial(name) for name in NAMES)))
 

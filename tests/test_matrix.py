@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import cli, request
+from worldswitch.harness import cli
 from worldswitch.harness.catalogue import quick_set, scenarios
 from worldswitch.harness.cell import collection
 from worldswitch.harness.commands import run
 from worldswitch.harness.environments.kernels import fetch, known, selection
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.errors import Unobtainable
-from worldswitch.harness.request import Request
+from worldswitch.harness.run import request
+from worldswitch.harness.run.request import Request
 
 
 @pytest.fixture

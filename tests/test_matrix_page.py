@@ -14,12 +14,11 @@ from big_run import kept_cell
 from scripted import NAMES, SCENARIOS, frames, place, planner, whole
 from scripted import trial as told
 
-from worldswitch.harness import cli, request
+from worldswitch.harness import cli
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell.records import Complaint, KernelLog, Reached, Trial
 from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.environments import plan as environment
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import Judged
@@ -28,6 +27,8 @@ from worldswitch.harness.page import pack as packing
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.results.matrix_axes import Row
 from worldswitch.harness.results.reader import KeptCell, KeptRun
+from worldswitch.harness.run import request
+from worldswitch.harness.run.collect import Problem
 from worldswitch.harness.verdict import Verdict
 
 AS_PLANNED = Judgement(True, PASSES)

@@ -12,9 +12,9 @@ from scripted import SCENARIOS, scenario, trial
 from worldswitch.harness.catalogue import reason_lists
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.catalogue.scenarios import Scenario
-from worldswitch.harness.kill import proof
-from worldswitch.harness.kill.autopsy import Account, Autopsy
-from worldswitch.harness.kill.proof import Standing
+from worldswitch.harness.run.mutants import proof
+from worldswitch.harness.run.mutants.fates import Account, Autopsy
+from worldswitch.harness.run.mutants.proof import Standing
 from worldswitch.harness.verdict import Verdict
 
 KILLS = Autopsy("Forgetful", "host", (), kills=(bitten(),))

@@ -13,7 +13,7 @@ from worldswitch.harness import report
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.judgement import Judgement
 from worldswitch.harness.expectations.outcome import Judged
-from worldswitch.harness.request import Request
+from worldswitch.harness.run.request import Request
 
 CELL = CellName("host", "reference")
 

@@ -13,15 +13,16 @@ import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import cli, repro
+from worldswitch.harness import cli
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.kernels import image as kernel
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.export import junit
-from worldswitch.harness.request import Request
 from worldswitch.harness.results import reader, trial_id
-from worldswitch.harness.runner import Run
+from worldswitch.harness.run import repro
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
 FAILS = trial(NAMES[0], Verdict.FAIL, reason="it did not", assertion=True)

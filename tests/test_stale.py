@@ -16,9 +16,9 @@ from worldswitch.harness.environments import plan
 from worldswitch.harness.expectations import conditions, stale
 from worldswitch.harness.expectations.judgement import PASSES, Expectation, judge
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale, Status, status
-from worldswitch.harness.request import Request
 from worldswitch.harness.results import reader
-from worldswitch.harness.runner import Run
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
 ONE, OTHER, DENIED = NAMES  # the last needs `ptrace_denied`, the others have the same id

@@ -18,7 +18,7 @@ from worldswitch.harness.environments.kernels import versions
 from worldswitch.harness.environments.prepared import Plan
 from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
-from worldswitch.harness.request import Request
+from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
 
 #: What the mirror has, by the package's pattern; newest first, as the mirror sorts.

@@ -34,9 +34,9 @@ from worldswitch.harness.environments.vm.qemu import Shape
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations.outcome import Judged, Status, status
 from worldswitch.harness.linux import processes
-from worldswitch.harness.request import Request
 from worldswitch.harness.results import reader
-from worldswitch.harness.runner import Run
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 
 NAME = "6.12"
 SECONDS = 120.0

@@ -17,7 +17,7 @@ from worldswitch.harness.environments.vm import environment, plan
 from worldswitch.harness.environments.vm.environment import Guest
 from worldswitch.harness.environments.vm.machine import Workshop
 from worldswitch.harness.errors import Unobtainable
-from worldswitch.harness.request import Request
+from worldswitch.harness.run.request import Request
 
 HARDENED = profile.select(["hardened"])
 

@@ -23,7 +23,7 @@ from worldswitch.harness.environments.profiles.profile import ProfileError
 from worldswitch.harness.environments.protocol import EngineChoice
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.runner import new_folder
+from worldswitch.harness.run.runner import new_folder
 
 
 def chosen(names: Sequence[str]) -> list[Benchmark]:

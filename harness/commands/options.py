@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from worldswitch.harness.cell import seeds
-from worldswitch.harness.request import Request, cpus
+from worldswitch.harness.run.request import Request, cpus
 
 MANY: Any = {"action": "append", "default": []}  #: an option that may be given more than once
 

@@ -29,11 +29,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Do it."""
-    from worldswitch.harness import profile_check, profile_record
+    from worldswitch.harness import profile_check
+    from worldswitch.harness.run.syscall_record import compare
 
     if asked.what == "check":
         return profile_check.show(asked.files)
-    return profile_record.show(asked.ids, asked.filter, as_json=asked.json, say=_say)
+    return compare.show(asked.ids, asked.filter, as_json=asked.json, say=_say)
 
 
 def _say(line: str) -> None:

@@ -25,9 +25,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Repeat it, and say whether it came to the same."""
-    from worldswitch.harness import report, repro, run_files, runner
+    from worldswitch.harness import report, run_files
     from worldswitch.harness.expectations.outcome import status
     from worldswitch.harness.results import trial_id
+    from worldswitch.harness.run import repro, runner
 
     kept = trial_id.find(asked.cell, asked.results)
     request = repro.request(kept)

@@ -9,7 +9,7 @@ from pathlib import Path
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.commands import options
 from worldswitch.harness.console import console
-from worldswitch.harness.request import Request
+from worldswitch.harness.run.request import Request
 
 ABOUT = "put a platform through the scenarios"
 
@@ -48,10 +48,11 @@ def main(asked: argparse.Namespace) -> int:
 
 def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool = False) -> int:
     """Run what is asked for, and show what came of it, for the command called so: at length, or as a table of cells."""
-    from worldswitch.harness import report, run_files, runner
+    from worldswitch.harness import report, run_files
     from worldswitch.harness.cell.records import MAKE_ROOM
     from worldswitch.harness.expectations.outcome import Status, status
     from worldswitch.harness.results import reader
+    from worldswitch.harness.run import runner
 
     scenarios = request.scenarios()
     out = console()

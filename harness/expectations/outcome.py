@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations.judgement import PASSES, Expectation, Judgement
+from worldswitch.harness.run.collect import Problem
 from worldswitch.harness.verdict import Verdict
 
 

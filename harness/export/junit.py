@@ -8,9 +8,9 @@ from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from worldswitch.harness import repro
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale
+from worldswitch.harness.run import repro
 from worldswitch.harness.verdict import Verdict
 
 #: What XML cannot hold in any form: what a guest or a terminal left in some text must not cost the whole file.

@@ -11,9 +11,9 @@ from worldswitch.harness.environments.kernels import versions
 from worldswitch.harness.environments.kernels.image import environment_of
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.kernels.bisection import Boundary, Undecidable, search
-from worldswitch.harness.kernels.turning import Judge
-from worldswitch.harness.request import Request, select
+from worldswitch.harness.run.bisect.kernel_judge import Judge
+from worldswitch.harness.run.bisect.search import Boundary, Undecidable, search
+from worldswitch.harness.run.request import Request, select
 
 
 def find(name: str, ends: tuple[str, str], profile: str, repeat: int, seed: int, out: Console) -> Status:

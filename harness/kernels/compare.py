@@ -6,15 +6,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from worldswitch.harness import report, runner
+from worldswitch.harness import report
 from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.kernels import difference
 from worldswitch.harness.kernels.difference import Difference
-from worldswitch.harness.request import Request
 from worldswitch.harness.results import manifest, reader
 from worldswitch.harness.results.reader import KeptRun
+from worldswitch.harness.run import runner
+from worldswitch.harness.run.request import Request
 
 #: The cheapest thing to run: what is wanted is the header, which says what machine it is.
 SCENARIO = "KV1"

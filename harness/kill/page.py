@@ -17,9 +17,9 @@ import jinja2
 from markupsafe import Markup
 
 from worldswitch.harness.catalogue.scenarios import function_of
-from worldswitch.harness.kill import matrix as kill_matrix
-from worldswitch.harness.kill.matrix import Failure, Held, Matrix, Mutated, Place
-from worldswitch.harness.kill.proof import Standing
+from worldswitch.harness.run.mutants import matrix as kill_matrix
+from worldswitch.harness.run.mutants.matrix import Failure, Held, Matrix, Mutated, Place
+from worldswitch.harness.run.mutants.proof import Standing
 
 TEMPLATE = "page.html.j2"
 LOOK = "base.css"  #: that of all pages

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from worldswitch.harness.catalogue.mutants import MUTANT
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.kill.autopsy import Autopsy, Fate
-from worldswitch.harness.request import Request
+from worldswitch.harness.run.mutants.fates import Autopsy, Fate
+from worldswitch.harness.run.request import Request
 
 STYLES = {Fate.CAUGHT: "green", Fate.UNTESTED: "dim", Fate.SURVIVED: "bold red", Fate.ERROR: "bold magenta"}
 

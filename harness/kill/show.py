@@ -8,10 +8,11 @@ from pathlib import Path
 from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.kill import hunt, page, table
-from worldswitch.harness.kill import matrix as kill_matrix
+from worldswitch.harness.kill import page, table
 from worldswitch.harness.kill.progress import Progress
-from worldswitch.harness.request import Request
+from worldswitch.harness.run.mutants import campaign
+from worldswitch.harness.run.mutants import matrix as kill_matrix
+from worldswitch.harness.run.request import Request
 
 NAME = "kill_matrix"  #: of the files, before .json and .html
 
@@ -22,8 +23,8 @@ def show(request: Request, names: Sequence[str], *, full: bool, results: Path | 
     folder = _folder(results or Path("results")) if results or not names else None
     out.print(f"seed {request.seed}")
     with Progress(out, request) as progress:
-        mutants, unproven = hunt.chosen(names), None if names else hunt.unproven()
-        matrix = hunt.Hunt(request, mutants, hunt.scenarios(), progress, full, unproven).go()
+        mutants, unproven = campaign.chosen(names), None if names else campaign.unproven()
+        matrix = campaign.Hunt(request, mutants, campaign.scenarios(), progress, full, unproven).go()
     table.show(matrix, out)
     if folder:
         kill_matrix.write(matrix, folder / f"{NAME}.json")

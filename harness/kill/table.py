@@ -9,10 +9,10 @@ from itertools import groupby
 from rich.console import Console
 from rich.table import Column, Table
 
-from worldswitch.harness.kill import matrix as kill_matrix
-from worldswitch.harness.kill.autopsy import Fate
-from worldswitch.harness.kill.matrix import Matrix, Place
-from worldswitch.harness.kill.proof import Standing
+from worldswitch.harness.run.mutants import matrix as kill_matrix
+from worldswitch.harness.run.mutants.fates import Fate
+from worldswitch.harness.run.mutants.matrix import Matrix, Place
+from worldswitch.harness.run.mutants.proof import Standing
 
 
 def show(matrix: Matrix, out: Console) -> None:

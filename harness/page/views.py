@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from worldswitch.harness import repro
 from worldswitch.harness.cell.records import ResultError, Trial
 from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.page import markdown, matrix, terminal
 from worldswitch.harness.results import reader
-from worldswitch.harness.results.baseline import format
+from worldswitch.harness.results.baseline import file_format
 from worldswitch.harness.results.baseline import read as load
 from worldswitch.harness.results.reader import KeptCell, KeptRun
+from worldswitch.harness.run import repro
 
 
 def show(name: str, kind: str, output: Path | None) -> Status:
@@ -37,7 +37,7 @@ def read(name: str) -> KeptRun:
     """The run, or the baseline, at a path or in `results`, or the last run there; raises `CouldNotRun`."""
     try:
         folder = reader.find(name)
-        return load.load(folder) if (folder / format.FILE).exists() else reader.read(folder)
+        return load.load(folder) if (folder / file_format.FILE).exists() else reader.read(folder)
     except ResultError as problem:
         raise CouldNotRun(str(problem)) from problem
 

@@ -22,7 +22,7 @@ from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.peers import known, race
 from worldswitch.harness.peers.peer import Kit
-from worldswitch.harness.runner import new_folder
+from worldswitch.harness.run.runner import new_folder
 
 WITH_REFERENCE = f"/{known.REFERENCE}"  #: ends the name of what the reference took beside a peer
 

@@ -37,7 +37,7 @@ class PlannedScenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why a cell could not run or did not end as it should; see `worldswitch.harness.collect.Problem`."""
+    """Why a cell could not run or did not end as it should; see `worldswitch.harness.run.collect.Problem`."""
 
     reason: str
     remedy: str = ""
@@ -79,7 +79,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     finished: float | None = None  #: None if the run was cut off
     interrupted: bool = False
     seed: int
-    request: dict[str, Any]  #: the fields of `worldswitch.harness.request.Request`
+    request: dict[str, Any]  #: the fields of `worldswitch.harness.run.request.Request`
     kernel: str  #: of the machine that drove the run; each cell's header has its own
     versions: dict[str, str]
     expectations: str = ""  #: a digest of every rule that was in force

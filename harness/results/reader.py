@@ -27,11 +27,11 @@ import msgspec
 from worldswitch.harness.cell import records
 from worldswitch.harness.cell.records import Damaged, Footer, Header, Reached, ResultError, Trial
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale
 from worldswitch.harness.results import manifest
 from worldswitch.harness.results.manifest import Manifest, PlannedCell, PlannedScenario, Ruling
+from worldswitch.harness.run.collect import Problem
 from worldswitch.harness.verdict import Verdict
 
 #: Where `worldswitch run` leaves its folders unless told otherwise.

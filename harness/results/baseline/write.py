@@ -10,7 +10,17 @@ import msgspec
 
 from worldswitch.harness.cell.records import Fingerprint
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.results.baseline.format import FILE, PLAIN, Cell, Facts, Head, Line, Thought, ranges, thought
+from worldswitch.harness.results.baseline.file_format import (
+    FILE,
+    PLAIN,
+    Cell,
+    Facts,
+    Head,
+    Line,
+    Thought,
+    ranges,
+    thought,
+)
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.results.verdict_letters import letter_of
 

@@ -17,11 +17,11 @@ from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.records import Header, Record, Trial
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem, collect
 from worldswitch.harness.environments.protocol import Environment, Missing, Say
 from worldswitch.harness.errors import Unobtainable
-from worldswitch.harness.kernels.bisection import Answer
-from worldswitch.harness.request import Request
+from worldswitch.harness.run.bisect.search import Answer
+from worldswitch.harness.run.collect import Problem, collect
+from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
 
 BAD = frozenset({Verdict.FAIL, Verdict.TIMEOUT, Verdict.CRASH})

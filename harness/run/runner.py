@@ -1,7 +1,7 @@
 """A run: every planned scenario in every environment, on every platform that is asked for.
 
 Cells run one after the other, each with the whole machine: scenarios measure nothing, but they have deadlines.  Only
-virtual machines go on side by side, each with a processor of its own (`worldswitch.harness.lanes`).  A cell
+virtual machines go on side by side, each with a processor of its own (`worldswitch.harness.run.lanes`).  A cell
 that cannot run costs its own scenarios, which are then `miss`, and nothing else.  An interrupted run keeps what it
 reached and misses the rest.
 """
@@ -21,19 +21,19 @@ from pathlib import Path
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.records import MAKE_ROOM, CannotKeep, ResultError
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem, collect
 from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations import excuses, rules, stale
 from worldswitch.harness.expectations.excuses import Machine
 from worldswitch.harness.expectations.judgement import Expectation, digest
 from worldswitch.harness.expectations.outcome import CellOutcome, Stale
-from worldswitch.harness.lanes import Lanes
-from worldswitch.harness.ledger import Ledger, Standing, Watcher
-from worldswitch.harness.new_manifest import new
-from worldswitch.harness.request import Request, cpus
 from worldswitch.harness.results.manifest import PlannedCell
 from worldswitch.harness.results.writer import Keeper
+from worldswitch.harness.run.cell_account import Ledger, Standing, Watcher
+from worldswitch.harness.run.collect import Problem, collect
+from worldswitch.harness.run.lanes import Lanes
+from worldswitch.harness.run.new_manifest import new
+from worldswitch.harness.run.request import Request, cpus
 
 
 def new_folder(parent: Path) -> Path:

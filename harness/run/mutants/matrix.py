@@ -18,8 +18,8 @@ from worldswitch.harness.catalogue.mutants import Mutant
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.expectations.outcome import Status, Tally
-from worldswitch.harness.kill.autopsy import Account, Autopsy, Fate
-from worldswitch.harness.kill.proof import Proof, Standing
+from worldswitch.harness.run.mutants.fates import Account, Autopsy, Fate
+from worldswitch.harness.run.mutants.proof import Proof, Standing
 
 FORMAT = 1
 

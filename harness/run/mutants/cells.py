@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.records import Record
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import collect
 from worldswitch.harness.environments.protocol import Cell, Environment
-from worldswitch.harness.kill import autopsy
-from worldswitch.harness.kill.autopsy import Account
-from worldswitch.harness.request import Request
+from worldswitch.harness.run.collect import collect
+from worldswitch.harness.run.mutants import fates
+from worldswitch.harness.run.mutants.fates import Account
+from worldswitch.harness.run.request import Request
 
 
 class Enough(Exception):
@@ -40,7 +40,7 @@ def put(place: Environment, request: Request, chosen: Sequence[Scenario], watch:
     problem = collect(
         place, request.arguments(CellName(place.name), place.facts), request.silence(chosen, place.facts), take
     )
-    return autopsy.account(records, request.mutant, None if enough else problem, time.monotonic() - begin)
+    return fates.account(records, request.mutant, None if enough else problem, time.monotonic() - begin)
 
 
 @dataclass

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from worldswitch.harness.catalogue.scenarios import Scenario, function_of
 from worldswitch.harness.cell.records import Trial
-from worldswitch.harness.kill.autopsy import Account, Autopsy
+from worldswitch.harness.run.mutants.fates import Account, Autopsy
 from worldswitch.harness.verdict import SEVERITY, Verdict
 
 UNPROVEN = "unproven.toml"  #: the list, beside the mutants

@@ -19,9 +19,9 @@ from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged
-from worldswitch.harness.request import Request
 from worldswitch.harness.results import reader, trial_id
 from worldswitch.harness.results.trial_id import KeptTrial
+from worldswitch.harness.run.request import Request
 
 
 def line(cell: CellName, scenario: str, folder: Path) -> str:

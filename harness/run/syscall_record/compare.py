@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from worldswitch.harness import recording
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.environments.profiles import profile, seccomp_filter
 from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.request import select
+from worldswitch.harness.run.request import select
+from worldswitch.harness.run.syscall_record import unotify
 
 #: How much slower trials are whose every call is asked about.
 SLOWER = 20.0
@@ -58,7 +58,7 @@ def show(ids: Sequence[str], against: str, *, as_json: bool, say: Say) -> Status
     """Record, compare and print."""
     try:
         found = compare(ids, against, say)
-    except (recording.Unrecordable, profile.ProfileError) as problem:
+    except (unotify.Unrecordable, profile.ProfileError) as problem:
         raise CouldNotRun(str(problem)) from problem
     if as_json:
         fields = {name: getattr(found, name) for name in Comparison.__slots__}
@@ -73,7 +73,7 @@ def compare(ids: Sequence[str], against: str, say: Say) -> Comparison:
     path = Path(against) if "/" in against else profile.folder("seccomp") / against
     content = seccomp_filter.load(path)
     scenarios = [one.name for one in select(catalogue.scenarios(), ids, chaos=False) if ids or _is_plain(one)]
-    names = recording.names()
+    names = unotify.names()
     say(f"recording the calls of {len(scenarios)} scenarios")
     calls = _record(scenarios, say)
     called = _named(calls.all, names)
@@ -94,19 +94,17 @@ def _is_plain(scenario: catalogue.Scenario) -> bool:
     return scenario.subject == "platform" and not scenario.needs
 
 
-def _record(scenarios: Iterable[str], say: Say) -> recording.Calls:
+def _record(scenarios: Iterable[str], say: Say) -> unotify.Calls:
     wanted = [word for name in scenarios for word in ("--id", name)]
     asked = ("--no-chaos", "--repeat", "quick", "--time-scale", f"{SLOWER:g}")
     # By pytest alone: a cell would also look at all that this machine can do.
     command = [sys.executable, "-m", "pytest", *PLAIN, "--pyargs", catalogue.SCENARIOS, *asked, *wanted]
     with tempfile.TemporaryFile() as log:
-        calls, status = recording.record(command, dict(os.environ), log.fileno(), say)
+        calls, status = unotify.record(command, dict(os.environ), log.fileno(), say)
         if status not in (PASSED, SOME_FAILED):  # a trial may well mind that its calls take their time
             log.seek(0)
             said = "\n".join(log.read().decode(errors="replace").splitlines()[-LINES:])
-            raise recording.Unrecordable(
-                f"the cell that was recorded ended with status {status}; it said last:\n{said}"
-            )
+            raise unotify.Unrecordable(f"the cell that was recorded ended with status {status}; it said last:\n{said}")
     return calls
 
 

@@ -5,7 +5,7 @@ each mutant in a cell of its own, several at a time, through the scenarios that 
 others, drawn for each mutant anew from a seed that is told.  Some scenarios leave what they do to chance: one that a
 mutant names and that does not catch it is tried again with the next seeds, a bounded number of times; in the end so is
 one that no mutant that names it was caught by.  What that shows of a mutant is decided in
-`worldswitch.harness.kill.autopsy`, what it shows of the scenarios in `worldswitch.harness.kill.proof`.
+`worldswitch.harness.run.mutants.fates`, what it shows of the scenarios in `worldswitch.harness.run.mutants.proof`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from worldswitch.harness.catalogue.scenarios import Scenario, is_meant
 from worldswitch.harness.cell.records import Header, Record, Trial
 from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.kill import autopsy, cells, proof
-from worldswitch.harness.kill import matrix as kill_matrix
-from worldswitch.harness.kill.autopsy import Account, Autopsy
-from worldswitch.harness.kill.matrix import Matrix, Place
-from worldswitch.harness.kill.proof import Proof, Standing
-from worldswitch.harness.request import Request
+from worldswitch.harness.run.mutants import cells, fates, proof
+from worldswitch.harness.run.mutants import matrix as kill_matrix
+from worldswitch.harness.run.mutants.fates import Account, Autopsy
+from worldswitch.harness.run.mutants.matrix import Matrix, Place
+from worldswitch.harness.run.mutants.proof import Proof, Standing
+from worldswitch.harness.run.request import Request
 
 TENTH = 10  #: one in so many of the scenarios that a mutant does not name
 
@@ -109,7 +109,7 @@ class Hunt:
             raise CouldNotRun(f"there are no mutants: {MUTANTS} lists none")
         for mutant in self.mutants.values():
             for name in mutant.caught_by or ("",):
-                if not autopsy.called(self.scenarios, name):
+                if not fates.called(self.scenarios, name):
                     raise CouldNotRun(f"mutant {mutant.name}: caught by {name!r}, and no scenario is called that")
 
     def go(self) -> Matrix:
@@ -128,7 +128,7 @@ class Hunt:
 
     def drawn(self, mutant: Mutant) -> list[Scenario]:
         """The scenarios that `mutant` is put to; the same for the same seed."""
-        named = autopsy.called(self.scenarios, *mutant.caught_by)
+        named = fates.called(self.scenarios, *mutant.caught_by)
         others = [one for one in self.scenarios if one.subject == "platform" and one not in named]
         if self.full:
             return [*named, *others]
@@ -187,10 +187,10 @@ class Hunt:
         idle = {one.scenario for one in proofs if one.standing is Standing.UNPROVEN}
         put = {}
         for name, mutant in self.mutants.items():
-            if again := [one for one in autopsy.called(self.scenarios, *mutant.caught_by) if one.name in idle]:
+            if again := [one for one in fates.called(self.scenarios, *mutant.caught_by) if one.name in idle]:
                 put[name] = pool.submit(self._put_mutant, place, mutant, again, draw)
         for name, future in put.items():
-            accounts[name] = autopsy.later(accounts[name], autopsy.kills_of(future.result()))
+            accounts[name] = fates.later(accounts[name], fates.kills_of(future.result()))
 
     def _one(self, place: Environment, mutant: Mutant, reference: Account) -> Account:
         self.watcher.mutant_starts(mutant.name)
@@ -199,12 +199,12 @@ class Hunt:
             missed = self._examine(mutant, place.name, reference, mutated).missed
             if not missed:
                 break
-            again = autopsy.called(self.scenarios, *missed)
-            mutated = autopsy.later(mutated, self._put_mutant(place, mutant, again, draw))
+            again = fates.called(self.scenarios, *missed)
+            mutated = fates.later(mutated, self._put_mutant(place, mutant, again, draw))
         return mutated
 
     def _examine(self, mutant: Mutant, place: str, reference: Account, mutated: Account) -> Autopsy:
-        return autopsy.examine(mutant.name, place, mutant.caught_by, reference, mutated)
+        return fates.examine(mutant.name, place, mutant.caught_by, reference, mutated)
 
     def _put_reference(self, place: Environment, chosen: Sequence[Scenario]) -> Account:
         def watch(record: Record) -> None:

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.linux.uname import kernel
-from worldswitch.harness.request import Request
 from worldswitch.harness.results.manifest import Manifest, PlannedScenario
+from worldswitch.harness.run.request import Request
 
 
 def new(run: str, request: Request, scenarios: Iterable[Scenario]) -> Manifest:
