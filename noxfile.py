@@ -83,7 +83,7 @@ def bench(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Make the lists of scenarios and mutants in the READMEs anew."""
     install(session)
-    session.run("python", "-m", "worldswitch.harness.docs", *session.posargs)
+    session.run("python", "-m", "worldswitch.harness.report.readmes", *session.posargs)
 
 
 @nox.session

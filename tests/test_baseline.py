@@ -12,8 +12,8 @@ from worldswitch.harness import cli
 from worldswitch.harness.cell.records import Damaged
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import tally
-from worldswitch.harness.export import ktap
-from worldswitch.harness.page import markdown, views
+from worldswitch.harness.report.export import ktap
+from worldswitch.harness.report.matrix import markdown, views
 from worldswitch.harness.results import comparison
 from worldswitch.harness.results.baseline import file_format, read, write
 from worldswitch.harness.results.reader import KeptRun
@@ -128,7 +128,7 @@ def test_numbers_are_kept_as_ranges(numbers: list[int], text: str) -> None:
 def test_the_command_keeps_it_and_says_how_it_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("worldswitch.harness.page.views.read", lambda _: RUN)
+    monkeypatch.setattr("worldswitch.harness.report.matrix.views.read", lambda _: RUN)
     assert cli.main(["baseline", "some-run", "-o", str(tmp_path / "b")]) == 0
     said = capsys.readouterr().out
     assert f"worldswitch diff {tmp_path / 'b'} RUN" in said

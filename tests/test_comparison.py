@@ -162,7 +162,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> dict[str, KeptRun]:
             cell("host", one(F), one(P, name="a::two")), cell("linux-7.3", one(M), problem=Problem("gone")), name="new"
         ),
     }
-    monkeypatch.setattr("worldswitch.harness.page.views.read", made.__getitem__)
+    monkeypatch.setattr("worldswitch.harness.report.matrix.views.read", made.__getitem__)
     return made
 
 

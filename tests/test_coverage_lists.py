@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from worldswitch.harness import docs, docs_mutants, docs_scenarios
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.catalogue.mutants import mutants
-from worldswitch.harness.docs_table import cell, plain, table
+from worldswitch.harness.report.markdown_table import cell, plain, table
+from worldswitch.harness.report.readmes import __main__ as docs
+from worldswitch.harness.report.readmes import mutants as docs_mutants
+from worldswitch.harness.report.readmes import scenarios as docs_scenarios
 
 #: The catalogue: of each family, how many ids there are.
 FAMILIES = {"LC": 17, "TT": 15, "SG": 19, "IN": 7, "IJ": 10, "EX": 19, "AS": 15, "FT": 6, "PO": 8, "EV": 10, "K": 76}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import cli, doctor
+from worldswitch.harness import cli
 from worldswitch.harness.cell.probes import confinement, kernel_facts, table
 from worldswitch.harness.cell.probes.confinement import Confinement
 from worldswitch.harness.cell.probes.trying import Probe
@@ -19,6 +19,7 @@ from worldswitch.harness.environments.images import apt_mirror
 from worldswitch.harness.environments.oci import runtime
 from worldswitch.harness.environments.oci.bundle import Runtime
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.report import doctor
 from worldswitch.harness.verdict import Verdict
 
 

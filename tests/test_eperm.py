@@ -11,12 +11,12 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from worldswitch.harness import eperm
 from worldswitch.harness.cell.probes import confinement
 from worldswitch.harness.cell.probes.confinement import Confinement
 from worldswitch.harness.cell.supervisor import supervise
-from worldswitch.harness.eperm import Who
 from worldswitch.harness.linux import ptrace, syscalls
+from worldswitch.harness.report import eperm
+from worldswitch.harness.report.eperm import Who
 
 prerequisites = pytest.importorskip("worldswitch.reference.prerequisites")  # before a user is who may not read it
 

@@ -16,10 +16,10 @@ from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.protocol import Environment
-from worldswitch.harness.expect import check, texts
-from worldswitch.harness.expect.texts import CannotEdit
 from worldswitch.harness.expectations import rules
 from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.report.rules import check, toml_edits
+from worldswitch.harness.report.rules.toml_edits import CannotEdit
 from worldswitch.harness.run import runner
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
@@ -322,8 +322,8 @@ def test_a_profile_is_checked_as_one(files: Files) -> None:
 
 def test_names_are_taken_out_of_a_line() -> None:
     text = '[[expect]]\nscenarios = ["a", "b", "c"]\nverdicts = ["fail"]\n'
-    assert texts.without_scenarios(text, 0, ["a", "c"]) == text.replace('"a", "b", "c"', '"b"')
-    assert texts.without_scenarios(text, 0, ["a", "b", "c"]).strip() == ""
+    assert toml_edits.without_scenarios(text, 0, ["a", "c"]) == text.replace('"a", "b", "c"', '"b"')
+    assert toml_edits.without_scenarios(text, 0, ["a", "b", "c"]).strip() == ""
 
 
 @pytest.mark.parametrize(
@@ -336,12 +336,12 @@ def test_names_are_taken_out_of_a_line() -> None:
 )
 def test_an_unusual_text_is_not_edited(text: str) -> None:
     with pytest.raises(CannotEdit):
-        texts.without_scenarios(text, 0, ["a"])
+        toml_edits.without_scenarios(text, 0, ["a"])
 
 
 def test_a_rule_is_put_in_its_place() -> None:
     text = '# top\n\n[[expect]]\nscenarios = ["a"]\n\n# of b\n[[expect]]\nscenarios = ["b"]\n'
     new = {"scenarios": ["x"], "when": {"fact": {"a::b": "y"}, "probe": {"smp": "no"}}}
     written = '[[expect]]\nscenarios = ["x"]\nwhen = { fact."a::b" = "y", probe.smp = "no" }\n'
-    assert texts.with_rule(text, 1, new) == text.replace("# of b", f"{written}\n# of b")
-    assert texts.with_rule(text, 2, new) == f"{text}\n{written}"
+    assert toml_edits.with_rule(text, 1, new) == text.replace("# of b", f"{written}\n# of b")
+    assert toml_edits.with_rule(text, 2, new) == f"{text}\n{written}"

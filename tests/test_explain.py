@@ -10,12 +10,13 @@ import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
-from worldswitch.harness import cli, explain
+from worldswitch.harness import cli
 from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
 from worldswitch.harness.cell.probes.confinement import Confinement
 from worldswitch.harness.cell.records import Complaint, KernelLog, Trial
 from worldswitch.harness.environments import plan
 from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.report import explain
 from worldswitch.harness.results import trial_id
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.run.runner import Run

@@ -20,8 +20,8 @@ from worldswitch.harness import cli
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.expectations.judgement import Judgement
 from worldswitch.harness.expectations.outcome import Judged
-from worldswitch.harness.export import ctrf, database, formats, junit, ktap
-from worldswitch.harness.page import markdown
+from worldswitch.harness.report.export import ctrf, database, formats, junit, ktap
+from worldswitch.harness.report.matrix import markdown
 from worldswitch.harness.results.manifest import StaleRule
 from worldswitch.harness.run.collect import Problem
 from worldswitch.harness.verdict import Verdict
@@ -226,7 +226,7 @@ def test_a_database_holds_several_runs_and_each_once(tmp_path: Path) -> None:
 def test_the_command_writes_each_format(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("worldswitch.harness.page.views.read", lambda _: RUN)
+    monkeypatch.setattr("worldswitch.harness.report.matrix.views.read", lambda _: RUN)
     out = tmp_path / "out"
     assert cli.main(["export", "some-run", "--format", kind, "-o", str(out)]) == 0
     assert capsys.readouterr().out == f"{out}\n"
@@ -236,7 +236,7 @@ def test_the_command_writes_each_format(
 def test_what_is_no_database_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("worldswitch.harness.page.views.read", lambda _: RUN)
+    monkeypatch.setattr("worldswitch.harness.report.matrix.views.read", lambda _: RUN)
     (tmp_path / "notes").write_text("not a database, and longer than a hundred characters " * 20)
     assert cli.main(["export", "some-run", "--format", "sqlite", "-o", str(tmp_path / "notes")]) == 2
     assert "is no database of runs, or cannot be written" in capsys.readouterr().err
@@ -246,7 +246,7 @@ def test_what_is_no_database_is_left_alone(
 def test_a_run_that_came_to_no_cell_can_be_shown_and_exported(
     junit_schema: Any, ctrf_schema: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worldswitch.harness.page.views.read", lambda _: kept_run())
+    monkeypatch.setattr("worldswitch.harness.report.matrix.views.read", lambda _: kept_run())
     for kind in formats.WRITERS:
         assert cli.main(["export", "a-run", "--format", kind, "-o", str(tmp_path / kind)]) == 0
     junit_schema.validate(tmp_path / "junit")

@@ -11,8 +11,9 @@ from scripted import NAMES, SCENARIOS, Quiet, Scripted, footer, frames, header, 
 from worldswitch.harness import cli
 from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.protocol import Environment, Missing
-from worldswitch.harness.kernels import compare, difference
-from worldswitch.harness.kernels.difference import Change
+from worldswitch.harness.kernels import compare
+from worldswitch.harness.report.kernels import difference
+from worldswitch.harness.report.kernels.difference import Change
 from worldswitch.harness.results import reader
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.run.runner import Run

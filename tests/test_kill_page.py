@@ -12,7 +12,7 @@ from mutilated import ONE, OTHER, THIRD, Mutilated, bitten
 from scripted import NAMES, SCENARIOS, trial
 
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.kill import page as kill_page
+from worldswitch.harness.report.mutants import page as kill_page
 from worldswitch.harness.run.mutants import matrix as kill_matrix
 from worldswitch.harness.run.mutants import proof
 from worldswitch.harness.run.mutants.fates import Account, Autopsy, Fate, Finding

@@ -22,8 +22,9 @@ from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments import plan as environment
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import Judged
-from worldswitch.harness.page import markdown, matrix, summary
-from worldswitch.harness.page import pack as packing
+from worldswitch.harness.report.matrix import markdown, summary
+from worldswitch.harness.report.matrix import pack as packing
+from worldswitch.harness.report.matrix import page as matrix
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.results.matrix_axes import Row
 from worldswitch.harness.results.reader import KeptCell, KeptRun

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from worldswitch.harness import beside, report
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.console import STYLES, console
 from worldswitch.harness.expectations import rules
 from worldswitch.harness.expectations.judgement import Expectation, Judgement
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged
+from worldswitch.harness.report import side_by_side, terminal
+from worldswitch.harness.report.console import STYLES, console
 from worldswitch.harness.verdict import Verdict
 from worldswitch.reference.mutants import lifecycle, pool
 from worldswitch.reference.mutants._compose import composed
@@ -94,7 +94,7 @@ def cell(platform: str, *verdicts: tuple[str, Verdict, str]) -> CellOutcome:
 
 def shown(*outcomes: CellOutcome) -> str:
     out = Console(file=io.StringIO(), width=200)
-    for table in beside.tables(outcomes, STYLES):
+    for table in side_by_side.tables(outcomes, STYLES):
         out.print(table)
     return out.file.getvalue()  # type: ignore[attr-defined]
 
@@ -116,6 +116,6 @@ def test_one_platform_alone_has_nobody_beside_it() -> None:
 def test_in_a_log_no_name_is_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name, why = "a_scenario_" * 8, "seed.W4: " + "and so on " * 8
     cells = cell("reference", (name, Verdict.PASS, "")), cell("seed", (name, Verdict.FAIL, why))
-    report.summary(cells, tmp_path, 7, console())
+    terminal.summary(cells, tmp_path, 7, console())
     lines = capsys.readouterr().out.splitlines()
     assert any(f"signals::{name}" in line and why.strip() in line for line in lines)

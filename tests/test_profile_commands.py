@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import cli, profile_list
+from worldswitch.harness import cli
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.profiles.profile import Kernel, Limits, Namespaces, Profile
+from worldswitch.harness.report import profiles as profile_list
 
 PROFILE = 'name = "mine"\nabout = "x"\ncapabilities = []\nseccomp = "default"\n'
 FILTER = '{"defaultAction": "SCMP_ACT_LOG", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}'

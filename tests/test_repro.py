@@ -18,7 +18,7 @@ from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.kernels import image as kernel
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.export import junit
+from worldswitch.harness.report.export import junit
 from worldswitch.harness.results import reader, trial_id
 from worldswitch.harness.run import repro
 from worldswitch.harness.run.request import Request

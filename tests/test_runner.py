@@ -12,13 +12,13 @@ import pytest
 from junitparser import JUnitXml
 from scripted import NAMES, SCENARIOS, Line, Quiet, Scripted, footer, frames, hang, header, place, planner, trial, whole
 
-from worldswitch.harness import run_files
 from worldswitch.harness.cell import records
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.expectations.outcome import Status, status
+from worldswitch.harness.report import run_files
 from worldswitch.harness.run import request, runner
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.run.runner import Run

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import report
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.console import console
 from worldswitch.harness.environments import plan
 from worldswitch.harness.expectations import conditions, stale
 from worldswitch.harness.expectations.judgement import PASSES, Expectation, judge
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale, Status, status
+from worldswitch.harness.report import terminal
+from worldswitch.harness.report.console import console
 from worldswitch.harness.results import reader
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.run.runner import Run
@@ -131,7 +131,7 @@ def test_a_run_is_red_and_says_which(
     made = run(monkeypatch, tmp_path, rule(ONE, expires=date(2020, 1, 1)), rule("XX99", source="x.toml rule 2"))
     assert status(made.outcomes) is Status.AS_EXPECTED
     assert status(made.outcomes, made.stale) is Status.UNEXPECTED
-    report.summary(made.outcomes, tmp_path, 7, console(), made.stale)
+    terminal.summary(made.outcomes, tmp_path, 7, console(), made.stale)
     printed = capsys.readouterr().out
     assert "unexpected: rules that are out of date\n  x.toml rule 1: it expired after 2020-01-01; " in printed
     assert f"\n  x.toml rule 2: {stale.ABOUT_NOTHING}\n" in printed

@@ -13,9 +13,9 @@ from worldswitch.harness.bench.comparison import Finding, Row
 from worldswitch.harness.bench.quantities import shown
 from worldswitch.harness.bench.records import Results, Unlike
 from worldswitch.harness.cell.records import ResultError
-from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.report.console import console
 
 STYLES = {Finding.SLOWER: "bold red", Finding.FASTER: "green", Finding.INCONCLUSIVE: "dim"}
 

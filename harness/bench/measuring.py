@@ -18,11 +18,11 @@ from worldswitch.harness.bench.records import Recorder, Results
 from worldswitch.harness.bench.report import page
 from worldswitch.harness.bench.session import Effort, Session, recording
 from worldswitch.harness.cell.records import ResultError
-from worldswitch.harness.console import console
 from worldswitch.harness.environments.profiles.profile import ProfileError
 from worldswitch.harness.environments.protocol import EngineChoice
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.report.console import console
 from worldswitch.harness.run.runner import new_folder
 
 

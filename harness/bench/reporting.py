@@ -9,9 +9,9 @@ from worldswitch.harness.bench import records
 from worldswitch.harness.bench.records import Unlike
 from worldswitch.harness.bench.report import content, page
 from worldswitch.harness.cell.records import ResultError
-from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.report.console import console
 
 
 def show(runs: Sequence[Path], parent: Path, *, anyway: bool = False) -> Status:

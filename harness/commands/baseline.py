@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def main(asked: argparse.Namespace) -> int:
     """Keep it, and tell what it is."""
     from worldswitch.harness.expectations.outcome import Status, tally
-    from worldswitch.harness.page import summary, views
+    from worldswitch.harness.report.matrix import summary, views
     from worldswitch.harness.results.baseline import write
 
     run = views.read(asked.run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from worldswitch.harness.commands import options
-from worldswitch.harness.console import console
+from worldswitch.harness.report.console import console
 
 ABOUT = "find the kernel on which a scenario turns, among all that the Debian mirror has"
 
@@ -30,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Find it, and say how to see it."""
-    from worldswitch.harness.kernels import boundary
+    from worldswitch.harness.report.kernels import first_bad
 
     ends = (asked.good, asked.bad)
-    return boundary.find(asked.scenario, ends, asked.profile, asked.repeat, asked.seed, console())
+    return first_bad.find(asked.scenario, ends, asked.profile, asked.repeat, asked.seed, console())

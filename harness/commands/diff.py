@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from worldswitch.harness.commands import options
-from worldswitch.harness.console import console
+from worldswitch.harness.report.console import console
 
 ABOUT = "say what newly fails, is fixed, is missing or has changed from one run to another"
 
@@ -32,8 +32,8 @@ def main(asked: argparse.Namespace) -> int:
     """Compare, and tell; 1 if something newly fails, 2 if something is newly missing."""
     import json
 
-    from worldswitch.harness import comparison_text
-    from worldswitch.harness.page import views
+    from worldswitch.harness.report import comparison as comparison_text
+    from worldswitch.harness.report.matrix import views
     from worldswitch.harness.results import comparison
 
     runs = [views.read(name) for name in (asked.after, *asked.again)]

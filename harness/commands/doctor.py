@@ -16,6 +16,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Look, and tell."""
-    from worldswitch.harness import doctor
+    from worldswitch.harness.report import doctor
 
     return doctor.show(as_json=asked.json)

@@ -25,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Do it."""
-    from worldswitch.harness.expect import check, update
+    from worldswitch.harness.report.rules import check, update
 
     if asked.what == "check":
         return check.show(asked.files)

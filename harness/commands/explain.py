@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from worldswitch.harness.console import console
+from worldswitch.harness.report.console import console
 
 ABOUT = "explain one trial of a kept run: what was claimed and expected, what happened, and what bears on it"
 
@@ -25,8 +25,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Explain it."""
-    from worldswitch.harness import explain
     from worldswitch.harness.expectations.outcome import Status
+    from worldswitch.harness.report import explain
     from worldswitch.harness.results import trial_id
 
     explain.show(trial_id.find(asked.cell, asked.results), console())

@@ -23,6 +23,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Read the run, and write it."""
-    from worldswitch.harness.export import formats
+    from worldswitch.harness.report.export import formats
 
     return formats.export(asked.run, asked.format, asked.output)

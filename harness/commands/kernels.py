@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from worldswitch.harness.commands import options
-from worldswitch.harness.console import console
+from worldswitch.harness.report.console import console
 
 ABOUT = "list the kernels of the matrix, fetch them, or tell how two of them differ"
 
@@ -31,7 +31,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Do it."""
-    from worldswitch.harness.kernels import compare, listing
+    from worldswitch.harness.kernels import compare
+    from worldswitch.harness.report.kernels import listing
 
     out = console()
     if asked.what == "list":

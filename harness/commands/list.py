@@ -17,6 +17,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Print them."""
-    from worldswitch.harness import listing
+    from worldswitch.harness.report import listing
 
     return listing.show(asked.ids, as_json=asked.json)

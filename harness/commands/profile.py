@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Do it."""
-    from worldswitch.harness import profile_check
+    from worldswitch.harness.report import profile_check
     from worldswitch.harness.run.syscall_record import compare
 
     if asked.what == "check":

@@ -16,6 +16,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Print them."""
-    from worldswitch.harness import profile_list
+    from worldswitch.harness.report import profiles
 
-    return profile_list.show(as_json=asked.json)
+    return profiles.show(as_json=asked.json)

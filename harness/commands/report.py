@@ -23,6 +23,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Read the run, and show it."""
-    from worldswitch.harness.page import views
+    from worldswitch.harness.report.matrix import views
 
     return views.show(asked.run, asked.format, asked.output)

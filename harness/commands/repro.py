@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from worldswitch.harness.console import console
+from worldswitch.harness.report.console import console
 
 ABOUT = "repeat one trial of a kept run, alone and as it was"
 
@@ -25,8 +25,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Repeat it, and say whether it came to the same."""
-    from worldswitch.harness import report, run_files
     from worldswitch.harness.expectations.outcome import status
+    from worldswitch.harness.report import run_files, terminal
     from worldswitch.harness.results import trial_id
     from worldswitch.harness.run import repro, runner
 
@@ -40,14 +40,14 @@ def main(asked: argparse.Namespace) -> int:
         out.print(f"not as it was: {difference}")
     for _ in range(max(1, asked.times)):
         folder = runner.new_folder(asked.results)
-        with report.Progress(out, request, folder) as progress:
+        with terminal.Progress(out, request, folder) as progress:
             run = runner.Run(request, scenarios, folder, progress)
             run.go()
         now = repro.again(kept, run.outcomes)
         if run.interrupted or (now and now.trial.verdict is kept.judged.trial.verdict):
             break
     run_files.write(run.outcomes, run.folder, run.stale)
-    report.summary(run.outcomes, run.folder, request.seed, out)
+    terminal.summary(run.outcomes, run.folder, request.seed, out)
     for other in repro.other_machine(kept, run.folder):
         out.print(f"not as it was: {other}")
     out.print(repro.told(kept, now))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.commands import options
-from worldswitch.harness.console import console
+from worldswitch.harness.report.console import console
 from worldswitch.harness.run.request import Request
 
 ABOUT = "put a platform through the scenarios"
@@ -48,9 +48,10 @@ def main(asked: argparse.Namespace) -> int:
 
 def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool = False) -> int:
     """Run what is asked for, and show what came of it, for the command called so: at length, or as a table of cells."""
-    from worldswitch.harness import report, run_files
     from worldswitch.harness.cell.records import MAKE_ROOM
     from worldswitch.harness.expectations.outcome import Status, status
+    from worldswitch.harness.report import run_files
+    from worldswitch.harness.report import terminal as report
     from worldswitch.harness.results import reader
     from worldswitch.harness.run import runner
 
@@ -62,11 +63,11 @@ def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool 
         run.go()
     unkept = run.unkept or run_files.write(run.outcomes, run.folder, run.stale)
     if as_matrix:
-        from worldswitch.harness.page import terminal
+        from worldswitch.harness.report.matrix import table
 
         page = run.folder / report.PAGE
         out.print(f"\nresults: {run.folder}" + (f"\nmatrix: {page}" if page.exists() else ""))
-        terminal.show(reader.read(run.folder), out)
+        table.show(reader.read(run.folder), out)
     else:
         report.summary(run.outcomes, run.folder, request.seed, out, run.stale)
     if run.interrupted:

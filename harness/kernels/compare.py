@@ -6,12 +6,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from worldswitch.harness import report
 from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.kernels import difference
-from worldswitch.harness.kernels.difference import Difference
+from worldswitch.harness.report import terminal
+from worldswitch.harness.report.kernels import difference
+from worldswitch.harness.report.kernels.difference import Difference
 from worldswitch.harness.results import manifest, reader
 from worldswitch.harness.results.reader import KeptRun
 from worldswitch.harness.run import runner
@@ -62,7 +62,7 @@ def _afresh(one: str, other: str, results: Path, out: Console) -> Difference:
     request = Request(engine="host", kernels=(one, other), ids=(SCENARIO,), repeat="quick")
     scenarios = request.scenarios()
     folder = runner.new_folder(results)
-    with report.Progress(out, request, folder) as progress:
+    with terminal.Progress(out, request, folder) as progress:
         run = runner.Run(request, scenarios, folder, progress)
         run.go()
     if run.interrupted:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.kill import page, table
-from worldswitch.harness.kill.progress import Progress
+from worldswitch.harness.report.console import console
+from worldswitch.harness.report.mutants import page, table
+from worldswitch.harness.report.mutants.progress import Progress
 from worldswitch.harness.run.mutants import campaign
 from worldswitch.harness.run.mutants import matrix as kill_matrix
 from worldswitch.harness.run.request import Request

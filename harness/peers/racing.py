@@ -17,11 +17,11 @@ from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.records import Results
 from worldswitch.harness.bench.session import recording
 from worldswitch.harness.cell.records import ResultError
-from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.peers import known, race
 from worldswitch.harness.peers.peer import Kit
+from worldswitch.harness.report.console import console
 from worldswitch.harness.run.runner import new_folder
 
 WITH_REFERENCE = f"/{known.REFERENCE}"  #: ends the name of what the reference took beside a peer

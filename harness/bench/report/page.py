@@ -64,7 +64,7 @@ def _words(results: Results, pictures: Mapping[str, str]) -> dict[str, Any]:
     peers = {name: why for name, why in results.absent.items() if name.partition("::")[0] in content.MANNERS}
     rivals = content.rivals(results)
     return {
-        "css": resources.files("worldswitch.harness.page").joinpath("base.css").read_text(),
+        "css": resources.files("worldswitch.harness.report.matrix").joinpath("base.css").read_text(),
         "platform": results.facts.get("platform_name", ""),
         "machine": machine,
         "kernel": " ".join(machine.kernel.split()[:2]),

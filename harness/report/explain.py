@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
-from worldswitch.harness import eperm
 from worldswitch.harness.catalogue import clauses, scenarios
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.cell.diagnosis import text
@@ -21,6 +20,7 @@ from worldswitch.harness.cell.probes import cgroups, cpu, memory, policy, ptrace
 from worldswitch.harness.cell.probes.confinement import Confinement
 from worldswitch.harness.cell.records import Finding
 from worldswitch.harness.expectations.judgement import PASSES
+from worldswitch.harness.report import eperm
 from worldswitch.harness.results.trial_id import KeptTrial
 from worldswitch.harness.run import repro
 

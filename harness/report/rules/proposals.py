@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from worldswitch.harness.cell_name import REFERENCE
-from worldswitch.harness.expect import texts
-from worldswitch.harness.expect.hindsight import Hindsight, Seen, look
-from worldswitch.harness.expect.rulebook import Placed, Rulebook
-from worldswitch.harness.expect.texts import CannotEdit
 from worldswitch.harness.expectations import rules, stale
+from worldswitch.harness.report.rules import toml_edits
+from worldswitch.harness.report.rules.hindsight import Hindsight, Seen, look
+from worldswitch.harness.report.rules.rulebook import Placed, Rulebook
+from worldswitch.harness.report.rules.toml_edits import CannotEdit
 from worldswitch.harness.results.reader import KeptRun
 from worldswitch.harness.verdict import Verdict
 
@@ -98,7 +98,7 @@ def _is_all_of(placed: Placed, run: KeptRun) -> bool:
 def _amended(run: KeptRun, book: Rulebook, placed: Placed, found: Mapping[Outcome, Sequence[str]]) -> Rulebook:
     """A rule without the scenarios that it no longer describes, and before it those it never named by themselves."""
     text = book.texts[placed.path]
-    table = texts.rules_in(text)[placed.index]
+    table = toml_edits.rules_in(text)[placed.index]
     named = {scenario for scenarios in found.values() for scenario in scenarios} & set(placed.rule.scenarios)
     new = []
     for outcome, scenarios in found.items():
@@ -106,9 +106,9 @@ def _amended(run: KeptRun, book: Rulebook, placed: Placed, found: Mapping[Outcom
         if names := [one for one in scenarios if not (passing and one in named)]:
             new.append(_rule(run, names, outcome, table.get("when", {}), table.get("why_not_probe", "")))
     if named:
-        text = texts.without_scenarios(text, placed.index, named)
+        text = toml_edits.without_scenarios(text, placed.index, named)
     for rule in new:
-        text = texts.with_rule(text, placed.index, rule)
+        text = toml_edits.with_rule(text, placed.index, rule)
     return book.with_text(placed.path, text)
 
 
@@ -129,7 +129,7 @@ def _of_unspoken(run: KeptRun, found: Hindsight, made: Proposal) -> None:
         rule = _rule(run, names, outcome, when)
         with _or_people(made, path.name):
             text = made.book.texts.get(path) or _new_file(path)
-            made.book = made.book.with_text(path, texts.with_rule(text, len(texts.rules_in(text)), rule))
+            made.book = made.book.with_text(path, toml_edits.with_rule(text, len(toml_edits.rules_in(text)), rule))
 
 
 def _place(bad: Sequence[Seen], good: Sequence[Seen], run: KeptRun, book: Rulebook) -> tuple[Path, dict[str, Any]]:
@@ -191,15 +191,17 @@ def _drop_idle(found: Hindsight, made: Proposal) -> None:
 
 def _drop(placed: Placed, made: Proposal) -> None:
     with _or_people(made, placed.rule.source):
-        made.book = made.book.with_text(placed.path, texts.without_rule(made.book.texts[placed.path], placed.index))
+        made.book = made.book.with_text(
+            placed.path, toml_edits.without_rule(made.book.texts[placed.path], placed.index)
+        )
 
 
 def _tighten(found: Hindsight, made: Proposal) -> None:
     for placed, verdicts in found.unseen:
         with _or_people(made, placed.rule.source):
             text = made.book.texts[placed.path]
-            kept = [one for one in texts.rules_in(text)[placed.index]["verdicts"] if Verdict(one) not in verdicts]
-            made.book = made.book.with_text(placed.path, texts.with_verdicts(text, placed.index, kept))
+            kept = [one for one in toml_edits.rules_in(text)[placed.index]["verdicts"] if Verdict(one) not in verdicts]
+            made.book = made.book.with_text(placed.path, toml_edits.with_verdicts(text, placed.index, kept))
 
 
 # ------------------------------------------------------------------------------------------------------------- common

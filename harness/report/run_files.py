@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.expectations.outcome import CellOutcome, Stale
-from worldswitch.harness.export import junit
+from worldswitch.harness.report.export import junit
 
 JUNIT = "junit.xml"
 
@@ -17,7 +17,9 @@ def write(outcomes: Sequence[CellOutcome], folder: Path, stale: Sequence[Stale])
     try:
         junit.write(outcomes, folder / JUNIT, stale=stale)
         if len({outcome.cell.environment for outcome in outcomes}) > 1:
-            from worldswitch.harness.page import views  # needs a template engine, which a single environment does not
+            from worldswitch.harness.report.matrix import (
+                views,  # needs a template engine, which a single environment does not
+            )
 
             views.leave(folder)
     except (ResultError, OSError) as problem:

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from worldswitch.harness.page.summary import named
+from worldswitch.harness.report.matrix.summary import named
 from worldswitch.harness.results.comparison import Change, Comparison, Kind
 
 MOST = 40  #: lines of a kind; JSON has them all

@@ -9,7 +9,7 @@ from worldswitch.harness.catalogue import clauses, reason_lists
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.mutants import Mutant, mutants
 from worldswitch.harness.catalogue.scenarios import Scenario
-from worldswitch.harness.docs_table import code, plain, table
+from worldswitch.harness.report.markdown_table import code, plain, table
 
 UNWRITTEN = "unwritten.toml"  #: beside the scenarios: ids that cannot be scenarios, and why
 

@@ -10,9 +10,9 @@ import msgspec
 from markupsafe import Markup
 
 from worldswitch.harness.expectations.outcome import tally
-from worldswitch.harness.page import pack as packing
-from worldswitch.harness.page import summary
-from worldswitch.harness.page.pack import Again, Cell, Pack
+from worldswitch.harness.report.matrix import pack as packing
+from worldswitch.harness.report.matrix import summary
+from worldswitch.harness.report.matrix.pack import Again, Cell, Pack
 from worldswitch.harness.results.reader import KeptRun
 from worldswitch.harness.results.verdict_letters import LETTERS
 

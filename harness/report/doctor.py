@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
-from worldswitch.harness import eperm
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.cell.probes import confinement, fingerprint, kernel_facts, table
 from worldswitch.harness.cell_name import REFERENCE
@@ -24,6 +23,7 @@ from worldswitch.harness.environments.profiles import profile
 from worldswitch.harness.environments.run_resources import Holdings, cache
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.report import eperm
 from worldswitch.harness.run.request import rehearse
 from worldswitch.harness.verdict import Verdict
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from worldswitch.harness.docs_table import plain, table
 from worldswitch.harness.expectations.outcome import tally
-from worldswitch.harness.page import summary
+from worldswitch.harness.report.markdown_table import plain, table
+from worldswitch.harness.report.matrix import summary
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from worldswitch.harness.console import STYLES
 from worldswitch.harness.expectations.outcome import tally
-from worldswitch.harness.page import summary
+from worldswitch.harness.report.console import STYLES
+from worldswitch.harness.report.matrix import summary
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.results.verdict_letters import LETTERS

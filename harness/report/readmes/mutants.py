@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from worldswitch.harness.catalogue import clauses, reason_lists
 from worldswitch.harness.catalogue.mutants import MUTANTS, Mutant, mutants
-from worldswitch.harness.docs_table import code, plain, table
+from worldswitch.harness.report.markdown_table import code, plain, table
 
 HISTORY = "history.toml"  #: beside the mutants: commits, and what each of them mended
 UNMUTATED = "unmutated.toml"  #: beside it: weaknesses and commits without a mutant, and why

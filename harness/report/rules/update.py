@@ -9,11 +9,11 @@ from pathlib import Path
 
 from worldswitch.harness.cell.records import CannotKeep, ResultError
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.expect import rulebook
-from worldswitch.harness.expect.proposals import propose
-from worldswitch.harness.expect.rulebook import Rulebook
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.expectations.rules import RuleError
+from worldswitch.harness.report.rules import rulebook
+from worldswitch.harness.report.rules.proposals import propose
+from worldswitch.harness.report.rules.rulebook import Rulebook
 from worldswitch.harness.results import reader, writer
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.export import ctrf, database, junit, ktap
-from worldswitch.harness.page import views
+from worldswitch.harness.report.export import ctrf, database, junit, ktap
+from worldswitch.harness.report.matrix import views
 from worldswitch.harness.results.reader import KeptRun
 
 

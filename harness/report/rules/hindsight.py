@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from worldswitch.harness.catalogue.scenarios import function_of
 from worldswitch.harness.cell.records import Trial
-from worldswitch.harness.expect.rulebook import Placed, Rulebook
 from worldswitch.harness.expectations import fields, stale
 from worldswitch.harness.expectations.fields import Circumstances
 from worldswitch.harness.expectations.judgement import EXCUSABLE, PASSES, Expectation, deciding
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale
+from worldswitch.harness.report.rules.rulebook import Placed, Rulebook
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 

@@ -14,12 +14,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from worldswitch.harness import beside
 from worldswitch.harness.cell.diagnosis import text
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.console import STYLES
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale, tally
+from worldswitch.harness.report import side_by_side
+from worldswitch.harness.report.console import STYLES
 from worldswitch.harness.run import repro
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
@@ -185,7 +185,7 @@ def summary(
         if outcome.problem:
             _print_problem(outcome, out)
     _print_skipped(outcomes, out)
-    for table in beside.tables(outcomes, STYLES):
+    for table in side_by_side.tables(outcomes, STYLES):
         out.print()
         out.print(table)
     _print_stale(stale, out)
@@ -199,7 +199,7 @@ def summary(
 
 
 def _print_matrix(folder: Path, out: Console) -> None:
-    from worldswitch.harness.page import terminal  # which uses this module
+    from worldswitch.harness.report.matrix import table as terminal  # which uses this module
     from worldswitch.harness.results import reader
 
     out.print()

@@ -1,4 +1,4 @@
-"""Keeps the documents that are drawn from the code: `python -m worldswitch.harness.docs`, or `nox -s docs`.
+"""Keeps the documents that are drawn from the code: `python -m worldswitch.harness.report.readmes`, or `nox -s docs`.
 
 Each is written by hand down to one line, and made from the scenarios and mutants below it.  With ``--check`` nothing
 is written, and the exit status is 1 if a document is not what it should be.
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from worldswitch.harness import docs_mutants, docs_scenarios
+from worldswitch.harness.report.readmes import mutants, scenarios
 
 TOP = Path(__file__).parent.parent
 
@@ -19,8 +19,8 @@ LINE = "<!-- What follows is made by `nox -s docs`. -->"
 
 #: The documents, and what makes their lower part.
 DOCUMENTS: Mapping[str, Callable[[], Iterable[str]]] = {
-    "scenarios/README.md": docs_scenarios.lines,
-    "reference/mutants/README.md": docs_mutants.lines,
+    "scenarios/README.md": scenarios.lines,
+    "reference/mutants/README.md": mutants.lines,
 }
 
 
@@ -39,7 +39,9 @@ def stale() -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write them, or check."""
-    parser = argparse.ArgumentParser(prog="python -m worldswitch.harness.docs", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m worldswitch.harness.report.readmes", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("--check", action="store_true", help="write nothing; fail if something would change")
     check = parser.parse_args(arguments).check
     changed = stale()

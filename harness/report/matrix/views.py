@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from worldswitch.harness.cell.records import ResultError, Trial
-from worldswitch.harness.console import console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.page import markdown, matrix, terminal
+from worldswitch.harness.report.console import console
+from worldswitch.harness.report.matrix import markdown, page, table
 from worldswitch.harness.results import reader
 from worldswitch.harness.results.baseline import file_format
 from worldswitch.harness.results.baseline import read as load
@@ -21,7 +21,7 @@ def show(name: str, kind: str, output: Path | None) -> Status:
     """Show a run as `kind`; without a file to write, text is printed and the page goes into the run's folder."""
     run = read(name)
     if kind == "html":
-        path = output or run.folder / matrix.FILE
+        path = output or run.folder / page.FILE
         _write(path, html(run))
         print(path)
     elif output:
@@ -29,7 +29,7 @@ def show(name: str, kind: str, output: Path | None) -> Status:
     elif kind == "markdown":
         print(markdown.text(run), end="")
     else:
-        terminal.show(run, console())
+        table.show(run, console())
     return Status.AS_EXPECTED
 
 
@@ -45,7 +45,7 @@ def read(name: str) -> KeptRun:
 def leave(folder: Path) -> None:
     """Leave the page and its twin in Markdown in a run's folder."""
     run = reader.read(folder)
-    (folder / matrix.FILE).write_text(html(run), encoding="utf-8")
+    (folder / page.FILE).write_text(html(run), encoding="utf-8")
     (folder / markdown.FILE).write_text(markdown.text(run), encoding="utf-8")
 
 
@@ -55,13 +55,13 @@ def html(run: KeptRun) -> str:
     def again(cell: KeptCell, trial: Trial) -> str:
         return repro.line(cell.name, trial.scenario, run.folder)
 
-    return matrix.page(run, again)
+    return page.page(run, again)
 
 
 def _text(run: KeptRun) -> str:
     out = console()
     with out.capture() as captured:
-        terminal.show(run, out)
+        table.show(run, out)
     return captured.get()
 
 

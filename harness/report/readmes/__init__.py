@@ -1,0 +1,1 @@
+"""The generated lists of scenarios and mutants."""
