@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from worldswitch.harness.bench import records
-from worldswitch.harness.bench.records import Recorder
+from worldswitch.harness.bench import results_file
+from worldswitch.harness.bench.results_file import Recorder
 from worldswitch.harness.bench.session import recording
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.peers import known, peer, race, racing
@@ -101,8 +101,8 @@ def test_pinned_is_on_one_cpu() -> None:
 
 def test_each_peer_has_its_pairs(kit: Kit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     recorder = go(kit, monkeypatch, says("slow", takes(400)), says("fast", takes(50)))
-    recorder.write(tmp_path / records.FILE, records.msgspec.convert(MACHINE, records.Fingerprint))
-    found = {row.peer: row for row in racing.rows(records.read(tmp_path)) if row.program == "getpid"}
+    recorder.write(tmp_path / results_file.FILE, results_file.msgspec.convert(MACHINE, results_file.Fingerprint))
+    found = {row.peer: row for row in racing.rows(results_file.read(tmp_path)) if row.program == "getpid"}
     assert found["slow"].ratio
     assert found["fast"].ratio
     assert (found["slow"].ratio.middle, found["fast"].ratio.middle) == (4.0, 0.5)
@@ -111,8 +111,10 @@ def test_each_peer_has_its_pairs(kit: Kit, monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_the_other_programs_run_in_fewer_rounds(kit: Kit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     recorder = go(kit, monkeypatch, says("some", takes(50)), programs=("getpid", "clock"))
-    recorder.write(tmp_path / records.FILE, records.msgspec.convert(MACHINE, records.Fingerprint))
-    found = {name: list(one.by_round) for name, one in records.read(tmp_path).series.items() if name.endswith("::some")}
+    recorder.write(tmp_path / results_file.FILE, results_file.msgspec.convert(MACHINE, results_file.Fingerprint))
+    found = {
+        name: list(one.by_round) for name, one in results_file.read(tmp_path).series.items() if name.endswith("::some")
+    }
     assert found == {"peers::getpid::some": [0, 1], "peers::start::some": [0, 1], "peers::clock::some": [0]}
 
 
@@ -132,8 +134,8 @@ def test_what_the_reference_does_not_run_has_no_ratio(
     kit: Kit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     recorder = go(kit, monkeypatch, says("some", takes(50)), programs=("processes",))
-    recorder.write(tmp_path / records.FILE, records.msgspec.convert(MACHINE, records.Fingerprint))
-    (row,) = [row for row in racing.rows(records.read(tmp_path)) if row.program == "processes"]
+    recorder.write(tmp_path / results_file.FILE, results_file.msgspec.convert(MACHINE, results_file.Fingerprint))
+    (row,) = [row for row in racing.rows(results_file.read(tmp_path)) if row.program == "processes"]
     assert row.ratio is None
 
 
@@ -144,10 +146,10 @@ def test_the_command_measures_what_is_there(tmp_path: Path, capsys: pytest.Captu
     effort = racing.Effort(rounds=1, others=1, seconds=1e-3, brief=1e-3, programs=("getpid", "processes"))
     assert racing.show(["native"], effort, 5, tmp_path, fetch=False) == 0
     (folder,) = tmp_path.iterdir()
-    names = records.read(folder).series.keys()
+    names = results_file.read(folder).series.keys()
     assert {"peers::getpid::native", "peers::getpid::native/reference", "peers::processes::native"} <= names
     assert "peers::processes::native/reference" not in names
-    assert f"results: {folder / records.FILE}" in capsys.readouterr().out
+    assert f"results: {folder / results_file.FILE}" in capsys.readouterr().out
 
 
 def test_what_is_not_installed_says_how_to_get_it(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +171,7 @@ def test_the_table_has_all_rows(kit: Kit, monkeypatch: pytest.MonkeyPatch, tmp_p
         monkeypatch.setattr(known, "PEERS", (of(says("slow", takes(400))), missing))
         Race(recorder, 1, 1, 1e-4, 1e-4, ("getpid",), (FREE,), kit, random.Random(1), lambda _: None).go()
     out = Console(width=120, record=True, file=io.StringIO())
-    racing.tell(records.read(tmp_path), out)
+    racing.tell(results_file.read(tmp_path), out)
     text = out.export_text()
     assert "slow" in text
     assert "peers::missing: it is not installed; install it" in text

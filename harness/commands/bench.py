@@ -74,11 +74,11 @@ def main(asked: argparse.Namespace) -> int:
 
 
 def _measure(asked: argparse.Namespace) -> int:
-    from worldswitch.harness.bench import measuring, session
+    from worldswitch.harness.bench import measure, session
 
     names = tuple(asked.words)
     if asked.list:
-        return measuring.tell_of(measuring.chosen(names))
+        return measure.tell_of(measure.chosen(names))
     effort = session.QUICK if asked.quick else session.FULL
     if asked.rounds:
         effort = replace(effort, rounds=asked.rounds, heavy=asked.rounds, seconds=float("inf"))
@@ -87,8 +87,8 @@ def _measure(asked: argparse.Namespace) -> int:
     if engine == "host" and asked.profiles:
         raise CouldNotRun("--profile names containers and --engine host leaves them out; drop one of the two")
     profiles = tuple(asked.profiles)
-    wanted = measuring.Wanted(names, asked.platform, effort, asked.seed, engine, profiles)
-    return measuring.show(wanted, asked.results)
+    wanted = measure.Wanted(names, asked.platform, effort, asked.seed, engine, profiles)
+    return measure.show(wanted, asked.results)
 
 
 def _realtime(asked: argparse.Namespace) -> bool:
@@ -111,18 +111,18 @@ def _race(asked: argparse.Namespace) -> int:
 
 
 def _compare(asked: argparse.Namespace) -> int:
-    from worldswitch.harness.bench import comparing
+    from worldswitch.harness.bench import compare_text
 
     if len(asked.words) != 3:
         raise CouldNotRun("compare takes two runs: worldswitch bench compare BEFORE AFTER")
-    return comparing.show(Path(asked.words[1]), Path(asked.words[2]), anyway=asked.anyway)
+    return compare_text.show(Path(asked.words[1]), Path(asked.words[2]), anyway=asked.anyway)
 
 
 def _report(asked: argparse.Namespace) -> int:
-    from worldswitch.harness.bench import reporting
+    from worldswitch.harness.bench import make_report
 
     runs = [Path(word) for word in asked.words[1:]]
-    return reporting.show(runs, asked.results, anyway=asked.anyway)
+    return make_report.show(runs, asked.results, anyway=asked.anyway)
 
 
 #: What a first word other than a benchmark's name asks for.

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worldswitch.harness.bench.records import Recorder
-from worldswitch.harness.bench.words import Measured
+from worldswitch.harness.bench.messages import Measured
+from worldswitch.harness.bench.results_file import Recorder
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import Unobtainable

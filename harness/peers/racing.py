@@ -11,11 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from worldswitch.harness.bench import ratios, records
-from worldswitch.harness.bench.quantities import shown
+from worldswitch.harness.bench import ratios, results_file
 from worldswitch.harness.bench.ratios import Estimate
-from worldswitch.harness.bench.records import Results
+from worldswitch.harness.bench.results_file import Results
 from worldswitch.harness.bench.session import recording
+from worldswitch.harness.bench.units import shown
 from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
@@ -68,11 +68,11 @@ def show(names: Sequence[str], effort: Effort, seed: int, parent: Path, *, fetch
             order = random.Random(seed)
             often = (effort.rounds, effort.others, effort.seconds, effort.brief)
             race.Race(recorder, *often, effort.programs, ways, kit, order, kit.say).go(names)
-        results = records.read(folder)
+        results = results_file.read(folder)
     except ResultError as problem:
         raise CouldNotRun(str(problem)) from problem
     tell(results, out)
-    out.print(f"results: {folder / records.FILE}")
+    out.print(f"results: {folder / results_file.FILE}")
     return Status.AS_EXPECTED
 
 

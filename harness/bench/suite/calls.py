@@ -7,7 +7,7 @@ import mmap
 import os
 import time
 
-from worldswitch.harness.bench import script
+from worldswitch.harness.bench import pyperf_script
 from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.workbench import (
     DATA,
@@ -134,4 +134,4 @@ def _mebibyte(bench: Bench, *, precommit: bool) -> Timer:
 
 
 if __name__ == "__main__":
-    script.main(SUBJECT)
+    pyperf_script.main(SUBJECT)

@@ -6,7 +6,7 @@ import mmap
 import os
 import time
 
-from worldswitch.harness.bench import script
+from worldswitch.harness.bench import pyperf_script
 from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.workbench import DATA, NANO, READ_WRITE, Bench, Timer, on_one_cpu
 from worldswitch.harness.contract import Inspectable, Unavailable
@@ -59,4 +59,4 @@ def proc_mem(bench: Bench, size: int) -> Timer:
 
 
 if __name__ == "__main__":
-    script.main(SUBJECT)
+    pyperf_script.main(SUBJECT)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from worldswitch.harness.bench.words import Disturbance
+from worldswitch.harness.bench.messages import Disturbance
 
 #: Shares from which on a warning is given: of all CPUs used by others, of a spinning thread's time taken from it.
 OTHERS = 0.05

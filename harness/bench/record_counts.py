@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from worldswitch.harness.bench import counted
-from worldswitch.harness.bench.counted import Count
-from worldswitch.harness.bench.counted_process import OPERATIONS
-from worldswitch.harness.bench.records import Recorder
-from worldswitch.harness.bench.words import Absent, Measured
+from worldswitch.harness.bench import kernel_calls
+from worldswitch.harness.bench.kernel_calls import Count
+from worldswitch.harness.bench.kernel_calls_process import OPERATIONS
+from worldswitch.harness.bench.messages import Absent, Measured
+from worldswitch.harness.bench.results_file import Recorder
 from worldswitch.harness.environments.protocol import Say
 
 
@@ -16,7 +16,7 @@ def record(recorder: Recorder, platform: str, say: Say) -> None:
     """Count every operation; that needs no quiet and no repetition."""
     for name, operation in OPERATIONS.items():
         try:
-            counts = counted.count(name, platform)
+            counts = kernel_calls.count(name, platform)
         except OSError as problem:
             recorder.take([Absent(f"counted::{name}", str(problem))], 0, {})
             continue

@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
-from worldswitch.harness.bench import collection, words
+from worldswitch.harness.bench import catalogue, messages
 from worldswitch.harness.bench.benchmark import Benchmark
-from worldswitch.harness.bench.words import Absent, Word
+from worldswitch.harness.bench.messages import Absent, Word
 from worldswitch.harness.environments.host import Host
 from worldswitch.harness.environments.plan import plan
 from worldswitch.harness.environments.prepared import Plan
@@ -43,7 +43,7 @@ AtHome = Callable[[Sequence[str]], list[Word]]
 
 def benchmarks() -> list[Benchmark]:
     """What is measured there."""
-    return [collection.benchmarks()[name] for name in NAMES]
+    return [catalogue.benchmarks()[name] for name in NAMES]
 
 
 def places(engine: EngineChoice, wanted: Sequence[str], say: Say) -> Plan:
@@ -77,14 +77,14 @@ def _said(cell: Cell) -> list[Word]:
     late = threading.Timer(DEADLINE, cell.kill)
     late.start()
     try:
-        found = list(words.read(cell.frames()))
+        found = list(messages.read(cell.frames()))
         status = cell.wait(DEADLINE)
     except TimeoutError as problem:
         return _absent(str(problem))
     finally:
         late.cancel()
         cell.kill()
-    said = {word.name for word in found if not isinstance(word, words.Disturbance)}
+    said = {word.name for word in found if not isinstance(word, messages.Disturbance)}
     reason = f"the worker ended ({status}): {cell.log.strip()[-300:]}".rstrip(": ")
     return [*found, *(Absent(name, reason) for name in NAMES if name not in said)]
 

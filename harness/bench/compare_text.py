@@ -8,10 +8,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from worldswitch.harness.bench import comparison, records
+from worldswitch.harness.bench import comparison, results_file
 from worldswitch.harness.bench.comparison import Finding, Row
-from worldswitch.harness.bench.quantities import shown
-from worldswitch.harness.bench.records import Results, Unlike
+from worldswitch.harness.bench.results_file import Results, Unlike
+from worldswitch.harness.bench.units import shown
 from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
@@ -24,7 +24,7 @@ def show(first: Path, second: Path, *, anyway: bool = False) -> Status:
     """Compare the second file with the first; unexpected if anything got slower."""
     out = console()
     try:
-        before, after = records.read(first), records.read(second)
+        before, after = results_file.read(first), results_file.read(second)
         rows = list(comparison.compare(before, after, anyway=anyway))
     except ResultError as problem:
         raise CouldNotRun(str(problem)) from problem

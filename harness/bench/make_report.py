@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from worldswitch.harness.bench import records
-from worldswitch.harness.bench.records import Unlike
+from worldswitch.harness.bench import results_file
 from worldswitch.harness.bench.report import content, page
+from worldswitch.harness.bench.results_file import Unlike
 from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
@@ -20,8 +20,8 @@ def show(runs: Sequence[Path], parent: Path, *, anyway: bool = False) -> Status:
     Without any: of the newest run below `parent`, and of the newest that raced peers.
     """
     try:
-        read = [records.read(run) for run in runs or newest(parent)]
-        joined = records.join(read, anyway=anyway)
+        read = [results_file.read(run) for run in runs or newest(parent)]
+        joined = results_file.join(read, anyway=anyway)
     except ResultError as problem:
         raise CouldNotRun(str(problem)) from problem
     except Unlike as problem:
@@ -32,7 +32,7 @@ def show(runs: Sequence[Path], parent: Path, *, anyway: bool = False) -> Status:
 
 def newest(parent: Path) -> list[Path]:
     """The newest run of the suite and the newest of peers; raises `CouldNotRun` if there is none of either."""
-    files = sorted(parent.glob(f"*/{records.FILE}"), key=lambda file: file.stat().st_mtime, reverse=True)
+    files = sorted(parent.glob(f"*/{results_file.FILE}"), key=lambda file: file.stat().st_mtime, reverse=True)
     kinds: dict[bool, Path] = {}
     for file in files:
         kinds.setdefault(_has_peers_alone(file), file)
@@ -42,4 +42,4 @@ def newest(parent: Path) -> list[Path]:
 
 
 def _has_peers_alone(file: Path) -> bool:
-    return all(one.subject in content.MANNERS for one in records.read(file).series.values())
+    return all(one.subject in content.MANNERS for one in results_file.read(file).series.values())

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from worldswitch.harness.bench.words import Absent, Measured
+from worldswitch.harness.bench.messages import Absent, Measured
 from worldswitch.harness.cell.records import Fingerprint, ResultError
 
 FILE = "bench.json"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from worldswitch.harness.bench import collection
-from worldswitch.harness.bench.records import Results, Series
+from worldswitch.harness.bench import catalogue
+from worldswitch.harness.bench.results_file import Results, Series
 
 #: A unit's steps: from which value on, how it is called.
 STEPS = {
@@ -19,9 +19,9 @@ STEPS = {
 
 def in_order(results: Results) -> Iterator[Series]:
     """The series in the order in which people read of them; what this version does not know comes last."""
-    known = [name for name in collection.benchmarks() if name in results.series]
+    known = [name for name in catalogue.benchmarks() if name in results.series]
     yield from (results.series[name] for name in known)
-    yield from (one for name, one in results.series.items() if name not in collection.benchmarks())
+    yield from (one for name, one in results.series.items() if name not in catalogue.benchmarks())
 
 
 def quartiles(samples: Sequence[float]) -> tuple[float, float]:

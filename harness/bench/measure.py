@@ -11,12 +11,12 @@ from textwrap import indent
 from rich.console import Console
 from rich.table import Table
 
-from worldswitch.harness.bench import collection, elsewhere, records, tally
+from worldswitch.harness.bench import catalogue, in_containers, record_counts, results_file
 from worldswitch.harness.bench.benchmark import Benchmark
-from worldswitch.harness.bench.quantities import in_order, quartiles, shown
-from worldswitch.harness.bench.records import Recorder, Results
 from worldswitch.harness.bench.report import page
+from worldswitch.harness.bench.results_file import Recorder, Results
 from worldswitch.harness.bench.session import Effort, Session, recording
+from worldswitch.harness.bench.units import in_order, quartiles, shown
 from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.environments.profiles.profile import ProfileError
 from worldswitch.harness.environments.protocol import EngineChoice
@@ -29,7 +29,7 @@ from worldswitch.harness.run.runner import new_folder
 def chosen(names: Sequence[str]) -> list[Benchmark]:
     """The benchmarks of these names; raises `CouldNotRun`."""
     try:
-        return collection.select(tuple(names))
+        return catalogue.select(tuple(names))
     except LookupError as problem:
         raise CouldNotRun(str(problem.args[0])) from problem
 
@@ -51,12 +51,12 @@ def show(wanted: Wanted, parent: Path) -> Status:
     out = console()
     benchmarks, effort = chosen(wanted.names), wanted.effort
     try:
-        elsewhere.check(wanted.profiles)
+        in_containers.check(wanted.profiles)
         folder = new_folder(parent)
         out.print(f"{len(benchmarks)} benchmarks of {wanted.platform}, {effort.rounds} rounds, seed {wanted.seed}")
         with recording(folder, wanted.platform) as recorder:
             _measure(wanted, benchmarks, recorder, out)
-        results = records.read(folder)
+        results = results_file.read(folder)
     except (ResultError, ProfileError) as problem:
         raise CouldNotRun(str(problem)) from problem
     tell(results, out)
@@ -74,11 +74,11 @@ def _measure(wanted: Wanted, benchmarks: Sequence[Benchmark], recorder: Recorder
         out.print(line)
 
     if not wanted.names:
-        tally.record(recorder, wanted.platform, say)
+        record_counts.record(recorder, wanted.platform, say)
     with ExitStack() as stack:
         places: list[object] = []
         if wanted.engine != "host":
-            places = list(stack.enter_context(elsewhere.places(wanted.engine, wanted.profiles, say)))
+            places = list(stack.enter_context(in_containers.places(wanted.engine, wanted.profiles, say)))
         Session(benchmarks, wanted.platform, wanted.effort, wanted.seed, say, recorder, places).run()
 
 

@@ -71,7 +71,15 @@ def known() -> dict[str, Count]:
 
 def count(operation: str, name: str = "reference") -> Count:
     """Count what an operation of `counted_process` needs on the platform of this name.  Raises OSError."""
-    command = [sys.executable, "-P", "-m", "worldswitch.harness.bench.counted_process", name, operation, str(TIMES)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "worldswitch.harness.bench.kernel_calls_process",
+        name,
+        operation,
+        str(TIMES),
+    ]
     with _started(command) as process:
         assert process.stdout is not None
         ready = process.stdout.readline()
