@@ -102,12 +102,12 @@ def _realtime(asked: argparse.Namespace) -> bool:
 
 
 def _race(asked: argparse.Namespace) -> int:
-    from worldswitch.harness.peers import racing
+    from worldswitch.harness.peers import race_report
 
-    effort = racing.QUICK if asked.quick else racing.FULL
+    effort = race_report.QUICK if asked.quick else race_report.FULL
     if asked.rounds:
         effort = replace(effort, rounds=asked.rounds, others=asked.rounds)
-    return racing.show(asked.words, effort, asked.seed, asked.results, fetch=asked.fetch_peers)
+    return race_report.show(asked.words, effort, asked.seed, asked.results, fetch=asked.fetch_peers)
 
 
 def _compare(asked: argparse.Namespace) -> int:

@@ -86,7 +86,7 @@ PEERS: tuple[Obtain, ...] = (native, reference_default, runsc, user_mode_linux, 
 
 
 def _reference(name: str, *options: str) -> Ready:
-    command = [sys.executable, "-P", "-m", "worldswitch.harness.personality", *options]
+    command = [sys.executable, "-P", "-m", "worldswitch.harness.guest_kernel", *options]
     return Ready(name, "", lambda path, rounds: [*command, str(path), str(rounds)], {}, SERVED, NO_PROCESSES)
 
 

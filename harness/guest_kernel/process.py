@@ -10,9 +10,9 @@ from pathlib import Path
 
 from worldswitch.harness.arch import registers
 from worldswitch.harness.contract import Abi, Access, Died, Event, Fault, Platform, Signal, Syscall
-from worldswitch.harness.personality import elf
-from worldswitch.harness.personality.calls import CALLS, HEAP_SIZE, Ended
-from worldswitch.harness.personality.memory import PAGE, Memory
+from worldswitch.harness.guest_kernel import elf
+from worldswitch.harness.guest_kernel.calls import CALLS, HEAP_SIZE, Ended
+from worldswitch.harness.guest_kernel.memory import PAGE, Memory
 
 STACK, STACK_SIZE = 0x7FF0_0000_0000, 1 << 20
 ARENA = 0x7000_0000_0000  #: where mappings go whose place the program leaves open

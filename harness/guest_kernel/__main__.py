@@ -1,4 +1,4 @@
-"""Runs a static program on a platform: ``python -m worldswitch.harness.personality [--platform P] PROGRAM ARGUMENTS``.
+"""Runs a static program on a platform: ``python -m worldswitch.harness.guest_kernel [--platform P] PROGRAM ARGUMENTS``.
 
 The exit status is the program's; 126 says that it could not be run, and why stands on standard error.
 """
@@ -14,15 +14,15 @@ from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.catalogue.platforms import load_platform
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.contract import Options, Placement, PlatformError
-from worldswitch.harness.personality.elf import NotAProgram
-from worldswitch.harness.personality.process import Lost, Outcome, Process
+from worldswitch.harness.guest_kernel.elf import NotAProgram
+from worldswitch.harness.guest_kernel.process import Lost, Outcome, Process
 
 CANNOT = 126
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it."""
-    parser = argparse.ArgumentParser(prog="python -m worldswitch.harness.personality", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m worldswitch.harness.guest_kernel", description=__doc__)
     parser.add_argument("--platform", default=REFERENCE, help="default: %(default)s")
     parser.add_argument("--placement", type=Placement, default=Placement.FOLLOW, help="pin, follow or free")
     parser.add_argument("--resident", action="store_true", help="leave vector registers where they are")

@@ -19,12 +19,12 @@ from worldswitch.harness.bench.units import shown
 from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.peers import known, race
+from worldswitch.harness.peers import peer_list, race
 from worldswitch.harness.peers.peer import Kit
 from worldswitch.harness.report.console import console
 from worldswitch.harness.run.runner import new_folder
 
-WITH_REFERENCE = f"/{known.REFERENCE}"  #: ends the name of what the reference took beside a peer
+WITH_REFERENCE = f"/{peer_list.REFERENCE}"  #: ends the name of what the reference took beside a peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def show(names: Sequence[str], effort: Effort, seed: int, parent: Path, *, fetch
     folder = new_folder(parent)
     out.print(f"{len(effort.programs)} programs, {effort.rounds} rounds, seed {seed}")
     try:
-        with recording(folder, known.REFERENCE) as recorder, tempfile.TemporaryDirectory() as work:
+        with recording(folder, peer_list.REFERENCE) as recorder, tempfile.TemporaryDirectory() as work:
             kit = Kit(fetch, lambda line: out.print(line), Path(work))
             ways = race.manners()
             order = random.Random(seed)

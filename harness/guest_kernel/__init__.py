@@ -5,5 +5,5 @@
     process    a program in an address space, and the loop that serves its system calls
     calls      the system calls, a function each, in a table: what is not in it answers ENOSYS
 
-Run one: ``python -m worldswitch.harness.personality PROGRAM ARGUMENTS``.
+Run one: ``python -m worldswitch.harness.guest_kernel PROGRAM ARGUMENTS``.
 """

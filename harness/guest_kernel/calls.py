@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from worldswitch.harness.contract import Access, PlatformError, State
-from worldswitch.harness.personality.memory import PAGE, BadPointer, Memory
+from worldswitch.harness.guest_kernel.memory import PAGE, BadPointer, Memory
 
 Serve = Callable[["Process"], int]
 
