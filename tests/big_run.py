@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
-from worldswitch.harness.cell.records import Finding, Fingerprint, Header, Reached, Trial
+from worldswitch.harness.cell.records import Finding, Fingerprint, Header, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
-from worldswitch.harness.expectations.outcome import Judged
+from worldswitch.harness.expectations.outcome import Judged, Problem
+from worldswitch.harness.results.cell_file import Reached
 from worldswitch.harness.results.manifest import Manifest, PlannedCell
 from worldswitch.harness.results.reader import KeptCell, KeptRun
-from worldswitch.harness.run.collect import Problem
 from worldswitch.harness.verdict import Verdict
 
 KERNELS = ("5.10", "6.1", "6.12", "6.16", "6.17", "6.18", "6.19", "7.0", "7.1", "7.2", "7.3")

@@ -8,7 +8,7 @@ import pytest
 from scripted import NAMES, SCENARIOS, header, trial, whole
 
 from worldswitch.harness.cell.records import Trial
-from worldswitch.harness.run.collect import Problem
+from worldswitch.harness.expectations.outcome import Problem
 from worldswitch.harness.run.mutants import fates
 from worldswitch.harness.run.mutants.fates import Account, Autopsy, Fate, Finding
 from worldswitch.harness.verdict import Verdict

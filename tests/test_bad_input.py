@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import cli
 from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.cli import main
 from worldswitch.harness.environments import plan
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.run.runner import Run
@@ -40,7 +40,7 @@ def is_refused(folder: Path, capsys: pytest.CaptureFixture[str], said: str, *arg
     """The command exits with 2, names the file, and leaves all as it was."""
     before = tree(folder)
     capsys.readouterr()
-    assert cli.main(arguments) == 2
+    assert main.main(arguments) == 2
     told = capsys.readouterr()
     assert told.err.startswith(f"worldswitch {arguments[0]}: ")
     assert said in told.err

@@ -8,16 +8,15 @@ import big_run
 import msgspec
 import pytest
 
-from worldswitch.harness import cli
-from worldswitch.harness.cell.records import Damaged
+from worldswitch.harness.cli import main
 from worldswitch.harness.errors import CouldNotRun
-from worldswitch.harness.expectations.outcome import tally
+from worldswitch.harness.expectations.outcome import Problem, tally
 from worldswitch.harness.report.export import ktap
 from worldswitch.harness.report.matrix import markdown, views
 from worldswitch.harness.results import comparison
 from worldswitch.harness.results.baseline import file_format, read, write
+from worldswitch.harness.results.errors import Damaged
 from worldswitch.harness.results.reader import KeptRun
-from worldswitch.harness.run.collect import Problem
 
 RUN = big_run.run(kernels=("5.10", "6.12", "7.3"), profiles=("", "hardened", "no-ptrace"), scenarios=120)
 
@@ -129,10 +128,10 @@ def test_the_command_keeps_it_and_says_how_it_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("worldswitch.harness.report.matrix.views.read", lambda _: RUN)
-    assert cli.main(["baseline", "some-run", "-o", str(tmp_path / "b")]) == 0
+    assert main.main(["baseline", "some-run", "-o", str(tmp_path / "b")]) == 0
     said = capsys.readouterr().out
     assert f"worldswitch diff {tmp_path / 'b'} RUN" in said
     assert said.splitlines()[-1] == str(tally(RUN.outcomes))
     (tmp_path / "file").write_text("")
-    assert cli.main(["baseline", "some-run", "-o", str(tmp_path / "file" / "b")]) == 2
+    assert main.main(["baseline", "some-run", "-o", str(tmp_path / "file" / "b")]) == 2
     assert "cannot be written" in capsys.readouterr().err

@@ -20,9 +20,9 @@ from worldswitch.harness.bench.messages import Absent, Disturbance, Measured
 from worldswitch.harness.bench.results_file import Recorder
 from worldswitch.harness.bench.session import TOGETHER, tasks
 from worldswitch.harness.cell.probes import fingerprint
-from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.contract import Cause, Death, Died
 from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.results.errors import ResultError
 
 ALL = catalogue.benchmarks()
 SMALL = [one for one in ALL.values() if one.size <= 8 or one.subject == "memory"]

@@ -9,13 +9,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from worldswitch.harness import cli
 from worldswitch.harness.bench import compare_text, comparison, noise, ratios, results_file
 from worldswitch.harness.bench.comparison import Finding
 from worldswitch.harness.bench.messages import Measured
 from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.results_file import Recorder, Results, Series, Unlike
 from worldswitch.harness.cell.probes import fingerprint
+from worldswitch.harness.cli import main
 from worldswitch.harness.expectations.outcome import Status
 
 MACHINE = fingerprint.take(None)
@@ -139,7 +139,7 @@ def test_the_command_says_what_got_slower(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], scale: float, status: Status, said: str
 ) -> None:
     before, after = written(tmp_path / "a", samples(12)), written(tmp_path / "b", samples(12, scale, seed=2))
-    assert cli.main(["bench", "compare", before, after]) == status
+    assert main.main(["bench", "compare", before, after]) == status
     assert said in capsys.readouterr().out
 
 
@@ -152,9 +152,9 @@ def test_the_command_refuses_what_cannot_be_compared(tmp_path: Path, capsys: pyt
         ([here], "takes two runs"),
         ([here, str(tmp_path / "d")], "no benchmark's results"),
     ]:
-        assert cli.main(["bench", "compare", *words]) == Status.COULD_NOT_RUN
+        assert main.main(["bench", "compare", *words]) == Status.COULD_NOT_RUN
         assert reason in capsys.readouterr().err
-    assert cli.main(["bench", "compare", here, there, "--anyway"]) == Status.AS_EXPECTED
+    assert main.main(["bench", "compare", here, there, "--anyway"]) == Status.AS_EXPECTED
 
 
 def test_how_many_rounds_would_do_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from worldswitch.harness.bench.messages import Absent, Measured
 from worldswitch.harness.bench.results_file import Recorder, Results
 from worldswitch.harness.bench.session import Effort, Session
 from worldswitch.harness.cell.probes import fingerprint
-from worldswitch.harness.commands import bench
+from worldswitch.harness.cli import bench
 from worldswitch.harness.environments.host import Host
 from worldswitch.harness.environments.protocol import Missing
 from worldswitch.harness.errors import Unobtainable
@@ -157,10 +157,10 @@ def test_real_time_priority_is_asked_for_unless_a_process_is_had_alone(monkeypat
 
 
 def test_profiles_and_the_host_alone_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
-    from worldswitch.harness import cli
+    from worldswitch.harness.cli import main
 
-    assert cli.main(["bench", "--engine", "host", "--profile", "hardened"]) == Status.COULD_NOT_RUN
-    assert cli.main(["bench", "--profile", "nobody"]) == Status.COULD_NOT_RUN
+    assert main.main(["bench", "--engine", "host", "--profile", "hardened"]) == Status.COULD_NOT_RUN
+    assert main.main(["bench", "--profile", "nobody"]) == Status.COULD_NOT_RUN
     assert "no such profile" in capsys.readouterr().err
 
 

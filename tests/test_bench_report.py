@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from worldswitch.harness import cli
 from worldswitch.harness.bench import catalogue, make_report, pyperf_script, results_file
 from worldswitch.harness.bench.messages import Measured
 from worldswitch.harness.bench.ratios import Estimate
@@ -19,6 +18,7 @@ from worldswitch.harness.bench.report import content, figures, page
 from worldswitch.harness.bench.report.content import Target
 from worldswitch.harness.bench.results_file import Recorder, Results, Series, Unlike
 from worldswitch.harness.cell.probes import fingerprint
+from worldswitch.harness.cli import main
 from worldswitch.harness.expectations.outcome import Status
 
 MACHINE = fingerprint.take(None)
@@ -160,13 +160,13 @@ def test_every_target_speaks_of_benchmarks_that_there_are() -> None:
 
 
 def test_the_command_reports_on_the_newest_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["bench", "report", "--results", str(tmp_path)]) == Status.COULD_NOT_RUN
+    assert main.main(["bench", "report", "--results", str(tmp_path)]) == Status.COULD_NOT_RUN
     assert "no run of benchmarks below" in capsys.readouterr().err
     series = Series("calls::unmap", "second", {0: (1.0,)})
     assert Results(tmp_path, MACHINE, {series.name: series}).taken == 0
     recorded(tmp_path / "a", rounds=1)
     assert make_report.newest(tmp_path) == [tmp_path / "a" / results_file.FILE]
-    assert cli.main(["bench", "report", "a", "b"]) == Status.COULD_NOT_RUN
+    assert main.main(["bench", "report", "a", "b"]) == Status.COULD_NOT_RUN
 
 
 def test_runs_are_joined_if_their_machines_are_alike(tmp_path: Path) -> None:

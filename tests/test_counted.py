@@ -16,7 +16,7 @@ KNOWN = kernel_calls.known()
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_the_reference_needs_no_more_than_is_known(operation: str) -> None:
     found = kernel_calls.count(operation)
-    assert found.exact == KNOWN[operation].exact, "if this is fewer, say so in counted.toml"
+    assert found.exact == KNOWN[operation].exact, "if this is fewer, say so in kernel_calls.toml"
     assert found.bytes > 0
     assert found.switches > 1
 

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, ScriptedCell, frames, header, place, planner, trial, whole
 
-from worldswitch.harness import cli
-from worldswitch.harness.cell import records
+from worldswitch.harness.cli import main
 from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.guardian import Held
 from worldswitch.harness.environments.host import HostCell
@@ -22,6 +21,8 @@ from worldswitch.harness.environments.protocol import Environment
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations.outcome import Status, status
 from worldswitch.harness.results import reader
+from worldswitch.harness.results.cell_file import read
+from worldswitch.harness.results.errors import Incomplete
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
@@ -90,8 +91,8 @@ def test_a_cell_that_is_killed_keeps_what_it_reached(monkeypatch: pytest.MonkeyP
     problem = reader.read(tmp_path).cell("docker:a").problem
     assert "before its results were whole" in problem.reason
     assert status(made.outcomes) is Status.COULD_NOT_RUN
-    with pytest.raises(records.Incomplete, match="no footer after 1 of 3 trials"):
-        records.read(tmp_path / "docker-a.jsonl")
+    with pytest.raises(Incomplete, match="no footer after 1 of 3 trials"):
+        read(tmp_path / "docker-a.jsonl")
 
 
 def test_something_unexpected_in_what_was_reached_is_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ from scripted import *
 from worldswitch.harness import environment, catalogue, request, cli
 from worldswitch.harness.trial import Result
 catalogue.scenarios = lambda: list(SCENARIOS)
-request.rehearse = lambda _: Result(verdict=Verdict.PASS)
+request.rehearse_platform = lambda _: Result(verdict=Verdict.PASS)
 good = frames(whole(*map(trial, NAMES)))
 environment.plan = planner(
     place("host", good), place("docker:a", [*frames([header(), trial(NAMES[0])]), hang]), place("docker:b", good)
@@ -136,5 +137,5 @@ def test_a_run_that_is_killed_tells_what_was_planned(tmp_path: Path, capsys: pyt
     kept = reader.read(folder)
     assert (kept.manifest.finished, kept.manifest.interrupted) == (None, False)
     assert status(kept.outcomes) is Status.COULD_NOT_RUN
-    assert cli.main(["expect", "update", str(folder)]) == 0
+    assert main.main(["expect", "update", str(folder)]) == 0
     assert "the rules expect what came" in capsys.readouterr().out

@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from worldswitch.harness.environments import host, plan, run_resources
+from worldswitch.harness.environments.apt_install import POLICY_TEXT, install_engine, services_kept_down
 from worldswitch.harness.environments.docker import container, engine, image
 from worldswitch.harness.environments.docker.engine import Engine
 from worldswitch.harness.environments.images import rootfs, site_packages
 from worldswitch.harness.environments.images.apt import Source, keyring
 from worldswitch.harness.environments.images.site_packages import Target
+from worldswitch.harness.environments.place import LABEL
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.protocol import Missing
 from worldswitch.harness.environments.run_resources import Holdings
@@ -64,7 +66,7 @@ def test_without_dockerd_the_command_that_installs_it_is_named(monkeypatch: pyte
 def test_installing_takes_root_and_apt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unobtainable, match="takes root and a system with apt-get"):
-        engine.install_engine()
+        install_engine()
 
 
 def test_cells_of_an_engine_that_does_not_answer_are_missing_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,11 +200,11 @@ def test_a_dockerd_that_dies_is_reported_with_its_last_words(
 def test_services_are_kept_down_only_while_the_installer_lives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     policy = tmp_path / "policy-rc.d"
     monkeypatch.setattr(engine, "POLICY", policy)
-    with engine.services_kept_down():
+    with services_kept_down():
         assert policy.stat().st_mode & stat.S_IXUSR
         assert subprocess.run([policy], check=False).returncode == 101
     assert not policy.exists()
-    policy.write_text(engine.POLICY_TEXT.format(pid=2**22 + 1))
+    policy.write_text(POLICY_TEXT.format(pid=2**22 + 1))
     assert subprocess.run(["sh", policy], check=False).returncode == 0
 
 
@@ -210,7 +212,7 @@ def test_a_policy_that_is_there_already_stays(monkeypatch: pytest.MonkeyPatch, t
     policy = tmp_path / "policy-rc.d"
     policy.write_text("theirs")
     monkeypatch.setattr(engine, "POLICY", policy)
-    with engine.services_kept_down():
+    with services_kept_down():
         assert policy.read_text() == "theirs"
     assert policy.read_text() == "theirs"
 
@@ -232,7 +234,7 @@ def test_every_cell_is_closed_up(name: str) -> None:
     assert made["mem_limit"] == made["memswap_limit"]
     assert "size=" in made["tmpfs"]["/tmp"]
     assert made["shm_size"]
-    assert made["labels"][run_resources.LABEL] == "x"
+    assert made["labels"][LABEL] == "x"
 
 
 def test_capabilities_are_dropped_but_those_granted() -> None:

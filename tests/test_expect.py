@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
-from worldswitch.harness import cli
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell.records import Trial
+from worldswitch.harness.cli import main
 from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.protocol import Environment
@@ -20,6 +20,7 @@ from worldswitch.harness.expectations import rules
 from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.report.rules import check, toml_edits
 from worldswitch.harness.report.rules.toml_edits import CannotEdit
+from worldswitch.harness.results.new_folder import new_folder
 from worldswitch.harness.run import runner
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
@@ -90,9 +91,9 @@ def update(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
 
     def command(*places: Environment, options: tuple[str, ...] = (), **asked: object) -> int:
         monkeypatch.setattr(plan, "plan", planner(*places))
-        folder = runner.new_folder(tmp_path / "results")
+        folder = new_folder(tmp_path / "results")
         runner.Run(Request(**asked), SCENARIOS, folder, Quiet()).go()
-        return cli.main(["expect", "update", folder.name, *options])
+        return main.main(["expect", "update", folder.name, *options])
 
     return command
 
@@ -244,7 +245,7 @@ def test_a_proposal_is_a_diff_that_patch_knows(
     ],
 )
 def test_a_run_that_is_none(files: Files, run: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["expect", "update", run]) == 2
+    assert main.main(["expect", "update", run]) == 2
     assert capsys.readouterr().err.startswith(f"worldswitch expect: {said}")
 
 
@@ -271,7 +272,7 @@ def test_rules_of_ones_own_come_first_and_are_amended(update, files: Files, tmp_
 
 
 def test_a_bad_file_of_ones_own_stops_a_run(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["run", "--rules", str(files.profile)]) == 2
+    assert main.main(["run", "--rules", str(files.profile)]) == 2
     assert "mine.toml: name: no field of a file of rules" in capsys.readouterr().err
 
 
@@ -279,7 +280,7 @@ def test_a_bad_file_of_ones_own_stops_a_run(files: Files, capsys: pytest.Capture
 
 
 def test_what_comes_with_the_package_is_in_order(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["expect", "check"]) == 0
+    assert main.main(["expect", "check"]) == 0
     printed = capsys.readouterr().out
     assert all(line.endswith("in order") for line in printed.splitlines())
     assert "seed.toml: " in printed
@@ -307,7 +308,7 @@ def test_what_is_wrong_is_said_with_rule_and_field(
 ) -> None:
     path = files.folder / "mine.toml"
     path.write_text(HEAD + text + TAIL)
-    assert cli.main(["expect", "check", str(path)]) == (0 if "in order" in said else 1)
+    assert main.main(["expect", "check", str(path)]) == (0 if "in order" in said else 1)
     assert said in capsys.readouterr().out
     assert path.read_text() == HEAD + text + TAIL
 

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
-from worldswitch.harness import cli
 from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
 from worldswitch.harness.cell.probes.confinement import Confinement
 from worldswitch.harness.cell.records import Complaint, KernelLog, Trial
+from worldswitch.harness.cli import main
 from worldswitch.harness.environments import plan
 from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.report import explain
@@ -216,7 +216,7 @@ def test_what_the_kernel_logged_is_told(kept: Kept) -> None:
 
 def test_the_command_prints_it(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     found = kept(trial(NAMES[0], Verdict.FAIL, reason="no"))
-    assert cli.main(["explain", str(found.id)]) == 0
+    assert main.main(["explain", str(found.id)]) == 0
     printed = capsys.readouterr().out
     assert "what happened\n  fail: no\n" in printed
     assert "\x1b" not in printed
@@ -224,5 +224,5 @@ def test_the_command_prints_it(kept: Kept, capsys: pytest.CaptureFixture[str]) -
 
 def test_what_is_not_there_is_said(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     found = kept(trial(NAMES[0]))
-    assert cli.main(["explain", f"docker:b::{NAMES[0]}@{found.run.folder}"]) == 2
+    assert main.main(["explain", f"docker:b::{NAMES[0]}@{found.run.folder}"]) == 2
     assert "no cell docker:b" in capsys.readouterr().err

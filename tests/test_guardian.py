@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from worldswitch.harness.environments import guardian, run_resources
+from worldswitch.harness.environments.cache import cache as cache_folder
 from worldswitch.harness.environments.guardian import Held
+from worldswitch.harness.environments.place import place
 from worldswitch.harness.environments.run_resources import Holdings
 from worldswitch.harness.errors import Unobtainable
 
@@ -163,10 +165,10 @@ def test_an_engine_s_processes_are_found_by_its_socket_folder(monkeypatch: pytes
 
 
 def test_a_place_is_drawn_once(cache: Path) -> None:
-    assert run_resources.place() == run_resources.place() == (cache / "place").read_text()
+    assert place() == place() == (cache / "place").read_text()
 
 
 def test_a_cache_that_cannot_be_made_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
     with pytest.raises(Unobtainable, match=r"/proc/nowhere/worldswitch cannot be made.*; set XDG_CACHE_HOME"):
-        run_resources.cache()
+        cache_folder()

@@ -12,11 +12,11 @@ from typing import IO
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness.cell.records import CannotKeep
 from worldswitch.harness.environments import plan
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status, status
 from worldswitch.harness.results import reader, writer
+from worldswitch.harness.results.errors import CannotKeep
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
@@ -133,7 +133,7 @@ from scripted import *
 from worldswitch.harness import environment, catalogue, request, cli
 from worldswitch.harness.trial import Result
 catalogue.scenarios = lambda: list(SCENARIOS)
-request.rehearse = lambda _: Result(verdict=Verdict.PASS)
+request.rehearse_platform = lambda _: Result(verdict=Verdict.PASS)
 long = trial(NAMES[2], reason="x" * 30000)
 environment.plan = planner(place("host", frames(whole(trial(NAMES[0]), trial(NAMES[1]), long))))
 status = cli.main(["run", "--results", "{folder}"])

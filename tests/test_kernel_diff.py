@@ -8,10 +8,9 @@ import pytest
 from msgspec.structs import replace
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, footer, frames, header, place, planner, trial
 
-from worldswitch.harness import cli
+from worldswitch.harness.cli import kernels_compare, main
 from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.protocol import Environment, Missing
-from worldswitch.harness.kernels import compare
 from worldswitch.harness.report.kernels import difference
 from worldswitch.harness.report.kernels.difference import Change
 from worldswitch.harness.results import reader
@@ -80,7 +79,7 @@ def test_the_newest_run_that_met_both_is_taken(
     keep(tmp_path / "20260101T000000-0002", monkeypatch, OLD)
     (tmp_path / "20260101T000000-0003").mkdir()
     (tmp_path / "20260101T000000-0003" / "run.json").write_text("{")
-    assert cli.main(["kernels", "diff", "6.12", "7.3", "--results", str(tmp_path)]) == 0
+    assert main.main(["kernels", "diff", "6.12", "7.3", "--results", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert f"as they were met in {tmp_path / '20260101T000000-0001'}" in printed
     for words in ("Linux 6.12.94 and Linux 7.3.4", "behaviour, hardened", "kernel::a", "verdicts, hardened", NAMES[0]):
@@ -91,9 +90,9 @@ def test_a_run_that_did_not_meet_both_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keep(tmp_path / "run", monkeypatch, OLD)
-    assert cli.main(["kernels", "diff", "6.12", "7.3", "--run", "run", "--results", str(tmp_path)]) == 2
+    assert main.main(["kernels", "diff", "6.12", "7.3", "--run", "run", "--results", str(tmp_path)]) == 2
     assert "its cells with a result are linux-6.12:hardened" in capsys.readouterr().err
-    assert cli.main(["kernels", "diff", "6.12", "7.3", "--run", "none", "--results", str(tmp_path)]) == 2
+    assert main.main(["kernels", "diff", "6.12", "7.3", "--run", "none", "--results", str(tmp_path)]) == 2
     assert "none: no such folder" in capsys.readouterr().err
 
 
@@ -102,12 +101,12 @@ def test_without_a_run_that_met_both_one_is_made(
 ) -> None:
     monkeypatch.setattr(Request, "scenarios", lambda self: list(SCENARIOS[:2]))
     monkeypatch.setattr(plan, "plan", planner(met("linux-6.12", "6.12.94"), met("linux-7.3", "7.3.4")))
-    assert cli.main(["kernels", "diff", "6.12", "7.3", "--results", str(tmp_path)]) == 0
+    assert main.main(["kernels", "diff", "6.12", "7.3", "--results", str(tmp_path)]) == 0
     assert "probes, no container: no difference" in capsys.readouterr().out
     monkeypatch.setattr(plan, "plan", planner(Missing("linux-6.12", "no mirror", "wait")))
-    assert cli.main(["kernels", "diff", "6.12", "9.9", "--results", str(tmp_path)]) == 2
+    assert main.main(["kernels", "diff", "6.12", "9.9", "--results", str(tmp_path)]) == 2
     assert "linux-6.12: no mirror" in capsys.readouterr().err
 
 
 def test_what_is_run_for_it_is_one_scenario() -> None:
-    assert len(Request(ids=(compare.SCENARIO,)).scenarios()) == 1
+    assert len(Request(ids=(kernels_compare.SCENARIO,)).scenarios()) == 1

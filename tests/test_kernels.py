@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import cli
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.cli import main
 from worldswitch.harness.environments.images import deb_packages
 from worldswitch.harness.environments.images.deb_packages import Package
 from worldswitch.harness.environments.kernels import fetch as shelf
@@ -246,11 +246,11 @@ def test_a_kernel_of_ones_own_is_repeated_by_its_path(tmp_path: Path) -> None:
 def test_what_came_is_told_and_what_cannot_be_had_makes_for_a_status(
     mirror: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["kernels", "fetch", "6.12"]) == 0
+    assert main.main(["kernels", "fetch", "6.12"]) == 0
     assert "6.12: 6.12.94-cloud\n  linux-image-6.12.94-cloud-amd64 6.12.94-1" in capsys.readouterr().out
-    assert cli.main(["kernels", "fetch", "6.12", "7.3"]) == 2
+    assert main.main(["kernels", "fetch", "6.12", "7.3"]) == 2
     assert "7.3: cannot be had: the Debian mirror has no linux-binary-7.3" in capsys.readouterr().out
-    assert cli.main(["kernels", "fetch", "6.12", "7.3", "--json"]) == 2
+    assert main.main(["kernels", "fetch", "6.12", "7.3", "--json"]) == 2
     first, second = json.loads(capsys.readouterr().out)
     assert first["kernel"] == "6.12.94-cloud"
     assert second["remedy"] == "wait"
@@ -261,10 +261,10 @@ def test_the_list_says_what_is_kept(
 ) -> None:
     package = Package("linux-image-6.12.94+deb13-cloud-amd64", "6.12.94-1", "trixie", "5a", tmp_path)
     monkeypatch.setattr(deb_packages, "kept", lambda: [package])
-    assert cli.main(["kernels", "list", "--json"]) == 0
+    assert main.main(["kernels", "list", "--json"]) == 0
     rows = {row["name"]: row["kept"] for row in json.loads(capsys.readouterr().out)}
     assert (rows["6.12"], rows["6.1"]) == ("6.12.94+deb13", "")
-    assert cli.main(["kernels", "list"]) == 0
+    assert main.main(["kernels", "list"]) == 0
     assert "6.12.94+deb13" in capsys.readouterr().out
 
 
@@ -276,7 +276,7 @@ def test_a_list_of_ones_own_is_used_and_what_is_wrong_with_it_is_said(
     monkeypatch.setenv(known.LIST, str(file))
     assert [entry.name for entry in known.load()] == ["6.1", "6.12"]
     file.write_text(GOOD.replace("6.12", "6.1"))
-    assert cli.main(["kernels", "list"]) == 2
+    assert main.main(["kernels", "list"]) == 2
     assert f"worldswitch kernels: {file}: 6.1: name: there are two" in capsys.readouterr().err
 
 

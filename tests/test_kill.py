@@ -9,14 +9,13 @@ import pytest
 from mutilated import LUCKY, ONE, OTHER, THIRD, Mutilated, bitten, host, meet
 from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, frames, hang, planner, trial, whole
 
-from worldswitch.harness import cli
 from worldswitch.harness.catalogue import reason_lists, scenarios
 from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cli import main, mutants_run
 from worldswitch.harness.environments import plan as environment
 from worldswitch.harness.environments.protocol import Missing
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.kill import show
 from worldswitch.harness.run.mutants import campaign, cells
 from worldswitch.harness.run.mutants import matrix as kill_matrix
 from worldswitch.harness.run.request import Request
@@ -43,7 +42,7 @@ class World:
         self.patch.setattr(reason_lists, "load", lambda *_: excuses)
 
     def run(self, *names: str, seed: int = 7, full: bool = False) -> Status:
-        return show.show(Request(seed=seed), names, full=full, results=self.folder)
+        return mutants_run.show(Request(seed=seed), names, full=full, results=self.folder)
 
     @property
     def matrix(self) -> kill_matrix.Matrix:
@@ -159,21 +158,21 @@ def test_some_mutants_do_not_overwrite_the_matrix_of_all(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    show.show(Request(), ["Forgetful"], full=False, results=None)
+    mutants_run.show(Request(), ["Forgetful"], full=False, results=None)
     assert list(tmp_path.iterdir()) == []
-    show.show(Request(), [], full=False, results=None)
+    mutants_run.show(Request(), [], full=False, results=None)
     assert sorted(file.name for file in tmp_path.glob("results/*")) == ["kill_matrix.html", "kill_matrix.json"]
 
 
 def test_the_command_line(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["mutants", "--seed", "5", "--full", "--results", str(world.folder)]) == 0
+    assert main.main(["mutants", "--seed", "5", "--full", "--results", str(world.folder)]) == 0
     assert "--seed 5" in capsys.readouterr().out
     matrix = world.matrix
     assert (matrix.seed, matrix.full, matrix.repeat) == (5, True, "quick")
 
 
 def test_without_a_seed_one_is_drawn_and_told(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    show.show(Request(), [], full=False, results=world.folder)
+    mutants_run.show(Request(), [], full=False, results=world.folder)
     assert f"seed {world.matrix.seed}" in capsys.readouterr().out
 
 

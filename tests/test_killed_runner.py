@@ -62,7 +62,7 @@ def gone_within(seconds: float, look: Callable[[], list[str]]) -> list[str]:
 @pytest.mark.parametrize("moment", range(KILLS))
 def test_a_killed_runner_leaves_nothing(moment: int, tmp_path: Path) -> None:
     seconds = random.Random(f"{SEED}/{moment}").uniform(0, LONGEST[ENGINE])
-    main = "import sys; from worldswitch.harness.cli import main; sys.exit(main())"
+    main = "import sys; from worldswitch.harness.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-P", "-c", main, "run", "--engine", ENGINE, "--repeat", "quick"]
     mounts = set(leftovers())
     with processes.subreaper():

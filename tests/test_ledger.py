@@ -11,16 +11,16 @@ import pytest
 from scripted import NAMES, SCENARIOS, footer, header, trial, whole
 
 from worldswitch.harness.cell import records as results
-from worldswitch.harness.cell.records import Damaged, Record, Trial
+from worldswitch.harness.cell.records import Record, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import conditions
 from worldswitch.harness.expectations.excuses import Machine
 from worldswitch.harness.expectations.judgement import PASSES, Expectation, Judgement
-from worldswitch.harness.expectations.outcome import CellOutcome, Judged
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Problem
+from worldswitch.harness.results.errors import Damaged
 from worldswitch.harness.results.writer import Book
 from worldswitch.harness.run import cell_account
 from worldswitch.harness.run.cell_account import Ledger, Standing
-from worldswitch.harness.run.collect import Problem
 from worldswitch.harness.verdict import Verdict
 
 HOST, MINE = CellName("host"), CellName("host", "a:Mine")

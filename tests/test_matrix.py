@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import cli
 from worldswitch.harness.catalogue import quick_set, scenarios
 from worldswitch.harness.cell import collection
-from worldswitch.harness.commands import run
+from worldswitch.harness.cli import main, run
 from worldswitch.harness.environments.kernels import fetch, known, selection
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.errors import Unobtainable
@@ -32,7 +31,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
 
 
 def test_a_matrix_is_all_kernels_in_containers_quickly_and_without_chaos(asked: list[Request]) -> None:
-    assert cli.main(["matrix"]) == 0
+    assert main.main(["matrix"]) == 0
     (request,) = asked
     assert len(request.kernels) == 11
     assert (request.profiles, request.ids) == ((), ())
@@ -40,13 +39,13 @@ def test_a_matrix_is_all_kernels_in_containers_quickly_and_without_chaos(asked: 
 
 
 def test_a_part_of_it_can_be_named(asked: list[Request]) -> None:
-    cli.main(["matrix", "--kernel", "6.12", "--kernel", "./bzImage", "--profile", "hardened", "--id", "SG*"])
+    main.main(["matrix", "--kernel", "6.12", "--kernel", "./bzImage", "--profile", "hardened", "--id", "SG*"])
     (request,) = asked
     assert (request.kernels, request.profiles, request.ids) == (("6.12", "./bzImage"), ("hardened",), ("SG*",))
 
 
 def test_a_quick_one_has_three_of_each_and_what_says_most(asked: list[Request]) -> None:
-    cli.main(["matrix", "--quick"])
+    main.main(["matrix", "--quick"])
     (request,) = asked
     assert request.kernels == ("5.10", "6.12", "7.3")
     assert len(request.profiles) == 3
@@ -74,7 +73,7 @@ def test_a_quick_one_takes_others_for_those_that_cannot_be_had(
             raise Unobtainable("the mirror has dropped it", "wait")
 
     monkeypatch.setattr(fetch, "obtain", obtain)
-    cli.main(["matrix", "--quick"])
+    main.main(["matrix", "--quick"])
     assert asked[0].kernels == taken
     assert capsys.readouterr().out.count("Linux 7.3 cannot be had: the mirror has dropped it") == 1
 
@@ -115,6 +114,6 @@ def test_a_wrong_list_of_kernels_is_told(
     (tmp_path / "mine.toml").write_text("kernel = []")
     monkeypatch.setenv(known.LIST, str(tmp_path / "mine.toml"))
     for arguments in (["matrix"], ["matrix", "--quick"], ["bisect", "TT02", "--good", "6.12", "--bad", "7.3"]):
-        assert cli.main(arguments) == 2
+        assert main.main(arguments) == 2
         assert "kernel: expected `array` of length >= 1" in capsys.readouterr().err
     assert asked == []

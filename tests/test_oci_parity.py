@@ -20,7 +20,6 @@ from typing import Any
 
 import pytest
 
-from worldswitch.harness.cell import records
 from worldswitch.harness.environments import container_factories
 from worldswitch.harness.environments.docker.container import Docker
 from worldswitch.harness.environments.images import chroot as inside
@@ -28,10 +27,12 @@ from worldswitch.harness.environments.images import containerfile, tree
 from worldswitch.harness.environments.oci import default_filter, runtime, user_mapping
 from worldswitch.harness.environments.oci.seccomp import Machine
 from worldswitch.harness.environments.oci.spec import INIT, Surroundings, specification
+from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.profiles.profile import Profile
-from worldswitch.harness.environments.run_resources import LABEL, PLACE_LABEL, Holdings, place
+from worldswitch.harness.environments.run_resources import Holdings
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.results.cell_file import read
 
 EVERYTHING = os.environ.get("WORLDSWITCH_PARITY") == "all"
 COMPARED = profiles.available() if EVERYTHING else ("docker-default", "hardened", "shared-pids", "user-namespace")
@@ -206,7 +207,7 @@ def _verdicts(kind: str, folder: Path) -> dict[tuple[str, str], str]:
     """The verdict of each scenario under each profile."""
     options = [word for name in PROFILES for word in ("--profile", name)]
     options += [word for name in IDS for word in ("--id", name)]
-    main = "import sys; from worldswitch.harness.cli import main; sys.exit(main())"
+    main = "import sys; from worldswitch.harness.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-P", "-c", main, "run", "--engine", kind, *options, "--repeat", "quick", "--seed", "1"]
     done = subprocess.run([*command, "--no-chaos", "--results", folder], capture_output=True, text=True, check=False)
     files = sorted(folder.glob(f"*/{kind}-*.jsonl"))
@@ -214,5 +215,5 @@ def _verdicts(kind: str, folder: Path) -> dict[tuple[str, str], str]:
     return {
         (file.stem.removeprefix(f"{kind}-"), trial.scenario): trial.verdict.value
         for file in files
-        for trial in records.read(file).trials
+        for trial in read(file).trials
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness.environments import run_resources
+from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images import apt_mirror, deb_packages
 from worldswitch.harness.errors import Unobtainable
 
@@ -98,7 +98,7 @@ def ignore(line: str) -> None:
 
 def age() -> None:
     """Have every index be too old to be used unasked."""
-    for done in run_resources.cache("apt").glob("*/updated"):
+    for done in cache("apt").glob("*/updated"):
         os.utime(done, (0, 0))
 
 
@@ -121,7 +121,7 @@ def test_what_was_fetched_is_kept_for_when_the_mirror_is_away(debian: Debian, mo
     said: list[str] = []
     assert deb_packages.fetch("linux-*", ["first"], said.append) == before
     assert "its index is not renewed" in said[1]
-    shutil.rmtree(run_resources.cache("apt"))
+    shutil.rmtree(cache("apt"))
     assert deb_packages.fetch("linux-*", ["first"], said.append) == before
     assert said[-1].endswith("taking linux-6.9 6.9-1, which is kept")
 

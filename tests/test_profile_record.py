@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness.environments.profiles import profile
+from worldswitch.harness.environments.profiles.containers_data import folder
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.run.syscall_record import compare, unotify
 
@@ -101,4 +101,4 @@ def test_a_filter_that_is_not_there_cannot_be_compared_with() -> None:
 
 
 def test_the_package_has_the_filter_that_is_compared_with() -> None:
-    assert (profile.folder("seccomp") / "hardened.json").exists()
+    assert (folder("seccomp") / "hardened.json").exists()

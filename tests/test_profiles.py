@@ -11,6 +11,7 @@ import pytest
 from worldswitch.harness.cell.probes import table
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.profiles import seccomp_filter
+from worldswitch.harness.environments.profiles.containers_data import folder
 from worldswitch.harness.environments.profiles.profile import ProfileError
 from worldswitch.harness.expectations import rules
 from worldswitch.harness.expectations.rules import RuleError
@@ -332,7 +333,7 @@ def test_a_filter_that_is_not_there_is_named() -> None:
         seccomp_filter.load(Path("/nowhere/x.json"))
 
 
-@pytest.mark.parametrize("path", sorted(profiles.folder("seccomp").glob("*.json")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(folder("seccomp").glob("*.json")), ids=lambda path: path.name)
 def test_every_filter_of_the_package_is_right(path: Path) -> None:
     assert seccomp_filter.load(path)["syscalls"]
 

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import cli
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.cli import main
 from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.kernels import image as kernel
 from worldswitch.harness.errors import CouldNotRun
@@ -152,7 +152,7 @@ def test_the_command_runs_that_trial_alone(
 
     monkeypatch.setattr(Request, "scenarios", scenarios)
     monkeypatch.setattr(plan, "plan", planner(place("docker:hardened", frames(whole(FAILS)))))
-    assert cli.main(["repro", NAME, "--results", str(folder.parent)]) == 1
+    assert main.main(["repro", NAME, "--results", str(folder.parent)]) == 1
     assert [request.ids for request in asked] == [(NAMES[0],)]
     assert capsys.readouterr().out.splitlines()[-1] == f"reproduced: fail, as in {folder}"
 

@@ -14,14 +14,14 @@ import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, header, place, planner, trial, whole
 
 from worldswitch.harness.cell import records
-from worldswitch.harness.cell.records import Damaged, ResultError
 from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.expectations import conditions, judgement
 from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.expectations.outcome import Problem
 from worldswitch.harness.results import manifest, reader
+from worldswitch.harness.results.errors import Damaged, ResultError
 from worldswitch.harness.results.reader import NoRun
-from worldswitch.harness.run.collect import Problem
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict

@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, footer, frames, header, trial
 
-from worldswitch.harness import cli
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.catalogue.scenarios import Fact
+from worldswitch.harness.cli import main
 from worldswitch.harness.environments import plan as environment
 from worldswitch.harness.environments.images import deb_packages
 from worldswitch.harness.environments.images.apt_mirror import Offer
@@ -96,7 +96,7 @@ def bisect(mirror: None, monkeypatch: pytest.MonkeyPatch):
 
     def run(*arguments: str, **kernels: Sequence[Verdict] | str) -> int:
         shown.update({name.replace("_", ".").replace("plus", "+"): what for name, what in kernels.items()})
-        return cli.main(["bisect", "SG01", "--good", "6.12", "--bad", "6.17", *arguments])
+        return main.main(["bisect", "SG01", "--good", "6.12", "--bad", "6.17", *arguments])
 
     monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS[1:]))
     monkeypatch.setattr(scenarios, "facts", list)
@@ -214,7 +214,7 @@ def test_what_cannot_be_bisected_is_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
-    assert cli.main(["bisect", *arguments]) == 2
+    assert main.main(["bisect", *arguments]) == 2
     assert words in capsys.readouterr().err
 
 

@@ -11,10 +11,9 @@ from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, pla
 from worldswitch.harness.cell.records import Complaint, KernelLog, Record
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments import plan
-from worldswitch.harness.expectations.outcome import CellOutcome, Status, status
+from worldswitch.harness.expectations.outcome import CellOutcome, Problem, Status, status
 from worldswitch.harness.results import reader
 from worldswitch.harness.run.cell_account import unsound
-from worldswitch.harness.run.collect import Problem
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.run.runner import Run
 

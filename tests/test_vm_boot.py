@@ -21,11 +21,12 @@ from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell.probes import kernel_facts
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments import plan as plans
+from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images import deb_packages
 from worldswitch.harness.environments.kernels import fetch
 from worldswitch.harness.environments.kernels.image import Kernel
 from worldswitch.harness.environments.protocol import Lost
-from worldswitch.harness.environments.run_resources import Holdings, cache
+from worldswitch.harness.environments.run_resources import Holdings
 from worldswitch.harness.environments.vm import environment
 from worldswitch.harness.environments.vm import kernel_facts as observation
 from worldswitch.harness.environments.vm.cell import GuestCell

@@ -12,10 +12,10 @@ from worldswitch.harness.bench import comparison, results_file
 from worldswitch.harness.bench.comparison import Finding, Row
 from worldswitch.harness.bench.results_file import Results, Unlike
 from worldswitch.harness.bench.units import shown
-from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report.console import console
+from worldswitch.harness.results.errors import ResultError
 
 STYLES = {Finding.SLOWER: "bold red", Finding.FASTER: "green", Finding.INCONCLUSIVE: "dim"}
 

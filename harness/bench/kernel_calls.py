@@ -1,9 +1,9 @@
 """What an operation asks of the kernel, counted: ptrace requests, waits, stops, context switches, bytes.
 
-Counts are the same on every machine, and one more is one too many: `counted.toml` has what the reference is known to
-need, and a test holds it to that.
+Counts are the same on every machine.  `kernel_calls.toml` lists those of the reference, and a test fails if one is
+exceeded.
 
-The operation runs in a process of its own (`counted_process`), whose calling thread is traced while it runs: ptrace of
+The operation runs in a process of its own (`kernel_calls_process`), whose calling thread is traced while it runs: ptrace of
 a thread that itself traces.  Each time stands between two marks, system calls that nothing else there makes.  The
 tracee may not have stopped yet when it is first looked at, if somebody takes the CPU in that moment, which costs a wait
 more; so what counts is the least that was seen.
@@ -65,7 +65,7 @@ class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 def known() -> dict[str, Count]:
     """What the reference is known to need, by operation."""
-    text = resources.files("worldswitch.harness.bench").joinpath("counted.toml").read_bytes()
+    text = resources.files("worldswitch.harness.bench").joinpath("kernel_calls.toml").read_bytes()
     return msgspec.toml.decode(text, type=dict[str, Count])
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from worldswitch.harness.bench import results_file
 from worldswitch.harness.bench.report import content, page
 from worldswitch.harness.bench.results_file import Unlike
-from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report.console import console
+from worldswitch.harness.results.errors import ResultError
 
 
 def show(runs: Sequence[Path], parent: Path, *, anyway: bool = False) -> Status:

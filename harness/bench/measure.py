@@ -17,13 +17,13 @@ from worldswitch.harness.bench.report import page
 from worldswitch.harness.bench.results_file import Recorder, Results
 from worldswitch.harness.bench.session import Effort, Session, recording
 from worldswitch.harness.bench.units import in_order, quartiles, shown
-from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.environments.profiles.profile import ProfileError
 from worldswitch.harness.environments.protocol import EngineChoice
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report.console import console
-from worldswitch.harness.run.runner import new_folder
+from worldswitch.harness.results.errors import ResultError
+from worldswitch.harness.results.new_folder import new_folder
 
 
 def chosen(names: Sequence[str]) -> list[Benchmark]:

@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 
 from worldswitch.harness.bench.messages import Absent, Measured
-from worldswitch.harness.cell.records import Fingerprint, ResultError
+from worldswitch.harness.cell.records import Fingerprint
+from worldswitch.harness.results.errors import ResultError
 
 FILE = "bench.json"
 

@@ -15,8 +15,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from worldswitch.harness.cell import collection, options, records, seeds, suite
+from worldswitch.harness.cell import collection, options, records, seeds
+from worldswitch.harness.cell.rehearsal import rehearse
 from worldswitch.harness.cell.report_stream import Recorder, environment_of, observed
+from worldswitch.harness.cell.settings import Settings
 from worldswitch.harness.linux import processes
 from worldswitch.harness.verdict import Verdict
 
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked.seed = seeds.draw() if asked.seed is None else asked.seed
     stream = os.dup(1)  # not inherited by what trials execute
     os.dup2(2, 1)
-    settings = suite.Settings(
+    settings = Settings(
         scenarios=asked.scenarios,
         platform=asked.platform,
         mutant=asked.mutant,
@@ -62,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if collection.folder_of(asked.scenarios) is None:
         return _refuse(f"--scenarios: no package {asked.scenarios} can be imported")
     with processes.subreaper():  # should a worker die, what its trial left comes here
-        loading = suite.rehearse(settings)
+        loading = rehearse(settings)
         _run(asked, recorder)
         processes.kill_all(lambda: processes.descendants(os.getpid()), 5.0)
     if loading.verdict is not Verdict.PASS:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from worldswitch.harness.cell.suite import Settings
+    from worldswitch.harness.cell.settings import Settings
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -56,7 +56,8 @@ def _take_part(config: pytest.Config) -> None:
 
 def _settings(config: pytest.Config) -> Settings:
     from worldswitch.harness.cell import seeds
-    from worldswitch.harness.cell.suite import SEED, Settings
+    from worldswitch.harness.cell.settings import Settings
+    from worldswitch.harness.cell.suite import SEED
 
     option = config.getoption
     asked = option("seed")

@@ -15,7 +15,8 @@ from worldswitch.harness.cell.collection import name_of
 from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.cell.probes.kernel_facts import Observed
 from worldswitch.harness.cell.records import Footer, Header, Record, Trial
-from worldswitch.harness.cell.suite import ATTRIBUTE, Settings
+from worldswitch.harness.cell.settings import Settings
+from worldswitch.harness.cell.suite import ATTRIBUTE
 from worldswitch.harness.verdict import Verdict
 
 

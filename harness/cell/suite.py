@@ -9,7 +9,6 @@ import functools
 import os
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -17,108 +16,26 @@ import pytest
 from _pytest.runner import runtestprotocol  # no public way runs an item without reporting it
 
 from worldswitch.harness.catalogue import scenarios as catalogue
-from worldswitch.harness.catalogue.loading import NotFound
-from worldswitch.harness.catalogue.mutants import load_mutant
-from worldswitch.harness.catalogue.platforms import load_platform
 from worldswitch.harness.cell import collection, exclusive, records, seeds, trial
+from worldswitch.harness.cell.account import account
 from worldswitch.harness.cell.attribution import Owners, Phase, judge
 from worldswitch.harness.cell.diagnosis import snapshot
-from worldswitch.harness.cell.diagnosis import text as diagnosis_text
 from worldswitch.harness.cell.diagnosis.model import Diagnosis
-from worldswitch.harness.cell.probes import table
-from worldswitch.harness.cell.probes.trying import Probe
+from worldswitch.harness.cell.fixture import CurrentTrial
+from worldswitch.harness.cell.probes.needs import unmet
+from worldswitch.harness.cell.rehearsal import rehearse
+from worldswitch.harness.cell.settings import Settings
 from worldswitch.harness.cell.transcript import Transcript
 from worldswitch.harness.cell.trial import Result
-from worldswitch.harness.contract import Options, Platform, PlatformFactory
 from worldswitch.harness.flight import Recorder
-from worldswitch.harness.verdict import SEVERITY, Verdict
-
-#: How many lines of a transcript are shown; the results have all.
-TOLD = 100
-
-#: How long importing a platform may take.
-IMPORT_SECONDS = 60.0
+from worldswitch.harness.verdict import Verdict
 
 #: What a report carries beside pytest's own fields: a `results.Trial` as plain values, which xdist can pass on.
 ATTRIBUTE = "worldswitch_trial"
 
-#: What every scenario needs without saying so, tracers and stubs being what it is made with; unless its very claim is
-#: about that being denied, as these needs say.
-IMPLIED = {
-    "ptrace": frozenset(("ptrace_denied", "ptrace_deniable")),
-    "stub_calls": frozenset(("ptrace_denied", "ptrace_deniable", "stub_calls_denied")),
-}
 
 #: Under which names xdist's workers are told the seed that was drawn for all of them, and what they take turns by.
 SEED, TURNS = "worldswitch_seed", "worldswitch_turns"
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How this run was asked to be."""
-
-    scenarios: str
-    platform: str
-    mutant: str | None
-    repeat: str
-    ids: tuple[str, ...]
-    deadline: float
-    time_scale: float
-    seed: int
-    chaos: bool = True
-
-    def load(self) -> PlatformFactory:
-        """The platform under test."""
-        if self.mutant:
-            return load_mutant(self.mutant).factory
-        return load_platform(self.platform)
-
-    def again(self, scenario: catalogue.Scenario) -> str:
-        """The options that repeat one trial of this run."""
-        return f"--id {scenario.name} --repeat {self.repeat} --seed {self.seed}"
-
-
-@dataclass(slots=True)
-class CurrentTrial:
-    """What a scenario gets as the fixture ``trial``."""
-
-    repeat: int
-    seed: int  #: what everything random in this trial is drawn from
-    _settings: Settings
-    _factory: PlatformFactory
-    _owners: Owners
-    _transcript: Transcript
-    _recorder: Recorder
-    _platforms: list[Platform] = field(default_factory=list)
-
-    def platform(self, options: Options = Options()) -> Platform:  # noqa: B008 - frozen
-        """A platform under test, closed at the end of the trial."""
-        self.note(f"platform({options})")
-        made = self._factory(replace(options, recorder=self._recorder))
-        self._owners.learn(made)
-        self._platforms.append(made)
-        return made
-
-    def seconds(self, seconds: float) -> float:
-        """A deadline, scaled to this environment."""
-        return seconds * self._settings.time_scale
-
-    def note(self, text: str) -> None:
-        """Add a line to the transcript."""
-        self._transcript.note(text)
-
-    def probe(self, name: str) -> Probe:
-        """What is known about the probe `name`."""
-        return table.probe(name)
-
-    def close(self) -> None:
-        """Close every platform, the last first, even if closing one of them raises."""
-        while self._platforms:
-            made = self._platforms.pop()
-            try:
-                made.close()
-            finally:
-                self.close()
 
 
 class Suite:
@@ -208,39 +125,6 @@ class Suite:
         return trial.run(body, deadline)
 
 
-def rehearse(settings: Settings) -> Result:
-    """Load the platform in a process of its own: `PASS`, or why that cannot be."""
-
-    def body(_: Transcript, __: Recorder) -> Result:
-        try:
-            settings.load()
-        except NotFound as error:
-            return Result(verdict=Verdict.ERROR, reason=str(error))
-        return Result(verdict=Verdict.PASS)
-
-    result = trial.run(body, IMPORT_SECONDS)
-    if result.verdict in (Verdict.CRASH, Verdict.TIMEOUT):
-        return msgspec.structs.replace(result, reason=f"while importing the platform: {result.reason}")
-    return result
-
-
-def unmet(needs: tuple[str, ...]) -> Result | None:
-    """Why a scenario cannot run here, by the probes it names; None if it can."""
-    implied = (name for name, denials in IMPLIED.items() if denials.isdisjoint(needs))
-    unknown = [name for name in needs if name not in table.PROBES]
-    if unknown:
-        known = ", ".join(table.PROBES)
-        return Result(verdict=Verdict.ERROR, reason=f"needs {', '.join(unknown)}, and the probes are {known}")
-    verdicts = {"no": Verdict.UNSUPPORTED, "denied": Verdict.BLOCKED}
-    found = [table.probe(name) for name in (*implied, *needs)]
-    missing = [
-        Result(verdict=verdicts[probe.state], reason=f"needs {probe.name}: {probe.detail}")
-        for probe in found
-        if probe.state != "yes"
-    ]
-    return min(missing, key=lambda result: SEVERITY.index(result.verdict), default=None)
-
-
 class _Listener:
     """What ended each phase early, and what there was to see when the first did."""
 
@@ -321,18 +205,3 @@ def record(config: pytest.Config, scenario: catalogue.Scenario, result: Result) 
         worker=getattr(config, "workerinput", {}).get("workerid", "main"),
         **msgspec.structs.asdict(result),
     )
-
-
-def account(scenario: catalogue.Scenario, result: Result, settings: Settings) -> str:
-    """A failed trial, for people."""
-    parts = [
-        ("claim", f"{' '.join(scenario.ids)}: {scenario.claim}"),
-        ("assertion" if result.assertion else "raised", result.detail),
-        ("transcript", "\n".join(result.transcript[-TOLD:])),
-        ("events", "\n".join(diagnosis_text.events(result.diagnosis))),
-        ("processes", "\n".join(diagnosis_text.processes(result.diagnosis))),
-        ("output", diagnosis_text.output(result.output)),
-        ("again", settings.again(scenario)),
-    ]
-    told = (f"--- {title} ---\n{text.rstrip()}" for title, text in parts if text.strip())
-    return "\n".join((f"{result.verdict.value}: {result.reason}", *told))

@@ -1,4 +1,4 @@
-"""The process that ends what a runner started, however the runner ends; see `worldswitch.harness.environments.guardian`."""
+"""The process that ends what a runner started; its client is `worldswitch.harness.environments.guardian`."""
 
 from __future__ import annotations
 

@@ -27,44 +27,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.environments.cache import cache
+from worldswitch.harness.environments.place import LABEL
 from worldswitch.harness.linux import cgroups
 
 if TYPE_CHECKING:
     from worldswitch.harness.environments.guardian import Held
 
-LABEL = "worldswitch.run"  #: on every container: the run it belongs to
-PLACE_LABEL = "worldswitch.place"  #: on every container: whose runs those are; others' are not ours to judge
 SOCKETS = Path("/run/worldswitch")
 CGROUPS = Path("/sys/fs/cgroup")
 KILL_SECONDS = 3.0  #: for what was sent SIGKILL to be gone
 API_SECONDS = 3  #: for one request to an engine that may be dying
-
-
-def cache(*parts: str) -> Path:
-    """Return a folder for what may be kept between runs, made if need be."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(base) if base.startswith("/") else Path.home() / ".cache"
-    folder = root.joinpath("worldswitch", *parts)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise Unobtainable(
-            f"the cache folder {folder} cannot be made: {problem.strerror}",
-            "set XDG_CACHE_HOME to a folder of yours that can be written",
-        ) from problem
-    return folder
-
-
-def place() -> str:
-    """Whose containers these are, for an engine that several machines and users share: a name this cache once drew."""
-    file = cache() / "place"
-    if not file.exists():
-        with tempfile.NamedTemporaryFile("w", dir=file.parent) as drawn, suppress(FileExistsError):
-            drawn.write(uuid.uuid4().hex)
-            drawn.flush()
-            os.link(drawn.name, file)  # the first of two at once decides
-    return file.read_text()
 
 
 class Holdings:

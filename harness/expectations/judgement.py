@@ -1,10 +1,9 @@
 """Whether a verdict is the one to expect: each trial held against what its environment says of it.
 
-Every scenario is expected to pass but where a rule says otherwise, with the verdicts it allows and the reason; rules
-are read by `worldswitch.harness.expectations.rules`.  The first rule that covers a trial and whose conditions hold decides; a pass
-that no verdict of the rule allows is as unexpected as a failure.  Beside that, `unsupported` is to be expected wherever
-the machine itself lacks what the scenario needs, which no rule need know.  `error` and `miss` are never expected: they
-say that nothing was learnt.
+A scenario is expected to pass unless a rule (`worldswitch.harness.expectations.rules`) names other verdicts and the
+reason.  The first rule that covers a trial and whose conditions hold decides; a pass that the rule does not allow is as
+unexpected as a failure.  `unsupported` is expected without a rule where the machine itself lacks what the scenario
+needs.  `error` and `miss` are never expected: they teach nothing.
 """
 
 from __future__ import annotations

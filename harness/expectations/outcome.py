@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.judgement import PASSES, Expectation, Judgement
-from worldswitch.harness.run.collect import Problem
 from worldswitch.harness.verdict import Verdict
 
 
@@ -37,6 +36,16 @@ class Judged:
 def is_plain(judged: Judged) -> bool:
     """Whether there is nothing to say of a judgement: a pass was expected, because no rule spoke of the trial."""
     return judged.judgement == Judgement(judged.trial.verdict is Verdict.PASS, PASSES)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a cell could not run or did not end as it should, what to do, and what it said last."""
+
+    reason: str
+    remedy: str = ""
+    log: str = ""
+    unexpected: bool = False  #: it says something against what was under test, and not only that nothing was learnt
 
 
 @dataclass(frozen=True, slots=True)

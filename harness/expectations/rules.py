@@ -5,7 +5,7 @@ They are data, in files of `containers/expectations` and, under the same name, `
     [[expect]]
     scenarios = ["SG0*", "stops::a_group_stop_is_told"]  # ids or names or patterns of them, and, or instead,
     needs = ["sysemu"]                                   # whichever scenarios need one of these
-    when = { probe.sysemu = "no" }                       # see `worldswitch.harness.expectations.conditions`; without: always
+    when = { probe.sysemu = "no" }                       # see `conditions`; without it: always
     verdicts = ["fail", "unsupported"]                   # one of these is expected, and nothing else
     reason = "said in the results"
     evidence = ["ptrace(2) PTRACE_SYSEMU", "kernel 93e35efb8de4"]

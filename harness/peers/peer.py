@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
+from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images import deb_packages
 from worldswitch.harness.environments.images.deb_packages import Package
 from worldswitch.harness.environments.protocol import Say
-from worldswitch.harness.environments.run_resources import cache
 from worldswitch.harness.errors import Unobtainable
 
 #: Where the distribution keeps what has several versions, the oldest first.

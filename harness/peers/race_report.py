@@ -16,13 +16,13 @@ from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.results_file import Results
 from worldswitch.harness.bench.session import recording
 from worldswitch.harness.bench.units import shown
-from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.peers import peer_list, race
 from worldswitch.harness.peers.peer import Kit
 from worldswitch.harness.report.console import console
-from worldswitch.harness.run.runner import new_folder
+from worldswitch.harness.results.errors import ResultError
+from worldswitch.harness.results.new_folder import new_folder
 
 WITH_REFERENCE = f"/{peer_list.REFERENCE}"  #: ends the name of what the reference took beside a peer
 

@@ -15,16 +15,17 @@ import msgspec
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.cell.probes import confinement, fingerprint, kernel_facts, table
 from worldswitch.harness.cell_name import REFERENCE
+from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.docker import engine
 from worldswitch.harness.environments.images import apt_mirror
 from worldswitch.harness.environments.kernels import known
 from worldswitch.harness.environments.oci import runtime
 from worldswitch.harness.environments.profiles import profile
-from worldswitch.harness.environments.run_resources import Holdings, cache
+from worldswitch.harness.environments.run_resources import Holdings
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report import eperm
-from worldswitch.harness.run.request import rehearse
+from worldswitch.harness.run.request import rehearse_platform
 from worldswitch.harness.verdict import Verdict
 
 BUILD = "apt-get install -y python3-dev gcc && python3 -m pip install -e '.[harness]'"
@@ -76,7 +77,7 @@ def _behaviour(facts: Mapping[str, str]) -> str:
 
 
 def _host() -> Check:
-    loading = rehearse(REFERENCE)
+    loading = rehearse_platform(REFERENCE)
     if loading.verdict is not Verdict.PASS:
         return Check("host", False, loading.reason, BUILD)
     ptrace = table.probe("ptrace")

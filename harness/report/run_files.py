@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.expectations.outcome import CellOutcome, Stale
 from worldswitch.harness.report.export import junit
+from worldswitch.harness.results.errors import ResultError
 
 JUNIT = "junit.xml"
 

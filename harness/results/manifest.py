@@ -1,8 +1,8 @@
 """What a run means to do, and how far it came: `run.json` in its folder, there from the start.
 
 It is written before the first cell starts, after each cell, and at the end.  So a run that was killed still tells what
-was planned; what has no verdict then is a `miss`.  `worldswitch.harness.results.writer` writes it, `worldswitch.harness.results.reader`
-reads it together with the cells' own files.
+was planned; what has no verdict then is a `miss`.  `results.writer` writes it, `results.reader` reads it
+together with the cells' own files.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class PlannedScenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why a cell could not run or did not end as it should; see `worldswitch.harness.run.collect.Problem`."""
+    """Why a cell could not run or did not end as it should; see `worldswitch.harness.expectations.outcome.Problem`."""
 
     reason: str
     remedy: str = ""

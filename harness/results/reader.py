@@ -1,7 +1,7 @@
 """A run's folder, read back: each cell with all it said, what was planned, and what was thought of each trial then.
 
     run = runs.read(runs.find("last"))          # a path, a name below results/, or the newest there
-    run.manifest                                # `worldswitch.harness.results.manifest.Manifest`: request, seed, versions
+    run.manifest                                # `results.manifest.Manifest`: request, seed, versions
     for cell in run.cells:                      # in the order they were planned
         cell.name, cell.header, cell.footer     # CellName; None where the cell never said it
         cell.planned                            # names of the trials it accounts for
@@ -24,14 +24,14 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness.cell import records
-from worldswitch.harness.cell.records import Damaged, Footer, Header, Reached, ResultError, Trial
+from worldswitch.harness.cell.records import Footer, Header, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
-from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Problem, Stale
 from worldswitch.harness.results import manifest
+from worldswitch.harness.results.cell_file import Reached, lines, read_reached
+from worldswitch.harness.results.errors import Damaged, ResultError
 from worldswitch.harness.results.manifest import Manifest, PlannedCell, PlannedScenario, Ruling
-from worldswitch.harness.run.collect import Problem
 from worldswitch.harness.verdict import Verdict
 
 #: Where `worldswitch run` leaves its folders unless told otherwise.
@@ -171,7 +171,7 @@ def _rulings(path: Path, run: Manifest) -> Mapping[tuple[str, str], Ruling]:
     """What was thought of trials, by cell and scenario; the last word counts."""
     cells = {str(cell.name) for cell in run.cells}
     found = {}
-    for number, line in enumerate(records.lines(path) if path.exists() else [], 1):
+    for number, line in enumerate(lines(path) if path.exists() else [], 1):
         try:
             one = msgspec.json.decode(line, type=Ruling)
         except (msgspec.DecodeError, UnicodeDecodeError) as problem:
@@ -189,7 +189,7 @@ def _cell(
     rulings: Mapping[tuple[str, str], Ruling],
 ) -> KeptCell:
     path = folder / plan.file
-    reached = records.read_reached(path) if path.exists() else Reached()
+    reached = read_reached(path) if path.exists() else Reached()
     problem = _problem(plan, path, reached)
     planned = reached.header.planned if reached.header else tuple(known)
     reason = problem.reason if problem else "planned, and never reported"

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.results import reader
+from worldswitch.harness.results.errors import ResultError
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 
 FORM = "ENVIRONMENT::module::function@RUN, as in host::signals::a_sentence@results/20260102T030405-0a1b"

@@ -17,10 +17,11 @@ from typing import Any
 import msgspec
 
 from worldswitch.harness.cell import records
-from worldswitch.harness.cell.records import CannotKeep, Record
+from worldswitch.harness.cell.records import Record
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale, is_plain
 from worldswitch.harness.results import manifest
+from worldswitch.harness.results.errors import CannotKeep
 from worldswitch.harness.results.manifest import Manifest, PlannedCell, StaleRule, Trouble
 
 _APPENDING = threading.Lock()

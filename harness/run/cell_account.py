@@ -10,14 +10,14 @@ from typing import Any, Protocol
 
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell import records
-from worldswitch.harness.cell.records import CannotKeep, Complaint, Damaged, Footer, Header, KernelLog, Record, Trial
+from worldswitch.harness.cell.records import Complaint, Footer, Header, KernelLog, Record, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import fields
 from worldswitch.harness.expectations.excuses import Machine, excuse
 from worldswitch.harness.expectations.judgement import Expectation, judge
-from worldswitch.harness.expectations.outcome import CellOutcome, Judged
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Problem
+from worldswitch.harness.results.errors import CannotKeep, Damaged
 from worldswitch.harness.results.writer import Book
-from worldswitch.harness.run.collect import Problem
 from worldswitch.harness.verdict import Verdict
 
 

@@ -15,27 +15,18 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
 from worldswitch.harness.cell import records
-from worldswitch.harness.cell.records import MAKE_ROOM, REFUSAL, Began, Footer, Header, Record, Word
+from worldswitch.harness.cell.records import REFUSAL, Began, Footer, Header, Record, Word
 from worldswitch.harness.environments.protocol import Cell, Environment, Lost
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.expectations.outcome import Problem
+from worldswitch.harness.results.errors import MAKE_ROOM, CannotKeep, Damaged, ResultError
 
 END_SECONDS = 30.0  #: from the footer, or the end of the output, to the end of the cell's process
 LOG_LINES = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a cell could not run or did not end as it should, what to do, and what it said last."""
-
-    reason: str
-    remedy: str = ""
-    log: str = ""
-    unexpected: bool = False  #: it says something against what was under test, and not only that nothing was learnt
 
 
 class _Silence(Exception):
@@ -84,9 +75,9 @@ def _follow(
         return Problem(f"the cell has said its last word, but {problem}", log=_tail(cell))
     except Lost as problem:
         return Problem(str(problem), log=_tail(cell))
-    except records.CannotKeep as problem:
+    except CannotKeep as problem:
         return Problem(str(problem), MAKE_ROOM)
-    except (records.ResultError, msgspec.MsgspecError) as problem:
+    except (ResultError, msgspec.MsgspecError) as problem:
         return Problem(f"the cell's results cannot be believed: {problem}", log=_tail(cell))
     except Exception as problem:  # as above
         return Problem(f"the cell's output could not be read: {problem}", log=_tail(cell))
@@ -100,9 +91,9 @@ def _follow(
 
 def _check(record: Word, ended: bool) -> None:
     if ended:
-        raise records.Damaged("something follows the footer")
+        raise Damaged("something follows the footer")
     if isinstance(record, Header) and record.format != records.FORMAT:
-        raise records.Damaged(f"format {record.format} where this harness speaks {records.FORMAT}")
+        raise Damaged(f"format {record.format} where this harness speaks {records.FORMAT}")
 
 
 def _records(cell: Cell, silence: float) -> Iterator[Word]:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.catalogue.scenarios import Scenario
-from worldswitch.harness.cell import seeds, suite
+from worldswitch.harness.cell import seeds
+from worldswitch.harness.cell.rehearsal import rehearse
+from worldswitch.harness.cell.settings import IMPORT_SECONDS, Settings
 from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.cell_name import REFERENCE, CellName
 from worldswitch.harness.environments import plan
@@ -72,7 +74,7 @@ class Request:
 
             known.load()
         for platform in self.platforms:
-            loading = rehearse(platform)
+            loading = rehearse_platform(platform)
             if loading.verdict is not Verdict.PASS:
                 raise CouldNotRun(loading.reason)
         return scenarios
@@ -124,10 +126,10 @@ class Request:
         return [*chaos, *said, *(word for pattern in self.ids for word in ("--id", pattern))]
 
 
-def rehearse(platform: str) -> Result:
+def rehearse_platform(platform: str) -> Result:
     """Load a platform in a process of its own, since importing may do anything."""
-    asked = suite.Settings(catalogue.SCENARIOS, platform, None, "quick", (), suite.IMPORT_SECONDS, time_scale=1, seed=0)
-    return suite.rehearse(asked)
+    asked = Settings(catalogue.SCENARIOS, platform, None, "quick", (), IMPORT_SECONDS, time_scale=1, seed=0)
+    return rehearse(asked)
 
 
 def select(scenarios: Iterable[Scenario], ids: Sequence[str], *, chaos: bool = True) -> list[Scenario]:

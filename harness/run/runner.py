@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import time
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,33 +17,21 @@ from itertools import starmap
 from pathlib import Path
 
 from worldswitch.harness.catalogue.scenarios import Scenario
-from worldswitch.harness.cell.records import MAKE_ROOM, CannotKeep, ResultError
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations import excuses, rules, stale
 from worldswitch.harness.expectations.excuses import Machine
 from worldswitch.harness.expectations.judgement import Expectation, digest
-from worldswitch.harness.expectations.outcome import CellOutcome, Stale
+from worldswitch.harness.expectations.outcome import CellOutcome, Problem, Stale
+from worldswitch.harness.results.errors import MAKE_ROOM, CannotKeep, ResultError
 from worldswitch.harness.results.manifest import PlannedCell
 from worldswitch.harness.results.writer import Keeper
 from worldswitch.harness.run.cell_account import Ledger, Standing, Watcher
-from worldswitch.harness.run.collect import Problem, collect
+from worldswitch.harness.run.collect import collect
 from worldswitch.harness.run.lanes import Lanes
 from worldswitch.harness.run.new_manifest import new
 from worldswitch.harness.run.request import Request, cpus
-
-
-def new_folder(parent: Path) -> Path:
-    """A new folder for a run's results."""
-    folder = parent / f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:4]}"
-    try:
-        folder.mkdir(parents=True)
-    except OSError as problem:
-        raise CouldNotRun(
-            f"results cannot go to {folder}: {problem.strerror}; name another place by --results"
-        ) from problem
-    return folder
 
 
 def planned(place: Environment | Missing, platform: str) -> PlannedCell:

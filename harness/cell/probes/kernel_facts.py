@@ -18,7 +18,7 @@ import msgspec
 
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell import frames
-from worldswitch.harness.cell.suite import unmet
+from worldswitch.harness.cell.probes.needs import unmet
 from worldswitch.harness.cell.supervisor import Ending, supervise
 
 #: For all of them: a quiet machine needs one, a busy one some, and one where each waits in vain gets no more.

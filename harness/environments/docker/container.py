@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import docker
-import msgspec
 from docker.errors import DockerException
 from docker.types import LogConfig, Ulimit
 
+from worldswitch.harness.environments.companion import IDLE, alone
 from worldswitch.harness.environments.docker.engine import ERRORS, Engine, connection
+from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.profiles import kernel_settings
-from worldswitch.harness.environments.profiles.profile import Namespaces, Profile
-from worldswitch.harness.environments.run_resources import API_SECONDS, LABEL, PLACE_LABEL, place
+from worldswitch.harness.environments.profiles.profile import Profile
+from worldswitch.harness.environments.run_resources import API_SECONDS
 from worldswitch.harness.errors import Unobtainable
 
 if TYPE_CHECKING:
@@ -34,10 +35,6 @@ TMPFS = "rw,exec,nosuid,nodev,mode=1777,size=128m"
 SHARED_MEMORY = "64m"
 LOG_CHUNKS = 400
 EXIT_SECONDS = 10  #: from the end of the output to the engine's knowing the exit status
-
-
-#: What another container's process 1 does, which only lends its PID namespace.
-IDLE = ["python3", "-c", "import signal; signal.pause()"]
 
 
 def settings(profile: Profile, engine: Engine, run: str, companion: str = "") -> dict[str, Any]:
@@ -124,8 +121,8 @@ class Docker:
 
     def _companion(self, client: docker.DockerClient) -> str:
         """Start a container that has an init as process 1 and does nothing."""
-        alone = msgspec.structs.replace(self.profile, namespaces=Namespaces(), init=True)
-        container = client.containers.create(self._image.name, IDLE, **settings(alone, self._engine, self._run))
+        asked = settings(alone(self.profile), self._engine, self._run)
+        container = client.containers.create(self._image.name, IDLE, **asked)
         container.start()
         return str(container.id)
 

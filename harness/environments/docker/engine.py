@@ -14,10 +14,8 @@ import pwd
 import shlex
 import shutil
 import socket
-import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -26,9 +24,12 @@ import docker
 import requests
 from docker.errors import APIError, DockerException
 
-from worldswitch.harness.environments import guardian, run_resources
+from worldswitch.harness.environments import run_resources
+from worldswitch.harness.environments.apt_install import PACKAGES, install_engine
 from worldswitch.harness.environments.guardian import Held
+from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.subordinate_ids import FIRST_MAPPED, MAPPED, NOBODY
 from worldswitch.harness.errors import Unobtainable
 
 if TYPE_CHECKING:
@@ -38,12 +39,7 @@ PING_SECONDS = 5
 CALL_SECONDS = 60
 START_SECONDS = 30.0
 STOP_SECONDS = 4.0  #: from SIGTERM to SIGKILL; what is left then goes by descent
-INSTALL_SECONDS = 300.0
 
-PACKAGES = ("docker.io", "mmdebstrap")  #: what --install-engine brings; the second makes root file systems
-POLICY = Path("/usr/sbin/policy-rc.d")
-#: Forbids the start of services for as long as the installing process lives, so one left behind does no harm.
-POLICY_TEXT = "#!/bin/sh\nkill -0 {pid} 2>/dev/null && exit 101\nexit 0\n"
 
 #: Errors of the SDK and of the HTTP library below it, which it lets through.
 ERRORS = (DockerException, requests.RequestException, OSError)
@@ -200,8 +196,6 @@ def daemon_command(run: Holdings, url: str, *, map_users: bool = False) -> list[
 
 
 HIDE_CONTAINERD = "mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/containerd"
-#: Who has no rights anywhere, and which ids stand for those of a container: Linux has 4 billion, people use the lowest.
-NOBODY, FIRST_MAPPED, MAPPED = 65534, 2_000_000_000, 65536
 
 
 def _user_mapping(run: Holdings) -> tuple[list[str], list[str]]:
@@ -236,56 +230,14 @@ def _last_words(log: BinaryIO) -> str:
 # ----------------------------------------------------------------------------------------------------- installation
 
 
-def install_engine(packages: Sequence[str] = PACKAGES) -> None:
-    """Install an engine's packages without having its service started."""
-    if os.getuid() != 0 or not shutil.which("apt-get"):
-        raise Unobtainable(
-            "--install-engine takes root and a system with apt-get",
-            "install a Docker engine with your system's own tools",
-        )
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"]
-    install = [*apt, "install", "--no-install-recommends", *packages]
-    with services_kept_down():
-        try:
-            guardian.run(install, INSTALL_SECONDS, env=environment)
-        except subprocess.SubprocessError:
-            # Most often the package lists are missing or old.
-            _apt([*apt, "update"], environment)
-            _apt(install, environment)
-
-
-def _apt(command: list[str], environment: dict[str, str]) -> None:
-    try:
-        guardian.run(command, INSTALL_SECONDS, env=environment)
-    except subprocess.SubprocessError as problem:
-        raise Unobtainable(
-            f"`{' '.join(command)}` failed: {guardian.last_words(problem)}", "mend the package system, then run again"
-        ) from problem
-
-
-@contextmanager
-def services_kept_down() -> Iterator[None]:
-    """Have Debian's maintainer scripts start nothing; a policy that is there already is its owner's decision."""
-    if POLICY.exists():
-        yield
-        return
-    POLICY.write_text(POLICY_TEXT.format(pid=os.getpid()))
-    POLICY.chmod(0o755)
-    try:
-        yield
-    finally:
-        POLICY.unlink(missing_ok=True)
-
-
 # ------------------------------------------------------------------------------------------------------------ sweep
 
 
 def sweep(engine: Engine) -> None:
     """Remove containers that earlier runs of this place left in an engine that lived on."""
     living = run_resources.living()
-    label = f"{run_resources.PLACE_LABEL}={run_resources.place()}"
+    label = f"{PLACE_LABEL}={place()}"
     for container in engine.client.api.containers(all=True, filters={"label": label}):
-        if container["Labels"].get(run_resources.LABEL) not in living:
+        if container["Labels"].get(LABEL) not in living:
             with suppress(APIError):
                 engine.client.api.remove_container(container["Id"], force=True, v=True)

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING
 import docker
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 
+from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.docker.engine import ERRORS, Engine, connection
 from worldswitch.harness.environments.images import containerfile, rootfs, site_packages
 from worldswitch.harness.environments.images.apt import Source, sources
 from worldswitch.harness.environments.images.containerfile import REPOSITORY
 from worldswitch.harness.environments.images.site_packages import Target, dotted
-from worldswitch.harness.environments.run_resources import LABEL, PLACE_LABEL, Holdings, cache, place
+from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
+from worldswitch.harness.environments.run_resources import Holdings
 from worldswitch.harness.errors import Unobtainable
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ import filelock
 import msgspec
 
 from worldswitch.harness.environments import guardian
+from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images.apt import network_settings, sources
-from worldswitch.harness.environments.run_resources import cache
 from worldswitch.harness.errors import Unobtainable
 
 Say: TypeAlias = Callable[[str], None]

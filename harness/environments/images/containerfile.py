@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from worldswitch.harness.environments.images import site_packages
-from worldswitch.harness.environments.profiles.profile import folder
+from worldswitch.harness.environments.profiles.containers_data import folder
 
 REPOSITORY = "worldswitch"
 SITE = "opt/worldswitch"  #: the folder in the image that has the suite and its packages

@@ -23,8 +23,8 @@ from pathlib import Path
 import msgspec
 
 from worldswitch.harness.environments import guardian
+from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images.apt_mirror import Offer, Say, Suite
-from worldswitch.harness.environments.run_resources import cache
 from worldswitch.harness.errors import Unobtainable
 
 UNPACK_SECONDS = 120.0

@@ -13,8 +13,9 @@ import subprocess
 from pathlib import Path
 
 from worldswitch.harness.environments import guardian
+from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images.apt import Source, network_settings
-from worldswitch.harness.environments.run_resources import Holdings, cache
+from worldswitch.harness.environments.run_resources import Holdings
 from worldswitch.harness.errors import Unobtainable
 
 PACKAGES = ("python3", "libc-bin", "coreutils", "dash", "base-files", "tini")  #: the last is the init that engines have

@@ -20,7 +20,8 @@ from importlib import metadata, util
 from pathlib import Path
 
 from worldswitch.harness.environments import guardian
-from worldswitch.harness.environments.run_resources import Holdings, cache
+from worldswitch.harness.environments.cache import cache
+from worldswitch.harness.environments.run_resources import Holdings
 from worldswitch.harness.errors import Unobtainable
 
 SECONDS = 300.0
@@ -70,7 +71,7 @@ def dotted(version: tuple[int, int]) -> str:
 
 def checkout() -> Path | None:
     """Return the folder this package is run from, if that is a checkout."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[3]
     try:
         project = tomllib.loads((root / "pyproject.toml").read_text())
     except (OSError, tomllib.TOMLDecodeError):

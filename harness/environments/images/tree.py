@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 
 import filelock
 
+from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images import chroot, containerfile, rootfs, site_packages
 from worldswitch.harness.environments.images.apt import Source, sources
 from worldswitch.harness.environments.images.containerfile import REPOSITORY, SITE
 from worldswitch.harness.environments.images.site_packages import QUESTIONS, Target, dotted
 from worldswitch.harness.environments.oci.spec import INIT
-from worldswitch.harness.environments.run_resources import Holdings, cache
+from worldswitch.harness.environments.run_resources import Holdings
 from worldswitch.harness.errors import Unobtainable
 
 if TYPE_CHECKING:

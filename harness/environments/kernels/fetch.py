@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images import deb_packages
 from worldswitch.harness.environments.images.apt_mirror import Say
 from worldswitch.harness.environments.images.deb_packages import Package
@@ -23,7 +24,6 @@ from worldswitch.harness.environments.kernels import image as kernel
 from worldswitch.harness.environments.kernels import known
 from worldswitch.harness.environments.kernels.image import Kernel
 from worldswitch.harness.environments.kernels.known import VERSION, Entry
-from worldswitch.harness.environments.run_resources import cache
 from worldswitch.harness.errors import Unobtainable
 
 

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
 
-import msgspec
-
-from worldswitch.harness.environments.docker.container import IDLE
+from worldswitch.harness.environments.companion import IDLE, alone
 from worldswitch.harness.environments.guardian import Held
 from worldswitch.harness.environments.host import HostCell
 from worldswitch.harness.environments.images.tree import Tree
@@ -21,7 +19,7 @@ from worldswitch.harness.environments.oci.bundle import Runtime
 from worldswitch.harness.environments.oci.seccomp import Machine
 from worldswitch.harness.environments.oci.spec import Json, Surroundings, specification
 from worldswitch.harness.environments.profiles import kernel_settings
-from worldswitch.harness.environments.profiles.profile import Limits, Namespaces, Profile
+from worldswitch.harness.environments.profiles.profile import Limits, Profile
 from worldswitch.harness.environments.run_resources import CGROUPS, Holdings
 from worldswitch.harness.errors import Unobtainable
 
@@ -126,11 +124,6 @@ class Oci:
             f"{self._means.runtime.name} could not start the container whose processes {self.name} is to share",
             "see whether other profiles can be had",
         )
-
-
-def alone(profile: Profile) -> Profile:
-    """The profile for a container that only lends its PID namespace."""
-    return msgspec.structs.replace(profile, namespaces=Namespaces(), init=True)
 
 
 class OciCell(HostCell):

@@ -1,4 +1,6 @@
-"""An engine's default filter, found out by asking the engine: ``python3 -m worldswitch.harness.environments.oci.default_filter``.
+"""An engine's default filter, as the engine writes it for a container.
+
+Run as ``python3 -m worldswitch.harness.environments.oci.default_filter``.
 
 An engine does not say its default, but hands each container's share of it to the runtime, in a file that can be read
 while the container runs.  One container without any capability and one with each give the rules and their conditions;
@@ -19,7 +21,8 @@ from worldswitch.harness.environments.docker import engine, image
 from worldswitch.harness.environments.docker.engine import Engine
 from worldswitch.harness.environments.docker.image import Image
 from worldswitch.harness.environments.oci.capabilities import EVERY
-from worldswitch.harness.environments.run_resources import LABEL, PLACE_LABEL, Holdings, place
+from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
+from worldswitch.harness.environments.run_resources import Holdings
 
 Rule: TypeAlias = dict[str, Any]
 

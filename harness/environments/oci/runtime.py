@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from worldswitch.harness.environments import guardian
+from worldswitch.harness.environments.apt_install import install_engine
 from worldswitch.harness.environments.guardian import Held
 from worldswitch.harness.environments.oci import bundle, user_mapping
 from worldswitch.harness.environments.oci.bundle import Runtime
@@ -43,10 +44,8 @@ def obtain(run: Holdings, *, install: bool, say: Say) -> Runtime:
     """
     run.guardian = Held(run=run.id, keep=[run.lock])
     if install and not any(map(shutil.which, NAMES)):
-        from worldswitch.harness.environments.docker import engine
-
         say(f"installing {' and '.join(PACKAGES)}")
-        engine.install_engine(PACKAGES)
+        install_engine(PACKAGES)
     said: list[str] = []
     for runtime in installed():
         if not (refusal := probe(runtime, run)):

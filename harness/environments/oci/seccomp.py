@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worldswitch.harness.environments.profiles.profile import folder
+from worldswitch.harness.environments.profiles.containers_data import folder
 from worldswitch.harness.errors import Unobtainable
 
 DEFAULT = "default.json"  #: of `containers/seccomp`: what stands for an engine's default where there is no engine

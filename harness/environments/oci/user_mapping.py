@@ -8,10 +8,10 @@ import shutil
 from pathlib import Path
 from typing import TypedDict
 
-from worldswitch.harness.environments.docker.engine import FIRST_MAPPED, MAPPED
 from worldswitch.harness.environments.oci import bundle
 from worldswitch.harness.environments.oci.spec import Mapping
 from worldswitch.harness.environments.profiles.profile import Profile
+from worldswitch.harness.environments.subordinate_ids import FIRST_MAPPED, MAPPED
 from worldswitch.harness.errors import Unobtainable
 
 TOOLS = ("newuidmap", "newgidmap")  #: by which an ordinary user maps more ids than his own

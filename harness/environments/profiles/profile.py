@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from worldswitch.harness.environments.profiles import seccomp_filter
+from worldswitch.harness.environments.profiles.containers_data import folder
 from worldswitch.harness.environments.profiles.seccomp_filter import (
     ProfileError as ProfileError,  # offered here too: who reads profiles meets it
 )
@@ -59,7 +59,7 @@ class Namespaces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Kernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the kernel below the container is to be like; only who boots one can give that.
 
-    An engine on a machine that happens to be so can run the profile; see `worldswitch.harness.environments.profiles.kernel_settings`.
+    An engine on a machine that already has these settings can run the profile; `kernel_settings` compares them.
     """
 
     yama: Annotated[int, Meta(ge=0, le=3)] | None = None  #: kernel.yama.ptrace_scope; 3 cannot be left without a boot
@@ -141,11 +141,6 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 ALL = "all"
-
-
-def folder(name: str) -> Path:
-    """Return a folder of the package's data."""
-    return Path(str(resources.files("worldswitch.containers"))) / name
 
 
 def available() -> dict[str, Path]:

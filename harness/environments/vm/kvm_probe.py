@@ -12,7 +12,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worldswitch.harness.environments.run_resources import cache
+from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.vm.machine import Hardware, Machine, NoBoot
 from worldswitch.harness.environments.vm.qemu import Accelerator, Shape
 

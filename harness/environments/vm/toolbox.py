@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 import filelock
 
 from worldswitch.harness.environments import guardian
+from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images import apt_mirror
-from worldswitch.harness.environments.run_resources import Holdings, cache
+from worldswitch.harness.environments.run_resources import Holdings
 from worldswitch.harness.errors import Unobtainable
 
 if TYPE_CHECKING:

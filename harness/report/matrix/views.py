@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from worldswitch.harness.cell.records import ResultError, Trial
+from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report.console import console
@@ -13,6 +13,7 @@ from worldswitch.harness.report.matrix import markdown, page, table
 from worldswitch.harness.results import reader
 from worldswitch.harness.results.baseline import file_format
 from worldswitch.harness.results.baseline import read as load
+from worldswitch.harness.results.errors import ResultError
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.run import repro
 

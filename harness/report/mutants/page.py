@@ -78,7 +78,7 @@ def write(matrix: Matrix, path: Path) -> None:
 
 def page(matrix: Matrix) -> str:
     """The page."""
-    text = resources.files("worldswitch.harness.kill").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    text = resources.files("worldswitch.harness.report.mutants").joinpath(TEMPLATE).read_text(encoding="utf-8")
     look = resources.files("worldswitch.harness.report.matrix").joinpath(LOOK).read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined

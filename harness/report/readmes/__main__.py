@@ -13,7 +13,7 @@ from pathlib import Path
 
 from worldswitch.harness.report.readmes import mutants, scenarios
 
-TOP = Path(__file__).parent.parent
+TOP = Path(__file__).parents[3]
 
 LINE = "<!-- What follows is made by `nox -s docs`. -->"
 

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from worldswitch.harness.cell.records import CannotKeep, ResultError
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.expectations.rules import RuleError
@@ -15,6 +14,7 @@ from worldswitch.harness.report.rules import rulebook
 from worldswitch.harness.report.rules.proposals import propose
 from worldswitch.harness.report.rules.rulebook import Rulebook
 from worldswitch.harness.results import reader, writer
+from worldswitch.harness.results.errors import CannotKeep, ResultError
 
 
 def show(name: str, *, write: bool, tighten: bool) -> Status:

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness.cell.records import Damaged, Finding, Fingerprint, Header, Reached, Trial
+from worldswitch.harness.cell.records import Finding, Fingerprint, Header, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.judgement import Judgement
-from worldswitch.harness.expectations.outcome import Judged
+from worldswitch.harness.expectations.outcome import Judged, Problem
 from worldswitch.harness.results.baseline.file_format import FILE, FORMAT, Cell, Facts, Head, Line, numbers
+from worldswitch.harness.results.cell_file import Reached
+from worldswitch.harness.results.errors import Damaged
 from worldswitch.harness.results.manifest import Manifest, PlannedCell, PlannedScenario
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.results.verdict_letters import ABSENT, VERDICTS
-from worldswitch.harness.run.collect import Problem
 
 _decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 

@@ -19,8 +19,9 @@ from worldswitch.harness.cell.records import Header, Record, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments.protocol import Environment, Missing, Say
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.expectations.outcome import Problem
 from worldswitch.harness.run.bisect.search import Answer
-from worldswitch.harness.run.collect import Problem, collect
+from worldswitch.harness.run.collect import collect
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
 

@@ -20,7 +20,7 @@ from typing import TypeAlias
 
 from worldswitch.harness.catalogue.scenarios import Scenario, is_meant
 from worldswitch.harness.cell.records import Fingerprint, Header, Record, Trial
-from worldswitch.harness.run.collect import Problem
+from worldswitch.harness.expectations.outcome import Problem
 from worldswitch.harness.verdict import Verdict
 
 Trials: TypeAlias = Mapping[str, Trial]  #: by the scenario's name

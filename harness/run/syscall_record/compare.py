@@ -12,6 +12,7 @@ from pathlib import Path
 
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.environments.profiles import profile, seccomp_filter
+from worldswitch.harness.environments.profiles.containers_data import folder
 from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
@@ -70,7 +71,7 @@ def show(ids: Sequence[str], against: str, *, as_json: bool, say: Say) -> Status
 
 def compare(ids: Sequence[str], against: str, say: Say) -> Comparison:
     """Run scenarios here, each call recorded, and hold them against the filter called `against`, or in that file."""
-    path = Path(against) if "/" in against else profile.folder("seccomp") / against
+    path = Path(against) if "/" in against else folder("seccomp") / against
     content = seccomp_filter.load(path)
     scenarios = [one.name for one in select(catalogue.scenarios(), ids, chaos=False) if ids or _is_plain(one)]
     names = unotify.names()

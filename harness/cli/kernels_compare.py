@@ -6,13 +6,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from worldswitch.harness.cell.records import ResultError
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.report import terminal
 from worldswitch.harness.report.kernels import difference
 from worldswitch.harness.report.kernels.difference import Difference
+from worldswitch.harness.report.progress import Progress
 from worldswitch.harness.results import manifest, reader
+from worldswitch.harness.results.errors import ResultError
+from worldswitch.harness.results.new_folder import new_folder
 from worldswitch.harness.results.reader import KeptRun
 from worldswitch.harness.run import runner
 from worldswitch.harness.run.request import Request
@@ -61,8 +62,8 @@ def _in_any(results: Path, one: str, other: str) -> Difference | None:
 def _afresh(one: str, other: str, results: Path, out: Console) -> Difference:
     request = Request(engine="host", kernels=(one, other), ids=(SCENARIO,), repeat="quick")
     scenarios = request.scenarios()
-    folder = runner.new_folder(results)
-    with terminal.Progress(out, request, folder) as progress:
+    folder = new_folder(results)
+    with Progress(out, request, folder) as progress:
         run = runner.Run(request, scenarios, folder, progress)
         run.go()
     if run.interrupted:

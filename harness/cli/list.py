@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from worldswitch.harness.commands import options
+from worldswitch.harness.cli import options
 
 ABOUT = "list the scenarios with their claims, and the profiles, platforms and mutants"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from worldswitch.harness.commands import options
+from worldswitch.harness.cli import options
 
 ABOUT = "check that each known-bad platform is caught by the scenarios it names"
 
@@ -32,6 +32,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Hunt, and show what became of each."""
-    from worldswitch.harness.kill import show
+    from worldswitch.harness.cli import mutants_run
 
-    return show.show(options.request(asked), asked.mutants, full=asked.full, results=asked.results)
+    return mutants_run.show(options.request(asked), asked.mutants, full=asked.full, results=asked.results)

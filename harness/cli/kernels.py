@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from worldswitch.harness.commands import options
+from worldswitch.harness.cli import options
 from worldswitch.harness.report.console import console
 
 ABOUT = "list the kernels of the matrix, fetch them, or tell how two of them differ"
@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Do it."""
-    from worldswitch.harness.kernels import compare
+    from worldswitch.harness.cli import kernels_compare
     from worldswitch.harness.report.kernels import listing
 
     out = console()
@@ -39,4 +39,4 @@ def main(asked: argparse.Namespace) -> int:
         return listing.show(out, as_json=asked.json)
     if asked.what == "fetch":
         return listing.fetch(asked.names, out, as_json=asked.json)
-    return compare.compare(asked.one, asked.other, asked.run, asked.results, out)
+    return kernels_compare.compare(asked.one, asked.other, asked.run, asked.results, out)

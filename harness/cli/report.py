@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from worldswitch.harness.commands import options
+from worldswitch.harness.cli import options
 
 ABOUT = "show a run as a matrix: a page, Markdown, or text"
 

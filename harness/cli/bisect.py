@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from worldswitch.harness.commands import options
+from worldswitch.harness.cli import options
 from worldswitch.harness.report.console import console
 
 ABOUT = "find the kernel on which a scenario turns, among all that the Debian mirror has"

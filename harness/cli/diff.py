@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from worldswitch.harness.commands import options
+from worldswitch.harness.cli import options
 from worldswitch.harness.report.console import console
 
 ABOUT = "say what newly fails, is fixed, is missing or has changed from one run to another"

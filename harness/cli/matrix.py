@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from worldswitch.harness.commands import options
+from worldswitch.harness.cli import options
 
 ABOUT = "put a platform through the scenarios on many kernels, in a container per profile"
 
@@ -41,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def main(asked: argparse.Namespace) -> int:
     """Run it, and show what came of it."""
     from worldswitch.harness.catalogue import quick_set
-    from worldswitch.harness.commands import run
+    from worldswitch.harness.cli import run
     from worldswitch.harness.environments.kernels import selection
 
     request = options.request(asked)

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 from worldswitch.harness.cell_name import REFERENCE
-from worldswitch.harness.commands import options
+from worldswitch.harness.cli import options
 from worldswitch.harness.report.console import console
+from worldswitch.harness.report.progress import Progress
+from worldswitch.harness.results.new_folder import new_folder
 from worldswitch.harness.run.request import Request
 
 ABOUT = "put a platform through the scenarios"
@@ -48,17 +50,17 @@ def main(asked: argparse.Namespace) -> int:
 
 def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool = False) -> int:
     """Run what is asked for, and show what came of it, for the command called so: at length, or as a table of cells."""
-    from worldswitch.harness.cell.records import MAKE_ROOM
     from worldswitch.harness.expectations.outcome import Status, status
     from worldswitch.harness.report import run_files
     from worldswitch.harness.report import terminal as report
     from worldswitch.harness.results import reader
+    from worldswitch.harness.results.errors import MAKE_ROOM
     from worldswitch.harness.run import runner
 
     scenarios = request.scenarios()
     out = console()
-    folder = runner.new_folder(results)
-    with report.Progress(out, request, folder) as progress:
+    folder = new_folder(results)
+    with Progress(out, request, folder) as progress:
         run = runner.Run(request, scenarios, folder, progress)
         run.go()
     unkept = run.unkept or run_files.write(run.outcomes, run.folder, run.stale)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from worldswitch.harness.commands import options
+from worldswitch.harness.cli import options
 
 ABOUT = "say what can run here, what cannot, why, and the command that enables it"
 

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from worldswitch.harness.report.console import console
+from worldswitch.harness.report.progress import Progress
+from worldswitch.harness.results.new_folder import new_folder
 
 ABOUT = "repeat one trial of a kept run, alone and as it was"
 
@@ -39,8 +41,8 @@ def main(asked: argparse.Namespace) -> int:
     for difference in repro.differences(kept):
         out.print(f"not as it was: {difference}")
     for _ in range(max(1, asked.times)):
-        folder = runner.new_folder(asked.results)
-        with terminal.Progress(out, request, folder) as progress:
+        folder = new_folder(asked.results)
+        with Progress(out, request, folder) as progress:
             run = runner.Run(request, scenarios, folder, progress)
             run.go()
         now = repro.again(kept, run.outcomes)

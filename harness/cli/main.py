@@ -1,4 +1,4 @@
-"""The command line of `worldswitch`: it understands what is asked; `worldswitch.harness.commands` do it."""
+"""The command line of `worldswitch`: it understands what is asked; `worldswitch.harness.cli` do it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from worldswitch.harness.commands import (
+from worldswitch.harness.cli import (
     Command,
     baseline,
     bench,
-    bisect_,
+    bisect,
     diff,
     doctor,
     expect,
@@ -29,7 +29,7 @@ from worldswitch.harness.commands import (
     repro,
     run,
 )
-from worldswitch.harness.commands import list as list_
+from worldswitch.harness.cli import list as list_
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 
@@ -111,7 +111,7 @@ _COMMANDS = (
     profiles,
     profile,
     kernels,
-    bisect_,
+    bisect,
     expect,
     list_,
     doctor,

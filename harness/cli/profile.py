@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from worldswitch.harness.commands import options
+from worldswitch.harness.cli import options
 
 ABOUT = "check a profile or filter of one's own, or record which system calls one must allow"
 
