@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, footer, frames, header, place, planner, trial
 
-from worldswitch.harness.cli import kernels_compare, main
+from worldswitch.harness.cli import main
 from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.protocol import Environment, Missing
-from worldswitch.harness.report.kernels import difference
+from worldswitch.harness.report.kernels import compare, difference
 from worldswitch.harness.report.kernels.difference import Change
 from worldswitch.harness.results import reader
 from worldswitch.harness.run.request import Request
@@ -109,4 +109,4 @@ def test_without_a_run_that_met_both_one_is_made(
 
 
 def test_what_is_run_for_it_is_one_scenario() -> None:
-    assert len(Request(ids=(kernels_compare.SCENARIO,)).scenarios()) == 1
+    assert len(Request(ids=(compare.SCENARIO,)).scenarios()) == 1

@@ -11,7 +11,7 @@ from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, frames, hang, pla
 
 from worldswitch.harness.catalogue import reason_lists, scenarios
 from worldswitch.harness.catalogue.scenarios import Scenario
-from worldswitch.harness.cli import main, mutants_run
+from worldswitch.harness.cli import main, mutants
 from worldswitch.harness.environments import plan as environment
 from worldswitch.harness.environments.protocol import Missing
 from worldswitch.harness.errors import CouldNotRun
@@ -42,7 +42,7 @@ class World:
         self.patch.setattr(reason_lists, "load", lambda *_: excuses)
 
     def run(self, *names: str, seed: int = 7, full: bool = False) -> Status:
-        return mutants_run.show(Request(seed=seed), names, full=full, results=self.folder)
+        return mutants.show(Request(seed=seed), names, full=full, results=self.folder)
 
     @property
     def matrix(self) -> kill_matrix.Matrix:
@@ -158,9 +158,9 @@ def test_some_mutants_do_not_overwrite_the_matrix_of_all(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    mutants_run.show(Request(), ["Forgetful"], full=False, results=None)
+    mutants.show(Request(), ["Forgetful"], full=False, results=None)
     assert list(tmp_path.iterdir()) == []
-    mutants_run.show(Request(), [], full=False, results=None)
+    mutants.show(Request(), [], full=False, results=None)
     assert sorted(file.name for file in tmp_path.glob("results/*")) == ["kill_matrix.html", "kill_matrix.json"]
 
 
@@ -172,7 +172,7 @@ def test_the_command_line(world: World, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_without_a_seed_one_is_drawn_and_told(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    mutants_run.show(Request(), [], full=False, results=world.folder)
+    mutants.show(Request(), [], full=False, results=world.folder)
     assert f"seed {world.matrix.seed}" in capsys.readouterr().out
 
 

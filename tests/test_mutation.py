@@ -29,7 +29,10 @@ SHOWN = """\
     ("name", "function"),
     [
         ("worldswitch.harness.run.cell_account.xǁLedgerǁ_judge__mutmut_3", "harness.run.cell_account.Ledger._judge"),
-        ("worldswitch.harness.run.cell_account.xǁLedgerǁ__init____mutmut_10", "harness.run.cell_account.Ledger.__init__"),
+        (
+            "worldswitch.harness.run.cell_account.xǁLedgerǁ__init____mutmut_10",
+            "harness.run.cell_account.Ledger.__init__",
+        ),
         ("worldswitch.harness.run.mutants.proof.x__stand__mutmut_12", "harness.run.mutants.proof._stand"),
         ("worldswitch.harness.run.mutants.proof.x_examine__mutmut_1", "harness.run.mutants.proof.examine"),
     ],

@@ -10,9 +10,9 @@ from worldswitch.harness.cell import records as results
 from worldswitch.harness.cell.records import Footer, KernelLog, Record
 from worldswitch.harness.environments.protocol import Lost
 from worldswitch.harness.environments.vm import cell as module
-from worldswitch.harness.environments.vm import serial_link
 from worldswitch.harness.environments.vm.cell import GuestCell
-from worldswitch.harness.environments.vm.serial_link import Message
+from worldswitch.harness.environments.vm.guest import serial_link
+from worldswitch.harness.environments.vm.guest.serial_link import Message
 from worldswitch.harness.run.collect import collect
 
 FOOTER = Footer(finished=1.0, counts={})

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness.environments.vm import serial_link
 from worldswitch.harness.environments.vm.guest import __main__ as init
-from worldswitch.harness.environments.vm.guest import kernel, mounts
+from worldswitch.harness.environments.vm.guest import kernel, mounts, serial_link
+from worldswitch.harness.environments.vm.guest.serial_link import Message, Sender
 from worldswitch.harness.environments.vm.guest.supervisor import Supervisor, Surroundings
-from worldswitch.harness.environments.vm.serial_link import Message, Sender
 
 RUNTIME = """\
 import json, os, sys

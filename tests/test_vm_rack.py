@@ -15,12 +15,13 @@ from worldswitch.harness.cell.probes import kernel_facts
 from worldswitch.harness.cell.probes.kernel_facts import Observed
 from worldswitch.harness.environments.kernels.image import Kernel
 from worldswitch.harness.environments.profiles import profile as profiles
-from worldswitch.harness.environments.vm import reused_machine, serial_link
+from worldswitch.harness.environments.vm import reused_machine
 from worldswitch.harness.environments.vm.environment import Guest
+from worldswitch.harness.environments.vm.guest import serial_link
+from worldswitch.harness.environments.vm.guest.serial_link import Message
 from worldswitch.harness.environments.vm.machine import Boot, Hardware, Workshop
 from worldswitch.harness.environments.vm.qemu import Shape
 from worldswitch.harness.environments.vm.reused_machine import Rack
-from worldswitch.harness.environments.vm.serial_link import Message
 
 FACTS = {"kernel_memory::user_addresses_end": "0x7ffffffff000"}
 KERNEL = Kernel("6.12", "6.12.1-cloud", Path("bzImage"), "5a")

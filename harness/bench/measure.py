@@ -11,8 +11,9 @@ from textwrap import indent
 from rich.console import Console
 from rich.table import Table
 
-from worldswitch.harness.bench import catalogue, in_containers, record_counts, results_file
+from worldswitch.harness.bench import catalogue, in_containers, results_file
 from worldswitch.harness.bench.benchmark import Benchmark
+from worldswitch.harness.bench.kernel_calls import record
 from worldswitch.harness.bench.report import page
 from worldswitch.harness.bench.results_file import Recorder, Results
 from worldswitch.harness.bench.session import Effort, Session, recording
@@ -74,7 +75,7 @@ def _measure(wanted: Wanted, benchmarks: Sequence[Benchmark], recorder: Recorder
         out.print(line)
 
     if not wanted.names:
-        record_counts.record(recorder, wanted.platform, say)
+        record.record(recorder, wanted.platform, say)
     with ExitStack() as stack:
         places: list[object] = []
         if wanted.engine != "host":

@@ -31,12 +31,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(asked: argparse.Namespace) -> int:
     """Do it."""
-    from worldswitch.harness.cli import kernels_compare
-    from worldswitch.harness.report.kernels import listing
+    from worldswitch.harness.report.kernels import compare, listing
 
     out = console()
     if asked.what == "list":
         return listing.show(out, as_json=asked.json)
     if asked.what == "fetch":
         return listing.fetch(asked.names, out, as_json=asked.json)
-    return kernels_compare.compare(asked.one, asked.other, asked.run, asked.results, out)
+    return compare.compare(asked.one, asked.other, asked.run, asked.results, out)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from worldswitch.harness.cell import frames, records
 from worldswitch.harness.cell.records import REFUSAL
 from worldswitch.harness.environments.protocol import Lost
-from worldswitch.harness.environments.vm import kernel_log, serial_link
-from worldswitch.harness.environments.vm.serial_link import Message
+from worldswitch.harness.environments.vm import kernel_log
+from worldswitch.harness.environments.vm.guest import serial_link
+from worldswitch.harness.environments.vm.guest.serial_link import Message
 
 if TYPE_CHECKING:
     from worldswitch.harness.environments.vm.machine import Machine

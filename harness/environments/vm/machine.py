@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING
 
 from worldswitch.harness.environments.guardian import Held
 from worldswitch.harness.environments.vm import qemu
-from worldswitch.harness.environments.vm.serial_link import Broken, Message, Sender, received
+from worldswitch.harness.environments.vm.guest.serial_link import Broken, Message, Sender, received
 from worldswitch.harness.errors import Unobtainable
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from worldswitch.harness.environments.vm.guest import kernel, mounts
+from worldswitch.harness.environments.vm.guest.serial_link import Sender, received
 from worldswitch.harness.environments.vm.guest.supervisor import Supervisor, Surroundings
-from worldswitch.harness.environments.vm.serial_link import Sender, received
 
 PORT = "/dev/ttyS1"
 RUNTIME = Path(mounts.RUNTIME)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from worldswitch.harness.environments.vm.guest import kernel
-from worldswitch.harness.environments.vm.serial_link import Message, Sender, text
+from worldswitch.harness.environments.vm.guest.serial_link import Message, Sender, text
 
 CHUNK = 1 << 16
 SYSCTLS = Path("/proc/sys")

@@ -1,12 +1,10 @@
 """What an operation asks of the kernel, counted: ptrace requests, waits, stops, context switches, bytes.
 
-Counts are the same on every machine.  `kernel_calls.toml` lists those of the reference, and a test fails if one is
-exceeded.
+Counts are the same on every machine.  `known.toml` lists those of the reference, and a test fails if one is exceeded.
 
-The operation runs in a process of its own (`kernel_calls_process`), whose calling thread is traced while it runs: ptrace of
-a thread that itself traces.  Each time stands between two marks, system calls that nothing else there makes.  The
-tracee may not have stopped yet when it is first looked at, if somebody takes the CPU in that moment, which costs a wait
-more; so what counts is the least that was seen.
+The operation runs in a process of its own (`process`), whose calling thread is traced while it runs.  Each run stands
+between two marks: system calls that nothing else there makes.  A preemption can cost one more wait, so the minimum of
+several runs is the count.
 """
 
 from __future__ import annotations
@@ -65,7 +63,7 @@ class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 def known() -> dict[str, Count]:
     """What the reference is known to need, by operation."""
-    text = resources.files("worldswitch.harness.bench").joinpath("kernel_calls.toml").read_bytes()
+    text = resources.files("worldswitch.harness.bench.kernel_calls").joinpath("known.toml").read_bytes()
     return msgspec.toml.decode(text, type=dict[str, Count])
 
 
@@ -75,7 +73,7 @@ def count(operation: str, name: str = "reference") -> Count:
         sys.executable,
         "-P",
         "-m",
-        "worldswitch.harness.bench.kernel_calls_process",
+        "worldswitch.harness.bench.kernel_calls.process",
         name,
         operation,
         str(TIMES),

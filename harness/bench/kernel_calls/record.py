@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from worldswitch.harness.bench import kernel_calls
-from worldswitch.harness.bench.kernel_calls import Count
-from worldswitch.harness.bench.kernel_calls_process import OPERATIONS
+from worldswitch.harness.bench.kernel_calls import count
+from worldswitch.harness.bench.kernel_calls.count import Count
+from worldswitch.harness.bench.kernel_calls.process import OPERATIONS
 from worldswitch.harness.bench.messages import Absent, Measured
 from worldswitch.harness.bench.results_file import Recorder
 from worldswitch.harness.environments.protocol import Say
@@ -16,7 +16,7 @@ def record(recorder: Recorder, platform: str, say: Say) -> None:
     """Count every operation; that needs no quiet and no repetition."""
     for name, operation in OPERATIONS.items():
         try:
-            counts = kernel_calls.count(name, platform)
+            counts = count.count(name, platform)
         except OSError as problem:
             recorder.take([Absent(f"counted::{name}", str(problem))], 0, {})
             continue
