@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 PLATFORMS = "worldswitch.platforms"
 SCENARIOS = "worldswitch.scenarios"
+#: The sub-packages that hold scenarios, in a package of scenarios that has any; no two modules may share a name.
+FAMILIES = ("kernel", "platform")
 MUTANTS = "worldswitch.reference.mutants"
 
 #: Before the name of a mutant, where a platform's is asked for.
@@ -152,12 +155,18 @@ def scenarios(package: str = SCENARIOS) -> list[Scenario]:
 
 
 def _declarations(package: str) -> Iterator[tuple[Scenario, object]]:
-    for module in _submodules(package):
-        short = module.__name__.rpartition(".")[2]
+    for short, module in sorted((module.__name__.rpartition(".")[2], module) for module in _families(package)):
         for name, function in vars(module).items():
             mark = mark_of(function)
             if mark and function.__module__ == module.__name__:
                 yield declared(f"{short}::{name}", function, mark), function
+
+
+def _families(package: str) -> Iterator[ModuleType]:
+    yield from _submodules(package)
+    for folder in FAMILIES:
+        if importlib.util.find_spec(f"{package}.{folder}"):
+            yield from _submodules(f"{package}.{folder}")
 
 
 @dataclass(frozen=True, slots=True)

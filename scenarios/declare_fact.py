@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.declare import scenario
 
 Experiment = Callable[[], str]
 
@@ -27,7 +27,7 @@ def fact(
     """Declare a fact.
 
     `known` has each observation that was ever made, or read out of a kernel's source, and since when or where it is
-    so.  It must be the same each time.  The rest is as with `worldswitch.scenarios.catalogue.scenario`.
+    so.  It must be the same each time.  The rest is as with `worldswitch.scenarios.declare.scenario`.
     """
 
     def declare(experiment: Experiment) -> Any:

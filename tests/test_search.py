@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from worldswitch.scenarios import nemesis
-from worldswitch.scenarios.nemesis import Schedule, account_of, schedules
-from worldswitch.scenarios.search import Search
+from worldswitch.scenarios.stage.chaos import nemesis
+from worldswitch.scenarios.stage.chaos.nemesis import Schedule, account_of, schedules
+from worldswitch.scenarios.stage.chaos.search import Search
 
 OPERATIONS = (*nemesis.DISTURBANCES, *nemesis.DEATHS, *nemesis.DEPARTURES, *nemesis.MAPPINGS, *nemesis.DELAYS)
 

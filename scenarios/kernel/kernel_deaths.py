@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 
-from worldswitch.scenarios import bare, guests
-from worldswitch.scenarios.bare import lib
-from worldswitch.scenarios.bare.threads import in_a_thread
-from worldswitch.scenarios.facts import fact
+from worldswitch.scenarios import guests, raw_ptrace
+from worldswitch.scenarios.declare_fact import fact
+from worldswitch.scenarios.raw_ptrace import lib
+from worldswitch.scenarios.raw_ptrace.threads import in_a_thread
 
-SEES_EXIT = bare.OPTIONS | lib.PTRACE_O_TRACEEXIT
+SEES_EXIT = raw_ptrace.OPTIONS | lib.PTRACE_O_TRACEEXIT
 
 
 @fact(
@@ -20,7 +20,7 @@ SEES_EXIT = bare.OPTIONS | lib.PTRACE_O_TRACEEXIT
 )
 def a_killed_tracee_stops_at_its_exit() -> str:
     """With PTRACE_O_TRACEEXIT a running tracee that is killed stops once more; the message is a wait status."""
-    with bare.tracee(guests.count_loop.code, options=SEES_EXIT) as tracee:
+    with raw_ptrace.tracee(guests.count_loop.code, options=SEES_EXIT) as tracee:
         tracee.ask("CONT")
         tracee.send(signal.SIGKILL)
         stop, message = tracee.wait(), tracee.message()
@@ -30,7 +30,7 @@ def a_killed_tracee_stops_at_its_exit() -> str:
 @fact("KD1", clauses="kernel.D1", known={"killed by SIGKILL": "5.10 to 7.3"})
 def a_killed_tracee_is_gone_without_that_option() -> str:
     """Without PTRACE_O_TRACEEXIT nothing is seen between SIGKILL and the end."""
-    with bare.tracee(guests.count_loop.code) as tracee:
+    with raw_ptrace.tracee(guests.count_loop.code) as tracee:
         tracee.ask("CONT")
         tracee.send(signal.SIGKILL)
         return tracee.wait()
@@ -43,7 +43,7 @@ def a_killed_tracee_is_gone_without_that_option() -> str:
 )
 def an_exit_shows_its_status_and_registers() -> str:
     """At PTRACE_EVENT_EXIT of an exit the message is its status, and the registers are still there."""
-    with bare.tracee(guests.call_and_trap.code, options=SEES_EXIT, rax=lib.SYS_exit_group, rdi=7) as tracee:
+    with raw_ptrace.tracee(guests.call_and_trap.code, options=SEES_EXIT, rax=lib.SYS_exit_group, rdi=7) as tracee:
         stop, message, number = tracee.go("CONT"), tracee.message(), tracee.registers()["orig_rax"]
         return f"{stop}, message {message}, rax {number}; {tracee.go('CONT')}"
 
@@ -51,7 +51,7 @@ def an_exit_shows_its_status_and_registers() -> str:
 @fact("KD2", clauses=("kernel.D2", "fact.E1"), known={"EVENT_EXIT, message 9": "5.10 to 7.3"})
 def a_kill_ends_any_other_stop() -> str:
     """SIGKILL takes a tracee out of a stop without its tracer."""
-    with bare.tracee(options=SEES_EXIT) as tracee:
+    with raw_ptrace.tracee(options=SEES_EXIT) as tracee:
         tracee.send(signal.SIGKILL)
         return f"{tracee.wait()}, message {tracee.message()}"
 
@@ -63,10 +63,10 @@ def a_kill_ends_any_other_stop() -> str:
 )
 def requests_may_meet_an_exit_that_nobody_waited_for() -> str:
     """A tracer that does not know of the kill yet resumes the tracee out of its PTRACE_EVENT_EXIT."""
-    with bare.tracee(options=SEES_EXIT) as tracee:
+    with raw_ptrace.tracee(options=SEES_EXIT) as tracee:
         tracee.send(signal.SIGKILL)
         peek = os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG | lib.__WALL
-        assert bare.until(lambda: os.waitid(os.P_PID, tracee.tid, peek) is not None)
+        assert raw_ptrace.until(lambda: os.waitid(os.P_PID, tracee.tid, peek) is not None)
         read = "0" if tracee.registers() else ""
         return f"GETREGS {read}, SETREGS {tracee.set_registers(rax=1)}, CONT {tracee.says('CONT')}, {tracee.wait()}"
 
@@ -78,7 +78,7 @@ def requests_may_meet_an_exit_that_nobody_waited_for() -> str:
 )
 def a_second_kill_at_the_exit() -> str:
     """SIGKILL for a tracee at PTRACE_EVENT_EXIT: since 6.1 only its tracer can have it go on."""
-    with bare.tracee(options=SEES_EXIT) as tracee:
+    with raw_ptrace.tracee(options=SEES_EXIT) as tracee:
         tracee.send(signal.SIGKILL)
         tracee.wait()
         tracee.send(signal.SIGKILL)
@@ -88,7 +88,7 @@ def a_second_kill_at_the_exit() -> str:
 @fact("KD4", clauses=("kernel.D4", "fact.D5"), known={"EVENT_EXIT each": "5.10 to 7.3"})
 def every_thread_has_its_own_exit() -> str:
     """When a process is killed, each traced thread of it stops at an exit of its own."""
-    with bare.tracee(options=SEES_EXIT) as tracee:
+    with raw_ptrace.tracee(options=SEES_EXIT) as tracee:
         sibling = tracee.clone()
         sibling.wait()
         tracee.send(signal.SIGKILL)
@@ -106,14 +106,14 @@ def every_thread_has_its_own_exit() -> str:
 )
 def a_leader_that_ended_is_kept_by_its_threads() -> str:
     """A group leader that ends first is a zombie that cannot be waited for, and that signal 0 takes for alive."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         sibling = tracee.clone()
         sibling.wait()
         tracee.put(guests.call_and_trap.code, rax=lib.SYS_exit, rdi=3)
         tracee.ask("CONT")
         tracee.becomes("Z")
         waited = "nothing to wait for" if tracee.silent() else "something to wait for"
-        said = f"{tracee.state}, {waited}, tgkill {bare.system_call(lib.SYS_tgkill, tracee.tid, tracee.tid, 0)}"
+        said = f"{tracee.state}, {waited}, tgkill {raw_ptrace.system_call(lib.SYS_tgkill, tracee.tid, tracee.tid, 0)}"
         sibling.put(guests.call_and_trap.code, rax=lib.SYS_exit)
         sibling.go("CONT")
         return f"{said}; then {tracee.wait()}"
@@ -125,12 +125,12 @@ def a_leader_that_ended_is_kept_by_its_threads() -> str:
 @fact("KD5", clauses=("kernel.D5", "fact.F1"), known={"killed by SIGKILL": "5.10 to 7.3"})
 def the_end_of_a_tracer_thread_kills_with_exitkill() -> str:
     """PTRACE_O_EXITKILL is for the thread that traces: its end kills the whole process of its tracee, my thread too."""
-    with bare.tracee() as tracee:
-        sibling = tracee.clone(bare.A_THREAD)
+    with raw_ptrace.tracee() as tracee:
+        sibling = tracee.clone(raw_ptrace.A_THREAD)
         sibling.wait()
         sibling.put(guests.count_loop.code)
         sibling.ask("DETACH")
-        in_a_thread(lambda: sibling.ask("SEIZE", 0, bare.OPTIONS))
+        in_a_thread(lambda: sibling.ask("SEIZE", 0, raw_ptrace.OPTIONS))
         return tracee.wait()
 
 
@@ -141,7 +141,7 @@ def the_end_of_a_tracer_thread_kills_with_exitkill() -> str:
 )
 def the_end_of_a_tracer_thread_sets_free_without_it() -> str:
     """Without PTRACE_O_EXITKILL the end of the tracing thread lets the tracee run on, untraced."""
-    with bare.process() as process:
+    with raw_ptrace.process() as process:
 
         def trace() -> None:
             tracee = process.seize(lib.PTRACE_O_TRACESYSGOOD)
@@ -150,8 +150,8 @@ def the_end_of_a_tracer_thread_sets_free_without_it() -> str:
             tracee.put(guests.count_loop.code)
 
         in_a_thread(trace)
-        bare.until(lambda: bare.process_state(process.pid) == "R")
-        return f"{bare.process_state(process.pid)}, traced by {bare.status_of(process.pid, 'TracerPid')}"
+        raw_ptrace.until(lambda: raw_ptrace.process_state(process.pid) == "R")
+        return f"{raw_ptrace.process_state(process.pid)}, traced by {raw_ptrace.status_of(process.pid, 'TracerPid')}"
 
 
 # ------------------------------------------------------------------------------------------------- ends of parents
@@ -162,7 +162,7 @@ def tracees_are_not_reaped_by_themselves() -> str:
     """A tracer that ignores SIGCHLD still gets its tracee's end."""
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        with bare.tracee() as tracee:
+        with raw_ptrace.tracee() as tracee:
             tracee.send(signal.SIGKILL)
             return tracee.wait()
     finally:
@@ -173,7 +173,7 @@ def tracees_are_not_reaped_by_themselves() -> str:
 HARMLESS = signal.SIGURG
 
 
-def _child_of(tracee: bare.Thread, exit_signal: int) -> bare.Thread:
+def _child_of(tracee: raw_ptrace.Thread, exit_signal: int) -> raw_ptrace.Thread:
     child = tracee.clone(exit_signal)
     child.wait()
     return child
@@ -182,10 +182,10 @@ def _child_of(tracee: bare.Thread, exit_signal: int) -> bare.Thread:
 @fact("KD6", clauses=("kernel.D6", 'ptrace(2) "Real parent"'), known={"before me 0, after me its pid": "5.10 to 7.3"})
 def a_tracer_waits_before_the_parent() -> str:
     """A tracee that is another's child ends for its tracer first, and only then for its parent."""
-    with bare.tracee() as parent:
+    with raw_ptrace.tracee() as parent:
         child = _child_of(parent, signal.SIGCHLD)
         child.send(signal.SIGKILL)
-        assert bare.until(lambda: child.state == "Z")
+        assert raw_ptrace.until(lambda: child.state == "Z")
         before = parent.call(lib.SYS_wait4, child.tid, 0, lib.WNOHANG)
         child.wait()
         parent.reports()
@@ -193,7 +193,7 @@ def a_tracer_waits_before_the_parent() -> str:
         return f"before me {before}, after me {'its pid' if after == child.tid else after}"
 
 
-def _told_of_the_end_of(tracee: bare.Thread) -> str:
+def _told_of_the_end_of(tracee: raw_ptrace.Thread) -> str:
     """Which of the two signals of a tracee's end comes to this process."""
     candidates = {signal.SIGCHLD, HARMLESS}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, candidates)
@@ -201,8 +201,8 @@ def _told_of_the_end_of(tracee: bare.Thread) -> str:
         while signal.sigtimedwait(candidates, 0):
             pass  # of stops before
         tracee.send(signal.SIGKILL)
-        info = signal.sigtimedwait(candidates, bare.BOUND)
-        return bare.signal_name(info.si_signo) if info else "nothing"
+        info = signal.sigtimedwait(candidates, raw_ptrace.BOUND)
+        return raw_ptrace.signal_name(info.si_signo) if info else "nothing"
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -210,14 +210,14 @@ def _told_of_the_end_of(tracee: bare.Thread) -> str:
 @fact("KD7", clauses="kernel.D7", known={"SIGURG": "5.10 to 7.3"})
 def a_tracer_that_is_the_parent_gets_the_exit_signal() -> str:
     """The end of a tracee that is the tracer's own child is told by the signal that clone was given."""
-    with bare.tracee(flags=HARMLESS) as tracee:
+    with raw_ptrace.tracee(flags=HARMLESS) as tracee:
         return _told_of_the_end_of(tracee)
 
 
 @fact("KD7", clauses="kernel.D7", known={"the tracer SIGCHLD, the parent SIGURG": "5.10 to 7.3"})
 def a_tracer_that_is_not_the_parent_gets_sigchld() -> str:
     """The end of another's child is told to its tracer by SIGCHLD; its parent gets the exit signal afterwards."""
-    with bare.tracee() as parent:
+    with raw_ptrace.tracee() as parent:
         child = _child_of(parent, HARMLESS)
         told = _told_of_the_end_of(child)
         child.wait()
@@ -231,7 +231,7 @@ def a_tracer_that_is_not_the_parent_gets_sigchld() -> str:
 )
 def an_exit_signal_may_kill_the_parent() -> str:
     """A child cloned with SIGKILL for its exit signal takes its parent along."""
-    with bare.tracee() as parent:
+    with raw_ptrace.tracee() as parent:
         child = _child_of(parent, signal.SIGKILL)
         child.send(signal.SIGKILL)
         child.wait()
@@ -241,16 +241,16 @@ def an_exit_signal_may_kill_the_parent() -> str:
 @fact("KD7", clauses=("kernel.D7", "kernel.I2"), needs="pidns", known={"it lives": "5.10 to 7.3"})
 def an_exit_signal_does_not_kill_an_init() -> str:
     """... unless the parent is the first process of its PID namespace, which no signal from inside kills."""
-    with bare.tracee(flags=lib.CLONE_NEWPID | signal.SIGCHLD) as parent:
+    with raw_ptrace.tracee(flags=lib.CLONE_NEWPID | signal.SIGCHLD) as parent:
         child = parent.call(lib.SYS_clone, signal.SIGKILL)  # runs into the trap behind the call
         waited = parent.call(lib.SYS_wait4, child, 0, lib.__WALL)
-        return "it lives" if waited == child else f"it lives, and wait4 says {bare.answer(waited)}"
+        return "it lives" if waited == child else f"it lives, and wait4 says {raw_ptrace.answer(waited)}"
 
 
 @fact("KD8", clauses=("kernel.D8", "fact.F2"), known={"killed by SIGUSR1": "5.10 to 7.3"})
 def the_end_of_the_thread_that_forked_is_the_parents_death() -> str:
     """PR_SET_PDEATHSIG fires when the thread that made a child ends, though its process lives on."""
-    with bare.tracee() as parent:
+    with raw_ptrace.tracee() as parent:
         thread = parent.clone()
         thread.wait()
         child = _child_of(thread, signal.SIGCHLD)
@@ -265,12 +265,12 @@ def the_end_of_the_thread_that_forked_is_the_parents_death() -> str:
 @fact("KD8", clauses="kernel.D8", known={"10 in the parent, 0 in its child": "5.10 to 7.3"})
 def the_parents_death_signal_is_not_inherited() -> str:
     """A fork clears PR_SET_PDEATHSIG."""
-    with bare.tracee() as parent:
+    with raw_ptrace.tracee() as parent:
         parent.call(lib.SYS_prctl, lib.PR_SET_PDEATHSIG, signal.SIGUSR1)
         child = _child_of(parent, signal.SIGCHLD)
         return f"{_death_signal(parent)} in the parent, {_death_signal(child)} in its child"
 
 
-def _death_signal(tracee: bare.Thread) -> int:
+def _death_signal(tracee: raw_ptrace.Thread) -> int:
     tracee.call(lib.SYS_prctl, lib.PR_GET_PDEATHSIG, tracee.process.arena.data)
     return tracee.process.arena.word() & 0xFFFFFFFF

@@ -8,11 +8,11 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worldswitch.scenarios import bare
-from worldswitch.scenarios.bare import lib
-from worldswitch.scenarios.facts import fact
+from worldswitch.scenarios import raw_ptrace
+from worldswitch.scenarios.declare_fact import fact
+from worldswitch.scenarios.raw_ptrace import lib
 
-SEES_EXIT = bare.OPTIONS | lib.PTRACE_O_TRACEEXIT
+SEES_EXIT = raw_ptrace.OPTIONS | lib.PTRACE_O_TRACEEXIT
 
 #: What the filter is about, and the number its result would be mistaken for.
 CALL = lib.SYS_getppid
@@ -26,14 +26,14 @@ def _filter(action: int) -> bytes:
 
 
 @contextmanager
-def _filtered(action: int, options: int = SEES_EXIT) -> Iterator[bare.Thread]:
-    with bare.tracee(options=options) as tracee:
+def _filtered(action: int, options: int = SEES_EXIT) -> Iterator[raw_ptrace.Thread]:
+    with raw_ptrace.tracee(options=options) as tracee:
         arena = tracee.process.arena
         program = arena.write(_filter(action), 256)
         header = arena.write_words(4, program, offset=128)
         tracee.call(lib.SYS_prctl, lib.PR_SET_NO_NEW_PRIVS, 1)
         said = tracee.call(lib.SYS_seccomp, lib.SECCOMP_SET_MODE_FILTER, 0, header)
-        assert said == 0, f"seccomp said {bare.answer(said)}"
+        assert said == 0, f"seccomp said {raw_ptrace.answer(said)}"
         yield tracee
 
 
@@ -61,7 +61,7 @@ def _injected(action: int) -> str:
 def a_filter_does_not_see_what_sysemu_skips() -> str:
     """A call that PTRACE_SYSEMU skips is not put to the filters, not even to one that kills."""
     with _filtered(lib.SECCOMP_RET_KILL_PROCESS) as tracee:
-        tracee.put(bare.SYSCALL, rax=CALL)
+        tracee.put(raw_ptrace.SYSCALL, rax=CALL)
         tracee.go("SYSEMU")
         return f"rax {tracee.register('rax')}, {tracee.go('CONT')}"
 
@@ -151,7 +151,7 @@ def a_filter_that_kills_a_thread_spares_the_others() -> str:
 )
 def a_filter_comes_after_the_entry() -> str:
     """With PTRACE_O_TRACESECCOMP: the entry, then the filter's event, then the exit."""
-    with _filtered(lib.SECCOMP_RET_TRACE, bare.OPTIONS | lib.PTRACE_O_TRACESECCOMP) as tracee:
+    with _filtered(lib.SECCOMP_RET_TRACE, raw_ptrace.OPTIONS | lib.PTRACE_O_TRACESECCOMP) as tracee:
         return ", ".join([tracee.enter(CALL), tracee.go("SYSCALL"), tracee.go("SYSCALL")])
 
 

@@ -8,21 +8,21 @@ import signal
 import struct
 from pathlib import Path
 
-from worldswitch.scenarios import bare, guests
-from worldswitch.scenarios.bare import lib
-from worldswitch.scenarios.bare.arena import PAGE
-from worldswitch.scenarios.facts import fact
+from worldswitch.scenarios import guests, raw_ptrace
+from worldswitch.scenarios.declare_fact import fact
+from worldswitch.scenarios.raw_ptrace import lib
+from worldswitch.scenarios.raw_ptrace.arena import PAGE
 
 #: The end of user addresses with five levels of page tables and with four (arch/x86/include/asm/page_64_types.h).
 ENDS = ((1 << 56) - PAGE, (1 << 47) - PAGE)
 ANONYMOUS = lib.MAP_PRIVATE | lib.MAP_ANONYMOUS
 
 
-def _munmap(tracee: bare.Thread, address: int, length: int) -> str:
-    return bare.answer(tracee.call(lib.SYS_munmap, address, length))
+def _munmap(tracee: raw_ptrace.Thread, address: int, length: int) -> str:
+    return raw_ptrace.answer(tracee.call(lib.SYS_munmap, address, length))
 
 
-def _end(tracee: bare.Thread) -> int:
+def _end(tracee: raw_ptrace.Thread) -> int:
     """TASK_SIZE_MAX, where munmap begins to refuse."""
     return next(end for end in ENDS if _munmap(tracee, end - PAGE, PAGE) == "0")
 
@@ -37,14 +37,14 @@ def _end(tracee: bare.Thread) -> int:
 )
 def user_addresses_end() -> str:
     """The last page that munmap accepts lies below this."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         return f"{_end(tracee):#x}"
 
 
 @fact("KM1", clauses="kernel.M1", known={"nothing EINVAL, unaligned EINVAL, all EINVAL": "5.10 to 7.3"})
 def munmap_refuses_what_is_no_range() -> str:
     """No length, an address inside a page and a length of all addresses are invalid."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         hole = tracee.call(lib.SYS_mmap, 0, PAGE, lib.PROT_NONE, ANONYMOUS, -1)
         said = [_munmap(tracee, *what) for what in ((hole, 0), (hole + 1, PAGE), (hole, 2**64 - PAGE))]
         return f"nothing {said[0]}, unaligned {said[1]}, all {said[2]}"
@@ -53,7 +53,7 @@ def munmap_refuses_what_is_no_range() -> str:
 @fact("KM1", clauses="kernel.M1", known={"at it EINVAL, up to it 0, a byte beyond EINVAL": "5.10 to 7.3"})
 def munmap_refuses_what_ends_beyond() -> str:
     """The length is held against the end of user addresses before it is rounded to pages."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         end = _end(tracee)
         said = [_munmap(tracee, *what) for what in ((end, PAGE), (end - PAGE, PAGE), (end - PAGE, PAGE + 1))]
         return f"at it {said[0]}, up to it {said[1]}, a byte beyond {said[2]}"
@@ -62,7 +62,7 @@ def munmap_refuses_what_ends_beyond() -> str:
 @fact("KM1", clauses="kernel.M1", known={"0, again 0": "5.10 to 7.3"})
 def munmap_of_a_hole_is_a_success() -> str:
     """Nothing has to be mapped where munmap takes away."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         page = tracee.call(lib.SYS_mmap, 0, PAGE, lib.PROT_NONE, ANONYMOUS, -1)
         return f"{_munmap(tracee, page, PAGE)}, again {_munmap(tracee, page, PAGE)}"
 
@@ -70,14 +70,14 @@ def munmap_of_a_hole_is_a_success() -> str:
 @fact("KM1", clauses="kernel.M1", known={"EINVAL": "5.10 to 7.3"})
 def munmap_refuses_the_vsyscall_page() -> str:
     """The vsyscall page is no user address."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         return _munmap(tracee, 0xFFFFFFFFFF600000, PAGE)
 
 
 @fact("KM2", clauses="kernel.M2", known={"exit with 0, then SIGSEGV code 1 at rip": "5.10 to 7.3"})
 def a_tracee_may_unmap_all_of_itself() -> str:
     """``munmap`` of everything succeeds, its exit is seen, and the next instruction is not there."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         end = _end(tracee)
         tracee.enter(lib.SYS_munmap, 0, end)
         tracee.go("SYSCALL")
@@ -90,7 +90,7 @@ def a_tracee_may_unmap_all_of_itself() -> str:
 @fact("KM3", clauses=("kernel.M3", "fact.G6"), known={"0, then SIGSEGV code 2 of the new page": "5.10 to 7.3"})
 def a_tracee_may_map_over_its_code() -> str:
     """MAP_FIXED over the page that is being executed succeeds in silence; the next instruction is the new page's."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         here = tracee.process.arena.code
         readable = lib.PROT_READ | lib.PROT_EXEC
         tracee.enter(lib.SYS_mmap, here, PAGE, readable, ANONYMOUS | lib.MAP_FIXED, -1)
@@ -99,7 +99,7 @@ def a_tracee_may_map_over_its_code() -> str:
         tracee.go("CONT")  # zeros: add %al, (%rax), and rax is the page
         info = tracee.siginfo()
         whose = "of the new page" if info and info.address == here else "of another place"
-        return f"{0 if result == here else bare.answer(result)}, then {info} {whose}"
+        return f"{0 if result == here else raw_ptrace.answer(result)}, then {info} {whose}"
 
 
 @fact(
@@ -109,18 +109,18 @@ def a_tracee_may_map_over_its_code() -> str:
 )
 def nobody_maps_the_first_page() -> str:
     """``mmap`` at 0 needs a privilege that a mere user does not have."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         tracee.call(lib.SYS_setresuid, 65534, 65534, 65534)
         mapped = tracee.call(lib.SYS_mmap, 0, PAGE, lib.PROT_NONE, ANONYMOUS | lib.MAP_FIXED, -1)
-        return bare.answer(mapped)
+        return raw_ptrace.answer(mapped)
 
 
 @fact("KM4", clauses="kernel.M4", known={"ENOMEM": "5.10 to 7.3"})
 def nothing_is_mapped_beyond_the_end() -> str:
     """``mmap`` at the end of user addresses has no memory there."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         end = _end(tracee)
-        return bare.answer(tracee.call(lib.SYS_mmap, end, PAGE, lib.PROT_NONE, ANONYMOUS | lib.MAP_FIXED, -1))
+        return raw_ptrace.answer(tracee.call(lib.SYS_mmap, end, PAGE, lib.PROT_NONE, ANONYMOUS | lib.MAP_FIXED, -1))
 
 
 #: Where distributions raised it, a million mappings would be no cheap experiment.
@@ -136,7 +136,7 @@ def a_hole_takes_one_mapping_more() -> str:
     """At vm.max_map_count munmap fails where it would have to split a mapping, and only there."""
     if int(Path("/proc/sys/vm/max_map_count").read_text()) > USUAL_LIMIT:
         return "not tried: vm.max_map_count is raised"
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         length = 2 * PAGE * USUAL_LIMIT
         begin = tracee.call(lib.SYS_mmap, 0, length + 8 * PAGE, lib.PROT_READ, ANONYMOUS, -1)
         tracee.put(guests.stripes.code, rdi=begin + 8 * PAGE, r12=0, r13=begin + length)
@@ -150,22 +150,22 @@ def a_hole_takes_one_mapping_more() -> str:
 @fact("KM6", clauses="kernel.M6", needs="rseq", known={"registered": "since 4.18"})
 def a_fork_inherits_rseq() -> str:
     """A forked process keeps the registration of the thread that forked it."""
-    with bare.tracee(keep_rseq=True) as tracee:
+    with raw_ptrace.tracee(keep_rseq=True) as tracee:
         return "registered" if _rseq_area(tracee) else "not registered"
 
 
 @fact("KM6", clauses="kernel.M6", needs="rseq", known={"not registered": "since 4.18"})
 def a_thread_does_not_inherit_rseq() -> str:
     """A thread begins without a registration."""
-    with bare.tracee(keep_rseq=True) as tracee:
+    with raw_ptrace.tracee(keep_rseq=True) as tracee:
         sibling = tracee.clone()
         sibling.wait()
         return "registered" if _rseq_area(sibling) else "not registered"
 
 
-def _rseq_area(tracee: bare.Thread) -> int:
+def _rseq_area(tracee: raw_ptrace.Thread) -> int:
     configuration = bytearray(24)
-    tracee.ask("GET_RSEQ_CONFIGURATION", len(configuration), bare.address_of(configuration))
+    tracee.ask("GET_RSEQ_CONFIGURATION", len(configuration), raw_ptrace.address_of(configuration))
     return int(struct.unpack_from("<Q", configuration)[0])
 
 
@@ -182,12 +182,12 @@ def _rseq_area(tracee: bare.Thread) -> int:
 )
 def an_unmapped_rseq_area_kills_at_every_resumption() -> str:
     """Without the memory it registered a thread gets a SIGSEGV each time it is resumed, before any instruction."""
-    with bare.tracee(keep_rseq=True) as tracee:
+    with raw_ptrace.tracee(keep_rseq=True) as tracee:
         area = _rseq_area(tracee)
         tracee.call(lib.SYS_munmap, area // PAGE * PAGE, PAGE)
         said = []
         for _ in range(2):
-            tracee.put(bare.TRAP)
+            tracee.put(raw_ptrace.TRAP)
             tracee.go("CONT")
             said.append(str(tracee.siginfo()))
         return ", ".join(said)
@@ -196,14 +196,14 @@ def an_unmapped_rseq_area_kills_at_every_resumption() -> str:
 @fact("KM6", clauses="kernel.M6", known={"0x200 in the parent, 0x200 in its child": "5.10 to 7.3"})
 def a_fork_inherits_the_signal_mask() -> str:
     """What a thread blocks, its child blocks."""
-    with bare.tracee() as parent:
+    with raw_ptrace.tracee() as parent:
         mask = bytearray(struct.pack("<Q", 1 << signal.SIGUSR1 - 1))
-        parent.ask("SETSIGMASK", 8, bare.address_of(mask))
+        parent.ask("SETSIGMASK", 8, raw_ptrace.address_of(mask))
         child = parent.clone(signal.SIGCHLD)
         child.wait()
         masks = []
         for thread in (parent, child):
-            thread.ask("GETSIGMASK", 8, bare.address_of(mask))
+            thread.ask("GETSIGMASK", 8, raw_ptrace.address_of(mask))
             masks.append(f"{struct.unpack('<Q', mask)[0]:#x}")
         return f"{masks[0]} in the parent, {masks[1]} in its child"
 
@@ -211,7 +211,7 @@ def a_fork_inherits_the_signal_mask() -> str:
 @fact("KM6", clauses="kernel.M6", known={"kept": "5.10 to 7.3"})
 def a_fork_inherits_the_signal_stack() -> str:
     """``sigaltstack`` is copied by a fork."""
-    with bare.tracee() as parent:
+    with raw_ptrace.tracee() as parent:
         arena = parent.process.arena
         stack = arena.code + 4 * PAGE
         parent.call(lib.SYS_sigaltstack, arena.write_words(stack, 0, 4 * PAGE), 0)
@@ -224,7 +224,7 @@ def a_fork_inherits_the_signal_stack() -> str:
 @fact("KM6", clauses="kernel.M6", known={"7 in the parent, 7 in its child": "5.10 to 7.3"})
 def a_fork_inherits_limits() -> str:
     """Resource limits are copied by a fork."""
-    with bare.tracee() as parent:
+    with raw_ptrace.tracee() as parent:
         resource.prlimit(parent.tid, resource.RLIMIT_NOFILE, (7, 7))
         child = parent.clone(signal.SIGCHLD)
         child.wait()
@@ -235,7 +235,7 @@ def a_fork_inherits_limits() -> str:
 @fact("KM6", clauses="kernel.M6", known={"1 CPU in the parent, 1 CPU in its child": "5.10 to 7.3"})
 def a_fork_inherits_the_affinity() -> str:
     """The CPUs that a process is bound to are its child's."""
-    with bare.tracee() as parent:
+    with raw_ptrace.tracee() as parent:
         os.sched_setaffinity(parent.tid, [min(os.sched_getaffinity(parent.tid))])
         child = parent.clone(signal.SIGCHLD)
         child.wait()
@@ -246,7 +246,7 @@ def a_fork_inherits_the_affinity() -> str:
 @fact("KM6", clauses="kernel.M6", known={"set in the parent, 0 in its child": "5.10 to 7.3"})
 def a_fork_forgets_the_robust_list() -> str:
     """The list of robust futexes is not a child's."""
-    with bare.tracee() as parent:
+    with raw_ptrace.tracee() as parent:
         arena = parent.process.arena
         parent.call(lib.SYS_set_robust_list, arena.data + 512, 24)
         child = parent.clone(signal.SIGCHLD)
@@ -264,7 +264,7 @@ def a_fork_forgets_the_robust_list() -> str:
 @fact("KM6", clauses="kernel.M6", known={"0x1111111100000000": "5.10 to 7.3"})
 def the_end_of_a_thread_clears_a_word() -> str:
     """Where set_tid_address pointed, four bytes become 0 when the thread ends, whatever is mapped there by then."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         arena = tracee.process.arena
         sibling = tracee.clone()
         sibling.wait()
@@ -277,7 +277,7 @@ def the_end_of_a_thread_clears_a_word() -> str:
 @fact("KM6", clauses="kernel.M6", known={"FUTEX_OWNER_DIED": "5.10 to 7.3"})
 def the_end_of_a_thread_marks_robust_futexes() -> str:
     """In the list of robust futexes the ending thread's are marked, whatever is mapped there by then."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         arena = tracee.process.arena
         sibling = tracee.clone()
         sibling.wait()

@@ -5,16 +5,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from worldswitch.scenarios import bare, guests
-from worldswitch.scenarios.bare import lib
-from worldswitch.scenarios.facts import fact
+from worldswitch.scenarios import guests, raw_ptrace
+from worldswitch.scenarios.declare_fact import fact
+from worldswitch.scenarios.raw_ptrace import lib
 
 BEYOND = 1 << 63  #: no address in any paging mode
 TRAP_FLAG, ALIGNMENT, IO_PRIVILEGE = 0x100, 0x40000, 0x3000  #: asm/processor-flags.h: TF, AC, IOPL
 
 
 def _set(**values: int) -> str:
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         return tracee.set_registers(**values)
 
 
@@ -37,7 +37,7 @@ def privileged_selectors_are_refused() -> str:
 )
 def a_refusal_comes_after_other_registers_were_written() -> str:
     """PTRACE_SETREGS that is refused has written what stands before the refused register."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         said = tracee.set_registers(rbx=4711, fs_base=BEYOND)
         return f"{said}, and rbx is {'written' if tracee.registers()['rbx'] == 4711 else 'not'}"
 
@@ -45,7 +45,7 @@ def a_refusal_comes_after_other_registers_were_written() -> str:
 @fact("KM7", clauses=("kernel.M7", "fact.E11"), known={"0, SIGSEGV SI_KERNEL": "5.10 to 7.3"})
 def an_impossible_rip_is_accepted() -> str:
     """A rip that is no address is written, and faults when it is resumed."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         said = tracee.set_registers(rip=BEYOND)
         tracee.go("CONT")
         return f"{said}, {tracee.siginfo()}"
@@ -54,7 +54,7 @@ def an_impossible_rip_is_accepted() -> str:
 @fact("KM7", clauses="kernel.M7", known={"TF kept, AC kept, IOPL dropped": "5.10 to 7.3"})
 def some_flags_are_not_written() -> str:
     """Of the flags a tracer may write those that a program may."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         tracee.set_registers(eflags=0x202 | TRAP_FLAG | ALIGNMENT | IO_PRIVILEGE)
         flags = tracee.registers()["eflags"]
         names = {"TF": TRAP_FLAG, "AC": ALIGNMENT, "IOPL": IO_PRIVILEGE}
@@ -71,7 +71,7 @@ def some_flags_are_not_written() -> str:
 )
 def a_selector_leaves_the_base_alone() -> str:
     """PTRACE_SETREGS with another gs selector and a base has both."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         tracee.set_registers(gs=0x2B, gs_base=0x1000)
         seen = tracee.registers()
         return f"gs {seen['gs']:#x}, the base {'kept' if seen['gs_base'] == 0x1000 else 'lost'}"
@@ -84,7 +84,7 @@ def a_selector_leaves_the_base_alone() -> str:
 )
 def a_32_bit_segment_changes_the_regset() -> str:
     """In a 32-bit code segment PTRACE_GETREGSET shows another layout, which cannot be written back as the full one."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         full = tracee.regset(lib.NT_PRSTATUS)[1]
         tracee.set_registers(cs=0x23)
         _, seen = tracee.regset(lib.NT_PRSTATUS)
@@ -97,7 +97,7 @@ def a_32_bit_segment_changes_the_regset() -> str:
 
 def _set_extended(change: Callable[[bytearray], object]) -> str:
     """What writing the extended state says, after `change` to what was read."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         contents = bytearray(tracee.regset(lib.NT_X86_XSTATE)[1])
         change(contents)
         return tracee.set_regset(lib.NT_X86_XSTATE, bytes(contents))
@@ -149,7 +149,7 @@ def reserved_bits_of_the_extended_state_are_refused() -> str:
 )
 def mxcsr_counts_with_its_component_only() -> str:
     """An MXCSR of 0 is not taken over while xstate_bv lacks the components it belongs to."""
-    with bare.tracee(guests.mxcsr_store.code) as tracee:
+    with raw_ptrace.tracee(guests.mxcsr_store.code) as tracee:
         contents = bytearray(tracee.regset(lib.NT_X86_XSTATE)[1])
         struct.pack_into("<I", contents, MXCSR, 0x3F80)
         struct.pack_into("<Q", contents, XSTATE_BV, SSE)

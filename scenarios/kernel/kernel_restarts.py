@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 
-from worldswitch.scenarios import bare, guests
-from worldswitch.scenarios.bare import lib
-from worldswitch.scenarios.facts import fact
+from worldswitch.scenarios import guests, raw_ptrace
+from worldswitch.scenarios.declare_fact import fact
+from worldswitch.scenarios.raw_ptrace import lib
 
 LONG = 1000  #: seconds
 
 
-def _interrupted(number: int, *arguments: int, tracee: bare.Thread) -> int:
+def _interrupted(number: int, *arguments: int, tracee: raw_ptrace.Thread) -> int:
     """What is seen at the exit of a call that a signal, suppressed later, took out of its sleep."""
     tracee.enter(number, *arguments)
     tracee.ask("SYSCALL")
@@ -22,7 +22,7 @@ def _interrupted(number: int, *arguments: int, tracee: bare.Thread) -> int:
 
 
 def _seen_of(number: int, *arguments: int) -> str:
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         return str(_interrupted(number, *arguments, tracee=tracee))
 
 
@@ -35,7 +35,7 @@ def an_interrupted_pause_says_restart_no_hand() -> str:
 @fact("KR1", clauses="kernel.R1", known={"-512": "5.10 to 7.3"})
 def an_interrupted_read_says_restart_sys() -> str:
     """A read from a pipe shows ERESTARTSYS: again, as SA_RESTART says."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         tracee.call(lib.SYS_pipe, tracee.process.arena.data)
         reading = tracee.process.arena.word() & 0xFFFFFFFF
         return str(_interrupted(lib.SYS_read, reading, tracee.process.arena.data, 1, tracee=tracee))
@@ -44,7 +44,7 @@ def an_interrupted_read_says_restart_sys() -> str:
 @fact("KR1", clauses="kernel.R1", known={"-512": "5.10 to 7.3"})
 def an_interrupted_wait_says_restart_sys() -> str:
     """wait4 shows ERESTARTSYS."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         child = tracee.clone(signal.SIGCHLD)
         child.wait()
         return str(_interrupted(lib.SYS_wait4, child.tid, 0, 0, tracee=tracee))
@@ -53,7 +53,7 @@ def an_interrupted_wait_says_restart_sys() -> str:
 @fact("KR1", clauses="kernel.R1", known={"-516": "5.10 to 7.3"})
 def an_interrupted_nanosleep_says_restart_block() -> str:
     """``nanosleep`` shows ERESTART_RESTARTBLOCK: restart_syscall will know how long is left."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         request = tracee.process.arena.write_words(LONG, 0)
         return str(_interrupted(lib.SYS_nanosleep, request, 0, tracee=tracee))
 
@@ -67,7 +67,7 @@ def an_interrupted_poll_says_restart_block() -> str:
 @fact("KR1", clauses=("kernel.R1", "fact.E6"), known={"-516": "5.10 to 7.3"})
 def an_interrupted_futex_says_restart_block() -> str:
     """A futex wait with a timeout shows ERESTART_RESTARTBLOCK."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         timeout = tracee.process.arena.write_words(LONG, 0)
         word = tracee.process.arena.data + 64
         return str(_interrupted(lib.SYS_futex, word, 0, 0, timeout, tracee=tracee))  # FUTEX_WAIT is 0
@@ -76,7 +76,7 @@ def an_interrupted_futex_says_restart_block() -> str:
 @fact("KR1", clauses=("kernel.R1", "fact.H1"), known={"-513; then a new process": "5.10 to 7.3"})
 def a_clone_with_a_signal_pending_says_restart_no_intr() -> str:
     """``clone`` refuses to begin while a signal pends, ERESTARTNOINTR; made again, it makes one child."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         tracee.enter(lib.SYS_clone, signal.SIGCHLD)
         tracee.send(signal.SIGUSR1)
         tracee.go("SYSCALL")
@@ -88,7 +88,7 @@ def a_clone_with_a_signal_pending_says_restart_no_intr() -> str:
 
 def _resumed_at_a_signal(**values: int) -> str:
     """Where a tracee goes on that has these registers at a signal it is stopped for."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         tracee.send(signal.SIGUSR1)
         tracee.go("CONT")
         tracee.put(guests.trap_or_not.code, **values)
@@ -111,12 +111,12 @@ def minus_one_in_orig_rax_forbids_restarts() -> str:
 @fact("KR3", clauses="kernel.R3", known={"SIGTRAP, rax -512": "5.10 to 7.3"})
 def a_code_leaks_when_the_signal_went_elsewhere() -> str:
     """Once the signal is gone, a call in between has the kernel forget the restart: the code stays in rax for good."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         tracee.call(lib.SYS_pipe, tracee.process.arena.data)
         reading = tracee.process.arena.word() & 0xFFFFFFFF
         _interrupted(lib.SYS_read, reading, tracee.process.arena.data, 1, tracee=tracee)
         at_exit, everything = tracee.registers(), bytearray(b"\xff" * 8)
-        tracee.ask("SETSIGMASK", 8, bare.address_of(everything))  # as if a sibling had taken it
+        tracee.ask("SETSIGMASK", 8, raw_ptrace.address_of(everything))  # as if a sibling had taken it
         tracee.enter(lib.SYS_getpid)
         tracee.go("SYSCALL")
         tracee.set_registers(**at_exit)
@@ -126,7 +126,7 @@ def a_code_leaks_when_the_signal_went_elsewhere() -> str:
 def _restarted(between: int | None) -> str:
     """What restart_syscall says after an interrupted nanosleep, and another one in between."""
     for request in ((0, 30_000_000), (0, 500_000_000), (5, 0)):
-        with bare.tracee() as tracee:
+        with raw_ptrace.tracee() as tracee:
             arena = tracee.process.arena
             if _interrupted(lib.SYS_nanosleep, arena.write_words(*request), 0, tracee=tracee) == 0:
                 continue  # on a busy machine it may be over before it is interrupted
@@ -134,7 +134,7 @@ def _restarted(between: int | None) -> str:
             tracee.go("CONT")  # the signal
             if between is not None:
                 tracee.call(lib.SYS_nanosleep, arena.write_words(0, between), 0)
-            return bare.answer(tracee.call(lib.SYS_restart_syscall))
+            return raw_ptrace.answer(tracee.call(lib.SYS_restart_syscall))
     return "no sleep could be interrupted"
 
 

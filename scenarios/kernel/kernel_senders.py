@@ -7,23 +7,25 @@ import resource
 import signal
 import struct
 
-from worldswitch.scenarios import bare, guests
-from worldswitch.scenarios.bare import lib
-from worldswitch.scenarios.facts import fact
+from worldswitch.scenarios import guests, raw_ptrace
+from worldswitch.scenarios.declare_fact import fact
 from worldswitch.scenarios.guests import Program
+from worldswitch.scenarios.raw_ptrace import lib
 
 #: A real-time signal that nobody else uses here, and what is sent along with it.
 REAL_TIME, COOKIE = signal.SIGRTMIN + 9, 0x1234_5678_9ABC_DEF0
 
 
-def _queue(tracee: bare.Thread, signo: int, *, code: int = -1, claimed: int = 1) -> str:
+def _queue(tracee: raw_ptrace.Thread, signo: int, *, code: int = -1, claimed: int = 1) -> str:
     """Send a thread a siginfo_t of one's own making: what rt_tgsigqueueinfo says."""
     info = bytearray(struct.pack("<iiixxxxiIQ", signo, 0, code, claimed, 0, COOKIE).ljust(128, b"\0"))
-    address = bare.address_of(info)
-    return bare.answer(bare.system_call(lib.SYS_rt_tgsigqueueinfo, tracee.process.pid, tracee.tid, signo, address))
+    address = raw_ptrace.address_of(info)
+    return raw_ptrace.answer(
+        raw_ptrace.system_call(lib.SYS_rt_tgsigqueueinfo, tracee.process.pid, tracee.tid, signo, address)
+    )
 
 
-def _told(tracee: bare.Thread) -> str:
+def _told(tracee: raw_ptrace.Thread) -> str:
     """What the next signal's siginfo_t says of its sender."""
     tracee.go("CONT")
     info = tracee.siginfo()
@@ -31,7 +33,7 @@ def _told(tracee: bare.Thread) -> str:
         return "no siginfo"
     pid = {os.getpid(): "mine", 0: "0"}.get(info.pid, str(info.pid))
     value = ", its value" if info.value == COOKIE else ""
-    return f"{bare.code_name(info.code)}, pid {pid}{value}"
+    return f"{raw_ptrace.code_name(info.code)}, pid {pid}{value}"
 
 
 # -------------------------------------------------------------------------------------------------- PID namespaces
@@ -42,7 +44,7 @@ INIT = lib.CLONE_NEWPID | signal.SIGCHLD
 @fact("KI1", clauses="kernel.I1", known={"SI_TKILL, pid mine": "5.10 to 7.3"})
 def a_sender_is_named_by_its_pid() -> str:
     """A signal sent by tgkill tells the sender's pid."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         tracee.send(signal.SIGUSR1)
         return _told(tracee)
 
@@ -50,7 +52,7 @@ def a_sender_is_named_by_its_pid() -> str:
 @fact("KI2", clauses=("kernel.I1", "kernel.I2"), needs="pidns", known={"SI_TKILL, pid 0": "5.10 to 7.3"})
 def a_sender_from_outside_the_namespace_is_nobody() -> str:
     """In the receiver's PID namespace a sender from outside has no pid: its own signal tells a tracer 0."""
-    with bare.tracee(flags=INIT) as tracee:
+    with raw_ptrace.tracee(flags=INIT) as tracee:
         tracee.send(signal.SIGUSR1)
         return _told(tracee)
 
@@ -63,9 +65,9 @@ def a_sender_from_outside_the_namespace_is_nobody() -> str:
 )
 def only_an_ancestor_kills_an_init() -> str:
     """SIGKILL for the first process of a PID namespace counts when it comes from an ancestor namespace."""
-    with bare.tracee(flags=INIT) as tracee:
+    with raw_ptrace.tracee(flags=INIT) as tracee:
         inside = tracee.call(lib.SYS_kill, 1, signal.SIGKILL)
-        lives = "it lives" if inside == 0 and tracee.state == "t" else f"kill says {bare.answer(inside)}"
+        lives = "it lives" if inside == 0 and tracee.state == "t" else f"kill says {raw_ptrace.answer(inside)}"
         tracee.send(signal.SIGKILL)
         return f"from inside {lives}, from outside {tracee.wait()}"
 
@@ -73,7 +75,7 @@ def only_an_ancestor_kills_an_init() -> str:
 @fact("KI6", clauses="kernel.I6", needs="pidns rt_tgsigqueueinfo", known={"SI_QUEUE, pid 0, its value": "5.10 to 7.3"})
 def a_value_survives_a_namespace() -> str:
     """What was queued with a value arrives with it in another PID namespace, where no pid does."""
-    with bare.tracee(flags=INIT) as tracee:
+    with raw_ptrace.tracee(flags=INIT) as tracee:
         _queue(tracee, REAL_TIME)
         return _told(tracee)
 
@@ -84,7 +86,7 @@ def a_value_survives_a_namespace() -> str:
 @fact("KI3", clauses="kernel.I3", needs="rt_tgsigqueueinfo", known={"SI_QUEUE, pid 1, its value": "5.10 to 7.3"})
 def a_queued_signal_claims_what_it_likes() -> str:
     """Who may send a signal may give it any negative code but SI_TKILL, and any pid."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         _queue(tracee, signal.SIGUSR1)
         return _told(tracee)
 
@@ -97,15 +99,15 @@ def a_queued_signal_claims_what_it_likes() -> str:
 )
 def some_codes_cannot_be_claimed() -> str:
     """The codes of kill, of the kernel and of tgkill are refused to other processes."""
-    with bare.tracee() as tracee:
-        codes = {name: code for code in (0, 0x80, -6) if (name := bare.code_name(code))}
+    with raw_ptrace.tracee() as tracee:
+        codes = {name: code for code in (0, 0x80, -6) if (name := raw_ptrace.code_name(code))}
         return ", ".join(f"{name} {_queue(tracee, signal.SIGUSR1, code=code)}" for name, code in codes.items())
 
 
 @fact("KI5", clauses="kernel.I5", known={"SI_TIMER, where the pid would be: the timer's id": "5.10 to 7.3"})
 def a_timers_signal_has_an_id_for_a_pid() -> str:
     """A union: the signal of a POSIX timer has the timer's number where a sender's pid is."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         arena = tracee.process.arena
         event = arena.write(struct.pack("<QiI", COOKIE, signal.SIGUSR1, 0).ljust(64, b"\0"), 64)  # SIGEV_SIGNAL is 0
         for _ in range(2):  # so that its id is not 0
@@ -117,20 +119,20 @@ def a_timers_signal_has_an_id_for_a_pid() -> str:
         info = tracee.siginfo()
         assert info
         there = "the timer's id" if info.pid == timer else str(info.pid)
-        return f"{bare.code_name(info.code)}, where the pid would be: {there}"
+        return f"{raw_ptrace.code_name(info.code)}, where the pid would be: {there}"
 
 
 # ----------------------------------------------------------------------------------------------------- a full queue
 
 
-def _full(tracee: bare.Thread) -> None:
+def _full(tracee: raw_ptrace.Thread) -> None:
     resource.prlimit(tracee.process.pid, resource.RLIMIT_SIGPENDING, (0, 0))
 
 
 @fact("KI4", clauses="kernel.I4", known={"SI_USER, pid 0": "5.10 to 7.3"})
 def a_full_queue_takes_the_senders_name() -> str:
     """Beyond RLIMIT_SIGPENDING a tgkill arrives without its siginfo: as if kill had been called by nobody."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         _full(tracee)
         tracee.send(signal.SIGUSR1)
         return _told(tracee)
@@ -139,16 +141,16 @@ def a_full_queue_takes_the_senders_name() -> str:
 @fact("KI4", clauses="kernel.I4", known={"SI_USER, pid mine": "5.10 to 7.3"})
 def kill_is_not_bound_by_the_queue() -> str:
     """... and a kill arrives with it."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         _full(tracee)
-        bare.system_call(lib.SYS_kill, tracee.tid, signal.SIGUSR1)
+        raw_ptrace.system_call(lib.SYS_kill, tracee.tid, signal.SIGUSR1)
         return _told(tracee)
 
 
 @fact("KI6", clauses="kernel.I6", needs="rt_tgsigqueueinfo", known={"EAGAIN": "5.10 to 7.3"})
 def a_full_queue_is_told_for_real_time_signals() -> str:
     """Queueing a real-time signal beyond the limit fails, where others are cut down in silence."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         _full(tracee)
         return _queue(tracee, REAL_TIME)
 
@@ -156,7 +158,7 @@ def a_full_queue_is_told_for_real_time_signals() -> str:
 @fact("KI6", clauses="kernel.I6", needs="rt_tgsigqueueinfo", known={"2 of 2": "5.10 to 7.3"})
 def real_time_signals_are_counted() -> str:
     """A real-time signal is reported as often as it was sent."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         for _ in range(2):
             _queue(tracee, REAL_TIME)
         return f"{len(tracee.reports())} of 2"
@@ -167,7 +169,7 @@ def real_time_signals_are_counted() -> str:
 
 def _raised_by(program: Program, rdi: int = 0) -> str:
     """What signal a guest raises, with which code, at which address."""
-    with bare.tracee(program.code, rdi=rdi) as tracee:
+    with raw_ptrace.tracee(program.code, rdi=rdi) as tracee:
         begin = tracee.registers()["rip"]
         tracee.go("CONT")
         info, rip = tracee.siginfo(), tracee.registers()["rip"] - begin

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import signal
 
-from worldswitch.scenarios import bare, guests
-from worldswitch.scenarios.bare import lib
-from worldswitch.scenarios.facts import fact
+from worldswitch.scenarios import guests, raw_ptrace
+from worldswitch.scenarios.declare_fact import fact
+from worldswitch.scenarios.raw_ptrace import lib
 
 
 def _all_of(*signos: signal.Signals) -> str:
     """Send a stopped tracee all of `signos`, and say in which order they come."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         for signo in signos:
             tracee.send(signo)
         return ", ".join(tracee.reports())
@@ -33,8 +33,8 @@ def a_lower_signal_comes_before_a_stop() -> str:
 @fact("KS5", clauses="kernel.S5", known={"SIGUSR2, SIGHUP": "5.10 to 7.3"})
 def a_threads_own_signals_come_before_its_processs() -> str:
     """What was sent to the thread is reported before what was sent to the process, whatever the numbers."""
-    with bare.tracee() as tracee:
-        bare.system_call(lib.SYS_kill, tracee.tid, signal.SIGHUP)
+    with raw_ptrace.tracee() as tracee:
+        raw_ptrace.system_call(lib.SYS_kill, tracee.tid, signal.SIGHUP)
         tracee.send(signal.SIGUSR2)
         return ", ".join(tracee.reports())
 
@@ -52,11 +52,11 @@ def equal_signals_become_one() -> str:
 )
 def a_fault_is_reported_though_it_is_blocked() -> str:
     """A tracee that blocks SIGSEGV and faults is stopped for it, with the signal unblocked by force."""
-    with bare.tracee(guests.hlt.code) as tracee:
+    with raw_ptrace.tracee(guests.hlt.code) as tracee:
         everything = bytearray(b"\xff" * 8)
-        tracee.ask("SETSIGMASK", 8, bare.address_of(everything))
+        tracee.ask("SETSIGMASK", 8, raw_ptrace.address_of(everything))
         stop = tracee.go("CONT")
-        tracee.ask("GETSIGMASK", 8, bare.address_of(everything))
+        tracee.ask("GETSIGMASK", 8, raw_ptrace.address_of(everything))
         blocked = everything[1] & 1 << signal.SIGSEGV - 9
         return f"{stop}, {'still blocked' if blocked else 'unblocked'}"
 
@@ -67,10 +67,10 @@ def a_fault_is_reported_though_it_is_blocked() -> str:
 @fact("KS6", clauses="kernel.S6", known={"SIGSTOP SI_USER pid 0": "5.10 to 7.3"})
 def a_clone_of_an_attached_thread_begins_with_a_bare_sigstop() -> str:
     """CLONE_PTRACE under PTRACE_ATTACH: the new thread first reports a SIGSTOP that nobody sent."""
-    with bare.process() as process:
+    with raw_ptrace.process() as process:
         tracee = process.attach()
         tracee.wait()
-        tracee.ask("SETOPTIONS", 0, bare.OPTIONS)
+        tracee.ask("SETOPTIONS", 0, raw_ptrace.OPTIONS)
         clone = tracee.clone()
         clone.wait()
         info = clone.siginfo()
@@ -80,7 +80,7 @@ def a_clone_of_an_attached_thread_begins_with_a_bare_sigstop() -> str:
 @fact("KS6", clauses="kernel.S6", known={"EVENT_STOP SIGTRAP, then SIGTRAP|0x80": "since 3.4"})
 def a_clone_of_a_seized_thread_begins_with_an_event() -> str:
     """CLONE_PTRACE under PTRACE_SEIZE: the first stop is an event; the tracer's options are inherited."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         clone = tracee.clone()
         first = clone.wait()
         return f"{first}, then {clone.enter(lib.SYS_getpid)}"
@@ -96,7 +96,7 @@ def a_clone_of_a_seized_thread_begins_with_an_event() -> str:
 )
 def attaching_to_a_stopped_process_stops_twice() -> str:
     """PTRACE_ATTACH to a process in group-stop: first that stop is reported, then the SIGSTOP of the attaching."""
-    with bare.process() as process:
+    with raw_ptrace.process() as process:
         _stop(process)
         tracee = process.attach()
         first = tracee.wait()
@@ -106,15 +106,15 @@ def attaching_to_a_stopped_process_stops_twice() -> str:
         return f"{first}{kind}, {info} pid {info.pid}" if info else "two group-stops"
 
 
-def _stop(process: bare.Process) -> None:
-    bare.system_call(lib.SYS_kill, process.pid, signal.SIGSTOP)
-    assert bare.until(lambda: bare.process_state(process.pid) == "T"), "SIGSTOP stops no child of ours"
+def _stop(process: raw_ptrace.Process) -> None:
+    raw_ptrace.system_call(lib.SYS_kill, process.pid, signal.SIGSTOP)
+    assert raw_ptrace.until(lambda: raw_ptrace.process_state(process.pid) == "T"), "SIGSTOP stops no child of ours"
 
 
 @fact("KW4", clauses=("kernel.W4", "fact.H4"), known={"EPERM": "5.10 to 7.3"})
 def what_is_traced_cannot_be_attached_to() -> str:
     """PTRACE_SEIZE of a tracee says EPERM, as if it were forbidden."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         return tracee.says("SEIZE")
 
 
@@ -128,7 +128,7 @@ def what_is_traced_cannot_be_attached_to() -> str:
 )
 def a_group_stop_under_attach_looks_like_a_signal() -> str:
     """After PTRACE_ATTACH only PTRACE_GETSIGINFO's EINVAL tells a group-stop, and PTRACE_CONT leaves it."""
-    with bare.process() as process:
+    with raw_ptrace.process() as process:
         os.setpgid(process.pid, process.pid)  # an orphaned process group would ignore SIGTSTP
         tracee = process.attach()
         tracee.wait()
@@ -145,7 +145,7 @@ def a_group_stop_under_attach_looks_like_a_signal() -> str:
 @fact("KS8", clauses=("kernel.S8", "ptrace(2) PTRACE_INTERRUPT"), known={"LISTEN EIO, INTERRUPT EIO": "since 3.4"})
 def listening_and_interrupting_take_a_seizure() -> str:
     """PTRACE_LISTEN and PTRACE_INTERRUPT are for tracees that were seized."""
-    with bare.process() as process:
+    with raw_ptrace.process() as process:
         tracee = process.attach()
         tracee.wait()
         return f"LISTEN {tracee.says('LISTEN')}, INTERRUPT {tracee.says('INTERRUPT')}"
@@ -154,7 +154,7 @@ def listening_and_interrupting_take_a_seizure() -> str:
 @fact("KS8", clauses=("ptrace(2) PTRACE_SEIZE", "kernel.S8", "fact.C6"), known={"EVENT_STOP SIGTSTP": "since 3.4"})
 def a_group_stop_of_a_seized_tracee_is_an_event() -> str:
     """After PTRACE_SEIZE a group-stop is PTRACE_EVENT_STOP with the signal that stopped the group."""
-    with bare.tracee(guests.count_loop.code) as tracee:
+    with raw_ptrace.tracee(guests.count_loop.code) as tracee:
         os.setpgid(tracee.tid, tracee.tid)
         tracee.send(signal.SIGTSTP)
         tracee.go("CONT")
@@ -168,7 +168,7 @@ def a_group_stop_of_a_seized_tracee_is_an_event() -> str:
 )
 def a_listening_tracee_stays_stopped() -> str:
     """PTRACE_LISTEN keeps the group-stop; its end is one more PTRACE_EVENT_STOP."""
-    with bare.tracee(guests.count_loop.code) as tracee:
+    with raw_ptrace.tracee(guests.count_loop.code) as tracee:
         tracee.send(signal.SIGSTOP)
         tracee.go("CONT")
         tracee.go("CONT", signal.SIGSTOP)
@@ -181,7 +181,7 @@ def a_listening_tracee_stays_stopped() -> str:
 @fact("KS8", clauses=("kernel.S8", "fact.D6"), known={"the other: EVENT_STOP SIGSTOP": "since 3.4"})
 def a_group_stop_reaches_threads_that_run() -> str:
     """A SIGSTOP that one thread takes stops its running sibling."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         sibling = tracee.clone()
         sibling.wait()
         sibling.put(guests.count_loop.code)
@@ -205,24 +205,24 @@ def sigcont_takes_a_pending_stop_away() -> str:
 @fact("KS9", clauses="kernel.S9", known={"SIGSTOP (group-stop), SIGCONT": "5.10 to 7.3"})
 def sigcont_takes_the_stop_of_attaching_away() -> str:
     """The SIGSTOP of PTRACE_ATTACH is no other: who waits for it, waits for ever."""
-    with bare.process() as process:
+    with raw_ptrace.process() as process:
         _stop(process)
         tracee = process.attach()
         first = tracee.wait()
         kind = "" if tracee.siginfo() else " (group-stop)"
-        bare.system_call(lib.SYS_kill, process.pid, signal.SIGCONT)
+        raw_ptrace.system_call(lib.SYS_kill, process.pid, signal.SIGCONT)
         return ", ".join([first + kind, *tracee.reports()])
 
 
 @fact("KS9", clauses=("kernel.S9", "fact.D4"), known={"T; after SIGCONT R, traced by 0": "5.10 to 7.3"})
 def sigcont_sets_free_what_was_detached_with_a_stop() -> str:
     """PTRACE_DETACH with SIGSTOP parks a thread; anybody's SIGCONT has it run on, untraced."""
-    with bare.process() as process:
+    with raw_ptrace.process() as process:
         tracee = process.attach()
         tracee.wait()
         tracee.put(guests.count_loop.code)
         tracee.ask("DETACH", 0, signal.SIGSTOP)
         parked = "T" if tracee.becomes("T") else str(tracee.state)
-        bare.system_call(lib.SYS_kill, tracee.tid, signal.SIGCONT)
+        raw_ptrace.system_call(lib.SYS_kill, tracee.tid, signal.SIGCONT)
         freed = "R" if tracee.becomes("R") else str(tracee.state)
-        return f"{parked}; after SIGCONT {freed}, traced by {bare.status_of(tracee.tid, 'TracerPid')}"
+        return f"{parked}; after SIGCONT {freed}, traced by {raw_ptrace.status_of(tracee.tid, 'TracerPid')}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 
-from worldswitch.scenarios import bare, guests
-from worldswitch.scenarios.bare import lib
-from worldswitch.scenarios.facts import fact
+from worldswitch.scenarios import guests, raw_ptrace
+from worldswitch.scenarios.declare_fact import fact
 from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.raw_ptrace import lib
 
 AT_THE_CALL = "SIGTRAP|0x80"
 
@@ -22,7 +22,7 @@ AT_THE_CALL = "SIGTRAP|0x80"
 )
 def a_stop_of_sysemu_shows_the_call() -> str:
     """PTRACE_SYSEMU stops before the call: -ENOSYS stands where its result would be, the number beside it."""
-    with bare.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
+    with raw_ptrace.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
         begin = tracee.registers()["rip"]
         stop, seen = tracee.go("SYSEMU"), tracee.registers()
         where = "rip past it" if seen["rip"] == begin + 2 else f"rip {seen['rip'] - begin:+}"
@@ -35,7 +35,7 @@ def a_stop_of_sysemu_shows_the_call() -> str:
 def sysemu_stops_for_numbers_that_are_no_calls() -> str:
     """Minus one, the x32 bit, a number beyond the table and one with high bits set all stop."""
     for number in (2**64 - 1, 1 << 30 | 39, 9999, 1 << 32 | 39):
-        with bare.tracee(guests.call_and_trap.code, rax=number) as tracee:
+        with raw_ptrace.tracee(guests.call_and_trap.code, rax=number) as tracee:
             stop = tracee.go("SYSEMU")
             seen = tracee.registers()["orig_rax"]
             if (stop, seen) != (AT_THE_CALL, number):
@@ -51,7 +51,7 @@ def sysemu_stops_for_numbers_that_are_no_calls() -> str:
 )
 def a_stop_of_sysemu_is_an_entry() -> str:
     """PTRACE_GET_SYSCALL_INFO calls a stop of PTRACE_SYSEMU the entry of a system call."""
-    with bare.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
+    with raw_ptrace.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
         tracee.go("SYSEMU")
         return tracee.call_information()
 
@@ -67,7 +67,7 @@ def a_stop_of_sysemu_is_an_entry() -> str:
 )
 def int80_stops_with_the_number_of_another_table() -> str:
     """``int $0x80`` stops like ``syscall``; only the architecture in PTRACE_GET_SYSCALL_INFO tells them apart."""
-    with bare.tracee(guests.int80_getpid.code) as tracee:
+    with raw_ptrace.tracee(guests.int80_getpid.code) as tracee:
         stop = tracee.go("SYSEMU")
         return f"{stop}, orig_rax {tracee.registers()['orig_rax']}, {tracee.call_information()}"
 
@@ -80,7 +80,7 @@ def int80_stops_with_the_number_of_another_table() -> str:
 )
 def sysemu_does_not_see_vsyscalls() -> str:
     """A call into the vsyscall page runs on the host, without a stop."""
-    with bare.tracee(guests.call_function.code, r13=0xFFFFFFFFFF600400) as tracee:  # time(NULL), asm/vsyscall.h
+    with raw_ptrace.tracee(guests.call_function.code, r13=0xFFFFFFFFFF600400) as tracee:  # time(NULL), asm/vsyscall.h
         stop, seen = tracee.go("SYSEMU"), tracee.registers()["orig_rax"]
         return "it ran: no stop" if (stop, seen) == (AT_THE_CALL, Number.GETPID) else f"{stop}, orig_rax {seen}"
 
@@ -88,7 +88,7 @@ def sysemu_does_not_see_vsyscalls() -> str:
 @fact("KS1", clauses="kernel.S1", needs="sysemu", known={"the next entry": "5.10 to 7.3"})
 def sysemu_shows_no_exit() -> str:
     """Resumed by PTRACE_SYSEMU, a tracee stops next at the entry of its next call."""
-    with bare.tracee(guests.getpid_loop.code) as tracee:
+    with raw_ptrace.tracee(guests.getpid_loop.code) as tracee:
         tracee.go("SYSEMU")
         first = tracee.registers()["r12"]
         tracee.go("SYSEMU")
@@ -98,7 +98,7 @@ def sysemu_shows_no_exit() -> str:
 @fact("KS2", clauses="kernel.S2", needs="sysemu", known={"SIGTRAP, rax -38": "5.10 to 7.3"})
 def a_call_entered_by_sysemu_is_skipped_by_cont() -> str:
     """Whether a call is skipped is settled at its entry: PTRACE_CONT does not run what PTRACE_SYSEMU stopped."""
-    with bare.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
+    with raw_ptrace.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
         tracee.go("SYSEMU")
         return f"{tracee.go('CONT')}, rax {tracee.register('rax')}"
 
@@ -111,7 +111,7 @@ def a_call_entered_by_sysemu_is_skipped_by_cont() -> str:
 )
 def a_call_entered_by_sysemu_has_an_exit_for_syscall() -> str:
     """From a stop of PTRACE_SYSEMU, PTRACE_SYSCALL stops at the exit of the call that was skipped."""
-    with bare.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
+    with raw_ptrace.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
         tracee.go("SYSEMU")
         stop, result = tracee.go("SYSCALL"), tracee.register("rax")
         return f"{stop}, rax {result}; then {tracee.go('SYSCALL')}"
@@ -120,7 +120,7 @@ def a_call_entered_by_sysemu_has_an_exit_for_syscall() -> str:
 @fact("KS2", clauses="kernel.S2", needs="sysemu", known={"SIGTRAP, rax is the pid": "5.10 to 7.3"})
 def a_call_entered_by_syscall_is_run_by_sysemu() -> str:
     """From an entry that PTRACE_SYSCALL stopped at, PTRACE_SYSEMU runs the call, and shows no exit."""
-    with bare.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
+    with raw_ptrace.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
         tracee.go("SYSCALL")
         stop, result = tracee.go("SYSEMU"), tracee.register("rax")
         return f"{stop}, rax {'is the pid' if result == tracee.tid else result}"
@@ -133,7 +133,7 @@ def a_call_entered_by_syscall_is_run_by_sysemu() -> str:
 )
 def a_tracer_may_change_the_number_and_the_result() -> str:
     """A number written at the entry is the one that is called; a result written at the exit is the one that counts."""
-    with bare.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
+    with raw_ptrace.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
         tracee.go("SYSCALL")
         tracee.set_registers(orig_rax=lib.SYS_getppid)
         stop, entered = tracee.go("SYSCALL"), tracee.registers()["orig_rax"]
@@ -153,7 +153,7 @@ def a_tracer_may_change_the_number_and_the_result() -> str:
 )
 def a_step_over_a_call_stops_once_at_the_call() -> str:
     """PTRACE_SYSEMU_SINGLESTEP stops at the call and then after the next instruction, and hides its own trap flag."""
-    with bare.tracee(bytes.fromhex("0f05 90 90 ebfe"), rax=Number.GETPID) as tracee:
+    with raw_ptrace.tracee(bytes.fromhex("0f05 90 90 ebfe"), rax=Number.GETPID) as tracee:
         begin, said = tracee.registers()["rip"], []
         for _ in range(2):
             stop, seen = tracee.go("SYSEMU_SINGLESTEP"), tracee.registers()
@@ -165,7 +165,7 @@ def a_step_over_a_call_stops_once_at_the_call() -> str:
 @fact("KS3", clauses=("kernel.S3", "fact.C4"), needs="sysemu", known={"SIGTRAP, SIGTRAP": "5.10 to 7.3"})
 def a_trap_flag_that_was_set_stays() -> str:
     """The trap flag in the registers steps a tracee under plain PTRACE_SYSEMU, too, and is not used up."""
-    with bare.tracee(guests.nops.code) as tracee:
+    with raw_ptrace.tracee(guests.nops.code) as tracee:
         tracee.set_registers(eflags=tracee.registers()["eflags"] | 0x100)
         return f"{tracee.go('SYSEMU')}, {tracee.go('SYSEMU')}"
 
@@ -173,7 +173,7 @@ def a_trap_flag_that_was_set_stays() -> str:
 @fact("KS3", clauses="fact.D2", known={"pushf shows it": "5.10 to 7.3"})
 def a_stepped_tracee_can_see_the_trap_flag() -> str:
     """The trap flag of PTRACE_SINGLESTEP is hidden from the tracer and not from ``pushf``."""
-    with bare.tracee(guests.read_flags.code) as tracee:
+    with raw_ptrace.tracee(guests.read_flags.code) as tracee:
         tracee.go("SINGLESTEP")
         tracee.go("SINGLESTEP")
         return "pushf shows it" if tracee.registers()["rsi"] & 0x100 else "pushf does not show it"
@@ -186,7 +186,7 @@ def a_stepped_tracee_can_see_the_trap_flag() -> str:
 )
 def a_signal_between_entry_and_exit_waits() -> str:
     """Between the two stops of a call no signal is reported: it comes after the exit."""
-    with bare.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
+    with raw_ptrace.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
         tracee.go("SYSCALL")
         tracee.send(signal.SIGUSR1)
         stop = tracee.go("SYSCALL")
@@ -197,7 +197,7 @@ def a_signal_between_entry_and_exit_waits() -> str:
 @fact("KS4", clauses="kernel.S4", known={"killed by SIGKILL": "5.10 to 7.3"})
 def a_kill_between_entry_and_exit_leaves_no_exit() -> str:
     """Killed at the entry, a tracee is never seen at the exit."""
-    with bare.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
+    with raw_ptrace.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
         tracee.go("SYSCALL")
         tracee.send(signal.SIGKILL)
         return tracee.wait()

@@ -6,10 +6,10 @@ import os
 import struct
 from pathlib import Path
 
-from worldswitch.scenarios import bare
-from worldswitch.scenarios.bare import lib
-from worldswitch.scenarios.bare.arena import PAGE
-from worldswitch.scenarios.facts import fact
+from worldswitch.scenarios import raw_ptrace
+from worldswitch.scenarios.declare_fact import fact
+from worldswitch.scenarios.raw_ptrace import lib
+from worldswitch.scenarios.raw_ptrace.arena import PAGE
 
 #: include/uapi/linux/ptrace.h, elf.h, auxvec.h, asm/prctl.h and asm/unistd_64.h, of kernels newer than some headers.
 GET_SYSCALL_USER_DISPATCH_CONFIG, SET_SYSCALL_INFO = 0x4211, 0x4212
@@ -19,15 +19,17 @@ ARCH_SET_CPUID = 0x1012
 MSEAL = 462
 
 
-def _request(tracee: bare.Thread, number: int, length: int) -> str:
+def _request(tracee: raw_ptrace.Thread, number: int, length: int) -> str:
     buffer = bytearray(length)
-    return bare.answer(bare.system_call(lib.SYS_ptrace, number, tracee.tid, length, bare.address_of(buffer)))
+    return raw_ptrace.answer(
+        raw_ptrace.system_call(lib.SYS_ptrace, number, tracee.tid, length, raw_ptrace.address_of(buffer))
+    )
 
 
 @fact("KV1", clauses="kernel.versions", known={"there": "since 5.3", "EIO": "before 5.3"})
 def get_syscall_info() -> str:
     """PTRACE_GET_SYSCALL_INFO."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         said = _request(tracee, lib.PTRACE_GET_SYSCALL_INFO, 128)
         return "there" if said.isdigit() else said
 
@@ -35,7 +37,7 @@ def get_syscall_info() -> str:
 @fact("KV2", clauses="kernel.versions", known={"there": "since 6.16", "EIO": "before 6.16"})
 def set_syscall_info() -> str:
     """PTRACE_SET_SYSCALL_INFO; an empty one is invalid where it is known."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         tracee.enter(lib.SYS_getpid)
         said = _request(tracee, SET_SYSCALL_INFO, 88)
         return said if said == "EIO" else "there"
@@ -44,14 +46,14 @@ def set_syscall_info() -> str:
 @fact("KV3", clauses="kernel.versions", known={"24": "since 5.13", "EIO": "before 5.13"})
 def get_rseq_configuration() -> str:
     """PTRACE_GET_RSEQ_CONFIGURATION, by the size of its answer."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         return _request(tracee, lib.PTRACE_GET_RSEQ_CONFIGURATION, 24)
 
 
 @fact("KV4", clauses="kernel.versions", known={"0": "since 6.4", "EIO": "before 6.4"})
 def get_syscall_user_dispatch() -> str:
     """PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         return _request(tracee, GET_SYSCALL_USER_DISPATCH_CONFIG, 32)
 
 
@@ -66,7 +68,7 @@ def get_syscall_user_dispatch() -> str:
 )
 def a_shadow_stack_can_be_read() -> str:
     """NT_X86_SHSTK."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         return tracee.regset(NT_X86_SHSTK, 8)[0]
 
 
@@ -81,13 +83,13 @@ def a_shadow_stack_can_be_read() -> str:
 )
 def a_sealed_page_saves_its_neighbours() -> str:
     """``munmap`` of a range with a sealed page in it fails, and takes nothing away."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         access = lib.PROT_READ
         begin = tracee.call(lib.SYS_mmap, 0, 3 * PAGE, access, lib.MAP_PRIVATE | lib.MAP_ANONYMOUS, -1)
-        sealed = bare.answer(tracee.call(MSEAL, begin + PAGE, PAGE, 0))
+        sealed = raw_ptrace.answer(tracee.call(MSEAL, begin + PAGE, PAGE, 0))
         if sealed != "0":
             return f"no mseal: {sealed}"
-        said = bare.answer(tracee.call(lib.SYS_munmap, begin, 3 * PAGE))
+        said = raw_ptrace.answer(tracee.call(lib.SYS_munmap, begin, 3 * PAGE))
         kept = tracee.call(lib.SYS_mprotect, begin, PAGE, access) == 0
         return f"{said}, and {'nothing' if kept else 'something'} is unmapped"
 
@@ -99,10 +101,10 @@ def a_sealed_page_saves_its_neighbours() -> str:
 )
 def the_vdso_can_be_unmapped() -> str:
     """``munmap`` of the vdso."""
-    with bare.tracee() as tracee:
-        for mapping in bare.mappings_of(tracee.tid):
+    with raw_ptrace.tracee() as tracee:
+        for mapping in raw_ptrace.mappings_of(tracee.tid):
             if mapping.name == "[vdso]":
-                return bare.answer(tracee.call(lib.SYS_munmap, mapping.begin, mapping.end - mapping.begin))
+                return raw_ptrace.answer(tracee.call(lib.SYS_munmap, mapping.begin, mapping.end - mapping.begin))
         return "no vdso"
 
 
@@ -121,8 +123,8 @@ def the_rseq_features_have_a_size() -> str:
 )
 def cpuid_can_be_made_to_fault() -> str:
     """``arch_prctl(ARCH_SET_CPUID)``."""
-    with bare.tracee() as tracee:
-        return bare.answer(tracee.call(lib.SYS_arch_prctl, ARCH_SET_CPUID, 0))
+    with raw_ptrace.tracee() as tracee:
+        return raw_ptrace.answer(tracee.call(lib.SYS_arch_prctl, ARCH_SET_CPUID, 0))
 
 
 @fact(
@@ -132,14 +134,14 @@ def cpuid_can_be_made_to_fault() -> str:
 )
 def a_tracer_may_write_to_code_by_proc() -> str:
     """A page that its process may only read and execute is writable through /proc/PID/mem, for its tracer."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         access = lib.PROT_READ | lib.PROT_EXEC
         page = tracee.call(lib.SYS_mmap, 0, PAGE, access, lib.MAP_PRIVATE | lib.MAP_ANONYMOUS, -1)
         memory = os.open(f"/proc/{tracee.tid}/mem", os.O_RDWR)
         try:
             written = os.pwrite(memory, b"\xcc", page)
         except OSError as refusal:
-            return bare.answer(-(refusal.errno or 0))
+            return raw_ptrace.answer(-(refusal.errno or 0))
         finally:
             os.close(memory)
         return "written" if written else "not written"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 
-from worldswitch.scenarios import bare, guests
-from worldswitch.scenarios.bare import lib
-from worldswitch.scenarios.bare.threads import in_a_thread
-from worldswitch.scenarios.facts import fact
+from worldswitch.scenarios import guests, raw_ptrace
+from worldswitch.scenarios.declare_fact import fact
+from worldswitch.scenarios.raw_ptrace import lib
+from worldswitch.scenarios.raw_ptrace.threads import in_a_thread
 
 NO_SIGNAL = 0  #: as an exit signal, it makes as much of a clone child as any but SIGCHLD
 
@@ -16,14 +16,14 @@ NO_SIGNAL = 0  #: as an exit signal, it makes as much of a clone child as any bu
 @fact("KW1", clauses=("kernel.W1", "fact.E3"), known={"GETREGS ESRCH, CONT ESRCH": "5.10 to 7.3"})
 def requests_are_for_the_thread_that_attached() -> str:
     """To another thread of the tracer's process a tracee does not exist."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         buffer = bytearray(512)
         return in_a_thread(
-            lambda: f"GETREGS {tracee.says('GETREGS', 0, bare.address_of(buffer))}, CONT {tracee.says('CONT')}"
+            lambda: f"GETREGS {tracee.says('GETREGS', 0, raw_ptrace.address_of(buffer))}, CONT {tracee.says('CONT')}"
         )
 
 
-def _with_a_stop_to_take(tracee: bare.Thread) -> None:
+def _with_a_stop_to_take(tracee: raw_ptrace.Thread) -> None:
     tracee.put(guests.int3.code)
     tracee.ask("CONT")
     assert tracee.becomes("t")
@@ -32,7 +32,7 @@ def _with_a_stop_to_take(tracee: bare.Thread) -> None:
 @fact("KW2", clauses=("kernel.W2", "fact.E3"), known={"it gets SIGTRAP, and the tracer nothing": "5.10 to 7.3"})
 def another_thread_may_take_a_stop_away() -> str:
     """A sibling of the tracer that waits gets the tracee's stop, which is then not there for the tracer."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         _with_a_stop_to_take(tracee)
         taken = in_a_thread(tracee.wait)
         return f"it gets {taken}, and the tracer {'nothing' if tracee.silent() else 'something'}"
@@ -41,34 +41,34 @@ def another_thread_may_take_a_stop_away() -> str:
 @fact("KW2", clauses="kernel.W2", known={"ECHILD": "5.10 to 7.3"})
 def wnothread_is_for_ones_own_tracees() -> str:
     """With __WNOTHREAD a sibling of the tracer has no such child."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         _with_a_stop_to_take(tracee)
         flags = lib.__WALL | lib.__WNOTHREAD | lib.WNOHANG
-        return bare.answer(in_a_thread(lambda: bare.system_call(lib.SYS_wait4, tracee.tid, 0, flags)))
+        return raw_ptrace.answer(in_a_thread(lambda: raw_ptrace.system_call(lib.SYS_wait4, tracee.tid, 0, flags)))
 
 
 @fact("KW3", clauses=("kernel.W3", "fact.E3b"), known={"ECHILD, with __WALL 0": "5.10 to 7.3"})
 def a_clone_child_needs_wall() -> str:
     """A child whose exit signal is not SIGCHLD is none to a plain wait."""
-    with bare.process(NO_SIGNAL) as process:
-        plain = bare.answer(bare.system_call(lib.SYS_wait4, process.pid, 0, lib.WNOHANG))
-        return f"{plain}, with __WALL {bare.system_call(lib.SYS_wait4, process.pid, 0, lib.WNOHANG | lib.__WALL)}"
+    with raw_ptrace.process(NO_SIGNAL) as process:
+        plain = raw_ptrace.answer(raw_ptrace.system_call(lib.SYS_wait4, process.pid, 0, lib.WNOHANG))
+        return f"{plain}, with __WALL {raw_ptrace.system_call(lib.SYS_wait4, process.pid, 0, lib.WNOHANG | lib.__WALL)}"
 
 
 @fact("KW3", clauses="kernel.W3", known={"0": "since 4.7", "ECHILD": "before 4.7"})
 def a_tracee_needs_no_wall() -> str:
     """A tracee is found by a plain wait, whatever its exit signal."""
-    with bare.tracee(flags=NO_SIGNAL) as tracee:
-        return bare.answer(bare.system_call(lib.SYS_wait4, tracee.tid, 0, lib.WNOHANG))
+    with raw_ptrace.tracee(flags=NO_SIGNAL) as tracee:
+        return raw_ptrace.answer(raw_ptrace.system_call(lib.SYS_wait4, tracee.tid, 0, lib.WNOHANG))
 
 
 @fact("KW3", clauses="kernel.W3", known={"its stop": "5.10 to 7.3"})
 def a_tracees_stops_need_no_wuntraced() -> str:
     """Stops of tracees are reported without WUNTRACED."""
-    with bare.tracee() as tracee:
+    with raw_ptrace.tracee() as tracee:
         _with_a_stop_to_take(tracee)
-        waited = bare.system_call(lib.SYS_wait4, tracee.tid, 0, lib.WNOHANG)
-        return "its stop" if waited == tracee.tid else bare.answer(waited)
+        waited = raw_ptrace.system_call(lib.SYS_wait4, tracee.tid, 0, lib.WNOHANG)
+        return "its stop" if waited == tracee.tid else raw_ptrace.answer(waited)
 
 
 @fact(
@@ -78,9 +78,9 @@ def a_tracees_stops_need_no_wuntraced() -> str:
 )
 def no_such_process_means_not_stopped_for_you() -> str:
     """ESRCH is the answer for a tracee that runs, for a process that is another's, and for one that is dead."""
-    with bare.process() as stranger, bare.tracee(guests.count_loop.code) as tracee:
+    with raw_ptrace.process() as stranger, raw_ptrace.tracee(guests.count_loop.code) as tracee:
         tracee.ask("CONT")
-        running, other = tracee.says("CONT"), bare.Thread(stranger.pid, stranger).says("CONT")
+        running, other = tracee.says("CONT"), raw_ptrace.Thread(stranger.pid, stranger).says("CONT")
         tracee.send(signal.SIGKILL)
         assert tracee.becomes("Z")
         return f"running {running}, a stranger {other}, dead {tracee.says('CONT')}"
@@ -89,10 +89,10 @@ def no_such_process_means_not_stopped_for_you() -> str:
 @fact("KW4", clauses="kernel.W4", known={"EPERM": "5.10 to 7.3", "ESRCH": "other ways to be dead"})
 def a_zombie_cannot_be_seized() -> str:
     """PTRACE_SEIZE of a process that ended and was not waited for says EPERM, as if it were forbidden."""
-    with bare.process() as process:
+    with raw_ptrace.process() as process:
         os.kill(process.pid, signal.SIGKILL)
-        assert bare.until(lambda: bare.process_state(process.pid) == "Z")
-        return bare.Thread(process.pid, process).says("SEIZE")
+        assert raw_ptrace.until(lambda: raw_ptrace.process_state(process.pid) == "Z")
+        return raw_ptrace.Thread(process.pid, process).says("SEIZE")
 
 
 @fact(
@@ -102,7 +102,7 @@ def a_zombie_cannot_be_seized() -> str:
 )
 def a_thread_that_executes_takes_the_leaders_id() -> str:
     """``execve`` by a thread that is no leader ends the others and gives it the leader's id."""
-    with bare.tracee(options=bare.OPTIONS | lib.PTRACE_O_TRACEEXEC) as tracee:
+    with raw_ptrace.tracee(options=raw_ptrace.OPTIONS | lib.PTRACE_O_TRACEEXEC) as tracee:
         sibling = tracee.clone()
         sibling.wait()
         arena = tracee.process.arena

@@ -15,11 +15,11 @@ import pytest
 
 from worldswitch.harness.contract import Access, BadAddress, Fault, HostError, PlatformError, Syscall
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.memory_guests import is_whole, reader, writer
-from worldswitch.scenarios.processes import mappings_of
-from worldswitch.scenarios.stage import PAGE, Guest, Memory, Stage
+from worldswitch.scenarios.stage.memory_guests import is_whole, reader, writer
+from worldswitch.scenarios.stage.processes import mappings_of
+from worldswitch.scenarios.stage.stage import PAGE, Guest, Memory, Stage
 
 DATA = Access.READ | Access.WRITE
 SPACE_END = 1 << 64

@@ -13,11 +13,11 @@ import signal
 
 from worldswitch.harness.contract import Access, Fault, Interrupted, PlatformError, Syscall
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.memory_guests import is_whole, reader, writer
-from worldswitch.scenarios.processes import Mapping, mappings_of, resident
-from worldswitch.scenarios.stage import PAGE, Guest, InspectableAddressSpace, Stage
+from worldswitch.scenarios.stage.memory_guests import is_whole, reader, writer
+from worldswitch.scenarios.stage.processes import Mapping, mappings_of, resident
+from worldswitch.scenarios.stage.stage import PAGE, Guest, InspectableAddressSpace, Stage
 
 DATA = Access.READ | Access.WRITE
 SPACE_END = 1 << 64

@@ -12,14 +12,15 @@ from collections.abc import Callable
 from functools import partial
 
 from worldswitch.harness.contract import PlatformError
-from worldswitch.scenarios import children, guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.children import Line
-from worldswitch.scenarios.deaths import kill, stub_of, wait_until_gone
-from worldswitch.scenarios.overseer import Overseer, await_death
-from worldswitch.scenarios.processes import descendants_of, process_state
-from worldswitch.scenarios.refusals import refused
-from worldswitch.scenarios.stage import Guest, Stage
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.declare import scenario
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.children import Line
+from worldswitch.scenarios.stage.deaths import kill, stub_of, wait_until_gone
+from worldswitch.scenarios.stage.expected_errors import refused
+from worldswitch.scenarios.stage.processes import descendants_of, process_state
+from worldswitch.scenarios.stage.stage import Guest, Stage
+from worldswitch.scenarios.stage.traced_harness import Overseer, await_death
 
 
 @scenario(

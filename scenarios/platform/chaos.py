@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import cast
 
 from worldswitch.harness.contract import AddressSpace, HostError, Interrupted, Platform
-from worldswitch.scenarios import children, guests
-from worldswitch.scenarios.actors import within
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.deaths import KILLED, cause_of, kill, stub_of
-from worldswitch.scenarios.nemesis import (
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.declare import scenario
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.chaos.nemesis import (
     AT,
     DEATHS,
     DELAYS,
@@ -35,13 +34,15 @@ from worldswitch.scenarios.nemesis import (
     account_of,
     schedules,
 )
-from worldswitch.scenarios.plays import BOUND, Play
-from worldswitch.scenarios.processes import descendants_of, threads_of
-from worldswitch.scenarios.scarcity import become_nobody, no_descriptors, no_processes
-from worldswitch.scenarios.search import Search
-from worldswitch.scenarios.senders import Sender
-from worldswitch.scenarios.stage import Stage
-from worldswitch.scenarios.undisturbed import outcome_of
+from worldswitch.scenarios.stage.chaos.schedule_runner import BOUND, Play
+from worldswitch.scenarios.stage.chaos.search import Search
+from worldswitch.scenarios.stage.deaths import KILLED, cause_of, kill, stub_of
+from worldswitch.scenarios.stage.exhaustion import become_nobody, no_descriptors, no_processes
+from worldswitch.scenarios.stage.processes import descendants_of, threads_of
+from worldswitch.scenarios.stage.senders import Sender
+from worldswitch.scenarios.stage.stage import Stage
+from worldswitch.scenarios.stage.steady_guests import outcome_of
+from worldswitch.scenarios.stage.stepped_threads import within
 
 #: How many released stubs the platform keeps, and how many seconds a search goes on at most.
 KEPT = 4

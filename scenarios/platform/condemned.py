@@ -9,11 +9,11 @@ from functools import partial
 from worldswitch.harness.arch import registers
 from worldswitch.harness.contract import Cause, Death
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.deaths import KILLED, cause_of, kill, stub_of, wait_until_gone
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.pacing import running
-from worldswitch.scenarios.stage import PAGE, Guest, Stage
+from worldswitch.scenarios.stage.deaths import KILLED, cause_of, kill, stub_of, wait_until_gone
+from worldswitch.scenarios.stage.pacing import running
+from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
 
 #: What everybody is told of a stub whose filter killed it.
 FORBIDDEN = Cause(Death.SECCOMP, signal.SIGSYS)

@@ -20,9 +20,9 @@ import pytest
 from worldswitch.harness.arch import registers
 from worldswitch.harness.contract import Abi, Access, Event, Fault, Signal, Syscall
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import GETPID_I386, Number, Program
-from worldswitch.scenarios.stage import Guest, Stage
+from worldswitch.scenarios.stage.stage import Guest, Stage
 
 ALL_ONES = 0xFFFF_FFFF_FFFF_FFFF
 

@@ -8,11 +8,13 @@ import signal
 from collections.abc import Callable
 
 from worldswitch.harness.contract import Interrupted, PlatformError, Unavailable
-from worldswitch.scenarios import children, guests
-from worldswitch.scenarios.basics import work_here
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.children import Line, Namespace
-from worldswitch.scenarios.confinement import (
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.declare import scenario
+from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.basics import work_here
+from worldswitch.scenarios.stage.children import Line, Namespace
+from worldswitch.scenarios.stage.confinement import (
     KILL_PROCESS,
     Rule,
     deny_ptrace,
@@ -20,15 +22,14 @@ from worldswitch.scenarios.confinement import (
     errno_of_ptrace,
     filter_this_thread,
 )
-from worldswitch.scenarios.deaths import stub_of
-from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.pacing import await_progress, running
-from worldswitch.scenarios.processes import descendants_of, status_of, threads_of
-from worldswitch.scenarios.refusals import why_unavailable
-from worldswitch.scenarios.senders import tgkill
-from worldswitch.scenarios.stage import Stage
-from worldswitch.scenarios.tracers import CLONES, follow, seize
-from worldswitch.scenarios.undisturbed import outcome_of
+from worldswitch.scenarios.stage.deaths import stub_of
+from worldswitch.scenarios.stage.expected_errors import why_unavailable
+from worldswitch.scenarios.stage.pacing import await_progress, running
+from worldswitch.scenarios.stage.processes import descendants_of, status_of, threads_of
+from worldswitch.scenarios.stage.senders import tgkill
+from worldswitch.scenarios.stage.stage import Stage
+from worldswitch.scenarios.stage.steady_guests import outcome_of
+from worldswitch.scenarios.stage.tracers import CLONES, follow, seize
 
 #: Flags of a thread that shares all that pthread_create shares, and has nothing of its own (<linux/sched.h>): VM, FS,
 #: FILES, SIGHAND, THREAD, SYSVSEM.

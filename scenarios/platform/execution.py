@@ -14,9 +14,10 @@ import pytest
 from worldswitch.harness.arch import registers
 from worldswitch.harness.contract import Abi, Signal, Syscall
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import GETPID_I386, Number
-from worldswitch.scenarios.stage import Guest, Stage, process_state
+from worldswitch.scenarios.stage.processes import process_state
+from worldswitch.scenarios.stage.stage import Guest, Stage
 
 ALL_ONES = 0xFFFF_FFFF_FFFF_FFFF
 

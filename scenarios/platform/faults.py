@@ -15,9 +15,9 @@ import pytest
 
 from worldswitch.harness.contract import Access, Fault, Signal, Syscall
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number, Program
-from worldswitch.scenarios.stage import PAGE, Guest, Stage
+from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
 
 # asm-generic/siginfo.h
 SEGV_MAPERR = 1

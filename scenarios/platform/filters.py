@@ -9,10 +9,12 @@ import signal
 from collections.abc import Callable, Iterator
 
 from worldswitch.harness.contract import Access, AddressSpace, Death, DeathPolicy, HostError, Syscall
-from worldswitch.scenarios import children, guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.children import Line
-from worldswitch.scenarios.confinement import (
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.declare import scenario
+from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.children import Line
+from worldswitch.scenarios.stage.confinement import (
     ERRNO,
     FORKS,
     KILL_PROCESS,
@@ -25,12 +27,11 @@ from worldswitch.scenarios.confinement import (
     filter_all_threads,
     filter_this_thread,
 )
-from worldswitch.scenarios.deaths import KILLED, cause_of, kill, stub_of, wait_until_gone
-from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.processes import descendants_of
-from worldswitch.scenarios.senders import tgkill
-from worldswitch.scenarios.stage import PAGE, Stage
-from worldswitch.scenarios.undisturbed import makes_calls, outcome_of
+from worldswitch.scenarios.stage.deaths import KILLED, cause_of, kill, stub_of, wait_until_gone
+from worldswitch.scenarios.stage.processes import descendants_of
+from worldswitch.scenarios.stage.senders import tgkill
+from worldswitch.scenarios.stage.stage import PAGE, Stage
+from worldswitch.scenarios.stage.steady_guests import makes_calls, outcome_of
 
 #: An errno that none of these calls gives by itself.
 PECULIAR = errno.EXDEV

@@ -10,14 +10,15 @@ from collections.abc import Callable
 from functools import partial
 
 from worldswitch.harness.contract import Death, Interrupted, Platform, Unavailable
-from worldswitch.scenarios import children, guests
-from worldswitch.scenarios.alarms import timer_handler
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.children import CLONE_NEWPID, Line, libc
-from worldswitch.scenarios.deaths import cause_of
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.injected import INJECTABLE
-from worldswitch.scenarios.stage import Stage
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.alarms import timer_handler
+from worldswitch.scenarios.stage.children import CLONE_NEWPID, Line, libc
+from worldswitch.scenarios.stage.deaths import cause_of
+from worldswitch.scenarios.stage.stage import Stage
+from worldswitch.scenarios.stage.waiting_calls import INJECTABLE
 
 
 @scenario("K23", clauses=("kernel.I1", "pid_namespaces(7)"), needs="pidns", normal=2, soak=20)

@@ -10,13 +10,14 @@ from functools import partial
 from pathlib import Path
 
 from worldswitch.harness.contract import Interrupted
-from worldswitch.scenarios import children, guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.cgroups import Group, group_of
-from worldswitch.scenarios.children import Line
-from worldswitch.scenarios.deaths import stub_of
-from worldswitch.scenarios.stage import Stage
-from worldswitch.scenarios.undisturbed import Computing, makes_calls, outcome_of
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.declare import scenario
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.cgroups import Group, group_of
+from worldswitch.scenarios.stage.children import Line
+from worldswitch.scenarios.stage.deaths import stub_of
+from worldswitch.scenarios.stage.stage import Stage
+from worldswitch.scenarios.stage.steady_guests import Computing, makes_calls, outcome_of
 
 #: How long a freeze lasts, in seconds: long enough for whatever a platform does now and then.
 FREEZE = 0.3

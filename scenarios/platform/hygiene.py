@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.deaths import stub_of
-from worldswitch.scenarios.processes import threads_of
-from worldswitch.scenarios.stage import PAGE, Guest, Stage
-from worldswitch.scenarios.undisturbed import in_a_thread_that_ends
+from worldswitch.scenarios.declare import scenario
+from worldswitch.scenarios.stage.deaths import stub_of
+from worldswitch.scenarios.stage.processes import threads_of
+from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
+from worldswitch.scenarios.stage.steady_guests import in_a_thread_that_ends
 
 #: What a guest can leave in its registers, beside the vectors that it fills: bases, flags, everything else.
 MARKS = {

@@ -17,10 +17,10 @@ import pytest
 
 from worldswitch.harness.contract import HostError, Syscall
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.stage import Guest, Stage
-from worldswitch.scenarios.undisturbed import outcome_of
+from worldswitch.scenarios.stage.stage import Guest, Stage
+from worldswitch.scenarios.stage.steady_guests import outcome_of
 
 # The XSAVE image (Intel SDM volume 1, 13.4): where things lie in its legacy region and its header.
 MXCSR, XMM, XMM_END, SOFTWARE = 24, 160, 416, 464

@@ -7,16 +7,17 @@ import signal
 from functools import partial
 
 from worldswitch.harness.contract import Fault
-from worldswitch.scenarios import children, guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.children import Line
-from worldswitch.scenarios.deaths import stub_of
-from worldswitch.scenarios.processes import process_state, status_of
-from worldswitch.scenarios.senders import CATCHABLE, Sender, waiting_for
-from worldswitch.scenarios.signals import reads
-from worldswitch.scenarios.stage import PAGE, Stage
-from worldswitch.scenarios.terminals import KEYS, SUSPEND, Terminal, a_terminal
-from worldswitch.scenarios.undisturbed import Computing, makes_calls
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.declare import scenario
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.children import Line
+from worldswitch.scenarios.stage.deaths import stub_of
+from worldswitch.scenarios.stage.memory_guests import reads
+from worldswitch.scenarios.stage.processes import process_state, status_of
+from worldswitch.scenarios.stage.senders import CATCHABLE, Sender, waiting_for
+from worldswitch.scenarios.stage.stage import PAGE, Stage
+from worldswitch.scenarios.stage.steady_guests import Computing, makes_calls
+from worldswitch.scenarios.stage.terminals import KEYS, SUSPEND, Terminal, a_terminal
 
 # ------------------------------------------------------------------------------------------ the terminal
 

@@ -12,14 +12,15 @@ from functools import partial
 from typing import cast
 
 from worldswitch.harness.contract import Access, AddressSpace, Interrupted, Platform
-from worldswitch.scenarios import guests, thread_data
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.deaths import kill, wait_until_gone
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.pacing import await_progress, running
-from worldswitch.scenarios.processes import threads_of
-from worldswitch.scenarios.stage import PAGE, Guest, Memory, Stage
-from worldswitch.scenarios.undisturbed import Computing, outcome_of
+from worldswitch.scenarios.stage import thread_data
+from worldswitch.scenarios.stage.deaths import kill, wait_until_gone
+from worldswitch.scenarios.stage.pacing import await_progress, running
+from worldswitch.scenarios.stage.processes import threads_of
+from worldswitch.scenarios.stage.stage import PAGE, Guest, Memory, Stage
+from worldswitch.scenarios.stage.steady_guests import Computing, outcome_of
 
 # ----------------------------------------------------------------------------------------------- restartable sequences
 

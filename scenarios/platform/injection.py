@@ -11,10 +11,15 @@ from collections.abc import Callable
 from worldswitch.harness.arch import registers
 from worldswitch.harness.contract import Access, AddressSpace, Death
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.deaths import cause_of
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.injected import (
+from worldswitch.scenarios.stage.accounts import Accounts
+from worldswitch.scenarios.stage.deaths import cause_of
+from worldswitch.scenarios.stage.pacing import dice
+from worldswitch.scenarios.stage.senders import STORM, Sender
+from worldswitch.scenarios.stage.stage import PAGE, Memory, Stage
+from worldswitch.scenarios.stage.steady_guests import GETPID, makes_calls, outcome_of
+from worldswitch.scenarios.stage.waiting_calls import (
     INJECTABLE,
     Call,
     Room,
@@ -23,11 +28,6 @@ from worldswitch.scenarios.injected import (
     injected,
     refusal,
 )
-from worldswitch.scenarios.pacing import dice
-from worldswitch.scenarios.senders import STORM, Sender
-from worldswitch.scenarios.stage import PAGE, Memory, Stage
-from worldswitch.scenarios.storms import Accounts
-from worldswitch.scenarios.undisturbed import GETPID, makes_calls, outcome_of
 
 
 @scenario("IJ05", "K10", clauses=("seed.syscall", "kernel.S2", "ptrace(2) PTRACE_SYSEMU"), normal=20, soak=1000)

@@ -11,16 +11,17 @@ from functools import partial
 import pytest
 
 from worldswitch.harness.contract import Busy, Event, Interrupted, PlatformError, Released, Signal, WrongThread
-from worldswitch.scenarios import children, guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.children import Line, Namespace
-from worldswitch.scenarios.deaths import KILLED, cause_of, kill, wait_until_gone
-from worldswitch.scenarios.pacing import dice
-from worldswitch.scenarios.recycling import a_stranger
-from worldswitch.scenarios.refusals import refused
-from worldswitch.scenarios.senders import waiting_for
-from worldswitch.scenarios.stage import Guest, Stage
-from worldswitch.scenarios.undisturbed import GETPID, Computing, makes_calls, outcome_of
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.declare import scenario
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.children import Line, Namespace
+from worldswitch.scenarios.stage.deaths import KILLED, cause_of, kill, wait_until_gone
+from worldswitch.scenarios.stage.expected_errors import refused
+from worldswitch.scenarios.stage.pacing import dice
+from worldswitch.scenarios.stage.pid_reuse import a_stranger
+from worldswitch.scenarios.stage.senders import waiting_for
+from worldswitch.scenarios.stage.stage import Guest, Stage
+from worldswitch.scenarios.stage.steady_guests import GETPID, Computing, makes_calls, outcome_of
 
 #: What ``int3`` raises; its code is SI_KERNEL.
 BREAKPOINT = Signal(signal.SIGTRAP, 0x80)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from worldswitch.harness.contract import Platform, Syscall
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.deaths import KILLED, cause_of, kill, stub_of
-from worldswitch.scenarios.departures import ORDINARY, by_returning, depart
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.processes import descendants_of, mappings_of, status_of, threads_of
-from worldswitch.scenarios.stage import Guest, Stage
-from worldswitch.scenarios.threads import counts
+from worldswitch.scenarios.stage.deaths import KILLED, cause_of, kill, stub_of
+from worldswitch.scenarios.stage.processes import descendants_of, mappings_of, status_of, threads_of
+from worldswitch.scenarios.stage.stage import Guest, Stage
+from worldswitch.scenarios.stage.steady_guests import counts
+from worldswitch.scenarios.stage.thread_exits import ORDINARY, by_returning, depart
 
 #: How many more mappings and how much more memory (in kB) are no leak: the allocator takes them in large pieces.
 MORE_MAPPINGS, MORE_MEMORY = 64, 8 << 10

@@ -11,13 +11,14 @@ from functools import partial
 from typing import TypeAlias, cast
 
 from worldswitch.harness.contract import Access, Cause, DeathPolicy, Died
-from worldswitch.scenarios import children, guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.children import Ending, Line, Namespace
-from worldswitch.scenarios.deaths import KILLED, cause_of, kill, outcome_of, stub_of, wait_until_gone
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.pacing import await_progress, dice, is_untraced_by, running
-from worldswitch.scenarios.stage import PAGE, Guest, Stage
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.children import Ending, Line, Namespace
+from worldswitch.scenarios.stage.deaths import KILLED, cause_of, kill, outcome_of, stub_of, wait_until_gone
+from worldswitch.scenarios.stage.pacing import await_progress, dice, is_untraced_by, running
+from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
 
 
 @scenario(

@@ -14,14 +14,15 @@ from functools import partial
 from pathlib import Path
 
 from worldswitch.harness.contract import HostError
-from worldswitch.scenarios import children, guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.cgroups import group_of
-from worldswitch.scenarios.deaths import KILLED, cause_of, stub_of, wait_until_gone
-from worldswitch.scenarios.processes import threads_of
-from worldswitch.scenarios.refusals import refused
-from worldswitch.scenarios.scarcity import all_processes_taken, become_nobody, no_processes, reserve
-from worldswitch.scenarios.stage import PAGE, Guest, Stage
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.declare import scenario
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.cgroups import group_of
+from worldswitch.scenarios.stage.deaths import KILLED, cause_of, stub_of, wait_until_gone
+from worldswitch.scenarios.stage.exhaustion import all_processes_taken, become_nobody, no_processes, reserve
+from worldswitch.scenarios.stage.expected_errors import refused
+from worldswitch.scenarios.stage.processes import threads_of
+from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
 
 #: What a stub may use, and what its guest tries to.
 MEMORY_LIMIT = 4 << 20

@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from functools import partial
 
 from worldswitch.harness.contract import Busy, Event, Interrupted, Released
-from worldswitch.scenarios.actors import Actor, Deed, Hold, within
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.departures import by_returning
-from worldswitch.scenarios.players import Home, Player
-from worldswitch.scenarios.senders import Sender
-from worldswitch.scenarios.stage import Stage
-from worldswitch.scenarios.undisturbed import GETPID
+from worldswitch.scenarios.declare import scenario
+from worldswitch.scenarios.stage.chaos.accounting_guests import Home, Player
+from worldswitch.scenarios.stage.senders import Sender
+from worldswitch.scenarios.stage.stage import Stage
+from worldswitch.scenarios.stage.steady_guests import GETPID
+from worldswitch.scenarios.stage.stepped_threads import Actor, Deed, Hold, within
+from worldswitch.scenarios.stage.thread_exits import by_returning
 
 #: Within how many seconds what is begun is over, and how long something is waited for that may wait for who is held.
 BOUND, GRACE = 3.0, 0.02

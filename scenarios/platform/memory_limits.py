@@ -9,17 +9,18 @@ from functools import partial
 from pathlib import Path
 
 from worldswitch.harness.contract import Access, BadAddress, HostError, StubDied, Syscall
-from worldswitch.scenarios import children, guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.cgroups import group_of
-from worldswitch.scenarios.confinement import become_nobody
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.memory_guests import is_whole, reader
-from worldswitch.scenarios.processes import mappings_of, resident
-from worldswitch.scenarios.refusals import refused
-from worldswitch.scenarios.senders import CATCHABLE, Sender
-from worldswitch.scenarios.stage import PAGE, Guest, InspectableAddressSpace, Memory, Stage
-from worldswitch.scenarios.undisturbed import makes_calls, outcome_of
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.cgroups import group_of
+from worldswitch.scenarios.stage.confinement import become_nobody
+from worldswitch.scenarios.stage.expected_errors import refused
+from worldswitch.scenarios.stage.memory_guests import is_whole, reader
+from worldswitch.scenarios.stage.processes import mappings_of, resident
+from worldswitch.scenarios.stage.senders import CATCHABLE, Sender
+from worldswitch.scenarios.stage.stage import PAGE, Guest, InspectableAddressSpace, Memory, Stage
+from worldswitch.scenarios.stage.steady_guests import makes_calls, outcome_of
 
 DATA = Access.READ | Access.WRITE
 

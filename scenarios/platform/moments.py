@@ -15,15 +15,16 @@ from functools import partial
 from typing import cast
 
 from worldswitch.harness.contract import Access, Cause, Died
-from worldswitch.scenarios import children, guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.children import Child, Line
-from worldswitch.scenarios.deaths import KILLED, kill, outcome_of, stub_of
-from worldswitch.scenarios.overseer import Stepper, await_death
-from worldswitch.scenarios.pacing import dice
-from worldswitch.scenarios.processes import threads_of
-from worldswitch.scenarios.senders import tgkill
-from worldswitch.scenarios.stage import PAGE, Guest, Stage
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.declare import scenario
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.children import Child, Line
+from worldswitch.scenarios.stage.deaths import KILLED, kill, outcome_of, stub_of
+from worldswitch.scenarios.stage.pacing import dice
+from worldswitch.scenarios.stage.processes import threads_of
+from worldswitch.scenarios.stage.senders import tgkill
+from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
+from worldswitch.scenarios.stage.traced_harness import Stepper, await_death
 
 
 @scenario(

@@ -13,17 +13,18 @@ from collections.abc import Callable
 from functools import partial
 
 from worldswitch.harness.contract import Died, Syscall
-from worldswitch.scenarios import children, guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.children import Child, Line, Namespace
-from worldswitch.scenarios.deaths import outcome_of
-from worldswitch.scenarios.departures import ORDINARY, by_vanishing, depart
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.pacing import running
-from worldswitch.scenarios.processes import descendants_of, status_of
-from worldswitch.scenarios.recycling import let_next_be
-from worldswitch.scenarios.stage import Guest, Stage
-from worldswitch.scenarios.threads import LOST, counts
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.children import Child, Line, Namespace
+from worldswitch.scenarios.stage.deaths import LOST, outcome_of
+from worldswitch.scenarios.stage.pacing import running
+from worldswitch.scenarios.stage.pid_reuse import let_next_be
+from worldswitch.scenarios.stage.processes import descendants_of, status_of
+from worldswitch.scenarios.stage.stage import Guest, Stage
+from worldswitch.scenarios.stage.steady_guests import counts
+from worldswitch.scenarios.stage.thread_exits import ORDINARY, by_vanishing, depart
 
 
 @scenario("LC13", clauses=("gvisor cc1f5503f", "pid_namespaces(7)", "kernel 8fb335e07837"), needs="pidns", soak=20)
@@ -95,7 +96,7 @@ def _succeed_each_other(stage: Stage) -> None:
     tid = depart(stage, partial(guest.syscalls, 3), by_vanishing)
     event = _in_namesake(stage, tid, partial(outcome_of, guest.switch))
     if isinstance(event, Died):
-        assert event.cause.signo in LOST.get(event.cause.death, ())
+        assert (event.cause.death, event.cause.signo) in LOST
     else:
         assert event == Syscall(Number.GETPID)
         assert guest.state["r12"] == 3

@@ -14,13 +14,13 @@ import threading
 
 from worldswitch.harness.contract import Interrupted, Signal, StubDied, Syscall
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.deaths import KILLED, kill, wait_until_gone
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.injected import Room, Waiting
-from worldswitch.scenarios.processes import status_of
-from worldswitch.scenarios.senders import tgkill
-from worldswitch.scenarios.stage import Guest, Stage
+from worldswitch.scenarios.stage.deaths import KILLED, kill, wait_until_gone
+from worldswitch.scenarios.stage.processes import status_of
+from worldswitch.scenarios.stage.senders import tgkill
+from worldswitch.scenarios.stage.stage import Guest, Stage
+from worldswitch.scenarios.stage.waiting_calls import Room, Waiting
 
 #: The kernel's private results (include/linux/errno.h), from the first to the last.
 RESTARTS = (512, 513, 514, 515, 516)

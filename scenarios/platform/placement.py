@@ -8,15 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from worldswitch.harness.contract import Placement
-from worldswitch.scenarios import children, guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.cgroups import Group, group_of
-from worldswitch.scenarios.children import Line
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.processes import status_of, threads_of
-from worldswitch.scenarios.stage import Guest, Stage
-from worldswitch.scenarios.tracers import calls_between
-from worldswitch.scenarios.undisturbed import in_a_thread_that_ends, makes_calls
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.cgroups import Group, group_of
+from worldswitch.scenarios.stage.children import Line
+from worldswitch.scenarios.stage.processes import status_of, threads_of
+from worldswitch.scenarios.stage.stage import Guest, Stage
+from worldswitch.scenarios.stage.steady_guests import in_a_thread_that_ends, makes_calls
+from worldswitch.scenarios.stage.tracers import calls_between
 
 #: What few programs call, and this one to say where it is.
 MARK = Number.GETPPID

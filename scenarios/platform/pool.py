@@ -8,13 +8,13 @@ from pathlib import Path
 
 from worldswitch.harness.contract import Access, AddressSpace, Busy, Fault, Interrupted, Released, Syscall
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.deaths import kill, outcome_of, stub_of, wait_until_gone
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number, Program
-from worldswitch.scenarios.pacing import await_progress, running
-from worldswitch.scenarios.processes import descendants_of, mappings_of
-from worldswitch.scenarios.refusals import refused
-from worldswitch.scenarios.stage import PAGE, Guest, InspectableAddressSpace, Stage
+from worldswitch.scenarios.stage.deaths import kill, outcome_of, stub_of, wait_until_gone
+from worldswitch.scenarios.stage.expected_errors import refused
+from worldswitch.scenarios.stage.pacing import await_progress, running
+from worldswitch.scenarios.stage.processes import descendants_of, mappings_of
+from worldswitch.scenarios.stage.stage import PAGE, Guest, InspectableAddressSpace, Stage
 
 #: What one guest leaves behind and the next must not find.
 SECRET = b"\xa5SECRET\x5a"

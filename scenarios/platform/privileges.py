@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from worldswitch.scenarios import children
-from worldswitch.scenarios.basics import work_here
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.children import Namespace
-from worldswitch.scenarios.confinement import (
+from worldswitch.scenarios.declare import scenario
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.basics import work_here
+from worldswitch.scenarios.stage.children import Namespace
+from worldswitch.scenarios.stage.confinement import (
     be_dumpable,
     become_nobody,
     cover,
@@ -18,9 +18,9 @@ from worldswitch.scenarios.confinement import (
     enter_user_namespace,
     filter_this_thread,
 )
-from worldswitch.scenarios.processes import status_of
-from worldswitch.scenarios.refusals import why_unavailable
-from worldswitch.scenarios.stage import Stage
+from worldswitch.scenarios.stage.expected_errors import why_unavailable
+from worldswitch.scenarios.stage.processes import status_of
+from worldswitch.scenarios.stage.stage import Stage
 
 YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 CAP_SYS_PTRACE = 19  # <linux/capability.h>

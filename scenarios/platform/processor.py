@@ -13,9 +13,9 @@ import pytest
 
 from worldswitch.harness.contract import Platform, Signal, Syscall, Unavailable
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.stage import Guest, Stage
+from worldswitch.scenarios.stage.stage import Guest, Stage
 
 # asm-generic/siginfo.h
 SI_KERNEL = 0x80

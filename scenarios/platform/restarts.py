@@ -12,10 +12,14 @@ import signal
 import time
 from functools import partial
 
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.deaths import KILLED, cause_of, kill
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.injected import (
+from worldswitch.scenarios.stage.accounts import Accounts, interrupting
+from worldswitch.scenarios.stage.deaths import KILLED, cause_of, kill
+from worldswitch.scenarios.stage.processes import process_state
+from worldswitch.scenarios.stage.senders import CATCHABLE, STORM, Sender
+from worldswitch.scenarios.stage.stage import Stage
+from worldswitch.scenarios.stage.waiting_calls import (
     FUTEX_TID_MASK,
     Call,
     Room,
@@ -24,10 +28,6 @@ from worldswitch.scenarios.injected import (
     no_child_left,
     refusal,
 )
-from worldswitch.scenarios.processes import process_state
-from worldswitch.scenarios.senders import CATCHABLE, STORM, Sender
-from worldswitch.scenarios.stage import Stage
-from worldswitch.scenarios.storms import Accounts, interrupting
 
 #: What takes a waiting call out of the kernel: an ignored signal, one that would end a process, one that would stop it.
 DISTURBANCES = (signal.SIGCHLD, signal.SIGTERM, signal.SIGSTOP, signal.SIGCONT)

@@ -15,12 +15,12 @@ import pytest
 
 from worldswitch.harness.arch import registers
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.injected import current_call
-from worldswitch.scenarios.processes import threads_of
-from worldswitch.scenarios.stage import Stage
-from worldswitch.scenarios.undisturbed import makes_calls
+from worldswitch.scenarios.stage.processes import threads_of
+from worldswitch.scenarios.stage.stage import Stage
+from worldswitch.scenarios.stage.steady_guests import makes_calls
+from worldswitch.scenarios.stage.waiting_calls import current_call
 
 # <linux/ptrace.h>
 PTRACE_GETREGS, PTRACE_SETREGS = 12, 13

@@ -16,13 +16,13 @@ from typing import cast
 
 from worldswitch.harness.contract import Access, HostError, Platform, Syscall, Unavailable
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.deaths import wait_until_gone
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.memory_guests import is_whole, reader
-from worldswitch.scenarios.processes import Mapping, mappings_of
-from worldswitch.scenarios.stage import PAGE, Guest, InspectableAddressSpace, Stage
-from worldswitch.scenarios.undisturbed import outcome_of
+from worldswitch.scenarios.stage.deaths import wait_until_gone
+from worldswitch.scenarios.stage.memory_guests import is_whole, reader
+from worldswitch.scenarios.stage.processes import Mapping, mappings_of
+from worldswitch.scenarios.stage.stage import PAGE, Guest, InspectableAddressSpace, Stage
+from worldswitch.scenarios.stage.steady_guests import outcome_of
 
 MSEAL = 462  # asm/unistd_64.h, since Linux 6.10
 

@@ -15,13 +15,13 @@ from functools import partial
 
 from worldswitch.harness.contract import Signal
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.injected import Room, Waiting, injected, no_child_left
-from worldswitch.scenarios.processes import process_state
-from worldswitch.scenarios.senders import FORGEABLE_CODES, Sender
-from worldswitch.scenarios.stage import Stage
-from worldswitch.scenarios.undisturbed import GETPID, Computing
+from worldswitch.scenarios.stage.processes import process_state
+from worldswitch.scenarios.stage.senders import FORGEABLE_CODES, Sender
+from worldswitch.scenarios.stage.stage import Stage
+from worldswitch.scenarios.stage.steady_guests import GETPID, Computing
+from worldswitch.scenarios.stage.waiting_calls import Room, Waiting, injected, no_child_left
 
 #: What a file that is ready may send.  With most of them comes POLL_IN, which is 1, as SEGV_MAPERR is.
 READY = (signal.SIGIO, signal.SIGUSR1, signal.SIGSEGV, signal.SIGBUS, signal.SIGTRAP, signal.SIGCHLD, signal.SIGRTMIN)

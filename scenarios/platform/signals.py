@@ -16,15 +16,16 @@ from functools import partial
 
 import pytest
 
-from worldswitch.harness.contract import Access, Event, Fault, Interrupted
+from worldswitch.harness.contract import Access, Fault, Interrupted
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.alarms import Alarmed, timer_handler
-from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.processes import process_state
-from worldswitch.scenarios.senders import CATCHABLE, FORGEABLE_CODES, STORM, Sender, untaken
-from worldswitch.scenarios.stage import PAGE, Guest, Stage
-from worldswitch.scenarios.undisturbed import GETPID, Computing, makes_calls, outcome_of
+from worldswitch.scenarios.stage.alarms import Alarmed, timer_handler
+from worldswitch.scenarios.stage.memory_guests import reads
+from worldswitch.scenarios.stage.processes import process_state
+from worldswitch.scenarios.stage.senders import CATCHABLE, FORGEABLE_CODES, STORM, Sender, untaken
+from worldswitch.scenarios.stage.stage import PAGE, Stage
+from worldswitch.scenarios.stage.steady_guests import GETPID, Computing, makes_calls, outcome_of
 
 #: How many more calls a guest makes while too few handlers have raised.
 CALLS_A_ROUND = 100
@@ -117,12 +118,6 @@ def injected_calls_succeed_in_a_signal_storm(stage: Stage) -> None:
 
         with other.storm(stage.inspect(guest.space).stub.pid, STORM):
             stage.bounded(map_and_unmap, 5 + stage.trial.repeat / 50)
-
-
-def reads(guest: Guest, address: int) -> Event:
-    """Have a guest that plays `read_at` read the word at `address` into rsi."""
-    guest.state.pc, guest.state["rdi"], guest.state["rsi"] = guest.code, address, 0
-    return guest.context.switch(guest.space, guest.state)
 
 
 @scenario("SG10", clauses=("seed.syscall", "kernel.S4"), quick=100, normal=1000, soak=20_000, deadline=240)

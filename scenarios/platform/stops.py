@@ -12,11 +12,11 @@ from functools import partial
 
 from worldswitch.harness.contract import Interrupted
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.processes import process_state, threads_of
-from worldswitch.scenarios.senders import CATCHABLE, STOPS, Sender, untaken
-from worldswitch.scenarios.stage import Guest, Stage
-from worldswitch.scenarios.undisturbed import Computing, in_a_thread_that_ends, is_traced, makes_calls
+from worldswitch.scenarios.declare import scenario
+from worldswitch.scenarios.stage.processes import process_state, threads_of
+from worldswitch.scenarios.stage.senders import CATCHABLE, STOPS, Sender, untaken
+from worldswitch.scenarios.stage.stage import Guest, Stage
+from worldswitch.scenarios.stage.steady_guests import Computing, in_a_thread_that_ends, is_traced, makes_calls
 
 
 @scenario("SG01", clauses=("seed.I13", "seed.switchToApp", "seed.W8", 'ptrace(2) "Group-stop"'), normal=5, soak=200)

@@ -6,88 +6,22 @@ guests' contexts are interrupted all the time; and their tracing threads end one
 
 from __future__ import annotations
 
-import random
 import signal
-import struct
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
-from worldswitch.harness.contract import AddressSpace, Interrupted, Platform
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.senders import STORM, Sender
-from worldswitch.scenarios.stage import Stage
-from worldswitch.scenarios.undisturbed import GETPID, Computing, in_a_thread_that_ends, outcome_of
+from worldswitch.scenarios.declare import scenario
+from worldswitch.scenarios.stage.accounts import Accounts, interrupting
+from worldswitch.scenarios.stage.senders import STORM, Sender
+from worldswitch.scenarios.stage.stage import Stage
+from worldswitch.scenarios.stage.steady_guests import Computing, in_a_thread_that_ends
 
-#: After how many system calls a tracing thread ends, and how long the interrupting thread rests.
+#: After how many system calls a tracing thread ends.
 CALLS_A_THREAD = 50
-INTERRUPT_PACE = 0.0005
 #: Guests that share the stub, each with tracing threads of its own.
 GUESTS = 2
 #: The stub's leader, one thread for each guest and one each for injected calls, from the main thread and theirs.
 THREADS = 1 + GUESTS + 1 + GUESTS
-
-
-class Accounts:
-    """A guest that plays `account_loop`, and what it must have in its books."""
-
-    def __init__(
-        self, stage: Stage, space: AddressSpace, *, resident: bool = False, platform: Platform | None = None
-    ) -> None:
-        self.guest = stage.guest(guests.account_loop, space=space, resident=resident, platform=platform)
-        self.calls = 0
-        self.answers = 0
-        self.interrupts = 0
-
-    def run(self, calls: int) -> None:
-        """Answer so many system calls with random words, and check the books at the last."""
-        end = self.calls + calls
-        state = self.guest.state
-        while True:
-            event = self.switch()
-            if event == Interrupted():
-                self.interrupts += 1
-                continue
-            assert event == GETPID, f"after {self.calls} calls and {self.interrupts} interrupts: {event!r}"
-            self.calls += 1
-            if self.calls == end:
-                self.balance()
-            answer = random.getrandbits(64)
-            self.answers = (self.answers + answer) % 2**64
-            state.result = answer
-            if self.calls == end:
-                return
-
-    def switch(self) -> object:
-        """What one switch comes to."""
-        return outcome_of(partial(self.guest.context.switch, self.guest.space, self.guest.state))
-
-    def balance(self) -> None:
-        """Compare what the guest counted and summed, in registers and in memory, with what it was given."""
-        state, data = self.guest.state, self.guest.data
-        lanes = struct.unpack("QQ", data[16:32])
-        books = (state["r12"], data.word(0), *lanes, state["r13"], data.word(8))
-        assert books == (*[self.calls] * 4, *[self.answers] * 2), f"after {self.interrupts} interrupts"
-
-
-@contextmanager
-def interrupting(stage: Stage, accounts: list[Accounts]) -> Iterator[None]:
-    """As long as it lasts, interrupt the guests over and over."""
-    over = threading.Event()
-
-    def interrupt() -> None:
-        while not over.wait(INTERRUPT_PACE):
-            for account in accounts:
-                account.guest.context.interrupt()
-
-    thread = stage.thread(interrupt)
-    try:
-        yield
-    finally:
-        over.set()
-        thread.result()
 
 
 def weather_a_storm(stage: Stage, resident: bool) -> None:

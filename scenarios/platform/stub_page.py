@@ -14,11 +14,11 @@ from pathlib import Path
 
 from worldswitch.harness.contract import AddressSpace, Platform
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.processes import mappings_of
-from worldswitch.scenarios.stage import PAGE, InspectableAddressSpace, Stage
-from worldswitch.scenarios.undisturbed import makes_calls, outcome_of
+from worldswitch.scenarios.stage.processes import mappings_of
+from worldswitch.scenarios.stage.stage import PAGE, InspectableAddressSpace, Stage
+from worldswitch.scenarios.stage.steady_guests import makes_calls, outcome_of
 
 #: Where user addresses end with four-level paging, and where platforms look for a place first.
 TOP = (1 << 47) - PAGE

@@ -21,22 +21,20 @@ from worldswitch.harness.contract import (
     Syscall,
     WrongThread,
 )
-from worldswitch.scenarios import children, guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.children import Line
-from worldswitch.scenarios.deaths import cause_of, outcome_of, stub_of, wait_until_gone
-from worldswitch.scenarios.departures import ORDINARY, by_pthread_exit, by_vanishing, depart
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.pacing import await_progress, dice, running
-from worldswitch.scenarios.processes import process_state, threads_of
-from worldswitch.scenarios.refusals import refused
-from worldswitch.scenarios.stage import PAGE, Guest, Stage
-from worldswitch.scenarios.undisturbed import is_traced
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.children import Line
+from worldswitch.scenarios.stage.deaths import LOST, cause_of, outcome_of, stub_of, wait_until_gone
+from worldswitch.scenarios.stage.expected_errors import refused
+from worldswitch.scenarios.stage.pacing import await_progress, dice, running
+from worldswitch.scenarios.stage.processes import process_state, threads_of
+from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
+from worldswitch.scenarios.stage.steady_guests import counts, is_traced
+from worldswitch.scenarios.stage.thread_exits import ORDINARY, by_pthread_exit, by_vanishing, depart
 
 WALL = 0x4000_0000  # include/uapi/linux/wait.h: __WALL
-
-#: How a stub may have died whose tracer vanished: as the platform sees it, by PTRACE_O_EXITKILL, by its own filter.
-LOST = {Death.TRACER_VANISHED: (0, signal.SIGKILL), Death.SIGNALED: (signal.SIGKILL,), Death.SECCOMP: (signal.SIGSYS,)}
 
 Result = TypeVar("Result")
 
@@ -63,7 +61,7 @@ def a_tracing_thread_that_vanishes_costs_its_stub_alone(stage: Stage) -> None:
         depart(stage, partial(guest.syscalls, 3), by_vanishing)
         event = stage.bounded(partial(outcome_of, guest.switch), 2)
         if isinstance(event, Died):
-            assert event.cause.signo in LOST.get(event.cause.death, ())
+            assert (event.cause.death, event.cause.signo) in LOST
             wait_until_gone(stage, stub_of(stage, guest.space))
         else:
             assert event == Syscall(Number.GETPID)
@@ -84,7 +82,7 @@ def a_vanished_tracer_is_told_to_all_who_trace_its_stub(stage: Stage) -> None:
         thread = running(stage, runner)
         depart(stage, partial(third.syscalls, 3), by_vanishing)
         for cause in (cause_of(partial(thread.result, 2)), stage.bounded(partial(cause_of, idler.switch), 2)):
-            assert cause.signo in LOST.get(cause.death, ())
+            assert (cause.death, cause.signo) in LOST
         wait_until_gone(stage, stub_of(stage, space))
         stage.guest(guests.getpid_loop).syscalls(2)
 
@@ -112,7 +110,7 @@ def without_exit_kill_a_vanished_tracer_sets_no_guest_free(stage: Stage) -> None
             depart(stage, partial(guest.syscalls, 3, result=8), by_vanishing)
             cause = stage.bounded(partial(cause_of, guest.switch), 2)
             assert escaped() == b""
-            assert cause.signo in LOST.get(cause.death, ())
+            assert (cause.death, cause.signo) in LOST
             wait_until_gone(stage, stub_of(stage, guest.space))
             assert escaped() == b""
 
@@ -311,20 +309,6 @@ def _steal(tid: int) -> int | None:
 
 #: How many threads a pool has.
 WORKERS = 4
-
-#: Where register xmm15 stands in an XSAVE image: the legacy area's sixteenth vector (Intel SDM 1, table 13-1).
-XMM15 = slice(160 + 15 * 16, 160 + 16 * 16)
-
-
-def counts(guest: Guest) -> tuple[int, int, int]:
-    """What a `vector_loop` guest has counted: in r12, in both words of its vector as it stored it, and as it holds it.
-
-    A resident context's third count means nothing before `pull`.
-    """
-    stored = {guest.data.word(16), guest.data.word(24)}
-    held = {int.from_bytes(guest.state.xstate[XMM15][i : i + 8], "little") for i in (0, 8)}
-    assert len(stored) == len(held) == 1, f"the halves of a vector differ: {stored} {held}"
-    return guest.state["r12"], stored.pop(), held.pop()
 
 
 @contextmanager

@@ -13,9 +13,9 @@ import pytest
 
 from worldswitch.harness.contract import Access, Event, Fault, Signal, Syscall
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number, Program
-from worldswitch.scenarios.stage import PAGE, Guest, Stage
+from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
 
 #: asm/processor-flags.h
 TRAP_FLAG = 0x100

@@ -15,10 +15,10 @@ import pytest
 from worldswitch.harness.arch import registers
 from worldswitch.harness.contract import Access, Fault, HostError, Signal, Syscall
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.stage import Guest, Stage
-from worldswitch.scenarios.undisturbed import outcome_of
+from worldswitch.scenarios.stage.stage import Guest, Stage
+from worldswitch.scenarios.stage.steady_guests import outcome_of
 
 SI_KERNEL = 0x80  # asm-generic/siginfo.h
 ALL_ONES = 0xFFFF_FFFF_FFFF_FFFF

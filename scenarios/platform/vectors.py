@@ -11,9 +11,9 @@ import pytest
 
 from worldswitch.harness.contract import Interrupted, Syscall
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Program
-from worldswitch.scenarios.stage import Guest, Stage
+from worldswitch.scenarios.stage.stage import Guest, Stage
 
 
 @scenario("EX03", clauses="seed.W25", quick=5, normal=50, soak=2000)

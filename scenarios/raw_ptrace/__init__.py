@@ -1,6 +1,6 @@
 """Raw tracing, for the facts about the kernel: a process of one's own, ptrace by its requests' names, bounded waits.
 
-    with bare.tracee(guests.syscall_once.code, rax=39) as tracee:
+    with raw_ptrace.tracee(guests.syscall_once.code, rax=39) as tracee:
         tracee.go("SYSEMU")                     # PTRACE_SYSEMU, then wait: "SIGTRAP|0x80"
         tracee.registers()["orig_rax"]
         tracee.call(lib.SYS_getpid)             # have it make a system call
@@ -21,16 +21,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from worldswitch.harness.arch import registers
-from worldswitch.scenarios.bare._bare import ffi
-from worldswitch.scenarios.bare._bare import lib as lib
-from worldswitch.scenarios.bare.arena import Arena
-from worldswitch.scenarios.bare.words import answer as answer
-from worldswitch.scenarios.bare.words import code_name as code_name
-from worldswitch.scenarios.bare.words import signal_name as signal_name
-from worldswitch.scenarios.bare.words import status_words
-from worldswitch.scenarios.processes import mappings_of as mappings_of
-from worldswitch.scenarios.processes import process_state as process_state
-from worldswitch.scenarios.processes import status_of as status_of
+from worldswitch.scenarios.raw_ptrace._raw_ptrace import ffi
+from worldswitch.scenarios.raw_ptrace._raw_ptrace import lib as lib
+from worldswitch.scenarios.raw_ptrace.arena import Arena
+from worldswitch.scenarios.raw_ptrace.words import answer as answer
+from worldswitch.scenarios.raw_ptrace.words import code_name as code_name
+from worldswitch.scenarios.raw_ptrace.words import signal_name as signal_name
+from worldswitch.scenarios.raw_ptrace.words import status_words
+from worldswitch.scenarios.stage.processes import mappings_of as mappings_of
+from worldswitch.scenarios.stage.processes import process_state as process_state
+from worldswitch.scenarios.stage.processes import status_of as status_of
 
 #: How long anything may take that does happen, however busy the machine.
 BOUND = 30.0

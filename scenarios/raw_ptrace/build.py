@@ -1,4 +1,4 @@
-"""Builds the C of `worldswitch.scenarios.bare`, and has the compiler give the values of the kernel's names.
+"""Builds the C of `worldswitch.scenarios.raw_ptrace`, and has the compiler give the values of the kernel's names.
 
 Read by setup.py from the top of the checkout, so paths are relative to it.
 """
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cffi import FFI
 
-HERE = Path("scenarios/bare")
+HERE = Path("scenarios/raw_ptrace")
 
 CONSTANTS = """
 PTRACE_ATTACH PTRACE_CONT PTRACE_DETACH PTRACE_GETEVENTMSG PTRACE_GETREGS PTRACE_GETREGSET PTRACE_GETSIGINFO
@@ -42,17 +42,17 @@ INCLUDES = """
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include "bare.h"
+#include "raw_ptrace.h"
 """
 
 ffibuilder = FFI()
 ffibuilder.cdef("".join(f"#define {name} ...\n" for name in CONSTANTS))
-ffibuilder.cdef((HERE / "bare.h").read_text())
+ffibuilder.cdef((HERE / "raw_ptrace.h").read_text())
 ffibuilder.set_source(
-    "worldswitch.scenarios.bare._bare",
+    "worldswitch.scenarios.raw_ptrace._raw_ptrace",
     INCLUDES,
-    sources=[str(HERE / "bare.c")],
+    sources=[str(HERE / "raw_ptrace.c")],
     include_dirs=[str(HERE)],
-    depends=[str(HERE / "bare.h"), str(HERE / "build.py")],
+    depends=[str(HERE / "raw_ptrace.h"), str(HERE / "build.py")],
     extra_compile_args=["-std=gnu17", "-O2", "-Wall", "-Wextra", "-Werror"],
 )

@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include "bare.h"
+#include "raw_ptrace.h"
 
 #define RSEQ_SIGNATURE 0x53053053	// glibc's on x86: sysdeps/unix/sysv/linux/x86/bits/rseq.h
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from worldswitch.scenarios.bare import BOUND, until
+from worldswitch.scenarios.raw_ptrace import BOUND, until
 
 Result = TypeVar("Result")
 

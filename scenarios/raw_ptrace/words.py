@@ -6,7 +6,7 @@ import errno
 import os
 import signal
 
-from worldswitch.scenarios.bare._bare import lib
+from worldswitch.scenarios.raw_ptrace._raw_ptrace import lib
 
 _EVENTS = {
     lib.PTRACE_EVENT_EXEC: "EVENT_EXEC",

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from worldswitch.scenarios.stage import Guest
-from worldswitch.scenarios.storms import Accounts
-from worldswitch.scenarios.undisturbed import outcome_of
+from worldswitch.scenarios.stage.accounts import Accounts
+from worldswitch.scenarios.stage.stage import Guest
+from worldswitch.scenarios.stage.steady_guests import outcome_of
 
 #: After how many seconds an alarm goes off, at least and at most.
 EARLIEST, LATEST = 0.0002, 0.002

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from worldswitch.harness.contract import Fault
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.stage import PAGE, Stage
-from worldswitch.scenarios.undisturbed import Computing, makes_calls, outcome_of
+from worldswitch.scenarios.stage.stage import PAGE, Stage
+from worldswitch.scenarios.stage.steady_guests import Computing, makes_calls, outcome_of
 
 
 def work_here(stage: Stage) -> None:

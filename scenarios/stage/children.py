@@ -26,7 +26,7 @@ from multiprocessing.connection import Connection
 from typing import TypeAlias
 
 from worldswitch.harness.contract import PlatformError
-from worldswitch.scenarios.stage import Stage
+from worldswitch.scenarios.stage.stage import Stage
 
 libc = ctypes.CDLL(None, use_errno=True)
 

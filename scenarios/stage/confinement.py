@@ -1,6 +1,6 @@
 """What stands in a platform's way, put there on purpose: seccomp filters, lost privileges, a process nobody may dump.
 
-None of it can be taken back, so it is for a process of its own (`worldswitch.scenarios.children`).
+None of it can be taken back, so it is for a process of its own (`worldswitch.scenarios.stage.children`).
 """
 
 from __future__ import annotations

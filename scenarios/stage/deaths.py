@@ -7,11 +7,17 @@ import signal
 from collections.abc import Callable
 
 from worldswitch.harness.contract import AddressSpace, Cause, Death, Died, PlatformError, StubDied
-from worldswitch.scenarios.processes import process_state
-from worldswitch.scenarios.stage import Stage
+from worldswitch.scenarios.stage.processes import process_state
+from worldswitch.scenarios.stage.stage import Stage
 
 #: What everybody is told of a stub that took a SIGKILL.
 KILLED = Cause(Death.SIGNALED, signal.SIGKILL)
+
+#: How a stub may die whose tracer vanished: as the platform sees it, by PTRACE_O_EXITKILL, by its own filter.
+LOST = {
+    *((Death.TRACER_VANISHED, signo) for signo in (0, int(signal.SIGKILL))),
+    *((Death.SIGNALED, int(signal.SIGKILL)), (Death.SECCOMP, int(signal.SIGSYS))),
+}
 
 
 def stub_of(stage: Stage, space: AddressSpace) -> int:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 from worldswitch.harness.contract import Access, AddressSpace
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.stage import Stage
+from worldswitch.scenarios.stage.stage import Stage
 
 NOBODY = 65534
 PR_SET_DUMPABLE = 4  # <linux/prctl.h>

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from worldswitch.harness.contract import PlatformError, Unavailable
-from worldswitch.scenarios.stage import Stage
+from worldswitch.scenarios.stage.stage import Stage
 
 
 def refused(operation: Callable[[], object], error: type[PlatformError]) -> str:

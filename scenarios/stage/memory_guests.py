@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from worldswitch.harness.contract import Platform, Syscall
+from worldswitch.harness.contract import Event, Platform, Syscall
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.stage import PAGE, Guest, Stage
+from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
 
 
 def writer(stage: Stage) -> Guest:
@@ -27,3 +27,9 @@ def is_whole(guest: Guest) -> None:
     for offset in range(0, guest.data.size, PAGE):
         guest.state.pc, guest.state["rdi"] = guest.code, guest.data_address + offset
         assert guest.switch() == Syscall(Number.GETPID)
+
+
+def reads(guest: Guest, address: int) -> Event:
+    """Have a guest that plays `read_at` read the word at `address` into rsi."""
+    guest.state.pc, guest.state["rdi"], guest.state["rsi"] = guest.code, address, 0
+    return guest.context.switch(guest.space, guest.state)

@@ -6,8 +6,8 @@ import contextlib
 import random
 
 from worldswitch.harness.contract import Event
-from worldswitch.scenarios.processes import status_of, threads_of
-from worldswitch.scenarios.stage import Guest, Running, Stage
+from worldswitch.scenarios.stage.processes import status_of, threads_of
+from worldswitch.scenarios.stage.stage import Guest, Running, Stage
 
 
 def running(stage: Stage, guest: Guest) -> Running[Event]:

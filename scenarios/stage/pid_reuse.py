@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from worldswitch.scenarios import children
-from worldswitch.scenarios.children import Child, Line
-from worldswitch.scenarios.stage import Stage
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.children import Child, Line
+from worldswitch.scenarios.stage.stage import Stage
 
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 

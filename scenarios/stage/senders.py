@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from worldswitch.scenarios.processes import status_of, threads_of
+from worldswitch.scenarios.stage.processes import status_of, threads_of
 
 #: Every signal a process may get and live, by default disposition or not; the C library keeps 32 and 33 to itself.
 CATCHABLE = (*(n for n in range(1, 32) if n not in (signal.SIGKILL, signal.SIGSTOP)), *range(34, 65))

@@ -35,8 +35,6 @@ from worldswitch.harness.contract import (
     Syscall,
 )
 from worldswitch.scenarios.guests import Program
-from worldswitch.scenarios.processes import process_state as process_state  # offered here too: scenarios want it
-from worldswitch.scenarios.processes import threads_of as threads_of
 
 PAGE = mmap.PAGESIZE
 

@@ -10,9 +10,9 @@ from functools import cached_property, partial
 from worldswitch.harness.contract import Interrupted, PlatformError, Syscall
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.processes import status_of, threads_of
-from worldswitch.scenarios.senders import untaken
-from worldswitch.scenarios.stage import Guest, Running, Stage
+from worldswitch.scenarios.stage.processes import status_of, threads_of
+from worldswitch.scenarios.stage.senders import untaken
+from worldswitch.scenarios.stage.stage import Guest, Running, Stage
 
 GETPID = Syscall(Number.GETPID)
 
@@ -23,6 +23,9 @@ PATTERN = {
         ("rax", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r13", "r14", "r15"), start=1
     )
 }
+
+#: Where register xmm15 is in an XSAVE image: the legacy area's sixteenth vector (Intel SDM 1, table 13-1).
+XMM15 = slice(160 + 15 * 16, 160 + 16 * 16)
 
 
 def is_traced(tid: int) -> bool:
@@ -128,6 +131,17 @@ def makes_calls(guest: Guest, count: int) -> None:
         assert state.arguments[0] == answer, f"call {number} of {count}: its result did not reach the guest"
         assert guest.data.word() == state["r12"] == counted, f"call {number} of {count}: the guest lost count"
         state.result = random.getrandbits(63)
+
+
+def counts(guest: Guest) -> tuple[int, int, int]:
+    """What a `vector_loop` guest has counted: in r12, in both words of its vector as it stored it, and as it holds it.
+
+    A resident context's third count means nothing before `pull`.
+    """
+    stored = {guest.data.word(16), guest.data.word(24)}
+    held = {int.from_bytes(guest.state.xstate[XMM15][i : i + 8], "little") for i in (0, 8)}
+    assert len(stored) == len(held) == 1, f"the halves of a vector differ: {stored} {held}"
+    return guest.state["r12"], stored.pop(), held.pop()
 
 
 def in_a_thread_that_ends(stage: Stage, function: Callable[[], None], seconds: float = 5.0) -> None:

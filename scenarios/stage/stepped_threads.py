@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
-from worldswitch.scenarios.stage import Stage
+from worldswitch.scenarios.stage.stage import Stage
 
 #: A held thread goes on by itself after so many seconds, should whoever holds it have failed.
 LONGEST_HOLD = 10.0

@@ -13,8 +13,8 @@ import struct
 import threading
 from collections.abc import Sequence
 
-from worldswitch.scenarios.processes import mappings_of
-from worldswitch.scenarios.stage import PAGE
+from worldswitch.scenarios.stage.processes import mappings_of
+from worldswitch.scenarios.stage.stage import PAGE
 
 # asm/unistd_64.h
 GET_ROBUST_LIST, RSEQ = 274, 334

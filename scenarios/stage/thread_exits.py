@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.stage import Stage
+from worldswitch.scenarios.stage.stage import Stage
 
 libc = ctypes.CDLL(None)
 

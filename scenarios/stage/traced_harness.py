@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldswitch.harness.arch import registers
-from worldswitch.scenarios import children
-from worldswitch.scenarios.children import Child, Line, Work
-from worldswitch.scenarios.processes import process_state, threads_of
-from worldswitch.scenarios.stage import Stage
-from worldswitch.scenarios.tracers import PTRACE_CONT, PTRACE_SEIZE, WALL, seize
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.children import Child, Line, Work
+from worldswitch.scenarios.stage.processes import process_state, threads_of
+from worldswitch.scenarios.stage.stage import Stage
+from worldswitch.scenarios.stage.tracers import PTRACE_CONT, PTRACE_SEIZE, WALL, seize
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)

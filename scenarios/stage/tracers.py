@@ -7,7 +7,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 
-from worldswitch.scenarios.confinement import check, libc
+from worldswitch.scenarios.stage.confinement import check, libc
 
 # <linux/ptrace.h>
 PTRACE_CONT, PTRACE_DETACH, PTRACE_SYSCALL = 7, 17, 24

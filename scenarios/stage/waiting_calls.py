@@ -19,12 +19,12 @@ from functools import partial
 from pathlib import Path
 
 from worldswitch.harness.contract import Access, HostError
-from worldswitch.scenarios.deaths import kill
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.processes import descendants_of, process_state, threads_of
-from worldswitch.scenarios.senders import Sender, untaken
-from worldswitch.scenarios.stage import PAGE, InspectableAddressSpace, Stage
-from worldswitch.scenarios.undisturbed import is_traced, outcome_of
+from worldswitch.scenarios.stage.deaths import kill
+from worldswitch.scenarios.stage.processes import descendants_of, process_state, threads_of
+from worldswitch.scenarios.stage.senders import Sender, untaken
+from worldswitch.scenarios.stage.stage import PAGE, InspectableAddressSpace, Stage
+from worldswitch.scenarios.stage.steady_guests import is_traced, outcome_of
 
 #: What scenarios of injection inject, beside what a platform needs for itself.
 INJECTABLE = (

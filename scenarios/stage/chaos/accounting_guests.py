@@ -13,8 +13,8 @@ from functools import partial
 
 from worldswitch.harness.contract import AddressSpace, Busy, Death, Platform
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.actors import Actor, Deed, Hold
-from worldswitch.scenarios.stage import Guest, Stage
+from worldswitch.scenarios.stage.stage import Guest, Stage
+from worldswitch.scenarios.stage.stepped_threads import Actor, Deed, Hold
 
 #: Where in its data a player has its two words for the gate, and one that nobody else has.
 PROGRESS, GATE, SECRET = 64, 72, 80

@@ -7,7 +7,7 @@ A *schedule* is a list of strikes, each keyed to the n-th event of a guest and n
     in event 5 of guest 0, held at step 23: its context is interrupted
 
 ``at`` an event the guest stands and nobody waits for it; ``during`` one it is known to run; ``in`` one, the thread that
-traces it is held at a step of its switch (see `worldswitch.scenarios.actors`).
+traces it is held at a step of its switch (see `worldswitch.scenarios.stage.stepped_threads`).
 
 Schedules are drawn by Hypothesis, from booleans only: what it draws for numbers depends on constants it finds in the
 modules at hand, and the same seed would not mean the same schedule everywhere.
@@ -19,16 +19,13 @@ import enum
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from hypothesis import strategies as st
 
-from worldswitch.scenarios.departures import ORDINARY
-from worldswitch.scenarios.senders import CATCHABLE, STOPS
-
-if TYPE_CHECKING:
-    from worldswitch.scenarios.players import Player
-    from worldswitch.scenarios.plays import Play
+from worldswitch.scenarios.stage.chaos.accounting_guests import Player
+from worldswitch.scenarios.stage.senders import CATCHABLE, STOPS
+from worldswitch.scenarios.stage.thread_exits import ORDINARY
 
 #: How many events each guest has, how many guests there are, how many strikes at most, and steps to be held at.
 EVENTS, GUESTS, STRIKES, STEPS = 8, 3, 10, 48
@@ -51,17 +48,37 @@ AT, DURING, IN = Moment
 ANY, STANDING = (AT, DURING, IN), (AT,)
 
 
+class _Play(Protocol):
+    """The strikes that a running schedule offers; `schedule_runner.Play` implements them."""
+
+    def signal(self, player: Player, signo: int, *, each: bool) -> None: ...
+    def interrupt(self, player: Player) -> None: ...
+    def slowly(self, operation: Callable[[_Play, Player], None], player: Player, step: int) -> None: ...
+    def bind_tracer(self, player: Player, number: int) -> None: ...
+    def bind_stub(self, player: Player, number: int) -> None: ...
+    def dally(self) -> None: ...
+    def kill(self, player: Player) -> None: ...
+    def end_thread(self, player: Player, ending: Callable[[], None]) -> None: ...
+    def vanish(self, player: Player) -> None: ...
+    def migrate(self, player: Player, number: int) -> None: ...
+    def unmap(self, player: Player) -> None: ...
+    def map_again(self, player: Player) -> None: ...
+    def map_other(self, player: Player) -> None: ...
+    def release(self, player: Player) -> None: ...
+    def receive_visitor(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """Something to do to a guest; `perform` returns whatever could not be known before, for the account of it."""
 
     name: str  #: with a place for the argument
-    perform: Callable[[Play, Player, int], None]
+    perform: Callable[[_Play, Player, int], None]
     moments: tuple[Moment, ...] = ANY
     describe: Callable[[int], str] = str
 
 
-def _slowly(what: str, operation: Callable[[Play, Player], None], steps: int) -> Operation:
+def _slowly(what: str, operation: Callable[[_Play, Player], None], steps: int) -> Operation:
     """An operation of about so many steps, in the middle of which an event begins."""
     return Operation(
         f"{what}, by a thread that is held at step {{}} until the event has begun",
@@ -130,11 +147,11 @@ def _signal_name(argument: int) -> str:
     return next((known.name for known in signal.Signals if known == signo), f"signal {signo}")
 
 
-def _signal(play: Play, player: Player, argument: int) -> None:
+def _signal(play: _Play, player: Player, argument: int) -> None:
     play.signal(player, SIGNALS[argument % len(SIGNALS)], each=False)
 
 
-def _signal_each(play: Play, player: Player, argument: int) -> None:
+def _signal_each(play: _Play, player: Player, argument: int) -> None:
     play.signal(player, SIGNALS[argument % len(SIGNALS)], each=True)
 
 

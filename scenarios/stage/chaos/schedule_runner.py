@@ -28,14 +28,15 @@ from worldswitch.harness.contract import (
     StubDied,
 )
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.actors import Actor, Deed, Hold, within
-from worldswitch.scenarios.departures import by_returning, by_vanishing
-from worldswitch.scenarios.nemesis import AT, DURING, EVENTS, GUESTS, IN, Moment, Schedule, Strike
-from worldswitch.scenarios.players import Home, Player
-from worldswitch.scenarios.processes import process_state, threads_of
-from worldswitch.scenarios.senders import Sender
-from worldswitch.scenarios.stage import PAGE, Stage
-from worldswitch.scenarios.undisturbed import GETPID, outcome_of
+from worldswitch.scenarios.stage.chaos.accounting_guests import Home, Player
+from worldswitch.scenarios.stage.chaos.nemesis import AT, DURING, EVENTS, GUESTS, IN, Moment, Schedule, Strike
+from worldswitch.scenarios.stage.deaths import LOST
+from worldswitch.scenarios.stage.processes import process_state, threads_of
+from worldswitch.scenarios.stage.senders import Sender
+from worldswitch.scenarios.stage.stage import PAGE, Stage
+from worldswitch.scenarios.stage.steady_guests import GETPID, outcome_of
+from worldswitch.scenarios.stage.stepped_threads import Actor, Deed, Hold, within
+from worldswitch.scenarios.stage.thread_exits import by_returning, by_vanishing
 
 #: Within how many seconds whatever is begun is over.
 BOUND = 3.0
@@ -46,13 +47,8 @@ WHILE = 0.001
 #: How often in a row a switch may come back interrupted for reasons that the schedule does not have.
 SPURIOUS = 3
 
-#: How a stub may have died that was killed, and one whose tracer vanished: as the platform sees it, by
-#: PTRACE_O_EXITKILL, by its own filter.
+#: How a killed stub may die.
 KILLED = {(Death.SIGNALED, int(signal.SIGKILL))}
-LOST = {
-    *((Death.TRACER_VANISHED, signo) for signo in (0, int(signal.SIGKILL))),
-    *((Death.SIGNALED, int(signal.SIGKILL)), (Death.SECCOMP, int(signal.SIGSYS))),
-}
 
 
 class Play:

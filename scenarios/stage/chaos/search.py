@@ -19,7 +19,7 @@ from hypothesis import Phase, Verbosity
 from hypothesis.errors import Flaky, NoSuchExample
 from hypothesis.strategies import SearchStrategy
 
-from worldswitch.scenarios.nemesis import Schedule
+from worldswitch.scenarios.stage.chaos.nemesis import Schedule
 
 #: How often a candidate is played before it is believed to pass, once some other one has failed.
 TRIES = 4
