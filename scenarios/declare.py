@@ -1,11 +1,11 @@
-"""How a scenario is declared: its catalogue ids, the clauses it stands on, what it needs, how often it repeats.
+"""The decorator that declares a scenario: its ids, the clauses it rests on, its needs and its repetitions.
 
     @scenario("IN03", clauses="seed.switchToApp", normal=10, soak=1000)
     def an_interrupt_ends_a_running_switch(stage: Stage) -> None:
-        \"\"\"A guest that computes for ever comes back when it is interrupted.\"\"\"
+        \"\"\"An interrupt ends the switch of a guest that never returns by itself.\"\"\"
 
-The function's name is a sentence, its docstring the claim.  The decorator makes one pytest mark, which the harness's
-plugin reads; nothing else is attached to the function.
+The function's name is a sentence and its docstring is the claim.  The decorator adds one pytest mark, which the
+harness's plugin reads, and nothing else.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def scenario(
 ) -> Callable[[Function], Function]:
     """Declare a scenario.
 
-    `ids` are catalogue ids (``TT01``), the first names the scenario.  `clauses` say what it stands on: a function or
-    weakness of the seed (``seed.W1``), a kernel clause (``kernel.W2``), a man page section, a kernel commit;
-    ``clauses.toml`` lists them.  `needs` are names of the harness's probes, separated by spaces; ``ptrace`` is implied,
-    but where ptrace is to be denied.  `quick`, `normal` and `soak` are
-    repetitions, read as ``trial.repeat``.  `deadline` is in seconds for the slowest of the three on a quiet machine.
-    `subject` is what the claim is about: of a claim about the kernel alone no mutant of a platform is asked for.
-    `alone` is for what changes something that all of the machine shares: nothing else of the run goes on meanwhile.
+    `ids` are catalogue ids (``TT01``); the first one is the main one.  `clauses` are what the claim rests on: a
+    function or weakness of the seed (``seed.W1``), a kernel clause (``kernel.W2``), a man page section, a kernel
+    commit; see ``clauses.toml``.  `needs` are names of the harness's probes, separated by spaces; ``ptrace`` is implied
+    unless a need denies it.  `quick`, `normal` and `soak` are repetitions, read as ``trial.repeat``.  `deadline` is in
+    seconds, for the slowest of the three on an idle machine.  `subject` is what the claim is about; a claim about the
+    kernel needs no mutant.  `alone` marks a scenario that changes machine-wide state, so that nothing else of the run
+    overlaps it.
     """
     return pytest.mark.scenario(
         *ids,

@@ -1,12 +1,12 @@
-"""How a fact about the kernel is declared: an experiment that says what it saw, and what is known to be seen where.
+"""The decorator that declares a fact about the kernel: an experiment, and the observations known for it.
 
     @fact("KS1", clauses="kernel.S1", needs="sysemu", known={"rax -38": "since 2.6.14"})
     def a_sysemu_stop_shows_minus_enosys() -> str:
         \"\"\"At a stop of PTRACE_SYSEMU, rax is -ENOSYS.\"\"\"
 
-The experiment uses no platform and answers with a short observation, the same each time on the same kernel.  As a
-scenario, it holds that this kernel is one of those that are known: a kernel that changes a fact is seen at once.  As a
-part of the machine's fingerprint (`worldswitch.harness.fingerprint`), it tells which of them this one is.
+The experiment uses no platform and returns a short observation, the same each time on the same kernel.  As a scenario
+it fails on a kernel whose observation is not known.  In the machine's fingerprint
+(`worldswitch.harness.fingerprint`) it records which of the known observations this kernel gives.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def fact(
 ) -> Callable[[Experiment], Any]:
     """Declare a fact.
 
-    `known` has each observation that was ever made, or read out of a kernel's source, and since when or where it is
-    so.  It must be the same each time.  The rest is as with `worldswitch.scenarios.declare.scenario`.
+    `known` maps each observation, made or read in a kernel's source, to where or since when it holds.  The other
+    arguments are those of `worldswitch.scenarios.declare.scenario`.
     """
 
     def declare(experiment: Experiment) -> Any:
@@ -35,12 +35,12 @@ def fact(
 
         def holds(trial: Repeating) -> None:
             observations = {observe() for _ in range(trial.repeat)}
-            assert len(observations) == 1, f"this kernel does not say the same each time: {sorted(observations)}"
+            assert len(observations) == 1, f"the observations differ between repetitions: {sorted(observations)}"
             (observation,) = observations
             assert observation in known, _surprise(observation, known)
 
         functools.update_wrapper(holds, experiment)
-        del holds.__wrapped__  # type: ignore[attr-defined]  # pytest would look there for the fixtures
+        del holds.__wrapped__  # type: ignore[attr-defined]  # pytest would look there for fixtures
         holds.observe = observe  # type: ignore[attr-defined]
         return scenario(*ids, clauses=clauses, needs=needs, soak=20, deadline=60.0, subject="kernel")(holds)
 
@@ -48,22 +48,22 @@ def fact(
 
 
 class Repeating(Protocol):
-    """What is wanted of the fixture ``trial``."""
+    """The part of the fixture ``trial`` that a fact uses."""
 
     @property
     def repeat(self) -> int:
-        """How often to repeat what the scenario repeats."""
+        """The number of repetitions."""
 
 
 def _unbroken(experiment: Experiment) -> Experiment:
-    """An experiment that the kernel breaks off has shown something, too."""
+    """Turn an experiment that raises into one that returns ``broke off: ...``, which is an observation too."""
 
     @functools.wraps(experiment)
     def observe() -> str:
         try:
             return experiment()
         except (OSError, AssertionError) as broken:
-            traceback.print_exc()  # to a trial's output, for people
+            traceback.print_exc()  # shown in the trial's output
             said = broken.strerror if isinstance(broken, OSError) else str(broken)
             return f"broke off: {said or broken}"
 
@@ -72,4 +72,4 @@ def _unbroken(experiment: Experiment) -> Experiment:
 
 def _surprise(observation: str, known: Mapping[str, str]) -> str:
     lines = (f"  {seen!r}: {where}" for seen, where in known.items())
-    return "\n".join([f"this kernel says {observation!r}, and known are:", *lines])
+    return "\n".join([f"this kernel gives {observation!r}; known are:", *lines])

@@ -1,4 +1,4 @@
-"""How tracees die, what their tracers see of it, and what the end of a tracer's or a parent's thread does to them."""
+"""How tracees die, what their tracers see, and what the end of a tracer's or parent's thread does to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEES_EXIT = raw_ptrace.OPTIONS | lib.PTRACE_O_TRACEEXIT
     known={"EVENT_EXIT, message 9, killed by SIGKILL": "5.10 to 7.3"},
 )
 def a_killed_tracee_stops_at_its_exit() -> str:
-    """With PTRACE_O_TRACEEXIT a running tracee that is killed stops once more; the message is a wait status."""
+    """With PTRACE_O_TRACEEXIT a running tracee that is killed stops once more; the message is its wait status."""
     with raw_ptrace.tracee(guests.count_loop.code, options=SEES_EXIT) as tracee:
         tracee.ask("CONT")
         tracee.send(signal.SIGKILL)
@@ -29,7 +29,7 @@ def a_killed_tracee_stops_at_its_exit() -> str:
 
 @fact("KD1", clauses="kernel.D1", known={"killed by SIGKILL": "5.10 to 7.3"})
 def a_killed_tracee_is_gone_without_that_option() -> str:
-    """Without PTRACE_O_TRACEEXIT nothing is seen between SIGKILL and the end."""
+    """Without PTRACE_O_TRACEEXIT a killed tracee does not stop between SIGKILL and its end."""
     with raw_ptrace.tracee(guests.count_loop.code) as tracee:
         tracee.ask("CONT")
         tracee.send(signal.SIGKILL)
@@ -42,7 +42,7 @@ def a_killed_tracee_is_gone_without_that_option() -> str:
     known={"EVENT_EXIT, message 1792, rax 231; exited with 7": "5.10 to 7.3"},
 )
 def an_exit_shows_its_status_and_registers() -> str:
-    """At PTRACE_EVENT_EXIT of an exit the message is its status, and the registers are still there."""
+    """At PTRACE_EVENT_EXIT of an exit the message is its status, and the registers can still be read."""
     with raw_ptrace.tracee(guests.call_and_trap.code, options=SEES_EXIT, rax=lib.SYS_exit_group, rdi=7) as tracee:
         stop, message, number = tracee.go("CONT"), tracee.message(), tracee.registers()["orig_rax"]
         return f"{stop}, message {message}, rax {number}; {tracee.go('CONT')}"
@@ -62,7 +62,7 @@ def a_kill_ends_any_other_stop() -> str:
     known={"GETREGS 0, SETREGS 0, CONT 0, killed by SIGKILL": "5.10 to 7.3: the exit is never seen"},
 )
 def requests_may_meet_an_exit_that_nobody_waited_for() -> str:
-    """A tracer that does not know of the kill yet resumes the tracee out of its PTRACE_EVENT_EXIT."""
+    """A tracer that does not know of a kill resumes the tracee from its PTRACE_EVENT_EXIT."""
     with raw_ptrace.tracee(options=SEES_EXIT) as tracee:
         tracee.send(signal.SIGKILL)
         peek = os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG | lib.__WALL
@@ -77,7 +77,7 @@ def requests_may_meet_an_exit_that_nobody_waited_for() -> str:
     known={"it stays": "since 6.1", "it goes on": "5.10"},
 )
 def a_second_kill_at_the_exit() -> str:
-    """SIGKILL for a tracee at PTRACE_EVENT_EXIT: since 6.1 only its tracer can have it go on."""
+    """After a second SIGKILL at PTRACE_EVENT_EXIT, only the tracer can resume the tracee, since 6.1."""
     with raw_ptrace.tracee(options=SEES_EXIT) as tracee:
         tracee.send(signal.SIGKILL)
         tracee.wait()
@@ -87,7 +87,7 @@ def a_second_kill_at_the_exit() -> str:
 
 @fact("KD4", clauses=("kernel.D4", "fact.D5"), known={"EVENT_EXIT each": "5.10 to 7.3"})
 def every_thread_has_its_own_exit() -> str:
-    """When a process is killed, each traced thread of it stops at an exit of its own."""
+    """Each traced thread of a killed process stops at its own PTRACE_EVENT_EXIT."""
     with raw_ptrace.tracee(options=SEES_EXIT) as tracee:
         sibling = tracee.clone()
         sibling.wait()
@@ -105,7 +105,7 @@ def every_thread_has_its_own_exit() -> str:
     },
 )
 def a_leader_that_ended_is_kept_by_its_threads() -> str:
-    """A group leader that ends first is a zombie that cannot be waited for, and that signal 0 takes for alive."""
+    """A group leader that ends first is a zombie that cannot be waited for, and to which signal 0 can be sent."""
     with raw_ptrace.tracee() as tracee:
         sibling = tracee.clone()
         sibling.wait()
@@ -119,12 +119,12 @@ def a_leader_that_ended_is_kept_by_its_threads() -> str:
         return f"{said}; then {tracee.wait()}"
 
 
-# ------------------------------------------------------------------------------------------------- ends of tracers
+# ------------------------------------------------------------------------------------------------------ ends of tracers
 
 
 @fact("KD5", clauses=("kernel.D5", "fact.F1"), known={"killed by SIGKILL": "5.10 to 7.3"})
 def the_end_of_a_tracer_thread_kills_with_exitkill() -> str:
-    """PTRACE_O_EXITKILL is for the thread that traces: its end kills the whole process of its tracee, my thread too."""
+    """With PTRACE_O_EXITKILL the end of the tracing thread kills the whole process of its tracee."""
     with raw_ptrace.tracee() as tracee:
         sibling = tracee.clone(raw_ptrace.A_THREAD)
         sibling.wait()
@@ -140,7 +140,7 @@ def the_end_of_a_tracer_thread_kills_with_exitkill() -> str:
     known={"R, traced by 0": "5.10 to 7.3"},
 )
 def the_end_of_a_tracer_thread_sets_free_without_it() -> str:
-    """Without PTRACE_O_EXITKILL the end of the tracing thread lets the tracee run on, untraced."""
+    """Without PTRACE_O_EXITKILL the end of the tracing thread lets the tracee run on untraced."""
     with raw_ptrace.process() as process:
 
         def trace() -> None:
@@ -154,7 +154,7 @@ def the_end_of_a_tracer_thread_sets_free_without_it() -> str:
         return f"{raw_ptrace.process_state(process.pid)}, traced by {raw_ptrace.status_of(process.pid, 'TracerPid')}"
 
 
-# ------------------------------------------------------------------------------------------------- ends of parents
+# ------------------------------------------------------------------------------------------------------ ends of parents
 
 
 @fact("KD6", clauses="kernel.D6", known={"killed by SIGKILL": "5.10 to 7.3"})
@@ -169,7 +169,7 @@ def tracees_are_not_reaped_by_themselves() -> str:
         signal.signal(signal.SIGCHLD, before)
 
 
-#: As an exit signal it harms nobody by default.
+#: An exit signal that is ignored by default.
 HARMLESS = signal.SIGURG
 
 
@@ -181,7 +181,7 @@ def _child_of(tracee: raw_ptrace.Thread, exit_signal: int) -> raw_ptrace.Thread:
 
 @fact("KD6", clauses=("kernel.D6", 'ptrace(2) "Real parent"'), known={"before me 0, after me its pid": "5.10 to 7.3"})
 def a_tracer_waits_before_the_parent() -> str:
-    """A tracee that is another's child ends for its tracer first, and only then for its parent."""
+    """The end of another process's child is reported to its tracer first and to its parent afterwards."""
     with raw_ptrace.tracee() as parent:
         child = _child_of(parent, signal.SIGCHLD)
         child.send(signal.SIGKILL)
@@ -194,12 +194,12 @@ def a_tracer_waits_before_the_parent() -> str:
 
 
 def _told_of_the_end_of(tracee: raw_ptrace.Thread) -> str:
-    """Which of the two signals of a tracee's end comes to this process."""
+    """Which of the two signals of a tracee's end this process receives."""
     candidates = {signal.SIGCHLD, HARMLESS}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, candidates)
     try:
         while signal.sigtimedwait(candidates, 0):
-            pass  # of stops before
+            pass  # an earlier stop
         tracee.send(signal.SIGKILL)
         info = signal.sigtimedwait(candidates, raw_ptrace.BOUND)
         return raw_ptrace.signal_name(info.si_signo) if info else "nothing"
@@ -209,14 +209,14 @@ def _told_of_the_end_of(tracee: raw_ptrace.Thread) -> str:
 
 @fact("KD7", clauses="kernel.D7", known={"SIGURG": "5.10 to 7.3"})
 def a_tracer_that_is_the_parent_gets_the_exit_signal() -> str:
-    """The end of a tracee that is the tracer's own child is told by the signal that clone was given."""
+    """The end of a tracee that is the tracer's child raises the exit signal given to clone."""
     with raw_ptrace.tracee(flags=HARMLESS) as tracee:
         return _told_of_the_end_of(tracee)
 
 
 @fact("KD7", clauses="kernel.D7", known={"the tracer SIGCHLD, the parent SIGURG": "5.10 to 7.3"})
 def a_tracer_that_is_not_the_parent_gets_sigchld() -> str:
-    """The end of another's child is told to its tracer by SIGCHLD; its parent gets the exit signal afterwards."""
+    """The end of another process's child raises SIGCHLD for its tracer, and then the exit signal for its parent."""
     with raw_ptrace.tracee() as parent:
         child = _child_of(parent, HARMLESS)
         told = _told_of_the_end_of(child)
@@ -230,7 +230,7 @@ def a_tracer_that_is_not_the_parent_gets_sigchld() -> str:
     known={"killed by SIGKILL": "5.10 to 7.3"},
 )
 def an_exit_signal_may_kill_the_parent() -> str:
-    """A child cloned with SIGKILL for its exit signal takes its parent along."""
+    """The end of a child cloned with SIGKILL as its exit signal kills the parent."""
     with raw_ptrace.tracee() as parent:
         child = _child_of(parent, signal.SIGKILL)
         child.send(signal.SIGKILL)
@@ -240,7 +240,7 @@ def an_exit_signal_may_kill_the_parent() -> str:
 
 @fact("KD7", clauses=("kernel.D7", "kernel.I2"), needs="pidns", known={"it lives": "5.10 to 7.3"})
 def an_exit_signal_does_not_kill_an_init() -> str:
-    """... unless the parent is the first process of its PID namespace, which no signal from inside kills."""
+    """The exit signal SIGKILL of a child does not kill a parent that is the first process of its PID namespace."""
     with raw_ptrace.tracee(flags=lib.CLONE_NEWPID | signal.SIGCHLD) as parent:
         child = parent.call(lib.SYS_clone, signal.SIGKILL)  # runs into the trap behind the call
         waited = parent.call(lib.SYS_wait4, child, 0, lib.__WALL)
@@ -249,7 +249,7 @@ def an_exit_signal_does_not_kill_an_init() -> str:
 
 @fact("KD8", clauses=("kernel.D8", "fact.F2"), known={"killed by SIGUSR1": "5.10 to 7.3"})
 def the_end_of_the_thread_that_forked_is_the_parents_death() -> str:
-    """PR_SET_PDEATHSIG fires when the thread that made a child ends, though its process lives on."""
+    """PR_SET_PDEATHSIG fires when the thread that forked the child ends, though its process lives on."""
     with raw_ptrace.tracee() as parent:
         thread = parent.clone()
         thread.wait()

@@ -1,4 +1,4 @@
-"""What seccomp filters do to the calls of a tracee: nothing to those that are skipped, odd things to injected ones."""
+"""What seccomp filters do to a tracee's calls: nothing to skipped ones, and odd things to injected ones."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from worldswitch.scenarios.raw_ptrace import lib
 
 SEES_EXIT = raw_ptrace.OPTIONS | lib.PTRACE_O_TRACEEXIT
 
-#: What the filter is about, and the number its result would be mistaken for.
+#: The filtered call; its number could be mistaken for its result.
 CALL = lib.SYS_getppid
 
 
 def _filter(action: int) -> bytes:
-    """A program that answers `action` to the call and allows the rest (include/uapi/linux/bpf_common.h)."""
+    """A filter that answers the call with `action` and allows the rest (include/uapi/linux/bpf_common.h)."""
     load, equal, answer = 0x20, 0x15, 0x06
     lines = ((load, 0, 0, 0), (equal, 0, 1, CALL), (answer, 0, 0, action), (answer, 0, 0, lib.SECCOMP_RET_ALLOW))
     return b"".join(struct.pack("<HBBI", *line) for line in lines)
@@ -38,7 +38,7 @@ def _filtered(action: int, options: int = SEES_EXIT) -> Iterator[raw_ptrace.Thre
 
 
 def _injected(action: int) -> str:
-    """What an injected call shows: its result at the exit, and what comes next; or what comes in place of an exit."""
+    """The result of an injected call at its exit, and the next stop; or the stop in place of the exit."""
     with _filtered(action) as tracee:
         tracee.enter(CALL)
         stop = tracee.go("SYSCALL")
@@ -59,7 +59,7 @@ def _injected(action: int) -> str:
     known={"rax -38, SIGTRAP": "since 4.8", "killed by SIGSYS": "before 4.8"},
 )
 def a_filter_does_not_see_what_sysemu_skips() -> str:
-    """A call that PTRACE_SYSEMU skips is not put to the filters, not even to one that kills."""
+    """A filter, even one that kills, does not see a call that PTRACE_SYSEMU skips."""
     with _filtered(lib.SECCOMP_RET_KILL_PROCESS) as tracee:
         tracee.put(raw_ptrace.SYSCALL, rax=CALL)
         tracee.go("SYSEMU")
@@ -68,7 +68,7 @@ def a_filter_does_not_see_what_sysemu_skips() -> str:
 
 @fact("KC2", clauses="kernel.seccomp", needs="seccomp", known={"rax -7, then SIGTRAP": "5.10 to 7.3"})
 def a_filters_errno_is_the_result() -> str:
-    """SECCOMP_RET_ERRNO: the exit shows the error."""
+    """SECCOMP_RET_ERRNO shows the errno as the result at the call's exit."""
     return _injected(lib.SECCOMP_RET_ERRNO | 7)
 
 
@@ -79,25 +79,25 @@ def a_filters_errno_is_the_result() -> str:
     known={"rax -38, then SIGTRAP": "5.10 to 7.3"},
 )
 def a_filter_that_traces_without_the_option_says_enosys() -> str:
-    """SECCOMP_RET_TRACE without PTRACE_O_TRACESECCOMP: the call is not there."""
+    """SECCOMP_RET_TRACE without PTRACE_O_TRACESECCOMP makes the call fail with ENOSYS."""
     return _injected(lib.SECCOMP_RET_TRACE)
 
 
 @fact("KC4", clauses="kernel.seccomp", needs="seccomp", known={"rax -38, then SIGTRAP": "since 5.0"})
 def a_filter_that_notifies_nobody_says_enosys() -> str:
-    """SECCOMP_RET_USER_NOTIF without a listener: the call is not there."""
+    """SECCOMP_RET_USER_NOTIF without a listener makes the call fail with ENOSYS."""
     return _injected(lib.SECCOMP_RET_USER_NOTIF)
 
 
 @fact("KC5", clauses="kernel.seccomp", needs="seccomp", known={"rax its result, then SIGTRAP": "since 4.14"})
 def a_filter_that_logs_lets_run() -> str:
-    """SECCOMP_RET_LOG: the call runs."""
+    """SECCOMP_RET_LOG lets the call run."""
     return _injected(lib.SECCOMP_RET_LOG)
 
 
 @fact("KC6", clauses="kernel.seccomp", needs="seccomp", known={"rax its number, then SIGSYS code 1": "5.10 to 7.3"})
 def a_filter_that_traps_looks_like_success() -> str:
-    """SECCOMP_RET_TRAP: at the exit the number stands for a result, and the signal comes after it."""
+    """SECCOMP_RET_TRAP shows the call's number as its result at the exit, and the signal comes afterwards."""
     return _injected(lib.SECCOMP_RET_TRAP)
 
 
@@ -110,13 +110,13 @@ _DUMPED = {text.replace("31", "159"): where + ", with core dumps" for text, wher
 
 @fact("KC7", clauses=("kernel.seccomp", "fact.S2"), needs="seccomp", known=_KILLED | _DUMPED)
 def a_filter_that_kills_a_thread_looks_like_success() -> str:
-    """SECCOMP_RET_KILL_THREAD: the last thread of a process seems to have made the call, and then is at its exit."""
+    """SECCOMP_RET_KILL_THREAD for a process's last thread shows the number as the result, then PTRACE_EVENT_EXIT."""
     return _injected(lib.SECCOMP_RET_KILL_THREAD)
 
 
 @fact("KC8", clauses="kernel.seccomp", needs="seccomp", known=_KILLED | _DUMPED)
 def a_filter_that_kills_a_process_looks_like_success() -> str:
-    """SECCOMP_RET_KILL_PROCESS: the same."""
+    """SECCOMP_RET_KILL_PROCESS shows the call's number as its result at the exit, then PTRACE_EVENT_EXIT."""
     return _injected(lib.SECCOMP_RET_KILL_PROCESS)
 
 
@@ -150,14 +150,14 @@ def a_filter_that_kills_a_thread_spares_the_others() -> str:
     },
 )
 def a_filter_comes_after_the_entry() -> str:
-    """With PTRACE_O_TRACESECCOMP: the entry, then the filter's event, then the exit."""
+    """With PTRACE_O_TRACESECCOMP the filter's event comes between the call's entry and its exit."""
     with _filtered(lib.SECCOMP_RET_TRACE, raw_ptrace.OPTIONS | lib.PTRACE_O_TRACESECCOMP) as tracee:
         return ", ".join([tracee.enter(CALL), tracee.go("SYSCALL"), tracee.go("SYSCALL")])
 
 
 @fact("KC9", clauses="kernel.seccomp", needs="seccomp", known={"rax -7": "since 4.8", "rax its result": "before 4.8"})
 def a_filter_sees_the_number_that_the_tracer_wrote() -> str:
-    """A tracer that changes the number at the entry does not get round the filter."""
+    """A filter sees the number that a tracer wrote at the entry."""
     with _filtered(lib.SECCOMP_RET_ERRNO | 7) as tracee:
         tracee.enter(lib.SYS_getpid)
         tracee.set_registers(orig_rax=CALL)
@@ -168,7 +168,7 @@ def a_filter_sees_the_number_that_the_tracer_wrote() -> str:
 
 @fact("KM6", clauses=("kernel.M6", "kernel.seccomp"), needs="seccomp", known={"rax -7": "5.10 to 7.3"})
 def a_fork_inherits_filters() -> str:
-    """What a filter does to a process, it does to its children."""
+    """A child inherits its parent's filters."""
     with _filtered(lib.SECCOMP_RET_ERRNO | 7) as tracee:
         child = tracee.clone(signal.SIGCHLD)
         child.wait()

@@ -1,4 +1,4 @@
-"""How the kernel takes memory away from a tracee, gives it back, and writes into it by itself; what a fork leaves."""
+"""How the kernel unmaps and maps a tracee's memory, writes into it by itself, and what a fork inherits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worldswitch.scenarios.declare_fact import fact
 from worldswitch.scenarios.raw_ptrace import lib
 from worldswitch.scenarios.raw_ptrace.arena import PAGE
 
-#: The end of user addresses with five levels of page tables and with four (arch/x86/include/asm/page_64_types.h).
+#: The end of user addresses, with five levels of page tables and with four (arch/x86/include/asm/page_64_types.h).
 ENDS = ((1 << 56) - PAGE, (1 << 47) - PAGE)
 ANONYMOUS = lib.MAP_PRIVATE | lib.MAP_ANONYMOUS
 
@@ -23,11 +23,11 @@ def _munmap(tracee: raw_ptrace.Thread, address: int, length: int) -> str:
 
 
 def _end(tracee: raw_ptrace.Thread) -> int:
-    """TASK_SIZE_MAX, where munmap begins to refuse."""
+    """TASK_SIZE_MAX, from which munmap refuses addresses."""
     return next(end for end in ENDS if _munmap(tracee, end - PAGE, PAGE) == "0")
 
 
-# ---------------------------------------------------------------------------------------------------------- munmap
+# --------------------------------------------------------------------------------------------------------------- munmap
 
 
 @fact(
@@ -36,14 +36,14 @@ def _end(tracee: raw_ptrace.Thread) -> int:
     known={"0x7ffffffff000": "four levels", "0xfffffffffff000": "five levels (LA57)"},
 )
 def user_addresses_end() -> str:
-    """The last page that munmap accepts lies below this."""
+    """The last page that munmap accepts ends at TASK_SIZE_MAX."""
     with raw_ptrace.tracee() as tracee:
         return f"{_end(tracee):#x}"
 
 
 @fact("KM1", clauses="kernel.M1", known={"nothing EINVAL, unaligned EINVAL, all EINVAL": "5.10 to 7.3"})
 def munmap_refuses_what_is_no_range() -> str:
-    """No length, an address inside a page and a length of all addresses are invalid."""
+    """``munmap`` refuses an empty length, an unaligned address and a length of all addresses with EINVAL."""
     with raw_ptrace.tracee() as tracee:
         hole = tracee.call(lib.SYS_mmap, 0, PAGE, lib.PROT_NONE, ANONYMOUS, -1)
         said = [_munmap(tracee, *what) for what in ((hole, 0), (hole + 1, PAGE), (hole, 2**64 - PAGE))]
@@ -52,7 +52,7 @@ def munmap_refuses_what_is_no_range() -> str:
 
 @fact("KM1", clauses="kernel.M1", known={"at it EINVAL, up to it 0, a byte beyond EINVAL": "5.10 to 7.3"})
 def munmap_refuses_what_ends_beyond() -> str:
-    """The length is held against the end of user addresses before it is rounded to pages."""
+    """``munmap`` compares the length with the end of user addresses before rounding it up to pages."""
     with raw_ptrace.tracee() as tracee:
         end = _end(tracee)
         said = [_munmap(tracee, *what) for what in ((end, PAGE), (end - PAGE, PAGE), (end - PAGE, PAGE + 1))]
@@ -61,7 +61,7 @@ def munmap_refuses_what_ends_beyond() -> str:
 
 @fact("KM1", clauses="kernel.M1", known={"0, again 0": "5.10 to 7.3"})
 def munmap_of_a_hole_is_a_success() -> str:
-    """Nothing has to be mapped where munmap takes away."""
+    """``munmap`` succeeds where nothing is mapped."""
     with raw_ptrace.tracee() as tracee:
         page = tracee.call(lib.SYS_mmap, 0, PAGE, lib.PROT_NONE, ANONYMOUS, -1)
         return f"{_munmap(tracee, page, PAGE)}, again {_munmap(tracee, page, PAGE)}"
@@ -69,14 +69,14 @@ def munmap_of_a_hole_is_a_success() -> str:
 
 @fact("KM1", clauses="kernel.M1", known={"EINVAL": "5.10 to 7.3"})
 def munmap_refuses_the_vsyscall_page() -> str:
-    """The vsyscall page is no user address."""
+    """``munmap`` refuses the vsyscall page."""
     with raw_ptrace.tracee() as tracee:
         return _munmap(tracee, 0xFFFFFFFFFF600000, PAGE)
 
 
 @fact("KM2", clauses="kernel.M2", known={"exit with 0, then SIGSEGV code 1 at rip": "5.10 to 7.3"})
 def a_tracee_may_unmap_all_of_itself() -> str:
-    """``munmap`` of everything succeeds, its exit is seen, and the next instruction is not there."""
+    """``munmap`` of all addresses succeeds, its exit is reported, and the next instruction faults."""
     with raw_ptrace.tracee() as tracee:
         end = _end(tracee)
         tracee.enter(lib.SYS_munmap, 0, end)
@@ -89,14 +89,14 @@ def a_tracee_may_unmap_all_of_itself() -> str:
 
 @fact("KM3", clauses=("kernel.M3", "fact.G6"), known={"0, then SIGSEGV code 2 of the new page": "5.10 to 7.3"})
 def a_tracee_may_map_over_its_code() -> str:
-    """MAP_FIXED over the page that is being executed succeeds in silence; the next instruction is the new page's."""
+    """MAP_FIXED over the executing page succeeds, and the next instruction is the new page's."""
     with raw_ptrace.tracee() as tracee:
         here = tracee.process.arena.code
         readable = lib.PROT_READ | lib.PROT_EXEC
         tracee.enter(lib.SYS_mmap, here, PAGE, readable, ANONYMOUS | lib.MAP_FIXED, -1)
         tracee.go("SYSCALL")
         result = tracee.register("rax")
-        tracee.go("CONT")  # zeros: add %al, (%rax), and rax is the page
+        tracee.go("CONT")  # zeros: add %al, (%rax), with rax at the page
         info = tracee.siginfo()
         whose = "of the new page" if info and info.address == here else "of another place"
         return f"{0 if result == here else raw_ptrace.answer(result)}, then {info} {whose}"
@@ -108,7 +108,7 @@ def a_tracee_may_map_over_its_code() -> str:
     known={"EPERM": "5.10 to 7.3", "0": "vm.mmap_min_addr is 0, or CAP_SYS_RAWIO in spite of the user"},
 )
 def nobody_maps_the_first_page() -> str:
-    """``mmap`` at 0 needs a privilege that a mere user does not have."""
+    """``mmap`` at address 0 fails with EPERM for an unprivileged user."""
     with raw_ptrace.tracee() as tracee:
         tracee.call(lib.SYS_setresuid, 65534, 65534, 65534)
         mapped = tracee.call(lib.SYS_mmap, 0, PAGE, lib.PROT_NONE, ANONYMOUS | lib.MAP_FIXED, -1)
@@ -117,13 +117,13 @@ def nobody_maps_the_first_page() -> str:
 
 @fact("KM4", clauses="kernel.M4", known={"ENOMEM": "5.10 to 7.3"})
 def nothing_is_mapped_beyond_the_end() -> str:
-    """``mmap`` at the end of user addresses has no memory there."""
+    """``mmap`` at the end of user addresses fails with ENOMEM."""
     with raw_ptrace.tracee() as tracee:
         end = _end(tracee)
         return raw_ptrace.answer(tracee.call(lib.SYS_mmap, end, PAGE, lib.PROT_NONE, ANONYMOUS | lib.MAP_FIXED, -1))
 
 
-#: Where distributions raised it, a million mappings would be no cheap experiment.
+#: Where distributions raised it, the experiment would take a million mappings.
 USUAL_LIMIT = 65530
 
 
@@ -133,7 +133,7 @@ USUAL_LIMIT = 65530
     known={"a hole ENOMEM, an end 0": "5.10 to 7.3", "not tried: vm.max_map_count is raised": "Ubuntu 24.04, Fedora"},
 )
 def a_hole_takes_one_mapping_more() -> str:
-    """At vm.max_map_count munmap fails where it would have to split a mapping, and only there."""
+    """At vm.max_map_count munmap fails if it has to split a mapping, and only then."""
     if int(Path("/proc/sys/vm/max_map_count").read_text()) > USUAL_LIMIT:
         return "not tried: vm.max_map_count is raised"
     with raw_ptrace.tracee() as tracee:
@@ -144,19 +144,19 @@ def a_hole_takes_one_mapping_more() -> str:
         return f"a hole {_munmap(tracee, begin + 2 * PAGE, PAGE)}, an end {_munmap(tracee, begin, PAGE)}"
 
 
-# ------------------------------------------------------------------------------------------ what a fork takes along
+# ---------------------------------------------------------------------------------------------- what a fork takes along
 
 
 @fact("KM6", clauses="kernel.M6", needs="rseq", known={"registered": "since 4.18"})
 def a_fork_inherits_rseq() -> str:
-    """A forked process keeps the registration of the thread that forked it."""
+    """A forked process keeps the rseq registration of the thread that forked it."""
     with raw_ptrace.tracee(keep_rseq=True) as tracee:
         return "registered" if _rseq_area(tracee) else "not registered"
 
 
 @fact("KM6", clauses="kernel.M6", needs="rseq", known={"not registered": "since 4.18"})
 def a_thread_does_not_inherit_rseq() -> str:
-    """A thread begins without a registration."""
+    """A new thread has no rseq registration."""
     with raw_ptrace.tracee(keep_rseq=True) as tracee:
         sibling = tracee.clone()
         sibling.wait()
@@ -181,7 +181,7 @@ def _rseq_area(tracee: raw_ptrace.Thread) -> int:
     },
 )
 def an_unmapped_rseq_area_kills_at_every_resumption() -> str:
-    """Without the memory it registered a thread gets a SIGSEGV each time it is resumed, before any instruction."""
+    """A thread whose rseq area is unmapped gets a SIGSEGV at each resumption, before any instruction."""
     with raw_ptrace.tracee(keep_rseq=True) as tracee:
         area = _rseq_area(tracee)
         tracee.call(lib.SYS_munmap, area // PAGE * PAGE, PAGE)
@@ -195,7 +195,7 @@ def an_unmapped_rseq_area_kills_at_every_resumption() -> str:
 
 @fact("KM6", clauses="kernel.M6", known={"0x200 in the parent, 0x200 in its child": "5.10 to 7.3"})
 def a_fork_inherits_the_signal_mask() -> str:
-    """What a thread blocks, its child blocks."""
+    """A fork inherits the signal mask."""
     with raw_ptrace.tracee() as parent:
         mask = bytearray(struct.pack("<Q", 1 << signal.SIGUSR1 - 1))
         parent.ask("SETSIGMASK", 8, raw_ptrace.address_of(mask))
@@ -210,7 +210,7 @@ def a_fork_inherits_the_signal_mask() -> str:
 
 @fact("KM6", clauses="kernel.M6", known={"kept": "5.10 to 7.3"})
 def a_fork_inherits_the_signal_stack() -> str:
-    """``sigaltstack`` is copied by a fork."""
+    """A fork inherits the alternate signal stack."""
     with raw_ptrace.tracee() as parent:
         arena = parent.process.arena
         stack = arena.code + 4 * PAGE
@@ -223,7 +223,7 @@ def a_fork_inherits_the_signal_stack() -> str:
 
 @fact("KM6", clauses="kernel.M6", known={"7 in the parent, 7 in its child": "5.10 to 7.3"})
 def a_fork_inherits_limits() -> str:
-    """Resource limits are copied by a fork."""
+    """A fork inherits resource limits."""
     with raw_ptrace.tracee() as parent:
         resource.prlimit(parent.tid, resource.RLIMIT_NOFILE, (7, 7))
         child = parent.clone(signal.SIGCHLD)
@@ -234,7 +234,7 @@ def a_fork_inherits_limits() -> str:
 
 @fact("KM6", clauses="kernel.M6", known={"1 CPU in the parent, 1 CPU in its child": "5.10 to 7.3"})
 def a_fork_inherits_the_affinity() -> str:
-    """The CPUs that a process is bound to are its child's."""
+    """A fork inherits the CPU affinity."""
     with raw_ptrace.tracee() as parent:
         os.sched_setaffinity(parent.tid, [min(os.sched_getaffinity(parent.tid))])
         child = parent.clone(signal.SIGCHLD)
@@ -245,7 +245,7 @@ def a_fork_inherits_the_affinity() -> str:
 
 @fact("KM6", clauses="kernel.M6", known={"set in the parent, 0 in its child": "5.10 to 7.3"})
 def a_fork_forgets_the_robust_list() -> str:
-    """The list of robust futexes is not a child's."""
+    """A fork does not inherit the list of robust futexes."""
     with raw_ptrace.tracee() as parent:
         arena = parent.process.arena
         parent.call(lib.SYS_set_robust_list, arena.data + 512, 24)
@@ -263,7 +263,7 @@ def a_fork_forgets_the_robust_list() -> str:
 
 @fact("KM6", clauses="kernel.M6", known={"0x1111111100000000": "5.10 to 7.3"})
 def the_end_of_a_thread_clears_a_word() -> str:
-    """Where set_tid_address pointed, four bytes become 0 when the thread ends, whatever is mapped there by then."""
+    """The end of a thread clears four bytes at its set_tid_address, whatever is mapped there by then."""
     with raw_ptrace.tracee() as tracee:
         arena = tracee.process.arena
         sibling = tracee.clone()
@@ -276,7 +276,7 @@ def the_end_of_a_thread_clears_a_word() -> str:
 
 @fact("KM6", clauses="kernel.M6", known={"FUTEX_OWNER_DIED": "5.10 to 7.3"})
 def the_end_of_a_thread_marks_robust_futexes() -> str:
-    """In the list of robust futexes the ending thread's are marked, whatever is mapped there by then."""
+    """The end of a thread marks its locks in the list of robust futexes, whatever is mapped there by then."""
     with raw_ptrace.tracee() as tracee:
         arena = tracee.process.arena
         sibling = tracee.clone()

@@ -1,4 +1,4 @@
-"""Which registers the kernel lets a tracer write, and what it makes of them."""
+"""Which registers the kernel lets a tracer write, and what it makes of the values."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def _set(**values: int) -> str:
 
 @fact("KM7", clauses=("kernel.M7", "fact.E11"), known={"fs_base EIO, gs_base EIO": "5.10 to 7.3"})
 def bases_beyond_user_addresses_are_refused() -> str:
-    """PTRACE_SETREGS takes no segment base beyond user addresses."""
+    """PTRACE_SETREGS refuses a segment base beyond user addresses."""
     return f"fs_base {_set(fs_base=BEYOND)}, gs_base {_set(gs_base=BEYOND)}"
 
 
 @fact("KM7", clauses=("kernel.M7", "fact.E11"), known={"cs 0 EIO, ss 0 EIO, ss of the kernel EIO": "5.10 to 7.3"})
 def privileged_selectors_are_refused() -> str:
-    """PTRACE_SETREGS takes no code or stack segment but a user's."""
+    """PTRACE_SETREGS refuses a code or stack segment that is not a user's."""
     return f"cs 0 {_set(cs=0)}, ss 0 {_set(ss=0)}, ss of the kernel {_set(ss=0x18)}"
 
 
@@ -36,7 +36,7 @@ def privileged_selectors_are_refused() -> str:
     known={"EIO, and rbx is written": "5.10 to 7.3", "EIO, and rbx is not": "not seen"},
 )
 def a_refusal_comes_after_other_registers_were_written() -> str:
-    """PTRACE_SETREGS that is refused has written what stands before the refused register."""
+    """A refused PTRACE_SETREGS has written the registers before the refused one."""
     with raw_ptrace.tracee() as tracee:
         said = tracee.set_registers(rbx=4711, fs_base=BEYOND)
         return f"{said}, and rbx is {'written' if tracee.registers()['rbx'] == 4711 else 'not'}"
@@ -44,7 +44,7 @@ def a_refusal_comes_after_other_registers_were_written() -> str:
 
 @fact("KM7", clauses=("kernel.M7", "fact.E11"), known={"0, SIGSEGV SI_KERNEL": "5.10 to 7.3"})
 def an_impossible_rip_is_accepted() -> str:
-    """A rip that is no address is written, and faults when it is resumed."""
+    """PTRACE_SETREGS accepts a rip that is no address, which faults when the tracee is resumed."""
     with raw_ptrace.tracee() as tracee:
         said = tracee.set_registers(rip=BEYOND)
         tracee.go("CONT")
@@ -53,7 +53,7 @@ def an_impossible_rip_is_accepted() -> str:
 
 @fact("KM7", clauses="kernel.M7", known={"TF kept, AC kept, IOPL dropped": "5.10 to 7.3"})
 def some_flags_are_not_written() -> str:
-    """Of the flags a tracer may write those that a program may."""
+    """PTRACE_SETREGS writes only those flags that a program may write itself."""
     with raw_ptrace.tracee() as tracee:
         tracee.set_registers(eflags=0x202 | TRAP_FLAG | ALIGNMENT | IO_PRIVILEGE)
         flags = tracee.registers()["eflags"]
@@ -70,7 +70,7 @@ def some_flags_are_not_written() -> str:
     },
 )
 def a_selector_leaves_the_base_alone() -> str:
-    """PTRACE_SETREGS with another gs selector and a base has both."""
+    """PTRACE_SETREGS with another gs selector and a base sets both."""
     with raw_ptrace.tracee() as tracee:
         tracee.set_registers(gs=0x2B, gs_base=0x1000)
         seen = tracee.registers()
@@ -83,7 +83,7 @@ def a_selector_leaves_the_base_alone() -> str:
     known={"68 bytes, set EIO; PTRACE_SETREGS 0": "5.10 to 7.3", "216 bytes, set 0; PTRACE_SETREGS 0": "not seen"},
 )
 def a_32_bit_segment_changes_the_regset() -> str:
-    """In a 32-bit code segment PTRACE_GETREGSET shows another layout, which cannot be written back as the full one."""
+    """In a 32-bit code segment PTRACE_GETREGSET returns a layout that cannot be written back as the full one."""
     with raw_ptrace.tracee() as tracee:
         full = tracee.regset(lib.NT_PRSTATUS)[1]
         tracee.set_registers(cs=0x23)
@@ -92,26 +92,26 @@ def a_32_bit_segment_changes_the_regset() -> str:
         return f"{len(seen)} bytes, set {said}; PTRACE_SETREGS {tracee.set_registers(cs=0x33)}"
 
 
-# -------------------------------------------------------------------------------------------------- extended state
+# ------------------------------------------------------------------------------------------------------- extended state
 
 
 def _set_extended(change: Callable[[bytearray], object]) -> str:
-    """What writing the extended state says, after `change` to what was read."""
+    """The answer to writing the extended state, after `change` to what was read."""
     with raw_ptrace.tracee() as tracee:
         contents = bytearray(tracee.regset(lib.NT_X86_XSTATE)[1])
         change(contents)
         return tracee.set_regset(lib.NT_X86_XSTATE, bytes(contents))
 
 
-#: Where MXCSR stands, and the header: xstate_bv, xcomp_bv (asm/fpu/types.h).
+#: Offsets of MXCSR and of the header's fields xstate_bv and xcomp_bv (asm/fpu/types.h).
 MXCSR, XSTATE_BV, XCOMP_BV = 24, 512, 520
-SSE = 2  #: its bit among the components
-NOTED = 0x3F  #: in MXCSR: which exceptions there were
+SSE = 2  #: a component's bit
+NOTED = 0x3F  #: in MXCSR: the exceptions that occurred
 
 
 @fact("KM8", clauses="kernel.M8", needs="xsave", known={"as read 0, longer 0, shorter EFAULT": "5.10 to 7.3"})
 def the_extended_state_is_written_whole() -> str:
-    """NT_X86_XSTATE takes no less than all of it; what is beyond is cut off."""
+    """Writing NT_X86_XSTATE needs at least its whole size, and ignores what exceeds it."""
     whole = _set_extended(lambda contents: None)
     longer = _set_extended(lambda contents: contents.extend(bytes(64)))
     shorter = _set_extended(lambda contents: contents.__delitem__(slice(-64, None)))
@@ -128,7 +128,7 @@ def the_extended_state_is_written_whole() -> str:
     },
 )
 def reserved_bits_of_the_extended_state_are_refused() -> str:
-    """Reserved bits of MXCSR and of the header are invalid."""
+    """Reserved bits of MXCSR and of the header are refused with EINVAL."""
     places = {"MXCSR": MXCSR, "xcomp_bv": XCOMP_BV, "xstate_bv": XSTATE_BV}
     said = {
         name: _set_extended(lambda contents, at=place: contents.__setitem__(slice(at, at + 4), b"\xff" * 4))  # type: ignore[misc]
@@ -148,7 +148,7 @@ def reserved_bits_of_the_extended_state_are_refused() -> str:
     },
 )
 def mxcsr_counts_with_its_component_only() -> str:
-    """An MXCSR of 0 is not taken over while xstate_bv lacks the components it belongs to."""
+    """An MXCSR of 0 is not loaded while xstate_bv lacks the components it belongs to."""
     with raw_ptrace.tracee(guests.mxcsr_store.code) as tracee:
         contents = bytearray(tracee.regset(lib.NT_X86_XSTATE)[1])
         struct.pack_into("<I", contents, MXCSR, 0x3F80)
@@ -158,5 +158,5 @@ def mxcsr_counts_with_its_component_only() -> str:
         struct.pack_into("<Q", contents, XSTATE_BV, 0)
         said = tracee.set_regset(lib.NT_X86_XSTATE, bytes(contents))
         tracee.go("SYSCALL")
-        # Exceptions that were noted say nothing of it; an emulated processor takes over those of others.
+        # Exceptions that occurred do not matter here; an emulated processor takes over another thread's.
         return f"set {said}, MXCSR {tracee.process.arena.word() & 0xFFFFFFFF & ~NOTED:#x}"

@@ -1,4 +1,4 @@
-"""What the kernel makes of system calls that a signal interrupts: the codes meant for itself, and when it restarts."""
+"""What the kernel does with system calls that a signal interrupts: its private codes, and when it restarts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ LONG = 1000  #: seconds
 
 
 def _interrupted(number: int, *arguments: int, tracee: raw_ptrace.Thread) -> int:
-    """What is seen at the exit of a call that a signal, suppressed later, took out of its sleep."""
+    """The result at the exit of a sleeping call that a signal interrupted; the signal is suppressed later."""
     tracee.enter(number, *arguments)
     tracee.ask("SYSCALL")
-    assert tracee.becomes("St")  # asleep, or back already
+    assert tracee.becomes("St")  # asleep, or already back
     tracee.send(signal.SIGUSR1)
     assert tracee.wait() == "SIGTRAP|0x80"
     return tracee.register("rax")
@@ -28,13 +28,13 @@ def _seen_of(number: int, *arguments: int) -> str:
 
 @fact("KR1", clauses=("kernel.R1", "fact.E6"), known={"-514": "5.10 to 7.3"})
 def an_interrupted_pause_says_restart_no_hand() -> str:
-    """``pause`` shows ERESTARTNOHAND: again, unless a handler ran."""
+    """An interrupted ``pause`` shows ERESTARTNOHAND."""
     return _seen_of(lib.SYS_pause)
 
 
 @fact("KR1", clauses="kernel.R1", known={"-512": "5.10 to 7.3"})
 def an_interrupted_read_says_restart_sys() -> str:
-    """A read from a pipe shows ERESTARTSYS: again, as SA_RESTART says."""
+    """An interrupted read from a pipe shows ERESTARTSYS."""
     with raw_ptrace.tracee() as tracee:
         tracee.call(lib.SYS_pipe, tracee.process.arena.data)
         reading = tracee.process.arena.word() & 0xFFFFFFFF
@@ -43,7 +43,7 @@ def an_interrupted_read_says_restart_sys() -> str:
 
 @fact("KR1", clauses="kernel.R1", known={"-512": "5.10 to 7.3"})
 def an_interrupted_wait_says_restart_sys() -> str:
-    """wait4 shows ERESTARTSYS."""
+    """An interrupted wait4 shows ERESTARTSYS."""
     with raw_ptrace.tracee() as tracee:
         child = tracee.clone(signal.SIGCHLD)
         child.wait()
@@ -52,7 +52,7 @@ def an_interrupted_wait_says_restart_sys() -> str:
 
 @fact("KR1", clauses="kernel.R1", known={"-516": "5.10 to 7.3"})
 def an_interrupted_nanosleep_says_restart_block() -> str:
-    """``nanosleep`` shows ERESTART_RESTARTBLOCK: restart_syscall will know how long is left."""
+    """An interrupted ``nanosleep`` shows ERESTART_RESTARTBLOCK."""
     with raw_ptrace.tracee() as tracee:
         request = tracee.process.arena.write_words(LONG, 0)
         return str(_interrupted(lib.SYS_nanosleep, request, 0, tracee=tracee))
@@ -60,13 +60,13 @@ def an_interrupted_nanosleep_says_restart_block() -> str:
 
 @fact("KR1", clauses=("kernel.R1", "fact.E6"), known={"-516": "5.10 to 7.3"})
 def an_interrupted_poll_says_restart_block() -> str:
-    """``poll`` with a timeout shows ERESTART_RESTARTBLOCK."""
+    """An interrupted ``poll`` with a timeout shows ERESTART_RESTARTBLOCK."""
     return _seen_of(lib.SYS_poll, 0, 0, LONG * 1000)
 
 
 @fact("KR1", clauses=("kernel.R1", "fact.E6"), known={"-516": "5.10 to 7.3"})
 def an_interrupted_futex_says_restart_block() -> str:
-    """A futex wait with a timeout shows ERESTART_RESTARTBLOCK."""
+    """An interrupted futex wait with a timeout shows ERESTART_RESTARTBLOCK."""
     with raw_ptrace.tracee() as tracee:
         timeout = tracee.process.arena.write_words(LONG, 0)
         word = tracee.process.arena.data + 64
@@ -75,7 +75,7 @@ def an_interrupted_futex_says_restart_block() -> str:
 
 @fact("KR1", clauses=("kernel.R1", "fact.H1"), known={"-513; then a new process": "5.10 to 7.3"})
 def a_clone_with_a_signal_pending_says_restart_no_intr() -> str:
-    """``clone`` refuses to begin while a signal pends, ERESTARTNOINTR; made again, it makes one child."""
+    """A ``clone`` with a signal pending shows ERESTARTNOINTR, and makes one child when it is restarted."""
     with raw_ptrace.tracee() as tracee:
         tracee.enter(lib.SYS_clone, signal.SIGCHLD)
         tracee.send(signal.SIGUSR1)
@@ -87,7 +87,7 @@ def a_clone_with_a_signal_pending_says_restart_no_intr() -> str:
 
 
 def _resumed_at_a_signal(**values: int) -> str:
-    """Where a tracee goes on that has these registers at a signal it is stopped for."""
+    """Where a tracee with these registers continues from a signal stop."""
     with raw_ptrace.tracee() as tracee:
         tracee.send(signal.SIGUSR1)
         tracee.go("CONT")
@@ -98,19 +98,19 @@ def _resumed_at_a_signal(**values: int) -> str:
 
 @fact("KR2", clauses=("kernel.R2", "fact.E8"), known={"rewound by 2": "5.10 to 7.3"})
 def a_restart_moves_rip_wherever_it_is() -> str:
-    """Resumed from a signal with ERESTARTSYS in rax and a number in orig_rax, it goes on two bytes before its rip."""
+    """Resumed from a signal with ERESTARTSYS in rax and a number in orig_rax, a tracee goes back two bytes."""
     return _resumed_at_a_signal(rax=-512, orig_rax=lib.SYS_getpid)
 
 
 @fact("KR2", clauses=("kernel.R2", "fact.E8"), known={"as told": "5.10 to 7.3"})
 def minus_one_in_orig_rax_forbids_restarts() -> str:
-    """... and with -1 in orig_rax it goes on at its rip."""
+    """Resumed from a signal with ERESTARTSYS in rax and -1 in orig_rax, a tracee continues at its rip."""
     return _resumed_at_a_signal(rax=-512, orig_rax=-1)
 
 
 @fact("KR3", clauses="kernel.R3", known={"SIGTRAP, rax -512": "5.10 to 7.3"})
 def a_code_leaks_when_the_signal_went_elsewhere() -> str:
-    """Once the signal is gone, a call in between has the kernel forget the restart: the code stays in rax for good."""
+    """If the signal is gone before a restart, another call in between leaves the code in rax for good."""
     with raw_ptrace.tracee() as tracee:
         tracee.call(lib.SYS_pipe, tracee.process.arena.data)
         reading = tracee.process.arena.word() & 0xFFFFFFFF
@@ -124,12 +124,12 @@ def a_code_leaks_when_the_signal_went_elsewhere() -> str:
 
 
 def _restarted(between: int | None) -> str:
-    """What restart_syscall says after an interrupted nanosleep, and another one in between."""
+    """The result of restart_syscall after an interrupted nanosleep and another call."""
     for request in ((0, 30_000_000), (0, 500_000_000), (5, 0)):
         with raw_ptrace.tracee() as tracee:
             arena = tracee.process.arena
             if _interrupted(lib.SYS_nanosleep, arena.write_words(*request), 0, tracee=tracee) == 0:
-                continue  # on a busy machine it may be over before it is interrupted
+                continue  # on a busy machine the sleep may end before it is interrupted
             tracee.put(guests.call_and_trap.code)
             tracee.go("CONT")  # the signal
             if between is not None:
@@ -140,11 +140,11 @@ def _restarted(between: int | None) -> str:
 
 @fact("KR4", clauses="kernel.R4", known={"0": "5.10 to 7.3"})
 def restart_syscall_ends_an_interrupted_sleep() -> str:
-    """``restart_syscall`` goes on with the call that was interrupted."""
+    """``restart_syscall`` continues the interrupted call."""
     return _restarted(None)
 
 
 @fact("KR4", clauses="kernel.R4", known={"EINTR": "5.10 to 7.3"})
 def another_call_makes_a_restart_forget() -> str:
-    """There is one such call a thread: a nanosleep in between, interrupted or not, leaves nothing to go on with."""
+    """After another nanosleep, interrupted or not, ``restart_syscall`` fails with EINTR."""
     return _restarted(1)

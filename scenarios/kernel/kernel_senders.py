@@ -1,4 +1,4 @@
-"""What siginfo_t says of who sent a signal, how far that can be believed, and how the kernel reports faults."""
+"""What siginfo_t says about a signal's sender, what a sender can forge, and how faults are reported."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from worldswitch.scenarios.declare_fact import fact
 from worldswitch.scenarios.guests import Program
 from worldswitch.scenarios.raw_ptrace import lib
 
-#: A real-time signal that nobody else uses here, and what is sent along with it.
+#: A real-time signal without other uses here, and the value sent with it.
 REAL_TIME, COOKIE = signal.SIGRTMIN + 9, 0x1234_5678_9ABC_DEF0
 
 
 def _queue(tracee: raw_ptrace.Thread, signo: int, *, code: int = -1, claimed: int = 1) -> str:
-    """Send a thread a siginfo_t of one's own making: what rt_tgsigqueueinfo says."""
+    """Send a thread a forged siginfo_t; the answer of rt_tgsigqueueinfo."""
     info = bytearray(struct.pack("<iiixxxxiIQ", signo, 0, code, claimed, 0, COOKIE).ljust(128, b"\0"))
     address = raw_ptrace.address_of(info)
     return raw_ptrace.answer(
@@ -26,7 +26,7 @@ def _queue(tracee: raw_ptrace.Thread, signo: int, *, code: int = -1, claimed: in
 
 
 def _told(tracee: raw_ptrace.Thread) -> str:
-    """What the next signal's siginfo_t says of its sender."""
+    """What the next signal's siginfo_t says about its sender."""
     tracee.go("CONT")
     info = tracee.siginfo()
     if info is None:
@@ -36,14 +36,14 @@ def _told(tracee: raw_ptrace.Thread) -> str:
     return f"{raw_ptrace.code_name(info.code)}, pid {pid}{value}"
 
 
-# -------------------------------------------------------------------------------------------------- PID namespaces
+# ------------------------------------------------------------------------------------------------------- PID namespaces
 
 INIT = lib.CLONE_NEWPID | signal.SIGCHLD
 
 
 @fact("KI1", clauses="kernel.I1", known={"SI_TKILL, pid mine": "5.10 to 7.3"})
 def a_sender_is_named_by_its_pid() -> str:
-    """A signal sent by tgkill tells the sender's pid."""
+    """The siginfo_t of a tgkill has the sender's pid."""
     with raw_ptrace.tracee() as tracee:
         tracee.send(signal.SIGUSR1)
         return _told(tracee)
@@ -51,7 +51,7 @@ def a_sender_is_named_by_its_pid() -> str:
 
 @fact("KI2", clauses=("kernel.I1", "kernel.I2"), needs="pidns", known={"SI_TKILL, pid 0": "5.10 to 7.3"})
 def a_sender_from_outside_the_namespace_is_nobody() -> str:
-    """In the receiver's PID namespace a sender from outside has no pid: its own signal tells a tracer 0."""
+    """The siginfo_t of a sender outside the receiver's PID namespace has pid 0."""
     with raw_ptrace.tracee(flags=INIT) as tracee:
         tracee.send(signal.SIGUSR1)
         return _told(tracee)
@@ -64,7 +64,7 @@ def a_sender_from_outside_the_namespace_is_nobody() -> str:
     known={"from inside it lives, from outside killed by SIGKILL": "5.10 to 7.3"},
 )
 def only_an_ancestor_kills_an_init() -> str:
-    """SIGKILL for the first process of a PID namespace counts when it comes from an ancestor namespace."""
+    """SIGKILL ends the first process of a PID namespace only if it comes from an ancestor namespace."""
     with raw_ptrace.tracee(flags=INIT) as tracee:
         inside = tracee.call(lib.SYS_kill, 1, signal.SIGKILL)
         lives = "it lives" if inside == 0 and tracee.state == "t" else f"kill says {raw_ptrace.answer(inside)}"
@@ -74,18 +74,18 @@ def only_an_ancestor_kills_an_init() -> str:
 
 @fact("KI6", clauses="kernel.I6", needs="pidns rt_tgsigqueueinfo", known={"SI_QUEUE, pid 0, its value": "5.10 to 7.3"})
 def a_value_survives_a_namespace() -> str:
-    """What was queued with a value arrives with it in another PID namespace, where no pid does."""
+    """A queued signal's value arrives in another PID namespace, though the pid does not."""
     with raw_ptrace.tracee(flags=INIT) as tracee:
         _queue(tracee, REAL_TIME)
         return _told(tracee)
 
 
-# -------------------------------------------------------------------------------------------------------- forgeries
+# ------------------------------------------------------------------------------------------------------------ forgeries
 
 
 @fact("KI3", clauses="kernel.I3", needs="rt_tgsigqueueinfo", known={"SI_QUEUE, pid 1, its value": "5.10 to 7.3"})
 def a_queued_signal_claims_what_it_likes() -> str:
-    """Who may send a signal may give it any negative code but SI_TKILL, and any pid."""
+    """A sender may forge any negative code except SI_TKILL, and any pid."""
     with raw_ptrace.tracee() as tracee:
         _queue(tracee, signal.SIGUSR1)
         return _told(tracee)
@@ -98,7 +98,7 @@ def a_queued_signal_claims_what_it_likes() -> str:
     known={"SI_USER EPERM, SI_KERNEL EPERM, SI_TKILL EPERM": "5.10 to 7.3"},
 )
 def some_codes_cannot_be_claimed() -> str:
-    """The codes of kill, of the kernel and of tgkill are refused to other processes."""
+    """The codes of kill, of the kernel and of tgkill cannot be forged towards another process."""
     with raw_ptrace.tracee() as tracee:
         codes = {name: code for code in (0, 0x80, -6) if (name := raw_ptrace.code_name(code))}
         return ", ".join(f"{name} {_queue(tracee, signal.SIGUSR1, code=code)}" for name, code in codes.items())
@@ -106,7 +106,7 @@ def some_codes_cannot_be_claimed() -> str:
 
 @fact("KI5", clauses="kernel.I5", known={"SI_TIMER, where the pid would be: the timer's id": "5.10 to 7.3"})
 def a_timers_signal_has_an_id_for_a_pid() -> str:
-    """A union: the signal of a POSIX timer has the timer's number where a sender's pid is."""
+    """The signal of a POSIX timer has the timer's id in the field of the sender's pid."""
     with raw_ptrace.tracee() as tracee:
         arena = tracee.process.arena
         event = arena.write(struct.pack("<QiI", COOKIE, signal.SIGUSR1, 0).ljust(64, b"\0"), 64)  # SIGEV_SIGNAL is 0
@@ -122,7 +122,7 @@ def a_timers_signal_has_an_id_for_a_pid() -> str:
         return f"{raw_ptrace.code_name(info.code)}, where the pid would be: {there}"
 
 
-# ----------------------------------------------------------------------------------------------------- a full queue
+# --------------------------------------------------------------------------------------------------------- a full queue
 
 
 def _full(tracee: raw_ptrace.Thread) -> None:
@@ -131,7 +131,7 @@ def _full(tracee: raw_ptrace.Thread) -> None:
 
 @fact("KI4", clauses="kernel.I4", known={"SI_USER, pid 0": "5.10 to 7.3"})
 def a_full_queue_takes_the_senders_name() -> str:
-    """Beyond RLIMIT_SIGPENDING a tgkill arrives without its siginfo: as if kill had been called by nobody."""
+    """Beyond RLIMIT_SIGPENDING a tgkill arrives without its siginfo, as SI_USER from pid 0."""
     with raw_ptrace.tracee() as tracee:
         _full(tracee)
         tracee.send(signal.SIGUSR1)
@@ -140,7 +140,7 @@ def a_full_queue_takes_the_senders_name() -> str:
 
 @fact("KI4", clauses="kernel.I4", known={"SI_USER, pid mine": "5.10 to 7.3"})
 def kill_is_not_bound_by_the_queue() -> str:
-    """... and a kill arrives with it."""
+    """Beyond RLIMIT_SIGPENDING a kill arrives with its siginfo."""
     with raw_ptrace.tracee() as tracee:
         _full(tracee)
         raw_ptrace.system_call(lib.SYS_kill, tracee.tid, signal.SIGUSR1)
@@ -149,7 +149,7 @@ def kill_is_not_bound_by_the_queue() -> str:
 
 @fact("KI6", clauses="kernel.I6", needs="rt_tgsigqueueinfo", known={"EAGAIN": "5.10 to 7.3"})
 def a_full_queue_is_told_for_real_time_signals() -> str:
-    """Queueing a real-time signal beyond the limit fails, where others are cut down in silence."""
+    """Queueing a real-time signal beyond RLIMIT_SIGPENDING fails with EAGAIN."""
     with raw_ptrace.tracee() as tracee:
         _full(tracee)
         return _queue(tracee, REAL_TIME)
@@ -164,11 +164,11 @@ def real_time_signals_are_counted() -> str:
         return f"{len(tracee.reports())} of 2"
 
 
-# ------------------------------------------------------------------------------------------------ the kernel's own
+# ----------------------------------------------------------------------------------------------------- the kernel's own
 
 
 def _raised_by(program: Program, rdi: int = 0) -> str:
-    """What signal a guest raises, with which code, at which address."""
+    """The signal that a guest raises, with its code and address."""
     with raw_ptrace.tracee(program.code, rdi=rdi) as tracee:
         begin = tracee.registers()["rip"]
         tracee.go("CONT")
@@ -194,7 +194,7 @@ def int3_raises() -> str:
     },
 )
 def int1_raises() -> str:
-    """``int1`` is SIGTRAP with the code TRAP_BRKPT; behind it, if the processor itself has it."""
+    """``int1`` is SIGTRAP with the code TRAP_BRKPT, behind the instruction unless a hypervisor emulates it."""
     return _raised_by(guests.int1)
 
 
@@ -212,23 +212,23 @@ def a_division_by_zero_raises() -> str:
 
 @fact("KI4", clauses=("kernel.I4", "fact.C5"), known={"SIGSEGV SI_KERNEL, address 0x0, rip +0": "5.10 to 7.3"})
 def a_privileged_instruction_raises() -> str:
-    """``hlt`` is SIGSEGV with the code SI_KERNEL, which has no address."""
+    """``hlt`` is SIGSEGV with the code SI_KERNEL and no address."""
     return _raised_by(guests.hlt)
 
 
 @fact("KI4", clauses=("kernel.I4", "fact.C5"), known={"SIGSEGV SI_KERNEL, address 0x0, rip +0": "5.10 to 7.3"})
 def an_interrupt_nobody_has_raises() -> str:
-    """``int $0x81`` is the same."""
+    """``int $0x81`` is SIGSEGV with the code SI_KERNEL and no address."""
     return _raised_by(guests.int_0x81)
 
 
 @fact("KI4", clauses=("kernel.I4", "fact.C5"), known={"SIGSEGV SI_KERNEL, address 0x0, rip +10": "5.10 to 7.3"})
 def an_impossible_address_raises() -> str:
-    """So is a read where no address can be: it cannot be told from a fault at page 0 by its address."""
+    """A read of a non-canonical address is SIGSEGV with the code SI_KERNEL and no address."""
     return _raised_by(guests.read_noncanonical)
 
 
 @fact("KI4", clauses="kernel.I4", known={"SIGSEGV code 1, address 0x10, rip +0": "5.10 to 7.3"})
 def a_read_of_nothing_raises() -> str:
-    """A read where nothing is mapped is SIGSEGV with the code SEGV_MAPERR and the address."""
+    """A read of unmapped memory is SIGSEGV with the code SEGV_MAPERR and the address."""
     return _raised_by(guests.read_at, rdi=0x10)

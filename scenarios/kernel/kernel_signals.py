@@ -1,4 +1,4 @@
-"""In which order the kernel reports signals, and how attaching, group-stops and SIGCONT go together."""
+"""The order in which the kernel reports signals, and how attaching, group-stops and SIGCONT interact."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worldswitch.scenarios.raw_ptrace import lib
 
 
 def _all_of(*signos: signal.Signals) -> str:
-    """Send a stopped tracee all of `signos`, and say in which order they come."""
+    """Send `signos` to a stopped tracee; the order in which they are reported."""
     with raw_ptrace.tracee() as tracee:
         for signo in signos:
             tracee.send(signo)
@@ -20,19 +20,19 @@ def _all_of(*signos: signal.Signals) -> str:
 
 @fact("KS5", clauses="kernel.S5", known={"SIGSEGV, SIGHUP, SIGUSR1, SIGTERM": "5.10 to 7.3"})
 def faults_come_before_other_signals() -> str:
-    """Of the signals that a thread has pending, those of faults come first, then the lowest number."""
+    """Of a thread's pending signals those of faults are reported first, then the lowest number."""
     return _all_of(signal.SIGTERM, signal.SIGUSR1, signal.SIGSEGV, signal.SIGHUP)
 
 
 @fact("KS5", clauses="kernel.S5", known={"SIGHUP, SIGSTOP": "5.10 to 7.3"})
 def a_lower_signal_comes_before_a_stop() -> str:
-    """A SIGSTOP, such as PTRACE_ATTACH sends, is no first: a lower number that is pending overtakes it."""
+    """A pending signal with a lower number is reported before a SIGSTOP, such as that of PTRACE_ATTACH."""
     return _all_of(signal.SIGSTOP, signal.SIGHUP)
 
 
 @fact("KS5", clauses="kernel.S5", known={"SIGUSR2, SIGHUP": "5.10 to 7.3"})
 def a_threads_own_signals_come_before_its_processs() -> str:
-    """What was sent to the thread is reported before what was sent to the process, whatever the numbers."""
+    """A thread's own pending signals are reported before its process's, whatever their numbers."""
     with raw_ptrace.tracee() as tracee:
         raw_ptrace.system_call(lib.SYS_kill, tracee.tid, signal.SIGHUP)
         tracee.send(signal.SIGUSR2)
@@ -41,7 +41,7 @@ def a_threads_own_signals_come_before_its_processs() -> str:
 
 @fact("KS5", clauses=("kernel.S5", "fact.D7"), known={"SIGUSR1": "5.10 to 7.3"})
 def equal_signals_become_one() -> str:
-    """A signal below the real-time ones is reported once, however often it was sent before."""
+    """A signal below the real-time ones is reported once, however often it was sent."""
     return _all_of(*[signal.SIGUSR1] * 3)
 
 
@@ -51,7 +51,7 @@ def equal_signals_become_one() -> str:
     known={"SIGSEGV, unblocked": "5.10 to 7.3", "SIGSEGV, still blocked": "not seen"},
 )
 def a_fault_is_reported_though_it_is_blocked() -> str:
-    """A tracee that blocks SIGSEGV and faults is stopped for it, with the signal unblocked by force."""
+    """A tracee that blocks SIGSEGV and faults stops for it, and the signal is unblocked by force."""
     with raw_ptrace.tracee(guests.hlt.code) as tracee:
         everything = bytearray(b"\xff" * 8)
         tracee.ask("SETSIGMASK", 8, raw_ptrace.address_of(everything))
@@ -61,12 +61,12 @@ def a_fault_is_reported_though_it_is_blocked() -> str:
         return f"{stop}, {'still blocked' if blocked else 'unblocked'}"
 
 
-# ------------------------------------------------------------------------------------------------------- attaching
+# ------------------------------------------------------------------------------------------------------------ attaching
 
 
 @fact("KS6", clauses="kernel.S6", known={"SIGSTOP SI_USER pid 0": "5.10 to 7.3"})
 def a_clone_of_an_attached_thread_begins_with_a_bare_sigstop() -> str:
-    """CLONE_PTRACE under PTRACE_ATTACH: the new thread first reports a SIGSTOP that nobody sent."""
+    """A thread cloned with CLONE_PTRACE under PTRACE_ATTACH begins with a SIGSTOP without a sender."""
     with raw_ptrace.process() as process:
         tracee = process.attach()
         tracee.wait()
@@ -79,7 +79,7 @@ def a_clone_of_an_attached_thread_begins_with_a_bare_sigstop() -> str:
 
 @fact("KS6", clauses="kernel.S6", known={"EVENT_STOP SIGTRAP, then SIGTRAP|0x80": "since 3.4"})
 def a_clone_of_a_seized_thread_begins_with_an_event() -> str:
-    """CLONE_PTRACE under PTRACE_SEIZE: the first stop is an event; the tracer's options are inherited."""
+    """A thread cloned with CLONE_PTRACE under PTRACE_SEIZE begins with an event stop and has the tracer's options."""
     with raw_ptrace.tracee() as tracee:
         clone = tracee.clone()
         first = clone.wait()
@@ -95,7 +95,7 @@ def a_clone_of_a_seized_thread_begins_with_an_event() -> str:
     },
 )
 def attaching_to_a_stopped_process_stops_twice() -> str:
-    """PTRACE_ATTACH to a process in group-stop: first that stop is reported, then the SIGSTOP of the attaching."""
+    """PTRACE_ATTACH to a process in group-stop reports that stop first, and then its own SIGSTOP."""
     with raw_ptrace.process() as process:
         _stop(process)
         tracee = process.attach()
@@ -108,17 +108,17 @@ def attaching_to_a_stopped_process_stops_twice() -> str:
 
 def _stop(process: raw_ptrace.Process) -> None:
     raw_ptrace.system_call(lib.SYS_kill, process.pid, signal.SIGSTOP)
-    assert raw_ptrace.until(lambda: raw_ptrace.process_state(process.pid) == "T"), "SIGSTOP stops no child of ours"
+    assert raw_ptrace.until(lambda: raw_ptrace.process_state(process.pid) == "T"), "SIGSTOP did not stop the child"
 
 
 @fact("KW4", clauses=("kernel.W4", "fact.H4"), known={"EPERM": "5.10 to 7.3"})
 def what_is_traced_cannot_be_attached_to() -> str:
-    """PTRACE_SEIZE of a tracee says EPERM, as if it were forbidden."""
+    """PTRACE_SEIZE of a tracee fails with EPERM."""
     with raw_ptrace.tracee() as tracee:
         return tracee.says("SEIZE")
 
 
-# ----------------------------------------------------------------------------------------------------- group-stops
+# ---------------------------------------------------------------------------------------------------------- group-stops
 
 
 @fact(
@@ -127,7 +127,7 @@ def what_is_traced_cannot_be_attached_to() -> str:
     known={"SIGTSTP, no siginfo; resumed, it runs": "5.10 to 7.3"},
 )
 def a_group_stop_under_attach_looks_like_a_signal() -> str:
-    """After PTRACE_ATTACH only PTRACE_GETSIGINFO's EINVAL tells a group-stop, and PTRACE_CONT leaves it."""
+    """After PTRACE_ATTACH only EINVAL from PTRACE_GETSIGINFO tells a group-stop, and PTRACE_CONT ends it."""
     with raw_ptrace.process() as process:
         os.setpgid(process.pid, process.pid)  # an orphaned process group would ignore SIGTSTP
         tracee = process.attach()
@@ -144,7 +144,7 @@ def a_group_stop_under_attach_looks_like_a_signal() -> str:
 
 @fact("KS8", clauses=("kernel.S8", "ptrace(2) PTRACE_INTERRUPT"), known={"LISTEN EIO, INTERRUPT EIO": "since 3.4"})
 def listening_and_interrupting_take_a_seizure() -> str:
-    """PTRACE_LISTEN and PTRACE_INTERRUPT are for tracees that were seized."""
+    """PTRACE_LISTEN and PTRACE_INTERRUPT fail for a tracee that was not seized."""
     with raw_ptrace.process() as process:
         tracee = process.attach()
         tracee.wait()
@@ -167,7 +167,7 @@ def a_group_stop_of_a_seized_tracee_is_an_event() -> str:
     known={"stays stopped; on SIGCONT EVENT_STOP SIGTRAP": "since 3.4"},
 )
 def a_listening_tracee_stays_stopped() -> str:
-    """PTRACE_LISTEN keeps the group-stop; its end is one more PTRACE_EVENT_STOP."""
+    """PTRACE_LISTEN keeps the tracee in group-stop, whose end is another PTRACE_EVENT_STOP."""
     with raw_ptrace.tracee(guests.count_loop.code) as tracee:
         tracee.send(signal.SIGSTOP)
         tracee.go("CONT")
@@ -193,7 +193,7 @@ def a_group_stop_reaches_threads_that_run() -> str:
         return f"the other: {sibling.wait()}"
 
 
-# --------------------------------------------------------------------------------------------------------- SIGCONT
+# -------------------------------------------------------------------------------------------------------------- SIGCONT
 
 
 @fact("KS9", clauses="kernel.S9", known={"EVENT_STOP SIGTRAP, SIGCONT": "since 3.4; the event is the end of a stop"})
@@ -204,7 +204,7 @@ def sigcont_takes_a_pending_stop_away() -> str:
 
 @fact("KS9", clauses="kernel.S9", known={"SIGSTOP (group-stop), SIGCONT": "5.10 to 7.3"})
 def sigcont_takes_the_stop_of_attaching_away() -> str:
-    """The SIGSTOP of PTRACE_ATTACH is no other: who waits for it, waits for ever."""
+    """A SIGCONT discards the pending SIGSTOP of PTRACE_ATTACH."""
     with raw_ptrace.process() as process:
         _stop(process)
         tracee = process.attach()
@@ -216,7 +216,7 @@ def sigcont_takes_the_stop_of_attaching_away() -> str:
 
 @fact("KS9", clauses=("kernel.S9", "fact.D4"), known={"T; after SIGCONT R, traced by 0": "5.10 to 7.3"})
 def sigcont_sets_free_what_was_detached_with_a_stop() -> str:
-    """PTRACE_DETACH with SIGSTOP parks a thread; anybody's SIGCONT has it run on, untraced."""
+    """A SIGCONT resumes, untraced, a thread that PTRACE_DETACH left stopped by SIGSTOP."""
     with raw_ptrace.process() as process:
         tracee = process.attach()
         tracee.wait()

@@ -1,4 +1,4 @@
-"""What the kernel stops a tracee for at system calls, and what it shows there."""
+"""The stops of a tracee at system calls, and what they show."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AT_THE_CALL = "SIGTRAP|0x80"
     },
 )
 def a_stop_of_sysemu_shows_the_call() -> str:
-    """PTRACE_SYSEMU stops before the call: -ENOSYS stands where its result would be, the number beside it."""
+    """PTRACE_SYSEMU stops before the call, with -ENOSYS in rax and the number in orig_rax."""
     with raw_ptrace.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
         begin = tracee.registers()["rip"]
         stop, seen = tracee.go("SYSEMU"), tracee.registers()
@@ -33,7 +33,7 @@ def a_stop_of_sysemu_shows_the_call() -> str:
 
 @fact("KS1", clauses="kernel.S1", needs="sysemu", known={"each stops, its number as loaded": "5.10 to 7.3"})
 def sysemu_stops_for_numbers_that_are_no_calls() -> str:
-    """Minus one, the x32 bit, a number beyond the table and one with high bits set all stop."""
+    """PTRACE_SYSEMU stops for -1, a number with the x32 bit, one beyond the table and one with high bits set."""
     for number in (2**64 - 1, 1 << 30 | 39, 9999, 1 << 32 | 39):
         with raw_ptrace.tracee(guests.call_and_trap.code, rax=number) as tracee:
             stop = tracee.go("SYSEMU")
@@ -50,7 +50,7 @@ def sysemu_stops_for_numbers_that_are_no_calls() -> str:
     known={"entry of 39 (x86-64)": "since 5.3", "no PTRACE_GET_SYSCALL_INFO": "before 5.3"},
 )
 def a_stop_of_sysemu_is_an_entry() -> str:
-    """PTRACE_GET_SYSCALL_INFO calls a stop of PTRACE_SYSEMU the entry of a system call."""
+    """PTRACE_GET_SYSCALL_INFO reports a stop of PTRACE_SYSEMU as a system call's entry."""
     with raw_ptrace.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
         tracee.go("SYSEMU")
         return tracee.call_information()
@@ -66,7 +66,7 @@ def a_stop_of_sysemu_is_an_entry() -> str:
     },
 )
 def int80_stops_with_the_number_of_another_table() -> str:
-    """``int $0x80`` stops like ``syscall``; only the architecture in PTRACE_GET_SYSCALL_INFO tells them apart."""
+    """``int $0x80`` stops like ``syscall``; only the architecture in PTRACE_GET_SYSCALL_INFO differs."""
     with raw_ptrace.tracee(guests.int80_getpid.code) as tracee:
         stop = tracee.go("SYSEMU")
         return f"{stop}, orig_rax {tracee.registers()['orig_rax']}, {tracee.call_information()}"
@@ -97,7 +97,7 @@ def sysemu_shows_no_exit() -> str:
 
 @fact("KS2", clauses="kernel.S2", needs="sysemu", known={"SIGTRAP, rax -38": "5.10 to 7.3"})
 def a_call_entered_by_sysemu_is_skipped_by_cont() -> str:
-    """Whether a call is skipped is settled at its entry: PTRACE_CONT does not run what PTRACE_SYSEMU stopped."""
+    """PTRACE_CONT does not run a call that PTRACE_SYSEMU stopped."""
     with raw_ptrace.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
         tracee.go("SYSEMU")
         return f"{tracee.go('CONT')}, rax {tracee.register('rax')}"
@@ -110,7 +110,7 @@ def a_call_entered_by_sysemu_is_skipped_by_cont() -> str:
     known={"SIGTRAP|0x80, rax -38; then SIGTRAP": "5.10 to 7.3"},
 )
 def a_call_entered_by_sysemu_has_an_exit_for_syscall() -> str:
-    """From a stop of PTRACE_SYSEMU, PTRACE_SYSCALL stops at the exit of the call that was skipped."""
+    """From a stop of PTRACE_SYSEMU, PTRACE_SYSCALL stops at the exit of the skipped call."""
     with raw_ptrace.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
         tracee.go("SYSEMU")
         stop, result = tracee.go("SYSCALL"), tracee.register("rax")
@@ -119,7 +119,7 @@ def a_call_entered_by_sysemu_has_an_exit_for_syscall() -> str:
 
 @fact("KS2", clauses="kernel.S2", needs="sysemu", known={"SIGTRAP, rax is the pid": "5.10 to 7.3"})
 def a_call_entered_by_syscall_is_run_by_sysemu() -> str:
-    """From an entry that PTRACE_SYSCALL stopped at, PTRACE_SYSEMU runs the call, and shows no exit."""
+    """From an entry that PTRACE_SYSCALL stopped at, PTRACE_SYSEMU runs the call and shows no exit."""
     with raw_ptrace.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
         tracee.go("SYSCALL")
         stop, result = tracee.go("SYSEMU"), tracee.register("rax")
@@ -132,7 +132,7 @@ def a_call_entered_by_syscall_is_run_by_sysemu() -> str:
     known={"SIGTRAP|0x80, rax 77; entered 110": "5.10 to 7.3"},
 )
 def a_tracer_may_change_the_number_and_the_result() -> str:
-    """A number written at the entry is the one that is called; a result written at the exit is the one that counts."""
+    """A number written at the entry is the call that runs, and a result written at the exit is the call's result."""
     with raw_ptrace.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
         tracee.go("SYSCALL")
         tracee.set_registers(orig_rax=lib.SYS_getppid)
@@ -152,7 +152,7 @@ def a_tracer_may_change_the_number_and_the_result() -> str:
     },
 )
 def a_step_over_a_call_stops_once_at_the_call() -> str:
-    """PTRACE_SYSEMU_SINGLESTEP stops at the call and then after the next instruction, and hides its own trap flag."""
+    """PTRACE_SYSEMU_SINGLESTEP stops at the call, then after the next instruction, and hides its trap flag."""
     with raw_ptrace.tracee(bytes.fromhex("0f05 90 90 ebfe"), rax=Number.GETPID) as tracee:
         begin, said = tracee.registers()["rip"], []
         for _ in range(2):
@@ -164,7 +164,7 @@ def a_step_over_a_call_stops_once_at_the_call() -> str:
 
 @fact("KS3", clauses=("kernel.S3", "fact.C4"), needs="sysemu", known={"SIGTRAP, SIGTRAP": "5.10 to 7.3"})
 def a_trap_flag_that_was_set_stays() -> str:
-    """The trap flag in the registers steps a tracee under plain PTRACE_SYSEMU, too, and is not used up."""
+    """The trap flag in the registers steps a tracee under plain PTRACE_SYSEMU too, and stays set."""
     with raw_ptrace.tracee(guests.nops.code) as tracee:
         tracee.set_registers(eflags=tracee.registers()["eflags"] | 0x100)
         return f"{tracee.go('SYSEMU')}, {tracee.go('SYSEMU')}"
@@ -172,7 +172,7 @@ def a_trap_flag_that_was_set_stays() -> str:
 
 @fact("KS3", clauses="fact.D2", known={"pushf shows it": "5.10 to 7.3"})
 def a_stepped_tracee_can_see_the_trap_flag() -> str:
-    """The trap flag of PTRACE_SINGLESTEP is hidden from the tracer and not from ``pushf``."""
+    """The trap flag of PTRACE_SINGLESTEP is hidden from the tracer but not from ``pushf``."""
     with raw_ptrace.tracee(guests.read_flags.code) as tracee:
         tracee.go("SINGLESTEP")
         tracee.go("SINGLESTEP")
@@ -185,7 +185,7 @@ def a_stepped_tracee_can_see_the_trap_flag() -> str:
     known={"SIGTRAP|0x80 (exit), SIGUSR1": "5.10 to 7.3"},
 )
 def a_signal_between_entry_and_exit_waits() -> str:
-    """Between the two stops of a call no signal is reported: it comes after the exit."""
+    """A signal between a call's entry and exit is reported after the exit."""
     with raw_ptrace.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
         tracee.go("SYSCALL")
         tracee.send(signal.SIGUSR1)
@@ -196,7 +196,7 @@ def a_signal_between_entry_and_exit_waits() -> str:
 
 @fact("KS4", clauses="kernel.S4", known={"killed by SIGKILL": "5.10 to 7.3"})
 def a_kill_between_entry_and_exit_leaves_no_exit() -> str:
-    """Killed at the entry, a tracee is never seen at the exit."""
+    """A tracee that is killed at a call's entry has no exit stop."""
     with raw_ptrace.tracee(guests.call_and_trap.code, rax=Number.GETPID) as tracee:
         tracee.go("SYSCALL")
         tracee.send(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What newer kernels have and older ones do not, as far as a tracer or its stubs meet it."""
+"""Features of newer kernels that affect a tracer or its stubs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worldswitch.scenarios.declare_fact import fact
 from worldswitch.scenarios.raw_ptrace import lib
 from worldswitch.scenarios.raw_ptrace.arena import PAGE
 
-#: include/uapi/linux/ptrace.h, elf.h, auxvec.h, asm/prctl.h and asm/unistd_64.h, of kernels newer than some headers.
+#: From include/uapi/linux/ptrace.h, elf.h, auxvec.h, asm/prctl.h and asm/unistd_64.h, newer than some headers.
 GET_SYSCALL_USER_DISPATCH_CONFIG, SET_SYSCALL_INFO = 0x4211, 0x4212
 NT_X86_SHSTK = 0x204
 AT_RSEQ_FEATURE_SIZE = 27
@@ -28,7 +28,7 @@ def _request(tracee: raw_ptrace.Thread, number: int, length: int) -> str:
 
 @fact("KV1", clauses="kernel.versions", known={"there": "since 5.3", "EIO": "before 5.3"})
 def get_syscall_info() -> str:
-    """PTRACE_GET_SYSCALL_INFO."""
+    """PTRACE_GET_SYSCALL_INFO exists since 5.3."""
     with raw_ptrace.tracee() as tracee:
         said = _request(tracee, lib.PTRACE_GET_SYSCALL_INFO, 128)
         return "there" if said.isdigit() else said
@@ -36,7 +36,7 @@ def get_syscall_info() -> str:
 
 @fact("KV2", clauses="kernel.versions", known={"there": "since 6.16", "EIO": "before 6.16"})
 def set_syscall_info() -> str:
-    """PTRACE_SET_SYSCALL_INFO; an empty one is invalid where it is known."""
+    """PTRACE_SET_SYSCALL_INFO exists since 6.16, and refuses an empty structure."""
     with raw_ptrace.tracee() as tracee:
         tracee.enter(lib.SYS_getpid)
         said = _request(tracee, SET_SYSCALL_INFO, 88)
@@ -45,14 +45,14 @@ def set_syscall_info() -> str:
 
 @fact("KV3", clauses="kernel.versions", known={"24": "since 5.13", "EIO": "before 5.13"})
 def get_rseq_configuration() -> str:
-    """PTRACE_GET_RSEQ_CONFIGURATION, by the size of its answer."""
+    """PTRACE_GET_RSEQ_CONFIGURATION exists since 5.13, and returns 24 bytes."""
     with raw_ptrace.tracee() as tracee:
         return _request(tracee, lib.PTRACE_GET_RSEQ_CONFIGURATION, 24)
 
 
 @fact("KV4", clauses="kernel.versions", known={"0": "since 6.4", "EIO": "before 6.4"})
 def get_syscall_user_dispatch() -> str:
-    """PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG."""
+    """PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG exists since 6.4."""
     with raw_ptrace.tracee() as tracee:
         return _request(tracee, GET_SYSCALL_USER_DISPATCH_CONFIG, 32)
 
@@ -67,7 +67,7 @@ def get_syscall_user_dispatch() -> str:
     },
 )
 def a_shadow_stack_can_be_read() -> str:
-    """NT_X86_SHSTK."""
+    """The register set NT_X86_SHSTK exists since 6.6."""
     with raw_ptrace.tracee() as tracee:
         return tracee.regset(NT_X86_SHSTK, 8)[0]
 
@@ -82,7 +82,7 @@ def a_shadow_stack_can_be_read() -> str:
     },
 )
 def a_sealed_page_saves_its_neighbours() -> str:
-    """``munmap`` of a range with a sealed page in it fails, and takes nothing away."""
+    """``munmap`` of a range with a sealed page fails and unmaps nothing."""
     with raw_ptrace.tracee() as tracee:
         access = lib.PROT_READ
         begin = tracee.call(lib.SYS_mmap, 0, 3 * PAGE, access, lib.MAP_PRIVATE | lib.MAP_ANONYMOUS, -1)
@@ -100,7 +100,7 @@ def a_sealed_page_saves_its_neighbours() -> str:
     known={"0": "without CONFIG_MSEAL_SYSTEM_MAPPINGS", "EPERM": "with it, since 6.15", "no vdso": "vdso=0"},
 )
 def the_vdso_can_be_unmapped() -> str:
-    """``munmap`` of the vdso."""
+    """``munmap`` of the vdso succeeds unless the kernel seals it."""
     with raw_ptrace.tracee() as tracee:
         for mapping in raw_ptrace.mappings_of(tracee.tid):
             if mapping.name == "[vdso]":
@@ -110,7 +110,7 @@ def the_vdso_can_be_unmapped() -> str:
 
 @fact("KV8", clauses="kernel.versions", known={"28": "since 6.3", "33": "since 7.0", "none": "before 6.3"})
 def the_rseq_features_have_a_size() -> str:
-    """AT_RSEQ_FEATURE_SIZE in the auxiliary vector."""
+    """AT_RSEQ_FEATURE_SIZE is in the auxiliary vector since 6.3."""
     words = Path("/proc/self/auxv").read_bytes()
     vector = dict(struct.iter_unpack("<QQ", words))
     return str(vector.get(AT_RSEQ_FEATURE_SIZE, "none"))
@@ -122,7 +122,7 @@ def the_rseq_features_have_a_size() -> str:
     known={"0": "where the processor can fault it", "ENODEV": "elsewhere", "EINVAL": "before 4.12"},
 )
 def cpuid_can_be_made_to_fault() -> str:
-    """``arch_prctl(ARCH_SET_CPUID)``."""
+    """``arch_prctl(ARCH_SET_CPUID)`` succeeds where the processor can make CPUID fault."""
     with raw_ptrace.tracee() as tracee:
         return raw_ptrace.answer(tracee.call(lib.SYS_arch_prctl, ARCH_SET_CPUID, 0))
 
@@ -133,7 +133,7 @@ def cpuid_can_be_made_to_fault() -> str:
     known={"written": "proc_mem.force_override=always or ptrace", "EIO": "=never", "EACCES": "=never, another way"},
 )
 def a_tracer_may_write_to_code_by_proc() -> str:
-    """A page that its process may only read and execute is writable through /proc/PID/mem, for its tracer."""
+    """A tracer can write to a read-only, executable page through /proc/PID/mem."""
     with raw_ptrace.tracee() as tracee:
         access = lib.PROT_READ | lib.PROT_EXEC
         page = tracee.call(lib.SYS_mmap, 0, PAGE, access, lib.MAP_PRIVATE | lib.MAP_ANONYMOUS, -1)
@@ -153,6 +153,6 @@ def a_tracer_may_write_to_code_by_proc() -> str:
     known={"emulate": "vsyscall=emulate", "xonly": "vsyscall=xonly", "none": "vsyscall=none"},
 )
 def the_vsyscall_page_is_shown() -> str:
-    """Whether there is a vsyscall page, and whether it can be read."""
+    """/proc/PID/maps shows the vsyscall page, if there is one, and whether it can be read."""
     maps = [line.split()[1] for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith("[vsyscall]")]
     return {"r-xp": "emulate", "--xp": "xonly"}.get(maps[0], maps[0]) if maps else "none"

@@ -1,4 +1,4 @@
-"""To whom the kernel answers: which thread may ask something of a tracee, and which may wait for it."""
+"""Which thread may make requests for a tracee, and which may wait for it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from worldswitch.scenarios.declare_fact import fact
 from worldswitch.scenarios.raw_ptrace import lib
 from worldswitch.scenarios.raw_ptrace.threads import in_a_thread
 
-NO_SIGNAL = 0  #: as an exit signal, it makes as much of a clone child as any but SIGCHLD
+NO_SIGNAL = 0  #: as an exit signal, it makes a clone child as any signal but SIGCHLD does
 
 
 @fact("KW1", clauses=("kernel.W1", "fact.E3"), known={"GETREGS ESRCH, CONT ESRCH": "5.10 to 7.3"})
 def requests_are_for_the_thread_that_attached() -> str:
-    """To another thread of the tracer's process a tracee does not exist."""
+    """A request from another thread of the tracer's process fails with ESRCH."""
     with raw_ptrace.tracee() as tracee:
         buffer = bytearray(512)
         return in_a_thread(
@@ -31,7 +31,7 @@ def _with_a_stop_to_take(tracee: raw_ptrace.Thread) -> None:
 
 @fact("KW2", clauses=("kernel.W2", "fact.E3"), known={"it gets SIGTRAP, and the tracer nothing": "5.10 to 7.3"})
 def another_thread_may_take_a_stop_away() -> str:
-    """A sibling of the tracer that waits gets the tracee's stop, which is then not there for the tracer."""
+    """A sibling thread of the tracer that waits takes the tracee's stop away from the tracer."""
     with raw_ptrace.tracee() as tracee:
         _with_a_stop_to_take(tracee)
         taken = in_a_thread(tracee.wait)
@@ -40,7 +40,7 @@ def another_thread_may_take_a_stop_away() -> str:
 
 @fact("KW2", clauses="kernel.W2", known={"ECHILD": "5.10 to 7.3"})
 def wnothread_is_for_ones_own_tracees() -> str:
-    """With __WNOTHREAD a sibling of the tracer has no such child."""
+    """With __WNOTHREAD a sibling thread of the tracer does not see the tracee."""
     with raw_ptrace.tracee() as tracee:
         _with_a_stop_to_take(tracee)
         flags = lib.__WALL | lib.__WNOTHREAD | lib.WNOHANG
@@ -49,7 +49,7 @@ def wnothread_is_for_ones_own_tracees() -> str:
 
 @fact("KW3", clauses=("kernel.W3", "fact.E3b"), known={"ECHILD, with __WALL 0": "5.10 to 7.3"})
 def a_clone_child_needs_wall() -> str:
-    """A child whose exit signal is not SIGCHLD is none to a plain wait."""
+    """A child whose exit signal is not SIGCHLD is not found by wait without __WALL."""
     with raw_ptrace.process(NO_SIGNAL) as process:
         plain = raw_ptrace.answer(raw_ptrace.system_call(lib.SYS_wait4, process.pid, 0, lib.WNOHANG))
         return f"{plain}, with __WALL {raw_ptrace.system_call(lib.SYS_wait4, process.pid, 0, lib.WNOHANG | lib.__WALL)}"
@@ -57,7 +57,7 @@ def a_clone_child_needs_wall() -> str:
 
 @fact("KW3", clauses="kernel.W3", known={"0": "since 4.7", "ECHILD": "before 4.7"})
 def a_tracee_needs_no_wall() -> str:
-    """A tracee is found by a plain wait, whatever its exit signal."""
+    """A tracee is found by wait without __WALL, whatever its exit signal."""
     with raw_ptrace.tracee(flags=NO_SIGNAL) as tracee:
         return raw_ptrace.answer(raw_ptrace.system_call(lib.SYS_wait4, tracee.tid, 0, lib.WNOHANG))
 
@@ -77,7 +77,7 @@ def a_tracees_stops_need_no_wuntraced() -> str:
     known={"running ESRCH, a stranger ESRCH, dead ESRCH": "5.10 to 7.3"},
 )
 def no_such_process_means_not_stopped_for_you() -> str:
-    """ESRCH is the answer for a tracee that runs, for a process that is another's, and for one that is dead."""
+    """A request for a running tracee, another's process or a dead tracee fails with ESRCH."""
     with raw_ptrace.process() as stranger, raw_ptrace.tracee(guests.count_loop.code) as tracee:
         tracee.ask("CONT")
         running, other = tracee.says("CONT"), raw_ptrace.Thread(stranger.pid, stranger).says("CONT")
@@ -88,7 +88,7 @@ def no_such_process_means_not_stopped_for_you() -> str:
 
 @fact("KW4", clauses="kernel.W4", known={"EPERM": "5.10 to 7.3", "ESRCH": "other ways to be dead"})
 def a_zombie_cannot_be_seized() -> str:
-    """PTRACE_SEIZE of a process that ended and was not waited for says EPERM, as if it were forbidden."""
+    """PTRACE_SEIZE of a zombie fails with EPERM."""
     with raw_ptrace.process() as process:
         os.kill(process.pid, signal.SIGKILL)
         assert raw_ptrace.until(lambda: raw_ptrace.process_state(process.pid) == "Z")
@@ -101,7 +101,7 @@ def a_zombie_cannot_be_seized() -> str:
     known={"the leader's id: EVENT_EXEC, message is the old id": "5.10 to 7.3"},
 )
 def a_thread_that_executes_takes_the_leaders_id() -> str:
-    """``execve`` by a thread that is no leader ends the others and gives it the leader's id."""
+    """``execve`` by a thread that is not the leader ends the others and gives it the leader's id."""
     with raw_ptrace.tracee(options=raw_ptrace.OPTIONS | lib.PTRACE_O_TRACEEXEC) as tracee:
         sibling = tracee.clone()
         sibling.wait()

@@ -1,6 +1,6 @@
-"""Address ranges: which of them a guest can have, and that the others are refused before anything is changed.
+"""Address ranges: which ones a guest may have, and that others are refused before anything changes.
 
-Seed: subprocess.MapFile, Unmap; the stub's page stands above all that a guest may map.
+Seed: subprocess.MapFile, Unmap; the stub's page is above everything that a guest may map.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from worldswitch.scenarios.stage.stage import PAGE, Guest, Memory, Stage
 DATA = Access.READ | Access.WRITE
 SPACE_END = 1 << 64
 
-#: Where the kernel's half begins, and with it the vsyscall page, which no process can be rid of.
+#: The kernel's half begins here; it has the vsyscall page, which no process can unmap.
 KERNEL_HALF = 1 << 63
 
 
@@ -33,7 +33,7 @@ KERNEL_HALF = 1 << 63
 
 @scenario("AS01", "K56", clauses=("seed.Unmap", "kernel.M1"))
 def an_unmap_past_the_end_of_addresses_is_refused(stage: Stage) -> None:
-    """A range whose end is beyond 2^64 is an error before anything is injected, and unmaps nothing."""
+    """An unmap whose range ends beyond 2^64 is refused and unmaps nothing."""
     guest = writer(stage)
     for address in (guest.data_address, PAGE, SPACE_END - PAGE, SPACE_END // 2):
         for length in (SPACE_END - address + PAGE, SPACE_END - 1):
@@ -43,7 +43,7 @@ def an_unmap_past_the_end_of_addresses_is_refused(stage: Stage) -> None:
 
 @scenario("AS01", clauses=("seed.Unmap", "kernel.M1"))
 def numbers_wider_than_a_register_are_refused(stage: Stage) -> None:
-    """An address or length that a register would cut to something harmless is refused, not cut."""
+    """An address or length wider than a register is refused and not truncated."""
     guest = writer(stage)
     here = guest.data_address
     for address, length in (
@@ -56,7 +56,7 @@ def numbers_wider_than_a_register_are_refused(stage: Stage) -> None:
 
 @scenario("AS01", clauses=("seed.MapFile", "kernel.M1"))
 def a_mapping_past_the_end_of_addresses_is_refused(stage: Stage) -> None:
-    """`map_file` checks its range as `unmap` does, and replaces nothing when it refuses."""
+    """A mapping whose range ends beyond 2^64 is refused and replaces nothing."""
     guest = writer(stage)
     mapping = _mapping_of(guest, stage.memory(PAGE))
     here = guest.data_address
@@ -70,7 +70,7 @@ def a_mapping_past_the_end_of_addresses_is_refused(stage: Stage) -> None:
 
 @scenario("AS02", clauses=("seed.Unmap", "kernel.M1"))
 def a_range_that_ends_at_the_end_of_addresses_is_refused(stage: Stage) -> None:
-    """An end of exactly 2^64, which a register holds as 0, is beyond every guest's memory."""
+    """A range that ends at exactly 2^64, which a register holds as 0, is refused."""
     guest = writer(stage)
     mapping = _mapping_of(guest, stage.memory(PAGE))
     for address in (SPACE_END - PAGE, SPACE_END - 2 * PAGE, KERNEL_HALF, guest.data_address, 0):
@@ -81,7 +81,7 @@ def a_range_that_ends_at_the_end_of_addresses_is_refused(stage: Stage) -> None:
 
 @scenario("AS02", "K56", clauses=("seed.Unmap", "kernel.M1"))
 def rounding_up_does_not_reach_the_end_of_addresses(stage: Stage) -> None:
-    """A length that only rounding to pages takes to 2^64 or past the guest's range is refused as well."""
+    """A length that reaches 2^64 or the end of the guest's range only by rounding up is refused."""
     guest = writer(stage)
     _, end = stage.platform.address_range
     for address, length in (
@@ -94,7 +94,7 @@ def rounding_up_does_not_reach_the_end_of_addresses(stage: Stage) -> None:
 
 @scenario("AS03", "K56", clauses=("seed.Unmap", "kernel.M1"))
 def empty_and_unaligned_ranges_are_refused(stage: Stage) -> None:
-    """No length, or an address inside a page, is an error of the caller's, and the address space goes on."""
+    """An empty length or an unaligned address is refused, and the address space stays usable."""
     guest = writer(stage)
     mapping = _mapping_of(guest, stage.memory(PAGE))
     here = guest.data_address
@@ -106,7 +106,7 @@ def empty_and_unaligned_ranges_are_refused(stage: Stage) -> None:
 
 @scenario("AS03", "K56", clauses=("seed.Unmap", "kernel.M1", "kernel.M4"))
 def ranges_beyond_the_guests_are_refused(stage: Stage) -> None:
-    """What begins or ends outside the platform's address range is refused, on either side, by a byte or by far."""
+    """A range that begins or ends outside the platform's address range is refused, by one byte or by many."""
     guest = writer(stage)
     mapping = _mapping_of(guest, stage.memory(PAGE))
     begin, end = stage.platform.address_range
@@ -122,7 +122,7 @@ def ranges_beyond_the_guests_are_refused(stage: Stage) -> None:
 
 @scenario("AS03", "K56", clauses=("seed.Unmap", "kernel.M1"))
 def a_length_is_rounded_up_to_pages(stage: Stage) -> None:
-    """A byte of a page is the page: unmapping one unmaps the page, and no more."""
+    """An unmap of one byte unmaps its whole page and no other."""
     guest = reader(stage)
     memory = stage.memory(2 * PAGE)
     address = stage.map(guest.space, memory)
@@ -135,7 +135,7 @@ def a_length_is_rounded_up_to_pages(stage: Stage) -> None:
 
 @scenario("AS03", "K56", clauses=("seed.Unmap", "kernel.M1"))
 def unmapping_nothing_is_no_error(stage: Stage) -> None:
-    """Holes in a range are passed over, and a range that is all hole is fine, twice too."""
+    """An unmap passes over holes and succeeds for a range with nothing mapped, repeatedly."""
     guest = reader(stage)
     memory = stage.memory(PAGE)
     address = stage.place(guest.space, 3 * PAGE)
@@ -149,10 +149,10 @@ def unmapping_nothing_is_no_error(stage: Stage) -> None:
 
 @scenario("AS03", clauses=("seed.MapFile", "seed.W20"))
 def what_the_host_refuses_is_an_error_with_its_errno(stage: Stage) -> None:
-    """A descriptor that is none, or an unaligned offset, comes back as an error, and the address space goes on."""
+    """A bad descriptor or an unaligned offset raises the host's errno, and the address space stays usable."""
     guest = writer(stage)
     memory = stage.memory(PAGE)
-    closed = fcntl.fcntl(memory.fd, fcntl.F_DUPFD, 500)  # a lower number may be another's before it is used
+    closed = fcntl.fcntl(memory.fd, fcntl.F_DUPFD, 500)  # another thread could reuse a lower number meanwhile
     os.close(closed)
     address = stage.place(guest.space, PAGE)
     with pytest.raises(HostError) as refusal:
@@ -167,7 +167,7 @@ def what_the_host_refuses_is_an_error_with_its_errno(stage: Stage) -> None:
 
 @scenario("AS03", clauses=("seed.MapFile", "seed.W20"))
 def a_file_open_for_reading_cannot_be_mapped_for_writing(stage: Stage) -> None:
-    """A shared writable mapping of a read-only descriptor is refused with EACCES, a readable one is fine."""
+    """A shared writable mapping of a read-only descriptor is refused with EACCES; a readable one works."""
     guest = reader(stage)
     memory = stage.memory(PAGE)
     memory.set_word(0, 0x1234)
@@ -187,7 +187,7 @@ def a_file_open_for_reading_cannot_be_mapped_for_writing(stage: Stage) -> None:
 
 @scenario("AS05", "K54", clauses=("seed.I9", "seed.stubStart", "kernel.M3"))
 def the_stub_cannot_be_mapped_over_or_unmapped(stage: Stage) -> None:
-    """A range that touches the stub's code is refused, wherever it begins and ends, and the stub goes on."""
+    """A range that overlaps the stub's code is refused, and the stub keeps working."""
     guest = writer(stage)
     space = stage.inspect(guest.space)
     stub = space.stub
@@ -205,7 +205,7 @@ def the_stub_cannot_be_mapped_over_or_unmapped(stage: Stage) -> None:
 
 @scenario("AS05", clauses=("seed.stubStart", "kernel.M3"))
 def the_stub_lies_outside_the_guests_range(stage: Stage) -> None:
-    """No part of the stub's code is in the address range the platform offers, whose ends can both be mapped."""
+    """The stub's code is outside the address range the platform offers, both ends of which can be mapped."""
     guest = reader(stage)
     space = stage.inspect(guest.space)
     begin, end = stage.platform.address_range
@@ -221,7 +221,7 @@ def the_stub_lies_outside_the_guests_range(stage: Stage) -> None:
 
 @scenario("AS05", clauses=("seed.stubStart", "kernel.M3"))
 def a_guest_cannot_change_the_stub(stage: Stage) -> None:
-    """A guest's own write into the stub's code faults, whatever it may read there."""
+    """A guest's write to the stub's code faults."""
     guest = stage.guest(guests.write_at)
     guest.state["rdi"] = stage.inspect(guest.space).stub.begin
     fault = guest.run_to(Fault)
@@ -235,13 +235,13 @@ def a_guest_cannot_change_the_stub(stage: Stage) -> None:
 
 
 def _refuses(operation: Callable[..., None], address: int, length: int) -> None:
-    """The platform itself says no: neither does it agree, nor leave it to the host to refuse."""
+    """Check that the platform refuses by itself, with `BadAddress`, before it asks the host."""
     try:
         operation(address, length)
     except BadAddress:
         return
     except PlatformError as other:
-        raise AssertionError(f"{address:#x}, {length:#x} got as far as {other!r}") from other
+        raise AssertionError(f"{address:#x}, {length:#x} was refused only by {other!r}") from other
     raise AssertionError(f"{address:#x}, {length:#x} was accepted")
 
 

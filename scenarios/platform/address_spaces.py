@@ -1,4 +1,4 @@
-"""Address spaces: what is in a new one, what a mapping puts there, and what a running guest sees of a change.
+"""Address spaces: what a new one contains, what a mapping changes, and what a running guest sees of it.
 
 Seed: subprocess.MapFile, Unmap, unmap, Release.
 """
@@ -22,7 +22,7 @@ from worldswitch.scenarios.stage.stage import PAGE, Guest, InspectableAddressSpa
 DATA = Access.READ | Access.WRITE
 SPACE_END = 1 << 64
 
-#: Where the kernel's half begins, and with it the vsyscall page, which no process can be rid of.
+#: The kernel's half begins here; it has the vsyscall page, which no process can unmap.
 KERNEL_HALF = 1 << 63
 
 
@@ -31,7 +31,7 @@ KERNEL_HALF = 1 << 63
 
 @scenario("AS06", "K59", clauses=("seed.unmap", "kernel.M1"))
 def a_new_address_space_is_empty(stage: Stage) -> None:
-    """Nothing is mapped but the stub's own code: no heap, no library, no vDSO of the harness."""
+    """A new address space has nothing mapped except the stub's own code."""
     for _ in range(3):
         space = stage.inspect(stage.space())
         assert _foreign(space) == []
@@ -39,7 +39,7 @@ def a_new_address_space_is_empty(stage: Stage) -> None:
 
 @scenario("AS06", clauses=("seed.Release", "kernel.M1"))
 def a_recycled_address_space_is_empty(stage: Stage) -> None:
-    """After a guest with memory all over its range, the next owner of the address space finds nothing of it."""
+    """A recycled address space contains nothing of its last owner's memory."""
     begin, end = stage.platform.address_range
     for _ in range(3):
         guest = writer(stage)
@@ -53,7 +53,7 @@ def a_recycled_address_space_is_empty(stage: Stage) -> None:
 
 @scenario("AS06", clauses="seed.unmap")
 def a_guest_sees_nothing_of_the_harness(stage: Stage) -> None:
-    """Wherever the harness has something mapped, a guest that reads there faults."""
+    """A guest that reads where the harness has something mapped faults."""
     guest = stage.guest(guests.read_at)
     space = stage.inspect(guest.space)
     occupied = [(mapping.begin, mapping.end) for mapping in mappings_of(space.stub.pid)]
@@ -67,7 +67,7 @@ def a_guest_sees_nothing_of_the_harness(stage: Stage) -> None:
 
 @scenario("AS06", "K59", clauses=("seed.unmap", "vdso(7)"))
 def the_kernels_own_pages_are_gone_too(stage: Stage) -> None:
-    """A guest finds nothing where vdso and vvar were; whether it may read the time-stamp counter is noted."""
+    """The vdso and vvar pages are not mapped in a guest."""
     guest = stage.guest(guests.read_at)
     begins = [mapping.begin for mapping in mappings_of(os.getpid()) if mapping.name.startswith(("[vdso", "[vvar"))]
     for address in begins:
@@ -79,7 +79,7 @@ def the_kernels_own_pages_are_gone_too(stage: Stage) -> None:
 
 @scenario("AS07", clauses="seed.MapFile")
 def a_file_opened_after_the_stub_began_can_be_mapped(stage: Stage) -> None:
-    """Files made at any time can be mapped, in old stubs and threads, and stay mapped when closed."""
+    """A file made after the stub can be mapped, and stays mapped after the harness closes it."""
     guest = reader(stage)
     guest.switch()
     for count in range(5):
@@ -95,7 +95,7 @@ def a_file_opened_after_the_stub_began_can_be_mapped(stage: Stage) -> None:
 
 @scenario("AS07", clauses="seed.MapFile")
 def guests_and_the_harness_share_what_is_mapped(stage: Stage) -> None:
-    """A mapping is the file: what either side writes the other reads, and another address space too."""
+    """A write by a guest, by another address space or by the harness is visible to the others that map the file."""
     memory = stage.memory(PAGE)
     writer = stage.guest(guests.write_at, rsi=0xABCD)
     writer.state["rdi"] = stage.map(writer.space, memory)
@@ -109,7 +109,7 @@ def guests_and_the_harness_share_what_is_mapped(stage: Stage) -> None:
 
 @scenario("AS07", clauses="seed.MapFile")
 def a_mapping_begins_at_its_offset(stage: Stage) -> None:
-    """Offset and length choose the part of the file, and only that part."""
+    """A mapping shows the file from its offset, for its length, and nothing else."""
     guest = reader(stage)
     memory = stage.memory(4 * PAGE)
     for page in range(4):
@@ -126,7 +126,7 @@ def a_mapping_begins_at_its_offset(stage: Stage) -> None:
 
 @scenario("AS08", clauses="seed.MapFile")
 def a_mapping_replaces_what_is_there(stage: Stage) -> None:
-    """A file mapped over another is what the guest sees from then on, at once and wholly."""
+    """A mapping over another replaces it at once and wholly."""
     guest = reader(stage)
     address = stage.place(guest.space, PAGE)
     guest.state["rdi"] = address
@@ -141,7 +141,7 @@ def a_mapping_replaces_what_is_there(stage: Stage) -> None:
 
 @scenario("AS08", clauses="seed.MapFile")
 def a_mapping_replaces_only_its_range(stage: Stage) -> None:
-    """One page mapped over the middle of three leaves the other two."""
+    """A mapping over the middle of three pages leaves the other two unchanged."""
     guest = reader(stage)
     old, new = stage.memory(3 * PAGE), stage.memory(PAGE)
     for page in range(3):
@@ -157,7 +157,7 @@ def a_mapping_replaces_only_its_range(stage: Stage) -> None:
 
 @scenario("AS08", clauses="seed.MapFile")
 def a_mapping_replaces_the_access_too(stage: Stage) -> None:
-    """The same file mapped again with less access takes it away, and with more gives it back."""
+    """Mapping the same file again with less or more access takes the access away or adds it."""
     guest = writer(stage)
     guest.switch()
     stage.map(guest.space, guest.data, Access.READ, address=guest.data_address)
@@ -169,7 +169,7 @@ def a_mapping_replaces_the_access_too(stage: Stage) -> None:
 
 @scenario("AS09", clauses="seed.MapFile")
 def a_precommitted_mapping_is_resident(stage: Stage) -> None:
-    """With `precommit` all pages are in the stub's page tables when the call returns; without, none is."""
+    """With `precommit` every page is in the stub's page tables when the call returns; without, none is."""
     space = stage.inspect(stage.space())
     memory = stage.memory(16 * PAGE, b"x" * 16 * PAGE)
     eager = stage.map(space, memory, precommit=True)
@@ -180,7 +180,7 @@ def a_precommitted_mapping_is_resident(stage: Stage) -> None:
 
 @scenario("AS09", clauses="seed.MapFile")
 def a_precommitted_mapping_is_the_file(stage: Stage) -> None:
-    """What was in the file is in the mapping, and what the guest writes there is in the file."""
+    """A precommitted mapping and its file show each other's contents."""
     guest = stage.guest(guests.increment_at)
     memory = stage.memory(PAGE)
     memory.set_word(0, 41)
@@ -191,7 +191,7 @@ def a_precommitted_mapping_is_the_file(stage: Stage) -> None:
 
 @scenario("AS07", clauses=("seed.createStub", "clone(2) CLONE_FILES"))
 def a_stub_keeps_no_file_open(stage: Stage) -> None:
-    """What the harness closes is closed: a stub made before holds no copy, so that who reads a pipe sees its end."""
+    """A stub holds no copy of a file that the harness has open."""
     reading, writing = os.pipe()
     assert _foreign(stage.inspect(stage.space())) == []
     os.close(writing)
@@ -204,7 +204,7 @@ def a_stub_keeps_no_file_open(stage: Stage) -> None:
 
 @scenario("AS12", "K61", clauses=("seed.Unmap", "test TestInvalidate"), quick=3, normal=20, soak=500)
 def unmapping_under_a_running_guest_is_a_clean_fault(stage: Stage) -> None:
-    """A guest that reads a page in a loop faults on it when it is unmapped, and goes on when it is mapped again."""
+    """A guest that reads a page in a loop faults on it after an unmap, and continues once it is mapped again."""
     guest = stage.guest(guests.read_loop)
     memory = stage.memory(PAGE)
     address = guest.state["rdi"] = stage.map(guest.space, memory)
@@ -223,7 +223,7 @@ def unmapping_under_a_running_guest_is_a_clean_fault(stage: Stage) -> None:
 
 @scenario("AS12", clauses=("seed.MapFile", "test TestInvalidate"), quick=3, normal=20, soak=500)
 def replacing_under_a_running_guest_is_seen_by_it(stage: Stage) -> None:
-    """A guest that writes a page in a loop writes to the new file as soon as it is mapped, and to the old no more."""
+    """A guest that writes to a page in a loop writes to the new file once that is mapped, and not to the old one."""
     guest = stage.guest(guests.write_loop)
     memories = [stage.memory(PAGE) for _ in range(stage.trial.repeat + 1)]
     address = guest.state["rdi"] = stage.map(guest.space, memories[0])
@@ -240,7 +240,7 @@ def replacing_under_a_running_guest_is_seen_by_it(stage: Stage) -> None:
 
 @scenario("AS12", clauses=("seed.Unmap", "test TestInvalidate"))
 def changes_elsewhere_do_not_disturb_a_running_guest(stage: Stage) -> None:
-    """Mapping and unmapping beside a running guest neither stop it nor change what it computes."""
+    """Mappings elsewhere in its address space neither stop a running guest nor change what it computes."""
     guest = stage.guest(guests.count_loop)
     running = stage.thread(guest.switch)
     for _ in range(50):
@@ -254,7 +254,7 @@ def changes_elsewhere_do_not_disturb_a_running_guest(stage: Stage) -> None:
 
 @scenario("AS13", clauses=("kernel.M6", "syzkaller#3869"), quick=20, normal=100, soak=1000)
 def a_stub_survives_the_c_librarys_rseq(stage: Stage) -> None:
-    """Restartable sequences the C library registered do not kill a stub whose memory is gone, when it is preempted."""
+    """The C library's rseq registration does not kill a preempted stub whose memory is unmapped."""
     _note_rseq(stage)
     guest = _survivor(stage)
     for _ in range(stage.trial.repeat):
@@ -267,7 +267,7 @@ def a_stub_survives_the_c_librarys_rseq(stage: Stage) -> None:
 
 @scenario("AS13", "K04", clauses=("kernel.M6", "syzkaller#3869"))
 def a_stub_moves_between_processors_in_spite_of_rseq(stage: Stage) -> None:
-    """A guest goes on when it is moved from one CPU to another, which is when the kernel writes to an rseq area."""
+    """A guest moved from one CPU to another continues, though the kernel then writes to any registered rseq area."""
     _note_rseq(stage)
     guest = _survivor(stage)
     stub = stage.inspect(guest.space).stub
@@ -286,13 +286,13 @@ def a_stub_moves_between_processors_in_spite_of_rseq(stage: Stage) -> None:
 
 
 def _progresses(stage: Stage, guest: Guest) -> None:
-    """The guest, which runs in another thread, is computing."""
+    """Wait until the guest, which runs in another thread, makes progress."""
     before = guest.data.word()
     stage.wait_until(lambda: guest.data.word() > before, claim="the guest computes")
 
 
 def _foreign(space: InspectableAddressSpace) -> list[Mapping]:
-    """What is mapped in the stub's process beside its own code and the kernel's vsyscall page."""
+    """The mappings of the stub's process, without its own code and the vsyscall page."""
     stub = space.stub
     return [
         mapping
@@ -302,15 +302,15 @@ def _foreign(space: InspectableAddressSpace) -> list[Mapping]:
 
 
 def _survivor(stage: Stage) -> Guest:
-    """A guest whose stub lived long enough to be given one."""
+    """A guest whose stub survived its creation."""
     try:
         return stage.guest(guests.count_loop)
     except PlatformError as death:
-        raise AssertionError(f"no stub lived: {death}") from death
+        raise AssertionError(f"no stub survived its creation: {death}") from death
 
 
 def _note_rseq(stage: Stage) -> None:
-    """Say whether the C library registers an rseq area for each thread (glibc does from 2.35 on)."""
+    """Note whether the C library registers an rseq area for each thread (glibc does since 2.35)."""
     try:
         size = ctypes.c_uint.in_dll(ctypes.CDLL(None), "__rseq_size").value
     except ValueError:

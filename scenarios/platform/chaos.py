@@ -1,6 +1,6 @@
-"""Chaos: a nemesis strikes at what the guests do, by schedules drawn from the run's seed, and the books must balance.
+"""Chaos: a nemesis strikes at running guests by drawn schedules, and every guest's counts must stay exact.
 
-A schedule that fails is made as short as possible and told a line a strike; ``--seed`` draws the same ones again.
+A failing schedule is shortened and printed, a line a strike; ``--seed`` draws the same schedules again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from worldswitch.scenarios.stage.chaos.nemesis import (
     account_of,
     schedules,
 )
-from worldswitch.scenarios.stage.chaos.schedule_runner import BOUND, Play
+from worldswitch.scenarios.stage.chaos.schedule_runner import BOUND, ScheduleRunner
 from worldswitch.scenarios.stage.chaos.search import Search
 from worldswitch.scenarios.stage.deaths import KILLED, cause_of, kill, stub_of
 from worldswitch.scenarios.stage.exhaustion import become_nobody, no_descriptors, no_processes
@@ -44,13 +44,13 @@ from worldswitch.scenarios.stage.stage import Stage
 from worldswitch.scenarios.stage.steady_guests import outcome_of
 from worldswitch.scenarios.stage.stepped_threads import within
 
-#: How many released stubs the platform keeps, and how many seconds a search goes on at most.
+#: The platform's pool limit, and the most seconds of a search.
 KEPT = 4
 SECONDS = 600.0
 
 
-class Theatre:
-    """Where plays are performed one after the other: a platform that is used as long as nothing has gone wrong."""
+class ChaosRun:
+    """Runs schedules on one platform, which is replaced after a failure."""
 
     def __init__(self, stage: Stage, other: Sender, *, resident: bool) -> None:
         self._stage = stage
@@ -59,14 +59,14 @@ class Theatre:
         self._platform: Platform | None = None
         self._threads = self._files = 0
 
-    def play(self, schedule: Schedule) -> None:
-        """Perform a schedule, and see that nothing is left of it."""
+    def perform(self, schedule: Schedule) -> None:
+        """Run a schedule, and check that nothing is left of it."""
         platform = self._opened()
         try:
-            with Play(self._stage, platform, self._other, resident=self._resident) as play:
-                play.perform(schedule)
-                play.strike_the_set()
-            del play
+            with ScheduleRunner(self._stage, platform, self._other, resident=self._resident) as runner:
+                runner.perform(schedule)
+                runner.release_all()
+            del runner
             self._nothing_is_left()
         except BaseException:
             self._abandon(platform)
@@ -81,7 +81,7 @@ class Theatre:
         return self._platform
 
     def _load_programs(self) -> None:
-        """So that the stage has the files of all programs, and needs no further ones."""
+        """Map each program once, so that the stage opens no further files."""
         assert self._platform
         space = self._platform.new_address_space()
         for program in (guests.gate_loop, guests.account_loop):
@@ -96,14 +96,14 @@ class Theatre:
 
     def _becomes(self, what: str, count: Callable[[], int], most: int) -> None:
         fits = within(self._stage, BOUND, lambda: count() <= most)
-        assert fits, f"{count()} {what} are left, and {most} at most should be"
+        assert fits, f"{count()} {what} are left, expected at most {most}"
 
     def _processes(self) -> int:
-        """How many there are below us, dead or alive, but for the one that sends signals."""
+        """The number of our descendants, dead or alive, without the sender."""
         return len(descendants_of(os.getpid()) - {self._other.pid})
 
     def _abandon(self, platform: Platform) -> None:
-        """Close a platform on which something went wrong; a switch that still hangs ends with its stub."""
+        """Close a platform after a failure; killing its stubs ends a switch that hangs."""
         self._platform = None
         for pid in descendants_of(os.getpid()) - {self._other.pid}:
             with contextlib.suppress(ProcessLookupError):
@@ -116,16 +116,16 @@ def _open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-def reign(
+def survive(
     stage: Stage, operations: Sequence[Operation], moments: tuple[Moment, ...] = (*Moment,), *, resident: bool = False
 ) -> None:
-    """Perform as many schedules of these operations as the trial repeats; none may fail."""
-    stage.inspect(stage.space())  # a platform that one cannot look into has no stubs to strike at
+    """Run as many schedules of these operations as the trial repeats; none may fail."""
+    stage.inspect(stage.space())  # skips a platform without `Inspectable`: there are no stubs to strike at
     stage.platform.close()
     with Sender() as other:
-        search = Search(Theatre(stage, other, resident=resident).play, stage.trial.seconds(SECONDS))
+        search = Search(ChaosRun(stage, other, resident=resident).perform, stage.trial.seconds(SECONDS))
         failing = search.go(schedules(operations, moments), stage.trial.seed, stage.trial.repeat)
-    stage.trial.note(f"{search.played} schedules were played")
+    stage.trial.note(f"{search.performed} schedules were performed")
     if failing is not None:
         error = search.failures[failing]
         raise AssertionError(f"{type(error).__name__}: {error}\nafter\n{account_of(failing)}") from error
@@ -140,35 +140,35 @@ def reign(
     deadline=700,
 )
 def signals_and_stops_never_change_what_a_guest_computes(stage: Stage) -> None:
-    """Whatever signals, stops, interrupts and CPUs come, at, during or in an event: the guests' books are exact."""
-    reign(stage, (*DISTURBANCES, *DELAYS))
+    """Signals, stops, interrupts and moves between CPUs, at any point of an event, never change a guest's counts."""
+    survive(stage, (*DISTURBANCES, *DELAYS))
 
 
 @scenario("CH02", clauses=("seed.W3", "seed.W4", "gvisor 16dba7fa7"), quick=4, normal=25, soak=5000, deadline=700)
 def deaths_hit_exactly_those_they_are_meant_for(stage: Stage) -> None:
-    """Of stubs killed at, during and in events, each is a typed death for all who live there, and for nobody else."""
-    reign(stage, (*DEATHS, *DISTURBANCES))
+    """A killed stub is a typed death for every guest in it and for no other guest."""
+    survive(stage, (*DEATHS, *DISTURBANCES))
 
 
 @scenario("CH03", clauses=("seed.lookupOrCreate", "seed.W1", "kernel.D5"), quick=4, normal=25, soak=5000, deadline=700)
 def tracing_threads_come_and_go(stage: Stage) -> None:
-    """Threads end in every way, vanish, and hand guests to one another, in a rain of signals: no guest is the wiser."""
-    reign(stage, (*DEPARTURES, *VANISHINGS, *DISTURBANCES), (AT, DURING), resident=stage.trial.seed % 2 == 0)
+    """Threads that end, vanish or hand guests over, under foreign signals, never change a guest's counts."""
+    survive(stage, (*DEPARTURES, *VANISHINGS, *DISTURBANCES), (AT, DURING), resident=stage.trial.seed % 2 == 0)
 
 
 @scenario(
     "CH04", clauses=("seed.switchToApp", "seed.Release", "seed.W15"), quick=3, normal=30, soak=10_000, deadline=700
 )
 def everything_at_once(stage: Stage) -> None:
-    """Signals, deaths, departures, mappings, releases and visitors in one schedule: each thing keeps its promise."""
-    reign(stage, (*DISTURBANCES, *DEATHS, *DEPARTURES, *VANISHINGS, *MAPPINGS, *DELAYS))
+    """Signals, deaths, exits, mappings, releases and new guests in one schedule never break the contract."""
+    survive(stage, (*DISTURBANCES, *DEATHS, *DEPARTURES, *VANISHINGS, *MAPPINGS, *DELAYS))
 
 
 @scenario(
     "CH05", clauses=("contract HostError", "getrlimit(2) RLIMIT_NOFILE"), quick=3, normal=10, soak=300, deadline=120
 )
 def without_file_descriptors_everybody_lives_on(stage: Stage) -> None:
-    """With no descriptor to be had, what needs one is refused by a typed error, guests go on, and so does all later."""
+    """With no file descriptor free, an operation that needs one raises a typed error and guests keep running."""
     guest = stage.guest(guests.account_loop)
     guest.syscalls(2)
     for _ in range(stage.trial.repeat):
@@ -194,21 +194,21 @@ def without_file_descriptors_everybody_lives_on(stage: Stage) -> None:
     deadline=120,
 )
 def without_processes_everybody_lives_on(stage: Stage) -> None:
-    """With no process or thread to be had, what needs one is refused by a typed error, guests go on, and all later."""
+    """With no process or thread available, an operation that needs one raises a typed error and guests keep running."""
     for _ in range(stage.trial.repeat):
         assert children.run(stage, lambda _: _live_alone(stage), 20) == 8
 
 
 def _live_alone(stage: Stage) -> int:
-    """Ask for what cannot be made, in a process of an ordinary user; how far a guest counts through it all."""
+    """Ask for what cannot be made, as an ordinary user; the count of a guest that runs throughout."""
     become_nobody()
-    guest, victim = stage.guest(guests.account_loop), stage.guest(guests.getpid_loop)
+    guest, killed = stage.guest(guests.account_loop), stage.guest(guests.getpid_loop)
     guest.syscalls(2)
-    victim.syscalls(1)
+    killed.syscalls(1)
     with no_processes(os.getpid()):
         _ask_for_more(stage, guest.platform, errno.EAGAIN)
-        kill(stub_of(stage, victim.space))
-        assert cause_of(victim.switch) == KILLED  # by a thread that is there: bounds take one of their own
+        kill(stub_of(stage, killed.space))
+        assert cause_of(killed.switch) == KILLED  # in an existing thread: a bound would need a new one
         guest.syscalls(3)
         guest.context.interrupt()
         assert guest.switch() == Interrupted()
@@ -221,11 +221,11 @@ def _live_alone(stage: Stage) -> int:
 
 
 def _ask_for_more(stage: Stage, platform: Platform | None = None, *errors: int) -> None:
-    """Ask for more address spaces than are kept: given or refused with one of `errors`, and they can be given back."""
+    """Ask for more address spaces than are kept: each is given or refused with one of `errors`, and can be released."""
     for _ in range(KEPT):
         outcome = outcome_of(partial(stage.space, platform))
         if isinstance(outcome, Exception):
-            assert isinstance(outcome, HostError), f"for want of something: {outcome!r}"
-            assert outcome.errno in errors, f"for want of something: {outcome!r}"
+            assert isinstance(outcome, HostError), f"with the resource exhausted: {outcome!r}"
+            assert outcome.errno in errors, f"with the resource exhausted: {outcome!r}"
         else:
             cast(AddressSpace, outcome).release()

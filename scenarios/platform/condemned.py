@@ -1,4 +1,4 @@
-"""Stubs that end by themselves: by a call that their filter forbids, by a call of exit; and what is told of the end."""
+"""Stubs that end themselves, by a forbidden call or by exit, and how their death is reported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worldswitch.scenarios.stage.deaths import KILLED, cause_of, kill, stub_of, 
 from worldswitch.scenarios.stage.pacing import running
 from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
 
-#: What everybody is told of a stub whose filter killed it.
+#: The cause of death of a stub that its filter killed.
 FORBIDDEN = Cause(Death.SECCOMP, signal.SIGSYS)
 
 #: Calls that no stub may make.
@@ -24,7 +24,7 @@ FORBIDDEN_CALLS = (Number.EXECVE, Number.KILL, Number.WRITE, Number.FORK)
 
 @scenario("LC10", clauses=("gvisor eaac94d91", "seed.W27", "seccomp(2)"), needs="seccomp", normal=5, soak=50)
 def a_forbidden_call_ends_the_whole_stub(stage: Stage) -> None:
-    """A filter's kill in a stub with two guests that run and one that stands ends all, and every tracer is told."""
+    """A forbidden call in one thread of a stub ends the stub, and every tracer gets the cause."""
     for _ in range(stage.trial.repeat):
         space = stage.space()
         stub = stub_of(stage, space)
@@ -39,7 +39,7 @@ def a_forbidden_call_ends_the_whole_stub(stage: Stage) -> None:
 
 @scenario("LC11", "K47", clauses=("seed.W13", "kernel.seccomp", "seccomp(2)"), needs="seccomp", soak=50)
 def a_forbidden_call_is_a_death_and_never_a_success(stage: Stage) -> None:
-    """A filter's kill of the one thread that works in a stub is a typed death, not the call's number as its result."""
+    """A forbidden injected call is a typed death, and never returns the call's number as its result."""
     for _ in range(stage.trial.repeat):
         for number in FORBIDDEN_CALLS:
             space = stage.inspect(stage.space())
@@ -64,7 +64,7 @@ def a_stub_that_exits_is_told_with_its_status(stage: Stage) -> None:
 
 @scenario("LC01", clauses=("gvisor c5486f512", "seed.dumpAndPanic"), quick=2, normal=5, soak=50)
 def a_death_tells_the_registers(stage: Stage) -> None:
-    """Of a stub killed in mid-run the last registers known are told, with a dump for people that shows where it was."""
+    """The death of a running stub reports its last known registers, and a dump that shows them."""
     for _ in range(stage.trial.repeat):
         guest = stage.guest(guests.count_loop, r15=0x7E57_0B0E)
         thread = running(stage, guest)
@@ -73,7 +73,7 @@ def a_death_tells_the_registers(stage: Stage) -> None:
         assert _cause_in_time(stage, guest.switch) == KILLED
 
 
-# ---------------------------------------------------------------------------------------------------------- pieces
+# --------------------------------------------------------------------------------------------------------------- pieces
 
 
 def _cause_in_time(stage: Stage, operation: Callable[[], object]) -> Cause:
@@ -81,11 +81,11 @@ def _cause_in_time(stage: Stage, operation: Callable[[], object]) -> Cause:
 
 
 def _tells_where_it_was(guest: Guest, cause: Cause) -> None:
-    """The registers are a guest's, or the stub's own, and the dump shows them."""
+    """Check that the registers are a guest's or the stub's, and that the dump shows them."""
     stub = guest.stage.inspect(guest.space).stub
     assert cause.registers is not None, "no registers"
     words = memoryview(cause.registers).cast("Q")
     pc = words[registers.PC]
     in_guest = 0 <= pc - guest.code < len(guest.program.code)
-    assert in_guest or stub.begin <= pc < stub.end, f"the registers are from nowhere: pc {pc:#x}"
+    assert in_guest or stub.begin <= pc < stub.end, f"the registers are neither the guest's nor the stub's: pc {pc:#x}"
     assert f"{pc:x}" in cause.dump, f"pc {pc:#x} is not in the dump: {cause.dump!r}"

@@ -1,8 +1,8 @@
-"""Doors to the kernel: every instruction and every mode a guest can call from, told apart, and none of them open.
+"""Entries to the kernel: every instruction and mode for a call is told apart, and none reaches the host.
 
-``syscall``, ``int $0x80`` and ``sysenter``, from 64-bit code, from the 32-bit code segment that a far return leads to,
-under a single step; and the vsyscall page.  Not every processor has each of them in each mode (one that it has not is
-an invalid instruction), and a kernel may have the i386 ones switched off.
+The entries are ``syscall``, ``int $0x80`` and ``sysenter``, in 64-bit code, in 32-bit code behind a far return and
+under a single step, and the vsyscall page.  Some processors lack some of them (an invalid instruction there), and a
+kernel may have the i386 ones disabled.
 
 Seed: subprocess.switchToApp, which takes every stop for the native instruction's and reads 32-bit registers as its own.
 """
@@ -35,15 +35,15 @@ X32 = 0x4000_0000  # asm/unistd.h: __X32_SYSCALL_BIT
 
 VSYSCALL = 0xFFFF_FFFF_FF60_0000
 
-#: What a door that is not there answers.
+#: The signals of an entry that is absent.
 REFUSALS = (signal.SIGILL, signal.SIGSEGV)
 
-# -------------------------------------------------------------------------------------------------------- told apart
+# ----------------------------------------------------------------------------------------------------------- told apart
 
 
 @scenario("EX15", "K13", clauses=("seed.W12", "Intel SDM SYSENTER"))
 def sysenter_is_no_native_call(stage: Stage) -> None:
-    """``sysenter`` from 64-bit code is an i386 call on one maker's processors, and an invalid instruction elsewhere."""
+    """``sysenter`` in 64-bit code is an i386 call or an invalid instruction, but no native call."""
     guest = stage.guest(guests.door_sysenter, rax=GETPID_I386)
     guest.state["rbp"] = guest.data_address
     event = guest.switch()
@@ -52,7 +52,7 @@ def sysenter_is_no_native_call(stage: Stage) -> None:
 
 @scenario("EX16", "K13", clauses=("seed.W11", "seed.W12", "kernel.S1"), needs="int80")
 def int_0x80_from_32_bit_code_says_so(stage: Stage) -> None:
-    """It is told from the same instruction in 64-bit code, and its six arguments are whole."""
+    """``int $0x80`` in 32-bit code is reported as an i386 call with all six arguments."""
     guest = stage.guest(guests.compat_int80, rax=GETPID_I386)
     arguments = dict(
         zip(("rcx", "rdx", "rsi", "rdi", "rbp"), range(0x1111_1111, 0x6666_6666, 0x1111_1111), strict=True)
@@ -69,7 +69,7 @@ def int_0x80_from_32_bit_code_says_so(stage: Stage) -> None:
 @scenario("EX16", "K13", clauses=("seed.W11", "seed.W12"))
 @pytest.mark.parametrize("program", [guests.compat_syscall, guests.compat_sysenter], ids=lambda program: program.name)
 def the_other_instructions_from_32_bit_code_are_no_native_calls(stage: Stage, program: Program) -> None:
-    """``syscall`` and ``sysenter`` from 32-bit code are i386 calls where they are anything."""
+    """``syscall`` and ``sysenter`` in 32-bit code are i386 calls or invalid instructions, but no native calls."""
     guest = stage.guest(program, rax=GETPID_I386)
     guest.state["rbp"] = guest.data_address
     event = guest.switch()
@@ -78,7 +78,7 @@ def the_other_instructions_from_32_bit_code_are_no_native_calls(stage: Stage, pr
 
 @scenario("EX16", clauses=("seed.W11", "fact.C2"))
 def a_fault_in_32_bit_code_is_whole(stage: Stage) -> None:
-    """A fault there has its address and access, and all registers are the guest's; the code segment shows the mode."""
+    """A fault in 32-bit code reports its address, its access and all registers, with the code segment of that mode."""
     guest = stage.guest(guests.compat_read, rdi=0xF000_0000)
     names = ("rax", "rbx", "rcx", "rdx", "rsi", "rbp")
     for number, name in enumerate(names, start=1):
@@ -101,7 +101,7 @@ def a_fault_in_32_bit_code_is_whole(stage: Stage) -> None:
     ids=lambda program: program.name,
 )
 def a_thread_that_was_in_32_bit_mode_serves_others(stage: Stage, program: Program) -> None:
-    """After whatever a guest did there, another in the same stub thread, and then the same one, run as 64-bit code."""
+    """After 32-bit code ran on a stub thread, the next guests on that thread run as 64-bit code."""
     guest = stage.guest(program, rax=GETPID_I386, rdi=0xF000_0000)
     guest.state["rbp"] = guest.data_address
     other = stage.guest(guests.twiddle_syscall, space=guest.space)
@@ -130,7 +130,7 @@ class Door:
     name: str
     program: Program
     number: int = Number.WRITE
-    arguments: tuple[str, str, str] = ("rdi", "rsi", "rdx")  #: the registers of file, memory and length
+    arguments: tuple[str, str, str] = ("rdi", "rsi", "rdx")  #: the registers of descriptor, address and length
     further: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -156,7 +156,7 @@ DOORS = (
 
 @scenario("EX19", clauses=("seed.I6", "kernel.S1"))
 def no_door_leads_to_the_harness(stage: Stage) -> None:
-    """A guest asks to write to a file the harness has open, at every door: each is an event, and nothing is written."""
+    """A guest's write to the harness's open file is reported as an event at every entry, and nothing is written."""
     reader, writer = os.pipe2(os.O_NONBLOCK)
     try:
         for door in DOORS:
@@ -179,9 +179,9 @@ def no_door_leads_to_the_harness(stage: Stage) -> None:
 
 
 def _knock(stage: Stage, door: Door, file: int) -> Guest:
-    """A guest at a door."""
+    """A guest about to make the call of this entry."""
     guest = stage.guest(door.program, rax=door.number)
-    guest.state["rbp"] = guest.data_address  # where i386's sysenter has its stack
+    guest.state["rbp"] = guest.data_address  # sysenter reads its sixth argument from the stack at rbp
     arguments = dict(zip(door.arguments, (file, guest.data_address, 8), strict=True))
     for name, value in {**arguments, **door.further}.items():
         guest.state[name] = value

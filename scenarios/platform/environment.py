@@ -1,4 +1,4 @@
-"""Where a platform is asked to start: it works there, or says in words what stands in the way and what to do."""
+"""Hostile environments: a platform works there, or its error names the obstacle and a remedy."""
 
 from __future__ import annotations
 
@@ -31,14 +31,13 @@ from worldswitch.scenarios.stage.stage import Stage
 from worldswitch.scenarios.stage.steady_guests import outcome_of
 from worldswitch.scenarios.stage.tracers import CLONES, follow, seize
 
-#: Flags of a thread that shares all that pthread_create shares, and has nothing of its own (<linux/sched.h>): VM, FS,
-#: FILES, SIGHAND, THREAD, SYSVSEM.
+#: The clone flags of a thread (<linux/sched.h>): VM, FS, FILES, SIGHAND, THREAD, SYSVSEM.
 BARE_THREAD = 0x5_0F00
 
-#: What stubs are made to do first, and nobody else does: they lose all from address 0 on, and get such threads.
+#: Calls that only new stubs make: an unmap from address 0 on, and clones with these flags.
 STUBS_FIRST_CALLS = (Rule(Number.MUNMAP, KILL_PROCESS, (0, 0)), Rule(Number.CLONE, KILL_PROCESS, (0, BARE_THREAD)))
 
-#: What a visitor from outside may send that a guest must not feel: fatal, ignored and real-time ones.
+#: Signals from outside that a guest must not notice: fatal, ignored and real-time ones.
 UNFELT = (
     signal.SIGUSR1,
     signal.SIGTERM,
@@ -52,14 +51,14 @@ UNFELT = (
 
 @scenario("EV03", clauses=("moby#38137", "seccomp(2)"), needs="ptrace_denied")
 def a_host_that_denies_ptrace_is_named(stage: Stage) -> None:
-    """Where ptrace is denied, constructing the platform says that it is, with which errno, and what to do."""
+    """Where ptrace is denied, constructing the platform raises `Unavailable` with the errno and a remedy."""
     refusal = errno_of_ptrace()
     _expect_names(why_unavailable(stage), refusal)
 
 
 @scenario("EV03", clauses=("moby#38137", "seccomp(2)"), needs="ptrace_deniable")
 def a_filter_that_denies_ptrace_is_named(stage: Stage) -> None:
-    """The same under a seccomp filter of our own that answers ptrace with EPERM, or with ENOSYS."""
+    """Under a seccomp filter that answers ptrace with EPERM or ENOSYS, `Unavailable` names the denial and a remedy."""
     for number in (errno.EPERM, errno.ENOSYS):
         text = children.run(stage, _behind_filter(stage, lambda: deny_ptrace(number)), 10)  # noqa: B023 (called at once)
         _expect_names(str(text), number)
@@ -67,15 +66,15 @@ def a_filter_that_denies_ptrace_is_named(stage: Stage) -> None:
 
 @scenario("EV03", clauses=("kernel.seccomp", 'seccomp(2) "Return values"'), needs="stub_calls_denied")
 def a_host_that_kills_for_what_stubs_do_is_named(stage: Stage) -> None:
-    """Where a filter kills stubs for what they are made to do, whoever asks first is told that it was a filter."""
+    """Where a filter kills stubs for their first calls, the error names the filter."""
     outcome = outcome_of(lambda: stage.guest(guests.getpid_loop))
-    assert isinstance(outcome, PlatformError), f"the platform works where it cannot: {outcome!r}"
+    assert isinstance(outcome, PlatformError), f"the platform works under a filter that kills stubs: {outcome!r}"
     assert "seccomp" in str(outcome)
 
 
 @scenario("EV03", clauses=("kernel.seccomp", 'seccomp(2) "Return values"'), needs="seccomp")
 def a_filter_that_kills_what_is_being_made_is_named(stage: Stage) -> None:
-    """Where a filter of ours kills for the first call of a new stub: works by other calls, or says what is wrong."""
+    """Where a filter kills for a new stub's first call, the platform uses other calls or names the filter."""
     for rule in STUBS_FIRST_CALLS:
         outcome = children.run(stage, _try_behind(stage, rule), 15)
         assert outcome == "works" or "seccomp" in str(outcome), f"{rule}: {outcome}"
@@ -83,7 +82,7 @@ def a_filter_that_kills_what_is_being_made_is_named(stage: Stage) -> None:
 
 @scenario("EV09", clauses=("gvisor 277a0d5a1", "gvisor#6328"), needs="sysemu seccomp")
 def a_kernel_without_sysemu_is_named(stage: Stage) -> None:
-    """Where ptrace works but for PTRACE_SYSEMU, constructing the platform says so, if it wants that at all."""
+    """On a kernel without PTRACE_SYSEMU the platform works without it or names it."""
     text = str(children.run(stage, _behind_filter(stage, lambda: deny_sysemu(errno.EIO)), 10))
     assert "SYSEMU" in text
     assert os.strerror(errno.EIO) in text or "EIO" in text
@@ -91,7 +90,7 @@ def a_kernel_without_sysemu_is_named(stage: Stage) -> None:
 
 @scenario("EV09", clauses=("gvisor 463e73d46", "linux 93e35efb8de4"), needs="seccomp_first")
 def a_kernel_whose_filters_come_first_is_named(stage: Stage) -> None:
-    """Before Linux 4.8 a filter saw guests' system calls before ptrace did: works there, or says what is wrong."""
+    """On a kernel whose filters precede ptrace (before Linux 4.8), the platform works or names the reason."""
     text = why_unavailable(stage)
     assert "seccomp" in text
     assert "4.8" in text
@@ -99,20 +98,20 @@ def a_kernel_whose_filters_come_first_is_named(stage: Stage) -> None:
 
 @scenario("EV04", "K74", clauses=("ptrace(2) PTRACE_O_TRACECLONE", "fact.H4"))
 def a_harness_that_is_traced_itself_is_told(stage: Stage) -> None:
-    """Under a tracer that follows clones, like ``strace -f``, constructing the platform says what stands in the way."""
+    """Under a tracer that follows clones, such as ``strace -f``, constructing the platform names the tracer."""
     text = children.run(stage, lambda _: _under_a_tracer(stage, CLONES, lambda: why_unavailable(stage)), 20)
     assert "traced" in str(text)
 
 
 @scenario("EV04", "K74", clauses=("ptrace(2) PTRACE_O_TRACECLONE",))
 def a_tracer_that_does_not_follow_is_no_obstacle(stage: Stage) -> None:
-    """Under a tracer of one thread, like plain ``strace``, the platform works: the stubs are its own."""
+    """Under a tracer of one thread, such as plain ``strace``, the platform works."""
     children.run(stage, lambda _: _under_a_tracer(stage, 0, lambda: work_here(stage)), 20)
 
 
 @scenario("EV08", clauses=("kernel.I2", "pid_namespaces(7)"), needs="pidns")
 def signals_from_outside_the_pid_namespace_are_ignored(stage: Stage) -> None:
-    """Signals whose sender has no pid in the platform's namespace neither reach the guest nor pass for interrupts."""
+    """Signals from outside the PID namespace neither reach a guest nor count as interrupts."""
     harness = children.fork(stage, lambda line: _run_inside(stage, line), Namespace.PID)
     stub = _seen_from_outside(harness.pid, harness.hear(10))
     for _ in range(10):
@@ -125,7 +124,7 @@ def signals_from_outside_the_pid_namespace_are_ignored(stage: Stage) -> None:
     harness.wait(5)
 
 
-# ---------------------------------------------------------------------------------------------------------- pieces
+# --------------------------------------------------------------------------------------------------------------- pieces
 
 
 def _expect_names(text: str, number: int) -> None:
@@ -148,15 +147,15 @@ def _try_behind(stage: Stage, rule: Rule) -> Callable[[Line], str]:
         if not isinstance(refusal, Exception):
             work_here(stage)
             return "works"
-        assert isinstance(refusal, Unavailable), f"not Unavailable but {refusal!r}"
-        assert refusal.remedy, f"no remedy is named: {refusal}"
+        assert isinstance(refusal, Unavailable), f"expected Unavailable, got {refusal!r}"
+        assert refusal.remedy, f"the error names no remedy: {refusal}"
         return str(refusal)
 
     return work
 
 
 def _under_a_tracer(stage: Stage, options: int, work: Callable[[], object]) -> object:
-    """Be the tracer of a process that does `work`; what came of it."""
+    """Trace a process that does `work`; its result."""
 
     def begin_when_told(line: Line) -> object:
         line.receive(10)
@@ -170,7 +169,7 @@ def _under_a_tracer(stage: Stage, options: int, work: Callable[[], object]) -> o
 
 
 def _run_inside(stage: Stage, line: Line) -> int:
-    """Two guests in one address space, one of them in mid-run while signals come; how far the other one counts."""
+    """Run two guests in one address space, one of them through the signals; the count of the other."""
     guest = stage.guest(guests.getpid_loop)
     runner = stage.guest(guests.count_loop, space=guest.space)
     guest.syscalls(10)
@@ -186,6 +185,6 @@ def _run_inside(stage: Stage, line: Line) -> int:
 
 
 def _seen_from_outside(harness: int, pid: object) -> int:
-    """The process that is `pid` in the PID namespace below `harness`."""
+    """The pid, as seen here, of process `pid` in the namespace below `harness`."""
     (found,) = (one for one in descendants_of(harness) if status_of(one, "NSpid").split()[1:] == [str(pid)])
     return found

@@ -1,4 +1,4 @@
-"""Execution: what a guest's registers hold, and what its system calls look like from outside.
+"""Execution: a guest's registers, and its system calls as the caller sees them.
 
 Seed: context.Switch, subprocess.switchToApp.
 """
@@ -21,19 +21,19 @@ from worldswitch.scenarios.stage.stage import Guest, Stage
 
 ALL_ONES = 0xFFFF_FFFF_FFFF_FFFF
 
-#: asm/processor-flags.h: the arithmetic and direction flags, which any program may hold set; and the processor's own.
+#: asm/processor-flags.h: the arithmetic and direction flags, which a program may set, and the resume flag.
 FREE_FLAGS = 0x0CD5
 RESUME_FLAG = 0x1_0000
 
 #: asm-generic/siginfo.h
 ILL_ILLOPN = 2
 
-# Instructions, to find their places in a guest's code.
+# Instructions, to find their offsets in a guest's code.
 SYSCALL = b"\x0f\x05"
 INT80 = b"\xcd\x80"
 UD2 = b"\x0f\x0b"
 
-#: What `twiddle` inverts, beside rsp.
+#: Registers that `twiddle` inverts, in addition to rsp.
 TWIDDLED = registers.NAMES[:15]
 
 # --------------------------------------------------------------------------------------------------------- system calls
@@ -41,7 +41,7 @@ TWIDDLED = registers.NAMES[:15]
 
 @scenario("EX01", clauses=("seed.switchToApp", "kernel.S1"))
 def a_system_call_shows_its_number_and_arguments(stage: Stage) -> None:
-    """Number and six arguments of 64 bits each arrive as the guest loaded them."""
+    """A system call reports its number and six 64-bit arguments as the guest loaded them."""
     guest = stage.guest(guests.six_arguments)
     assert guest.switch() == Syscall(Number.GETPID, Abi.NATIVE)
     assert guest.state.arguments == (
@@ -52,7 +52,7 @@ def a_system_call_shows_its_number_and_arguments(stage: Stage) -> None:
 
 @scenario("EX01", clauses=("seed.switchToApp", "kernel.S1"))
 def a_system_call_leaves_the_registers_the_instruction_leaves(stage: Stage) -> None:
-    """After the instruction rip is past it, rcx holds rip and r11 the flags; rax still holds the number."""
+    """After a system call rip is past the instruction, rcx holds rip, r11 the flags and rax the number."""
     guest = stage.guest(guests.six_arguments)
     guest.run_to(Syscall)
     state = guest.state
@@ -65,7 +65,7 @@ def a_system_call_leaves_the_registers_the_instruction_leaves(stage: Stage) -> N
 
 @scenario("EX01", clauses=("seed.switchToApp", "seed.I7", "kernel.S1"), quick=200, normal=2000, soak=100_000)
 def each_system_call_is_seen_once(stage: Stage) -> None:
-    """In a loop of system calls each one ends one switch, in order, and each result reaches the guest."""
+    """Each system call of a loop ends one switch, in order, and its result reaches the guest."""
     guest = stage.guest(guests.getpid_loop, rax=0)
     for count in range(stage.trial.repeat):
         assert guest.switch() == Syscall(Number.GETPID)
@@ -76,7 +76,7 @@ def each_system_call_is_seen_once(stage: Stage) -> None:
 
 @scenario("EX17", "K12", clauses=("seed.switchToApp", "kernel.S1", "fact.D9"))
 def odd_system_call_numbers_arrive_verbatim(stage: Stage) -> None:
-    """-1, the x32 bit, numbers nobody has and garbage in the upper half are reported as the guest loaded them."""
+    """System call numbers such as -1, with the x32 bit or with high bits set, are reported as the guest loaded them."""
     odd = (
         -1 & ALL_ONES,
         0x4000_0000 | Number.GETPID,
@@ -95,7 +95,7 @@ def odd_system_call_numbers_arrive_verbatim(stage: Stage) -> None:
 
 @scenario("EX17", clauses=("seed.switchToApp", "kernel.R2", "fact.E8"))
 def results_that_look_like_restarts_arrive_verbatim(stage: Stage) -> None:
-    """A result in the kernel's private range of error numbers is a value like any other: no call is made twice."""
+    """A result in the kernel's private range of errors reaches the guest, and the call is not made again."""
     guest = stage.guest(guests.getpid_loop)
     guest.run_to(Syscall)
     for count, error in enumerate((512, 513, 514, 516, 38, 4)):
@@ -107,7 +107,7 @@ def results_that_look_like_restarts_arrive_verbatim(stage: Stage) -> None:
 
 @scenario("EX18", clauses=("seed.switchToApp", "kernel.S1", "fact.D9"))
 def deadly_system_calls_are_only_reported(stage: Stage) -> None:
-    """A guest that exits, executes, forks, kills itself or unmaps everything does so only in the caller's eyes."""
+    """A guest's exit, execve, fork, kill or munmap is reported and not executed."""
     guest = stage.guest(guests.syscall_loop)
     stub = stage.inspect(guest.space).stub
     guest.data[0:10] = b"/bin/true\0"
@@ -124,7 +124,7 @@ def deadly_system_calls_are_only_reported(stage: Stage) -> None:
 
 @scenario("EX18", clauses="seed.switchToApp")
 def a_guest_cannot_write_to_the_harness(stage: Stage) -> None:
-    """A write to a descriptor that the harness has open is reported and writes nothing."""
+    """A guest's write to the harness's open descriptor is reported, and nothing is written."""
     reader, writer = os.pipe2(os.O_NONBLOCK)
     guest = stage.guest(guests.syscall_once, rax=Number.WRITE, rdi=writer, rdx=8)
     guest.state["rsi"] = guest.data_address
@@ -137,7 +137,7 @@ def a_guest_cannot_write_to_the_harness(stage: Stage) -> None:
 
 @scenario("EX15", "K13", clauses=("seed.W12", "fact.C1"), needs="int80")
 def int_0x80_is_told_from_a_native_call(stage: Stage) -> None:
-    """The i386 door's system call carries its ABI, so that its number is not read in the wrong table."""
+    """A call through ``int $0x80`` carries the i386 ABI."""
     guest = stage.guest(guests.int80_getpid)
     assert guest.switch() == Syscall(GETPID_I386, Abi.INT80)
     assert guest.state.pc == guest.code + guests.int80_getpid.code.index(INT80) + len(INT80)
@@ -147,7 +147,7 @@ def int_0x80_is_told_from_a_native_call(stage: Stage) -> None:
 
 @scenario("EX15", clauses=("seed.W12", "fact.C1"), needs="int80")
 def one_number_through_both_doors_is_two_calls(stage: Stage) -> None:
-    """The same number is one system call through ``int 0x80`` and another through ``syscall``, in either order."""
+    """The same number through ``int $0x80`` and ``syscall`` is reported as two different calls, in either order."""
     guest = stage.guest(guests.int80_once)
     for program, abi in ((guests.int80_once, Abi.INT80), (guests.syscall_once, Abi.NATIVE)) * 2:
         guest.enter(program)
@@ -160,7 +160,7 @@ def one_number_through_both_doors_is_two_calls(stage: Stage) -> None:
 
 @scenario("EX02", clauses=("seed.switchToApp", "kernel.S1"), quick=50, normal=500, soak=20_000)
 def registers_survive_a_system_call(stage: Stage) -> None:
-    """Whatever the general registers hold goes in and comes out, changed only by the guest."""
+    """General registers pass through a system call unchanged, except where the guest changes them."""
     guest = stage.guest(guests.twiddle_syscall)
     for round_ in range(stage.trial.repeat):
         given = _randomize(guest, Random(round_))
@@ -171,7 +171,7 @@ def registers_survive_a_system_call(stage: Stage) -> None:
 
 @scenario("EX02", clauses="seed.switchToApp", quick=50, normal=500, soak=20_000)
 def registers_survive_a_fault(stage: Stage) -> None:
-    """As with a system call, and rcx and r11 too."""
+    """General registers, rcx and r11 included, pass through a fault unchanged."""
     guest = stage.guest(guests.twiddle_fault)
     fault = guest.code + guests.twiddle_fault.code.index(UD2)
     for round_ in range(stage.trial.repeat):
@@ -182,7 +182,7 @@ def registers_survive_a_fault(stage: Stage) -> None:
 
 @scenario("EX02", clauses="seed.switchToApp")
 def a_guest_sees_the_flags_it_is_given(stage: Stage) -> None:
-    """The flags of the state are those that the guest reads, one by one and all together."""
+    """A guest reads the flags of its state, each alone and all together."""
     guest = stage.guest(guests.read_flags)
     for flags in (0, *(1 << bit for bit in range(12) if FREE_FLAGS >> bit & 1), FREE_FLAGS):
         guest.state["eflags"] = 0x202 | flags
@@ -193,7 +193,7 @@ def a_guest_sees_the_flags_it_is_given(stage: Stage) -> None:
 
 @scenario("EX02", clauses="seed.switchToApp", quick=20, normal=200, soak=5000)
 def two_contexts_keep_their_registers_apart(stage: Stage) -> None:
-    """Two contexts that take turns in one address space never see each other's registers."""
+    """Two contexts that alternate in one address space never see each other's registers."""
     one = stage.guest(guests.twiddle_syscall)
     other = stage.guest(guests.twiddle_fault, space=one.space)
     for round_ in range(stage.trial.repeat):
@@ -236,7 +236,7 @@ def _set_arguments(guest: Guest, values: tuple[int, ...]) -> None:
 
 
 def _randomize(guest: Guest, random: Random) -> dict[str, int]:
-    """Give every general register a value nobody else has, start over, and return what they hold."""
+    """Set every general register to a random value, and start over; the registers."""
     state = guest.state
     for name in TWIDDLED:
         state[name] = random.getrandbits(64)
@@ -249,7 +249,7 @@ def _randomize(guest: Guest, random: Random) -> dict[str, int]:
 
 
 def _general(guest: Guest) -> dict[str, int]:
-    """The registers a guest owns; the resume flag is the processor's, set by some faults."""
+    """The guest's registers, without the resume flag, which some faults set."""
     values = {name: guest.state[name] for name in registers.GENERAL}
     return {**values, "eflags": values["eflags"] & ~RESUME_FLAG}
 

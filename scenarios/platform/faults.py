@@ -1,8 +1,8 @@
-"""Faults: what a guest that touches memory it may not touch looks like, and what it is said to have tried.
+"""Faults: what a guest's access to inaccessible memory reports, and how reads, writes and executions are told apart.
 
 ptrace does not show the processor's error code.  The seed calls a fault an execution if its address is the program
-counter's, and a write if the same instruction of the same context faulted on the same address in the switch just
-before, in the same address space.  A platform may know better; these claims allow it to.
+counter, and a write if the same instruction of the same context faulted on the same address in the previous switch, in
+the same address space.  A platform may know better; these claims allow that.
 
 Seed: context.Switch, subprocess.Unmap.
 """
@@ -34,7 +34,7 @@ DATA = Access.READ | Access.WRITE
 @scenario("FT01", clauses="seed.Switch")
 @pytest.mark.parametrize("program", [guests.read_at, guests.write_at, guests.increment_at], ids=lambda p: p.name)
 def a_touch_of_nothing_tells_where(stage: Stage, program: Program) -> None:
-    """A read or write where nothing is mapped gives SIGSEGV with its address, at the instruction, which did nothing."""
+    """An access to unmapped memory gives SIGSEGV with the address, at the instruction, which had no effect."""
     guest = _guest(stage, program)
     rsi = guest.state["rsi"]
     for _ in range(3):
@@ -46,7 +46,7 @@ def a_touch_of_nothing_tells_where(stage: Stage, program: Program) -> None:
 
 @scenario("FT01", clauses="seed.Switch")
 def the_offset_in_the_page_is_told(stage: Stage) -> None:
-    """The address is that of the byte, not of its page."""
+    """The address of a fault is that of the byte and not of its page."""
     guest = _guest(stage, guests.read_at)
     for offset in (0, 1, 8, 0xABC, PAGE - 8):
         guest.state["rdi"] = _nowhere(stage, guest) + offset
@@ -55,13 +55,13 @@ def the_offset_in_the_page_is_told(stage: Stage) -> None:
 
 @scenario("FT01", clauses="seed.Switch")
 def a_read_is_a_read(stage: Stage) -> None:
-    """The first fault of a load says read, and neither write nor execute."""
+    """The first fault of a load is a read."""
     assert _guest(stage, guests.read_at).run_to(Fault).access == Access.READ
 
 
 @scenario("FT01", clauses="seed.Switch")
 def a_second_fault_on_a_readable_page_is_a_write(stage: Stage) -> None:
-    """A store to a page that can only be read says write, at the latest when it faults again."""
+    """A store to a readable page is reported as a write, at the latest when it faults again."""
     guest = _guest(stage, guests.write_at)
     memory = stage.memory(PAGE)
     guest.state["rdi"] = stage.map(guest.space, memory, READ_ONLY)
@@ -77,7 +77,7 @@ def a_second_fault_on_a_readable_page_is_a_write(stage: Stage) -> None:
 
 @scenario("FT01", "FT04", clauses=("seed.Switch", "seed.W26"))
 def a_write_is_told_after_a_read_was_answered(stage: Stage) -> None:
-    """A store where nothing is mapped, answered by a readable page only, faults again and says write."""
+    """A store that faults again after its page was mapped readable is reported as a write."""
     guest = _guest(stage, guests.write_at)
     first = guest.run_to(Fault)
     memory = stage.memory(PAGE)
@@ -87,7 +87,7 @@ def a_write_is_told_after_a_read_was_answered(stage: Stage) -> None:
 
 @scenario("FT01", clauses="seed.Switch")
 def a_jump_to_nothing_is_an_execution(stage: Stage) -> None:
-    """A call of an address where nothing is mapped says execute, with the program counter there."""
+    """A call of an unmapped address is an execute fault, with the program counter there."""
     guest = _guest(stage, guests.call_at)
     fault = guest.run_to(Fault)
     assert (fault.signo, fault.code, fault.address) == (signal.SIGSEGV, SEGV_MAPERR, guest.state["rdi"])
@@ -97,7 +97,7 @@ def a_jump_to_nothing_is_an_execution(stage: Stage) -> None:
 
 @scenario("FT01", clauses="seed.Switch")
 def a_jump_to_data_is_an_execution(stage: Stage) -> None:
-    """A call of a page that holds code but may only be read says execute; once it may be executed, it is."""
+    """A call of code on a page that is only readable is an execute fault, and runs once the page is executable."""
     guest = _guest(stage, guests.call_at)
     memory = stage.memory(PAGE, guests.return_only.code)
     guest.state["rdi"] = stage.map(guest.space, memory, DATA)
@@ -110,7 +110,7 @@ def a_jump_to_data_is_an_execution(stage: Stage) -> None:
 
 @scenario("FT01", clauses="seed.Switch")
 def a_page_without_any_access_faults(stage: Stage) -> None:
-    """A page mapped without any access is refused as such, and not as missing."""
+    """An access to a page mapped without any access is reported as denied and not as unmapped."""
     guest = _guest(stage, guests.read_at)
     guest.state["rdi"] = stage.map(guest.space, stage.memory(PAGE), Access.NONE)
     fault = guest.run_to(Fault)
@@ -122,7 +122,7 @@ def a_page_without_any_access_faults(stage: Stage) -> None:
 
 @scenario("FT02", clauses="seed.Unmap")
 def an_unmap_forgets_the_last_fault(stage: Stage) -> None:
-    """Once the range of a read's fault is unmapped, the same fault again is a read: nothing says it was answered."""
+    """After an unmap of the faulting range, the same load's fault is a read again."""
     guest = _guest(stage, guests.read_at)
     first = guest.run_to(Fault)
     guest.space.unmap(first.address, PAGE)
@@ -132,7 +132,7 @@ def an_unmap_forgets_the_last_fault(stage: Stage) -> None:
 
 @scenario("FT02", clauses="seed.Unmap")
 def an_unmap_around_the_last_fault_forgets_it(stage: Stage) -> None:
-    """The fault's address may lie anywhere in the unmapped range, in its last byte's page too."""
+    """An unmap of any range with the fault's address makes the next fault a read."""
     guest = _guest(stage, guests.read_at)
     for pages_before, pages_after in ((1, 0), (0, 1), (1, 1)):
         first = guest.run_to(Fault)
@@ -143,7 +143,7 @@ def an_unmap_around_the_last_fault_forgets_it(stage: Stage) -> None:
 
 @scenario("FT02", clauses="seed.Unmap")
 def an_unmap_forgets_the_faults_of_every_context(stage: Stage) -> None:
-    """Two contexts fault in one address space; an unmap makes both forget."""
+    """An unmap makes the next faults of all contexts of the address space reads."""
     one = _guest(stage, guests.read_at)
     other = stage.guest(guests.read_at, space=one.space, rdi=one.state["rdi"])
     for guest in (one, other):
@@ -153,12 +153,12 @@ def an_unmap_forgets_the_faults_of_every_context(stage: Stage) -> None:
         assert guest.run_to(Fault).access == Access.READ
 
 
-# --------------------------------------------------------------------------------------------- what the caller changed
+# ---------------------------------------------------------------------------------------------- what the caller changed
 
 
 @scenario("FT04", clauses="seed.W26")
 def a_page_that_was_taken_away_is_read_again(stage: Stage) -> None:
-    """A load faults, its page is mapped to be read and then to be nothing: the next fault is a load's again."""
+    """A load whose page was mapped readable and then inaccessible faults as a read."""
     guest = _guest(stage, guests.read_at)
     memory, address = stage.memory(PAGE), guest.state["rdi"]
     for _ in range(3):
@@ -171,7 +171,7 @@ def a_page_that_was_taken_away_is_read_again(stage: Stage) -> None:
 
 @scenario("FT04", clauses="seed.W26")
 def a_mapping_beside_the_fault_changes_nothing(stage: Stage) -> None:
-    """A store faults, and the page beside is mapped without any access: the same fault again is still a store's."""
+    """A store faults as a write again after another page was mapped without access."""
     guest = _guest(stage, guests.write_at)
     first = guest.run_to(Fault)
     stage.map(guest.space, stage.memory(PAGE), Access.NONE, address=first.address + PAGE)
@@ -184,7 +184,7 @@ def a_mapping_beside_the_fault_changes_nothing(stage: Stage) -> None:
 @scenario("FT05", clauses=("seed.W10", "kernel.I4", "fact.C5"))
 @pytest.mark.parametrize("program", [guests.hlt, guests.read_noncanonical, guests.int_0x81], ids=lambda p: p.name)
 def a_protection_fault_is_no_fault_at_zero(stage: Stage, program: Program) -> None:
-    """It is a signal without an address, again and again, even with the lowest pages mapped: there is none to mend."""
+    """A general protection fault is a signal without an address, and not a fault at address 0."""
     guest = stage.guest(program)
     lowest = guest.platform.address_range[0]
     stage.map(guest.space, stage.memory(4 * PAGE), DATA, address=lowest)
@@ -195,7 +195,7 @@ def a_protection_fault_is_no_fault_at_zero(stage: Stage, program: Program) -> No
 
 @scenario("FT05", clauses=("seed.W10", "kernel.I4"))
 def a_protection_fault_between_makes_it_another_fault(stage: Stage) -> None:
-    """The same load's fault with a protection fault between is a load's again."""
+    """A load that faults again after a protection fault is a read."""
     guest = _guest(stage, guests.read_at)
     elsewhere = stage.load(guests.hlt, guest.space)
     for _ in range(3):
@@ -229,7 +229,7 @@ def another_instruction_is_another_fault(stage: Stage) -> None:
 
 @scenario("FT03", clauses="seed.Switch")
 def a_system_call_between_makes_it_another_fault(stage: Stage) -> None:
-    """The same fault with a system call between is a read again."""
+    """The same fault after a system call is a read again."""
     guest = _guest(stage, guests.read_at)
     elsewhere = stage.load(guests.syscall_once, guest.space)
     for _ in range(3):
@@ -241,7 +241,7 @@ def a_system_call_between_makes_it_another_fault(stage: Stage) -> None:
 
 @scenario("FT03", clauses="seed.Switch")
 def another_address_space_is_another_fault(stage: Stage) -> None:
-    """The same context faulting on the same address from the same instruction in two address spaces reads in each."""
+    """The same fault of one context in two address spaces is a read in each."""
     one = _guest(stage, guests.read_at)
     other = stage.guest(guests.read_at, context=one.context, rdi=one.state["rdi"])
     assert (one.code, one.state["rdi"]) == (other.code, other.state["rdi"])
@@ -251,7 +251,7 @@ def another_address_space_is_another_fault(stage: Stage) -> None:
 
 @scenario("FT03", clauses="seed.Switch")
 def another_context_is_another_fault(stage: Stage) -> None:
-    """Two contexts faulting alike in one address space each read first."""
+    """The same fault of two contexts in one address space is a read for each."""
     one = _guest(stage, guests.read_at)
     other = stage.guest(guests.read_at, space=one.space, rip=one.code, rdi=one.state["rdi"])
     assert one.run_to(Fault) == other.run_to(Fault)
@@ -265,7 +265,7 @@ def another_context_is_another_fault(stage: Stage) -> None:
 
 @scenario("FT06", clauses=("seed.Release", "seed.Unmap"))
 def a_recycled_address_space_has_no_last_fault(stage: Stage) -> None:
-    """A context that faulted in an address space now released reads, not writes, when it faults alike in the next."""
+    """The same fault in a recycled address space is a read."""
     guest = _guest(stage, guests.read_at)
     for _ in range(3):
         first = guest.run_to(Fault)
@@ -279,7 +279,7 @@ def a_recycled_address_space_has_no_last_fault(stage: Stage) -> None:
 
 
 def _guest(stage: Stage, program: Program) -> Guest:
-    """A guest whose rdi points to where nothing is mapped, nor in the pages around."""
+    """A guest whose rdi points to an unmapped page between unmapped pages."""
     guest = stage.guest(program)
     guest.state["rdi"] = _nowhere(stage, guest)
     return guest

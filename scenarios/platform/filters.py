@@ -1,4 +1,4 @@
-"""Harnesses under seccomp filters of their own: what they deny, stubs inherit, and nothing else comes of it."""
+"""Harnesses under seccomp filters of their own, which their stubs inherit."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ from worldswitch.scenarios.stage.steady_guests import makes_calls, outcome_of
 #: An errno that none of these calls gives by itself.
 PECULIAR = errno.EXDEV
 
-#: What a filter answers without killing anybody, and with which errno the call ends then; None: it is made.
+#: Filter actions that do not kill, with the errno of the call; None if the call is made.
 ANSWERS = ((ERRNO | PECULIAR, PECULIAR), (TRACE, errno.ENOSYS), (USER_NOTIF, errno.ENOSYS), (LOG, None))
 
-#: What a filter kills by.  A trap may be survived, but not by a stub, which has no handler.
+#: Filter actions that kill a stub; a trap does too, since a stub has no handler.
 KILLS = (TRAP, KILL_THREAD, KILL_PROCESS)
 
-#: What filters look at: from which guest address on mappings are, and with which signal a child is to end.
+#: What the filters match: mappings from a guest address on, and a clone's exit signal.
 FILTERED = 0x7000_0000
 EXIT_SIGNALS = range(signal.SIGUSR1, signal.SIGUSR1 + 16)
 
@@ -50,19 +50,19 @@ NO_FORKS = tuple(Rule(number, ERRNO | errno.EPERM) for number in FORKS)
 NO_KILL = Rule(Number.KILL, KILL_PROCESS)
 
 
-# ------------------------------------------------------------------------------------------ the harness itself
+# --------------------------------------------------------------------------------------------------- the harness itself
 
 
 @scenario("EV05", clauses=("seed.globalPool", "seccomp(2)"), needs="seccomp")
 def a_thread_that_may_not_fork_still_gets_address_spaces(stage: Stage) -> None:
-    """Threads whose filter forbids to make processes get address spaces: stubs are made where the filter is not."""
+    """A thread whose filter forbids new processes can still make address spaces."""
 
     def use(_: Line) -> None:
         stage.space().release()
         filter_this_thread(*NO_FORKS)
         for _turn in range(3):
             outcome = outcome_of(lambda: makes_calls(stage.guest(guests.getpid_loop), 3))
-            assert outcome is None, f"behind the filter: {outcome!r}"
+            assert outcome is None, f"under the filter: {outcome!r}"
 
     children.run(stage, use, 10)
 
@@ -74,7 +74,7 @@ def a_thread_that_may_not_fork_still_gets_address_spaces(stage: Stage) -> None:
     needs="seccomp_everywhere",
 )
 def a_process_that_may_not_fork_keeps_what_it_has(stage: Stage) -> None:
-    """Where no thread may make processes any more, a new address space is that error or works, and old ones go on."""
+    """Where no thread may create processes, a new address space fails or works, and existing ones keep working."""
 
     def use(_: Line) -> None:
         guest = stage.guest(guests.getpid_loop)
@@ -92,7 +92,7 @@ def a_process_that_may_not_fork_keeps_what_it_has(stage: Stage) -> None:
 
 @scenario("EV05", clauses=("gvisor fd598912b", "seed.W3"), needs="seccomp_everywhere")
 def a_process_that_may_not_kill_can_lose_a_stub(stage: Stage) -> None:
-    """A harness whose filter kills it for kill(2) lives through the death of a stub, and goes on."""
+    """A harness whose filter kills it for kill(2) survives the death of a stub."""
 
     def use(_: Line) -> None:
         guest = stage.guest(guests.getpid_loop)
@@ -110,7 +110,7 @@ def a_process_that_may_not_kill_can_lose_a_stub(stage: Stage) -> None:
 
 @scenario("EV05", clauses=("gvisor fd598912b", "seed.W3"), needs="seccomp_everywhere")
 def a_process_that_may_not_kill_can_still_die_with_its_stub(stage: Stage) -> None:
-    """The policy that takes the whole platform along ends it by SIGKILL, not by a violation of its own filter."""
+    """The policy that ends the platform with its stub ends it by SIGKILL and not by a violation of its own filter."""
 
     def use(line: Line) -> None:
         guest = stage.guest(guests.getpid_loop, platform=stage.platform_with(death_policy=DeathPolicy.PLATFORM))
@@ -126,12 +126,12 @@ def a_process_that_may_not_kill_can_still_die_with_its_stub(stage: Stage) -> Non
     assert harness.wait(5).signal == signal.SIGKILL
 
 
-# ------------------------------------------------------------------------------------------ what stubs inherit
+# --------------------------------------------------------------------------------------------------- what stubs inherit
 
 
 @scenario("K69", clauses=("kernel.seccomp", 'seccomp(2) "Return values"'), needs="seccomp")
 def what_a_filter_answers_is_the_outcome_of_an_injected_call(stage: Stage) -> None:
-    """A filter's errno comes back as it is, a missing tracer or listener as ENOSYS; what is only logged is done."""
+    """A filter's answer to an injected call (an errno, ENOSYS without a tracer or listener, a log) is its outcome."""
 
     def use(_: Line) -> None:
         filter_this_thread(*(rule for action, _ in ANSWERS for rule in rules_of(action)))
@@ -146,7 +146,7 @@ def what_a_filter_answers_is_the_outcome_of_an_injected_call(stage: Stage) -> No
 
 @scenario("K69", clauses=("kernel.seccomp", "seed.W13", "seed.W27"), needs="seccomp")
 def what_a_filter_kills_for_is_the_death_of_the_stub(stage: Stage) -> None:
-    """A stub whose filter traps or kills is dead, by its filter, whatever the call's registers say; others live."""
+    """A stub whose filter traps or kills is a typed death by seccomp, and other stubs live."""
 
     def use(_: Line) -> None:
         filter_this_thread(*(rule for action in KILLS for rule in rules_of(action)))
@@ -165,7 +165,7 @@ def what_a_filter_kills_for_is_the_death_of_the_stub(stage: Stage) -> None:
 
 @scenario("K70", clauses=("seed.globalPool", "seccomp(2) SECCOMP_FILTER_FLAG_TSYNC"), needs="seccomp_everywhere")
 def a_filter_that_comes_late_is_for_new_stubs_only(stage: Stage) -> None:
-    """A filter on all threads of the harness leaves the stubs there are alone; later ones may have it, and say so."""
+    """A filter on all threads of the harness does not affect existing stubs; a new stub inherits it or fails."""
 
     def use(_: Line) -> None:
         old = stage.space()
@@ -180,10 +180,10 @@ def a_filter_that_comes_late_is_for_new_stubs_only(stage: Stage) -> None:
 
 @scenario("EV09", clauses=("linux 93e35efb8de4", "kernel.seccomp"), needs="sysemu seccomp")
 def a_guests_calls_never_meet_a_filter(stage: Stage) -> None:
-    """The system calls of guests are reported, and never shown to a filter that kills for them."""
+    """A guest's system calls are reported and never reach a filter that kills for them."""
 
     def use(_: Line) -> None:
-        deadly = (Number.VFORK, Number.EXECVE)  # which this process does not make
+        deadly = (Number.VFORK, Number.EXECVE)  # calls that this process does not make
         filter_this_thread(*(Rule(number, KILL_PROCESS) for number in deadly))
         for number in deadly:
             guest = stage.guest(guests.syscall_loop)
@@ -194,23 +194,23 @@ def a_guests_calls_never_meet_a_filter(stage: Stage) -> None:
     children.run(stage, use, 10)
 
 
-# ---------------------------------------------------------------------------------------------------------- pieces
+# --------------------------------------------------------------------------------------------------------------- pieces
 
 
 def errno_of(outcome: object) -> int | None:
-    """With which errno the host refused; None if it did not."""
-    assert isinstance(outcome, HostError) or not isinstance(outcome, Exception), f"a refusal told as {outcome!r}"
+    """The errno of the host's refusal; None if it did not refuse."""
+    assert isinstance(outcome, HostError) or not isinstance(outcome, Exception), f"a refusal reported as {outcome!r}"
     return outcome.errno if isinstance(outcome, HostError) else None
 
 
 def mark_of(action: int) -> tuple[int, int]:
-    """By which address and which exit signal a filter tells the calls that this action is for."""
+    """The address and exit signal by which a filter recognises the calls for an action."""
     number = (KILL_PROCESS, KILL_THREAD, TRAP, ERRNO, USER_NOTIF, TRACE, LOG).index(action & 0xFFFF_0000)
     return FILTERED + number * PAGE, EXIT_SIGNALS[number]
 
 
 def rules_of(action: int) -> Iterator[Rule]:
-    """Have a filter do this to the calls that `CALLS` makes for it, and to no others."""
+    """Rules that apply this action to the calls that `CALLS` makes for it, and to no others."""
     address, signo = mark_of(action)
     yield Rule(Number.MMAP, action, (0, address))
     yield Rule(Number.MUNMAP, action, (0, address))
@@ -232,12 +232,12 @@ def _clone(stage: Stage, space: AddressSpace, action: int) -> None:
     kill(child)
 
 
-#: The injected calls that a filter meets, each with arguments that tell for which action it is.
+#: The injected calls that a filter sees, with arguments that identify the action.
 CALLS: dict[str, Callable[[Stage, AddressSpace, int], None]] = {"mmap": _map, "munmap": _unmap, "clone": _clone}
 
 
 def map_and_read(stage: Stage, space: AddressSpace) -> None:
-    """Map where a filter may forbid it; what is mapped is there."""
+    """Map where a filter may forbid it, and check that a guest can read it."""
     memory = stage.memory(PAGE, b"mapped")
     space.map_file(FILTERED, memory.fd, 0, PAGE, Access.READ)
     reader = stage.guest(guests.read_at, space=space, rdi=FILTERED)

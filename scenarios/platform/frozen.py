@@ -1,4 +1,4 @@
-"""Freezers: guests and harnesses that a control group stops in mid-air go on as if nothing had been."""
+"""Freezers: guests and harnesses that a control group freezes continue where they were."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from worldswitch.scenarios.stage.deaths import stub_of
 from worldswitch.scenarios.stage.stage import Stage
 from worldswitch.scenarios.stage.steady_guests import Computing, makes_calls, outcome_of
 
-#: How long a freeze lasts, in seconds: long enough for whatever a platform does now and then.
+#: Seconds of a freeze: longer than any periodic work of a platform.
 FREEZE = 0.3
 
-#: How long a freeze may take before it is tried again, in seconds.
+#: Seconds that a freeze may take before it is tried again.
 FREEZING = 0.5
 
 
 @scenario("EV07", "K73", clauses=("gvisor 4a8eae08b", "cgroups(7)"), needs="freezer", normal=3, soak=100)
 def a_frozen_guest_goes_on_where_it_was(stage: Stage) -> None:
-    """A stub that is frozen in mid-run harms no other, gets on when it is thawed, and has lost no interrupt."""
+    """A stub frozen while its guest runs continues after the thaw, loses no interrupt and affects no other stub."""
     other = stage.guest(guests.getpid_loop)
     with Computing(stage) as computing, freezer() as group:
         group.add(computing.pid)
@@ -37,29 +37,29 @@ def a_frozen_guest_goes_on_where_it_was(stage: Stage) -> None:
                 seen = computing.count
                 makes_calls(other, 20)
                 assert computing.count == seen, "a frozen guest computed on"
-            computing.computes_on("a freeze and a thaw")
+            computing.computes_on("a freeze")
         with frozen(stage, group):
             computing.guest.context.interrupt()
             makes_calls(other, 20)
         event = computing.running.result()
-        assert event == Interrupted(), f"interrupted while it was frozen, a guest came back with {event!r}"
+        assert event == Interrupted(), f"a guest interrupted while frozen returned {event!r}"
         computing.is_exact()
 
 
 @scenario("EV07", "K73", clauses=("gvisor 4a8eae08b", "CRIU#1905", "cgroups(7)"), needs="freezer", normal=3, soak=100)
 def a_frozen_harness_goes_on_where_it_was(stage: Stage) -> None:
-    """A harness that is frozen between any two of its instructions, alone or with its stub, loses no stop."""
+    """A harness frozen between any two instructions, alone or with its stub, loses no stop."""
     harness = children.fork(stage, lambda line: _switch_until_told(stage, line))
     stub = harness.hear(10)
     assert isinstance(stub, int)
     with freezer() as group:
         for member in (harness.pid, stub):
             gone = outcome_of(partial(group.add, member))
-            assert gone is None, f"a freeze and a thaw were the end of process {member}: {gone}"
+            assert gone is None, f"a freeze ended process {member}: {gone}"
             for _ in range(stage.trial.repeat):
                 with frozen(stage, group):
                     pass
-        with suppress(BrokenPipeError):  # of a harness that has failed its result tells
+        with suppress(BrokenPipeError):  # the result of a failed harness shows the failure
             harness.line.send("enough")
         harness.result(10)
         harness.wait(5)
@@ -75,12 +75,12 @@ def _switch_until_told(stage: Stage, line: Line) -> None:
         makes_calls(guest, 20)
 
 
-# ---------------------------------------------------------------------------------------------------------- pieces
+# --------------------------------------------------------------------------------------------------------------- pieces
 
 
 @contextmanager
 def freezer() -> Iterator[Group]:
-    """A control group to be frozen; thawed in the end, since nobody can be killed in the ice."""
+    """A control group to freeze; thawed at the end, since frozen tasks cannot be killed (cgroup v1)."""
     with group_of("freezer") as group:
         try:
             yield group
@@ -90,7 +90,7 @@ def freezer() -> Iterator[Group]:
 
 @contextmanager
 def frozen(stage: Stage, group: Group) -> Iterator[None]:
-    """Freeze all that is in a group, for as long as the block takes and a while."""
+    """Freeze everything in a group for the block and a little longer."""
     try:
         stage.wait_until(lambda: _freezes(group), 10, "the group is frozen")
         yield
@@ -100,7 +100,7 @@ def frozen(stage: Stage, group: Group) -> Iterator[None]:
 
 
 def _freezes(group: Group) -> bool:
-    """Freeze it.  Version 1 gets stuck where a member cannot freeze just then: it is thawed, to be tried again."""
+    """Try to freeze the group; version 1 may get stuck, so a failed attempt thaws it for the next one."""
     group.set({"freezer.state": "FROZEN", "cgroup.freeze": 1})
     give_up = time.monotonic() + FREEZING
     while not (done := _is_frozen(group)) and time.monotonic() < give_up:
@@ -115,7 +115,7 @@ def _thaw(group: Group) -> None:
 
 
 def _is_frozen(group: Group) -> bool:
-    """Whether all of it stands still: version 1 says so in one file, version 2 in another."""
+    """Whether the whole group is frozen; versions 1 and 2 say so in different files."""
     return any(
         word in path.read_text()
         for name, word in (("freezer.state", "FROZEN"), ("cgroup.events", "frozen 1"))

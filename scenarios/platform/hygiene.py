@@ -1,4 +1,4 @@
-"""Recycled stubs beside new ones: a guest cannot tell them apart, nor can /proc."""
+"""Recycled stubs compared with new ones: neither a guest nor /proc can tell them apart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worldswitch.scenarios.stage.processes import threads_of
 from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
 from worldswitch.scenarios.stage.steady_guests import in_a_thread_that_ends
 
-#: What a guest can leave in its registers, beside the vectors that it fills: bases, flags, everything else.
+#: What a guest leaves in its registers, besides vectors: bases, flags, everything else.
 MARKS = {
     **dict.fromkeys(("rax", "rcx", "rdx", "rsi", "rdi", "rbp", *(f"r{n}" for n in range(8, 16))), 0xBAD_BAD_BAD),
     "fs_base": 0x7000_0000,
@@ -22,7 +22,7 @@ MARKS = {
 #: XSTATE_BV of an XSAVE image: Intel SDM 1, 13.4.2; that it may vary, 13.6.
 IN_USE = slice(512, 520)
 
-#: What of a thread's status cannot stay the same from one guest to the next.
+#: Fields of a thread's status that change from one guest to the next.
 CHANGING = ("Name", "Tgid", "Pid", "NSpid", "NStgid", "TracerPid", "State", "Threads", "VmPeak", "VmSize", "VmHWM")
 CHANGING_TOO = (
     "VmRSS",
@@ -42,20 +42,20 @@ COUNTING = ("voluntary_ctxt_switches", "nonvoluntary_ctxt_switches", "SigQ", "FD
 
 @scenario("PO02", "K57", clauses=("seed.Release", "seed.I14"), normal=3, soak=100)
 def a_guest_in_a_recycled_stub_begins_as_in_a_new_one(stage: Stage) -> None:
-    """After a guest that marked every register it can, the next one's first event shows what a new stub's does."""
+    """After a guest that changed every register it can, the next guest's first event equals that of a new stub."""
     new = _first_event(stage)
     for _ in range(stage.trial.repeat):
         pid = _leave_marks(stage)
         guest = _first_event(stage)
         assert stub_of(stage, guest.space) == pid
         assert guest.state.registers == new.state.registers
-        assert _values(guest) == _values(new), "there is something of the last guest's extended state"
+        assert _values(guest) == _values(new), "the last guest's extended state is left"
         guest.space.release()
 
 
 @scenario("PO02", "K57", clauses=("seed.Release", "seed.W24", "kernel.M6"))
 def a_recycled_stub_is_the_process_it_was(stage: Stage) -> None:
-    """Masks, dispositions, CPUs, limits, heap: what the host tells of a recycled stub it tells of a new one."""
+    """A recycled stub has the signal masks, dispositions, CPUs, limits and heap of a new one."""
     spaces = [stage.space() for _ in range(2)]
     (used, account), new = ((stub_of(stage, space), _account(stub_of(stage, space))) for space in spaces)
     spaces[0].release()
@@ -75,14 +75,14 @@ def _first_event(stage: Stage) -> Guest:
 
 
 def _values(guest: Guest) -> bytes:
-    """The guest's extended state, but for which parts the processor counts as in use: it may count initial ones."""
+    """The guest's extended state, without the in-use bits, which may cover components in their initial state."""
     image = bytearray(guest.state.xstate)
     image[IN_USE] = bytes(8)
     return bytes(image)
 
 
 def _leave_marks(stage: Stage) -> int:
-    """Have a guest mark what it can, and release its address space; its stub."""
+    """Let a guest change what it can, and release its address space; its stub."""
     guest = stage.guest(guests.xmm_fill)
     for name, value in MARKS.items():
         guest.state[name] = value
@@ -98,7 +98,7 @@ def _pass_through(stage: Stage, pid: int) -> None:
 
 
 def _account(pid: int) -> set[str]:
-    """What the host tells of a process and its threads, but for what changes with every guest."""
+    """What /proc shows of a process and its threads, without the fields that change with every guest."""
     process = Path(f"/proc/{pid}")
     lines = {line for name in ("limits", "oom_score_adj", "coredump_filter") for line in _lines(process / name)}
     for tid in threads_of(pid):

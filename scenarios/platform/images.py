@@ -1,4 +1,4 @@
-"""Images of the extended state that the caller writes: as large as the kernel's, taken as XSAVE means them, or refused.
+"""Extended-state images from the caller: of the kernel's size, read as XSAVE defines them, or refused.
 
 Seed: subprocess.switchToApp's floating point state.
 """
@@ -22,24 +22,24 @@ from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.stage.stage import Guest, Stage
 from worldswitch.scenarios.stage.steady_guests import outcome_of
 
-# The XSAVE image (Intel SDM volume 1, 13.4): where things lie in its legacy region and its header.
+# Offsets in the legacy region and header of an XSAVE image (Intel SDM volume 1, 13.4).
 MXCSR, XMM, XMM_END, SOFTWARE = 24, 160, 416, 464
 XSTATE_BV, XCOMP_BV, RESERVED = 512, 520, 568
-X87, SSE, NOBODYS = 1 << 0, 1 << 1, 1 << 62  # components; the last one will not be given a meaning
+X87, SSE, NOBODYS = 1 << 0, 1 << 1, 1 << 62  # components; the last one is undefined
 COMPACTED = 1 << 63
 
-#: AMD's has bit 17 too.
+#: AMD's mask has bit 17 too.
 EVERY_CONTROL_BIT = 0x2_FFFF
 CONTROL_WORDS = (0, 0x1F80, 0x3F80, 0x7F80, 0x1FBF)
 
 GETPID = Syscall(Number.GETPID)
 
-# ------------------------------------------------------------------------------------------------------- what is taken
+# -------------------------------------------------------------------------------------------------------- what is taken
 
 
 @scenario("EX04", clauses=("gvisor aadfe7f23", "linux 43be46e89698"), needs="xsave")
 def the_control_word_counts_whatever_the_header_lists(stage: Stage) -> None:
-    """MXCSR is loaded from an image whose header does not list SSE too, 0 as well as any other value."""
+    """MXCSR is loaded from an image even if its header does not list SSE."""
     guest = stage.guest(guests.mxcsr_store)
     for word, components in itertools.product(CONTROL_WORDS, (0, X87, SSE, X87 | SSE)):
         image = _initial(stage, components)
@@ -49,7 +49,7 @@ def the_control_word_counts_whatever_the_header_lists(stage: Stage) -> None:
 
 @scenario("EX04", clauses=("gvisor aadfe7f23", "Intel SDM 1, 13.8.1"), needs="xsave")
 def registers_that_the_header_does_not_list_are_zero(stage: Stage) -> None:
-    """With a control word of its own or without, an image that does not list SSE loads none of its XMM registers."""
+    """An image whose header does not list SSE loads no XMM register, with or without a control word of its own."""
     guest = stage.guest(guests.xmm_store)
     for word in CONTROL_WORDS:
         image = _initial(stage, 0)
@@ -64,7 +64,7 @@ def registers_that_the_header_does_not_list_are_zero(stage: Stage) -> None:
 
 @scenario("EX05", "K63", clauses=("gvisor bb8400681", "kernel.M8"), needs="xsave")
 def an_image_is_as_large_as_the_kernels(stage: Stage) -> None:
-    """A state's image has the size and the components that the kernel's has; the processor may know of more."""
+    """A state's image has the size and the components of the kernel's, though the processor may support more."""
     kernels = _image_of_a_child()
     guest = stage.guest(guests.getpid_loop)
     assert len(guest.state.xstate) == len(kernels)
@@ -74,7 +74,7 @@ def an_image_is_as_large_as_the_kernels(stage: Stage) -> None:
     assert len(guest.state.xstate) == len(kernels)
 
 
-# ----------------------------------------------------------------------------------------------------- what is refused
+# ------------------------------------------------------------------------------------------------------ what is refused
 
 
 def _unknown_component(image: bytearray) -> None:
@@ -96,7 +96,7 @@ SPOILERS: tuple[Spoil, ...] = (_unknown_component, _compacted, _reserved_field)
 @scenario("EX06", "K63", clauses=("seed.W20", "kernel.M8", "fact.E12"), needs="xsave")
 @pytest.mark.parametrize("spoil", SPOILERS, ids=lambda spoil: spoil.__name__.strip("_"))
 def an_image_the_kernel_refuses_is_an_error_until_it_is_mended(stage: Stage, spoil: Spoil) -> None:
-    """Such an image raises the kernel's EINVAL, as often as it is tried; the stub lives, and a good image is taken."""
+    """An image the kernel refuses raises EINVAL at each attempt, and a valid image then works in the same stub."""
     guest = stage.guest(guests.mxcsr_store)
     stub = stage.inspect(guest.space).stub
     image = _initial(stage, SSE)
@@ -115,7 +115,7 @@ def an_image_the_kernel_refuses_is_an_error_until_it_is_mended(stage: Stage, spo
 @scenario("EX06", clauses=("seed.W20", "kernel.M8", "fact.E12"), needs="xsave")
 @pytest.mark.parametrize("resident", [False, True], ids=["default", "resident"])
 def a_refused_image_is_nobody_elses(stage: Stage, resident: bool) -> None:
-    """Nothing of a refused image reaches the contexts that share the stub thread: neither an old one nor a new one."""
+    """A refused image changes no register of another context on its stub thread, old or new."""
     owner = stage.guest(guests.xmm_fill, resident=resident)
     owner.data[0:256] = contents = bytes(range(256))
     owner.run_to(Syscall)
@@ -135,7 +135,7 @@ def a_refused_image_is_nobody_elses(stage: Stage, resident: bool) -> None:
 
 @scenario("EX06", clauses=("kernel.M8", "Intel SDM 1, 10.2.3"), needs="xsave")
 def reserved_control_bits_never_reach_a_guest(stage: Stage) -> None:
-    """A control word with reserved bits is refused, or, by kernels before 5.14, taken without them; others are well."""
+    """An image with reserved MXCSR bits is refused or, by kernels before 5.14, loaded without them."""
     guest = stage.guest(guests.mxcsr_store)
     other = stage.guest(guests.mxcsr_store, space=guest.space)
     for components in (0, SSE):
@@ -147,7 +147,7 @@ def reserved_control_bits_never_reach_a_guest(stage: Stage) -> None:
         if outcome == GETPID:
             assert guest.data.word() & ~EVERY_CONTROL_BIT == 0
         else:
-            assert isinstance(outcome, HostError), f"a bad control word came to {outcome!r}"
+            assert isinstance(outcome, HostError), f"a bad control word gave {outcome!r}"
             assert outcome.errno == errno.EINVAL
         assert _stored_control_word(other, _initial(stage, components)) == 0x1F80
 
@@ -156,7 +156,7 @@ def reserved_control_bits_never_reach_a_guest(stage: Stage) -> None:
 
 
 def _initial(stage: Stage, components: int) -> bytearray:
-    """An image in its initial state that lists these components, which are all in it."""
+    """An image that lists these components, all in their initial state."""
     image = bytearray(stage.platform.new_state().xstate)
     struct.pack_into("=Q", image, XSTATE_BV, components)
     return image
@@ -171,7 +171,7 @@ def _stored_control_word(guest: Guest, image: bytearray) -> int:
 
 
 def _be_refused(stage: Stage, owner: Guest, spoil: Spoil, resident: bool) -> None:
-    """Try a spoiled image, XMM registers full, in a context beside the owner's."""
+    """Try to load a spoiled image with full XMM registers in another context on the owner's thread."""
     intruder = stage.guest(guests.getpid_loop, space=owner.space, resident=resident)
     image = _initial(stage, SSE)
     image[XMM:XMM_END] = b"\xa5" * (XMM_END - XMM)
@@ -192,7 +192,7 @@ class _Iovec(ctypes.Structure):
 
 
 def _image_of_a_child() -> bytes:
-    """What PTRACE_GETREGSET gives where there is room for more than there is."""
+    """The image that PTRACE_GETREGSET returns into a larger buffer."""
     pid = os.fork()
     if pid == 0:
         signal.pause()

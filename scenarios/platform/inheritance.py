@@ -1,4 +1,4 @@
-"""What a stub has from the harness that forked it: neither its terminal, nor its signal mask, nor its dispositions."""
+"""What a stub must not inherit from the harness that forked it: terminal, signal mask, dispositions."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from worldswitch.scenarios.stage.stage import PAGE, Stage
 from worldswitch.scenarios.stage.steady_guests import Computing, makes_calls
 from worldswitch.scenarios.stage.terminals import KEYS, SUSPEND, Terminal, a_terminal
 
-# ------------------------------------------------------------------------------------------ the terminal
+# --------------------------------------------------------------------------------------------------------- the terminal
 
 
 @scenario(
     "SG14", "K33", clauses=("gvisor 4a1a2dead", "setpgid(2)", "credentials(7)"), needs="pty", quick=3, normal=3, soak=50
 )
 def keys_typed_at_the_terminal_are_for_the_harness_alone(stage: Stage) -> None:
-    """A harness with a terminal gets the signals of its keys, each once, and a stub none: it is of another group."""
+    """The signals of terminal keys reach the harness, once each, and no stub."""
     for _ in range(stage.trial.repeat):
         with a_terminal() as terminal:
             children.run(stage, partial(_work_at_a_terminal, stage, terminal), 15)
@@ -42,13 +42,13 @@ def _work_at_a_terminal(stage: Stage, terminal: Terminal, _: Line) -> None:
     _type_all(stage, terminal, received)
     stub = stub_of(stage, guest.space)
     assert os.getpgid(stub) != os.getpgid(0), "the stub is in the process group that gets the keys' signals"
-    assert not waiting_for(stub), f"typed, and on their way to the stub: {waiting_for(stub)}"
+    assert not waiting_for(stub), f"signals of keys, pending for the stub: {waiting_for(stub)}"
     makes_calls(guest, 2)
     with Computing(stage) as computing:
         _type_all(stage, terminal, received)
-        computing.is_undisturbed("what was typed at the terminal")
+        computing.is_undisturbed("keys typed at the terminal")
         computing.ends_when_interrupted()
-    assert received == [*KEYS.values()] * 2, "a key was lost, or came twice"
+    assert received == [*KEYS.values()] * 2, "a key was lost or repeated"
 
 
 def _type_all(stage: Stage, terminal: Terminal, received: list[int]) -> None:
@@ -59,7 +59,7 @@ def _type_all(stage: Stage, terminal: Terminal, received: list[int]) -> None:
 
 @scenario("SG14", "K33", clauses=("gvisor 4a1a2dead", "credentials(7)"), needs="pty", quick=3, normal=3, soak=50)
 def a_harness_that_its_terminal_stops_goes_on_exactly(stage: Stage) -> None:
-    """^Z stops a harness in mid-switch; brought to the foreground again it finds its guest computing, and exact."""
+    """A harness stopped by ^Z in a switch finds its guest computing and exact when it is back in the foreground."""
     for _ in range(stage.trial.repeat):
         with a_terminal() as terminal:
             children.run(stage, partial(_be_a_shell, stage, terminal), 15)
@@ -91,12 +91,12 @@ def _be_a_job(stage: Stage, line: Line) -> None:
         guest.ends_when_interrupted()
 
 
-# ------------------------------------------------------------------------------------------ mask and dispositions
+# ------------------------------------------------------------------------------------------------ mask and dispositions
 
 
 @scenario("SG15", "K08", clauses=("seed.forkStub", "kernel.M6", "ptrace(2) PTRACE_SETSIGMASK"), normal=5, soak=100)
 def a_mask_inherited_from_the_harness_blocks_nothing(stage: Stage) -> None:
-    """Where the harness has all signals blocked, interrupts still work, and a guest's faults are still events."""
+    """With all signals blocked in the harness, interrupts still work and a guest's faults are still events."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     with Sender() as other:
         faulting = stage.guest(guests.read_at)
@@ -112,7 +112,7 @@ def a_mask_inherited_from_the_harness_blocks_nothing(stage: Stage) -> None:
 
 @scenario("SG16", clauses=("seed.forkStub", 'signal(7) "Signal dispositions"', "kernel.M6"), normal=3, soak=50)
 def what_the_harness_ignores_or_handles_its_stubs_do_not(stage: Stage) -> None:
-    """Every disposition in a stub is the default one, before and after the harness changes its own."""
+    """Every signal disposition in a stub is the default, before and after the harness changes its own."""
     for _ in range(stage.trial.repeat):
         for harness in (signal.SIG_IGN, signal.SIG_DFL, lambda *_: None):
             for signo in CATCHABLE:

@@ -1,7 +1,7 @@
-"""What a forked stub has from the thread that forked it, and the kernel still believes: nothing of it may matter.
+"""Kernel registrations that a stub inherits from the thread that forked it, and that must have no effect.
 
-The kernel keeps addresses that the C library told it for that thread, and goes on writing to them in the stub, where
-the memory is gone or, worse, a guest's.  Seed: none; Go registers nothing of the kind.
+The kernel keeps addresses that the C library registered for the thread, and writes to them in the stub, where that
+memory is gone or belongs to a guest.  Seed: none; Go registers nothing of the kind.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from worldswitch.scenarios.stage.processes import threads_of
 from worldswitch.scenarios.stage.stage import PAGE, Guest, Memory, Stage
 from worldswitch.scenarios.stage.steady_guests import Computing, outcome_of
 
-# ----------------------------------------------------------------------------------------------- restartable sequences
+# ------------------------------------------------------------------------------------------------ restartable sequences
 
 
 @scenario("AS13", "K01", clauses=("kernel.M6", "seed.W7"), normal=5, soak=100)
 def the_first_calls_of_a_new_stub_return(stage: Stage) -> None:
-    """Three system calls injected into a new address space return at once: no fault comes in their place, for ever."""
+    """Three calls injected into a new address space return at once, without a fault in their place."""
     for _ in range(stage.trial.repeat):
         new = stage.bounded(partial(outcome_of, lambda: stage.space(_asked_for_its_pid(stage))), 3)
-        assert not isinstance(new, Exception), f"no stub came to be: {new!r}"
+        assert not isinstance(new, Exception), f"no stub was made: {new!r}"
         space = stage.inspect(cast(AddressSpace, new))
         pid = space.stub.pid
         for _ in range(3):
@@ -40,8 +40,8 @@ def the_first_calls_of_a_new_stub_return(stage: Stage) -> None:
 
 @scenario("AS13", "K05", clauses=("kernel.M6", "tcmalloc#292"))
 def a_harness_without_rseq_needs_no_remedy(stage: Stage) -> None:
-    """Where no thread has a restartable-sequence area, which shows the others' cause, all works the same."""
-    stage.trial.note(f"had an rseq area: {thread_data.forget_rseq()}")
+    """A harness without an rseq area can make and use address spaces."""
+    stage.trial.note(f"unregistered an rseq area: {thread_data.forget_rseq()}")
     space = outcome_of(stage.space)
     assert not isinstance(space, Exception), f"no platform without rseq: {space!r}"
     with Computing(stage) as guest:
@@ -51,24 +51,24 @@ def a_harness_without_rseq_needs_no_remedy(stage: Stage) -> None:
 
 @scenario("AS13", "K02", clauses=("kernel.M6", "rseq(2)"), normal=3, soak=50)
 def empty_guest_memory_where_threads_had_theirs_stays_empty(stage: Stage) -> None:
-    """Memory a guest has where the C library keeps its threads is written to by nobody: no CPU's number appears."""
+    """Zeroed guest memory at the address of the harness's thread descriptors stays zero."""
     for _ in range(stage.trial.repeat):
         _runs_over_descriptors(stage, 0x00)
 
 
 @scenario("AS13", "K03", clauses=("kernel.M6", "rseq(2)"), normal=3, soak=50)
 def garbage_in_guest_memory_where_threads_had_theirs_does_no_harm(stage: Stage) -> None:
-    """Nor is what stands there acted upon, which would end the guest by a SIGSEGV that is none of its own."""
+    """Garbage in guest memory at the address of the harness's thread descriptors does not end the guest."""
     for _ in range(stage.trial.repeat):
         _runs_over_descriptors(stage, 0xFF)
 
 
-# ------------------------------------------------------------------------------------------------- the end of a thread
+# -------------------------------------------------------------------------------------------------- the end of a thread
 
 
 @scenario("AS13", "K06", clauses=("kernel.M6", "set_tid_address(2)"), quick=3, normal=5, soak=100)
 def a_dying_stub_clears_no_word_of_its_guest(stage: Stage) -> None:
-    """When a stub's threads end, nothing is written where the C library keeps the harness's thread ids."""
+    """The end of a stub's threads clears no word of guest memory at the harness's thread ids."""
     for _ in range(stage.trial.repeat):
         guest = stage.guest(guests.count_loop)
         memories = _cover_descriptors(stage, guest, 0x11)
@@ -78,14 +78,14 @@ def a_dying_stub_clears_no_word_of_its_guest(stage: Stage) -> None:
 
 @scenario("AS13", "K07", clauses=("kernel.M6", "set_robust_list(2)"), quick=3, normal=5, soak=100)
 def a_dying_stub_marks_no_lock_of_its_guest(stage: Stage) -> None:
-    """When a stub's threads end, words that look like locks they hold, where the harness has its list, stay as is."""
+    """The end of a stub's threads marks no lock of guest memory at the harness's robust lists."""
     for _ in range(stage.trial.repeat):
         guest = stage.guest(guests.count_loop)
         tids = list(threads_of(stage.inspect(guest.space).stub.pid))
         locks = [_leave_locks(stage, guest, head, tids) for head in thread_data.robust_lists()]
         before = [memory[0 : memory.size] for memory in locks]
         _die(stage, guest)
-        assert [memory[0 : memory.size] for memory in locks] == before, "the kernel marked a lock that is a guest's"
+        assert [memory[0 : memory.size] for memory in locks] == before, "the kernel marked a lock of a guest"
 
 
 # ------------------------------------------------------------------------------------------------ the kernel's own code
@@ -93,7 +93,7 @@ def a_dying_stub_marks_no_lock_of_its_guest(stage: Stage) -> None:
 
 @scenario("AS13", "K09", clauses=("kernel.M6", "vdso(7)"), quick=5, normal=20, soak=200)
 def guest_code_where_the_vdso_was_is_the_guests(stage: Stage) -> None:
-    """A guest that is interrupted in code of its own at the vdso's old address finds no word changed for that."""
+    """A guest interrupted in its own code at the vdso's old address finds no word changed."""
     canary = stage.memory(PAGE, b"\x5a" * PAGE)
     guest = stage.guest(guests.nop_page)
     pointers = _point_at(guest, stage.map(guest.space, canary))
@@ -107,7 +107,7 @@ def guest_code_where_the_vdso_was_is_the_guests(stage: Stage) -> None:
             guest.context.interrupt()
             assert switching.result() == Interrupted()
             assert page <= guest.state.pc < page + PAGE
-    assert canary[0:PAGE] == b"\x5a" * PAGE, "a word was changed that a register of the guest points at"
+    assert canary[0:PAGE] == b"\x5a" * PAGE, "a word at a register of the guest changed"
     assert {name: guest.state[name] for name in pointers} == pointers
 
 
@@ -119,11 +119,11 @@ def _asked_for_its_pid(stage: Stage) -> Platform:
 
 
 def _runs_over_descriptors(stage: Stage, filling: int) -> None:
-    """A guest with this in its memory, where descriptors are in the harness, runs undisturbed and leaves it alone."""
+    """Run a guest with this filling at the harness's thread descriptors, and check that it stays unchanged."""
     guest = stage.guest(guests.count_loop)
     memories = _cover_descriptors(stage, guest, filling)
     with Computing(stage, guest) as computing:
-        # Looked at on every CPU: the number of the first is zero, and cannot be told from empty memory.
+        # Check on every CPU: the number of CPU 0 cannot be told from zeroed memory.
         _move_about(stage, computing, lambda: _are_untouched(memories, filling))
         computing.ends_when_interrupted()
     _are_untouched(memories, filling)
@@ -142,11 +142,11 @@ def _cover_descriptors(stage: Stage, guest: Guest, filling: int) -> list[Memory]
 def _are_untouched(memories: list[Memory], filling: int) -> None:
     for memory in memories:
         changed = [offset for offset, byte in enumerate(memory[0 : memory.size]) if byte != filling]
-        assert not changed, f"bytes {changed} of the guest's memory were written to"
+        assert not changed, f"bytes {changed} of the guest's memory were written"
 
 
 def _leave_locks(stage: Stage, guest: Guest, head: int, tids: list[int]) -> Memory:
-    """Guest memory at a thread's list of locks, with a list in it whose locks the stub's threads hold."""
+    """Guest memory at a thread's robust list, filled with a list of locks held by the stub's threads."""
     begin = head // PAGE * PAGE
     memory = stage.memory(2 * PAGE)
     contents = thread_data.robust_list(head, tids)
@@ -156,7 +156,7 @@ def _leave_locks(stage: Stage, guest: Guest, head: int, tids: list[int]) -> Memo
 
 
 def _die(stage: Stage, guest: Guest) -> None:
-    """Kill the guest's stub while the guest runs, and see it gone."""
+    """Kill the guest's stub while the guest runs, and wait until it is gone."""
     pid = stage.inspect(guest.space).stub.pid
     with Computing(stage, guest) as computing:
         kill(pid)
@@ -165,16 +165,16 @@ def _die(stage: Stage, guest: Guest) -> None:
 
 
 def _move_about(stage: Stage, guest: Computing, look: Callable[[], None] = lambda: None) -> None:
-    """Have the guest's stub moved from CPU to CPU, at each of which moves the kernel writes to an rseq area."""
+    """Move the guest's stub from CPU to CPU; at each move the kernel writes to a registered rseq area."""
     for cpu in sorted(os.sched_getaffinity(0)) * 3:
         for tid in threads_of(guest.pid):
             os.sched_setaffinity(tid, {cpu})
-        guest.computes_on(f"its being moved to CPU {cpu}")
+        guest.computes_on(f"its move to CPU {cpu}")
         look()
 
 
 def _point_at(guest: Guest, address: int) -> dict[str, int]:
-    """Have every register the guest has no use for point at a word of its own."""
+    """Point every register that the guest does not use at a word of its own."""
     names = ("rax", "rcx", "rdx", "rsi", "rdi", "rbp", *(f"r{number}" for number in range(8, 16)))
     pointers = {name: address + 8 * index for index, name in enumerate(names)}
     for name, pointer in pointers.items():

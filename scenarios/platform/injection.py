@@ -1,4 +1,4 @@
-"""Injected system calls: made by the stub on the platform's behalf, they give exactly what such a call gives."""
+"""Injected system calls: the stub makes them for the platform, and they return exactly what the kernel does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from worldswitch.scenarios.stage.waiting_calls import (
 
 @scenario("IJ05", "K10", clauses=("seed.syscall", "kernel.S2", "ptrace(2) PTRACE_SYSEMU"), normal=20, soak=1000)
 def a_switch_does_not_shift_the_results_of_injected_calls(stage: Stage) -> None:
-    """Calls injected between the switches of the same thread give their own results, and the guest's stay its own."""
+    """Calls injected between the switches of a thread return their own results, and so do the guest's calls."""
     platform = stage.platform_with(injectable=INJECTABLE)
     guest = stage.guest(guests.getpid_loop, platform=platform)
     space = stage.inspect(guest.space)
@@ -53,7 +53,7 @@ def a_switch_does_not_shift_the_results_of_injected_calls(stage: Stage) -> None:
 
 @scenario("IJ05", "K11", clauses=("seed.syscall", "kernel.S2"), quick=50, normal=500, soak=20_000, deadline=120)
 def an_injected_call_has_its_effect_once(stage: Stage) -> None:
-    """Whatever stops come before an injected call and whatever switches around it, it is made, and made once."""
+    """An injected call is made exactly once, whatever stops precede it and switches surround it."""
     room = Room(stage)
     guest = stage.guest(guests.getpid_loop, space=room.space, platform=room.platform)
     source, sink = os.pipe()
@@ -71,7 +71,7 @@ def an_injected_call_has_its_effect_once(stage: Stage) -> None:
 
 @scenario("IJ06", clauses=("seed.W7", "kernel.M2"))
 def an_injected_call_that_faults_is_an_error_at_once(stage: Stage) -> None:
-    """A stub whose own page is gone faults on each return to it; that is found out at once, and is the stub's death."""
+    """An injected call in a stub whose page is unmapped is reported at once as the stub's death."""
     guest = stage.guest(guests.getpid_loop, platform=stage.platform_with(injectable=INJECTABLE))
     space = stage.inspect(guest.space)
     stub = space.stub
@@ -86,7 +86,7 @@ def an_injected_call_that_faults_is_an_error_at_once(stage: Stage) -> None:
 
 @scenario("IJ06", clauses=("seed.W7", "kernel.M3"))
 def an_injected_call_into_other_code_is_an_error_at_once(stage: Stage) -> None:
-    """A stub whose page was replaced by something else is found out by the first fault, and is dead to everybody."""
+    """An injected call in a stub whose page was replaced is reported at once as the stub's death, to every caller."""
     room = Room(stage)
     stub, zeros = room.space.stub, stage.memory(PAGE)
     access, shared_fixed = Access.READ | Access.EXECUTE, 0x11  # <linux/mman.h>: MAP_SHARED | MAP_FIXED
@@ -108,7 +108,7 @@ def an_injected_call_into_other_code_is_an_error_at_once(stage: Stage) -> None:
     deadline=900,
 )
 def however_many_calls_are_injected_no_stop_is_lost(stage: Stage) -> None:
-    """Of a long row of injected calls each gives its own result, neither the one's before nor that of no call."""
+    """Each of many injected calls returns its own result and not another call's."""
     room, chance = Room(stage), dice(stage)
     nowhere = os.open(os.devnull, os.O_WRONLY)
 
@@ -124,7 +124,7 @@ def however_many_calls_are_injected_no_stop_is_lost(stage: Stage) -> None:
 
 @scenario("IJ08", clauses=("seed.syscall", "gvisor 76ff1947b"), normal=5, soak=100)
 def an_injected_call_has_its_arguments_and_zeros(stage: Stage) -> None:
-    """All six arguments arrive as given, in all their bits, and those that are not given are zero."""
+    """An injected call passes all six arguments in all their bits, with zeros for those not given."""
     room = Room(stage)
     for _ in range(stage.trial.repeat):
         read = room.read()
@@ -138,7 +138,7 @@ def an_injected_call_has_its_arguments_and_zeros(stage: Stage) -> None:
 
 @scenario("IJ09", clauses=("seed.W20", "kernel.M1"))
 def a_refusal_of_the_host_is_told_with_its_errno(stage: Stage) -> None:
-    """What the kernel refuses comes back as that error, and the address space can be used as before."""
+    """An injected call that the kernel refuses raises that errno, and the address space stays usable."""
     guest = stage.guest(guests.getpid_loop, platform=stage.platform_with(injectable=INJECTABLE))
     space = stage.inspect(guest.space)
     address = stage.place(space, PAGE)
@@ -164,17 +164,17 @@ def a_refusal_of_the_host_is_told_with_its_errno(stage: Stage) -> None:
 
 
 def map_for_writing(space: AddressSpace, address: int, file: int) -> None:
-    """Map the first page of a file so that guests may write to it."""
+    """Map the first page of a file writable for guests."""
     space.map_file(address, file, 0, PAGE, Access.READ | Access.WRITE)
 
 
 def read_only(memory: Memory) -> int:
-    """Open the file behind `memory` anew, for reading."""
+    """Open the file behind `memory` again, read-only."""
     return os.open(f"/proc/self/fd/{memory.fd}", os.O_RDONLY)
 
 
 def sealed() -> int:
-    """Make a file of one page that nobody can write to."""
+    """A file of one page, sealed against writing."""
     file = os.memfd_create("worldswitch-sealed", os.MFD_ALLOW_SEALING)
     os.ftruncate(file, PAGE)
     fcntl.fcntl(file, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
@@ -183,7 +183,7 @@ def sealed() -> int:
 
 @scenario("IJ10", clauses=("seed.syscall", "seed.initRegs"), normal=20, soak=1000)
 def injected_calls_leave_a_guests_registers_alone(stage: Stage) -> None:
-    """Between two switches of a guest, injected calls change none of its registers, general or vector."""
+    """Calls injected between two switches of a guest change none of its registers, general or vector."""
     platform = stage.platform_with(injectable=INJECTABLE)
     space = stage.inspect(stage.space(platform))
     accounts = Accounts(stage, space, platform=platform)

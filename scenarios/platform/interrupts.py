@@ -1,4 +1,4 @@
-"""Interrupts: each one ends a switch, the running one or the next, and leaves the guest exactly where it was."""
+"""Interrupts: each ends one switch, the current or the next one, and leaves the guest exactly where it was."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BREAKPOINT = Signal(signal.SIGTRAP, 0x80)
 
 
 def comes_back_untouched(guest: Guest) -> None:
-    """Switch to a guest whose context has been interrupted: it does not run, and its state stays as it is."""
+    """Switch to a guest whose context was interrupted: it does not run, and its state stays the same."""
     before, counted = bytes(guest.state.registers), guest.data.word()
     assert guest.switch() == Interrupted()
     assert guest.data.word() == counted, "the guest ran although its context had been interrupted"
@@ -37,7 +37,7 @@ def comes_back_untouched(guest: Guest) -> None:
 
 @scenario("IN01", clauses=("seed.switchToApp", "seed.Enable"), normal=10, soak=500)
 def an_interrupt_before_a_switch_ends_it_at_once(stage: Stage) -> None:
-    """A switch of a context that was interrupted before returns without running the guest; the next one runs it."""
+    """A switch of an interrupted context returns without running the guest; the following switch runs it."""
     guest = stage.guest(guests.getpid_loop)
 
     def interrupt_and_switch() -> None:
@@ -51,7 +51,7 @@ def an_interrupt_before_a_switch_ends_it_at_once(stage: Stage) -> None:
 
 @scenario("IN02", clauses=("seed.Forwarder",), normal=10, soak=500)
 def two_interrupts_before_a_switch_are_one(stage: Stage) -> None:
-    """However often a context is interrupted between two switches, one switch returns early."""
+    """Several interrupts between two switches end only one switch."""
     guest = stage.guest(guests.getpid_loop)
 
     def interrupt_and_switch() -> None:
@@ -68,7 +68,7 @@ def two_interrupts_before_a_switch_are_one(stage: Stage) -> None:
     "IN03", clauses=("seed.NotifyInterrupt", "seed.switchToApp", "test TestBounce"), quick=5, normal=20, soak=1000
 )
 def an_interrupt_ends_a_running_switch(stage: Stage) -> None:
-    """A guest that computes for ever comes back in milliseconds when it is interrupted, its registers exact."""
+    """An interrupt ends the switch of a computing guest within milliseconds, with exact registers."""
     guest = stage.guest(guests.count_loop)
     seconds = []
     for _ in range(stage.trial.repeat):
@@ -89,7 +89,7 @@ def an_interrupt_ends_a_running_switch(stage: Stage) -> None:
     soak=200,
 )
 def an_interrupt_ends_only_its_own_contexts_switch(stage: Stage) -> None:
-    """Of two guests that compute in one address space, only the one that is interrupted comes back."""
+    """Of two guests that run in one address space, only the interrupted one returns."""
     first = stage.guest(guests.count_loop)
     second = stage.guest(guests.count_loop, space=first.space)
     with Computing(stage, first) as steady:
@@ -102,7 +102,7 @@ def an_interrupt_ends_only_its_own_contexts_switch(stage: Stage) -> None:
 
 @scenario("IN04", clauses="seed.SignalInterrupt", quick=200, normal=1000, soak=10_000, deadline=150)
 def a_late_interrupt_does_not_hit_another_context(stage: Stage) -> None:
-    """An interrupt that races with the end of its switch is not a signal of the guest that the thread runs next."""
+    """An interrupt that races with the end of its switch is no event of the next guest on that thread."""
     first = stage.guest(guests.getpid_loop)
     second = stage.guest(guests.getpid_loop, space=first.space)
     turn, random = threading.Semaphore(0), dice(stage)
@@ -128,16 +128,16 @@ def a_late_interrupt_does_not_hit_another_context(stage: Stage) -> None:
 
 
 def call_or_interrupt(guest: Guest) -> object:
-    """Switch to a guest that plays `getpid_loop` and may come back interrupted, but with nothing else."""
+    """Switch to a `getpid_loop` guest, which may only return with its call or interrupted."""
     event = outcome_of(lambda: guest.context.switch(guest.space, guest.state))
-    assert event in (GETPID, Interrupted()), f"the guest came back with {event}"
+    assert event in (GETPID, Interrupted()), f"the guest returned {event}"
     assert guest.state["r12"] - guest.data.word() in (0, 1), "the guest lost count"
     return event
 
 
 @scenario("IN06", clauses=("test TestBounceStress",), quick=100, normal=1000, soak=50_000, deadline=60)
 def every_interrupt_at_a_random_moment_ends_a_switch(stage: Stage) -> None:
-    """Interrupts at random moments of a computation each end one switch, and the computation stays exact."""
+    """Each interrupt at a random moment of a computation ends one switch, and the computation stays exact."""
     with Computing(stage) as computing:
         computing.ends_when_interrupted()
     guest, random = computing.guest, dice(stage)
@@ -152,19 +152,19 @@ def every_interrupt_at_a_random_moment_ends_a_switch(stage: Stage) -> None:
 
     switching = stage.thread(switch)
     for number in range(stage.trial.repeat):
-        assert begun.acquire(timeout=stage.trial.seconds(5)), f"interrupt {number} was lost: {number - 1} came back"
+        assert begun.acquire(timeout=stage.trial.seconds(5)), f"interrupt {number} was lost: {number - 1} returned"
         for _ in range(random.randrange(200)):
             guest.data.word()
         guest.context.interrupt()
     switching.result()
 
 
-# ------------------------------------------------------------------------------------------ misuse
+# --------------------------------------------------------------------------------------------------------------- misuse
 
 
 @scenario("IN05", clauses=("seed.Enable", "contract Context.interrupt"), normal=5, soak=100)
 def an_interrupt_without_a_switch_to_end_harms_nobody(stage: Stage) -> None:
-    """A context of a released address space, or of a closed platform, can be interrupted; its switches are refused."""
+    """Interrupting a context of a released space or closed platform raises nothing, and its switches are refused."""
     for _ in range(stage.trial.repeat):
         platform = stage.trial.platform()
         guest = stage.guest(guests.getpid_loop, platform=platform)
@@ -179,7 +179,7 @@ def an_interrupt_without_a_switch_to_end_harms_nobody(stage: Stage) -> None:
 
 @scenario("IN05", clauses=("seed.Enable", "contract Context.interrupt"), normal=5, soak=100)
 def a_switch_that_is_refused_takes_no_interrupt(stage: Stage) -> None:
-    """An interrupt is for the next switch that happens, not for one that is asked of something released, or of None."""
+    """A refused switch does not use up an interrupt."""
     guest, gone = stage.guest(guests.getpid_loop), stage.space()
     gone.release()
     for _ in range(stage.trial.repeat):
@@ -193,18 +193,18 @@ def a_switch_that_is_refused_takes_no_interrupt(stage: Stage) -> None:
 
 @scenario("IN05", clauses=("seed.Enable", "contract Busy"), normal=5, soak=100)
 def a_context_in_use_is_refused_and_undisturbed(stage: Stage) -> None:
-    """While one thread switches a context, others can interrupt it, and can neither switch it nor pull its state."""
+    """While one thread switches a context, other threads can interrupt it but neither switch nor pull it."""
     for resident in (False, True) * stage.trial.repeat:
         with Computing(stage, stage.guest(guests.count_loop, resident=resident)) as computing:
             refused(computing.guest.switch, Busy)
             refused(computing.guest.context.pull, Busy)
-            computing.computes_on("what was asked of its context meanwhile")
+            computing.computes_on("refused requests of other threads")
             computing.ends_when_interrupted()
 
 
 @scenario("IN05", clauses=("fork(2)", "contract WrongThread"), normal=5, soak=100)
 def an_interrupt_from_a_forked_child_is_refused(stage: Stage) -> None:
-    """A forked child can interrupt no context of its parent's, and the parent's guest computes on."""
+    """A forked child cannot interrupt its parent's context, and the parent's guest keeps running."""
     with Computing(stage) as computing:
         for _ in range(stage.trial.repeat):
             children.run(stage, lambda _: refused(computing.guest.context.interrupt, WrongThread), 10)
@@ -214,7 +214,7 @@ def an_interrupt_from_a_forked_child_is_refused(stage: Stage) -> None:
 
 @scenario("IN07", clauses=("gvisor f2d2ff78b", "fact.F5"), needs="pidns mountns ns_last_pid", normal=3, soak=50)
 def an_interrupt_after_a_death_hits_no_stranger(stage: Stage) -> None:
-    """Interrupts of a context whose stub has died go to nobody, even if another process has its ids by then."""
+    """Interrupts of a context whose stub died reach no process that reuses its ids."""
     for _ in range(stage.trial.repeat):
         children.run(stage, partial(_interrupt_the_recycled, stage), 15, Namespace.PID)
 
@@ -228,22 +228,22 @@ def _interrupt_the_recycled(stage: Stage, _: Line) -> None:
     with a_stranger(stage, pid, tid):
         for _again in range(10):
             computing.guest.context.interrupt()
-        assert not waiting_for(pid), f"process {pid}, a stranger, got signals {waiting_for(pid)}"
+        assert not waiting_for(pid), f"process {pid}, which is unrelated, got signals {waiting_for(pid)}"
 
 
-# ------------------------------------------------------------------------------------------ at the same time
+# ----------------------------------------------------------------------------------------------------- at the same time
 
 
 @scenario("K34", clauses=("kernel.S5", "seed.switchToApp"), quick=20, normal=200, soak=10_000, deadline=60)
 def an_interrupt_and_a_trap_at_once_are_both_seen(stage: Stage) -> None:
-    """A guest's trap and an interrupt that come together are one event each, in whichever order, and no more."""
+    """A guest's trap and a simultaneous interrupt are one event each, in either order."""
     guest = stage.guest(guests.trap_when_told)
     for _ in range(stage.trial.repeat):
         guest.state.pc, spun = guest.code, guest.data.word(8)
         for offset in (0, 16):
             guest.data.set_word(offset, 0)
         switching = stage.thread(switches_to_the_end, guest)
-        stage.wait_until(lambda: guest.data.word(8) > spun, claim="the guest waits to be told")  # noqa: B023
+        stage.wait_until(lambda: guest.data.word(8) > spun, claim="the guest waits for its trap flag")  # noqa: B023
         guest.data.set_word(0, 1)
         spin_until(stage, lambda: guest.data.word(16))
         guest.context.interrupt()
@@ -253,14 +253,14 @@ def an_interrupt_and_a_trap_at_once_are_both_seen(stage: Stage) -> None:
 
 
 def spin_until(stage: Stage, predicate: Callable[[], object]) -> None:
-    """Wait with the interpreter's lock in hand, so that no other thread goes on before this one does."""
+    """Wait without releasing the interpreter's lock, so that no other thread overtakes this one."""
     end = time.perf_counter() + stage.trial.seconds(3)
     while not predicate():
-        assert time.perf_counter() < end, "the guest does not get on"
+        assert time.perf_counter() < end, "the guest makes no progress"
 
 
 def switches_to_the_end(guest: Guest) -> list[Event]:
-    """Switch until the guest has reported, and was interrupted: all events."""
+    """Switch until the guest has made its call and was interrupted; all events."""
     events: list[Event] = []
     while GETPID not in events or Interrupted() not in events:
         events.append(guest.context.switch(guest.space, guest.state))

@@ -1,4 +1,4 @@
-"""What a long life leaves behind, which is nothing: threads, stubs, files and memory are what they were."""
+"""Leaks: after thousands of threads, stubs and releases, this process has what it had before."""
 
 from __future__ import annotations
 
@@ -19,53 +19,53 @@ from worldswitch.scenarios.stage.stage import Guest, Stage
 from worldswitch.scenarios.stage.steady_guests import counts
 from worldswitch.scenarios.stage.thread_exits import ORDINARY, by_returning, depart
 
-#: How many more mappings and how much more memory (in kB) are no leak: the allocator takes them in large pieces.
+#: More mappings and memory (in kB) than this are a leak; the allocator takes both in large pieces.
 MORE_MAPPINGS, MORE_MEMORY = 64, 8 << 10
 
-#: What others keep of each thread that did not return, in kB: Python its frames, pytest its exception.
+#: Memory in kB that Python and pytest keep of a thread that did not return: frames and an exception.
 FRAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Holdings:
-    """What this process has: its threads, the threads of all its descendants, and its open files."""
+class Resources:
+    """The threads and open files of this process, and the threads of its descendants."""
 
     threads: int
     below: int
     files: int
 
     @classmethod
-    def now(cls) -> Holdings:
-        """At this moment, what nobody refers to being given back first."""
+    def now(cls) -> Resources:
+        """The present ones, after a garbage collection."""
         gc.collect()
         below = sum(len(threads_of(pid)) for pid in descendants_of(os.getpid()))
         return cls(len(threads_of(os.getpid())), below, sum(1 for _ in Path("/proc/self/fd").iterdir()))
 
-    def is_within(self, other: Holdings) -> bool:
-        """No more of anything than the other."""
+    def is_within(self, other: Resources) -> bool:
+        """Whether there is no more of anything than in `other`."""
         return self.threads <= other.threads and self.below <= other.below and self.files <= other.files
 
 
-class Ledger:
-    """What there was, to be found again."""
+class Baseline:
+    """What this process had, to compare with."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._before = Holdings.now()
+        self._before = Resources.now()
         self._mappings, self._memory = self._room()
 
-    def balances(self, allowance: int = 0) -> None:
-        """What there was is there, and no more; but for an allowance of memory in kB."""
+    def is_unchanged(self, allowance: int = 0) -> None:
+        """Check that nothing is gone and nothing new is left, within an allowance of memory in kB."""
         stage, last = self._stage, [self._before]
 
         def is_no_more() -> bool:
-            last[0] = Holdings.now()
+            last[0] = Resources.now()
             return last[0].is_within(self._before)
 
         try:
             stage.wait_until(is_no_more, 5)
         except AssertionError:
-            raise AssertionError(f"there was {self._before}, and there is {last[0]}") from None
+            raise AssertionError(f"before: {self._before}; now: {last[0]}") from None
         mappings, memory = self._room()
         stage.trial.note(f"{mappings - self._mappings} more mappings, {memory - self._memory} kB more memory")
         assert mappings <= self._mappings + MORE_MAPPINGS + allowance // FRAMES, (
@@ -79,17 +79,17 @@ class Ledger:
 
 @scenario("TT01", "TT06", clauses=("seed.W2", "gvisor#1333"), quick=9, normal=60, soak=10_000, deadline=300)
 def tracing_threads_end_by_the_thousand_and_leave_nothing(stage: Stage) -> None:
-    """Threads switch a guest and return, raise or call pthread_exit: no count is lost, and nothing grows."""
+    """Thousands of threads that switch a guest and return, raise or call pthread_exit leak nothing."""
     guest = stage.guest(guests.vector_loop)
     for turn, ending in enumerate(ORDINARY):
         depart(stage, partial(_step, guest, turn), ending)
     pid, count = stub_of(stage, guest.space), len(ORDINARY)
     for ending in ORDINARY:
-        ledger = Ledger(stage)
+        baseline = Baseline(stage)
         for _ in range(stage.trial.repeat // len(ORDINARY)):
             depart(stage, partial(_step, guest, count), ending)
             count += 1
-        ledger.balances(stage.trial.repeat * FRAMES if ending is not by_returning else 0)
+        baseline.is_unchanged(stage.trial.repeat * FRAMES if ending is not by_returning else 0)
     assert stub_of(stage, guest.space) == pid
 
 
@@ -103,61 +103,61 @@ def tracing_threads_end_by_the_thousand_and_leave_nothing(stage: Stage) -> None:
     deadline=600,
 )
 def stubs_come_and_go_by_the_thousand_and_leave_nothing(stage: Stage) -> None:
-    """Address spaces are made, used and released, kept or not, or their stubs are killed: nothing grows."""
+    """Thousands of address spaces that are released, or whose stubs are killed, leak nothing."""
     platform = stage.platform_with(pool_limit=1)
     for _ in range(2):
         _live_and_die(stage, platform)
-    ledger = Ledger(stage)
+    baseline = Baseline(stage)
     for _ in range(stage.trial.repeat):
         _live_and_die(stage, platform)
-    ledger.balances()
+    baseline.is_unchanged()
 
 
 @scenario("TT11", clauses=("gvisor#3942", "seed.lookupOrCreate"), quick=4, normal=8, soak=64, deadline=60)
 def stub_threads_are_bounded_by_tracing_threads(stage: Stage) -> None:
-    """Many threads trace in many stubs: each stub has two more threads for each, and none for those that come later."""
+    """A stub gets at most two threads for each tracing thread, and none for later threads once those have ended."""
     tracers = stage.trial.repeat
-    herd = [stage.guest(guests.getpid_loop) for _ in range(tracers // 4 + 1)]
-    pids = [stub_of(stage, guest.space) for guest in herd]
+    three = [stage.guest(guests.getpid_loop) for _ in range(tracers // 4 + 1)]
+    pids = [stub_of(stage, guest.space) for guest in three]
     before = [len(threads_of(pid)) for pid in pids]
     for wave in range(2):
-        _trace_all_at_once(stage, herd, tracers)
+        _trace_all_at_once(stage, three, tracers)
         growth = [len(threads_of(pid)) - count for pid, count in zip(pids, before, strict=True)]
         assert max(growth) <= 2 * tracers, f"wave {wave}: {tracers} tracing threads made {growth} threads"
-    assert [guest.state["r12"] for guest in herd] == [2 * tracers - 1] * len(herd)
+    assert [guest.state["r12"] for guest in three] == [2 * tracers - 1] * len(three)
 
 
-# ---------------------------------------------------------------------------------------------------------- pieces
+# --------------------------------------------------------------------------------------------------------------- pieces
 
 
 def _step(guest: Guest, count: int) -> None:
-    """One more system call of the guest, which has counted so far."""
+    """Run the guest to one more system call, and check its count."""
     assert guest.switch() == Syscall(Number.GETPID)
     assert counts(guest) == (count + 1,) * 3
 
 
 def _live_and_die(stage: Stage, platform: Platform) -> None:
-    """Three address spaces: one is released and kept, one is released and ended, one loses its stub."""
-    own = Stage(stage.trial)  # a stage keeps what it made
-    herd = [own.guest(guests.getpid_loop, platform=platform) for _ in range(3)]
-    for guest in herd:
+    """Make three address spaces; release one into the pool, release one beyond it, and kill the third one's stub."""
+    own = Stage(stage.trial)  # a stage keeps everything it made alive
+    three = [own.guest(guests.getpid_loop, platform=platform) for _ in range(3)]
+    for guest in three:
         guest.syscalls(2)
-    victim, *others = herd
-    kill(stub_of(stage, victim.space))
-    assert cause_of(victim.switch) == KILLED
+    killed, *others = three
+    kill(stub_of(stage, killed.space))
+    assert cause_of(killed.switch) == KILLED
     for guest in others:
         guest.space.release()
 
 
-def _trace_all_at_once(stage: Stage, herd: list[Guest], tracers: int) -> None:
-    """Have so many threads, all alive at once, each run every guest, and see them end."""
-    turns = [threading.Lock() for _ in herd]
+def _trace_all_at_once(stage: Stage, three: list[Guest], tracers: int) -> None:
+    """Run every guest in each of several threads, all alive at once, and wait for the threads' end."""
+    turns = [threading.Lock() for _ in three]
     everybody = threading.Barrier(tracers)
     tids: set[int] = set()
 
     def trace() -> None:
         tids.add(threading.get_native_id())
-        for guest, turn in zip(herd, turns, strict=True):
+        for guest, turn in zip(three, turns, strict=True):
             with turn:
                 guest.syscalls(1)
                 stage.map(guest.space, guest.data, address=guest.data_address)

@@ -1,4 +1,4 @@
-"""Life and death of stubs: whoever kills one, whenever, it is one typed death for all, and nothing is left over."""
+"""Life and death of stubs: a killed stub is one typed death for every caller, and nothing of it remains."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
     "LC01", clauses=("seed.unexpectedStubExit", "seed.wait", "seed.W4", "kernel.D1"), quick=3, normal=10, soak=200
 )
 def a_stub_killed_while_its_guest_runs_is_one_typed_death(stage: Stage) -> None:
-    """SIGKILL while a guest computes: `switch` returns `Died` within a second, and nothing is left of the stub."""
+    """A stub killed while its guest computes makes `switch` return `Died` within a second, and is reaped."""
     for _ in range(stage.trial.repeat):
         guest = stage.guest(guests.count_loop)
         pid = stub_of(stage, guest.space)
@@ -37,7 +37,7 @@ def a_stub_killed_while_its_guest_runs_is_one_typed_death(stage: Stage) -> None:
 
 @scenario("LC02", clauses=("seed.wait", "seed.W4", "kernel.D2"), quick=2, normal=10, soak=200, deadline=40)
 def a_stub_killed_while_idle_is_noticed_by_whatever_comes_next(stage: Stage) -> None:
-    """SIGKILL while all threads stand: the next operation, whichever, reports the same typed death."""
+    """A stub killed while its threads are stopped is reported by the next operation, of any kind, as the same death."""
     for _ in range(stage.trial.repeat):
         for operation in (Guest.switch, _map, _unmap, _inject):
             guest = stage.guest(guests.getpid_loop)
@@ -51,7 +51,7 @@ def a_stub_killed_while_idle_is_noticed_by_whatever_comes_next(stage: Stage) -> 
 
 @scenario("LC02", "K37", clauses=("seed.W5", "kernel.D4", "kernel.D6"), quick=2, normal=10, soak=200, deadline=60)
 def a_stub_killed_while_idle_is_reaped_without_anybody_asking(stage: Stage) -> None:
-    """SIGKILL while all threads stand, and no operation follows: neither a zombie nor a stopped thread remains."""
+    """A stub killed while its threads are stopped is reaped without a further operation."""
     for _ in range(stage.trial.repeat):
         guest = stage.guest(guests.getpid_loop)
         guest.syscalls(1)
@@ -64,14 +64,14 @@ def a_stub_killed_while_idle_is_reaped_without_anybody_asking(stage: Stage) -> N
 
 @scenario("LC02", "K48", clauses=("kernel.D6", "wait(2) SA_NOCLDWAIT"), soak=20)
 def deaths_are_noticed_where_sigchld_is_ignored(stage: Stage) -> None:
-    """In a process that ignores SIGCHLD, stubs killed in mid-run and idle are told of and reaped as everywhere."""
+    """In a process that ignores SIGCHLD, stubs killed running or idle are reported and reaped."""
     for _ in range(stage.trial.repeat):
         children.run(stage, lambda _: _ignore_sigchld(stage), 20)
 
 
 @scenario("LC03", "K36", clauses=("seed.W4", "kernel.D2"), quick=20, normal=100, soak=1000, deadline=60)
 def a_stub_killed_at_any_moment_dies_the_same_death(stage: Stage) -> None:
-    """SIGKILL at a random moment of switches, mappings and injected calls: always the same typed death."""
+    """A stub killed at a random moment of switches, mappings and injected calls dies the same typed death."""
     chance = dice(stage)
     for _ in range(stage.trial.repeat):
         guest = stage.guest(guests.getpid_loop)
@@ -85,7 +85,7 @@ def a_stub_killed_at_any_moment_dies_the_same_death(stage: Stage) -> None:
 
 @scenario("LC04", "K45", clauses=("kernel.D4", "kernel.D5", "seed.W5"), normal=5, soak=100)
 def every_tracer_of_a_killed_stub_lets_go(stage: Stage) -> None:
-    """With eight tracing threads, half running guests and half idle, a kill is told to each and the stub vanishes."""
+    """Eight tracing threads of a killed stub, running or idle, each get its death, and the stub is reaped."""
     for _ in range(stage.trial.repeat):
         space = stage.space()
         pid = stub_of(stage, space)
@@ -100,7 +100,7 @@ def every_tracer_of_a_killed_stub_lets_go(stage: Stage) -> None:
 
 @scenario("LC05", clauses=("kernel.D3", "kernel.D1"), quick=3, normal=10, soak=200)
 def a_second_sigkill_changes_nothing(stage: Stage) -> None:
-    """Two SIGKILLs, the second one meeting a stub that is dying already, are one death; running or idle."""
+    """A second SIGKILL to a dying stub, running or idle, changes nothing about its one death."""
     for _ in range(stage.trial.repeat):
         runner, idler = stage.guest(guests.count_loop), stage.guest(guests.getpid_loop)
         idler.syscalls(1)
@@ -117,7 +117,7 @@ def a_second_sigkill_changes_nothing(stage: Stage) -> None:
 
 @scenario("LC07", "K39", clauses=("gvisor dc33d71f8", "seed.createStub", "kernel.D7"), soak=20)
 def the_policy_that_takes_the_platform_along_leaves_no_half_of_it(stage: Stage) -> None:
-    """With `DeathPolicy.PLATFORM`, the death of an idle stub, too, ends the process, and with it every other stub."""
+    """With `DeathPolicy.PLATFORM` the death of an idle stub ends the process and every other stub."""
     children.become_subreaper()
     for _ in range(stage.trial.repeat):
         harness = children.fork(stage, lambda line: _live_with_three(stage, line))
@@ -135,7 +135,7 @@ def the_policy_that_takes_the_platform_along_leaves_no_half_of_it(stage: Stage) 
     deadline=60,
 )
 def no_stub_outlives_a_harness_killed_while_it_creates(stage: Stage) -> None:
-    """SIGKILL of the whole process at a random moment of creating a platform and stubs: all are gone in a second."""
+    """No stub outlives a harness that is killed at a random moment of creating its platform and stubs."""
     chance = dice(stage)
     children.become_subreaper()
     span = _time_of_creation(stage)
@@ -151,7 +151,7 @@ def no_stub_outlives_a_harness_killed_while_it_creates(stage: Stage) -> None:
     "LC09", clauses=("seed.newThread", "seed.W21", "kernel.W4", "fact.H3"), quick=3, normal=10, soak=200, deadline=60
 )
 def a_stub_killed_while_nobody_traces_its_threads_is_a_typed_death(stage: Stage) -> None:
-    """SIGKILL while a thread of the stub is parked between two tracers: the next one is told, and new stubs work."""
+    """A stub killed while its threads are parked between two tracers is a typed death for the next one."""
     for _ in range(stage.trial.repeat):
         guest = stage.guest(guests.getpid_loop)
         pid = stub_of(stage, guest.space)
@@ -165,7 +165,7 @@ def a_stub_killed_while_nobody_traces_its_threads_is_a_typed_death(stage: Stage)
 
 @scenario("LC12", "K39", clauses=("seed.unexpectedStubExit", "seed.wait", "seed.W3"))
 def the_policy_that_takes_the_platform_along_ends_its_process(stage: Stage) -> None:
-    """With `DeathPolicy.PLATFORM`, the death of a stub ends the process that holds the platform, by SIGKILL."""
+    """With `DeathPolicy.PLATFORM` the death of a stub ends the process of the platform by SIGKILL."""
     harness = children.fork(stage, lambda line: _lose_a_stub(stage, line))
     assert harness.hear(10) == "running"
     assert harness.wait(5) == Ending(signal.SIGKILL, 0)
@@ -173,7 +173,7 @@ def the_policy_that_takes_the_platform_along_ends_its_process(stage: Stage) -> N
 
 @scenario("LC12", "K38", clauses=("seed.W3", "pid_namespaces(7)", "gvisor d844c7bbb"), needs="pidns")
 def the_policy_that_takes_the_platform_along_ends_even_pid_1(stage: Stage) -> None:
-    """The same holds for PID 1 of a PID namespace, which an ordinary signal to itself does not end."""
+    """With `DeathPolicy.PLATFORM` the death of a stub ends the platform's process even if that is PID 1."""
     harness = children.fork(stage, lambda line: _lose_a_stub(stage, line), Namespace.PID)
     assert harness.hear(10) == "running"
     assert harness.wait(5) == Ending(0, 128 + signal.SIGKILL)
@@ -181,15 +181,15 @@ def the_policy_that_takes_the_platform_along_ends_even_pid_1(stage: Stage) -> No
 
 @scenario("LC17", clauses=("gvisor 16dba7fa7", "seed.W3"), quick=2, normal=5, soak=50)
 def one_death_leaves_the_other_stubs_alone(stage: Stage) -> None:
-    """Of three stubs one is killed: the other two go on exactly, one of them in mid-run, and a fourth can be made."""
+    """A stub that is killed ends its own address space only."""
     for _ in range(stage.trial.repeat):
-        victim, neighbour = stage.guest(guests.getpid_loop), stage.guest(guests.getpid_loop)
+        killed, neighbour = stage.guest(guests.getpid_loop), stage.guest(guests.getpid_loop)
         runner = stage.guest(guests.count_loop)
-        for guest in (victim, neighbour):
+        for guest in (killed, neighbour):
             guest.syscalls(10)
         thread = running(stage, runner)
-        kill(stub_of(stage, victim.space))
-        assert _cause_in_time(stage, victim, Guest.switch) == KILLED
+        kill(stub_of(stage, killed.space))
+        assert _cause_in_time(stage, killed, Guest.switch) == KILLED
         neighbour.syscalls(10)
         assert neighbour.state["r12"] == 19
         await_progress(stage, runner)
@@ -198,7 +198,7 @@ def one_death_leaves_the_other_stubs_alone(stage: Stage) -> None:
         stage.guest(guests.getpid_loop).syscalls(2)
 
 
-# ---------------------------------------------------------------------------------------------------------- pieces
+# --------------------------------------------------------------------------------------------------------------- pieces
 
 Operation: TypeAlias = Callable[[Guest], object]
 
@@ -212,7 +212,7 @@ def _unmap(guest: Guest) -> None:
 
 
 def _inject(guest: Guest) -> None:
-    # Of a page where nothing is: a call that every platform can have its stub make, and that changes nothing.
+    # An unmap of nothing: any platform can inject it, and it changes nothing.
     guest.stage.inspect(guest.space).inject(Number.MUNMAP, guest.stack_address + guest.stack.size, PAGE)
 
 
@@ -221,7 +221,7 @@ def _cause_in_time(stage: Stage, guest: Guest, operation: Operation) -> Cause:
 
 
 def _work_until_death(guest: Guest) -> Cause:
-    """Go round all kinds of operations until one of them tells of the death."""
+    """Perform all kinds of operations in turn, until one reports the death."""
     while True:
         for operation in (Guest.switch, Guest.switch, _map, _inject):
             outcome = outcome_of(partial(operation, guest))
@@ -230,7 +230,7 @@ def _work_until_death(guest: Guest) -> Cause:
 
 
 class _Idler:
-    """A tracing thread that has run its guest to a system call and stands by."""
+    """A tracing thread that ran its guest to a system call and waits."""
 
     def __init__(self, stage: Stage, guest: Guest) -> None:
         self._guest = guest
@@ -245,7 +245,7 @@ class _Idler:
         return self._guest.switch()
 
     def go_on(self) -> object:
-        """What its next switch says."""
+        """The outcome of its next switch."""
         self._may_go_on.set()
         return self.thread.result()
 
@@ -260,7 +260,7 @@ def _tracer_of_a_switch(guest: Guest) -> int:
 
 
 def _create(stage: Stage, line: Line) -> None:
-    """Make a platform and stubs for ever."""
+    """Make a platform, and stubs without end."""
     line.send("begin")
     platform = stage.trial.platform()
     while True:
@@ -268,7 +268,7 @@ def _create(stage: Stage, line: Line) -> None:
 
 
 def _time_of_creation(stage: Stage) -> float:
-    """How long a platform and three stubs take to make, in a child process."""
+    """The time a platform and three stubs take to make, in a child process."""
 
     def create(line: Line) -> float:
         begin = time.monotonic()
@@ -281,7 +281,7 @@ def _time_of_creation(stage: Stage) -> float:
 
 
 def _live_with_three(stage: Stage, line: Line) -> None:
-    """Have a stub with a guest in mid-run, one whose guest stands and one that is unused; tell of the second."""
+    """Make three stubs, with a running guest, an idle one and none, and report the second one's pid."""
     platform = stage.platform_with(death_policy=DeathPolicy.PLATFORM)
     platform.new_address_space()
     running(stage, stage.guest(guests.count_loop, platform=platform))
@@ -305,7 +305,7 @@ def _ignore_sigchld(stage: Stage) -> None:
 
 
 def _lose_a_stub(stage: Stage, line: Line) -> str:
-    """Have a running stub killed under the policy that takes the platform along; what came of it, if anything."""
+    """Kill a running stub under `DeathPolicy.PLATFORM`; the outcome, if the process survives."""
     guest = stage.guest(guests.count_loop, platform=stage.platform_with(death_policy=DeathPolicy.PLATFORM))
     thread = running(stage, guest)
     line.send("running")

@@ -1,6 +1,6 @@
-"""Where the host runs out of something: of memory in a control group, of processes for a user or for all.
+"""Exhausted limits: of memory in a control group, of processes for a user or for all.
 
-Neither is a reason to fall over: the one is a stub's death like any other, the other an error to whoever asked.
+Running out of memory is a stub's death like any other; running out of processes is an error of the operation.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from worldswitch.scenarios.stage.expected_errors import refused
 from worldswitch.scenarios.stage.processes import threads_of
 from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
 
-#: What a stub may use, and what its guest tries to.
+#: The memory limit of a stub, and what its guest tries to use.
 MEMORY_LIMIT = 4 << 20
 MEMORY_WANTED = 16 << 20
 
-#: More than is left to anybody where memory is scarce, by the probe of that name.
+#: More memory than is free where the probe `scarce_memory` finds memory scarce.
 PLENTY = 1 << 30
 
 
 @scenario("LC16", "K49", clauses=("gvisor#2520", "gvisor#1335", "gvisor dc33d71f8"), needs="memcg", soak=10)
 def a_stub_that_the_oom_killer_takes_is_one_typed_death(stage: Stage) -> None:
-    """A guest touches more memory than its stub's control group has: its death is a kill's, and other guests go on."""
+    """A stub whose guest exceeds the memory of its control group dies as if killed, and other guests keep running."""
     for _ in range(stage.trial.repeat):
         neighbour = stage.guest(guests.getpid_loop)
         neighbour.syscalls(3)
@@ -52,14 +52,14 @@ def a_stub_that_the_oom_killer_takes_is_one_typed_death(stage: Stage) -> None:
 
 @scenario("LC16", "K49", clauses=("gvisor#2520", "gvisor#1335"), needs="scarce_memory", soak=3)
 def a_stub_that_dies_of_everybodys_limit_is_one_typed_death(stage: Stage) -> None:
-    """The same where the limit is for the platform too: what the OOM killer takes, the stub, is one death, no more."""
+    """A stub that the OOM killer ends at a limit shared with the platform dies as if killed, and nothing else does."""
     for _ in range(stage.trial.repeat):
         neighbour = stage.guest(guests.getpid_loop)
         neighbour.syscalls(3)
         greedy = stage.guest(guests.touch_pages, rsi=PLENTY // PAGE)
         greedy.state["rdi"] = reserve(stage, greedy.space, PLENTY)
         stub = stub_of(stage, greedy.space)
-        Path(f"/proc/{stub}/oom_score_adj").write_text("1000")  # rather than whoever else has much
+        Path(f"/proc/{stub}/oom_score_adj").write_text("1000")  # the stub, rather than another large process
         assert stage.bounded(partial(cause_of, greedy.switch)) == KILLED
         wait_until_gone(stage, stub)
         neighbour.syscalls(3)
@@ -68,35 +68,35 @@ def a_stub_that_dies_of_everybodys_limit_is_one_typed_death(stage: Stage) -> Non
 
 @scenario("TT12", "K50", clauses=("seed.W20", "gvisor#2490", "clone(2) EAGAIN"), needs="nproc", normal=2, soak=20)
 def a_limit_on_processes_is_an_error_and_no_harm(stage: Stage) -> None:
-    """No process, or no thread in a stub, can be made: whoever asked for it is told EAGAIN, and all else goes on."""
+    """When no process or thread can be made, the operation that needs one raises EAGAIN and all else works."""
     for _ in range(stage.trial.repeat):
         assert children.run(stage, lambda _: _run_short_as_nobody(stage), 20) == 7
 
 
 @scenario("TT12", "K50", clauses=("seed.W20", "gvisor#2490", "clone(2) EAGAIN"), needs="scarce_processes", soak=3)
 def everybodys_limit_on_processes_is_an_error_and_no_harm(stage: Stage) -> None:
-    """The same where others have taken all processes that the container may have: clone fails in the stub itself."""
+    """When other processes have used up the container's limit, making a stub raises EAGAIN and all else works."""
     for _ in range(stage.trial.repeat):
         assert _run_short(stage, all_processes_taken) == 7
 
 
-# ---------------------------------------------------------------------------------------------------------- pieces
+# --------------------------------------------------------------------------------------------------------------- pieces
 
 
 def _run_short_as_nobody(stage: Stage) -> int:
-    """Meet the limit on processes of one user, which the superuser is exempt from."""
+    """Reach one user's limit on processes, which the superuser is exempt from."""
     become_nobody()
     return _run_short(stage, no_processes)
 
 
 def _run_short(stage: Stage, shortage: Callable[[int], AbstractContextManager[None]]) -> int:
-    """Meet a limit with a new stub and with a new tracing thread; how far a guest counts through it all.
+    """Reach a limit with a new stub and with a new tracing thread; the count of a guest that runs throughout.
 
-    `shortage` is one for the process of this id, while it lasts.
+    `shortage` is the limit, applied to the process with this id.
     """
     guest = stage.guest(guests.getpid_loop)
     guest.syscalls(2)
-    stage.space(guest.platform)  # the platform may have kept one for whoever comes first
+    stage.space(guest.platform)  # use up the stub that the platform may keep in reserve
     with shortage(os.getpid()):
         _is_refused_for_want_of_processes(guest.platform.new_address_space)
         guest.syscalls(2)
@@ -112,7 +112,7 @@ def _run_short(stage: Stage, shortage: Callable[[int], AbstractContextManager[No
         return newcomer.state["r12"]
 
     thread = stage.thread(come)
-    stage.wait_until(lambda: asked.is_set() or thread.is_over, 5, "the newcomer is refused")
+    stage.wait_until(lambda: asked.is_set() or thread.is_over, 5, "the new thread is refused")
     before = len(threads_of(stub_of(stage, guest.space)))
     guest.syscalls(2)
     answered.set()

@@ -1,4 +1,4 @@
-"""The host's limits on memory: how low one may map, in how many pieces, and how much of it is there at once."""
+"""The host's limits on memory: the lowest address, the number of mappings, and the resident size."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ DATA = Access.READ | Access.WRITE
 PIDFD_OPEN, PROCESS_MADVISE = 434, 440  # asm/unistd_64.h
 MADV_DONTFORK = 10  # <asm-generic/mman-common.h>
 
-#: How many ranges one process_madvise takes: UIO_MAXIOV, <linux/uio.h>.
+#: The most ranges of one process_madvise: UIO_MAXIOV, <linux/uio.h>.
 RANGES = 1024
 
-#: What a control group is given.
+#: The memory limit of a control group.
 GROUP_MEMORY = 1 << 22
 
 MAX_MAP_COUNT = Path("/proc/sys/vm/max_map_count")
 
 
-# ---------------------------------------------------------------------------------------------------------- how low
+# -------------------------------------------------------------------------------------------------------------- how low
 
 
 @scenario("AS10", clauses=("kernel.M4", "seed.MapFile"))
 def low_addresses_are_refused_before_the_host_does(stage: Stage) -> None:
-    """What is below the platform's address range is refused as such, and its lowest page can be mapped."""
+    """A mapping below the platform's address range raises `BadAddress`, and the range's lowest page can be mapped."""
     _maps_from_its_lowest_address(stage)
 
 
 @scenario("AS10", clauses=("kernel.M4", "seed.MapFile"), needs="other_user")
 def low_addresses_are_refused_to_users_too(stage: Stage) -> None:
-    """The same for a user without privileges, to whom the kernel refuses them (vm.mmap_min_addr)."""
+    """A user without privileges can map the lowest page of the platform's range, despite vm.mmap_min_addr."""
 
     def work(_: children.Line) -> None:
         become_nobody()
@@ -68,12 +68,12 @@ def _maps_from_its_lowest_address(stage: Stage) -> None:
     _reads(guest, lowest, int.from_bytes(b"low", "little"))
 
 
-# ---------------------------------------------------------------------------------------------------- how many pieces
+# ------------------------------------------------------------------------------------------------------ how many pieces
 
 
 @scenario("AS11", "K55", clauses=("kernel.M5", "seed.W20", "proc_sys_vm(5)"), needs="process_madvise max_map_count")
 def one_mapping_too_many_is_an_error_that_changes_nothing(stage: Stage) -> None:
-    """At the host's limit of mappings, a hole in one is ENOMEM and leaves it whole; with fewer again, all works."""
+    """At the limit of mappings, an unmap that needs one more raises ENOMEM and changes nothing."""
     platform = stage.platform_with(injectable=(PIDFD_OPEN, PROCESS_MADVISE, Number.GETPID))
     guest = reader(stage, platform)
     space = stage.inspect(guest.space)
@@ -94,18 +94,18 @@ def one_mapping_too_many_is_an_error_that_changes_nothing(stage: Stage) -> None:
 
 @scenario("AS11", "K55", clauses=("kernel.M5", "seed.Release"), needs="process_madvise max_map_count")
 def a_space_in_too_many_pieces_is_given_back_whole(stage: Stage) -> None:
-    """Released at the host's limit of mappings, it is emptied or ended: whoever comes next finds nothing and works."""
+    """A space released at the limit of mappings is emptied or ended, and its next owner finds nothing in it."""
     platform = stage.platform_with(injectable=(PIDFD_OPEN, PROCESS_MADVISE, Number.GETPID))
     space = stage.inspect(stage.space(platform))
     _crowd(stage, space)
     outcome_of(space.release)
     after = stage.inspect(stage.space(platform))
-    assert len(mappings_of(after.stub.pid)) <= 2, "pieces of the last owner's memory are left"
+    assert len(mappings_of(after.stub.pid)) <= 2, "the last owner's memory is left"
     makes_calls(stage.guest(guests.getpid_loop, space=after, platform=platform), 3)
 
 
 def _crowd(stage: Stage, space: InspectableAddressSpace) -> tuple[int, int]:
-    """Have a mapping fall to as many pieces as the host allows; where it is, and how long."""
+    """Split a mapping into as many pieces as the host allows; its address and length."""
     limit = int(MAX_MAP_COUNT.read_text())
     memory, lists = stage.memory((limit + 2 * RANGES) * PAGE), stage.memory(16 * RANGES)
     address, ranges = stage.map(space, memory), stage.map(space, lists)
@@ -126,16 +126,16 @@ def _every_second(address: int, memory: Memory) -> Iterator[range]:
 
 def _is_out_of_memory(operation: partial[None]) -> None:
     outcome = outcome_of(operation)
-    assert isinstance(outcome, HostError), f"one mapping too many, and the answer was {outcome!r}"
+    assert isinstance(outcome, HostError), f"at the limit of mappings, an unmap gave {outcome!r}"
     assert outcome.errno == errno.ENOMEM, f"refused with {outcome}"
 
 
-# ------------------------------------------------------------------------------------------------------ how much of it
+# ------------------------------------------------------------------------------------------------------- how much of it
 
 
 @scenario("AS09", "K62", clauses=("seed.MapFile", "mmap(2) MAP_POPULATE"), quick=3, normal=20, soak=500)
 def precommitting_is_complete_in_a_storm_of_signals(stage: Stage) -> None:
-    """Signals that arrive while a mapping is made resident neither show in its outcome nor leave it half done."""
+    """Signals that arrive during a precommitting mapping neither change its outcome nor leave it incomplete."""
     guest = reader(stage)
     space = stage.inspect(guest.space)
     space.unmap(stage.map(space, stage.memory(PAGE)), PAGE)
@@ -151,7 +151,7 @@ def precommitting_is_complete_in_a_storm_of_signals(stage: Stage) -> None:
 
 @scenario("AS09", "K62", clauses=("seed.MapFile", "mmap(2) MAP_POPULATE", "gvisor#2520"), needs="memcg", soak=10)
 def precommitting_more_than_there_is_is_not_reported_as_done(stage: Stage) -> None:
-    """More than the stub's control group has cannot be made resident: an error or its death, and others go on."""
+    """Precommitting more memory than the control group has raises an error or kills the stub, and other stubs live."""
     for _ in range(stage.trial.repeat):
         neighbour, space = reader(stage), stage.inspect(stage.space())
         memory = stage.memory(2 * GROUP_MEMORY)
@@ -160,7 +160,7 @@ def precommitting_more_than_there_is_is_not_reported_as_done(stage: Stage) -> No
             group.add(space.stub.pid)
             outcome = outcome_of(partial(stage.map, space, memory, precommit=True))
         assert isinstance(outcome, HostError | StubDied), (
-            f"half of it cannot be there, and yet the answer was {outcome}"
+            f"only part of it can be resident, but the result was {outcome}"
         )
         is_whole(neighbour)
 

@@ -1,8 +1,8 @@
-"""What may happen between any two steps of a tracing thread, each moment hit exactly: a kill, an exception.
+"""Events between any two steps of a tracing thread: a kill of its stub, or an exception from a signal handler.
 
-What a thread does with its tracee is a row of system calls: set registers, resume, wait, read back.  Between any two of
-them a SIGKILL may come, and each of them may be the first to meet a corpse; or a signal of this process, whose handler
-raises.  A `Stepper` halts the thread at the n-th entry or exit, the thing happens, and the thread goes on.
+A thread handles its tracee by a sequence of system calls: set registers, resume, wait, read back.  Between any two the
+stub may be killed, and each call may be the first to find it dead; or a signal handler of this process raises.  A
+`Stepper` stops the thread at the n-th entry or exit, the event happens, and the thread continues.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from worldswitch.scenarios.stage.traced_harness import Stepper, await_death
     "LC03", "K36", "K16", clauses=("seed.W4", "kernel.D2", "kernel.S4", "gvisor#1335"), quick=12, normal=50, soak=400
 )
 def a_stub_killed_between_any_two_steps_of_its_tracer_dies_the_same_death(stage: Stage) -> None:
-    """SIGKILL before or after any system call of a switch, a mapping and an injected call: one typed death."""
+    """A stub killed between any two system calls of its tracer's operation dies the same typed death."""
     harness = children.fork(stage, lambda line: _serve(stage, line))
-    length = _play(stage, harness, None)
+    length = _kill_after(stage, harness, None)
     stage.trial.note(f"{length} steps")
     first = dice(stage).random()
     for turn in range(stage.trial.repeat):
-        _play(stage, harness, int((turn + first) * length / stage.trial.repeat))
+        _kill_after(stage, harness, int((turn + first) * length / stage.trial.repeat))
     harness.line.send("over")
     harness.result(5)
     harness.wait(5)
@@ -45,23 +45,23 @@ def a_stub_killed_between_any_two_steps_of_its_tracer_dies_the_same_death(stage:
 
 @scenario("TT11", "SG19", clauses=("signal(7)", "seed.lookupOrCreate"), quick=12, normal=50, soak=400, deadline=60)
 def an_exception_at_any_step_of_a_first_switch_loses_no_thread(stage: Stage) -> None:
-    """A signal handler raises while a thread gets its first stub thread: the next switch works, with no thread more."""
+    """An exception at any step of a thread's first switch adds no stub thread, and the next switch works."""
     harness = children.fork(stage, lambda line: _be_interrupted(stage, line))
     length, usual = _interrupt(stage, harness, None)
     first = dice(stage).random()
     for turn in range(stage.trial.repeat):
         step, threads = _interrupt(stage, harness, int((turn + first) * length / stage.trial.repeat))
-        assert threads == usual, f"interrupted at step {step}, and the stub has {threads} threads, not {usual}"
+        assert threads == usual, f"interrupted at step {step}: the stub has {threads} threads, not {usual}"
     harness.line.send("over")
     harness.result(5)
     harness.wait(5)
 
 
-# ---------------------------------------------------------------------------------------------------------- pieces
+# --------------------------------------------------------------------------------------------------------------- pieces
 
 
-def _play(stage: Stage, harness: Child, moment: int | None) -> int:
-    """Have a fresh stub killed after so many steps of its tracer, or not at all; how many steps were made."""
+def _kill_after(stage: Stage, harness: Child, moment: int | None) -> int:
+    """Kill a new stub after so many steps of its tracer, or never; the number of steps."""
     harness.line.send("go on")
     stub, tid = cast(tuple[int, int], harness.hear(10))
     stepper = Stepper(stage, tid)
@@ -74,15 +74,15 @@ def _play(stage: Stage, harness: Child, moment: int | None) -> int:
         await_death(stage, stub)
     stepper.let_go()
     told = harness.hear(5)
-    if told is None and steps == moment:  # it came after the last operation
+    if told is None and steps == moment:  # the kill came after the last operation
         harness.line.send("once more")
         told = harness.hear(5)
-    assert told == (KILLED if steps == moment else None), f"of a kill after step {steps} was told: {told}"
+    assert told == (KILLED if steps == moment else None), f"a kill after step {steps} was reported as {told}"
     return steps
 
 
 def _serve(stage: Stage, line: Line) -> None:
-    """Go through all operations in one thread, with a new stub each time, and tell of its death."""
+    """Run all operations in one thread, with a new stub each time, and send its death."""
     while (word := line.receive(20)) != "over":
         if word == "go on":
             guest = stage.guest(guests.getpid_loop)
@@ -93,7 +93,7 @@ def _serve(stage: Stage, line: Line) -> None:
 
 
 def _work(guest: Guest) -> Cause | None:
-    """Why the stub died, as the first operation says that notices."""
+    """The cause of death, from the first operation that reports it."""
     operations: tuple[Callable[[], object], ...] = (
         guest.switch,
         partial(guest.space.map_file, guest.data_address, guest.data.fd, 0, PAGE, Access.READ | Access.WRITE),
@@ -105,7 +105,7 @@ def _work(guest: Guest) -> Cause | None:
 
 
 def _interrupt(stage: Stage, harness: Child, moment: int | None) -> tuple[int, int]:
-    """Send a first switch's thread a signal after so many steps, or none; how many it made, and the stub's threads."""
+    """Signal a thread after so many steps of its first switch; its steps, and the stub's threads."""
     harness.line.send("go on")
     stepper = Stepper(stage, cast(int, harness.hear(10)))
     harness.line.send("begin")
@@ -119,11 +119,11 @@ def _interrupt(stage: Stage, harness: Child, moment: int | None) -> tuple[int, i
 
 
 class _Interruption(Exception):
-    """What the signal handler raises."""
+    """Raised by the signal handler."""
 
 
 def _be_interrupted(stage: Stage, line: Line) -> None:
-    """Switch to a new stub's guest for the first time, whatever comes, and then again; tell how many threads it has."""
+    """Switch to a new stub's guest for the first time, despite exceptions, and again; the number of its threads."""
     armed = False
 
     def interrupt(*_: object) -> None:

@@ -1,7 +1,7 @@
-"""Platforms in a PID namespace of their own: how it ends with them, and how its thread ids come again.
+"""Platforms in their own PID namespace: its end, and the reuse of thread ids.
 
-The harness is PID 1 there.  The kernel ends a namespace with its PID 1, and keeps that from going before all others
-have gone; and root in it may say which id is to be given out next.
+The harness is PID 1 there.  The kernel ends a namespace with its PID 1, which exits only after all others; and root in
+the namespace may choose the next id.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from worldswitch.scenarios.stage.thread_exits import ORDINARY, by_vanishing, dep
 
 @scenario("LC13", clauses=("gvisor cc1f5503f", "pid_namespaces(7)", "kernel 8fb335e07837"), needs="pidns", soak=20)
 def a_pid_namespace_ends_with_its_platform(stage: Stage) -> None:
-    """PID 1, with guests in mid-run and idle tracing threads, closes its platform, exits or is killed: all is gone."""
+    """When PID 1, with running guests and idle threads, closes its platform, exits or is killed, nothing remains."""
     for _ in range(stage.trial.repeat):
         for word in ("close", "exit", "wait to be killed"):
             harness = children.fork(stage, partial(_populate, stage), Namespace.PID)
@@ -42,16 +42,16 @@ def a_pid_namespace_ends_with_its_platform(stage: Stage) -> None:
 
 @scenario("TT03", "K42", clauses=("seed.W19", "fact.F5", "pid_namespaces(7)"), needs="pidns ns_last_pid", soak=10)
 def a_thread_with_the_id_of_one_that_ended_is_another_thread(stage: Stage) -> None:
-    """A new thread gets the id of a tracing thread that is gone: its guest goes on exactly, or has died."""
+    """A new thread with the id of a tracing thread that ended runs its guest exactly, or the guest has died."""
     for _ in range(stage.trial.repeat):
         children.run(stage, lambda _: _succeed_each_other(stage), 30, Namespace.PID)
 
 
-# ---------------------------------------------------------------------------------------------------------- pieces
+# --------------------------------------------------------------------------------------------------------------- pieces
 
 
 def _populate(stage: Stage, line: Line) -> None:
-    """Have guests that run and threads that keep theirs standing, and end as told."""
+    """Start running guests and threads with idle guests, and end by `word`."""
     space = stage.space()
     for _ in range(2):
         running(stage, stage.guest(guests.count_loop, space=space))
@@ -75,17 +75,17 @@ def _keep_standing(stage: Stage, guest: Guest) -> None:
         threading.Event().wait()
 
     threading.Thread(target=work, daemon=True).start()
-    stage.wait_until(stands.is_set, 5, "a guest stands")
+    stage.wait_until(stands.is_set, 5, "a guest is stopped")
 
 
 def _init_of(harness: Child) -> int:
-    """PID 1 of the namespace below a harness, as seen from here."""
+    """The pid, as seen here, of PID 1 in the namespace below a harness."""
     (found,) = (pid for pid in descendants_of(harness.pid) if status_of(pid, "NSpid").split()[-1] == "1")
     return found
 
 
 def _succeed_each_other(stage: Stage) -> None:
-    """Have one thread run a guest and end, and another one with its id run it on."""
+    """Run a guest in a thread that ends, and again in a new thread with the same id."""
     other = stage.guest(guests.getpid_loop)
     for ending in ORDINARY:
         guest = stage.guest(guests.vector_loop)
@@ -105,7 +105,7 @@ def _succeed_each_other(stage: Stage) -> None:
 
 
 def _in_namesake(stage: Stage, tid: int, work: Callable[[], object]) -> object:
-    """What `work` returns in a new thread whose id is `tid`."""
+    """What `work` returns in a new thread with the id `tid`."""
     outcomes: list[object] = []
 
     def live() -> None:
@@ -113,7 +113,7 @@ def _in_namesake(stage: Stage, tid: int, work: Callable[[], object]) -> object:
             outcomes.append(work())
 
     def has_come() -> list[object]:
-        # It is not free at once: the kernel forgets a thread some time before it gives the id back.
+        # The kernel frees an id some time after its thread is gone.
         let_next_be(tid)
         stage.thread(live).result(5)
         return outcomes

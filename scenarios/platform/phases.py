@@ -1,8 +1,8 @@
-"""What a resumed thread is in the middle of: no system call, no single step, unless the guest itself is.
+"""What a resumed thread is in the middle of: no system call and no single step, unless the guest itself is.
 
-The kernel acts on what it takes a thread to be in.  With a call's number in orig_rax and a signal on its way, a result
-between -516 and -512 has it make the call again (kernel.R2); with TF set by a tracer, it traps once more and shows the
-flag to the guest's pushf (kernel.S3).
+The kernel acts on that.  With a call's number in orig_rax and a pending signal, a result between -516 and -512 makes it
+repeat the call (kernel.R2); with TF set by a tracer, it traps once more and shows the flag to the guest's pushf
+(kernel.S3).
 
 Seed: subprocess.switchToApp.
 """
@@ -22,7 +22,7 @@ from worldswitch.scenarios.stage.senders import tgkill
 from worldswitch.scenarios.stage.stage import Guest, Stage
 from worldswitch.scenarios.stage.waiting_calls import Room, Waiting
 
-#: The kernel's private results (include/linux/errno.h), from the first to the last.
+#: The kernel's private results (include/linux/errno.h).
 RESTARTS = (512, 513, 514, 515, 516)
 
 TRAP_FLAG = 0x100  # asm/processor-flags.h
@@ -30,12 +30,12 @@ TRAP_TRACE = 2  # asm-generic/siginfo.h
 
 GETPID = Syscall(Number.GETPID)
 
-# ---------------------------------------------------------------------------------------------------- in a system call
+# ----------------------------------------------------------------------------------------------------- in a system call
 
 
 @scenario("EX08", clauses=("seed.W14", "kernel.R2", "fact.E8"))
 def a_result_that_looks_like_a_restart_is_none_when_a_signal_comes(stage: Stage) -> None:
-    """A signal waits in the guest's thread when such a result is handed to it: still no call is made twice."""
+    """A result that looks like a restart code repeats no call, even with a signal pending in the guest's thread."""
     guest = stage.guest(guests.getpid_loop)
     assert guest.switch() == GETPID
     for count, error in enumerate(RESTARTS):
@@ -48,7 +48,7 @@ def a_result_that_looks_like_a_restart_is_none_when_a_signal_comes(stage: Stage)
 
 @scenario("EX08", "K18", clauses=("seed.W14", "seed.I15", "kernel.R2"), quick=2, normal=10, soak=200)
 def an_interrupted_guest_may_hold_what_looks_like_a_restart(stage: Stage) -> None:
-    """A guest that computes with such a value in rax is interrupted again and again: rip and rax stay what they are."""
+    """A guest that computes with a restart code in rax keeps rip and rax through interrupts."""
     guest = stage.guest(guests.door_syscall, rax=Number.GETPID)
     for error in RESTARTS * stage.trial.repeat:
         guest.state.pc, guest.state.result = guest.code, Number.GETPID
@@ -67,13 +67,13 @@ def an_interrupted_guest_may_hold_what_looks_like_a_restart(stage: Stage) -> Non
 
 @scenario("LC03", "K16", clauses=("kernel.S4", "seed.W4"), quick=1, normal=5, soak=100)
 def a_stub_killed_within_an_injected_call_is_a_typed_death(stage: Stage) -> None:
-    """SIGKILL between a call's entry and its exit: there is no exit any more, and the caller is told so at once."""
+    """A stub killed between the entry and exit of an injected call is reported to the caller at once."""
     for _ in range(stage.trial.repeat):
         room = Room(stage)
         waiting = Waiting(room, room.read())
         kill(waiting.pid)
         outcome = waiting.running.result()
-        assert isinstance(outcome, StubDied), f"a killed stub's call ended with {outcome!r}"
+        assert isinstance(outcome, StubDied), f"a call in a killed stub gave {outcome!r}"
         assert outcome.cause == KILLED
         wait_until_gone(stage, waiting.pid)
 
@@ -83,7 +83,7 @@ def a_stub_killed_within_an_injected_call_is_a_typed_death(stage: Stage) -> None
 
 @scenario("EX10", clauses=("kernel.S3", "fact.D2"))
 def a_guest_that_does_not_step_sees_no_trap_flag(stage: Stage) -> None:
-    """Neither by pushf nor by a system call's r11, though guests beside it, in the same thread, are being stepped."""
+    """A guest that is not stepped sees no trap flag, in pushf or r11, while other guests on its thread are stepped."""
     guest = stage.guest(guests.read_flags)
     stepped = stage.guest(guests.getpid_loop, space=guest.space)
     stepped.state["eflags"] |= TRAP_FLAG
@@ -96,7 +96,7 @@ def a_guest_that_does_not_step_sees_no_trap_flag(stage: Stage) -> None:
 
 @scenario("EX10", clauses=("kernel.S3", "fact.C4"))
 def a_guest_that_is_stepped_sees_the_trap_flag_it_has(stage: Stage) -> None:
-    """The flag in a state is the guest's own: its pushf and its system call show it."""
+    """A guest whose state has the trap flag sees it in pushf and in its system call's r11."""
     guest = stage.guest(guests.read_flags)
     guest.state["eflags"] |= TRAP_FLAG
     for _ in range(10):
@@ -107,7 +107,7 @@ def a_guest_that_is_stepped_sees_the_trap_flag_it_has(stage: Stage) -> None:
 
 @scenario("EX10", "K15", clauses=("kernel.S3", "test step-jump-cont"), quick=1, normal=5, soak=50)
 def stepping_ends_with_the_trap_flag(stage: Stage) -> None:
-    """Once the flag is cleared in the state, the guest computes on for as long as it likes without one more trap."""
+    """A guest whose state's trap flag is cleared gets no further trap."""
     guest = stage.guest(guests.count_loop)
     for _ in range(stage.trial.repeat):
         guest.state["eflags"] |= TRAP_FLAG
@@ -125,7 +125,7 @@ def stepping_ends_with_the_trap_flag(stage: Stage) -> None:
 
 
 def _signal_its_thread(stage: Stage, guest: Guest) -> None:
-    """Have a signal wait in the stub's threads that the calling thread traces, which stand still."""
+    """Make a signal pend in the stopped threads that the calling thread traces."""
     stub = stage.inspect(guest.space).stub
     tracer = str(threading.get_native_id())
     for tid in stub.tids:
@@ -134,6 +134,6 @@ def _signal_its_thread(stage: Stage, guest: Guest) -> None:
 
 
 def _interrupt(stage: Stage, guest: Guest, begin: int) -> None:
-    """Interrupt the guest once it has counted further than `begin`."""
+    """Interrupt the guest once its count exceeds `begin`."""
     stage.wait_until(lambda: guest.data.word() > begin, claim="the guest computes")
     guest.context.interrupt()

@@ -1,4 +1,4 @@
-"""Where threads run: stubs go where their tracers go, nothing stays pinned, and what idles is left alone."""
+"""CPU placement: stubs follow their tracers, nothing stays pinned, and idle tracees cost nothing."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from worldswitch.scenarios.stage.stage import Guest, Stage
 from worldswitch.scenarios.stage.steady_guests import in_a_thread_that_ends, makes_calls
 from worldswitch.scenarios.stage.tracers import calls_between
 
-#: What few programs call, and this one to say where it is.
+#: A call that is otherwise rare, with which this program marks its position.
 MARK = Number.GETPPID
 
-#: How many switches are counted.
+#: The number of switches whose calls are counted.
 COUNTED_SWITCHES = 20
 
 
 @scenario("EV06", "K75", clauses=("seed.W24", "gvisor f3172c3a1", "sched_setaffinity(2)"), needs="smp", normal=5)
 def a_guest_follows_its_tracer_to_other_cpus(stage: Stage) -> None:
-    """A tracer that may run on another CPU from now on takes its guest along, however often that changes."""
+    """A guest runs on the CPU that its tracer is bound to, after each change."""
     guest = stage.guest(guests.getpid_loop, platform=stage.platform_with(placement=Placement.FOLLOW))
     cpus = sorted(os.sched_getaffinity(0))[:2]
 
@@ -44,7 +44,7 @@ def a_guest_follows_its_tracer_to_other_cpus(stage: Stage) -> None:
 
 @scenario("EV06", "K75", clauses=("seed.W24", "gvisor f3172c3a1", "sched_setaffinity(2)"), needs="smp")
 def no_pinning_outlives_the_tracer(stage: Stage) -> None:
-    """However a platform places threads: when the tracer has ended, the stub may run wherever it might before."""
+    """After its tracer has ended, a stub may run on every CPU it could run on before."""
     cpus = os.sched_getaffinity(0)
     for placement in Placement:
         guest = _of_threads_that_end(stage, placement, wander)
@@ -53,17 +53,17 @@ def no_pinning_outlives_the_tracer(stage: Stage) -> None:
         assert os.sched_getaffinity(0) == cpus
 
 
-def _of_threads_that_end(stage: Stage, placement: Placement, play: Callable[[Guest], None]) -> Guest:
-    """A guest that one thread made and another played with, which both have ended: nobody traces what they traced."""
+def _of_threads_that_end(stage: Stage, placement: Placement, run: Callable[[Guest], None]) -> Guest:
+    """A guest that one thread made and another ran; both have ended, so nothing traces its stub."""
     made: list[Guest] = []
     platform = stage.platform_with(placement=placement)
     in_a_thread_that_ends(stage, lambda: made.append(stage.guest(guests.getpid_loop, platform=platform)))
-    in_a_thread_that_ends(stage, lambda: play(made[0]))
+    in_a_thread_that_ends(stage, lambda: run(made[0]))
     return made[0]
 
 
 def wander(guest: Guest) -> None:
-    """Switch a guest on one CPU, on another, and wherever this thread may run."""
+    """Switch a guest on one CPU, on another, and unbound."""
     cpus = sorted(os.sched_getaffinity(0))
     for allowed in ({cpus[0]}, {cpus[1]}, set(cpus)):
         os.sched_setaffinity(0, allowed)
@@ -72,7 +72,7 @@ def wander(guest: Guest) -> None:
 
 @scenario("EV06", "K75", clauses=("gvisor f3172c3a1", "cpuset(7)"), needs="smp cpuset")
 def a_guest_gets_on_where_it_may_not_follow(stage: Stage) -> None:
-    """A stub whose set of CPUs shrinks, beside its tracer's CPU or under it, gets on, and is held nowhere after."""
+    """A guest runs when its stub's CPUs exclude or equal its tracer's CPU, and is not pinned afterwards."""
     cpus = sorted(os.sched_getaffinity(0))[:2]
     for placement in Placement:
         with group_of("cpuset") as group:
@@ -86,7 +86,7 @@ def a_guest_gets_on_where_it_may_not_follow(stage: Stage) -> None:
 
 
 def shrink(guest: Guest, group: Group, cpus: list[int]) -> None:
-    """Switch a guest whose stub may run on one CPU only, then on the other, while its tracer stays where it is."""
+    """Switch a guest whose stub may use only one CPU, then only the other, with its tracer in place."""
     os.sched_setaffinity(0, {cpus[0]})
     makes_calls(guest, 3)
     for cpu in cpus:
@@ -99,15 +99,17 @@ def shrink(guest: Guest, group: Group, cpus: list[int]) -> None:
 
 @scenario("EV10", clauses=("Shadow#1134", "seed.W18"), needs="syscall_info", quick=8, normal=32, soak=128, deadline=60)
 def idle_tracees_cost_a_switch_nothing(stage: Stage) -> None:
-    """A thread that traces many stubs makes no more system calls to switch in one of them than if it were the only."""
+    """A thread with many idle tracees makes no more system calls per switch than a thread with one tracee."""
     few, many = (_calls_of_switches(stage, count) for count in (1, stage.trial.repeat))
-    stage.trial.note(f"{COUNTED_SWITCHES} switches take {few} calls beside no other tracee, {many} beside idle ones")
-    allowed = COUNTED_SWITCHES * stage.trial.repeat // 2  # a switch may take a call more by chance, not one a tracee
-    assert many - few < allowed, f"beside {stage.trial.repeat} tracees: {many} calls where {few} were enough"
+    stage.trial.note(f"{COUNTED_SWITCHES} switches take {few} calls without other tracees, {many} with idle ones")
+    allowed = (
+        COUNTED_SWITCHES * stage.trial.repeat // 2
+    )  # one call more per switch may be chance, one per tracee may not
+    assert many - few < allowed, f"with {stage.trial.repeat} tracees: {many} calls, {few} without"
 
 
 def _calls_of_switches(stage: Stage, tracees: int) -> int:
-    """How many system calls a thread makes that switches in the last of so many stubs."""
+    """The number of system calls of a thread that switches in the last of so many stubs."""
 
     def work(line: Line) -> None:
         every = [stage.guest(guests.getpid_loop) for _ in range(tracees)]
@@ -124,7 +126,7 @@ def _calls_of_switches(stage: Stage, tracees: int) -> int:
     assert isinstance(tid, int)
     begun = threading.Event()
     counting = stage.thread(lambda: calls_between(tid, MARK, begun.set))
-    stage.wait_until(lambda: begun.is_set() or counting.is_over, claim="its calls are counted")
+    stage.wait_until(lambda: begun.is_set() or counting.is_over, claim="the counting begins")
     harness.line.send("go")
     count = counting.result(10)
     harness.result(5)
@@ -132,11 +134,11 @@ def _calls_of_switches(stage: Stage, tracees: int) -> int:
     return count
 
 
-# ---------------------------------------------------------------------------------------------------------- pieces
+# --------------------------------------------------------------------------------------------------------------- pieces
 
 
 def pid_of(guest: Guest) -> int:
-    """The process a guest runs in."""
+    """The process that a guest runs in."""
     return guest.stage.inspect(guest.space).stub.pid
 
 
@@ -148,5 +150,5 @@ def guest_thread(guest: Guest) -> int:
 
 
 def cpu_of(tid: int) -> int:
-    """On which CPU a thread ran last."""
+    """The CPU on which a thread last ran."""
     return int(Path(f"/proc/{tid}/stat").read_text().rpartition(")")[2].split()[36])

@@ -1,4 +1,4 @@
-"""Released address spaces: recycled without a trace of the last owner, owned once, and kept in bounds."""
+"""Released address spaces: recycled without a trace of the last owner, one owner at a time, bounded in number."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from worldswitch.scenarios.stage.pacing import await_progress, running
 from worldswitch.scenarios.stage.processes import descendants_of, mappings_of
 from worldswitch.scenarios.stage.stage import PAGE, Guest, InspectableAddressSpace, Stage
 
-#: What one guest leaves behind and the next must not find.
+#: Left behind by one guest, and not to be found by the next.
 SECRET = b"\xa5SECRET\x5a"
 
-#: Where a guest's secret page lies, away from where the stage puts things.
+#: The address of a guest's secret page, away from the stage's mappings.
 SECRET_PLACE = 0x5000_0000
 
 
 @scenario("PO01", "PO07", clauses=("seed.Release", "seed.newSubprocess"), normal=5, soak=100)
 def released_stubs_are_used_again_last_in_first_out(stage: Stage) -> None:
-    """Three released address spaces give their processes to the next three, the latest first; guests run in them."""
+    """Three released address spaces give their processes to the next three, the latest first."""
     for _ in range(stage.trial.repeat):
         first = [stage.space() for _ in range(3)]
         pids = [stub_of(stage, space) for space in first]
@@ -40,7 +40,7 @@ def released_stubs_are_used_again_last_in_first_out(stage: Stage) -> None:
 
 @scenario("PO02", clauses=("seed.Release", "seed.unmap", "seed.I14"), normal=5, soak=100)
 def a_recycled_stub_holds_nothing_of_its_last_guest(stage: Stage) -> None:
-    """A secret in a guest's memory, general registers and vectors is nowhere to be found by the stub's next guest."""
+    """A stub's next guest finds no secret of the last one in memory, general registers or vectors."""
     for _ in range(stage.trial.repeat):
         pid = _leave_a_secret(stage, guests.xmm_fill)
         _find_no_secret(stage, guests.xmm_store, pid)
@@ -48,7 +48,7 @@ def a_recycled_stub_holds_nothing_of_its_last_guest(stage: Stage) -> None:
 
 @scenario("PO02", clauses=("seed.Release", "seed.unmap", "seed.I14"), needs="avx", normal=5, soak=100)
 def a_recycled_stub_holds_nothing_of_wide_vectors_either(stage: Stage) -> None:
-    """The same holds for the upper halves of AVX registers."""
+    """A stub's next guest finds no secret of the last one in the upper halves of AVX registers."""
     for _ in range(stage.trial.repeat):
         pid = _leave_a_secret(stage, guests.ymm_fill)
         _find_no_secret(stage, guests.ymm_store, pid)
@@ -56,7 +56,7 @@ def a_recycled_stub_holds_nothing_of_wide_vectors_either(stage: Stage) -> None:
 
 @scenario("PO03", clauses=("seed.Release", "seed.W15"), normal=5, soak=100)
 def a_second_release_is_refused_and_gives_nothing_away(stage: Stage) -> None:
-    """Releasing twice raises `Released`, and the process still has one owner at a time."""
+    """A second release raises `Released`, and the process keeps one owner at a time."""
     for _ in range(stage.trial.repeat):
         space = stage.space()
         space.release()
@@ -71,7 +71,7 @@ def a_second_release_is_refused_and_gives_nothing_away(stage: Stage) -> None:
 
 @scenario("PO04", clauses=("gvisor f01bf248c", "seed.Release"), normal=5, soak=100)
 def an_address_space_in_use_is_not_released(stage: Stage) -> None:
-    """Release while a guest runs raises `Busy`, at once; the guest runs on, and the release works when it is back."""
+    """A release while a guest runs raises `Busy` at once, and works after the guest has returned."""
     for _ in range(stage.trial.repeat):
         guest = stage.guest(guests.count_loop)
         thread = running(stage, guest)
@@ -84,7 +84,7 @@ def an_address_space_in_use_is_not_released(stage: Stage) -> None:
 
 @scenario("PO05", clauses=("seed.Release", "seed.W15"), normal=5, soak=100)
 def a_released_address_space_is_of_no_use(stage: Stage) -> None:
-    """Every use after release raises `Released`, and the process's next owner notices nothing."""
+    """Every use of a released address space raises `Released` and does not affect the process's next owner."""
     for _ in range(stage.trial.repeat):
         former = stage.guest(guests.getpid_loop)
         space, pid = stage.inspect(former.space), stub_of(stage, former.space)
@@ -108,7 +108,7 @@ def a_released_address_space_is_of_no_use(stage: Stage) -> None:
 
 @scenario("PO06", clauses=("seed.Release", "seed.W15", "seed.I10"), quick=3, normal=10, soak=200)
 def a_stub_that_died_in_the_pool_is_not_handed_out(stage: Stage) -> None:
-    """A released stub is killed: the next address space gets another process and works, and the corpse is reaped."""
+    """A pooled stub that is killed is reaped and not handed out."""
     for _ in range(stage.trial.repeat):
         space = stage.space()
         pid = stub_of(stage, space)
@@ -119,7 +119,7 @@ def a_stub_that_died_in_the_pool_is_not_handed_out(stage: Stage) -> None:
 
 @scenario("PO06", clauses=("seed.Release", "seed.W15", "seed.I10"), quick=3, normal=10, soak=200)
 def a_dead_stub_does_not_get_into_the_pool(stage: Stage) -> None:
-    """An address space whose stub was killed is released: the next one gets another process and works."""
+    """A stub that was killed before its release is not pooled."""
     for _ in range(stage.trial.repeat):
         guest = stage.guest(guests.getpid_loop)
         guest.syscalls(1)
@@ -131,23 +131,23 @@ def a_dead_stub_does_not_get_into_the_pool(stage: Stage) -> None:
 
 @scenario("PO07", clauses=("seed.Release", "seed.newSubprocess", "seed.I12"), normal=5, soak=200)
 def what_is_released_in_the_background_is_nobodys_until_it_is_empty(stage: Stage) -> None:
-    """An address space asked for right after such a release is empty, works, and stays its owner's."""
+    """An address space made right after a background release is empty and stays its owner's."""
     for _ in range(stage.trial.repeat):
         former = stage.guest(guests.getpid_loop)
         former.syscalls(1)
         former.space.release(wait=False)
         space = stage.inspect(stage.space())
-        assert _mapped(space) == 1, "there is more than the stub in an address space that was just released"
+        assert _mapped(space) == 1, "a new address space contains more than the stub"
         guest = stage.guest(guests.getpid_loop, space=space)
         guest.syscalls(3)
-        stage.space().release()  # by then what was to be done in the background is done
+        stage.space().release()  # the background work is done by then
         guest.syscalls(3)
         space.release()
 
 
 @scenario("PO07", clauses=("seed.Release", "seed.W15"), normal=5, soak=200)
 def what_is_released_in_the_background_is_used_again(stage: Stage) -> None:
-    """Soon after a release that nobody waited for, the process serves another address space."""
+    """A process released in the background soon serves another address space."""
     for _ in range(stage.trial.repeat):
         space = stage.space()
         pid = stub_of(stage, space)
@@ -159,14 +159,14 @@ def what_is_released_in_the_background_is_used_again(stage: Stage) -> None:
             return stub_of(stage, spaces[-1]) == pid or len(spaces) > 20
 
         stage.wait_until(comes_back, claim=f"stub {pid} serves again")
-        assert stub_of(stage, spaces[-1]) == pid, f"{len(spaces)} new stubs, and {pid} is not used"
+        assert stub_of(stage, spaces[-1]) == pid, f"{len(spaces)} new stubs, none of them {pid}"
         for other in spaces:
             other.release()
 
 
 @scenario("PO08", clauses=("seed.W15", "gvisor#12209"), quick=50, normal=200, soak=500, deadline=60)
 def the_pool_is_bounded_and_closing_leaves_nothing(stage: Stage) -> None:
-    """Of many released address spaces only `pool_limit` processes are kept; after `close` no process or fd is left."""
+    """At most `pool_limit` processes of released spaces are kept, and `close` leaves no process and no descriptor."""
     us, limit = os.getpid(), 8
     before, open_before = descendants_of(us), _open_files()
     platform = stage.platform_with(pool_limit=limit)
@@ -181,11 +181,11 @@ def the_pool_is_bounded_and_closing_leaves_nothing(stage: Stage) -> None:
     assert _open_files() <= open_before
 
 
-# ---------------------------------------------------------------------------------------------------------- pieces
+# --------------------------------------------------------------------------------------------------------------- pieces
 
 
 def _leave_a_secret(stage: Stage, fill: Program) -> int:
-    """Have a guest keep the secret wherever it can and release its address space; the stub."""
+    """Let a guest store the secret wherever it can, and release its address space; the stub."""
     guest = stage.guest(fill, r13=int.from_bytes(SECRET, "little"), r14=int.from_bytes(SECRET, "little"))
     guest.data[0:PAGE] = SECRET * (PAGE // len(SECRET))
     stage.map(guest.space, stage.memory(PAGE, SECRET), address=SECRET_PLACE)
@@ -197,7 +197,7 @@ def _leave_a_secret(stage: Stage, fill: Program) -> int:
 
 
 def _find_no_secret(stage: Stage, store: Program, pid: int) -> None:
-    """Have a guest in the same stub look for the secret, everywhere."""
+    """Let a guest in the same stub look for the secret everywhere."""
     guest = stage.guest(store, rdi=SECRET_PLACE)
     assert stub_of(stage, guest.space) == pid
     guest.syscalls(1)
@@ -210,7 +210,7 @@ def _find_no_secret(stage: Stage, store: Program, pid: int) -> None:
 
 
 def _expect_another_stub(stage: Stage, pid: int) -> None:
-    """A new address space works, and is not in process `pid`, of which nothing is left."""
+    """Check that a new address space works and is not in process `pid`, which must be gone."""
     space: AddressSpace = stage.bounded(stage.space)
     assert stub_of(stage, space) != pid
     guest: Guest = stage.guest(guests.getpid_loop, space=space)
@@ -220,7 +220,7 @@ def _expect_another_stub(stage: Stage, pid: int) -> None:
 
 
 def _mapped(space: InspectableAddressSpace) -> int:
-    """How many mappings it has, but for the kernel's vsyscall page."""
+    """The number of its mappings, without the vsyscall page."""
     return sum(mapping.name != "[vsyscall]" for mapping in mappings_of(space.stub.pid))
 
 

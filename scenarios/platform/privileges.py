@@ -1,4 +1,4 @@
-"""Harnesses with less than root's privileges: the platform works there, or names the one that is missing."""
+"""Harnesses without root's privileges: the platform works, or names the missing one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 CAP_SYS_PTRACE = 19  # <linux/capability.h>
 
 
-# ------------------------------------------------------------------------------------------ Yama
+# ----------------------------------------------------------------------------------------------------------------- Yama
 
 
 @scenario(
@@ -36,7 +36,7 @@ CAP_SYS_PTRACE = 19  # <linux/capability.h>
     needs="yama",
 )
 def yama_is_lived_with_or_named(stage: Stage) -> None:
-    """Under Yama's scopes 0 and 1, and 2 with CAP_SYS_PTRACE, the platform works; otherwise it names Yama."""
+    """Under Yama's scopes 0 and 1, and 2 with CAP_SYS_PTRACE, the platform works; otherwise its error names Yama."""
     _lives_with_yama_or_names_it(stage)
 
 
@@ -48,7 +48,7 @@ def yama_is_lived_with_or_named(stage: Stage) -> None:
     alone=True,
 )
 def each_scope_of_yama_is_lived_with_or_named(stage: Stage) -> None:
-    """The same under each scope that can be left again, with all privileges and without any."""
+    """Under each scope of Yama that can be left again, the platform works or its error names Yama."""
     before = YAMA.read_text()
     try:
         for scope in (0, 1, 2):
@@ -61,10 +61,8 @@ def each_scope_of_yama_is_lived_with_or_named(stage: Stage) -> None:
 
 @scenario("EV01", "K71", clauses=("gvisor 172bcc9be", "gvisor#11091"), needs="pidns seccomp")
 def a_denial_by_yama_is_not_blamed_on_others(stage: Stage) -> None:
-    """Where Yama's scope is 2 or 3 and ptrace answers EPERM, Yama is named, and not the filter that is there too.
-
-    What answers here in Yama's place must be the kernel, and not a filter: its refusal to have undumpable ones traced.
-    """
+    """Where Yama denies ptrace, the error names Yama and not a filter that is installed too."""
+    # The kernel refuses here in Yama's place, since the harness is not dumpable; a filter's EPERM would be no test.
     for scope in (2, 3):
         undumpable = [drop_capabilities, lambda: be_dumpable(False)]
         steps = [lambda: _show_yama(scope), *undumpable, filter_this_thread]  # noqa: B023 (called at once)
@@ -83,43 +81,43 @@ def _lives_with_yama_or_names_it(stage: Stage) -> None:
 
 
 def _show_yama(scope: int) -> None:
-    """Have /proc say that Yama is there, with this scope, in this mount namespace."""
+    """Make /proc show Yama with this scope, in this mount namespace."""
     folder = YAMA.parent.parent
     cover(folder)
     (folder / "yama").mkdir()
     YAMA.write_text(f"{scope}\n")
 
 
-# ------------------------------------------------------------------------------------------ dumpable
+# ------------------------------------------------------------------------------------------------------------- dumpable
 
 
 @scenario("EV02", clauses=("gvisor d07850a80", "prctl(2) PR_SET_DUMPABLE"), needs="uncapped_ptrace")
 def a_harness_that_nobody_may_dump_is_told(stage: Stage) -> None:
-    """The children of a process that is not dumpable may be traced with CAP_SYS_PTRACE only; that is what it says."""
+    """In a harness that is not dumpable and lacks CAP_SYS_PTRACE, the error says so."""
     text = _run_as(stage, [drop_capabilities, lambda: be_dumpable(False)], why_unavailable)
     assert "dumpable" in str(text)
-    assert "security module" not in str(text), "it guesses where it could look"
+    assert "security module" not in str(text), "the error guesses at a security module"
 
 
-# ------------------------------------------------------------------------------------------ users
+# ---------------------------------------------------------------------------------------------------------------- users
 
 
 @scenario("K72", clauses=("moby#38137", 'ptrace(2) "Ptrace access mode checking"'), needs="uncapped_ptrace seccomp")
 def the_basics_take_no_privileges(stage: Stage) -> None:
-    """Without any capability, and without the right to gain privileges, the platform works."""
+    """The platform works without any capability and with no_new_privs set."""
     _run_as(stage, [drop_capabilities], work_here)
     _run_as(stage, [drop_capabilities, filter_this_thread], work_here)
 
 
 @scenario("K72", "EV02", clauses=('ptrace(2) "Ptrace access mode checking"', "credentials(7)"), needs="other_user")
 def the_basics_work_for_any_user(stage: Stage) -> None:
-    """A process that became an ordinary user, and can be dumped again, may run the platform."""
+    """The platform works in a process that became an ordinary user and is dumpable."""
     _run_as(stage, [become_nobody], work_here)
 
 
 @scenario("K72", clauses=("user_namespaces(7)",), needs="userns")
 def the_basics_work_in_a_user_namespace(stage: Stage) -> None:
-    """In a user namespace of its own, as a user that has no name there, the platform works."""
+    """The platform works in its own user namespace, as a user without a name there."""
     _run_as(stage, [enter_user_namespace], work_here)
 
 
@@ -129,7 +127,7 @@ def _run_as(
     work: Callable[[Stage], object],
     namespace: Namespace = Namespace.SAME,
 ) -> object:
-    """Do `work` in a process that took `steps` before; what it returned."""
+    """Run `work` in a process after `steps`; its result."""
 
     def take_steps_and_work(_: children.Line) -> object:
         for step in steps:

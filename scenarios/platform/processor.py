@@ -1,4 +1,4 @@
-"""What not every processor has: CPUID that faults, protection keys, shadow stacks, matrix tiles, bases in registers.
+"""Processor features that not every machine has: CPUID faulting, protection keys, shadow stacks, AMX, segment bases.
 
 Seed: subprocess.switchToApp, forkStub.
 """
@@ -31,7 +31,7 @@ PROTECTION_FAULT = Signal(signal.SIGSEGV, SI_KERNEL)
 
 @scenario("EX14", clauses=("gvisor 29e00c943", "arch_prctl(2) ARCH_SET_CPUID"), needs="cpuid_faulting")
 def cpuid_faults_for_the_caller_to_emulate(stage: Stage) -> None:
-    """With the option set, CPUID is a protection fault in every thread of every stub, for the caller to answer."""
+    """With the option set, CPUID is a protection fault in every thread of every stub."""
     platform = stage.platform_with(cpuid_faults=True)
     for _ in range(2):
         guest = stage.guest(guests.cpuid_once, platform=platform)
@@ -43,7 +43,7 @@ def cpuid_faults_for_the_caller_to_emulate(stage: Stage) -> None:
 
 @scenario("EX14", clauses=("gvisor 29e00c943", "arch_prctl(2) ARCH_SET_CPUID"))
 def a_platform_never_shows_a_cpuid_that_is_to_fault(stage: Stage) -> None:
-    """Where CPUID cannot be made to fault, the platform that is to do so refuses to start, and says what it lacks."""
+    """Where CPUID cannot be made to fault, a platform that is asked to do so raises `Unavailable` with the reason."""
     platform = _platform_or_refusal(stage)
     if isinstance(platform, Unavailable):
         assert "CPUID" in str(platform)
@@ -73,7 +73,7 @@ def _answers_cpuid(guest: Guest, event: object) -> None:
 
 @scenario("EX02", "K68", clauses="seed.switchToApp")
 def a_guest_reads_through_the_bases_it_is_given(stage: Stage) -> None:
-    """What fs and gs point to is what the state says, whatever it says of the selectors, and may change any time."""
+    """A guest reads through the fs and gs bases of its state, whatever the selectors, after each change."""
     guest = stage.guest(guests.read_bases)
     for offset, fs, gs in itertools.product((0, 8, 64), (0, 0x2B), (0, 0x2B)):
         guest.data.set_word(offset, 0xF5F5 + offset)
@@ -86,7 +86,7 @@ def a_guest_reads_through_the_bases_it_is_given(stage: Stage) -> None:
 
 @scenario("EX02", "K68", clauses=("linux tools/testing/selftests/x86/fsgsbase.c", "seed.switchToApp"), needs="fsgsbase")
 def bases_outlive_the_selectors_a_guest_loads(stage: Stage) -> None:
-    """A guest loads selectors and sets bases of its own: the bases are in its state, and still its own afterwards."""
+    """A guest that loads selectors and sets bases finds the bases in its state and in force afterwards."""
     guest = stage.guest(guests.load_selectors)
     pairs = itertools.product((0, 0x23, 0x2B), (0, 0x23, 0x2B))
     for number, (fs, gs) in enumerate(pairs, start=1):
@@ -105,14 +105,14 @@ def bases_outlive_the_selectors_a_guest_loads(stage: Stage) -> None:
 @scenario("EX03", "K65", clauses=("kernel.versions", "gvisor aecf51415"), needs="pku")
 @pytest.mark.parametrize("resident", [False, True], ids=["default", "resident"])
 def contexts_on_one_thread_keep_their_protection_keys(stage: Stage, resident: bool) -> None:
-    """Each context has the rights it set, whatever others in the same stub thread set; a new one may do everything."""
+    """Each context on a stub thread keeps the protection-key rights it set, and a new context may access everything."""
     rights = (0xFFFF_FFF0, 0x0000_000C, 0x5555_5550)
     one = stage.guest(guests.pkru_fill, resident=resident)
-    players = [one, *(stage.guest(guests.pkru_fill, space=one.space, resident=resident) for _ in rights[1:])]
-    for guest, right in zip(players, rights, strict=True):
+    batch = [one, *(stage.guest(guests.pkru_fill, space=one.space, resident=resident) for _ in rights[1:])]
+    for guest, right in zip(batch, rights, strict=True):
         guest.data.set_word(0, right)
         assert guest.switch() == GETPID
-    for guest, right in zip(players, rights, strict=True):
+    for guest, right in zip(batch, rights, strict=True):
         guest.enter(guests.pkru_store)
         assert guest.switch() == GETPID
         assert guest.data.word() == right
@@ -124,7 +124,7 @@ def contexts_on_one_thread_keep_their_protection_keys(stage: Stage, resident: bo
 
 @scenario("EX03", "K65", clauses="kernel.versions", needs="pku")
 def protection_keys_move_with_the_image(stage: Stage) -> None:
-    """The rights one context set are in its image, and in force in a context that is given the image."""
+    """Protection-key rights are part of a context's image, and in force in another context that is given it."""
     source = stage.guest(guests.pkru_fill)
     source.data.set_word(0, 0xFFFF_FFF0)
     assert source.switch() == GETPID
@@ -139,7 +139,7 @@ def protection_keys_move_with_the_image(stage: Stage) -> None:
 
 @scenario("EX02", "K66", clauses="linux tools/testing/selftests/x86/test_shadow_stack.c", needs="shstk")
 def a_guest_returns_to_wherever_it_likes(stage: Stage) -> None:
-    """The harness's shadow stack, which lay in memory that a stub has not, checks none of the guest's returns."""
+    """The harness's shadow stack checks no return of a guest."""
     guest = stage.guest(guests.call_function)
     guest.state["r13"] = stage.load(guests.return_only, guest.space)
     assert guest.switch() == GETPID
@@ -156,7 +156,7 @@ def a_guest_returns_to_wherever_it_likes(stage: Stage) -> None:
     "EX05", "K67", clauses=("gvisor bb8400681", "gvisor#9750", "linux Documentation/arch/x86/xstate.rst"), needs="amx"
 )
 def tiles_nobody_asked_for_are_an_invalid_instruction(stage: Stage) -> None:
-    """A guest whose harness has no permission for AMX gets SIGILL at its first tile, goes on, and so does the next."""
+    """A guest whose harness has no AMX permission gets SIGILL at its first tile, and can continue."""
     configuration = struct.pack("=BB14x8H16x8B8x", 1, 0, *(64,) * 8, *(16,) * 8)
     for _ in range(2):
         guest = stage.guest(guests.clear_tile)

@@ -1,6 +1,6 @@
-"""Injected system calls that signals take out of the kernel: each is made again, or goes on, until it has its result.
+"""Injected system calls that signals interrupt: each is restarted or continued until it has its result.
 
-The kernel says "interrupted" in four ways, which no user space ever sees (include/linux/errno.h): ERESTARTSYS,
+The kernel has four codes for an interrupted call, which user space never sees (include/linux/errno.h): ERESTARTSYS,
 ERESTARTNOINTR, ERESTARTNOHAND and ERESTART_RESTARTBLOCK.
 """
 
@@ -29,13 +29,13 @@ from worldswitch.scenarios.stage.waiting_calls import (
     refusal,
 )
 
-#: What takes a waiting call out of the kernel: an ignored signal, one that would end a process, one that would stop it.
+#: Signals that interrupt a waiting call: ignored, fatal and stopping ones.
 DISTURBANCES = (signal.SIGCHLD, signal.SIGTERM, signal.SIGSTOP, signal.SIGCONT)
 
 
 @scenario("IJ01", clauses=("seed.syscallIgnoreInterrupt", "kernel.R1"), normal=3, soak=100)
 def a_read_interrupted_by_signals_is_restarted(stage: Stage) -> None:
-    """An injected read of a pipe (ERESTARTSYS) outlasts signals, and reads the byte that comes in the end."""
+    """An injected read of a pipe (ERESTARTSYS) is restarted after signals, and reads the byte that arrives."""
     room = Room(stage)
     with Sender() as other:
         for _ in range(stage.trial.repeat):
@@ -48,7 +48,7 @@ def a_read_interrupted_by_signals_is_restarted(stage: Stage) -> None:
 
 @scenario("IJ01", clauses=("seed.createStub", "seed.syscallIgnoreInterrupt"), normal=3, soak=100)
 def a_wait_for_a_child_is_restarted(stage: Stage) -> None:
-    """An injected wait4 outlasts the SIGCHLD of a child that stops and goes on, and collects the child's death."""
+    """An injected wait4 is restarted after the SIGCHLD of a child that stops and continues, and reaps the child."""
     room = Room(stage)
     with Sender() as other, no_child_left(room):
         for _ in range(stage.trial.repeat):
@@ -65,7 +65,7 @@ def a_wait_for_a_child_is_restarted(stage: Stage) -> None:
 
 @scenario("IJ02", clauses=("seed.syscallIgnoreInterrupt", "kernel.R1"), normal=3, soak=100)
 def a_select_interrupted_by_signals_is_restarted(stage: Stage) -> None:
-    """An injected select (ERESTARTNOHAND) outlasts signals, and says in the end which file is ready."""
+    """An injected select (ERESTARTNOHAND) is restarted after signals, and returns the file that is ready."""
     room = Room(stage)
     with Sender() as other:
         for _ in range(stage.trial.repeat):
@@ -76,7 +76,7 @@ def a_select_interrupted_by_signals_is_restarted(stage: Stage) -> None:
 
 @scenario("IJ02", clauses=("seed.syscallIgnoreInterrupt", "kernel.R1"))
 def a_pause_goes_on_until_the_stub_dies(stage: Stage) -> None:
-    """An injected pause outlasts all signals, asleep each time, and the death of the stub ends it with the cause."""
+    """An injected pause continues after signals until the stub dies, and then reports the cause."""
     room = Room(stage)
     with Sender() as other:
         waiting = Waiting(room, Call(Number.PAUSE, (), lambda: None, 0))
@@ -86,7 +86,7 @@ def a_pause_goes_on_until_the_stub_dies(stage: Stage) -> None:
 
 
 def raised(outcome: object) -> object:
-    """Raise what is an error, and give back what is none."""
+    """Raise an error; return anything else."""
     if isinstance(outcome, BaseException):
         raise outcome
     return outcome
@@ -94,19 +94,19 @@ def raised(outcome: object) -> object:
 
 @scenario("IJ03", clauses=("seed.syscallIgnoreInterrupt", "futex(2) FUTEX_LOCK_PI"), normal=3, soak=100)
 def a_lock_interrupted_by_signals_is_restarted(stage: Stage) -> None:
-    """An injected lock of a futex (ERESTARTNOINTR) outlasts signals, and is got once, by the thread that asked."""
+    """An injected futex lock (ERESTARTNOINTR) is restarted after signals, and is acquired once, by its own thread."""
     room = Room(stage)
     with Sender() as other:
         for _ in range(stage.trial.repeat):
             waiting = Waiting(room, room.lock())
             waiting.goes_on_despite(other, *DISTURBANCES)
             waiting.ends_with_its_result()
-            assert room.memory.word() & FUTEX_TID_MASK == waiting.tid, "another thread than the one that asked has it"
+            assert room.memory.word() & FUTEX_TID_MASK == waiting.tid, "another thread acquired the lock"
 
 
 @scenario("IJ03", clauses=("seed.clone", "fact.H1"), quick=30, normal=100, soak=2000, deadline=150)
 def a_clone_in_a_signal_storm_makes_one_child(stage: Stage) -> None:
-    """However often pending signals send an injected clone back (ERESTARTNOINTR), there is one child in the end."""
+    """An injected clone that signals restart (ERESTARTNOINTR) makes exactly one child."""
     room = Room(stage)
     stub = room.space.stub
 
@@ -123,9 +123,9 @@ def a_clone_in_a_signal_storm_makes_one_child(stage: Stage) -> None:
 
 @scenario("K19", clauses=("kernel.R3", "rr#3141"), quick=100, normal=500, soak=20_000, deadline=120)
 def a_signal_that_another_thread_takes_ends_no_injected_call(stage: Stage) -> None:
-    """What wakes an injected call and is then taken by a guest's thread leaves no restart behind, in neither."""
+    """A signal that wakes an injected call, but that another thread takes, ends neither that call nor a guest's."""
     room = Room(stage)
-    waiting = Waiting(room, room.read())  # before there is a guest: the kernel wakes the oldest thread that will do
+    waiting = Waiting(room, room.read())  # before there is a guest: the kernel wakes the oldest suitable thread
     account = Accounts(stage, room.space, platform=room.platform)
     with Sender() as other, interrupting(stage, [account]):
         running = stage.thread(account.run, stage.trial.repeat)
@@ -136,13 +136,13 @@ def a_signal_that_another_thread_takes_ends_no_injected_call(stage: Stage) -> No
 
         stage.wait_until(is_over, 20 + stage.trial.repeat / 100, "a guest makes its calls")
         running.result()
-    waiting.waits_on("what was sent to its process")
+    waiting.waits_on("a signal to its process")
     waiting.ends_with_its_result()
 
 
 @scenario("IJ04", "K17", clauses=("seed.W6", "kernel.R1", "kernel.R4"), normal=3, soak=50)
 def a_poll_with_a_timeout_interrupted_by_signals_is_handled(stage: Stage) -> None:
-    """An injected poll with a timeout (ERESTART_RESTARTBLOCK) outlasts signals, and says that a file is ready."""
+    """An injected poll with a timeout (ERESTART_RESTARTBLOCK) continues after signals, and returns a ready file."""
     room = Room(stage)
     with Sender() as other:
         for _ in range(stage.trial.repeat):
@@ -153,7 +153,7 @@ def a_poll_with_a_timeout_interrupted_by_signals_is_handled(stage: Stage) -> Non
 
 @scenario("IJ04", "K17", clauses=("seed.W6", "kernel.R1", "kernel.R4"), normal=3, soak=50)
 def a_futex_wait_with_a_timeout_interrupted_by_signals_is_handled(stage: Stage) -> None:
-    """An injected futex wait with a timeout (ERESTART_RESTARTBLOCK) outlasts signals, and ends when it is woken."""
+    """An injected futex wait with a timeout (ERESTART_RESTARTBLOCK) continues after signals until it is woken."""
     room = Room(stage)
     with Sender() as other:
         for _ in range(stage.trial.repeat):
@@ -164,13 +164,13 @@ def a_futex_wait_with_a_timeout_interrupted_by_signals_is_handled(stage: Stage) 
 
 @scenario("IJ04", "K17", clauses=("seed.W6", "nanosleep(2)", "restart_syscall(2)"))
 def a_sleep_interrupted_over_and_over_ends_in_time(stage: Stage) -> None:
-    """An injected sleep (ERESTART_RESTARTBLOCK) that signals interrupt all the time sleeps as long as was asked."""
+    """An injected sleep (ERESTART_RESTARTBLOCK) under repeated signals takes as long as requested."""
     room, seconds = Room(stage), 0.3
     with Sender() as other:
         begin = time.monotonic()
         waiting = Waiting(room, room.sleep(seconds))
         while not waiting.running.is_over:
             other.tgkill(waiting.pid, waiting.tid, signal.SIGUSR1)
-            assert time.monotonic() - begin < stage.trial.seconds(4), "a sleep of 0.3 s begins again at each signal"
+            assert time.monotonic() - begin < stage.trial.seconds(4), "a sleep of 0.3 s starts over at each signal"
         waiting.ends_with_its_result()
         assert time.monotonic() - begin >= seconds, "a signal ended the sleep early"

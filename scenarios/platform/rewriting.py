@@ -1,7 +1,7 @@
-"""A guest's system call that its tracer rewrites at the stop: the two ways to do it are the same.
+"""A guest's system call, rewritten by its tracer at the stop in two ways with the same effect.
 
-Since Linux 6.16 a tracer can write a call's number and arguments without knowing which registers they are in.  The
-platform is not asked to use that; the claim is that its guests stop where both ways apply.
+Since Linux 6.16 a tracer can write a call's number and arguments without knowing their registers.  The platform need
+not use that; the claim is that its guests stop where both ways work.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from worldswitch.scenarios.stage.waiting_calls import current_call
 PTRACE_GETREGS, PTRACE_SETREGS = 12, 13
 PTRACE_GET_SYSCALL_INFO, PTRACE_SET_SYSCALL_INFO = 0x420E, 0x4212
 ENTRY = 1
-# struct ptrace_syscall_info: up to the union, its member `entry`, and the whole of it, which is more.
+# struct ptrace_syscall_info: the fields before the union, the member `entry`, and the size of the whole.
 HEAD, CALL, SIZE = "=BBHIQQ", "=7Q", 88
 
-#: The call that is put in the place of the guest's.
+#: The call that replaces the guest's.
 CLOSE = (int(Number.CLOSE), 1 << 40, 2 << 40, 3 << 40, 4 << 40, 5 << 40, 2**64 - 6)
 CALLS_REGISTERS = ("orig_rax", *(registers.NAMES[index] for index in registers.ARGUMENTS))
 
@@ -38,13 +38,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @scenario("K21", clauses="ptrace(2) PTRACE_SET_SYSCALL_INFO", needs="syscall_info set_syscall_info", normal=5, soak=200)
 def a_call_can_be_rewritten_by_its_name_or_by_its_registers(stage: Stage) -> None:
-    """At a guest's system call PTRACE_SET_SYSCALL_INFO and PTRACE_SETREGS write one and the same call."""
+    """At a guest's system call, PTRACE_SET_SYSCALL_INFO and PTRACE_SETREGS write the same call."""
     guest = stage.guest(guests.getpid_loop)
     pid = stage.inspect(guest.space).stub.pid
     for _ in range(stage.trial.repeat):
         makes_calls(guest, 1)
         calling = [tid for tid in threads_of(pid) if current_call(pid, tid)[:1] == [Number.GETPID]]
-        assert len(calling) == 1, f"of the stub's threads {len(calling)} stand at the guest's call"
+        assert len(calling) == 1, f"{len(calling)} threads of the stub are at the guest's call"
         (tid,) = calling
         before = read(PTRACE_GETREGS, tid, registers.SIZE)
         head, call = said_of(tid)
@@ -60,7 +60,7 @@ def a_call_can_be_rewritten_by_its_name_or_by_its_registers(stage: Stage) -> Non
 
 
 def said_of(tid: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """What PTRACE_GET_SYSCALL_INFO says: the kind of stop and what all kinds have, and the call with its arguments."""
+    """The answer of PTRACE_GET_SYSCALL_INFO: the common fields, and the call with its arguments."""
     raw = read(PTRACE_GET_SYSCALL_INFO, tid, SIZE)
     return struct.unpack_from(HEAD, raw), struct.unpack_from(CALL, raw, struct.calcsize(HEAD))
 
@@ -74,12 +74,12 @@ def with_call(image: bytes, call: tuple[int, ...]) -> bytes:
 
 
 def read(which: int, tid: int, size: int) -> bytes:
-    """What a request fills in."""
+    """The buffer that a request fills."""
     return request(which, tid, bytes(size))
 
 
 def request(which: int, tid: int, image: bytes) -> bytes:
-    """A request on a thread that this thread traces; where another one does, the scenario is not for the platform."""
+    """Make a request on a thread that this thread traces; skip if another thread traces it."""
     buffer = ctypes.create_string_buffer(image, len(image))
     sized = which in (PTRACE_GET_SYSCALL_INFO, PTRACE_SET_SYSCALL_INFO)
     words = (ctypes.c_long(which), ctypes.c_long(tid), ctypes.c_long(len(image) if sized else 0))

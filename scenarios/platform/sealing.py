@@ -1,6 +1,6 @@
-"""Memory that is sealed: nobody can unmap or replace it, so it is an error, and nobody else may ever get it.
+"""Sealed memory: it cannot be unmapped or replaced, so that is an error, and its stub gets no other owner.
 
-Sealing came with Linux 6.10 (mseal(2)); kernels built with CONFIG_MSEAL_SYSTEM_MAPPINGS seal their own mappings, vdso
+Sealing came with Linux 6.10 (mseal(2)).  Kernels built with CONFIG_MSEAL_SYSTEM_MAPPINGS seal their own mappings, vdso
 and vvar, in every process.
 """
 
@@ -26,7 +26,7 @@ from worldswitch.scenarios.stage.steady_guests import outcome_of
 
 MSEAL = 462  # asm/unistd_64.h, since Linux 6.10
 
-#: What the kernel puts into every process (arch/x86/entry/vdso/vma.c), and seals where it is built to.
+#: Mappings that the kernel adds to every process (arch/x86/entry/vdso/vma.c), and may seal.
 SYSTEM_MAPPINGS = ("[vdso]", "[vvar]", "[vvar_vclock]")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -34,7 +34,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @scenario("AS14", "K51", clauses=("seed.W20", "seed.Unmap", "mseal(2)"), needs="mseal")
 def sealed_memory_in_the_way_is_an_error_that_changes_nothing(stage: Stage) -> None:
-    """Unmapping or replacing a range with a sealed page in it is refused with EPERM, and the range is as it was."""
+    """Unmapping or replacing a range with a sealed page raises EPERM and changes nothing."""
     guest, address = _guest_with_a_sealed_page(stage)
     space = stage.inspect(guest.space)
     before = mappings_of(space.stub.pid)
@@ -51,7 +51,7 @@ def sealed_memory_in_the_way_is_an_error_that_changes_nothing(stage: Stage) -> N
 
 @scenario("AS14", "K51", clauses=("seed.Release", "seed.W20", "mseal(2)"), needs="mseal")
 def a_stub_with_sealed_memory_is_not_recycled(stage: Stage) -> None:
-    """What cannot be emptied is given to nobody: the process ends, and the next address space is empty and works."""
+    """A released stub with sealed memory is ended and not recycled."""
     for wait in (True, False):
         guest, _ = _guest_with_a_sealed_page(stage)
         pid = stage.inspect(guest.space).stub.pid
@@ -59,7 +59,7 @@ def a_stub_with_sealed_memory_is_not_recycled(stage: Stage) -> None:
             guest.space.release(wait=wait)
         for _ in range(3):
             space = stage.inspect(stage.space(guest.platform))
-            assert space.stub.pid != pid, "the stub that holds sealed memory was handed out again"
+            assert space.stub.pid != pid, "the stub with sealed memory was recycled"
             assert _names(space) <= {"", "[vsyscall]"}
         wait_until_gone(stage, pid)
         assert stage.guest(guests.getpid_loop, space=space, platform=guest.platform).switch() == Syscall(Number.GETPID)
@@ -67,14 +67,14 @@ def a_stub_with_sealed_memory_is_not_recycled(stage: Stage) -> None:
 
 @scenario("AS14", "K52", clauses=("CONFIG_MSEAL_SYSTEM_MAPPINGS", "seed.W20"), needs="mseal")
 def a_sealed_vdso_is_named_or_lived_with(stage: Stage) -> None:
-    """Where vdso and vvar are sealed, the platform says so and what to do, or works with neither of them in a stub."""
+    """Where vdso and vvar are sealed, the platform names that and a remedy, or works without them in its stubs."""
     for mapping in mappings_of(os.getpid()):
         if mapping.name in SYSTEM_MAPPINGS:
             _seal(mapping)
     platform = _start(stage)
     if isinstance(platform, Unavailable):
-        assert "seal" in platform.reason, f"what is in the way is not named: {platform}"
-        assert platform.remedy, f"no remedy is named: {platform}"
+        assert "seal" in platform.reason, f"the sealed mapping is not named: {platform}"
+        assert platform.remedy, f"the error names no remedy: {platform}"
         return
     space = stage.inspect(stage.space(platform))
     assert not _names(space) & set(SYSTEM_MAPPINGS), "a guest can read the host's clock from the vdso"
@@ -85,15 +85,15 @@ def a_sealed_vdso_is_named_or_lived_with(stage: Stage) -> None:
 
 
 def _start(stage: Stage) -> Platform | Unavailable:
-    """A platform, or why there is none."""
+    """A platform, or the reason why there is none."""
     platform = outcome_of(stage.trial.platform)
     if isinstance(platform, Exception) and not isinstance(platform, Unavailable):
-        raise AssertionError(f"it neither starts nor is Unavailable, but says {platform!r}") from platform
+        raise AssertionError(f"expected a platform or Unavailable, got {platform!r}") from platform
     return cast(Platform, platform)
 
 
 def _guest_with_a_sealed_page(stage: Stage) -> tuple[Guest, int]:
-    """A guest, and three pages of its memory of which the middle one is sealed."""
+    """A guest, and three pages of its memory with the middle one sealed."""
     guest = reader(stage, stage.platform_with(injectable=(MSEAL,)))
     memory = stage.memory(3 * PAGE)
     for page in range(3):
@@ -105,7 +105,7 @@ def _guest_with_a_sealed_page(stage: Stage) -> tuple[Guest, int]:
 
 def _denied(operation: Callable[[], None]) -> None:
     outcome = outcome_of(operation)
-    assert isinstance(outcome, HostError), f"sealed memory in the way, and the answer was {outcome!r}"
+    assert isinstance(outcome, HostError), f"with a sealed page in the range, the result was {outcome!r}"
     assert outcome.errno == errno.EPERM, f"refused with {outcome}"
 
 

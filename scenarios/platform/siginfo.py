@@ -1,7 +1,7 @@
-"""What a signal says of itself: nothing in a siginfo_t makes a foreign signal the guest's, or an interrupt.
+"""The siginfo_t of foreign signals: nothing in it makes a signal the guest's, or an interrupt.
 
-A positive code is the kernel's, but not only for faults: it also tells of children that end and of files that are
-ready.  And a SIGTRAP may be a breakpoint, a stop of ptrace, or anybody's kill.
+A positive code comes from the kernel, but not only for faults: it also reports children that end and files that are
+ready.  And a SIGTRAP may be a breakpoint, a ptrace stop, or a kill by any process.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from worldswitch.scenarios.stage.stage import Stage
 from worldswitch.scenarios.stage.steady_guests import GETPID, Computing
 from worldswitch.scenarios.stage.waiting_calls import Room, Waiting, injected, no_child_left
 
-#: What a file that is ready may send.  With most of them comes POLL_IN, which is 1, as SEGV_MAPERR is.
+#: Signals that a ready file may send.  Most carry POLL_IN, which is 1 like SEGV_MAPERR.
 READY = (signal.SIGIO, signal.SIGUSR1, signal.SIGSEGV, signal.SIGBUS, signal.SIGTRAP, signal.SIGCHLD, signal.SIGRTMIN)
 
 F_SETSIG = 10  # <linux/fcntl.h>
 
-#: What takes a child where its parent is told of it, and the states it is then in.
+#: Signals to a child that are reported to its parent, and the child's states afterwards.
 CHILD_STATES = {signal.SIGSTOP: "T", signal.SIGCONT: "RS", signal.SIGKILL: "Z"}
 
 
-# ------------------------------------------------------------------------------------------ traps
+# ---------------------------------------------------------------------------------------------------------------- traps
 
 
 @scenario("SG09", "K20", clauses=("seed.switchToApp", "ptrace(2) PTRACE_O_TRACESYSGOOD"), normal=5, soak=200)
 def a_foreign_sigtrap_is_no_event_of_a_guest(stage: Stage) -> None:
-    """A SIGTRAP from elsewhere, honest or forged, is neither a system call of a guest that computes nor a trap."""
+    """A foreign SIGTRAP, forged or not, is no event of a computing guest."""
     with Sender() as other, Computing(stage) as guest:
         for _ in range(stage.trial.repeat):
             other.kill(guest.pid, signal.SIGTRAP)
@@ -51,7 +51,7 @@ def a_foreign_sigtrap_is_no_event_of_a_guest(stage: Stage) -> None:
 
 @scenario("SG09", "K20", clauses=("seed.switchToApp", "ptrace(2) PTRACE_O_TRACESYSGOOD"), normal=5, soak=200)
 def a_guests_own_breakpoint_is_no_system_call(stage: Stage) -> None:
-    """Beside a foreign SIGTRAP that waits, a guest's breakpoint is one trap, and its system call one call."""
+    """With a foreign SIGTRAP pending, a guest's breakpoint is one trap and its system call one call."""
     with Sender() as other:
         for _ in range(stage.trial.repeat):
             guest = stage.guest(guests.int3)
@@ -63,7 +63,7 @@ def a_guests_own_breakpoint_is_no_system_call(stage: Stage) -> None:
 
 @scenario("SG09", "K20", clauses=("seed.syscall", "seed.W13"), normal=5, soak=200)
 def a_foreign_sigtrap_does_not_end_an_injected_call(stage: Stage) -> None:
-    """A SIGTRAP from elsewhere takes an injected call out of the kernel, and the call goes on to its own result."""
+    """A foreign SIGTRAP interrupts an injected call, which continues to its own result."""
     room = Room(stage)
     with Sender() as other:
         for _ in range(stage.trial.repeat):
@@ -74,12 +74,12 @@ def a_foreign_sigtrap_does_not_end_an_injected_call(stage: Stage) -> None:
             room.memory[0:1] = b"\0"
 
 
-# ------------------------------------------------------------------------------------------ positive codes
+# ------------------------------------------------------------------------------------------------------- positive codes
 
 
 @scenario("SG13", clauses=("seed.W10", "kernel.I4", "kernel.I5", "fcntl(2) F_SETSIG"), normal=3, soak=100)
 def a_file_that_is_ready_is_no_fault(stage: Stage) -> None:
-    """A signal that tells of a file, with a positive code from the kernel, is nothing a guest did."""
+    """The signal of a ready file, with a positive code from the kernel, is no event of a guest."""
     with Computing(stage) as guest:
         for signo in READY * stage.trial.repeat:
             with telling(guest.pid, signo) as sink:
@@ -90,7 +90,7 @@ def a_file_that_is_ready_is_no_fault(stage: Stage) -> None:
 
 @contextlib.contextmanager
 def telling(pid: int, signo: int) -> Iterator[int]:
-    """The one end of a pipe that tells process `pid` by a signal when something comes out of the other."""
+    """The writable end of a pipe whose readable end signals process `pid`."""
     source, sink = os.pipe()
     try:
         fcntl.fcntl(source, fcntl.F_SETOWN, pid)
@@ -104,7 +104,7 @@ def telling(pid: int, signo: int) -> Iterator[int]:
 
 @scenario("SG13", clauses=("seed.W10", "kernel.I4", "wait(2) CLD_KILLED"), normal=3, soak=100)
 def a_child_that_ends_is_no_fault(stage: Stage) -> None:
-    """The SIGCHLD of a child of the stub, with a positive code from the kernel, is nothing a guest did."""
+    """The SIGCHLD of a child of the stub, with a positive code from the kernel, is no event of a guest."""
     room = Room(stage)
     guest = stage.guest(guests.count_loop, space=room.space, platform=room.platform)
     with no_child_left(room), Computing(stage, guest) as computing:

@@ -1,7 +1,7 @@
 """Signals that are not the guest's: foreign, forged or the harness's own, one or a storm.
 
-A guest's own execution raises signals, which end its switch.  A signal that somebody sends to its stub is none of them:
-the guest's state stays as it is, and only `Context.interrupt` makes a switch come back `Interrupted`.
+Signals that a guest's own execution raises end its switch.  A signal sent to its stub does not: the guest's state stays
+the same, and only `Context.interrupt` makes a switch return `Interrupted`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from worldswitch.scenarios.stage.senders import CATCHABLE, FORGEABLE_CODES, STOR
 from worldswitch.scenarios.stage.stage import PAGE, Stage
 from worldswitch.scenarios.stage.steady_guests import GETPID, Computing, makes_calls, outcome_of
 
-#: How many more calls a guest makes while too few handlers have raised.
+#: More calls for a guest while too few handlers have raised.
 CALLS_A_ROUND = 100
 
 
 @scenario("SG07", clauses=("seed.switchToApp", "kernel.I4"), normal=2, soak=50)
 def a_foreign_signal_does_not_disturb_a_computation(stage: Stage) -> None:
-    """No signal another process sends, to the stub or to the guest's thread, is seen by a guest that computes."""
+    """No signal that another process sends to the stub or to its thread is an event of a computing guest."""
     with Sender() as other, Computing(stage) as guest:
         for signo in CATCHABLE * stage.trial.repeat:
             other.kill(guest.pid, signo)
@@ -44,7 +44,7 @@ def a_foreign_signal_does_not_disturb_a_computation(stage: Stage) -> None:
 
 @scenario("SG07", clauses=("seed.switchToApp", "kernel.I4"), normal=2, soak=50)
 def a_foreign_signal_is_not_an_event_of_the_next_switch(stage: Stage) -> None:
-    """No signal that waits for a guest's thread when its switch begins is seen by the guest."""
+    """No signal that is pending for a guest's thread when a switch begins is an event of that switch."""
     with Sender() as other:
         guest = stage.guest(guests.getpid_loop)
         stub = stage.inspect(guest.space).stub
@@ -64,7 +64,7 @@ def a_foreign_signal_is_not_an_event_of_the_next_switch(stage: Stage) -> None:
     "SG08", "K25", "K31", clauses=("seed.W9", "kernel.I3", "kernel.I5"), needs="rt_tgsigqueueinfo", normal=2, soak=50
 )
 def a_forged_sender_is_not_believed(stage: Stage) -> None:
-    """A signal that says it comes from the harness, but does not, is neither the guest's nor an interrupt."""
+    """A forged signal that claims the harness as its sender is neither the guest's nor an interrupt."""
     with Sender() as other, Computing(stage) as guest:
         for signo in CATCHABLE * stage.trial.repeat:
             for code in FORGEABLE_CODES.values():
@@ -77,7 +77,7 @@ def a_forged_sender_is_not_believed(stage: Stage) -> None:
 
 @scenario("SG08", "K25", "K31", clauses=("seed.W9", "kernel.I3"), needs="rt_tgsigqueueinfo", normal=2, soak=50)
 def a_forged_signal_between_switches_is_not_an_interrupt(stage: Stage) -> None:
-    """A forged signal that waits when a switch begins ends neither that switch nor a later one."""
+    """A forged signal that is pending when a switch begins ends neither that switch nor a later one."""
     with Sender() as other:
         guest = stage.guest(guests.getpid_loop)
         stub = stage.inspect(guest.space).stub
@@ -95,7 +95,7 @@ def a_forged_signal_between_switches_is_not_an_interrupt(stage: Stage) -> None:
     "SG10", clauses=("seed.syscall", "seed.syscallIgnoreInterrupt"), quick=30, normal=300, soak=10_000, deadline=240
 )
 def injected_calls_succeed_in_a_signal_storm(stage: Stage) -> None:
-    """While signals rain on the stub, each mapping is made, of the right page, and each unmapping takes it away."""
+    """In a storm of signals to the stub, each mapping maps the right page and each unmap removes it."""
     with Sender() as other:
         guest = stage.guest(guests.read_at)
         pages = stage.memory(16 * PAGE)
@@ -109,7 +109,7 @@ def injected_calls_succeed_in_a_signal_storm(stage: Stage) -> None:
                 mapped = outcome_of(partial(guest.space.map_file, address, pages.fd, offset, PAGE, Access.READ))
                 assert mapped is None, f"mapping number {index}: {mapped!r}"
                 assert reads(guest, address) == GETPID
-                assert guest.state["rsi"] == index % 16 + 1, "another page than the one that was to be mapped"
+                assert guest.state["rsi"] == index % 16 + 1, "a wrong page was mapped"
                 unmapped = outcome_of(lambda: guest.space.unmap(address, PAGE))
                 assert unmapped is None, f"unmapping number {index}: {unmapped!r}"
                 fault = reads(guest, address)
@@ -122,7 +122,7 @@ def injected_calls_succeed_in_a_signal_storm(stage: Stage) -> None:
 
 @scenario("SG10", clauses=("seed.syscall", "kernel.S4"), quick=100, normal=1000, soak=20_000, deadline=240)
 def an_injected_calls_result_is_its_own_in_a_signal_storm(stage: Stage) -> None:
-    """While signals rain on the stub, an injected call's result is that call's, whichever stops come between."""
+    """In a storm of signals to the stub, an injected call returns its own result."""
     with Sender() as other:
         space = stage.inspect(stage.space(stage.platform_with(injectable=(Number.GETPID,))))
         pid = space.stub.pid
@@ -138,13 +138,13 @@ def an_injected_calls_result_is_its_own_in_a_signal_storm(stage: Stage) -> None:
 
 @scenario("SG11", "K24", clauses=("seed.switchToApp", "seed.W9", "kernel.I1"), normal=10, soak=500)
 def the_harness_own_signals_are_no_signals_of_the_guest(stage: Stage) -> None:
-    """What the harness, or its namesake in another PID namespace, sends past `interrupt` is not a guest's."""
+    """Signals that the harness, or its namesake in another PID namespace, sends without `interrupt` are no events."""
     for _ in range(stage.trial.repeat):
         with Computing(stage) as guest:
             tid = guest.tid
             for signo in (signal.SIGCHLD, signal.SIGUSR1, signal.SIGTERM, signal.SIGRTMIN, signal.SIGRTMAX):
                 os.kill(guest.pid, signo)
-            stage.wait_until(partial(is_over_or_has_taken_all, guest, tid), claim="what was sent is taken")
+            stage.wait_until(partial(is_over_or_has_taken_all, guest, tid), claim="the signals are taken")
             if not guest.running.is_over:
                 guest.guest.context.interrupt()
             assert guest.running.result() == Interrupted()
@@ -153,13 +153,13 @@ def the_harness_own_signals_are_no_signals_of_the_guest(stage: Stage) -> None:
 
 
 def is_over_or_has_taken_all(computing: Computing, tid: int) -> bool:
-    """The guest's switch has ended, or nothing is on its way to its thread."""
+    """Whether the guest's switch has ended or its thread has taken all signals."""
     return computing.running.is_over or not untaken(computing.pid, tid)
 
 
 @scenario("SG11", "K26", clauses=("seed.W9", "kernel.I6", "sigqueue(3) EAGAIN"), normal=20, soak=1000)
 def an_exhausted_signal_queue_loses_no_interrupt(stage: Stage) -> None:
-    """With no room for a single queued signal, interrupts come through, and foreign signals still disturb nothing."""
+    """With a full signal queue, interrupts still end switches, and foreign signals still do not."""
     resource.setrlimit(resource.RLIMIT_SIGPENDING, (0, 0))
     with Sender() as other:
         guest = stage.guest(guests.count_loop)
@@ -172,7 +172,7 @@ def an_exhausted_signal_queue_loses_no_interrupt(stage: Stage) -> None:
 
 @scenario("SG17", clauses="sigaction(2) SA_NOCLDSTOP", quick=50, normal=500, soak=20_000)
 def a_stop_runs_no_sigchld_handler(stage: Stage) -> None:
-    """A handler for SIGCHLD that the harness has does not run for each stop, and still runs when a child ends."""
+    """The harness's SIGCHLD handler does not run for a stop of a stub, and runs when a child ends."""
     calls: list[int] = []
     signal.signal(signal.SIGCHLD, lambda signo, frame: calls.append(signo))
     guest = stage.guest(guests.getpid_loop)
@@ -189,18 +189,18 @@ def a_stop_runs_no_sigchld_handler(stage: Stage) -> None:
 
 @scenario("SG18", clauses=("seed.switchToApp", "gvisor de5a590ee"))
 def an_event_keeps_what_it_said(stage: Stage) -> None:
-    """The event of one switch is not changed by those after it, in the same context or in another."""
+    """The event of one switch is not changed by later switches, in the same context or in another."""
     guest, other = stage.guest(guests.read_at), stage.guest(guests.read_at)
     numbers = [number for number in range(1, 9) for _ in range(2)]
     events = stage.bounded(
-        lambda: [reads(who, number * PAGE) for number, who in zip(numbers, itertools.cycle((guest, other)))]
+        lambda: [reads(one, number * PAGE) for number, one in zip(numbers, itertools.cycle((guest, other)))]
     )
     assert [event.address for event in events if isinstance(event, Fault)] == [number * PAGE for number in numbers]
 
 
 @scenario("SG19", clauses=("seed.wait", 'signal(7) "Interruption of system calls"'), quick=5, normal=10, soak=100)
 def a_signal_to_the_tracing_thread_is_no_event(stage: Stage) -> None:
-    """A handled signal to the thread that waits for its guest runs the handler, and the guest computes on."""
+    """A handled signal to the thread that waits for its guest runs the handler and does not end the switch."""
     calls: list[int] = []
     signal.signal(signal.SIGUSR1, lambda signo, frame: calls.append(signo))
     with Sender() as other, Computing(stage) as guest:
@@ -216,7 +216,7 @@ def a_signal_to_the_tracing_thread_is_no_event(stage: Stage) -> None:
 
 @scenario("SG19", clauses=("seed.wait", 'signal(7) "Interruption of system calls"'), quick=4, normal=5, soak=100)
 def a_handler_runs_while_the_main_thread_waits_for_a_guest(stage: Stage) -> None:
-    """A Python handler runs while the main thread is in a switch that does not end, and can end it by an interrupt."""
+    """A Python handler runs while the main thread is in a switch, and can end it by an interrupt."""
     guest, rescued = stage.guest(guests.count_loop), threading.Event()
 
     def come_to_the_rescue() -> None:
@@ -239,10 +239,10 @@ def a_handler_runs_while_the_main_thread_waits_for_a_guest(stage: Stage) -> None
     "SG19", clauses='signal(7) "Interruption of system calls"', quick=300, normal=3000, soak=100_000, deadline=240
 )
 def a_handler_that_raises_loses_nothing(stage: Stage, resident: bool) -> None:
-    """An exception that a Python handler raises in a switch costs the guest no call, and no event comes twice."""
+    """An exception that a Python handler raises in a switch loses no call of the guest and repeats no event."""
     wanted = stage.trial.repeat // 100
     account = Alarmed(stage, stage.space(), resident=resident)
-    account.run(1)  # the first switch is for making a thread, which may be undone
+    account.run(1)  # the first switch makes a stub thread, which an exception may undo
     with account:
         account.run(stage.trial.repeat)
         while account.alarms < wanted:

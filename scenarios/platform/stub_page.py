@@ -1,4 +1,4 @@
-"""The stub's page: found a place for in any crowd, with nothing left above or below it, and its code for nobody to use.
+"""The stub's page: placed in any crowded address space, with nothing left above or below it, and its code protected.
 
 Seed: stubInit, unmap.
 """
@@ -20,10 +20,10 @@ from worldswitch.scenarios.stage.processes import mappings_of
 from worldswitch.scenarios.stage.stage import PAGE, InspectableAddressSpace, Stage
 from worldswitch.scenarios.stage.steady_guests import makes_calls, outcome_of
 
-#: Where user addresses end with four-level paging, and where platforms look for a place first.
+#: The end of user addresses with four-level paging, where platforms look for a place first.
 TOP = (1 << 47) - PAGE
 
-#: More than anybody finds the end of in a few seconds by going from page to page.
+#: Too much memory to search page by page within a few seconds.
 CROWD = 1 << 38
 
 PROT_NONE, PROT_READ = 0, 1  # <asm-generic/mman-common.h>
@@ -38,12 +38,12 @@ _libc.mmap.restype = ctypes.c_void_p
 _libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
 
 
-# ------------------------------------------------------------------------------------------------------ where it lies
+# -------------------------------------------------------------------------------------------------------- where it lies
 
 
 @scenario("AS04", clauses=("seed.unmap", "kernel.M1"))
 def a_stub_with_nothing_above_it_can_be_emptied(stage: Stage) -> None:
-    """Where the stub's page is the last that a process can have, no range of no length is unmapped, which is EINVAL."""
+    """A stub whose page is the last of the address space is emptied without an unmap of length 0, which is EINVAL."""
     platform = _started(stage)
     space = stage.inspect(stage.space(platform))
     stage.trial.note(f"above the stub's page there are {TOP - space.stub.end:#x} bytes")
@@ -53,7 +53,7 @@ def a_stub_with_nothing_above_it_can_be_emptied(stage: Stage) -> None:
 
 @scenario("AS04", clauses=("seed.unmap", "seed.I5"))
 def a_stub_with_room_above_it_is_emptied_there_too(stage: Stage) -> None:
-    """What lies above the stub's page goes as well, whether the harness had it mapped or the last owner."""
+    """What is mapped above the stub's page, by the harness or by the last owner, is unmapped too."""
     _occupy(TOP - 4 * PAGE, TOP)
     platform = _started(stage, injectable=(Number.MMAP,))
     space = stage.inspect(stage.space(platform))
@@ -66,7 +66,7 @@ def a_stub_with_room_above_it_is_emptied_there_too(stage: Stage) -> None:
 
 @scenario("AS15", clauses=("gvisor bd7d1a738", "seed.stubStart"))
 def a_place_is_found_soon_where_the_top_is_crowded(stage: Stage) -> None:
-    """With hundreds of gigabytes reserved at the top, as sanitizers do, the platform starts in seconds, below them."""
+    """With hundreds of gigabytes reserved at the top of the harness, the platform starts within seconds."""
     _occupy(TOP - CROWD, TOP)
     platform = stage.bounded(partial(_started, stage), 3)
     space = stage.inspect(stage.space(platform))
@@ -76,7 +76,7 @@ def a_place_is_found_soon_where_the_top_is_crowded(stage: Stage) -> None:
 
 @scenario("K53", clauses=("seed.unmap", "kernel.M1"), needs="la57")
 def what_lies_above_47_bits_is_emptied_too(stage: Stage) -> None:
-    """With five-level paging a mapping high above the usual end of addresses does not outlast its owner."""
+    """With five-level paging, a mapping above 47 bits does not outlast its owner."""
     platform = _started(stage, injectable=(Number.MMAP,))
     space = stage.inspect(stage.space(platform))
     flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED
@@ -90,7 +90,7 @@ def what_lies_above_47_bits_is_emptied_too(stage: Stage) -> None:
 
 @scenario("AS05", clauses=("gvisor 108410638", "seed.stubStart"))
 def the_stubs_code_is_the_same_in_all_and_stays_so(stage: Stage) -> None:
-    """Byte for byte the same page, for reading and executing only, in every stub, new, used and recycled."""
+    """The stub's code is the same, readable and executable page in every stub, whether new, used or recycled."""
     spaces = [stage.inspect(stage.space()) for _ in range(3)]
     code = _code(spaces[0])
     for space in spaces:
@@ -99,19 +99,19 @@ def the_stubs_code_is_the_same_in_all_and_stays_so(stage: Stage) -> None:
         assert [m.permissions[:3] for m in mappings_of(space.stub.pid) if m.begin == space.stub.begin] == ["r-x"]
         space.release()
     for space in [stage.inspect(stage.space()) for _ in range(4)]:
-        assert _code(space) == code, "a recycled stub's code is not what it was"
+        assert _code(space) == code, "the code of a recycled stub changed"
 
 
 @scenario("AS05", "K60", clauses=("kernel.W1", "proc(5)", "rr#4093"))
 def a_change_to_one_stubs_code_is_none_to_the_others(stage: Stage) -> None:
-    """Whatever way the host lets a debugger write there, which is noted, it writes to a page of that stub's alone."""
+    """A debugger's write to the code of one stub, by any way the host allows, changes no other stub's code."""
     changed, other = stage.guest(guests.getpid_loop), stage.guest(guests.getpid_loop)
     makes_calls(changed, 1)
     before = _code(stage.inspect(other.space))
     space = stage.inspect(changed.space)
-    for who, run in (("the tracing thread", _here), ("another thread", lambda write: stage.thread(write).result())):
+    for writer, run in (("the tracing thread", _here), ("another thread", lambda write: stage.thread(write).result())):
         for way, write in (("/proc/PID/mem", _write_by_file), ("PTRACE_POKEDATA", _write_by_request)):
-            stage.trial.note(f"{way} by {who}: {run(partial(write, space)) or 'written'}")
+            stage.trial.note(f"{way} by {writer}: {run(partial(write, space)) or 'written'}")
     assert _code(stage.inspect(other.space)) == before
     assert _code(stage.inspect(stage.space())) == before
     for guest in (changed, other):
@@ -128,7 +128,7 @@ def _started(stage: Stage, injectable: tuple[int, ...] = ()) -> Platform:
 
 
 def _occupy(begin: int, end: int) -> None:
-    """Reserve whatever is free of a range in this process, whose own stack shall not need any of it."""
+    """Reserve the free parts of a range in this process, without the space that its stack needs."""
     _use_stack(200)
     for mapping in reversed([mapping for mapping in mappings_of(os.getpid()) if mapping.begin < end]):
         _reserve(max(begin, mapping.end), end)
@@ -136,12 +136,12 @@ def _occupy(begin: int, end: int) -> None:
 
 
 def _use_stack(depth: int) -> int:
-    """Go down the stack in C, whose pages then stay; what is reserved beneath would keep it from growing."""
+    """Grow the stack in C beforehand, since reserved memory below would prevent it."""
     return depth and sorted([depth], key=lambda _: _use_stack(depth - 1))[0]
 
 
 def _reserve(begin: int, end: int) -> None:
-    """Reserve a range; by halves where memory has been taken for the list of mappings itself."""
+    """Reserve a range, in halves where memory is in use."""
     if begin >= end:
         return
     flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE
@@ -179,7 +179,7 @@ def _here(write: Callable[[], str]) -> str:
 
 
 def _write_by_file(space: InspectableAddressSpace) -> str:
-    """Change the last byte of the stub's page through its memory as a file; what the kernel said against it."""
+    """Write the last byte of the stub's page through /proc/PID/mem; the kernel's error, if any."""
     try:
         memory = os.open(f"/proc/{space.stub.pid}/mem", os.O_WRONLY)
         try:
@@ -192,7 +192,7 @@ def _write_by_file(space: InspectableAddressSpace) -> str:
 
 
 def _write_by_request(space: InspectableAddressSpace) -> str:
-    """Change the last word of the stub's page as the tracer of any thread of it; what the kernel said against it."""
+    """Write the last word of the stub's page by ptrace; the kernel's error, if any."""
     refusals = []
     for tid in space.stub.tids:
         if _libc.ptrace(PTRACE_POKEDATA, tid, space.stub.end - 8, 0x0123_4567) == 0:

@@ -1,4 +1,4 @@
-"""Tracing threads come and go: guests go on exactly, on whatever thread, or their stub dies; nothing ever runs free."""
+"""Tracing threads: when they change or end, guests continue exactly or their stub dies; no guest runs untraced."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 
 @scenario("TT01", clauses=("seed.lookupOrCreate", "seed.W1", "seed.W2", "kernel.D5"), normal=5, soak=100)
 def a_guest_goes_on_after_its_tracing_thread_has_ended(stage: Stage) -> None:
-    """Thread after thread switches one guest and ends: it goes on exactly, in the same stub, its vectors too."""
+    """A guest continues exactly, in the same stub and with its vectors, after each of its tracing threads has ended."""
     for _ in range(stage.trial.repeat):
         guest = stage.guest(guests.vector_loop)
         pid = stub_of(stage, guest.space)
@@ -54,7 +54,7 @@ def a_guest_goes_on_after_its_tracing_thread_has_ended(stage: Stage) -> None:
 
 @scenario("TT01", clauses=("seed.lookupOrCreate", "seed.W1", "seed.W2"), quick=3, normal=10, soak=100, deadline=60)
 def a_tracing_thread_that_vanishes_costs_its_stub_alone(stage: Stage) -> None:
-    """A tracing thread ends without any clean-up: its guest goes on exactly or has died; all other guests go on."""
+    """A tracing thread that vanishes may cost its own stub, but no other guest."""
     for _ in range(stage.trial.repeat):
         guest, other = stage.guest(guests.getpid_loop), stage.guest(guests.getpid_loop)
         other.syscalls(3)
@@ -72,7 +72,7 @@ def a_tracing_thread_that_vanishes_costs_its_stub_alone(stage: Stage) -> None:
 
 @scenario("TT01", "K40", clauses=("kernel.D5", "ptrace(2) PTRACE_O_EXITKILL"), quick=2, normal=5, soak=100)
 def a_vanished_tracer_is_told_to_all_who_trace_its_stub(stage: Stage) -> None:
-    """Of three threads that trace in one stub one vanishes: the one in mid-run and the one that stands by are told."""
+    """When one of three tracing threads in a stub vanishes, both others get the death, running or idle."""
     for _ in range(stage.trial.repeat):
         space = stage.space()
         runner, idler, third = (
@@ -96,10 +96,8 @@ def a_vanished_tracer_is_told_to_all_who_trace_its_stub(stage: Stage) -> None:
     soak=200,
 )
 def without_exit_kill_a_vanished_tracer_sets_no_guest_free(stage: Stage) -> None:
-    """Where the kernel lets go of a guest instead of killing it, no system call of it reaches the host, and it dies.
-
-    Not even one that the stub may make: that this one would be seen is shown first.
-    """
+    """Without PTRACE_O_EXITKILL, a guest whose tracer vanished makes no system call on the host, and dies."""
+    # Each round first shows that an allowed call would be noticed.
     platform = stage.platform_with(exit_kill=False, injectable=(Number.WRITE,))
     with escape_hatch() as (hatch, escaped):
         for _ in range(stage.trial.repeat):
@@ -117,7 +115,7 @@ def without_exit_kill_a_vanished_tracer_sets_no_guest_free(stage: Stage) -> None
 
 @scenario("TT04", clauses=("kernel.W1", "seed.I1"))
 def a_resident_context_is_refused_to_other_threads(stage: Stage) -> None:
-    """While its extended state is in a stub thread, only the thread that put it there may switch or pull it."""
+    """A resident context can be switched and pulled only by the thread that holds its extended state."""
     guest = stage.guest(guests.vector_loop, resident=True)
     guest.syscalls(5)
     for operation in (guest.switch, guest.context.pull):
@@ -130,7 +128,7 @@ def a_resident_context_is_refused_to_other_threads(stage: Stage) -> None:
 
 @scenario("TT04", clauses="seed.switchToApp")
 def a_context_runs_on_one_thread_at_a_time(stage: Stage) -> None:
-    """A second thread that switches a context in mid-run is told `Busy`, and the run is none the wiser."""
+    """A second thread that switches a running context gets `Busy`, and the run continues."""
     guest = stage.guest(guests.count_loop)
     thread = running(stage, guest)
     intruder = stage.guest(guests.getpid_loop, space=guest.space, context=guest.context)
@@ -143,7 +141,7 @@ def a_context_runs_on_one_thread_at_a_time(stage: Stage) -> None:
 
 @scenario("TT05", "K43", clauses=("kernel.D8", "prctl(2) PR_SET_PDEATHSIG"), quick=2, normal=5, soak=50)
 def stubs_outlive_the_thread_that_made_them(stage: Stage) -> None:
-    """A platform and an address space made by a thread that then ends go on working, in the same process."""
+    """A platform and an address space made by a thread that ended keep working in the same process."""
     for ending in ORDINARY * stage.trial.repeat:
         made: list[Guest] = []
         depart(stage, partial(_make, stage, made), ending)
@@ -158,7 +156,7 @@ def stubs_outlive_the_thread_that_made_them(stage: Stage) -> None:
 
 @scenario("TT06", clauses=("gvisor#1333", "seed.lookupOrCreate"), quick=3, normal=6, soak=50)
 def guests_survive_pools_of_worker_threads(stage: Stage) -> None:
-    """Pools of worker threads run eight guests in turn and close: all goes on exactly, and stubs do not grow."""
+    """Pools of worker threads that run eight guests in turn lose no count and leave no stub threads."""
     spaces = [stage.space(), stage.space()]
     herd = [stage.guest(guests.vector_loop, space=spaces[i % 2]) for i in range(8)]
     pids = [stub_of(stage, space) for space in spaces]
@@ -168,19 +166,19 @@ def guests_survive_pools_of_worker_threads(stage: Stage) -> None:
         assert {counts(guest) for guest in herd} == {(10 * turn,) * 3}
     assert [stub_of(stage, space) for space in spaces] == pids
     growth = [len(threads_of(pid)) - count for pid, count in zip(pids, before, strict=True)]
-    assert max(growth) <= WORKERS, f"threads that the pools left in the stubs: {growth}"
+    assert max(growth) <= WORKERS, f"stub threads that the pools left: {growth}"
 
 
 @scenario("TT07", "K44", clauses=("seed.W22", "kernel.W2", "wait(2)"), normal=3, soak=50)
 def a_stop_that_another_thread_takes_ends_the_switch(stage: Stage) -> None:
-    """A thread that waits for another's tracee and takes its stop costs a typed death, and no hang."""
+    """A thread that takes the stop of another thread's tracee causes a typed death, and no hang."""
     for _ in range(stage.trial.repeat):
-        assert any(_is_robbed(stage) for _ in range(30)), "no thread got at a stop before its tracer"
+        assert any(_is_robbed(stage) for _ in range(30)), "no thread took a stop before its tracer"
 
 
 @scenario("TT09", clauses=("pthread_exit(3)", "seed.lookupOrCreate", "fact.H6"), normal=3, soak=30)
 def a_main_thread_that_ends_hands_its_guests_on(stage: Stage) -> None:
-    """The process's first thread, which stays on as a zombie, ends: another thread goes on with its guest, exactly."""
+    """After the main thread ended as a zombie, another thread continues its guest exactly."""
     for _ in range(stage.trial.repeat):
         child = children.fork(stage, lambda line: _leave_it_to_another_thread(stage, line))
         assert child.result(10) == (20, 20, 20)
@@ -189,7 +187,7 @@ def a_main_thread_that_ends_hands_its_guests_on(stage: Stage) -> None:
 
 @scenario("TT10", clauses="fork(2)", normal=5, soak=50)
 def a_forked_child_is_refused_and_its_parent_unharmed(stage: Stage) -> None:
-    """After `os.fork` the child gets `WrongThread` from everything; guests of the parent go on, idle or running."""
+    """After `os.fork`, every operation of the child raises `WrongThread`, and the parent's guests continue."""
     idler, runner = stage.guest(guests.getpid_loop), stage.guest(guests.count_loop)
     idler.syscalls(10)
     thread = running(stage, runner)
@@ -204,7 +202,7 @@ def a_forked_child_is_refused_and_its_parent_unharmed(stage: Stage) -> None:
 
 @scenario("TT10", clauses="fork(2)")
 def a_forked_child_may_have_a_platform_of_its_own(stage: Stage) -> None:
-    """A child of a process with a running platform constructs its own, which works beside the parent's."""
+    """A forked child of a process with a running platform can construct its own, and both work."""
     ours = stage.guest(guests.getpid_loop)
     ours.syscalls(5)
 
@@ -220,7 +218,7 @@ def a_forked_child_may_have_a_platform_of_its_own(stage: Stage) -> None:
 
 @scenario("TT14", clauses="seed.getSysemuThread", normal=3, soak=30)
 def two_guests_of_one_address_space_run_at_once(stage: Stage) -> None:
-    """Two contexts on two threads in one address space both get on while neither has come back."""
+    """Two contexts on two threads in one address space run at the same time."""
     for _ in range(stage.trial.repeat):
         space = stage.space()
         pair = [stage.guest(guests.count_loop, space=space) for _ in range(2)]
@@ -235,7 +233,7 @@ def two_guests_of_one_address_space_run_at_once(stage: Stage) -> None:
 
 @scenario("TT14", clauses="seed.getSysemuThread", quick=50, normal=500, soak=20_000)
 def guests_that_run_at_once_keep_their_registers_apart(stage: Stage) -> None:
-    """Two contexts in one address space, switched in parallel, each count exactly in general and vector registers."""
+    """Two contexts switched in parallel in one address space count exactly in general and vector registers."""
     space = stage.space()
     pair = [stage.guest(guests.vector_loop, space=space, r12=start) for start in (0, 1 << 40)]
     for thread in [stage.thread(guest.syscalls, stage.trial.repeat) for guest in pair]:
@@ -246,7 +244,7 @@ def guests_that_run_at_once_keep_their_registers_apart(stage: Stage) -> None:
 
 @scenario("TT15", clauses="seed.switchToApp", quick=20, normal=100, soak=2000)
 def a_context_takes_its_registers_from_thread_to_thread(stage: Stage) -> None:
-    """A context switched on threads A, B, A ... a random number of times each counts exactly in all registers."""
+    """A context that moves between threads a random number of times counts exactly in all registers."""
     guest = stage.guest(guests.vector_loop)
     bystander = stage.guest(guests.vector_loop, space=guest.space)
     chance, total = dice(stage), 0
@@ -262,24 +260,24 @@ def a_context_takes_its_registers_from_thread_to_thread(stage: Stage) -> None:
 
 @scenario("TT15", clauses="seed.switchToApp")
 def a_resident_context_moves_on_when_its_thread_ends(stage: Stage) -> None:
-    """The end of a thread brings the extended state of its resident context home: others go on with it exactly."""
+    """When the thread of a resident context ends, another thread continues the context exactly."""
     guest = stage.guest(guests.vector_loop, resident=True)
     for turn, ending in enumerate(ORDINARY, start=1):
         depart(stage, partial(guest.syscalls, 10), ending)
         assert counts(guest)[0:2] == (10 * turn,) * 2, f"after a thread that ended {ending.__name__}"
 
 
-# ---------------------------------------------------------------------------------------------------------- pieces
+# --------------------------------------------------------------------------------------------------------------- pieces
 
 
 def _is_robbed(stage: Stage) -> bool:
-    """Interrupt a guest while four threads beside its tracer wait for its stop; whether one of them got it."""
+    """Interrupt a guest while four more threads wait for its stop; whether one of them took it."""
     guest = stage.guest(guests.count_loop)
     pid, events, over = stub_of(stage, guest.space), list[Event](), threading.Event()
 
     def trace() -> None:
         events.append(guest.switch())
-        over.wait()  # a thread that ends lets go of its tracees, and nobody can wait for them then
+        over.wait()  # a thread's end detaches its tracees, and then no thread can wait for them
 
     tracing = stage.thread(trace)
     await_progress(stage, guest)
@@ -289,7 +287,7 @@ def _is_robbed(stage: Stage) -> bool:
     stage.wait_until(lambda: bool(events), 5, "the switch ends")
     robbed = events != [Interrupted()]
     if not robbed:
-        os.kill(pid, signal.SIGKILL)  # so that they come back
+        os.kill(pid, signal.SIGKILL)  # ends the waits of the threads
     taken = [thief.result() for thief in thieves]
     over.set()
     tracing.result()
@@ -300,20 +298,20 @@ def _is_robbed(stage: Stage) -> bool:
 
 
 def _steal(tid: int) -> int | None:
-    """Wait for a thread that another one traces."""
+    """Wait for a thread that another thread traces."""
     try:
         return os.waitpid(tid, WALL)[1]
     except ChildProcessError:
         return None
 
 
-#: How many threads a pool has.
+#: The number of threads in a pool.
 WORKERS = 4
 
 
 @contextmanager
 def escape_hatch() -> Iterator[tuple[int, Callable[[], bytes]]]:
-    """A file number through which a stub's host system calls show, and what has come through since."""
+    """A descriptor that shows a stub's host writes, and a function for what was written since."""
     outlet, hatch = os.pipe()
     os.set_blocking(outlet, False)
 
@@ -336,14 +334,14 @@ def ask(stage: Stage, pool: ThreadPoolExecutor, function: Callable[[], Result]) 
 
 
 def _make(stage: Stage, made: list[Guest]) -> None:
-    """Make a platform and a guest in it that has run; both are the caller's from then on."""
+    """Make a platform and a guest that has run; the caller owns both."""
     guest = stage.guest(guests.vector_loop, platform=stage.trial.platform())
     guest.syscalls(1)
     made.append(guest)
 
 
 def _run_in_pool(stage: Stage, herd: list[Guest]) -> None:
-    """Run each guest ten calls further in a pool of threads, and see the pool's threads end."""
+    """Run each guest for ten calls in a pool of threads, and wait for the threads' end."""
     tids: set[int] = set()
 
     def run(guest: Guest) -> None:
@@ -359,7 +357,7 @@ def _run_in_pool(stage: Stage, herd: list[Guest]) -> None:
 
 
 def _leave_it_to_another_thread(stage: Stage, line: Line) -> None:
-    """Switch a guest on the first thread, end that, and go on in another one, which speaks and ends the process."""
+    """Switch a guest on the main thread, end that, and continue in another thread, which reports and exits."""
     guest = stage.guest(guests.vector_loop)
     guest.syscalls(10)
 
@@ -377,7 +375,7 @@ def _leave_it_to_another_thread(stage: Stage, line: Line) -> None:
 
 
 def _trespass(guest: Guest) -> None:
-    """Try everything with a platform that belongs to the parent process."""
+    """Try every operation of a platform that belongs to the parent process."""
     space = guest.stage.inspect(guest.space)
     operations: tuple[Callable[[], object], ...] = (
         guest.switch,

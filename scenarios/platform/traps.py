@@ -1,4 +1,4 @@
-"""Traps: which signal a guest's own execution raises, and how a guest steps and calls where only the kernel should be.
+"""Traps: the signals of a guest's own execution, single steps, and calls into the vsyscall page.
 
 Seed: context.Switch, subprocess.switchToApp, patchSignalInfo.
 """
@@ -29,7 +29,7 @@ FPE_INTDIV = 1
 BUS_ADRERR = 2
 SEGV_MAPERR = 1
 
-#: Where the vsyscall page lies, and has its calls (asm/vsyscall.h: VSYSCALL_ADDR).
+#: The vsyscall page and its calls (asm/vsyscall.h: VSYSCALL_ADDR).
 VSYSCALL_PAGE = 0xFFFF_FFFF_FF60_0000
 VSYSCALLS = {
     Number.GETTIMEOFDAY: VSYSCALL_PAGE,
@@ -37,7 +37,7 @@ VSYSCALLS = {
     Number.GETCPU: VSYSCALL_PAGE + 0x800,
 }
 
-# Instructions, to find their places in a guest's code.
+# Instructions, to find their offsets in a guest's code.
 POPF = b"\x9d"
 CALL_R13 = b"\x41\xff\xd5"
 CALL_RDI = b"\xff\xd7"
@@ -51,16 +51,16 @@ class Trap:
     """What one instruction raises."""
 
     program: Program
-    instruction: bytes  #: its code, to find its place
+    instruction: bytes  #: its code, to find its offset
     signo: int
     code: int
-    has_address: bool = False  #: si_addr is the program counter, else 0
+    has_address: bool = False  #: si_addr is the program counter, otherwise 0
     advance: tuple[int, ...] = (0,)  #: how far the program counter may have moved
 
 
 TRAPS = (
     Trap(guests.int3, b"\xcc", signal.SIGTRAP, SI_KERNEL, advance=(1,)),
-    # The processor moves on, some hypervisors do not.
+    # The processor advances; some hypervisors do not.
     Trap(guests.int1, b"\xf1", signal.SIGTRAP, TRAP_BRKPT, has_address=True, advance=(0, 1)),
     Trap(guests.ud2, b"\x0f\x0b", signal.SIGILL, ILL_ILLOPN, has_address=True),
     Trap(guests.divide_by_zero, b"\xf7\xf1", signal.SIGFPE, FPE_INTDIV, has_address=True),
@@ -73,7 +73,7 @@ TRAPS = (
 @scenario("EX11", clauses=("seed.W10", "kernel.I4", "fact.C5"))
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.program.name)
 def a_trap_is_the_signal_the_processor_means(stage: Stage, trap: Trap) -> None:
-    """Signal, code, address and rip are those a program would see natively, again and again, and it can go on."""
+    """A trap reports its native signal, code, address and rip, again and again, and the guest can continue."""
     guest = stage.guest(trap.program)
     place = guest.code + trap.program.code.index(trap.instruction)
     for _ in range(3):
@@ -87,7 +87,7 @@ def a_trap_is_the_signal_the_processor_means(stage: Stage, trap: Trap) -> None:
 
 @scenario("EX11", clauses=("seed.W10", "kernel.I4"))
 def memory_past_the_end_of_its_file_is_a_bus_error(stage: Stage) -> None:
-    """A page that is mapped but not in the file gives SIGBUS with its address, and is there once the file grows."""
+    """An access to a mapped page beyond the end of its file is SIGBUS with its address until the file grows."""
     guest = stage.guest(guests.read_at)
     memory = stage.memory(PAGE)
     address = stage.place(guest.space, 2 * PAGE)
@@ -101,7 +101,7 @@ def memory_past_the_end_of_its_file_is_a_bus_error(stage: Stage) -> None:
 
 @scenario("EX11", clauses=("seed.W10", "kernel.I4"))
 def an_event_is_not_changed_by_the_next(stage: Stage) -> None:
-    """Events are values: what a switch returned stays as it was while the guest runs on."""
+    """An event that a switch returned does not change while the guest runs on."""
     guest = stage.guest(guests.ud2)
     first = guest.switch()
     guest.state.pc += 2
@@ -114,7 +114,7 @@ def an_event_is_not_changed_by_the_next(stage: Stage) -> None:
 
 @scenario("EX09", "K14", clauses=("seed.switchToApp", "kernel.S3"))
 def a_guest_that_steps_itself_traps_after_each_instruction(stage: Stage) -> None:
-    """The trap flag a guest sets by popf gives one SIGTRAP an instruction, none for its system call, until cleared."""
+    """A trap flag set by the guest's popf gives one SIGTRAP per instruction, except its system call, until cleared."""
     guest = stage.guest(guests.step_itself)
     stops = [_stop(guest) for _ in range(9)]
     at = guest.code + guests.step_itself.code.index(POPF)  # popf, then nop nop mov syscall nop pushf and popf nop
@@ -128,7 +128,7 @@ def a_guest_that_steps_itself_traps_after_each_instruction(stage: Stage) -> None
 
 @scenario("EX09", "K14", clauses=("seed.switchToApp", "kernel.S3", "fact.C4"))
 def a_trap_flag_in_the_state_steps_the_guest(stage: Stage) -> None:
-    """A state with the trap flag set traps after each instruction, keeps the flag, and stops when it is cleared."""
+    """A trap flag in the state gives one SIGTRAP per instruction and stays set until it is cleared in the state."""
     guest = stage.guest(guests.getpid_loop)
     guest.state["eflags"] |= TRAP_FLAG
     lengths = (3, 5, 2, 3, 3, 2)
@@ -151,7 +151,7 @@ def a_trap_flag_in_the_state_steps_the_guest(stage: Stage) -> None:
 @scenario("EX12", "K58", clauses=("seed.patchSignalInfo", "fact.E9"))
 @pytest.mark.parametrize("number", VSYSCALLS, ids=lambda number: number.name.lower())
 def a_vsyscall_is_an_execute_fault(stage: Stage, number: Number) -> None:
-    """Calling into the vsyscall page faults there, as if nothing had run: no host time reaches the guest."""
+    """A call into the vsyscall page is an execute fault there, as if nothing had run."""
     address = VSYSCALLS[number]
     guest = stage.guest(guests.call_function, r13=address, rdi=0, rsi=0, rdx=0)
     stack_end = guest.state.sp
@@ -162,7 +162,7 @@ def a_vsyscall_is_an_execute_fault(stage: Stage, number: Number) -> None:
         assert Access.EXECUTE in fault.access
         assert (guest.state.pc, guest.state.sp) == (address, stack_end - 8)
         assert guest.stack.word(guest.stack.size - 8) == guest.code + len(CALL_R13)
-        # The kernel may have put the number there, which the guest's call would overwrite anyway.
+        # The kernel may have written the number, which the guest's call would overwrite anyway.
         assert guest.state["rax"] in (0x1234, number)
     guest.state.pc, guest.state.sp = guest.code + len(CALL_R13), stack_end
     assert guest.switch() == Syscall(Number.GETPID)
@@ -170,7 +170,7 @@ def a_vsyscall_is_an_execute_fault(stage: Stage, number: Number) -> None:
 
 @scenario("EX12", clauses="seed.patchSignalInfo")
 def a_vsyscall_with_a_bad_pointer_is_an_execute_fault_too(stage: Stage) -> None:
-    """The kernel looks at a vsyscall's pointers before anything else: the guest is told of its call all the same."""
+    """A vsyscall with a bad pointer is an execute fault, though the kernel checks its pointers first."""
     address = VSYSCALLS[Number.TIME]
     guest = stage.guest(guests.call_at, rdi=address)
     fault = guest.run_to(Fault)
@@ -179,7 +179,7 @@ def a_vsyscall_with_a_bad_pointer_is_an_execute_fault_too(stage: Stage) -> None:
 
 @scenario("EX12", clauses="seed.patchSignalInfo")
 def the_system_calls_behind_vsyscalls_are_ordinary(stage: Stage) -> None:
-    """What the vsyscall page stands for, made as a real system call, is one."""
+    """The system calls behind vsyscalls, made by ``syscall``, are reported as ordinary calls."""
     guest = stage.guest(guests.syscall_loop, rax=Number.TIME)
     for number, following in (
         *((Number.TIME, Number.GETTIMEOFDAY), (Number.GETTIMEOFDAY, Number.GETCPU)),
@@ -192,11 +192,8 @@ def the_system_calls_behind_vsyscalls_are_ordinary(stage: Stage) -> None:
 @scenario("EX13", clauses="seed.patchSignalInfo")
 @pytest.mark.parametrize("offset", [0x10, 0x410, 0xC00, 0xFFF], ids=hex)
 def a_call_between_the_vsyscalls_is_a_fault_there(stage: Stage, offset: int) -> None:
-    """Where the vsyscall page has no call, nothing runs: SIGSEGV at that address, all registers as the call left them.
-
-    The kernel sends a SIGSEGV without an address; with no such page at all, or a platform that sees through it, it is
-    the fault of an instruction fetch.
-    """
+    """A call between the vsyscalls' addresses is SIGSEGV there, with all registers as the call left them."""
+    # The kernel's SIGSEGV has no address; without a vsyscall page, or if the platform recognises it, it is a fault.
     guest = stage.guest(guests.call_at, rdi=VSYSCALL_PAGE + offset, rax=0x1234)
     stack_end = guest.state.sp
     for _ in range(2):

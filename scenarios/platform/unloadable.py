@@ -1,6 +1,6 @@
-"""Registers that no thread can have: refused with an error or told by an event, and never half in force.
+"""Registers that no thread can have: refused with an error or reported by an event, and never loaded in part.
 
-PTRACE_SETREGS takes a state register by register, and what it took before it met one it refuses stays (kernel.M7).
+PTRACE_SETREGS writes register by register, and keeps what it wrote before the one it refuses (kernel.M7).
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ ALL_ONES = 0xFFFF_FFFF_FFFF_FFFF
 
 GETPID = Syscall(Number.GETPID)
 
-#: The first address of the kernel's half, and ones that no paging mode has.
+#: The first address of the kernel's half, and addresses that no paging mode has.
 KERNELS = 0xFFFF_8000_0000_0000
 NONCANONICAL = 1 << 63
 BAD_BASES = tuple(itertools.product(("fs_base", "gs_base"), (NONCANONICAL, 1 << 62, KERNELS, ALL_ONES)))
 
 SEGMENTS = ("cs", "ss", "ds", "es", "fs", "gs")
 
-#: What a state may say of its selectors, which are the platform's: nulls, the kernel's, 32-bit code, data, rubbish.
+#: Values for the state's selectors, which the platform ignores: nulls, the kernel's, 32-bit code, data, invalid.
 SELECTORS = (0, 0x10, 0x18, 0x23, 0x2B, 0x33, 0x37, 0xFFFF, ALL_ONES)
 
 
 @scenario("EX07", "K64", clauses=("gvisor 99d595869", "seed.W20", "kernel.M7"))
 def a_base_the_kernel_refuses_is_an_error_until_it_is_mended(stage: Stage) -> None:
-    """It raises the kernel's EIO and changes no register of the state; the stub lives, and the guest can go on."""
+    """A segment base that the kernel refuses raises EIO and changes no register, and the guest continues without it."""
     guest = stage.guest(guests.getpid_loop)
     stub = stage.inspect(guest.space).stub
     assert guest.switch() == GETPID
@@ -59,7 +59,7 @@ def a_base_the_kernel_refuses_is_an_error_until_it_is_mended(stage: Stage) -> No
 
 @scenario("EX07", "K64", clauses=("gvisor 99d595869", "kernel.M7", "fact.E11"))
 def registers_that_were_taken_before_a_refusal_are_nobody_elses(stage: Stage) -> None:
-    """Another context in the same stub thread goes on afterwards with its own registers, all of them."""
+    """After a refused load, another context on the same stub thread runs with its own registers, all of them."""
     owner = stage.guest(guests.twiddle_syscall)
     random = Random(7)
     for base, value in BAD_BASES:
@@ -78,7 +78,7 @@ def registers_that_were_taken_before_a_refusal_are_nobody_elses(stage: Stage) ->
 
 @scenario("EX07", "K64", clauses=("kernel.M7", "kernel.I4"))
 def a_program_counter_nobody_can_have_is_the_guests_fault(stage: Stage) -> None:
-    """The kernel takes any rip: what comes of it is a SIGSEGV of the guest's, at that rip, and the guest can go on."""
+    """A rip that no address can have is a SIGSEGV of the guest at that rip, and the guest can continue."""
     guest = stage.guest(guests.getpid_loop)
     for place in (NONCANONICAL, KERNELS, 1 << 62):
         guest.state.pc = place
@@ -97,7 +97,7 @@ def a_program_counter_nobody_can_have_is_the_guests_fault(stage: Stage) -> None:
 
 @scenario("EX07", "K64", clauses=("kernel.M7", "seed.switchToApp"))
 def selectors_are_the_platforms(stage: Stage) -> None:
-    """Whatever a state says of them, the guest runs as 64-bit code; its system calls are native ones."""
+    """A guest runs as 64-bit code, with native system calls, whatever its state's selectors say."""
     guest = stage.guest(guests.getpid_loop)
     for count, (register, selector) in enumerate(itertools.product(SEGMENTS, SELECTORS)):
         guest.state[register] = selector
@@ -106,7 +106,7 @@ def selectors_are_the_platforms(stage: Stage) -> None:
 
 
 def _be_refused(stage: Stage, owner: Guest, base: str, value: int) -> None:
-    """Try a bad base, all other registers full, in a context beside the owner's."""
+    """Try to load a bad base, with all other registers changed, in a context on the owner's thread."""
     intruder = stage.guest(guests.getpid_loop, space=owner.space)
     for name in registers.GENERAL[:15]:
         intruder.state[name] = 0xBAD0_BAD0_BAD0_BAD0

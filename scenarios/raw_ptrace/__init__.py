@@ -1,12 +1,12 @@
-"""Raw tracing, for the facts about the kernel: a process of one's own, ptrace by its requests' names, bounded waits.
+"""Raw tracing for the facts about the kernel: a child process, ptrace requests by name, bounded waits.
 
     with raw_ptrace.tracee(guests.syscall_once.code, rax=39) as tracee:
         tracee.go("SYSEMU")                     # PTRACE_SYSEMU, then wait: "SIGTRAP|0x80"
         tracee.registers()["orig_rax"]
-        tracee.call(lib.SYS_getpid)             # have it make a system call
+        tracee.call(lib.SYS_getpid)             # make the tracee call getpid
 
-The process is a raw fork of this one that sleeps.  It shares with us only the **arena**: pages at the same address on
-both sides with code, data and stacks, so that nothing has to be poked.  No platform is involved, and no code of one.
+The process is a sleeping raw fork of this one.  It shares only the **arena** with us: pages at the same address in both
+processes with code, data and stacks, so that nothing needs PTRACE_POKEDATA.  No platform is involved.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from worldswitch.scenarios.stage.processes import mappings_of as mappings_of
 from worldswitch.scenarios.stage.processes import process_state as process_state
 from worldswitch.scenarios.stage.processes import status_of as status_of
 
-#: How long anything may take that does happen, however busy the machine.
+#: Upper bound in seconds for anything that must happen, on a busy machine too.
 BOUND = 30.0
-#: How long to look whether something that must not happen does not.
+#: How many seconds to check that something does not happen.
 A_WHILE = 0.02
 
 OPTIONS = lib.PTRACE_O_TRACESYSGOOD | lib.PTRACE_O_EXITKILL
@@ -42,16 +42,16 @@ A_THREAD = lib.CLONE_VM | lib.CLONE_FS | lib.CLONE_FILES | lib.CLONE_SIGHAND | l
 
 
 class Refused(OSError):
-    """The kernel refused what was asked of it."""
+    """The kernel refused a request."""
 
 
 def system_call(number: int, *arguments: int) -> int:
-    """A system call of this process's own; errors are negative."""
+    """Make a system call in this process; the result, or -errno."""
     return int(lib.system_call(number, *(*arguments, 0, 0, 0, 0, 0, 0)[:6]))
 
 
 def until(condition: Callable[[], bool], seconds: float = BOUND) -> bool:
-    """Whether `condition` came true in time."""
+    """Whether `condition` becomes true in time."""
     end = time.monotonic() + seconds
     looks = 0
     while not condition():
@@ -63,12 +63,12 @@ def until(condition: Callable[[], bool], seconds: float = BOUND) -> bool:
 
 
 def address_of(buffer: bytearray) -> int:
-    """Where `buffer` lies, for a system call."""
+    """The address of `buffer`, as an argument of a system call."""
     return int(ffi.cast("uintptr_t", ffi.from_buffer(buffer)))
 
 
 def wait_status(tid: int, seconds: float = BOUND, flags: int = 0) -> int | None:
-    """What wait(2) reports of `tid`, or None if that is nothing in time; ChildProcessError if it is no child."""
+    """The wait status of `tid`, or None if there is none in time; raises ChildProcessError if it is no child."""
     found: list[int] = []
 
     def look() -> bool:
@@ -81,11 +81,11 @@ def wait_status(tid: int, seconds: float = BOUND, flags: int = 0) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Siginfo:
-    """The head of a siginfo_t."""
+    """The first fields of a siginfo_t."""
 
     signo: int
     code: int
-    pid: int  #: or what else the union has there
+    pid: int  #: or another member of the union
     uid: int
     value: int
     address: int
@@ -96,87 +96,87 @@ class Siginfo:
 
 @dataclass(eq=False)
 class Thread:
-    """One traced thread, in the hands of the thread that attached to it."""
+    """One traced thread; only the thread that attached it may use it."""
 
     tid: int
     process: Process
 
-    # ---------------------------------------------------------------------------------------------------- requests
+    # --------------------------------------------------------------------------------------------------------- requests
 
     def says(self, request: str, address: int = 0, data: int = 0) -> str:
-        """What the kernel answers to ``PTRACE_<request>``: ``0``, a number or an error's name."""
+        """The kernel's answer to ``PTRACE_<request>``: ``0``, a number or an error's name."""
         return answer(system_call(lib.SYS_ptrace, getattr(lib, f"PTRACE_{request}"), self.tid, address, data))
 
     def ask(self, request: str, address: int = 0, data: int = 0) -> int:
-        """The same, where it has to work."""
+        """The same for a request that must succeed; the number."""
         said = self.says(request, address, data)
         if not said.isdigit():
             raise Refused(0, f"PTRACE_{request} said {said}")
         return int(said)
 
     def go(self, request: str, signo: int = 0) -> str:
-        """Let it go on, up to its next stop or its end."""
+        """Resume by `request`, and wait; the next stop or the end."""
         self.ask(request, 0, signo)
         return self.wait()
 
     def wait(self, flags: int = 0) -> str:
-        """Its next stop or its end."""
+        """Wait for the next stop or the end."""
         status = wait_status(self.tid, flags=flags)
         assert status is not None, f"waited {BOUND:g} s for a tracee that is in state {self.state}"
         return status_words(status)
 
     def silent(self, seconds: float = A_WHILE) -> bool:
-        """Whether wait(2) has nothing to report for a while."""
+        """Whether wait(2) reports nothing for a while."""
         return wait_status(self.tid, seconds) is None
 
     @property
     def state(self) -> str | None:
-        """The letter /proc has for it."""
+        """The state letter in /proc."""
         return process_state(self.tid)
 
     def becomes(self, states: str) -> bool:
-        """Whether it gets into one of these states."""
+        """Whether it reaches one of these states in time."""
         return until(lambda: (self.state or "") in states)
 
     def send(self, signo: int) -> None:
         """Send the thread a signal."""
         system_call(lib.SYS_tgkill, self.process.pid, self.tid, signo)
 
-    # --------------------------------------------------------------------------------------------------- registers
+    # -------------------------------------------------------------------------------------------------------- registers
 
     def registers(self) -> dict[str, int]:
-        """All of them, by name."""
+        """All registers, by name."""
         buffer = bytearray(registers.SIZE)
         self.ask("GETREGS", 0, address_of(buffer))
         return dict(zip(registers.NAMES, struct.unpack(f"<{len(registers.NAMES)}Q", buffer), strict=True))
 
     def set_registers(self, **changes: int) -> str:
-        """Change some; what PTRACE_SETREGS says."""
+        """Change some registers; the answer of PTRACE_SETREGS."""
         values = self.registers() | changes
         buffer = bytearray(struct.pack(f"<{len(values)}Q", *(value % 2**64 for value in values.values())))
         return self.says("SETREGS", 0, address_of(buffer))
 
     def register(self, name: str) -> int:
-        """One of them, signed."""
+        """One register, as a signed number."""
         return int(ctypes.c_int64(self.registers()[name]).value)
 
     def regset(self, kind: int, size: int = 1 << 15) -> tuple[str, bytes]:
-        """What PTRACE_GETREGSET says, and the registers it fetched."""
+        """The answer of PTRACE_GETREGSET, and the registers it returned."""
         buffer = bytearray(size)
         vector = bytearray(struct.pack("<QQ", address_of(buffer), size))
         said = self.says("GETREGSET", kind, address_of(vector))
         return said, bytes(buffer[: struct.unpack("<QQ", vector)[1]]) if said == "0" else b""
 
     def set_regset(self, kind: int, contents: bytes) -> str:
-        """What PTRACE_SETREGSET says to `contents`."""
+        """The answer of PTRACE_SETREGSET to `contents`."""
         buffer = bytearray(contents)
         vector = bytearray(struct.pack("<QQ", address_of(buffer), len(buffer)))
         return self.says("SETREGSET", kind, address_of(vector))
 
-    # -------------------------------------------------------------------------------------------------- what it says
+    # ----------------------------------------------------------------------------------------------------- what it says
 
     def siginfo(self) -> Siginfo | None:
-        """The signal it stopped for; None where PTRACE_GETSIGINFO says EINVAL, as at a group-stop."""
+        """The signal of the stop; None where PTRACE_GETSIGINFO gives EINVAL, as at a group-stop."""
         buffer = bytearray(128)
         said = self.says("GETSIGINFO", 0, address_of(buffer))
         if said == "EINVAL":
@@ -187,13 +187,13 @@ class Thread:
         return Siginfo(signo, code, pid, uid, value, struct.unpack_from("<Q", buffer, 16)[0])
 
     def message(self) -> int:
-        """What PTRACE_GETEVENTMSG says."""
+        """The message that PTRACE_GETEVENTMSG returns."""
         buffer = bytearray(8)
         self.ask("GETEVENTMSG", 0, address_of(buffer))
         return int(struct.unpack("<Q", buffer)[0])
 
     def call_information(self) -> str:
-        """Where PTRACE_GET_SYSCALL_INFO sees it: ``entry of 39 (x86-64)``, ``exit``, ``no system call``."""
+        """The phase in PTRACE_GET_SYSCALL_INFO: ``entry of 39 (x86-64)``, ``exit``, ``no system call``."""
         buffer = bytearray(128)
         if not self.says("GET_SYSCALL_INFO", len(buffer), address_of(buffer)).isdigit():
             return "no PTRACE_GET_SYSCALL_INFO"
@@ -204,17 +204,17 @@ class Thread:
         return "exit" if operation == lib.PTRACE_SYSCALL_INFO_EXIT else "no system call"
 
     def reports(self) -> list[str]:
-        """The signals it reports one after the other, each suppressed, before it gets to run anything."""
+        """The pending signals, in the order in which they are reported; each is suppressed."""
         self.put(TRAP)
         said = []
         while (stop := self.go("CONT")) != "SIGTRAP":
             said.append(stop)
         return said
 
-    # ------------------------------------------------------------------------------------------------- having it act
+    # ---------------------------------------------------------------------------------------------------- making it act
 
     def put(self, code: bytes, **values: int) -> None:
-        """Have it stand before `code`, with a stack, the arena's data in rbx, and these registers."""
+        """Set the program counter to `code`, with a stack, the arena's data in rbx, and these registers."""
         place = self.process.arena.put(code)
         arena = self.process.arena
         start = {"rip": place, "orig_rax": -1, "rsp": arena.new_stack(), "rbx": arena.data, **values}
@@ -222,23 +222,23 @@ class Thread:
             raise Refused(0, f"PTRACE_SETREGS said {said}")
 
     def enter(self, number: int, *arguments: int) -> str:
-        """Bring it to the entry of a system call; the stop there."""
+        """Run to the entry of a system call; the stop there."""
         names = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
         values = dict(zip(names, (*arguments, 0, 0, 0, 0, 0, 0), strict=False))
         self.put(SYSCALL, rax=number, **values)
         return self.go("SYSCALL")
 
     def call(self, number: int, *arguments: int) -> int:
-        """Have it make a system call, from a stop that is none at a system call; the result, as the kernel has it."""
+        """Make the tracee call the system, from a stop outside any system call; the kernel's result."""
         before = self.registers()
-        assert (stop := self.enter(number, *arguments)) == "SIGTRAP|0x80", f"no entry of a system call but {stop}"
-        assert (stop := self.go("SYSCALL")) == "SIGTRAP|0x80", f"no exit of a system call but {stop}"
+        assert (stop := self.enter(number, *arguments)) == "SIGTRAP|0x80", f"expected a system call's entry, got {stop}"
+        assert (stop := self.go("SYSCALL")) == "SIGTRAP|0x80", f"expected a system call's exit, got {stop}"
         result = self.register("rax")
         self.set_registers(**before | {"orig_rax": -1})
         return result
 
     def clone(self, flags: int = A_THREAD) -> Thread:
-        """Have it make another thread, or process, which is traced like itself and stops first of all."""
+        """Make it clone a thread or process, which is traced with the same options and begins with a stop."""
         tid = self.call(lib.SYS_clone, flags | lib.CLONE_PTRACE, self.process.arena.new_stack())
         if tid < 0:
             raise Refused(0, f"clone said {answer(tid)}")
@@ -253,7 +253,7 @@ SYSCALL = bytes.fromhex("0f05 cc")  #: syscall; int3
 
 @dataclass(eq=False)
 class Process:
-    """A process of one's own, traced or not."""
+    """A child process, traced or not."""
 
     pid: int
     arena: Arena
@@ -272,18 +272,18 @@ class Process:
         return thread
 
     def remember(self, thread: Thread) -> None:
-        """Have `thread` ended with this process."""
+        """End `thread` together with this process."""
         self._below.append(thread)
 
     def end(self) -> None:
-        """Kill and reap it, and what it cloned."""
+        """Kill and reap it and everything it cloned."""
         for one in (*reversed(self._below), Thread(self.pid, self)):
             left = until(lambda one=one: _gone(one), BOUND)  # type: ignore[misc]
-            assert left, f"a tracee withstands SIGKILL, in state {one.state}"
+            assert left, f"SIGKILL did not end a tracee in state {one.state}"
 
 
 def _gone(thread: Thread) -> bool:
-    """Kill `thread`'s process, and see whether nothing is left of it to wait for."""
+    """Kill `thread`'s process; whether wait(2) has nothing left to report."""
     try:
         pid, status = os.waitpid(thread.tid, os.WNOHANG | lib.__WALL)
     except ChildProcessError:
@@ -292,13 +292,13 @@ def _gone(thread: Thread) -> bool:
         return True
     with contextlib.suppress(ProcessLookupError):
         os.kill(thread.process.pid, signal.SIGKILL)
-    thread.says("CONT")  # it may stand at an EVENT_EXIT, which no SIGKILL ends
+    thread.says("CONT")  # a stop at EVENT_EXIT, which SIGKILL does not end
     return False
 
 
 @contextlib.contextmanager
 def process(flags: int = signal.SIGCHLD, *, keep_rseq: bool = False) -> Iterator[Process]:
-    """A sleeping child, not traced yet; gone in the end.  `flags` are clone's."""
+    """A sleeping, untraced child, killed at the end of the block; `flags` are clone's."""
     with contextlib.closing(Arena()) as arena:
         ready = ffi.cast("int *", arena.ready)
         pid = lib.process_start(flags, keep_rseq, ready)
@@ -306,7 +306,7 @@ def process(flags: int = signal.SIGCHLD, *, keep_rseq: bool = False) -> Iterator
             raise Refused(-pid, f"clone({flags:#x}) said {answer(pid)}")
         made = Process(pid, arena)
         try:
-            assert until(lambda: bool(ready[0])), "a child of ours never got to sleep"
+            assert until(lambda: bool(ready[0])), "the child did not start in time"
             yield made
         finally:
             made.end()
@@ -321,7 +321,7 @@ def tracee(
     keep_rseq: bool = False,
     **values: int,
 ) -> Iterator[Thread]:
-    """A child seized and stopped before `code`, with these registers."""
+    """A child, seized and stopped before `code`, with these registers."""
     with process(flags, keep_rseq=keep_rseq) as made:
         thread = made.seize(options)
         thread.ask("INTERRUPT")

@@ -1,4 +1,4 @@
-"""The memory that a bare tracee shares with this process, at the same address."""
+"""The memory that a raw tracee shares with this process, at the same address."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Arena:
         self._anchor = ctypes.c_char.from_buffer(self._pages)
         self.code = ctypes.addressof(self._anchor)
         self.data = self.code + _DATA
-        self.ready = self.code + _CODE_SIZE  #: where a new process says that it is there
+        self.ready = self.code + _CODE_SIZE  #: a new process writes here when it has started
         self._used = 0
         self._stacks = 0
 
     def put(self, code: bytes) -> int:
-        """Where `code` stands from now on; what stood there before stays where it is, as far as there is room."""
+        """Store `code`, overwriting older code only when the page is full; its address."""
         if self._used + len(code) > _CODE_SIZE:
             self._used = 0
         place = self._used
@@ -32,24 +32,24 @@ class Arena:
         return self.code + place
 
     def new_stack(self) -> int:
-        """The end of a stack; there are ten, used in turn."""
+        """The end of a stack; the ten stacks are used in turn."""
         self._stacks += 1
         return self.code + _STACKS + (self._stacks % (_PAGES - 2) + 1) * PAGE - 128
 
     def word(self, offset: int = 0) -> int:
-        """A word of the data."""
+        """The word at `offset` in the data."""
         return int(struct.unpack_from("<Q", self._pages, _DATA + offset)[0])
 
     def write(self, contents: bytes, offset: int = 0) -> int:
-        """Put `contents` into the data; its address."""
+        """Write `contents` to the data; its address."""
         self._pages[_DATA + offset : _DATA + offset + len(contents)] = contents
         return self.data + offset
 
     def write_words(self, *words: int, offset: int = 0) -> int:
-        """Put words into the data; their address."""
+        """Write words to the data; their address."""
         return self.write(struct.pack(f"<{len(words)}Q", *(word % 2**64 for word in words)), offset)
 
     def close(self) -> None:
-        """Unmap it here."""
+        """Unmap it in this process."""
         del self._anchor
         self._pages.close()

@@ -1,6 +1,6 @@
-"""Builds the C of `worldswitch.scenarios.raw_ptrace`, and has the compiler give the values of the kernel's names.
+"""Builds the C code of `worldswitch.scenarios.raw_ptrace`, and takes the kernel's constants from the compiler.
 
-Read by setup.py from the top of the checkout, so paths are relative to it.
+setup.py reads this file from the top of the checkout, so paths are relative to that.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-// What the facts about the kernel need of C: system calls without the library, and a child that never was Python.
+// C for the facts about the kernel: system calls without the C library, and a child that runs no Python.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
@@ -16,7 +16,7 @@
 #error "no raw system call for this architecture"
 #endif
 
-// The child runs in a copy of a process with many threads, so without errno.
+// Without errno: the child runs in a copy of a multithreaded process.
 __attribute__((no_stack_protector))
 long system_call(long number, long a, long b, long c, long d, long e, long f)
 {
@@ -32,11 +32,11 @@ long system_call(long number, long a, long b, long c, long d, long e, long f)
 	return result;
 }
 
-// From glibc 2.35 on; their declaration is only as old.
+// In glibc since 2.35, and declared only there.
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));
 
-// The length must be the registered one: 32 in glibc before 2.40, then what __rseq_size says.
+// The length must be the registered one: 32 in glibc before 2.40, __rseq_size since.
 static void unregister_rseq(void)
 {
 	if (&__rseq_offset == NULL || __rseq_size == 0)
@@ -56,7 +56,7 @@ static void reset_signals(void)
 	system_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof(none), 0, 0);
 }
 
-// One byte: no file is that small, and the kernel takes it for a wish to pipe none to a handler either.
+// One byte: smaller than any core file, and the kernel then pipes none to a handler either.
 static void forbid_core_dumps(void)
 {
 	const unsigned long one_byte[2] = { 1, 1 };

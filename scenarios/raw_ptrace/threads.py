@@ -1,4 +1,4 @@
-"""Threads of this process that trace, and end."""
+"""Short-lived tracing threads of this process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 def in_a_thread(work: Callable[[], Result]) -> Result:
-    """What `work` returns or raises in a thread of its own, once the kernel is done with that thread, too."""
+    """Run `work` in a new thread and wait until the kernel has removed the thread; what `work` returns or raises."""
     results: list[Result] = []
     errors: list[BaseException] = []
     tids: list[int] = []
@@ -22,7 +22,7 @@ def in_a_thread(work: Callable[[], Result]) -> Result:
         tids.append(threading.get_native_id())
         try:
             results.append(work())
-        except BaseException as error:  # raised again where the thread was started
+        except BaseException as error:  # raised again in the calling thread
             errors.append(error)
 
     thread = threading.Thread(target=run, daemon=True)

@@ -1,4 +1,4 @@
-"""What the kernel says, in words that are the same each time: signals, errors, statuses of wait(2)."""
+"""Fixed words for the kernel's answers: signals, errors, statuses of wait(2)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _EVENTS = {
     lib.PTRACE_EVENT_EXIT: "EVENT_EXIT",
     lib.PTRACE_EVENT_SECCOMP: "EVENT_SECCOMP",
 }
-#: What PTRACE_O_TRACESYSGOOD makes of SIGTRAP at a system call.
+#: SIGTRAP at a system call under PTRACE_O_TRACESYSGOOD.
 SYSCALL_STOP = signal.SIGTRAP | 0x80
 
-#: siginfo_t's codes of senders (include/uapi/asm-generic/siginfo.h); those above 0 mean something else per signal.
+#: Codes of siginfo_t that name a sender (include/uapi/asm-generic/siginfo.h); codes above 0 depend on the signal.
 _SENDERS = {0: "SI_USER", 0x80: "SI_KERNEL", -1: "SI_QUEUE", -2: "SI_TIMER", -6: "SI_TKILL"}
 
 
 def signal_name(signo: int) -> str:
-    """A signal as people call it."""
+    """The name of a signal."""
     if signo == SYSCALL_STOP:
         return "SIGTRAP|0x80"
     try:
@@ -31,7 +31,7 @@ def signal_name(signo: int) -> str:
 
 
 def code_name(code: int) -> str:
-    """A siginfo_t's code by its name, if it says who sent it."""
+    """The name of a siginfo_t code, if it names a sender."""
     return _SENDERS.get(code, f"code {code}")
 
 
@@ -43,7 +43,7 @@ def answer(result: int) -> str:
 
 
 def status_words(status: int) -> str:
-    """What wait(2) reported."""
+    """A wait status in words."""
     if os.WIFEXITED(status):
         return f"exited with {os.WEXITSTATUS(status)}"
     if os.WIFSIGNALED(status):

@@ -1,4 +1,4 @@
-"""A guest that counts its calls and sums their answers in registers and memory, checked against what it was given."""
+"""A guest that counts its calls and sums their results, to be compared with what it was given."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INTERRUPT_PACE = 0.0005
 
 
 class Accounts:
-    """A guest that plays `account_loop`, and what it must have in its books."""
+    """A guest that runs `account_loop`, and the counts and sums it must have."""
 
     def __init__(
         self, stage: Stage, space: AddressSpace, *, resident: bool = False, platform: Platform | None = None
@@ -30,7 +30,7 @@ class Accounts:
         self.interrupts = 0
 
     def run(self, calls: int) -> None:
-        """Answer so many system calls with random words, and check the books at the last."""
+        """Answer `calls` system calls with random words, then compare the guest's counts and sums."""
         end = self.calls + calls
         state = self.guest.state
         while True:
@@ -41,7 +41,7 @@ class Accounts:
             assert event == GETPID, f"after {self.calls} calls and {self.interrupts} interrupts: {event!r}"
             self.calls += 1
             if self.calls == end:
-                self.balance()
+                self.check()
             answer = random.getrandbits(64)
             self.answers = (self.answers + answer) % 2**64
             state.result = answer
@@ -49,20 +49,20 @@ class Accounts:
                 return
 
     def switch(self) -> object:
-        """What one switch comes to."""
+        """The outcome of one switch."""
         return outcome_of(partial(self.guest.context.switch, self.guest.space, self.guest.state))
 
-    def balance(self) -> None:
-        """Compare what the guest counted and summed, in registers and in memory, with what it was given."""
+    def check(self) -> None:
+        """Compare the guest's counts and sums, in registers and in memory, with what it was given."""
         state, data = self.guest.state, self.guest.data
         lanes = struct.unpack("QQ", data[16:32])
-        books = (state["r12"], data.word(0), *lanes, state["r13"], data.word(8))
-        assert books == (*[self.calls] * 4, *[self.answers] * 2), f"after {self.interrupts} interrupts"
+        counts = (state["r12"], data.word(0), *lanes, state["r13"], data.word(8))
+        assert counts == (*[self.calls] * 4, *[self.answers] * 2), f"after {self.interrupts} interrupts"
 
 
 @contextmanager
 def interrupting(stage: Stage, accounts: list[Accounts]) -> Iterator[None]:
-    """As long as it lasts, interrupt the guests over and over."""
+    """Interrupt the guests over and over, until the block ends."""
     over = threading.Event()
 
     def interrupt() -> None:

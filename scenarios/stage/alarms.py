@@ -12,13 +12,13 @@ from worldswitch.scenarios.stage.accounts import Accounts
 from worldswitch.scenarios.stage.stage import Guest
 from worldswitch.scenarios.stage.steady_guests import outcome_of
 
-#: After how many seconds an alarm goes off, at least and at most.
+#: The shortest and longest delay of an alarm, in seconds.
 EARLIEST, LATEST = 0.0002, 0.002
 
 
 @contextmanager
 def timer_handler(guest: Guest) -> Iterator[list[int]]:
-    """Interrupt `guest` once, from a Python handler, when a timer expires while it computes."""
+    """Interrupt `guest` once, from a Python handler, when a timer expires while the guest computes."""
     handled: list[int] = []
     count = guest.data.word()
 
@@ -36,11 +36,11 @@ def timer_handler(guest: Guest) -> Iterator[list[int]]:
 
 
 class Alarm(Exception):
-    """What the handler raises."""
+    """Raised by the signal handler."""
 
 
 class Alarmed(Accounts):
-    """A guest that keeps accounts, switched by a main thread whose handler raises out of the switch again and again."""
+    """An accounting guest, switched by a main thread whose signal handler raises out of the switch again and again."""
 
     alarms = 0
     _exposed = False
@@ -54,7 +54,7 @@ class Alarmed(Accounts):
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def switch(self) -> object:
-        """Switch until an event comes back, however often an exception comes in its place."""
+        """Switch until an event is returned, however often an exception replaces it."""
         while True:
             try:
                 return outcome_of(self._exposed_switch)
@@ -70,7 +70,7 @@ class Alarmed(Accounts):
             self._exposed = False
 
     def _handle(self, _: int, frame: FrameType | None) -> None:
-        """Raise, but only inside the platform: in a frame of ours, the event that it returned would be lost by us."""
+        """Raise inside the platform only; in a frame of our own, the exception would discard a returned event."""
         signal.setitimer(signal.ITIMER_REAL, random.uniform(EARLIEST, LATEST))
         if self._exposed and frame is not None and frame.f_code is not Alarmed._exposed_switch.__code__:
             raise Alarm

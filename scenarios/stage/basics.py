@@ -1,4 +1,4 @@
-"""The basics in one piece: what a platform is for, for places where the question is whether it works there at all."""
+"""A smoke test of a platform, for environments where the question is whether it works at all."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from worldswitch.scenarios.stage.steady_guests import Computing, makes_calls, ou
 
 
 def work_here(stage: Stage) -> None:
-    """System calls, memory, faults and interrupts work here; a platform that refuses anything of it fails by that."""
+    """Check system calls, memory, faults and interrupts; any refusal by the platform is a failure."""
     outcome = outcome_of(lambda: _work(stage))
-    assert outcome is None, f"it does not work here: {outcome!r}"
+    assert outcome is None, f"the platform does not work here: {outcome!r}"
 
 
 def _work(stage: Stage) -> None:
@@ -19,7 +19,7 @@ def _work(stage: Stage) -> None:
     makes_calls(guest, 5)
     reader = stage.guest(guests.read_at, space=guest.space, rdi=stage.place(guest.space, PAGE))
     fault = reader.switch()
-    assert isinstance(fault, Fault), f"a read of nothing came back with {fault!r}"
+    assert isinstance(fault, Fault), f"a read of unmapped memory returned {fault!r}"
     assert fault.address == reader.state["rdi"]
     guest.space.unmap(guest.data_address, PAGE)
     with Computing(stage) as computing:

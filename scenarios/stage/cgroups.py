@@ -1,10 +1,10 @@
-"""Control groups that a scenario makes, puts stubs into and takes away again, in either of the kernel's two layouts.
+"""Control groups that a scenario creates, moves stubs into and removes, in both of the kernel's layouts.
 
     with group_of("memory") as group:
         group.set({"memory.max": limit, "memory.limit_in_bytes": limit})
         group.add(pid)
 
-Version 1 mounts each controller on its own, version 2 has one tree for all and names files otherwise.
+Version 1 mounts each controller separately; version 2 has one tree for all and other file names.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-#: How long the kernel may take to see that a group's last process is gone.
+#: Seconds that the kernel may take to notice that a group is empty.
 PATIENCE = 5.0
 
-#: What every group of version 2 can do.
+#: Controllers that every group of version 2 has.
 CORE = ("freezer",)
 
 _numbers = itertools.count()
@@ -34,18 +34,18 @@ class Group:
         self.directory = directory
 
     def set(self, values: Mapping[str, int | str]) -> None:
-        """Write to those of these files that this layout has, which must be one at least."""
+        """Write those files that this layout has; it must have at least one."""
         there = {name: value for name, value in values.items() if (self.directory / name).exists()}
         assert there, f"{self.directory} has none of {', '.join(values)}"
         for name, value in there.items():
             (self.directory / name).write_text(str(value))
 
     def add(self, pid: int) -> None:
-        """Move a process into it, with all its threads."""
+        """Move a process, with all its threads, into the group."""
         (self.directory / "cgroup.procs").write_text(str(pid))
 
     def remove(self) -> None:
-        """Kill what is left in it and take it away."""
+        """Kill the remaining processes and remove the group."""
         deadline = time.monotonic() + PATIENCE
         while True:
             for pid in (self.directory / "cgroup.procs").read_text().split():
@@ -61,7 +61,7 @@ class Group:
 
 @contextmanager
 def group_of(controller: str) -> Iterator[Group]:
-    """A new group under this process's own, or as near to it as may be, with `controller` at work in it."""
+    """A new group with `controller` enabled, as close to this process's own group as possible."""
     group = Group(_make(controller))
     try:
         yield group
@@ -84,14 +84,14 @@ def _make(controller: str) -> Path:
 
 
 def _inherit(parent: Path, group: Path) -> None:
-    """Let a group have its parent's CPUs and memory: in version 1 nobody can be in it else."""
+    """Copy the parent's CPUs and memory nodes: in version 1 a group without them accepts no process."""
     for name in ("cpuset.cpus", "cpuset.mems"):
         if (group / name).exists() and (parent / name).exists() and (parent / name).read_text().strip():
             (group / name).write_text((parent / name).read_text())
 
 
 def _parents(controller: str) -> Iterator[Path]:
-    """Where a group might be made, the nearest first."""
+    """The groups in which a new one could be created, the nearest first."""
     paths = [line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines()]
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _, directory, kind, options, *_ = line.split()
@@ -108,7 +108,7 @@ def _upwards(mount: Path, path: str) -> Iterator[Path]:
 
 
 def _offers(directory: Path, controller: str) -> bool:
-    """Whether groups in it have the controller, which version 2 leaves to choice, but for what it has in itself."""
+    """Whether children of the group have the controller: version 2 enables it per group, except for core ones."""
     if controller in CORE:
         return True
     try:

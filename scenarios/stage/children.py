@@ -1,14 +1,14 @@
-"""Work in a forked child process, bounded in time: for scenarios whose harness crashes, forks or changes its world.
+"""Bounded work in a forked child process, for scenarios whose harness crashes, forks or changes its environment.
 
-The child runs a function that is given one end of a `Line`, and ends without any of the parent's clean-up.  What the
-function returns or raises comes back to the parent::
+The child runs a function that receives one end of a `Line`, and ends without the parent's clean-up.  The function's
+result or exception is sent to the parent::
 
     child = children.fork(stage, work)
     pid = child.hear(5)
     child.kill()
     assert child.wait(5).signal == SIGKILL
 
-A child may stand in a PID namespace of its own (`Namespace.PID`), where it is PID 1 and has a /proc that says so.
+A child may run in a new PID namespace (`Namespace.PID`), as PID 1 and with a matching /proc.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ WALL = 0x4000_0000  # __WALL
 
 
 class Namespace(enum.Enum):
-    """Where a child lives."""
+    """The namespaces a child runs in."""
 
     SAME = "same"
     PID = "pid"  #: PID 1 of a new PID namespace
 
 
 class Line:
-    """One end of a line between parent and child; messages are picklable values."""
+    """One end of a connection between parent and child; messages are picklable values."""
 
     def __init__(self, stage: Stage, connection: Connection) -> None:
         self._stage = stage
@@ -56,16 +56,16 @@ class Line:
         self._connection.send(message)
 
     def has_word(self) -> bool:
-        """A message, or the other end's end, is there to be received."""
+        """Whether a message, or the other end's close, can be received."""
         return self._connection.poll(0)
 
     def receive(self, seconds: float) -> object:
-        """The next message, which must come in time."""
-        assert self._connection.poll(self._stage.trial.seconds(seconds)), f"nothing said within {seconds} s"
+        """The next message, which must arrive in time."""
+        assert self._connection.poll(self._stage.trial.seconds(seconds)), f"no message within {seconds} s"
         try:
             return self._connection.recv()
         except (EOFError, ConnectionError):
-            raise AssertionError("the process at the other end died without a word") from None
+            raise AssertionError("the process at the other end died without a message") from None
 
 
 Work: TypeAlias = Callable[[Line], object]
@@ -80,7 +80,7 @@ class Ending:
 
     @classmethod
     def of(cls, wait_status: int) -> Ending:
-        """Decode what wait(2) says."""
+        """Decode a wait status."""
         if os.WIFSIGNALED(wait_status):
             return cls(os.WTERMSIG(wait_status), 0)
         return cls(0, os.WEXITSTATUS(wait_status))
@@ -93,7 +93,7 @@ class _Success:
 
 @dataclass(frozen=True)
 class _Failure:
-    """What went wrong in a child.  Not the exception itself, which may not be picklable."""
+    """A failure in a child, as text: exceptions may not be picklable."""
 
     kind: type[Exception]
     account: str
@@ -105,7 +105,7 @@ class _Failure:
 
 
 class Child:
-    """A forked child; the parent's side."""
+    """The parent's side of a forked child."""
 
     def __init__(self, stage: Stage, pid: int, line: Line) -> None:
         self.pid = pid
@@ -113,24 +113,24 @@ class Child:
         self._stage = stage
 
     def hear(self, seconds: float) -> object:
-        """What the child says next, in time; if it failed instead, its failure is raised here again."""
+        """The child's next message, in time; raises the child's failure if it failed instead."""
         message = self.line.receive(seconds)
         if isinstance(message, _Failure):
             raise message.kind(message.account)
         return message
 
     def result(self, seconds: float) -> object:
-        """What the child's function returned, in time, or its failure."""
+        """The result of the child's function, in time; raises the child's failure."""
         message = self.hear(seconds)
-        assert isinstance(message, _Success), f"a word where the result was due: {message!r}"
+        assert isinstance(message, _Success), f"a message in place of the result: {message!r}"
         return message.value
 
     def kill(self) -> None:
-        """End it by SIGKILL."""
+        """Send SIGKILL."""
         os.kill(self.pid, signal.SIGKILL)
 
     def wait(self, seconds: float) -> Ending:
-        """How it ended, which must happen in time."""
+        """Wait for the child to end, in time; how it ended."""
         deadline = time.monotonic() + self._stage.trial.seconds(seconds)
         while time.monotonic() < deadline:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -160,14 +160,14 @@ def run(stage: Stage, work: Work, seconds: float, namespace: Namespace = Namespa
 
 
 def become_subreaper() -> None:
-    """Have every orphaned descendant become a child of this process, so that `reap_all` knows them all."""
+    """Make orphaned descendants children of this process, so that `reap_all` finds them."""
     _call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def reap_all(stage: Stage, seconds: float) -> None:
-    """Reap children until there is none, which must happen in time.
+    """Reap children until none is left, in time.
 
-    Only for a process that has no platform of its own: waiting for anybody steals a platform's ptrace stops.
+    Only for a process that has no platform of its own: waiting for any child steals the platform's ptrace stops.
     """
     stage.wait_until(_reaped, seconds, "every descendant is gone")
 
@@ -181,11 +181,11 @@ def _reaped() -> bool:
     return False
 
 
-# ------------------------------------------------------------------------------------------------ the child's side
+# ----------------------------------------------------------------------------------------------------- the child's side
 
 
 def report(line: Line, work: Callable[[], object]) -> None:
-    """Do `work` and send what came of it, which is what the parent's `result` waits for."""
+    """Run `work` and send its result or failure, for `Child.result` in the parent."""
     try:
         line.send(_Success(work()))
     except BaseException as error:
@@ -206,14 +206,14 @@ def _live(work: Work, line: Line, namespace: Namespace) -> None:
 
 
 def _enter_pid_namespace() -> None:
-    """Continue as PID 1 of a new namespace; the process that stays outside ends with PID 1, as a shell would say."""
+    """Continue as PID 1 of a new namespace; the process outside exits with PID 1's status, as a shell reports it."""
     _call("unshare", CLONE_NEWPID | CLONE_NEWNS)
     pid = os.fork()
     if pid:
         ending = Ending.of(os.waitpid(pid, 0)[1])
         os._exit(128 + ending.signal if ending.signal else ending.status)
     _die_with_parent()
-    # Nothing but this mount is ours to see to; "/" need not be a mount point, in a chroot say.
+    # Only this mount is remounted; in a chroot "/" need not be a mount point.
     _call("mount", b"none", b"/proc", None, MS_REC | MS_PRIVATE, None)
     _call("mount", b"proc", b"/proc", b"proc", 0, None)
 

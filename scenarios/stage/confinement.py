@@ -1,6 +1,6 @@
-"""What stands in a platform's way, put there on purpose: seccomp filters, lost privileges, a process nobody may dump.
+"""Obstacles to a platform: seccomp filters, lost privileges, a process that may not be dumped.
 
-None of it can be taken back, so it is for a process of its own (`worldswitch.scenarios.stage.children`).
+None of them can be undone, so use them in a child process (`worldswitch.scenarios.stage.children`).
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ USER_NOTIF, TRACE, LOG, ALLOW = 0x7FC0_0000, 0x7FF0_0000, 0x7FFC_0000, 0x7FFF_00
 SECCOMP_MODE_FILTER = 2  # of prctl
 SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC = 1, 1  # of seccomp
 LOAD_WORD, JUMP_EQUAL, RETURN = 0x20, 0x15, 0x06  # <linux/bpf_common.h>, combined
-FIRST_ARGUMENT = 16  # offset in struct seccomp_data, which begins with the number
+FIRST_ARGUMENT = 16  # offset in struct seccomp_data, whose first field is the number
 
-#: The two numbers the C library has no function for: arch/x86/entry/syscalls/syscall_64.tbl and its sibling.
+#: The two numbers without a function in the C library: arch/x86/entry/syscalls/syscall_64.tbl and its sibling.
 SECCOMP, CLONE3 = {"x86_64": (317, 435), "aarch64": (277, 435)}[os.uname().machine]
 
-#: How processes and threads are made.
+#: System calls that create processes and threads.
 FORKS = (Number.CLONE, CLONE3, Number.FORK, Number.VFORK)
 
 
@@ -49,14 +49,14 @@ class _Program(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a filter answers to a system call: to every one of that number, or to those with one argument."""
+    """A filter's answer to one system call, or only to calls with a certain argument."""
 
     number: int
     action: int
-    argument: tuple[int, int] | None = None  #: which, counted from 0, and its value
+    argument: tuple[int, int] | None = None  #: its index, from 0, and its value
 
     def instructions(self) -> Iterator[tuple[int, int, int, int]]:
-        """The rule in BPF; where it does not apply, it goes on behind its end."""
+        """The rule as BPF instructions; execution continues behind them if the rule does not apply."""
         tests = [(0, self.number)]
         if self.argument is not None:
             index, value = self.argument
@@ -69,14 +69,14 @@ class Rule:
 
 
 def filter_this_thread(*rules: Rule) -> None:
-    """Have the kernel answer by `rules` whatever this thread, and all it will make, ask; all else is allowed."""
+    """Install `rules` for this thread and the threads and processes it creates; all else is allowed."""
     program = _program(rules)
     check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
     check(libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0), "PR_SET_SECCOMP")
 
 
 def filter_all_threads(*rules: Rule) -> None:
-    """The same for all threads of this process at once."""
+    """Install `rules` for all threads of this process at once."""
     program = _program(rules)
     check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
     request = (SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, ctypes.byref(program))
@@ -89,18 +89,18 @@ def _program(rules: tuple[Rule, ...]) -> _Program:
 
 
 def deny_ptrace(number: int) -> None:
-    """Have every ptrace system call of this thread and of all it will make answered with an errno."""
+    """Make every ptrace call of this thread and its descendants fail with an errno."""
     filter_this_thread(Rule(Number.PTRACE, ERRNO | number))
 
 
 def deny_sysemu(number: int) -> None:
-    """The same for PTRACE_SYSEMU and its sibling alone, as a kernel that has neither would answer."""
+    """Make PTRACE_SYSEMU and PTRACE_SYSEMU_SINGLESTEP fail, as on a kernel that lacks them."""
     requests = (PTRACE_SYSEMU, PTRACE_SYSEMU_SINGLESTEP)
     filter_this_thread(*(Rule(Number.PTRACE, ERRNO | number, (0, request)) for request in requests))
 
 
 def errno_of_ptrace() -> int:
-    """What the kernel answers here to whoever would trace a child of his."""
+    """The errno with which the kernel refuses to trace a child, or 0."""
     pid = os.fork()
     if pid == 0:
         signal.pause()
@@ -112,13 +112,13 @@ def errno_of_ptrace() -> int:
 
 
 def drop_capabilities() -> None:
-    """Give up every capability, of this thread and of all it will make; the user stays."""
+    """Drop every capability of this thread and its descendants; the user stays the same."""
     header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
     check(libc.capset(header, bytes(24)), "capset")
 
 
 def become_nobody() -> None:
-    """Become a user without privileges, and a process that can be dumped, as one that such a user starts is."""
+    """Become an unprivileged user in a dumpable process, as if that user had started it."""
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)
@@ -126,22 +126,22 @@ def become_nobody() -> None:
 
 
 def be_dumpable(dumpable: bool) -> None:
-    """Let other processes of the user look into this one, and trace it, or not (PR_SET_DUMPABLE)."""
+    """Allow or forbid other processes of the user to inspect and trace this one (PR_SET_DUMPABLE)."""
     check(libc.prctl(PR_SET_DUMPABLE, int(dumpable), 0, 0, 0), "PR_SET_DUMPABLE")
 
 
 def enter_user_namespace() -> None:
-    """Go to a user namespace of its own, with all its capabilities and none outside."""
+    """Enter a new user namespace, with all capabilities inside and none outside."""
     check(libc.unshare(CLONE_NEWUSER), "unshare(CLONE_NEWUSER)")
 
 
 def cover(folder: Path) -> None:
-    """Have an empty folder to write to in a folder's place, in this mount namespace."""
+    """Mount an empty, writable tmpfs on a folder, in this mount namespace."""
     check(libc.mount(b"none", bytes(folder), b"tmpfs", 0, None), f"a tmpfs on {folder}")
 
 
 def check(result: int, operation: str) -> None:
-    """Raise the OSError that a C function's result stands for."""
+    """Raise OSError if a C function failed."""
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{operation}: {os.strerror(number)}")

@@ -1,4 +1,4 @@
-"""Worlds in which something is no longer to be had: file descriptors, processes, memory.  A tool for scenarios."""
+"""Context managers that exhaust file descriptors, processes or memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 @contextmanager
 def no_descriptors() -> Iterator[None]:
-    """Nobody in this process may open a further file."""
+    """No thread of this process can open another file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     free = os.dup(0)
     os.close(free)
@@ -36,7 +36,7 @@ def no_descriptors() -> Iterator[None]:
 
 @contextmanager
 def no_processes(pid: int) -> Iterator[None]:
-    """A process may make no thread and no child; a privileged one may all the same (see `become_nobody`)."""
+    """A process can create no thread and no child, unless it is privileged (see `become_nobody`)."""
     limits = resource.prlimit(pid, resource.RLIMIT_NPROC)
     resource.prlimit(pid, resource.RLIMIT_NPROC, (1, limits[1]))
     try:
@@ -46,7 +46,7 @@ def no_processes(pid: int) -> Iterator[None]:
 
 
 def become_nobody() -> None:
-    """Be a user whom limits on processes hold for, and whose children may be traced all the same; for ever."""
+    """Become a user that process limits apply to and whose children can be traced; this cannot be undone."""
     if os.getuid() == 0:
         os.setgroups([])
         os.setgid(NOBODY)
@@ -56,7 +56,7 @@ def become_nobody() -> None:
 
 @contextmanager
 def all_processes_taken(_: int) -> Iterator[None]:
-    """Have as many children as there may be processes, of whomever, for a while."""
+    """Fork children until the limit on processes is reached."""
     taken: list[int] = []
     try:
         with suppress(BlockingIOError):
@@ -77,7 +77,7 @@ def _idle_child() -> int:
 
 
 def reserve(stage: Stage, space: AddressSpace, size: int) -> int:
-    """Give a stub memory of its own, which nobody else has and which goes with it; where it is."""
+    """Map private memory of the stub by an injected call; its address."""
     flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE
     address = stage.place(space, size)
     return stage.inspect(space).inject(Number.MMAP, address, size, Access.READ | Access.WRITE, flags, NO_FILE, 0)

@@ -1,4 +1,4 @@
-"""What a platform must refuse, and with which error: nothing else will do, neither another error nor none."""
+"""Operations that a platform must refuse with one certain error: another error fails, and so does success."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from worldswitch.scenarios.stage.stage import Stage
 
 
 def refused(operation: Callable[[], object], error: type[PlatformError]) -> str:
-    """What `error` says, which `operation` must raise."""
+    """The message of `error`, which `operation` must raise."""
     try:
         outcome = operation()
     except error as refusal:
@@ -20,15 +20,15 @@ def refused(operation: Callable[[], object], error: type[PlatformError]) -> str:
 
 
 def _name(operation: Callable[[], object]) -> str:
-    """What people know a function, a method or a partial application of one by."""
+    """The name of a function, a method or a partial application of one."""
     function = getattr(operation, "func", operation)
     return getattr(function, "__qualname__", repr(function))
 
 
 def why_unavailable(stage: Stage) -> str:
-    """What the platform says when it is constructed where it cannot start; it must say what to do, too."""
+    """The message of the `Unavailable` that constructing the platform must raise; it must name a remedy."""
     refusal = _unavailable(stage)
-    assert refusal.remedy, f"no remedy is named: {refusal}"
+    assert refusal.remedy, f"the error names no remedy: {refusal}"
     return str(refusal)
 
 
@@ -38,6 +38,6 @@ def _unavailable(stage: Stage) -> Unavailable:
     except Unavailable as refusal:
         return refusal
     except Exception as error:
-        raise AssertionError(f"not Unavailable but {type(error).__name__}: {error}") from error
+        raise AssertionError(f"expected Unavailable, got {type(error).__name__}: {error}") from error
     platform.close()
     raise AssertionError("the platform started where it cannot work")

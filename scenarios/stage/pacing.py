@@ -1,4 +1,4 @@
-"""When to strike: guests known to be running, threads known to have let go, moments left to chance."""
+"""Synchronisation: guests known to run, threads known to have detached, reproducible random numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worldswitch.scenarios.stage.stage import Guest, Running, Stage
 
 
 def running(stage: Stage, guest: Guest) -> Running[Event]:
-    """A thread in which the guest, which counts in its data, runs; it has begun to."""
+    """A thread in which a counting guest already runs."""
     before = guest.data.word()
     thread = stage.thread(guest.switch)
     stage.wait_until(lambda: guest.data.word() != before or thread.is_over, 5, "the guest begins to run")
@@ -19,18 +19,18 @@ def running(stage: Stage, guest: Guest) -> Running[Event]:
 
 
 def await_progress(stage: Stage, guest: Guest) -> None:
-    """The guest, which counts in its data, gets on."""
+    """Wait until a counting guest makes progress."""
     before = guest.data.word()
-    stage.wait_until(lambda: guest.data.word() != before, 5, f"the guest {guest.program.name} gets on")
+    stage.wait_until(lambda: guest.data.word() != before, 5, f"the guest {guest.program.name} makes progress")
 
 
 def is_untraced_by(tracer: int, pid: int) -> bool:
-    """Thread `tracer` traces no thread of process `pid`."""
+    """Whether thread `tracer` traces no thread of process `pid`."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         return all(int(status_of(tid, "TracerPid")) != tracer for tid in threads_of(pid))
     return True
 
 
 def dice(stage: Stage) -> random.Random:
-    """Random numbers that the same seed gives again."""
+    """Random numbers, drawn from the trial's seed."""
     return random.Random(stage.trial.seed)

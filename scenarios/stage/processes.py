@@ -1,4 +1,4 @@
-"""What /proc says of a process: its state, its threads, its mappings."""
+"""What /proc shows of a process: its state, its threads, its mappings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def threads_of(pid: int) -> dict[int, str]:
 
 
 def descendants_of(pid: int) -> set[int]:
-    """All processes below `pid`, dead ones that nobody has reaped among them."""
+    """All processes below `pid`, zombies included."""
     parents = {child: _parent(PROC / str(child)) for child in (int(path.name) for path in PROC.glob("[0-9]*"))}
     found: set[int] = set()
     youngest = {pid}
@@ -50,14 +50,14 @@ def mappings_of(pid: int) -> list[Mapping]:
 
 
 def resident(pid: int, address: int) -> int:
-    """How much of the mapping at `address` is in the page tables of `pid`, in bytes (/proc/PID/smaps)."""
+    """How many bytes of the mapping at `address` are in the page tables of `pid` (/proc/PID/smaps)."""
     lines = iter((PROC / str(pid) / "smaps").read_text().splitlines())
     next(line for line in lines if line.startswith(f"{address:x}-"))
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss:"))
 
 
 def status_of(pid: int, field: str) -> str:
-    """The value of one line of /proc/PID/status, as ``SigBlk`` or ``TracerPid``."""
+    """The value of one line of /proc/PID/status, such as ``SigBlk`` or ``TracerPid``."""
     lines = (PROC / str(pid) / "status").read_text().splitlines()
     return next(value.strip() for name, _, value in (line.partition(":") for line in lines) if name == field)
 
@@ -79,7 +79,7 @@ def _parent(directory: Path) -> int | None:
 
 
 def _stat(directory: Path) -> list[str]:
-    """The fields of a stat file after the name; none when the task is gone."""
+    """The fields of a stat file after the name; empty when the task is gone."""
     try:
         return (directory / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

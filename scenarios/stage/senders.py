@@ -1,8 +1,7 @@
-"""A process foreign to the platform that sends signals to it: one, a forged one, or a storm.
+"""A process outside the platform that sends signals to it: single ones, forged ones, or a storm.
 
-Signals that the trial sends itself carry the platform's own pid, so the foreign ones need another process.  A `Sender`
-is that process: forked when it is entered, told what to send over a socket, gone when it is left, or when the trial
-dies, since its end of the socket then reads as closed.
+Signals that the trial sends carry the platform's own pid, so foreign signals need another process.  A `Sender` forks
+that process, commands it over a socket and ends it; if the trial dies, the process sees its socket closed and exits.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ from typing import Any, NoReturn
 
 from worldswitch.scenarios.stage.processes import status_of, threads_of
 
-#: Every signal a process may get and live, by default disposition or not; the C library keeps 32 and 33 to itself.
+#: Every signal that can be sent and survived; the C library reserves 32 and 33.
 CATCHABLE = (*(n for n in range(1, 32) if n not in (signal.SIGKILL, signal.SIGSTOP)), *range(34, 65))
-#: What starts and ends a group-stop.
+#: Signals that start a group-stop.
 STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-#: All that a storm is made of, stops and continues in between.
+#: The signals of a storm, with stops and continues between them.
 STORM = tuple(
     signo for number, other in enumerate(CATCHABLE) for signo in (other, STOPS[number % len(STOPS)], signal.SIGCONT)
 )
-#: The codes of siginfo_t a process may claim towards another one, with the pid of its choice: negative, not SI_TKILL.
+#: Codes of siginfo_t that a process may forge, with any pid, towards another process: negative, except SI_TKILL.
 FORGEABLE_CODES = {"SI_QUEUE": -1, "SI_TIMER": -2, "SI_MESGQ": -3, "SI_ASYNCIO": -4, "SI_SIGIO": -5, "SI_ASYNCNL": -60}
 
-#: arch/x86/entry/syscalls/syscall_64.tbl and its siblings: the two numbers the C library has no function for.
+#: arch/x86/entry/syscalls/syscall_64.tbl and its siblings: numbers without a function in the C library.
 RT_SIGQUEUEINFO, RT_TGSIGQUEUEINFO, TGKILL = {"x86_64": (129, 297, 234), "aarch64": (138, 240, 131)}[os.uname().machine]
-#: Between two signals of a storm, in seconds: ten thousand a second.
+#: Seconds between two signals of a storm: ten thousand a second.
 STORM_PACE = 0.0001
 #: How many signals of a storm may be queued.
 QUEUED = 1000
@@ -72,7 +71,7 @@ def forge(pid: int, tid: int, signo: int, code: int, claimed: int, value: int) -
 
 
 def untaken(pid: int, tid: int) -> frozenset[int]:
-    """Tell which signals are on their way to a thread: pending for it or for its process, and not blocked by it."""
+    """The unblocked pending signals of a thread and its process: those it has yet to take."""
     try:
         lines = Path(f"/proc/{pid}/task/{tid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
@@ -86,13 +85,13 @@ _MASKS = ("SigPnd", "ShdPnd", "SigBlk")
 
 
 def waiting_for(pid: int) -> set[int]:
-    """Which signals are pending for a process or one of its threads, blocked or not."""
+    """The pending signals of a process and its threads, blocked or not."""
     masks = [int(status_of(tid, field), 16) for tid in threads_of(pid) for field in ("SigPnd", "ShdPnd")]
     return {signo for signo in range(1, 65) for mask in masks if mask >> (signo - 1) & 1}
 
 
 class Sender:
-    """Another process, to send signals from; a context manager.  Its methods assert that the target was still there."""
+    """A process to send signals from, as a context manager; its methods fail if the target is gone."""
 
     def __enter__(self) -> Sender:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -104,7 +103,7 @@ class Sender:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A close would not do: stubs, and what is forked from them, may have the file too.
+        # A close is not enough: stubs and their descendants may have inherited the file.
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         os.waitpid(self.pid, 0)
@@ -120,14 +119,14 @@ class Sender:
             self._ask("tgkill", pid, tid, signo)
 
     def forge(self, pid: int, tid: int, signo: int, *, code: int, claimed: int, value: int) -> None:
-        """Send `signo` with a forged siginfo_t, see `forge`."""
+        """Send `signo` with a forged siginfo_t; see `forge`."""
         self._ask("forge", pid, tid, signo, code, claimed, value)
 
     @contextlib.contextmanager
     def storm(self, pid: int, signos: Iterable[int]) -> Iterator[None]:
-        """As long as it lasts, send `signos` in turn, by kill to `pid` and by tgkill to each of its threads.
+        """Send `signos` in turn until the block ends, by kill to `pid` and by tgkill to each of its threads.
 
-        It ends with a SIGCONT, so that no group-stop is left over.
+        It ends with a SIGCONT, so that no group-stop remains.
         """
         _limit_queue(pid)
         self._ask("storm", pid, list(signos))
@@ -139,17 +138,17 @@ class Sender:
     def _ask(self, *command: Any) -> None:
         self._socket.send(json.dumps(command).encode())
         refusal = json.loads(self._socket.recv(64))
-        assert not refusal, f"a foreign {command}: {os.strerror(refusal)}; what it was meant for did not live so long"
+        assert not refusal, f"a foreign {command}: {os.strerror(refusal)}; the target is gone"
 
 
 def _limit_queue(pid: int) -> None:
-    """Keep real-time signals for threads that stand still from piling up: the room for them is the whole user's."""
+    """Limit queued real-time signals of stopped threads: the queue is shared by all processes of the user."""
     soft, hard = resource.prlimit(pid, resource.RLIMIT_SIGPENDING)
     resource.prlimit(pid, resource.RLIMIT_SIGPENDING, (min(soft, QUEUED) if soft >= 0 else QUEUED, hard))
 
 
 def _gusts(pid: int, signos: list[int]) -> Iterator[None]:
-    """Blow a storm, one signal a step, on whoever is still there."""
+    """Send a storm, one signal a step, to the threads that still exist."""
     for turn in itertools.count():
         for tid in (0, *threads_of(pid)):
             with contextlib.suppress(ProcessLookupError, BlockingIOError):
@@ -175,7 +174,7 @@ def _answer(name: str, arguments: list[Any]) -> int:
 
 
 def _serve(commands: socket.socket) -> NoReturn:
-    """Live the life of the sending process: answer each command with an errno, blow the storm between them."""
+    """Run the sending process: answer each command with an errno, and send a storm between commands."""
     storm: Iterator[None] | None = None
     try:
         while True:

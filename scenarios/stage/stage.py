@@ -1,4 +1,4 @@
-"""The stage a scenario plays on: guests ready to run, memory shared with them, threads and waits that have bounds.
+"""The fixture ``stage``: guests ready to run, memory shared with them, threads and bounded waits.
 
     @scenario("EX01", clauses="seed.switchToApp")
     def a_system_call_shows_its_arguments(stage: Stage) -> None:
@@ -6,8 +6,8 @@
         guest = stage.guest(guests.getpid_loop, r12=0)
         assert guest.switch() == Syscall(Number.GETPID)
 
-A claim that something "does not hang" is made with `Stage.bounded` or `Running.result`, so that it fails by an
-assertion of the scenario and not by the trial's outer deadline.
+A claim that something does not hang uses `Stage.bounded` or `Running.result`, so that it fails by an assertion of the
+scenario and not by the trial's outer deadline.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from worldswitch.scenarios.guests import Program
 
 PAGE = mmap.PAGESIZE
 
-#: Where the first guest of an address space is put: low enough for pointers of 32 bits, high above any mmap_min_addr.
+#: The address of an address space's first guest: it fits a 32-bit pointer and is above any mmap_min_addr.
 FIRST_ADDRESS = 0x1000_0000
 
-#: How much data and stack a guest gets.
+#: The sizes of a guest's data and stack.
 DATA_SIZE = 4 * PAGE
 STACK_SIZE = 4 * PAGE
 
@@ -50,15 +50,15 @@ Kind = TypeVar("Kind", bound=Event)
 
 
 class Trial(Protocol):
-    """What the harness's plugin gives each scenario as the fixture ``trial``."""
+    """What the harness's plugin passes to each scenario as the fixture ``trial``."""
 
     @property
     def repeat(self) -> int:
-        """How often to repeat what the scenario repeats."""
+        """The number of repetitions."""
 
     @property
     def seed(self) -> int:
-        """What everything random in this trial is drawn from; `worldswitch run --seed` repeats it."""
+        """The seed of everything random in this trial; `worldswitch run --seed` repeats it."""
 
     def platform(self, options: Options = ...) -> Platform:
         """A platform under test, closed at the end of the trial."""
@@ -71,11 +71,11 @@ class Trial(Protocol):
 
 
 class InspectableAddressSpace(AddressSpace, Inspectable, Protocol):
-    """An address space one can look into."""
+    """An address space that can be inspected."""
 
 
 class Memory:
-    """A file in memory that guests map and scenarios read and write like a bytearray."""
+    """A memory file that guests map and scenarios read and write like a bytearray."""
 
     def __init__(self, size: int, contents: bytes = b"") -> None:
         self.size = -(-size // PAGE) * PAGE
@@ -93,17 +93,17 @@ class Memory:
         self._bytes[place] = contents
 
     def word(self, offset: int = 0) -> int:
-        """The 8-byte word at `offset`, read in one piece."""
+        """Read the 8-byte word at `offset` atomically."""
         return self._words[offset // 8]
 
     def set_word(self, offset: int, value: int) -> None:
-        """Write the 8-byte word at `offset` in one piece."""
+        """Write the 8-byte word at `offset` atomically."""
         self._words[offset // 8] = value
 
 
 @dataclass(slots=True, eq=False)
 class Guest:
-    """One guest ready to run: a context and its state, in an address space that holds its code, data and stack."""
+    """A guest ready to run: a context and its state, in an address space that holds its code, data and stack."""
 
     stage: Stage
     program: Program
@@ -118,7 +118,7 @@ class Guest:
     stack_address: int
 
     def switch(self) -> Event:
-        """Run until the next event, which goes into the transcript."""
+        """Run until the next event, and note it in the transcript."""
         event = self.context.switch(self.space, self.state)
         self.stage.trial.note(f"{self.program.name}: switch() -> {event} at {self.state.pc:#x}")
         return event
@@ -126,7 +126,7 @@ class Guest:
     def run_to(self, kind: type[Kind]) -> Kind:
         """Run until the next event, which must be of this kind."""
         event = self.switch()
-        assert isinstance(event, kind), f"the guest {self.program.name} came back with {event}, not {kind.__name__}"
+        assert isinstance(event, kind), f"the guest {self.program.name} returned {event}, not {kind.__name__}"
         return event
 
     def syscalls(self, count: int, result: int = 0) -> None:
@@ -136,14 +136,14 @@ class Guest:
             self.state.result = result
 
     def enter(self, program: Program) -> int:
-        """Map another program into the guest's address space and go on there, all else as it is; its address."""
+        """Map another program into the guest's address space and continue there; its address."""
         self.program = program
         self.state.pc = self.code = self.stage.load(program, self.space)
         return self.code
 
 
 class Running(Generic[Result]):
-    """Something that runs in a thread of its own."""
+    """A function that runs in its own thread."""
 
     def __init__(self, function: Callable[[], Result], trial: Trial) -> None:
         self._function = function
@@ -161,11 +161,11 @@ class Running(Generic[Result]):
 
     @property
     def is_over(self) -> bool:
-        """It came to its end, well or badly, and its thread is gone."""
+        """Whether the function has returned or raised, and its thread has ended."""
         return not self.thread.is_alive()
 
     def result(self, seconds: float = 5.0) -> Result:
-        """What it returned, or raises what it raised; it must be over within `seconds`."""
+        """What the function returned or raised; it must end within `seconds`."""
         self.thread.join(self._trial.seconds(seconds))
         assert self.is_over, f"still running after {seconds} s: {getattr(self._function, '__qualname__', '')}"
         if self._failed:
@@ -174,16 +174,16 @@ class Running(Generic[Result]):
 
 
 class Stage:
-    """Makes guests, address spaces and threads for one scenario; the trial ends what is left of them."""
+    """Makes guests, address spaces and threads for one scenario; the trial ends those that remain."""
 
     def __init__(self, trial: Trial) -> None:
         self.trial = trial
         self._platform: Platform | None = None
         self._images: dict[str, Memory] = {}
         self._next_address: dict[int, int] = {}
-        self._spaces: list[AddressSpace] = []  # kept, or ids of spaces could come again
+        self._spaces: list[AddressSpace] = []  # kept alive, so that ids of spaces are not reused
 
-    # ------------------------------------------------------------------------------------------------- platforms
+    # -------------------------------------------------------------------------------------------------------- platforms
 
     @property
     def platform(self) -> Platform:
@@ -201,19 +201,19 @@ class Stage:
         return (platform or self.platform).new_address_space()
 
     def inspect(self, space: AddressSpace) -> InspectableAddressSpace:
-        """`space`, to be looked into; a platform without that part does not support the scenario."""
+        """`space` for inspection; a platform without that part does not support the scenario."""
         if not isinstance(space, Inspectable):
             pytest.skip("unsupported: this platform's address spaces are not Inspectable")
         return cast(InspectableAddressSpace, space)
 
-    # ---------------------------------------------------------------------------------------------------- guests
+    # ----------------------------------------------------------------------------------------------------------- guests
 
     def memory(self, size: int = DATA_SIZE, contents: bytes = b"") -> Memory:
-        """Memory to be mapped, `size` rounded up to pages."""
+        """A memory file, `size` rounded up to pages."""
         return Memory(size, contents)
 
     def place(self, space: AddressSpace, size: int) -> int:
-        """An address where nothing is mapped yet, nor in the page before and the page after."""
+        """An address where nothing is mapped, nor in the pages before and after."""
         if id(space) not in self._next_address:
             self._spaces.append(space)
         address = self._next_address.get(id(space), FIRST_ADDRESS)
@@ -229,7 +229,7 @@ class Stage:
         address: int | None = None,
         precommit: bool = False,
     ) -> int:
-        """Map all of `memory`, where there is room or at `address`; its address."""
+        """Map all of `memory`, at `address` or where there is space; its address."""
         address = self.place(space, memory.size) if address is None else address
         space.map_file(address, memory.fd, 0, memory.size, access, precommit)
         return address
@@ -250,9 +250,9 @@ class Stage:
         platform: Platform | None = None,
         **registers: int,
     ) -> Guest:
-        """A guest that will run `program`: in a new address space and context, or in the ones given.
+        """A guest that will run `program`, in a new address space and context unless given.
 
-        Its ``rbx`` is the address of its data and its ``rsp`` the end of its stack, unless `registers` say otherwise.
+        Its ``rbx`` is the address of its data and its ``rsp`` the end of its stack, unless `registers` override them.
         """
         platform = platform or self.platform
         space = space or platform.new_address_space()
@@ -268,18 +268,18 @@ class Stage:
             *(code, data, data_address, stack, stack_address),
         )
 
-    # ---------------------------------------------------------------------------------------------------- bounds
+    # ----------------------------------------------------------------------------------------------------------- bounds
 
     def thread(self, function: Callable[..., Result], *arguments: object) -> Running[Result]:
-        """Run `function` in a thread of its own; every such thread must be asked for its `result`."""
+        """Run `function` in a new thread; the scenario must ask for its `result`."""
         return Running(lambda: function(*arguments), self.trial)
 
     def bounded(self, function: Callable[[], Result], seconds: float = 5.0) -> Result:
-        """What `function` returns or raises, from a thread of its own; the scenario fails if it is not over in time."""
+        """What `function` returns or raises, run in a thread; the scenario fails if it does not end in time."""
         return Running(function, self.trial).result(seconds)
 
     def wait_until(self, predicate: Callable[[], object], seconds: float = 5.0, claim: str = "") -> None:
-        """Wait until `predicate` holds, which it must within `seconds`."""
+        """Wait until `predicate` holds, which must happen within `seconds`."""
         end = time.monotonic() + self.trial.seconds(seconds)
         while not predicate():
             assert time.monotonic() < end, f"not within {seconds} s: {claim or predicate}"

@@ -1,4 +1,4 @@
-"""Guests that compute or make calls while something happens around them, which is claimed not to disturb them."""
+"""Guests that compute or make calls during a disturbance that must not affect them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worldswitch.scenarios.stage.stage import Guest, Running, Stage
 
 GETPID = Syscall(Number.GETPID)
 
-#: What stands in the registers that `count_loop` has no use for, to be found there again.
+#: Values of the registers that `count_loop` does not use, to be found unchanged.
 PATTERN = {
     name: 0x0101_0101_0101_0101 * number
     for number, name in enumerate(
@@ -24,12 +24,12 @@ PATTERN = {
     )
 }
 
-#: Where register xmm15 is in an XSAVE image: the legacy area's sixteenth vector (Intel SDM 1, table 13-1).
+#: Register xmm15 in an XSAVE image: the legacy area's sixteenth vector (Intel SDM 1, table 13-1).
 XMM15 = slice(160 + 15 * 16, 160 + 16 * 16)
 
 
 def is_traced(tid: int) -> bool:
-    """Tell whether some thread traces the thread `tid`; nobody does any more when it is gone."""
+    """Whether any thread traces the thread `tid`; false if it is gone."""
     try:
         return status_of(tid, "TracerPid") != "0"
     except (FileNotFoundError, ProcessLookupError):
@@ -37,7 +37,7 @@ def is_traced(tid: int) -> bool:
 
 
 def outcome_of(function: Callable[[], object]) -> object:
-    """Give what `function` returns, or the error that the platform or the host answers it with."""
+    """What `function` returns, or the platform's or host's error."""
     try:
         return function()
     except (PlatformError, OSError) as error:
@@ -45,7 +45,7 @@ def outcome_of(function: Callable[[], object]) -> object:
 
 
 class Computing:
-    """A guest that computes in a tracing thread of its own, while the ``with`` block lasts."""
+    """A guest that computes in a tracing thread while the ``with`` block lasts."""
 
     def __init__(self, stage: Stage, guest: Guest | None = None) -> None:
         self.stage = stage
@@ -65,17 +65,17 @@ class Computing:
 
     @property
     def count(self) -> int:
-        """How far the guest has counted."""
+        """The guest's count."""
         return self.guest.data.word()
 
     @property
     def pid(self) -> int:
-        """The process it runs in."""
+        """The process that runs the guest."""
         return self.stage.inspect(self.guest.space).stub.pid
 
     @cached_property
     def tid(self) -> int:
-        """The thread it runs in: the one of its stub that runs and is traced."""
+        """The thread that runs the guest: the running, traced one of its stub."""
         running: list[int] = []
 
         def one_runs() -> bool:
@@ -83,17 +83,17 @@ class Computing:
             return bool(running)
 
         self._wait(one_runs, f"a traced thread of {self.pid} runs")
-        self._has_not_ended("what came before")
+        self._has_not_ended("an earlier event")
         return running[0]
 
     def is_undisturbed(self, by: str) -> None:
-        """Nothing on its way to the guest's thread ends its switch or keeps it from computing on."""
+        """Check that the guest's thread has taken its pending signals, and that the guest still computes."""
         pid, tid = self.pid, self.tid
         self._wait(lambda: not untaken(pid, tid), f"{by} was taken by thread {tid}")
         self.computes_on(by)
 
     def computes_on(self, despite: str) -> None:
-        """Its switch has not ended, and it gets on."""
+        """Check that the switch has not ended and the count grows."""
         seen = self.count
         self._wait(lambda: self.count > seen, f"the guest computes on despite {despite}")
         self._has_not_ended(despite)
@@ -105,14 +105,14 @@ class Computing:
         self.stage.wait_until(lambda: self.running.is_over or predicate(), claim=claim)
 
     def ends_when_interrupted(self, seconds: float = 5.0) -> None:
-        """`Context.interrupt` ends its switch, and its state is exact."""
+        """Check that `Context.interrupt` ends the switch, with an exact state."""
         self.guest.context.interrupt()
         event = self.running.result(seconds)
-        assert event == Interrupted(), f"an interrupted guest came back with {event!r}"
+        assert event == Interrupted(), f"an interrupted guest returned {event!r}"
         self.is_exact()
 
     def is_exact(self) -> None:
-        """What it counted in a register and in memory agree, it is in its loop, and no other register has changed."""
+        """Check that the counts in register and memory agree and no other register has changed."""
         state = self.guest.state
         ahead = state["r12"] - self.count
         assert ahead in (0, 1), f"counted {state['r12']} in a register and {self.count} in memory"
@@ -122,21 +122,21 @@ class Computing:
 
 
 def makes_calls(guest: Guest, count: int) -> None:
-    """Run a guest that plays `getpid_loop` through `count` calls: none is lost or doubled, each result reaches it."""
+    """Run a `getpid_loop` guest through `count` calls: none is lost or repeated, and each result arrives."""
     state = guest.state
     for number in range(count):
         answer, counted = state.result, guest.data.word() + (state.pc != guest.code)
         event = outcome_of(partial(guest.context.switch, guest.space, state))
-        assert event == GETPID, f"call {number} of {count}: the guest came back with {event!r}"
+        assert event == GETPID, f"call {number} of {count}: the guest returned {event!r}"
         assert state.arguments[0] == answer, f"call {number} of {count}: its result did not reach the guest"
         assert guest.data.word() == state["r12"] == counted, f"call {number} of {count}: the guest lost count"
         state.result = random.getrandbits(63)
 
 
 def counts(guest: Guest) -> tuple[int, int, int]:
-    """What a `vector_loop` guest has counted: in r12, in both words of its vector as it stored it, and as it holds it.
+    """The counts of a `vector_loop` guest: in r12, in the vector it stored, and in the vector it holds.
 
-    A resident context's third count means nothing before `pull`.
+    A resident context's third count is undefined before `pull`.
     """
     stored = {guest.data.word(16), guest.data.word(24)}
     held = {int.from_bytes(guest.state.xstate[XMM15][i : i + 8], "little") for i in (0, 8)}
@@ -145,7 +145,7 @@ def counts(guest: Guest) -> tuple[int, int, int]:
 
 
 def in_a_thread_that_ends(stage: Stage, function: Callable[[], None], seconds: float = 5.0) -> None:
-    """Call `function` in a tracing thread that then ends, to the last of its destructors."""
+    """Call `function` in a tracing thread, and wait until that thread is gone."""
     running = stage.thread(function)
     tid = running.thread.native_id
     running.result(seconds)

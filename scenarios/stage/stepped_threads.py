@@ -1,8 +1,8 @@
-"""Threads that do what they are told, one thing after the other, can be held at any step of it, and end in any way.
+"""Threads that run functions one after the other, can be held at any step of one, and end in any way.
 
-A *step* is a line of the platform's own Python code.  Who holds one thread at its n-th step while another one acts,
-puts the two into an order that chance hardly ever brings about, and into the same one each time.  A platform that is
-not written in Python has no such steps: then nothing is held, and two things simply happen at the same time.
+A *step* is a line of the platform's own Python code.  Holding one thread at its n-th step while another thread acts
+gives an interleaving that chance rarely produces, and the same one each time.  A platform that is not written in
+Python has no such steps: nothing is held, and the two operations run concurrently.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Any
 
 from worldswitch.scenarios.stage.stage import Stage
 
-#: A held thread goes on by itself after so many seconds, should whoever holds it have failed.
+#: Seconds after which a held thread continues by itself, should the holder have failed.
 LONGEST_HOLD = 10.0
 
-#: How often it is looked whether something has happened, in seconds.
+#: Seconds between two looks at a condition.
 GLANCE = 0.0001
 
 
 def within(stage: Stage, seconds: float, predicate: Callable[[], object]) -> bool:
-    """Whether `predicate` comes to hold in time."""
+    """Whether `predicate` becomes true in time."""
     end = time.monotonic() + stage.trial.seconds(seconds)
     while not predicate():
         if time.monotonic() > end:
@@ -36,7 +36,7 @@ def within(stage: Stage, seconds: float, predicate: Callable[[], object]) -> boo
 
 
 def packages_of(platform: object) -> tuple[str, ...]:
-    """Where the platform's own code is."""
+    """The packages of the platform's own code."""
     modules = {kind.__module__ for kind in type(platform).__mro__ if kind is not object}
     return tuple(sorted(module.rpartition(".")[0] or module for module in modules))
 
@@ -54,11 +54,11 @@ class Hold:
 
     @property
     def is_reached(self) -> bool:
-        """The thread has come to its step."""
+        """Whether the thread has reached its step."""
         return self._reached.is_set()
 
     def release(self) -> None:
-        """Let it go on."""
+        """Let the thread continue."""
         self._go.set()
 
     def __enter__(self) -> Hold:
@@ -85,8 +85,8 @@ class Hold:
         return self._at_line
 
 
-class Deed:
-    """Something that a thread was told to do."""
+class Task:
+    """A function for a stepped thread to run."""
 
     def __init__(self, function: Callable[[], object], hold: Hold | None = None) -> None:
         self._function = function
@@ -96,11 +96,11 @@ class Deed:
 
     @property
     def is_over(self) -> bool:
-        """It is done, well or badly."""
+        """Whether the function has returned or raised."""
         return self._over.is_set()
 
     def do(self) -> None:
-        """Do it, on the calling thread."""
+        """Run the function on the calling thread."""
         try:
             if self.hold is None:
                 self._outcome = self._function()
@@ -112,36 +112,36 @@ class Deed:
         self._over.set()
 
     def outcome(self, stage: Stage, seconds: float, what: str) -> object:
-        """What it returned or raised, which it must have in time."""
+        """What the function returned or raised, which must happen in time."""
         if self.hold is not None:
             self.hold.release()
         assert self._over.wait(stage.trial.seconds(seconds)), f"{what}: not over within {seconds} s"
         return self._outcome
 
 
-class Actor:
-    """A thread that does one deed after the other."""
+class SteppedThread:
+    """A thread that runs one task after the other."""
 
     def __init__(self) -> None:
-        self._deeds: queue.SimpleQueue[Deed | Callable[[], None]] = queue.SimpleQueue()
+        self._deeds: queue.SimpleQueue[Task | Callable[[], None]] = queue.SimpleQueue()
         thread = threading.Thread(target=self._live, daemon=True)
         thread.start()
         self.tid = thread.native_id or 0
 
     def _live(self) -> None:
-        while isinstance(deed := self._deeds.get(), Deed):
-            deed.do()
-            del deed  # and with it whatever its function holds
-        deed()
+        while isinstance(task := self._deeds.get(), Task):
+            task.do()
+            del task  # and the references of its function
+        task()
 
-    def tell(self, function: Callable[[], object], hold: Hold | None = None) -> Deed:
-        """Have it do this next."""
-        deed = Deed(function, hold)
-        self._deeds.put(deed)
-        return deed
+    def run(self, function: Callable[[], object], hold: Hold | None = None) -> Task:
+        """Run `function` next."""
+        task = Task(function, hold)
+        self._deeds.put(task)
+        return task
 
     def end(self, stage: Stage, ending: Callable[[], None], seconds: float = 5.0) -> None:
-        """Have it end, by the function `ending`, and see it gone."""
+        """End the thread by the function `ending`, and wait until it is gone."""
         self._deeds.put(ending)
         gone = within(stage, seconds, lambda: not Path(f"/proc/self/task/{self.tid}").exists())
         assert gone, f"a thread that ends {ending.__name__} is still there after {seconds} s"

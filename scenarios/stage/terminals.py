@@ -1,4 +1,4 @@
-"""A pseudo terminal: who types at it sends signals to whoever is in its foreground."""
+"""A pseudo terminal, whose control keys send signals to its foreground process group."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-#: What the keys ^C, ^Z and ^\ send.
+#: The signals of the keys ^C, ^Z and ^\.
 KEYS = {b"\x03": signal.SIGINT, b"\x1a": signal.SIGTSTP, b"\x1c": signal.SIGQUIT}
 SUSPEND = b"\x1a"
 
 
 @dataclass(frozen=True)
 class Terminal:
-    """The end where somebody types, and the end where programs are."""
+    """The keyboard end and the program end."""
 
     keyboard: int
     line: int
 
     def become_controlling(self) -> None:
-        """Give it to this process, as the first of a new session, which is in its foreground then."""
+        """Make it the controlling terminal of this process, in a new session and in the foreground."""
         os.setsid()
         fcntl.ioctl(self.line, termios.TIOCSCTTY, 0)
 
     def bring_to_foreground(self, job: int) -> None:
-        """Let another process of the session have the keys, in a group of its own."""
+        """Move another process of the session into its own group, in the foreground."""
         os.setpgid(job, job)
         os.tcsetpgrp(self.line, job)
 
@@ -39,7 +39,7 @@ class Terminal:
 
 @contextmanager
 def a_terminal() -> Iterator[Terminal]:
-    """A terminal that nobody controls yet."""
+    """A terminal that controls no session yet."""
     terminal = Terminal(*os.openpty())
     try:
         yield terminal

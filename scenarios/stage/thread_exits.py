@@ -1,4 +1,4 @@
-"""How tracing threads end: in the ordinary ways, which let a platform act, and by vanishing, which does not."""
+"""How tracing threads end: in the ordinary ways, which run destructors, and by vanishing, which does not."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ libc = ctypes.CDLL(None)
 
 
 def by_returning() -> None:
-    """The thread's function comes to its end."""
+    """The thread's function returns."""
 
 
 def by_exception() -> None:
     """An exception leaves the thread's function."""
-    sys.exit()  # the one exception that threads end with in silence
+    sys.exit()  # the only exception that ends a thread silently
 
 
 def by_pthread_exit() -> None:
-    """The C library ends the thread from the middle of its function."""
+    """The C library ends the thread in the middle of its function."""
     libc.pthread_exit(None)
 
 
-#: What every thread of a program may do.
+#: The endings that any program may use.
 ORDINARY = (by_returning, by_exception, by_pthread_exit)
 
 
 def by_vanishing() -> None:
-    """The thread makes the system call exit itself: nobody's clean-up runs."""
+    """The thread makes the system call exit itself: no destructor runs."""
     libc.syscall(int(Number.EXIT), 0)
 
 
 def depart(stage: Stage, work: Callable[[], object], ending: Callable[[], None], seconds: float = 5.0) -> int:
-    """Do `work` in a new thread that then ends as told; once the kernel has forgotten the thread, its id."""
+    """Run `work` in a new thread that ends by `ending`; its id, once the kernel has removed the thread."""
     thread = _Departing(work, ending)
     stage.wait_until(lambda: thread.is_gone, seconds, f"a thread that ends {ending.__name__} is gone")
     if thread.error is not None:

@@ -1,9 +1,8 @@
-"""A harness that is itself traced: its stubs are caught at their birth, its tracing thread at each system call.
+"""A traced harness: its stubs are held at their creation, its tracing thread at each system call.
 
-Between a fork and the moment when the platform traces its child, and between two requests of a tracing thread, lie
-moments that no outsider could hit on purpose.  A tracer of the harness can: it holds one thread there, does its worst,
-and lets it go on.  The harness is a forked child (`children`); all requests come from the thread that made the
-overseer.
+An outsider cannot hit the window between a fork and the platform's first trace of the child, or between two requests
+of a tracing thread.  A tracer of the harness can: it holds one thread there, does the damage and lets the thread go.
+The harness is a forked child (`children`); all ptrace requests come from the thread that made the `TracedHarness`.
 """
 
 from __future__ import annotations
@@ -43,14 +42,14 @@ SYSCALL_STOP = signal.SIGTRAP | 0x80
 
 @dataclass(frozen=True, slots=True)
 class Birth:
-    """A process that was just made and has not run yet, and the thread that made it; both are held."""
+    """A new process that has not run yet and the thread that created it, both held."""
 
     parent: int
     pid: int
 
 
-class Overseer:
-    """Traces a harness, with all its threads, and holds the processes that it makes."""
+class TracedHarness:
+    """Traces a harness with all its threads, and holds the processes that it creates."""
 
     def __init__(self, stage: Stage, work: Work) -> None:
         self.stage = stage
@@ -66,41 +65,41 @@ class Overseer:
         self.child.line.send("go")
 
     def birth(self, seconds: float = 10) -> Birth:
-        """The next process that it makes, in time."""
+        """The next process that the harness creates, in time."""
         self._pump_until(lambda: self._complete() is not None, seconds, "the harness makes a process")
         birth = self._complete()
         assert birth is not None
         return birth
 
     def _complete(self) -> Birth | None:
-        """A birth of which both sides stand in their stops."""
+        """A birth whose two sides are both stopped."""
         both = (Birth(parent, pid) for pid, parent in self._born.items() if {pid, parent} <= self._held)
         return next(both, None)
 
     def release(self, birth: Birth) -> None:
-        """Have the parent go on."""
+        """Resume the parent."""
         del self._born[birth.pid]
         self._resume(birth.parent)
 
     def let_go(self, birth: Birth) -> None:
-        """Trace the child no longer, which begins to run."""
+        """Detach the child, which begins to run."""
         self._held.discard(birth.pid)
         _request(PTRACE_DETACH, birth.pid)
 
     def crash(self, birth: Birth) -> None:
-        """Let the child go to where nothing is mapped, and see it dead of that."""
+        """Set the child's program counter to an unmapped address, and wait for its death."""
         _request(PTRACE_POKEUSER, birth.pid, 0, registers.PC * 8)
         self.let_go(birth)
         self.stage.wait_until(lambda: process_state(birth.pid) in ("Z", None), 5, "the newborn is dead")
 
     def deliver_all(self) -> None:
-        """From now on let every process that it makes live as if nobody looked."""
+        """Let every process that the harness creates run undisturbed."""
         while (birth := self._complete()) is not None:
             self.let_go(birth)
             self.release(birth)
 
     def hear(self, seconds: float) -> object:
-        """What the harness says next, in time, the processes that it makes on the way being let live."""
+        """The harness's next message, in time; processes created before it run undisturbed."""
         self._pump_until(self._speaks, seconds, "the harness speaks")
         return self.child.hear(seconds)
 
@@ -109,12 +108,12 @@ class Overseer:
         return self.child.line.has_word()
 
     def hear_while_holding(self, seconds: float) -> object:
-        """What the harness says next, in time, while whoever is held stays so."""
+        """The harness's next message, in time, while the held threads stay held."""
         self._pump_until(self.child.line.has_word, seconds, "the harness speaks while one of its threads stands still")
         return self.child.hear(seconds)
 
     def result(self, seconds: float) -> object:
-        """What the harness returns, in time; it is gone then."""
+        """The harness's result, in time, once the harness is gone."""
         self._pump_until(self._speaks, seconds, "the harness ends its work")
         result = self.child.result(seconds)
         self._pump_until(lambda: process_state(self.child.pid) is None, seconds, "the harness ends")
@@ -128,7 +127,7 @@ class Overseer:
         self.stage.wait_until(holds, seconds, claim)
 
     def _pump(self) -> None:
-        """Take what stops there are, and let every thread run on that is not to be held."""
+        """Handle the stops there are, and resume every thread that is not to be held."""
         while True:
             try:
                 tid, status = os.waitpid(-1, os.WNOHANG | WALL)
@@ -157,7 +156,7 @@ class Overseer:
 
 
 class Stepper:
-    """Traces one thread of a harness, from system call to system call."""
+    """Traces one thread of a harness from system call to system call."""
 
     def __init__(self, stage: Stage, tid: int) -> None:
         self.stage = stage
@@ -167,7 +166,7 @@ class Stepper:
         self._stop()
 
     def step(self, is_over: Callable[[], bool]) -> bool:
-        """Run it to its next entry to or exit from a system call; False if it does not come that far."""
+        """Run it to its next system call entry or exit; False if `is_over` holds first."""
         signo = 0
         while True:
             _request(PTRACE_SYSCALL, self.tid, signo)
@@ -190,7 +189,7 @@ class Stepper:
                 return status
             if is_over():
                 return None
-            assert time.monotonic() < deadline, "the tracing thread neither makes a system call nor comes to its end"
+            assert time.monotonic() < deadline, "the tracing thread neither makes a system call nor ends"
             os.sched_yield()
 
     def _stop(self) -> None:
@@ -199,13 +198,13 @@ class Stepper:
             self._await_stop(lambda: False)
 
     def let_go(self) -> None:
-        """Trace it no longer."""
+        """Detach the thread."""
         self._stop()
         _request(PTRACE_DETACH, self.tid)
 
 
 def await_death(stage: Stage, pid: int) -> None:
-    """Wait until no thread of the process lives, whoever is to reap them."""
+    """Wait until every thread of the process is dead, reaped or not."""
     stage.wait_until(lambda: set(threads_of(pid).values()) <= {"Z", "X"}, 5, f"every thread of {pid} is dead")
 
 
@@ -216,6 +215,6 @@ def _event_message(tid: int) -> int:
 
 
 def _request(request: int, tid: int, data: int = 0, address: int = 0) -> None:
-    """A request to a tracee that may just have been killed."""
+    """Make a request to a tracee that may just have been killed."""
     if libc.ptrace(request, tid, address, data) != 0 and ctypes.get_errno() != errno.ESRCH:
         raise OSError(ctypes.get_errno(), f"ptrace request {request:#x} to {tid}")

@@ -1,4 +1,4 @@
-"""Tracers of the harness itself: one follows what it traces to its end, one counts the system calls of a thread."""
+"""Tracers of the harness itself: one resumes tracees until they end, one counts a thread's system calls."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ PTRACE_O_TRACESYSGOOD, PTRACE_O_TRACEFORK, PTRACE_O_TRACEVFORK, PTRACE_O_TRACECL
 PTRACE_SYSCALL_INFO_ENTRY = 1
 ENTRY_NUMBER = 24  # offset of the number in struct ptrace_syscall_info
 
-#: What ``strace -f`` traces beside the one it was given.
+#: What ``strace -f`` follows.
 CLONES = PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE
 
 WALL = 0x4000_0000  # __WALL, <linux/wait.h>
 
 
 def seize(tid: int, options: int = CLONES) -> None:
-    """Trace a thread, and by default all that it will clone."""
+    """Trace a thread and, by default, everything it clones."""
     check(libc.ptrace(PTRACE_SEIZE, tid, None, options), "PTRACE_SEIZE")
 
 
 def follow(pid: int) -> None:
-    """Let whatever is traced run on after each of its stops, until process `pid` has ended."""
+    """Resume every tracee after each stop, until process `pid` has ended."""
     while True:
         stopped, status = os.waitpid(-1, WALL)
         if os.WIFSTOPPED(status):
@@ -38,9 +38,9 @@ def follow(pid: int) -> None:
 
 
 def calls_between(tid: int, mark: int, counting: Callable[[], None]) -> int:
-    """How many system calls thread `tid` makes from its next two calls of number `mark`, the first to the second.
+    """The number of system calls that thread `tid` makes between its next two calls of number `mark`.
 
-    `counting` is told when none will be missed any more: that is so from its first stop on.
+    `counting` is called when the thread is stopped for the first time: no call is missed from then on.
     """
     seize(tid, PTRACE_O_TRACESYSGOOD)
     check(libc.ptrace(PTRACE_INTERRUPT, tid, None, None), "PTRACE_INTERRUPT")
@@ -56,7 +56,7 @@ def calls_between(tid: int, mark: int, counting: Callable[[], None]) -> int:
 
 
 def _calls(tid: int) -> Iterator[int]:
-    """The numbers of the system calls that a seized thread makes; it stands at the entry of the last one."""
+    """The system call numbers of a seized thread, which is stopped at the entry of the last one."""
     while True:
         _, status = os.waitpid(tid, WALL)
         assert os.WIFSTOPPED(status), f"the thread whose calls are counted ended with status {status:#x}"
@@ -68,6 +68,6 @@ def _calls(tid: int) -> Iterator[int]:
 
 
 def _resume(request: int, tid: int, status: int) -> None:
-    """Let a thread go on by `request` after a stop; a signal that it stopped for reaches it."""
+    """Resume a thread by `request` after a stop, and deliver the signal of a signal stop."""
     signo, is_event = os.WSTOPSIG(status), status >> 16 != 0
     libc.ptrace(request, tid, None, None if is_event or signo & 0x80 else signo)

@@ -1,8 +1,8 @@
-"""Injected calls that wait in the kernel until the scenario lets them end.
+"""Injected calls that wait in the kernel until the scenario ends them.
 
-A signal takes a waiting system call out of the kernel with a code that only the kernel itself may see: 512 to 514 and
-516 (include/linux/errno.h).  What becomes of the call then is the injector's business; `Waiting` is the claim that it
-goes on waiting, and gives its true result in the end.
+A signal ends a waiting system call inside the kernel with a code that user space never sees: 512 to 514 and 516
+(include/linux/errno.h).  The injector must restart the call; `Waiting` checks that it keeps waiting and returns its
+true result in the end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from worldswitch.scenarios.stage.senders import Sender, untaken
 from worldswitch.scenarios.stage.stage import PAGE, InspectableAddressSpace, Stage
 from worldswitch.scenarios.stage.steady_guests import is_traced, outcome_of
 
-#: What scenarios of injection inject, beside what a platform needs for itself.
+#: The calls that these scenarios inject, in addition to the platform's own.
 INJECTABLE = (
     *(Number.READ, Number.WRITE, Number.POLL, Number.PSELECT6, Number.PAUSE, Number.NANOSLEEP, Number.FUTEX),
     *(Number.RESTART_SYSCALL, Number.CLONE, Number.WAIT4, Number.GETPID, Number.CLOSE, Number.MMAP, Number.MUNMAP),
@@ -41,7 +41,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A system call that waits, what lets it end, and what it then returns."""
+    """A system call that waits, the function that ends the wait, and the result then."""
 
     number: Number
     arguments: tuple[int, ...]
@@ -50,7 +50,7 @@ class Call:
 
 
 class Room:
-    """An address space to inject into, with a page of memory for what the calls point at."""
+    """An address space to inject into, with a page of memory for the calls' arguments."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -101,7 +101,7 @@ class Room:
 
 
 class Waiting:
-    """An injected call under way, in a thread of its own."""
+    """An injected call in progress, in its own thread."""
 
     def __init__(self, room: Room, call: Call) -> None:
         self.stage = room.stage
@@ -113,13 +113,13 @@ class Waiting:
         assert self.tid, f"{call.number.name} ended before it waited: {self.running.result()!r}"
 
     def _has_begun(self) -> bool:
-        # Parked threads wait too, and in calls of their own choice.
+        # Parked threads wait too, in calls of their own.
         traced = (tid for tid in threads_of(self.pid) if is_traced(tid))
         self.tid = next((tid for tid in traced if self._waits_in(tid)), 0)
         return self.tid != 0
 
     def _waits_in(self, tid: int) -> bool:
-        if process_state(tid) not in ("S", "D"):  # a thread at a stop on its way in has the number already
+        if process_state(tid) not in ("S", "D"):  # a thread stopped at the entry shows the number already
             return False
         return current_call(self.pid, tid)[:1] in ([self.call.number], [Number.RESTART_SYSCALL])
 
@@ -127,13 +127,13 @@ class Waiting:
         self.stage.wait_until(lambda: self.running.is_over or predicate(), claim=claim)
 
     def goes_on_despite(self, other: Sender, *signos: int) -> None:
-        """Each of `signos`, sent to its thread, takes it out of the kernel, and it goes back to waiting."""
+        """Check that after each of `signos`, sent to its thread, the call waits again."""
         for signo in signos:
             other.tgkill(self.pid, self.tid, signo)
             self.waits_on(f"signal {signo}")
 
     def waits_on(self, despite: str) -> None:
-        """It has not ended: what was on its way to its thread is taken, and it waits in the kernel."""
+        """Check that the pending signals are taken and the call still waits in the kernel."""
         self._wait(
             lambda: not untaken(self.pid, self.tid) and self._waits_in(self.tid),
             f"{self.call.number.name} waits on despite {despite}",
@@ -141,27 +141,27 @@ class Waiting:
         assert not self.running.is_over, f"{despite} ended {self.call.number.name}: {self.running.result()!r}"
 
     def ends_with_its_result(self) -> None:
-        """Let it end: it returns what that call returns."""
+        """End the wait, and check the call's result."""
         self.call.end()
         outcome = self.running.result()
         assert outcome == self.call.result, f"{self.call.number.name} ended with {outcome!r}"
 
 
 def current_call(pid: int, tid: int) -> list[int]:
-    """Tell which system call a thread waits in: the number and six arguments, or nothing if it is in none."""
+    """The system call that a thread waits in: the number and six arguments, or nothing."""
     words = Path(f"/proc/{pid}/task/{tid}/syscall").read_text().split()
     return [int(word, 0) for word in words[:7]] if len(words) == 9 else []
 
 
 def injected(space: InspectableAddressSpace, number: Number, *arguments: int) -> int:
-    """Give the result of an injected call that must succeed."""
+    """The result of an injected call that must succeed."""
     outcome = outcome_of(partial(space.inject, number, *arguments))
     assert isinstance(outcome, int), f"an injected {number.name} gave {outcome!r}"
     return outcome
 
 
 def refusal(operation: Callable[[], object]) -> int | None:
-    """Tell with which errno the host refuses `operation`; None if it does not."""
+    """The errno with which the host refuses `operation`, or None."""
     try:
         operation()
     except HostError as error:
@@ -171,7 +171,7 @@ def refusal(operation: Callable[[], object]) -> int | None:
 
 @contextlib.contextmanager
 def no_child_left(room: Room) -> Iterator[None]:
-    """Kill what children the stub still has: nobody else would."""
+    """Kill the stub's children at the end of the block."""
     stub = room.space.stub
     try:
         yield

@@ -1,12 +1,12 @@
-"""How a schedule is performed: each guest's events one after the other, the nemesis striking where it is to.
+"""Runs a schedule: each guest's events one after the other, with the strikes of the nemesis.
 
-    at each event      everybody stands; the strikes ``at`` it are carried out
-                       all guests are switched to, each on the thread that traces it
-                       the strikes ``in`` and ``during`` it are carried out, on those that are held or run
-                       all gates are opened, and every guest comes back with its next call
+    at each event      all guests are stopped; the strikes ``at`` it are carried out
+                       each guest is switched to, on the thread that traces it
+                       the strikes ``in`` and ``during`` it are carried out, on held and running guests
+                       all gates are opened, and every guest returns with its next call
 
-What must hold then: each comes back in time and with exact books; one that was interrupted comes back for that; one is
-dead if and only if something was done that ends it, for the reason that this has; and afterwards nothing is left over.
+Each guest must return in time with exact counts; an interrupted guest must return for that; a guest is dead if and only
+if a strike could end it, for that strike's reason; and nothing may be left at the end.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ from worldswitch.harness.contract import (
     StubDied,
 )
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.stage.chaos.accounting_guests import Home, Player
+from worldswitch.scenarios.stage.chaos.accounting_guests import AccountingGuest, Home
 from worldswitch.scenarios.stage.chaos.nemesis import AT, DURING, EVENTS, GUESTS, IN, Moment, Schedule, Strike
 from worldswitch.scenarios.stage.deaths import LOST
 from worldswitch.scenarios.stage.processes import process_state, threads_of
 from worldswitch.scenarios.stage.senders import Sender
 from worldswitch.scenarios.stage.stage import PAGE, Stage
 from worldswitch.scenarios.stage.steady_guests import GETPID, outcome_of
-from worldswitch.scenarios.stage.stepped_threads import Actor, Deed, Hold, within
+from worldswitch.scenarios.stage.stepped_threads import Hold, SteppedThread, Task, within
 from worldswitch.scenarios.stage.thread_exits import by_returning, by_vanishing
 
-#: Within how many seconds whatever is begun is over.
+#: Seconds within which any operation must end.
 BOUND = 3.0
-#: How long something is waited for that may have to wait for a thread which is held.
+#: Seconds to wait for something that may itself wait for a held thread.
 GRACE = 0.02
-#: How long the nemesis dallies.
+#: Seconds of the operation that does nothing.
 WHILE = 0.001
-#: How often in a row a switch may come back interrupted for reasons that the schedule does not have.
+#: How many switches in a row may return `Interrupted` without a strike of the schedule.
 SPURIOUS = 3
 
 #: How a killed stub may die.
 KILLED = {(Death.SIGNALED, int(signal.SIGKILL))}
 
 
-class Play:
-    """One performance.  A context manager: at its end everything is given back."""
+class ScheduleRunner:
+    """One run of a schedule, as a context manager."""
 
     def __init__(self, stage: Stage, platform: Platform, other: Sender, *, resident: bool = False) -> None:
         self.stage = stage
@@ -60,17 +60,17 @@ class Play:
         self.other = other
         self.resident = resident
         self.cpus = sorted(os.sched_getaffinity(0))
-        self.actors = [Actor() for _ in range(GUESTS)]
+        self.threads = [SteppedThread() for _ in range(GUESTS)]
         self.homes: list[Home] = []
-        self.players: dict[int, Player] = {}
-        self.tracers: dict[int, Actor] = dict(enumerate(self.actors))
-        #: In which stubs a thread has ever traced somebody: those may die when it vanishes, whoever lives there.
-        self.touched: dict[Actor, set[int]] = {}
+        self.targets: dict[int, AccountingGuest] = {}
+        self.tracers: dict[int, SteppedThread] = dict(enumerate(self.threads))
+        #: The stubs in which a thread ever traced a guest: each may die when the thread vanishes.
+        self.touched: dict[SteppedThread, set[int]] = {}
         self.doomed: list[int] = []
-        self.helper, self.laggard = Actor(), Actor()
-        #: What the laggard is held in the middle of, until the event has begun, and whom it is about.
-        self.slow: tuple[Player, Hold, Deed] | None = None
-        # Two share an address space; all have theirs at the same addresses, or they would not miss a wrong one.
+        self.helper, self.slow_thread = SteppedThread(), SteppedThread()
+        #: The guest, hold and task of an operation that is held until the event has begun.
+        self.slow: tuple[AccountingGuest, Hold, Task] | None = None
+        # Two guests share an address space; all use the same addresses, so that a mix-up shows.
         for numbers in ((0, 1), (2,)):
             self._settle_in(numbers)
 
@@ -78,12 +78,12 @@ class Play:
         home = Home(self.stage, self.platform)
         self.homes.append(home)
         for number in numbers:
-            self.players[number] = Player(self.stage, self.platform, home, number, resident=self.resident)
+            self.targets[number] = AccountingGuest(self.stage, self.platform, home, number, resident=self.resident)
 
-    # ------------------------------------------------------------------------------------------------- performing it
+    # ------------------------------------------------------------------------------------------------------- running it
 
     def perform(self, schedule: Schedule) -> None:
-        """Carry it out, and see that what must hold does."""
+        """Run the schedule, and check what must hold."""
         for event in range(EVENTS):
             strikes = {
                 moment: [one for one in schedule if (one.event, one.moment) == (event, moment)] for moment in Moment
@@ -94,18 +94,18 @@ class Play:
                 self._mend()
             self._event(self._possible(strikes))
             self._mend()
-        for number in self.players:
+        for number in self.targets:
             self._event_of(number, self._begin(number), 1)
 
     def _possible(self, strikes: dict[Moment, list[Strike]]) -> dict[Moment, list[Strike]]:
-        """Leave out what would strike at a running guest while its thread is busy with another one.
+        """Drop strikes at a running guest whose thread is busy with another one.
 
-        Busy is also who owes a guest an interruption, for that one is switched to once more.  While somebody is held
-        in the middle of something, no switch is held: each might wait for the other.
+        A thread is also busy with a guest that is owed an interruption, which it switches to once more.  While an
+        operation is held in the middle, no switch is held: each could wait for the other.
         """
         first = [self.slow[0].number] if self.slow else []
-        busy: dict[Actor, int] = {}
-        for number in (*first, *(number for number, player in self.players.items() if player.is_owed)):
+        busy: dict[SteppedThread, int] = {}
+        for number in (*first, *(number for number, target in self.targets.items() if target.is_owed)):
             busy.setdefault(self.tracers[number], number)
         return {
             moment: [
@@ -114,65 +114,65 @@ class Play:
                 if moment is AT
                 or (
                     not (moment is IN and self.slow)
-                    and busy.setdefault(self.tracers[one.player], one.player) == one.player
+                    and busy.setdefault(self.tracers[one.target], one.target) == one.target
                 )
             ]
             for moment, those in strikes.items()
         }
 
     def _event(self, strikes: dict[Moment, list[Strike]]) -> None:
-        held = {strike.player: strike for strike in reversed(strikes[IN])}
-        wanted = held.keys() | {strike.player for strike in strikes[DURING]}
+        held = {strike.target: strike for strike in reversed(strikes[IN])}
+        wanted = held.keys() | {strike.target for strike in strikes[DURING]}
         wanted |= {self.slow[0].number} if self.slow else set()
-        deeds = {number: self._begin(number, held.get(number), busy=number in wanted) for number in self.players}
+        tasks = {number: self._begin(number, held.get(number), busy=number in wanted) for number in self.targets}
         if self.slow:
-            self._meanwhile(self.slow[0], deeds[self.slow[0].number])
+            self._meanwhile(self.slow[0], tasks[self.slow[0].number])
             self._catch_up()
         for number, strike in held.items():
-            self._strike_held(deeds[number], strike)
+            self._strike_held(tasks[number], strike)
         for strike in strikes[DURING]:
-            self._await_running(self.players[strike.player], deeds[strike.player])
+            self._await_running(self.targets[strike.target], tasks[strike.target])
             self._carry_out(strike)
-        for player in self.players.values():
-            if not player.is_owed:  # or who shares its thread, and has to be switched to once more, waits for it
-                player.open_gate()
-        for number, deed in deeds.items():
-            self._event_of(number, deed)
+        for target in self.targets.values():
+            if not target.is_owed:  # a guest on the same thread that is switched to once more waits for it
+                target.open_gate()
+        for number, task in tasks.items():
+            self._event_of(number, task)
 
-    def _begin(self, number: int, strike: Strike | None = None, *, busy: bool = False) -> Deed:
-        """Switch to a guest; one that is to be `busy`, or is owed an interruption, will not come back by itself."""
-        player, actor = self.players[number], self.tracers[number]
-        player.was_owed = player.is_owed
-        player.may_fault = player.had_hole = player.has_hole
-        if busy or player.is_owed:
-            player.close_gate()
+    def _begin(self, number: int, strike: Strike | None = None, *, busy: bool = False) -> Task:
+        """Switch to a guest; one that is `busy` or owed an interruption does not return by itself."""
+        target, thread = self.targets[number], self.tracers[number]
+        target.was_owed = target.is_owed
+        target.may_fault = target.had_hole = target.has_hole
+        if busy or target.is_owed:
+            target.close_gate()
         else:
-            player.open_gate()
-        self.touched.setdefault(actor, set()).add(player.home.pid)
-        return player.switch(actor, Hold(self.platform, strike.step) if strike else None)
+            target.open_gate()
+        self.touched.setdefault(thread, set()).add(target.home.pid)
+        return target.switch(thread, Hold(self.platform, strike.step) if strike else None)
 
-    def _await_running(self, player: Player, deed: Deed) -> None:
-        before = player.progress
-        runs = within(self.stage, BOUND, lambda: deed.is_over or player.progress != before)
-        assert runs, f"{player} neither runs nor comes back within {BOUND} s"
+    def _await_running(self, target: AccountingGuest, task: Task) -> None:
+        before = target.progress
+        runs = within(self.stage, BOUND, lambda: task.is_over or target.progress != before)
+        assert runs, f"{target} neither runs nor returns within {BOUND} s"
 
-    def _strike_held(self, deed: Deed, strike: Strike) -> None:
-        """Strike while the switch is held.  A step on the way back is reached by a signal or the guest's call."""
-        player, hold = self.players[strike.player], deed.hold
+    def _strike_held(self, task: Task, strike: Strike) -> None:
+        """Strike while the switch is held; a step on the way back is reached by a signal or the guest's call."""
+        target, hold = self.targets[strike.target], task.hold
         assert hold is not None
-        before = player.progress
+        before = target.progress
 
         def comes_to_its_step() -> bool:
-            return hold.is_reached or deed.is_over
+            return hold.is_reached or task.is_over
 
-        within(self.stage, BOUND, lambda: comes_to_its_step() or player.progress != before)
-        if not comes_to_its_step() and strike.argument % 2 and player.home.is_safe:
-            self.other.kill(player.home.pid, signal.SIGUSR2)
+        within(self.stage, BOUND, lambda: comes_to_its_step() or target.progress != before)
+        if not comes_to_its_step() and strike.argument % 2 and target.home.is_safe:
+            self.other.kill(target.home.pid, signal.SIGUSR2)
             within(self.stage, GRACE, comes_to_its_step)
         if not comes_to_its_step():
-            player.open_gate()
+            target.open_gate()
             within(self.stage, BOUND, comes_to_its_step)
-        blow = self.helper.tell(partial(self._carry_out, strike))
+        blow = self.helper.run(partial(self._carry_out, strike))
         within(self.stage, GRACE, lambda: blow.is_over)
         hold.release()
         trouble = blow.outcome(self.stage, BOUND, str(strike))
@@ -180,236 +180,238 @@ class Play:
             raise trouble
 
     def _carry_out(self, strike: Strike) -> None:
-        player = self.players[strike.player]
-        if not player.home.is_dead:
-            strike.operation.perform(self, player, strike.argument)
+        target = self.targets[strike.target]
+        if not target.home.is_dead:
+            strike.operation.perform(self, target, strike.argument)
 
-    def _meanwhile(self, player: Player, deed: Deed) -> None:
-        """Let a guest get on, unless it has to wait for somebody who is held."""
-        before = player.progress
-        within(self.stage, GRACE, lambda: deed.is_over or player.progress != before)
+    def _meanwhile(self, target: AccountingGuest, task: Task) -> None:
+        """Let a guest progress, unless it has to wait for a held thread."""
+        before = target.progress
+        within(self.stage, GRACE, lambda: task.is_over or target.progress != before)
 
     def _catch_up(self) -> None:
-        """Have the laggard finish."""
+        """Finish the operation that is held."""
         if self.slow:
-            player, hold, deed = self.slow
+            target, hold, task = self.slow
             self.slow = None
-            trouble = deed.outcome(self.stage, BOUND, f"something about {player}, held at {hold.place or 'no step'}")
+            trouble = task.outcome(self.stage, BOUND, f"a strike at {target}, held at {hold.place or 'no step'}")
             if isinstance(trouble, Exception):
                 raise trouble
 
-    # --------------------------------------------------------------------------------------------- what must hold then
+    # ---------------------------------------------------------------------------------------------- what must hold then
 
-    def _event_of(self, number: int, deed: Deed, events: int = 1) -> None:
-        """The switch comes back with the guest's next call, past whatever may come before that."""
-        player = self.players[number]
+    def _event_of(self, number: int, task: Task, events: int = 1) -> None:
+        """Switch until the guest's next call, past the events that may precede it."""
+        target = self.targets[number]
         for _ in range(SPURIOUS + 4):
-            if not player.is_owed:
-                player.open_gate()
-            outcome = deed.outcome(self.stage, BOUND, f"a switch to {player}")
-            if self._is_last(player, outcome):
+            if not target.is_owed:
+                target.open_gate()
+            outcome = task.outcome(self.stage, BOUND, f"a switch to {target}")
+            if self._is_last(target, outcome):
                 return
-            deed = self._begin(number)
-        raise AssertionError(f"{player} came back {SPURIOUS + 4} times without a call; last with {outcome!r}")
+            task = self._begin(number)
+        raise AssertionError(f"{target} returned {SPURIOUS + 4} times without a call; the last was {outcome!r}")
 
-    def _is_last(self, player: Player, outcome: object) -> bool:
-        """Whether `outcome` ends the guest's event; if it must not be, the assertion fails."""
-        home = player.home
-        # A switch that was interrupted when it was about to end anyway has kept its promise.
-        player.is_owed &= player.was_owed and outcome != Interrupted()
+    def _is_last(self, target: AccountingGuest, outcome: object) -> bool:
+        """Whether `outcome` ends the guest's event; fails if it may not occur."""
+        home = target.home
+        # An interrupted switch that was about to end anyway owes nothing more.
+        target.is_owed &= target.was_owed and outcome != Interrupted()
         match outcome:
             case Interrupted():
-                assert player.was_interrupted, f"{player} came back interrupted, and nobody had interrupted it"
+                assert target.was_interrupted, f"{target} returned interrupted without an interrupt"
                 return False
-            case Fault(address=address) if player.may_fault and player.owns(address):
-                self.map_again(player)
+            case Fault(address=address) if target.may_fault and target.owns(address):
+                self.map_again(target)
                 return False
             case Died() if self._may_be(outcome, home):
                 self._see_dead(home, outcome)
                 return True
             case Released() if home.may_say_released():
                 return True
-        assert outcome == GETPID, f"{player} came back with {outcome!r}"
-        assert not (player.had_hole and player.has_hole), f"{player} ran without its data"
-        player.answer()
+        assert outcome == GETPID, f"{target} returned {outcome!r}"
+        assert not (target.had_hole and target.has_hole), f"{target} ran without its data"
+        target.answer()
         return True
 
     def _see_dead(self, home: Home, event: Died) -> None:
-        """A dead address space says so to everybody, in the same words, or that it was released."""
+        """Check that a dead address space reports the same cause everywhere, or that it was released."""
         home.is_dead = True
-        outcome = outcome_of(partial(home.space.unmap, home.tenants[0].guest.stack_address, PAGE))
+        outcome = outcome_of(partial(home.space.unmap, home.targets[0].guest.stack_address, PAGE))
         if isinstance(outcome, Released) and home.may_say_released():
             return
-        assert isinstance(outcome, StubDied), f"of a dead address space ({event.cause}), unmap said {outcome!r}"
-        assert outcome.cause == event.cause, f"a switch said {event.cause}, and unmap {outcome.cause}"
+        assert isinstance(outcome, StubDied), f"unmap in a dead address space ({event.cause}) gave {outcome!r}"
+        assert outcome.cause == event.cause, f"a switch reported {event.cause}, and unmap {outcome.cause}"
 
     def _mend(self) -> None:
-        """Give those a new home whose old one was released or is dead; a killed one is dead for all who live there."""
+        """Give the guests of a released or dead home a new one; a killed home must be dead for all its guests."""
         for home in list(self.homes):
             if home.is_killed:
-                for player in home.tenants:
-                    self._must_be_dead(player)
+                for target in home.targets:
+                    self._must_be_dead(target)
             if home.is_dead:
                 self.homes.remove(home)
                 self.doomed.append(home.pid)
-                self._settle_in([player.number for player in home.tenants])
+                self._settle_in([target.number for target in home.targets])
             elif home.is_released:
                 home.rebuild()
 
-    def _must_be_dead(self, player: Player) -> None:
+    def _must_be_dead(self, target: AccountingGuest) -> None:
         for _ in range(SPURIOUS):
-            outcome = self._begin(player.number).outcome(self.stage, BOUND, f"a switch to {player}, which was killed")
-            if outcome != Interrupted() or not player.was_interrupted:
+            outcome = self._begin(target.number).outcome(self.stage, BOUND, f"a switch to {target}, which was killed")
+            if outcome != Interrupted() or not target.was_interrupted:
                 break
-            player.is_owed = False
-        assert isinstance(outcome, Died), f"the stub of {player} was killed, and a switch to it said {outcome!r}"
-        assert self._may_be(outcome, player.home), f"the stub of {player} was killed, and died otherwise: {outcome!r}"
-        self._see_dead(player.home, outcome)
+            target.is_owed = False
+        assert isinstance(outcome, Died), f"the stub of {target} was killed, and a switch to it returned {outcome!r}"
+        assert self._may_be(outcome, target.home), f"the stub of {target} was killed, but died by {outcome!r}"
+        self._see_dead(target.home, outcome)
 
-    # ------------------------------------------------------------------------------------------- what the nemesis does
+    # -------------------------------------------------------------------------------------------- what the nemesis does
 
-    def signal(self, player: Player, signo: int, *, each: bool) -> None:
-        """Another process sends a signal to the player's stub, or to each thread of it."""
-        pid = player.home.pid
-        if not player.home.is_safe:
-            return  # its number may be somebody else's by now
+    def signal(self, target: AccountingGuest, signo: int, *, each: bool) -> None:
+        """Send a signal from another process to the guest's stub, or to each of its threads."""
+        pid = target.home.pid
+        if not target.home.is_safe:
+            return  # its pid may be reused
         if not each:
             self.other.kill(pid, signo)
         for tid in threads_of(pid) if each else ():
             with contextlib.suppress(AssertionError):  # threads come and go
                 self.other.tgkill(pid, tid, signo)
 
-    def interrupt(self, player: Player) -> None:
-        """Its next switch, or the one under way, is to come back at once."""
-        player.close_gate()
-        player.was_interrupted = True
-        player.guest.context.interrupt()
-        player.is_owed = True
+    def interrupt(self, target: AccountingGuest) -> None:
+        """Interrupt the guest: its current or next switch must return at once."""
+        target.close_gate()
+        target.was_interrupted = True
+        target.guest.context.interrupt()
+        target.is_owed = True
 
-    def slowly(self, operation: Callable[[Play, Player], None], player: Player, step: int) -> None:
-        """Somebody is in the middle of an operation when the guest's event begins."""
+    def slowly(
+        self, operation: Callable[[ScheduleRunner, AccountingGuest], None], target: AccountingGuest, step: int
+    ) -> None:
+        """Hold an operation in the middle until the guest's event has begun."""
         self._catch_up()
         hold = Hold(self.platform, step)
-        deed = self.laggard.tell(partial(operation, self, player), hold)
-        within(self.stage, BOUND, lambda: hold.is_reached or deed.is_over)
-        self.slow = player, hold, deed
+        task = self.slow_thread.run(partial(operation, self, target), hold)
+        within(self.stage, BOUND, lambda: hold.is_reached or task.is_over)
+        self.slow = target, hold, task
 
-    def bind_tracer(self, player: Player, number: int) -> None:
-        """Its tracing thread is bound to one CPU."""
-        os.sched_setaffinity(self.tracers[player.number].tid, {self.cpus[number % len(self.cpus)]})
+    def bind_tracer(self, target: AccountingGuest, number: int) -> None:
+        """Bind the guest's tracing thread to one CPU."""
+        os.sched_setaffinity(self.tracers[target.number].tid, {self.cpus[number % len(self.cpus)]})
 
-    def bind_stub(self, player: Player, number: int) -> None:
-        """All threads of its stub are bound to one CPU."""
-        for tid in threads_of(player.home.pid) if player.home.is_safe else ():
+    def bind_stub(self, target: AccountingGuest, number: int) -> None:
+        """Bind all threads of the guest's stub to one CPU."""
+        for tid in threads_of(target.home.pid) if target.home.is_safe else ():
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(tid, {self.cpus[number % len(self.cpus)]})
 
-    def dally(self) -> None:
-        """Leave everything as it is for a moment: those that stand, stand, and who is held, is held."""
+    def idle(self) -> None:
+        """Do nothing for a moment."""
         time.sleep(WHILE)
 
-    def kill(self, player: Player) -> None:
-        """Its stub takes a SIGKILL."""
-        home = player.home
+    def kill(self, target: AccountingGuest) -> None:
+        """Send SIGKILL to the guest's stub."""
+        home = target.home
         if home.is_safe:
             home.is_killed = True
             home.causes |= KILLED
             os.kill(home.pid, signal.SIGKILL)
 
-    def end_thread(self, player: Player, ending: Callable[[], None]) -> None:
-        """Its tracing thread ends; another one takes its place."""
-        actor = self.tracers[player.number]
-        actor.end(self.stage, ending)
-        self._replace(actor)
+    def end_thread(self, target: AccountingGuest, ending: Callable[[], None]) -> None:
+        """End the guest's tracing thread; a new one replaces it."""
+        thread = self.tracers[target.number]
+        thread.end(self.stage, ending)
+        self._replace(thread)
 
-    def vanish(self, player: Player) -> None:
-        """The same without any clean-up, which may cost all it traced."""
-        actor = self.tracers[player.number]
-        for one in self.players.values():
-            if one.is_resident and self.tracers[one.number] is actor:
+    def vanish(self, target: AccountingGuest) -> None:
+        """The same without clean-up, which may cost every stub the thread traced in."""
+        thread = self.tracers[target.number]
+        for one in self.targets.values():
+            if one.is_resident and self.tracers[one.number] is thread:
                 self._pull(one)
         for home in self.homes:
-            if home.pid in self.touched.get(actor, ()):
+            if home.pid in self.touched.get(thread, ()):
                 home.causes |= LOST
-        actor.end(self.stage, by_vanishing)
-        self._replace(actor)
+        thread.end(self.stage, by_vanishing)
+        self._replace(thread)
 
-    def _replace(self, gone: Actor) -> None:
-        fresh = Actor()
-        self.actors[self.actors.index(gone)] = fresh
-        self.tracers = {number: fresh if actor is gone else actor for number, actor in self.tracers.items()}
+    def _replace(self, gone: SteppedThread) -> None:
+        fresh = SteppedThread()
+        self.threads[self.threads.index(gone)] = fresh
+        self.tracers = {number: fresh if thread is gone else thread for number, thread in self.tracers.items()}
 
-    def migrate(self, player: Player, number: int) -> None:
-        """Another thread traces it from now on."""
-        self._pull(player)
-        self.tracers[player.number] = self.actors[number % len(self.actors)]
+    def migrate(self, target: AccountingGuest, number: int) -> None:
+        """Let another thread trace the guest from now on."""
+        self._pull(target)
+        self.tracers[target.number] = self.threads[number % len(self.threads)]
 
-    def _pull(self, player: Player) -> None:
-        pulled = self.tracers[player.number].tell(player.guest.context.pull)
-        trouble = pulled.outcome(self.stage, BOUND, f"pull of {player}")
-        assert not isinstance(trouble, Exception) or player.home.causes, f"pull of {player} said {trouble!r}"
+    def _pull(self, target: AccountingGuest) -> None:
+        pulled = self.tracers[target.number].run(target.guest.context.pull)
+        trouble = pulled.outcome(self.stage, BOUND, f"pull of {target}")
+        assert not isinstance(trouble, Exception) or target.home.causes, f"pull of {target} said {trouble!r}"
 
-    def unmap(self, player: Player) -> None:
-        """Its data are gone."""
-        player.may_fault = True
-        if self._tell(player, partial(player.home.space.unmap, player.guest.data_address, player.guest.data.size)):
-            player.has_hole = True
+    def unmap(self, target: AccountingGuest) -> None:
+        """Unmap the guest's data."""
+        target.may_fault = True
+        if self._change(target, partial(target.home.space.unmap, target.guest.data_address, target.guest.data.size)):
+            target.has_hole = True
 
-    def map_again(self, player: Player) -> None:
-        """They are there, again or still."""
-        guest = player.guest
-        if self._tell(player, partial(self.stage.map, player.home.space, guest.data, address=guest.data_address)):
-            player.has_hole = False
+    def map_again(self, target: AccountingGuest) -> None:
+        """Map the guest's data, again or still."""
+        guest = target.guest
+        if self._change(target, partial(self.stage.map, target.home.space, guest.data, address=guest.data_address)):
+            target.has_hole = False
 
-    def map_other(self, player: Player) -> None:
-        """Something comes and goes beside them."""
-        space, memory = player.home.space, self.stage.memory(PAGE, b"other")
-        place = player.guest.stack_address + 1024 * PAGE
-        if self._tell(player, partial(self.stage.map, space, memory, address=place)):
-            self._tell(player, partial(space.unmap, place, memory.size))
+    def map_other(self, target: AccountingGuest) -> None:
+        """Map and unmap other memory in the guest's address space."""
+        space, memory = target.home.space, self.stage.memory(PAGE, b"other")
+        place = target.guest.stack_address + 1024 * PAGE
+        if self._change(target, partial(self.stage.map, space, memory, address=place)):
+            self._change(target, partial(space.unmap, place, memory.size))
 
-    def _tell(self, player: Player, operation: Callable[[], object]) -> bool:
-        """Have the address space changed; whether it was: one that is dead or released refuses."""
+    def _change(self, target: AccountingGuest, operation: Callable[[], object]) -> bool:
+        """Change the address space; whether that worked: a dead or released one refuses."""
         outcome = outcome_of(operation)
         if not isinstance(outcome, Exception):
             return True
-        refused = isinstance(outcome, Released) and player.home.may_say_released()
-        assert refused or self._may_be(outcome, player.home), f"of the address space of {player}: {outcome!r}"
+        refused = isinstance(outcome, Released) and target.home.may_say_released()
+        assert refused or self._may_be(outcome, target.home), f"changing the address space of {target} gave {outcome!r}"
         return False
 
     def _may_be(self, outcome: object, home: Home) -> bool:
-        """Tell of a death that was to be expected."""
+        """Whether `outcome` is a permitted death."""
         return isinstance(outcome, StubDied | Died) and (outcome.cause.death, outcome.cause.signo) in home.causes
 
-    def release(self, player: Player) -> None:
-        """Its address space is given back, which is refused while anybody runs there."""
-        home = player.home
+    def release(self, target: AccountingGuest) -> None:
+        """Release the guest's address space, which is refused while a guest runs there."""
+        home = target.home
         if home.is_safe and not home.is_going:
             home.release()
 
     def receive_visitor(self) -> None:
-        """Another guest comes in an address space of its own, makes two calls, and goes."""
+        """Run another guest in a new address space for two calls, and release it."""
         visitor = self.stage.guest(guests.account_loop, platform=self.platform)
         visitor.syscalls(2)
-        books = visitor.state["r12"], visitor.data.word(), visitor.state["r13"]
-        assert books == (2, 2, 0), f"a visitor's books are {books}"
+        counts = visitor.state["r12"], visitor.data.word(), visitor.state["r13"]
+        assert counts == (2, 2, 0), f"a visitor's counts are {counts}"
         visitor.space.release()
 
-    # --------------------------------------------------------------------------------------------------------- the end
+    # ---------------------------------------------------------------------------------------------------------- the end
 
-    def __enter__(self) -> Play:
+    def __enter__(self) -> ScheduleRunner:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for player in self.players.values():
-            player.open_gate()
+        for target in self.targets.values():
+            target.open_gate()
 
-    def strike_the_set(self) -> None:
-        """Give everything back, and see that it is gone."""
-        for actor in (*self.actors, self.helper, self.laggard):
-            actor.end(self.stage, by_returning)
+    def release_all(self) -> None:
+        """Release everything, and check that it is gone."""
+        for thread in (*self.threads, self.helper, self.slow_thread):
+            thread.end(self.stage, by_returning)
         for home in self.homes:
             outcome = outcome_of(home.space.release)
-            assert outcome is None or self._may_be(outcome, home), f"released at the end: {outcome!r}"
+            assert outcome is None or self._may_be(outcome, home), f"the release at the end gave {outcome!r}"
         gone = within(self.stage, BOUND, lambda: not any(map(process_state, self.doomed)))
-        assert gone, f"of the stubs that died, something is left: {self.doomed}"
+        assert gone, f"dead stubs were not reaped: {self.doomed}"

@@ -1,10 +1,10 @@
-"""The search for a schedule that fails, and for a short one that still does.
+"""The search for a schedule that fails, and for a shorter one that still fails.
 
-Hypothesis draws the schedules, from one seed.  One that fails is shortened by leaving strikes out, first many at a time
-and then one by one: Hypothesis would try far more, and each try that fails may have to wait for a guest that hangs.
+Hypothesis draws the schedules from one seed.  A failing one is shortened by leaving strikes out, first many at a time
+and then one by one: Hypothesis would try far more, and each failing try may have to wait for a hanging guest.
 
-Races do not give the same answer twice.  So an answer once given stands: who has failed once fails for good, and as
-soon as one has failed, others are believed to pass only if they do so a few times in a row.
+Races do not repeat reliably.  A schedule that failed once counts as failing, and once one has failed, others count as
+passing only after several passes in a row.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from hypothesis.strategies import SearchStrategy
 
 from worldswitch.scenarios.stage.chaos.nemesis import Schedule
 
-#: How often a candidate is played before it is believed to pass, once some other one has failed.
+#: How often a candidate must pass, once another one has failed.
 TRIES = 4
-#: How many seconds are spent on shortening.
+#: Seconds spent on shortening.
 PATIENCE = 12.0
 
-#: Nothing is written to disk, nothing is timed, nobody is told but us.
-#: It tries the least schedule and one that is drawn; left to draw many, it would vary a few that it has.
+#: No database, no deadline, no output. Two examples: the minimal schedule and a drawn one; of more, most would be
+#: variations.
 SETTINGS = hypothesis.settings(
     database=None, deadline=None, phases=(Phase.generate,), verbosity=Verbosity.quiet, max_examples=2
 )
 
 
 class Search:
-    """One search: `play` performs a schedule and raises what is wrong."""
+    """One search; `perform` runs a schedule and raises if it fails."""
 
-    def __init__(self, play: Callable[[Schedule], None], seconds: float) -> None:
-        self._play = play
+    def __init__(self, perform: Callable[[Schedule], None], seconds: float) -> None:
+        self._perform = perform
         self._end = time.monotonic() + seconds
         self._passed: set[Schedule] = set()
         self.failures: dict[Schedule, Exception] = {}
-        self.played = 0
+        self.performed = 0
 
     def go(self, strategy: SearchStrategy[Schedule], seed: int, count: int) -> Schedule | None:
-        """A schedule that fails, shortened; None if all of `count` pass, or as many as there was time for.
+        """A failing schedule, shortened; None if all of `count`, or as many as time allowed, pass.
 
-        The n-th is the same whatever the count.
+        The n-th schedule does not depend on the count.
         """
         for number in range(count):
             if self.failures or time.monotonic() > self._end:
@@ -57,7 +57,7 @@ class Search:
         return failing and self._shortened(failing)
 
     def _shortened(self, schedule: Schedule) -> Schedule:
-        """What still fails when nothing more can be left out of it."""
+        """The shortest failing schedule found by leaving strikes out."""
         size = len(schedule) // 2
         while size:
             for begin in range(0, len(schedule), size):
@@ -78,9 +78,9 @@ class Search:
 
     def _try(self, schedule: Schedule, times: int) -> None:
         for _ in range(times):
-            self.played += 1
+            self.performed += 1
             try:
-                self._play(schedule)
+                self._perform(schedule)
             except Exception as error:
                 if not self.failures:
                     self._end = time.monotonic() + PATIENCE
