@@ -1,6 +1,6 @@
-"""Ids that come again: a stranger that bears the pid of a stub and the tid of its guest, when both are gone.
+"""Reuse of ids: an unrelated process with the pid of a dead stub and the tid of its guest.
 
-Only for a PID namespace of one's own, where nobody else makes processes or threads meanwhile.
+Only for a private PID namespace, in which nothing else creates processes or threads.
 """
 
 from __future__ import annotations
@@ -21,19 +21,32 @@ LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 
 @contextmanager
 def a_stranger(stage: Stage, pid: int, tid: int) -> Iterator[Child]:
-    """A process `pid` with a thread `tid`, which blocks all signals; both ids must be free."""
-    let_next_be(pid)
-    stranger = children.fork(stage, partial(_live_with_thread, tid))
+    """A process `pid` with a thread `tid`, which blocks all signals; both ids must be free, or about to be."""
+    made: list[Child] = []
+
+    def has_both_ids() -> bool:
+        # The kernel frees an id some time after its thread is gone.
+        for other in made:
+            _end(other)
+        let_next_be(pid)
+        made[:] = [children.fork(stage, partial(_live_with_thread, tid))]
+        return (made[0].pid, made[0].hear(10)) == (pid, tid)
+
     try:
-        assert (stranger.pid, stranger.hear(10)) == (pid, tid), "the ids were not to be had again"
-        yield stranger
+        stage.wait_until(has_both_ids, 10, f"the ids {pid} and {tid} can be reused")
+        yield made[0]
     finally:
-        stranger.kill()
-        stranger.wait(5)
+        for stranger in made:
+            _end(stranger)
+
+
+def _end(child: Child) -> None:
+    child.kill()
+    child.wait(5)
 
 
 def let_next_be(number: int) -> None:
-    """Have the next process or thread of this PID namespace bear this number, if it is free."""
+    """Set the number of the next process or thread of this PID namespace; it must be free."""
     LAST_PID.write_text(str(number - 1))
 
 
