@@ -38,7 +38,7 @@ VSYSCALL = 0xFFFF_FFFF_FF60_0000
 #: The signals of an entry that is absent.
 REFUSALS = (signal.SIGILL, signal.SIGSEGV)
 
-# ----------------------------------------------------------------------------------------------------------- told apart
+# ----------------------------------------------------------------------------------------------------------------- ABIs
 
 
 @scenario("EX15", "K13", clauses=("seed.W12", "Intel SDM SYSENTER"))
@@ -120,7 +120,7 @@ def a_thread_that_was_in_32_bit_mode_serves_others(stage: Stage, program: Progra
     assert guest.switch() == Syscall(Number.GETPID)
 
 
-# ------------------------------------------------------------------------------------------------------------- and shut
+# ------------------------------------------------------------------------------------------------ no effect on the host
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ READ_ONLY = Access.READ
 DATA = Access.READ | Access.WRITE
 
 
-# --------------------------------------------------------------------------------------------------------- what is told
+# -------------------------------------------------------------------------------------------------------------- reports
 
 
 @scenario("FT01", clauses="seed.Switch")
@@ -117,7 +117,7 @@ def a_page_without_any_access_faults(stage: Stage) -> None:
     assert (fault.code, fault.address, fault.access) == (SEGV_ACCERR, guest.state["rdi"], Access.READ)
 
 
-# ---------------------------------------------------------------------------------------------------- what is forgotten
+# --------------------------------------------------------------------------------------------------------------- unmaps
 
 
 @scenario("FT02", clauses="seed.Unmap")
@@ -178,7 +178,7 @@ def a_mapping_beside_the_fault_changes_nothing(stage: Stage) -> None:
     assert guest.run_to(Fault).access == Access.WRITE
 
 
-# -------------------------------------------------------------------------------------------------- what has no address
+# ---------------------------------------------------------------------------------------------------- protection faults
 
 
 @scenario("FT05", clauses=("seed.W10", "kernel.I4", "fact.C5"))

@@ -74,7 +74,7 @@ def a_thread_that_may_not_fork_still_gets_address_spaces(stage: Stage) -> None:
     needs="seccomp_everywhere",
 )
 def a_process_that_may_not_fork_keeps_what_it_has(stage: Stage) -> None:
-    """Where no thread may create processes, a new address space fails or works, and existing ones keep working."""
+    """Where no thread may create processes, a new space works or raises that errno, and old ones keep working."""
 
     def use(_: Line) -> None:
         guest = stage.guest(guests.getpid_loop)
@@ -165,7 +165,7 @@ def what_a_filter_kills_for_is_the_death_of_the_stub(stage: Stage) -> None:
 
 @scenario("K70", clauses=("seed.globalPool", "seccomp(2) SECCOMP_FILTER_FLAG_TSYNC"), needs="seccomp_everywhere")
 def a_filter_that_comes_late_is_for_new_stubs_only(stage: Stage) -> None:
-    """A filter on all threads of the harness does not affect existing stubs; a new stub inherits it or fails."""
+    """A filter on all threads of the harness changes no existing stub; a new one may raise the filter's errno."""
 
     def use(_: Line) -> None:
         old = stage.space()

@@ -79,7 +79,7 @@ class Baseline:
 
 @scenario("TT01", "TT06", clauses=("seed.W2", "gvisor#1333"), quick=9, normal=60, soak=10_000, deadline=300)
 def tracing_threads_end_by_the_thousand_and_leave_nothing(stage: Stage) -> None:
-    """Thousands of threads that switch a guest and return, raise or call pthread_exit leak nothing."""
+    """Thousands of tracing threads that return, raise or call pthread_exit lose no count and leak nothing."""
     guest = stage.guest(guests.vector_loop)
     for turn, ending in enumerate(ORDINARY):
         depart(stage, partial(_step, guest, turn), ending)
@@ -115,7 +115,7 @@ def stubs_come_and_go_by_the_thousand_and_leave_nothing(stage: Stage) -> None:
 
 @scenario("TT11", clauses=("gvisor#3942", "seed.lookupOrCreate"), quick=4, normal=8, soak=64, deadline=60)
 def stub_threads_are_bounded_by_tracing_threads(stage: Stage) -> None:
-    """A stub gets at most two threads for each tracing thread, and none for later threads once those have ended."""
+    """A stub has at most two threads for each of its tracing threads that were alive at once."""
     tracers = stage.trial.repeat
     three = [stage.guest(guests.getpid_loop) for _ in range(tracers // 4 + 1)]
     pids = [stub_of(stage, guest.space) for guest in three]

@@ -72,7 +72,7 @@ def wander(guest: Guest) -> None:
 
 @scenario("EV06", "K75", clauses=("gvisor f3172c3a1", "cpuset(7)"), needs="smp cpuset")
 def a_guest_gets_on_where_it_may_not_follow(stage: Stage) -> None:
-    """A guest runs when its stub's CPUs exclude or equal its tracer's CPU, and is not pinned afterwards."""
+    """A stub that is restricted to its tracer's CPU or to another runs there, and is not pinned afterwards."""
     cpus = sorted(os.sched_getaffinity(0))[:2]
     for placement in Placement:
         with group_of("cpuset") as group:
