@@ -16,15 +16,15 @@ from worldswitch.harness.cell.supervisor import supervise
 from worldswitch.harness.environments import run_resources
 from worldswitch.harness.linux import cgroups as control_groups
 from worldswitch.harness.linux import processes
-from worldswitch.scenarios.cgroups import group_of
+from worldswitch.scenarios.stage.cgroups import group_of
 
 SECONDS = 10.0
 
 #: A trial that freezes a process, and itself with it if it is told to, and then hangs.
 FREEZES = """
 import os, sys, time
-from worldswitch.scenarios.cgroups import group_of
-from worldswitch.scenarios.frozen import _is_frozen
+from worldswitch.scenarios.stage.cgroups import group_of
+from worldswitch.scenarios.platform.frozen import _is_frozen
 with group_of("freezer") as group:
     pid = os.fork()
     if not pid:

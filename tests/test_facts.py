@@ -29,17 +29,17 @@ def test_a_known_observation_holds() -> None:
 
 
 def test_an_unknown_observation_fails_and_says_what_is_known() -> None:
-    with pytest.raises(AssertionError, match=r"(?s)this kernel says 'flat', and known are:\n  'round': so far"):
+    with pytest.raises(AssertionError, match=r"(?s)this kernel gives 'flat'; known are:\n  'round': so far"):
         made_up.the_earth_is(ONCE)
 
 
 def test_a_refusal_is_an_observation() -> None:
-    with pytest.raises(AssertionError, match="this kernel says 'broke off: not permitted'"):
+    with pytest.raises(AssertionError, match="this kernel gives 'broke off: not permitted'"):
         made_up.something_is_refused(ONCE)
 
 
 def test_an_observation_must_stay_the_same() -> None:
-    with pytest.raises(AssertionError, match=r"does not say the same each time: \['0', '1', '2'\]"):
+    with pytest.raises(AssertionError, match=r"the observations differ between repetitions: \['0', '1', '2'\]"):
         made_up.nothing_stays(SimpleNamespace(repeat=3))
 
 
@@ -48,7 +48,7 @@ def test_a_trial_fails_by_its_own_assertion() -> None:
         made_up.the_earth_is(ONCE)
     result = judge([Phase("call", raised.value, "")], Owners(scenarios.SCENARIOS))
     assert (result.verdict, result.assertion) == (Verdict.FAIL, True)
-    assert "this kernel says 'flat'" in result.reason
+    assert "this kernel gives 'flat'" in result.reason
 
 
 EXPECTED = {

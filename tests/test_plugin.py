@@ -56,12 +56,12 @@ def test_it_offers_no_options_elsewhere() -> None:
     ("arguments", "ours"),
     [
         (["--pyargs", "worldswitch.scenarios"], True),
-        (["--pyargs", "worldswitch.scenarios.threads"], True),
+        (["--pyargs", "worldswitch.scenarios.platform.threads"], True),
         (["-pworldswitch"], True),
         (["-p", "worldswitch.harness.cell.plugin"], True),
         (["--worldswitch-results=x"], True),
         (["--scenarios", "claims"], True),
-        ([f"{Path(HERE).parent}/scenarios/execution.py::x"], True),
+        ([f"{Path(HERE).parent}/scenarios/platform/execution.py::x"], True),
         (["/home/me/worldswitch/tests"], False),
         (["worldswitch/tests", "-q"], False),
         (["tests", "--platform", "linux"], False),
@@ -127,10 +127,10 @@ def test_usage_errors(arguments: tuple[str, ...], said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["--pyargs worldswitch.scenarios", "--pyargs worldswitch.scenarios.execution", "PATH"]
+    "target", ["--pyargs worldswitch.scenarios", "--pyargs worldswitch.scenarios.platform.execution", "PATH"]
 )
 def test_scenarios_are_imported_by_their_names(target: str) -> None:
-    path = f"{Path(HERE).parent}/scenarios/execution.py"
+    path = f"{Path(HERE).parent}/scenarios/platform/execution.py"
     text = "import sys, pytest; pytest.main(sys.argv[1:]); print(sorted(sys.modules))"
     where = target.replace("PATH", path).split()
     finished, _ = run([sys.executable, "-c", text, *PYTEST[3:], "--collect-only", "-q", *where])
@@ -138,5 +138,5 @@ def test_scenarios_are_imported_by_their_names(target: str) -> None:
     assert "execution.py::" in output
     nodes = [line for line in output.splitlines() if "::" in line]
     assert len(nodes) == len(set(nodes))
-    assert "'worldswitch.scenarios.execution'" in output
-    assert not any(name in output for name in ("'scenarios'", "'execution'", "'harness'", "'scenarios.execution'"))
+    assert "'worldswitch.scenarios.platform.execution'" in output
+    assert not any(name in output for name in ("'scenarios'", "'execution'", "'harness'", "'scenarios.platform'"))

@@ -8,9 +8,11 @@ submodules of another package list under the name ``MUTANTS``.
 from __future__ import annotations
 
 import fnmatch
+import importlib.util
 import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from worldswitch.harness.catalogue.loading import submodules
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     import pytest
 
 SCENARIOS = "worldswitch.scenarios"
+#: The sub-packages that hold scenarios, in a package of scenarios that has any; no two modules may share a name.
+FAMILIES = ("kernel", "platform")
 
 
 #: The ids of scenarios in which chaos reigns.
@@ -102,12 +106,18 @@ def scenarios(package: str = SCENARIOS) -> list[Scenario]:
 
 
 def _declarations(package: str) -> Iterator[tuple[Scenario, object]]:
-    for module in submodules(package):
-        short = module.__name__.rpartition(".")[2]
+    for short, module in sorted((module.__name__.rpartition(".")[2], module) for module in _families(package)):
         for name, function in vars(module).items():
             mark = mark_of(function)
             if mark and function.__module__ == module.__name__:
                 yield declared(f"{short}::{name}", function, mark), function
+
+
+def _families(package: str) -> Iterator[ModuleType]:
+    yield from submodules(package)
+    for folder in FAMILIES:
+        if importlib.util.find_spec(f"{package}.{folder}"):
+            yield from submodules(f"{package}.{folder}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,9 @@ class ScenarioModule(pytest.Module):
     package: str
 
     def _getobj(self) -> ModuleType:
-        return importlib.import_module(f"{self.package}.{self.path.stem}")
+        folder = self.path.parent.name
+        package = f"{self.package}.{folder}" if folder in FAMILIES else self.package
+        return importlib.import_module(f"{package}.{self.path.stem}")
 
     def istestfunction(self, obj: object, name: str) -> bool:
         """A scenario's name is a sentence, so the mark decides."""
@@ -74,20 +76,20 @@ class Collection:
 
     def __init__(self, package: str, folder: Path, names: Sequence[str] = ()) -> None:
         self.package = package
-        self.folder = folder
+        self.folders = (folder, *(folder / name for name in FAMILIES))
         self.modules = modules_of(names)
         pytest.register_assert_rewrite(package)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-        """Keep pytest from importing the package by its path."""
-        if path.resolve() != self.folder:
+        """Keep pytest from importing the packages by their paths."""
+        if path.resolve() not in self.folders:
             return None
         return pytest.Dir.from_parent(parent, path=path)
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-        """Take every module of the folder itself; one that was asked for by its path, pytest takes."""
-        ours = file_path.resolve().parent == self.folder and file_path.suffix == ".py"
+        """Take every module of the folders; one that was asked for by its path, pytest takes."""
+        ours = file_path.resolve().parent in self.folders and file_path.suffix == ".py"
         if not ours or file_path.stem.startswith("_") or parent.session.isinitpath(file_path):
             return None
         asked_for = any(fnmatch.fnmatchcase(file_path.stem, pattern) for pattern in self.modules)
@@ -96,7 +98,7 @@ class Collection:
     @pytest.hookimpl(tryfirst=True)
     def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """The same for a module that pytest itself was given by path."""
-        return self._module(module_path, parent) if module_path.resolve().parent == self.folder else None
+        return self._module(module_path, parent) if module_path.resolve().parent in self.folders else None
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Have no project's own settings on warnings decide a verdict: scenarios end threads roughly."""

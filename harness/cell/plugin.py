@@ -48,7 +48,7 @@ def _take_part(config: pytest.Config) -> None:
         raise pytest.UsageError("the scenarios are assertions, which python -O removes; run them without it")
     config.pluginmanager.register(collection.Collection(settings.scenarios, folder, settings.ids))
     config.pluginmanager.register(Suite(settings))
-    if (folder / "stage.py").exists():
+    if (folder / "stage.py").exists() or (folder / "stage").is_dir():
         config.pluginmanager.import_plugin(f"{settings.scenarios}.stage")
     if not hasattr(config, "workerinput"):
         _record(config, settings)
