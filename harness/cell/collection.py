@@ -49,7 +49,7 @@ class ScenarioModule(pytest.Module):
 
     def _getobj(self) -> ModuleType:
         folder = self.path.parent.name
-        package = f"{self.package}.{folder}" if folder in FAMILIES else self.package
+        package = f"{self.package}.{folder}" if folder in scenarios.FAMILIES else self.package
         return importlib.import_module(f"{package}.{self.path.stem}")
 
     def istestfunction(self, obj: object, name: str) -> bool:
@@ -76,7 +76,7 @@ class Collection:
 
     def __init__(self, package: str, folder: Path, names: Sequence[str] = ()) -> None:
         self.package = package
-        self.folders = (folder, *(folder / name for name in FAMILIES))
+        self.folders = (folder, *(folder / name for name in scenarios.FAMILIES))
         self.modules = modules_of(names)
         pytest.register_assert_rewrite(package)
 
