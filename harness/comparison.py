@@ -23,6 +23,7 @@ from typing import TypeAlias
 from worldswitch.harness import axes
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.outcome import Judged, Status
+from worldswitch.harness.release import series
 from worldswitch.harness.results import Fingerprint
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
@@ -152,7 +153,7 @@ class _Comparing:
 
 def _cells(run: KeptRun, across: bool) -> dict[Place, KeptCell]:
     releases = [axes.release(cell.header.fingerprint.kernel) for cell in run.cells if cell.header and _is_host(cell)]
-    host = axes.minor(releases[0] if releases else axes.release(run.manifest.kernel))
+    host = series(releases[0] if releases else axes.release(run.manifest.kernel))
     return {_place(cell.name, "" if across else host): cell for cell in run.cells}
 
 
@@ -164,7 +165,7 @@ def _place(cell: CellName, host: str) -> Place:
     row, profile = axes.place(cell)
     if row.kernel == axes.HOST:
         return f"{axes.HOST} {host}".strip(), f"{cell.environment}/{row.platform}"
-    return f"linux-{axes.minor(row.kernel.removeprefix('linux-'))}", f"{profile}/{row.platform}"
+    return f"linux-{series(row.kernel.removeprefix('linux-'))}", f"{profile}/{row.platform}"
 
 
 def _kernels(cells: Mapping[Place, KeptCell]) -> dict[str, list[KeptCell]]:

@@ -30,8 +30,8 @@ from worldswitch.harness.circumstances import (
     Value,
     choices,
     kind_of,
-    version,
 )
+from worldswitch.harness.release import Numbers
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
@@ -145,10 +145,10 @@ def _check_order(field: str, kind: Kind, text: str) -> None:
 _COMPARISON = re.compile(r"(<=|>=|<|>|)(\d+(?:\.\d+)*)")
 
 
-def _comparisons(text: str) -> list[tuple[str, tuple[int, ...]]]:
+def _comparisons(text: str) -> list[tuple[str, Numbers]]:
     """Each an operator with a version."""
     found = (_COMPARISON.fullmatch(word) for word in text.split())
-    return [(parts[1], version(parts[2])) for parts in found if parts]
+    return [(parts[1], tuple(map(int, parts[2].split(".")))) for parts in found if parts]
 
 
 # --------------------------------------------------------------------------------------------------------------- tests

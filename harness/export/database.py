@@ -13,6 +13,7 @@ from pathlib import Path
 
 from worldswitch.harness import axes
 from worldswitch.harness.outcome import Judged
+from worldswitch.harness.release import series
 from worldswitch.harness.runs import KeptCell, KeptRun
 
 TABLES = ("facts", "probes", "trials", "cells", "runs")  #: first those that refer to others
@@ -50,7 +51,7 @@ def _cell(run: KeptRun, cell: KeptCell) -> tuple[object, ...]:
     seen = cell.header.fingerprint if cell.header else None
     release = axes.release(seen.kernel) if seen else ""
     return (
-        *(run.manifest.run, str(cell.name), row.kernel, axes.minor(release or row.kernel), release),
+        *(run.manifest.run, str(cell.name), row.kernel, series(release or row.kernel), release),
         *(cell.name.environment.partition(":")[0], profile, row.platform, cell.seconds),
         *(seen.behaviour if seen else "", cell.problem.reason if cell.problem else ""),
     )

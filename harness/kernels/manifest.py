@@ -15,6 +15,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from worldswitch.harness.release import Numbers, minor
 from worldswitch.harness.request import CouldNotRun
 
 LIST = "WORLDSWITCH_KERNELS"  #: names a list to use in place of the package's own
@@ -41,10 +42,9 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     long_term: bool = False
 
     @property
-    def minor(self) -> tuple[int, int]:
+    def minor(self) -> Numbers:
         """The version as numbers."""
-        major, minor = self.name.split(".")
-        return int(major), int(minor)
+        return minor(self.name)
 
     @property
     def pattern(self) -> str:

@@ -17,6 +17,7 @@ from worldswitch.harness.diagnosis import Diagnosis, Event, Process, Thread
 from worldswitch.harness.expectations import PASSES, Judgement
 from worldswitch.harness.letters import LETTERS, letter_of
 from worldswitch.harness.outcome import Judged
+from worldswitch.harness.release import minor
 from worldswitch.harness.results import Fingerprint, Trial
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
@@ -137,7 +138,7 @@ class _Packer:
             if cell.header and axes.place(cell.name)[0] == row
         )
         release = " ".join(releases)
-        version = axes.version(row.kernel) or axes.version(release)
+        version = minor(row.kernel) or minor(release)
         return {
             "name": str(row),
             "kernel": row.kernel,

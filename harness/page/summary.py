@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from worldswitch.harness import axes
 from worldswitch.harness.outcome import Judged, Status, status
+from worldswitch.harness.release import minor
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 
@@ -135,7 +136,7 @@ def differences(run: KeptRun) -> list[Difference]:
 
 def _difference(seen: Sequence[tuple[str, Judged]]) -> Difference:
     kernels: dict[str, list[str]] = {}
-    for kernel, one in sorted(seen, key=lambda pair: axes.version(pair[0])):
+    for kernel, one in sorted(seen, key=lambda pair: minor(pair[0])):
         kernels.setdefault(one.trial.verdict.value, []).append(kernel)
     trial = seen[0][1].trial
     return Difference(trial.scenario, " ".join(trial.ids), kernels)

@@ -20,6 +20,7 @@ from worldswitch.harness.kernels.kernel import environment_of
 from worldswitch.harness.oci import seccomp
 from worldswitch.harness.oci.spec import Mapping as Ids
 from worldswitch.harness.oci.spec import Surroundings, specification
+from worldswitch.harness.release import minor
 from worldswitch.harness.vm import accelerator, disk, toolbox
 from worldswitch.harness.vm.cell import GuestCell
 from worldswitch.harness.vm.machine import Boot, Hardware, Workshop
@@ -111,7 +112,7 @@ class Guest:
             root=IMAGE,
             environment=self._tree.environment,
             folder=self._tree.folder,
-            machine=seccomp.Machine(platform.machine(), seccomp.version(boot.kernel)),
+            machine=seccomp.Machine(platform.machine(), minor(boot.kernel)),
             cgroup=f"/cell-{number}",
             own_cgroups=True,
             users=USERS if self.profile.namespaces.user == "mapped" else (),
