@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldswitch.harness import processes, results
-from worldswitch.harness.results import Record, Run, Trial
+from worldswitch.harness.results import Reached, Record, Trial
 
 HERE = str(Path(__file__).parent)
 
@@ -40,8 +40,16 @@ class Finished:
     began: tuple[str, ...] = ()  #: the trials that it said begin
 
     @property
-    def run(self) -> Run:
-        return results.assemble(self.records, "the stream")
+    def run(self) -> Reached:
+        found = results.gather(self.records, "the stream")
+        assert found.footer, self.log
+        return found
+
+    @property
+    def misses(self) -> list[str]:
+        """What was planned and never ran."""
+        reported = {trial.scenario for trial in self.run.trials}
+        return [name for name in self.run.header.planned if name not in reported]
 
     @property
     def trial(self) -> Trial:

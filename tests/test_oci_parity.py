@@ -209,5 +209,5 @@ def _verdicts(kind: str, folder: Path) -> dict[tuple[str, str], str]:
     return {
         (file.stem.removeprefix(f"{kind}-"), trial.scenario): trial.verdict.value
         for file in files
-        for trial in results.read(file).trials
+        for trial in results.read_reached(file).trials
     }

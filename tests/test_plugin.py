@@ -76,7 +76,7 @@ def test_a_run_draws_one_seed(tmp_path: Path, workers: str) -> None:
     path = tmp_path / "run.jsonl"
     asked = ["--pyargs", "claims", "--scenarios", "claims", "--platform", "fakes:Passes", "-k", "it_draws"]
     finished, _ = run([*PYTEST, *asked, "-n", workers, "--worldswitch-results", str(path)])
-    drawn = results.read(path)
+    drawn = results.read_reached(path)
     seed = drawn.header.seed
     assert f"normal repetitions, seed {seed}" in finished.stdout.decode()
     assert f"--seed {seed}" in finished.stdout.decode()
@@ -89,7 +89,7 @@ def test_it_writes_results(tmp_path: Path) -> None:
     finished, left = run([*PYTEST, *asked, "--worldswitch-results", str(path)])
     assert b"2 passed" in finished.stdout
     assert (finished.returncode, left) == (0, ())
-    assert results.read(path).footer.counts == {"pass": 2}
+    assert results.read_reached(path).footer.counts == {"pass": 2}
 
 
 def test_verdicts_have_their_own_words() -> None:
