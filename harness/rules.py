@@ -118,11 +118,6 @@ def every() -> list[Rules]:
     return [load(path) for path in sorted(folder().glob("*.toml"))]
 
 
-def expected_of(platform: str) -> tuple[Expectation, ...]:
-    """What the scenarios come to on the platform of this name, where that is not a pass."""
-    return about(platform, every())
-
-
 def own(files: Iterable[str]) -> list[Rules]:
     """Files of one's own, in their order.  Raises `RuleError`."""
     return [load(Path(name)) for name in files]

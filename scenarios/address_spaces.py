@@ -20,7 +20,6 @@ from worldswitch.scenarios.processes import Mapping, mappings_of, resident
 from worldswitch.scenarios.stage import PAGE, Guest, InspectableAddressSpace, Stage
 
 DATA = Access.READ | Access.WRITE
-SPACE_END = 1 << 64
 
 #: Where the kernel's half begins, and with it the vsyscall page, which no process can be rid of.
 KERNEL_HALF = 1 << 63

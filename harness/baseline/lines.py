@@ -10,13 +10,11 @@ from typing import TypeAlias
 
 import msgspec
 
-from worldswitch.harness import runs
 from worldswitch.harness.expectations import PASSES, Judgement
 from worldswitch.harness.verdict import Verdict
 
 FORMAT = 1
 FILE = "baseline.jsonl"
-PLACE = runs.PLACE / "baseline"
 
 
 class Thought(msgspec.Struct, frozen=True, array_like=True):
