@@ -59,6 +59,12 @@ class Settings:
     seed: int
     chaos: bool = True
 
+    @classmethod
+    def of(cls, asked: Any, seed: int) -> Settings:
+        """Return what the options of `worldswitch.harness.options` say; `seed` is the one asked for, or drawn."""
+        names = ("scenarios", "platform", "mutant", "repeat", "deadline", "time_scale", "chaos")
+        return cls(**{name: getattr(asked, name) for name in names}, ids=tuple(asked.id), seed=seed)
+
     def load(self) -> PlatformFactory:
         """The platform under test."""
         if self.mutant:
