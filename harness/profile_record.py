@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from worldswitch.harness import catalogue, filters, profiles, recording
+from worldswitch.harness import catalogue, containers_data, filters, profiles, recording
 from worldswitch.harness.environment import Say
 from worldswitch.harness.outcome import Status
 from worldswitch.harness.request import CouldNotRun, select
@@ -67,7 +67,7 @@ def show(ids: Sequence[str], against: str, *, as_json: bool, say: Say) -> Status
 
 def compare(ids: Sequence[str], against: str, say: Say) -> Comparison:
     """Run scenarios here, each call recorded, and hold them against the filter called `against`, or in that file."""
-    path = Path(against) if "/" in against else profiles.folder("seccomp") / against
+    path = Path(against) if "/" in against else containers_data.folder("seccomp") / against
     content = filters.load(path)
     scenarios = [one.name for one in select(catalogue.scenarios(), ids, chaos=False) if ids or _is_plain(one)]
     names = recording.names()

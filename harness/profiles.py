@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from worldswitch.harness import filters
+from worldswitch.harness.containers_data import folder
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.filters import ProfileError as ProfileError  # offered here too: who reads profiles meets it
 from worldswitch.harness.rules import Rule, Sentence, numbered
@@ -143,11 +143,6 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 ALL = "all"
-
-
-def folder(name: str) -> Path:
-    """Return a folder of the package's data."""
-    return Path(str(resources.files("worldswitch.containers"))) / name
 
 
 def available() -> dict[str, Path]:

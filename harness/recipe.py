@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from worldswitch.harness import bundle
-from worldswitch.harness.profiles import folder
+from worldswitch.harness.containers_data import folder
 
 REPOSITORY = "worldswitch"
 SITE = "opt/worldswitch"  #: the folder in the image that has the suite and its packages

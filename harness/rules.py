@@ -24,14 +24,13 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from worldswitch.harness import conditions
+from worldswitch.harness import conditions, containers_data
 from worldswitch.harness.conditions import BadCondition
 from worldswitch.harness.expectations import Expectation
 from worldswitch.harness.verdict import Verdict
@@ -110,7 +109,7 @@ def numbered(file: str, rules: tuple[Rule, ...]) -> tuple[Expectation, ...]:
 
 def folder() -> Path:
     """Where the files that come with the package are."""
-    return Path(str(resources.files("worldswitch.containers"))) / "expectations"
+    return containers_data.folder("expectations")
 
 
 def every() -> list[Rules]:

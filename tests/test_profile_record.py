@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import profile_record, profiles, recording
+from worldswitch.harness import containers_data, profile_record, recording
 from worldswitch.harness.request import CouldNotRun
 
 #: Makes a call that Python does not make by itself, and then has a child that it traces make another.
@@ -100,4 +100,4 @@ def test_a_filter_that_is_not_there_cannot_be_compared_with() -> None:
 
 
 def test_the_package_has_the_filter_that_is_compared_with() -> None:
-    assert (profiles.folder("seccomp") / "hardened.json").exists()
+    assert (containers_data.folder("seccomp") / "hardened.json").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import filters, probes, profiles
+from worldswitch.harness import containers_data, filters, probes, profiles
 from worldswitch.harness.profiles import ProfileError
 from worldswitch.harness.verdict import Verdict
 
@@ -328,7 +328,7 @@ def test_a_filter_that_is_not_there_is_named() -> None:
         filters.load(Path("/nowhere/x.json"))
 
 
-@pytest.mark.parametrize("path", sorted(profiles.folder("seccomp").glob("*.json")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(containers_data.folder("seccomp").glob("*.json")), ids=lambda path: path.name)
 def test_every_filter_of_the_package_is_right(path: Path) -> None:
     assert filters.load(path)["syscalls"]
 

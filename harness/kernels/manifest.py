@@ -8,13 +8,13 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from worldswitch.harness.containers_data import folder
 from worldswitch.harness.release import Numbers, minor
 from worldswitch.harness.request import CouldNotRun
 
@@ -63,7 +63,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 def place() -> Path:
     """The list that is used: the package's own, unless the user names another."""
-    shipped = Path(str(resources.files("worldswitch.containers"))) / "kernels.toml"
+    shipped = folder() / "kernels.toml"
     return Path(os.environ.get(LIST) or shipped)
 
 

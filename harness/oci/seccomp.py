@@ -13,8 +13,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from worldswitch.harness.containers_data import folder
 from worldswitch.harness.holdings import Unobtainable
-from worldswitch.harness.profiles import folder
 from worldswitch.harness.release import Numbers, minor
 
 DEFAULT = "default.json"  #: of `containers/seccomp`: what stands for an engine's default where there is no engine

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from worldswitch.harness.containers_data import folder
 from worldswitch.harness.results import Complaint
 
 #: Level and time, as the guest's own words and the console have them before a line.
@@ -80,4 +80,4 @@ def load(path: Path) -> Rules:
 @functools.cache
 def shipped() -> Rules:
     """The patterns that come with the package."""
-    return load(Path(str(resources.files("worldswitch.containers"))) / "kernel_log.toml")
+    return load(folder() / "kernel_log.toml")
