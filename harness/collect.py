@@ -15,29 +15,19 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
 from worldswitch.harness import results
 from worldswitch.harness.environment import Cell, Environment, Lost
 from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.outcome import Problem
 from worldswitch.harness.results import Began, Footer, Header, Record, Word
 
 END_SECONDS = 30.0  #: from the footer, or the end of the output, to the end of the cell's process
 LOG_LINES = 30
 MAKE_ROOM = "make room there, or name another place by --results"
 REFUSAL = "cell: could not run: "  #: with these words a cell that cannot run gives its reason
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a cell could not run or did not end as it should, what to do, and what it said last."""
-
-    reason: str
-    remedy: str = ""
-    log: str = ""
-    unexpected: bool = False  #: it says something against what was under test, and not only that nothing was learnt
 
 
 class _Silence(Exception):

@@ -10,7 +10,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import msgspec
 
 from worldswitch.harness import manifest, results
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.manifest import Manifest, PlannedCell, StaleRule, Trouble
+from worldswitch.harness.manifest import Manifest, PlannedCell, StaleRule
 from worldswitch.harness.outcome import CellOutcome, Judged, Stale, is_plain
 from worldswitch.harness.results import CannotKeep, Record
 
@@ -99,9 +98,7 @@ class Keeper:
 
     def cell_ends(self, outcome: CellOutcome, facts: Mapping[str, str]) -> None:
         """A planned cell is done, and this is what is known of its environment now."""
-        problem = outcome.problem
-        trouble = Trouble(**asdict(problem)) if problem else None
-        self._note({outcome.cell: {"finished": time.time(), "problem": trouble, "facts": dict(facts)}})
+        self._note({outcome.cell: {"finished": time.time(), "problem": outcome.problem, "facts": dict(facts)}})
 
     def finish(self, *, interrupted: bool, stale: Iterable[Stale] = ()) -> None:
         """The run is done, and has shown these rules to be out of date."""

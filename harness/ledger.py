@@ -11,11 +11,10 @@ from typing import Any, Protocol
 from worldswitch.harness import circumstances, results
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.excuses import Machine, excuse
 from worldswitch.harness.expectations import Expectation, judge
 from worldswitch.harness.keeper import Book
-from worldswitch.harness.outcome import CellOutcome, Judged
+from worldswitch.harness.outcome import CellOutcome, Judged, Problem
 from worldswitch.harness.results import CannotKeep, Complaint, Damaged, Footer, Header, KernelLog, Record, Trial
 from worldswitch.harness.verdict import Verdict
 

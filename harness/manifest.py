@@ -18,7 +18,7 @@ from worldswitch.harness import fingerprint
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import Judgement
-from worldswitch.harness.outcome import Judged
+from worldswitch.harness.outcome import Judged, Problem
 from worldswitch.harness.request import Request
 from worldswitch.harness.verdict import Verdict
 
@@ -42,15 +42,6 @@ class PlannedScenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         return {"scenario": trial, "verdict": Verdict.MISS, "reason": reason, **known}
 
 
-class Trouble(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why a cell could not run or did not end as it should; see `worldswitch.harness.collect.Problem`."""
-
-    reason: str
-    remedy: str = ""
-    log: str = ""
-    unexpected: bool = False
-
-
 class PlannedCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One platform in one environment."""
 
@@ -61,7 +52,7 @@ class PlannedCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     profile: dict[str, Any] = {}  #: the profile's fields as they were, without what it expects
     started: float | None = None  #: seconds since 1970
     finished: float | None = None  #: None if the run was cut off before
-    problem: Trouble | None = None
+    problem: Problem | None = None
 
     @property
     def name(self) -> CellName:

@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+import msgspec
+
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import PASSES, Expectation, Judgement
 from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
@@ -24,6 +25,15 @@ class Status(enum.IntEnum):
     AS_EXPECTED = 0  #: every cell ran, and every verdict was the one to expect
     UNEXPECTED = 1  #: a verdict was not
     COULD_NOT_RUN = 2  #: nothing unexpected was seen, but a cell did not run: that is no good news either
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a cell could not run or did not end as it should, what to do, and what it said last."""
+
+    reason: str
+    remedy: str = ""
+    log: str = ""
+    unexpected: bool = False  #: it says something against what was under test, and not only that nothing was learnt
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from pathlib import Path
 from worldswitch.harness import excuses, manifest, rules, stale
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import MAKE_ROOM, Problem, collect
+from worldswitch.harness.collect import MAKE_ROOM, collect
 from worldswitch.harness.environment import Environment, Missing
 from worldswitch.harness.excuses import Machine
 from worldswitch.harness.expectations import Expectation, digest
@@ -31,7 +31,7 @@ from worldswitch.harness.keeper import Keeper
 from worldswitch.harness.lanes import Lanes, lane_of
 from worldswitch.harness.ledger import Ledger, Standing, Watcher
 from worldswitch.harness.manifest import PlannedCell
-from worldswitch.harness.outcome import CellOutcome, Stale
+from worldswitch.harness.outcome import CellOutcome, Problem, Stale
 from worldswitch.harness.profiles import Profile
 from worldswitch.harness.request import CouldNotRun, Request, cpus
 from worldswitch.harness.results import CannotKeep, ResultError

@@ -26,10 +26,9 @@ import msgspec
 
 from worldswitch.harness import manifest, results
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import PASSES, Judgement
 from worldswitch.harness.manifest import Manifest, PlannedCell, PlannedScenario, Ruling
-from worldswitch.harness.outcome import CellOutcome, Judged, Stale
+from worldswitch.harness.outcome import CellOutcome, Judged, Problem, Stale
 from worldswitch.harness.results import Damaged, Footer, Header, Reached, ResultError, Trial
 from worldswitch.harness.verdict import Verdict
 
@@ -200,7 +199,7 @@ def _cell(
 
 def _problem(plan: PlannedCell, path: Path, reached: Reached) -> Problem | None:
     if plan.problem:
-        return Problem(**msgspec.structs.asdict(plan.problem))
+        return plan.problem
     if plan.finished is None and not reached.footer:
         return Problem(CUT_OFF if plan.started else f"{CUT_OFF} before this cell started")
     if not reached.footer:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.diagnosis import Diagnosis, Event, Process, Thread
 from worldswitch.harness.expectations import PASSES, Judgement
 from worldswitch.harness.manifest import Manifest, PlannedCell
-from worldswitch.harness.outcome import Judged
+from worldswitch.harness.outcome import Judged, Problem
 from worldswitch.harness.results import Finding, Fingerprint, Header, Reached, Trial
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict

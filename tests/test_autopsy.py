@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from scripted import NAMES, SCENARIOS, header, trial, whole
 
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.kill import autopsy
 from worldswitch.harness.kill.autopsy import Account, Autopsy, Fate, Finding
+from worldswitch.harness.outcome import Problem
 from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
 

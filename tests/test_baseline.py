@@ -10,9 +10,8 @@ import pytest
 
 from worldswitch.harness import cli, comparison
 from worldswitch.harness.baseline import keep, lines, load
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.export import ktap
-from worldswitch.harness.outcome import tally
+from worldswitch.harness.outcome import Problem, tally
 from worldswitch.harness.page import markdown, views
 from worldswitch.harness.request import CouldNotRun
 from worldswitch.harness.results import Damaged

@@ -10,10 +10,9 @@ from big_run import kept_cell, kept_run
 from scripted import header
 
 from worldswitch.harness import cli, comparison
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.comparison import Change, Kind, Shift
 from worldswitch.harness.expectations import Judgement
-from worldswitch.harness.outcome import Judged, Status
+from worldswitch.harness.outcome import Judged, Problem, Status
 from worldswitch.harness.results import Header, Trial
 from worldswitch.harness.runs import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict

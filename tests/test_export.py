@@ -17,11 +17,10 @@ from big_run import kept_cell, kept_run
 from junitparser import JUnitXml
 
 from worldswitch.harness import cli
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import Judgement
 from worldswitch.harness.export import ctrf, database, formats, junit, ktap
 from worldswitch.harness.manifest import StaleRule
-from worldswitch.harness.outcome import Judged
+from worldswitch.harness.outcome import Judged, Problem
 from worldswitch.harness.page import markdown
 from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict

@@ -12,12 +12,11 @@ from scripted import NAMES, SCENARIOS, footer, header, trial, whole
 
 from worldswitch.harness import conditions, ledger, results
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.excuses import Machine
 from worldswitch.harness.expectations import PASSES, Expectation, Judgement
 from worldswitch.harness.keeper import Book
 from worldswitch.harness.ledger import Ledger, Standing
-from worldswitch.harness.outcome import CellOutcome, Judged
+from worldswitch.harness.outcome import CellOutcome, Judged, Problem
 from worldswitch.harness.results import Damaged, Record, Trial
 from worldswitch.harness.verdict import Verdict
 

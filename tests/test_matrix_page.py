@@ -17,9 +17,8 @@ from scripted import trial as told
 from worldswitch.harness import axes, catalogue, cli, environment, request
 from worldswitch.harness.axes import Row
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import PASSES, Judgement
-from worldswitch.harness.outcome import Judged
+from worldswitch.harness.outcome import Judged, Problem
 from worldswitch.harness.page import markdown, matrix, summary
 from worldswitch.harness.page import pack as packing
 from worldswitch.harness.release import minor, series

@@ -14,9 +14,9 @@ import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, header, place, planner, trial, whole
 
 from worldswitch.harness import conditions, environment, expectations, manifest, results, runs
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.environment import Environment, Missing
 from worldswitch.harness.expectations import Expectation
+from worldswitch.harness.outcome import Problem
 from worldswitch.harness.request import Request
 from worldswitch.harness.results import Damaged, ResultError
 from worldswitch.harness.runner import Run

@@ -10,9 +10,8 @@ from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, pla
 
 from worldswitch.harness import environment, runs
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.ledger import unsound
-from worldswitch.harness.outcome import CellOutcome, Status, status
+from worldswitch.harness.outcome import CellOutcome, Problem, Status, status
 from worldswitch.harness.request import Request
 from worldswitch.harness.results import Complaint, KernelLog, Record
 from worldswitch.harness.runner import Run

@@ -9,11 +9,10 @@ import msgspec
 
 from worldswitch.harness.baseline.lines import FILE, FORMAT, Cell, Facts, Head, Line, numbers
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem
 from worldswitch.harness.expectations import Judgement
 from worldswitch.harness.letters import ABSENT, VERDICTS
 from worldswitch.harness.manifest import Manifest, PlannedCell, PlannedScenario
-from worldswitch.harness.outcome import Judged
+from worldswitch.harness.outcome import Judged, Problem
 from worldswitch.harness.results import Damaged, Finding, Fingerprint, Header, Reached, Trial
 from worldswitch.harness.runs import KeptCell, KeptRun
 

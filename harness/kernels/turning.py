@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from worldswitch.harness import catalogue
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem, collect
+from worldswitch.harness.collect import collect
 from worldswitch.harness.environment import Environment, Missing, Say
 from worldswitch.harness.holdings import Unobtainable
 from worldswitch.harness.kernels.bisection import Answer
 from worldswitch.harness.lanes import lane_of
+from worldswitch.harness.outcome import Problem
 from worldswitch.harness.request import Request
 from worldswitch.harness.results import Header, Record, Trial
 from worldswitch.harness.verdict import Verdict

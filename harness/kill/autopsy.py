@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from worldswitch.harness.catalogue import Scenario, is_meant
-from worldswitch.harness.collect import Problem
+from worldswitch.harness.outcome import Problem
 from worldswitch.harness.results import Fingerprint, Header, Record, Trial
 from worldswitch.harness.verdict import Verdict
 
