@@ -17,7 +17,7 @@ import msgspec
 
 from worldswitch.harness import manifest, results
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.manifest import Manifest, PlannedCell, StaleRule
+from worldswitch.harness.manifest import Manifest, PlannedCell
 from worldswitch.harness.outcome import CellOutcome, Judged, Stale, is_plain
 from worldswitch.harness.results import CannotKeep, Record
 
@@ -102,8 +102,7 @@ class Keeper:
 
     def finish(self, *, interrupted: bool, stale: Iterable[Stale] = ()) -> None:
         """The run is done, and has shown these rules to be out of date."""
-        told = tuple(StaleRule(rule=one.rule, why=one.why) for one in stale)
-        self._note({}, finished=time.time(), interrupted=interrupted, stale=told)
+        self._note({}, finished=time.time(), interrupted=interrupted, stale=tuple(stale))
 
     def _note(self, cells: Mapping[CellName, Mapping[str, Any]], **changes: Any) -> None:
         with self._lock:

@@ -18,7 +18,7 @@ from worldswitch.harness import fingerprint
 from worldswitch.harness.catalogue import Scenario
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import Judgement
-from worldswitch.harness.outcome import Judged, Problem
+from worldswitch.harness.outcome import Judged, Problem, Stale
 from worldswitch.harness.request import Request
 from worldswitch.harness.verdict import Verdict
 
@@ -60,13 +60,6 @@ class PlannedCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         return CellName(self.environment, self.platform)
 
 
-class StaleRule(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule that the run showed to be out of date; see `worldswitch.harness.stale`."""
-
-    rule: str
-    why: str
-
-
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The contents of `run.json`."""
 
@@ -82,7 +75,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     expectations: str = ""  #: a digest of every rule that was in force
     scenarios: tuple[PlannedScenario, ...]
     cells: tuple[PlannedCell, ...] = ()  #: none until the environments are known
-    stale: tuple[StaleRule, ...] = ()
+    stale: tuple[Stale, ...] = ()  #: see `worldswitch.harness.stale`
 
 
 class Ruling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -75,8 +75,7 @@ class CellOutcome:
         return Counter(one.trial.verdict for one in self.judged)
 
 
-@dataclass(frozen=True, slots=True)
-class Stale:
+class Stale(msgspec.Struct, frozen=True):
     """A rule that could have decided something in a run, and is out of date."""
 
     rule: str

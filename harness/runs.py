@@ -28,7 +28,7 @@ from worldswitch.harness import manifest, results
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import PASSES, Judgement
 from worldswitch.harness.manifest import Manifest, PlannedCell, PlannedScenario, Ruling
-from worldswitch.harness.outcome import CellOutcome, Judged, Problem, Stale
+from worldswitch.harness.outcome import CellOutcome, Judged, Problem
 from worldswitch.harness.results import Damaged, Footer, Header, Reached, ResultError, Trial
 from worldswitch.harness.verdict import Verdict
 
@@ -105,11 +105,6 @@ class KeptRun:
                 f"no cell {name} in {self.folder}; there are {', '.join(str(one.name) for one in self.cells)}"
             )
         return found
-
-    @property
-    def stale(self) -> tuple[Stale, ...]:
-        """The rules that it showed to be out of date."""
-        return tuple(Stale(one.rule, one.why) for one in self.manifest.stale)
 
     @cached_property
     def outcomes(self) -> tuple[CellOutcome, ...]:

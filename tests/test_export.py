@@ -19,8 +19,7 @@ from junitparser import JUnitXml
 from worldswitch.harness import cli
 from worldswitch.harness.expectations import Judgement
 from worldswitch.harness.export import ctrf, database, formats, junit, ktap
-from worldswitch.harness.manifest import StaleRule
-from worldswitch.harness.outcome import Judged, Problem
+from worldswitch.harness.outcome import Judged, Problem, Stale
 from worldswitch.harness.page import markdown
 from worldswitch.harness.results import Trial
 from worldswitch.harness.verdict import Verdict
@@ -86,7 +85,7 @@ def test_what_is_wrong_beside_trials_is_red_in_every_format(
 ) -> None:
     unsound = Problem("the cell's kernel is not sound", unexpected=True)
     fine = kept_run(kept_cell("linux-6.12", EVERY[:1], unsound))
-    stale = (StaleRule(rule="tight.toml:2", why="expired"),)
+    stale = (Stale(rule="tight.toml:2", why="expired"),)
     run = replace(fine, manifest=msgspec.structs.replace(fine.manifest, stale=stale))
     formats.WRITERS["junit"][0](run, tmp_path / "j.xml")
     junit_schema.validate(tmp_path / "j.xml")

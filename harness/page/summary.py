@@ -59,7 +59,7 @@ def conclusion(run: KeptRun) -> str:
 
 def verdict_on(run: KeptRun) -> Status:
     """The exit status that the run had."""
-    found = status(run.outcomes, run.stale)
+    found = status(run.outcomes, run.manifest.stale)
     cut_off = run.manifest.interrupted or run.manifest.finished is None
     return Status.COULD_NOT_RUN if cut_off and found is Status.AS_EXPECTED else found
 
