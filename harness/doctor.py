@@ -131,11 +131,11 @@ def _lacking() -> Iterator[Check]:
     """What scenarios need and do not have on this host."""
     scenarios = catalogue.scenarios()
     needs = dict.fromkeys(need for scenario in scenarios for need in scenario.needs)
-    for probe in map(probes.probe, needs):
-        if probe.state != "yes":
-            ids = dict.fromkeys(scenario.ids[0] for scenario in scenarios if probe.name in scenario.needs)
-            said = f"{probe.state}: {probe.detail}; {' '.join(ids)}"
-            yield Check(probe.name, False, said, REMEDIES.get(probe.name, ""))
+    for need in needs:
+        if (found := probes.probe(need)).state != "yes":
+            ids = dict.fromkeys(scenario.ids[0] for scenario in scenarios if need in scenario.needs)
+            said = f"{found.state}: {found.detail}; {' '.join(ids)}"
+            yield Check(need, False, said, REMEDIES.get(need, ""))
 
 
 def _plain(checks: Iterable[Check]) -> list[dict[str, object]]:

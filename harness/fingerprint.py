@@ -10,7 +10,7 @@ from pathlib import Path
 from worldswitch.harness import behaviour, confinement, probes
 from worldswitch.harness.behaviour import Observed
 from worldswitch.harness.catalogue import SCENARIOS
-from worldswitch.harness.results import Finding, Fingerprint
+from worldswitch.harness.results import Fingerprint
 
 _DISTRIBUTIONS = ("worldswitch", "pytest", "pytest-xdist", "cffi", "msgspec")
 
@@ -21,7 +21,7 @@ def take(package: str | None = SCENARIOS, time_scale: float = 1, observed: Obser
     `time_scale` is how many times slower than most it may be.  With `observed` the facts are not
     observed again.
     """
-    found = {probe.name: Finding(probe.state, probe.detail) for probe in probes.all_probes()} if package else {}
+    found = {name: probes.probe(name) for name in probes.PROBES} if package else {}
     seen = observed or Observed(behaviour.observe(package, behaviour.SECONDS * time_scale) if package else {})
     return Fingerprint(
         kernel=kernel(),

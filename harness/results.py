@@ -30,9 +30,9 @@ FORMAT = 1
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What a probe found; see `worldswitch.harness.probes`."""
+    """What a probe found, and what showed it; see `worldswitch.harness.probes`."""
 
-    state: str
+    state: str  #: yes, no, denied
     detail: str
 
 

@@ -105,7 +105,7 @@ class CurrentTrial:
         """Add a line to the transcript."""
         self._transcript.note(text)
 
-    def probe(self, name: str) -> probes.Probe:
+    def probe(self, name: str) -> results.Finding:
         """What is known about the probe `name`."""
         return probes.probe(name)
 
@@ -230,11 +230,11 @@ def unmet(needs: tuple[str, ...]) -> Result | None:
         known = ", ".join(probes.PROBES)
         return Result(verdict=Verdict.ERROR, reason=f"needs {', '.join(unknown)}, and the probes are {known}")
     verdicts = {"no": Verdict.UNSUPPORTED, "denied": Verdict.BLOCKED}
-    found = [probes.probe(name) for name in (*implied, *needs)]
+    found = {name: probes.probe(name) for name in (*implied, *needs)}
     missing = [
-        Result(verdict=verdicts[probe.state], reason=f"needs {probe.name}: {probe.detail}")
-        for probe in found
-        if probe.state != "yes"
+        Result(verdict=verdicts[one.state], reason=f"needs {name}: {one.detail}")
+        for name, one in found.items()
+        if one.state != "yes"
     ]
     return min(missing, key=lambda result: SEVERITY.index(result.verdict), default=None)
 

@@ -14,7 +14,7 @@ from worldswitch.harness.engine import Engine
 from worldswitch.harness.holdings import Unobtainable
 from worldswitch.harness.oci import runtime
 from worldswitch.harness.oci.launch import Runtime
-from worldswitch.harness.probes import Probe
+from worldswitch.harness.results import Finding
 from worldswitch.harness.trial import Result
 from worldswitch.harness.verdict import Verdict
 
@@ -23,7 +23,7 @@ from worldswitch.harness.verdict import Verdict
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine that has everything but Yama and an engine."""
     monkeypatch.setattr(doctor, "rehearse", lambda _: Result(verdict=Verdict.PASS))
-    monkeypatch.setattr(probes, "probe", lambda name: Probe(name, "no" if name == "yama" else "yes", f"so says {name}"))
+    monkeypatch.setattr(probes, "probe", lambda name: Finding("no" if name == "yama" else "yes", f"so says {name}"))
     monkeypatch.setattr(behaviour, "observe", lambda *_: {"stops::one": "a stop", "stops::two": "not observed: no"})
     monkeypatch.setattr(engine, "addresses", list)
     monkeypatch.setattr(engine, "check_startable", _refuse)
@@ -109,13 +109,13 @@ def test_a_reference_that_does_not_load_is_told(
 
 
 def test_denied_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(probes, "probe", lambda name: Probe(name, "denied", "Operation not permitted"))
+    monkeypatch.setattr(probes, "probe", lambda name: Finding("denied", "Operation not permitted"))
     assert cli.main(["doctor"]) == 2
     assert "ptrace: Operation not permitted" in capsys.readouterr().out
 
 
 def test_who_denies_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(probes, "probe", lambda name: Probe(name, "denied", "Operation not permitted"))
+    monkeypatch.setattr(probes, "probe", lambda name: Finding("denied", "Operation not permitted"))
     known = Confinement(capabilities="0", yama=2, answers={"PTRACE_SEIZE": "ESRCH"})
     monkeypatch.setattr(confinement, "look", lambda: known)
     assert cli.main(["doctor"]) == 2

@@ -10,7 +10,7 @@ from scripted import SCENARIOS, header
 from worldswitch.harness import excuses, fingerprint, probes
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.excuses import FORBIDDEN, LACKING, OPTIONAL, Machine, excuse
-from worldswitch.harness.probes import Probe
+from worldswitch.harness.results import Finding
 from worldswitch.harness.verdict import Verdict
 
 HOST, MINE, DOCKER = CellName("host"), CellName("host", "a:Mine"), CellName("docker:a")
@@ -51,5 +51,5 @@ def test_one_thing_that_is_lacking_is_enough() -> None:
 def test_this_machine_has_what_its_probes_find(monkeypatch: pytest.MonkeyPatch, user: int) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: user)
     for state, has in (("yes", frozenset({"ptrace_denied"})), ("no", frozenset()), ("denied", frozenset())):
-        monkeypatch.setattr(probes, "probe", lambda name, state=state: Probe(name, state, ""))
+        monkeypatch.setattr(probes, "probe", lambda name, state=state: Finding(state, ""))
         assert excuses.here(SCENARIOS) == Machine(fingerprint.kernel(), has, user == 0)
