@@ -12,7 +12,17 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
-from worldswitch.harness import behaviour, catalogue, confinement, engine, eperm, fingerprint, mirror, probes, profiles
+from worldswitch.harness import (
+    behaviour,
+    catalogue,
+    confinement,
+    engine,
+    fingerprint,
+    mirror,
+    probes,
+    profiles,
+    ptrace_denial,
+)
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.holdings import Holdings, Unobtainable, cache
 from worldswitch.harness.kernels import manifest
@@ -81,7 +91,7 @@ def _host() -> Check:
 
 def _refused(detail: str) -> Check:
     """Who it is that refuses ptrace."""
-    one = eperm.culprit(confinement.look())
+    one = ptrace_denial.culprit(confinement.look())
     if one is None:
         return Check("host", False, f"ptrace: {detail}", REMEDIES["ptrace"])
     return Check("host", False, f"ptrace: {detail}; {one.who.value}: {one.evidence}", one.remedy)

@@ -16,8 +16,8 @@ from rich.text import Text
 from worldswitch.harness import catalogue, clauses, diagnosis_text, eperm, repro
 from worldswitch.harness.abilities import cgroups, cpu, memory, policy, ptrace
 from worldswitch.harness.cell_id import KeptTrial
-from worldswitch.harness.confinement import Confinement
 from worldswitch.harness.expectations import PASSES
+from worldswitch.harness.ptrace_denial import Confinement
 from worldswitch.harness.results import Finding
 
 #: So many lines of a long text; the folder has the rest.

@@ -22,8 +22,8 @@ from typing import Any, TypeAlias
 import msgspec
 
 from worldswitch.harness import frames
-from worldswitch.harness.confinement import Confinement
 from worldswitch.harness.diagnosis import Diagnosis
+from worldswitch.harness.ptrace_denial import Confinement
 from worldswitch.harness.verdict import Verdict
 
 FORMAT = 1

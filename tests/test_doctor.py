@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from worldswitch.harness import behaviour, cli, confinement, doctor, engine, mirror, probes
-from worldswitch.harness.confinement import Confinement
 from worldswitch.harness.engine import Engine
 from worldswitch.harness.holdings import Unobtainable
 from worldswitch.harness.oci import runtime
 from worldswitch.harness.oci.launch import Runtime
+from worldswitch.harness.ptrace_denial import Confinement
 from worldswitch.harness.results import Finding
 from worldswitch.harness.trial import Result
 from worldswitch.harness.verdict import Verdict

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-WORDS = ("harness.contract", "harness.arch", "harness.verdict", "harness.flight")
+WORDS = ("harness.contract", "harness.arch", "harness.verdict", "harness.flight", "harness.ptrace_denial")
 
 #: For the modules of a part, the parts of worldswitch they may import.
 ALLOWED = {
