@@ -7,13 +7,22 @@ loses its parent becomes a child of the nearest one, so everything a trial ever 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from worldswitch.harness import control_groups, syscalls
+
+CHILD_SECONDS = 5.0  #: for a child to do what it was forked for, or to end once it was killed
+
+RAISED = 255  #: the exit status of a child that raised what has no errno, of which none is as high
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +120,65 @@ def reap(pid: int) -> int | None:
     return status if reaped else None
 
 
-def wait_until(condition: Callable[[], object], seconds: float) -> bool:
-    """Look until `condition` holds, at growing intervals; False if it did not within `seconds`."""
-    end = time.monotonic() + seconds
+def fork(work: Callable[[], object]) -> int:
+    """Call `work` in a child and return the child's pid.
+
+    The child exits with 0, with the errno of an OSError, or with `RAISED` after a traceback.  It never unwinds into the
+    frames of the caller, which it has too.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    status = RAISED
+    try:
+        work()
+        status = 0
+    except OSError as error:
+        status = error.errno or RAISED
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def call_in_child(work: Callable[[], object], seconds: float = CHILD_SECONDS) -> None:
+    """Call `work` in a child; raises the OSError that it raised, by its errno, and one that says that it was killed."""
+    child = fork(work)
+    try:
+        ended = wait_until(lambda: _ended(child), seconds)
+    finally:
+        end(child)
+    if not ended:
+        raise TimeoutError(errno.ETIMEDOUT, f"a child did not exit within {seconds:g} s")
+    if ended.si_code != os.CLD_EXITED:
+        raise OSError(0, f"a child was killed by signal {ended.si_status}")
+    if ended.si_status == RAISED:
+        raise RuntimeError("a child raised an exception; its traceback was printed")
+    if ended.si_status:
+        raise OSError(ended.si_status, os.strerror(ended.si_status))
+
+
+def end(child: int, seconds: float = CHILD_SECONDS) -> None:
+    """Kill and reap a child within `seconds`; does nothing if it was reaped, for its pid may be another's by now."""
+    with contextlib.suppress(ChildProcessError):
+        _ended(child)
+        os.kill(child, signal.SIGKILL)
+        wait_until(lambda: _ended(child, 0), seconds)
+
+
+def _ended(child: int, flags: int = os.WNOWAIT) -> os.waitid_result | None:
+    """How a child ended, if it has; stops of a tracee are no end.  Raises ChildProcessError once it was reaped."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | syscalls.WALL | flags)
+
+
+def wait_until(condition: Callable[[], T], seconds: float) -> T:
+    """Call `condition` until it returns something true, at growing intervals; returns what it did within `seconds`."""
+    deadline = time.monotonic() + seconds
     pause = 0.0005
-    while not condition():
-        if time.monotonic() > end:
-            return False
+    while not (found := condition()) and time.monotonic() <= deadline:
         time.sleep(pause)
         pause = min(2 * pause, 0.02)
-    return True
+    return found
 
 
 def census(look: Callable[[], dict[int, Process]]) -> dict[int, Process]:

@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worldswitch.harness import syscalls, tracing
+from worldswitch.harness import processes, syscalls, tracing
 from worldswitch.harness.environment import Say
 
 NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # struct seccomp_notif: id, pid, flags, number, architecture, ip, arguments
@@ -75,20 +75,15 @@ def record(command: Sequence[str], environment: dict[str, str], log: int, say: S
 @contextmanager
 def _started(command: Sequence[str], environment: dict[str, str], log: int) -> Iterator[tuple[int, int]]:
     told, tell = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        _become(command, environment, log, tell)
-    os.close(tell)
+    pid = processes.fork(lambda: _become(command, environment, log, tell))
     listener = -1
     try:
+        os.close(tell)
         listener = _fetch(pid, _heard(told))
         yield pid, listener
     finally:
         os.close(told)
-        with suppress(ProcessLookupError, ChildProcessError):
-            if os.waitpid(pid, os.WNOHANG) == (0, 0):
-                os.kill(pid, 9)
-                os.waitpid(pid, 0)
+        processes.end(pid)
         if listener >= 0:
             os.close(listener)
 
@@ -106,16 +101,13 @@ def _heard(told: int) -> int:
 
 
 def _become(command: Sequence[str], environment: dict[str, str], log: int, tell: int) -> None:
-    try:
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.setsid()
-        gc.disable()  # or what it closes would make another number the lowest free
-        os.write(tell, str(_lowest_free()).encode())
-        tracing.notify_of_everything()
-        os.execvpe(command[0], list(command), environment)
-    except OSError as error:
-        os._exit(error.errno or 127)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.setsid()
+    gc.disable()  # or what it closes would make another number the lowest free
+    os.write(tell, str(_lowest_free()).encode())
+    tracing.notify_of_everything()
+    os.execvpe(command[0], list(command), environment)
 
 
 def _fetch(pid: int, theirs: int) -> int:

@@ -11,7 +11,6 @@ import contextlib
 import os
 import platform
 import select
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -58,24 +57,22 @@ def look_from_outside(pids: Iterable[int]) -> tuple[Process, ...]:
 def _from_a_child(work: Callable[[], bytes]) -> bytes:
     reader, writer = os.pipe()
     try:
-        pid = os.fork()
+        pid = processes.fork(lambda: _send(writer, work()))
     except OSError:
         os.close(reader)
         os.close(writer)
         return b""
-    if pid == 0:
-        with contextlib.suppress(BaseException):
-            data = work()
-            while data:
-                data = data[os.write(writer, data) :]
-        os._exit(0)
     os.close(writer)
     try:
         return _read(reader, time.monotonic() + SECONDS)
     finally:
         os.close(reader)
-        os.kill(pid, signal.SIGKILL)
-        processes.wait_until(lambda: processes.reap(pid) is not None, 0.2)
+        processes.end(pid, 0.2)
+
+
+def _send(writer: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(writer, data) :]
 
 
 def _read(reader: int, end: float) -> bytes:
