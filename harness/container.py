@@ -6,9 +6,7 @@ is shared with the host, and what was said before a crash is not lost.
 
 from __future__ import annotations
 
-import os
 import queue
-import signal
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +19,7 @@ import msgspec
 from docker.errors import DockerException
 from docker.types import LogConfig, Ulimit
 
-from worldswitch.harness import kernel_settings
+from worldswitch.harness import kernel_settings, processes
 from worldswitch.harness.engine import ERRORS, Engine, connection
 from worldswitch.harness.holdings import API_SECONDS, LABEL, PLACE_LABEL, Unobtainable, place
 from worldswitch.harness.profiles import Namespaces, Profile
@@ -193,16 +191,15 @@ class ContainerCell:
         """End it: through the engine, and by its recorded process if the engine hangs."""
         self._remove()
         self._reader.join(API_SECONDS)
-        if self._reader.is_alive() and self._pid and self._is_ours():
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(self._pid, signal.SIGKILL)
+        if self._reader.is_alive() and self._pid:
+            processes.kill_if(self._pid, self._is_ours)
             self._remove()
         self._client.close()
 
-    def _is_ours(self) -> bool:
-        """Whether the recorded process is still in this container: numbers are given anew, engines may be elsewhere."""
+    def _is_ours(self, pid: int) -> bool:
+        """Whether the recorded process is still in this container: pids are given anew, engines may be elsewhere."""
         with suppress(OSError):
-            return self._container in Path(f"/proc/{self._pid}/cgroup").read_text()
+            return self._container in Path(f"/proc/{pid}/cgroup").read_text()
         return False
 
     def _remove(self) -> None:

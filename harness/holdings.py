@@ -18,7 +18,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import signal
 import tempfile
 import time
 import uuid
@@ -27,7 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worldswitch.harness import control_groups
+from worldswitch.harness import control_groups, processes
 
 if TYPE_CHECKING:
     from worldswitch.harness.guardian import Held
@@ -149,10 +148,9 @@ def remove_containers(run: str) -> None:
 def remove(run: str) -> None:
     """Remove a run's processes, control groups and folders."""
     deadline = time.monotonic() + KILL_SECONDS
-    while (pids := {*_engine_processes(run), *_contained_processes(run)}) and time.monotonic() < deadline:
+    while (pids := _processes(run)) and time.monotonic() < deadline:
         for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            processes.kill_if(pid, lambda pid: pid in _processes(run))
         time.sleep(0.05)
     for group in _control_groups(run):
         with suppress(OSError):
@@ -162,6 +160,10 @@ def remove(run: str) -> None:
     for empty in (SOCKETS, Path("/run/containerd")):
         with suppress(OSError):
             empty.rmdir()
+
+
+def _processes(run: str) -> set[int]:
+    return {*_engine_processes(run), *_contained_processes(run)}
 
 
 def _engine_processes(run: str) -> Iterator[int]:

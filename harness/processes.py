@@ -34,6 +34,7 @@ class Process:
     name: str
     state: str
     threads: int
+    started: int  #: in clock ticks since boot, which tells it from another that has its pid later
 
     @property
     def alive(self) -> bool:
@@ -51,7 +52,7 @@ def _read(pid: str) -> Process | None:
     except OSError:
         return None  # it ended meanwhile
     fields = tail.split()
-    return Process(int(pid), int(fields[1]), head.partition("(")[2], fields[0], int(fields[17]))
+    return Process(int(pid), int(fields[1]), head.partition("(")[2], fields[0], int(fields[17]), int(fields[19]))
 
 
 def descendants(of: int) -> dict[int, Process]:
@@ -118,6 +119,47 @@ def reap(pid: int) -> int | None:
     except ChildProcessError:
         return None
     return status if reaped else None
+
+
+@contextlib.contextmanager
+def pidfd(pid: int) -> Iterator[int | None]:
+    """A descriptor that means this process and no later one of its pid; None where the kernel gives none."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:  # Linux before 5.3, a filter, or no such process
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def kill(process: Process) -> None:
+    """Send SIGKILL to the process, and to no other that has its pid by now."""
+    kill_if(process.pid, lambda pid: (now := _read(str(pid))) is not None and now.started == process.started)
+
+
+def kill_if(pid: int, is_ours: Callable[[int], bool]) -> None:
+    """Send SIGKILL to the process that has `pid` now if `is_ours` holds of it; none if there is none or we may not.
+
+    A pidfd is opened first: should the process end after it was looked at, the signal goes nowhere.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError), pidfd(pid) as descriptor:
+        if is_ours(pid):
+            _send_kill(pid, descriptor)
+
+
+def _send_kill(pid: int, descriptor: int | None) -> None:
+    if descriptor is None:
+        os.kill(pid, signal.SIGKILL)
+        return
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    except ProcessLookupError:
+        raise
+    except OSError:  # a filter that knows only pidfd_open(2)
+        os.kill(pid, signal.SIGKILL)
 
 
 def fork(work: Callable[[], object]) -> int:
@@ -203,8 +245,7 @@ def kill_all(look: Callable[[], dict[int, Process]], seconds: float) -> list[Pro
         for process in found.values():
             if process.alive:
                 control_groups.release(process.pid)
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(process.pid, signal.SIGKILL)
+                kill(process)
             reap(process.pid)
         return not found
 

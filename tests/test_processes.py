@@ -10,6 +10,8 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -88,3 +90,37 @@ def test_a_stop_is_no_end() -> None:
     assert time.monotonic() - began < processes.CHILD_SECONDS
     with pytest.raises(ChildProcessError):
         os.waitpid(child, os.WNOHANG)
+
+
+@pytest.fixture
+def sleeper() -> Iterator[processes.Process]:
+    with subprocess.Popen(["sleep", "600"]) as child:
+        yield processes.descendants(os.getpid())[child.pid]
+        child.kill()
+
+
+@pytest.fixture(params=["pidfd", "no pidfd", "pidfd that takes no signal"])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    if request.param == "no pidfd":
+        monkeypatch.setattr(os, "pidfd_open", refuse)
+    if request.param == "pidfd that takes no signal":
+        monkeypatch.setattr(signal, "pidfd_send_signal", refuse)
+
+
+@pytest.mark.usefixtures("kernel")
+def test_another_process_that_has_the_pid_is_not_killed(sleeper: processes.Process) -> None:
+    processes.kill(replace(sleeper, started=sleeper.started - 1))
+    assert processes.descendants(os.getpid())[sleeper.pid].alive
+    processes.kill(sleeper)
+    assert processes.wait_until(lambda: not processes.descendants(os.getpid())[sleeper.pid].alive, 5.0)
+
+
+def test_a_process_that_is_gone_is_killed_without_error(sleeper: processes.Process) -> None:
+    os.kill(sleeper.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
+    processes.kill(sleeper)
+    os.waitpid(sleeper.pid, 0)
+    processes.kill(sleeper)
