@@ -14,7 +14,6 @@ Nobody may hold the writing end but the runner: it is close-on-exec, so a runner
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import select
@@ -23,18 +22,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import IO
 
-from worldswitch.harness import control_groups, holdings
+from worldswitch.harness import control_groups, holdings, processes, syscalls
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-PR_SET_CHILD_SUBREAPER = 36
 RELEASE_SECONDS = 20.0  #: for a guardian's whole work, as the runner waits for it
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +125,7 @@ class Guardian:
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
         self._alarm = self._wake_on_signals()
-        _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         self._command = self._start() if orders.command else 0
         self._status = 0
 
@@ -162,17 +155,17 @@ class Guardian:
         return reader
 
     def _start(self) -> int:
-        pid = os.fork()
-        if pid:
-            return pid
+        guardian = os.getpid()
+        return processes.fork(lambda: self._become_the_command(guardian))
+
+    def _become_the_command(self, guardian: int) -> None:
+        syscalls.die_with_parent(guardian, signal.SIGKILL)
+        for signo in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(signo, signal.SIG_DFL)
         try:
-            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            for signo in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
-                signal.signal(signo, signal.SIG_DFL)
             os.execvp(self._orders.command[0], self._orders.command)
         except OSError as problem:
             print(f"{self._orders.command[0]}: {problem.strerror}", file=sys.stderr, flush=True)
-        finally:
             os._exit(127)
 
     def _reap(self) -> bool:
@@ -197,10 +190,9 @@ class Guardian:
             self._wait(self._orders.grace, lambda: not self._command)
         deadline = time.monotonic() + holdings.KILL_SECONDS
         while self._reap() and time.monotonic() < deadline:
-            for pid in descendants(os.getpid()):
-                control_groups.release(pid)
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            for process in processes.descendants(os.getpid()).values():
+                control_groups.release(process.pid)
+                processes.kill(process)
             self._pause()
         control_groups.clear()
         if self._orders.run:
@@ -215,24 +207,6 @@ class Guardian:
         """Until a child has died, or a moment has passed: not every death below us is a child's."""
         if select.select([self._alarm], [], [], 0.05)[0]:
             os.read(self._alarm, 4096)
-
-
-def descendants(ancestor: int) -> set[int]:
-    """Every living process below this one."""
-    parents: dict[int, list[int]] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            with suppress(OSError):
-                # The name in parentheses may hold anything, blanks and parentheses included.
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                parents.setdefault(parent, []).append(int(folder.name))
-    found: set[int] = set()
-    queue = [ancestor]
-    while queue:
-        children = parents.get(queue.pop(), [])
-        found.update(children)
-        queue += children
-    return found
 
 
 def main() -> int:

@@ -82,6 +82,29 @@ def test_a_guardian_that_is_told_to_end_ends_everything_first(signo: signal.Sign
         assert is_gone(daemon)
 
 
+#: A guardian that is killed after it has forked, and before its child has asked for the signal of its death.
+DYING = """
+import os, signal, time
+from worldswitch.harness.guardian import Guardian, Orders
+guardian, fork = os.getpid(), os.fork
+def fork_and_die():
+    pid = fork()
+    if pid:
+        os.kill(guardian, signal.SIGKILL)
+    while os.getppid() == guardian:
+        time.sleep(0.01)
+    return pid
+os.fork = fork_and_die
+Guardian(Orders(os.pipe()[0], ("echo", "the command runs")))
+"""
+
+
+def test_a_command_does_not_begin_after_its_guardian_s_death() -> None:
+    with subprocess.Popen([sys.executable, "-P", "-c", DYING], stdout=subprocess.PIPE) as guardian:
+        output, _ = guardian.communicate(timeout=SECONDS)
+    assert (guardian.returncode, output) == (-signal.SIGKILL, b"")
+
+
 RUNNER = f"""
 import sys, time
 from worldswitch.harness.guardian import Held
