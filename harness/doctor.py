@@ -99,6 +99,7 @@ def _engine() -> str:
     tried: list[str] = []
     for url in engine.addresses():
         if found := engine.answering(url, tried):
+            found.client.close()
             return f"{found.name} answers at {url}"
     engine.check_startable(tried)
     return "a private engine would be started"

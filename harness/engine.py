@@ -70,13 +70,18 @@ def obtain(run: Holdings, *, install: bool, map_users: bool = False, say: Say) -
         if found := answering(url, tried):
             run.record_engine(url)
             run.guardian = Held(run=run.id, keep=[run.lock])
-            return found
+            return _closed_with(run, found)
     if install and not shutil.which("dockerd"):
         say(f"installing {' and '.join(PACKAGES)}")
         install_engine()
     check_startable(tried)
     say("starting a private container engine" + (" that maps user ids" if map_users else ""))
     return start(run, map_users=map_users)
+
+
+def _closed_with(run: Holdings, found: Engine) -> Engine:
+    run.closing.callback(found.client.close)
+    return found
 
 
 def addresses() -> list[str]:
@@ -154,7 +159,7 @@ def start(run: Holdings, *, map_users: bool = False) -> Engine:
         deadline = time.monotonic() + START_SECONDS
         while held.process.poll() is None and time.monotonic() < deadline:
             with suppress(*ERRORS):
-                return _connect(url, private=True, cgroup_parent=f"/worldswitch-{run.id}")
+                return _closed_with(run, _connect(url, private=True, cgroup_parent=f"/worldswitch-{run.id}"))
             time.sleep(0.05)
         words = _last_words(log)
     raise Unobtainable(

@@ -22,7 +22,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,6 +82,7 @@ class Holdings:
         self.id = folder.name
         self.lock = lock
         self.guardian: Held | None = None
+        self.closing = ExitStack()  #: what of this process's own is closed with it
 
     @classmethod
     def create(cls) -> Holdings:
@@ -107,6 +108,10 @@ class Holdings:
 
     def close(self) -> None:
         """Give everything back: the guardian does it, as it would if we died."""
+        with self.closing:
+            self._give_back()
+
+    def _give_back(self) -> None:
         if self.guardian:
             self.guardian.release()
         else:

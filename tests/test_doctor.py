@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from docker import DockerClient
 
 from worldswitch.harness import behaviour, cli, confinement, doctor, engine, mirror, probes
 from worldswitch.harness.confinement import Confinement
@@ -81,7 +82,8 @@ def test_it_is_well_when_host_and_containers_can_run(
 
 
 def test_an_engine_that_answers_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    found = Engine("unix:///there", None, "Docker 20.10", private=False)
+    client = DockerClient(base_url="unix:///there", version="1.41")
+    found = Engine("unix:///there", client, "Docker 20.10", private=False)
     monkeypatch.setattr(engine, "addresses", lambda: ["unix:///there"])
     monkeypatch.setattr(engine, "answering", lambda url, tried: found)
     assert cli.main(["doctor"]) == 0
