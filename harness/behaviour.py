@@ -17,7 +17,7 @@ from contextlib import closing
 import msgspec
 
 from worldswitch.harness import catalogue, frames
-from worldswitch.harness.suite import unmet
+from worldswitch.harness.needs import unmet
 from worldswitch.harness.supervisor import Ending, supervise
 
 #: For all of them: a quiet machine needs one, a busy one some, and one where each waits in vain gets no more.

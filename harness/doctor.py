@@ -6,6 +6,7 @@ It looks and changes nothing: no engine is started, nothing is installed; a plai
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,8 +17,10 @@ from worldswitch.harness import behaviour, catalogue, confinement, engine, eperm
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.holdings import Holdings, Unobtainable, cache
 from worldswitch.harness.kernels import manifest
+from worldswitch.harness.needs import IMPLIED, required
 from worldswitch.harness.oci import runtime
 from worldswitch.harness.outcome import Status
+from worldswitch.harness.probes import Probe
 from worldswitch.harness.request import CouldNotRun, rehearse
 from worldswitch.harness.verdict import Verdict
 
@@ -26,6 +29,7 @@ BUILD = "apt-get install -y python3-dev gcc && python3 -m pip install -e '.[harn
 #: What makes a probe say yes where it does not; a machine that simply lacks the thing has no entry.
 REMEDIES = {
     "ptrace": "allow ptrace: `sysctl kernel.yama.ptrace_scope=1`; in a container, a seccomp filter that allows it",
+    "stub_calls": "allow mmap, munmap and clone of threads: in a container, a seccomp filter that does",
     "root": "run as root: sudo",
     "pidns": "run as root, and outside of a container that forbids namespaces: sudo",
     "mountns": "run as root, and outside of a container that forbids namespaces: sudo",
@@ -73,18 +77,18 @@ def _host() -> Check:
     loading = rehearse(REFERENCE)
     if loading.verdict is not Verdict.PASS:
         return Check("host", False, loading.reason, BUILD)
-    ptrace = probes.probe("ptrace")
-    if ptrace.state != "yes":
-        return _refused(ptrace.detail)
+    for probe in map(probes.probe, required(())):
+        if probe.state != "yes":
+            return _refused(probe)
     return Check("host", True, "the reference loads, and ptrace works; worldswitch run --engine host")
 
 
-def _refused(detail: str) -> Check:
-    """Who it is that refuses ptrace."""
-    one = eperm.culprit(confinement.look())
+def _refused(probe: Probe) -> Check:
+    """A probe that every scenario needs and that did not say yes; of ptrace, with who it is that refuses it."""
+    one = eperm.culprit(confinement.look()) if probe.name == "ptrace" else None
     if one is None:
-        return Check("host", False, f"ptrace: {detail}", REMEDIES["ptrace"])
-    return Check("host", False, f"ptrace: {detail}; {one.who.value}: {one.evidence}", one.remedy)
+        return Check("host", False, f"{probe.name}: {probe.detail}", REMEDIES[probe.name])
+    return Check("host", False, f"{probe.name}: {probe.detail}; {one.who.value}: {one.evidence}", one.remedy)
 
 
 def _containers() -> Check:
@@ -131,11 +135,12 @@ def _kernels() -> Check:
 def _lacking() -> Iterator[Check]:
     """What scenarios need and do not have on this host."""
     scenarios = catalogue.scenarios()
-    needs = dict.fromkeys(need for scenario in scenarios for need in scenario.needs)
-    for probe in map(probes.probe, needs):
+    needs = [required(scenario.needs) for scenario in scenarios]
+    for probe in map(probes.probe, dict.fromkeys(itertools.chain(*needs))):
         if probe.state != "yes":
             ids = dict.fromkeys(scenario.ids[0] for scenario in scenarios if probe.name in scenario.needs)
-            said = f"{probe.state}: {probe.detail}; {' '.join(ids)}"
+            which = "all but those about its denial" if probe.name in IMPLIED else " ".join(ids)
+            said = f"{probe.state}: {probe.detail}; {which}"
             yield Check(probe.name, False, said, REMEDIES.get(probe.name, ""))
 
 

@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.text import Text
 
 from worldswitch.harness import catalogue, clauses, diagnosis_text, eperm, repro
-from worldswitch.harness.abilities import cgroups, cpu, memory, policy, ptrace
+from worldswitch.harness.abilities import cgroups, cpu, memory, policy, ptrace, stub_calls
 from worldswitch.harness.cell_id import KeptTrial
 from worldswitch.harness.confinement import Confinement
 from worldswitch.harness.expectations import PASSES
+from worldswitch.harness.needs import required
 from worldswitch.harness.results import Finding
 
 #: So many lines of a long text; the folder has the rest.
@@ -26,7 +27,7 @@ LINES = 40
 #: The last events that are shown.
 EVENTS = 40
 
-FAMILIES = (ptrace.PROBES, cpu.PROBES, memory.PROBES, policy.PROBES, cgroups.PROBES)
+FAMILIES = (ptrace.PROBES, stub_calls.PROBES, cpu.PROBES, memory.PROBES, policy.PROBES, cgroups.PROBES)
 
 #: The capability that what a probe tries takes, by its number and its name in include/uapi/linux/capability.h.
 CAPABILITIES = {
@@ -146,11 +147,10 @@ def _found(kept: KeptTrial) -> Mapping[str, Finding]:
 
 
 def needs(kept: KeptTrial) -> tuple[str, ...]:
-    """The probes that the scenario needs, `ptrace` among them unless its claim is that it is denied."""
+    """The probes that the scenario needs, with those that it need not name."""
     function = catalogue.function_of(kept.judged.trial.scenario)
     named = next((one.needs for one in kept.run.manifest.scenarios if one.name == function), ())
-    implied = () if {"ptrace_denied", "ptrace_deniable"}.intersection(named) else ("ptrace",)
-    return (*implied, *named)
+    return required(named)
 
 
 def _probes(kept: KeptTrial) -> Iterator[str]:

@@ -21,9 +21,10 @@ from worldswitch.harness.contract import Options, Platform, PlatformFactory
 from worldswitch.harness.diagnosis import Diagnosis
 from worldswitch.harness.flight import Recorder
 from worldswitch.harness.judge import Owners, Phase, judge
+from worldswitch.harness.needs import unmet
 from worldswitch.harness.transcript import Transcript
 from worldswitch.harness.trial import Result
-from worldswitch.harness.verdict import SEVERITY, Verdict
+from worldswitch.harness.verdict import Verdict
 
 #: How many lines of a transcript are shown; the results have all.
 TOLD = 100
@@ -33,13 +34,6 @@ IMPORT_SECONDS = 60.0
 
 #: What a report carries beside pytest's own fields: a `results.Trial` as plain values, which xdist can pass on.
 ATTRIBUTE = "worldswitch_trial"
-
-#: What every scenario needs without saying so, tracers and stubs being what it is made with; unless its very claim is
-#: about that being denied, as these needs say.
-IMPLIED = {
-    "ptrace": frozenset(("ptrace_denied", "ptrace_deniable")),
-    "stub_calls": frozenset(("ptrace_denied", "ptrace_deniable", "stub_calls_denied")),
-}
 
 #: Under which names xdist's workers are told the seed that was drawn for all of them, and what they take turns by.
 SEED, TURNS = "worldswitch_seed", "worldswitch_turns"
@@ -214,23 +208,6 @@ def rehearse(settings: Settings) -> Result:
     if result.verdict in (Verdict.CRASH, Verdict.TIMEOUT):
         return msgspec.structs.replace(result, reason=f"while importing the platform: {result.reason}")
     return result
-
-
-def unmet(needs: tuple[str, ...]) -> Result | None:
-    """Why a scenario cannot run here, by the probes it names; None if it can."""
-    implied = (name for name, denials in IMPLIED.items() if denials.isdisjoint(needs))
-    unknown = [name for name in needs if name not in probes.PROBES]
-    if unknown:
-        known = ", ".join(probes.PROBES)
-        return Result(verdict=Verdict.ERROR, reason=f"needs {', '.join(unknown)}, and the probes are {known}")
-    verdicts = {"no": Verdict.UNSUPPORTED, "denied": Verdict.BLOCKED}
-    found = [probes.probe(name) for name in (*implied, *needs)]
-    missing = [
-        Result(verdict=verdicts[probe.state], reason=f"needs {probe.name}: {probe.detail}")
-        for probe in found
-        if probe.state != "yes"
-    ]
-    return min(missing, key=lambda result: SEVERITY.index(result.verdict), default=None)
 
 
 class _Listener:

@@ -64,6 +64,20 @@ def test_programs_get_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["machine"]["probes"]["yama"]["state"] == "no"
 
 
+def test_a_filter_that_denies_what_every_stub_does_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        probes, "probe", lambda name: Probe(name, "denied" if name == "stub_calls" else "yes", f"so says {name}")
+    )
+    assert cli.main(["doctor", "--json"]) == 2
+    found = json.loads(capsys.readouterr().out)
+    host = found["can_run"][0]
+    assert (host["works"], host["said"]) == (False, "stub_calls: so says stub_calls")
+    assert "mmap" in host["remedy"]
+    assert [check["name"] for check in found["lacking"]] == ["stub_calls"]
+
+
 def test_a_machine_without_a_mirror_is_told_how_to_name_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
