@@ -94,11 +94,11 @@ class Progress:
         """A cell starts."""
         self._rows[cell] = _Row()
 
-    def cell_plans(self, cell: CellName, scenarios: int) -> None:
-        """It is about to run so many scenarios."""
-        self._rows[cell].planned = scenarios
+    def cell_plans(self, cell: CellName, trials: int) -> None:
+        """It is about to run so many trials."""
+        self._rows[cell].planned = trials
         if not self._live:
-            self._out.print(f"{cell}: {scenarios} scenarios, seed {self._request.seed}")
+            self._out.print(f"{cell}: {trials} trials, seed {self._request.seed}")
 
     def trial_begins(self, cell: CellName, scenario: str) -> None:
         """A trial of a started cell begins."""
@@ -228,7 +228,7 @@ def _print_problem(outcome: CellOutcome, out: Console) -> None:
     missed = outcome.verdicts[Verdict.MISS]
     out.print(Text(f"\n{outcome.cell}: {outcome.problem.reason}", style=STYLES[Verdict.MISS]))
     if missed:
-        out.print(f"  {missed} of {len(outcome.judged)} scenarios never ran")
+        out.print(f"  {missed} of {len(outcome.judged)} trials never ran")
     if outcome.problem.remedy:
         out.print(f"  what to do: {outcome.problem.remedy}")
     for line in outcome.problem.log.splitlines():

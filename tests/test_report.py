@@ -18,6 +18,14 @@ from worldswitch.harness.request import Request
 CELL = CellName("host", "reference")
 
 
+def test_a_log_counts_trials() -> None:
+    out = Console(file=io.StringIO(), soft_wrap=True)
+    with report.Progress(out, Request(seed=7)) as progress:
+        progress.cell_starts(CELL)
+        progress.cell_plans(CELL, 2)
+    assert out.file.getvalue() == f"{CELL}: 2 trials, seed 7\n"
+
+
 def test_a_log_says_what_runs_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "TELL_EVERY", 0.02)
     out = Console(file=io.StringIO(), soft_wrap=True)
