@@ -77,7 +77,7 @@ class Held:
             return self.process.wait(RELEASE_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return self.process.wait()
+            return self.process.wait(RELEASE_SECONDS)
 
     def __enter__(self) -> Held:
         return self
@@ -101,10 +101,9 @@ def run(command: Sequence[str], deadline: float, *, env: Mapping[str, str] | Non
     """Run a command that must not outlive this process; its output, or CalledProcessError or TimeoutExpired."""
     with Held(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as held:
         output, _ = held.process.communicate(timeout=deadline)
-        status = held.process.wait()
     text = str(output, errors="replace")
-    if status:
-        raise subprocess.CalledProcessError(status, command, text)
+    if held.process.returncode:
+        raise subprocess.CalledProcessError(held.process.returncode, command, text)
     return text
 
 
@@ -183,8 +182,15 @@ class Guardian:
                 self._status = code if code >= 0 else 128 - code
 
     def _end(self) -> None:
-        if self._orders.run:
-            holdings.remove_containers(self._orders.run)
+        try:
+            if self._orders.run:
+                holdings.remove_containers(self._orders.run)
+        finally:
+            self._end_processes()
+            if self._orders.run:
+                holdings.remove(self._orders.run)
+
+    def _end_processes(self) -> None:
         if self._command and self._orders.grace:
             os.kill(self._command, signal.SIGTERM)
             self._wait(self._orders.grace, lambda: not self._command)
@@ -195,8 +201,6 @@ class Guardian:
                 processes.kill(process)
             self._pause()
         control_groups.clear()
-        if self._orders.run:
-            holdings.remove(self._orders.run)
 
     def _wait(self, seconds: float, done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + seconds

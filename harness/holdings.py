@@ -18,6 +18,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 import time
 import uuid
@@ -90,7 +91,7 @@ class Holdings:
         # Under a name that no sweep looks at until the lock is taken.
         hidden = Path(tempfile.mkdtemp(prefix=".", dir=cache("runs")))
         lock = os.open(hidden / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return cls(hidden.rename(hidden.with_name(uuid.uuid4().hex[:12])), lock)
 
     @property
@@ -139,15 +140,37 @@ def _runs() -> list[Path]:
 
 
 def remove_containers(run: str) -> None:
-    """Remove a run's containers through its engine, if it answers; never raises, never takes long."""
-    with suppress(Exception):
-        import docker
+    """Remove a run's containers through its engine; takes seconds at most, and says on stderr which it must leave.
 
+    What an engine of the run's own leaves, `remove` ends by its control groups.
+    """
+    with suppress(OSError):
         url = (cache("runs") / run / "engine").read_text()
+        left = list(_left_after_removal(url, run))
+        if left and not _is_own(url, run):
+            print(f"containers of run {run} are left in the engine at {url}: {'; '.join(left)}", file=sys.stderr)
+
+
+def _is_own(url: str, run: str) -> bool:
+    return str(SOCKETS / run) in url
+
+
+def _left_after_removal(url: str, run: str) -> Iterator[str]:
+    try:
+        import docker  # late: it takes longer to import than a guardian to do its work
+    except ModuleNotFoundError as problem:
+        yield f"all with the label {LABEL}={run}, for there is no Python package {problem.name}"
+        return
+    errors = (docker.errors.DockerException, OSError)
+    try:
         with docker.APIClient(base_url=url, version="auto", timeout=API_SECONDS) as client:
             for container in client.containers(all=True, filters={"label": f"{LABEL}={run}"}):
-                with suppress(Exception):
+                try:
                     client.remove_container(container["Id"], force=True, v=True)
+                except errors as problem:
+                    yield f"{container['Id'][:12]} cannot be removed ({problem})"
+    except errors as problem:
+        yield f"all with the label {LABEL}={run}, for it does not answer ({problem})"
 
 
 def remove(run: str) -> None:
