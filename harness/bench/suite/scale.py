@@ -120,9 +120,11 @@ class _Member:
                 return
             try:
                 timer(self._loops)
-            except BaseException as error:
+            except BaseException as error:  # raised again by `finish`
                 self._failure = error
-            self._done.release()
+                return
+            finally:
+                self._done.release()
 
 
 @SUBJECT.series(SPACES, unit="byte", loops=1)
