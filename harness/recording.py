@@ -33,6 +33,7 @@ PIDFD_GETFD = 438  # include/uapi/asm-generic/unistd.h
 
 START_SECONDS = 10.0
 TELL_SECONDS = 30.0
+SILENCE_SECONDS = 3600.0  #: more than any trial has, twenty times slower than else
 HEADERS = Path("/usr/include")
 
 
@@ -139,8 +140,10 @@ def _listen(listener: int, note: Callable[[int, int], None], tell: Callable[[], 
         if time.monotonic() > told + TELL_SECONDS:
             told = time.monotonic()
             tell()
-        ((_, events),) = poll.poll()
-        if not events & select.POLLIN:
+        ready = poll.poll(SILENCE_SECONDS * 1000)
+        if not ready:
+            raise Unrecordable(f"no call was made for {SILENCE_SECONDS:g} s: what was recorded hangs")
+        if not ready[0][1] & select.POLLIN:
             return  # nobody is left whom the filter is for
         notification = bytearray(NOTIFICATION.size)
         try:

@@ -12,10 +12,11 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import processes, tracing
+from worldswitch.harness import processes, recording, tracing
 
 
 def printed(script: str) -> list[str]:
@@ -47,6 +48,12 @@ def test_a_recorded_command_that_cannot_be_run_leaves_one_process() -> None:
             os.write(out, b"went on\\n")
     """
     assert printed(script) == ["went on"]
+
+
+def test_a_recorded_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "SILENCE_SECONDS", 0.5)
+    with Path(os.devnull).open("wb") as log, pytest.raises(recording.Unrecordable, match="hangs"):
+        recording.record(["sleep", "600"], dict(os.environ), log.fileno(), print)
 
 
 def test_what_a_child_met_is_raised_here() -> None:
