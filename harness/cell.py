@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from worldswitch.harness import collection, options, processes, results, seeds, suite
+from worldswitch.harness import collection, options, processes, results, seeds, suite, syscalls
 from worldswitch.harness.recorder import Recorder, environment_of, observed
 from worldswitch.harness.verdict import Verdict
 
@@ -50,10 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         recorder = Recorder(
-            lambda record: _write(stream, results.frame(record)),
+            lambda record: syscalls.write_all(stream, results.frame(record)),
             settings,
             environment_of(asked.environment),
-            begins=lambda scenario: _write(stream, results.frame(results.Began(scenario))),
+            begins=lambda scenario: syscalls.write_all(stream, results.frame(results.Began(scenario))),
             observed=observed(asked.observed),
         )
     except pytest.UsageError as error:
@@ -69,11 +69,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not recorder.complete:
         return _refuse(_incomplete(recorder))
     return 0
-
-
-def _write(stream: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(stream, data) :]
 
 
 def _refuse(reason: str) -> int:

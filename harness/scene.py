@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness import processes
+from worldswitch.harness import processes, syscalls
 from worldswitch.harness.diagnosis import Process, Thread
 
 #: How much is kept, of threads among all processes, and how long is looked for at most.
@@ -57,7 +57,7 @@ def look_from_outside(pids: Iterable[int]) -> tuple[Process, ...]:
 def _from_a_child(work: Callable[[], bytes]) -> bytes:
     reader, writer = os.pipe()
     try:
-        pid = processes.fork(lambda: _send(writer, work()))
+        pid = processes.fork(lambda: syscalls.write_all(writer, work()))
     except OSError:
         os.close(reader)
         os.close(writer)
@@ -68,11 +68,6 @@ def _from_a_child(work: Callable[[], bytes]) -> bytes:
     finally:
         os.close(reader)
         processes.end(pid, 0.2)
-
-
-def _send(writer: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(writer, data) :]
 
 
 def _read(reader: int, end: float) -> bytes:

@@ -148,7 +148,7 @@ def _child(body: Callable[[], bytes], parent: int, report: int, output: int, ack
         payload = body()
         sys.stdout.flush()
         sys.stderr.flush()
-        _write(report, frames.encode(payload))
+        syscalls.write_all(report, frames.encode(payload))
         os.read(ack[0], 1)
         status = 0
     except BaseException:  # nothing may unwind into the supervisor's frames, which are here too
@@ -181,11 +181,6 @@ def _leads_out(fd: int) -> bool:
     except OSError:
         return False  # the listing's own, closed by now
     return writable and not target.startswith(("/memfd:", "anon_inode:"))
-
-
-def _write(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
 
 
 def _wait(watch: _Watch, end: float) -> bool:
