@@ -18,7 +18,7 @@ from __future__ import annotations
 import fnmatch
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -29,6 +29,7 @@ from worldswitch.harness.circumstances import (
     Kind,
     Value,
     choices,
+    flat,
     kind_of,
     version,
 )
@@ -76,7 +77,7 @@ class Condition:
 
 def parse(table: Mapping[str, Any], why_not_probe: str = "") -> tuple[Condition, ...]:
     """The conditions of a table, as TOML has it; raises `BadCondition`."""
-    found = tuple(_condition(field, wanted) for field, wanted in _flat(table))
+    found = tuple(_condition(field, wanted) for field, wanted in flat(table))
     named = [one.field for one in found if one.field in NAMES_OF_VERSIONS]
     seen = any(one.field.startswith(SEEN) for one in found)
     if named and not seen and not why_not_probe:
@@ -87,14 +88,6 @@ def parse(table: Mapping[str, Any], why_not_probe: str = "") -> tuple[Condition,
     if why_not_probe and (seen or not named):
         raise BadCondition("why_not_probe", "says why a version is named without a probe, and that is not so here")
     return found
-
-
-def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
 
 
 def _condition(field: str, wanted: Any) -> Condition:

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from worldswitch.harness.circumstances import flat
+
 Table = Mapping[str, Any]
 
 WIDTH = 120
@@ -81,19 +83,11 @@ def written(rule: Table) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{name} = {_value(one)}' for name, one in _flat(value))} }}"
+        return f"{{ {', '.join(f'{name} = {_value(one)}' for name, one in flat(value, _key))} }}"
     if isinstance(value, (list, tuple)):
         line = f"[{', '.join(map(_value, value))}]"
         return line if len(line) < WIDTH - 20 else "[\n" + "".join(f"    {_value(one)},\n" for one in value) + "]"
     return json.dumps(value, ensure_ascii=False)
-
-
-def _flat(table: Mapping[str, Any], above: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{_key(name)}.")
-        else:
-            yield f"{above}{_key(name)}", value
 
 
 def _key(name: str) -> str:
