@@ -22,7 +22,6 @@ every platform, and their rules say what they stand on.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -34,6 +33,7 @@ from msgspec import Meta
 from worldswitch.harness import conditions
 from worldswitch.harness.conditions import BadCondition
 from worldswitch.harness.expectations import Expectation
+from worldswitch.harness.validation import field_and_problem
 from worldswitch.harness.verdict import Verdict
 
 Sentence = Annotated[str, Meta(min_length=1)]
@@ -185,11 +185,7 @@ def read(path: Path, tables: object, platform: str) -> Iterator[Rule]:
 
 
 def _place(problem: msgspec.ValidationError) -> tuple[str, str]:
-    """The field and what is wrong with it: ours says both, msgspec the field last, or in its text if it is missing."""
+    """The field and what is wrong with it: a condition's error of ours says both."""
     if isinstance(cause := problem.__cause__, BadCondition):
         return cause.field, cause.problem
-    said, _, place = str(problem).partition(" - at `$")
-    field = place.rstrip("`").lstrip(".")
-    if named := re.search(r"(?:required|unknown) field `(.+?)`", said):
-        field = f"{field}.{named[1]}".lstrip(".")
-    return field, said[:1].lower() + said[1:]
+    return field_and_problem(str(problem))
