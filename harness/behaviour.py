@@ -16,7 +16,7 @@ from contextlib import closing
 
 import msgspec
 
-from worldswitch.harness import catalogue, frames
+from worldswitch.harness import catalogue, frames, processes
 from worldswitch.harness.needs import unmet
 from worldswitch.harness.supervisor import Ending, supervise
 
@@ -104,8 +104,8 @@ def _observe(package: str, found: Mapping[str, str], notes: _Notes) -> bytes:
 def _how(ending: Ending) -> str:
     if ending.late:
         return "no answer in time"
-    code = os.waitstatus_to_exitcode(ending.status) if ending.status is not None else 0
-    return f"its process was killed by signal {-code}" if code < 0 else f"its process exited with {code}"
+    said = processes.how_ended(ending.status or 0)
+    return f"its process was {said}" if said.startswith("killed") else f"its process {said}"
 
 
 def main() -> int:

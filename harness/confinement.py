@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness import syscalls
+from worldswitch.harness import processes, syscalls
 from worldswitch.harness.supervisor import supervise
 
 YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
@@ -94,8 +94,8 @@ def _answer_in_a_child(request: str) -> str:
     ending = supervise(lambda: answer(request).encode(), SECONDS)
     if ending.payload is not None:
         return ending.payload.decode()
-    ended = ending.status is not None and os.WIFSIGNALED(ending.status)
-    return f"killed by signal {os.WTERMSIG(ending.status or 0)}" if ended else "no answer"
+    killed = ending.status is not None and os.WIFSIGNALED(ending.status)
+    return processes.how_ended(ending.status or 0) if killed else "no answer"
 
 
 def _is_own_user_namespace() -> bool:

@@ -18,6 +18,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from worldswitch.harness import processes
 from worldswitch.harness.abilities import Absent, Look, cgroups, cpu, memory, policy, ptrace, stub_calls
 from worldswitch.harness.supervisor import Ending, supervise
 
@@ -72,8 +73,9 @@ def _finding(name: str, ending: Ending) -> Probe:
     if ending.late:
         return Probe(name, "no", f"no answer within {SECONDS:g} s")
     if ending.payload is None:
-        signo = os.WTERMSIG(ending.status) if ending.status is not None and os.WIFSIGNALED(ending.status) else 0
-        said = f"killed by signal {signo}" if signo else f"ended without an answer: {ending.output[-200:]}"
-        return Probe(name, "denied" if signo == SIGSYS else "no", said)
+        status = ending.status or 0
+        if not os.WIFSIGNALED(status):
+            return Probe(name, "no", f"ended without an answer: {ending.output[-200:]}")
+        return Probe(name, "denied" if os.WTERMSIG(status) == SIGSYS else "no", processes.how_ended(status))
     state, detail = msgspec.json.decode(ending.payload, type=tuple[State, str])
     return Probe(name, state, detail)

@@ -112,6 +112,12 @@ def subreaper() -> Iterator[None]:
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, before)
 
 
+def how_ended(status: int) -> str:
+    """What a wait status says of the end of a process, as results have it: by numbers."""
+    code = os.waitstatus_to_exitcode(status)
+    return f"killed by signal {-code}" if code < 0 else f"exited with status {code}"
+
+
 def reap(pid: int) -> int | None:
     """The wait status of `pid` if it is a child of ours that ended."""
     try:

@@ -11,13 +11,13 @@ What the body returns is decided in `worldswitch.harness.judge`.
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable
 
 import msgspec
 
 from worldswitch.harness.diagnosis import Diagnosis
 from worldswitch.harness.flight import Recorder
+from worldswitch.harness.flight_text import status as ended
 from worldswitch.harness.flight_text import told
 from worldswitch.harness.supervisor import Ending, supervise
 from worldswitch.harness.transcript import Transcript
@@ -74,14 +74,8 @@ def _result(ending: Ending, deadline: float) -> Result:
 def _how(status: int | None) -> str:
     if status is None:
         return "vanished"
-    code = os.waitstatus_to_exitcode(status)
-    return f"was killed by {_name(-code)}" if code < 0 else f"exited with status {code}"
-
-
-def _name(signo: int) -> str:
-    return next(
-        (known.name for known in signal.Signals if known == signo), f"signal {signo}"
-    )  # real-time ones have none
+    said = ended(status)
+    return f"was {said}" if os.WIFSIGNALED(status) else said
 
 
 def _strict(result: Result, strays: tuple[str, ...]) -> Result:
