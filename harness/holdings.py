@@ -147,12 +147,9 @@ def remove_containers(run: str) -> None:
     with suppress(OSError):
         url = (cache("runs") / run / "engine").read_text()
         left = list(_left_after_removal(url, run))
-        if left and not _is_own(url, run):
+        is_own = run in url
+        if left and not is_own:
             print(f"containers of run {run} are left in the engine at {url}: {'; '.join(left)}", file=sys.stderr)
-
-
-def _is_own(url: str, run: str) -> bool:
-    return str(SOCKETS / run) in url
 
 
 def _left_after_removal(url: str, run: str) -> Iterator[str]:
