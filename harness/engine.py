@@ -13,7 +13,6 @@ import os
 import pwd
 import shlex
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -103,9 +102,7 @@ def answering(url: str, tried: list[str]) -> Engine | None:
 
 
 def _connect(url: str, *, private: bool, cgroup_parent: str | None = None) -> Engine:
-    if url.startswith("unix://"):
-        with socket.socket(socket.AF_UNIX) as probe:  # whose error is plain, where the libraries wrap it thrice
-            probe.connect(url.removeprefix("unix://"))
+    holdings.reach(url)
     with docker.APIClient(base_url=url, version="auto", timeout=PING_SECONDS) as client:
         version, options = client.version(), client.info().get("SecurityOptions") or ()
     system = version.get("Platform", {}).get("Name") or "Docker"

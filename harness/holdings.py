@@ -18,6 +18,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -152,6 +153,14 @@ def remove_containers(run: str) -> None:
             print(f"containers of run {run} are left in the engine at {url}: {'; '.join(left)}", file=sys.stderr)
 
 
+def reach(url: str) -> None:
+    """Connect to an engine's socket once.  Raises OSError, which libraries wrap thrice and leave a socket open."""
+    if url.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(API_SECONDS)
+            probe.connect(url.removeprefix("unix://"))
+
+
 def _left_after_removal(url: str, run: str) -> Iterator[str]:
     try:
         import docker  # late: it takes longer to import than a guardian to do its work
@@ -160,6 +169,7 @@ def _left_after_removal(url: str, run: str) -> Iterator[str]:
         return
     errors = (docker.errors.DockerException, OSError)
     try:
+        reach(url)
         with docker.APIClient(base_url=url, version="auto", timeout=API_SECONDS) as client:
             for container in client.containers(all=True, filters={"label": f"{LABEL}={run}"}):
                 try:

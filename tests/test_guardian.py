@@ -227,6 +227,7 @@ def engine(cache: Path) -> Path:
 def test_a_container_that_cannot_be_removed_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(holdings, "reach", lambda _: None)
     monkeypatch.setattr(docker, "APIClient", BusyClient)
     holdings.remove_containers("a-run")
     said = capsys.readouterr().err
@@ -250,6 +251,7 @@ def test_a_mistake_in_the_removal_is_a_traceback(monkeypatch: pytest.MonkeyPatch
     def mistake(**_: object) -> None:
         raise TypeError("a mistake of ours")
 
+    monkeypatch.setattr(holdings, "reach", lambda _: None)
     monkeypatch.setattr(docker, "APIClient", mistake)
     with pytest.raises(TypeError, match="of ours"):
         holdings.remove_containers("a-run")
