@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import docker
 import msgspec
-from docker.errors import DockerException
+from docker.errors import APIError
 from docker.types import LogConfig, Ulimit
 
 from worldswitch.harness import kernel_settings, processes
@@ -214,5 +214,5 @@ def remove(url: str, container: str) -> None:
 
 
 def _said(problem: BaseException) -> str:
-    explanation = getattr(problem, "explanation", None) if isinstance(problem, DockerException) else None
+    explanation = problem.explanation if isinstance(problem, APIError) else None
     return str(explanation or problem)

@@ -109,7 +109,8 @@ def run(command: Sequence[str], deadline: float, *, env: Mapping[str, str] | Non
 
 def last_words(problem: subprocess.SubprocessError) -> str:
     """Return what a failed command said of its failure: its last lines that speak of an error, else its last ones."""
-    text = getattr(problem, "output", None) or str(problem)
+    output = problem.output if isinstance(problem, (subprocess.CalledProcessError, subprocess.TimeoutExpired)) else None
+    text = output or str(problem)
     lines = [line.strip() for line in (text.decode(errors="replace") if isinstance(text, bytes) else text).splitlines()]
     telling = [line for line in lines if "error" in line.lower() and not line.startswith(("note:", "hint:"))]
     return " / ".join((telling or [line for line in lines if line])[-3:])

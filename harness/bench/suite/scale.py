@@ -104,7 +104,7 @@ class _Member:
         self._go.release()
 
     def finish(self) -> None:
-        self._done.acquire()
+        self._done.acquire()  # as `join` below: bounded by the deadline that the session gives this process
         if self._failure is not None:
             raise self._failure
 
