@@ -19,8 +19,9 @@ from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.messages import Absent, Disturbance, Measured
 from worldswitch.harness.bench.results_file import Recorder
 from worldswitch.harness.bench.session import TOGETHER, tasks
+from worldswitch.harness.bench.suite import scale
 from worldswitch.harness.cell.probes import fingerprint
-from worldswitch.harness.contract import Cause, Death, Died
+from worldswitch.harness.contract import Cause, Death, Died, HostError
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.results.errors import ResultError
 
@@ -60,9 +61,31 @@ def test_what_cannot_be_measured_is_absent_with_the_reason() -> None:
     assert isinstance(last, Disturbance)
 
 
+def test_a_mistake_in_a_benchmark_is_a_traceback() -> None:
+    def mistake(bench: workbench.Bench) -> workbench.Timer:
+        raise TypeError("a mistake of ours")
+
+    one = Benchmark("switch", "mistaken", "", mistake)
+    with pytest.raises(TypeError, match="of ours"):
+        list(worker.measure([one], "reference", 1, 0.0, random.Random(1)))
+
+
+def test_a_thread_whose_switch_fails_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(loops: int) -> float:
+        raise HostError(1, "no more")
+
+    monkeypatch.setattr(scale, "timed_switches", lambda _: fail)
+    one = scale._Member(None)  # type: ignore[arg-type]
+    one.begin(1)
+    with pytest.raises(HostError, match="no more"):
+        one.finish()
+    one._thread.join(5)
+    assert not one._thread.is_alive()
+
+
 @pytest.mark.parametrize("guest", workbench.EVENTS)
 def test_a_guest_that_does_something_else_is_not_timed(guest: str) -> None:
-    with pytest.raises(RuntimeError, match="last event is Died"):
+    with pytest.raises(workbench.Unexpected, match="last event is Died"):
         workbench.check(Died(Cause(Death.EXITED)), guest)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,22 @@ def test_a_platform_that_makes_one_stop_more_is_told(monkeypatch: pytest.MonkeyP
 def test_an_operation_that_cannot_be_had_says_why() -> None:
     with pytest.raises(OSError, match="no platform is called 'nobody'"):
         count.count("resident", "nobody")
+
+
+def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(count, "SECONDS", 3.0)
+    script = "import sys, time; print(1, flush=True); sys.stdin.readline(); time.sleep(600)"
+    with count._started([sys.executable, "-c", script]) as process:
+        assert process.stdout
+        process.stdout.readline()
+        with pytest.raises(OSError, match="killed by signal 9"):
+            list(count._between_marks(process))
+
+
+def test_a_process_that_never_begins_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(count, "SECONDS", 0.1)
+    with pytest.raises(OSError, match="resident"):
+        count.count("resident")
 
 
 def test_only_what_is_between_marks_counts() -> None:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from docker import DockerClient
 
-from worldswitch.harness.cell.probes import confinement
+from worldswitch.harness.cell.probes import confinement, table
 from worldswitch.harness.cell.probes import kernel_facts as behaviour
 from worldswitch.harness.cell.probes import table as probes
 from worldswitch.harness.cell.records import Finding
 from worldswitch.harness.cell.trial import Result
-from worldswitch.harness.cli import main as cli
 from worldswitch.harness.cli.main import main
 from worldswitch.harness.environments.docker import engine
 from worldswitch.harness.environments.docker.engine import Engine
@@ -70,6 +70,20 @@ def test_programs_get_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["machine"]["probes"]["yama"]["state"] == "no"
 
 
+def test_a_filter_that_denies_what_every_stub_does_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        table, "probe", lambda name: Finding("denied" if name == "stub_calls" else "yes", f"so says {name}")
+    )
+    assert main.main(["doctor", "--json"]) == 2
+    found = json.loads(capsys.readouterr().out)
+    host = found["can_run"][0]
+    assert (host["works"], host["said"]) == (False, "stub_calls: so says stub_calls")
+    assert "mmap" in host["remedy"]
+    assert [check["name"] for check in found["lacking"]] == ["stub_calls"]
+
+
 def test_a_machine_without_a_mirror_is_told_how_to_name_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,7 +102,8 @@ def test_it_is_well_when_host_and_containers_can_run(
 
 
 def test_an_engine_that_answers_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    found = Engine("unix:///there", None, "Docker 20.10", private=False)
+    client = DockerClient(base_url="unix:///there", version="1.41")
+    found = Engine("unix:///there", client, "Docker 20.10", private=False)
     monkeypatch.setattr(engine, "addresses", lambda: ["unix:///there"])
     monkeypatch.setattr(engine, "answering", lambda url, tried: found)
     assert main.main(["doctor"]) == 0
@@ -117,7 +132,7 @@ def test_a_reference_that_does_not_load_is_told(
 
 def test_denied_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(probes, "probe", lambda name: Finding("denied", "Operation not permitted"))
-    assert cli.main(["doctor"]) == 2
+    assert main.main(["doctor"]) == 2
     assert "ptrace: Operation not permitted" in capsys.readouterr().out
 
 

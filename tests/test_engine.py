@@ -160,6 +160,21 @@ def test_a_plan_that_fails_gives_back_what_it_took(monkeypatch: pytest.MonkeyPat
 # -------------------------------------------------------------------------------------------------- private engine
 
 
+def test_an_engine_s_connection_is_closed_with_the_run(run: Holdings, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[bool] = []
+
+    class Client:
+        def close(self) -> None:
+            closed.append(True)
+
+    monkeypatch.setenv("DOCKER_HOST", "unix:///a/socket")
+    monkeypatch.setattr(engine, "answering", lambda url, _: Engine(url, Client(), "Engine 1", False))  # type: ignore[arg-type]
+    engine.obtain(run, install=False, say=print)
+    assert not closed
+    run.close()
+    assert closed
+
+
 def test_a_private_engine_shares_nothing_with_another(run: Holdings) -> None:
     command = engine.daemon_command(run, "unix:///x")
     assert command[:4] == ["unshare", "--mount", "--propagation", "private"]

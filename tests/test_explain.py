@@ -138,11 +138,20 @@ def test_what_was_expected_is_told_with_its_rule_and_evidence(kept: Kept) -> Non
 
 
 def test_the_probes_it_needs_are_told_and_those_beside_them_that_found_nothing(kept: Kept) -> None:
-    said = told(kept(trial(NAMES[0]), ptrace="yes", sysemu="no", syscall_info="yes", amx="no"))
+    said = told(kept(trial(NAMES[0]), ptrace="yes", stub_calls="yes", sysemu="no", syscall_info="yes", amx="no"))
     assert said["probes that bear on it"].splitlines() == [
         "ptrace: yes: ptrace is yes (needed)",
+        "stub_calls: yes: stub_calls is yes (needed)",
         "sysemu: no: sysemu is no",
     ]
+
+
+def test_what_blocked_a_trial_is_told_though_no_scenario_names_it(kept: Kept) -> None:
+    blocked = trial(NAMES[0], Verdict.BLOCKED, reason="needs stub_calls: system call 9: Operation not permitted")
+    known = msgspec.structs.replace(FREE, seccomp=2)
+    said = told(kept(blocked, known, ptrace="yes", stub_calls="denied"))
+    assert "stub_calls: denied: stub_calls is denied (needed)" in said["probes that bear on it"].splitlines()
+    assert said["not permitted, by whom"].startswith("stub_calls: EPERM: seccomp")
 
 
 def test_a_claim_that_ptrace_is_denied_needs_no_ptrace(kept: Kept) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import docker
 import pytest
 
 from worldswitch.harness.environments import guardian, run_resources
@@ -83,6 +84,29 @@ def test_a_guardian_that_is_told_to_end_ends_everything_first(signo: signal.Sign
         held.process.send_signal(signo)
         held.process.wait(SECONDS)
         assert is_gone(daemon)
+
+
+#: A guardian that is killed after it has forked, and before its child has asked for the signal of its death.
+DYING = """
+import os, signal, time
+from worldswitch.harness.guardian import Guardian, Orders
+guardian, fork = os.getpid(), os.fork
+def fork_and_die():
+    pid = fork()
+    if pid:
+        os.kill(guardian, signal.SIGKILL)
+    while os.getppid() == guardian:
+        time.sleep(0.01)
+    return pid
+os.fork = fork_and_die
+Guardian(Orders(os.pipe()[0], ("echo", "the command runs")))
+"""
+
+
+def test_a_command_does_not_begin_after_its_guardian_s_death() -> None:
+    with subprocess.Popen([sys.executable, "-P", "-c", DYING], stdout=subprocess.PIPE) as guardian:
+        output, _ = guardian.communicate(timeout=SECONDS)
+    assert (guardian.returncode, output) == (-signal.SIGKILL, b"")
 
 
 RUNNER = f"""
@@ -172,3 +196,65 @@ def test_a_cache_that_cannot_be_made_says_so(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
     with pytest.raises(Unobtainable, match=r"/proc/nowhere/worldswitch cannot be made.*; set XDG_CACHE_HOME"):
         cache_folder()
+
+
+class BusyClient:
+    """An engine's, with two containers of the run, of which one is held by something else."""
+
+    def __init__(self, **_: object) -> None:
+        self.removed: list[str] = []
+
+    def __enter__(self) -> BusyClient:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def containers(self, **_: object) -> list[dict[str, str]]:
+        return [{"Id": "busy" * 16}, {"Id": "idle" * 16}]
+
+    def remove_container(self, container: str, **_: object) -> None:
+        if container.startswith("busy"):
+            raise docker.errors.APIError("device or resource busy")
+
+
+@pytest.fixture
+def engine(cache: Path) -> Path:
+    """The file that says where a run's engine is."""
+    (cache / "runs" / "a-run").mkdir(parents=True)
+    file = cache / "runs" / "a-run" / "engine"
+    file.write_text("unix:///nowhere/docker.sock")
+    return file
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_container_that_cannot_be_removed_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run_resources, "reach", lambda _: None)
+    monkeypatch.setattr(docker, "APIClient", BusyClient)
+    run_resources.remove_containers("a-run")
+    said = capsys.readouterr().err
+    assert "containers of run a-run are left in the engine at unix:///nowhere/docker.sock: busybusybusy" in said
+    assert "device or resource busy" in said
+    assert "idle" not in said
+
+
+def test_an_engine_that_does_not_answer_is_told_unless_it_is_the_runs_own(
+    engine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_resources.remove_containers("a-run")
+    assert "all with the label worldswitch.run=a-run, for it does not answer" in capsys.readouterr().err
+    engine.write_text(f"unix://{run_resources.SOCKETS}/a-run/docker.sock")
+    run_resources.remove_containers("a-run")
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("engine")
+def test_a_mistake_in_the_removal_is_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistake(**_: object) -> None:
+        raise TypeError("a mistake of ours")
+
+    monkeypatch.setattr(run_resources, "reach", lambda _: None)
+    monkeypatch.setattr(docker, "APIClient", mistake)
+    with pytest.raises(TypeError, match="of ours"):
+        run_resources.remove_containers("a-run")

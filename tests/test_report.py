@@ -12,15 +12,23 @@ from scripted import NAMES, trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.judgement import Judgement
 from worldswitch.harness.expectations.outcome import Judged
-from worldswitch.harness.report import terminal
+from worldswitch.harness.report import progress as progress_module
 from worldswitch.harness.report.progress import Progress
 from worldswitch.harness.run.request import Request
 
 CELL = CellName("host", "reference")
 
 
+def test_a_log_counts_trials() -> None:
+    out = Console(file=io.StringIO(), soft_wrap=True)
+    with Progress(out, Request(seed=7)) as progress:
+        progress.cell_starts(CELL)
+        progress.cell_plans(CELL, 2)
+    assert out.file.getvalue() == f"{CELL}: 2 trials, seed 7\n"
+
+
 def test_a_log_says_what_runs_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal, "TELL_EVERY", 0.02)
+    monkeypatch.setattr(progress_module, "TELL_EVERY", 0.02)
     out = Console(file=io.StringIO(), soft_wrap=True)
     with Progress(out, Request()) as progress:
         progress.cell_starts(CELL)

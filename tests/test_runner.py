@@ -122,6 +122,15 @@ def test_a_cell_that_cannot_start_costs_no_other(go) -> None:
     assert verdicts(run, 1) == ["pass"] * 3
 
 
+@pytest.mark.parametrize("when", ["start", "read"])
+def test_a_mistake_of_ours_is_a_traceback(go, when: str) -> None:
+    def mistake(*_: object) -> None:
+        raise TypeError("a mistake of ours")
+
+    with pytest.raises(TypeError, match="of ours"):
+        go(Scripted("docker:a", mistake) if when == "start" else place("host", [mistake]))
+
+
 def test_an_environment_that_cannot_be_had_is_missed(go) -> None:
     run = go(place("host", GOOD), Missing("docker:a", "no engine", "install one"))
     assert verdicts(run, 1) == ["miss"] * 3

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +14,13 @@ from worldswitch.harness.cell import records as results
 from worldswitch.harness.cell.records import Footer, KernelLog, Record
 from worldswitch.harness.environments.protocol import Lost
 from worldswitch.harness.environments.vm import cell as module
+from worldswitch.harness.environments.vm import machine
 from worldswitch.harness.environments.vm.cell import GuestCell
 from worldswitch.harness.environments.vm.guest import serial_link
 from worldswitch.harness.environments.vm.guest.serial_link import Message
+from worldswitch.harness.environments.vm.machine import Hardware
+from worldswitch.harness.environments.vm.qemu import Shape
+from worldswitch.harness.environments.vm.toolbox import Toolbox
 from worldswitch.harness.run.collect import collect
 
 FOOTER = Footer(finished=1.0, counts={})
@@ -135,6 +143,25 @@ def test_what_a_lost_cell_said_before_is_kept(place: Place) -> None:
     assert "the guest was lost: gone" in problem.reason
 
 
+def test_a_loss_that_two_threads_tell_of_is_told_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2)
+
+    def console(_: Machine) -> str:
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.5)  # until the other thread is here too, if nothing keeps it out
+        return ""
+
+    cell = place.cell()
+    monkeypatch.setattr(Machine, "console", property(console, lambda *_: None), raising=False)
+    threads = [threading.Thread(target=place.machine.say, args=("lost",), kwargs={"reason": "gone"}) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert len(list(cell.frames())) == len([b"the kernel's log", b"the end of a line"])
+    assert cell._lines.empty()
+
+
 def test_a_refusal_is_a_reason(place: Place) -> None:
     cell = place.cell()
     place.machine.say("refused", reason="sysctl kernel/nothing: No such file or directory")
@@ -162,3 +189,22 @@ def test_a_cell_that_ended_is_not_killed(place: Place) -> None:
 def test_a_cell_that_does_not_end_is_late(place: Place) -> None:
     with pytest.raises(TimeoutError):
         place.cell().wait(0.01)
+
+
+def test_a_machine_whose_guardian_cannot_start_leaves_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[socket.socket] = []
+    pair = socket.socketpair
+
+    def recorded() -> tuple[socket.socket, socket.socket]:
+        made.extend(pair())
+        return made[0], made[1]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(socket, "socketpair", recorded)
+    monkeypatch.setattr(machine, "Held", refuse)
+    hardware = Hardware(Toolbox(Path("/tools"), "", "", ""), Path("/disk"), "tcg")
+    with pytest.raises(BlockingIOError):
+        machine.Machine(hardware, Path("/kernel"), Shape())
+    assert [one.fileno() for one in made] == [-1, -1]

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from worldswitch.harness.environments.vm.guest import __main__ as init
 from worldswitch.harness.environments.vm.guest import kernel, mounts, serial_link
 from worldswitch.harness.environments.vm.guest.serial_link import Message, Sender
 from worldswitch.harness.environments.vm.guest.supervisor import Supervisor, Surroundings
+from worldswitch.harness.linux import processes
 
 RUNTIME = """\
 import json, os, sys
@@ -191,13 +193,46 @@ def test_who_shares_a_pid_namespace_shares_a_neighbours(guest: Guest, tmp_path: 
     assert made["linux"]["namespaces"] == [{"type": "pid", "path": "/proc/4711/ns/pid"}, {"type": "uts"}]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a PID namespace takes root")
-def test_a_neighbour_is_the_init_of_a_namespace_of_its_own() -> None:
+@pytest.fixture
+def neighbour() -> Iterator[int]:
     pid = mounts.new_pid_namespace()
-    try:
-        assert Path(f"/proc/{pid}/ns/pid").readlink() != Path("/proc/self/ns/pid").readlink()
-    finally:
-        os.kill(pid, signal.SIGKILL)
+    yield pid
+    os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a PID namespace takes root")
+def test_a_neighbour_is_the_init_of_a_namespace_of_its_own(neighbour: int) -> None:
+    assert Path(f"/proc/{neighbour}/ns/pid").readlink() != Path("/proc/self/ns/pid").readlink()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a PID namespace takes root")
+def test_a_neighbour_has_no_descriptor_of_the_supervisors(neighbour: int) -> None:
+    descriptors = Path(f"/proc/{neighbour}/fd")
+    assert processes.wait_until(lambda: not list(descriptors.iterdir()), 5.0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("nsenter"), reason="takes root, and nsenter")
+def test_a_neighbour_reaps_many_at_once(neighbour: int) -> None:
+    script = "for i in $(seq 50); do (sleep 0.2 &); done"
+    subprocess.run(["nsenter", f"--target={neighbour}", "--pid", "sh", "-c", script], check=True, timeout=30)
+    assert processes.wait_until(lambda: not processes.descendants(neighbour), 2.0)
+
+
+def test_a_neighbour_that_cannot_be_leaves_one_supervisor() -> None:
+    script = """
+import os
+from worldswitch.harness import syscalls
+from worldswitch.harness.vm.guest import mounts
+supervisor = os.getpid()
+syscalls.drop_capabilities()
+try:
+    mounts.new_pid_namespace()
+except OSError as problem:
+    assert os.getpid() == supervisor
+    print(problem.strerror, problem.filename, sep=": ")
+"""
+    said = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert said.stdout == "Operation not permitted: a new PID namespace\n"
 
 
 def test_elsewhere_than_in_a_machine_init_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
