@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 import skips
+from paths import PYTHONPATH, TESTS
 from skips import Entry
 
-TESTS = {
+FILES = {
     "test_one.py": "import pytest\n\ndef test_passes(): pass\n\ndef test_skips(): pytest.skip('no reason')\n",
     "test_whole.py": "import pytest\npytest.skip('not today', allow_module_level=True)\n",
     "test_expected.py": "import pytest\n\n@pytest.mark.xfail\ndef test_fails(): assert False\n",
 }
-HERE = Path(__file__).parent
 PLUGIN = """
 import skips
 from skips import Entry
@@ -27,11 +27,11 @@ def pytest_configure(config):
 
 
 def judged(folder: Path, file: str, allowed: tuple[str, ...] = (), when: str = "always") -> tuple[int, str]:
-    """The exit status and the output of a run of one of `TESTS`."""
-    (folder / file).write_text(TESTS[file])
+    """The exit status and the output of a run of one of `FILES`."""
+    (folder / file).write_text(FILES[file])
     (folder / "conftest.py").write_text(PLUGIN % (allowed, when))
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", os.devnull, str(folder / file)]
-    around = os.environ | {"PYTHONPATH": str(HERE)}
+    around = os.environ | {"PYTHONPATH": PYTHONPATH}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=around, cwd=folder, check=False)
     return done.returncode, done.stdout
 
@@ -59,7 +59,7 @@ def test_the_list_names_tests_and_conditions_that_exist() -> None:
         assert entry.reason
         for pattern in entry.tests:
             file, _, name = pattern.partition("::")
-            assert f"def {name.rstrip('*')}" in (HERE / file).read_text() or name == "*", pattern
+            assert f"def {name.rstrip('*')}" in (TESTS / file).read_text() or name == "*", pattern
 
 
 def test_only_continuous_integration_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
