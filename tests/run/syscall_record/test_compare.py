@@ -18,9 +18,9 @@ PROGRAM = """
 import os
 from worldswitch.harness.linux import ptrace, syscalls
 os.sync()
-with tracing.stopped_child(lambda: None) as pid:
-    tracing.resume(pid, 24)  # PTRACE_SYSCALL: to the entry of getppid, and to its exit, where it was asked about
-    tracing.resume(pid, 24)
+with ptrace.stopped_child(lambda: None) as pid:
+    ptrace.resume(pid, 24)  # PTRACE_SYSCALL: to the entry of getppid, and to its exit, where it was asked about
+    ptrace.resume(pid, 24)
 raise SystemExit(3)
 """
 
