@@ -19,9 +19,9 @@ from worldswitch.harness.contract import (
     Stub,
     StubDied,
 )
-from worldswitch.reference import tracing
+from worldswitch.reference import thread_tracees
 from worldswitch.reference._core import lib
-from worldswitch.reference.page import PAGE
+from worldswitch.reference.stub_page import PAGE
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import MAX_ERRNO, Tracee
 
@@ -95,7 +95,7 @@ class PtraceAddressSpace:
 
     def call_tracee(self) -> Tracee:
         """The calling thread's own thread of the stub for injected calls."""
-        return tracing.tracee_for(self.platform, self.live_stub(), Use.CALL)
+        return thread_tracees.tracee_for(self.platform, self.live_stub(), Use.CALL)
 
     def live_stub(self) -> StubProcess:
         """The process.  Raises `Released`, `StubDied`, `WrongThread` in a forked copy of us."""

@@ -52,7 +52,7 @@ from worldswitch.harness.contract import (
     StubDied,
     Syscall,
 )
-from worldswitch.reference import tracing, x86_64
+from worldswitch.reference import thread_tracees, x86_64
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.extended_state import ExtendedState
@@ -162,7 +162,7 @@ class PtraceContext(FaultMemory, ExtendedState):
             raise TypeError(f"not an address space of this platform: {space!r}")
         try:
             stub = space.live_stub()
-            tracee = tracing.tracee_for(self.platform, stub, Use.GUEST)
+            tracee = thread_tracees.tracee_for(self.platform, stub, Use.GUEST)
             # Say that we run, then look at the lease and the flag: see release and interrupt.
             self._running, tracee.runner = tracee, self
             if not space.is_leased(stub):

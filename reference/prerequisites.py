@@ -19,7 +19,7 @@ from typing import Any
 from worldswitch.harness.contract import Death, HostError, PlatformError, StubDied, Unavailable
 from worldswitch.reference import x86_64
 from worldswitch.reference._core import ffi, lib
-from worldswitch.reference.plan import StubPlan
+from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.stops import Stop, StopKind
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.x86_64 import FCW, FCW_INITIAL, LEGACY_END, MXCSR, MXCSR_INITIAL, SOFTWARE, XSTATE_BV

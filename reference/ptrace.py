@@ -2,8 +2,8 @@
 
 After gVisor's ptrace platform (pkg/sentry/platform/ptrace).  How it works:
 
-* A page of code, the *stub*, lies near the top of user space (`page`).  A forked child jumps into it, and everything
-  else is unmapped: what is left is an empty address space with a place to make system calls from (`plan`,
+* A page of code, the *stub*, lies near the top of user space (`stub_page`).  A forked child jumps into it, and
+  everything else is unmapped: what is left is an empty address space with a place to make system calls from (`birth_plan`,
   `stubprocess`).
 * System calls are *injected* into a stub thread to map files (`tracee`, `address_space`).
 * A guest runs in a stub thread under PTRACE_SYSEMU: it stops at each system call, which is never executed (`context`).
@@ -40,18 +40,18 @@ from worldswitch.harness.contract import (
     StubDied,
     WrongThread,
 )
-from worldswitch.reference import _core, page, prerequisites
+from worldswitch.reference import _core, prerequisites, stub_page
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.birth_plan import StubPlan, standard_plan
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.creator import ROUND, Creator
 from worldswitch.reference.filter import program
 from worldswitch.reference.flight import record
-from worldswitch.reference.owners import waits_for
-from worldswitch.reference.plan import StubPlan, standard_plan
 from worldswitch.reference.stops import WALL, StopKind, decode
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import Tracee
+from worldswitch.reference.tracing_threads import waits_for
 
 #: How soon a child on its way into the stub is looked at again, in seconds.
 BIRTH_ROUND = 0.0001
@@ -87,7 +87,7 @@ class PtracePlatform:
     context_class = PtraceContext
     address_space_class = PtraceAddressSpace
     creator_class = Creator
-    install_page = staticmethod(page.install)
+    install_page = staticmethod(stub_page.install)
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
@@ -106,7 +106,7 @@ class PtracePlatform:
         try:
             self.creator = self.creator_class(self)
         except BaseException:
-            page.remove(self.page)
+            stub_page.remove(self.page)
             raise
         try:
             self._xstate = self.creator.call(self._first_stub)
@@ -154,7 +154,7 @@ class PtracePlatform:
             self._closed = True
             self.creator.call(self._end_all)
             self.creator.close()
-            page.remove(self.page)
+            stub_page.remove(self.page)
             self._unpin()
 
     # ------------------------------------------------------------------------------------------------- making stubs

@@ -26,12 +26,12 @@ from typing import Any
 from worldswitch.harness.contract import Cause, Death, HostError, StubDied
 from worldswitch.reference import x86_64
 from worldswitch.reference._core import ffi, lib
+from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.filter import THREAD_FLAGS
-from worldswitch.reference.owners import Owner, thread_stat
-from worldswitch.reference.page import StubPage
-from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.stops import WALL
+from worldswitch.reference.stub_page import StubPage
 from worldswitch.reference.tracee import MAX_ERRNO, Tracee
+from worldswitch.reference.tracing_threads import Owner, thread_stat
 
 
 class Use(enum.Enum):

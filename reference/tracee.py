@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from worldswitch.harness.contract import Cause, Death, HostError, StubDied
 from worldswitch.reference import x86_64
 from worldswitch.reference._core import ffi, lib
-from worldswitch.reference.owners import thread_stat
 from worldswitch.reference.stops import (
     SIGINFO_SIZE,
     SYS_SECCOMP,
@@ -28,6 +27,7 @@ from worldswitch.reference.stops import (
     decode_siginfo,
     decode_syscall_info,
 )
+from worldswitch.reference.tracing_threads import thread_stat
 
 if TYPE_CHECKING:
     from worldswitch.reference.context import PtraceContext

@@ -12,7 +12,7 @@ from worldswitch.harness.contract import Abi
 from worldswitch.reference._core import ffi, lib
 
 if TYPE_CHECKING:
-    from worldswitch.reference.page import StubPage
+    from worldswitch.reference.stub_page import StubPage
 
 ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
 NO_CALL = 0xFFFF_FFFF_FFFF_FFFF

@@ -13,8 +13,8 @@ import pytest
 from worldswitch.harness.contract import Died, HostError
 from worldswitch.reference import tracee
 from worldswitch.reference._core import lib
-from worldswitch.reference.owners import thread_stat
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.tracing_threads import thread_stat
 
 
 class Refusing:

@@ -12,7 +12,7 @@ import pytest
 from worldswitch.harness import processes
 from worldswitch.harness.contract import HostError
 from worldswitch.reference._core import lib
-from worldswitch.reference.plan import Step, StubPlan
+from worldswitch.reference.birth_plan import Step, StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee

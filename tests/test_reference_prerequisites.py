@@ -14,7 +14,7 @@ import pytest
 
 from worldswitch.harness.contract import Cause, Death, HostError, StubDied, Unavailable
 from worldswitch.reference import prerequisites
-from worldswitch.reference.plan import Step, StubPlan
+from worldswitch.reference.birth_plan import Step, StubPlan
 from worldswitch.reference.stops import Stop, StopKind
 
 PLAN = StubPlan((Step("prctl(PR_SET_PDEATHSIG)", 157), Step("setsid", 112)), 0, 0)

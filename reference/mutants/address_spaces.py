@@ -8,11 +8,11 @@ from dataclasses import replace
 from worldswitch.harness.contract import Access, BadAddress
 from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import END_OF_WORDS, PtraceAddressSpace
+from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.creator import Creator
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.page import PAGE
-from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_page import PAGE
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
 

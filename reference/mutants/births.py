@@ -12,9 +12,9 @@ from typing import Any
 from worldswitch.harness.contract import AddressSpace, Cause, Death, Event, HostError, State, StubDied
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess, Use
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from worldswitch.harness.contract import Cause, Death, HostError, StubDied
 from worldswitch.reference._core import lib
+from worldswitch.reference.birth_plan import StubPlan, standard_plan
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.filter import RETURN, program
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants._parts import stub_of
-from worldswitch.reference.plan import StubPlan, standard_plan
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stops import Stop
 from worldswitch.reference.stubprocess import StubProcess

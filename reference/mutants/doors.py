@@ -8,9 +8,9 @@ from dataclasses import replace
 from worldswitch.harness.contract import Access, Event, Fault, State, Syscall
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.context import CODE_SEGMENT, PC, SP, PtraceContext
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.tracee import Tracee
 from worldswitch.reference.x86_64 import NO_CALL, VSYSCALL_PAGE

@@ -8,8 +8,8 @@ from worldswitch.harness.contract import Access, AddressSpace, Event, Fault, Sta
 from worldswitch.reference.address_space import END_OF_WORDS, PtraceAddressSpace
 from worldswitch.reference.context import PC, PtraceContext
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.page import PAGE
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_page import PAGE
 from worldswitch.reference.tracee import Tracee
 
 SEGV_ACCERR = 2  # asm-generic/siginfo.h

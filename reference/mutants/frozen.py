@@ -7,10 +7,10 @@ import time
 from worldswitch.harness.contract import AddressSpace, Cause, Death, Died, Event, State
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.owners import thread_stat
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
+from worldswitch.reference.tracing_threads import thread_stat
 
 #: How long, in seconds, a stub may be silent here.
 PATIENCE = 0.25

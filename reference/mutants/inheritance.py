@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants.signals import KnowsNoStopSignalButSigstop
-from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from worldswitch.harness.contract import Event, Interrupted, State, Unavailable
 from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.birth_plan import Step, StubPlan, standard_plan
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.creator import Creator
 from worldswitch.reference.filter import program
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants.address_spaces import KeepsTheRseqArea
 from worldswitch.reference.mutants.injection import IgnoresItsOwnFaults
-from worldswitch.reference.plan import Step, StubPlan, standard_plan
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import Tracee

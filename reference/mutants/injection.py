@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worldswitch.reference import tracing
+from worldswitch.reference import thread_tracees
 from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.mutants import mutant
@@ -79,7 +79,7 @@ class BeginsSleepsAnew(PtracePlatform):
 
 class _OneThreadSpace(PtraceAddressSpace):
     def call_tracee(self) -> Tracee:
-        return tracing.tracee_for(self.platform, self.live_stub(), Use.GUEST)
+        return thread_tracees.tracee_for(self.platform, self.live_stub(), Use.GUEST)
 
 
 @mutant(caught_by=("IJ05", "IJ10"), origin="gvisor, pitfall 6: the reason for two pools of threads, sysemu and syscall")

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 
 from worldswitch.reference._core import lib
+from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import Tracee

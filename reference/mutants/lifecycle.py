@@ -11,9 +11,9 @@ from typing import Any
 from worldswitch.harness.contract import Cause, Death, Event, HostError, Interrupted, State
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stops import WALL, StopKind, decode
 from worldswitch.reference.stubprocess import StubProcess

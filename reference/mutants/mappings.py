@@ -11,8 +11,8 @@ from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import END_OF_WORDS, PtraceAddressSpace
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.page import PAGE
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_page import PAGE
 
 NO_FILE = END_OF_WORDS - 1
 

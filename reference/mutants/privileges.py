@@ -8,8 +8,8 @@ from dataclasses import replace
 from worldswitch.harness.contract import Options, Unavailable
 from worldswitch.reference import prerequisites
 from worldswitch.reference._core import ffi, lib
+from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from worldswitch.harness.contract import AddressSpace, Event, State
+from worldswitch.reference.birth_plan import ARCH_SET_CPUID, StubPlan
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.plan import ARCH_SET_CPUID, StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
 
 

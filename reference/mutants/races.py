@@ -9,10 +9,10 @@ from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.owners import thread_stat
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
+from worldswitch.reference.tracing_threads import thread_stat
 
 
 class _HastyContext(PtraceContext):

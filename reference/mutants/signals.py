@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from worldswitch.harness.contract import AddressSpace, Event, Signal, State, StubDied
-from worldswitch.reference import tracing, x86_64
+from worldswitch.reference import thread_tracees, x86_64
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import INTERRUPTED, STILL_RUNNING, PtraceContext
@@ -126,7 +126,7 @@ class _GenerousContext(PtraceContext):
             tracee.request(lib.PTRACE_DETACH)
             lib.tracee_park(tracee.handle)  # which finds it gone
             tracee.handle.state = lib.TRACEE_PARKED
-            del tracing.mine.guests[tracee.stub]
+            del thread_tracees.mine.guests[tracee.stub]
             self._holder = self._space = None
         return event
 

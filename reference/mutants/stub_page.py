@@ -5,11 +5,11 @@ from __future__ import annotations
 import mmap
 from ctypes import CDLL, c_int, c_long, c_size_t, c_void_p, memmove, string_at
 
-from worldswitch.reference import page
+from worldswitch.reference import stub_page
 from worldswitch.reference._core import lib
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.page import FOUR_LEVELS_END, PAGE, StubPage
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_page import FOUR_LEVELS_END, PAGE, StubPage
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
 
@@ -23,7 +23,7 @@ def _walk() -> StubPage:
     begin = FOUR_LEVELS_END - PAGE
     while lib.stub_install(begin, PAGE) != 0:
         begin -= PAGE
-    return page.page_at(begin, lib.task_size())
+    return stub_page.page_at(begin, lib.task_size())
 
 
 @mutant(caught_by=("AS15",), origin="gvisor bd7d1a738: stubInit goes from page to page until a hint is honoured")
@@ -87,7 +87,7 @@ def _share() -> StubPage:
     """The page as it is, in memory that all who inherit it share and may write to."""
     libc = CDLL(None)
     libc.mmap.restype, libc.mmap.argtypes = c_void_p, (*[c_size_t] * 2, *[c_int] * 3, c_long)
-    stub = page.install()
+    stub = stub_page.install()
     code = string_at(stub.begin, PAGE)
     access = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
     libc.mmap(stub.begin, PAGE, access, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | MAP_FIXED, -1, 0)

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from worldswitch.harness.contract import AddressSpace, Event, HostError, State
 from worldswitch.reference._core import ffi, lib
+from worldswitch.reference.birth_plan import StubPlan, standard_plan
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.creator import Creator
 from worldswitch.reference.filter import _on_page, program
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.plan import StubPlan, standard_plan
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import Tracee

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldswitch.reference.page import PAGE, StubPage, holes
+from worldswitch.reference.stub_page import PAGE, StubPage, holes
 
 END = 64 * PAGE
 

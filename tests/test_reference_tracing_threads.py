@@ -8,7 +8,7 @@ import threading
 from worlds import start
 
 from worldswitch.harness.processes import wait_until
-from worldswitch.reference.owners import Owner
+from worldswitch.reference.tracing_threads import Owner
 
 
 def both(owner: Owner) -> list[bool]:
@@ -53,7 +53,7 @@ def test_a_recycled_id_is_another_thread() -> None:
 VANISHING = """
 import ctypes
 from pathlib import Path
-from worldswitch.reference.owners import Owner
+from worldswitch.reference.tracing_threads import Owner
 vanish = lambda: ctypes.CDLL(None).syscall(60, 0)
 found = []
 def state(tid):
