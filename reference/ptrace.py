@@ -24,6 +24,7 @@ import signal
 import threading
 import time
 import weakref
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.birth_plan import StubPlan, standard_plan
 from worldswitch.reference.context import PtraceContext
-from worldswitch.reference.creator import ROUND, Creator
+from worldswitch.reference.creator import Creator
 from worldswitch.reference.filter import program
 from worldswitch.reference.flight import record
 from worldswitch.reference.stops import WALL, StopKind, decode
@@ -55,6 +56,10 @@ from worldswitch.reference.tracing_threads import waits_for
 
 #: How soon a child on its way into the stub is looked at again, in seconds.
 BIRTH_ROUND = 0.0001
+
+#: How often idle stubs are examined, in seconds: the threads of a stub that dies while idle are zombies, which only a
+#: wait finds.
+ROUND = 0.1
 
 #: So many stubs are looked after at a time, the others in the next rounds: it takes the interpreter's lock, which
 #: switches need, for some 10 us each.
@@ -152,7 +157,10 @@ class PtracePlatform:
         self.check_ours()
         if not self._closed:
             self._closed = True
-            self.creator.call(self._end_all)
+            try:
+                self.creator.call(self._end_all)
+            except Released:  # the creator thread failed before
+                self._end_all()
             self.creator.close()
             stub_page.remove(self.page)
             self._unpin()
@@ -327,6 +335,13 @@ class PtracePlatform:
                 self._pool = [stub for stub in self._pool if stub.cause is None]
         return DYING_ROUND if dying else max(self._next_look - time.monotonic(), 0.0)
 
+    def end_after(self, failure: BaseException) -> None:
+        """See the creator: bury all stubs, which the kernel kills when the creator thread ends."""
+        with self._lock:
+            stubs = list(self._stubs)
+        for stub in stubs:
+            stub.bury(Cause(Death.BROKEN, dump=f"the platform's creator thread failed: {failure!r}"))
+
     def _next_stubs(self) -> list[StubProcess]:
         """Some stubs, each in its turn."""
         with self._lock:
@@ -345,7 +360,7 @@ class PtracePlatform:
     def _on_death(self, stub: StubProcess) -> None:
         if self.options.death_policy is DeathPolicy.PLATFORM and stub.cause != Cause(Death.CLOSED):
             self.die()
-        if not self._closed:
+        with suppress(Released):  # the thread is about to end, or has: whoever closes the platform reaps
             self.creator.post(lambda: None)
 
     def die(self) -> None:
