@@ -3,8 +3,8 @@
 After gVisor's ptrace platform (pkg/sentry/platform/ptrace).  How it works:
 
 * A page of code, the *stub*, lies near the top of user space (`stub_page`).  A forked child jumps into it, and
-  everything else is unmapped: what is left is an empty address space with a place to make system calls from (`birth_plan`,
-  `stubprocess`).
+  everything else is unmapped: what is left is an empty address space with a place to make system calls from
+  (`birth_plan`, `stubprocess`).
 * System calls are *injected* into a stub thread to map files (`tracee`, `address_space`).
 * A guest runs in a stub thread under PTRACE_SYSEMU: it stops at each system call, which is never executed (`context`).
 * Each thread that calls `switch` traces its own stub thread, directly; handing the request to another thread would
@@ -36,6 +36,7 @@ from worldswitch.harness.contract import (
     HostError,
     Options,
     Placement,
+    PlatformError,
     Released,
     State,
     StubDied,
@@ -208,19 +209,26 @@ class PtracePlatform:
         try:
             self._trace_leader(pid)
             os.write(go, b"g")
-            self._await_entry(pid, plan, boot)
+            failure = self._await_entry(pid, plan, boot)
         except BaseException:
             self._abandon(pid)
             raise
         finally:
             del boot, kept
+        if failure is not None:
+            raise failure
         return self.stub_class(pid, self.page, plan, self._on_death)
 
     def _abandon(self, pid: int) -> None:
-        """End a child that is not a stub yet; it may be dead and reaped."""
+        """Kill and reap a child that did not become a stub; its pid must still be its own."""
+        lib.signal_thread(pid, pid, signal.SIGKILL)
+        status = ffi.new("int *")
         give_up = time.monotonic() + LAST_WAIT
-        if lib.signal_thread(pid, pid, signal.SIGKILL) == 0:
-            while lib.tracee_wait(pid, WALL | os.WNOHANG, ffi.new("int *")) == 0 and time.monotonic() < give_up:
+        while time.monotonic() < give_up:
+            rc = lib.tracee_wait(pid, WALL | os.WNOHANG, status)
+            if rc < 0 or (rc > 0 and not os.WIFSTOPPED(status[0])):
+                return
+            if rc == 0:
                 time.sleep(BIRTH_ROUND)
 
     def _trace_leader(self, pid: int) -> None:
@@ -229,22 +237,31 @@ class PtracePlatform:
         if rc < 0 and not _is_dead(pid):  # of one that is, the wait for its first stop tells
             raise prerequisites.refused("PTRACE_SEIZE", -rc)
 
-    def _await_entry(self, pid: int, plan: StubPlan, boot: Any) -> None:
-        """Wait for the trap at the stub's first instruction, past the signals of strangers."""
+    def _await_entry(self, pid: int, plan: StubPlan, boot: Any) -> PlatformError | None:
+        """Wait for the trap at the stub's first instruction, past the signals of strangers.
+
+        Returns the error if the child is dead and reaped.  Raises `HostError` if it does not arrive in time.
+        """
         status = ffi.new("int *")
         give_up = time.monotonic() + self.birth_patience
-        while True:
-            if lib.tracee_wait(pid, WALL | os.WNOHANG, status) == 0:
-                if time.monotonic() > give_up:
-                    raise HostError(errno.ETIMEDOUT, f"a new stub process does not get past {plan.where(boot.step)}")
+        while time.monotonic() < give_up:
+            rc = lib.tracee_wait(pid, WALL | os.WNOHANG, status)
+            if rc == 0:
                 time.sleep(BIRTH_ROUND)
                 continue
+            if rc < 0:
+                return HostError(
+                    -rc,
+                    f"waiting for the new stub process {pid}, whose end another thread's wait for any child took "
+                    "(os.wait, waitpid(-1)), or SIGCHLD is ignored",
+                )
             stop = decode(status[0])
             if stop.kind is StopKind.DEATH:
-                raise prerequisites.stillborn(plan, boot, stop)
+                return prerequisites.stillborn(plan, boot, stop)
             if stop.kind is StopKind.SIGNAL and stop.signo == signal.SIGTRAP:
-                return
+                return None
             lib.tracee_request(lib.PTRACE_CONT, pid, 0, ffi.NULL)
+        raise HostError(errno.ETIMEDOUT, f"a new stub process does not get past {plan.where(boot.step)}")
 
     def acquire(self, stub: StubProcess, use: Use) -> Tracee:
         """A thread of the stub for the calling thread.  Raises `StubDied`, `HostError`, `Released`, `WrongThread`."""
@@ -401,8 +418,11 @@ class PtracePlatform:
 
 
 def _is_dead(pid: int) -> bool:
-    """A child of ours has ended; its status stays to be collected."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG | WALL) is not None
+    """Whether a child has ended; leaves its status to be collected, if nobody else collected it."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG | WALL) is not None
+    except ChildProcessError:
+        return True
 
 
 def _all_reaped(stubs: list[StubProcess]) -> bool:

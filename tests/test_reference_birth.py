@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from worldswitch.harness import processes
-from worldswitch.harness.contract import HostError
+from worldswitch.harness.contract import HostError, Unavailable
+from worldswitch.reference import ptrace
 from worldswitch.reference._core import lib
 from worldswitch.reference.birth_plan import Step, StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
@@ -66,3 +70,96 @@ def test_a_stub_that_does_not_come_is_given_up() -> None:
     platform.new_address_space()
     taken.release()
     platform.close()
+
+
+SIGUSR1_STOP = signal.SIGUSR1 << 8 | 0x7F
+NOBODY = 1 << 30  # above PID_MAX_LIMIT
+
+
+class Core:
+    """The C core, but for the functions that are given."""
+
+    def __init__(self, **others: Callable[..., Any]) -> None:
+        self.__dict__.update(others)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(lib, name)
+
+
+@pytest.fixture
+def platform() -> Iterator[PtracePlatform]:
+    made = Stuck()
+    made.new_address_space()  # the pool is empty now
+    yield made
+    made.close()
+
+
+class Waits:
+    """Waits for the new child that find `status` once or for ever, and then that there is no such child."""
+
+    def __init__(self, status: int, times: float) -> None:
+        self.status, self.left = status, times
+        self.count = 0
+
+    def __call__(self, pid: int, options: int, status: Any) -> int:
+        self.count += 1
+        self.left -= 1
+        if self.left < 0:
+            return -errno.ECHILD
+        status[0] = self.status
+        return pid
+
+
+def test_a_child_whose_death_a_stranger_collects_is_an_error_at_once(
+    platform: PtracePlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, killed = Waits(SIGUSR1_STOP, 1), list[int]()
+    core = Core(
+        stub_fork=lambda *_: NOBODY,
+        tracee_request=lambda *_: 0,
+        tracee_wait=waits,
+        signal_thread=lambda tgid, tid, signo: killed.append(tid),
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(ptrace, "lib", core)
+        with pytest.raises(HostError, match="wait for any child") as error:
+            platform._fork(platform.make_plan(0), os.open(os.devnull, os.O_WRONLY))
+    assert error.value.errno == errno.ECHILD
+    assert waits.count == 2
+    assert killed == [], "its pid may be another's by now"
+
+
+def test_a_storm_of_signals_does_not_outlast_the_patience(
+    platform: PtracePlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(ptrace, "lib", Core(tracee_wait=Waits(SIGUSR1_STOP, float("inf")), tracee_request=lambda *_: 0))
+        with pytest.raises(HostError) as error:
+            platform._await_entry(NOBODY, platform.make_plan(0), ptrace.ffi.new("struct boot *"))
+    assert error.value.errno == errno.ETIMEDOUT
+
+
+def test_a_child_that_died_is_not_killed_again(platform: PtracePlatform, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    plan = replace(platform.make_plan(0), steps=(Step("getppid", lib.SYS_getppid, (), -1),))
+    with monkeypatch.context() as patch:
+        patch.setattr(ptrace, "lib", Core(signal_thread=lambda tgid, tid, signo: killed.append(tid)))
+        with pytest.raises(Unavailable, match="ended with status 1 at step 1, getppid"):
+            platform._fork(plan, os.open(os.devnull, os.O_WRONLY))
+    assert killed == []
+
+
+def test_an_abandoned_child_is_reaped_past_its_stops(platform: PtracePlatform, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = Waits(SIGUSR1_STOP, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(ptrace, "lib", Core(tracee_wait=waits, signal_thread=lambda *_: 0))
+        platform._abandon(NOBODY)
+    assert waits.count == 4
+
+
+def test_a_child_that_a_stranger_reaped_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_child(*_: object) -> None:
+        raise ChildProcessError
+
+    monkeypatch.setattr(os, "waitid", no_child)
+    assert ptrace._is_dead(1)

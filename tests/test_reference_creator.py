@@ -113,7 +113,7 @@ def test_a_failure_in_housekeeping_fails_the_requests_and_is_reported() -> None:
     behind = [creator.post(lambda: None) for _ in range(3)]
     go.set()
     for future in behind:
-        with pytest.raises(Released, match="MemoryError.*no memory for a round"):
+        with pytest.raises(Released, match=r"MemoryError.*no memory for a round"):
             future.result(SECONDS)
     with pytest.raises(Released, match="no memory for a round"):
         creator.call(lambda: None)

@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from worldswitch.harness.contract import AddressSpace, Cause, Death, Event, HostError, State, StubDied
+from worldswitch.harness.contract import AddressSpace, Cause, Death, Event, HostError, PlatformError, State, StubDied
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.birth_plan import StubPlan
@@ -49,12 +49,12 @@ class ReapsOrdinaryChildrenOnly(PtracePlatform):
         os.kill(pid, signal.SIGKILL)
         lib.tracee_wait(pid, 0, ffi.new("int *"))
 
-    def _await_entry(self, pid: int, plan: StubPlan, boot: Any) -> None:
+    def _await_entry(self, pid: int, plan: StubPlan, boot: Any) -> PlatformError | None:
         # As long as a dead one leads nowhere else; of a tracee its stops are told too, asked for or not.
         news = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG | getattr(lib, "__WALL"))
         if news is not None and news.si_code in (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED):
             raise HostError(1, "the new stub is dead")
-        super()._await_entry(pid, plan, boot)
+        return super()._await_entry(pid, plan, boot)
 
 
 class _QueueingContext(PtraceContext):
