@@ -343,4 +343,4 @@ class PtraceContext(FaultMemory, ExtendedState):
 
     def nudge(self, tracee: Tracee) -> None:
         """Have the tracee stop.  A dead one needs none: its switch is ending anyway."""
-        lib.signal_thread(tracee.stub.pid, tracee.tid, NUDGE)
+        tracee.stub.signal(tracee.tid, NUDGE)

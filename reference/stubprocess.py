@@ -55,6 +55,11 @@ class StubProcess:
         self._on_death = on_death
         self._maker = os.getpid()
         self._lock = threading.Lock()
+        #: Held while the leader is reaped, which frees the pid, and while a signal is sent to it.  Reentrant: a signal
+        #: handler of Python's may interrupt a context in the middle of `kill`.
+        self._pid_lock = threading.RLock()
+        #: All tracees are lost: no tracer uses their thread ids any more.
+        self._is_lost = False
         self._tracees: dict[Use, list[Tracee]] = {use: [] for use in Use}
         self._owners: dict[Tracee, Owner] = {}
         #: Tracees that stood in a stop while their tracer waited, when last looked at: the number of that stop.
@@ -172,12 +177,12 @@ class StubProcess:
         return any(tracee.runner is not None and tracee.runner.is_running_in(tracee) for tracee in guests)
 
     def tids(self) -> tuple[int, ...]:
-        """All its threads as the kernel has them now, the leader first."""
+        """All its threads as the kernel has them now, the leader first; none once it is reaped."""
         try:
             tids = [int(task.name) for task in Path(f"/proc/{self.pid}/task").iterdir()]
         except OSError:
             return ()
-        return tuple(sorted(tids, key=lambda tid: (tid != self.pid, tid)))
+        return () if self.reaped.is_set() else tuple(sorted(tids, key=lambda tid: (tid != self.pid, tid)))
 
     def _all_tracees(self) -> list[Tracee]:
         with self._lock:
@@ -201,6 +206,7 @@ class StubProcess:
             self.kill()
             for tracee in self._all_tracees():
                 lib.tracee_lose(tracee.handle)
+            self._is_lost = True
             self._on_death(self)
         return self.cause
 
@@ -209,12 +215,21 @@ class StubProcess:
         return self.bury(Cause(Death.SIGNALED, signo=int(signal.SIGKILL)))
 
     def kill(self) -> None:
-        """SIGKILL, unless it is reaped and its pid perhaps somebody else's.
+        """Send SIGKILL, unless the process is reaped: by us, or by another thread's wait for any child."""
+        with self._pid_lock:
+            if not self.reaped.is_set() and _is_child(self.pid):
+                self.signal(self.pid, signal.SIGKILL)
 
-        By tgkill: that is what interrupts take anyway, and a filter over this process may well forbid kill(2).
+    def signal(self, tid: int, signo: int) -> None:
+        """Send a signal to one of its threads, unless the process is reaped and its pid perhaps another's.
+
+        While the leader is not reaped, no other process has its pid, and so tgkill finds no other thread, even if `tid`
+        is given out again.  A pidfd would do without the lock, but costs a descriptor for each stub, of which there may
+        be thousands.  By tgkill, since a filter over this process may well forbid kill(2).
         """
-        if not self.reaped.is_set():
-            lib.signal_thread(self.pid, self.pid, signal.SIGKILL)
+        with self._pid_lock:
+            if not self.reaped.is_set():
+                lib.signal_thread(self.pid, tid, signo)
 
     def answers(self) -> bool:
         """Whether it still does what it is asked.  Creator thread only.
@@ -284,10 +299,30 @@ class StubProcess:
         Any thread of a process may wait for what another one traces, so idle tracers need not come.  The leader's
         status comes last, when all others are collected.
         """
-        status = ffi.new("int *")
-        for tid in reversed(self.tids() or (self.pid,)):
-            while lib.tracee_wait(tid, WALL | os.WNOHANG, status) == tid and os.WIFSTOPPED(status[0]):
-                pass
-        if lib.tracee_wait(self.pid, WALL | os.WNOHANG, status) == -errno.ECHILD:
-            self.reaped.set()
+        if not self._is_lost:
+            return False
+        for tid in self.tids()[:0:-1]:
+            _collect(tid)
+        with self._pid_lock:
+            if not self.reaped.is_set() and _collect(self.pid) == -errno.ECHILD:
+                self.reaped.set()
         return self.reaped.is_set()
+
+
+def _collect(tid: int) -> int:
+    """Wait for a thread until it has nothing to tell; returns 0 if it lives, -ECHILD if it is reaped."""
+    status = ffi.new("int *")
+    while (rc := int(lib.tracee_wait(tid, WALL | os.WNOHANG, status))) > 0:
+        pass
+    return rc
+
+
+def _is_child(pid: int) -> bool:
+    """Whether a process is a child of this one that nobody has reaped."""
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG | WALL)
+    except ChildProcessError:
+        return False
+    except OSError:  # a filter over this process may forbid the question
+        return True
+    return True

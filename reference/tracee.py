@@ -161,7 +161,7 @@ class Tracee:
             return self.stub.cause
         self.stub.kill()
         status = ffi.new("int *")
-        while lib.tracee_wait(self.tid, WALL, status) == self.tid and os.WIFSTOPPED(status[0]):
+        while (rc := lib.tracee_wait(self.tid, WALL, status)) == -errno.EINTR or (rc > 0 and os.WIFSTOPPED(status[0])):
             status[0] = 0
         return self.gone_with(status[0])
 

@@ -138,7 +138,7 @@ class _FaithfulContext(PtraceContext):
     def interrupt(self) -> None:
         super().interrupt()
         if self.last is not None:
-            self.nudge(self.last)
+            lib.signal_thread(self.last.stub.pid, self.last.tid, NUDGE)
 
 
 @mutant(caught_by=("IN07",), origin="gvisor f2d2ff78b: an interrupt was sent to threads that had died")
