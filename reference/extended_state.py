@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from worldswitch.reference.address_space import PtraceAddressSpace
 
 
+#: The pause between two looks at an owner that Python no longer knows, in seconds, and how many there are: 10 s.  Rounds
+#: are counted, not seconds, because the clock goes on while this process is stopped and the owner does not.
+END_ROUND, END_ROUNDS = 0.0005, 20_000
+
+
 class ExtendedState:
     """The part of a context that keeps track of its extended state, and of the memory of its `State`."""
 
@@ -100,15 +105,20 @@ class ExtendedState:
         return holder.user is self and holder.handle.resident != NULL and holder.stub.cause is None
 
     def _await_end_of(self, holder: Tracee) -> None:
-        """The owner writes the state out when it ends, which is a moment after Python takes it for ended."""
+        """Wait for an owner that has ended as a Python thread but not yet for the kernel.
+
+        Its last act, parking the tracee, writes the state out.  If it vanished instead, the stub is dead and the state
+        is lost.  Raises `WrongThread` if the owner lives.
+        """
         owner = holder.handle.thread
-        give_up = time.monotonic() + 1
-        while self._is_kept_by(holder):
-            if any(thread.ident == owner for thread in threading.enumerate()) or time.monotonic() > give_up:
-                raise WrongThread(
-                    f"thread {holder.handle.owner} last switched this resident context: it has to pull() first"
-                )
-            time.sleep(0.0005)
+        for _ in range(END_ROUNDS):
+            if any(thread.ident == owner for thread in threading.enumerate()):
+                break
+            holder.stub.look_for_vanished()
+            if not self._is_kept_by(holder):
+                return
+            time.sleep(END_ROUND)
+        raise WrongThread(f"thread {holder.handle.owner} last switched this resident context and must pull() it first")
 
     def fetch_from(self, tracee: Tracee) -> None:
         """Read the extended state out of the thread that holds it, which belongs to the calling thread."""

@@ -10,9 +10,14 @@ import threading
 from typing import TYPE_CHECKING
 
 from worldswitch.harness.contract import Access, Event, Fault, State
+from worldswitch.reference.stub_page import PAGE
 
 if TYPE_CHECKING:
     from worldswitch.reference.address_space import PtraceAddressSpace
+
+
+#: The longest x86 instruction, in bytes (Intel SDM volume 2, 2.3.11).
+INSTRUCTION_SIZE = 15
 
 
 class FaultMemory:
@@ -23,17 +28,24 @@ class FaultMemory:
         self._fault_lock = threading.Lock()
 
     def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
-        """What the guest tried.  ptrace hides the page fault's error code, so this is the seed's heuristic.
+        """What the guest tried: the seed's heuristic, as ptrace does not report the page fault's error code.
 
-        At the program counter: an instruction fetch.  The same fault as the switch before it: whoever mended that one
-        made the page readable, so now it is a write.  Otherwise it is taken for a read, which costs a write one fault
-        more.
+        A fault at the program counter is an instruction fetch.  The same fault as in the switch before is a write: the
+        caller has since made the page readable, or executable.  A fault at the start of a page just above the program
+        counter is the fetch of an instruction that straddles two pages.  Anything else is reported as a read, which
+        costs a write one more fault.
+
+        A load or store whose operand starts a page within `INSTRUCTION_SIZE` of its program counter looks like such a
+        fetch too.  A caller that answers with an executable page gets a write when it comes again.
         """
-        if address == state.pc:
+        pc = state.pc
+        if address == pc:
             return Access.EXECUTE
         last = self._fault
-        if last is not None and last[1:] == (address, state.pc) and last[0] is space:
+        if last is not None and last[1:] == (address, pc) and last[0] is space:
             return Access.WRITE
+        if pc < address < pc + INSTRUCTION_SIZE and address % PAGE == 0:
+            return Access.EXECUTE
         return Access.READ
 
     def _remember(self, space: PtraceAddressSpace, state: State, event: Event) -> None:

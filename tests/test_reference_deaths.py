@@ -1,4 +1,4 @@
-"""A stub's death: its cause whatever interrupts the wait for it, and no signal to a process that has its pid after it."""
+"""A stub's death: its cause whatever interrupts the wait for it, and no signal to a process that gets its pid."""
 
 from __future__ import annotations
 
