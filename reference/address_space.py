@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import TYPE_CHECKING
 
 from worldswitch.harness.contract import (
     Access,
@@ -21,13 +20,11 @@ from worldswitch.harness.contract import (
 )
 from worldswitch.reference import thread_tracees
 from worldswitch.reference._core import lib
+from worldswitch.reference.fault_memory import FaultMemory
+from worldswitch.reference.services import Services
 from worldswitch.reference.stub_page import PAGE
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import MAX_ERRNO, Tracee
-
-if TYPE_CHECKING:
-    from worldswitch.reference.fault_memory import FaultMemory
-    from worldswitch.reference.ptrace import PtracePlatform
 
 END_OF_WORDS = 1 << 64
 
@@ -35,7 +32,7 @@ END_OF_WORDS = 1 << 64
 class PtraceAddressSpace:
     """A lease on a stub process."""
 
-    def __init__(self, platform: PtracePlatform, stub: StubProcess) -> None:
+    def __init__(self, platform: Services, stub: StubProcess) -> None:
         self.platform = platform
         #: The process, or None after release.
         self.stub_process: StubProcess | None = stub
@@ -95,7 +92,7 @@ class PtraceAddressSpace:
 
     def call_tracee(self) -> Tracee:
         """The calling thread's own thread of the stub for injected calls."""
-        return thread_tracees.tracee_for(self.platform, self.live_stub(), Use.CALL)
+        return thread_tracees.tracee_for(self.platform.acquire, self.live_stub(), Use.CALL)
 
     def live_stub(self) -> StubProcess:
         """The process.  Raises `Released`, `StubDied`, `WrongThread` in a forked copy of us."""

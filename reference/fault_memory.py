@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from worldswitch.harness.contract import Access, Event, Fault, State
 from worldswitch.reference.stub_page import PAGE
 
-if TYPE_CHECKING:
-    from worldswitch.reference.address_space import PtraceAddressSpace
+
+class Space(Protocol):
+    """An address space, as the memory of faults knows it."""
+
+    def remember_fault(self, context: FaultMemory) -> None:
+        """The context's last switch ended in a fault there: forget it when the range changes."""
 
 
 #: The longest x86 instruction, in bytes (Intel SDM volume 2, 2.3.11).
@@ -24,10 +28,10 @@ class FaultMemory:
     """The part of a context that knows where its last switch faulted, and by which instruction."""
 
     def __init__(self) -> None:
-        self._fault: tuple[PtraceAddressSpace, int, int] | None = None
+        self._fault: tuple[Space, int, int] | None = None
         self._fault_lock = threading.Lock()
 
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+    def _access(self, space: Space, state: State, address: int) -> Access:
         """What the guest tried: the seed's heuristic, as ptrace does not report the page fault's error code.
 
         A fault at the program counter is an instruction fetch.  The same fault as in the switch before is a write: the
@@ -48,7 +52,7 @@ class FaultMemory:
             return Access.EXECUTE
         return Access.READ
 
-    def _remember(self, space: PtraceAddressSpace, state: State, event: Event) -> None:
+    def _remember(self, space: Space, state: State, event: Event) -> None:
         with self._fault_lock:
             if isinstance(event, Fault) and event.signo == signal.SIGSEGV:
                 space.remember_fault(self)
@@ -56,7 +60,7 @@ class FaultMemory:
             else:
                 self._fault = None
 
-    def forget_fault(self, space: PtraceAddressSpace, begin: int, end: int) -> bool:
+    def forget_fault(self, space: Space, begin: int, end: int) -> bool:
         """Forget a last fault in the range; True if none of that space is left."""
         with self._fault_lock:
             if self._fault is not None and self._fault[0] is space:

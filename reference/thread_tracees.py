@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import Tracee
-
-if TYPE_CHECKING:
-    from worldswitch.reference.ptrace import PtracePlatform
 
 
 class _Mine(threading.local):
@@ -28,14 +25,14 @@ class _Mine(threading.local):
 mine = _Mine()
 
 
-def tracee_for(platform: PtracePlatform, stub: StubProcess, use: Use) -> Tracee:
+def tracee_for(acquire: Callable[[StubProcess, Use], Tracee], stub: StubProcess, use: Use) -> Tracee:
     """The calling thread's tracee in `stub`, acquired if it has none.  Raises `StubDied`, `HostError`, `Released`."""
     table = mine.guests if use is Use.GUEST else mine.calls
     tracee = table.get(stub)
     if tracee is None:
         for dead in [other for other in table if other.cause is not None]:
             del table[dead]
-        tracee = table[stub] = platform.acquire(stub, use)
+        tracee = table[stub] = acquire(stub, use)
     return tracee
 
 

@@ -38,14 +38,14 @@ UNKNOWN = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class TracingThread:
     """A tracing thread.  Thread ids recycle; together with the start time they do not."""
 
     tid: int
     start_time: int
 
     @classmethod
-    def current(cls) -> Owner:
+    def current(cls) -> TracingThread:
         """The calling thread."""
         tid = threading.get_native_id()
         stat = thread_stat(os.getpid(), tid)

@@ -126,7 +126,7 @@ def failed() -> Iterator[tuple[PtracePlatform, Any]]:
     """A platform whose creator thread has failed, and an address space of before."""
     platform = PtracePlatform()
     space = platform.new_address_space()
-    with mock.patch.object(platform, "housekeep", side_effect=MemoryError):
+    with mock.patch.object(platform.housekeeping, "housekeep", side_effect=MemoryError):
         platform.creator.post(lambda: None)
         platform.creator._thread.join(SECONDS)
     assert not platform.creator._thread.is_alive()

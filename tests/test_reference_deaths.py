@@ -110,9 +110,7 @@ def test_a_nudge_that_comes_late_goes_nowhere(
     stub.bury(Cause(Death.BROKEN))
     assert stub.reaped.wait(SECONDS)
     sent: list[int] = []
-    for module in ("context", "stubprocess"):
-        core = Core(signal_thread=lambda tgid, tid, signo: sent.append(signo))
-        monkeypatch.setattr(f"worldswitch.reference.{module}.lib", core)
+    monkeypatch.setattr(stubprocess, "lib", Core(signal_thread=lambda tgid, tid, signo: sent.append(signo)))
     context.nudge(worker)
     assert sent == []
 

@@ -13,7 +13,15 @@ from typing import Any
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess
 
-PARTS = ("stub_class", "context_class", "address_space_class", "creator_class")
+PARTS = (
+    "stub_class",
+    "context_class",
+    "address_space_class",
+    "creator_class",
+    "stub_creation_class",
+    "pool_class",
+    "housekeeping_class",
+)
 
 
 def composed(name: str, about: str, mutants: Sequence[type[PtracePlatform]]) -> type[PtracePlatform]:

@@ -12,6 +12,7 @@ from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.creator import Creator
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.stub_page import PAGE
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
@@ -173,6 +174,12 @@ class MapsFilesFromTheirBeginning(PtracePlatform):
     address_space_class = _OffsetlessSpace
 
 
+class _CopyingCreation(StubCreation):
+    def make_plan(self, go: int) -> StubPlan:
+        """Clone nothing along."""
+        return replace(super().make_plan(go), clone_flags=0)
+
+
 @mutant(
     caught_by=("address_spaces::a_stub_keeps_no_file_open",),
     origin="pitfall 23: without CLONE_FILES a stub has what was open at its fork, and nothing that came later",
@@ -180,9 +187,7 @@ class MapsFilesFromTheirBeginning(PtracePlatform):
 class CopiesDescriptors(PtracePlatform):
     """Gives each stub a table of open files of its own."""
 
-    def make_plan(self, go: int) -> StubPlan:
-        """Clone nothing along."""
-        return replace(super().make_plan(go), clone_flags=0)
+    stub_creation_class = _CopyingCreation
 
 
 class _BoldSpace(PtraceAddressSpace):

@@ -16,23 +16,25 @@ from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.stubprocess import StubProcess, Use
 
 
-@mutant(caught_by=("LC14",), origin="prctl(2): the signal comes when the parent ends, and not if it has ended before")
-class NeverLooksForTheParent(PtracePlatform):
-    """Has a stub ask for the signal at its parent's death without a look whether the parent still lives."""
-
+class _CarelessCreation(StubCreation):
     def make_plan(self, go: int) -> StubPlan:
         """Without the second step."""
         plan = super().make_plan(go)
         return replace(plan, steps=(plan.steps[0], *plan.steps[2:]))
 
 
-@mutant(caught_by=("LC15",), origin="gvisor 91f1ac731, gvisor#1408: a child that crashed was 'unexpected status 139'")
-class SaysOnlyThatItFailed(PtracePlatform):
-    """Does not say how a new stub ended."""
+@mutant(caught_by=("LC14",), origin="prctl(2): the signal comes when the parent ends, and not if it has ended before")
+class NeverLooksForTheParent(PtracePlatform):
+    """Has a stub ask for the signal at its parent's death without a look whether the parent still lives."""
 
+    stub_creation_class = _CarelessCreation
+
+
+class _TaciturnCreation(StubCreation):
     def birth(self) -> StubProcess:
         """A stub, or some error."""
         try:
@@ -41,20 +43,31 @@ class SaysOnlyThatItFailed(PtracePlatform):
             raise HostError(getattr(error, "errno", 0) or 1, "making a stub") from error
 
 
-@mutant(caught_by=("TT08",), origin="kernel.W3: without __WALL, no child but one that announces its end by SIGCHLD")
-class ReapsOrdinaryChildrenOnly(PtracePlatform):
-    """Waits for a child that it could not make a stub of as if it were any child."""
+@mutant(caught_by=("LC15",), origin="gvisor 91f1ac731, gvisor#1408: a child that crashed was 'unexpected status 139'")
+class SaysOnlyThatItFailed(PtracePlatform):
+    """Does not say how a new stub ended."""
 
-    def _abandon(self, pid: int) -> None:
+    stub_creation_class = _TaciturnCreation
+
+
+class _ReapingCreation(StubCreation):
+    def abandon(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
         lib.tracee_wait(pid, 0, ffi.new("int *"))
 
-    def _await_entry(self, pid: int, plan: StubPlan, boot: Any) -> PlatformError | None:
+    def await_entry(self, pid: int, plan: StubPlan, boot: Any) -> PlatformError | None:
         # As long as a dead one leads nowhere else; of a tracee its stops are told too, asked for or not.
         news = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG | getattr(lib, "__WALL"))
         if news is not None and news.si_code in (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED):
             raise HostError(1, "the new stub is dead")
-        return super()._await_entry(pid, plan, boot)
+        return super().await_entry(pid, plan, boot)
+
+
+@mutant(caught_by=("TT08",), origin="kernel.W3: without __WALL, no child but one that announces its end by SIGCHLD")
+class ReapsOrdinaryChildrenOnly(PtracePlatform):
+    """Waits for a child that it could not make a stub of as if it were any child."""
+
+    stub_creation_class = _ReapingCreation
 
 
 class _QueueingContext(PtraceContext):
@@ -85,7 +98,7 @@ class NeedsItsFirstStub(PtracePlatform):
     def new_address_space(self) -> PtraceAddressSpace:
         """When the first stub answers, that is never if it is dead."""
         if not hasattr(self, "master"):
-            self.master = self._pool[0]
+            self.master = self.pool.stubs[0]
         while self.master.cause is not None or not self.creator.call(self.master.answers):
             time.sleep(0.01)
         return super().new_address_space()

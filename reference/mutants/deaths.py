@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import struct
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants._parts import stub_of
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stops import Stop
+from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
 
@@ -57,12 +59,7 @@ class _LenientStub(StubProcess):
         return cause if cause.death is Death.SECCOMP else super().bury(cause)
 
 
-@mutant(caught_by=("LC10",), origin="seed.W27, gvisor eaac94d91: SECCOMP_RET_KILL_THREAD leaves the process hanging")
-class KillsTheOffendingThreadOnly(PtracePlatform):
-    """Has a stub's filter end the thread that makes a forbidden call, and takes that for all there is to do."""
-
-    stub_class = _LenientStub
-
+class _LenientCreation(StubCreation):
     def make_plan(self, go: int) -> StubPlan:
         """With every verdict of death a milder one."""
         plan = super().make_plan(go)
@@ -70,8 +67,16 @@ class KillsTheOffendingThreadOnly(PtracePlatform):
         strict = instruction.pack(RETURN, 0, 0, lib.SECCOMP_RET_KILL_PROCESS)
         mild = instruction.pack(RETURN, 0, 0, SECCOMP_RET_KILL_THREAD)
         filter_program = program(self.page.begin, self.options.injectable).replace(strict, mild)
-        lax = standard_plan(filter_program, go, self._maker, self.options.exit_kill)
+        lax = standard_plan(filter_program, go, os.getpid(), self.options.exit_kill)
         return replace(plan, steps=(*plan.steps[:-1], lax.steps[-1]))
+
+
+@mutant(caught_by=("LC10",), origin="seed.W27, gvisor eaac94d91: SECCOMP_RET_KILL_THREAD leaves the process hanging")
+class KillsTheOffendingThreadOnly(PtracePlatform):
+    """Has a stub's filter end the thread that makes a forbidden call, and takes that for all there is to do."""
+
+    stub_class = _LenientStub
+    stub_creation_class = _LenientCreation
 
 
 class _TrustingTracee(Tracee):

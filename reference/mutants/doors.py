@@ -12,6 +12,7 @@ from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.context import CODE_SEGMENT, PC, SP, PtraceContext
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.tracee import Tracee
 from worldswitch.reference.x86_64 import NO_CALL, VSYSCALL_PAGE
 
@@ -99,10 +100,14 @@ class PatchesWhateverFaultsThere(PtracePlatform):
 # ----------------------------------------------------------------------------------------------------------- open doors
 
 
-class _Unfiltered(PtracePlatform):
+class _UnfilteredCreation(StubCreation):
     def make_plan(self, go: int) -> StubPlan:
         plan = super().make_plan(go)
         return replace(plan, steps=plan.steps[:-1])
+
+
+class _Unfiltered(PtracePlatform):
+    stub_creation_class = _UnfilteredCreation
 
 
 class _LooseContext(PtraceContext):

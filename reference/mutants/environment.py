@@ -11,6 +11,15 @@ from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stops import SignalInfo
+from worldswitch.reference.stub_creation import StubCreation
+
+
+class _TerseCreation(StubCreation):
+    def trace_leader(self, pid: int) -> None:
+        options = ffi.cast("void *", lib.PTRACE_O_EXITKILL | lib.PTRACE_O_TRACESYSGOOD)
+        rc = lib.tracee_request(lib.PTRACE_SEIZE, pid, 0, options)
+        if rc < 0:
+            raise HostError(-rc, "PTRACE_SEIZE")
 
 
 @mutant(
@@ -25,11 +34,7 @@ from worldswitch.reference.stops import SignalInfo
 class SaysOnlyTheErrno(PtracePlatform):
     """Does not say why it may not trace its own child, nor what to do."""
 
-    def _trace_leader(self, pid: int) -> None:
-        options = ffi.cast("void *", lib.PTRACE_O_EXITKILL | lib.PTRACE_O_TRACESYSGOOD)
-        rc = lib.tracee_request(lib.PTRACE_SEIZE, pid, 0, options)
-        if rc < 0:
-            raise HostError(-rc, "PTRACE_SEIZE")
+    stub_creation_class = _TerseCreation
 
 
 @mutant(
@@ -56,9 +61,16 @@ class TakesSysemuForGranted(PtracePlatform):
     """Does not try PTRACE_SYSEMU before it says that it can run."""
 
     def _first_stub(self) -> bytes:
-        stub = self.birth()
-        self._pool.append(stub)
+        stub = self.stub_creation.birth()
+        self.pool.add(stub)
         return prerequisites.initial_xstate(prerequisites._read_xstate(stub.pid))
+
+
+class _TimidCreation(StubCreation):
+    def trace_leader(self, pid: int) -> None:
+        if prerequisites._own_status("TracerPid") != "0":
+            raise prerequisites.refused("PTRACE_SEIZE", errno.EPERM)
+        super().trace_leader(pid)
 
 
 @mutant(
@@ -68,10 +80,7 @@ class TakesSysemuForGranted(PtracePlatform):
 class RefusesUnderAnyTracer(PtracePlatform):
     """Does not start where somebody traces the calling thread, whether or not that one follows its clones."""
 
-    def _trace_leader(self, pid: int) -> None:
-        if prerequisites._own_status("TracerPid") != "0":
-            raise prerequisites.refused("PTRACE_SEIZE", errno.EPERM)
-        super()._trace_leader(pid)
+    stub_creation_class = _TimidCreation
 
 
 class _CredulousContext(PtraceContext):

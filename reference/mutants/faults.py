@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from worldswitch.harness.contract import Access, AddressSpace, Event, Fault, State, Syscall
 from worldswitch.reference.address_space import END_OF_WORDS, PtraceAddressSpace
@@ -16,7 +17,7 @@ SEGV_ACCERR = 2  # asm-generic/siginfo.h
 
 
 class _MildContext(PtraceContext):
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+    def _access(self, space: Any, state: State, address: int) -> Access:
         return Access.EXECUTE if address == state.words[PC] else Access.READ
 
 
@@ -28,7 +29,7 @@ class NeverSaysWrite(PtracePlatform):
 
 
 class _FetchlessContext(PtraceContext):
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+    def _access(self, space: Any, state: State, address: int) -> Access:
         access = super()._access(space, state, address)
         return Access.READ if access is Access.EXECUTE else access
 
@@ -41,7 +42,7 @@ class TakesFetchesForReads(PtracePlatform):
 
 
 class _BoldContext(PtraceContext):
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+    def _access(self, space: Any, state: State, address: int) -> Access:
         access = super()._access(space, state, address)
         return Access.WRITE if access is Access.READ else access
 
@@ -86,7 +87,7 @@ class TakesNothingForForbidden(PtracePlatform):
 
 
 class _ObstinateContext(PtraceContext):
-    def forget_fault(self, space: PtraceAddressSpace, begin: int, end: int) -> bool:
+    def forget_fault(self, space: Any, begin: int, end: int) -> bool:
         return False
 
 
@@ -140,7 +141,7 @@ class ForgetsFaultsAtEveryMapping(PtracePlatform):
 
 
 class _SweepingContext(PtraceContext):
-    def forget_fault(self, space: PtraceAddressSpace, begin: int, end: int) -> bool:
+    def forget_fault(self, space: Any, begin: int, end: int) -> bool:
         return super().forget_fault(space, 0, END_OF_WORDS)
 
 
@@ -152,7 +153,7 @@ class ForgetsFaultsElsewhereToo(PtracePlatform):
 
 
 class _VagueContext(PtraceContext):
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+    def _access(self, space: Any, state: State, address: int) -> Access:
         if address != state.words[PC] and self._fault is not None and self._fault[:2] == (space, address):
             return Access.WRITE
         return super()._access(space, state, address)
@@ -166,7 +167,7 @@ class IgnoresTheInstruction(PtracePlatform):
 
 
 class _AddresslessContext(PtraceContext):
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+    def _access(self, space: Any, state: State, address: int) -> Access:
         last = self._fault
         if address != state.pc and last is not None and last[0] is space and last[2] == state.pc:
             return Access.WRITE
@@ -181,7 +182,7 @@ class IgnoresTheAddress(PtracePlatform):
 
 
 class _SpacelessContext(PtraceContext):
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+    def _access(self, space: Any, state: State, address: int) -> Access:
         if address != state.pc and self._fault is not None and self._fault[1:] == (address, state.pc):
             return Access.WRITE
         return super()._access(space, state, address)
@@ -199,7 +200,7 @@ class IgnoresTheAddressSpace(PtracePlatform):
 class _CommonContext(PtraceContext):
     """Keeps the last fault with the address space."""
 
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+    def _access(self, space: Any, state: State, address: int) -> Access:
         last = next((other._fault for other in space._faulted if getattr(other, "_fault", None)), None)
         if address != state.pc and last is not None and last[1:] == (address, state.pc):
             return Access.WRITE
@@ -234,13 +235,13 @@ class _ContextOfProcesses(PtraceContext):
 
     _process = 0
 
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+    def _access(self, space: Any, state: State, address: int) -> Access:
         process, self._process = self._process, space.live_stub().pid
         if process == self._process and self._fault is not None and self._fault[1:] == (address, state.words[PC]):
             return Access.WRITE
         return super()._access(space, state, address)
 
-    def forget_fault(self, space: PtraceAddressSpace, begin: int, end: int) -> bool:
+    def forget_fault(self, space: Any, begin: int, end: int) -> bool:
         return end == END_OF_WORDS or super().forget_fault(space, begin, end)
 
 

@@ -23,10 +23,9 @@ from worldswitch.reference.tracee import Tracee
 class DiesOfRefusals(PtracePlatform):
     """Ends the whole process when the kernel refuses to make a stub."""
 
-    def birth(self) -> StubProcess:
-        """A stub, or the end."""
+    def _birth(self) -> StubProcess:
         try:
-            return super().birth()
+            return super()._birth()
         except HostError:
             self.die()
             raise

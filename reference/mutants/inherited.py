@@ -19,6 +19,7 @@ from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants.address_spaces import KeepsTheRseqArea
 from worldswitch.reference.mutants.injection import IgnoresItsOwnFaults
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import Tracee
 
@@ -67,6 +68,12 @@ class _RegisteredStub(StubProcess):
         return tracee
 
 
+class _PermissiveCreation(StubCreation):
+    def make_plan(self, go: int) -> StubPlan:
+        """Let the call through."""
+        return standard_plan(program(self.page.begin, (*self.options.injectable, RSEQ)), go, os.getpid())
+
+
 @mutant(
     caught_by=(
         "inherited::empty_guest_memory_where_threads_had_theirs_stays_empty",
@@ -78,22 +85,13 @@ class RunsGuestsWithAnRseqArea(PtracePlatform):
     """Runs guests in a thread for which the kernel knows the rseq area of a thread of ours."""
 
     stub_class = _RegisteredStub
-
-    def make_plan(self, go: int) -> StubPlan:
-        """Let the call through."""
-        return standard_plan(program(self.page.begin, (*self.options.injectable, RSEQ)), go, os.getpid())
+    stub_creation_class = _PermissiveCreation
 
 
 # ------------------------------------------------------------------------------------------------- the end of a thread
 
 
-@mutant(
-    caught_by=("inherited::a_dying_stub_clears_no_word_of_its_guest",),
-    origin="pitfall 2: glibc's fork passes CLONE_CHILD_CLEARTID",
-)
-class ForksWithATidAddress(PtracePlatform):
-    """Leaves the kernel the address of the C library's thread id, as fork(3) does."""
-
+class _CreationWithATidAddress(StubCreation):
     def make_plan(self, go: int) -> StubPlan:
         """Begin with what fork(3) does."""
         address = ctypes.c_size_t()
@@ -103,12 +101,16 @@ class ForksWithATidAddress(PtracePlatform):
 
 
 @mutant(
-    caught_by=("inherited::a_dying_stub_marks_no_lock_of_its_guest",),
-    origin="pitfall 2: glibc's fork registers the list of robust locks again",
+    caught_by=("inherited::a_dying_stub_clears_no_word_of_its_guest",),
+    origin="pitfall 2: glibc's fork passes CLONE_CHILD_CLEARTID",
 )
-class ForksWithARobustList(PtracePlatform):
-    """Leaves the kernel the C library's list of robust locks, as fork(3) does."""
+class ForksWithATidAddress(PtracePlatform):
+    """Leaves the kernel the address of the C library's thread id, as fork(3) does."""
 
+    stub_creation_class = _CreationWithATidAddress
+
+
+class _CreationWithARobustList(StubCreation):
     def make_plan(self, go: int) -> StubPlan:
         """Begin with what fork(3) does."""
         head, length = ctypes.c_size_t(), ctypes.c_size_t()
@@ -116,6 +118,16 @@ class ForksWithARobustList(PtracePlatform):
         plan = super().make_plan(go)
         step = Step("set_robust_list", SET_ROBUST_LIST, (head.value, ROBUST_LIST_SIZE))
         return replace(plan, steps=(step, *plan.steps))
+
+
+@mutant(
+    caught_by=("inherited::a_dying_stub_marks_no_lock_of_its_guest",),
+    origin="pitfall 2: glibc's fork registers the list of robust locks again",
+)
+class ForksWithARobustList(PtracePlatform):
+    """Leaves the kernel the C library's list of robust locks, as fork(3) does."""
+
+    stub_creation_class = _CreationWithARobustList
 
 
 # ------------------------------------------------------------------------------------------------ the kernel's own code

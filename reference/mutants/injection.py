@@ -79,7 +79,7 @@ class BeginsSleepsAnew(PtracePlatform):
 
 class _OneThreadSpace(PtraceAddressSpace):
     def call_tracee(self) -> Tracee:
-        return thread_tracees.tracee_for(self.platform, self.live_stub(), Use.GUEST)
+        return thread_tracees.tracee_for(self.platform.acquire, self.live_stub(), Use.GUEST)
 
 
 @mutant(caught_by=("IJ05", "IJ10"), origin="gvisor, pitfall 6: the reason for two pools of threads, sysemu and syscall")

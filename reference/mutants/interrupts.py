@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from worldswitch.harness.contract import AddressSpace, Event, Signal, State
 from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import PtraceAddressSpace
-from worldswitch.reference.context import INTERRUPTED, NUDGE, PtraceContext
+from worldswitch.reference.context import PtraceContext
+from worldswitch.reference.interrupts import INTERRUPTED, NUDGE
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stops import SignalInfo
+from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
 
 
@@ -75,7 +79,7 @@ class NeverNudges(PtracePlatform):
 
 class _ImpreciseContext(PtraceContext):
     def nudge(self, tracee: Tracee) -> None:
-        for tid in tracee.stub.tids():
+        for tid in cast(StubProcess, tracee.stub).tids():
             lib.signal_thread(tracee.stub.pid, tid, NUDGE)
 
     def _unasked_signal(self, info: SignalInfo) -> Event | None:

@@ -9,8 +9,16 @@ from worldswitch.reference._core import lib
 from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import Tracee
+
+
+class _HoardingCreation(StubCreation):
+    def make_plan(self, go: int) -> StubPlan:
+        """A plan, and the file."""
+        os.dup(go)
+        return super().make_plan(go)
 
 
 @mutant(
@@ -20,10 +28,7 @@ from worldswitch.reference.tracee import Tracee
 class KeepsAFileForEachStub(PtracePlatform):
     """Leaves a file open for each stub that it makes."""
 
-    def make_plan(self, go: int) -> StubPlan:
-        """A plan, and the file."""
-        os.dup(go)
-        return super().make_plan(go)
+    stub_creation_class = _HoardingCreation
 
 
 class _SpendthriftStub(StubProcess):

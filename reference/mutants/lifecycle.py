@@ -13,9 +13,11 @@ from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.context import PtraceContext
+from worldswitch.reference.housekeeping import Housekeeping
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stops import WALL, StopKind, decode
+from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
 
@@ -95,16 +97,19 @@ class _PrivateStub(StubProcess):
         return self.reaped.is_set()
 
 
+class _HousekeepingOfLeaders(Housekeeping):
+    def end_all(self) -> None:
+        for stub in self.stubs:
+            stub.ending = True  # type: ignore[attr-defined]
+        super().end_all()
+
+
 @mutant(caught_by=("LC04",), origin="seed.W5 and kernel.D4: a leader is not waitable before all its threads")
 class LeavesThreadsToTheirTracers(PtracePlatform):
     """Has the creator reap a dead stub's leader only; its threads wait for tracers that may never come."""
 
     stub_class = _PrivateStub
-
-    def _end_all(self) -> None:
-        for stub in self._stubs:
-            stub.ending = True  # type: ignore[attr-defined]
-        super()._end_all()
+    housekeeping_class = _HousekeepingOfLeaders
 
 
 class _LooseStub(StubProcess):
@@ -115,19 +120,22 @@ class _LooseStub(StubProcess):
         return worker
 
 
-@mutant(caught_by=("LC08", "LC07"), origin="gvisor 7f5d0afe5: stubs escape when the sentry crashes")
-class LeavesOrphans(PtracePlatform):
-    """Ties no stub's life to the platform's: neither by PDEATHSIG nor by PTRACE_O_EXITKILL."""
-
-    stub_class = _LooseStub
-
+class _LooseCreation(StubCreation):
     def make_plan(self, go: int) -> StubPlan:
         """Without the first two steps, the death signal and the look for the parent."""
         plan = super().make_plan(go)
         return replace(plan, steps=plan.steps[2:], trace_options=lib.PTRACE_O_TRACESYSGOOD)
 
-    def _trace_leader(self, pid: int) -> None:
+    def trace_leader(self, pid: int) -> None:
         lib.tracee_request(lib.PTRACE_SEIZE, pid, 0, ffi.cast("void *", lib.PTRACE_O_TRACESYSGOOD))
+
+
+@mutant(caught_by=("LC08", "LC07"), origin="gvisor 7f5d0afe5: stubs escape when the sentry crashes")
+class LeavesOrphans(PtracePlatform):
+    """Ties no stub's life to the platform's: neither by PDEATHSIG nor by PTRACE_O_EXITKILL."""
+
+    stub_class = _LooseStub
+    stub_creation_class = _LooseCreation
 
 
 @mutant(
@@ -150,7 +158,7 @@ class TakesAllAlong(PtracePlatform):
     """Ends every stub when one dies."""
 
     def _on_death(self, stub: StubProcess) -> None:
-        for other in list(self._stubs):
+        for other in list(self.housekeeping.stubs):
             if other.cause is None:
                 other.bury(Cause(Death.SIGNALED, signo=int(signal.SIGKILL)))
         super()._on_death(stub)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import cast
 
 from worldswitch.harness.contract import AddressSpace, Event, HostError, Placement, State
 from worldswitch.reference._core import ffi, lib
@@ -72,7 +73,7 @@ class _InspectingContext(PtraceContext):
     def switch(self, address_space: AddressSpace, state: State) -> Event:
         event = super().switch(address_space, state)
         status = ffi.new("int *")
-        for stub in self.platform._stubs:
+        for stub in cast(PtracePlatform, self.platform).housekeeping.stubs:
             for tracee in stub._tracees[Use.GUEST]:
                 lib.tracee_wait(tracee.tid, WALL | os.WNOHANG, status)
         return event

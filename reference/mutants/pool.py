@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from worldswitch.harness.contract import Options, State
 from worldswitch.reference._core import ffi
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
+from worldswitch.reference.pool import Pool
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
+
+
+class _PoolOfCorpses(Pool):
+    def take(self, answers: Callable[[StubProcess], bool]) -> StubProcess | None:
+        return self.stubs.pop() if self.stubs else None
 
 
 @mutant(caught_by=("PO06",), origin="seed.W15: no check of death in Release or newSubprocess")
 class HandsOutCorpses(PtracePlatform):
     """Hands a pooled stub out without asking whether it lives."""
 
-    def _from_pool(self) -> StubProcess | None:
-        return self._pool.pop() if self._pool else None
+    pool_class = _PoolOfCorpses
+
+
+class _ReversedPool(Pool):
+    def take(self, answers: Callable[[StubProcess], bool]) -> StubProcess | None:
+        self.stubs.reverse()
+        stub = super().take(answers)
+        self.stubs.reverse()
+        return stub
 
 
 @mutant(caught_by=("PO01",), origin="globalPool.available taken from the wrong end")
 class TakesTheOldest(PtracePlatform):
     """Hands out the stub that was released first, whose caches are coldest."""
 
-    def _from_pool(self) -> StubProcess | None:
-        self._pool.reverse()
-        stub = super()._from_pool()
-        self._pool.reverse()
-        return stub
+    pool_class = _ReversedPool
 
 
 class _TidyLookingStub(StubProcess):
@@ -83,7 +93,7 @@ class _LateLease(PtraceAddressSpace):
         if wait:
             super().release()
         else:
-            self.platform._pool.append(self._end_lease())
+            cast(PtracePlatform, self.platform).pool.add(self._end_lease())
 
 
 @mutant(

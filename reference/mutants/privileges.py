@@ -11,6 +11,16 @@ from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_creation import StubCreation
+
+
+class _BlamingCreation(StubCreation):
+    def trace_leader(self, pid: int) -> None:
+        options = ffi.cast("void *", lib.PTRACE_O_EXITKILL | lib.PTRACE_O_TRACESYSGOOD)
+        rc = lib.tracee_request(lib.PTRACE_SEIZE, pid, 0, options)
+        if rc < 0:
+            reason = f"ptrace: {os.strerror(-rc)}: a seccomp filter denies it"
+            raise Unavailable(reason, "use a profile that allows ptrace")
 
 
 @mutant(
@@ -23,12 +33,7 @@ from worldswitch.reference.ptrace import PtracePlatform
 class BlamesTheFilter(PtracePlatform):
     """Takes every refusal for a seccomp filter's."""
 
-    def _trace_leader(self, pid: int) -> None:
-        options = ffi.cast("void *", lib.PTRACE_O_EXITKILL | lib.PTRACE_O_TRACESYSGOOD)
-        rc = lib.tracee_request(lib.PTRACE_SEIZE, pid, 0, options)
-        if rc < 0:
-            reason = f"ptrace: {os.strerror(-rc)}: a seccomp filter denies it"
-            raise Unavailable(reason, "use a profile that allows ptrace")
+    stub_creation_class = _BlamingCreation
 
 
 @mutant(
@@ -49,6 +54,13 @@ class WantsRoot(PtracePlatform):
         super().__init__(options)
 
 
+class _PrivilegedCreation(StubCreation):
+    def make_plan(self, go: int) -> StubPlan:
+        """Without PR_SET_NO_NEW_PRIVS."""
+        plan = super().make_plan(go)
+        return replace(plan, steps=tuple(step for step in plan.steps if "NO_NEW_PRIVS" not in step.name))
+
+
 @mutant(
     caught_by=("privileges::the_basics_take_no_privileges", "privileges::the_basics_work_for_any_user"),
     origin="seccomp(2): without CAP_SYS_ADMIN a filter takes no_new_privs",
@@ -56,7 +68,4 @@ class WantsRoot(PtracePlatform):
 class TrustsInItsPrivileges(PtracePlatform):
     """Installs the stub's filter as somebody with CAP_SYS_ADMIN may."""
 
-    def make_plan(self, go: int) -> StubPlan:
-        """Without PR_SET_NO_NEW_PRIVS."""
-        plan = super().make_plan(go)
-        return replace(plan, steps=tuple(step for step in plan.steps if "NO_NEW_PRIVS" not in step.name))
+    stub_creation_class = _PrivilegedCreation

@@ -9,6 +9,15 @@ from worldswitch.reference.birth_plan import ARCH_SET_CPUID, StubPlan
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_creation import StubCreation
+
+
+class _ContentCreation(StubCreation):
+    def make_plan(self, go: int) -> StubPlan:
+        """With any answer to that step good enough."""
+        plan = super().make_plan(go)
+        steps = (replace(s, expected=None) if s.arguments[:1] == (ARCH_SET_CPUID,) else s for s in plan.steps)
+        return replace(plan, steps=tuple(steps))
 
 
 @mutant(
@@ -18,11 +27,7 @@ from worldswitch.reference.ptrace import PtracePlatform
 class HidesCpuidIfItCan(PtracePlatform):
     """Does not look whether CPUID can be made to fault."""
 
-    def make_plan(self, go: int) -> StubPlan:
-        """With any answer to that step good enough."""
-        plan = super().make_plan(go)
-        steps = (replace(s, expected=None) if s.arguments[:1] == (ARCH_SET_CPUID,) else s for s in plan.steps)
-        return replace(plan, steps=tuple(steps))
+    stub_creation_class = _ContentCreation
 
 
 class _ZeroingContext(PtraceContext):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from worldswitch.harness.contract import Busy, Event, Released, State
 from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
+from worldswitch.reference.pool import Pool
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
@@ -104,6 +106,17 @@ class RefusesWhileItDecides(PtracePlatform):
     address_space_class = _RashAddressSpace
 
 
+class _OpenPool(Pool):
+    def take(self, answers: Callable[[StubProcess], bool]) -> StubProcess | None:
+        """The stub released last, still good, and perhaps somebody else's too."""
+        if not self.stubs:
+            return None
+        stub = self.stubs[-1]
+        self.stubs = [other for other in self.stubs if other is not stub]
+        stub.look_for_vanished(thoroughly=True)
+        return stub if answers(stub) else self.take(answers)
+
+
 @mutant(
     caught_by=("meetings::two_threads_that_ask_at_once_get_two_address_spaces",),
     origin="seed.newSubprocess: what the lock around the pool is for",
@@ -111,14 +124,7 @@ class RefusesWhileItDecides(PtracePlatform):
 class LendsOneStubTwice(PtracePlatform):
     """Takes a stub from the pool in two steps, without a lock."""
 
-    def _from_pool(self) -> StubProcess | None:
-        """The stub released last, still good, and perhaps somebody else's too."""
-        if not self._pool:
-            return None
-        stub = self._pool[-1]
-        self._pool = [other for other in self._pool if other is not stub]
-        stub.look_for_vanished(thoroughly=True)
-        return stub if self.creator.call(stub.answers) else self._from_pool()
+    pool_class = _OpenPool
 
 
 class _SharedTracee(Tracee):

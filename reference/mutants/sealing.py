@@ -71,5 +71,5 @@ class SaysOnlyEperm(PtracePlatform):
     """Passes on what the kernel said to the first stub, and does not say what that means."""
 
     def _first_stub(self) -> bytes:
-        self.birth()
+        self.stub_creation.birth()
         return super()._first_stub()

@@ -7,7 +7,8 @@ import signal
 
 from worldswitch.harness.contract import Event, Signal, State, Syscall
 from worldswitch.reference.address_space import PtraceAddressSpace
-from worldswitch.reference.context import NUDGE, NUMBER, PtraceContext
+from worldswitch.reference.context import NUMBER, PtraceContext
+from worldswitch.reference.interrupts import NUDGE
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants._parts import stub_of
 from worldswitch.reference.ptrace import PtracePlatform

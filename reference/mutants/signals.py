@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Any
+from typing import Any, cast
 
 from worldswitch.harness.contract import AddressSpace, Event, Signal, State, StubDied
 from worldswitch.reference import thread_tracees, x86_64
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
-from worldswitch.reference.context import INTERRUPTED, STILL_RUNNING, PtraceContext
+from worldswitch.reference.context import STILL_RUNNING, PtraceContext
+from worldswitch.reference.interrupts import INTERRUPTED
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants._parts import stub_of
 from worldswitch.reference.ptrace import PtracePlatform
@@ -126,7 +127,7 @@ class _GenerousContext(PtraceContext):
             tracee.request(lib.PTRACE_DETACH)
             lib.tracee_park(tracee.handle)  # which finds it gone
             tracee.handle.state = lib.TRACEE_PARKED
-            del thread_tracees.mine.guests[tracee.stub]
+            del thread_tracees.mine.guests[cast(StubProcess, tracee.stub)]
             self._holder = self._space = None
         return event
 

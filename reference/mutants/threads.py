@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from worldswitch.reference.creator import Creator
 from worldswitch.reference.filter import _on_page, program
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import Tracee
 
@@ -76,18 +78,22 @@ class AdoptsTheAbandoned(PtracePlatform):
     context_class = _FrankContext
 
 
-@mutant(caught_by=("TT02",), origin="kernel.D5: without EXITKILL the tracee is detached and runs")
-class LetsTheLooseCallOut(PtracePlatform):
-    """Has no rule in the stub's filter that binds system calls to the stub's own page."""
-
+class _LaxCreation(StubCreation):
     def make_plan(self, go: int) -> StubPlan:
         """With that rule cut out."""
         plan = super().make_plan(go)
         *others, last = plan.steps
         rule = b"".join(struct.pack("=HBBI", *one) for one in _on_page(self.page.begin, None))
         loose = program(self.page.begin, self.options.injectable).replace(rule, b"")
-        lax = standard_plan(loose, go, self._maker, self.options.exit_kill)
+        lax = standard_plan(loose, go, os.getpid(), self.options.exit_kill)
         return replace(plan, steps=(*others, replace(last, arguments=lax.steps[-1].arguments)))
+
+
+@mutant(caught_by=("TT02",), origin="kernel.D5: without EXITKILL the tracee is detached and runs")
+class LetsTheLooseCallOut(PtracePlatform):
+    """Has no rule in the stub's filter that binds system calls to the stub's own page."""
+
+    stub_creation_class = _LaxCreation
 
 
 class _HandsOnCreator(Creator):
