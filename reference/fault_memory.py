@@ -1,4 +1,4 @@
-"""What a context remembers of its last fault, to tell a write from a read.
+"""A context's last fault, which distinguishes a write from a read.
 
 Seed: lastFaultSP, lastFaultAddr, lastFaultIP.
 """
@@ -25,7 +25,9 @@ INSTRUCTION_SIZE = 15
 
 
 class FaultMemory:
-    """The part of a context that knows where its last switch faulted, and by which instruction."""
+    """The part of a context that remembers where its last switch faulted, and at which instruction."""
+
+    # Seams: `_access` and `forget_fault` are overridden by mutants.
 
     def __init__(self) -> None:
         self._fault: tuple[Space, int, int] | None = None
@@ -61,7 +63,7 @@ class FaultMemory:
                 self._fault = None
 
     def forget_fault(self, space: Space, begin: int, end: int) -> bool:
-        """Forget a last fault in the range; True if none of that space is left."""
+        """Forget the last fault if it is in the range; returns True if no fault in that space is left."""
         with self._fault_lock:
             if self._fault is not None and self._fault[0] is space:
                 if not begin <= self._fault[1] < end:

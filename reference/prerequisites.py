@@ -1,7 +1,7 @@
-"""Can the platform run here?  What it needs of the kernel, and of whoever restricts us, tried out.
+"""Checks whether the platform can run here, and explains a refusal.
 
-Nothing asks for the kernel's version: the first stub shows whether things work, and where the kernel says no, what is
-known of the environment says why.
+Nothing asks for the kernel's version: the first stub shows what works.  If the kernel refuses a request, the state of
+this process (its tracer, capabilities, Yama, seccomp) shows why.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from worldswitch.reference.x86_64 import FCW, FCW_INITIAL, LEGACY_END, MXCSR, MX
 
 PTRACE_GET_RSEQ_CONFIGURATION = 0x420F  # include/uapi/linux/ptrace.h, Linux 5.13
 CAP_SYS_PTRACE = 19  # include/uapi/linux/capability.h
-NOBODY = 0x7FFF_FFFF  # above PID_MAX_LIMIT, include/linux/threads.h
+NO_PROCESS = 0x7FFF_FFFF  # above PID_MAX_LIMIT, include/linux/threads.h
 PR_GET_DUMPABLE = 3  # include/uapi/linux/prctl.h
 ENOSYS_RESULT = (1 << 64) - errno.ENOSYS
 
@@ -37,9 +37,9 @@ YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 
 
 def check_machine() -> None:
-    """What can be said without trying.  Raises `Unavailable`."""
+    """Check what needs no stub.  Raises `Unavailable`."""
     if machine.machine() != "x86_64":
-        raise Unavailable(f"this machine is {machine.machine()}", "the reference platform knows x86_64 only")
+        raise Unavailable(f"this machine is {machine.machine()}", "the reference platform supports x86_64 only")
 
 
 @cache
@@ -53,7 +53,7 @@ def lowest_address() -> int:
 
 
 def yama_scope() -> int | None:
-    """The Yama LSM's restriction of ptrace, None where Yama is not there."""
+    """The Yama LSM's restriction of ptrace; None without Yama."""
     try:
         return int(YAMA.read_text())
     except (OSError, ValueError):
@@ -68,22 +68,22 @@ def _own_status(key: str) -> str:
 
 
 def _is_dumpable() -> bool:
-    """Whether others of the same user may look into this process: not after a change of user, say."""
+    """Whether processes of the same user may trace this one; not after a change of user, for example."""
     return bool(ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1)
 
 
-def _answer_about_nobody(request: str) -> int:
-    """What a request about a process that cannot be says: ESRCH, if it is the kernel that answers."""
-    result: int = lib.tracee_request(getattr(lib, request), NOBODY, 0, ffi.NULL)
+def _answer_for_no_process(request: str) -> int:
+    """The result of a request for a process that cannot exist: -ESRCH, unless a filter answers instead of ptrace."""
+    result: int = lib.tracee_request(getattr(lib, request), NO_PROCESS, 0, ffi.NULL)
     return result
 
 
 def refused(request: str, error: int) -> PlatformError:
-    """Why the kernel refused to let us trace our own child."""
+    """The error for a kernel that refuses to let us trace our own child: the cause and the remedy."""
     said = f"ptrace: {request} of our own child: {errno.errorcode.get(error, error)} ({os.strerror(error)})"
-    if _answer_about_nobody(request) != -errno.ESRCH:
+    if _answer_for_no_process(request) != -errno.ESRCH:
         return Unavailable(
-            f"{said}: a seccomp filter answers it, whomever it is about",
+            f"{said}: a seccomp filter rejects it for every target",
             "use a profile that allows ptrace (Docker: its default one since Linux 4.8, or --cap-add SYS_PTRACE; "
             "older podman and containerd: a profile of your own)",
         )
@@ -93,52 +93,52 @@ def refused(request: str, error: int) -> PlatformError:
             f"{said}: this process is itself traced, by process {tracer}, which traces its children too",
             "run it without strace, gdb or another tracer that follows forks",
         )
-    may_trace_anybody = int(_own_status("CapEff"), 16) >> CAP_SYS_PTRACE & 1
+    has_ptrace_capability = int(_own_status("CapEff"), 16) >> CAP_SYS_PTRACE & 1
     scope = yama_scope() if error == errno.EPERM else None
     if scope == 3:
         return Unavailable(
             f"{said}: yama ptrace_scope=3 forbids all tracing",
             f"boot with another setting of kernel.yama.ptrace_scope ({YAMA}); 3 cannot be left without a reboot",
         )
-    if scope == 2 and not may_trace_anybody:
+    if scope == 2 and not has_ptrace_capability:
         return Unavailable(
-            f"{said}: yama ptrace_scope=2 wants CAP_SYS_PTRACE", "grant CAP_SYS_PTRACE, or set ptrace_scope to 0 or 1"
+            f"{said}: yama ptrace_scope=2 requires CAP_SYS_PTRACE",
+            "grant CAP_SYS_PTRACE, or set ptrace_scope to 0 or 1",
         )
-    if not may_trace_anybody and not _is_dumpable():
+    if not has_ptrace_capability and not _is_dumpable():
         return Unavailable(
-            f"{said}: this process is not dumpable, nor are its children: that takes CAP_SYS_PTRACE",
+            f"{said}: this process and its children are not dumpable, and tracing them requires CAP_SYS_PTRACE",
             "call prctl(PR_SET_DUMPABLE, 1) after a change of user, make the program's file readable, "
             "or grant CAP_SYS_PTRACE",
         )
     return Unavailable(
-        f"{said}: a security module (SELinux, AppArmor) is what is left to deny it",
+        f"{said}: probably denied by an LSM (SELinux, AppArmor): no other cause was found",
         "see the kernel log; allow this program to trace its children",
     )
 
 
 def stillborn(plan: StubPlan, boot: Any, stop: Stop) -> PlatformError:
-    """Why a child did not reach the stub."""
+    """The error for a child that did not reach the stub."""
     step, result = boot.step, boot.result
     ended = f"by signal {stop.signo}" if stop.signo else f"with status {stop.status}"
     said = f"a new stub process ended {ended} {plan.describe(step, result)}"
     if stop.signo == signal.SIGSYS:
-        return Unavailable(said, "a seccomp filter in force kills for it: allow the system call in the profile")
+        return Unavailable(said, "a seccomp filter kills for that system call: allow it in the profile")
     if step < len(plan.steps) and result < 0:
         return HostError(-result, said)
     return Unavailable(said)
 
 
 def explain(error: PlatformError) -> Unavailable:
-    """A first stub that fails, as the answer to whether the platform can run here."""
+    """The error for a platform whose first stub failed."""
     if isinstance(error, HostError) and error.errno == errno.EPERM and "munmap" in error.operation:
         return Unavailable(
             f"{error}: the kernel seals its own mappings (vdso, vvar) against unmapping",
-            "use a kernel without CONFIG_MSEAL_SYSTEM_MAPPINGS; its help text names this kind of sandbox as broken by "
-            "it",
+            "use a kernel without CONFIG_MSEAL_SYSTEM_MAPPINGS, whose help text says that it breaks such sandboxes",
         )
     if isinstance(error, StubDied) and error.cause.death is Death.SECCOMP:
         return Unavailable(
-            f"the first stub process was killed by a seccomp filter, for a call that it was made to do: {error}",
+            f"a seccomp filter killed the first stub process for an injected system call: {error}",
             "use a profile that allows mmap, munmap and clone, whatever their arguments",
         )
     return Unavailable(f"the first stub process failed: {error}")
@@ -148,7 +148,7 @@ def explain(error: PlatformError) -> Unavailable:
 
 
 def check_stub(stub: StubProcess) -> bytes:
-    """Try on a fresh stub what all depends on; the initial extended state.  Creator thread only.
+    """Try on a fresh stub what the platform depends on; returns the initial extended state.  Creator thread only.
 
     Raises `Unavailable`.
     """
@@ -159,18 +159,18 @@ def check_stub(stub: StubProcess) -> bytes:
 
 
 def _check_rseq(tid: int) -> None:
-    """Where the kernel can tell (Linux 5.13), see that the stub inherited no restartable-sequence area."""
+    """Check that the stub inherited no restartable-sequence area, if the kernel can tell (Linux 5.13)."""
     info = ffi.new("unsigned long[4]")
     if lib.tracee_request(PTRACE_GET_RSEQ_CONFIGURATION, tid, ffi.sizeof(info), info) > 0 and info[0] != 0:
         raise Unavailable(
             f"the stub inherited a restartable-sequence (rseq) area at {info[0]:#x}, and the kernel would kill it for "
-            "what it finds there",
+            "the contents",
             "start Python with GLIBC_TUNABLES=glibc.pthread.rseq=0",
         )
 
 
 def _check_sysemu(stub: StubProcess) -> None:
-    """A guest's system call must stop before it is executed, and before any seccomp filter sees it."""
+    """Check that a guest's system call stops before it is executed, and before any seccomp filter sees it."""
     tracee = stub.acquire(Use.GUEST, lambda: stub.spawn(Use.GUEST), stub.plan.trace_options, 0)
     registers = tracee.registers()
     x86_64.set_call(registers, tracee.handle.segments, stub.page.call, lib.SYS_getpid, ())
@@ -180,8 +180,8 @@ def _check_sysemu(stub: StubProcess) -> None:
     except OSError as error:
         raise Unavailable(
             f"ptrace: PTRACE_SYSEMU: {error.strerror}",
-            "this kernel, or a filter before it, has no system call emulation; x86 has it since 2.6.14, unless the "
-            "kernel is itself emulated (User-Mode Linux)",
+            "this kernel, or a filter before it, has no system call emulation; x86 kernels have it since 2.6.14, "
+            "User-Mode Linux does not",
         ) from error
     try:
         stop = tracee.wait()
@@ -196,7 +196,7 @@ def _check_sysemu(stub: StubProcess) -> None:
 
 
 def _read_xstate(tid: int) -> bytes:
-    """A thread's extended state, as large as the kernel says it is: CPUID does not know of features it withholds."""
+    """A thread's extended state in the kernel's size: CPUID also counts features that the kernel does not enable."""
     buffer = ffi.new("unsigned char[65536]")
     vector = ffi.new("unsigned long[2]", [int(ffi.cast("unsigned long", buffer)), 65536])
     rc = lib.tracee_request(lib.PTRACE_GETREGSET, tid, lib.NT_X86_XSTATE, vector)
@@ -212,7 +212,7 @@ def initial_xstate(image: bytes) -> bytes:
     initial = bytearray(len(image))
     struct.pack_into("=H", initial, FCW, FCW_INITIAL)
     struct.pack_into("=I", initial, MXCSR, MXCSR_INITIAL)
-    initial[MXCSR + 4 : MXCSR + 8] = image[MXCSR + 4 : MXCSR + 8]  # which bits MXCSR has here
-    initial[SOFTWARE:LEGACY_END] = image[SOFTWARE:LEGACY_END]  # which components the image has
+    initial[MXCSR + 4 : MXCSR + 8] = image[MXCSR + 4 : MXCSR + 8]  # the mask of MXCSR's bits
+    initial[SOFTWARE:LEGACY_END] = image[SOFTWARE:LEGACY_END]  # the components of the image
     initial[XSTATE_BV + 8 : XSTATE_BV + 16] = image[XSTATE_BV + 8 : XSTATE_BV + 16]
     return bytes(initial)

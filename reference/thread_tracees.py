@@ -1,7 +1,7 @@
-"""Which stub threads the calling thread traces.
+"""The stub threads that the calling thread traces.
 
-The kernel binds a tracee to one tracing thread, so what a thread traces is kept with the thread.  Nothing here is keyed
-by thread ids, which recycle: the entries end with the thread (and its tracees are parked by the C core).
+The kernel binds a tracee to one tracing thread, so this is thread-local.  Nothing is keyed by thread ids, which
+recycle: the entries end with the thread, and the C core parks its tracees.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def tracee_for(acquire: Callable[[StubProcess, Use], Tracee], stub: StubProcess,
 
 
 def _forget_in_child() -> None:
-    """A forked child traces nothing, whatever the forking thread did."""
+    """Empty the table in a forked child, which traces nothing."""
     mine.guests.clear()
     mine.calls.clear()
 

@@ -27,7 +27,7 @@ def status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     monkeypatch.setattr(prerequisites, "_own_status", said.__getitem__)
     monkeypatch.setattr(prerequisites, "YAMA", tmp_path / "ptrace_scope")
     monkeypatch.setattr(prerequisites, "_is_dumpable", lambda: True)
-    monkeypatch.setattr(prerequisites, "_answer_about_nobody", lambda _: -errno.ESRCH)
+    monkeypatch.setattr(prerequisites, "_answer_for_no_process", lambda _: -errno.ESRCH)
     return said
 
 
@@ -63,7 +63,7 @@ def test_yama_is_not_blamed(status: dict[str, str], scope: str) -> None:
 def test_a_seccomp_filter_is_known_by_its_answer(
     status: dict[str, str], monkeypatch: pytest.MonkeyPatch, answer: int
 ) -> None:
-    monkeypatch.setattr(prerequisites, "_answer_about_nobody", lambda _: answer)
+    monkeypatch.setattr(prerequisites, "_answer_for_no_process", lambda _: answer)
     status["TracerPid"] = "4711"
     assert "seccomp filter" in refusal().reason
     assert "profile" in refusal().remedy
