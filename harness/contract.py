@@ -339,8 +339,8 @@ class AddressSpace(Protocol):
         """Map `length` bytes of the file descriptor `file` from `offset` at `address`, shared, replacing what is there.
 
         `address` must be page-aligned (else `BadAddress`).  `length` must be positive (else `BadAddress`) and is
-        rounded up to whole pages.  The whole range must lie within `Platform.address_range`.  `offset` must be page-aligned
-        (else `HostError` with EINVAL).  The descriptor may be closed after the call; the mapping remains.
+        rounded up to whole pages.  The whole range must lie within `Platform.address_range`.  `offset` must be
+        page-aligned (else `HostError` with EINVAL).  The descriptor may be closed after the call; the mapping remains.
 
         With `precommit` the pages are resident when the call returns.  A running guest sees the change at once.
 

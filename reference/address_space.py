@@ -153,7 +153,7 @@ class PtraceAddressSpace:
             self.stub_process = None
             # A switch publishes its tracee and then checks its admission; this withdraws the admissions first and then
             # looks for a tracee.  So one of the two sees the other, as in the interrupt protocol.
-            stub.receive_nobody()
+            stub.admit_none()
             if stub.is_inhabited():
                 self.stub_process = stub
                 raise Busy("a guest runs in the address space")

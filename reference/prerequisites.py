@@ -112,7 +112,7 @@ def refused(request: str, error: int) -> PlatformError:
             "or grant CAP_SYS_PTRACE",
         )
     return Unavailable(
-        f"{said}: probably denied by an LSM (SELinux, AppArmor): no other cause was found",
+        f"{said}: probably denied by a security module (SELinux, AppArmor): no other cause was found",
         "see the kernel log; allow this program to trace its children",
     )
 
@@ -123,7 +123,7 @@ def stillborn(plan: StubPlan, boot: Any, stop: Stop) -> PlatformError:
     ended = f"by signal {stop.signo}" if stop.signo else f"with status {stop.status}"
     said = f"a new stub process ended {ended} {plan.describe(step, result)}"
     if stop.signo == signal.SIGSYS:
-        return Unavailable(said, "a seccomp filter kills for that system call: allow it in the profile")
+        return Unavailable(said, "a seccomp filter kills for that call: allow the system call in the profile")
     if step < len(plan.steps) and result < 0:
         return HostError(-result, said)
     return Unavailable(said)

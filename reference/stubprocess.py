@@ -167,7 +167,7 @@ class StubProcess:
         with self._lock:
             return next((tracee for tracee in self._tracees[use] if tracee.is_mine), None)
 
-    def receive_nobody(self) -> None:
+    def admit_none(self) -> None:
         """Invalidate the fast path: the next switch here checks the lease again."""
         with self._lock:
             for tracee in self._tracees[Use.GUEST]:

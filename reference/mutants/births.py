@@ -1,4 +1,4 @@
-"""Mutants of how stubs come to life: without a look at the parent, past their own crashes, under everybody's lock."""
+"""Mutants of stub creation: no check of the parent, no report of a crash, a lock that switches wait for."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _CarelessCreation(StubCreation):
 
 @mutant(caught_by=("LC14",), origin="prctl(2): the signal comes when the parent ends, and not if it has ended before")
 class NeverLooksForTheParent(PtracePlatform):
-    """Has a stub ask for the signal at its parent's death without a look whether the parent still lives."""
+    """Has a stub request the parent-death signal without checking that the parent still lives."""
 
     stub_creation_class = _CarelessCreation
 
@@ -65,7 +65,7 @@ class _ReapingCreation(StubCreation):
 
 @mutant(caught_by=("TT08",), origin="kernel.W3: without __WALL, no child but one that announces its end by SIGCHLD")
 class ReapsOrdinaryChildrenOnly(PtracePlatform):
-    """Waits for a child that it could not make a stub of as if it were any child."""
+    """Waits without __WALL for a child that did not become a stub."""
 
     stub_creation_class = _ReapingCreation
 
@@ -86,14 +86,14 @@ class MakesStubsUnderTheLock(PtracePlatform):
     context_class = _QueueingContext
 
     def new_address_space(self) -> PtraceAddressSpace:
-        """One, and nothing else meanwhile."""
+        """An address space, made under the lock."""
         with _QueueingContext.lock:
             return super().new_address_space()
 
 
 @mutant(caught_by=("LC06",), origin="the seed's master: all stubs are forked from one, which may die like any other")
 class NeedsItsFirstStub(PtracePlatform):
-    """Has every new stub wait for the first one, from which it should come."""
+    """Makes no new stub unless the first one answers."""
 
     def new_address_space(self) -> PtraceAddressSpace:
         """When the first stub answers, that is never if it is dead."""
@@ -114,6 +114,6 @@ class _FragileStub(StubProcess):
 
 @mutant(caught_by=("TT12",), origin="seed.W20, gvisor#2490: 'error initializing first thread: try again', and a panic")
 class PanicsForWantOfThreads(PtracePlatform):
-    """Gives a stub up when the host has no thread left for it."""
+    """Ends a stub when the host refuses it another thread."""
 
     stub_class = _FragileStub

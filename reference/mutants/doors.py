@@ -1,4 +1,4 @@
-"""Mutants of the doors to the kernel: calls told wrongly, modes that stay, doors left open."""
+"""Mutants of the entry points to the kernel: calls reported wrongly, modes that persist, entries left open."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class _RegsetContext(PtraceContext):
 
 @mutant(
     caught_by=("doors::a_fault_in_32_bit_code_is_whole", "doors::int_0x80_from_32_bit_code_says_so"),
-    origin="seed.W11: NT_PRSTATUS follows the tracee's code segment, and nobody looks at how much came",
+    origin="seed.W11: NT_PRSTATUS follows the tracee's code segment, and the length is not checked",
 )
 class ReadsRegistersByRegset(PtracePlatform):
-    """Takes the 68 bytes of a thread in 32-bit mode for the 64-bit registers."""
+    """Reads the 68 bytes of a thread in 32-bit mode into the 64-bit registers."""
 
     context_class = _RegsetContext
 
@@ -70,10 +70,10 @@ class _EmulatingContext(PtraceContext):
         "doors::sysenter_is_no_native_call",
         "doors::the_other_instructions_from_32_bit_code_are_no_native_calls",
     ),
-    origin="pitfall 19: sysenter is an invalid instruction, and somebody was kind to it",
+    origin="pitfall 19: sysenter is an invalid instruction, and was emulated",
 )
 class EmulatesMissingDoors(PtracePlatform):
-    """Takes an invalid instruction for a system call."""
+    """Reports an invalid instruction as a system call."""
 
     context_class = _EmulatingContext
 
@@ -92,7 +92,7 @@ class _PatchingContext(PtraceContext):
 
 @mutant(caught_by=("EX13",), origin="seed.patchSignalInfo for every signal in that page, and not the filter's only")
 class PatchesWhateverFaultsThere(PtracePlatform):
-    """Pushes a return address for a vsyscall that was none."""
+    """Pushes a return address for a fault in the vsyscall page that was no call."""
 
     context_class = _PatchingContext
 

@@ -1,4 +1,4 @@
-"""Mutants of where a platform runs: what it says when it cannot, and whose process ids it believes."""
+"""Mutants of the environment: poor explanations of a refusal, and trust in process ids."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SaysOnlyTheErrno(PtracePlatform):
     origin="seed.W27: a filter's kill was an unexpected stop, and a panic over registers",
 )
 class SaysNothingOfTheFilter(PtracePlatform):
-    """Does not say that it was a filter that killed the first stub, nor what to do."""
+    """Does not say that a filter killed the first stub, nor what to do."""
 
     def _first_stub(self) -> bytes:
         try:
@@ -78,7 +78,7 @@ class _TimidCreation(StubCreation):
     origin="fact.H4: EPERM under strace -f, concluded from TracerPid alone",
 )
 class RefusesUnderAnyTracer(PtracePlatform):
-    """Does not start where somebody traces the calling thread, whether or not that one follows its clones."""
+    """Does not start if the calling thread is traced, even by a tracer that does not follow clones."""
 
     stub_creation_class = _TimidCreation
 
@@ -90,7 +90,7 @@ class _CredulousContext(PtraceContext):
 
 @mutant(caught_by=("EV08",), origin="kernel.I2: a sender outside the PID namespace has no pid in it, so si_pid is 0")
 class TakesOutsidersForTheKernel(PtracePlatform):
-    """Takes a signal without a sender's process id for one of the kernel's."""
+    """Reports a signal without a sender's process id as the kernel's."""
 
     context_class = _CredulousContext
 

@@ -1,4 +1,4 @@
-"""Mutants whose stubs keep something of the harness that forked them."""
+"""Mutants whose stubs keep process attributes of the harness."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class StaysInTheForeground(PtracePlatform):
     origin="gvisor 4a1a2dead: ... and were injected twice, or crashed the sentry",
 )
 class PassesTheTerminalsKeysOn(StaysInTheForeground, KnowsNoStopSignalButSigstop):
-    """Leaves its stubs in the terminal's foreground, and reports the ^Z that they get there as the guest's."""
+    """Leaves its stubs in the terminal's foreground, and reports the ^Z that they receive as the guest's."""
 
 
 class _LazyCreation(StubCreation):
@@ -46,6 +46,6 @@ class _LazyCreation(StubCreation):
 
 @mutant(caught_by=("SG16",), origin="kernel.M6: what is ignored or handled is so in a forked child too")
 class KeepsTheHarnessDispositions(PtracePlatform):
-    """Leaves the dispositions that a stub has from the harness as they are."""
+    """Leaves the harness's signal dispositions in a stub."""
 
     stub_creation_class = _LazyCreation

@@ -1,4 +1,4 @@
-"""Mutants whose stubs keep what the kernel believes of the thread that forked them."""
+"""Mutants whose stubs keep kernel registrations of the thread that forked them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class _DemandingCreator(Creator):
     origin="this reference, before: an area that is not there was taken for one of unknown length",
 )
 class InsistsOnAnRseqArea(PtracePlatform):
-    """Does not start where no rseq area is registered."""
+    """Does not start if no rseq area is registered."""
 
     creator_class = _DemandingCreator
 
@@ -82,7 +82,7 @@ class _PermissiveCreation(StubCreation):
     origin="pitfall 1, kernel.M6, where guests run in the forked thread itself",
 )
 class RunsGuestsWithAnRseqArea(PtracePlatform):
-    """Runs guests in a thread for which the kernel knows the rseq area of a thread of ours."""
+    """Runs guests in a thread that has a harness thread's rseq area registered."""
 
     stub_class = _RegisteredStub
     stub_creation_class = _PermissiveCreation
@@ -105,7 +105,7 @@ class _CreationWithATidAddress(StubCreation):
     origin="pitfall 2: glibc's fork passes CLONE_CHILD_CLEARTID",
 )
 class ForksWithATidAddress(PtracePlatform):
-    """Leaves the kernel the address of the C library's thread id, as fork(3) does."""
+    """Leaves the address of the C library's thread id registered, as fork(3) does."""
 
     stub_creation_class = _CreationWithATidAddress
 
@@ -125,7 +125,7 @@ class _CreationWithARobustList(StubCreation):
     origin="pitfall 2: glibc's fork registers the list of robust locks again",
 )
 class ForksWithARobustList(PtracePlatform):
-    """Leaves the kernel the C library's list of robust locks, as fork(3) does."""
+    """Leaves the C library's list of robust locks registered, as fork(3) does."""
 
     stub_creation_class = _CreationWithARobustList
 
@@ -153,6 +153,6 @@ def _is_in_our_vdso(address: int) -> bool:
     origin="kernel.M6, what a kernel does that finishes robust unlocks in a vdso it only remembers",
 )
 class FinishesUnlocksInTheVdso(PtracePlatform):
-    """Clears the word that a register points at, where a guest is interrupted in what was the vdso."""
+    """Clears the word that a register points at when a guest is interrupted in the former vdso."""
 
     context_class = _UnlockedContext

@@ -67,7 +67,7 @@ class CountsInterrupts(PtracePlatform):
 
 class _SilentContext(PtraceContext):
     def nudge(self, tracee: Tracee) -> None:
-        """Hope that the guest will stop by itself."""
+        """Do nothing."""
 
 
 @mutant(caught_by=("IN03", "IN06"), origin="an interrupt that is only looked at between switches")
@@ -147,7 +147,7 @@ class _FaithfulContext(PtraceContext):
 
 @mutant(caught_by=("IN07",), origin="gvisor f2d2ff78b: an interrupt was sent to threads that had died")
 class NudgesTheDead(PtracePlatform):
-    """Sends the nudge to the thread that a context ran in last, whether or not that is still there."""
+    """Sends the nudge to the thread that a context ran in last, even if that is dead."""
 
     context_class = _FaithfulContext
 
@@ -166,7 +166,7 @@ class _StrictContext(PtraceContext):
     origin="gvisor interrupt.Forwarder: a notification has no error to return",
 )
 class RefusesLateInterrupts(PtracePlatform):
-    """Raises an error from an interrupt that comes when the platform is closed already."""
+    """Raises an error from an interrupt of a closed platform."""
 
     context_class = _StrictContext
 
@@ -200,6 +200,6 @@ class _UnguardedContext(PtraceContext):
     origin="gvisor interrupt.Enable: the check that panics on a second one, left out",
 )
 class PullsFromTheRunning(PtracePlatform):
-    """Does not look whether a context is being switched when its state is pulled."""
+    """Pulls the state of a context that is being switched."""
 
     context_class = _UnguardedContext

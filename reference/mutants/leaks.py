@@ -1,4 +1,4 @@
-"""Mutants that grow: by open files, by threads of stubs."""
+"""Mutants that leak open files or stub threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worldswitch.reference.tracee import Tracee
 
 class _HoardingCreation(StubCreation):
     def make_plan(self, go: int) -> StubPlan:
-        """A plan, and the file."""
+        """The plan, after opening the file."""
         os.dup(go)
         return super().make_plan(go)
 
@@ -26,7 +26,7 @@ class _HoardingCreation(StubCreation):
     origin="pitfall 23: files stay open in every stub, and what is opened for a birth is easily forgotten",
 )
 class KeepsAFileForEachStub(PtracePlatform):
-    """Leaves a file open for each stub that it makes."""
+    """Leaves a file open for each new stub."""
 
     stub_creation_class = _HoardingCreation
 
@@ -43,7 +43,7 @@ class _SpendthriftStub(StubProcess):
     origin="gvisor#3942: a stub's threads grow with every tracing thread there ever was",
 )
 class NeverReusesThreads(PtracePlatform):
-    """Makes a new stub thread for every tracing thread, and lets those of ended ones lie."""
+    """Makes a new stub thread for every tracing thread, and never reuses those of ended ones."""
 
     stub_class = _SpendthriftStub
 

@@ -1,4 +1,4 @@
-"""Mutants of life and death: deaths missed, told wrongly, left lying about, or taking others along."""
+"""Mutants of stub deaths: missed, reported wrongly, not reaped, or spread to other stubs."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class _DazedContext(PtraceContext):
         "chaos::deaths_hit_exactly_those_they_are_meant_for",
         "threads::a_vanished_tracer_is_told_to_all_who_trace_its_stub",
     ),
-    origin="a wait status taken for a stop whatever it says",
+    origin="any wait status taken for a stop",
 )
 class TakesDeathForAnInterrupt(PtracePlatform):
-    """Says `Interrupted` when the stub is killed in mid-run."""
+    """Returns `Interrupted` when the stub is killed in a switch."""
 
     context_class = _DazedContext
 
@@ -68,7 +68,7 @@ class _StubOfBluntTracees(StubProcess):
     origin="seed.W4: set regs: no such process",
 )
 class TellsDeathAsAnErrno(PtracePlatform):
-    """Passes the ESRCH on that ptrace answers for a tracee which is gone."""
+    """Reports ptrace's ESRCH for a dead tracee as it is."""
 
     stub_class = _StubOfBluntTracees
 
@@ -80,7 +80,7 @@ class _UnwatchedStub(StubProcess):
 
 @mutant(caught_by=("LC02", "LC07"), origin="seed.W5: idle threads' tracers never wait")
 class WaitsOnlyForTheBusy(PtracePlatform):
-    """Learns of a stub's death only when it next uses the stub, and leaves it lying until then."""
+    """Notices a stub's death only at its next use, and does not reap it until then."""
 
     stub_class = _UnwatchedStub
 
@@ -89,7 +89,7 @@ class _PrivateStub(StubProcess):
     ending = False
 
     def reap(self) -> bool:
-        """The leader, and nobody else's tracees; at the end of the platform no tracer is to come."""
+        """Reap the leader only, but everything at the end of the platform."""
         if self.ending:
             return super().reap()
         if lib.tracee_wait(self.pid, WALL | os.WNOHANG, ffi.new("int *")) == -errno.ECHILD:
@@ -106,7 +106,7 @@ class _HousekeepingOfLeaders(Housekeeping):
 
 @mutant(caught_by=("LC04",), origin="seed.W5 and kernel.D4: a leader is not waitable before all its threads")
 class LeavesThreadsToTheirTracers(PtracePlatform):
-    """Has the creator reap a dead stub's leader only; its threads wait for tracers that may never come."""
+    """Has the creator thread reap a dead stub's leader only, and leaves its threads to their tracers."""
 
     stub_class = _PrivateStub
     housekeeping_class = _HousekeepingOfLeaders
@@ -132,7 +132,7 @@ class _LooseCreation(StubCreation):
 
 @mutant(caught_by=("LC08", "LC07"), origin="gvisor 7f5d0afe5: stubs escape when the sentry crashes")
 class LeavesOrphans(PtracePlatform):
-    """Ties no stub's life to the platform's: neither by PDEATHSIG nor by PTRACE_O_EXITKILL."""
+    """Sets neither PDEATHSIG nor PTRACE_O_EXITKILL for stubs."""
 
     stub_class = _LooseStub
     stub_creation_class = _LooseCreation
@@ -146,13 +146,13 @@ class CannotDieAsInit(PtracePlatform):
     """Ends the process that holds the platform by kill(2) alone."""
 
     def die(self) -> None:
-        """Try to."""
+        """Kill, and nothing else."""
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 @mutant(
     caught_by=("LC17", "LC16"),
-    origin="gvisor dc33d71f8, and what 16dba7fa7 mended in systrap: a single stub's death takes everything down",
+    origin="gvisor dc33d71f8, and what 16dba7fa7 fixed in systrap: a single stub's death takes everything down",
 )
 class TakesAllAlong(PtracePlatform):
     """Ends every stub when one dies."""
@@ -186,7 +186,7 @@ class _SignalledStub(StubProcess):
 
 @mutant(
     caught_by=("lifecycle::deaths_are_noticed_where_sigchld_is_ignored",),
-    origin="a reaper that is driven by SIGCHLD, which the process that holds the platform may ignore",
+    origin="a reaper that is driven by SIGCHLD, which the process may ignore",
 )
 class LearnsOfDeathsBySigchld(PtracePlatform):
     """Notices the deaths of idle stubs only as long as SIGCHLD is not ignored."""

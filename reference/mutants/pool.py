@@ -1,4 +1,4 @@
-"""Mutants of the pool: stubs handed out dead, twice, in use or with something in them, or never given up."""
+"""Mutants of the pool: stubs handed out dead, twice, in use or not empty, or never ended."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _PoolOfCorpses(Pool):
 
 @mutant(caught_by=("PO06",), origin="seed.W15: no check of death in Release or newSubprocess")
 class HandsOutCorpses(PtracePlatform):
-    """Hands a pooled stub out without asking whether it lives."""
+    """Hands out a pooled stub without checking that it lives."""
 
     pool_class = _PoolOfCorpses
 
@@ -101,20 +101,20 @@ class _LateLease(PtraceAddressSpace):
     origin="seed.Release, with its goroutine begun by the push onto the pool",
 )
 class PoolsBeforeItEmpties(PtracePlatform):
-    """Has a stub handed out that is still to be emptied."""
+    """Pools a stub before it is emptied."""
 
     address_space_class = _LateLease
 
 
 @mutant(
     caught_by=("pool::what_is_released_in_the_background_is_used_again",),
-    origin="seed.W15: a release that nobody waits for, and nobody ever hears of",
+    origin="seed.W15: a release in the background that never happens",
 )
 class NeverTakesBackLater(PtracePlatform):
     """Loses the stubs that are released in the background."""
 
     def take_back_later(self, stub: StubProcess) -> None:
-        """Leave it to somebody else."""
+        """Do nothing."""
 
 
 class _BoundStub(StubProcess):

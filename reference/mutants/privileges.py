@@ -1,4 +1,4 @@
-"""Mutants of what a platform may do: it wants more than it needs, or names the wrong one as missing."""
+"""Mutants of privileges: needless demands, or the wrong one reported as missing."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class _BlamingCreation(StubCreation):
         "privileges::a_denial_by_yama_is_not_blamed_on_others",
         "privileges::a_harness_that_nobody_may_dump_is_told",
     ),
-    origin="gvisor 172bcc9be, gvisor#11091: EPERM was put down to seccomp, whatever Yama's scope was",
+    origin="gvisor 172bcc9be, gvisor#11091: EPERM was blamed on seccomp, even under Yama",
 )
 class BlamesTheFilter(PtracePlatform):
-    """Takes every refusal for a seccomp filter's."""
+    """Blames a seccomp filter for every refusal."""
 
     stub_creation_class = _BlamingCreation
 
@@ -45,7 +45,7 @@ class BlamesTheFilter(PtracePlatform):
     origin="the sentry's platform: its requirements were CAP_SYS_PTRACE, needed or not",
 )
 class WantsRoot(PtracePlatform):
-    """Starts for root with CAP_SYS_PTRACE only."""
+    """Starts only for root with CAP_SYS_PTRACE."""
 
     def __init__(self, options: Options | None = None) -> None:
         capable = int(prerequisites._own_status("CapEff"), 16) >> prerequisites.CAP_SYS_PTRACE & 1
@@ -66,6 +66,6 @@ class _PrivilegedCreation(StubCreation):
     origin="seccomp(2): without CAP_SYS_ADMIN a filter takes no_new_privs",
 )
 class TrustsInItsPrivileges(PtracePlatform):
-    """Installs the stub's filter as somebody with CAP_SYS_ADMIN may."""
+    """Installs the stub's filter without no_new_privs, which takes CAP_SYS_ADMIN."""
 
     stub_creation_class = _PrivilegedCreation

@@ -1,4 +1,4 @@
-"""Mutants of what not every processor has."""
+"""Mutants of features that some processors lack."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _ContentCreation(StubCreation):
     origin="gvisor 29e00c943: ARCH_SET_CPUID where it can be had, and the host's CPUID where it cannot",
 )
 class HidesCpuidIfItCan(PtracePlatform):
-    """Does not look whether CPUID can be made to fault."""
+    """Does not check whether CPUID can be made to fault."""
 
     stub_creation_class = _ContentCreation
 
@@ -46,6 +46,6 @@ class _ZeroingContext(PtraceContext):
     origin="Linux before 5.9: writing a selector by PTRACE_SETREGS zeroed its base",
 )
 class ZeroesBasesWithSelectors(PtracePlatform):
-    """Takes a selector that is not null for one that has a base of 0."""
+    """Zeroes the base of a selector that is not null."""
 
     context_class = _ZeroingContext

@@ -1,4 +1,4 @@
-"""Mutants for chaos: most have a race, right in any order but one, and that one fits between two lines of Python."""
+"""Mutants with a race that fails in one order only, between two lines of Python."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _HastyContext(PtraceContext):
     origin="gvisor interrupt.Forwarder: Enable and NotifyInterrupt agree on an order, under a lock",
 )
 class LooksForTheGuestTooSoon(PtracePlatform):
-    """Looks whether a guest runs, and then says that it is interrupted: one that starts in between hears nothing."""
+    """Looks for a running guest before it sets the interrupt flag: one that starts in between is not interrupted."""
 
     context_class = _HastyContext
 
@@ -56,7 +56,7 @@ class _BusyContext(PtraceContext):
     origin="a nudge that comes between the wait and the next request, taken for needless",
 )
 class SavesNudgesAtStops(PtracePlatform):
-    """Does not nudge a guest that stands in a stop, which may have been looked at already and be about to go on."""
+    """Does not nudge a guest in a stop, which may be about to be resumed."""
 
     context_class = _BusyContext
 
@@ -73,7 +73,7 @@ class _TrustingAddressSpace(PtraceAddressSpace):
         inhabited = stub.is_inhabited()
         if inhabited:
             raise Busy("a guest runs in the address space")
-        stub.receive_nobody()
+        stub.admit_none()
         self.stub_process = None
         return stub
 
@@ -86,7 +86,7 @@ class _TrustingAddressSpace(PtraceAddressSpace):
     origin="gvisor f01bf248c: an address space is given back while a context is on its way into it",
 )
 class ReleasesWhoIsOnTheWay(PtracePlatform):
-    """Looks for guests first and ends the lease then; and a switch that has found the lease good looks no more."""
+    """Looks for guests before it ends the lease, and a switch does not check the lease again."""
 
     address_space_class = _TrustingAddressSpace
 
@@ -101,14 +101,14 @@ class _RashAddressSpace(PtraceAddressSpace):
     origin="gvisor f01bf248c: a lease that is taken away, and given back when guests are found",
 )
 class RefusesWhileItDecides(PtracePlatform):
-    """Takes an address space for released as soon as somebody asks for that, who may be refused."""
+    """Reports an address space as released while its release may still be refused."""
 
     address_space_class = _RashAddressSpace
 
 
 class _OpenPool(Pool):
     def take(self, answers: Callable[[StubProcess], bool]) -> StubProcess | None:
-        """The stub released last, still good, and perhaps somebody else's too."""
+        """The stub released last, which another thread may take too."""
         if not self.stubs:
             return None
         stub = self.stubs[-1]
@@ -147,7 +147,7 @@ class _OpenStub(StubProcess):
     origin="seed.lookupOrCreate: what the lock around the pool of threads is for",
 )
 class ClaimsInTwoSteps(PtracePlatform):
-    """Looks whether a stub's thread is parked and then claims it, without a lock."""
+    """Checks that a stub's thread is parked and then claims it, without a lock."""
 
     stub_class = _OpenStub
 
@@ -163,6 +163,6 @@ class _AnxiousStub(StubProcess):
 
 @mutant(caught_by=("CH05",), origin="an error of open(2) on /proc, taken for the answer")
 class TakesSilenceForAbsence(PtracePlatform):
-    """Believes that a tracing thread has vanished when it cannot look it up, for want of a file descriptor."""
+    """Concludes that a tracing thread has vanished if /proc cannot be read for lack of a file descriptor."""
 
     stub_class = _AnxiousStub

@@ -1,4 +1,4 @@
-"""Mutants of the stub's page: its place, what is around it, its code."""
+"""Mutants of the stub's page: its place, its surroundings, its code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _walk() -> StubPage:
 
 @mutant(caught_by=("AS15",), origin="gvisor bd7d1a738: stubInit goes from page to page until a hint is honoured")
 class WalksDownPageByPage(PtracePlatform):
-    """Looks for the stub's place one page after the other, from the top."""
+    """Tries one page after the other for the stub, from the top."""
 
     install_page = staticmethod(_walk)
 
@@ -78,13 +78,13 @@ class _PatchedStub(StubProcess):
     origin="gvisor 108410638: what was copied was not the stub",
 )
 class PatchesRecycledStubs(PtracePlatform):
-    """Changes a word of the stub's code when it is recycled."""
+    """Changes a word of the stub's page when the stub is recycled."""
 
     stub_class = _PatchedStub
 
 
 def _share() -> StubPage:
-    """The page as it is, in memory that all who inherit it share and may write to."""
+    """The page in shared, writable memory."""
     libc = CDLL(None)
     libc.mmap.restype, libc.mmap.argtypes = c_void_p, (*[c_size_t] * 2, *[c_int] * 3, c_long)
     stub = stub_page.install()
@@ -103,6 +103,6 @@ def _share() -> StubPage:
     origin="mmap(2) MAP_SHARED where a fork is to have a copy",
 )
 class SharesItsPage(PtracePlatform):
-    """Has one page of code for all stubs and itself."""
+    """Shares one writable page of code with all stubs."""
 
     install_page = staticmethod(_share)

@@ -1,4 +1,4 @@
-"""Mutants of tracing threads: those that end, vanish, fork, or hand a context to one another."""
+"""Mutants of tracing threads: that end, vanish, fork, or pass a context on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 class _StrandedTracee(Tracee):
     def attach(self, options: int) -> None:
-        """As it should be, but off the list of what the thread parks at its end."""
+        """Attach, but without the entry in the list of tracees to park."""
         self.request(lib.PTRACE_SEIZE, 0, options)
         self.handle.owner, self.handle.thread = threading.get_native_id(), threading.get_ident()
         self.handle.state = lib.TRACEE_OWNED
@@ -47,17 +47,17 @@ class _StubOfStrandedTracees(StubProcess):
         "threads::a_resident_context_moves_on_when_its_thread_ends",
         "chaos::tracing_threads_come_and_go",
     ),
-    origin="seed.W2, gvisor#1333: OS threads never exit, it says",
+    origin="seed.W2, gvisor#1333: it claims that OS threads never exit",
 )
 class NeverParks(PtracePlatform):
-    """Lets a tracing thread end with its tracees attached, and PTRACE_O_EXITKILL do the rest."""
+    """Lets a tracing thread end with its tracees attached, so that PTRACE_O_EXITKILL kills the stub."""
 
     stub_class = _StubOfStrandedTracees
 
 
 class _AdoptingStub(StubProcess):
     def acquire(self, use: Use, spawn: Callable[[], None], options: int, xstate_length: int) -> Tracee:
-        """A thread whose tracer is gone, if there is one, as if it could be had by taking."""
+        """A thread whose tracer is gone, if there is one, without attaching."""
         for tracee in self._tracees[use]:
             if tracee in self._owners and self._owners[tracee].has_vanished(thoroughly=True):
                 lib.tracee_own(tracee.handle)
@@ -72,7 +72,7 @@ class _FrankContext(PtraceContext):
 
 @mutant(caught_by=("TT01", "TT02"), origin="seed.W1: lookupOrCreate adopts a thread without attaching it")
 class AdoptsTheAbandoned(PtracePlatform):
-    """Takes over a vanished tracer's thread, which the kernel has killed or let go, and passes its ESRCH on."""
+    """Takes over a vanished tracer's thread without attaching, and reports the ESRCH."""
 
     stub_class = _AdoptingStub
     context_class = _FrankContext
@@ -91,14 +91,14 @@ class _LaxCreation(StubCreation):
 
 @mutant(caught_by=("TT02",), origin="kernel.D5: without EXITKILL the tracee is detached and runs")
 class LetsTheLooseCallOut(PtracePlatform):
-    """Has no rule in the stub's filter that binds system calls to the stub's own page."""
+    """Has no rule in the stub's filter that restricts system calls to the stub's page."""
 
     stub_creation_class = _LaxCreation
 
 
 class _HandsOnCreator(Creator):
     def call(self, function: Callable[[], Result]) -> Result:
-        """Here and now."""
+        """Run it on the calling thread."""
         lib.rseq_unregister()
         return function()
 
@@ -108,7 +108,7 @@ class _HandsOnCreator(Creator):
     origin="kernel.D8: PDEATHSIG is about the thread that forked, not its process",
 )
 class MakesStubsOnTheSpot(PtracePlatform):
-    """Forks and traces a stub's leader on whatever thread asks for the stub."""
+    """Forks and traces a stub's leader on the thread that asks for the stub."""
 
     creator_class = _HandsOnCreator
 
@@ -132,7 +132,7 @@ class _CarelessContext(PtraceContext):
 
 @mutant(caught_by=("TT04",), origin="an extended state that only its tracer could fetch, not fetched")
 class MovesResidentsWithoutTheirState(PtracePlatform):
-    """Switches a resident context on any thread, with the extended state that happens to be at hand."""
+    """Switches a resident context on any thread, without its extended state."""
 
     context_class = _CarelessContext
 
@@ -160,7 +160,7 @@ class IgnoresForks(PtracePlatform):
     """Lets a forked child use its parent's platform."""
 
     def check_ours(self) -> None:
-        """Anybody's."""
+        """Accept any process."""
 
 
 class _TurnTakingContext(PtraceContext):
@@ -196,6 +196,6 @@ class _NumberedStub(StubProcess):
 
 @mutant(caught_by=("TT03",), origin="seed.W19: a map from thread ids, which the kernel gives out again")
 class KnowsThreadsByTheirIds(PtracePlatform):
-    """Takes a thread for the one that had its id before."""
+    """Identifies tracing threads by their ids, which recycle."""
 
     stub_class = _NumberedStub
