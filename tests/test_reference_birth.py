@@ -1,4 +1,4 @@
-"""A stub that cannot be finished is no stub: the caller gets the error, and nothing is left of the process."""
+"""Stub creation that fails: the caller gets the error, and the process is reaped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from worldswitch.reference.tracee import Tracee
 
 
 class Sealed(StubProcess):
-    """What a kernel that seals its own mappings makes of a stub."""
+    """A stub on a kernel that seals its own mappings."""
 
     def unmap_all(self, tracee: Tracee) -> None:
         raise HostError(errno.EPERM, "munmap in the stub")
@@ -47,7 +47,7 @@ def test_a_stub_that_cannot_be_finished_is_ended() -> None:
 
 
 class Stuck(StubCreation):
-    """Its stubs stop on their way for good, as if they were frozen."""
+    """Its stubs never reach their first instruction, as if they were frozen."""
 
     patience = 0.2
     frozen = False
@@ -83,7 +83,7 @@ NOBODY = 1 << 30  # above PID_MAX_LIMIT
 
 
 class Core:
-    """The C core, but for the functions that are given."""
+    """The C core with some functions replaced."""
 
     def __init__(self, **others: Callable[..., Any]) -> None:
         self.__dict__.update(others)
@@ -100,7 +100,7 @@ def creation() -> Iterator[StubCreation]:
 
 
 class Waits:
-    """Waits for the new child that find `status` once or for ever, and then that there is no such child."""
+    """Waits for the new child that return `status` so many times, and -ECHILD afterwards."""
 
     def __init__(self, status: int, times: float) -> None:
         self.status, self.left = status, times

@@ -1,4 +1,4 @@
-"""Closing a platform: once, whole whatever fails, and the process is as it was before."""
+"""Closing a platform: once, completely even after errors, and with the process's settings restored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stub's death: its cause whatever interrupts the wait for it, and no signal to a process that gets its pid."""
+"""A stub's death: an interrupted wait keeps the cause, and a process that gets the pid gets no signal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECONDS = 10
 
 
 class Core:
-    """The C core, but for the functions that are given."""
+    """The C core with some functions replaced."""
 
     def __init__(self, **others: Callable[..., Any]) -> None:
         self.__dict__.update(others)

@@ -1,4 +1,4 @@
-"""A resident context's extended state is waited for where its thread is ending, however slowly."""
+"""A resident context whose thread is ending: its extended state is waited for, by rounds and not by the clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a guest tried when it faulted, as far as the address and the program counter tell."""
+"""The access of a fault, as deduced from its address, the program counter and the fault before it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the platform cannot run, the message names what stands in the way and what to do about it."""
+"""The errors of a platform that cannot run name the cause and the remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the stub's page may go: the highest room that a process's map leaves."""
+"""The stub's page: the highest free page in a process's map."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a tracing thread still exists: the one that ended by the bare system call, the zombie, the recycled id."""
+"""The existence of tracing threads: bare exits, zombies and recycled ids."""
 
 from __future__ import annotations
 
