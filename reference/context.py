@@ -8,7 +8,9 @@ The interrupt protocol is in `interrupts`, the write heuristic in `fault_memory`
 
 The fields of a context
 -----------------------
-Only the thread that has deleted `_free` writes them, except `_pending`, which any thread sets.
+Only the thread that has deleted `_free` writes them, with three exceptions.  Any thread sets `_pending`.  A thread that
+unmaps clears `_fault`, under the fault lock.  Another context that takes the stub thread over clears `_holder` and
+`_space`; it runs on the thread that switched this one last.
 
 ==================  ===================================================================================================
 `_free`             there unless a thread is in `switch` or `pull`
@@ -40,7 +42,7 @@ Signals of this process
 Python runs a signal handler on the main thread when the signal interrupts a `switch` there.  A signal that arrives in
 the instant before the wait is seen only at the guest's next stop: if ^C must work at once, call `interrupt` from the
 handler or run guests on another thread.  If the handler raises, the guest is stopped, its state is whole, and its last
-event is returned by the next switch.  Another handler may raise at any call meanwhile, so what must not be lost is
+event is returned by the next switch.  Another handler may raise at any call of that, so what must not be lost is
 stored between calls.
 
 The interpreter's lock
@@ -121,7 +123,7 @@ class PtraceContext(Interruptible, FaultMemory, ExtendedState):
         Interruptible.__init__(self, platform)
         FaultMemory.__init__(self)
         ExtendedState.__init__(self, platform.xstate_size, resident=resident)
-        #: Deleting it is atomic, and cheaper than any lock.
+        #: Deleting it is atomic under the interpreter's lock, and costs a third of a threading.Lock (Python 3.11).
         self._free = True
         self._halted: tuple[AddressSpace, Tracee | None, State] | None = None
         self._undelivered: Event | None = None
@@ -289,7 +291,7 @@ class PtraceContext(Interruptible, FaultMemory, ExtendedState):
         return StubDied(tracee.stub.bury(cause_of(stop, loaded, x86_64.dump(loaded, tracee.stub.page))))
 
     def _group_stop(self, stop: Stop) -> Event | None:
-        """A group-stop, whatever its signal, concerns the process that sent it and not the guest."""
+        """A group-stop, of any stop signal, concerns the process that sent it and not the guest."""
         return self._interruption()
 
     def _refused(self, tracee: Tracee, error: int) -> Exception:

@@ -41,7 +41,7 @@ class Creator:
     def __init__(self, housekeeper: Housekeeper) -> None:
         self._requests: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
         self._housekeeper = housekeeper
-        #: Why requests are refused: set first when the thread is told to end, and again if it fails.
+        #: Why requests are refused: set when the platform is closed, or the thread fails.
         self._refusal: str | None = None
         self._has_ended = False
         self._ready: Future[None] = Future()

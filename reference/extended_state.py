@@ -8,7 +8,7 @@ back at each stop, so that the context may continue on any thread.  A *resident*
 
 Since Linux 5.14 (43be46e89698) the kernel reads MXCSR from an image only if its header lists a component that uses it.
 Otherwise the control word is the initial one where the kernel uses the compacted format; in the standard format, on
-processors without XSAVEC, it is whatever the thread had before, which is another context's.  So the SSE registers are
+processors without XSAVEC, it is the thread's previous one, which is another context's.  So the SSE registers are
 added to the header of an image that does not list them, in their initial state.
 """
 

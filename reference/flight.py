@@ -8,7 +8,7 @@ from typing import Any
 from worldswitch.harness.flight import Recorder
 from worldswitch.reference._core import ffi, lib
 
-#: All memory that the core was ever told to write to: another thread may be in the middle of an event there.
+#: Every ring that the core has recorded in: another thread may be in the middle of an event there.
 _memories: list[Any] = []
 
 

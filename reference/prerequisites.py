@@ -139,7 +139,7 @@ def explain(error: PlatformError) -> Unavailable:
     if isinstance(error, StubDied) and error.cause.death is Death.SECCOMP:
         return Unavailable(
             f"a seccomp filter killed the first stub process for an injected system call: {error}",
-            "use a profile that allows mmap, munmap and clone, whatever their arguments",
+            "use a profile that allows mmap, munmap and clone with any arguments",
         )
     return Unavailable(f"the first stub process failed: {error}")
 

@@ -140,7 +140,7 @@ class PtracePlatform:
         return State(self._xstate)
 
     def close(self) -> None:
-        """End everything, each part whatever became of the others; see the contract.
+        """End every part, even if another part fails; see the contract.
 
         A second thread waits until the first is done.
         """

@@ -18,7 +18,7 @@ _with_lock = ctypes.PyDLL(_core.__file__)
 
 
 def ignore_stops() -> None:
-    """Set the flag on the present action, whatever it is."""
+    """Set the flag on the present action."""
     _with_lock.sigchld_ignore_stops()
 
 

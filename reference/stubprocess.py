@@ -320,7 +320,7 @@ def _collect(tid: int) -> int:
 
 
 def _is_child(pid: int) -> bool:
-    """Whether a process is a child of this one that nobody has reaped."""
+    """Whether a process is an unreaped child of this one."""
     try:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG | WALL)
     except ChildProcessError:

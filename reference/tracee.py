@@ -246,7 +246,7 @@ class Tracee:
         return decode_syscall_info(bytes(ffi.buffer(info)))
 
     def registers(self) -> Any:
-        """Its 64-bit registers, read from the kernel in whatever mode the thread is (GETREGSET follows the mode)."""
+        """Its 64-bit registers, read from the kernel in any mode of the thread (GETREGSET follows the mode)."""
         self.request(lib.PTRACE_GETREGS, 0, self._registers)
         return self._registers
 

@@ -56,7 +56,7 @@ class _ReapingCreation(StubCreation):
         lib.tracee_wait(pid, 0, ffi.new("int *"))
 
     def await_entry(self, pid: int, plan: StubPlan, boot: Any) -> PlatformError | None:
-        # As long as a dead one leads nowhere else; of a tracee its stops are told too, asked for or not.
+        # The first look must find the death.  waitid reports a tracee's stops too, without WSTOPPED.
         news = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG | getattr(lib, "__WALL"))
         if news is not None and news.si_code in (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED):
             raise HostError(1, "the new stub is dead")

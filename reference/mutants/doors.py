@@ -114,7 +114,7 @@ class _LooseContext(PtraceContext):
     RUN = STEP = lib.PTRACE_CONT
 
 
-@mutant(caught_by=("EX19",), origin="seed.I6: no system call of a guest's, by whatever door; gvisor#6328")
+@mutant(caught_by=("EX19",), origin="seed.I6: no system call of a guest's, by any entry point; gvisor#6328")
 class LetsGuestsOut(_Unfiltered):
     """Has neither system call emulation nor a filter behind it."""
 

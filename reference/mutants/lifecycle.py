@@ -19,7 +19,7 @@ from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stops import WALL, StopKind, decode
 from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.stubprocess import StubProcess
-from worldswitch.reference.tracee import Tracee
+from worldswitch.reference.tracee import ALL_SIGNALS, Tracee
 
 
 class _DazedContext(PtraceContext):
@@ -116,7 +116,7 @@ class _LooseStub(StubProcess):
     def _seized(self, worker: Tracee) -> Tracee:
         worker.claim()
         worker.attach(lib.PTRACE_O_TRACESYSGOOD)
-        worker.block_signals(0xFFFF_FFFF_FFFF_FFFF)
+        worker.block_signals(ALL_SIGNALS)
         return worker
 
 

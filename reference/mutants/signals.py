@@ -18,7 +18,7 @@ from worldswitch.reference.mutants._parts import stub_of
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stops import SignalInfo, Stop
 from worldswitch.reference.stubprocess import StubProcess, Use
-from worldswitch.reference.tracee import Tracee
+from worldswitch.reference.tracee import ALL_SIGNALS, Tracee
 
 # ------------------------------------------------------------------------------------------ group-stops
 
@@ -193,7 +193,7 @@ class _ForeignContext(PtraceContext):
         "chaos::signals_and_stops_never_change_what_a_guest_computes",
         "chaos::everything_at_once",
     ),
-    origin="a tracer that never asks who sent a signal",
+    origin="a tracer that does not check the sender of a signal",
 )
 class ForeignSignalsAreTheGuests(PtracePlatform):
     """Reports other processes' signals as the guest's."""
@@ -219,7 +219,7 @@ class _TrustingContext(PtraceContext):
         return INTERRUPTED if own is None and info.code <= 0 and info.pid == os.getpid() else own
 
 
-@mutant(caught_by=("SG08",), origin="seed.W9: si_pid can be forged by anybody with the same uid")
+@mutant(caught_by=("SG08",), origin="seed.W9: any process with the same uid can forge si_pid")
 class BelievesTheSender(PtracePlatform):
     """Recognises its own signals by si_pid."""
 
@@ -269,7 +269,7 @@ class NeedsAPlaceInTheSignalQueue(PtracePlatform):
 
 class _KeepsInheritedMask(Tracee):
     def block_signals(self, mask: int) -> None:
-        super().block_signals(mask or 0xFFFF_FFFF_FFFF_FFFF)
+        super().block_signals(mask or ALL_SIGNALS)
 
 
 @mutant(caught_by=("IN03", "SG15"), origin="gvisor forkStub: unmask all signals, or the tracer never sees them")

@@ -118,7 +118,7 @@ class _TrustingStub(StubProcess):
         pass
 
 
-@mutant(caught_by=("TT07",), origin="seed.W22: the outcome of a wait belongs to whichever thread waits first")
+@mutant(caught_by=("TT07",), origin="seed.W22: the first thread that waits gets the outcome")
 class WaitsForStolenStops(PtracePlatform):
     """Waits for ever for a stop that another thread has taken."""
 
