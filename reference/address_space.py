@@ -125,13 +125,16 @@ class PtraceAddressSpace:
         with self._lock:
             self._faulted.add(context)
 
+    def forget_context(self, context: FaultMemory) -> None:
+        """The context has no last fault here any more."""
+        with self._lock:
+            self._faulted.discard(context)
+
     def _forget_faults(self, begin: int, end: int) -> None:
         with self._lock:
             contexts = list(self._faulted)
         for context in contexts:
-            if context.forget_fault(self, begin, end):
-                with self._lock:
-                    self._faulted.discard(context)
+            context.forget_fault(self, begin, end)
 
     # ------------------------------------------------------------------------------------------------------ release
 

@@ -17,7 +17,10 @@ class Space(Protocol):
     """An address space, as the memory of faults knows it."""
 
     def remember_fault(self, context: FaultMemory) -> None:
-        """The context's last switch ended in a fault there: forget it when the range changes."""
+        """The context's last switch ended in a fault there: call its `forget_fault` when the range changes."""
+
+    def forget_context(self, context: FaultMemory) -> None:
+        """The context has no last fault there any more."""
 
 
 #: The longest x86 instruction, in bytes (Intel SDM volume 2, 2.3.11).
@@ -69,4 +72,5 @@ class FaultMemory:
                 if not begin <= self._fault[1] < end:
                     return False
                 self._fault = None
+            space.forget_context(self)  # under the lock, or a fault that comes now would be taken off the list
         return True

@@ -17,8 +17,8 @@ effect when it is resumed.  A nudge that comes late, twice or from another proce
 It cannot make an interrupt, and it cannot lose one.
 
 Nothing in a signal's siginfo is believed: si_pid is 0 across PID namespaces and with a full signal queue, and any
-process of the same user may forge it.  A secret in the signal is not needed.  A standard signal, unlike a real-time one,
-needs no place in the queue (RLIMIT_SIGPENDING) and coalesces.  Seed: interrupt.Forwarder, which believes si_pid.
+process of the same user may forge it.  A secret in the signal is not needed.  A standard signal, unlike a real-time
+one, needs no place in the queue (RLIMIT_SIGPENDING) and coalesces.  Seed: interrupt.Forwarder, which believes si_pid.
 """
 
 from __future__ import annotations

@@ -5,10 +5,12 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 
 from worldswitch.harness.contract import Access, Fault, State, Syscall
+from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.fault_memory import FaultMemory
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stub_page import PAGE
@@ -19,6 +21,9 @@ END = CODE + PAGE  # of the first page
 
 class Space:
     def remember_fault(self, context: FaultMemory) -> None:
+        pass
+
+    def forget_context(self, context: FaultMemory) -> None:
         pass
 
 
@@ -60,6 +65,22 @@ def test_a_fetch_at_the_program_counter_is_never_a_write() -> None:
 
 def test_what_comes_again_on_a_page_that_may_be_executed_was_a_write() -> None:
     assert accesses(END - 7, END, 2) == [Access.EXECUTE, Access.WRITE]
+
+
+def test_a_fault_that_comes_as_another_is_forgotten_is_remembered() -> None:
+    """The guest's thread faults again while another thread unmaps."""
+    state, fault = State(b""), Fault(11, 1, 0x1000, Access.READ)
+
+    class Faulting(FaultMemory):
+        def forget_fault(self, space: Any, begin: int, end: int) -> bool:
+            is_forgotten = super().forget_fault(space, begin, end)
+            self._remember(space, state, fault)
+            return is_forgotten
+
+    context, space = Faulting(), PtraceAddressSpace(cast(Any, None), cast(Any, None))
+    context._remember(space, state, fault)
+    space._forget_faults(0x1000, 0x2000)
+    assert context in space._faulted, "the next unmap would not forget it"
 
 
 @pytest.fixture
