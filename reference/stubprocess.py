@@ -61,8 +61,6 @@ class StubProcess:
         #: Held while the leader is reaped, which frees the pid, and while a signal is sent.  Reentrant: a signal
         #: handler may interrupt a context in the middle of `kill`.
         self._pid_lock = threading.RLock()
-        #: All tracees are lost: no tracer uses their thread ids any more.
-        self._is_lost = False
         self._tracees: dict[Use, list[Tracee]] = {use: [] for use in Use}
         self._owners: dict[Tracee, TracingThread] = {}
         #: For each tracee that stood in a stop while its tracer waited, when last looked at: the number of that stop.
@@ -206,12 +204,15 @@ class StubProcess:
             if self.cause is None:
                 self.cause = cause
         if first:
-            self.kill()
-            for tracee in self._all_tracees():
-                lib.tracee_lose(tracee.handle)
-            self._is_lost = True
+            self._end()
             self._on_death(self)
         return self.cause
+
+    def _end(self) -> None:
+        """Kill it, and have its tracers use its thread ids no more.  May be repeated."""
+        self.kill()
+        for tracee in self._all_tracees():
+            lib.tracee_lose(tracee.handle)
 
     def bury_unseen(self) -> Cause:
         """Record a death whose status the creator thread collected, or another thread's wait for any child."""
@@ -301,8 +302,7 @@ class StubProcess:
         Any thread of a process may wait for what another one traces, so idle tracers are not needed.  The leader's
         status comes last, when all others are collected.
         """
-        if not self._is_lost:
-            return False
+        self._end()  # again: another thread may be in the middle of `bury`, or an exception ended it there
         for tid in self.tids()[:0:-1]:
             _collect(tid)
         with self._pid_lock:

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -16,7 +17,6 @@ from worldswitch.reference import stubprocess, tracee
 from worldswitch.reference._core import lib
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess
-from worldswitch.reference.tracing_threads import thread_stat
 
 SECONDS = 10
 
@@ -115,21 +115,31 @@ def test_a_nudge_that_comes_late_goes_nowhere(
     assert sent == []
 
 
-def test_a_stub_is_not_reaped_before_its_tracers_know_that_it_is_lost(
+def test_a_stub_is_not_reaped_before_its_tracees_are_lost(
     stub: StubProcess, platform: PtracePlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its threads' ids are passed to the kernel until then."""
-    found: list[bool] = []
+    """Their tracers pass their thread ids to the kernel until then."""
+    lost_at_waits: list[bool] = []
 
     def lose(handle: Any) -> None:
-        while (stat := thread_stat(stub.pid, stub.pid)) is not None and stat[0] != "Z":
-            os.sched_yield()
-        found.append(platform.creator.call(stub.reap))
+        if threading.current_thread() is threading.main_thread():
+            platform.creator.call(stub.reap)  # housekeeping, in the middle of `bury`
         lib.tracee_lose(handle)
 
-    monkeypatch.setattr(stubprocess, "lib", Core(tracee_lose=lose))
+    def wait(tid: int, options: int, status: Any) -> int:
+        if stub.cause is not None:
+            lost_at_waits.append(all(one.handle.state == lib.TRACEE_LOST for one in stub._all_tracees()))
+        return int(lib.tracee_wait(tid, options, status))
+
+    monkeypatch.setattr(stubprocess, "lib", Core(tracee_lose=lose, tracee_wait=wait))
     stub.bury(Cause(Death.BROKEN))
-    assert not any(found)
+    assert stub.reaped.wait(SECONDS)
+    assert all(lost_at_waits)
+
+
+def test_a_stub_whose_burial_an_exception_interrupts_is_ended_all_the_same(stub: StubProcess) -> None:
+    with mock.patch.object(stub, "kill", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        stub.bury(Cause(Death.BROKEN))
     assert stub.reaped.wait(SECONDS)
 
 
