@@ -29,6 +29,7 @@ from worldswitch.reference._core import ffi, lib
 #: Room for the kernel's struct sigaction, all zero: SIG_DFL, no flags, empty mask.
 SIGACTION_SIZE = 32
 SIGSET_SIZE = 8
+ALL_SIGNALS = range(1, 65)  # 1 to _NSIG, include/uapi/asm-generic/signal.h
 FILTER_HEADER_SIZE = 16  # struct sock_fprog: a count and a pointer
 SS_DISABLE = 2  # include/uapi/linux/signal.h
 
@@ -124,6 +125,6 @@ def _default_dispositions(action: object) -> Sequence[Step]:
     fixed = (signal.SIGKILL, signal.SIGSTOP)
     return [
         Step(f"rt_sigaction({number})", lib.SYS_rt_sigaction, (number, action, 0, SIGSET_SIZE))
-        for number in range(1, 65)
+        for number in ALL_SIGNALS
         if number not in fixed
     ]

@@ -21,6 +21,7 @@ from worldswitch.reference import x86_64
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.stops import Stop, StopKind
+from worldswitch.reference.stub_page import PAGE
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.x86_64 import FCW, FCW_INITIAL, LEGACY_END, MXCSR, MXCSR_INITIAL, SOFTWARE, XSTATE_BV
 
@@ -29,6 +30,12 @@ CAP_SYS_PTRACE = 19  # include/uapi/linux/capability.h
 NO_PROCESS = 0x7FFF_FFFF  # above PID_MAX_LIMIT, include/linux/threads.h
 PR_GET_DUMPABLE = 3  # include/uapi/linux/prctl.h
 ENOSYS_RESULT = (1 << 64) - errno.ENOSYS
+
+#: The default of vm.mmap_min_addr in most distributions.
+USUAL_LOWEST = 65536
+
+#: More than any processor's extended state has, in bytes.
+XSTATE_ROOM = 65536
 
 YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 
@@ -48,8 +55,8 @@ def lowest_address() -> int:
     try:
         lowest = int(Path("/proc/sys/vm/mmap_min_addr").read_text())
     except (OSError, ValueError):
-        lowest = 65536
-    return max(lowest, 4096)
+        lowest = USUAL_LOWEST
+    return max(lowest, PAGE)
 
 
 def yama_scope() -> int | None:
@@ -197,8 +204,8 @@ def _check_sysemu(stub: StubProcess) -> None:
 
 def _read_xstate(tid: int) -> bytes:
     """A thread's extended state in the kernel's size: CPUID also counts features that the kernel does not enable."""
-    buffer = ffi.new("unsigned char[65536]")
-    vector = ffi.new("unsigned long[2]", [int(ffi.cast("unsigned long", buffer)), 65536])
+    buffer = ffi.new("unsigned char[]", XSTATE_ROOM)
+    vector = ffi.new("unsigned long[2]", [int(ffi.cast("unsigned long", buffer)), XSTATE_ROOM])
     rc = lib.tracee_request(lib.PTRACE_GETREGSET, tid, lib.NT_X86_XSTATE, vector)
     if rc < 0:
         raise Unavailable(
