@@ -1,4 +1,4 @@
-"""A thread that cannot be attached to is dead, or somebody else's: either is told, and by its type."""
+"""A thread that cannot be attached to is dead or traced by another thread; each has its own error type."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 from worldswitch.harness.contract import Died, HostError
 from worldswitch.reference import tracee
 from worldswitch.reference._core import lib
-from worldswitch.reference.owners import thread_stat
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.tracing_threads import thread_stat
 
 
 class Refusing:
-    """The C core, but the kernel lets nobody attach; before it says so, something happens to the stub."""
+    """The C core, but attaching is refused; before that, something happens to the stub."""
 
     def __init__(self, happens: Callable[[int, int], None]) -> None:
         self._happens = happens

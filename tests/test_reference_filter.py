@@ -1,4 +1,4 @@
-"""The stub's seccomp filter, run by an interpreter of the few instructions that it is made of."""
+"""The stub's seccomp filter, run by an interpreter of its few instructions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(program: bytes, data: bytes) -> int:
 def answer(
     number: int, *arguments: int, pointer: int = PAGE + 1, architecture: int = NATIVE, extra: tuple[int, ...] = ()
 ) -> int:
-    """What becomes of a system call (struct seccomp_data)."""
+    """The filter's answer to a system call (struct seccomp_data)."""
     data = struct.pack("=iIQ6Q", number, architecture, pointer, *arguments, *[0] * (6 - len(arguments)))
     return run(stub_filter.program(PAGE, extra), data)
 

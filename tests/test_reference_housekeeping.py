@@ -1,4 +1,4 @@
-"""Housekeeping reaches every stub, takes no longer the more there are, and accuses nobody who gets on."""
+"""Housekeeping examines every stub in turn, costs the same for any number, and has no false alarms."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from unittest import mock
 import pytest
 
 from worldswitch.harness.contract import Options
-from worldswitch.reference import ptrace
+from worldswitch.reference import housekeeping
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess
 
 
 def test_each_round_looks_after_some_stubs_and_all_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ptrace, "LOOKED_AFTER", 2)
-    monkeypatch.setattr(ptrace, "ROUND", 0.0)
+    monkeypatch.setattr(housekeeping, "STUBS_IN_A_ROUND", 2)
+    monkeypatch.setattr(housekeeping, "ROUND", 0.0)
     rounds: list[list[StubProcess]] = []
     platform = PtracePlatform(Options())
     try:
         stubs = {platform.new_address_space().stub_process for _ in range(5)}
-        with mock.patch.object(platform, "_look_after", rounds.append):
+        with mock.patch.object(platform.housekeeping, "_look_after", rounds.append):
             for _ in range(3):
-                platform.creator.call(platform.housekeep)
+                platform.creator.call(platform.housekeeping.housekeep)
         assert all(len(looked) == 2 for looked in rounds)
         assert {stub for looked in rounds for stub in looked} == stubs
     finally:
@@ -33,10 +33,10 @@ def test_each_round_looks_after_some_stubs_and_all_have_their_turn(monkeypatch: 
 def test_requests_do_not_wait_for_it() -> None:
     platform = PtracePlatform(Options())
     try:
-        with mock.patch.object(ptrace, "ROUND", 3600.0):
-            platform.creator.call(platform.housekeep)  # perhaps looks, and then not again for an hour
-            with mock.patch.object(platform, "_look_after") as look:
-                platform._next_look = time.monotonic() + 3600
+        with mock.patch.object(housekeeping, "ROUND", 3600.0):
+            platform.creator.call(platform.housekeeping.housekeep)  # perhaps looks, and then not again for an hour
+            with mock.patch.object(platform.housekeeping, "_look_after") as look:
+                platform.housekeeping._next_look = time.monotonic() + 3600
                 for _ in range(5):
                     platform.creator.call(lambda: None)
             look.assert_not_called()

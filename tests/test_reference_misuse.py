@@ -1,4 +1,4 @@
-"""What is asked wrongly is refused, and costs nothing."""
+"""Wrong calls raise the right error and change nothing."""
 
 from __future__ import annotations
 

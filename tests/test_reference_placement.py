@@ -1,4 +1,4 @@
-"""On which CPUs a guest's thread may run, and that all masks are as before in the end."""
+"""The CPUs of stub threads under each placement, and the restored masks at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the platform cannot run, the message names what stands in the way and what to do about it."""
+"""The errors of a platform that cannot run name the cause and the remedy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worldswitch.harness import ptrace_denial
 from worldswitch.harness.contract import Cause, Death, HostError, StubDied, Unavailable
 from worldswitch.harness.ptrace_denial import Confinement
 from worldswitch.reference import prerequisites
-from worldswitch.reference.plan import Step, StubPlan
+from worldswitch.reference.birth_plan import Step, StubPlan
 from worldswitch.reference.stops import Stop, StopKind
 
 PLAN = StubPlan((Step("prctl(PR_SET_PDEATHSIG)", 157), Step("setsid", 112)), 0, 0)
@@ -26,7 +26,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """The fields of what restricts this process, at first nothing."""
     fields: dict[str, object] = {}
     monkeypatch.setattr(ptrace_denial, "here", lambda: Confinement(**fields))
-    monkeypatch.setattr(prerequisites, "_answer_about_nobody", lambda _: -errno.ESRCH)
+    monkeypatch.setattr(prerequisites, "_answer_for_no_process", lambda _: -errno.ESRCH)
     return fields
 
 
@@ -62,7 +62,7 @@ def test_yama_is_not_blamed(known: dict[str, object], scope: int) -> None:
 def test_a_seccomp_filter_is_known_by_its_answer(
     known: dict[str, object], monkeypatch: pytest.MonkeyPatch, answer: int
 ) -> None:
-    monkeypatch.setattr(prerequisites, "_answer_about_nobody", lambda _: answer)
+    monkeypatch.setattr(prerequisites, "_answer_for_no_process", lambda _: answer)
     known["tracer"] = 4711
     assert "seccomp: PTRACE_SEIZE of nobody" in refusal().reason
     assert "profile" in refusal().remedy

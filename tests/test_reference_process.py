@@ -1,4 +1,4 @@
-"""The process that holds a platform forks, exits and gets ^C; nothing outlives it, and nothing dies before it."""
+"""A process with a platform forks, exits and gets ^C; no stub outlives it, and none dies before it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An exception at any one of the places in a switch where Python runs signal handlers, or at two, costs nothing."""
+"""An exception of a signal handler at any step of a switch, or at two, loses no event."""
 
 from __future__ import annotations
 

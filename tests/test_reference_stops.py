@@ -1,4 +1,4 @@
-"""What a wait status and a siginfo say, decoded."""
+"""Decoding of wait statuses and siginfo_t."""
 
 from __future__ import annotations
 

@@ -216,3 +216,6 @@ int signal_thread(int tgid, int tid, int signal);
 // Set SA_NOCLDSTOP on the action for SIGCHLD, whatever it is: a tracee's every
 // stop would run it.
 int sigchld_ignore_stops(void);
+
+// Remove SA_NOCLDSTOP, if sigchld_ignore_stops set it and the action is the same still.
+int sigchld_heed_stops(void);

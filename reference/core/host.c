@@ -56,6 +56,9 @@ int signal_thread(int tgid, int tid, int signal)
 	return syscall(SYS_tgkill, tgid, tid, signal) == 0 ? 0 : -errno;
 }
 
+// The action as sigchld_ignore_stops left it, if it had to set the flag.
+static struct sigaction quiet;
+
 int sigchld_ignore_stops(void)
 {
 	struct sigaction action;
@@ -65,5 +68,19 @@ int sigchld_ignore_stops(void)
 	if (action.sa_flags & SA_NOCLDSTOP)
 		return 0;
 	action.sa_flags |= SA_NOCLDSTOP;
+	quiet = action;
+	return sigaction(SIGCHLD, &action, NULL) == 0 ? 0 : -errno;
+}
+
+int sigchld_heed_stops(void)
+{
+	struct sigaction action;
+
+	if (sigaction(SIGCHLD, NULL, &action) != 0)
+		return -errno;
+	if (action.sa_handler != quiet.sa_handler || action.sa_flags != quiet.sa_flags)
+		return 0;
+	action.sa_flags &= ~SA_NOCLDSTOP;
+	quiet.sa_flags = 0;
 	return sigaction(SIGCHLD, &action, NULL) == 0 ? 0 : -errno;
 }

@@ -163,14 +163,20 @@ void tracee_place(struct tracee *t)
 	if (t->placement == PLACEMENT_FREE || (t->placement == PLACEMENT_PIN && t->cpu >= 0))
 		return;
 	int cpu = sched_getcpu();
-	if (cpu != t->cpu)
+	if (cpu == t->cpu)
+		return;
+	pthread_mutex_lock(&ownership);
+	if (t->state == TRACEE_OWNED)	// one that is lost may be reaped, and its tid another thread's
 		bind_to(t, cpu);
+	pthread_mutex_unlock(&ownership);
 }
 
 static void unbind(struct tracee *t)
 {
-	if (t->cpu >= 0)
+	pthread_mutex_lock(&ownership);
+	if (t->cpu >= 0 && t->state == TRACEE_OWNED)
 		sched_setaffinity(t->tid, sizeof(t->affinity), (cpu_set_t *)t->affinity);
+	pthread_mutex_unlock(&ownership);
 	t->cpu = -1;
 }
 

@@ -1,7 +1,7 @@
-"""Where the stub's page lies: in a place looked up beforehand, the same in every stub process.
+"""Places the stub's page: at an address that is looked up once and is the same in every stub process.
 
-The seed walks down from the top of user space page by page until a hint is honoured, which takes minutes where
-something large is mapped there; the address space's own map says at once where there is room.  Seed: stubInit.
+The seed walks down from the top of user space page by page until a hint is honoured, which takes minutes if a large
+mapping lies there.  /proc/self/maps shows the free room at once.  Seed: stubInit.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from worldswitch.reference._core import ffi, lib
 
 PAGE = mmap.PAGESIZE
 
-#: Without five-level paging user space ends here; with it, mappings still lie below unless asked for.
+#: The end of user space without five-level paging; with it, mappings lie below too unless an address is given.
 FOUR_LEVELS_END = (1 << 47) - PAGE
 
 
 @dataclass(frozen=True, slots=True)
 class StubPage:
-    """The stub's page and the places in it."""
+    """The stub's page and the addresses in it."""
 
     begin: int
     end: int
@@ -35,7 +35,7 @@ class StubPage:
     task_size: int  #: the end of user addresses
 
     def overlaps(self, begin: int, end: int) -> bool:
-        """Whether any byte of the range is the stub's."""
+        """Whether any byte of the range lies in the stub's page."""
         return begin < self.end and end > self.begin
 
 
@@ -58,15 +58,18 @@ def install() -> StubPage:
             return page_at(begin, task_size)
         if rc != -errno.EEXIST:
             raise Unavailable(
-                f"mapping the stub's page at {begin:#x}: {os.strerror(-rc)}",
+                f"mapping the stub's page at {begin:#x} failed: {os.strerror(-rc)}",
                 "allow mmap and mprotect(PROT_EXEC) of anonymous memory (SELinux execmem, PaX, systemd "
                 "MemoryDenyWriteExecute)",
             )
-    raise Unavailable("no free page for the stub in this process's address space")
+    raise Unavailable(
+        "/proc/self/maps shows no free page for the stub in this process's address space",
+        "create the platform before mapping so much memory",
+    )
 
 
 def page_at(begin: int, task_size: int) -> StubPage:
-    """What is where, with the stub at `begin`."""
+    """The addresses in the page, with the stub at `begin`."""
 
     def place(label: object) -> int:
         return begin + int(ffi.cast("unsigned long", label)) - int(ffi.cast("unsigned long", lib.stub_begin))

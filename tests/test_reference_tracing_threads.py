@@ -1,4 +1,4 @@
-"""Whether a tracing thread still exists: the one that ended by the bare system call, the zombie, the recycled id."""
+"""The existence of tracing threads: bare exits, zombies and recycled ids."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import threading
 from worlds import start
 
 from worldswitch.harness.linux.processes import wait_until
-from worldswitch.reference.owners import Owner
+from worldswitch.reference.tracing_threads import TracingThread
 
 
-def both(owner: Owner) -> list[bool]:
+def both(owner: TracingThread) -> list[bool]:
     return [owner.has_vanished(thoroughly=thoroughly) for thoroughly in (False, True)]
 
 
 def test_we_are_here() -> None:
-    assert both(Owner.current()) == [False, False]
+    assert both(TracingThread.current()) == [False, False]
 
 
 def test_a_thread_that_ended_is_gone() -> None:
-    found: list[Owner] = []
-    thread = threading.Thread(target=lambda: found.append(Owner.current()))
+    found: list[TracingThread] = []
+    thread = threading.Thread(target=lambda: found.append(TracingThread.current()))
     thread.start()
     thread.join()
     # Python takes it for ended a moment before the kernel does.
@@ -30,10 +30,10 @@ def test_a_thread_that_ended_is_gone() -> None:
 
 def test_a_recycled_id_is_another_thread() -> None:
     over = threading.Event()
-    found: list[Owner] = []
+    found: list[TracingThread] = []
 
     def live() -> None:
-        found.append(Owner.current())
+        found.append(TracingThread.current())
         over.wait(30)
 
     thread = threading.Thread(target=live)
@@ -53,7 +53,7 @@ def test_a_recycled_id_is_another_thread() -> None:
 VANISHING = """
 import ctypes
 from pathlib import Path
-from worldswitch.reference.owners import Owner
+from worldswitch.reference.tracing_threads import TracingThread
 vanish = lambda: ctypes.CDLL(None).syscall(60, 0)
 found = []
 def state(tid):
@@ -67,7 +67,7 @@ def watch(expected):
     print(*(found[0].has_vanished(thoroughly=thoroughly) for thoroughly in (False, True)))
     os._exit(0)
 def live():
-    found.append(Owner.current())
+    found.append(TracingThread.current())
     vanish()
 """
 

@@ -1,20 +1,17 @@
-"""Which stub threads the calling thread traces.
+"""The stub threads that the calling thread traces.
 
-The kernel binds a tracee to one tracing thread, so what a thread traces is kept with the thread.  Nothing here is keyed
-by thread ids, which recycle: the entries end with the thread (and its tracees are parked by the C core).
+The kernel binds a tracee to one tracing thread, so this is thread-local.  Nothing is keyed by thread ids, which
+recycle: the entries end with the thread, and the C core parks its tracees.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import Tracee
-
-if TYPE_CHECKING:
-    from worldswitch.reference.ptrace import PtracePlatform
 
 
 class _Mine(threading.local):
@@ -28,19 +25,19 @@ class _Mine(threading.local):
 mine = _Mine()
 
 
-def tracee_for(platform: PtracePlatform, stub: StubProcess, use: Use) -> Tracee:
+def tracee_for(acquire: Callable[[StubProcess, Use], Tracee], stub: StubProcess, use: Use) -> Tracee:
     """The calling thread's tracee in `stub`, acquired if it has none.  Raises `StubDied`, `HostError`, `Released`."""
     table = mine.guests if use is Use.GUEST else mine.calls
     tracee = table.get(stub)
     if tracee is None:
         for dead in [other for other in table if other.cause is not None]:
             del table[dead]
-        tracee = table[stub] = platform.acquire(stub, use)
+        tracee = table[stub] = acquire(stub, use)
     return tracee
 
 
 def _forget_in_child() -> None:
-    """A forked child traces nothing, whatever the forking thread did."""
+    """Empty the table in a forked child, which traces nothing."""
     mine.guests.clear()
     mine.calls.clear()
 

@@ -1,7 +1,7 @@
-"""Which thread traces, and whether it still exists.
+"""Threads of this process that trace, and whether they still exist.
 
-A thread that ends normally hands its tracees back (tracee.c: park_all).  One that ends by the bare exit system call
-runs no destructor, and only a look at the kernel's list of threads shows it.
+A thread that ends normally parks its tracees (tracee.c: park_all).  One that makes the bare exit system call runs no
+destructor, and only the kernel's list of threads shows that it is gone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def thread_stat(pid: int, tid: int) -> tuple[str, int] | None:
 
 
 def waits_for(tid: int) -> int:
-    """For which child one of our threads is blocked in wait4; 0 if it is not, or the kernel does not tell."""
+    """The child that a thread of this process waits for in wait4; 0 if it does not, or the kernel does not tell."""
     try:
         fields = Path(f"/proc/self/task/{tid}/syscall").read_text().split()
     except OSError:
@@ -38,14 +38,14 @@ UNKNOWN = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class TracingThread:
     """A tracing thread.  Thread ids recycle; together with the start time they do not."""
 
     tid: int
     start_time: int
 
     @classmethod
-    def current(cls) -> Owner:
+    def current(cls) -> TracingThread:
         """The calling thread."""
         tid = threading.get_native_id()
         stat = thread_stat(os.getpid(), tid)
@@ -54,14 +54,14 @@ class Owner:
     def has_vanished(self, *, thoroughly: bool) -> bool:
         """Whether the thread is gone.
 
-        The quick look asks whether the id exists; the thorough one also sees a recycled id, and a main thread that
-        ended before its process: such a zombie keeps its id and answers signals.
+        The quick look checks that the id exists.  The thorough one also finds a recycled id, and a main thread that
+        ended before its process: such a zombie keeps its id and accepts signals.
         """
         if lib.signal_thread(os.getpid(), self.tid, 0) != 0:
             return True
         if not thoroughly and self.tid != os.getpid():
             return False
         stat = thread_stat(os.getpid(), self.tid)
-        if stat is None:  # it may also be that no file can be opened, and nothing be looked up
+        if stat is None:  # perhaps no file can be opened
             return bool(lib.signal_thread(os.getpid(), self.tid, 0) != 0)
         return stat[0] in "ZX" or self.start_time not in (UNKNOWN, stat[1])

@@ -6,7 +6,7 @@ import signal
 from typing import Any, cast
 
 from worldswitch.reference._core import ffi, lib
-from worldswitch.reference.plan import ARCH_SET_CPUID, Step, StubPlan, standard_plan
+from worldswitch.reference.birth_plan import ARCH_SET_CPUID, Step, StubPlan, standard_plan
 
 PARENT, GO = 4711, 9
 
