@@ -152,8 +152,8 @@ class PtraceAddressSpace:
             if stub is None:
                 raise Released("the address space was released before")
             self.stub_process = None
-            # A switch says that it runs and then looks whether it is received; we do it the other way round.
-            stub.receive_nobody()
+            # A switch says that it runs and then looks whether it is admitted; we do it the other way round.
+            stub.admit_none()
             if stub.is_inhabited():
                 self.stub_process = stub
                 raise Busy("a guest runs in the address space")

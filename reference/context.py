@@ -113,7 +113,9 @@ class PtraceContext(FaultMemory, ExtendedState):
         #: An event that is made, until it is returned.
         self._undelivered: Event | None = None
         #: What C needs for a switch.
-        self._visit: Any = ffi.new("struct visit *", {"run": self.RUN, "step": self.STEP, "result": SWITCH_REFUSED})
+        self._admission: Any = ffi.new(
+            "struct admission *", {"run": self.RUN, "step": self.STEP, "result": SWITCH_REFUSED}
+        )
 
     # ------------------------------------------------------------------------------------------------------- switch
 
@@ -136,20 +138,20 @@ class PtraceContext(FaultMemory, ExtendedState):
                 and state.xstate_version == self._loaded_version
                 and not self._pending
             ):
-                result: int = tracee_switch(self._visit)
+                result: int = tracee_switch(self._admission)
                 if result < SWITCH_SYSCALLS:
                     self._fault = None
                     return SYSCALLS[result]
                 if result != SWITCH_REFUSED:
                     return self._run_on(address_space, self._running, state, result)  # type: ignore[arg-type]
             if self._halted is None:
-                self._visit.result = SWITCH_REFUSED
+                self._admission.result = SWITCH_REFUSED
             return self._switch_anew(address_space, state)
         except BaseException:
             self._space = None
-            if self._visit.result != SWITCH_REFUSED:
+            if self._admission.result != SWITCH_REFUSED:
                 self._halted = self._halted or (address_space, self._running, state)  # type: ignore[assignment]
-                tracee_halt(self._visit)
+                tracee_halt(self._admission)
                 self._rescue()
             raise
         finally:
@@ -172,13 +174,13 @@ class PtraceContext(FaultMemory, ExtendedState):
                 return self._at_once()
             if state is not self._state:
                 self._bind(state)
-            visit = self._visit
-            visit.registers, visit.xget = self._registers, NULL if self.resident else self._xstate
-            tracee.receive(visit)
+            admission = self._admission
+            admission.registers, admission.xget = self._registers, NULL if self.resident else self._xstate
+            tracee.admit(admission)
             self._space = space
             if tracee is not self._holder or tracee.user is not self or state.xstate_version != self._loaded_version:
-                visit.xset = self._take(tracee, state)
-            return self._run_on(space, tracee, state, tracee_switch(visit))
+                admission.xset = self._take(tracee, state)
+            return self._run_on(space, tracee, state, tracee_switch(admission))
         except StubDied as death:
             return Died(death.cause)
 
@@ -188,17 +190,17 @@ class PtraceContext(FaultMemory, ExtendedState):
             while True:
                 if result == STILL_RUNNING:
                     # Python's signal handlers run here, between two instructions.
-                    result = lib.tracee_collect(self._visit)
+                    result = lib.tracee_collect(self._admission)
                     continue
                 if result == SWITCH_REFUSED:
                     # Somebody tried to release the address space, and was told that it is busy.
-                    tracee.receive(self._visit)
-                    result = tracee_switch(self._visit)
+                    tracee.admit(self._admission)
+                    result = tracee_switch(self._admission)
                     continue
                 event = self._event_of(space, tracee, state, result)
                 if event is not None:
                     return self._deliver(space, state, event)
-                result = tracee_switch(self._visit)
+                result = tracee_switch(self._admission)
         except StubDied as death:
             return Died(death.cause)
 
@@ -214,7 +216,7 @@ class PtraceContext(FaultMemory, ExtendedState):
 
     def _keep(self, event: Event | None) -> None:
         """Have the next switch return an event, which need not be made again."""
-        self._undelivered, self._visit.result, self._halted = event, SWITCH_REFUSED, None
+        self._undelivered, self._admission.result, self._halted = event, SWITCH_REFUSED, None
         self._fault = None
 
     def _at_once(self) -> Event:
@@ -232,7 +234,7 @@ class PtraceContext(FaultMemory, ExtendedState):
             return
         space, tracee, state = self._halted
         try:
-            event = self._event_of(space, tracee, state, self._visit.result)
+            event = self._event_of(space, tracee, state, self._admission.result)
         except StubDied as death:
             event = Died(death.cause)
         except PlatformError:
@@ -264,7 +266,7 @@ class PtraceContext(FaultMemory, ExtendedState):
                 return self._group_stop(stop)
 
     def _death(self, tracee: Tracee, stop: Stop) -> Exception:
-        loaded = bytes(ffi.buffer(self._visit.registers))  # what it had since is lost with it
+        loaded = bytes(ffi.buffer(self._admission.registers))  # what it had since is lost with it
         return StubDied(tracee.stub.bury(cause_of(stop, loaded, x86_64.dump(loaded, tracee.stub.page))))
 
     def _group_stop(self, stop: Stop) -> Event | None:
@@ -272,7 +274,7 @@ class PtraceContext(FaultMemory, ExtendedState):
         return self._interruption()
 
     def _refused(self, tracee: Tracee, error: int) -> Exception:
-        self._visit.result = SWITCH_REFUSED
+        self._admission.result = SWITCH_REFUSED
         if error in (errno.ESRCH, errno.ECHILD):
             self.platform.check_open()
             return StubDied(tracee.gone())
@@ -283,13 +285,13 @@ class PtraceContext(FaultMemory, ExtendedState):
         )
 
     def _foreign_syscall(self, tracee: Tracee, state: State) -> Event:
-        visit = self._visit
-        info = decode_syscall_info(bytes(ffi.buffer(visit.about))) if visit.about_length > 0 else None
+        admission = self._admission
+        info = decode_syscall_info(bytes(ffi.buffer(admission.about))) if admission.about_length > 0 else None
         abi = x86_64.abi_of(info, state.words[CODE_SEGMENT], tracee.handle.segments.cs)
         return Syscall(state.words[NUMBER], abi)
 
     def _signal(self, space: PtraceAddressSpace, tracee: Tracee, state: State) -> Event | None:
-        info = decode_siginfo(bytes(ffi.buffer(self._visit.about)))
+        info = decode_siginfo(bytes(ffi.buffer(self._admission.about)))
         if not info.is_synchronous:
             return self._unasked_signal(info)
         if info.signo == signal.SIGSYS and info.code == SYS_SECCOMP and info.address in x86_64.VSYSCALL_PAGE:
@@ -305,7 +307,7 @@ class PtraceContext(FaultMemory, ExtendedState):
         Seed: patchSignalInfo.
         """
         state.words[PC] = info.address
-        state.words[SP] = (self._visit.tracee.shadow.rsp - 8) & 0xFFFF_FFFF_FFFF_FFFF
+        state.words[SP] = (self._admission.tracee.shadow.rsp - 8) & 0xFFFF_FFFF_FFFF_FFFF
         return Fault(signal.SIGSEGV, 1, info.address, Access.EXECUTE)
 
     def _unasked_signal(self, info: SignalInfo) -> Event | None:

@@ -159,11 +159,11 @@ class StubProcess:
         with self._lock:
             return next((tracee for tracee in self._tracees[use] if tracee.is_mine), None)
 
-    def receive_nobody(self) -> None:
+    def admit_none(self) -> None:
         """Have every context look at its lease before the next switch here."""
         with self._lock:
             for tracee in self._tracees[Use.GUEST]:
-                lib.tracee_receive(tracee.handle, ffi.NULL)
+                lib.tracee_admit(tracee.handle, ffi.NULL)
 
     def is_inhabited(self) -> bool:
         """Whether a guest may be running here at this moment."""

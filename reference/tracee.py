@@ -116,10 +116,10 @@ class Tracee:
         """
         self.request(lib.PTRACE_SETSIGMASK, 8, ffi.new("unsigned long *", mask))
 
-    def receive(self, visit: Any) -> None:
-        """Let this visit, and no other, switch it from now on."""
-        visit.tracee = self.handle
-        lib.tracee_receive(self.handle, visit)
+    def admit(self, admission: Any) -> None:
+        """Let this admission, and no other, switch it from now on."""
+        admission.tracee = self.handle
+        lib.tracee_admit(self.handle, admission)
 
     def park(self) -> None:
         """Send it back to the stub's waiting place and let go of it."""

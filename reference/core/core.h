@@ -58,7 +58,7 @@ enum tracee_state {
 
 enum placement { PLACEMENT_FREE, PLACEMENT_FOLLOW, PLACEMENT_PIN };
 
-struct visit;
+struct admission;
 
 // One thread of a stub.
 struct tracee {
@@ -66,14 +66,14 @@ struct tracee {
 	int tid;
 	int state;			// enum tracee_state; changed atomically
 	int owner;			// the tracing thread's id while owned
-	int alone;			// held by Python or by its owner's list, not by both: who lets go last frees it
+	int refs;			// 1: Python's or its owner's list's; 2: both; the last to drop it frees it
 	int placement;
 	int cpu;			// the CPU it is bound to, or -1
 	unsigned long affinity[128];	// where it could run before that
 	int xstate_length;		// bytes of extended state that the kernel transfers
 	unsigned long thread;		// who claimed it or owns it, as pthread_self names it
 	int stopping;			// it was told to stop, and its stop was not seen yet
-	struct visit *visit;		// what it receives; only compared, never followed
+	struct admission *admission;	// the one that may switch it; compared by address, never dereferenced
 	void *resident;			// where the extended state goes when the thread is parked, or NULL
 	unsigned long park;		// stub_park in the stub's page
 	unsigned long stops;		// how many of its stops its tracers have seen
@@ -132,7 +132,7 @@ enum {
 	SWITCH_SYSCALLS = 1024,
 	// The same with any other number.
 	SWITCH_UNUSUAL_SYSCALL = SWITCH_SYSCALLS,
-	// Nothing was done: the tracee is another thread's, or receives another visit.
+	// Nothing was done: the tracee is another thread's, or has admitted another context.
 	SWITCH_REFUSED,
 	// This plus an errno.
 	SWITCH_ERROR = 0x20000000,
@@ -141,7 +141,7 @@ enum {
 };
 
 // A context's side of a switch.
-struct visit {
+struct admission {
 	struct tracee *tracee;		// where it goes
 	struct registers *registers;	// what it brings and takes away
 	void *xset;			// extended state to load, or NULL; NULL once it is loaded
@@ -153,19 +153,19 @@ struct visit {
 	unsigned char about[128];	// of a signal stop, its siginfo_t; of an unusual system call, its ptrace_syscall_info
 };
 
-// Let this visit, and no other, switch the tracee; NULL: none.
-void tracee_receive(struct tracee *t, struct visit *visit);
+// Let `admission`, and no other, switch the tracee; NULL: none.
+void tracee_admit(struct tracee *t, struct admission *admission);
 
 // Load the registers, resume, then collect, if the tracee stops soon.  Returns as described above.
-int tracee_switch(struct visit *visit);
+int tracee_switch(struct admission *admission);
 
 // Wait for the stop and read the registers.  After SWITCH_ERROR + EINTR the
 // tracee still runs and has to be collected again.
-int tracee_collect(struct visit *visit);
+int tracee_collect(struct admission *admission);
 
 // After SWITCH_ERROR + EINTR, stop the tracee and collect it.  It is one call,
 // so that no Python comes between.
-int tracee_halt(struct visit *visit);
+int tracee_halt(struct admission *admission);
 
 // ---- what happened last ----
 

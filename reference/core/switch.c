@@ -80,21 +80,21 @@ static int is_native_syscall(const struct tracee *t, const struct registers *r)
 	return r->rcx == r->rip && r->r11 == r->eflags && r->cs == t->segments.cs;
 }
 
-static int read_back(struct tracee *t, struct visit *v)
+static int read_back(struct tracee *t, struct admission *a)
 {
-	if (ptrace(PTRACE_GETREGS, t->tid, 0, v->registers) != 0)
+	if (ptrace(PTRACE_GETREGS, t->tid, 0, a->registers) != 0)
 		return -errno;
-	t->shadow = *v->registers;
+	t->shadow = *a->registers;
 	t->shadow_valid = 1;
-	return v->xget == NULL ? 0 : tracee_read_xstate(t, v->xget);
+	return a->xget == NULL ? 0 : tracee_read_xstate(t, a->xget);
 }
 
 // Only its tracer can ask, and only now: what Python makes of the stop may have
 // to wait until another thread comes.
-static int ask(struct tracee *t, struct visit *v, int request, int status)
+static int ask(struct tracee *t, struct admission *a, int request, int status)
 {
-	v->about_length = tracee_request(request, t->tid, sizeof(v->about), v->about);
-	return v->about_length == -ESRCH ? SWITCH_ERROR + ESRCH : SWITCH_STOP + status;
+	a->about_length = tracee_request(request, t->tid, sizeof(a->about), a->about);
+	return a->about_length == -ESRCH ? SWITCH_ERROR + ESRCH : SWITCH_STOP + status;
 }
 
 static int failed(struct tracee *t, int request, int rc)
@@ -103,9 +103,9 @@ static int failed(struct tracee *t, int request, int rc)
 	return SWITCH_ERROR - rc;
 }
 
-static int collect(struct tracee *t, struct visit *v, int glancing)
+static int collect(struct tracee *t, struct admission *a, int glancing)
 {
-	struct registers *r = v->registers;
+	struct registers *r = a->registers;
 	int status;
 	int rc = glancing ? glance(t, &status) : tracee_wait_unnoted(t->tid, WAIT, &status);
 
@@ -116,47 +116,47 @@ static int collect(struct tracee *t, struct visit *v, int glancing)
 		flight_note(t->tid, FLIGHT_WAIT, status, FLIGHT_NO_REGISTERS, NULL, NULL);
 		return SWITCH_STOP + status;
 	}
-	rc = read_back(t, v);
+	rc = read_back(t, a);
 	flight_note(t->tid, FLIGHT_WAIT, status, rc < 0 ? FLIGHT_NO_REGISTERS : FLIGHT_ALL_REGISTERS, r, NULL);
 	if (rc < 0)
 		return failed(t, PTRACE_GETREGS, rc);
 	if (status != SYSCALL_STOP)
-		return status >> 16 == 0 ? ask(t, v, PTRACE_GETSIGINFO, status) : SWITCH_STOP + status;
+		return status >> 16 == 0 ? ask(t, a, PTRACE_GETSIGINFO, status) : SWITCH_STOP + status;
 	r->rax = r->orig_rax;	// the kernel put -ENOSYS there
 	if (!is_native_syscall(t, r))
-		return ask(t, v, PTRACE_GET_SYSCALL_INFO, status);
+		return ask(t, a, PTRACE_GET_SYSCALL_INFO, status);
 	return r->rax < SWITCH_SYSCALLS ? (int)r->rax : SWITCH_UNUSUAL_SYSCALL;
 }
 
-int tracee_collect(struct visit *v)
+int tracee_collect(struct admission *a)
 {
-	return v->result = collect(v->tracee, v, 0);
+	return a->result = collect(a->tracee, a, 0);
 }
 
-void tracee_receive(struct tracee *t, struct visit *v)
+void tracee_admit(struct tracee *t, struct admission *a)
 {
-	__atomic_store_n(&t->visit, v, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&t->admission, a, __ATOMIC_SEQ_CST);
 }
 
-static int take_xstate(struct tracee *t, struct visit *v)
+static int take_xstate(struct tracee *t, struct admission *a)
 {
-	int rc = tracee_write_xstate(t, v->xset);
+	int rc = tracee_write_xstate(t, a->xset);
 
 	if (rc < 0)
 		return rc;
-	if (v->xget == NULL)
-		t->resident = v->xset;
-	v->xset = NULL;
+	if (a->xget == NULL)
+		t->resident = a->xset;
+	a->xset = NULL;
 	return 0;
 }
 
-static int resume(struct tracee *t, struct visit *v)
+static int resume(struct tracee *t, struct admission *a)
 {
-	struct registers *r = v->registers;
+	struct registers *r = a->registers;
 
 	if (__atomic_load_n(&t->state, __ATOMIC_ACQUIRE) != TRACEE_OWNED)
 		return -ESRCH;
-	int rc = v->xset == NULL ? 0 : take_xstate(t, v);
+	int rc = a->xset == NULL ? 0 : take_xstate(t, a);
 	int loaded = rc < 0 ? rc : load(t, r);
 	if (loaded < 0) {
 		t->shadow_valid = 0;	// some may have been written
@@ -165,26 +165,26 @@ static int resume(struct tracee *t, struct visit *v)
 	}
 	tracee_place(t);
 	t->shadow_valid = 0;
-	return tracee_resume(r->eflags & TRAP_FLAG ? v->step : v->run, t->tid, loaded, r);
+	return tracee_resume(r->eflags & TRAP_FLAG ? a->step : a->run, t->tid, loaded, r);
 }
 
-int tracee_switch(struct visit *v)
+int tracee_switch(struct admission *a)
 {
-	struct tracee *t = v->tracee;
+	struct tracee *t = a->tracee;
 
-	if (t->thread != pthread_self() || __atomic_load_n(&t->visit, __ATOMIC_SEQ_CST) != v)
-		return v->result = SWITCH_REFUSED;
-	int rc = resume(t, v);
-	return v->result = rc < 0 ? SWITCH_ERROR - rc : collect(t, v, t->placement != PLACEMENT_FREE);
+	if (t->thread != pthread_self() || __atomic_load_n(&t->admission, __ATOMIC_SEQ_CST) != a)
+		return a->result = SWITCH_REFUSED;
+	int rc = resume(t, a);
+	return a->result = rc < 0 ? SWITCH_ERROR - rc : collect(t, a, t->placement != PLACEMENT_FREE);
 }
 
-int tracee_halt(struct visit *v)
+int tracee_halt(struct admission *a)
 {
 	const int still_running = SWITCH_ERROR + EINTR;
 
-	if (v->result == still_running)
-		tracee_request(PTRACE_INTERRUPT, v->tracee->tid, 0, NULL);
-	while (v->result == still_running)
-		tracee_collect(v);
-	return v->result;
+	if (a->result == still_running)
+		tracee_request(PTRACE_INTERRUPT, a->tracee->tid, 0, NULL);
+	while (a->result == still_running)
+		tracee_collect(a);
+	return a->result;
 }

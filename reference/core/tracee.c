@@ -20,7 +20,7 @@
 static __thread struct tracee *owned;
 static __thread int owned_by_pid;
 
-// Guards `state` and `alone`, which say who may touch a tracee and who frees it.
+// Guards `state` and `refs`, which say who may touch a tracee and who frees it.
 static pthread_mutex_t ownership = PTHREAD_MUTEX_INITIALIZER;
 
 static pthread_key_t end_of_thread;
@@ -95,7 +95,7 @@ struct tracee *tracee_new(int tgid, int tid)
 		t->tgid = tgid;
 		t->tid = tid;
 		t->cpu = -1;
-		t->alone = 1;
+		t->refs = 1;
 	}
 	return t;
 }
@@ -203,15 +203,14 @@ static void release(struct tracee *t)
 	int rc = __atomic_load_n(&t->state, __ATOMIC_ACQUIRE) == TRACEE_OWNED ? send_to_stub(t) : -ESRCH;
 
 	pthread_mutex_lock(&ownership);
-	int last = t->alone;
-	t->alone = 1;
+	int left = --t->refs;
 	t->thread = 0;	// the next thread may well have the same name
 	if (rc != 0)
 		set_state(t, TRACEE_LOST);
 	else if (t->state == TRACEE_OWNED)	// not lost meanwhile
 		set_state(t, TRACEE_PARKED);
 	pthread_mutex_unlock(&ownership);
-	if (last)
+	if (left == 0)
 		free(t);
 }
 
@@ -268,12 +267,12 @@ void tracee_own(struct tracee *t)
 	sweep();
 	t->owner = syscall(SYS_gettid);
 	t->thread = pthread_self();
-	t->visit = NULL;
+	t->admission = NULL;
 	t->shadow_valid = 0;
 	t->next = owned;
 	owned = t;
 	pthread_mutex_lock(&ownership);
-	t->alone = 0;
+	t->refs = 2;
 	set_state(t, TRACEE_OWNED);
 	pthread_mutex_unlock(&ownership);
 }
@@ -311,10 +310,9 @@ int tracee_park(struct tracee *t)
 void tracee_drop(struct tracee *t)
 {
 	pthread_mutex_lock(&ownership);
-	int last = t->alone;
-	t->alone = 1;
+	int left = --t->refs;
 	pthread_mutex_unlock(&ownership);
-	if (last)
+	if (left == 0)
 		free(t);
 }
 

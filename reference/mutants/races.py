@@ -71,7 +71,7 @@ class _TrustingAddressSpace(PtraceAddressSpace):
         inhabited = stub.is_inhabited()
         if inhabited:
             raise Busy("a guest runs in the address space")
-        stub.receive_nobody()
+        stub.admit_none()
         self.stub_process = None
         return stub
 
