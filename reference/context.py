@@ -21,7 +21,8 @@ A signal handler of Python's runs on the main thread when `switch` there is inte
 the wait it would have to wait for the guest's next stop: a program whose ^C must work at once calls `interrupt` from
 the handler or runs its guests on another thread.  If the handler raises, the guest is stopped, its state is whole, and
 what it did last comes with the next switch.  Another handler may raise at any call while that is being seen to, so what
-must not be lost is written down between calls.
+must not be lost is written down between calls.  A guest that does not stop, because its control group is frozen, is
+waited for until a handler raises again; then the next switch on the same thread stops it.
 
 The interpreter's lock
 ----------------------
@@ -32,6 +33,7 @@ Python, that takes up to ``sys.getswitchinterval()`` (5 ms).  Set it to 1e-4 if 
 from __future__ import annotations
 
 import errno
+import os
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +53,7 @@ from worldswitch.harness.contract import (
     State,
     StubDied,
     Syscall,
+    WrongThread,
 )
 from worldswitch.reference import tracing, x86_64
 from worldswitch.reference._core import ffi, lib
@@ -89,6 +92,15 @@ SWITCH_REFUSED: int = lib.SWITCH_REFUSED
 STILL_RUNNING: int = lib.SWITCH_ERROR + errno.EINTR
 tracee_switch = lib.tracee_switch
 tracee_halt = lib.tracee_halt
+
+#: What C may have failed in.
+REQUESTS = {
+    getattr(lib, name): name
+    for name in (
+        *("PTRACE_GETREGS", "PTRACE_SETREGS", "PTRACE_POKEUSR", "PTRACE_GETREGSET", "PTRACE_SETREGSET"),
+        *("PTRACE_GETSIGINFO", "PTRACE_INTERRUPT", "PTRACE_SYSEMU", "PTRACE_SYSEMU_SINGLESTEP"),
+    )
+}
 
 PC, SP, NUMBER, CODE_SEGMENT = (names.INDEX[name] for name in ("rip", "rsp", "orig_rax", "cs"))
 
@@ -151,7 +163,6 @@ class PtraceContext(FaultMemory, ExtendedState):
             self._space = None
             if self._admission.result != SWITCH_REFUSED:
                 self._halted = self._halted or (address_space, self._running, state)  # type: ignore[assignment]
-                tracee_halt(self._admission)
                 self._rescue()
             raise
         finally:
@@ -165,6 +176,9 @@ class PtraceContext(FaultMemory, ExtendedState):
         try:
             stub = space.live_stub()
             tracee = tracing.tracee_for(self.platform, stub, Use.GUEST)
+            runner = tracee.runner
+            if runner is not None and runner is not self and runner.still_runs_in(tracee):
+                raise Busy("another context's guest runs here: a signal handler came in the middle of its switch")
             # Say that we run, then look at the lease and the flag: see release and interrupt.
             self._running, tracee.runner = tracee, self
             if not space.is_leased(stub):
@@ -233,6 +247,7 @@ class PtraceContext(FaultMemory, ExtendedState):
         if self._halted is None:
             return
         space, tracee, state = self._halted
+        self._halt(tracee)
         try:
             event = self._event_of(space, tracee, state, self._admission.result)
         except StubDied as death:
@@ -246,14 +261,31 @@ class PtraceContext(FaultMemory, ExtendedState):
         if event is not None:
             self._remember(space, state, event)
 
+    def _halt(self, tracee: Tracee) -> None:
+        """Stop the guest of a switch that an exception ended.  Raises `WrongThread` on a thread that does not trace it.
+
+        Python's signal handlers run after each call: one that raises ends the wait.
+        """
+        admission = self._admission
+        while admission.result == STILL_RUNNING:
+            if tracee.stub.cause is not None:
+                admission.result = lib.SWITCH_ERROR + errno.ESRCH
+            elif tracee_halt(admission) == SWITCH_REFUSED:
+                raise WrongThread(
+                    f"the context's guest did not stop yet, and only thread {tracee.handle.owner} can stop it: "
+                    "switch the context there first"
+                )
+
     # ----------------------------------------------------------------------------------------------- what a stop means
 
     def _event_of(self, space: PtraceAddressSpace, tracee: Tracee, state: State, result: int) -> Event | None:
         """The event that a switch's result is, or None if the guest is to run on.  Raises `StubDied`."""
         if result <= lib.SWITCH_UNUSUAL_SYSCALL:
             return Syscall(state.words[NUMBER])
-        if result < lib.SWITCH_STOP:
+        if result < lib.SWITCH_UNREAD:
             raise self._refused(tracee, result - lib.SWITCH_ERROR)
+        if result < lib.SWITCH_STOP:
+            raise self._unread(tracee, result - lib.SWITCH_UNREAD)
         stop = decode(result - lib.SWITCH_STOP)
         match stop.kind:
             case StopKind.DEATH:
@@ -280,9 +312,18 @@ class PtraceContext(FaultMemory, ExtendedState):
             return StubDied(tracee.gone())
         # The thread is where it was, with some of the registers perhaps written.
         self._space = None
-        return HostError(
-            error, "loading the guest's registers (a segment base or the extended state is not acceptable)"
-        )
+        loading = "loading the guest's registers (a segment base or the extended state is not acceptable)"
+        resuming = self._admission.failed in (self._admission.run, self._admission.step)
+        return HostError(error, f"{self._failed_request()}, {'resuming the guest' if resuming else loading}")
+
+    def _unread(self, tracee: Tracee, error: int) -> Exception:
+        """The guest ran, and what it did cannot be known: neither it nor its caller can go on."""
+        self._admission.result = SWITCH_REFUSED
+        return StubDied(tracee.give_up(f"{self._failed_request()} after the guest ran: {os.strerror(error)}"))
+
+    def _failed_request(self) -> str:
+        failed = self._admission.failed
+        return REQUESTS.get(failed, f"ptrace request {failed:#x}")
 
     def _foreign_syscall(self, tracee: Tracee, state: State) -> Event:
         admission = self._admission
@@ -327,13 +368,19 @@ class PtraceContext(FaultMemory, ExtendedState):
         except AttributeError:
             raise Busy("the context is being switched by another thread") from None
         try:
+            self._rescue()
             self._pull()
         finally:
             self._free = True
 
     def is_running_in(self, tracee: Tracee) -> bool:
         """Whether a switch is under way in that stub thread, or about to be."""
-        return self._running is tracee
+        return self._running is tracee or self.still_runs_in(tracee)
+
+    def still_runs_in(self, tracee: Tracee) -> bool:
+        """Whether the guest runs there now, as far as was seen, even if an exception has ended its switch."""
+        admission = self._admission
+        return bool(admission.result == STILL_RUNNING and admission.tracee == tracee.handle)
 
     def interrupt(self) -> None:
         """End the running switch, or the next; see the contract.  Seed: NotifyInterrupt."""

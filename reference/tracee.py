@@ -86,6 +86,8 @@ class Tracee:
             pass
         if rc in (-errno.ESRCH, -errno.ECHILD) or (rc == -errno.EPERM and self._has_ended()):
             raise StubDied(self.gone())
+        if rc in (-errno.EAGAIN, -errno.ENOMEM):
+            raise HostError(-rc, "registering the end of this thread, at which its tracees are parked (a pthread key)")
         if rc < 0:
             raise HostError(-rc, f"attaching to thread {self.tid} of stub {self.stub.pid}")
         if status[0] != 0 and decode(status[0]).kind is StopKind.DEATH:
@@ -122,8 +124,9 @@ class Tracee:
         lib.tracee_admit(self.handle, admission)
 
     def park(self) -> None:
-        """Send it back to the stub's waiting place and let go of it."""
-        lib.tracee_park(self.handle)
+        """Send it back to the stub's waiting place and let go of it.  Raises `StubDied`."""
+        if lib.tracee_park(self.handle) < 0:
+            raise StubDied(self.gone())
 
     # --------------------------------------------------------------------------------------------- ptrace, waiting
 
@@ -193,9 +196,12 @@ class Tracee:
         return self._registers
 
     def read_xstate(self, target: Any) -> None:
-        """Read its extended state to memory.  Raises `StubDied`."""
-        if lib.tracee_read_xstate(self.handle, target) < 0:
+        """Read its extended state to memory.  Raises `StubDied`: what cannot be read is lost."""
+        rc = lib.tracee_read_xstate(self.handle, target)
+        if rc == -errno.ESRCH:
             raise StubDied(self.gone())
+        if rc < 0:
+            raise StubDied(self.give_up(f"PTRACE_GETREGSET of the extended state: {os.strerror(-rc)}"))
 
     def last_words(self) -> tuple[bytes, str]:
         """The last registers known of it, and a text of them for people."""

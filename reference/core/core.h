@@ -58,6 +58,13 @@ enum tracee_state {
 
 enum placement { PLACEMENT_FREE, PLACEMENT_FOLLOW, PLACEMENT_PIN };
 
+// How far attaching to a tracee has come.
+enum stopping {
+	STOP_SEEN,	// it stands in a stop, or has stood in one since it was attached
+	STOP_NOT_ASKED,	// PTRACE_SEIZE succeeded
+	STOP_ASKED,	// PTRACE_INTERRUPT was sent; the stop was not seen yet
+};
+
 struct admission;
 
 // One thread of a stub.
@@ -72,7 +79,7 @@ struct tracee {
 	unsigned long affinity[128];	// where it could run before that
 	int xstate_length;		// bytes of extended state that the kernel transfers
 	unsigned long thread;		// who claimed it or owns it, as pthread_self names it
-	int stopping;			// it was told to stop, and its stop was not seen yet
+	int stopping;			// enum stopping
 	struct admission *admission;	// the one that may switch it; compared by address, never dereferenced
 	void *resident;			// where the extended state goes when the thread is parked, or NULL
 	unsigned long park;		// stub_park in the stub's page
@@ -96,8 +103,13 @@ int tracee_claim(struct tracee *t);
 // whatever else came between, it is to be called again by the same thread.
 int tracee_attach(struct tracee *t, unsigned long options, int *status);
 
-// This thread attached it: it is parked again when the thread ends.
-void tracee_own(struct tracee *t);
+// Have this thread's tracees parked when the thread ends.  Returns -EAGAIN if
+// the process has no pthread key left, -ENOMEM if the thread cannot set it.
+int tracee_watch_end(void);
+
+// Put a tracee that this thread attached on the thread's list: it is parked
+// again when the thread ends.  Fails as tracee_watch_end does.
+int tracee_own(struct tracee *t);
 
 // Its process is dead: every later switch is -ESRCH.
 void tracee_lose(struct tracee *t);
@@ -134,8 +146,10 @@ enum {
 	SWITCH_UNUSUAL_SYSCALL = SWITCH_SYSCALLS,
 	// Nothing was done: the tracee is another thread's, or has admitted another context.
 	SWITCH_REFUSED,
-	// This plus an errno.
+	// This plus an errno: the guest did not run, or with EINTR runs still.
 	SWITCH_ERROR = 0x20000000,
+	// This plus an errno: the guest ran, and where it is now could not be read.
+	SWITCH_UNREAD = 0x30000000,
 	// This plus a wait status.
 	SWITCH_STOP = 0x40000000,
 };
@@ -148,7 +162,8 @@ struct admission {
 	void *xget;			// where the extended state is read to at each stop, or NULL: it is resident
 	int run;			// the request that resumes
 	int step;			// the request with the trap flag set
-	int result;			// what the last tracee_switch or tracee_collect returned
+	int result;			// what the last tracee_switch, tracee_collect or tracee_halt found
+	int failed;			// after SWITCH_ERROR or SWITCH_UNREAD, the request that failed, or -1 for a wait
 	long about_length;		// of `about`, or a negated errno
 	unsigned char about[128];	// of a signal stop, its siginfo_t; of an unusual system call, its ptrace_syscall_info
 };
@@ -163,8 +178,9 @@ int tracee_switch(struct admission *admission);
 // tracee still runs and has to be collected again.
 int tracee_collect(struct admission *admission);
 
-// After SWITCH_ERROR + EINTR, stop the tracee and collect it.  It is one call,
-// so that no Python comes between.
+// After SWITCH_ERROR + EINTR, stop the tracee and collect it; again if that is
+// still the result.  Returns SWITCH_REFUSED, with the result as it was, on a
+// thread that does not trace it.
 int tracee_halt(struct admission *admission);
 
 // ---- what happened last ----

@@ -13,5 +13,6 @@ int tracee_wait_unnoted(int tid, int options, int *status);
 // tracee_request for a request that resumes after these registers were loaded.
 long tracee_resume(int request, int tid, enum flight_registers loaded, const struct registers *registers);
 
-// Load the extended state; 0 or a negated errno.
-int tracee_write_xstate(struct tracee *t, void *buffer);
+// Read or load the extended state by PTRACE_GETREGSET or PTRACE_SETREGSET; 0
+// or a negated errno, -EIO if the kernel transferred less than all of it.
+int tracee_transfer_xstate(int request, struct tracee *t, void *buffer);
