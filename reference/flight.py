@@ -8,14 +8,14 @@ from typing import Any
 from worldswitch.harness.flight import Recorder
 from worldswitch.reference._core import ffi, lib
 
-#: What the core writes to; it must not be freed before the core writes elsewhere.
-_memory: Any = None
+#: All that the core has written to.  None is ever freed: a thread may be in the middle of an event in any of them.
+_memories: list[Any] = []
 
 
 def record(recorder: Recorder) -> None:
     """Note everything there from now on: of all platforms in this process, whose threads are shared."""
-    global _memory
     memory = ffi.from_buffer("struct flight_ring *", recorder.memory, require_writable=True)
     if lib.flight_record(memory) == -errno.EINVAL:
         raise ValueError("the recorder is made for events of another size")
-    _memory = memory
+    if memory not in _memories:
+        _memories.append(memory)

@@ -192,7 +192,7 @@ enum flight_registers { FLIGHT_NO_REGISTERS, FLIGHT_ALL_REGISTERS, FLIGHT_RESULT
 // status `result`.  The layout is the harness's (worldswitch.harness.flight),
 // which reads it.
 struct flight_event {
-	unsigned long number;		// its place among all, from 1; 0 while it is written
+	unsigned long number;		// its place among all, from 1; with FLIGHT_WRITING while it is written
 	unsigned long nanoseconds;	// CLOCK_MONOTONIC
 	int tracer;
 	int tid;

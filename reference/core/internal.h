@@ -3,6 +3,9 @@
 // The request of an event that is a wait; 0 is PTRACE_TRACEME.
 #define FLIGHT_WAIT (-1)
 
+// A flag in the number of an event that is being written.
+#define FLIGHT_WRITING (1UL << 63)
+
 // Keep an event.  `registers` may be NULL if none of them are kept, `about` if there is nothing.
 void flight_note(int tid, int request, long result, enum flight_registers has, const struct registers *registers,
 		 const void *about);
