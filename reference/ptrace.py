@@ -16,7 +16,6 @@ Lock order: a stub's lock, then a context's fault lock; the pool's lock is held 
 from __future__ import annotations
 
 import atexit
-import ctypes
 import errno
 import mmap
 import os
@@ -40,7 +39,7 @@ from worldswitch.harness.contract import (
     StubDied,
     WrongThread,
 )
-from worldswitch.reference import _core, page, prerequisites
+from worldswitch.reference import page, prerequisites
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import PtraceContext
@@ -63,10 +62,6 @@ LOOKED_AFTER = 64
 #: How soon the dying are looked at again, and how long their end is waited for, in seconds.
 DYING_ROUND = 0.002
 LAST_WAIT = 5.0
-
-#: Through ctypes because that keeps the interpreter's lock: the handler is read and written back with a flag, and
-#: signal.signal must not come between.
-sigchld_ignore_stops = ctypes.PyDLL(_core.__file__).sigchld_ignore_stops
 
 PLACEMENTS = {
     Placement.FREE: lib.PLACEMENT_FREE,
@@ -255,7 +250,9 @@ class PtracePlatform:
 
     def quiet_sigchld(self) -> None:
         """Keep a handler for SIGCHLD, whoever installs it and when, from running at each stop of a tracee."""
-        sigchld_ignore_stops()
+        rc = lib.sigchld_ignore_stops()
+        if rc < 0:
+            raise HostError(-rc, "setting SA_NOCLDSTOP on the action for SIGCHLD")
 
     def check_open(self) -> None:
         """Raises `Released` after close, and `WrongThread` in a forked process."""

@@ -1,5 +1,5 @@
 // The flight recorder: the last ptrace events of all threads of this process,
-// in memory that somebody else reads when this process may be stuck or dead.
+// in memory that another process reads when this one may be stuck or dead.
 // A number is drawn by one locked increment, the place for it claimed by one
 // exchange of the place's number, and the event written without a lock.
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "internal.h"
 
 static struct flight_ring *ring;
-static __thread int self;	// asking the kernel each time would cost as much as all the rest
+static __thread int self;	// asking the kernel for it would double the cost of an event
 static int forks_are_watched;
 
 static void forget_self(void)

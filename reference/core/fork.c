@@ -1,5 +1,5 @@
-// From fork to stub.  The child shares nothing with us but file descriptors,
-// and runs in a copy of a many-threaded process: no allocation, no lock, no
+// From fork to stub.  The child shares only file descriptors with its parent
+// and runs in a copy of a process with many threads: no allocation, no lock, no
 // libc, no errno, no return.
 #define _GNU_SOURCE
 #include <sys/syscall.h>
@@ -37,9 +37,9 @@ void enter_stub(const struct step *steps, int count, struct boot *boot, unsigned
 	__builtin_unreachable();
 }
 
-// clone, not fork(3): that would run handlers, and leave a clear_child_tid and
-// a robust list through which the kernel writes into guest memory when the
-// thread ends.  Not clone3: container engines answer ENOSYS.
+// clone, because fork(3) runs handlers and leaves a clear_child_tid and a robust
+// list, through which the kernel would write into guest memory when the thread
+// ends.  Not clone3: container engines answer ENOSYS.
 __attribute__((no_stack_protector))
 int stub_fork(unsigned long flags, const struct step *steps, int count, struct boot *boot, unsigned long entry)
 {
@@ -48,5 +48,5 @@ int stub_fork(unsigned long flags, const struct step *steps, int count, struct b
 
 	if (pid == 0)
 		enter_stub(steps, count, boot, entry);
-	return pid;
+	return (int)pid;
 }

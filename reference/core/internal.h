@@ -1,4 +1,4 @@
-// What the core's C files say to each other and Python never sees.
+// What the core's C files share with each other and hide from Python.
 
 // The request of an event that is a wait; 0 is PTRACE_TRACEME.
 #define FLIGHT_WAIT (-1)
@@ -6,11 +6,11 @@
 // A flag in the number of an event that is being written.
 #define FLIGHT_WRITING (1UL << 63)
 
-// Keep an event.  `registers` may be NULL if none of them are kept, `about` if there is nothing.
+// Note an event.  `registers` may be NULL if `has` is FLIGHT_NO_REGISTERS; `about` may be NULL.
 void flight_note(int tid, int request, long result, enum flight_registers has, const struct registers *registers,
 		 const void *about);
 
-// tracee_wait, but it is the caller who notes what it found.
+// tracee_wait, but the caller notes the result.
 int tracee_wait_unnoted(int tid, int options, int *status);
 
 // tracee_request for a request that resumes after these registers were loaded.

@@ -31,7 +31,7 @@ static int is_restart_code(unsigned long rax)
 }
 
 // A request failed, and the guest did not run.
-static int failed(const struct tracee *t, struct admission *a, int request, int rc)
+static __attribute__((cold)) int failed(const struct tracee *t, struct admission *a, int request, int rc)
 {
 	a->failed = request;
 	flight_note(t->tid, request, rc, FLIGHT_NO_REGISTERS, NULL, NULL);
@@ -39,7 +39,7 @@ static int failed(const struct tracee *t, struct admission *a, int request, int 
 }
 
 // A request failed after the guest ran.
-static int unread(const struct tracee *t, struct admission *a, int request, int rc)
+static __attribute__((cold)) int unread(const struct tracee *t, struct admission *a, int request, int rc)
 {
 	int result = failed(t, a, request, rc);
 	return rc == -ESRCH ? result : result - SWITCH_ERROR + SWITCH_UNREAD;
@@ -84,9 +84,9 @@ static int load(struct tracee *t, struct admission *a, enum flight_registers *lo
 }
 
 // Yield first: on one CPU the tracee then runs at once and has usually stopped
-// before we are back, and we never sleep.  A guest that still runs then is not
-// waited for here: a signal that came while we had yielded would have to wait
-// as long, and Python has handlers to run.
+// when sched_yield returns, so that this thread never sleeps.  A guest that
+// still runs is not waited for here: Python must first run the handlers of
+// signals that came meanwhile.
 static int glance(struct tracee *t, int *status)
 {
 	sched_yield();
@@ -94,9 +94,9 @@ static int glance(struct tracee *t, int *status)
 	return rc == 0 ? -EINTR : rc;
 }
 
-// The instruction leaves its own address and flags in rcx and r11; int $0x80
-// does not.  A guest can forge that only by lying to itself: it could have
-// made the 64-bit call it pretends to make.
+// The 64-bit instruction leaves its own address and flags in rcx and r11; int
+// $0x80 does not.  A guest that forges them gains nothing: it could have made
+// the 64-bit call.
 static int is_native_syscall(const struct tracee *t, const struct registers *r)
 {
 	return r->rcx == r->rip && r->r11 == r->eflags && r->cs == t->segments.cs;
@@ -114,8 +114,8 @@ static int read_back(struct tracee *t, struct admission *a, int *request)
 	return a->xget == NULL ? 0 : tracee_transfer_xstate(PTRACE_GETREGSET, t, a->xget);
 }
 
-// Only its tracer can ask, and only now: what Python makes of the stop may have
-// to wait until another thread comes.
+// Only the tracer can ask, and only now: Python may interpret the stop later, on
+// another thread.
 static int ask(struct tracee *t, struct admission *a, int request, int status)
 {
 	a->failed = request;
@@ -190,9 +190,11 @@ static int resume(struct tracee *t, struct admission *a)
 	if (result != 0)
 		return result;
 	tracee_place(t);
+	int rc = (int)tracee_resume(request, t->tid, loaded, r);
+	if (rc == 0)
+		return 0;
 	a->failed = request;
-	long rc = tracee_resume(request, t->tid, loaded, r);
-	return rc < 0 ? SWITCH_ERROR - (int)rc : 0;
+	return SWITCH_ERROR - rc;
 }
 
 int tracee_switch(struct admission *a)

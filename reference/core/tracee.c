@@ -1,5 +1,5 @@
-// One traced thread: ptrace requests one by one, who owns it, and how its
-// owner lets go of it, even by ending.
+// One traced thread: single ptrace requests, its owner, and how the owner lets
+// go of it, also when the owner ends.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
@@ -22,7 +22,7 @@
 static __thread struct tracee *owned;
 static __thread int owned_by_pid;
 
-// Guards `state` and `refs`, which say who may touch a tracee and who frees it.
+// Guards `state` and `refs`: which thread may use a tracee, and when it is freed.
 static pthread_mutex_t ownership = PTHREAD_MUTEX_INITIALIZER;
 
 // Its destructor parks the tracees of a thread that ends; there is one once `have_end_of_thread` is set.
@@ -36,7 +36,7 @@ static long request_unnoted(int request, int tid, unsigned long address, void *d
 	return result == -1 && errno != 0 ? -errno : result;
 }
 
-// What a request said, for the recorder.
+// Record a request and its result.
 static void note(int request, int tid, long result, const void *data)
 {
 	int registers = result == 0 && (request == PTRACE_GETREGS || request == PTRACE_SETREGS);
@@ -231,7 +231,7 @@ static int release(struct tracee *t)
 
 	pthread_mutex_lock(&ownership);
 	int left = --t->refs;
-	t->thread = 0;	// the next thread may well have the same name
+	t->thread = 0;	// the next thread may have the same pthread_t
 	settle(t, rc == 0);
 	pthread_mutex_unlock(&ownership);
 	if (left == 0)
@@ -239,9 +239,9 @@ static int release(struct tracee *t)
 	return rc;
 }
 
-// Runs when a tracing thread ends by any road but the bare exit system call.
-// The kernel would otherwise kill the stub (PTRACE_O_EXITKILL) or, worse, let
-// the tracee run on untraced.
+// Runs when a tracing thread ends, except by a bare exit system call.
+// Otherwise the kernel would kill the stub (PTRACE_O_EXITKILL) or let the tracee
+// run on untraced.
 static void park_all(void *unused)
 {
 	(void)unused;
