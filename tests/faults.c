@@ -17,7 +17,7 @@ int requests_failed;
 int setspecific_error;		// of pthread_setspecific; 0: it succeeds
 int frozen_tid;			// a tracee whose stops no wait finds, as if its control group was frozen
 
-#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+#define REAL(name) ((__typeof__(&(name)))dlsym(RTLD_NEXT, #name))
 
 static int is_core(const void *caller)
 {

@@ -51,7 +51,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(faults: Path, script: str) -> None:
     """Run a script to its end, which must be a success."""
-    preload = " ".join(filter(None, (os.environ.get("LD_PRELOAD", ""), str(faults))))
+    preload = " ".join(filter(None, (str(faults), os.environ.get("LD_PRELOAD", ""))))
     process = start(PREAMBLE + script, LD_PRELOAD=preload)
     try:
         said, errors = process.communicate(timeout=30)

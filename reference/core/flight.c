@@ -73,8 +73,8 @@ void flight_note(int tid, int request, long result, enum flight_registers has, c
 	event->tracer = own_tid();
 	event->tid = tid;
 	event->request = request;
-	event->has_registers = has;
-	event->has_about = about != NULL;
+	event->has_registers = (short)has;
+	event->has_about = about == NULL ? 0 : 1;
 	event->result = result;
 	if (has == FLIGHT_ALL_REGISTERS)
 		event->registers = *registers;

@@ -303,7 +303,7 @@ int tracee_own(struct tracee *t)
 		return rc;
 	forget_other_process();
 	sweep();
-	t->owner = syscall(SYS_gettid);
+	t->owner = (int)syscall(SYS_gettid);
 	t->thread = pthread_self();
 	t->admission = NULL;
 	t->shadow_valid = 0;
@@ -332,7 +332,7 @@ static int seize(struct tracee *t, unsigned long options)
 	int rc = tracee_watch_end();
 
 	if (rc == 0)
-		rc = tracee_request(PTRACE_SEIZE, t->tid, 0, (void *)options);
+		rc = (int)tracee_request(PTRACE_SEIZE, t->tid, 0, (void *)options);
 	if (rc < 0)
 		return rc;
 	t->stopping = STOP_NOT_ASKED;
@@ -345,7 +345,7 @@ int tracee_attach(struct tracee *t, unsigned long options, int *status)
 
 	*status = 0;
 	if (rc == 0 && t->stopping == STOP_NOT_ASKED) {
-		rc = tracee_request(PTRACE_INTERRUPT, t->tid, 0, NULL);
+		rc = (int)tracee_request(PTRACE_INTERRUPT, t->tid, 0, NULL);
 		if (rc == 0 || rc == -ESRCH) {	// whether it is dead, the wait tells
 			t->stopping = STOP_ASKED;
 			rc = 0;

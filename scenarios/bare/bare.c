@@ -77,7 +77,7 @@ CHILD_CODE
 long process_start(unsigned long flags, int keep_rseq, int *ready)
 {
 	long parent = system_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
-	long pid = system_call(SYS_clone, flags, 0, 0, 0, 0, 0);
+	long pid = system_call(SYS_clone, (long)flags, 0, 0, 0, 0, 0);
 
 	if (pid != 0)
 		return pid;
