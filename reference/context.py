@@ -12,28 +12,28 @@ Only the thread that has deleted `_free` writes them, with three exceptions.  An
 unmaps clears `_fault`, under the fault lock.  Another context that takes the stub thread over clears `_holder` and
 `_space`; it runs on the thread that switched this one last.
 
-==================  ===================================================================================================
-`_free`             there unless a thread is in `switch` or `pull`
-`_pending`          an interrupt was asked for and not returned yet
-`_running`          the tracee of the switch under way, None outside of `switch`
-`_space`, `_state`  those of the last switch, if nothing but registers may differ in the next; `_space` None: look again
-`_holder`           the tracee that has the extended state `_loaded_version` of `_state`, or None
-`_visit.result`     what C returned last: SWITCH_REFUSED: the guest did not run; STILL_RUNNING: it runs; else its stop
-`_halted`           where an exception ended a switch whose stop is not an event yet (in `_visit.result`), or None
-`_undelivered`      an event that was made and not returned, or None
-`_fault`            the last switch's fault, or None
-==================  ===================================================================================================
+===================  ==================================================================================================
+`_free`              there unless a thread is in `switch` or `pull`
+`_pending`           an interrupt was asked for and not returned yet
+`_running`           the tracee of the switch under way, None outside of `switch`
+`_space`, `_state`   those of the last switch, if nothing but registers may differ in the next; `_space` None: look again
+`_holder`            the tracee that has the extended state `_loaded_version` of `_state`, or None
+`_admission.result`  the result of the last C call: SWITCH_REFUSED (the guest did not run), STILL_RUNNING, or its stop
+`_halted`            where an exception ended a switch whose stop is not an event yet (in `_admission.result`), or None
+`_undelivered`       an event that was made and not returned, or None
+`_fault`             the last switch's fault, or None
+===================  ==================================================================================================
 
-=====================================  ===========  ==============  ===============  ============  ==================
-State                                  `_free`      `_running`      `_visit.result`  `_halted`     `_undelivered`
-=====================================  ===========  ==============  ===============  ============  ==================
-idle                                   there        None            any              None          None
-the guest runs                         deleted      the tracee      STILL_RUNNING    None          None
-a stop is being handled                deleted      the tracee      the stop         None          None
-an event is being returned             deleted      the tracee      SWITCH_REFUSED   None          the event
-an exception ended the switch          there        None            the stop         where it was  None
-... and its event is made              there        None            SWITCH_REFUSED   None          the event, or None
-=====================================  ===========  ==============  ===============  ============  ==================
+=====================================  ===========  ==============  ===================  ============  ==================
+State                                  `_free`      `_running`      `_admission.result`  `_halted`     `_undelivered`
+=====================================  ===========  ==============  ===================  ============  ==================
+idle                                   there        None            any                  None          None
+the guest runs                         deleted      the tracee      STILL_RUNNING        None          None
+a stop is being handled                deleted      the tracee      the stop             None          None
+an event is being returned             deleted      the tracee      SWITCH_REFUSED       None          the event
+an exception ended the switch          there        None            not SWITCH_REFUSED   where it was  None
+... and its event is made              there        None            SWITCH_REFUSED       None          the event, or None
+=====================================  ===========  ==============  ===================  ============  ==================
 
 From each of the last two the next switch returns the event before the guest runs again.
 
@@ -43,7 +43,8 @@ Python runs a signal handler on the main thread when the signal interrupts a `sw
 the instant before the wait is seen only at the guest's next stop: if ^C must work at once, call `interrupt` from the
 handler or run guests on another thread.  If the handler raises, the guest is stopped, its state is whole, and its last
 event is returned by the next switch.  Another handler may raise at any call of that, so what must not be lost is
-stored between calls.
+stored between calls.  A guest that does not stop, because its control group is frozen, is waited for until a handler
+raises again; the next switch on the same thread stops it.
 
 The interpreter's lock
 ----------------------
@@ -54,6 +55,7 @@ Python, that takes up to ``sys.getswitchinterval()`` (5 ms).  Set it to 1e-4 if 
 from __future__ import annotations
 
 import errno
+import os
 import signal
 from typing import Any
 
@@ -72,6 +74,7 @@ from worldswitch.harness.contract import (
     State,
     StubDied,
     Syscall,
+    WrongThread,
 )
 from worldswitch.reference import thread_tracees, x86_64
 from worldswitch.reference._core import ffi, lib
@@ -107,6 +110,15 @@ STILL_RUNNING: int = lib.SWITCH_ERROR + errno.EINTR
 tracee_switch = lib.tracee_switch
 tracee_halt = lib.tracee_halt
 
+#: What C may have failed in.
+REQUESTS = {
+    getattr(lib, name): name
+    for name in (
+        *("PTRACE_GETREGS", "PTRACE_SETREGS", "PTRACE_POKEUSR", "PTRACE_GETREGSET", "PTRACE_SETREGSET"),
+        *("PTRACE_GETSIGINFO", "PTRACE_INTERRUPT", "PTRACE_SYSEMU", "PTRACE_SYSEMU_SINGLESTEP"),
+    )
+}
+
 PC, SP, NUMBER, CODE_SEGMENT = (names.INDEX[name] for name in ("rip", "rsp", "orig_rax", "cs"))
 
 
@@ -128,7 +140,9 @@ class PtraceContext(Interruptible, FaultMemory, ExtendedState):
         self._halted: tuple[AddressSpace, Tracee | None, State] | None = None
         self._undelivered: Event | None = None
         #: What C needs for a switch.
-        self._visit: Any = ffi.new("struct visit *", {"run": self.RUN, "step": self.STEP, "result": SWITCH_REFUSED})
+        self._admission: Any = ffi.new(
+            "struct admission *", {"run": self.RUN, "step": self.STEP, "result": SWITCH_REFUSED}
+        )
 
     # ------------------------------------------------------------------------------------------------------- switch
 
@@ -151,20 +165,19 @@ class PtraceContext(Interruptible, FaultMemory, ExtendedState):
                 and state.xstate_version == self._loaded_version
                 and not self._pending
             ):
-                result: int = tracee_switch(self._visit)
+                result: int = tracee_switch(self._admission)
                 if result < SWITCH_SYSCALLS:
                     self._fault = None
                     return SYSCALLS[result]
                 if result != SWITCH_REFUSED:
                     return self._run_on_as_before(state, result)
             if self._halted is None:
-                self._visit.result = SWITCH_REFUSED
+                self._admission.result = SWITCH_REFUSED
             return self._switch_anew(address_space, state)
         except BaseException:
             self._space = None
-            if self._visit.result != SWITCH_REFUSED:
+            if self._admission.result != SWITCH_REFUSED:
                 self._halted = self._halted or (address_space, self._running, state)
-                tracee_halt(self._visit)
                 self._rescue()
             raise
         finally:
@@ -178,6 +191,9 @@ class PtraceContext(Interruptible, FaultMemory, ExtendedState):
         try:
             stub = space.live_stub()
             tracee = thread_tracees.tracee_for(self.platform.acquire, stub, Use.GUEST)
+            runner = tracee.runner
+            if runner is not None and runner is not self and runner.still_runs_in(tracee):
+                raise Busy("another context's guest runs here: a signal handler interrupted its switch")
             # Publish the tracee, then look at the lease and the flag: see release and interrupt.
             self._running, tracee.runner = tracee, self
             if not space.is_leased(stub):
@@ -187,13 +203,13 @@ class PtraceContext(Interruptible, FaultMemory, ExtendedState):
                 return self._at_once()
             if state is not self._state:
                 self._bind(state)
-            visit = self._visit
-            visit.registers, visit.xget = self._registers, NULL if self.resident else self._xstate
-            tracee.receive(visit)
+            admission = self._admission
+            admission.registers, admission.xget = self._registers, NULL if self.resident else self._xstate
+            tracee.admit(admission)
             self._space = space
             if tracee is not self._holder or tracee.user is not self or state.xstate_version != self._loaded_version:
-                visit.xset = self._take(tracee, state)
-            return self._run_on(space, tracee, state, tracee_switch(visit))
+                admission.xset = self._take(tracee, state)
+            return self._run_on(space, tracee, state, tracee_switch(admission))
         except StubDied as death:
             return Died(death.cause)
 
@@ -209,17 +225,17 @@ class PtraceContext(Interruptible, FaultMemory, ExtendedState):
             while True:
                 if result == STILL_RUNNING:
                     # Python's signal handlers run here, between two instructions.
-                    result = lib.tracee_collect(self._visit)
+                    result = lib.tracee_collect(self._admission)
                     continue
                 if result == SWITCH_REFUSED:
                     # A release of the address space was tried, and refused as busy.
-                    tracee.receive(self._visit)
-                    result = tracee_switch(self._visit)
+                    tracee.admit(self._admission)
+                    result = tracee_switch(self._admission)
                     continue
                 event = self._event_of(space, tracee, state, result)
                 if event is not None:
                     return self._deliver(space, state, event)
-                result = tracee_switch(self._visit)
+                result = tracee_switch(self._admission)
         except StubDied as death:
             return Died(death.cause)
 
@@ -235,7 +251,7 @@ class PtraceContext(Interruptible, FaultMemory, ExtendedState):
 
     def _keep(self, event: Event | None) -> None:
         """Store an event for the next switch to return."""
-        self._undelivered, self._visit.result, self._halted = event, SWITCH_REFUSED, None
+        self._undelivered, self._admission.result, self._halted = event, SWITCH_REFUSED, None
         self._fault = None
 
     def _at_once(self) -> Event:
@@ -254,8 +270,9 @@ class PtraceContext(Interruptible, FaultMemory, ExtendedState):
         space, tracee, state = self._halted
         assert isinstance(space, PtraceAddressSpace)
         assert tracee is not None
+        self._halt(tracee)
         try:
-            event = self._event_of(space, tracee, state, self._visit.result)
+            event = self._event_of(space, tracee, state, self._admission.result)
         except StubDied as death:
             event = Died(death.cause)
         except PlatformError:
@@ -267,14 +284,31 @@ class PtraceContext(Interruptible, FaultMemory, ExtendedState):
         if event is not None:
             self._remember(space, state, event)
 
+    def _halt(self, tracee: Tracee) -> None:
+        """Stop the guest of a switch that an exception ended.  Raises `WrongThread` on a thread that does not trace it.
+
+        Python's signal handlers run after each call: one that raises ends the wait.
+        """
+        admission = self._admission
+        while admission.result == STILL_RUNNING:
+            if tracee.stub.cause is not None:
+                admission.result = lib.SWITCH_ERROR + errno.ESRCH
+            elif tracee_halt(admission) == SWITCH_REFUSED:
+                raise WrongThread(
+                    f"the context's guest did not stop yet, and only thread {tracee.handle.owner} can stop it: "
+                    "switch the context there first"
+                )
+
     # ----------------------------------------------------------------------------------------------- what a stop means
 
     def _event_of(self, space: PtraceAddressSpace, tracee: Tracee, state: State, result: int) -> Event | None:
         """The event that a switch's result is, or None if the guest is to run on.  Raises `StubDied`, `HostError`."""
         if result <= lib.SWITCH_UNUSUAL_SYSCALL:
             return Syscall(state.words[NUMBER])
-        if result < lib.SWITCH_STOP:
+        if result < lib.SWITCH_UNREAD:
             raise self._refused(tracee, result - lib.SWITCH_ERROR)
+        if result < lib.SWITCH_STOP:
+            raise self._unread(tracee, result - lib.SWITCH_UNREAD)
         stop = decode(result - lib.SWITCH_STOP)
         match stop.kind:
             case StopKind.DEATH:
@@ -287,7 +321,7 @@ class PtraceContext(Interruptible, FaultMemory, ExtendedState):
                 return self._group_stop(stop)
 
     def _death(self, tracee: Tracee, stop: Stop) -> Exception:
-        loaded = bytes(ffi.buffer(self._visit.registers))  # later values died with it
+        loaded = bytes(ffi.buffer(self._admission.registers))  # later values died with it
         return StubDied(tracee.stub.bury(cause_of(stop, loaded, x86_64.dump(loaded, tracee.stub.page))))
 
     def _group_stop(self, stop: Stop) -> Event | None:
@@ -295,24 +329,33 @@ class PtraceContext(Interruptible, FaultMemory, ExtendedState):
         return self._interruption()
 
     def _refused(self, tracee: Tracee, error: int) -> Exception:
-        self._visit.result = SWITCH_REFUSED
+        self._admission.result = SWITCH_REFUSED
         if error in (errno.ESRCH, errno.ECHILD):
             self.platform.check_open()
             return StubDied(tracee.gone())
         # The thread is where it was, with some of the registers perhaps written.
         self._space = None
-        return HostError(
-            error, "loading the guest's registers (a segment base or the extended state is not acceptable)"
-        )
+        loading = "loading the guest's registers (a segment base or the extended state is not acceptable)"
+        resuming = self._admission.failed in (self._admission.run, self._admission.step)
+        return HostError(error, f"{self._failed_request()}, {'resuming the guest' if resuming else loading}")
+
+    def _unread(self, tracee: Tracee, error: int) -> Exception:
+        """The guest ran, and what it did cannot be known: neither it nor its caller can go on."""
+        self._admission.result = SWITCH_REFUSED
+        return StubDied(tracee.give_up(f"{self._failed_request()} after the guest ran: {os.strerror(error)}"))
+
+    def _failed_request(self) -> str:
+        failed = self._admission.failed
+        return REQUESTS.get(failed, f"ptrace request {failed:#x}")
 
     def _foreign_syscall(self, tracee: Tracee, state: State) -> Event:
-        visit = self._visit
-        info = decode_syscall_info(bytes(ffi.buffer(visit.about))) if visit.about_length > 0 else None
+        admission = self._admission
+        info = decode_syscall_info(bytes(ffi.buffer(admission.about))) if admission.about_length > 0 else None
         abi = x86_64.abi_of(info, state.words[CODE_SEGMENT], tracee.handle.segments.cs)
         return Syscall(state.words[NUMBER], abi)
 
     def _signal(self, space: PtraceAddressSpace, tracee: Tracee, state: State) -> Event | None:
-        info = decode_siginfo(bytes(ffi.buffer(self._visit.about)))
+        info = decode_siginfo(bytes(ffi.buffer(self._admission.about)))
         if not info.is_synchronous:
             return self._unasked_signal(info)
         if info.signo == signal.SIGSYS and info.code == SYS_SECCOMP and info.address in x86_64.VSYSCALL_PAGE:
@@ -327,7 +370,7 @@ class PtraceContext(Interruptible, FaultMemory, ExtendedState):
         The kernel has put the call's number into rax, and the guest's value is lost.  Seed: patchSignalInfo.
         """
         state.words[PC] = info.address
-        state.words[SP] = (self._visit.tracee.shadow.rsp - x86_64.WORD_SIZE) & x86_64.WORD_MASK
+        state.words[SP] = (self._admission.tracee.shadow.rsp - x86_64.WORD_SIZE) & x86_64.WORD_MASK
         return Fault(signal.SIGSEGV, SEGV_MAPERR, info.address, Access.EXECUTE)
 
     def _unasked_signal(self, info: SignalInfo) -> Event | None:
@@ -344,6 +387,16 @@ class PtraceContext(Interruptible, FaultMemory, ExtendedState):
         except AttributeError:
             raise Busy("the context is being switched by another thread") from None
         try:
+            self._rescue()
             self._pull()
         finally:
             self._free = True
+
+    def is_running_in(self, tracee: Tracee) -> bool:
+        """True if a switch is under way in that stub thread, or about to be."""
+        return super().is_running_in(tracee) or self.still_runs_in(tracee)
+
+    def still_runs_in(self, tracee: Tracee) -> bool:
+        """True if the guest was last seen running there, even if an exception has ended its switch."""
+        admission = self._admission
+        return bool(admission.result == STILL_RUNNING and admission.tracee == tracee.handle)

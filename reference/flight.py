@@ -8,14 +8,14 @@ from typing import Any
 from worldswitch.harness.flight import Recorder
 from worldswitch.reference._core import ffi, lib
 
-#: Every ring that the core has recorded in: another thread may be in the middle of an event there.
+#: Every ring that the core has recorded in.  None is ever freed: another thread may be in the middle of an event there.
 _memories: list[Any] = []
 
 
 def record(recorder: Recorder) -> None:
     """Record there from now on, for all platforms of this process.  Raises `ValueError` for another event size."""
     memory = ffi.from_buffer("struct flight_ring *", recorder.memory, require_writable=True)
-    _memories.append(memory)
     if lib.flight_record(memory) == -errno.EINVAL:
-        _memories.pop()
         raise ValueError("the recorder was made for events of another size")
+    if memory not in _memories:
+        _memories.append(memory)

@@ -169,7 +169,7 @@ class StubProcess:
         """Invalidate the fast path: the next switch here checks the lease again."""
         with self._lock:
             for tracee in self._tracees[Use.GUEST]:
-                lib.tracee_receive(tracee.handle, ffi.NULL)
+                lib.tracee_admit(tracee.handle, ffi.NULL)
 
     def is_inhabited(self) -> bool:
         """Whether a guest may be running here now."""

@@ -83,7 +83,10 @@ class Runner(Protocol):
     """A context, as the thread it runs in knows it."""
 
     def is_running_in(self, tracee: Tracee) -> bool:
-        """Whether a switch is under way there, or about to be."""
+        """True if a switch is under way there, or about to be."""
+
+    def still_runs_in(self, tracee: Tracee) -> bool:
+        """True if the guest was last seen running there, even if an exception has ended its switch."""
 
 
 class User(Protocol):
@@ -140,6 +143,8 @@ class Tracee:
             pass
         if rc in (-errno.ESRCH, -errno.ECHILD) or (rc == -errno.EPERM and self._has_ended()):
             raise StubDied(self.gone())
+        if rc in (-errno.EAGAIN, -errno.ENOMEM):
+            raise HostError(-rc, "registering the end of this thread, at which its tracees are parked (a pthread key)")
         if rc < 0:
             raise HostError(-rc, f"attaching to thread {self.tid} of stub {self.stub.pid}")
         if status[0] != 0 and decode(status[0]).kind is StopKind.DEATH:
@@ -170,14 +175,15 @@ class Tracee:
         """
         self.request(lib.PTRACE_SETSIGMASK, SIGSET_SIZE, ffi.new("unsigned long *", mask))
 
-    def receive(self, visit: Any) -> None:
-        """Admit this visit, and no other, to switch it from now on."""
-        visit.tracee = self.handle
-        lib.tracee_receive(self.handle, visit)
+    def admit(self, admission: Any) -> None:
+        """Admit this admission, and no other, to switch it from now on."""
+        admission.tracee = self.handle
+        lib.tracee_admit(self.handle, admission)
 
     def park(self) -> None:
-        """Send it back to the stub's waiting place and detach."""
-        lib.tracee_park(self.handle)
+        """Send it back to the stub's waiting place and detach.  Raises `StubDied`."""
+        if lib.tracee_park(self.handle) < 0:
+            raise StubDied(self.gone())
 
     # --------------------------------------------------------------------------------------------- ptrace, waiting
 
@@ -251,9 +257,12 @@ class Tracee:
         return self._registers
 
     def read_xstate(self, target: Any) -> None:
-        """Read its extended state into `target`.  Raises `StubDied`."""
-        if lib.tracee_read_xstate(self.handle, target) < 0:
+        """Read its extended state into `target`.  Raises `StubDied`: a state that cannot be read is lost."""
+        rc = lib.tracee_read_xstate(self.handle, target)
+        if rc == -errno.ESRCH:
             raise StubDied(self.gone())
+        if rc < 0:
+            raise StubDied(self.give_up(f"PTRACE_GETREGSET of the extended state: {os.strerror(-rc)}"))
 
     def last_words(self) -> tuple[bytes, str]:
         """Its last known registers, as bytes and as a text."""

@@ -7,15 +7,29 @@ import os
 import signal
 import struct
 import threading
+from typing import Any
 
 import pytest
 
 from worldswitch.harness.arch import registers
 from worldswitch.harness.cell.diagnosis import events as flight_text
 from worldswitch.harness.cell.diagnosis.model import Event
-from worldswitch.harness.flight import CAPACITY, EVENT, HEADER, WAIT, Noted, Recorder
+from worldswitch.harness.flight import CAPACITY, EVENT, HEADER, WAIT, WRITING, Noted, Recorder
+from worldswitch.reference import flight as reference_flight
 
 SYSEMU, GETSIGINFO = 31, 0x4202
+
+
+def core() -> tuple[Any, Any]:
+    module = pytest.importorskip("worldswitch.reference._core")
+    return module.lib, module.ffi
+
+
+def c_note(lib: Any, ffi: Any, recorder: Recorder) -> None:
+    """Have the C core note one event."""
+    reference_flight.record(recorder)
+    lib.tracee_request(SYSEMU, 1 << 30, 0, ffi.NULL)
+    lib.flight_record(ffi.NULL)
 
 
 def values(**named: int) -> bytes:
@@ -72,12 +86,66 @@ def test_a_paused_recorder_notes_nothing() -> None:
     assert [one.result for one in recorder.read()[0]] == [2]
 
 
-def test_an_event_that_is_being_written_is_not_read() -> None:
+@pytest.mark.parametrize("number", [0, 1 | WRITING, 2, 1 + CAPACITY, 1 - CAPACITY & WRITING - 1])
+def test_an_event_that_is_not_whole_or_not_of_its_place_is_not_read(number: int) -> None:
     recorder = Recorder()
     recorder.note(8, SYSEMU, 1)
     recorder.note(8, SYSEMU, 2)
-    struct.pack_into("=Q", recorder.memory, HEADER.size, 0)
+    struct.pack_into("=Q", recorder.memory, HEADER.size, number)
     assert [one.result for one in recorder.read()[0]] == [2]
+    assert recorder.read()[1] == 1
+
+
+def test_an_event_of_the_round_before_is_not_read() -> None:
+    """Its writer was held up while the others went once round."""
+    recorder = Recorder()
+    for result in range(CAPACITY + 5):
+        recorder.note(8, SYSEMU, result)
+    struct.pack_into("=Q", recorder.memory, HEADER.size, 1)
+    events, forgotten = recorder.read()
+    assert [one.result for one in events] == [*range(5, CAPACITY), *range(CAPACITY + 1, CAPACITY + 5)]
+    assert forgotten == 6
+
+
+@pytest.mark.parametrize("number", [1 | WRITING, 1 + CAPACITY])
+def test_a_place_that_is_taken_is_left_alone(number: int) -> None:
+    """Also by the C core, whose events are counted all the same."""
+    lib, ffi = core()
+    for note in (lambda recorder: recorder.note(8, SYSEMU, 1), lambda recorder: c_note(lib, ffi, recorder)):
+        recorder = Recorder()
+        struct.pack_into("=Q", recorder.memory, HEADER.size, number)
+        before = bytes(recorder.memory[HEADER.size :])
+        note(recorder)
+        assert bytes(recorder.memory[HEADER.size :]) == before
+        assert recorder.read() == ([], 1)
+
+
+class Overtaken(Recorder):
+    """Another thread notes an event after each look at the numbers."""
+
+    def _written(self) -> list[int]:
+        seen = super()._written()
+        self.note(8, SYSEMU, -1)
+        return seen
+
+
+def test_an_event_that_is_written_while_the_memory_is_copied_is_not_read() -> None:
+    recorder = Overtaken()
+    for result in range(CAPACITY):
+        recorder.note(8, SYSEMU, result)
+    events, forgotten = recorder.read()
+    assert [one.result for one in events] == list(range(2, CAPACITY))
+    assert forgotten == 4
+
+
+def test_a_recorder_that_was_written_to_stays() -> None:
+    """Threads may be in the middle of an event when the next recorder comes."""
+    core()
+    first, second = Recorder(), Recorder()
+    for recorder in (first, second, first, second):
+        reference_flight.record(recorder)
+    with pytest.raises(BufferError):
+        first.memory.close()
 
 
 def test_another_process_reads_what_a_dead_one_noted() -> None:

@@ -72,7 +72,7 @@ class GivesUpOverRefusals(PtracePlatform):
 
 class _HastyContext(PtraceContext):
     def _refused(self, tracee: Tracee, error: int) -> Exception:
-        self._visit.xset = ffi.NULL
+        self._admission.xset = ffi.NULL
         return super()._refused(tracee, error)
 
 

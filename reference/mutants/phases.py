@@ -54,7 +54,7 @@ class StepsEveryGuest(PtracePlatform):
 class _SteppedOnce(PtraceContext):
     def switch(self, address_space: AddressSpace, state: State) -> Event:
         if state["eflags"] & TRAP_FLAG:
-            self._visit.run = self.STEP
+            self._admission.run = self.STEP
         return super().switch(address_space, state)
 
 

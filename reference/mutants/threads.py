@@ -34,6 +34,9 @@ class _StrandedTracee(Tracee):
         self.wait()
         self.block_signals(0)
 
+    def park(self) -> None:
+        """It stays attached: what is not on the list is not parked."""
+
 
 class _StubOfStrandedTracees(StubProcess):
     tracee_class = _StrandedTracee

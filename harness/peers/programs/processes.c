@@ -6,7 +6,7 @@
 static int work(unsigned long rounds, char **arguments)
 {
 	char *nothing[] = {arguments[0], NULL};
-	int status;
+	int status = 0;
 
 	while (rounds--) {
 		long pid = call(__NR_clone, SIGCHLD, 0, 0, 0);

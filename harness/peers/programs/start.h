@@ -23,7 +23,7 @@ static inline long call(long number, long a, long b, long c, long d)
 
 static inline long long now(void)
 {
-	struct timespec t;
+	struct timespec t = {0};
 
 	// Not through the vDSO: some of those who run this have none.
 	call(__NR_clock_gettime, CLOCK_MONOTONIC, (long)&t, 0, 0);
