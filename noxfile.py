@@ -81,9 +81,10 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Make the lists of scenarios and mutants in the READMEs anew."""
-    install(session)
-    session.run("python", "-m", "worldswitch.harness.docs", *session.posargs)
+    """Build the documentation into docs/_build/html, warnings as errors; with -- --external check outside links too."""
+    install(session, extras="harness,docs")
+    for builder in ("html", "linkcheck") if "--external" in session.posargs else ("html",):
+        session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-b", builder, "docs", f"docs/_build/{builder}")
 
 
 @nox.session
