@@ -40,7 +40,7 @@ python_use_unqualified_type_names = True
 
 linkcheck_timeout = 20
 
-os.environ["COLUMNS"] = "100"  # the width of the commands' help
+os.environ["COLUMNS"] = "88"  # the width of the commands' help
 GENERATED = Path(__file__).parent / "generated"
 
 

@@ -27,7 +27,7 @@ class ToyContext:
     def interrupt(self) -> None:
         self.pending = True
 
-    def switch(self, address_space: ToyAddressSpace, state: contract.State) -> contract.Event:
+    def switch(self, address_space, state: contract.State) -> contract.Event:
         while not self.pending:
             code = address_space.read(state.pc)
             if not code:  # nothing is mapped there
