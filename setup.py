@@ -41,7 +41,7 @@ setup(
     cffi_modules=[
         "harness/bench/native/build.py:ffibuilder",
         "reference/core/build.py:ffibuilder",
-        "scenarios/bare/build.py:ffibuilder",
+        "scenarios/raw_ptrace/build.py:ffibuilder",
         "scenarios/guests/build.py:ffibuilder",
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from sphinx.application import Sphinx
 
-from worldswitch.harness import docs_mutants, docs_scenarios
-from worldswitch.harness.cli import main
+from worldswitch.harness.cli.main import main
+from worldswitch.harness.report.site import mutants, scenarios
 
 project = "worldswitch"
 author = "the worldswitch authors"
@@ -60,8 +60,8 @@ def _help(*command: str) -> str:
 
 def generate(app: Sphinx) -> None:
     """Write the pages that are drawn from the code, before Sphinx looks for pages."""
-    _write("scenarios", docs_scenarios.lines())
-    _write("mutants", docs_mutants.lines())
+    _write("scenarios", scenarios.lines())
+    _write("mutants", mutants.lines())
     _write("commands", commands())
 
 

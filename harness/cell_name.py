@@ -42,7 +42,7 @@ class CellName:
 
     @property
     def place(self) -> dict[str, Any]:
-        """The fields of a `worldswitch.harness.request.Request` that choose its environment alone."""
+        """The fields of a `worldswitch.harness.run.request.Request` that choose its environment alone."""
         if self.kernel:
             engine = "auto" if self.profiles else "host"
             return {"engine": engine, "profiles": self.profiles, "kernels": (self.kernel,)}

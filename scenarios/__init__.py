@@ -1,1 +1,1 @@
-"""The specification: what every ptrace platform, kernel and container set-up is held to, a file a behaviour family."""
+"""The specification that every ptrace platform, kernel and container set-up is tested against."""

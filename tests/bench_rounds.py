@@ -11,16 +11,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from worldswitch.harness.bench import records
+from worldswitch.harness.bench import results_file
 
 FILE = Path(__file__).parent / "data/bench_rounds.json"
 
 
 def main(run: Path) -> None:
     """Keep each round's median, in nanoseconds, in the order of time."""
-    results = records.read(run)
+    results = results_file.read(run)
     kept: dict[str, Any] = {
-        "machine": {name: getattr(results.fingerprint, name) for name in records.MACHINE},
+        "machine": {name: getattr(results.fingerprint, name) for name in results_file.MACHINE},
         "taken": results.taken,
         "rounds": {
             name: [round(1e9 * value, 1) for value in one.samples]

@@ -6,14 +6,14 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
+from worldswitch.harness.cell.records import Finding, Fingerprint, Header, Trial
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem
-from worldswitch.harness.diagnosis import Diagnosis, Event, Process, Thread
-from worldswitch.harness.expectations import PASSES, Judgement
-from worldswitch.harness.manifest import Manifest, PlannedCell
-from worldswitch.harness.outcome import Judged
-from worldswitch.harness.results import Finding, Fingerprint, Header, Reached, Trial
-from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.expectations.judgement import PASSES, Judgement
+from worldswitch.harness.expectations.outcome import Judged, Problem
+from worldswitch.harness.results.cell_file import Reached
+from worldswitch.harness.results.manifest import Manifest, PlannedCell
+from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 
 KERNELS = ("5.10", "6.1", "6.12", "6.16", "6.17", "6.18", "6.19", "7.0", "7.1", "7.2", "7.3")

@@ -8,8 +8,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from worldswitch.harness import processes, results
-from worldswitch.harness.results import Record, Run, Trial
+from worldswitch.harness.cell import records as results
+from worldswitch.harness.cell.records import Record, Trial
+from worldswitch.harness.linux import processes
+from worldswitch.harness.results.cell_file import Run, assemble
 
 HERE = str(Path(__file__).parent)
 
@@ -41,7 +43,7 @@ class Finished:
 
     @property
     def run(self) -> Run:
-        return results.assemble(self.records, "the stream")
+        return assemble(self.records, "the stream")
 
     @property
     def trial(self) -> Trial:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness.holdings import Holdings
+from worldswitch.harness.environments.run_resources import Holdings
 
 
 @pytest.fixture(scope="session", autouse=True)

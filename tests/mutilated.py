@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from scripted import NAMES, Scripted, ScriptedCell, frames, trial, whole
 
-from worldswitch.harness.results import Trial
+from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.verdict import Verdict
 
 ONE, OTHER, THIRD = NAMES  # the first two stand under one id, SG01

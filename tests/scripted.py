@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worldswitch.harness import results
-from worldswitch.harness.catalogue import Scenario
+from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell import records as results
+from worldswitch.harness.cell.records import Finding, Fingerprint, Footer, Header, Record, Trial, Word
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.environment import Environment, Missing, Plan
-from worldswitch.harness.expectations import Expectation
-from worldswitch.harness.outcome import CellOutcome, Judged
-from worldswitch.harness.results import Finding, Fingerprint, Footer, Header, Record, Trial, Word
+from worldswitch.harness.environments.prepared import Plan
+from worldswitch.harness.environments.profiles.profile import Profile
+from worldswitch.harness.environments.protocol import Environment, Lane, Missing
+from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged
 from worldswitch.harness.verdict import Verdict
 
 Line = bytes | Callable[[], bytes]  #: what a cell says, or does before it says it
@@ -101,9 +103,10 @@ class Scripted:
 
     name: str
     script: Callable[[Sequence[str]], ScriptedCell]
-    expectations: tuple[Expectation, ...] = ()
+    profile: Profile | None = None
     facts: Mapping[str, str] = field(default_factory=lambda: {"engine": "none"})
     cells: list[ScriptedCell] = field(default_factory=list)
+    lane: Lane | None = None
 
     def start(self, arguments: Sequence[str]) -> ScriptedCell:
         self.cells.append(self.script(arguments))
@@ -112,7 +115,26 @@ class Scripted:
 
 def place(name: str, lines: Sequence[Line], *expectations: Expectation, status: int = 0, log: str = "") -> Scripted:
     """An environment whose cells all say `lines`."""
-    return Scripted(name, lambda _: ScriptedCell(lines, status, log), expectations)
+    return Scripted(name, lambda _: ScriptedCell(lines, status, log), expecting(*expectations))
+
+
+def expecting(*rules: Expectation) -> Profile | None:
+    """A profile under which this is expected; none without a rule."""
+    if not rules:
+        return None
+    name = rules[0].file.removesuffix(".toml") or "x"
+    return Profile(name, "made for a test", (), "default", expect=tuple(map(_table, rules)))
+
+
+def _table(rule: Expectation) -> dict[str, object]:
+    fields = {
+        "scenarios": rule.scenarios,
+        "needs": tuple(rule.needs),
+        "evidence": rule.evidence,
+        "expires": rule.expires,
+    }
+    said = {name: value for name, value in fields.items() if value}
+    return {"verdicts": tuple(rule.verdicts), "reason": rule.reason, **said}
 
 
 def planner(*places: Environment | Missing) -> Callable[..., Plan]:

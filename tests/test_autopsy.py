@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from scripted import NAMES, SCENARIOS, header, trial, whole
 
-from worldswitch.harness.collect import Problem
-from worldswitch.harness.kill import autopsy
-from worldswitch.harness.kill.autopsy import Account, Autopsy, Fate, Finding
-from worldswitch.harness.results import Trial
+from worldswitch.harness.cell.records import Trial
+from worldswitch.harness.expectations.outcome import Problem
+from worldswitch.harness.run.mutants import fates
+from worldswitch.harness.run.mutants.fates import Account, Autopsy, Fate, Finding
 from worldswitch.harness.verdict import Verdict
 
 ONE, OTHER, THIRD = NAMES  # the first two stand under one id, SG01
@@ -26,7 +26,7 @@ def bitten(name: str = ONE) -> Trial:
 
 
 def fate(caught_by: str, mutated: Account, reference: Account = account(*PASSES)) -> Fate:  # noqa: B008 - frozen
-    return autopsy.examine("Forgetful", "host", [caught_by], reference, mutated).fate
+    return fates.examine("Forgetful", "host", [caught_by], reference, mutated).fate
 
 
 @pytest.mark.parametrize("name", ["SG01", ONE, "SG*"])
@@ -70,50 +70,50 @@ def test_what_the_reference_cannot_be_put_to_here_is_untested() -> None:
 
 
 def test_the_worst_name_decides() -> None:
-    made = autopsy.examine("Forgetful", "host", ["SG01", "TT01"], account(*PASSES), account(bitten(), *PASSES[1:]))
+    made = fates.examine("Forgetful", "host", ["SG01", "TT01"], account(*PASSES), account(bitten(), *PASSES[1:]))
     assert [finding.fate for finding in made.findings] == [Fate.CAUGHT, Fate.SURVIVED]
     assert made.fate is Fate.SURVIVED
 
 
 def test_a_mutant_that_names_nothing_is_an_error() -> None:
-    assert autopsy.examine("Forgetful", "host", [], account(*PASSES), account(bitten())).fate is Fate.ERROR
+    assert fates.examine("Forgetful", "host", [], account(*PASSES), account(bitten())).fate is Fate.ERROR
 
 
 @pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.CRASH, Verdict.TIMEOUT, Verdict.ERROR])
 def test_what_else_does_not_pass_is_reported_and_no_failure_of_the_mutant_s(verdict: Verdict) -> None:
     third = trial(THIRD, verdict)
-    made = autopsy.examine("Forgetful", "host", ["SG01"], account(*PASSES), account(bitten(), trial(OTHER), third))
+    made = fates.examine("Forgetful", "host", ["SG01"], account(*PASSES), account(bitten(), trial(OTHER), third))
     assert made.undeclared == (third,)
     assert made.fate is Fate.CAUGHT
 
 
 def test_what_passes_and_is_not_named_is_nothing_to_report() -> None:
-    made = autopsy.examine("Forgetful", "host", ["SG01"], account(*PASSES), account(bitten(), *PASSES[1:]))
+    made = fates.examine("Forgetful", "host", ["SG01"], account(*PASSES), account(bitten(), *PASSES[1:]))
     assert (made.undeclared, made.passed) == ((), (OTHER, THIRD))
 
 
 def test_what_the_reference_does_not_pass_either_is_not_reported() -> None:
     reference = account(*PASSES[:2], trial(THIRD, Verdict.FAIL))
-    made = autopsy.examine("Forgetful", "host", ["SG01"], reference, account(bitten(), trial(OTHER), bitten(THIRD)))
+    made = fates.examine("Forgetful", "host", ["SG01"], reference, account(bitten(), trial(OTHER), bitten(THIRD)))
     assert made.undeclared == ()
 
 
 def test_each_function_that_bites_is_a_kill() -> None:
-    made = autopsy.examine("Forgetful", "host", ["SG01"], account(*PASSES), account(bitten(), trial(OTHER)))
+    made = fates.examine("Forgetful", "host", ["SG01"], account(*PASSES), account(bitten(), trial(OTHER)))
     assert [kill.scenario for kill in made.kills] == [ONE]
     assert made.passed == (OTHER,)
 
 
 def test_a_failure_by_no_assertion_is_no_kill() -> None:
     mutated = account(bitten(), trial(OTHER, Verdict.FAIL))
-    made = autopsy.examine("Forgetful", "host", ["SG01"], account(*PASSES), mutated)
+    made = fates.examine("Forgetful", "host", ["SG01"], account(*PASSES), mutated)
     assert [kill.scenario for kill in made.kills] == [ONE]
 
 
 def test_an_autopsy_is_told_whole() -> None:
     mutated = Account({one.scenario: one for one in (bitten(), trial(OTHER), bitten(THIRD))}, seconds=1.5, draws=3)
     findings = (Finding("SG01", Fate.CAUGHT, f"fail in {ONE}: assert 1 == 2"),)
-    assert autopsy.examine("Forgetful", "host", ["SG01"], account(*PASSES), mutated) == Autopsy(
+    assert fates.examine("Forgetful", "host", ["SG01"], account(*PASSES), mutated) == Autopsy(
         "Forgetful", "host", findings, (bitten(),), (bitten(THIRD),), (OTHER,), 1.5, 3
     )
 
@@ -121,7 +121,7 @@ def test_an_autopsy_is_told_whole() -> None:
 def test_a_cell_that_died_condemns_every_name() -> None:
     mutated = Account({ONE: bitten()}, "the cell died", seconds=1.5, draws=3)
     findings = tuple(Finding(name, Fate.ERROR, "the cell died") for name in ("SG01", "TT01"))
-    assert autopsy.examine("Forgetful", "host", ["SG01", "TT01"], account(*PASSES), mutated) == Autopsy(
+    assert fates.examine("Forgetful", "host", ["SG01", "TT01"], account(*PASSES), mutated) == Autopsy(
         "Forgetful", "host", findings, seconds=1.5, draws=3
     )
 
@@ -160,7 +160,7 @@ FINDINGS = {
 
 
 def test_what_should_have_caught_it_and_saw_nothing_is_missed() -> None:
-    made = autopsy.examine(
+    made = fates.examine(
         "Forgetful", "host", ["SG01"], account(trial(ONE), trial(OTHER)), account(trial(ONE), trial(OTHER))
     )
     assert made.missed == (ONE, OTHER)
@@ -168,26 +168,26 @@ def test_what_should_have_caught_it_and_saw_nothing_is_missed() -> None:
 
 def test_what_failed_but_not_by_its_own_assertion_is_missed() -> None:
     raised = trial(OTHER, Verdict.FAIL, reason="the platform raised it")
-    made = autopsy.examine("Forgetful", "host", ["SG01"], account(*PASSES), account(trial(ONE), raised))
+    made = fates.examine("Forgetful", "host", ["SG01"], account(*PASSES), account(trial(ONE), raised))
     assert made.missed == (ONE, OTHER)
 
 
 def test_of_a_cell_that_may_come_to_nothing_only_kills_count() -> None:
     said = account(bitten(ONE), trial(OTHER), trial(THIRD, Verdict.FAIL, reason="the platform raised it"))
-    assert autopsy.kills_of(said).trials == {ONE: bitten(ONE)}
-    broken = autopsy.kills_of(replace(said, problem="the cell did not run Forgetful"))
+    assert fates.kills_of(said).trials == {ONE: bitten(ONE)}
+    broken = fates.kills_of(replace(said, problem="the cell did not run Forgetful"))
     assert (broken.trials, broken.problem) == ({}, "")
 
 
 @pytest.mark.parametrize(("verdict", "missed"), [(Verdict.ERROR, (OTHER,)), (Verdict.TIMEOUT, ())])
 def test_what_broke_on_it_is_missed_and_what_hung_is_not(verdict: Verdict, missed: tuple[str, ...]) -> None:
     broken = account(bitten(ONE), trial(OTHER, verdict))
-    made = autopsy.examine("Forgetful", "host", ["SG01"], account(trial(ONE), trial(OTHER)), broken)
+    made = fates.examine("Forgetful", "host", ["SG01"], account(trial(ONE), trial(OTHER)), broken)
     assert (made.fate, made.missed) == (Fate.ERROR, missed)
 
 
 def test_of_what_a_scenario_said_with_two_seeds_the_last_counts() -> None:
-    both = autopsy.later(account(trial(ONE), trial(OTHER)), account(bitten(ONE)))
+    both = fates.later(account(trial(ONE), trial(OTHER)), account(bitten(ONE)))
     assert both.trials == {ONE: bitten(ONE), OTHER: trial(OTHER)}
     assert both.draws == 2
 
@@ -195,37 +195,37 @@ def test_of_what_a_scenario_said_with_two_seeds_the_last_counts() -> None:
 @pytest.mark.parametrize(("first", "second", "told"), [("", "", ""), ("died", "", "died"), ("", "hung", "hung")])
 def test_two_cells_took_their_time_and_one_that_died_condemns_both(first: str, second: str, told: str) -> None:
     machine = header().fingerprint
-    both = autopsy.later(Account({}, first, machine, 2.0), Account({}, second, machine, 0.5))
+    both = fates.later(Account({}, first, machine, 2.0), Account({}, second, machine, 0.5))
     assert both == Account({}, told, machine, 2.5, 2)
 
 
 @pytest.mark.parametrize(("before", "after", "fate", "reason"), FINDINGS.values(), ids=FINDINGS)
 def test_a_finding_says_why(before: tuple[Trial, ...], after: tuple[Trial, ...], fate: Fate, reason: str) -> None:
-    made = autopsy.examine("Forgetful", "host", ["SG01"], account(*before), account(*after))
+    made = fates.examine("Forgetful", "host", ["SG01"], account(*before), account(*after))
     assert [(it.name, it.fate, it.reason) for it in made.findings] == [("SG01", fate, reason)]
 
 
 def test_a_cell_that_ran_something_else_does_not_count() -> None:
     wrong = "the cell did not run Forgetful"
-    assert autopsy.account(whole(*PASSES, mutant="Other"), "Forgetful", None).problem == wrong
-    assert autopsy.account(whole(*PASSES), "Forgetful", None).problem == wrong
-    assert autopsy.account(PASSES, "Forgetful", None).problem == wrong
+    assert fates.account(whole(*PASSES, mutant="Other"), "Forgetful", None).problem == wrong
+    assert fates.account(whole(*PASSES), "Forgetful", None).problem == wrong
+    assert fates.account(PASSES, "Forgetful", None).problem == wrong
     wrong = "the cell did not run the reference"
-    assert autopsy.account(whole(*PASSES, mutant="Forgetful"), "", None).problem == wrong
+    assert fates.account(whole(*PASSES, mutant="Forgetful"), "", None).problem == wrong
 
 
 def test_a_cell_s_account_has_its_trials_its_machine_and_its_time() -> None:
     trials, machine = {one.scenario: one for one in PASSES}, header().fingerprint
-    assert autopsy.account(whole(*PASSES), "", None) == Account(trials, "", machine, 0)
-    forgetful = autopsy.account(whole(*PASSES, mutant="Forgetful"), "Forgetful", None, 1.5)
+    assert fates.account(whole(*PASSES), "", None) == Account(trials, "", machine, 0)
+    forgetful = fates.account(whole(*PASSES, mutant="Forgetful"), "Forgetful", None, 1.5)
     assert forgetful == Account(trials, "", machine, 1.5)
     died = Problem("the cell died")
-    assert autopsy.account(whole(*PASSES), "", died, 1.5) == Account(trials, "the cell died", machine, 1.5)
-    assert autopsy.account([], "Forgetful", died) == Account({}, "the cell died", None, 0)
+    assert fates.account(whole(*PASSES), "", died, 1.5) == Account(trials, "the cell died", machine, 1.5)
+    assert fates.account([], "Forgetful", died) == Account({}, "the cell died", None, 0)
 
 
 def test_scenarios_are_called_by_id_by_name_and_by_pattern() -> None:
-    assert autopsy.called(SCENARIOS, "SG01") == list(SCENARIOS[:2])
-    assert autopsy.called(SCENARIOS, "TT*", ONE) == [SCENARIOS[0], SCENARIOS[2]]
-    assert autopsy.called(SCENARIOS, "SG02") == []
-    assert autopsy.called(SCENARIOS) == []
+    assert fates.called(SCENARIOS, "SG01") == list(SCENARIOS[:2])
+    assert fates.called(SCENARIOS, "TT*", ONE) == [SCENARIOS[0], SCENARIOS[2]]
+    assert fates.called(SCENARIOS, "SG02") == []
+    assert fates.called(SCENARIOS) == []

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import catalogue, cli, environment
-from worldswitch.harness.request import Request
-from worldswitch.harness.runner import Run
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.cli import main
+from worldswitch.harness.environments import plan
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 
 PROFILE = 'name = "mine"\nabout = "x"\ncapabilities = []\nseccomp = "default"\n'
 RULES = 'about = "x"\n[[expect]]\nscenarios = ["SG01"]\nverdicts = ["fail"]\nreason = "so"\nevidence = ["ptrace(2)"]\n'
@@ -26,10 +28,10 @@ def tree(folder: Path) -> dict[str, bytes]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the test is, with a good run in it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
+    monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
     (tmp_path / "run").mkdir()
     with monkeypatch.context() as patched:
-        patched.setattr(environment, "plan", planner(place("docker:a", frames(whole(*map(trial, NAMES))))))
+        patched.setattr(plan, "plan", planner(place("docker:a", frames(whole(*map(trial, NAMES))))))
         Run(Request(), SCENARIOS, tmp_path / "run", Quiet()).go()
     return tmp_path
 
@@ -38,7 +40,7 @@ def is_refused(folder: Path, capsys: pytest.CaptureFixture[str], said: str, *arg
     """The command exits with 2, names the file, and leaves all as it was."""
     before = tree(folder)
     capsys.readouterr()
-    assert cli.main(arguments) == 2
+    assert main.main(arguments) == 2
     told = capsys.readouterr()
     assert told.err.startswith(f"worldswitch {arguments[0]}: ")
     assert said in told.err
@@ -58,7 +60,7 @@ PROFILES = {
     "no such filter": (PROFILE.replace("default", "none.json"), "mine.toml: seccomp: "),
     "a bad filter": (PROFILE.replace("default", "bad.json"), "bad.json: defaultAction: "),
     "a limit": (PROFILE + "[limits]\npids = 1\n", "mine.toml: limits.pids: "),
-    "a rule": (PROFILE + "[[expect]]\nverdicts = []\n", "mine.toml: expect[0]."),
+    "a rule": (PROFILE + "[[expect]]\nverdicts = []\n", "mine.toml: rule 1: verdicts"),
 }
 RULE_FILES = {
     "no TOML": ("about = ", "mine.toml: not TOML: "),

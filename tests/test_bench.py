@@ -13,27 +13,18 @@ from pathlib import Path
 import pytest
 from cells import DENY_PTRACE
 
-from worldswitch.harness import fingerprint
-from worldswitch.harness.bench import (
-    collection,
-    measuring,
-    quantities,
-    quiet,
-    records,
-    script,
-    words,
-    workbench,
-    worker,
-)
+from worldswitch.harness.bench import catalogue, machine_load, measure, messages, results_file, units, workbench, worker
+from worldswitch.harness.bench import pyperf_script as script
 from worldswitch.harness.bench.benchmark import Benchmark
-from worldswitch.harness.bench.records import Recorder
+from worldswitch.harness.bench.messages import Absent, Disturbance, Measured
+from worldswitch.harness.bench.results_file import Recorder
 from worldswitch.harness.bench.session import TOGETHER, tasks
-from worldswitch.harness.bench.words import Absent, Disturbance, Measured
+from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.contract import Cause, Death, Died
-from worldswitch.harness.request import CouldNotRun
-from worldswitch.harness.results import ResultError
+from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.results.errors import ResultError
 
-ALL = collection.benchmarks()
+ALL = catalogue.benchmarks()
 SMALL = [one for one in ALL.values() if one.size <= 8 or one.subject == "memory"]
 
 
@@ -44,7 +35,7 @@ def test_a_benchmark_says_what_is_timed_and_what_is_not(one: Benchmark) -> None:
     assert one.about.partition("\n")[0].endswith(".")
 
 
-@pytest.mark.parametrize("subject", collection.SUBJECTS)
+@pytest.mark.parametrize("subject", catalogue.SUBJECTS)
 def test_a_subject_s_benchmarks_run(subject: str) -> None:
     mine = [one for one in SMALL if one.subject == subject]
     mine = [replace(one, burst=min(one.burst, 3)) for one in mine]
@@ -84,15 +75,15 @@ def test_enough_loops_are_found() -> None:
 
 
 def test_names_subjects_and_patterns_select() -> None:
-    assert {one.subject for one in collection.select(("calls",))} == {"calls"}
-    assert [one.name for one in collection.select(("switch::fault", "limits::pipe"))] == [
+    assert {one.subject for one in catalogue.select(("calls",))} == {"calls"}
+    assert [one.name for one in catalogue.select(("switch::fault", "limits::pipe"))] == [
         "limits::pipe",
         "switch::fault",
     ]
-    assert {one.series for one in collection.select(("scale::tracees*",))} == {"tracees"}
-    assert collection.select(()) == list(ALL.values())
+    assert {one.series for one in catalogue.select(("scale::tracees*",))} == {"tracees"}
+    assert catalogue.select(()) == list(ALL.values())
     with pytest.raises(CouldNotRun, match="no benchmark is called 'switches'"):
-        measuring.chosen(["switches"])
+        measure.chosen(["switches"])
 
 
 def test_what_is_set_beside_each_other_is_measured_by_one_process() -> None:
@@ -105,8 +96,8 @@ def test_what_is_set_beside_each_other_is_measured_by_one_process() -> None:
 
 def test_words_survive_noise() -> None:
     said = (Measured("a::b", 2, (1.0,), ((1, 2.0),)), Absent("c::d", "why"), Disturbance(1.0, 0.5, 3, 0.1))
-    lines = b"a library says\n".join(words.encode(word) for word in said).splitlines()
-    assert tuple(words.read(lines)) == said
+    lines = b"a library says\n".join(messages.encode(word) for word in said).splitlines()
+    assert tuple(messages.read(lines)) == said
 
 
 def recorded(folder: Path, scale: float = 1.0, rounds: int = 3) -> Path:
@@ -116,14 +107,14 @@ def recorded(folder: Path, scale: float = 1.0, rounds: int = 3) -> Path:
     for number in range(rounds):
         values = (scale * (1 + number / 100), scale * (1.1 + number / 100))
         recorder.take([Measured(one.name, 4, values), Absent("x::y", "none")], number, {one.name: script.metadata(one)})
-    path = folder / records.FILE
+    path = folder / results_file.FILE
     recorder.write(path, fingerprint.take(None))
     return path
 
 
 def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
     recorded(tmp_path)
-    results = records.read(tmp_path)
+    results = results_file.read(tmp_path)
     one = results.series["switch::fault"]
     assert one.by_round == pytest.approx({0: 1.05, 1: 1.06, 2: 1.07})
     assert one.median == pytest.approx(1.06)
@@ -143,32 +134,34 @@ def test_pyperf_reads_the_results(tmp_path: Path, command: list[str]) -> None:
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]"])
 def test_what_is_no_result_is_refused(tmp_path: Path, content: str) -> None:
-    (tmp_path / records.FILE).write_text(content)
+    (tmp_path / results_file.FILE).write_text(content)
     with pytest.raises(ResultError, match=r"bench\.json"):
-        records.read(tmp_path)
+        results_file.read(tmp_path)
 
 
 def test_nothing_measured_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="nothing was measured"):
-        Recorder("reference").write(tmp_path / records.FILE, fingerprint.take(None))
+        Recorder("reference").write(tmp_path / results_file.FILE, fingerprint.take(None))
 
 
 def test_values_are_shown_with_three_digits() -> None:
-    assert quantities.shown(8.4567e-6, "second") == "8.46 µs"
-    assert quantities.shown(0.123456, "second") == "123 ms"
-    assert quantities.shown(12.3e-9, "second") == "12.3 ns"
-    assert quantities.shown(115000, "byte") == "112 KiB"
-    assert quantities.shown(3, "integer") == "3"
+    assert units.shown(8.4567e-6, "second") == "8.46 µs"
+    assert units.shown(0.123456, "second") == "123 ms"
+    assert units.shown(12.3e-9, "second") == "12.3 ns"
+    assert units.shown(115000, "byte") == "112 KiB"
+    assert units.shown(3, "integer") == "3"
 
 
 def test_load_by_others_is_told_and_one_s_own_is_not() -> None:
-    before = quiet.Reading(at=0, busy=10, stolen=0, waiting=0, own=1)
-    cpus = quiet.os.cpu_count() or 1
-    alone = quiet.Span.between(before, quiet.Reading(at=1, busy=11, stolen=0, waiting=0, own=2))
-    loud = quiet.Span.between(before, quiet.Reading(at=1, busy=10 + cpus, stolen=0.1 * cpus, waiting=1, own=1))
+    before = machine_load.Reading(at=0, busy=10, stolen=0, waiting=0, own=1)
+    cpus = machine_load.os.cpu_count() or 1
+    alone = machine_load.Span.between(before, machine_load.Reading(at=1, busy=11, stolen=0, waiting=0, own=2))
+    loud = machine_load.Span.between(
+        before, machine_load.Reading(at=1, busy=10 + cpus, stolen=0.1 * cpus, waiting=1, own=1)
+    )
     assert (alone.others, loud.others, loud.stolen, loud.waiting) == pytest.approx((0, 1, 0.1, 1))
-    assert "others used 100%" in quiet.warnings_before(loud)[0]
-    log = quiet.Log()
+    assert "others used 100%" in machine_load.warnings_before(loud)[0]
+    log = machine_load.Log()
     log.worked("switch", alone)
     assert log.warnings() == []
     log.worked("calls, round 2", loud)

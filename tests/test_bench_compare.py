@@ -9,13 +9,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from worldswitch.harness import cli, fingerprint
-from worldswitch.harness.bench import comparing, comparison, noise, ratios, records
+from worldswitch.harness.bench import compare_text, comparison, noise, ratios, results_file
 from worldswitch.harness.bench.comparison import Finding
+from worldswitch.harness.bench.messages import Measured
 from worldswitch.harness.bench.ratios import Estimate
-from worldswitch.harness.bench.records import Recorder, Results, Series, Unlike
-from worldswitch.harness.bench.words import Measured
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.bench.results_file import Recorder, Results, Series, Unlike
+from worldswitch.harness.cell.probes import fingerprint
+from worldswitch.harness.cli import main
+from worldswitch.harness.expectations.outcome import Status
 
 MACHINE = fingerprint.take(None)
 NAME = "switch::fault"
@@ -62,7 +63,7 @@ def test_a_clear_difference_is_found_both_ways_and_none_is_not() -> None:
 def test_few_rounds_say_nothing() -> None:
     (row,) = comparison.compare(results(samples(5)), results(samples(5, 2.0)))
     assert row.finding is Finding.INCONCLUSIVE
-    assert list(comparing.table([row]).columns[4].cells) == ["too few rounds"]
+    assert list(compare_text.table([row]).columns[4].cells) == ["too few rounds"]
 
 
 def test_numbers_of_rounds_may_differ() -> None:
@@ -122,7 +123,7 @@ def written(folder: Path, values: list[float], name: str = NAME, machine: finger
     for number, value in enumerate(values):
         recorder.take([Measured(name, 1, (value,))], number, {})
     folder.mkdir()
-    recorder.write(folder / records.FILE, machine)
+    recorder.write(folder / results_file.FILE, machine)
     return str(folder)
 
 
@@ -138,7 +139,7 @@ def test_the_command_says_what_got_slower(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], scale: float, status: Status, said: str
 ) -> None:
     before, after = written(tmp_path / "a", samples(12)), written(tmp_path / "b", samples(12, scale, seed=2))
-    assert cli.main(["bench", "compare", before, after]) == status
+    assert main.main(["bench", "compare", before, after]) == status
     assert said in capsys.readouterr().out
 
 
@@ -151,13 +152,13 @@ def test_the_command_refuses_what_cannot_be_compared(tmp_path: Path, capsys: pyt
         ([here], "takes two runs"),
         ([here, str(tmp_path / "d")], "no benchmark's results"),
     ]:
-        assert cli.main(["bench", "compare", *words]) == Status.COULD_NOT_RUN
+        assert main.main(["bench", "compare", *words]) == Status.COULD_NOT_RUN
         assert reason in capsys.readouterr().err
-    assert cli.main(["bench", "compare", here, there, "--anyway"]) == Status.AS_EXPECTED
+    assert main.main(["bench", "compare", here, there, "--anyway"]) == Status.AS_EXPECTED
 
 
 def test_how_many_rounds_would_do_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     (row,) = comparison.compare(results(samples(8)), results(samples(8, seed=2)))
-    assert comparing.advised([row]) == f"to see 10 % everywhere: --rounds {row.needed} in both (for {NAME})"
-    assert "no number of rounds shows 10 % here" in comparing.advised([replace(row, needed=None)])
-    assert comparing.advised([replace(row, needed=8)]) == ""
+    assert compare_text.advised([row]) == f"to see 10 % everywhere: --rounds {row.needed} in both (for {NAME})"
+    assert "no number of rounds shows 10 % here" in compare_text.advised([replace(row, needed=None)])
+    assert compare_text.advised([replace(row, needed=8)]) == ""

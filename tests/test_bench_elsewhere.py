@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import fingerprint
-from worldswitch.harness.bench import collection, elsewhere, measuring, session, words
-from worldswitch.harness.bench.records import Recorder, Results
+from worldswitch.harness.bench import catalogue, in_containers, measure, session
+from worldswitch.harness.bench import messages as words
+from worldswitch.harness.bench.messages import Absent, Measured
+from worldswitch.harness.bench.results_file import Recorder, Results
 from worldswitch.harness.bench.session import Effort, Session
-from worldswitch.harness.bench.words import Absent, Measured
-from worldswitch.harness.commands import bench
-from worldswitch.harness.environment import Missing
-from worldswitch.harness.holdings import Unobtainable
-from worldswitch.harness.host import Host
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.cell.probes import fingerprint
+from worldswitch.harness.cli import bench
+from worldswitch.harness.environments.host import Host
+from worldswitch.harness.environments.protocol import Missing
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.expectations.outcome import Status
 
 
 class FakeCell:
@@ -54,7 +55,7 @@ class Fake:
         return self.cell
 
 
-ALL_SAID = [Measured(name, 1, (1.0,)) for name in elsewhere.NAMES]
+ALL_SAID = [Measured(name, 1, (1.0,)) for name in in_containers.NAMES]
 
 
 def nobody(arguments: Sequence[str]) -> list[words.Word]:
@@ -63,7 +64,7 @@ def nobody(arguments: Sequence[str]) -> list[words.Word]:
 
 def test_a_container_runs_the_worker() -> None:
     place = Fake(FakeCell(ALL_SAID))
-    assert elsewhere.said_in(place, ["--sweeps", "1"], nobody) == ALL_SAID
+    assert in_containers.said_in(place, ["--sweeps", "1"], nobody) == ALL_SAID
     assert place.commands == [["python3", "-m", "worldswitch.harness.bench.worker", "--sweeps", "1"]]
 
 
@@ -77,13 +78,13 @@ def test_a_container_runs_the_worker() -> None:
     ],
 )
 def test_what_cannot_be_measured_there_says_why(place: object, reason: str) -> None:
-    assert elsewhere.said_in(place, [], nobody) == [Absent(name, reason) for name in elsewhere.NAMES]
+    assert in_containers.said_in(place, [], nobody) == [Absent(name, reason) for name in in_containers.NAMES]
 
 
 def test_what_a_worker_said_before_it_ended_is_kept() -> None:
-    said = elsewhere.said_in(Fake(FakeCell(ALL_SAID[:1], 9)), [], nobody)
+    said = in_containers.said_in(Fake(FakeCell(ALL_SAID[:1], 9)), [], nobody)
     assert said[:1] == ALL_SAID[:1]
-    assert [word.name for word in said[1:] if isinstance(word, Absent)] == list(elsewhere.NAMES[1:])
+    assert [word.name for word in said[1:] if isinstance(word, Absent)] == list(in_containers.NAMES[1:])
 
 
 class StuckCell(FakeCell):
@@ -102,9 +103,12 @@ class StuckCell(FakeCell):
 
 
 def test_a_worker_that_is_stuck_is_killed_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elsewhere, "DEADLINE", 0.05)
-    said = elsewhere.said_in(Fake(StuckCell(ALL_SAID[:1])), [], nobody)
-    assert said == [ALL_SAID[0], *(Absent(name, "the worker ended (137): it said no") for name in elsewhere.NAMES[1:])]
+    monkeypatch.setattr(in_containers, "DEADLINE", 0.05)
+    said = in_containers.said_in(Fake(StuckCell(ALL_SAID[:1])), [], nobody)
+    assert said == [
+        ALL_SAID[0],
+        *(Absent(name, "the worker ended (137): it said no") for name in in_containers.NAMES[1:]),
+    ]
 
 
 def test_a_session_measures_the_host_and_every_place_once_a_round() -> None:
@@ -112,10 +116,10 @@ def test_a_session_measures_the_host_and_every_place_once_a_round() -> None:
     place, missing = Fake(FakeCell(ALL_SAID)), Missing("docker:x", "no engine", "get one")
     effort = Effort(rounds=2, heavy=2, sweeps=1, min_time=0.0)
     Session([], "reference", effort, 1, lambda line: None, recorder, [Host(), place, missing]).run()
-    assert recorder.absent.keys() == {f"docker:x/{name}" for name in elsewhere.NAMES}
+    assert recorder.absent.keys() == {f"docker:x/{name}" for name in in_containers.NAMES}
     assert len(place.commands) == 2
     measured = {name: len(runs) for name, runs in recorder._runs.items()}
-    names = [f"{where}/{name}" for where in ("host", "docker:fake") for name in elsewhere.NAMES]
+    names = [f"{where}/{name}" for where in ("host", "docker:fake") for name in in_containers.NAMES]
     assert measured == dict.fromkeys(names, 2)
 
 
@@ -130,8 +134,8 @@ def test_a_session_measures_the_host_and_every_place_once_a_round() -> None:
 def test_only_what_was_asked_for_is_missed(
     profiles: tuple[str, ...], absent: dict[str, str], missed: list[str]
 ) -> None:
-    wanted = measuring.Wanted((), "reference", session.QUICK, 1, "auto", profiles)
-    assert measuring._missed(wanted, Results(Path(), fingerprint.take(None), {}, absent=absent)) == missed
+    wanted = measure.Wanted((), "reference", session.QUICK, 1, "auto", profiles)
+    assert measure._missed(wanted, Results(Path(), fingerprint.take(None), {}, absent=absent)) == missed
 
 
 def test_time_that_is_up_ends_a_run_and_is_told() -> None:
@@ -144,7 +148,7 @@ def test_time_that_is_up_ends_a_run_and_is_told() -> None:
 def test_real_time_priority_is_asked_for_unless_a_process_is_had_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
     effort = Effort(rounds=1, heavy=1, sweeps=1, min_time=0.0, realtime=True)
-    chosen = collection.select(("calls::unmap", "interrupts::busy"))
+    chosen = catalogue.select(("calls::unmap", "interrupts::busy"))
     session = Session(chosen, "reference", effort, 1, lambda line: None, Recorder("reference"))
     monkeypatch.setattr(session, "_said_by_worker", lambda arguments: asked.append(list(arguments)) or [])
     session.run()
@@ -153,10 +157,10 @@ def test_real_time_priority_is_asked_for_unless_a_process_is_had_alone(monkeypat
 
 
 def test_profiles_and_the_host_alone_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
-    from worldswitch.harness import cli
+    from worldswitch.harness.cli import main
 
-    assert cli.main(["bench", "--engine", "host", "--profile", "hardened"]) == Status.COULD_NOT_RUN
-    assert cli.main(["bench", "--profile", "nobody"]) == Status.COULD_NOT_RUN
+    assert main.main(["bench", "--engine", "host", "--profile", "hardened"]) == Status.COULD_NOT_RUN
+    assert main.main(["bench", "--profile", "nobody"]) == Status.COULD_NOT_RUN
     assert "no such profile" in capsys.readouterr().err
 
 

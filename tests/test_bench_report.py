@@ -11,14 +11,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from worldswitch.harness import cli, fingerprint
-from worldswitch.harness.bench import collection, records, reporting, script
+from worldswitch.harness.bench import catalogue, make_report, pyperf_script, results_file
+from worldswitch.harness.bench.messages import Measured
 from worldswitch.harness.bench.ratios import Estimate
-from worldswitch.harness.bench.records import Recorder, Results, Series, Unlike
 from worldswitch.harness.bench.report import content, figures, page
 from worldswitch.harness.bench.report.content import Target
-from worldswitch.harness.bench.words import Measured
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.bench.results_file import Recorder, Results, Series, Unlike
+from worldswitch.harness.cell.probes import fingerprint
+from worldswitch.harness.cli import main
+from worldswitch.harness.expectations.outcome import Status
 
 MACHINE = fingerprint.take(None)
 SECONDS = {"limits::getpid": 1e-7, "limits::getpid_filtered": 2e-7, "limits::sysemu_yield": 6e-6}
@@ -29,7 +30,7 @@ def recorded(folder: Path, rounds: int = 8) -> Path:
     drawn, recorder = random.Random(1), Recorder("reference")
     recorder.warnings.append("the machine was <loud>")
     recorder.absent |= {"peers::runsc": "runsc is not installed", "scale::tracees[1000]": "no more processes"}
-    about = {one.name: script.metadata(one) for one in collection.benchmarks().values()}
+    about = {one.name: pyperf_script.metadata(one) for one in catalogue.benchmarks().values()}
     about["counted::resident.ptrace"] = {"unit": "integer", "subject": "counted", "description": "A round trip."}
     usual = {name: SECONDS.get(name, 1e-5) for name in about}
     usual |= {"counted::resident.ptrace": 3}
@@ -45,14 +46,14 @@ def recorded(folder: Path, rounds: int = 8) -> Path:
         ]  # fmt: skip
         recorder.take(words, number, about)
     folder.mkdir(exist_ok=True)
-    recorder.write(folder / records.FILE, MACHINE)
+    recorder.write(folder / results_file.FILE, MACHINE)
     return folder
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = recorded(tmp_path_factory.mktemp("runs") / "a")
-    page.write(records.read(folder), folder)
+    page.write(results_file.read(folder), folder)
     return folder
 
 
@@ -91,15 +92,15 @@ def test_pictures_are_vectors_and_pixels(report: Path) -> None:
 def test_a_file_with_little_has_a_page_too(tmp_path: Path) -> None:
     recorder = Recorder("reference")
     recorder.take([Measured("calls::unmap", 1, (1e-5,))], 0, {})
-    recorder.write(tmp_path / records.FILE, MACHINE)
-    text = page.write(records.read(tmp_path), tmp_path).read_text()
+    recorder.write(tmp_path / results_file.FILE, MACHINE)
+    text = page.write(results_file.read(tmp_path), tmp_path).read_text()
     assert "<figure>" not in text
     assert "calls::unmap" in text
     assert not (tmp_path / "figures").exists()
 
 
 def test_steps_add_up(report: Path) -> None:
-    steps = content.steps(records.read(report))
+    steps = content.steps(results_file.read(report))
     assert [step.label for step in steps] == [label for label, _, _ in content.STEPS]
     for before, after in itertools.pairwise(steps):
         assert before.total.middle + after.added.middle == pytest.approx(after.total.middle, rel=0.02)
@@ -122,7 +123,7 @@ def test_a_target_is_missed_only_if_the_whole_interval_is(target: Target, ratio:
 
 
 def test_peers_are_held_against_the_reference_beside_them(report: Path) -> None:
-    results = records.read(report)
+    results = results_file.read(report)
     found = {(one.manner, one.name): one.ratio for one in content.rivals(results)}
     others = {("as users run it", "strace"), ("as users run it", "native"), ("all on one CPU", "proot")}
     assert found.keys() - others == {(manner, "reference") for manner in content.MANNERS.values()}
@@ -133,12 +134,12 @@ def test_peers_are_held_against_the_reference_beside_them(report: Path) -> None:
 
 
 def test_a_program_is_a_table_of_peers_by_the_way_they_ran(report: Path) -> None:
-    (getpid,) = content.contests(records.read(report))
+    (getpid,) = content.contests(results_file.read(report))
     assert getpid.program == "getpid"
     lines = dict(getpid.lines)
     assert list(lines) == ["native", "reference", "strace", "proot"], "the cheapest first"
     run_by_users, pinned = lines["strace"]
-    assert run_by_users == next(one for one in content.rivals(records.read(report)) if one.name == "strace")
+    assert run_by_users == next(one for one in content.rivals(results_file.read(report)) if one.name == "strace")
     assert pinned is None
 
 
@@ -150,7 +151,7 @@ def test_percentiles_are_given_where_there_are_enough_values() -> None:
 
 
 def test_every_target_speaks_of_benchmarks_that_there_are() -> None:
-    known = collection.benchmarks()
+    known = catalogue.benchmarks()
     for target in content.TARGETS:
         if not target.above.startswith("peers"):
             assert {target.above, target.below} <= known.keys()
@@ -159,13 +160,13 @@ def test_every_target_speaks_of_benchmarks_that_there_are() -> None:
 
 
 def test_the_command_reports_on_the_newest_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["bench", "report", "--results", str(tmp_path)]) == Status.COULD_NOT_RUN
+    assert main.main(["bench", "report", "--results", str(tmp_path)]) == Status.COULD_NOT_RUN
     assert "no run of benchmarks below" in capsys.readouterr().err
     series = Series("calls::unmap", "second", {0: (1.0,)})
     assert Results(tmp_path, MACHINE, {series.name: series}).taken == 0
     recorded(tmp_path / "a", rounds=1)
-    assert reporting.newest(tmp_path) == [tmp_path / "a" / records.FILE]
-    assert cli.main(["bench", "report", "a", "b"]) == Status.COULD_NOT_RUN
+    assert make_report.newest(tmp_path) == [tmp_path / "a" / results_file.FILE]
+    assert main.main(["bench", "report", "a", "b"]) == Status.COULD_NOT_RUN
 
 
 def test_runs_are_joined_if_their_machines_are_alike(tmp_path: Path) -> None:
@@ -174,18 +175,18 @@ def test_runs_are_joined_if_their_machines_are_alike(tmp_path: Path) -> None:
         recorder.take([Measured("peers::getpid::strace", 1, (1e-5,))], 0, {})
         recorder.warnings.append("windy")
         folder.mkdir()
-        recorder.write(folder / records.FILE, machine)
+        recorder.write(folder / results_file.FILE, machine)
         return folder
 
     suite, peers = recorded(tmp_path / "a", rounds=1), raced(tmp_path / "b", MACHINE)
-    os.utime(suite / records.FILE, (1, 1))
-    assert reporting.newest(tmp_path) == [suite / records.FILE, peers / records.FILE]
-    joined = records.join([records.read(suite), records.read(peers)])
-    assert joined.path == suite / records.FILE
+    os.utime(suite / results_file.FILE, (1, 1))
+    assert make_report.newest(tmp_path) == [suite / results_file.FILE, peers / results_file.FILE]
+    joined = results_file.join([results_file.read(suite), results_file.read(peers)])
+    assert joined.path == suite / results_file.FILE
     assert {"switch::fault", "peers::getpid::strace"} <= joined.series.keys()
     assert joined.series["peers::getpid::strace"].median != 1e-5, "the first that is named holds"
     assert "windy" in joined.warnings
     there = raced(tmp_path / "c", msgspec.structs.replace(MACHINE, cpu="an abacus"))
     with pytest.raises(Unlike, match="an abacus"):
-        records.join([joined, records.read(there)])
-    assert records.join([joined, records.read(there)], anyway=True).fingerprint == MACHINE
+        results_file.join([joined, results_file.read(there)])
+    assert results_file.join([joined, results_file.read(there)], anyway=True).fingerprint == MACHINE

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldswitch.harness.kernels.bisection import Answer, Undecidable, search
+from worldswitch.harness.run.bisect.search import Answer, Undecidable, search
 
 
 def judged(first_bad: int, untestable: set[int], asked: list[int]):

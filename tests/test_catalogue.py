@@ -7,17 +7,19 @@ from types import SimpleNamespace
 import fakes
 import pytest
 
-from worldswitch.harness import catalogue
-from worldswitch.harness.catalogue import NotFound
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.catalogue.loading import NotFound
+from worldswitch.harness.catalogue.mutants import load_mutant, mutants
+from worldswitch.harness.catalogue.platforms import load_platform, platforms
 
 
 def test_a_platform_by_its_place() -> None:
-    assert catalogue.load_platform("fakes:Passes") is fakes.Passes
-    assert catalogue.load_platform("fakes:Passes.context") is fakes.Context
+    assert load_platform("fakes:Passes") is fakes.Passes
+    assert load_platform("fakes:Passes.context") is fakes.Context
 
 
 def test_a_platform_by_its_entry_point() -> None:
-    assert "reference" in catalogue.platforms()
+    assert "reference" in platforms()
 
 
 @pytest.mark.parametrize(
@@ -34,11 +36,11 @@ def test_a_platform_by_its_entry_point() -> None:
 )
 def test_no_platform(name: str, said: str) -> None:
     with pytest.raises(NotFound, match=said):
-        catalogue.load_platform(name)
+        load_platform(name)
 
 
 def test_scenarios_stand_in_the_order_of_the_text() -> None:
-    found = catalogue.scenarios("claims")
+    found = scenarios.scenarios("claims")
     assert [scenario.name for scenario in found][:4] == [
         "basics::a_guest_calls_getpid",
         "basics::a_range_that_overflows_is_refused",
@@ -52,7 +54,7 @@ def test_scenarios_stand_in_the_order_of_the_text() -> None:
 
 
 def test_a_scenario_is_called_by_its_ids_its_name_and_patterns() -> None:
-    first, *_ = catalogue.scenarios("claims")
+    first, *_ = scenarios.scenarios("claims")
     assert all(map(first.is_called, ("BA01", "BA*", "basics::a_guest_calls_getpid", "basics::*")))
     assert not any(map(first.is_called, ("BA02", "basics", "a_guest_calls_getpid", "")))
     assert first.family == "basics"
@@ -60,19 +62,19 @@ def test_a_scenario_is_called_by_its_ids_its_name_and_patterns() -> None:
 
 def test_scenarios_of_a_package_that_is_not_there() -> None:
     with pytest.raises(NotFound, match="importing nowhere said ModuleNotFoundError"):
-        catalogue.scenarios("nowhere")
+        scenarios.scenarios("nowhere")
 
 
 def test_mutants_are_what_the_modules_list(monkeypatch: pytest.MonkeyPatch) -> None:
     mutant = SimpleNamespace(name="deaf", module="fakes", factory=fakes.Answers)
     monkeypatch.setattr(fakes, "MUTANTS", {"deaf": mutant}, raising=False)
-    assert catalogue.mutants("fakes") == {"deaf": mutant}
-    assert catalogue.load_mutant("deaf", "fakes") is mutant
+    assert mutants("fakes") == {"deaf": mutant}
+    assert load_mutant("deaf", "fakes") is mutant
     with pytest.raises(NotFound, match="no mutant is called 'blind' in fakes; there are: deaf"):
-        catalogue.load_mutant("blind", "fakes")
+        load_mutant("blind", "fakes")
 
 
 def test_the_projects_own_scenarios_can_be_listed() -> None:
-    found = catalogue.scenarios()
+    found = scenarios.scenarios()
     assert found
     assert all(scenario.ids and scenario.claim and scenario.clauses for scenario in found)

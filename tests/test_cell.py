@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cells import DENY_PTRACE, run_cell
 
-from worldswitch.harness import results
-from worldswitch.harness.results import Header
+from worldswitch.harness.cell.records import Header
+from worldswitch.harness.results.errors import Incomplete
 from worldswitch.harness.verdict import Verdict
 
 CLAIMS = ("--scenarios", "claims", "--platform", "fakes:Passes")
@@ -138,7 +138,7 @@ def test_what_cannot_run_has_status_2(arguments: tuple[str, ...], said: str) -> 
 def test_a_plan_that_is_not_whole_is_no_result() -> None:
     finished = run_cell(*CLAIMS, "--scenarios", "broken")
     assert [type(record).__name__ for record in finished.records] == ["Header", "Trial"]
-    with pytest.raises(results.Incomplete):
+    with pytest.raises(Incomplete):
         _ = finished.run
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from worldswitch.harness import catalogue, clauses
+from worldswitch.harness.catalogue import clauses, scenarios
 
 KNOWN = clauses.listed()
-SCENARIOS = catalogue.scenarios()
+SCENARIOS = scenarios.scenarios()
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=[scenario.name for scenario in SCENARIOS])
-def test_every_clause_a_scenario_cites_is_one(scenario: catalogue.Scenario) -> None:
+def test_every_clause_a_scenario_cites_is_one(scenario: scenarios.Scenario) -> None:
     assert [clause for clause in scenario.clauses if not clauses.is_citable(clause, KNOWN)] == []
 
 

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, frames, place, planner, trial, whole
 
-from worldswitch.harness import catalogue, cli, environment, request
-from worldswitch.harness.environment import Environment, Missing
-from worldswitch.harness.expectations import Expectation
-from worldswitch.harness.trial import Result
+from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.catalogue.mutants import mutants
+from worldswitch.harness.cell.trial import Result
+from worldswitch.harness.cli import main
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.protocol import Environment, Missing
+from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.run import request
 from worldswitch.harness.verdict import Verdict
 
 PASSES = place("host", frames(whole(*map(trial, NAMES))))
@@ -36,11 +40,11 @@ FAILS = place(
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Run `worldswitch run` in scripted environments."""
     monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
-    monkeypatch.setattr(request, "rehearse", lambda _: Result(verdict=Verdict.PASS))
+    monkeypatch.setattr(request, "rehearse_platform", lambda _: Result(verdict=Verdict.PASS))
 
     def command(*places: Environment | Missing, arguments: tuple[str, ...] = ()) -> int:
-        monkeypatch.setattr(environment, "plan", planner(*places))
-        return cli.main(["run", "--results", str(tmp_path), *arguments])
+        monkeypatch.setattr(plan, "plan", planner(*places))
+        return main.main(["run", "--results", str(tmp_path), *arguments])
 
     return command
 
@@ -114,7 +118,7 @@ def test_one_fault_of_the_harness_is_told_once(run, capsys: pytest.CaptureFixtur
 def test_what_cannot_be_run_is_said_in_a_line(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(arguments) == 2
+    assert main.main(arguments) == 2
     said = capsys.readouterr().err
     assert words in said
     assert said.startswith(f"worldswitch {arguments[0]}: ")
@@ -140,7 +144,7 @@ def test_what_cannot_be_run_is_said_in_a_line(
 )
 def test_a_wrong_option_is_refused(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
-        cli.main(arguments)
+        main.main(arguments)
     assert refused.value.code == 2
     assert words in capsys.readouterr().err
 
@@ -150,7 +154,7 @@ def test_a_wrong_option_is_refused(arguments: list[str], words: str, capsys: pyt
 )
 def test_help_says_the_exit_statuses(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main([*command, "--help"])
+        main.main([*command, "--help"])
     assert ended.value.code == 0
     assert "exit status:" in capsys.readouterr().out
 
@@ -159,7 +163,7 @@ def test_help_says_the_exit_statuses(command: list[str], capsys: pytest.CaptureF
 
 
 def test_a_list_for_programs_has_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["list", "--json"]) == 0
+    assert main.main(["list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert {"name", "ids", "claim", "clauses", "needs"} <= listed["scenarios"][0].keys()
     assert "reference" in listed["platforms"]
@@ -168,21 +172,22 @@ def test_a_list_for_programs_has_everything(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_list_for_people_has_the_claims(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["list", "--id", "IN03"]) == 0
+    assert main.main(["list", "--id", "IN03"]) == 0
     assert "an interrupt ends a running switch" in capsys.readouterr().out
 
 
 def test_every_profile_and_mutant_names_scenarios_that_there_are() -> None:
-    from worldswitch.harness import profiles
-    from worldswitch.harness.kill import autopsy
+    from worldswitch.harness.environments.profiles import profile as profiles
+    from worldswitch.harness.expectations import rules
+    from worldswitch.harness.run.mutants import fates
 
     scenarios = catalogue.scenarios()
     for profile in profiles.select([profiles.ALL]):
-        for line in profile.expectations:
+        for line in rules.of(profile):
             for pattern in line.scenarios:
                 assert any(Expectation((pattern,), line.verdicts, "").covers(one.name, one.ids) for one in scenarios), (
                     f"{profile.name} expects something of {pattern}"
                 )
-    for mutant in catalogue.mutants().values():
+    for mutant in mutants().values():
         for name in mutant.caught_by:
-            assert autopsy.called(scenarios, name), f"{mutant.name} is to be caught by {name}"
+            assert fates.called(scenarios, name), f"{mutant.name} is to be caught by {name}"

@@ -9,13 +9,13 @@ import pytest
 from big_run import kept_cell, kept_run
 from scripted import header
 
-from worldswitch.harness import cli, comparison
-from worldswitch.harness.collect import Problem
-from worldswitch.harness.comparison import Change, Kind, Shift
-from worldswitch.harness.expectations import Judgement
-from worldswitch.harness.outcome import Judged, Status
-from worldswitch.harness.results import Header, Trial
-from worldswitch.harness.runs import KeptCell, KeptRun
+from worldswitch.harness.cell.records import Header, Trial
+from worldswitch.harness.cli import main
+from worldswitch.harness.expectations.judgement import Judgement
+from worldswitch.harness.expectations.outcome import Judged, Problem, Status
+from worldswitch.harness.results import comparison
+from worldswitch.harness.results.comparison import Change, Kind, Shift
+from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 
 P, F, B, M, E = Verdict.PASS, Verdict.FAIL, Verdict.BLOCKED, Verdict.MISS, Verdict.ERROR
@@ -161,14 +161,14 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> dict[str, KeptRun]:
             cell("host", one(F), one(P, name="a::two")), cell("linux-7.3", one(M), problem=Problem("gone")), name="new"
         ),
     }
-    monkeypatch.setattr("worldswitch.harness.page.views.read", made.__getitem__)
+    monkeypatch.setattr("worldswitch.harness.report.matrix.views.read", made.__getitem__)
     return made
 
 
 def test_the_command_tells_and_its_status_says_whether_something_newly_fails(
     kept: dict[str, KeptRun], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["diff", "old", "new"]) == 1
+    assert main.main(["diff", "old", "new"]) == 1
     said = capsys.readouterr().out
     for line in (
         "vanished kernel: linux-7.3",
@@ -177,13 +177,13 @@ def test_the_command_tells_and_its_status_says_whether_something_newly_fails(
     ):
         assert line in said
     assert said.splitlines()[-1] == "1 vanished kernels, 1 newly failing, 1 fixed, 0 as they were"
-    assert cli.main(["diff", "old", "old"]) == 0
-    assert cli.main(["diff", "old", "new", "--again", "old"]) == 0
+    assert main.main(["diff", "old", "old"]) == 0
+    assert main.main(["diff", "old", "new", "--again", "old"]) == 0
     assert "flaky: 2" in capsys.readouterr().out
 
 
 def test_the_command_tells_programs_the_same(kept: dict[str, KeptRun], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["diff", "old", "new", "--json"]) == 1
+    assert main.main(["diff", "old", "new", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert told["status"] == 1
     assert told["vanished_kernels"] == {"linux-7.3": "gone"}

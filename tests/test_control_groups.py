@@ -11,18 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import control_groups, holdings, probes, processes
-from worldswitch.harness.abilities import cgroups
-from worldswitch.harness.supervisor import supervise
-from worldswitch.scenarios.cgroups import group_of
+from worldswitch.harness.cell.probes import cgroups, table
+from worldswitch.harness.cell.supervisor import supervise
+from worldswitch.harness.environments import run_resources
+from worldswitch.harness.linux import cgroups as control_groups
+from worldswitch.harness.linux import processes
+from worldswitch.scenarios.stage.cgroups import group_of
 
 SECONDS = 10.0
 
 #: A trial that freezes a process, and itself with it if it is told to, and then hangs.
 FREEZES = """
 import os, sys, time
-from worldswitch.scenarios.cgroups import group_of
-from worldswitch.scenarios.frozen import _is_frozen
+from worldswitch.scenarios.stage.cgroups import group_of
+from worldswitch.scenarios.platform.frozen import _is_frozen
 with group_of("freezer") as group:
     pid = os.fork()
     if not pid:
@@ -49,8 +51,8 @@ time.sleep(600)
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    if probes.probe("freezer").state != "yes":
-        pytest.skip(f"needs a freezer: {probes.probe('freezer').detail}")
+    if table.probe("freezer").state != "yes":
+        pytest.skip(f"needs a freezer: {table.probe('freezer').detail}")
     before = groups()
     yield
     left = groups() - before
@@ -128,8 +130,8 @@ def test_a_runs_containers_are_thawed_before_they_are_killed(monkeypatch: pytest
         group_of("freezer") as group,
         subprocess.Popen(["sleep", "600"]) as process,
     ):
-        monkeypatch.setattr(holdings, "_control_groups", lambda _: iter([group.directory]))
+        monkeypatch.setattr(run_resources, "_control_groups", lambda _: iter([group.directory]))
         group.add(process.pid)
         group.set({"freezer.state": "FROZEN", "cgroup.freeze": 1})
-        holdings.remove("none")
+        run_resources.remove("none")
         assert process.wait(SECONDS) == -signal.SIGKILL

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness.bench import counted
-from worldswitch.harness.bench.counted import Call, Count, Marked
-from worldswitch.harness.bench.counted_process import OPERATIONS
+from worldswitch.harness.bench.kernel_calls import count
+from worldswitch.harness.bench.kernel_calls.count import Call, Count, Marked
+from worldswitch.harness.bench.kernel_calls.process import OPERATIONS
 
-KNOWN = counted.known()
+KNOWN = count.known()
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_the_reference_needs_no_more_than_is_known(operation: str) -> None:
-    found = counted.count(operation)
-    assert found.exact == KNOWN[operation].exact, "if this is fewer, say so in counted.toml"
+    found = count.count(operation)
+    assert found.exact == KNOWN[operation].exact, "if this is fewer, say so in known.toml"
     assert found.bytes > 0
     assert found.switches > 1
 
@@ -27,7 +27,7 @@ def test_all_that_is_counted_is_known() -> None:
 
 def test_a_platform_that_makes_one_stop_more_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-    found = counted.count("resident", "wasteful:Wasteful")
+    found = count.count("resident", "wasteful:Wasteful")
     assert found.stops == KNOWN["resident"].stops + 1
     assert found.waits > KNOWN["resident"].waits
     assert found.ptrace > KNOWN["resident"].ptrace
@@ -35,7 +35,7 @@ def test_a_platform_that_makes_one_stop_more_is_told(monkeypatch: pytest.MonkeyP
 
 def test_an_operation_that_cannot_be_had_says_why() -> None:
     with pytest.raises(OSError, match="no platform is called 'nobody'"):
-        counted.count("resident", "nobody")
+        count.count("resident", "nobody")
 
 
 def test_only_what_is_between_marks_counts() -> None:
@@ -46,14 +46,14 @@ def test_only_what_is_between_marks_counts() -> None:
 
 
 def test_bytes_are_those_that_were_moved() -> None:
-    ptrace = counted.syscalls.PTRACE["x86_64"]
+    ptrace = count.syscalls.PTRACE["x86_64"]
     calls = [
         Call(ptrace, (12, 1, 0, 0)),
-        Call(ptrace, (counted.GETREGSET, 1, 0, 0), moved=2432),
-        Call(ptrace, (counted.GET_SYSCALL_INFO, 1, 96, 0), result=88),
+        Call(ptrace, (count.GETREGSET, 1, 0, 0), moved=2432),
+        Call(ptrace, (count.GET_SYSCALL_INFO, 1, 96, 0), result=88),
         Call(ptrace, (31, 1, 0, 0)),
-        Call(counted.WAIT4, (1,), result=0),
-        Call(counted.WAIT4, (1,), result=1),
+        Call(count.WAIT4, (1,), result=0),
+        Call(count.WAIT4, (1,), result=1),
         Call(24, ()),
     ]
-    assert counted._summed(calls) == Count(ptrace=4, waits=2, stops=1, bytes=216 + 2432 + 88 + 4)
+    assert count._summed(calls) == Count(ptrace=4, waits=2, stops=1, bytes=216 + 2432 + 88 + 4)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from worldswitch.harness import catalogue, docs_mutants, docs_scenarios
-from worldswitch.harness.docs_table import cell, plain, table
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.catalogue.mutants import mutants
+from worldswitch.harness.report.markdown_table import cell, plain, table
+from worldswitch.harness.report.site import mutants as docs_mutants
+from worldswitch.harness.report.site import scenarios as docs_scenarios
 
 #: The catalogue: of each family, how many ids there are.
 FAMILIES = {"LC": 17, "TT": 15, "SG": 19, "IN": 7, "IJ": 10, "EX": 19, "AS": 15, "FT": 6, "PO": 8, "EV": 10, "K": 76}
 IDS = [f"{family}{number:02}" for family, count in FAMILIES.items() for number in range(1, count + 1)]
 
-WRITTEN = {one for scenario in catalogue.scenarios() for one in scenario.ids}
+WRITTEN = {one for scenario in scenarios.scenarios() for one in scenario.ids}
 UNWRITTEN = docs_scenarios.unwritten()
-MUTATED = docs_mutants.doing(catalogue.mutants().values())
+MUTATED = docs_mutants.doing(mutants().values())
 UNMUTATED = docs_mutants.unmutated()
 ORIGINS = {**docs_mutants.weaknesses(), **docs_mutants.history()}
 

@@ -13,14 +13,18 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, ScriptedCell, frames, header, place, planner, trial, whole
 
-from worldswitch.harness import cli, environment, results, runs
-from worldswitch.harness.environment import Environment
-from worldswitch.harness.guardian import Held
-from worldswitch.harness.holdings import Unobtainable
-from worldswitch.harness.host import HostCell
-from worldswitch.harness.outcome import Status, status
-from worldswitch.harness.request import Request
-from worldswitch.harness.runner import Run
+from worldswitch.harness.cli import main
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.guardian import Held
+from worldswitch.harness.environments.host import HostCell
+from worldswitch.harness.environments.protocol import Environment
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.expectations.outcome import Status, status
+from worldswitch.harness.results import reader
+from worldswitch.harness.results.cell_file import read
+from worldswitch.harness.results.errors import Incomplete
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
 GOOD = frames(whole(*map(trial, NAMES)))
@@ -28,7 +32,7 @@ REACHED = frames([header(), trial(NAMES[0])])
 
 
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *places: Environment) -> Run:
-    monkeypatch.setattr(environment, "plan", planner(*places))
+    monkeypatch.setattr(plan, "plan", planner(*places))
     made = Run(Request(), SCENARIOS, folder, Quiet())
     made.go()
     return made
@@ -37,7 +41,7 @@ def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *places: Environment) -> 
 def verdicts(folder: Path) -> dict[str, list[str]]:
     """By cell, in the order of the scenarios."""
     found = {}
-    for cell in runs.read(folder).cells:
+    for cell in reader.read(folder).cells:
         by_name = {one.trial.scenario: one.trial.verdict.value for one in cell.judged}
         found[str(cell.name)] = [by_name[name] for name in NAMES]
     return found
@@ -61,7 +65,7 @@ def test_an_engine_that_dies_costs_its_cells(monkeypatch: pytest.MonkeyPatch, tm
         "docker:a": ["pass", "miss", "miss"],
         "docker:b": ["miss"] * 3,
     }
-    kept = runs.read(tmp_path)
+    kept = reader.read(tmp_path)
     assert "the engine is gone" in kept.cell("docker:a").problem.reason
     assert (kept.cell("docker:b").problem.reason, kept.cell("docker:b").problem.remedy) == (
         "the engine does not answer",
@@ -84,11 +88,11 @@ class Doomed(Scripted):
 def test_a_cell_that_is_killed_keeps_what_it_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made = run(monkeypatch, tmp_path, Doomed("docker:a", lambda _: ScriptedCell([])), place("docker:b", GOOD))
     assert verdicts(tmp_path) == {"docker:a": ["pass", "miss", "miss"], "docker:b": ["pass"] * 3}
-    problem = runs.read(tmp_path).cell("docker:a").problem
+    problem = reader.read(tmp_path).cell("docker:a").problem
     assert "before its results were whole" in problem.reason
     assert status(made.outcomes) is Status.COULD_NOT_RUN
-    with pytest.raises(results.Incomplete, match="no footer after 1 of 3 trials"):
-        results.read(tmp_path / "docker-a.jsonl")
+    with pytest.raises(Incomplete, match="no footer after 1 of 3 trials"):
+        read(tmp_path / "docker-a.jsonl")
 
 
 def test_something_unexpected_in_what_was_reached_is_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -104,7 +108,7 @@ from scripted import *
 from worldswitch.harness import environment, catalogue, request, cli
 from worldswitch.harness.trial import Result
 catalogue.scenarios = lambda: list(SCENARIOS)
-request.rehearse = lambda _: Result(verdict=Verdict.PASS)
+request.rehearse_platform = lambda _: Result(verdict=Verdict.PASS)
 good = frames(whole(*map(trial, NAMES)))
 environment.plan = planner(
     place("host", good), place("docker:a", [*frames([header(), trial(NAMES[0])]), hang]), place("docker:b", good)
@@ -124,14 +128,14 @@ def test_a_run_that_is_killed_tells_what_was_planned(tmp_path: Path, capsys: pyt
     finally:
         runner.send_signal(signal.SIGKILL)
         runner.wait()
-    folder = runs.find("last", tmp_path)
+    folder = reader.find("last", tmp_path)
     assert verdicts(folder) == {
         "host": ["pass"] * 3,
         "docker:a": ["pass", "miss", "miss"],
         "docker:b": ["miss"] * 3,
     }
-    kept = runs.read(folder)
+    kept = reader.read(folder)
     assert (kept.manifest.finished, kept.manifest.interrupted) == (None, False)
     assert status(kept.outcomes) is Status.COULD_NOT_RUN
-    assert cli.main(["expect", "update", str(folder)]) == 0
+    assert main.main(["expect", "update", str(folder)]) == 0
     assert "the rules expect what came" in capsys.readouterr().out

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from worldswitch.harness import diagnosis_text
-from worldswitch.harness.diagnosis import Diagnosis, Event, Process, Thread
+from worldswitch.harness.cell.diagnosis import text as diagnosis_text
+from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
 
 EVENTS = tuple(Event(seconds=number, tracer=1, tid=2, request="PTRACE_CONT", result="0") for number in range(5))
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import catalogue, request
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.run import request
 from worldswitch.harness.verdict import Verdict
 
 TOP = Path(__file__).parent.parent
@@ -42,7 +43,7 @@ def test_what_is_soaked_is_there() -> None:
     (listed,) = re.findall(r"^SOAK = \((.*?)\)", (TOP / "noxfile.py").read_text(), re.MULTILINE | re.DOTALL)
     names = re.findall(r'"(.+?)"', listed)
     assert names
-    assert request.select(catalogue.scenarios(), names)
+    assert request.select(scenarios.scenarios(), names)
 
 
 def test_the_readme_explains_every_verdict_and_exit_status() -> None:
@@ -68,6 +69,6 @@ def test_the_reference_s_example_prints_what_it_says() -> None:
 
 def test_every_file_of_scenarios_is_in_a_family() -> None:
     families = (TOP / "scenarios/README.md").read_text()
-    for scenario in catalogue.scenarios():
+    for scenario in scenarios.scenarios():
         module = scenario.name.partition("::")[0]
         assert f"`{module}.py`" in families, module

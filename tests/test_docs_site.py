@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from worldswitch.harness import contract
-from worldswitch.harness.cli import _parser
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.cli.main import _parser
+from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.verdict import Verdict
 
 TOP = Path(__file__).parent.parent

@@ -8,28 +8,32 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import behaviour, cli, confinement, doctor, engine, mirror, probes
-from worldswitch.harness.confinement import Confinement
-from worldswitch.harness.engine import Engine
-from worldswitch.harness.holdings import Unobtainable
-from worldswitch.harness.oci import runtime
-from worldswitch.harness.oci.launch import Runtime
-from worldswitch.harness.probes import Probe
-from worldswitch.harness.trial import Result
+from worldswitch.harness.cell.probes import confinement, kernel_facts, table
+from worldswitch.harness.cell.probes.confinement import Confinement
+from worldswitch.harness.cell.probes.trying import Probe
+from worldswitch.harness.cell.trial import Result
+from worldswitch.harness.cli import main
+from worldswitch.harness.environments.docker import engine
+from worldswitch.harness.environments.docker.engine import Engine
+from worldswitch.harness.environments.images import apt_mirror
+from worldswitch.harness.environments.oci import runtime
+from worldswitch.harness.environments.oci.bundle import Runtime
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.report import doctor
 from worldswitch.harness.verdict import Verdict
 
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine that has everything but Yama and an engine."""
-    monkeypatch.setattr(doctor, "rehearse", lambda _: Result(verdict=Verdict.PASS))
-    monkeypatch.setattr(probes, "probe", lambda name: Probe(name, "no" if name == "yama" else "yes", f"so says {name}"))
-    monkeypatch.setattr(behaviour, "observe", lambda *_: {"stops::one": "a stop", "stops::two": "not observed: no"})
+    monkeypatch.setattr(doctor, "rehearse_platform", lambda _: Result(verdict=Verdict.PASS))
+    monkeypatch.setattr(table, "probe", lambda name: Probe(name, "no" if name == "yama" else "yes", f"so says {name}"))
+    monkeypatch.setattr(kernel_facts, "observe", lambda *_: {"stops::one": "a stop", "stops::two": "not observed: no"})
     monkeypatch.setattr(engine, "addresses", list)
     monkeypatch.setattr(engine, "check_startable", _refuse)
     monkeypatch.setattr(runtime, "obtain", _no_runtime)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setenv(mirror.MIRROR, "http://there/debian")
+    monkeypatch.setenv(apt_mirror.MIRROR, "http://there/debian")
 
 
 def _no_runtime(*_: object, **__: object) -> Runtime:
@@ -41,7 +45,7 @@ def _refuse(tried: list[str]) -> None:
 
 
 def test_what_cannot_run_is_told_with_the_command_that_enables_it(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["doctor"]) == 2
+    assert main.main(["doctor"]) == 2
     printed = capsys.readouterr().out
     assert "dockerd is not installed" in printed
     assert "2 facts about the kernel, 1 of them not observed" in printed
@@ -50,7 +54,7 @@ def test_what_cannot_run_is_told_with_the_command_that_enables_it(capsys: pytest
 
 
 def test_programs_get_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["doctor", "--json"]) == 2
+    assert main.main(["doctor", "--json"]) == 2
     found = json.loads(capsys.readouterr().out)
     host, containers, oci, kernels = found["can_run"]
     assert (host["name"], host["works"]) == ("host", True)
@@ -66,10 +70,10 @@ def test_programs_get_the_same(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_machine_without_a_mirror_is_told_how_to_name_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delenv(mirror.MIRROR)
-    monkeypatch.setattr(mirror.platform, "freedesktop_os_release", lambda: {"ID": "fedora"})
-    cli.main(["doctor"])
-    assert f"->  install debian-archive-keyring and set {mirror.MIRROR}=" in capsys.readouterr().out
+    monkeypatch.delenv(apt_mirror.MIRROR)
+    monkeypatch.setattr(apt_mirror.platform, "freedesktop_os_release", lambda: {"ID": "fedora"})
+    main.main(["doctor"])
+    assert f"->  install debian-archive-keyring and set {apt_mirror.MIRROR}=" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("answer", [_refuse, lambda tried: None])
@@ -77,14 +81,14 @@ def test_it_is_well_when_host_and_containers_can_run(
     answer: Callable[[list[str]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "check_startable", answer)
-    assert cli.main(["doctor"]) == (2 if answer is _refuse else 0)
+    assert main.main(["doctor"]) == (2 if answer is _refuse else 0)
 
 
 def test_an_engine_that_answers_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     found = Engine("unix:///there", None, "Docker 20.10", private=False)
     monkeypatch.setattr(engine, "addresses", lambda: ["unix:///there"])
     monkeypatch.setattr(engine, "answering", lambda url, tried: found)
-    assert cli.main(["doctor"]) == 0
+    assert main.main(["doctor"]) == 0
     assert "Docker 20.10 answers at unix:///there" in capsys.readouterr().out
 
 
@@ -93,7 +97,7 @@ def test_a_runtime_that_ran_a_container_is_named(
 ) -> None:
     found = Runtime("/usr/sbin/runc", "runc 1.1.5", rootless=False)
     monkeypatch.setattr(runtime, "obtain", lambda *_, **__: found)
-    assert cli.main(["doctor"]) == 2  # the default needs an engine
+    assert main.main(["doctor"]) == 2  # the default needs an engine
     assert "runc 1.1.5 ran a container" in capsys.readouterr().out
 
 
@@ -101,24 +105,24 @@ def test_a_reference_that_does_not_load_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = Result(verdict=Verdict.ERROR, reason="no module named _core")
-    monkeypatch.setattr(doctor, "rehearse", lambda _: broken)
-    assert cli.main(["doctor"]) == 2
+    monkeypatch.setattr(doctor, "rehearse_platform", lambda _: broken)
+    assert main.main(["doctor"]) == 2
     printed = capsys.readouterr().out
     assert "no module named _core" in printed
     assert doctor.BUILD in printed
 
 
 def test_denied_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(probes, "probe", lambda name: Probe(name, "denied", "Operation not permitted"))
-    assert cli.main(["doctor"]) == 2
+    monkeypatch.setattr(table, "probe", lambda name: Probe(name, "denied", "Operation not permitted"))
+    assert main.main(["doctor"]) == 2
     assert "ptrace: Operation not permitted" in capsys.readouterr().out
 
 
 def test_who_denies_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(probes, "probe", lambda name: Probe(name, "denied", "Operation not permitted"))
+    monkeypatch.setattr(table, "probe", lambda name: Probe(name, "denied", "Operation not permitted"))
     known = Confinement(capabilities="0", yama=2, answers={"PTRACE_SEIZE": "ESRCH"})
     monkeypatch.setattr(confinement, "look", lambda: known)
-    assert cli.main(["doctor"]) == 2
+    assert main.main(["doctor"]) == 2
     printed = capsys.readouterr().out
     assert "Operation not permitted; yama: ptrace_scope is 2" in printed
     assert "->  grant CAP_SYS_PTRACE" in printed

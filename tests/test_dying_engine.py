@@ -19,15 +19,19 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, header, planner, trial
 
-from worldswitch.harness import engine, environment, holdings, profiles, runs
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.container import ContainerCell, Docker
-from worldswitch.harness.engine import Engine
-from worldswitch.harness.holdings import Holdings, Unobtainable
-from worldswitch.harness.image import Image
-from worldswitch.harness.outcome import Judged, Status, status
-from worldswitch.harness.request import Request
-from worldswitch.harness.runner import Run
+from worldswitch.harness.environments import plan, run_resources
+from worldswitch.harness.environments.docker import engine
+from worldswitch.harness.environments.docker.container import ContainerCell, Docker
+from worldswitch.harness.environments.docker.engine import Engine
+from worldswitch.harness.environments.docker.image import Image
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.expectations.outcome import Judged, Status, status
+from worldswitch.harness.results import reader
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("dockerd") or not shutil.which("gcc"),
@@ -97,14 +101,14 @@ def test_what_was_reached_is_kept(
     made, (profile,) = image(private, tmp_path), profiles.select(["docker-default"])
     first, second = (Saying(private, made, profile, run.id) for _ in range(2))
     second.name = "docker:second"
-    monkeypatch.setattr(environment, "plan", planner(first, second))
+    monkeypatch.setattr(plan, "plan", planner(first, second))
     folder = tmp_path / "results"
     folder.mkdir()
     begin = time.monotonic()
     whole = Run(Request(), SCENARIOS, folder, Killing(run))
     whole.go()
     assert time.monotonic() - begin < 30
-    kept = runs.read(folder)
+    kept = reader.read(folder)
     assert {str(cell.name): [one.trial.verdict.value for one in cell.judged] for cell in kept.cells} == {
         "docker:docker-default": ["pass", "miss", "miss"],
         "docker:second": ["miss"] * 3,
@@ -115,7 +119,7 @@ def test_what_was_reached_is_kept(
     assert status(whole.outcomes) is Status.COULD_NOT_RUN
     private.client.close()
     run.close()
-    assert not list(holdings._control_groups(run.id))
-    assert not list(holdings._engine_processes(run.id))
+    assert not list(run_resources._control_groups(run.id))
+    assert not list(run_resources._engine_processes(run.id))
     assert not run.folder.exists()
     gc.collect()

@@ -12,11 +12,18 @@ from typing import Any
 
 import pytest
 
-from worldswitch.harness import bundle, container, engine, environment, holdings, host, image, profiles, rootfs
-from worldswitch.harness.bundle import Target
-from worldswitch.harness.engine import Engine
-from worldswitch.harness.environment import Missing
-from worldswitch.harness.holdings import Holdings, Unobtainable
+from worldswitch.harness.environments import host, plan, run_resources
+from worldswitch.harness.environments.apt_install import POLICY_TEXT, install_engine, services_kept_down
+from worldswitch.harness.environments.docker import container, engine, image
+from worldswitch.harness.environments.docker.engine import Engine
+from worldswitch.harness.environments.images import rootfs, site_packages
+from worldswitch.harness.environments.images.apt import Source, keyring
+from worldswitch.harness.environments.images.site_packages import Target
+from worldswitch.harness.environments.place import LABEL
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.protocol import Missing
+from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.errors import Unobtainable
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -59,24 +66,24 @@ def test_without_dockerd_the_command_that_installs_it_is_named(monkeypatch: pyte
 def test_installing_takes_root_and_apt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unobtainable, match="takes root and a system with apt-get"):
-        engine.install_engine()
+        install_engine()
 
 
 def test_cells_of_an_engine_that_does_not_answer_are_missing_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     monkeypatch.setattr(os, "getuid", lambda: 1000)
-    with environment.plan("auto", ["hardened", "no-ptrace"]) as places:
+    with plan.plan("auto", ["hardened", "no-ptrace"]) as places:
         first, second, third = places
     assert isinstance(first, host.Host)
     assert isinstance(second, Missing)
     assert isinstance(third, Missing)
     assert (second.name, third.name) == ("docker:hardened", "docker:no-ptrace")
     assert "unix:///nowhere/docker.sock does not answer (No such file or directory)" in second.reason
-    assert third.expectations == profiles.select(["no-ptrace"])[0].expectations
+    assert third.profile == profiles.select(["no-ptrace"])[0]
 
 
 def test_the_host_alone_needs_no_engine() -> None:
-    with environment.plan("host", ["hardened"]) as places:
+    with plan.plan("host", ["hardened"]) as places:
         assert [place.name for place in places] == ["host"]
 
 
@@ -97,7 +104,7 @@ def obtained(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 def test_a_profile_for_another_kernel_is_missing_if_it_was_named(obtained: list[bool]) -> None:
-    with environment.plan("docker", ["yama-1", "hardened"]) as places:
+    with plan.plan("docker", ["yama-1", "hardened"]) as places:
         first, second = places
     assert isinstance(first, Missing)
     assert first.reason == "the profile yama-1 asks for another kernel than runs here: no Yama"
@@ -108,7 +115,7 @@ def test_a_profile_for_another_kernel_is_missing_if_it_was_named(obtained: list[
 
 def test_of_all_profiles_those_are_left_out_and_said(obtained: list[bool]) -> None:
     said: list[str] = []
-    with environment.plan("docker", ["all"], say=said.append) as places:
+    with plan.plan("docker", ["all"], say=said.append) as places:
         names = {place.name for place in places}
         assert not any(isinstance(place, Missing) for place in places)
     assert "docker:user-namespace" in names
@@ -118,11 +125,11 @@ def test_of_all_profiles_those_are_left_out_and_said(obtained: list[bool]) -> No
 
 
 def test_an_engine_that_maps_user_ids_is_for_those_who_ask_alone(obtained: list[bool]) -> None:
-    with environment.plan("docker", ["user-namespace", "hardened"]) as places:
+    with plan.plan("docker", ["user-namespace", "hardened"]) as places:
         runs = [place._run for place in places]  # type: ignore[union-attr]
     assert obtained == [True, False]
     assert len(set(runs)) == 2
-    assert holdings.living() == set()
+    assert run_resources.living() == set()
 
 
 def test_an_engine_that_cannot_be_had_costs_its_own_profiles(
@@ -136,7 +143,7 @@ def test_an_engine_that_cannot_be_had_costs_its_own_profiles(
         return usual(*arguments, map_users=map_users, **options)
 
     monkeypatch.setattr(engine, "obtain", obtain)
-    with environment.plan("docker", ["user-namespace", "hardened"]) as places:
+    with plan.plan("docker", ["user-namespace", "hardened"]) as places:
         first, second = places
     assert isinstance(first, Missing)
     assert (first.name, first.reason, first.remedy) == ("docker:user-namespace", "it broke", "mend it")
@@ -146,8 +153,8 @@ def test_an_engine_that_cannot_be_had_costs_its_own_profiles(
 def test_a_plan_that_fails_gives_back_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "obtain", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        environment.plan("docker")
-    assert holdings.living() == set()
+        plan.plan("docker")
+    assert run_resources.living() == set()
 
 
 # -------------------------------------------------------------------------------------------------- private engine
@@ -184,7 +191,7 @@ def test_a_private_engine_can_map_users_where_the_kernel_can(
 def test_a_dockerd_that_dies_is_reported_with_its_last_words(
     run: Holdings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(holdings, "SOCKETS", tmp_path / "sockets")
+    monkeypatch.setattr(run_resources, "SOCKETS", tmp_path / "sockets")
     monkeypatch.setattr(engine, "daemon_command", lambda *_, **__: ["sh", "-c", "echo no such cgroup; exit 1"])
     with pytest.raises(Unobtainable, match="it said last: no such cgroup; start a Docker engine yourself"):
         engine.start(run)
@@ -193,11 +200,11 @@ def test_a_dockerd_that_dies_is_reported_with_its_last_words(
 def test_services_are_kept_down_only_while_the_installer_lives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     policy = tmp_path / "policy-rc.d"
     monkeypatch.setattr(engine, "POLICY", policy)
-    with engine.services_kept_down():
+    with services_kept_down():
         assert policy.stat().st_mode & stat.S_IXUSR
         assert subprocess.run([policy], check=False).returncode == 101
     assert not policy.exists()
-    policy.write_text(engine.POLICY_TEXT.format(pid=2**22 + 1))
+    policy.write_text(POLICY_TEXT.format(pid=2**22 + 1))
     assert subprocess.run(["sh", policy], check=False).returncode == 0
 
 
@@ -205,7 +212,7 @@ def test_a_policy_that_is_there_already_stays(monkeypatch: pytest.MonkeyPatch, t
     policy = tmp_path / "policy-rc.d"
     policy.write_text("theirs")
     monkeypatch.setattr(engine, "POLICY", policy)
-    with engine.services_kept_down():
+    with services_kept_down():
         assert policy.read_text() == "theirs"
     assert policy.read_text() == "theirs"
 
@@ -227,7 +234,7 @@ def test_every_cell_is_closed_up(name: str) -> None:
     assert made["mem_limit"] == made["memswap_limit"]
     assert "size=" in made["tmpfs"]["/tmp"]
     assert made["shm_size"]
-    assert made["labels"][holdings.LABEL] == "x"
+    assert made["labels"][LABEL] == "x"
 
 
 def test_capabilities_are_dropped_but_those_granted() -> None:
@@ -305,7 +312,7 @@ def test_a_container_goes_before_those_it_needs(monkeypatch: pytest.MonkeyPatch)
 )
 def test_a_source_s_keyring_is_found(tmp_path: Path, name: str, text: str, key: str) -> None:
     (tmp_path / name).write_text(text)
-    assert rootfs.keyring(tmp_path / name, "http://a/debian/") == key
+    assert keyring(tmp_path / name, "http://a/debian/") == key
 
 
 @pytest.mark.parametrize(("user", "mode"), [(0, []), (1000, ["--mode=chrootless"])])
@@ -314,14 +321,14 @@ def test_an_ordinary_user_unpacks_packages_as_that_user(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: user)
     monkeypatch.setattr(rootfs, "network_settings", list)
-    command = rootfs._mmdebstrap([rootfs.Source("http://a", "x", "")], Path("base.tar"))
+    command = rootfs._mmdebstrap([Source("http://a", "x", "")], Path("base.tar"))
     assert [word for word in command if word.startswith("--mode")] == mode
 
 
 def test_the_newest_glibc_symbol_decides(tmp_path: Path) -> None:
     (tmp_path / "a.so").write_bytes(b"\0GLIBC_2.4\0GLIBC_2.34\0")
     (tmp_path / "b.abi3.so").write_bytes(b"\0GLIBC_2.9\0GLIBC_PRIVATE\0")
-    assert bundle.highest_glibc(tmp_path) == (2, 34)
+    assert site_packages.highest_glibc(tmp_path) == (2, 34)
 
 
 def test_wheels_up_to_the_target_s_glibc_are_taken() -> None:
@@ -331,21 +338,21 @@ def test_wheels_up_to_the_target_s_glibc_are_taken() -> None:
 
 
 def test_a_checkout_s_wheel_is_built_from_what_people_wrote() -> None:
-    root = bundle.checkout()
+    root = site_packages.checkout()
     assert root
-    names = {str(path.relative_to(root)) for path in bundle.source_files(root)}
+    names = {str(path.relative_to(root)) for path in site_packages.source_files(root)}
     assert {"pyproject.toml", "harness/contract.py", "containers/Containerfile", "reference/core/build.py"} <= names
     assert not [name for name in names if name.endswith((".so", ".pyc")) or "/_core.c" in name]
 
 
 def test_a_run_s_results_do_not_change_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = bundle.checkout()
+    root = site_packages.checkout()
     assert root
-    bundle.copy_source(root, tmp_path / "copy")
-    monkeypatch.setattr(bundle, "checkout", lambda: tmp_path / "copy")
-    before = bundle.key()
+    site_packages.copy_source(root, tmp_path / "copy")
+    monkeypatch.setattr(site_packages, "checkout", lambda: tmp_path / "copy")
+    before = site_packages.key()
     (tmp_path / "copy" / "results" / "today").mkdir(parents=True)
     (tmp_path / "copy" / "results" / "today" / "host.json").write_text("{}")
-    assert bundle.key() == before
+    assert site_packages.key() == before
     (tmp_path / "copy" / "harness" / "verdict.py").write_text("changed")
-    assert bundle.key() != before
+    assert site_packages.key() != before

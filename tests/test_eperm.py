@@ -11,10 +11,12 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from worldswitch.harness import confinement, eperm, syscalls, tracing
-from worldswitch.harness.confinement import Confinement
-from worldswitch.harness.eperm import Who
-from worldswitch.harness.supervisor import supervise
+from worldswitch.harness.cell.probes import confinement
+from worldswitch.harness.cell.probes.confinement import Confinement
+from worldswitch.harness.cell.supervisor import supervise
+from worldswitch.harness.linux import ptrace, syscalls
+from worldswitch.harness.report import eperm
+from worldswitch.harness.report.eperm import Who
 
 prerequisites = pytest.importorskip("worldswitch.reference.prerequisites")  # before a user is who may not read it
 
@@ -37,20 +39,20 @@ def found_in(set_up: Callable[[], object]) -> tuple[Confinement, str, str]:
 
 def _refusal() -> tuple[str, str]:
     try:
-        with tracing.stopped_child():
+        with ptrace.stopped_child():
             return "", ""
     except OSError as error:
         return errno.errorcode[error.errno or 0], str(prerequisites.refused("PTRACE_SEIZE", error.errno or 0))
 
 
 def deny_ptrace() -> None:
-    tracing.forbid(101, errno.EPERM)
+    ptrace.forbid(101, errno.EPERM)
 
 
 def deny_seize_only() -> None:
     load_number, load_request = (0x20, 0, 0, 0), (0x20, 0, 0, 16)
     is_ptrace, is_seize = (0x15, 0, 3, 101), (0x15, 0, 1, syscalls.PTRACE_SEIZE)
-    tracing.install_filter(load_number, is_ptrace, load_request, is_seize, (0x06, 0, 0, 0x00050000 | errno.EPERM))
+    ptrace.install_filter(load_number, is_ptrace, load_request, is_seize, (0x06, 0, 0, 0x00050000 | errno.EPERM))
 
 
 def be_another_user() -> None:
@@ -194,7 +196,7 @@ def test_a_modules_name_for_us_is_told() -> None:
 
 def test_a_filter_that_kills_is_asked_in_a_child() -> None:
     def body() -> bytes:
-        tracing.install_filter((0x20, 0, 0, 0), (0x15, 0, 1, 101), (0x06, 0, 0, 0x80000000))
+        ptrace.install_filter((0x20, 0, 0, 0), (0x15, 0, 1, 101), (0x06, 0, 0, 0x80000000))
         return msgspec.json.encode(confinement.look())
 
     ending = supervise(body, 30)

@@ -7,10 +7,12 @@ import os
 import pytest
 from scripted import SCENARIOS, header
 
-from worldswitch.harness import excuses, fingerprint, probes
+from worldswitch.harness.cell.probes import table
+from worldswitch.harness.cell.probes.trying import Probe
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.excuses import FORBIDDEN, LACKING, OPTIONAL, Machine, excuse
-from worldswitch.harness.probes import Probe
+from worldswitch.harness.expectations import excuses
+from worldswitch.harness.expectations.excuses import FORBIDDEN, LACKING, OPTIONAL, Machine, excuse
+from worldswitch.harness.linux.uname import kernel
 from worldswitch.harness.verdict import Verdict
 
 HOST, MINE, DOCKER = CellName("host"), CellName("host", "a:Mine"), CellName("docker:a")
@@ -51,5 +53,5 @@ def test_one_thing_that_is_lacking_is_enough() -> None:
 def test_this_machine_has_what_its_probes_find(monkeypatch: pytest.MonkeyPatch, user: int) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: user)
     for state, has in (("yes", frozenset({"ptrace_denied"})), ("no", frozenset()), ("denied", frozenset())):
-        monkeypatch.setattr(probes, "probe", lambda name, state=state: Probe(name, state, ""))
-        assert excuses.here(SCENARIOS) == Machine(fingerprint.kernel(), has, user == 0)
+        monkeypatch.setattr(table, "probe", lambda name, state=state: Probe(name, state, ""))
+        assert excuses.here(SCENARIOS) == Machine(kernel(), has, user == 0)

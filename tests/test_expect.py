@@ -10,13 +10,19 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
-from worldswitch.harness import catalogue, cli, environment, profiles, rules, runner
-from worldswitch.harness.environment import Environment
-from worldswitch.harness.expect import check, texts
-from worldswitch.harness.expect.texts import CannotEdit
-from worldswitch.harness.expectations import Expectation
-from worldswitch.harness.request import Request
-from worldswitch.harness.results import Trial
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.cell.records import Trial
+from worldswitch.harness.cli import main
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.protocol import Environment
+from worldswitch.harness.expectations import rules
+from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.report.rules import check, toml_edits
+from worldswitch.harness.report.rules.toml_edits import CannotEdit
+from worldswitch.harness.results.new_folder import new_folder
+from worldswitch.harness.run import runner
+from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
 
 ONE, OTHER, DENIED = NAMES  # the first two are SG01, the last is TT01 and needs `ptrace_denied`
@@ -64,8 +70,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
     made.profile.write_text(PROFILE)
     monkeypatch.setattr(rules, "folder", lambda: made.folder)
     monkeypatch.setattr(profiles, "available", lambda: {"mine": made.profile})
-    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
-    monkeypatch.setattr(catalogue, "facts", list)
+    monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
+    monkeypatch.setattr(scenarios, "facts", list)
     monkeypatch.chdir(tmp_path)
     return made
 
@@ -84,10 +90,10 @@ def update(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     """Run in these environments, and ask what that proposes."""
 
     def command(*places: Environment, options: tuple[str, ...] = (), **asked: object) -> int:
-        monkeypatch.setattr(environment, "plan", planner(*places))
-        folder = runner.new_folder(tmp_path / "results")
+        monkeypatch.setattr(plan, "plan", planner(*places))
+        folder = new_folder(tmp_path / "results")
         runner.Run(Request(**asked), SCENARIOS, folder, Quiet()).go()
-        return cli.main(["expect", "update", folder.name, *options])
+        return main.main(["expect", "update", folder.name, *options])
 
     return command
 
@@ -239,7 +245,7 @@ def test_a_proposal_is_a_diff_that_patch_knows(
     ],
 )
 def test_a_run_that_is_none(files: Files, run: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["expect", "update", run]) == 2
+    assert main.main(["expect", "update", run]) == 2
     assert capsys.readouterr().err.startswith(f"worldswitch expect: {said}")
 
 
@@ -266,7 +272,7 @@ def test_rules_of_ones_own_come_first_and_are_amended(update, files: Files, tmp_
 
 
 def test_a_bad_file_of_ones_own_stops_a_run(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["run", "--rules", str(files.profile)]) == 2
+    assert main.main(["run", "--rules", str(files.profile)]) == 2
     assert "mine.toml: name: no field of a file of rules" in capsys.readouterr().err
 
 
@@ -274,7 +280,7 @@ def test_a_bad_file_of_ones_own_stops_a_run(files: Files, capsys: pytest.Capture
 
 
 def test_what_comes_with_the_package_is_in_order(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["expect", "check"]) == 0
+    assert main.main(["expect", "check"]) == 0
     printed = capsys.readouterr().out
     assert all(line.endswith("in order") for line in printed.splitlines())
     assert "seed.toml: " in printed
@@ -302,7 +308,7 @@ def test_what_is_wrong_is_said_with_rule_and_field(
 ) -> None:
     path = files.folder / "mine.toml"
     path.write_text(HEAD + text + TAIL)
-    assert cli.main(["expect", "check", str(path)]) == (0 if "in order" in said else 1)
+    assert main.main(["expect", "check", str(path)]) == (0 if "in order" in said else 1)
     assert said in capsys.readouterr().out
     assert path.read_text() == HEAD + text + TAIL
 
@@ -317,8 +323,8 @@ def test_a_profile_is_checked_as_one(files: Files) -> None:
 
 def test_names_are_taken_out_of_a_line() -> None:
     text = '[[expect]]\nscenarios = ["a", "b", "c"]\nverdicts = ["fail"]\n'
-    assert texts.without_scenarios(text, 0, ["a", "c"]) == text.replace('"a", "b", "c"', '"b"')
-    assert texts.without_scenarios(text, 0, ["a", "b", "c"]).strip() == ""
+    assert toml_edits.without_scenarios(text, 0, ["a", "c"]) == text.replace('"a", "b", "c"', '"b"')
+    assert toml_edits.without_scenarios(text, 0, ["a", "b", "c"]).strip() == ""
 
 
 @pytest.mark.parametrize(
@@ -331,12 +337,12 @@ def test_names_are_taken_out_of_a_line() -> None:
 )
 def test_an_unusual_text_is_not_edited(text: str) -> None:
     with pytest.raises(CannotEdit):
-        texts.without_scenarios(text, 0, ["a"])
+        toml_edits.without_scenarios(text, 0, ["a"])
 
 
 def test_a_rule_is_put_in_its_place() -> None:
     text = '# top\n\n[[expect]]\nscenarios = ["a"]\n\n# of b\n[[expect]]\nscenarios = ["b"]\n'
     new = {"scenarios": ["x"], "when": {"fact": {"a::b": "y"}, "probe": {"smp": "no"}}}
     written = '[[expect]]\nscenarios = ["x"]\nwhen = { fact."a::b" = "y", probe.smp = "no" }\n'
-    assert texts.with_rule(text, 1, new) == text.replace("# of b", f"{written}\n# of b")
-    assert texts.with_rule(text, 2, new) == f"{text}\n{written}"
+    assert toml_edits.with_rule(text, 1, new) == text.replace("# of b", f"{written}\n# of b")
+    assert toml_edits.with_rule(text, 2, new) == f"{text}\n{written}"

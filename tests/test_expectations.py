@@ -6,9 +6,8 @@ import pytest
 from scripted import trial
 
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem
-from worldswitch.harness.expectations import PASSES, Expectation, Judgement, judge
-from worldswitch.harness.outcome import CellOutcome, Judged, Status, status, tally
+from worldswitch.harness.expectations.judgement import PASSES, Expectation, Judgement, judge
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Problem, Status, status, tally
 from worldswitch.harness.verdict import Verdict
 
 PASS, FAIL, ERROR, MISS = Verdict.PASS, Verdict.FAIL, Verdict.ERROR, Verdict.MISS

@@ -10,13 +10,16 @@ import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
-from worldswitch.harness import cell_id, cli, environment, explain
-from worldswitch.harness.confinement import Confinement
-from worldswitch.harness.diagnosis import Diagnosis, Event, Process, Thread
-from worldswitch.harness.expectations import Expectation
-from worldswitch.harness.request import Request
-from worldswitch.harness.results import Complaint, KernelLog, Trial
-from worldswitch.harness.runner import Run
+from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
+from worldswitch.harness.cell.probes.confinement import Confinement
+from worldswitch.harness.cell.records import Complaint, KernelLog, Trial
+from worldswitch.harness.cli import main
+from worldswitch.harness.environments import plan
+from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.report import explain
+from worldswitch.harness.results import trial_id
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
 DIAGNOSIS = Diagnosis(
@@ -48,7 +51,7 @@ DIAGNOSIS = Diagnosis(
 )
 FREE = Confinement(capabilities="0", answers={"PTRACE_SEIZE": "ESRCH"}, modules="capability")
 
-Kept = Callable[..., cell_id.KeptTrial]
+Kept = Callable[..., trial_id.KeptTrial]
 
 
 @pytest.fixture
@@ -57,7 +60,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
 
     def run(
         one: Trial, known: Confinement | None = FREE, rules: tuple[Expectation, ...] = (), **probes: str
-    ) -> cell_id.KeptTrial:
+    ) -> trial_id.KeptTrial:
         first = header([one.scenario], **probes)
         first = msgspec.structs.replace(
             first,
@@ -65,14 +68,14 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
             fingerprint=msgspec.structs.replace(first.fingerprint, confinement=known),
         )
         where = place("docker:a", frames([first, one, footer([one])]), *rules)
-        monkeypatch.setattr(environment, "plan", planner(where))
+        monkeypatch.setattr(plan, "plan", planner(where))
         Run(Request(seed=7), SCENARIOS, tmp_path, Quiet()).go()
-        return cell_id.find(f"docker:a::{one.scenario}@{tmp_path}")
+        return trial_id.find(f"docker:a::{one.scenario}@{tmp_path}")
 
     return run
 
 
-def told(kept: cell_id.KeptTrial) -> dict[str, str]:
+def told(kept: trial_id.KeptTrial) -> dict[str, str]:
     return {section.title: "\n".join(section.lines) for section in explain.sections(kept)}
 
 
@@ -213,7 +216,7 @@ def test_what_the_kernel_logged_is_told(kept: Kept) -> None:
 
 def test_the_command_prints_it(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     found = kept(trial(NAMES[0], Verdict.FAIL, reason="no"))
-    assert cli.main(["explain", str(found.id)]) == 0
+    assert main.main(["explain", str(found.id)]) == 0
     printed = capsys.readouterr().out
     assert "what happened\n  fail: no\n" in printed
     assert "\x1b" not in printed
@@ -221,5 +224,5 @@ def test_the_command_prints_it(kept: Kept, capsys: pytest.CaptureFixture[str]) -
 
 def test_what_is_not_there_is_said(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     found = kept(trial(NAMES[0]))
-    assert cli.main(["explain", f"docker:b::{NAMES[0]}@{found.run.folder}"]) == 2
+    assert main.main(["explain", f"docker:b::{NAMES[0]}@{found.run.folder}"]) == 2
     assert "no cell docker:b" in capsys.readouterr().err

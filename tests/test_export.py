@@ -16,14 +16,13 @@ import pytest
 from big_run import kept_cell, kept_run
 from junitparser import JUnitXml
 
-from worldswitch.harness import cli
-from worldswitch.harness.collect import Problem
-from worldswitch.harness.expectations import Judgement
-from worldswitch.harness.export import ctrf, database, formats, junit, ktap
-from worldswitch.harness.manifest import StaleRule
-from worldswitch.harness.outcome import Judged
-from worldswitch.harness.page import markdown
-from worldswitch.harness.results import Trial
+from worldswitch.harness.cell.records import Trial
+from worldswitch.harness.cli import main
+from worldswitch.harness.expectations.judgement import Judgement
+from worldswitch.harness.expectations.outcome import Judged, Problem
+from worldswitch.harness.report.export import ctrf, database, formats, junit, ktap
+from worldswitch.harness.report.matrix import markdown
+from worldswitch.harness.results.manifest import StaleRule
 from worldswitch.harness.verdict import Verdict
 
 HERE = Path(__file__).parent
@@ -226,9 +225,9 @@ def test_a_database_holds_several_runs_and_each_once(tmp_path: Path) -> None:
 def test_the_command_writes_each_format(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("worldswitch.harness.page.views.read", lambda _: RUN)
+    monkeypatch.setattr("worldswitch.harness.report.matrix.views.read", lambda _: RUN)
     out = tmp_path / "out"
-    assert cli.main(["export", "some-run", "--format", kind, "-o", str(out)]) == 0
+    assert main.main(["export", "some-run", "--format", kind, "-o", str(out)]) == 0
     assert capsys.readouterr().out == f"{out}\n"
     assert out.stat().st_size > 100
 
@@ -236,9 +235,9 @@ def test_the_command_writes_each_format(
 def test_what_is_no_database_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("worldswitch.harness.page.views.read", lambda _: RUN)
+    monkeypatch.setattr("worldswitch.harness.report.matrix.views.read", lambda _: RUN)
     (tmp_path / "notes").write_text("not a database, and longer than a hundred characters " * 20)
-    assert cli.main(["export", "some-run", "--format", "sqlite", "-o", str(tmp_path / "notes")]) == 2
+    assert main.main(["export", "some-run", "--format", "sqlite", "-o", str(tmp_path / "notes")]) == 2
     assert "is no database of runs, or cannot be written" in capsys.readouterr().err
     assert (tmp_path / "notes").read_text().startswith("not a database")
 
@@ -246,13 +245,13 @@ def test_what_is_no_database_is_left_alone(
 def test_a_run_that_came_to_no_cell_can_be_shown_and_exported(
     junit_schema: Any, ctrf_schema: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worldswitch.harness.page.views.read", lambda _: kept_run())
+    monkeypatch.setattr("worldswitch.harness.report.matrix.views.read", lambda _: kept_run())
     for kind in formats.WRITERS:
-        assert cli.main(["export", "a-run", "--format", kind, "-o", str(tmp_path / kind)]) == 0
+        assert main.main(["export", "a-run", "--format", kind, "-o", str(tmp_path / kind)]) == 0
     junit_schema.validate(tmp_path / "junit")
     ctrf_schema.validate(json.loads((tmp_path / "ctrf").read_text()))
     assert grammar.parse((tmp_path / "ktap").read_text()).tests == []
     for kind in ("text", "markdown", "html"):
-        assert cli.main(["report", "a-run", "--format", kind, "-o", str(tmp_path / kind)]) == 0
+        assert main.main(["report", "a-run", "--format", kind, "-o", str(tmp_path / kind)]) == 0
         assert "0 passed" in (tmp_path / kind).read_text() or "<b>0</b>passed" in (tmp_path / kind).read_text()
-    assert cli.main(["diff", "a-run", "a-run"]) == 0
+    assert main.main(["diff", "a-run", "a-run"]) == 0

@@ -13,9 +13,11 @@ import pytest
 from cells import run_cell
 from kernel_claims import made_up
 
-from worldswitch.harness import behaviour, catalogue, frames
-from worldswitch.harness.judge import Owners, Phase, judge
-from worldswitch.harness.supervisor import supervise
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.cell import frames
+from worldswitch.harness.cell.attribution import Owners, Phase, judge
+from worldswitch.harness.cell.probes import kernel_facts
+from worldswitch.harness.cell.supervisor import supervise
 from worldswitch.harness.verdict import Verdict
 
 MADE_UP = ("--scenarios", "kernel_claims", "--platform", "fakes:Passes")
@@ -27,26 +29,26 @@ def test_a_known_observation_holds() -> None:
 
 
 def test_an_unknown_observation_fails_and_says_what_is_known() -> None:
-    with pytest.raises(AssertionError, match=r"(?s)this kernel says 'flat', and known are:\n  'round': so far"):
+    with pytest.raises(AssertionError, match=r"(?s)this kernel gives 'flat'; known are:\n  'round': so far"):
         made_up.the_earth_is(ONCE)
 
 
 def test_a_refusal_is_an_observation() -> None:
-    with pytest.raises(AssertionError, match="this kernel says 'broke off: not permitted'"):
+    with pytest.raises(AssertionError, match="this kernel gives 'broke off: not permitted'"):
         made_up.something_is_refused(ONCE)
 
 
 def test_an_observation_must_stay_the_same() -> None:
-    with pytest.raises(AssertionError, match=r"does not say the same each time: \['0', '1', '2'\]"):
+    with pytest.raises(AssertionError, match=r"the observations differ between repetitions: \['0', '1', '2'\]"):
         made_up.nothing_stays(SimpleNamespace(repeat=3))
 
 
 def test_a_trial_fails_by_its_own_assertion() -> None:
     with pytest.raises(AssertionError) as raised:
         made_up.the_earth_is(ONCE)
-    result = judge([Phase("call", raised.value, "")], Owners(catalogue.SCENARIOS))
+    result = judge([Phase("call", raised.value, "")], Owners(scenarios.SCENARIOS))
     assert (result.verdict, result.assertion) == (Verdict.FAIL, True)
-    assert "this kernel says 'flat'" in result.reason
+    assert "this kernel gives 'flat'" in result.reason
 
 
 EXPECTED = {
@@ -61,17 +63,17 @@ EXPECTED = {
 
 def test_all_is_observed_though_one_experiment_dies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(made_up, "_COUNT", itertools.count())
-    found = behaviour.observe("kernel_claims")
+    found = kernel_facts.observe("kernel_claims")
     assert {name: text[: len(EXPECTED[name])] for name, text in found.items()} == EXPECTED
-    assert behaviour.unobserved(found) == ["made_up::experimenters_die", "made_up::something_is_lacking"]
+    assert kernel_facts.unobserved(found) == ["made_up::experimenters_die", "made_up::something_is_lacking"]
 
 
 def test_what_there_is_no_time_for_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = SimpleNamespace(scenario=SimpleNamespace(name="slow", needs=()), observe=lambda: time.sleep(60))
     never = SimpleNamespace(scenario=SimpleNamespace(name="never", needs=()), observe=lambda: "seen")
-    monkeypatch.setattr(catalogue, "facts", lambda package: [slow, never])
-    monkeypatch.setattr(behaviour, "unmet", lambda needs: None)
-    assert behaviour.observe("any", seconds=0.5) == {
+    monkeypatch.setattr(scenarios, "facts", lambda package: [slow, never])
+    monkeypatch.setattr(kernel_facts, "unmet", lambda needs: None)
+    assert kernel_facts.observe("any", seconds=0.5) == {
         "slow": "not observed: no answer in time",
         "never": "not observed: no time was left",
     }
@@ -79,23 +81,23 @@ def test_what_there_is_no_time_for_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_digest_is_the_same_for_the_same_behaviour() -> None:
     one = {"a": "1", "b": "2"}
-    assert behaviour.digest(one) == behaviour.digest(dict(reversed(one.items())))
-    assert behaviour.digest(one) != behaviour.digest({"a": "1", "b": "3"})
-    assert behaviour.digest({}) == ""
+    assert kernel_facts.digest(one) == kernel_facts.digest(dict(reversed(one.items())))
+    assert kernel_facts.digest(one) != kernel_facts.digest({"a": "1", "b": "3"})
+    assert kernel_facts.digest({}) == ""
 
 
 def test_the_header_has_them_unless_a_mutant_runs() -> None:
     machine = run_cell(*MADE_UP, "-k", "water_flows").run.header.fingerprint
     assert machine.facts["made_up::water_flows"] == "down"
-    assert machine.behaviour == behaviour.digest(machine.facts)
+    assert machine.behaviour == kernel_facts.digest(machine.facts)
 
 
 def test_what_was_observed_elsewhere_is_not_observed_again_and_says_where() -> None:
-    known = behaviour.Observed({"made_up::water_flows": "up"}, "on the mountain")
+    known = kernel_facts.Observed({"made_up::water_flows": "up"}, "on the mountain")
     finished = run_cell(*MADE_UP, "-k", "water_flows", "--observed", msgspec.json.encode(known).decode())
     machine = finished.run.header.fingerprint
     assert (machine.facts, machine.facts_from) == (known.facts, "on the mountain")
-    assert machine.behaviour == behaviour.digest(known.facts)
+    assert machine.behaviour == kernel_facts.digest(known.facts)
     assert finished.trial.verdict is Verdict.PASS  # the trial is the cell's own
 
 
@@ -108,24 +110,24 @@ def test_what_is_no_observation_is_refused() -> None:
 def test_whoever_asks_gets_all_of_it_in_a_frame_and_no_noise(
     monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    monkeypatch.setattr(catalogue, "SCENARIOS", "kernel_claims")
+    monkeypatch.setattr(scenarios, "SCENARIOS", "kernel_claims")
     monkeypatch.setattr(sys, "argv", ["behaviour", "--where", "here"])
     out = os.dup(1)
     try:
-        assert behaviour.main() == 0
+        assert kernel_facts.main() == 0
     finally:
         os.dup2(out, 1)
         os.close(out)
     (payload,) = filter(None, map(frames.decode, capfdbinary.readouterr().out.splitlines()))
-    found = msgspec.json.decode(payload, type=behaviour.Observed)
+    found = msgspec.json.decode(payload, type=kernel_facts.Observed)
     assert found.where == "here"
     assert found.facts["made_up::water_flows"] == "down"
     assert found.facts.keys() == EXPECTED.keys()
 
 
-@pytest.mark.parametrize("family", sorted({fact.scenario.family for fact in catalogue.facts()}))
+@pytest.mark.parametrize("family", sorted({fact.scenario.family for fact in scenarios.facts()}))
 def test_every_experiment_sees_the_same_each_time(family: str) -> None:
-    facts = [fact for fact in catalogue.facts() if fact.scenario.family == family]
+    facts = [fact for fact in scenarios.facts() if fact.scenario.family == family]
 
     def body() -> bytes:
         return msgspec.json.encode({fact.scenario.name: list({fact.observe() for _ in range(5)}) for fact in facts})

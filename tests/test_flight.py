@@ -10,9 +10,9 @@ import threading
 
 import pytest
 
-from worldswitch.harness import flight_text
 from worldswitch.harness.arch import registers
-from worldswitch.harness.diagnosis import Event
+from worldswitch.harness.cell.diagnosis import events as flight_text
+from worldswitch.harness.cell.diagnosis.model import Event
 from worldswitch.harness.flight import CAPACITY, EVENT, HEADER, WAIT, Noted, Recorder
 
 SYSEMU, GETSIGINFO = 31, 0x4202

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import guardian, holdings
-from worldswitch.harness.guardian import Held
-from worldswitch.harness.holdings import Holdings
+from worldswitch.harness.environments import guardian, run_resources
+from worldswitch.harness.environments.cache import cache as cache_folder
+from worldswitch.harness.environments.guardian import Held
+from worldswitch.harness.environments.place import place
+from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.errors import Unobtainable
 
 SECONDS = 10.0
 
@@ -128,24 +131,24 @@ def test_run_ends_what_takes_too_long() -> None:
 def test_a_sweep_takes_what_nobody_holds_and_only_that(cache: Path) -> None:
     held, abandoned = Holdings.create(), Holdings.create()
     os.close(abandoned.lock)
-    holdings.sweep()
-    assert holdings.living() == {held.id}
+    run_resources.sweep()
+    assert run_resources.living() == {held.id}
     held.close()
-    assert holdings.living() == set()
+    assert run_resources.living() == set()
 
 
 def test_a_run_stays_held_while_its_guardian_lives() -> None:
     run = Holdings.create()
     run.guardian = Held(["sleep", "600"], run=run.id, keep=[run.lock])
     os.close(run.lock)
-    holdings.sweep()
-    assert holdings.living() == {run.id}
+    run_resources.sweep()
+    assert run_resources.living() == {run.id}
     run.close()
-    assert holdings.living() == set()
+    assert run_resources.living() == set()
 
 
 def test_an_engine_s_processes_are_found_by_its_socket_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(holdings, "SOCKETS", tmp_path / "sockets")
+    monkeypatch.setattr(run_resources, "SOCKETS", tmp_path / "sockets")
     run = Holdings.create()
     command = [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(600)"]
     with (
@@ -155,17 +158,17 @@ def test_an_engine_s_processes_are_found_by_its_socket_folder(monkeypatch: pytes
         # Not before both have spoken: for a moment a starting process has no command line yet.
         assert first_number(stranger.stdout) == first_number(daemon.stdout) == 1
         os.close(run.lock)
-        holdings.sweep()
+        run_resources.sweep()
         assert is_gone(daemon.pid)
         assert stranger.poll() is None
         stranger.kill()
 
 
 def test_a_place_is_drawn_once(cache: Path) -> None:
-    assert holdings.place() == holdings.place() == (cache / "place").read_text()
+    assert place() == place() == (cache / "place").read_text()
 
 
 def test_a_cache_that_cannot_be_made_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
-    with pytest.raises(holdings.Unobtainable, match=r"/proc/nowhere/worldswitch cannot be made.*; set XDG_CACHE_HOME"):
-        holdings.cache()
+    with pytest.raises(Unobtainable, match=r"/proc/nowhere/worldswitch cannot be made.*; set XDG_CACHE_HOME"):
+        cache_folder()

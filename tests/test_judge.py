@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from worldswitch.harness.cell.attribution import Owners, Phase, judge
+from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.contract import Cause, Death, StubDied
-from worldswitch.harness.judge import Owners, Phase, judge
-from worldswitch.harness.trial import Result
 from worldswitch.harness.verdict import Verdict
 
 SCENARIOS, PLATFORM, OTHER = "claims", "mine.platform", "somebody"

@@ -12,11 +12,13 @@ from typing import IO
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import environment, keeper, runs
-from worldswitch.harness.outcome import Status, status
-from worldswitch.harness.request import CouldNotRun, Request
-from worldswitch.harness.results import CannotKeep
-from worldswitch.harness.runner import Run
+from worldswitch.harness.environments import plan
+from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.expectations.outcome import Status, status
+from worldswitch.harness.results import reader, writer
+from worldswitch.harness.results.errors import CannotKeep
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
 GOOD = frames(whole(*map(trial, NAMES)))
@@ -70,19 +72,19 @@ def room(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_line_is_written_whole_or_not_at_all(tmp_path: Path, room) -> None:
     path = tmp_path / "a.jsonl"
-    keeper.append(path, b"first")
+    writer.append(path, b"first")
     room(4)
     with pytest.raises(CannotKeep, match=r"a\.jsonl: cannot be written: No space left on device"):
-        keeper.append(path, b"second")
+        writer.append(path, b"second")
     assert path.read_bytes() == b"first\n"
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
-    keeper.replace(path, b"first")
+    writer.replace(path, b"first")
     path.with_name(".run.json.new").mkdir()
     with pytest.raises(CannotKeep, match=r"run\.json: cannot be written"):
-        keeper.replace(path, b"second")
+        writer.replace(path, b"second")
     assert path.read_bytes() == b"first"
 
 
@@ -96,7 +98,7 @@ def test_a_full_disk_costs_what_does_not_fit(tmp_path: Path, room, monkeypatch: 
         return b"\n"
 
     first, second = place("host", [*GOOD[:4], fill, *GOOD[4:]]), place("docker:a", GOOD)
-    monkeypatch.setattr(environment, "plan", planner(first, second))
+    monkeypatch.setattr(plan, "plan", planner(first, second))
     run = Run(Request(), SCENARIOS, tmp_path, Quiet())
     run.go()
     assert "host.jsonl: cannot be written: No space left" in run.outcomes[0].problem.reason
@@ -106,14 +108,14 @@ def test_a_full_disk_costs_what_does_not_fit(tmp_path: Path, room, monkeypatch: 
     assert "run.json: cannot be written: No space left" in run.outcomes[1].problem.reason
     assert "No space left" in run.unkept
     assert status(run.outcomes) is Status.COULD_NOT_RUN
-    kept = runs.read(tmp_path)
+    kept = reader.read(tmp_path)
     assert [one.trial.verdict.value for one in kept.cells[0].judged] == ["pass", "miss", "miss"]
     assert [one.trial.verdict for one in kept.cells[1].judged] == [Verdict.MISS] * 3
 
 
 def test_without_any_room_nothing_starts(tmp_path: Path, room, monkeypatch: pytest.MonkeyPatch) -> None:
     host = place("host", GOOD)
-    monkeypatch.setattr(environment, "plan", planner(host))
+    monkeypatch.setattr(plan, "plan", planner(host))
     room(0)
     with pytest.raises(CouldNotRun, match=r"run\.json: cannot be written: No space left on device; make room"):
         Run(Request(), SCENARIOS, tmp_path, Quiet()).go()
@@ -131,7 +133,7 @@ from scripted import *
 from worldswitch.harness import environment, catalogue, request, cli
 from worldswitch.harness.trial import Result
 catalogue.scenarios = lambda: list(SCENARIOS)
-request.rehearse = lambda _: Result(verdict=Verdict.PASS)
+request.rehearse_platform = lambda _: Result(verdict=Verdict.PASS)
 long = trial(NAMES[2], reason="x" * 30000)
 environment.plan = planner(place("host", frames(whole(trial(NAMES[0]), trial(NAMES[1]), long))))
 status = cli.main(["run", "--results", "{folder}"])

@@ -8,12 +8,14 @@ import pytest
 from msgspec.structs import replace
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, footer, frames, header, place, planner, trial
 
-from worldswitch.harness import cli, environment, runs
-from worldswitch.harness.environment import Environment, Missing
-from worldswitch.harness.kernels import compare, difference
-from worldswitch.harness.kernels.difference import Change
-from worldswitch.harness.request import Request
-from worldswitch.harness.runner import Run
+from worldswitch.harness.cli import main
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.protocol import Environment, Missing
+from worldswitch.harness.report.kernels import compare, difference
+from worldswitch.harness.report.kernels.difference import Change
+from worldswitch.harness.results import reader
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
 FACTS = {"kernel::a": "one", "kernel::b": "same"}
@@ -30,7 +32,7 @@ def met(name: str, kernel: str, verdict: Verdict = Verdict.PASS, fact: str = "on
 def keep(folder: Path, monkeypatch: pytest.MonkeyPatch, *places: Environment | Missing) -> None:
     """Leave a run's folder."""
     folder.mkdir(parents=True)
-    monkeypatch.setattr(environment, "plan", planner(*places))
+    monkeypatch.setattr(plan, "plan", planner(*places))
     Run(Request(), SCENARIOS[:2], folder, Quiet()).go()
 
 
@@ -42,7 +44,7 @@ def test_probes_behaviour_and_verdicts_are_told_where_they_differ(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(tmp_path / "run", monkeypatch, OLD, NEW)
-    found = difference.between(runs.read(tmp_path / "run"), "6.12", "7.3")
+    found = difference.between(reader.read(tmp_path / "run"), "6.12", "7.3")
     assert found is not None
     assert found.kernels == ("Linux 6.12.94", "Linux 7.3.4")
     assert found.probes == (Change("mseal", "no: mseal is no", "yes: mseal is yes"),)
@@ -55,7 +57,7 @@ def test_the_whole_machine_tells_of_the_kernel_before_any_container(
 ) -> None:
     whole = met("linux-6.12", "6.12.94", mseal="yes"), met("linux-7.3", "7.3.4", mseal="yes")
     keep(tmp_path / "run", monkeypatch, OLD, NEW, *whole)
-    found = difference.between(runs.read(tmp_path / "run"), "6.12", "7.3")
+    found = difference.between(reader.read(tmp_path / "run"), "6.12", "7.3")
     assert found is not None
     assert found.probes == ()
     assert found.facts == ()
@@ -64,7 +66,7 @@ def test_the_whole_machine_tells_of_the_kernel_before_any_container(
 
 def test_kernels_in_different_surroundings_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(tmp_path / "run", monkeypatch, OLD, met("linux-7.3", "7.3.4"), Missing("linux-7.3:hardened", "gone", "wait"))
-    assert difference.between(runs.read(tmp_path / "run"), "6.12", "7.3") is None
+    assert difference.between(reader.read(tmp_path / "run"), "6.12", "7.3") is None
 
 
 # ----------------------------------------------------------------------------------------------------------- command
@@ -77,7 +79,7 @@ def test_the_newest_run_that_met_both_is_taken(
     keep(tmp_path / "20260101T000000-0002", monkeypatch, OLD)
     (tmp_path / "20260101T000000-0003").mkdir()
     (tmp_path / "20260101T000000-0003" / "run.json").write_text("{")
-    assert cli.main(["kernels", "diff", "6.12", "7.3", "--results", str(tmp_path)]) == 0
+    assert main.main(["kernels", "diff", "6.12", "7.3", "--results", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert f"as they were met in {tmp_path / '20260101T000000-0001'}" in printed
     for words in ("Linux 6.12.94 and Linux 7.3.4", "behaviour, hardened", "kernel::a", "verdicts, hardened", NAMES[0]):
@@ -88,9 +90,9 @@ def test_a_run_that_did_not_meet_both_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keep(tmp_path / "run", monkeypatch, OLD)
-    assert cli.main(["kernels", "diff", "6.12", "7.3", "--run", "run", "--results", str(tmp_path)]) == 2
+    assert main.main(["kernels", "diff", "6.12", "7.3", "--run", "run", "--results", str(tmp_path)]) == 2
     assert "its cells with a result are linux-6.12:hardened" in capsys.readouterr().err
-    assert cli.main(["kernels", "diff", "6.12", "7.3", "--run", "none", "--results", str(tmp_path)]) == 2
+    assert main.main(["kernels", "diff", "6.12", "7.3", "--run", "none", "--results", str(tmp_path)]) == 2
     assert "none: no such folder" in capsys.readouterr().err
 
 
@@ -98,11 +100,11 @@ def test_without_a_run_that_met_both_one_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Request, "scenarios", lambda self: list(SCENARIOS[:2]))
-    monkeypatch.setattr(environment, "plan", planner(met("linux-6.12", "6.12.94"), met("linux-7.3", "7.3.4")))
-    assert cli.main(["kernels", "diff", "6.12", "7.3", "--results", str(tmp_path)]) == 0
+    monkeypatch.setattr(plan, "plan", planner(met("linux-6.12", "6.12.94"), met("linux-7.3", "7.3.4")))
+    assert main.main(["kernels", "diff", "6.12", "7.3", "--results", str(tmp_path)]) == 0
     assert "probes, no container: no difference" in capsys.readouterr().out
-    monkeypatch.setattr(environment, "plan", planner(Missing("linux-6.12", "no mirror", "wait")))
-    assert cli.main(["kernels", "diff", "6.12", "9.9", "--results", str(tmp_path)]) == 2
+    monkeypatch.setattr(plan, "plan", planner(Missing("linux-6.12", "no mirror", "wait")))
+    assert main.main(["kernels", "diff", "6.12", "9.9", "--results", str(tmp_path)]) == 2
     assert "linux-6.12: no mirror" in capsys.readouterr().err
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import container, kernel_settings
-from worldswitch.harness.engine import Engine
-from worldswitch.harness.profiles import Kernel, Namespaces, Profile
+from worldswitch.harness.environments.docker import container
+from worldswitch.harness.environments.docker.engine import Engine
+from worldswitch.harness.environments.profiles import kernel_settings
+from worldswitch.harness.environments.profiles.profile import Kernel, Namespaces, Profile
 
 
 @pytest.fixture

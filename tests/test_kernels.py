@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import cli, packages
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.holdings import Unobtainable
-from worldswitch.harness.kernels import kernel, manifest, shelf
-from worldswitch.harness.kernels.manifest import Entry, ManifestError
-from worldswitch.harness.kernels.shelf import Lacking, Shelf
-from worldswitch.harness.packages import Package
-from worldswitch.harness.request import Request
+from worldswitch.harness.cli import main
+from worldswitch.harness.environments.images import deb_packages
+from worldswitch.harness.environments.images.deb_packages import Package
+from worldswitch.harness.environments.kernels import fetch as shelf
+from worldswitch.harness.environments.kernels import image as kernel
+from worldswitch.harness.environments.kernels import known
+from worldswitch.harness.environments.kernels.fetch import Lacking, Shelf
+from worldswitch.harness.environments.kernels.known import Entry, ManifestError
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.run.request import Request
 
 GOOD = """\
 [[kernel]]
@@ -49,12 +52,12 @@ def image(release: str = "6.12.94-cloud") -> bytes:
 
 
 def test_the_list_of_the_package_has_eleven_kernels_oldest_first() -> None:
-    names = [entry.name for entry in manifest.load()]
+    names = [entry.name for entry in known.load()]
     assert names == ["5.10", "6.1", "6.12", "6.16", "6.17", "6.18", "6.19", "7.0", "7.1", "7.2", "7.3"]
 
 
 def test_a_package_is_named_by_any_version_and_gives_its_own() -> None:
-    entry = manifest.load()[1]
+    entry = known.load()[1]
     assert entry.pattern == "linux-image-6.1.*-cloud-amd64"
     assert entry.version_of("linux-image-6.1.0-50-cloud-amd64") == "6.1.0-50"
 
@@ -92,7 +95,7 @@ def test_what_is_wrong_with_a_list_is_said_with_file_entry_field_and_reason(
     file = tmp_path / "mine.toml"
     file.write_text(GOOD.replace(old, new, 1))
     with pytest.raises(ManifestError) as caught:
-        manifest.load(file)
+        known.load(file)
     assert str(caught.value).startswith(f"{file}: ")
     assert words in str(caught.value)
 
@@ -109,13 +112,13 @@ def test_a_list_that_is_no_text_is_refused(make: Callable[[Path], object], words
     file = tmp_path / "mine.toml"
     make(file)
     with pytest.raises(ManifestError, match=words):
-        manifest.load(file)
+        known.load(file)
 
 
 def test_a_good_list_is_read(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(GOOD)
-    assert [entry.minor for entry in manifest.load(file)] == [(6, 1), (6, 12)]
+    assert [entry.minor for entry in known.load(file)] == [(6, 1), (6, 12)]
 
 
 # ------------------------------------------------------------------------------------------------------------- images
@@ -165,8 +168,8 @@ def mirror(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
         file.write_bytes(image())
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(packages, "fetch", fetch)
-    monkeypatch.setattr(packages, "unpack", unpack)
+    monkeypatch.setattr(deb_packages, "fetch", fetch)
+    monkeypatch.setattr(deb_packages, "unpack", unpack)
     return has
 
 
@@ -180,7 +183,7 @@ def test_a_kernel_is_had_by_its_name_and_is_unpacked_once(
     found = shelf.obtain("6.12", ignore)
     assert (found.name, found.release) == ("6.12", "6.12.94-cloud")
     assert found.package == "linux-image-6.12.94-cloud-amd64 6.12.94-1 from trixie, sha256 5a"
-    monkeypatch.setattr(packages, "unpack", None)
+    monkeypatch.setattr(deb_packages, "unpack", None)
     assert shelf.obtain("6.12", ignore) == found
 
 
@@ -243,11 +246,11 @@ def test_a_kernel_of_ones_own_is_repeated_by_its_path(tmp_path: Path) -> None:
 def test_what_came_is_told_and_what_cannot_be_had_makes_for_a_status(
     mirror: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["kernels", "fetch", "6.12"]) == 0
+    assert main.main(["kernels", "fetch", "6.12"]) == 0
     assert "6.12: 6.12.94-cloud\n  linux-image-6.12.94-cloud-amd64 6.12.94-1" in capsys.readouterr().out
-    assert cli.main(["kernels", "fetch", "6.12", "7.3"]) == 2
+    assert main.main(["kernels", "fetch", "6.12", "7.3"]) == 2
     assert "7.3: cannot be had: the Debian mirror has no linux-binary-7.3" in capsys.readouterr().out
-    assert cli.main(["kernels", "fetch", "6.12", "7.3", "--json"]) == 2
+    assert main.main(["kernels", "fetch", "6.12", "7.3", "--json"]) == 2
     first, second = json.loads(capsys.readouterr().out)
     assert first["kernel"] == "6.12.94-cloud"
     assert second["remedy"] == "wait"
@@ -257,11 +260,11 @@ def test_the_list_says_what_is_kept(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     package = Package("linux-image-6.12.94+deb13-cloud-amd64", "6.12.94-1", "trixie", "5a", tmp_path)
-    monkeypatch.setattr(packages, "kept", lambda: [package])
-    assert cli.main(["kernels", "list", "--json"]) == 0
+    monkeypatch.setattr(deb_packages, "kept", lambda: [package])
+    assert main.main(["kernels", "list", "--json"]) == 0
     rows = {row["name"]: row["kept"] for row in json.loads(capsys.readouterr().out)}
     assert (rows["6.12"], rows["6.1"]) == ("6.12.94+deb13", "")
-    assert cli.main(["kernels", "list"]) == 0
+    assert main.main(["kernels", "list"]) == 0
     assert "6.12.94+deb13" in capsys.readouterr().out
 
 
@@ -270,10 +273,10 @@ def test_a_list_of_ones_own_is_used_and_what_is_wrong_with_it_is_said(
 ) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(GOOD)
-    monkeypatch.setenv(manifest.LIST, str(file))
-    assert [entry.name for entry in manifest.load()] == ["6.1", "6.12"]
+    monkeypatch.setenv(known.LIST, str(file))
+    assert [entry.name for entry in known.load()] == ["6.1", "6.12"]
     file.write_text(GOOD.replace("6.12", "6.1"))
-    assert cli.main(["kernels", "list"]) == 2
+    assert main.main(["kernels", "list"]) == 2
     assert f"worldswitch kernels: {file}: 6.1: name: there are two" in capsys.readouterr().err
 
 

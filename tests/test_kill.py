@@ -9,12 +9,16 @@ import pytest
 from mutilated import LUCKY, ONE, OTHER, THIRD, Mutilated, bitten, host, meet
 from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, frames, hang, planner, trial, whole
 
-from worldswitch.harness import catalogue, cli, environment, reasons
-from worldswitch.harness.catalogue import Scenario
-from worldswitch.harness.kill import cells, hunt, show
-from worldswitch.harness.kill import matrix as kill_matrix
-from worldswitch.harness.outcome import Status
-from worldswitch.harness.request import CouldNotRun, Request
+from worldswitch.harness.catalogue import reason_lists, scenarios
+from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cli import main, mutants
+from worldswitch.harness.environments import plan as environment
+from worldswitch.harness.environments.protocol import Missing
+from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.run.mutants import campaign, cells
+from worldswitch.harness.run.mutants import matrix as kill_matrix
+from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
 
 FORGETFUL, HARMLESS, VANISHED = Mutilated("Forgetful"), Mutilated("Harmless"), Mutilated("Vanished", ("TT01",))
@@ -27,18 +31,18 @@ class World:
     def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
         self.patch, self.folder, self.host = patch, folder, host()
         patch.setattr(environment, "plan", planner(self.host))
-        patch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
+        patch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
         self.have(*WELL)
         self.excuse()
 
     def have(self, *there: Mutilated) -> None:
-        self.patch.setattr(catalogue, "mutants", lambda *_: {one.name: one for one in there})
+        self.patch.setattr(scenarios, "mutants", lambda *_: {one.name: one for one in there})
 
     def excuse(self, **excuses: str) -> None:
-        self.patch.setattr(reasons, "load", lambda *_: excuses)
+        self.patch.setattr(reason_lists, "load", lambda *_: excuses)
 
     def run(self, *names: str, seed: int = 7, full: bool = False) -> Status:
-        return show.show(Request(seed=seed), names, full=full, results=self.folder)
+        return mutants.show(Request(seed=seed), names, full=full, results=self.folder)
 
     @property
     def matrix(self) -> kill_matrix.Matrix:
@@ -111,7 +115,7 @@ def test_and_not_for_ever(world: World, capsys: pytest.CaptureFixture[str]) -> N
     world.have(Mutilated("Fickle", (ONE,)))
     assert world.run("Fickle", seed=LUCKY + 1) is Status.UNEXPECTED
     (mutant,) = world.matrix.places[0].mutants
-    assert (mutant.fate, mutant.draws) == ("survived", hunt.DRAWS)
+    assert (mutant.fate, mutant.draws) == ("survived", campaign.DRAWS)
     last = capsys.readouterr().out.splitlines()[-8:]
     assert any(line.startswith(f"survived  Fickle in host: {ONE}: ") for line in last)
 
@@ -134,7 +138,7 @@ def test_nor_these_for_ever(world: World) -> None:
     world.have(Mutilated("Slow"), VANISHED)
     assert world.run(seed=LUCKY + 1) is Status.UNEXPECTED
     (place,) = world.matrix.places
-    assert (place.mutants[0].fate, place.mutants[0].draws) == ("caught", hunt.DRAWS)
+    assert (place.mutants[0].fate, place.mutants[0].draws) == ("caught", campaign.DRAWS)
     assert {one.name: one.standing for one in place.scenarios}[OTHER] == "unproven"
 
 
@@ -154,31 +158,31 @@ def test_some_mutants_do_not_overwrite_the_matrix_of_all(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    show.show(Request(), ["Forgetful"], full=False, results=None)
+    mutants.show(Request(), ["Forgetful"], full=False, results=None)
     assert list(tmp_path.iterdir()) == []
-    show.show(Request(), [], full=False, results=None)
+    mutants.show(Request(), [], full=False, results=None)
     assert sorted(file.name for file in tmp_path.glob("results/*")) == ["kill_matrix.html", "kill_matrix.json"]
 
 
 def test_the_command_line(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["mutants", "--seed", "5", "--full", "--results", str(world.folder)]) == 0
+    assert main.main(["mutants", "--seed", "5", "--full", "--results", str(world.folder)]) == 0
     assert "--seed 5" in capsys.readouterr().out
     matrix = world.matrix
     assert (matrix.seed, matrix.full, matrix.repeat) == (5, True, "quick")
 
 
 def test_without_a_seed_one_is_drawn_and_told(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    show.show(Request(), [], full=False, results=world.folder)
+    mutants.show(Request(), [], full=False, results=world.folder)
     assert f"seed {world.matrix.seed}" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------------------- what is put to what
 
 
-def _hunt(seed: int = 7, *, full: bool = False) -> hunt.Hunt:
+def _hunt(seed: int = 7, *, full: bool = False) -> campaign.Hunt:
     many = [Scenario(f"many::number_{n}", ("SG02",), "", (), (), {}, 1.0) for n in range(99)]
     bare = Scenario("kernel_facts::one", ("K01",), "", (), (), {}, 1.0, subject="kernel")
-    return hunt.Hunt(Request(seed=seed), {"Forgetful": FORGETFUL}, [*SCENARIOS, *many, bare], _Quiet(), full)
+    return campaign.Hunt(Request(seed=seed), {"Forgetful": FORGETFUL}, [*SCENARIOS, *many, bare], _Quiet(), full)
 
 
 class _Quiet:
@@ -220,12 +224,12 @@ def test_in_full_it_meets_all_that_are_about_a_platform() -> None:
 def test_chaos_is_not_drawn() -> None:
     before = _hunt()
     reigns = Scenario("chaos::reigns", ("CH01",), "", (), (), {}, 1.0)
-    many = hunt.Hunt(before.request, before.mutants, [*before.scenarios, *[reigns] * 50], _Quiet())
+    many = campaign.Hunt(before.request, before.mutants, [*before.scenarios, *[reigns] * 50], _Quiet())
     assert "chaos::reigns" not in [one.name for one in many.drawn(FORGETFUL)]
 
 
 def test_a_mutant_that_hangs_everywhere_is_not_waited_for(world: World) -> None:
-    hung = trial(THIRD, Verdict.TIMEOUT, seconds=hunt.SPARED + 1)
+    hung = trial(THIRD, Verdict.TIMEOUT, seconds=campaign.SPARED + 1)
 
     def script(arguments: Sequence[str]) -> ScriptedCell:
         if "--mutant" not in arguments:
@@ -268,7 +272,7 @@ def test_results_that_cannot_be_written_are_refused_before_the_hunt(world: World
 
 
 def test_an_environment_that_cannot_be_had_is_an_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = environment.Missing("docker:a", "no engine runs here", "install one")
+    missing = Missing("docker:a", "no engine runs here", "install one")
     monkeypatch.setattr(environment, "plan", planner(missing))
     assert world.run() is Status.COULD_NOT_RUN
     assert "no engine runs here" in world.matrix.places[0].problem
@@ -278,7 +282,7 @@ def test_an_interrupted_hunt_ends_its_cells(world: World, monkeypatch: pytest.Mo
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(hunt.autopsy, "examine", interrupt)
+    monkeypatch.setattr(campaign.autopsy, "examine", interrupt)
     with pytest.raises(KeyboardInterrupt):
         world.run()
     assert all(cell.killed for cell in world.host.cells)

@@ -11,12 +11,12 @@ import pytest
 from mutilated import ONE, OTHER, THIRD, Mutilated, bitten
 from scripted import NAMES, SCENARIOS, trial
 
-from worldswitch.harness.kill import matrix as kill_matrix
-from worldswitch.harness.kill import page as kill_page
-from worldswitch.harness.kill import proof
-from worldswitch.harness.kill.autopsy import Account, Autopsy, Fate, Finding
-from worldswitch.harness.kill.matrix import Matrix
-from worldswitch.harness.outcome import Status
+from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.report.mutants import page as kill_page
+from worldswitch.harness.run.mutants import matrix as kill_matrix
+from worldswitch.harness.run.mutants import proof
+from worldswitch.harness.run.mutants.fates import Account, Autopsy, Fate, Finding
+from worldswitch.harness.run.mutants.matrix import Matrix
 from worldswitch.harness.verdict import Verdict
 
 CAUGHT = Autopsy(

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import control_groups, processes
-from worldswitch.harness.catalogue import load_platform
+from worldswitch.harness.catalogue.platforms import load_platform
 from worldswitch.harness.contract import Options
+from worldswitch.harness.linux import cgroups, processes
 
 KILLS = int(os.environ.get("WORLDSWITCH_KILLS", "3"))
 ENGINE = os.environ.get("WORLDSWITCH_KILLS_ENGINE", "host")
@@ -47,7 +47,7 @@ def stubs() -> list[str]:
 def leftovers() -> list[str]:
     """Living descendants of ours, of whatever kind, mounts, and control groups of trials that are no more."""
     living = [str(process) for process in processes.descendants(os.getpid()).values() if process.alive]
-    living += map(str, control_groups.left())
+    living += map(str, cgroups.left())
     return living + [line for line in Path("/proc/self/mounts").read_text().splitlines() if "/worldswitch/" in line]
 
 
@@ -62,7 +62,7 @@ def gone_within(seconds: float, look: Callable[[], list[str]]) -> list[str]:
 @pytest.mark.parametrize("moment", range(KILLS))
 def test_a_killed_runner_leaves_nothing(moment: int, tmp_path: Path) -> None:
     seconds = random.Random(f"{SEED}/{moment}").uniform(0, LONGEST[ENGINE])
-    main = "import sys; from worldswitch.harness.cli import main; sys.exit(main())"
+    main = "import sys; from worldswitch.harness.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-P", "-c", main, "run", "--engine", ENGINE, "--repeat", "quick"]
     mounts = set(leftovers())
     with processes.subreaper():

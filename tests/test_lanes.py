@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, ScriptedCell, frames, header, place, planner, trial, whole
 
-from worldswitch.harness import environment
-from worldswitch.harness.environment import Environment, Missing
-from worldswitch.harness.holdings import Unobtainable
-from worldswitch.harness.lanes import Lane, Lanes
-from worldswitch.harness.outcome import Status, status
-from worldswitch.harness.request import Request
-from worldswitch.harness.runner import Run
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.protocol import Environment, Lane, Missing
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.expectations.outcome import Status, status
+from worldswitch.harness.run.lanes import Lanes
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 
 GOOD = frames(whole(*(trial(name) for name in NAMES)))
 
@@ -52,7 +52,7 @@ def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
     """Run in these environments, so many lanes at a time."""
 
     def run(*places: Environment | Missing, width: int = 2) -> Run:
-        monkeypatch.setattr(environment, "plan", planner(*places))
+        monkeypatch.setattr(plan, "plan", planner(*places))
         made = Run(Request(), SCENARIOS, tmp_path, Quiet(), lanes=Lanes(width))
         made.go()
         return made

@@ -10,15 +10,17 @@ from types import SimpleNamespace
 import pytest
 from scripted import NAMES, SCENARIOS, footer, header, trial, whole
 
-from worldswitch.harness import conditions, ledger, results
+from worldswitch.harness.cell import records as results
+from worldswitch.harness.cell.records import Record, Trial
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem
-from worldswitch.harness.excuses import Machine
-from worldswitch.harness.expectations import PASSES, Expectation, Judgement
-from worldswitch.harness.keeper import Book
-from worldswitch.harness.ledger import Ledger, Standing
-from worldswitch.harness.outcome import CellOutcome, Judged
-from worldswitch.harness.results import Damaged, Record, Trial
+from worldswitch.harness.expectations import conditions
+from worldswitch.harness.expectations.excuses import Machine
+from worldswitch.harness.expectations.judgement import PASSES, Expectation, Judgement
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Problem
+from worldswitch.harness.results.errors import Damaged
+from worldswitch.harness.results.writer import Book
+from worldswitch.harness.run import cell_account
+from worldswitch.harness.run.cell_account import Ledger, Standing
 from worldswitch.harness.verdict import Verdict
 
 HOST, MINE = CellName("host"), CellName("host", "a:Mine")
@@ -96,7 +98,7 @@ def test_what_is_planned_is_what_was_asked_for_until_the_cell_says_it(opened) ->
 
 
 def test_a_whole_cell_comes_to_its_verdicts(opened, listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "time", SimpleNamespace(monotonic=iter([10.0, 12.5]).__next__))
+    monkeypatch.setattr(cell_account, "time", SimpleNamespace(monotonic=iter([10.0, 12.5]).__next__))
     outcome = opened(whole(*ALL)).close(None)
     assert outcome == CellOutcome(HOST, tuple(Judged(one, EXPECTED) for one in ALL), 2.5, None)
     assert listener.heard[-1] == ("cell_ends", outcome)

@@ -10,7 +10,7 @@ from typing import Any
 import big_run
 import pytest
 
-from worldswitch.harness.page import matrix
+from worldswitch.harness.report.matrix import page as matrix
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -14,17 +14,22 @@ from big_run import kept_cell
 from scripted import NAMES, SCENARIOS, frames, place, planner, whole
 from scripted import trial as told
 
-from worldswitch.harness import axes, catalogue, cli, environment, request
-from worldswitch.harness.axes import Row
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.cell.records import Complaint, KernelLog, Trial
+from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem
-from worldswitch.harness.expectations import PASSES, Judgement
-from worldswitch.harness.outcome import Judged
-from worldswitch.harness.page import markdown, matrix, summary
-from worldswitch.harness.page import pack as packing
-from worldswitch.harness.results import Complaint, KernelLog, Reached, Trial
-from worldswitch.harness.runs import KeptCell, KeptRun
-from worldswitch.harness.trial import Result
+from worldswitch.harness.cli import main
+from worldswitch.harness.environments import plan as environment
+from worldswitch.harness.expectations.judgement import PASSES, Judgement
+from worldswitch.harness.expectations.outcome import Judged, Problem
+from worldswitch.harness.report.matrix import markdown, summary
+from worldswitch.harness.report.matrix import pack as packing
+from worldswitch.harness.report.matrix import page as matrix
+from worldswitch.harness.results import matrix_axes
+from worldswitch.harness.results.cell_file import Reached
+from worldswitch.harness.results.matrix_axes import Row
+from worldswitch.harness.results.reader import KeptCell, KeptRun
+from worldswitch.harness.run import request
 from worldswitch.harness.verdict import Verdict
 
 AS_PLANNED = Judgement(True, PASSES)
@@ -65,12 +70,12 @@ SMALL = account(entry("linux-6.12:tight", ODD, BLOCKED), entry("host", FINE), en
     ],
 )
 def test_a_name_says_where_a_cell_stands(environment: str, place: tuple[Row, str]) -> None:
-    assert axes.place(CellName(environment)) == place
+    assert matrix_axes.place(CellName(environment)) == place
 
 
 def test_rows_are_in_the_order_of_versions_and_platforms_apart() -> None:
     names = ["linux-7.0", "linux-6.12:a", "linux-6.1:a", "host", "oci:a", "docker:a", "linux-5.10"]
-    rows = axes.rows([*map(CellName, names), CellName("host", "seed")])
+    rows = matrix_axes.rows([*map(CellName, names), CellName("host", "seed")])
     assert list(map(str, rows)) == [
         "host",
         "host / seed",
@@ -80,15 +85,15 @@ def test_rows_are_in_the_order_of_versions_and_platforms_apart() -> None:
         "linux-6.12",
         "linux-7.0",
     ]
-    assert axes.columns(map(CellName, ["docker:b", "host", "docker:a"])) == ["", "b", "a"]
+    assert matrix_axes.columns(map(CellName, ["docker:b", "host", "docker:a"])) == ["", "b", "a"]
 
 
 @pytest.mark.parametrize(
     ("text", "version"), [("linux-6.12", (6, 12)), ("6.12.43+deb13-cloud-amd64", (6, 12)), ("host", ())]
 )
 def test_kernels_are_compared_by_minor_version(text: str, version: tuple[int, ...]) -> None:
-    assert axes.version(text) == version
-    assert axes.minor(text) == (".".join(map(str, version)) or text)
+    assert matrix_axes.version(text) == version
+    assert matrix_axes.minor(text) == (".".join(map(str, version)) or text)
 
 
 def test_a_pass_is_a_letter_and_what_is_wrong_a_capital() -> None:
@@ -219,24 +224,24 @@ def test_markdown_has_the_matrix_and_what_was_not_as_expected() -> None:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run's folder."""
-    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
-    monkeypatch.setattr(request, "rehearse", lambda _: Result(verdict=Verdict.PASS))
+    monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
+    monkeypatch.setattr(request, "rehearse_platform", lambda _: Result(verdict=Verdict.PASS))
     monkeypatch.setattr(environment, "plan", planner(place("host", frames(whole(*map(told, NAMES))))))
-    assert cli.main(["run", "--results", str(tmp_path / "results")]) == 0
+    assert main.main(["run", "--results", str(tmp_path / "results")]) == 0
     (made,) = (tmp_path / "results").iterdir()
     return made
 
 
 def test_the_command_shows_a_run_in_each_way(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
-    assert cli.main(["report", str(folder)]) == 0
+    assert main.main(["report", str(folder)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "3 passed, 0 failed, 0 skipped"
-    assert cli.main(["report", str(folder), "--format", "markdown"]) == 0
+    assert main.main(["report", str(folder), "--format", "markdown"]) == 0
     assert "**3 passed, 0 failed, 0 skipped**" in capsys.readouterr().out
-    assert cli.main(["report", str(folder), "--format", "html"]) == 0
+    assert main.main(["report", str(folder), "--format", "html"]) == 0
     assert capsys.readouterr().out.strip() == str(folder / "matrix.html")
     assert (folder / "matrix.html").read_text().startswith("<!doctype html>")
-    assert cli.main(["report", str(folder), "--format", "text", "-o", str(folder / "m.txt")]) == 0
+    assert main.main(["report", str(folder), "--format", "text", "-o", str(folder / "m.txt")]) == 0
     assert (folder / "m.txt").read_text().splitlines()[-1] == "3 passed, 0 failed, 0 skipped"
 
 
@@ -246,7 +251,7 @@ def test_a_run_is_found_by_its_name_or_is_the_newest(
     monkeypatch.chdir(folder.parent.parent)
     capsys.readouterr()
     for said in ([folder.name], []):
-        assert cli.main(["report", *said]) == 0
+        assert main.main(["report", *said]) == 0
         assert capsys.readouterr().out.startswith(folder.name)
 
 
@@ -262,24 +267,24 @@ def test_what_is_no_run_is_refused(
     arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cli.main(arguments) == 2
+    assert main.main(arguments) == 2
     assert said in capsys.readouterr().err
 
 
 def test_where_a_page_cannot_go_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["report", str(folder), "--format", "html", "-o", str(folder / "no" / "m.html")]) == 2
+    assert main.main(["report", str(folder), "--format", "html", "-o", str(folder / "no" / "m.html")]) == 2
     assert "m.html cannot be written: No such file or directory; name another file by -o" in capsys.readouterr().err
 
 
 def test_a_run_in_more_than_one_environment_leaves_the_matrix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
-    monkeypatch.setattr(request, "rehearse", lambda _: Result(verdict=Verdict.PASS))
+    monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
+    monkeypatch.setattr(request, "rehearse_platform", lambda _: Result(verdict=Verdict.PASS))
     said = frames(whole(*map(told, NAMES)))
     for names, pages in ((("host",), 0), (("host", "docker:a"), 1)):
         monkeypatch.setattr(environment, "plan", planner(*(place(name, said) for name in names)))
-        assert cli.main(["run", "--results", str(tmp_path / str(pages))]) == 0
+        assert main.main(["run", "--results", str(tmp_path / str(pages))]) == 0
         lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("matrix: ")]
         assert lines == [f"matrix: {page}" for page in (tmp_path / str(pages)).glob("*/matrix.html")]
         assert len(lines) == pages

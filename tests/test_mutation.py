@@ -10,9 +10,9 @@ from mutation.__main__ import Change, change_of, explained
 ROOT = Path(__file__).parent.parent
 
 SHOWN = """\
-# worldswitch.harness.ledger.xǁLedgerǁ_judge__mutmut_3: survived
---- worldswitch/harness/ledger.py
-+++ worldswitch/harness/ledger.py
+# worldswitch.harness.run.cell_account.xǁLedgerǁ_judge__mutmut_3: survived
+--- worldswitch/harness/run/cell_account.py
++++ worldswitch/harness/run/cell_account.py
 @@ -1,4 +1,4 @@
  def _judge(self, trial):
 -    return Judged(
@@ -28,10 +28,13 @@ SHOWN = """\
 @pytest.mark.parametrize(
     ("name", "function"),
     [
-        ("worldswitch.harness.ledger.xǁLedgerǁ_judge__mutmut_3", "harness.ledger.Ledger._judge"),
-        ("worldswitch.harness.ledger.xǁLedgerǁ__init____mutmut_10", "harness.ledger.Ledger.__init__"),
-        ("worldswitch.harness.kill.proof.x__stand__mutmut_12", "harness.kill.proof._stand"),
-        ("worldswitch.harness.kill.proof.x_examine__mutmut_1", "harness.kill.proof.examine"),
+        ("worldswitch.harness.run.cell_account.xǁLedgerǁ_judge__mutmut_3", "harness.run.cell_account.Ledger._judge"),
+        (
+            "worldswitch.harness.run.cell_account.xǁLedgerǁ__init____mutmut_10",
+            "harness.run.cell_account.Ledger.__init__",
+        ),
+        ("worldswitch.harness.run.mutants.proof.x__stand__mutmut_12", "harness.run.mutants.proof._stand"),
+        ("worldswitch.harness.run.mutants.proof.x_examine__mutmut_1", "harness.run.mutants.proof.examine"),
     ],
 )
 def test_a_change_is_where_it_was_made_and_what(name: str, function: str) -> None:

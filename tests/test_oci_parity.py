@@ -20,13 +20,19 @@ from typing import Any
 
 import pytest
 
-from worldswitch.harness import makers, profiles, recipe, results
-from worldswitch.harness.container import Docker
-from worldswitch.harness.holdings import LABEL, PLACE_LABEL, Holdings, Unobtainable, place
-from worldswitch.harness.oci import inside, observed, runtime, tree, users
-from worldswitch.harness.oci.seccomp import Machine
-from worldswitch.harness.oci.spec import INIT, Surroundings, specification
-from worldswitch.harness.profiles import Profile
+from worldswitch.harness.environments import container_factories
+from worldswitch.harness.environments.docker.container import Docker
+from worldswitch.harness.environments.images import chroot as inside
+from worldswitch.harness.environments.images import containerfile, tree
+from worldswitch.harness.environments.oci import default_filter, runtime, user_mapping
+from worldswitch.harness.environments.oci.seccomp import Machine
+from worldswitch.harness.environments.oci.spec import INIT, Surroundings, specification
+from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.profiles.profile import Profile
+from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.results.cell_file import read
 
 EVERYTHING = os.environ.get("WORLDSWITCH_PARITY") == "all"
 COMPARED = profiles.available() if EVERYTHING else ("docker-default", "hardened", "shared-pids", "user-namespace")
@@ -53,7 +59,7 @@ def made() -> Iterator[Callable[[Profile], tuple[Docker, Holdings]]]:
     if os.geteuid() != 0 or not shutil.which("dockerd"):
         pytest.skip("to see what an engine hands to its runtime takes root and an installed dockerd")
     held: list[Holdings] = []
-    make = makers.docker(held, False, print)
+    make = container_factories.docker(held, False, print)
 
     def made(profile: Profile) -> tuple[Docker, Holdings]:
         try:
@@ -124,14 +130,14 @@ def _handed(docker: Docker, run: Holdings) -> tuple[str, dict[str, Any]]:
     """A container's name, and what the engine handed to its runtime for it."""
     cell = docker.run(["sleep", "60"])
     try:
-        return cell._container, observed.specification(run, cell._container)
+        return cell._container, default_filter.specification(run, cell._container)
     finally:
         cell.kill()
         list(cell.frames())
 
 
 def _around(profile: Profile, name: str, run: Holdings) -> Surroundings:
-    said = recipe.read(recipe.containerfile())
+    said = containerfile.read(containerfile.containerfile())
     return Surroundings(
         name[:12],
         PurePath("/image"),
@@ -140,7 +146,7 @@ def _around(profile: Profile, name: str, run: Holdings) -> Surroundings:
         Machine.here(),
         cgroup=f"/worldswitch-{run.id}/{name}",
         pid=1,
-        **users.mapped(profile),
+        **user_mapping.mapped(profile),
     )
 
 
@@ -201,7 +207,7 @@ def _verdicts(kind: str, folder: Path) -> dict[tuple[str, str], str]:
     """The verdict of each scenario under each profile."""
     options = [word for name in PROFILES for word in ("--profile", name)]
     options += [word for name in IDS for word in ("--id", name)]
-    main = "import sys; from worldswitch.harness.cli import main; sys.exit(main())"
+    main = "import sys; from worldswitch.harness.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-P", "-c", main, "run", "--engine", kind, *options, "--repeat", "quick", "--seed", "1"]
     done = subprocess.run([*command, "--no-chaos", "--results", folder], capture_output=True, text=True, check=False)
     files = sorted(folder.glob(f"*/{kind}-*.jsonl"))
@@ -209,5 +215,5 @@ def _verdicts(kind: str, folder: Path) -> dict[tuple[str, str], str]:
     return {
         (file.stem.removeprefix(f"{kind}-"), trial.scenario): trial.verdict.value
         for file in files
-        for trial in results.read(file).trials
+        for trial in read(file).trials
     }

@@ -12,25 +12,38 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
+from scripted import header
 
-from worldswitch.harness import environment, holdings, profiles
-from worldswitch.harness.environment import Missing
-from worldswitch.harness.guardian import Held
-from worldswitch.harness.holdings import Holdings, Unobtainable
-from worldswitch.harness.oci import container, launch, runtime, users
-from worldswitch.harness.oci.container import OciCell
-from worldswitch.harness.oci.launch import Runtime
-from worldswitch.harness.oci.spec import Mapping
-from worldswitch.harness.oci.tree import Tree
+from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.environments import plan, run_resources
+from worldswitch.harness.environments.guardian import Held
+from worldswitch.harness.environments.images.tree import Tree
+from worldswitch.harness.environments.oci import bundle, container, runtime, user_mapping
+from worldswitch.harness.environments.oci.bundle import Runtime
+from worldswitch.harness.environments.oci.container import OciCell
+from worldswitch.harness.environments.oci.spec import Mapping
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.protocol import Missing
+from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.expectations import fields, rules
+from worldswitch.harness.expectations.judgement import Expectation
 
 pytestmark = pytest.mark.usefixtures("cache")
+
+
+def applies(rule: Expectation, facts: dict[str, str]) -> bool:
+    """Whether a rule holds in a cell of an environment with these facts."""
+    known = fields.of(CellName("oci:x"), replace(header(), environment=facts), {})
+    return rule.holds(known)
 
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     """Have runtimes that are these scripts, and an ordinary user."""
     monkeypatch.setattr(runtime, "NAMES", ())
-    monkeypatch.setattr(launch, "is_root", lambda: False)
+    monkeypatch.setattr(bundle, "is_root", lambda: False)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
     def install(name: str, does: str) -> None:
@@ -70,18 +83,18 @@ def test_a_runtime_that_hangs_is_not_waited_for(
 
 def test_without_a_runtime_every_container_is_missing_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "NAMES", ())
-    with environment.plan("oci", ["hardened", "no-ptrace"]) as places:
+    with plan.plan("oci", ["hardened", "no-ptrace"]) as places:
         first, second = places
     assert isinstance(first, Missing)
     assert isinstance(second, Missing)
     assert (first.name, second.name) == ("oci:hardened", "oci:no-ptrace")
     assert first.reason == "no OCI runtime is installed (runc, crun)"
     assert "apt-get install runc" in first.remedy
-    assert holdings.living() == set()
+    assert run_resources.living() == set()
 
 
 def test_what_is_missing_is_installed_if_that_is_asked_for(run: Holdings, monkeypatch: pytest.MonkeyPatch) -> None:
-    from worldswitch.harness import engine
+    from worldswitch.harness.environments.docker import engine
 
     asked: list[object] = []
     monkeypatch.setattr(runtime, "NAMES", ())
@@ -97,13 +110,13 @@ def test_what_is_missing_is_installed_if_that_is_asked_for(run: Holdings, monkey
 @pytest.fixture
 def ordinary(monkeypatch: pytest.MonkeyPatch) -> None:
     """Be nobody special."""
-    monkeypatch.setattr(launch, "is_root", lambda: False)
-    monkeypatch.setattr(users, "subordinate", lambda _: ())
+    monkeypatch.setattr(bundle, "is_root", lambda: False)
+    monkeypatch.setattr(user_mapping, "subordinate", lambda _: ())
 
 
 @pytest.mark.usefixtures("ordinary")
 def test_without_root_a_container_s_root_is_this_user() -> None:
-    found = users.mapped(profiles.select(["docker-default"])[0])
+    found = user_mapping.mapped(profiles.select(["docker-default"])[0])
     assert found["users"] == (Mapping(0, os.geteuid(), 1),)
     assert found["rootless"]
 
@@ -114,7 +127,7 @@ def test_without_root_other_users_take_ids_that_one_was_given(monkeypatch: pytes
     lack = container.lacks(hardened)
     assert lack
     assert "runs as user 65534:65534, and without root this user has one id" in lack.reason
-    monkeypatch.setattr(users, "subordinate", lambda _: (Mapping(1, 100000, 65536),))
+    monkeypatch.setattr(user_mapping, "subordinate", lambda _: (Mapping(1, 100000, 65536),))
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     assert not container.lacks(hardened)
 
@@ -146,20 +159,23 @@ def test_without_root_scenarios_with_several_users_are_expected_to_be_blocked(
     profile = profiles.select(["docker-default"])[0]
     means = container.Means(Runtime("/runc", "runc 1", rootless=True), Tree(Path("/"), "x", "y", (), "/"), run)
     place = container.Oci(means, profile)
-    assert place.expectations[0].needs == {"nproc", "other_user"}
     assert place.facts["rootless"]
-    monkeypatch.setattr(users, "subordinate", lambda _: (Mapping(1, 100000, 65536),))
+    assert [one.source for one in rules.about("reference", rules.every()) if applies(one, place.facts)] == [
+        "one_user.toml rule 1"
+    ]
+    monkeypatch.setattr(user_mapping, "subordinate", lambda _: (Mapping(1, 100000, 65536),))
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert container.Oci(means, profile).expectations == profile.expectations
+    facts = container.Oci(means, profile).facts
+    assert [one for one in rules.about("reference", rules.every()) if applies(one, facts)] == []
 
 
 def test_a_user_s_further_ids_are_read(tmp_path: Path) -> None:
     file = tmp_path / "subuid"
     file.write_text(f"somebody:1:2\nroot-but-not:3:4\n{os.geteuid()}:100000:65536\n")
-    assert users.subordinate(str(file)) == (Mapping(1, 100000, 65536),)
+    assert user_mapping.subordinate(str(file)) == (Mapping(1, 100000, 65536),)
     file.write_text("somebody:1:2\n")
-    assert users.subordinate(str(file)) == ()
-    assert users.subordinate(str(tmp_path / "none")) == ()
+    assert user_mapping.subordinate(str(file)) == ()
+    assert user_mapping.subordinate(str(tmp_path / "none")) == ()
 
 
 # -------------------------------------------------------------------------------------------------------------- cell
@@ -188,7 +204,7 @@ import sys, time
 from functools import partial
 from worldswitch.harness.guardian import Held
 from worldswitch.harness.holdings import Holdings
-from worldswitch.harness.oci import launch, runtime
+from worldswitch.harness.environments.oci import launch, runtime
 
 def specify(image, group):
     made = runtime._probe_specification("sleeper", image, group)
@@ -238,10 +254,10 @@ def test_a_runner_that_dies_leaves_no_container(signo: signal.Signals, cache: Pa
     assert not groups(name)
     assert not Path("/proc", pid).exists()
     assert not (cache / "runs" / name).exists()
-    assert not (holdings.SOCKETS / name).exists()
+    assert not (run_resources.SOCKETS / name).exists()
     assert name not in Path("/proc/self/mounts").read_text()
 
 
 def groups(run: str) -> list[Path]:
     """A run's control groups."""
-    return list(holdings._control_groups(run))
+    return list(run_resources._control_groups(run))

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from worldswitch.harness import profiles
-from worldswitch.harness.holdings import Unobtainable
-from worldswitch.harness.oci import capabilities, observed, seccomp
-from worldswitch.harness.oci.seccomp import Machine
-from worldswitch.harness.oci.spec import Mapping, Surroundings, specification
-from worldswitch.harness.profiles import Namespaces, Profile
+from worldswitch.harness.environments.oci import capabilities, default_filter, seccomp
+from worldswitch.harness.environments.oci.seccomp import Machine
+from worldswitch.harness.environments.oci.spec import Mapping, Surroundings, specification
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.profiles.profile import Namespaces, Profile
+from worldswitch.harness.errors import Unobtainable
 
 HERE = Machine("x86_64", (6, 12))
 AROUND = Surroundings("name", PurePath("/tree"), ["PATH=/bin"], "/tmp", HERE, cgroup="/group")
@@ -112,7 +112,7 @@ def test_a_filter_is_found_out_from_its_shares() -> None:
         "CAP_SYS_PTRACE": {"syscalls": [always, closed, opened]},
         "CAP_SYS_ADMIN": {"syscalls": [always]},
     }
-    found = observed.whole(shares)
+    found = default_filter.whole(shares)
     assert found["archMap"] == [{"architecture": "A", "subArchitectures": ["B"]}]
     text = json.dumps({**found, "archMap": [{"architecture": "SCMP_ARCH_X86_64"}]})
     for name, share in shares.items():

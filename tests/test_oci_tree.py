@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from worldswitch.harness import bundle, image, recipe, rootfs
-from worldswitch.harness.bundle import Target
-from worldswitch.harness.holdings import Holdings, Unobtainable
-from worldswitch.harness.oci import inside, tree
-from worldswitch.harness.rootfs import Source
+from worldswitch.harness.environments.docker import image
+from worldswitch.harness.environments.images import chroot, containerfile, rootfs, site_packages, tree
+from worldswitch.harness.environments.images.apt import Source
+from worldswitch.harness.environments.images.site_packages import Target
+from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.errors import Unobtainable
 
 ANSWER = json.dumps({"python": [3, 11], "libc": "glibc 2.36", "machine": "x86_64"})
 
@@ -43,9 +44,9 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[s
     )
     monkeypatch.setattr(rootfs, "sources", lambda: [Source("http://mirror", "suite", "")])
     monkeypatch.setattr(rootfs, "obtain", lambda *_: base)
-    monkeypatch.setattr(inside, "run", command)
-    monkeypatch.setattr(bundle, "assemble", assemble)
-    monkeypatch.setattr(bundle, "wheel", lambda *_: None)
+    monkeypatch.setattr(chroot, "run", command)
+    monkeypatch.setattr(site_packages, "assemble", assemble)
+    monkeypatch.setattr(site_packages, "wheel", lambda *_: None)
     return ran
 
 
@@ -66,11 +67,11 @@ def told(line: str) -> None:
 
 def test_the_containerfile_s_steps_are_taken(commands: list[Sequence[str]], run: Holdings) -> None:
     made = tree.obtain(run, told)
-    said = recipe.read(recipe.containerfile())
+    said = containerfile.read(containerfile.containerfile())
     assert commands[0][:3] == ["python3", "-B", "-c"]
     assert tuple(commands[1:]) == said.commands
     assert said.commands[0][:3] == ("python3", "-m", "compileall")
-    assert made.environment == (inside.PATH, *said.environment)
+    assert made.environment == (chroot.PATH, *said.environment)
     assert "PYTHONPATH=/opt/worldswitch" in made.environment
     assert made.folder == "/tmp"
 
@@ -142,11 +143,11 @@ def test_a_python_whose_tarfile_has_no_filters_makes_a_tree(
 def test_a_package_for_a_newer_c_library_is_refused(
     commands: list[Sequence[str]], run: Holdings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundle, "highest_glibc", lambda _: (2, 40))
+    monkeypatch.setattr(site_packages, "highest_glibc", lambda _: (2, 40))
     with pytest.raises(Unobtainable, match=r"needs glibc 2\.40, the image has 2\.36"):
         tree.obtain(run, told)
 
 
 def test_a_command_that_fails_inside_says_what_was_done(tmp_path: Path) -> None:
     with pytest.raises(Unobtainable, match="trying it out failed"):
-        inside.run(tmp_path / "nowhere", ["true"], doing="trying it out")
+        chroot.run(tmp_path / "nowhere", ["true"], doing="trying it out")

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import holdings, mirror, packages
-from worldswitch.harness.holdings import Unobtainable
+from worldswitch.harness.environments.cache import cache
+from worldswitch.harness.environments.images import apt_mirror, deb_packages
+from worldswitch.harness.errors import Unobtainable
 
 TOOLS = ("apt-get", "dpkg-deb", "gpg", "gpgv")
 
@@ -88,8 +89,8 @@ def debian(key: Debian, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Debi
     for folder in ("dists", "pool", "tree"):
         shutil.rmtree(key.folder / folder, ignore_errors=True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setenv(mirror.MIRROR, f"file:{key.folder}")
-    monkeypatch.setattr(mirror, "KEYRING", key.ring)
+    monkeypatch.setenv(apt_mirror.MIRROR, f"file:{key.folder}")
+    monkeypatch.setattr(apt_mirror, "KEYRING", key.ring)
     return key
 
 
@@ -99,42 +100,42 @@ def ignore(line: str) -> None:
 
 def age() -> None:
     """Have every index be too old to be used unasked."""
-    for done in holdings.cache("apt").glob("*/updated"):
+    for done in cache("apt").glob("*/updated"):
         os.utime(done, (0, 0))
 
 
 def test_the_newest_of_the_first_suite_that_has_one_is_taken(debian: Debian, tmp_path: Path) -> None:
     debian.has("first", ("other", "1"))
     debian.has("second", ("linux-6.9-cloud", "6.9-1"), ("linux-6.10-cloud", "6.10-1"), ("linux-7.0", "7.0-1"))
-    found = packages.fetch("linux-*-cloud", ["first", "second"], ignore)
+    found = deb_packages.fetch("linux-*-cloud", ["first", "second"], ignore)
     assert (found.name, found.version, found.suite) == ("linux-6.10-cloud", "6.10-1", "second")
     assert hashlib.sha256(found.path.read_bytes()).hexdigest() == found.sha256
-    packages.unpack(found, tmp_path / "tree")
+    deb_packages.unpack(found, tmp_path / "tree")
     assert (tmp_path / "tree" / "boot" / "what").read_text() == "linux-6.10-cloud 6.10-1"
     assert not (debian.folder / "installed").exists()
 
 
 def test_what_was_fetched_is_kept_for_when_the_mirror_is_away(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"))
-    before = packages.fetch("linux-*", ["first"], ignore)
-    monkeypatch.setenv(mirror.MIRROR, "file:/nowhere")
+    before = deb_packages.fetch("linux-*", ["first"], ignore)
+    monkeypatch.setenv(apt_mirror.MIRROR, "file:/nowhere")
     age()
     said: list[str] = []
-    assert packages.fetch("linux-*", ["first"], said.append) == before
+    assert deb_packages.fetch("linux-*", ["first"], said.append) == before
     assert "its index is not renewed" in said[1]
-    shutil.rmtree(holdings.cache("apt"))
-    assert packages.fetch("linux-*", ["first"], said.append) == before
+    shutil.rmtree(cache("apt"))
+    assert deb_packages.fetch("linux-*", ["first"], said.append) == before
     assert said[-1].endswith("taking linux-6.9 6.9-1, which is kept")
 
 
 def test_what_the_mirror_dropped_since_is_replaced_by_what_is_kept(debian: Debian) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"))
-    before = packages.fetch("linux-*", ["first"], ignore)
+    before = deb_packages.fetch("linux-*", ["first"], ignore)
     debian.has("first", ("linux-6.9", "6.9-1"), ("linux-6.10", "6.10-1"))
     (debian.folder / "pool" / "linux-6.10_6.10-1_amd64.deb").unlink()
     age()
     said: list[str] = []
-    assert packages.fetch("linux-*", ["first"], said.append) == before
+    assert deb_packages.fetch("linux-*", ["first"], said.append) == before
     assert "linux-6.10_6.10-1_amd64.deb cannot be had" in said[-1]
 
 
@@ -143,7 +144,7 @@ def test_a_suite_whose_index_somebody_changed_is_refused(debian: Debian) -> None
     signed = debian.folder / "dists" / "first" / "InRelease"
     signed.write_text(signed.read_text().replace("Components: main", "Components: main other"))
     with pytest.raises(Unobtainable, match="the index of first cannot be had"):
-        packages.fetch("linux-*", ["first"], ignore)
+        deb_packages.fetch("linux-*", ["first"], ignore)
 
 
 def test_a_file_that_is_not_the_one_of_the_index_is_refused(debian: Debian) -> None:
@@ -151,31 +152,31 @@ def test_a_file_that_is_not_the_one_of_the_index_is_refused(debian: Debian) -> N
     file = debian.folder / "pool" / "linux-6.9_6.9-1_amd64.deb"
     file.write_bytes(file.read_bytes().replace(b"linux", b"xinul"))
     with pytest.raises(Unobtainable, match=r"cannot be had: .*(Hash|hash|size)"):
-        packages.fetch("linux-*", ["first"], ignore)
-    assert packages.kept() == []
+        deb_packages.fetch("linux-*", ["first"], ignore)
+    assert deb_packages.kept() == []
 
 
 def test_a_kept_file_that_was_damaged_is_fetched_anew(debian: Debian) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"))
-    before = packages.fetch("linux-*", ["first"], ignore)
+    before = deb_packages.fetch("linux-*", ["first"], ignore)
     before.path.write_bytes(b"nothing")
-    assert packages.kept() == []
-    assert packages.fetch("linux-*", ["first"], ignore) == before
-    assert packages.kept() == [before]
+    assert deb_packages.kept() == []
+    assert deb_packages.fetch("linux-*", ["first"], ignore) == before
+    assert deb_packages.kept() == [before]
 
 
 def test_an_index_past_its_date_is_taken_and_that_is_said(debian: Debian) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"), valid=-60)
     said: list[str] = []
-    packages.fetch("linux-*", ["first"], said.append)
+    deb_packages.fetch("linux-*", ["first"], said.append)
     assert any("first: its index was valid until" in line for line in said)
 
 
 def test_a_fresh_index_is_not_asked_for_again(debian: Debian) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"))
-    packages.fetch("linux-*", ["first"], ignore)
+    deb_packages.fetch("linux-*", ["first"], ignore)
     said: list[str] = []
-    packages.fetch("linux-*", ["first"], said.append)
+    deb_packages.fetch("linux-*", ["first"], said.append)
     assert said == []
 
 
@@ -193,26 +194,26 @@ def dpkg_lock() -> Iterator[None]:
 @pytest.mark.usefixtures("dpkg_lock")
 def test_packages_are_gathered_without_a_lock_of_the_machine(debian: Debian, tmp_path: Path) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"))
-    mirror.Suite("first", ignore).gather(["linux-6.9"], tmp_path / "files")
+    apt_mirror.Suite("first", ignore).gather(["linux-6.9"], tmp_path / "files")
     assert not (debian.folder / "installed").exists()
 
 
 def test_what_no_suite_has_is_named(debian: Debian) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"))
     with pytest.raises(Unobtainable, match="the Debian mirror has no linux-9"):
-        packages.fetch("linux-9.*", ["first"], ignore)
+        deb_packages.fetch("linux-9.*", ["first"], ignore)
 
 
 def test_all_that_there_is_is_offered_and_suites_that_cannot_be_read_are_named(debian: Debian) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"), ("linux-6.10", "6.10-1"))
     said: list[str] = []
-    found = packages.offers("linux-*", ["away", "first"], said.append)
+    found = deb_packages.offers("linux-*", ["away", "first"], said.append)
     assert [offer.version for offer in found] == ["6.10-1", "6.9-1"]
     assert said[1].startswith("away is left out: the index of away cannot be had")
 
 
 def test_a_machine_that_is_no_debian_is_told_how_to_name_a_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(mirror.MIRROR, raising=False)
-    monkeypatch.setattr(mirror.platform, "freedesktop_os_release", lambda: {"ID": "fedora"})
+    monkeypatch.delenv(apt_mirror.MIRROR, raising=False)
+    monkeypatch.setattr(apt_mirror.platform, "freedesktop_os_release", lambda: {"ID": "fedora"})
     with pytest.raises(Unobtainable, match="set WORLDSWITCH_DEBIAN_MIRROR="):
-        mirror.mirror()
+        apt_mirror.mirror()

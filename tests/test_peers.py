@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from worldswitch.harness.bench import records
-from worldswitch.harness.bench.records import Recorder
+from worldswitch.harness.bench import results_file
+from worldswitch.harness.bench.results_file import Recorder
 from worldswitch.harness.bench.session import recording
-from worldswitch.harness.holdings import Unobtainable
-from worldswitch.harness.peers import known, peer, race, racing
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.peers import peer, peer_list, race, race_report
 from worldswitch.harness.peers.peer import Kit, Ready
 from worldswitch.harness.peers.race import Failed, Manner, Race
 
@@ -48,8 +48,8 @@ def missing(kit: Kit) -> Iterator[Ready]:
 
 def go(kit: Kit, monkeypatch: pytest.MonkeyPatch, *ready: Ready, programs: Sequence[str] = ("getpid",)) -> Recorder:
     """Two rounds of these peers, against a reference of 100 ns."""
-    monkeypatch.setattr(known, "reference", of(says("reference", takes(100), programs=frozenset(("getpid",)))))
-    monkeypatch.setattr(known, "PEERS", (of(*ready), missing))
+    monkeypatch.setattr(peer_list, "reference", of(says("reference", takes(100), programs=frozenset(("getpid",)))))
+    monkeypatch.setattr(peer_list, "PEERS", (of(*ready), missing))
     recorder = Recorder("reference")
     Race(recorder, 2, 1, 1e-4, 1e-4, programs, (FREE,), kit, random.Random(1), lambda _: None).go()
     return recorder
@@ -101,8 +101,8 @@ def test_pinned_is_on_one_cpu() -> None:
 
 def test_each_peer_has_its_pairs(kit: Kit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     recorder = go(kit, monkeypatch, says("slow", takes(400)), says("fast", takes(50)))
-    recorder.write(tmp_path / records.FILE, records.msgspec.convert(MACHINE, records.Fingerprint))
-    found = {row.peer: row for row in racing.rows(records.read(tmp_path)) if row.program == "getpid"}
+    recorder.write(tmp_path / results_file.FILE, results_file.msgspec.convert(MACHINE, results_file.Fingerprint))
+    found = {row.peer: row for row in race_report.rows(results_file.read(tmp_path)) if row.program == "getpid"}
     assert found["slow"].ratio
     assert found["fast"].ratio
     assert (found["slow"].ratio.middle, found["fast"].ratio.middle) == (4.0, 0.5)
@@ -111,8 +111,10 @@ def test_each_peer_has_its_pairs(kit: Kit, monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_the_other_programs_run_in_fewer_rounds(kit: Kit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     recorder = go(kit, monkeypatch, says("some", takes(50)), programs=("getpid", "clock"))
-    recorder.write(tmp_path / records.FILE, records.msgspec.convert(MACHINE, records.Fingerprint))
-    found = {name: list(one.by_round) for name, one in records.read(tmp_path).series.items() if name.endswith("::some")}
+    recorder.write(tmp_path / results_file.FILE, results_file.msgspec.convert(MACHINE, results_file.Fingerprint))
+    found = {
+        name: list(one.by_round) for name, one in results_file.read(tmp_path).series.items() if name.endswith("::some")
+    }
     assert found == {"peers::getpid::some": [0, 1], "peers::start::some": [0, 1], "peers::clock::some": [0]}
 
 
@@ -132,8 +134,8 @@ def test_what_the_reference_does_not_run_has_no_ratio(
     kit: Kit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     recorder = go(kit, monkeypatch, says("some", takes(50)), programs=("processes",))
-    recorder.write(tmp_path / records.FILE, records.msgspec.convert(MACHINE, records.Fingerprint))
-    (row,) = [row for row in racing.rows(records.read(tmp_path)) if row.program == "processes"]
+    recorder.write(tmp_path / results_file.FILE, results_file.msgspec.convert(MACHINE, results_file.Fingerprint))
+    (row,) = [row for row in race_report.rows(results_file.read(tmp_path)) if row.program == "processes"]
     assert row.ratio is None
 
 
@@ -141,18 +143,18 @@ def test_what_the_reference_does_not_run_has_no_ratio(
 
 
 def test_the_command_measures_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    effort = racing.Effort(rounds=1, others=1, seconds=1e-3, brief=1e-3, programs=("getpid", "processes"))
-    assert racing.show(["native"], effort, 5, tmp_path, fetch=False) == 0
+    effort = race_report.Effort(rounds=1, others=1, seconds=1e-3, brief=1e-3, programs=("getpid", "processes"))
+    assert race_report.show(["native"], effort, 5, tmp_path, fetch=False) == 0
     (folder,) = tmp_path.iterdir()
-    names = records.read(folder).series.keys()
+    names = results_file.read(folder).series.keys()
     assert {"peers::getpid::native", "peers::getpid::native/reference", "peers::processes::native"} <= names
     assert "peers::processes::native/reference" not in names
-    assert f"results: {folder / records.FILE}" in capsys.readouterr().out
+    assert f"results: {folder / results_file.FILE}" in capsys.readouterr().out
 
 
 def test_what_is_not_installed_says_how_to_get_it(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    for obtain in (known.runsc, known.proot, known.strace, known.user_mode_linux):
+    for obtain in (peer_list.runsc, peer_list.proot, peer_list.strace, peer_list.user_mode_linux):
         with pytest.raises(Unobtainable, match=r"is not installed") as caught:
             list(obtain(kit))
         assert "--fetch-peers" in caught.value.remedy
@@ -165,11 +167,11 @@ def test_programs_that_were_not_built_say_so(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_table_has_all_rows(kit: Kit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with recording(tmp_path, "reference") as recorder:
-        monkeypatch.setattr(known, "reference", of(says("reference", takes(100))))
-        monkeypatch.setattr(known, "PEERS", (of(says("slow", takes(400))), missing))
+        monkeypatch.setattr(peer_list, "reference", of(says("reference", takes(100))))
+        monkeypatch.setattr(peer_list, "PEERS", (of(says("slow", takes(400))), missing))
         Race(recorder, 1, 1, 1e-4, 1e-4, ("getpid",), (FREE,), kit, random.Random(1), lambda _: None).go()
     out = Console(width=120, record=True, file=io.StringIO())
-    racing.tell(records.read(tmp_path), out)
+    race_report.tell(results_file.read(tmp_path), out)
     text = out.export_text()
     assert "slow" in text
     assert "peers::missing: it is not installed; install it" in text

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from worldswitch.harness.contract import Access
+from worldswitch.harness.guest_kernel import elf
+from worldswitch.harness.guest_kernel.calls import CALLS
+from worldswitch.harness.guest_kernel.memory import PAGE, BadPointer
+from worldswitch.harness.guest_kernel.process import Process
 from worldswitch.harness.peers.peer import program
-from worldswitch.harness.personality import elf
-from worldswitch.harness.personality.calls import CALLS
-from worldswitch.harness.personality.memory import PAGE, BadPointer
-from worldswitch.harness.personality.process import Process
 from worldswitch.reference.ptrace import PtracePlatform
 
 GETPID = program("getpid")
@@ -41,7 +41,7 @@ def call(process: Process, number: int, *arguments: int) -> int:
 
 
 def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "worldswitch.harness.personality", "--resident", str(program(name))]
+    command = [sys.executable, "-P", "-m", "worldswitch.harness.guest_kernel", "--resident", str(program(name))]
     return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -157,7 +157,7 @@ def test_what_is_not_served_is_told() -> None:
 def test_what_cannot_be_run_is_told(tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text("#!/bin/sh\n" * 20)
-    command = [sys.executable, "-P", "-m", "worldswitch.harness.personality", str(script)]
+    command = [sys.executable, "-P", "-m", "worldswitch.harness.guest_kernel", str(script)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 126
     assert done.stderr.startswith(f"personality: {script}: no static 64-bit program: ")

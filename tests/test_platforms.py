@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from worldswitch.harness import beside, catalogue, report, rules
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.expectations import Expectation, Judgement
-from worldswitch.harness.outcome import CellOutcome, Judged
-from worldswitch.harness.report import STYLES
-from worldswitch.harness.results import Trial
+from worldswitch.harness.expectations import rules
+from worldswitch.harness.expectations.judgement import Expectation, Judgement
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged
+from worldswitch.harness.report import side_by_side, terminal
+from worldswitch.harness.report.console import STYLES, console
 from worldswitch.harness.verdict import Verdict
 from worldswitch.reference.mutants import lifecycle, pool
 from worldswitch.reference.mutants._compose import composed
@@ -49,7 +51,7 @@ def test_a_platform_s_file_is_what_is_expected_of_it(tmp_path: Path, monkeypatch
 
 
 def test_each_line_of_the_seed_names_a_weakness_and_scenarios_there_are() -> None:
-    known = {scenario.name for scenario in catalogue.scenarios()}
+    known = {scenario.name for scenario in scenarios.scenarios()}
     for line in rules.load(SEED).rules:
         weakness = re.match(r"seed\.(W\d+): ", line.reason)
         assert weakness, line.reason
@@ -92,7 +94,7 @@ def cell(platform: str, *verdicts: tuple[str, Verdict, str]) -> CellOutcome:
 
 def shown(*outcomes: CellOutcome) -> str:
     out = Console(file=io.StringIO(), width=200)
-    for table in beside.tables(outcomes, STYLES):
+    for table in side_by_side.tables(outcomes, STYLES):
         out.print(table)
     return out.file.getvalue()  # type: ignore[attr-defined]
 
@@ -114,6 +116,6 @@ def test_one_platform_alone_has_nobody_beside_it() -> None:
 def test_in_a_log_no_name_is_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name, why = "a_scenario_" * 8, "seed.W4: " + "and so on " * 8
     cells = cell("reference", (name, Verdict.PASS, "")), cell("seed", (name, Verdict.FAIL, why))
-    report.summary(cells, tmp_path, 7, report.console())
+    terminal.summary(cells, tmp_path, 7, console())
     lines = capsys.readouterr().out.splitlines()
     assert any(f"signals::{name}" in line and why.strip() in line for line in lines)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from cells import HERE, run
 
-from worldswitch.harness import results, seeds
-from worldswitch.harness.collection import concerns
+from worldswitch.harness.cell import seeds
+from worldswitch.harness.cell.collection import concerns
+from worldswitch.harness.results.cell_file import read
 
 PYTEST = [sys.executable, "-m", "pytest", "-c", "/dev/null", "-p", "no:cacheprovider"]
 
@@ -40,7 +41,7 @@ def test_it_is_inert_elsewhere(tmp_path: Path) -> None:
     output = finished.stdout.decode()
     assert "1 passed" in output
     assert finished.returncode == 0
-    loaded = {name for name in ("msgspec", "ctypes", "worldswitch.harness.suite") if f"'{name}'" in output}
+    loaded = {name for name in ("msgspec", "ctypes", "worldswitch.harness.cell.suite") if f"'{name}'" in output}
     assert loaded <= {"ctypes"}
 
 
@@ -55,12 +56,12 @@ def test_it_offers_no_options_elsewhere() -> None:
     ("arguments", "ours"),
     [
         (["--pyargs", "worldswitch.scenarios"], True),
-        (["--pyargs", "worldswitch.scenarios.threads"], True),
+        (["--pyargs", "worldswitch.scenarios.platform.threads"], True),
         (["-pworldswitch"], True),
-        (["-p", "worldswitch.harness.plugin"], True),
+        (["-p", "worldswitch.harness.cell.plugin"], True),
         (["--worldswitch-results=x"], True),
         (["--scenarios", "claims"], True),
-        ([f"{Path(HERE).parent}/scenarios/execution.py::x"], True),
+        ([f"{Path(HERE).parent}/scenarios/platform/execution.py::x"], True),
         (["/home/me/worldswitch/tests"], False),
         (["worldswitch/tests", "-q"], False),
         (["tests", "--platform", "linux"], False),
@@ -76,7 +77,7 @@ def test_a_run_draws_one_seed(tmp_path: Path, workers: str) -> None:
     path = tmp_path / "run.jsonl"
     asked = ["--pyargs", "claims", "--scenarios", "claims", "--platform", "fakes:Passes", "-k", "it_draws"]
     finished, _ = run([*PYTEST, *asked, "-n", workers, "--worldswitch-results", str(path)])
-    drawn = results.read(path)
+    drawn = read(path)
     seed = drawn.header.seed
     assert f"normal repetitions, seed {seed}" in finished.stdout.decode()
     assert f"--seed {seed}" in finished.stdout.decode()
@@ -89,7 +90,7 @@ def test_it_writes_results(tmp_path: Path) -> None:
     finished, left = run([*PYTEST, *asked, "--worldswitch-results", str(path)])
     assert b"2 passed" in finished.stdout
     assert (finished.returncode, left) == (0, ())
-    assert results.read(path).footer.counts == {"pass": 2}
+    assert read(path).footer.counts == {"pass": 2}
 
 
 def test_verdicts_have_their_own_words() -> None:
@@ -126,10 +127,10 @@ def test_usage_errors(arguments: tuple[str, ...], said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["--pyargs worldswitch.scenarios", "--pyargs worldswitch.scenarios.execution", "PATH"]
+    "target", ["--pyargs worldswitch.scenarios", "--pyargs worldswitch.scenarios.platform.execution", "PATH"]
 )
 def test_scenarios_are_imported_by_their_names(target: str) -> None:
-    path = f"{Path(HERE).parent}/scenarios/execution.py"
+    path = f"{Path(HERE).parent}/scenarios/platform/execution.py"
     text = "import sys, pytest; pytest.main(sys.argv[1:]); print(sorted(sys.modules))"
     where = target.replace("PATH", path).split()
     finished, _ = run([sys.executable, "-c", text, *PYTEST[3:], "--collect-only", "-q", *where])
@@ -137,5 +138,5 @@ def test_scenarios_are_imported_by_their_names(target: str) -> None:
     assert "execution.py::" in output
     nodes = [line for line in output.splitlines() if "::" in line]
     assert len(nodes) == len(set(nodes))
-    assert "'worldswitch.scenarios.execution'" in output
-    assert not any(name in output for name in ("'scenarios'", "'execution'", "'harness'", "'scenarios.execution'"))
+    assert "'worldswitch.scenarios.platform.execution'" in output
+    assert not any(name in output for name in ("'scenarios'", "'execution'", "'harness'", "'scenarios.platform'"))

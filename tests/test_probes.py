@@ -15,21 +15,22 @@ import msgspec
 import pytest
 from cells import DENY_PTRACE
 
-from worldswitch.harness import control_groups, probes, tracing
-from worldswitch.harness.abilities import cgroups, stub_calls
-from worldswitch.harness.supervisor import supervise
+from worldswitch.harness.cell.probes import Absent, cgroups, stub_calls, table, trying
+from worldswitch.harness.cell.supervisor import supervise
+from worldswitch.harness.linux import cgroups as control_groups
+from worldswitch.harness.linux import ptrace
 
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    probes.probe.cache_clear()
+    table.probe.cache_clear()
     yield monkeypatch
-    probes.probe.cache_clear()
+    table.probe.cache_clear()
 
 
-@pytest.mark.parametrize("name", probes.PROBES)
+@pytest.mark.parametrize("name", table.PROBES)
 def test_every_probe_answers(name: str) -> None:
-    found = probes.probe(name)
+    found = table.probe(name)
     assert found.name == name
     assert found.state in ("yes", "no", "denied")
     assert found.detail
@@ -37,15 +38,15 @@ def test_every_probe_answers(name: str) -> None:
 
 def test_tracing_without_capabilities_is_tried_without_any(fresh: pytest.MonkeyPatch) -> None:
     def show(*_: object) -> None:
-        raise probes.Absent(re.findall("Cap(?:Prm|Eff):\t(.*)", Path("/proc/thread-self/status").read_text()))
+        raise Absent(re.findall("Cap(?:Prm|Eff):\t(.*)", Path("/proc/thread-self/status").read_text()))
 
-    fresh.setattr(tracing, "stopped_child", show)
-    assert probes.probe("uncapped_ptrace").detail == str(["0" * 16] * 2)
+    fresh.setattr(ptrace, "stopped_child", show)
+    assert table.probe("uncapped_ptrace").detail == str(["0" * 16] * 2)
 
 
 def test_there_is_no_probe_of_that_name() -> None:
     with pytest.raises(KeyError):
-        probes.probe("perpetual_motion")
+        table.probe("perpetual_motion")
 
 
 def _raise(error: Exception) -> str:
@@ -55,7 +56,7 @@ def _raise(error: Exception) -> str:
 #: What a probe does, and what is to be concluded.
 CONDUCT = (
     (lambda: "here it is", "yes", "here it is"),
-    (lambda: _raise(probes.Absent("not here")), "no", "not here"),
+    (lambda: _raise(Absent("not here")), "no", "not here"),
     (lambda: _raise(OSError(1, "EPERM it says")), "denied", "EPERM it says"),
     (lambda: _raise(OSError(13, "EACCES it says")), "denied", "EACCES it says"),
     (lambda: _raise(OSError(38, "ENOSYS it says")), "no", "ENOSYS it says"),
@@ -68,10 +69,10 @@ CONDUCT = (
 
 @pytest.mark.parametrize(("look", "state", "detail"), CONDUCT)
 def test_what_is_concluded(fresh: pytest.MonkeyPatch, look: object, state: str, detail: str) -> None:
-    fresh.setitem(probes.PROBES, "planted", look)
+    fresh.setitem(table.PROBES, "planted", look)
     if "0.2" in detail:
-        fresh.setattr(probes, "SECONDS", 0.2)
-    found = probes.probe("planted")
+        fresh.setattr(trying, "SECONDS", 0.2)
+    found = table.probe("planted")
     assert found.state == state
     assert re.search(detail, found.detail, re.DOTALL)
 
@@ -79,9 +80,7 @@ def test_what_is_concluded(fresh: pytest.MonkeyPatch, look: object, state: str, 
 def test_where_ptrace_is_denied_the_probes_say_so(fresh: pytest.MonkeyPatch) -> None:
     def body() -> bytes:
         exec(DENY_PTRACE, {})
-        return msgspec.json.encode(
-            [probes.probe(name).state for name in ("ptrace", "ptrace_denied", "sysemu", "memfd")]
-        )
+        return msgspec.json.encode([table.probe(name).state for name in ("ptrace", "ptrace_denied", "sysemu", "memfd")])
 
     payload = supervise(body, 30).payload
     assert payload is not None
@@ -90,8 +89,8 @@ def test_where_ptrace_is_denied_the_probes_say_so(fresh: pytest.MonkeyPatch) -> 
 
 def test_what_stubs_are_made_to_do_may_be_forbidden_alone(fresh: pytest.MonkeyPatch) -> None:
     def look() -> bytes:
-        tracing.forbid(stub_calls.MUNMAP, errno.EPERM)
-        return msgspec.json.encode([probes.probe(name).state for name in ("ptrace", "stub_calls", "stub_calls_denied")])
+        ptrace.forbid(stub_calls.MUNMAP, errno.EPERM)
+        return msgspec.json.encode([table.probe(name).state for name in ("ptrace", "stub_calls", "stub_calls_denied")])
 
     assert supervise(look, 30).payload == b'["yes","denied","yes"]'
 
@@ -121,5 +120,5 @@ def test_a_limit_is_scarcity_if_one_can_meet_it(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(cgroups, "limit_of", lambda *_: cgroups.SCARCE_PROCESSES)
     assert cgroups.PROBES["scarce_processes"]() == "a limit of 256 processes"
     monkeypatch.setattr(cgroups, "limit_of", lambda *_: cgroups.SCARCE_PROCESSES + 1)
-    with pytest.raises(probes.Absent, match="no limit of 256 processes or less: it is 257"):
+    with pytest.raises(Absent, match="no limit of 256 processes or less: it is 257"):
         cgroups.PROBES["scarce_processes"]()

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import cli, profile_list, profiles
-from worldswitch.harness.profiles import Kernel, Limits, Namespaces, Profile
+from worldswitch.harness.cli import main
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.profiles.profile import Kernel, Limits, Namespaces, Profile
+from worldswitch.harness.report import profiles as profile_list
 
 PROFILE = 'name = "mine"\nabout = "x"\ncapabilities = []\nseccomp = "default"\n'
 FILTER = '{"defaultAction": "SCMP_ACT_LOG", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}'
@@ -23,7 +25,7 @@ def proc(tmp_path: Path) -> Path:
 
 
 def test_every_profile_is_listed_and_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["profiles"]) == 0
+    assert main.main(["profiles"]) == 0
     said = capsys.readouterr().out
     for name in profiles.available():
         assert f"\n{name}  (" in f"\n{said}"
@@ -31,7 +33,7 @@ def test_every_profile_is_listed_and_explained(capsys: pytest.CaptureFixture[str
 
 
 def test_every_profile_is_there_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["profiles", "--json"]) == 0
+    assert main.main(["profiles", "--json"]) == 0
     listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert list(listed) == list(profiles.available())
     assert listed["hardened"]["engines"] == ["docker", "oci", "kernel"]
@@ -80,7 +82,7 @@ def test_what_can_be_used_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     profile, filter_ = tmp_path / "mine.toml", tmp_path / "mine.json"
     profile.write_text(PROFILE.replace("default", "mine.json") + LINE + 'scenarios = ["EV03"]\nneeds = ["pidns"]\n')
     filter_.write_text(FILTER)
-    assert cli.main(["profile", "check", str(profile), str(filter_)]) == 0
+    assert main.main(["profile", "check", str(profile), str(filter_)]) == 0
     assert capsys.readouterr().out == f"{profile}: a profile with 1 expectations\n{filter_}: a filter of 1 rules\n"
 
 
@@ -89,9 +91,9 @@ def test_what_can_be_used_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     [
         (PROFILE.replace("[]", '["ptrace"]'), "capabilities[0]: expected `str` matching regex '^[A-Z_]+$'"),
         (PROFILE + "kernal = {}\n", "kernal: object contains unknown field `kernal`"),
-        (PROFILE + LINE + 'scenarios = ["EV03", "EV77"]\n', "expect[0].scenarios[1]: no scenario is called 'EV77'; "),
-        (PROFILE + LINE + 'needs = ["luck"]\n', "expect[0].needs[0]: 'luck' is no probe; there are ptrace, "),
-        (PROFILE + LINE, "expect[0]: a line says by `scenarios` or `needs` what it is about"),
+        (PROFILE + LINE + 'scenarios = ["EV03", "EV77"]\n', "rule 1: scenarios[1]: no scenario is called 'EV77'; "),
+        (PROFILE + LINE + 'needs = ["luck"]\n', "rule 1: needs[0]: 'luck' is no probe; there are ptrace, "),
+        (PROFILE + LINE, "rule 1: a line says by `scenarios` or `needs` what it is about"),
     ],
 )
 def test_what_cannot_is_named_and_the_rest_is_still_checked(
@@ -100,12 +102,12 @@ def test_what_cannot_is_named_and_the_rest_is_still_checked(
     wrong, right = tmp_path / "mine.toml", tmp_path / "mine.json"
     wrong.write_text(text)
     right.write_text(FILTER)
-    assert cli.main(["profile", "check", str(wrong), str(right)]) == 1
+    assert main.main(["profile", "check", str(wrong), str(right)]) == 1
     out, err = capsys.readouterr()
     assert err.startswith(f"{wrong}: {said}")
     assert out == f"{right}: a filter of 1 rules\n"
 
 
 def test_another_kind_of_file_is_no_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["profile", "check", str(tmp_path / "x.yaml")]) == 1
+    assert main.main(["profile", "check", str(tmp_path / "x.yaml")]) == 1
     assert capsys.readouterr().err == f"{tmp_path}/x.yaml: neither a profile, NAME.toml, nor a filter, NAME.json\n"

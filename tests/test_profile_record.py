@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import profile_record, profiles, recording
-from worldswitch.harness.request import CouldNotRun
+from worldswitch.harness.environments.profiles.containers_data import folder
+from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.run.syscall_record import compare, unotify
 
 #: Makes a call that Python does not make by itself, and then has a child that it traces make another.
 PROGRAM = """
@@ -31,9 +32,9 @@ def said(line: str) -> None:
 
 
 def test_calls_are_told_by_who_made_them() -> None:
-    numbers = {name: number for number, name in recording.names().items()}
+    numbers = {name: number for number, name in unotify.names().items()}
     log = os.open(os.devnull, os.O_WRONLY)
-    calls, status = recording.record([*QUIET[:1], "-c", PROGRAM], dict(os.environ), log, said)
+    calls, status = unotify.record([*QUIET[:1], "-c", PROGRAM], dict(os.environ), log, said)
     os.close(log)
     assert status == 3
     assert {numbers["sync"], numbers["ptrace"], numbers["execve"]} <= calls.of_others
@@ -43,26 +44,26 @@ def test_calls_are_told_by_who_made_them() -> None:
 
 def test_a_program_that_cannot_be_started_has_a_status(tmp_path: Path) -> None:
     log = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
-    calls, status = recording.record(["/nowhere/program"], {}, log, said)
+    calls, status = unotify.record(["/nowhere/program"], {}, log, said)
     os.close(log)
     assert status == 2
     assert calls.of_tracees == set()
 
 
 def test_a_listener_that_never_comes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording.tracing, "notify_of_everything", lambda: os._exit(0))
-    with pytest.raises(recording.Unrecordable, match=r"takes Linux 5\.6"):
-        recording.record(["true"], {}, 2, said)
+    monkeypatch.setattr(unotify.tracing, "notify_of_everything", lambda: os._exit(0))
+    with pytest.raises(unotify.Unrecordable, match=r"takes Linux 5\.6"):
+        unotify.record(["true"], {}, 2, said)
 
 
 def test_headers_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(recording, "HEADERS", tmp_path)
-    with pytest.raises(recording.Unrecordable, match="linux-libc-dev"):
-        recording.names()
+    monkeypatch.setattr(unotify, "HEADERS", tmp_path)
+    with pytest.raises(unotify.Unrecordable, match="linux-libc-dev"):
+        unotify.names()
 
 
 def test_the_hardened_filter_speaks_of_all_that_the_reference_calls() -> None:
-    found = profile_record.compare(["EX01"], "hardened.json", said)
+    found = compare.compare(["EX01"], "hardened.json", said)
     assert found.unnamed == ()
     assert {"mmap", "munmap", "clone"} <= set(found.by_traced)
     assert {"ptrace", "wait4"} <= set(found.by_others)
@@ -79,10 +80,10 @@ def test_what_a_filter_does_not_speak_of_is_told(
         {"names": ["clone3"], "action": "SCMP_ACT_ERRNO"},
     ]
     narrow.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}))
-    numbers = {name: number for number, name in recording.names().items()}
-    seen = recording.Calls({numbers["read"]}, {numbers[name] for name in ("read", "ptrace", "clone3")} | {9999})
-    monkeypatch.setattr(profile_record, "_record", lambda *_: seen)
-    assert profile_record.show(["EX01"], str(narrow), as_json=False, say=said) == 1
+    numbers = {name: number for number, name in unotify.names().items()}
+    seen = unotify.Calls({numbers["read"]}, {numbers[name] for name in ("read", "ptrace", "clone3")} | {9999})
+    monkeypatch.setattr(compare, "_record", lambda *_: seen)
+    assert compare.show(["EX01"], str(narrow), as_json=False, say=said) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:] == [
         "by stubs and others that are traced: read",
@@ -90,14 +91,14 @@ def test_what_a_filter_does_not_speak_of_is_told(
         "narrow.json does not speak of: call 9999 ptrace",
         "it allows, and nobody made here: splice",
     ]
-    assert profile_record.show(["EX01"], str(narrow), as_json=True, say=said) == 1
+    assert compare.show(["EX01"], str(narrow), as_json=True, say=said) == 1
     assert json.loads(capsys.readouterr().out)["unnamed"] == ["call 9999", "ptrace"]
 
 
 def test_a_filter_that_is_not_there_cannot_be_compared_with() -> None:
     with pytest.raises(CouldNotRun, match=r"harden\.json: cannot be read: No such file"):
-        profile_record.show(["EX01"], "harden.json", as_json=False, say=said)
+        compare.show(["EX01"], "harden.json", as_json=False, say=said)
 
 
 def test_the_package_has_the_filter_that_is_compared_with() -> None:
-    assert (profiles.folder("seccomp") / "hardened.json").exists()
+    assert (folder("seccomp") / "hardened.json").exists()

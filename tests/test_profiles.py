@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import filters, probes, profiles
-from worldswitch.harness.profiles import ProfileError
+from worldswitch.harness.cell.probes import table
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.profiles import seccomp_filter
+from worldswitch.harness.environments.profiles.containers_data import folder
+from worldswitch.harness.environments.profiles.profile import ProfileError
+from worldswitch.harness.expectations import rules
+from worldswitch.harness.expectations.rules import RuleError
 from worldswitch.harness.verdict import Verdict
 
 GOOD = {
@@ -40,12 +45,12 @@ def test_every_profile_of_the_package_loads(name: str) -> None:
 @pytest.mark.parametrize("name", profiles.available())
 def test_every_need_that_a_profile_speaks_of_is_a_probe(name: str) -> None:
     (profile,) = profiles.select([name])
-    assert {need for line in profile.expect for need in line.needs} <= probes.PROBES.keys()
+    assert {need for line in rules.of(profile) for need in line.needs} <= table.PROBES.keys()
 
 
 def test_a_line_that_is_about_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ProfileError, match="`scenarios` or `needs`"):
-        profiles.load(write(tmp_path, LINE.replace('scenarios = ["EV*"]\n', "")))
+    with pytest.raises(RuleError, match="`scenarios` or `needs`"):
+        rules.of(profiles.load(write(tmp_path, LINE.replace('scenarios = ["EV*"]\n', ""))))
 
 
 def test_who_names_none_gets_the_usual_ones() -> None:
@@ -69,7 +74,7 @@ def test_a_minimal_profile_has_the_strict_defaults(tmp_path: Path) -> None:
 
 
 def test_a_profile_says_which_verdicts_are_expected(tmp_path: Path) -> None:
-    (line,) = profiles.load(write(tmp_path, LINE)).expectations
+    (line,) = rules.of(profiles.load(write(tmp_path, LINE)))
     assert line.covers("environment::denied", ["EV03"])
     assert not line.covers("threads::pool", ["TT01"])
     assert line.verdicts == {Verdict.BLOCKED}
@@ -136,19 +141,19 @@ def test_a_wrong_field_is_named(tmp_path: Path, fields: dict[str, str | None], f
 @pytest.mark.parametrize(
     ("old", "new", "field", "problem"),
     [
-        ('["EV*"]', "[]", "expect[0].scenarios", "length >= 1"),
-        ('["EV*"]', '[""]', "expect[0].scenarios[0]", "length >= 1"),
-        ('"blocked"', '"green"', "expect[0].verdicts[0]", "invalid"),
-        ('reason = "denied"', "", "expect[0].reason", "missing required field"),
-        ('"denied"', '""', "expect[0].reason", "length >= 1"),
-        ("reason", "because", "expect[0].because", "unknown field"),
+        ('["EV*"]', "[]", "rule 1: scenarios", "length >= 1"),
+        ('["EV*"]', '[""]', "rule 1: scenarios[0]", "length >= 1"),
+        ('"blocked"', '"green"', "rule 1: verdicts[0]", "invalid"),
+        ('reason = "denied"', "", "rule 1: reason", "missing required field"),
+        ('"denied"', '""', "rule 1: reason", "length >= 1"),
+        ("reason", "because", "rule 1: because", "unknown field"),
     ],
 )
 def test_a_wrong_expectation_is_named(tmp_path: Path, old: str, new: str, field: str, problem: str) -> None:
     path = write(tmp_path, LINE.replace(old, new))
-    with pytest.raises(ProfileError) as caught:
-        profiles.load(path)
-    assert caught.value.field == field
+    with pytest.raises(RuleError) as caught:
+        rules.of(profiles.load(path), path)
+    assert str(caught.value).startswith(f"{path}: {field}: ")
     assert problem in str(caught.value)
 
 
@@ -302,13 +307,13 @@ def condition(**changes: object) -> dict[str, object]:
 )
 def test_a_wrong_filter_is_told_with_file_field_and_reason(content: object, said: str) -> None:
     with pytest.raises(ProfileError) as caught:
-        filters.check(content, Path("sample.json"))
+        seccomp_filter.check(content, Path("sample.json"))
     assert str(caught.value) == f"sample.json: {said}"
 
 
 def test_a_right_filter_is_what_it_was() -> None:
     for content in (rule(), condition(), condition(op="SCMP_CMP_MASKED_EQ", valueTwo=(1 << 64) - 1)):
-        assert filters.check(content, Path("sample.json")) is content
+        assert seccomp_filter.check(content, Path("sample.json")) is content
 
 
 @pytest.mark.parametrize(
@@ -319,18 +324,18 @@ def test_a_filter_that_is_no_json_is_named(tmp_path: Path, content: bytes, said:
     path = tmp_path / "sample.json"
     path.write_bytes(content)
     with pytest.raises(ProfileError) as caught:
-        filters.load(path)
+        seccomp_filter.load(path)
     assert str(caught.value).startswith(f"{path}: {said}")
 
 
 def test_a_filter_that_is_not_there_is_named() -> None:
     with pytest.raises(ProfileError, match=r"^/nowhere/x\.json: cannot be read: No such file"):
-        filters.load(Path("/nowhere/x.json"))
+        seccomp_filter.load(Path("/nowhere/x.json"))
 
 
-@pytest.mark.parametrize("path", sorted(profiles.folder("seccomp").glob("*.json")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(folder("seccomp").glob("*.json")), ids=lambda path: path.name)
 def test_every_filter_of_the_package_is_right(path: Path) -> None:
-    assert filters.load(path)["syscalls"]
+    assert seccomp_filter.load(path)["syscalls"]
 
 
 def test_the_hardened_filter_names_every_group_and_has_clone3_answer_enosys() -> None:

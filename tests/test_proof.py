@@ -9,11 +9,12 @@ import pytest
 from mutilated import ONE, OTHER, bitten
 from scripted import SCENARIOS, scenario, trial
 
-from worldswitch.harness import reasons
-from worldswitch.harness.catalogue import NotFound, Scenario
-from worldswitch.harness.kill import proof
-from worldswitch.harness.kill.autopsy import Account, Autopsy
-from worldswitch.harness.kill.proof import Standing
+from worldswitch.harness.catalogue import reason_lists
+from worldswitch.harness.catalogue.loading import NotFound
+from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.run.mutants import proof
+from worldswitch.harness.run.mutants.fates import Account, Autopsy
+from worldswitch.harness.run.mutants.proof import Standing
 from worldswitch.harness.verdict import Verdict
 
 KILLS = Autopsy("Forgetful", "host", (), kills=(bitten(),))
@@ -97,14 +98,14 @@ def test_a_list_of_what_is_not_there_is_stale() -> None:
 
 
 def test_the_project_s_own_list_can_be_read() -> None:
-    assert reasons.load("worldswitch.reference.mutants", proof.UNPROVEN) is not None
+    assert reason_lists.load("worldswitch.reference.mutants", proof.UNPROVEN) is not None
 
 
 @pytest.mark.parametrize("text", ['"a" = ""', '"a" = 1', '"a" =', '"a" = "b"\n"a" = "c"'])
 def test_a_list_without_reasons_is_refused(text: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "list.toml").write_text(text)
-    monkeypatch.setattr(reasons.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(reason_lists.resources, "files", lambda _: tmp_path)
     with pytest.raises(NotFound):
-        reasons.load("anywhere", "list.toml")
+        reason_lists.load("anywhere", "list.toml")
     with pytest.raises(NotFound, match="cannot be read"):
-        reasons.load("anywhere", "none.toml")
+        reason_lists.load("anywhere", "none.toml")

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from worldswitch.harness import processes
 from worldswitch.harness.contract import HostError
+from worldswitch.harness.linux import processes
 from worldswitch.reference._core import lib
 from worldswitch.reference.plan import Step, StubPlan
 from worldswitch.reference.ptrace import PtracePlatform

@@ -10,8 +10,8 @@ from worlds import stage as stage
 from worldswitch.harness.contract import Access, HostError, Released, State, Syscall
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.stage import PAGE, Guest, Stage
-from worldswitch.scenarios.storms import Accounts
+from worldswitch.scenarios.stage.accounts import Accounts
+from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
 
 NONCANONICAL = 1 << 63
 

@@ -7,7 +7,7 @@ import threading
 
 from worlds import start
 
-from worldswitch.harness.processes import wait_until
+from worldswitch.harness.linux.processes import wait_until
 from worldswitch.reference.owners import Owner
 
 

@@ -11,8 +11,8 @@ from worlds import stage as stage
 from worldswitch.harness.contract import Placement, Stub
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.guests import Number
-from worldswitch.scenarios.processes import status_of, threads_of
-from worldswitch.scenarios.stage import Guest, Stage
+from worldswitch.scenarios.stage.processes import status_of, threads_of
+from worldswitch.scenarios.stage.stage import Guest, Stage
 
 CPUS = os.sched_getaffinity(0)
 

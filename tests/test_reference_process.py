@@ -8,7 +8,7 @@ import subprocess
 
 from worlds import start
 
-from worldswitch.harness.supervisor import Ending, supervise
+from worldswitch.harness.cell.supervisor import Ending, supervise
 
 
 def run(script: str, interrupt: bool = False) -> tuple[Ending, str]:
@@ -47,7 +47,8 @@ def test_exit_with_a_living_platform_leaves_nothing() -> None:
 
 def test_exit_while_other_threads_switch_leaves_nothing() -> None:
     ending, said = run(
-        "from worldswitch.scenarios.undisturbed import outcome_of\n"  # Died or Released, whichever it sees first
+        # Died or Released, whichever it sees first
+        "from worldswitch.scenarios.stage.steady_guests import outcome_of\n"
         "guest = stage.guest(guests.count_loop)\n"
         "threading.Thread(target=outcome_of, args=[guest.switch], daemon=True).start()\n"
         "while not guest.data.word(): pass\n"

@@ -13,8 +13,8 @@ from worlds import stage as stage
 
 from worldswitch.harness.contract import Access, Event, Fault, Interrupted
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.stage import PAGE, Guest, Stage
-from worldswitch.scenarios.storms import Accounts
+from worldswitch.scenarios.stage.accounts import Accounts
+from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
 
 #: More places than the longest way through a switch has.
 PLACES = 80

@@ -9,19 +9,20 @@ import pytest
 from rich.console import Console
 from scripted import NAMES, trial
 
-from worldswitch.harness import report
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.expectations import Judgement
-from worldswitch.harness.outcome import Judged
-from worldswitch.harness.request import Request
+from worldswitch.harness.expectations.judgement import Judgement
+from worldswitch.harness.expectations.outcome import Judged
+from worldswitch.harness.report import terminal
+from worldswitch.harness.report.progress import Progress
+from worldswitch.harness.run.request import Request
 
 CELL = CellName("host", "reference")
 
 
 def test_a_log_says_what_runs_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "TELL_EVERY", 0.02)
+    monkeypatch.setattr(terminal, "TELL_EVERY", 0.02)
     out = Console(file=io.StringIO(), soft_wrap=True)
-    with report.Progress(out, Request()) as progress:
+    with Progress(out, Request()) as progress:
         progress.cell_starts(CELL)
         progress.cell_plans(CELL, 2)
         for name in NAMES[:2]:

@@ -13,12 +13,16 @@ import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import cell_id, cli, environment, repro, runs
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.export import junit
-from worldswitch.harness.kernels import kernel
-from worldswitch.harness.request import CouldNotRun, Request
-from worldswitch.harness.runner import Run
+from worldswitch.harness.cli import main
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.kernels import image as kernel
+from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.report.export import junit
+from worldswitch.harness.results import reader, trial_id
+from worldswitch.harness.run import repro
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
 FAILS = trial(NAMES[0], Verdict.FAIL, reason="it did not", assertion=True)
@@ -31,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run's, with a failure in a container of a mutant and none on the host."""
     kept = tmp_path / "20260102T030405-0a1b"
     kept.mkdir()
-    monkeypatch.setattr(environment, "plan", planner(place("host", ALL_PASS), place("docker:hardened", ONE_FAILS)))
+    monkeypatch.setattr(plan, "plan", planner(place("host", ALL_PASS), place("docker:hardened", ONE_FAILS)))
     request = Request(platforms=("mutant:Any",), seed=7, deadline=3.5, profiles=("hardened", "other"), keyword="x")
     Run(request, SCENARIOS, kept, Quiet()).go()
     return kept
@@ -41,7 +45,7 @@ NAME = f"docker:hardened/mutant:Any::{NAMES[0]}"
 
 
 def test_a_trial_is_found_by_its_full_name(folder: Path) -> None:
-    kept = cell_id.find(f"{NAME}@{folder}")
+    kept = trial_id.find(f"{NAME}@{folder}")
     assert kept.judged.trial == FAILS
     assert (kept.run.folder, str(kept.cell.name)) == (folder, "docker:hardened/mutant:Any")
     assert str(kept.id) == f"{NAME}@{folder}"
@@ -49,9 +53,9 @@ def test_a_trial_is_found_by_its_full_name(folder: Path) -> None:
 
 def test_or_by_its_runs_name_or_none_and_its_catalogue_id(folder: Path) -> None:
     place = folder.parent
-    assert cell_id.find(f"{NAME}@{folder.name}", place).judged.trial == FAILS
-    assert cell_id.find(NAME, place).judged.trial == FAILS
-    assert cell_id.find("docker:hardened/mutant:Any::TT01", place).judged.trial.scenario == NAMES[2]
+    assert trial_id.find(f"{NAME}@{folder.name}", place).judged.trial == FAILS
+    assert trial_id.find(NAME, place).judged.trial == FAILS
+    assert trial_id.find("docker:hardened/mutant:Any::TT01", place).judged.trial.scenario == NAMES[2]
 
 
 #: What is asked for, and what is said of it.
@@ -70,16 +74,16 @@ UNKNOWN = (
 @pytest.mark.parametrize(("asked", "said"), UNKNOWN, ids=[asked for asked, _ in UNKNOWN])
 def test_what_is_not_there_is_said(folder: Path, asked: str, said: str) -> None:
     with pytest.raises(CouldNotRun, match=said):
-        cell_id.find(asked, folder.parent)
+        trial_id.find(asked, folder.parent)
 
 
 def test_a_folder_that_is_no_runs_is_said(tmp_path: Path) -> None:
     with pytest.raises(CouldNotRun, match=r"run\.json: not there"):
-        cell_id.find(f"host::{NAMES[0]}@{tmp_path}")
+        trial_id.find(f"host::{NAMES[0]}@{tmp_path}")
 
 
 def test_what_is_asked_for_is_what_was(folder: Path) -> None:
-    request = repro.request(cell_id.find(f"{NAME}@{folder}"))
+    request = repro.request(trial_id.find(f"{NAME}@{folder}"))
     assert (request.platforms, request.ids, request.keyword) == (("mutant:Any",), (NAMES[0],), "")
     assert (request.engine, request.profiles) == ("docker", ("hardened",))
     assert (request.seed, request.repeat, request.deadline) == (7, "quick", 3.5)
@@ -90,15 +94,15 @@ def test_a_kernel_is_asked_for_by_its_name_or_file(tmp_path: Path, monkeypatch: 
     image.write_bytes(b"a kernel")
     monkeypatch.setattr(kernel, "from_file", lambda path: SimpleNamespace(environment="linux-mine"))
     guests = (place("linux-6.12", ALL_PASS), place("linux-mine:hardened", ALL_PASS))
-    monkeypatch.setattr(environment, "plan", planner(*guests))
+    monkeypatch.setattr(plan, "plan", planner(*guests))
     Run(Request(kernels=("6.12", str(image))), SCENARIOS, tmp_path, Quiet()).go()
-    bare, contained = (repro.request(cell_id.find(f"{one.name}::{NAMES[0]}@{tmp_path}")) for one in guests)
+    bare, contained = (repro.request(trial_id.find(f"{one.name}::{NAMES[0]}@{tmp_path}")) for one in guests)
     assert (bare.kernels, bare.engine, bare.profiles) == (("6.12",), "host", ())
     assert (contained.kernels, contained.profiles) == ((str(image),), ("hardened",))
 
 
 def test_both_lines_of_a_failure_ask_for_the_same(folder: Path) -> None:
-    kept = cell_id.find(f"{NAME}@{folder}")
+    kept = trial_id.find(f"{NAME}@{folder}")
     again = repro.request(kept).again(kept.cell.name, kept.judged.trial.scenario)
     assert again == (
         f"worldswitch run --engine docker --profile hardened --platform mutant:Any --id {NAMES[0]} "
@@ -113,25 +117,25 @@ def test_a_name_with_signs_that_a_shell_knows_is_quoted(folder: Path) -> None:
 
 
 def test_what_is_not_as_it_was_is_said(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = cell_id.find(f"{NAME}@{folder}")
+    kept = trial_id.find(f"{NAME}@{folder}")
     assert not list(repro.other_machine(kept, folder))
     first, *rest = whole(trial(NAMES[0]))
     machine = msgspec.structs.replace(first.fingerprint, kernel="Linux 9.9", cpus=9, versions={"worldswitch": "none"})
     first = msgspec.structs.replace(first, fingerprint=machine)
     (later := tmp_path / "later").mkdir()
-    monkeypatch.setattr(environment, "plan", planner(place("host", frames([first, *rest]))))
+    monkeypatch.setattr(plan, "plan", planner(place("host", frames([first, *rest]))))
     Run(Request(), SCENARIOS, later, Quiet()).go()
     assert list(repro.other_machine(kept, later)) == [
         "the kernel was Linux, and is Linux 9.9",
         "the processors were 2, and are 9",
     ]
-    (said,) = repro.differences(cell_id.find(f"host::{NAMES[0]}@{later}"))
+    (said,) = repro.differences(trial_id.find(f"host::{NAMES[0]}@{later}"))
     assert said.startswith("worldswitch was none, and is ")
 
 
 def test_whether_it_came_to_the_same_is_said(folder: Path) -> None:
-    kept = cell_id.find(f"{NAME}@{folder}")
-    fails, passes = kept.judged, cell_id.find(f"docker:hardened/mutant:Any::{NAMES[1]}@{folder}").judged
+    kept = trial_id.find(f"{NAME}@{folder}")
+    fails, passes = kept.judged, trial_id.find(f"docker:hardened/mutant:Any::{NAMES[1]}@{folder}").judged
     assert repro.told(kept, fails) == f"reproduced: fail, as in {folder}"
     assert repro.told(kept, passes) == f"not reproduced: pass here, and fail in {folder}"
     assert repro.told(kept, None) == f"not tried: it was fail in {folder}, and could not be run here"
@@ -147,8 +151,8 @@ def test_the_command_runs_that_trial_alone(
         return SCENARIOS[:1]
 
     monkeypatch.setattr(Request, "scenarios", scenarios)
-    monkeypatch.setattr(environment, "plan", planner(place("docker:hardened", frames(whole(FAILS)))))
-    assert cli.main(["repro", NAME, "--results", str(folder.parent)]) == 1
+    monkeypatch.setattr(plan, "plan", planner(place("docker:hardened", frames(whole(FAILS)))))
+    assert main.main(["repro", NAME, "--results", str(folder.parent)]) == 1
     assert [request.ids for request in asked] == [(NAMES[0],)]
     assert capsys.readouterr().out.splitlines()[-1] == f"reproduced: fail, as in {folder}"
 
@@ -163,7 +167,7 @@ def test_a_run_of_a_mutant_fails_again_where_it_failed(tmp_path: Path) -> None:
     assert lines, printed
     again = command(*random.choice(lines).split(), *place)
     assert again.splitlines()[-1].startswith("reproduced: fail"), again
-    assert len(runs.read(runs.find("last", tmp_path)).manifest.scenarios) == 1
+    assert len(reader.read(reader.find("last", tmp_path)).manifest.scenarios) == 1
 
 
 def command(*words: str) -> str:
@@ -174,6 +178,6 @@ def command(*words: str) -> str:
 
 
 def test_ci_systems_are_told_the_line_too(folder: Path) -> None:
-    kept = runs.read(folder)
+    kept = reader.read(folder)
     junit.write(kept.outcomes, folder / "again.xml")
     assert f"worldswitch repro {NAME}@{folder}" in (folder / "again.xml").read_text()

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import frames, results
-from worldswitch.harness.diagnosis import Diagnosis, Event, Process, Thread
-from worldswitch.harness.results import Damaged, Fingerprint, Footer, Header, Incomplete, Record, Trial
+from worldswitch.harness.cell import frames
+from worldswitch.harness.cell import records as results
+from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
+from worldswitch.harness.cell.records import Fingerprint, Footer, Header, Record, Trial
+from worldswitch.harness.results.cell_file import assemble, gather, read, write
+from worldswitch.harness.results.errors import Damaged, Incomplete
 from worldswitch.harness.verdict import Verdict
 
 ROOT = Path(__file__).parent.parent
@@ -53,20 +56,20 @@ def lines(*records: Record) -> bytes:
 
 
 def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
-    run = results.assemble([HEADER, TWO, ONE, footer(ONE, TWO)], "memory")
-    results.write(tmp_path / "run.jsonl", run)
-    assert results.read(tmp_path / "run.jsonl") == run
+    run = assemble([HEADER, TWO, ONE, footer(ONE, TWO)], "memory")
+    write(tmp_path / "run.jsonl", run)
+    assert read(tmp_path / "run.jsonl") == run
     assert run.misses == ()
     assert run.kernel_log is None
-    assert results.gather([HEADER], "memory").kernel_log is None
+    assert gather([HEADER], "memory").kernel_log is None
 
 
 def test_what_was_planned_and_not_reported_is_a_miss(tmp_path: Path) -> None:
     (tmp_path / "run.jsonl").write_bytes(lines(HEADER, ONE, footer(ONE)))
-    run = results.read(tmp_path / "run.jsonl")
+    run = read(tmp_path / "run.jsonl")
     assert run.misses == ("a::two",)
     assert run.trials == (ONE, Trial(scenario="a::two", verdict=Verdict.MISS, reason="planned, and never reported"))
-    results.write(tmp_path / "again.jsonl", run)
+    write(tmp_path / "again.jsonl", run)
     assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "run.jsonl").read_bytes()
 
 
@@ -103,7 +106,7 @@ def test_refused(tmp_path: Path, contents: bytes, error: type[Exception], said: 
     path = tmp_path / "run.jsonl"
     path.write_bytes(contents)
     with pytest.raises(error, match=f"{path}{said}"):
-        results.read(path)
+        read(path)
 
 
 def test_frames_are_found_in_noise() -> None:
@@ -123,13 +126,13 @@ def test_a_changed_byte_makes_noise_of_a_frame() -> None:
 
 
 def test_the_schema_is_current() -> None:
-    remedy = "renew it: python -m worldswitch.harness.results > results/run.schema.json"
+    remedy = "renew it: python -m worldswitch.harness.cell.records > results/run.schema.json"
     assert (ROOT / "results" / "run.schema.json").read_bytes() == results.schema(), remedy
 
 
 def test_a_kernel_log_comes_back_too_and_there_is_one_at_most(tmp_path: Path) -> None:
     said = results.KernelLog(lines=("6 1.000000 hello",), taint=(0, 512))
-    results.write(tmp_path / "run.jsonl", results.assemble([HEADER, ONE, TWO, said, footer(ONE, TWO)], "memory"))
-    assert results.read(tmp_path / "run.jsonl").kernel_log == said
+    write(tmp_path / "run.jsonl", assemble([HEADER, ONE, TWO, said, footer(ONE, TWO)], "memory"))
+    assert read(tmp_path / "run.jsonl").kernel_log == said
     with pytest.raises(Damaged, match="a second kernel log"):
-        results.assemble([HEADER, said, said], "memory")
+        assemble([HEADER, said, said], "memory")

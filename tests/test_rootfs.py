@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import mirror, rootfs
-from worldswitch.harness.holdings import Holdings, Unobtainable
-from worldswitch.harness.rootfs import Source
+from worldswitch.harness.environments.images import apt_mirror, rootfs
+from worldswitch.harness.environments.images.apt import Source
+from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.errors import Unobtainable
 
 TOOLS = ("mmdebstrap", "debootstrap")
 WHERE = [Source("http://mirror", "bookworm", "")]
@@ -43,12 +44,12 @@ def package(name: str, files: Sequence[str], to: Path, work: Path) -> None:
 
 
 def test_packages_are_unpacked_over_each_other(run: Holdings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def gather(suite: mirror.Suite, names: Sequence[str], folder: Path) -> None:
+    def gather(suite: apt_mirror.Suite, names: Sequence[str], folder: Path) -> None:
         assert (suite.name, names) == ("bookworm", rootfs.PACKAGES)
         for name, files in FILES.items():
             package(name, files, folder, tmp_path)
 
-    monkeypatch.setattr(mirror.Suite, "gather", gather)
+    monkeypatch.setattr(apt_mirror.Suite, "gather", gather)
     with tarfile.open(rootfs.obtain(WHERE, run)) as tar:
         names = {name.removeprefix("./") for name in tar.getnames()}
         assert tar.getmember("./lib64").linkname == "usr/lib64"
@@ -61,7 +62,7 @@ def test_where_they_cannot_be_had_it_says_what_else_would_do(run: Holdings, monk
     def gather(*_: object) -> None:
         raise Unobtainable("no mirror", "get one")
 
-    monkeypatch.setattr(mirror.Suite, "gather", gather)
+    monkeypatch.setattr(apt_mirror.Suite, "gather", gather)
     with pytest.raises(Unobtainable, match="a root file system cannot be made: no mirror") as caught:
         rootfs.obtain(WHERE, run)
     assert caught.value.remedy == "get one; or: apt-get install mmdebstrap"

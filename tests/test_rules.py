@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 from scripted import header
 
-from worldswitch.harness import catalogue, circumstances, conditions, rules
-from worldswitch.harness.catalogue import function_of, is_meant
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.catalogue.scenarios import function_of, is_meant
+from worldswitch.harness.cell.records import Fingerprint
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.circumstances import Value
-from worldswitch.harness.conditions import BadCondition
-from worldswitch.harness.expectations import Expectation, deciding
-from worldswitch.harness.results import Fingerprint
-from worldswitch.harness.rules import RuleError
+from worldswitch.harness.expectations import conditions, fields, rules
+from worldswitch.harness.expectations.conditions import BadCondition
+from worldswitch.harness.expectations.fields import Value
+from worldswitch.harness.expectations.judgement import Expectation, deciding
+from worldswitch.harness.expectations.rules import RuleError
 from worldswitch.harness.verdict import Verdict
 
 RULE = """
@@ -44,7 +45,7 @@ def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
 
 
 def test_every_file_that_comes_with_the_package_can_be_read_and_speaks_of_scenarios_there_are() -> None:
-    known = catalogue.scenarios()
+    known = scenarios.scenarios()
     for file in rules.every():
         for rule in file.expectations:
             for pattern in rule.scenarios:
@@ -81,7 +82,7 @@ def known() -> dict[str, Value]:
         **{name: getattr(said, name) for name in said.__struct_fields__} | {"fingerprint": MACHINE}
     )
     machine.environment.update(engine="Docker 20.10.24+dfsg1", accelerator="tcg")
-    return circumstances.of(cell, machine, PROFILE)
+    return fields.of(cell, machine, PROFILE)
 
 
 HOLDS = [
@@ -139,7 +140,7 @@ def test_a_condition_does_not_hold(known: dict[str, Value], when: dict[str, obje
 
 @pytest.mark.parametrize(("wanted", "holds"), [("default", True), ("!SYS_PTRACE", True), ("SYS_PTRACE", False)])
 def test_the_engines_own_capabilities_are_a_set_of_one(wanted: str, holds: bool) -> None:
-    known = circumstances.of(CellName("docker:a"), header(), {"capabilities": "default"})
+    known = fields.of(CellName("docker:a"), header(), {"capabilities": "default"})
     (condition,) = conditions.parse({"profile": {"capabilities": wanted}})
     assert condition.holds(known) is holds
 
@@ -150,7 +151,7 @@ def test_a_condition_is_told_as_it_was_written() -> None:
 
 
 def test_of_a_cell_without_profile_or_engine_less_is_known() -> None:
-    known = circumstances.of(CellName("host"), header(), {})
+    known = fields.of(CellName("host"), header(), {})
     assert known == {"architecture": "x86_64", "environment": "host", "platform": "reference", "repeat": "quick"}
 
 

@@ -12,13 +12,18 @@ import pytest
 from junitparser import JUnitXml
 from scripted import NAMES, SCENARIOS, Line, Quiet, Scripted, footer, frames, hang, header, place, planner, trial, whole
 
-from worldswitch.harness import environment, request, results, runner
+from worldswitch.harness.cell import records
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.environment import Environment, Missing
-from worldswitch.harness.expectations import Expectation
-from worldswitch.harness.outcome import Status, status
-from worldswitch.harness.request import Request
-from worldswitch.harness.runner import Run
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.protocol import Environment, Missing
+from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.expectations.outcome import Status, status
+from worldswitch.harness.report import run_files
+from worldswitch.harness.results.cell_file import read
+from worldswitch.harness.results.errors import Incomplete
+from worldswitch.harness.run import request, runner
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
 PASSES = tuple(trial(name) for name in NAMES)
@@ -30,9 +35,10 @@ def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
     """Run in these environments."""
 
     def run(*places: Environment | Missing) -> Run:
-        monkeypatch.setattr(environment, "plan", planner(*places))
+        monkeypatch.setattr(plan, "plan", planner(*places))
         made = Run(Request(), SCENARIOS, tmp_path, Quiet())
         made.go()
+        run_files.write(made.outcomes, made.folder, made.stale)
         return made
 
     return run
@@ -47,11 +53,11 @@ def test_a_good_cell_is_written_as_it_came(go, tmp_path: Path) -> None:
     run = go(place("docker:hardened", GOOD))
     assert verdicts(run) == ["pass", "pass", "pass"]
     assert status(run.outcomes) is Status.AS_EXPECTED
-    assert results.read(tmp_path / "docker-hardened.jsonl").trials == PASSES
+    assert read(tmp_path / "docker-hardened.jsonl").trials == PASSES
 
 
 def test_who_waits_is_told_which_trial_begins_and_the_results_are_not(go, tmp_path: Path) -> None:
-    run = go(place("host", [*frames([results.Began(NAMES[0])]), *GOOD]))
+    run = go(place("host", [*frames([records.Began(NAMES[0])]), *GOOD]))
     assert run.watcher.began == [NAMES[0]]
     assert b"began" not in (tmp_path / "host.jsonl").read_bytes()
 
@@ -94,8 +100,8 @@ def test_what_was_reached_is_kept_and_the_rest_is_a_miss(go, tmp_path: Path) -> 
     assert verdicts(run) == ["miss", "pass", "miss"]
     miss = run.outcomes[0].judged[1].trial
     assert (miss.ids, miss.claim) == (SCENARIOS[0].ids, SCENARIOS[0].claim)
-    with pytest.raises(results.Incomplete, match=r"1 of 3 trials"):
-        results.read(tmp_path / "host.jsonl")
+    with pytest.raises(Incomplete, match=r"1 of 3 trials"):
+        read(tmp_path / "host.jsonl")
 
 
 def test_a_silent_cell_is_ended(go, monkeypatch: pytest.MonkeyPatch) -> None:

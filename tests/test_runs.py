@@ -13,14 +13,17 @@ import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, header, place, planner, trial, whole
 
-from worldswitch.harness import conditions, environment, expectations, manifest, results, runs
-from worldswitch.harness.collect import Problem
-from worldswitch.harness.environment import Environment, Missing
-from worldswitch.harness.expectations import Expectation
-from worldswitch.harness.request import Request
-from worldswitch.harness.results import Damaged, ResultError
-from worldswitch.harness.runner import Run
-from worldswitch.harness.runs import NoRun
+from worldswitch.harness.cell import records
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.protocol import Environment, Missing
+from worldswitch.harness.expectations import conditions, judgement
+from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.expectations.outcome import Problem
+from worldswitch.harness.results import manifest, reader
+from worldswitch.harness.results.errors import Damaged, ResultError
+from worldswitch.harness.results.reader import NoRun
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
 PASSES = tuple(trial(name) for name in NAMES)
@@ -33,7 +36,7 @@ def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Run]:
     """Run in these environments."""
 
     def run(*places: Environment | Missing) -> Run:
-        monkeypatch.setattr(environment, "plan", planner(*places))
+        monkeypatch.setattr(plan, "plan", planner(*places))
         made = Run(Request(seed=11), SCENARIOS, tmp_path, Quiet())
         made.go()
         return made
@@ -45,13 +48,13 @@ def test_a_run_is_read_as_it_was(go, tmp_path: Path) -> None:
     blocked = trial(NAMES[0], Verdict.BLOCKED)
     mixed = frames(whole(blocked, trial(NAMES[1]), trial(NAMES[2], Verdict.FAIL, reason="no")))
     run = go(place("host", GOOD), place("docker:a", mixed, BLOCKED), Missing("docker:b", "no engine", "install one"))
-    kept = runs.read(tmp_path)
+    kept = reader.read(tmp_path)
     assert [(one.cell, one.judged, one.problem) for one in kept.outcomes] == [
         (one.cell, one.judged, one.problem) for one in run.outcomes
     ]
     cell = kept.cell("docker:a")
     assert (cell.header.seed, cell.footer.counts) == (7, {"pass": 1, "fail": 1, "blocked": 1})
-    assert cell.judged[0].judgement == expectations.Judgement(True, BLOCKED.verdicts, BLOCKED.reason)
+    assert cell.judged[0].judgement == judgement.Judgement(True, BLOCKED.verdicts, BLOCKED.reason, "x.toml rule 1")
     assert cell.judged[1].judgement.wanted == BLOCKED.verdicts
     assert kept.cell("docker:b").header is None
     assert (kept.manifest.seed, kept.manifest.interrupted) == (11, False)
@@ -66,7 +69,7 @@ def test_what_no_rule_speaks_of_takes_no_line(go, tmp_path: Path) -> None:
 def test_a_cell_that_is_not_there_is_named_with_those_that_are(go, tmp_path: Path) -> None:
     go(place("host", GOOD))
     with pytest.raises(KeyError, match=r"no cell docker:x in .*; there are host"):
-        runs.read(tmp_path).cell("docker:x")
+        reader.read(tmp_path).cell("docker:x")
 
 
 def test_the_digest_is_another_when_a_rule_is() -> None:
@@ -79,10 +82,10 @@ def test_the_digest_is_another_when_a_rule_is() -> None:
         replace(BLOCKED, needs=frozenset({"smp"})),
     )
     rules = ([], [[BLOCKED]], [[other]], [[BLOCKED, other]], *([[one]] for one in more))
-    digests = [expectations.digest(cells) for cells in rules]
+    digests = [judgement.digest(cells) for cells in rules]
     assert len(set(digests)) == len(rules)
     assert {len(digest) for digest in digests} == {16}
-    assert expectations.digest([[BLOCKED]]) == digests[1]
+    assert judgement.digest([[BLOCKED]]) == digests[1]
 
 
 # ----------------------------------------------------------------------------------------------------- runs cut short
@@ -105,7 +108,7 @@ def test_of_a_killed_run_what_was_reached_is_kept_and_the_rest_is_a_miss(go, tmp
     cut(tmp_path)
     with (tmp_path / "docker-a.jsonl").open("ab") as file:
         file.write(torn)
-    cell = runs.read(tmp_path).cells[1]
+    cell = reader.read(tmp_path).cells[1]
     assert [(one.trial.scenario, one.trial.verdict.value) for one in cell.judged] == [
         (NAMES[1], "pass"),
         (NAMES[0], "miss"),
@@ -119,7 +122,7 @@ def test_of_a_killed_run_what_was_reached_is_kept_and_the_rest_is_a_miss(go, tmp
 def test_a_cell_that_never_started_misses_what_was_planned(go, tmp_path: Path) -> None:
     go(place("host", GOOD), place("docker:a", []))
     cut(tmp_path, started=False)
-    cell = runs.read(tmp_path).cells[1]
+    cell = reader.read(tmp_path).cells[1]
     assert [one.trial.verdict for one in cell.judged] == [Verdict.MISS] * 3
     assert cell.problem == Problem("the run was cut off before this cell started")
 
@@ -128,7 +131,7 @@ def test_the_manifest_is_there_before_any_cell_starts(go, tmp_path: Path) -> Non
     seen = []
 
     def look() -> bytes:
-        seen.append(runs.read(tmp_path))
+        seen.append(reader.read(tmp_path))
         return b"\n"
 
     go(place("host", [look, *GOOD]), place("docker:a", GOOD))
@@ -207,7 +210,7 @@ DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a line of a cell": (add("docker-a.jsonl", "{}\n"), "docker-a.jsonl:6: not a line of a result"),
     "a line after the footer": (
-        add("docker-a.jsonl", results.encode(trial(NAMES[0])).decode() + "\n"),
+        add("docker-a.jsonl", records.encode(trial(NAMES[0])).decode() + "\n"),
         "docker-a.jsonl:5: the footer, but 1 more",
     ),
     "a cell of another format": (rewrite("docker-a.jsonl", format=3), "docker-a.jsonl:1: format 3"),
@@ -237,7 +240,7 @@ def test_a_damaged_folder_is_named_and_left_alone(
     damage(tmp_path)
     before = {path.name: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(ResultError, match=f"{tmp_path}/{said}"):
-        runs.read(tmp_path)
+        reader.read(tmp_path)
     assert {path.name: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -245,7 +248,7 @@ def test_a_damaged_line_stops_a_killed_run_from_being_read_too(go, tmp_path: Pat
     go(place("docker:a", frames([header(), PASSES[0]]), status=137))
     add("docker-a.jsonl", "{}\n")(tmp_path)
     with pytest.raises(Damaged, match=r"docker-a\.jsonl:3"):
-        runs.read(tmp_path)
+        reader.read(tmp_path)
 
 
 # --------------------------------------------------------------------------------------------------------------- find
@@ -256,15 +259,15 @@ def test_a_run_is_found_by_path_by_name_and_as_the_last(go, tmp_path: Path) -> N
     for name in ("20260101T000000-aaaa", "20260301T000000-aaaa", "20260201T000000-ffff", "baseline"):
         (tmp_path / "results" / name).mkdir(parents=True)
         shutil.copy(tmp_path / "run.json", tmp_path / "results" / name)
-    assert runs.find(str(tmp_path)) == tmp_path
-    assert runs.find("20260201T000000-ffff", tmp_path / "results").name == "20260201T000000-ffff"
-    assert runs.find("last", tmp_path / "results").name == "20260301T000000-aaaa"
+    assert reader.find(str(tmp_path)) == tmp_path
+    assert reader.find("20260201T000000-ffff", tmp_path / "results").name == "20260201T000000-ffff"
+    assert reader.find("last", tmp_path / "results").name == "20260301T000000-aaaa"
 
 
 @pytest.mark.parametrize("name", ["nothing", "last", "run.json"])
 def test_a_run_that_is_not_there(name: str, tmp_path: Path) -> None:
     with pytest.raises(NoRun, match=str(tmp_path)):
-        runs.find(name, tmp_path)
+        reader.find(name, tmp_path)
 
 
 def test_what_is_known_of_an_environment_at_the_end_is_kept(go, tmp_path: Path) -> None:
@@ -278,4 +281,4 @@ def test_what_is_known_of_an_environment_at_the_end_is_kept(go, tmp_path: Path) 
 
     late.script = place("x", [learn, *GOOD]).script
     go(late)
-    assert runs.read(tmp_path).cells[0].plan.facts == {"engine": "none", "kernel": "6.12.9"}
+    assert reader.read(tmp_path).cells[0].plan.facts == {"engine": "none", "kernel": "6.12.9"}

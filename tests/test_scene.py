@@ -12,24 +12,26 @@ from pathlib import Path
 import pytest
 from fakes import _fork_sleeper
 
-from worldswitch.harness import scene, tracing, trial
+from worldswitch.harness.cell import trial
+from worldswitch.harness.cell.diagnosis import snapshot
+from worldswitch.harness.cell.diagnosis.model import Diagnosis
+from worldswitch.harness.cell.supervisor import supervise
+from worldswitch.harness.cell.transcript import Transcript
+from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.contract import Options
-from worldswitch.harness.diagnosis import Diagnosis
 from worldswitch.harness.flight import WAIT, Recorder
-from worldswitch.harness.supervisor import supervise
-from worldswitch.harness.transcript import Transcript
-from worldswitch.harness.trial import Result
+from worldswitch.harness.linux import ptrace
 from worldswitch.harness.verdict import Verdict
 
 
 @pytest.fixture
 def tracee() -> Iterator[int]:
-    with tracing.stopped_child() as pid:
+    with ptrace.stopped_child() as pid:
         yield pid
 
 
 def test_a_tracee_is_seen_with_its_tracer_state_and_map(tracee: int) -> None:
-    (found,) = [one for one in scene.look(os.getpid()) if one.pid == tracee]
+    (found,) = [one for one in snapshot.look(os.getpid()) if one.pid == tracee]
     (thread,) = found.threads
     assert (thread.tid, thread.state, thread.tracer) == (tracee, "t (tracing stop)", threading.get_native_id())
     assert (found.pid, found.parent) == (tracee, os.getpid())
@@ -43,7 +45,7 @@ def test_a_waiting_thread_says_in_what() -> None:
     waiting.start()
     assert waiting.native_id
     time.sleep(0.05)
-    (here,) = [one for one in scene.look(os.getpid()) if one.pid == os.getpid()]
+    (here,) = [one for one in snapshot.look(os.getpid()) if one.pid == os.getpid()]
     os.write(writer, b".")
     waiting.join()
     os.close(reader)
@@ -61,7 +63,7 @@ def test_neighbouring_mappings_of_a_file_are_one_line_and_libraries_are_counted(
         "5000-6000 rw-s 00000000 00:01 9    /memfd:a name (deleted)\n"
         "6000-7000 rw-p 00000000 00:00 0    [stack]\n"
     )
-    assert scene._maps(tmp_path) == (
+    assert snapshot._maps(tmp_path) == (
         (
             "1000-3000 /bin/true (2 mappings)",
             "3000-4000 rw-p",
@@ -73,20 +75,20 @@ def test_neighbouring_mappings_of_a_file_are_one_line_and_libraries_are_counted(
 
 
 def test_another_process_sees_the_same(tracee: int) -> None:
-    (found,) = scene.look_from_outside([tracee])
+    (found,) = snapshot.look_from_outside([tracee])
     assert (found.pid, found.threads[0].state) == (tracee, "t (tracing stop)")
 
 
 def test_a_look_that_does_not_come_back_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scene, "SECONDS", 0.1)
-    monkeypatch.setattr(scene, "_processes", lambda _: [time.sleep(60)])
+    monkeypatch.setattr(snapshot, "SECONDS", 0.1)
+    monkeypatch.setattr(snapshot, "_processes", lambda _: [time.sleep(60)])
     begin = time.monotonic()
-    assert scene.look_from_outside([os.getpid()]) == ()
+    assert snapshot.look_from_outside([os.getpid()]) == ()
     assert time.monotonic() - begin < 5
 
 
 def test_who_is_gone_is_left_out() -> None:
-    assert scene.look_from_outside([1 << 30]) == ()
+    assert snapshot.look_from_outside([1 << 30]) == ()
 
 
 def test_who_hangs_is_seen_at_the_deadline() -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from worldswitch.scenarios import nemesis
-from worldswitch.scenarios.nemesis import Schedule, account_of, schedules
-from worldswitch.scenarios.search import Search
+from worldswitch.scenarios.stage.chaos import nemesis
+from worldswitch.scenarios.stage.chaos.nemesis import Schedule, account_of, schedules
+from worldswitch.scenarios.stage.chaos.search import Search
 
 OPERATIONS = (*nemesis.DISTURBANCES, *nemesis.DEATHS, *nemesis.DEPARTURES, *nemesis.MAPPINGS, *nemesis.DELAYS)
 
@@ -18,25 +18,25 @@ def names(schedule: Schedule) -> list[str]:
 
 
 def fails_if(predicate: Callable[[Schedule], object]) -> Callable[[Schedule], None]:
-    def play(schedule: Schedule) -> None:
+    def perform(schedule: Schedule) -> None:
         assert not predicate(schedule)
 
-    return play
+    return perform
 
 
 def is_deadly(schedule: Schedule) -> bool:
     return any(name.startswith("SIGKILL") for name in names(schedule))
 
 
-def search(play: Callable[[Schedule], None], seed: int = 1, count: int = 50) -> tuple[Search, Schedule | None]:
-    made = Search(play, seconds=60)
+def search(perform: Callable[[Schedule], None], seed: int = 1, count: int = 50) -> tuple[Search, Schedule | None]:
+    made = Search(perform, seconds=60)
     return made, made.go(schedules(OPERATIONS), seed, count)
 
 
 def test_none_is_found_where_all_pass() -> None:
     made, found = search(lambda _: None)
     assert found is None
-    assert 45 <= made.played <= 51
+    assert 45 <= made.performed <= 51
 
 
 def test_one_that_fails_is_made_as_short_as_possible() -> None:
@@ -71,14 +71,14 @@ def test_schedules_differ() -> None:
 
 @pytest.mark.parametrize("every", [2, 3])
 def test_one_that_fails_now_and_then_is_found_all_the_same(every: int) -> None:
-    played: list[Schedule] = []
+    performed: list[Schedule] = []
 
-    def play(schedule: Schedule) -> None:
+    def perform(schedule: Schedule) -> None:
         if is_deadly(schedule):
-            played.append(schedule)
-            assert len(played) % every
+            performed.append(schedule)
+            assert len(performed) % every
 
-    made, found = search(play, count=200)
+    made, found = search(perform, count=200)
     assert found in made.failures
     assert found is not None
     assert len(found) <= 3
@@ -87,12 +87,12 @@ def test_one_that_fails_now_and_then_is_found_all_the_same(every: int) -> None:
 def test_a_search_ends_when_its_time_is_over() -> None:
     made = Search(lambda _: None, seconds=0)
     assert made.go(schedules(OPERATIONS), 1, 1000) is None
-    assert made.played == 0
+    assert made.performed == 0
 
 
 def test_whatever_is_raised_is_a_failure() -> None:
-    def play(schedule: Schedule) -> None:
+    def perform(schedule: Schedule) -> None:
         raise OSError(5, "no")
 
-    made, found = search(play)
+    made, found = search(perform)
     assert isinstance(made.failures[found or ()], OSError)

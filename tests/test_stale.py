@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
 
-from worldswitch.harness import conditions, environment, report, runs, stale
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.expectations import PASSES, Expectation, judge
-from worldswitch.harness.outcome import CellOutcome, Judged, Stale, Status, status
-from worldswitch.harness.request import Request
-from worldswitch.harness.runner import Run
+from worldswitch.harness.environments import plan
+from worldswitch.harness.expectations import conditions, stale
+from worldswitch.harness.expectations.judgement import PASSES, Expectation, judge
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale, Status, status
+from worldswitch.harness.report import terminal
+from worldswitch.harness.report.console import console
+from worldswitch.harness.results import reader
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
 ONE, OTHER, DENIED = NAMES  # the last needs `ptrace_denied`, the others have the same id
@@ -115,7 +119,7 @@ def test_which_verdicts_were_never_seen() -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *rules: Expectation, **asked: object) -> Run:
-    monkeypatch.setattr(environment, "plan", planner(place("docker:a", frames(whole(*map(trial, NAMES))), *rules)))
+    monkeypatch.setattr(plan, "plan", planner(place("docker:a", frames(whole(*map(trial, NAMES))), *rules)))
     made = Run(Request(**asked), SCENARIOS, folder, Quiet())
     made.go()
     return made
@@ -127,11 +131,11 @@ def test_a_run_is_red_and_says_which(
     made = run(monkeypatch, tmp_path, rule(ONE, expires=date(2020, 1, 1)), rule("XX99", source="x.toml rule 2"))
     assert status(made.outcomes) is Status.AS_EXPECTED
     assert status(made.outcomes, made.stale) is Status.UNEXPECTED
-    report.summary(made.outcomes, tmp_path, 7, report.console(), made.stale)
+    terminal.summary(made.outcomes, tmp_path, 7, console(), made.stale)
     printed = capsys.readouterr().out
     assert "unexpected: rules that are out of date\n  x.toml rule 1: it expired after 2020-01-01; " in printed
     assert f"\n  x.toml rule 2: {stale.ABOUT_NOTHING}\n" in printed
-    assert [one.rule for one in runs.read(tmp_path).manifest.stale] == ["x.toml rule 1", "x.toml rule 2"]
+    assert [one.rule for one in reader.read(tmp_path).manifest.stale] == ["x.toml rule 1", "x.toml rule 2"]
 
 
 def test_a_run_of_some_is_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -140,5 +144,5 @@ def test_a_run_of_some_is_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 def test_the_rule_that_decided_is_kept_with_the_judgement(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run(monkeypatch, tmp_path, rule(ONE, evidence=("ptrace(2)",)))
-    judgement = runs.read(tmp_path).cells[0].judged[0].judgement
+    judgement = reader.read(tmp_path).cells[0].judged[0].judgement
     assert (judgement.rule, judgement.evidence) == ("x.toml rule 1", ("ptrace(2)",))

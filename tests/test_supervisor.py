@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 from fakes import _fork_sleeper
 
-from worldswitch.harness import processes, supervisor
-from worldswitch.harness.supervisor import supervise
-from worldswitch.harness.transcript import SIZE, Transcript
+from worldswitch.harness.cell import supervisor
+from worldswitch.harness.cell.supervisor import supervise
+from worldswitch.harness.cell.transcript import SIZE, Transcript
+from worldswitch.harness.linux import processes
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +116,7 @@ def test_a_signal_to_its_group_stays_with_it() -> None:
 def test_it_dies_with_its_supervisor() -> None:
     text = (
         "import os, time\n"
-        "from worldswitch.harness.supervisor import supervise\n"
+        "from worldswitch.harness.cell.supervisor import supervise\n"
         "def body():\n"
         "    os.write(out, b'%d\\n' % os.getpid())\n"
         "    time.sleep(1000)\n"

@@ -8,13 +8,17 @@ import pytest
 from msgspec.structs import replace
 from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, footer, frames, header, trial
 
-from worldswitch.harness import catalogue, cli, environment, packages
-from worldswitch.harness.catalogue import Fact
-from worldswitch.harness.environment import Environment, Missing, Plan
-from worldswitch.harness.holdings import Unobtainable
-from worldswitch.harness.kernels import versions
-from worldswitch.harness.mirror import Offer
-from worldswitch.harness.request import CouldNotRun, Request
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.catalogue.scenarios import Fact
+from worldswitch.harness.cli import main
+from worldswitch.harness.environments import plan as environment
+from worldswitch.harness.environments.images import deb_packages
+from worldswitch.harness.environments.images.apt_mirror import Offer
+from worldswitch.harness.environments.kernels import versions
+from worldswitch.harness.environments.prepared import Plan
+from worldswitch.harness.environments.protocol import Environment, Missing
+from worldswitch.harness.errors import CouldNotRun, Unobtainable
+from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
 
 #: What the mirror has, by the package's pattern; newest first, as the mirror sorts.
@@ -34,7 +38,7 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> None:
             for version in HAS.get(pattern, [])
         ]
 
-    monkeypatch.setattr(packages, "offers", offers)
+    monkeypatch.setattr(deb_packages, "offers", offers)
 
 
 def ignore(line: str) -> None:
@@ -92,10 +96,10 @@ def bisect(mirror: None, monkeypatch: pytest.MonkeyPatch):
 
     def run(*arguments: str, **kernels: Sequence[Verdict] | str) -> int:
         shown.update({name.replace("_", ".").replace("plus", "+"): what for name, what in kernels.items()})
-        return cli.main(["bisect", "SG01", "--good", "6.12", "--bad", "6.17", *arguments])
+        return main.main(["bisect", "SG01", "--good", "6.12", "--bad", "6.17", *arguments])
 
-    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS[1:]))
-    monkeypatch.setattr(catalogue, "facts", list)
+    monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS[1:]))
+    monkeypatch.setattr(scenarios, "facts", list)
     monkeypatch.setattr(Request, "places", lambda self, say: plan(kernels=self.kernels))
     return run
 
@@ -177,7 +181,7 @@ def test_an_end_without_a_verdict_is_told(bisect, capsys: pytest.CaptureFixture[
 def test_a_fact_turns_where_its_observation_does(
     bisect, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(catalogue, "facts", lambda: [Fact(SCENARIOS[1], lambda: "")])
+    monkeypatch.setattr(scenarios, "facts", lambda: [Fact(SCENARIOS[1], lambda: "")])
     kernels = {
         "6_12_107plusdeb13": "ENOSYS",
         "6_16_3plusdeb13": "not observed: no time was left",
@@ -209,8 +213,8 @@ def test_what_cannot_be_bisected_is_said(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(catalogue, "scenarios", lambda: list(SCENARIOS))
-    assert cli.main(["bisect", *arguments]) == 2
+    monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
+    assert main.main(["bisect", *arguments]) == 2
     assert words in capsys.readouterr().err
 
 

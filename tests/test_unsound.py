@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
-from worldswitch.harness import environment, runs
+from worldswitch.harness.cell.records import Complaint, KernelLog, Record
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.collect import Problem
-from worldswitch.harness.ledger import unsound
-from worldswitch.harness.outcome import CellOutcome, Status, status
-from worldswitch.harness.request import Request
-from worldswitch.harness.results import Complaint, KernelLog, Record
-from worldswitch.harness.runner import Run
+from worldswitch.harness.environments import plan
+from worldswitch.harness.expectations.outcome import CellOutcome, Problem, Status, status
+from worldswitch.harness.results import reader
+from worldswitch.harness.run.cell_account import unsound
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 
 COMPLAINTS = (
     Complaint(meaning="it warned", line="WARNING: x"),
@@ -39,7 +39,7 @@ def test_it_is_told_beside_another() -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, records: Sequence[Record], status: int = 0) -> Run:
-    monkeypatch.setattr(environment, "plan", planner(place("linux-6.12", frames(records), status=status)))
+    monkeypatch.setattr(plan, "plan", planner(place("linux-6.12", frames(records), status=status)))
     made = Run(Request(), SCENARIOS, folder, Quiet())
     made.go()
     return made
@@ -52,7 +52,7 @@ def test_what_a_kernel_said_is_kept_and_judged(
     """Also of a cell that was lost, and also when the run is read again."""
     log = KernelLog(lines=("4 1.0 WARNING: x",), complaints=COMPLAINTS)
     made = run(monkeypatch, tmp_path, [header([NAMES[0]]), PASSED, log, *end], status=0 if end else 1)
-    kept = runs.read(tmp_path)
+    kept = reader.read(tmp_path)
     assert SAID in made.outcomes[0].problem.reason
     assert ("the cell ended with status 1" in made.outcomes[0].problem.reason) is (not end)
     assert kept.cells[0].problem == made.outcomes[0].problem

@@ -17,20 +17,27 @@ from pathlib import Path
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, Scripted, frames, header, planner, trial
 
-from worldswitch.harness import behaviour, catalogue, packages, processes, runs
-from worldswitch.harness import environment as plans
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.cell.probes import kernel_facts
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.environment import Lost
-from worldswitch.harness.holdings import Holdings, Unobtainable, cache
-from worldswitch.harness.kernels import shelf
-from worldswitch.harness.kernels.kernel import Kernel
-from worldswitch.harness.outcome import Judged, Status, status
-from worldswitch.harness.request import Request
-from worldswitch.harness.runner import Run
-from worldswitch.harness.vm import environment, observation
-from worldswitch.harness.vm.cell import GuestCell
-from worldswitch.harness.vm.machine import Machine, Workshop
-from worldswitch.harness.vm.qemu import Shape
+from worldswitch.harness.environments import plan as plans
+from worldswitch.harness.environments.cache import cache
+from worldswitch.harness.environments.images import deb_packages
+from worldswitch.harness.environments.kernels import fetch
+from worldswitch.harness.environments.kernels.image import Kernel
+from worldswitch.harness.environments.protocol import Lost
+from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.vm import environment
+from worldswitch.harness.environments.vm import kernel_facts as observation
+from worldswitch.harness.environments.vm.cell import GuestCell
+from worldswitch.harness.environments.vm.machine import Machine, Workshop
+from worldswitch.harness.environments.vm.qemu import Shape
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.expectations.outcome import Judged, Status, status
+from worldswitch.harness.linux import processes
+from worldswitch.harness.results import reader
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 
 NAME = "6.12"
 SECONDS = 120.0
@@ -38,11 +45,11 @@ SECONDS = 120.0
 
 @pytest.fixture(scope="module")
 def kernel() -> Kernel:
-    if not any(one.name.startswith(f"linux-image-{NAME}.") for one in packages.kept()):
+    if not any(one.name.startswith(f"linux-image-{NAME}.") for one in deb_packages.kept()):
         pytest.skip(f"no kernel {NAME} was fetched: worldswitch kernels fetch {NAME}")
     if not list(cache("tools").glob("*/packages")):
         pytest.skip(f"no QEMU was fetched: worldswitch run --kernel {NAME} --id SG01")
-    return shelf.obtain(NAME, print)
+    return fetch.obtain(NAME, print)
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +117,8 @@ def test_a_kernel_tells_all_its_facts(made: Workshop, machine: Machine) -> None:
     said = observation.observe(machine, 8, made.tree, "here", made.hardware.time_scale, lambda: None)
     assert said
     assert said.where == "here"
-    assert said.facts.keys() == {fact.scenario.name for fact in catalogue.facts()}
-    assert all(": needs " in said.facts[name] for name in behaviour.unobserved(said.facts))
+    assert said.facts.keys() == {fact.scenario.name for fact in scenarios.facts()}
+    assert all(": needs " in said.facts[name] for name in kernel_facts.unobserved(said.facts))
 
 
 def test_a_panic_is_a_loss_that_says_so(made: Workshop, kernel: Kernel) -> None:
@@ -129,9 +136,9 @@ def test_nothing_outlives_a_runner_that_is_killed(made: Workshop, kernel: Kernel
     script = f"""
         import time
         from pathlib import Path
-        from worldswitch.harness.vm.machine import Hardware, Machine
-        from worldswitch.harness.vm.qemu import Shape
-        from worldswitch.harness.vm.toolbox import Toolbox
+        from worldswitch.harness.environments.vm.machine import Hardware, Machine
+        from worldswitch.harness.environments.vm.qemu import Shape
+        from worldswitch.harness.environments.vm.toolbox import Toolbox
         tools = Toolbox(Path({str(made.hardware.tools.path)!r}), "", "", "")
         hardware = Hardware(tools, Path({str(made.hardware.disk)!r}), "tcg")
         machine = Machine(hardware, Path({str(kernel.image)!r}), Shape())
@@ -168,7 +175,7 @@ def test_a_machine_that_is_killed_keeps_what_its_cell_reached(
     run = Run(Request(), SCENARIOS, tmp_path, Killing())
     run.go()
     doomed.close()
-    (cell,) = runs.read(tmp_path).cells
+    (cell,) = reader.read(tmp_path).cells
     assert [one.trial.verdict.value for one in cell.judged] == ["pass", "miss", "miss"]
     assert cell.problem
     assert "the guest was lost" in cell.problem.reason

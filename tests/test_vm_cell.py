@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from worldswitch.harness import results
-from worldswitch.harness.collect import collect
-from worldswitch.harness.environment import Lost
-from worldswitch.harness.results import Footer, KernelLog, Record
-from worldswitch.harness.vm import cell as module
-from worldswitch.harness.vm import link
-from worldswitch.harness.vm.cell import GuestCell
-from worldswitch.harness.vm.link import Message
+from worldswitch.harness.cell import records as results
+from worldswitch.harness.cell.records import Footer, KernelLog, Record
+from worldswitch.harness.environments.protocol import Lost
+from worldswitch.harness.environments.vm import cell as module
+from worldswitch.harness.environments.vm.cell import GuestCell
+from worldswitch.harness.environments.vm.guest import serial_link
+from worldswitch.harness.environments.vm.guest.serial_link import Message
+from worldswitch.harness.run.collect import collect
 
 FOOTER = Footer(finished=1.0, counts={})
 
@@ -42,7 +42,7 @@ class Machine:
             self._listener({"say": word, "cell": 7, **fields})
 
     def out(self, data: bytes) -> None:
-        self.say("out", data=link.text(data))
+        self.say("out", data=serial_link.text(data))
 
     def end(self, status: int = 0, kernel: tuple[str, ...] = (), taint: tuple[int, int] = (0, 0)) -> None:
         self.say("end", status=status, kernel=list(kernel), taint=list(taint))

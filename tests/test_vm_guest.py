@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness.vm import link
-from worldswitch.harness.vm.guest import __main__ as init
-from worldswitch.harness.vm.guest import kernel, mounts
-from worldswitch.harness.vm.guest.supervisor import Supervisor, Surroundings
-from worldswitch.harness.vm.link import Message, Sender
+from worldswitch.harness.environments.vm.guest import __main__ as init
+from worldswitch.harness.environments.vm.guest import kernel, mounts, serial_link
+from worldswitch.harness.environments.vm.guest.serial_link import Message, Sender
+from worldswitch.harness.environments.vm.guest.supervisor import Supervisor, Surroundings
 
 RUNTIME = """\
 import json, os, sys
@@ -56,10 +55,10 @@ class Guest:
         self._send = Sender(lambda data: os.write(self._writer, data)).send
         self._thread = threading.Thread(target=self._serve, args=(Supervisor(sender, around), reader, writer))
         self._thread.start()
-        self.messages = link.received(chunks(self._heard))
+        self.messages = serial_link.received(chunks(self._heard))
 
     def _serve(self, supervisor: Supervisor, reader: int, writer: int) -> None:
-        supervisor.serve(link.received(chunks(reader)))
+        supervisor.serve(serial_link.received(chunks(reader)))
         os.close(reader)
         os.close(writer)
 
@@ -94,7 +93,7 @@ def chunks(fd: int) -> Iterator[bytes]:
 
 
 def output(messages: list[Message], kind: str = "out") -> bytes:
-    return b"".join(link.data(one["data"]) for one in messages if one["say"] == kind)
+    return b"".join(serial_link.data(one["data"]) for one in messages if one["say"] == kind)
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness.vm import kernel_log
-from worldswitch.harness.vm.kernel_log import KernelLogError
+from worldswitch.harness.environments.vm import kernel_log
+from worldswitch.harness.environments.vm.kernel_log import KernelLogError
 
 BAD = sorted((Path(__file__).parent / "kernel_logs" / "bad").glob("*.log"))
 GOOD = sorted((Path(__file__).parent / "kernel_logs" / "good").glob("*.log"))

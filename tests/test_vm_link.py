@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worldswitch.harness.vm.link import Broken, Sender, data, received, text
+from worldswitch.harness.environments.vm.guest.serial_link import Broken, Sender, data, received, text
 
 
 def sent(*messages: dict[str, object]) -> list[bytes]:
@@ -40,7 +40,7 @@ def test_a_message_that_was_mangled_is_missed() -> None:
 
 
 def test_a_line_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worldswitch.harness.vm.link.LONGEST", 100)
+    monkeypatch.setattr("worldswitch.harness.environments.vm.guest.serial_link.LONGEST", 100)
     with pytest.raises(Broken, match="more than 100 bytes"):
         list(received(b"x" * 60 for _ in range(10)))
 

@@ -7,18 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness import profiles
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.environment import Missing, Plan
-from worldswitch.harness.holdings import Unobtainable
-from worldswitch.harness.kernels import shelf
-from worldswitch.harness.kernels.kernel import Kernel
-from worldswitch.harness.request import Request
-from worldswitch.harness.vm import environment, plan
-from worldswitch.harness.vm.environment import Guest
-from worldswitch.harness.vm.machine import Workshop
+from worldswitch.harness.environments.kernels import fetch
+from worldswitch.harness.environments.kernels.image import Kernel
+from worldswitch.harness.environments.prepared import Plan
+from worldswitch.harness.environments.profiles import profile
+from worldswitch.harness.environments.protocol import Missing
+from worldswitch.harness.environments.vm import environment, plan
+from worldswitch.harness.environments.vm.environment import Guest
+from worldswitch.harness.environments.vm.machine import Workshop
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.run.request import Request
 
-HARDENED = profiles.select(["hardened"])
+HARDENED = profile.select(["hardened"])
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, thread
         return Kernel(name, f"{name}.1-cloud", tmp_path, "5a")
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(shelf, "obtain", obtain)
+    monkeypatch.setattr(fetch, "obtain", obtain)
     monkeypatch.setattr(environment, "workshop", lambda *_: Workshop(HARDWARE, TREE))
     return events
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worldswitch.harness.vm import qemu
-from worldswitch.harness.vm.qemu import Shape
-from worldswitch.harness.vm.toolbox import Toolbox
+from worldswitch.harness.environments.vm import qemu
+from worldswitch.harness.environments.vm.qemu import Shape
+from worldswitch.harness.environments.vm.toolbox import Toolbox
 
 SHAPE = Shape()
 TOOLS = Toolbox(Path("/tools"), "10.0.13", "1.21", "id")
@@ -54,7 +54,7 @@ def test_what_the_kernel_does_not_know_is_no_word_for_its_first_process() -> Non
     """Words without a value that the kernel does not know would become arguments of init: it knows all of ours."""
     before, _, after = value(told(), "-append").partition(" -- ")
     assert {word for word in before.split() if "=" not in word} == {"quiet", "rw", "rootwait"}
-    assert after == "-m worldswitch.harness.vm.guest"
+    assert after == "-m worldswitch.harness.environments.vm.guest"
 
 
 def test_that_an_emulated_processor_lacks_something_is_no_news() -> None:

@@ -10,15 +10,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from worldswitch.harness import behaviour, frames, profiles
-from worldswitch.harness.behaviour import Observed
-from worldswitch.harness.kernels.kernel import Kernel
-from worldswitch.harness.vm import link, rack
-from worldswitch.harness.vm.environment import Guest
-from worldswitch.harness.vm.link import Message
-from worldswitch.harness.vm.machine import Boot, Hardware, Workshop
-from worldswitch.harness.vm.qemu import Shape
-from worldswitch.harness.vm.rack import Rack
+from worldswitch.harness.cell import frames
+from worldswitch.harness.cell.probes import kernel_facts
+from worldswitch.harness.cell.probes.kernel_facts import Observed
+from worldswitch.harness.environments.kernels.image import Kernel
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.vm import reused_machine
+from worldswitch.harness.environments.vm.environment import Guest
+from worldswitch.harness.environments.vm.guest import serial_link
+from worldswitch.harness.environments.vm.guest.serial_link import Message
+from worldswitch.harness.environments.vm.machine import Boot, Hardware, Workshop
+from worldswitch.harness.environments.vm.qemu import Shape
+from worldswitch.harness.environments.vm.reused_machine import Rack
 
 FACTS = {"kernel_memory::user_addresses_end": "0x7ffffffff000"}
 KERNEL = Kernel("6.12", "6.12.1-cloud", Path("bzImage"), "5a")
@@ -46,7 +49,7 @@ class Fake:
 
     def send(self, order: Message) -> None:
         self.orders.append(order)
-        if order["do"] == "run" and behaviour.__name__ in order.get("command", ()):
+        if order["do"] == "run" and kernel_facts.__name__ in order.get("command", ()):
             self.answer(order)
 
     def close(self) -> None:
@@ -60,7 +63,7 @@ class Fake:
         """Its facts, from wherever it was told that it is."""
         where = order["command"][order["command"].index("--where") + 1]
         frame = frames.encode(msgspec.json.encode(Observed(FACTS, where)))
-        self.say("out", order, data=link.text(frame))
+        self.say("out", order, data=serial_link.text(frame))
         self.say("end", order, status=status, kernel=list(kernel), taint=[0, 0])
 
     def dies(self, order: Message) -> None:
@@ -93,7 +96,7 @@ class Shelf:
 
 @pytest.fixture
 def machines(monkeypatch: pytest.MonkeyPatch) -> list[Fake]:
-    monkeypatch.setattr(rack, "Machine", Fake)
+    monkeypatch.setattr(reused_machine, "Machine", Fake)
     monkeypatch.setattr(Fake, "made", [], raising=False)
     monkeypatch.setattr(Fake, "answer", Fake.tells, raising=False)
     return Fake.made

@@ -10,14 +10,14 @@ import pytest
 
 from worldswitch.harness.contract import Options
 from worldswitch.reference.ptrace import PtracePlatform
-from worldswitch.scenarios.stage import Stage
+from worldswitch.scenarios.stage.stage import Stage
 
 #: What a script starts with: `stage` has a platform, `stage.guest` makes guests.
 PREAMBLE = """
 import os, signal, sys, threading
 from worldswitch.harness.contract import Options, Syscall, WrongThread
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.stage import Stage
+from worldswitch.scenarios.stage.stage import Stage
 from worlds import Rehearsal
 stage = Stage(Rehearsal())
 """

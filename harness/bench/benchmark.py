@@ -19,15 +19,9 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any
 
-if TYPE_CHECKING:
-    from worldswitch.harness.bench.workbench import Bench
-
-Unit: TypeAlias = Literal["second", "byte", "integer"]
-
-Timer: TypeAlias = Callable[[int], float]
-"""What so many loops take, all together, in the benchmark's unit."""
+from worldswitch.harness.bench.workbench import Bench, Timer, Unit
 
 
 @dataclass(frozen=True, slots=True)

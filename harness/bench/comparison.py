@@ -11,9 +11,9 @@ import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from worldswitch.harness.bench import noise, ratios, records
+from worldswitch.harness.bench import noise, ratios, results_file
 from worldswitch.harness.bench.ratios import Estimate
-from worldswitch.harness.bench.records import Results, Series
+from worldswitch.harness.bench.results_file import Results, Series
 
 
 class Finding(enum.Enum):
@@ -57,7 +57,7 @@ def find(ratio: Estimate, threshold: float) -> Finding:
 def compare(before: Results, after: Results, *, anyway: bool = False) -> Iterator[Row]:
     """A row for each benchmark that both files have.  Raises `Unlike`, unless it is to be done anyway."""
     if not anyway:
-        records.check_alike(before, after)
+        results_file.check_alike(before, after)
     return _rows(before, after)
 
 

@@ -13,8 +13,7 @@ import statistics
 import time
 from dataclasses import dataclass
 
-from worldswitch.harness.bench.benchmark import Timer
-from worldswitch.harness.bench.workbench import Bench, on_one_cpu, timed_switches
+from worldswitch.harness.bench.workbench import Bench, Timer, on_one_cpu, timed_switches
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.contract import Options, Placement
 from worldswitch.harness.flight import Recorder

@@ -13,13 +13,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from worldswitch.harness import fingerprint, guardian
-from worldswitch.harness.bench import elsewhere, quiet, words
+from worldswitch.harness.bench import in_containers, machine_load, messages
 from worldswitch.harness.bench.benchmark import Benchmark
-from worldswitch.harness.bench.records import FILE, Recorder
-from worldswitch.harness.bench.script import metadata
-from worldswitch.harness.bench.words import Absent, Disturbance, Measured
-from worldswitch.harness.environment import Say
+from worldswitch.harness.bench.messages import Absent, Disturbance, Measured
+from worldswitch.harness.bench.pyperf_script import metadata
+from worldswitch.harness.bench.results_file import FILE, Recorder
+from worldswitch.harness.cell.probes import fingerprint
+from worldswitch.harness.environments import guardian
+from worldswitch.harness.environments.protocol import Say
 
 #: Subjects that are set beside each other, and so are measured by one process.
 TOGETHER = {"limits": "switch"}
@@ -93,11 +94,11 @@ class Session:
         self._order = random.Random(seed)
         self._say = say
         self._places = places
-        self._log = quiet.Log()
+        self._log = machine_load.Log()
 
     def run(self) -> None:
         """Measure round by round; what was measured before an interruption stays."""
-        self.recorder.warnings += quiet.warnings_before(quiet.look())
+        self.recorder.warnings += machine_load.warnings_before(machine_load.look())
         if self._effort.realtime:
             self.recorder.warnings.append(REALTIME)
         begin = last = time.monotonic()
@@ -129,10 +130,10 @@ class Session:
     def _measure_in(self, place: Any, number: int) -> None:
         """Measure what a profile is asked for, in that environment, of whose load this process knows little."""
         prefix = f"{place.name}/"
-        if all(prefix + name in self.recorder.absent for name in elsewhere.NAMES):
+        if all(prefix + name in self.recorder.absent for name in in_containers.NAMES):
             return
-        said = elsewhere.said_in(place, self.arguments(elsewhere.NAMES), self._said_by_worker)
-        about = {one.name: metadata(one) for one in elsewhere.benchmarks()}
+        said = in_containers.said_in(place, self.arguments(in_containers.NAMES), self._said_by_worker)
+        about = {one.name: metadata(one) for one in in_containers.benchmarks()}
         self.recorder.take([word for word in said if isinstance(word, Measured | Absent)], number, about, prefix)
 
     def _measure(self, task: Task, number: int) -> None:
@@ -141,16 +142,18 @@ class Session:
             return
         # Not what has a process for itself: hogs and crowds of threads would have the machine for themselves, too.
         realtime = ["--realtime"] if self._effort.realtime and not task.benchmarks[0].alone else []
-        before = quiet.Reading.now()
+        before = machine_load.Reading.now()
         said = self._said_by_worker([*realtime, *self.arguments(names)])
-        self._log.worked(f"{task.label}, round {number + 1}", quiet.Span.between(before, quiet.Reading.now()))
+        self._log.worked(
+            f"{task.label}, round {number + 1}", machine_load.Span.between(before, machine_load.Reading.now())
+        )
         for word in said:
             if isinstance(word, Disturbance):
                 self._log.disturbed(word)
         about = {one.name: metadata(one) for one in task.benchmarks}
         self.recorder.take([word for word in said if isinstance(word, Measured | Absent)], number, about)
 
-    def _said_by_worker(self, arguments: Sequence[str]) -> list[words.Word]:
+    def _said_by_worker(self, arguments: Sequence[str]) -> list[messages.Word]:
         command = [sys.executable, "-P", "-m", "worldswitch.harness.bench.worker", *arguments]
         names = [word for word in arguments if "::" in word]
         try:
@@ -159,7 +162,7 @@ class Session:
             return _all_absent(names, f"its process ended ({problem.returncode}): {guardian.last_words(problem)}")
         except subprocess.TimeoutExpired:
             return _all_absent(names, f"its process did not end within {DEADLINE:g} s")
-        return list(words.read(output.encode().splitlines()))
+        return list(messages.read(output.encode().splitlines()))
 
     def arguments(self, names: Sequence[str]) -> list[str]:
         """A worker's command line; its order is another each time."""
@@ -167,7 +170,7 @@ class Session:
         return [*options, "--min-time", str(self._effort.min_time), "--seed", str(self._order.getrandbits(32)), *names]
 
 
-def _all_absent(names: Sequence[str], reason: str) -> list[words.Word]:
+def _all_absent(names: Sequence[str], reason: str) -> list[messages.Word]:
     return [Absent(name, reason) for name in names]
 
 

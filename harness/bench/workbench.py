@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Literal, TypeAlias
 
 from worldswitch.harness.arch import registers
-from worldswitch.harness.bench.benchmark import Timer
 from worldswitch.harness.bench.native._native import ffi, lib
-from worldswitch.harness.catalogue import load_platform
+from worldswitch.harness.catalogue.platforms import load_platform
 from worldswitch.harness.contract import (
     Access,
     AddressSpace,
@@ -37,6 +37,10 @@ READ_EXECUTE = Access.READ | Access.EXECUTE
 READ_WRITE = Access.READ | Access.WRITE
 
 NANO = 1e-9
+
+Unit: TypeAlias = Literal["second", "byte", "integer"]
+Timer: TypeAlias = Callable[[int], float]
+"""What so many loops take, all together, in the benchmark's unit."""
 
 
 @contextmanager

@@ -15,10 +15,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from worldswitch.harness.bench import collection
-from worldswitch.harness.bench.benchmark import Benchmark, Timer
-from worldswitch.harness.bench.words import Absent, Disturbance, Measured, Word, encode
-from worldswitch.harness.bench.workbench import Bench
+from worldswitch.harness.bench import catalogue
+from worldswitch.harness.bench.benchmark import Benchmark
+from worldswitch.harness.bench.messages import Absent, Disturbance, Measured, Word, encode
+from worldswitch.harness.bench.workbench import Bench, Timer
 
 #: Seconds that a spin between two values takes.
 SPIN = 0.0003
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     if asked.realtime:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    known = collection.benchmarks()
+    known = catalogue.benchmarks()
     chosen = [known[name] for name in asked.names]
     for word in measure(chosen, asked.platform, asked.sweeps, asked.min_time, random.Random(asked.seed)):
         sys.stdout.buffer.write(encode(word))

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-from worldswitch.harness import packages
-from worldswitch.harness.environment import Say
-from worldswitch.harness.holdings import Unobtainable, cache
-from worldswitch.harness.packages import Package
+from worldswitch.harness.environments.cache import cache
+from worldswitch.harness.environments.images import deb_packages
+from worldswitch.harness.environments.images.deb_packages import Package
+from worldswitch.harness.environments.protocol import Say
+from worldswitch.harness.errors import Unobtainable
 
 #: Where the distribution keeps what has several versions, the oldest first.
 SUITES = ("bookworm", "bookworm-backports", "trixie", "forky", "sid")
@@ -71,8 +72,8 @@ def find(kit: Kit, name: str, package: str, *libraries: str, suites: Sequence[st
 
 def fetch(kit: Kit, name: str, package: str, *libraries: str, suites: Sequence[str]) -> Found:
     """A program from its package in one of these suites, unpacked with its libraries.  Raises `Unobtainable`."""
-    main = packages.fetch(package, suites, kit.say)
-    return unpacked(kit, name, main, *(packages.fetch(one, [main.suite, *suites], kit.say) for one in libraries))
+    main = deb_packages.fetch(package, suites, kit.say)
+    return unpacked(kit, name, main, *(deb_packages.fetch(one, [main.suite, *suites], kit.say) for one in libraries))
 
 
 def unpacked(kit: Kit, name: str, main: Package, *libraries: Package) -> Found:
@@ -81,7 +82,7 @@ def unpacked(kit: Kit, name: str, main: Package, *libraries: Package) -> Found:
     if not root.exists():
         work = kit.folder / main.name
         for part in (main, *libraries):
-            packages.unpack(part, work)
+            deb_packages.unpack(part, work)
         shutil.move(work, root)
     path = next((root / place / name for place in ("usr/bin", "bin") if (root / place / name).exists()), None)
     if path is None:

@@ -16,12 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worldswitch.harness import guardian
-from worldswitch.harness.bench.records import Recorder
-from worldswitch.harness.bench.words import Measured
-from worldswitch.harness.environment import Say
-from worldswitch.harness.holdings import Unobtainable
-from worldswitch.harness.peers import known, peer
+from worldswitch.harness.bench.messages import Measured
+from worldswitch.harness.bench.results_file import Recorder
+from worldswitch.harness.environments import guardian
+from worldswitch.harness.environments.protocol import Say
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.peers import peer, peer_list
 from worldswitch.harness.peers.peer import Kit, Ready
 
 PROGRAMS = ("getpid", "clock", "compute", "files", "processes")
@@ -114,7 +114,7 @@ class Race:
 
     def go(self, names: Sequence[str] = ()) -> None:
         """Run it; what was measured before an interruption stays."""
-        (own,) = known.reference(self.kit)
+        (own,) = peer_list.reference(self.kit)
         ready = list(self._obtain(names))
         for number in range(self.rounds):
             for manner in self.manners:
@@ -125,7 +125,7 @@ class Race:
 
     def _obtain(self, names: Sequence[str]) -> Iterator[Ready]:
         """The peers that are there and run the simplest program."""
-        for obtain in known.PEERS:
+        for obtain in peer_list.PEERS:
             try:
                 yield from filter(self._runs, (one for one in obtain(self.kit) if _is_wanted(one.name, names)))
             except Unobtainable as problem:

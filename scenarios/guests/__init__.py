@@ -1,7 +1,7 @@
-"""The guests that scenarios run, and the system call numbers they speak of.
+"""The guests that scenarios run, and the system call numbers that scenarios use.
 
-A guest is position-independent machine code, written in ``x86_64/*.s``, where each says what it does.  By custom
-``rbx`` is the address of a guest's data, ``rsp`` the end of its stack, ``rdi`` an address to touch, ``r12`` a count.
+A guest is position-independent machine code, written and described in ``x86_64/*.s``.  By convention ``rbx`` is the
+address of a guest's data, ``rsp`` the end of its stack, ``rdi`` an address to access, ``r12`` a count.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from worldswitch.scenarios.guests._guests import ffi, lib
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One guest's name and code."""
+    """The name and the code of one guest."""
 
     name: str
     code: bytes
@@ -29,7 +29,7 @@ def _programs() -> dict[str, Program]:
 
 PROGRAMS = _programs()
 
-# Without an end.
+# Guests that never return by themselves.
 count_loop = PROGRAMS["count_loop"]
 read_loop = PROGRAMS["read_loop"]
 write_loop = PROGRAMS["write_loop"]
@@ -58,7 +58,7 @@ call_function = PROGRAMS["call_function"]
 return_only = PROGRAMS["return_only"]
 read_counter = PROGRAMS["read_counter"]
 
-# What the kernel itself does.
+# The kernel's own actions.
 call_and_trap = PROGRAMS["call_and_trap"]
 trap_or_not = PROGRAMS["trap_or_not"]
 nops = PROGRAMS["nops"]
@@ -75,7 +75,7 @@ read_noncanonical = PROGRAMS["read_noncanonical"]
 step_itself = PROGRAMS["step_itself"]
 trap_when_told = PROGRAMS["trap_when_told"]
 
-# 32-bit mode, and the doors to the kernel.
+# 32-bit mode, and the other entries to the kernel.
 compat_int80 = PROGRAMS["compat_int80"]
 compat_syscall = PROGRAMS["compat_syscall"]
 compat_sysenter = PROGRAMS["compat_sysenter"]
@@ -85,7 +85,7 @@ door_int80 = PROGRAMS["door_int80"]
 door_sysenter = PROGRAMS["door_sysenter"]
 door_call = PROGRAMS["door_call"]
 
-# What not every processor has.
+# Features that some processors lack.
 cpuid_once = PROGRAMS["cpuid_once"]
 read_bases = PROGRAMS["read_bases"]
 load_selectors = PROGRAMS["load_selectors"]
@@ -106,7 +106,7 @@ zmm_store = PROGRAMS["zmm_store"]
 mxcsr_fill = PROGRAMS["mxcsr_fill"]
 mxcsr_store = PROGRAMS["mxcsr_store"]
 
-#: The i386 table's getpid, which `int80_getpid` calls (asm/unistd_32.h).
+#: getpid in the i386 table, called by `int80_getpid` (asm/unistd_32.h).
 GETPID_I386 = 20
 
 

@@ -1,6 +1,6 @@
-"""Builds the guests: assembly that scenarios map into address spaces, and the system call numbers they speak of.
+"""Builds the guests, assembly that scenarios map into address spaces, and their system call numbers.
 
-Read by setup.py from the top of the checkout, so paths are relative to it.
+setup.py reads this file from the top of the checkout, so paths are relative to that.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from cffi import FFI
 
 HERE = Path("scenarios/guests")
 
-#: The kernel's names that scenarios need; the compiler gives their values.
+#: The system calls that scenarios name; the compiler supplies the values.
 NUMBERS = (
     *("read", "write", "close", "poll", "pselect6", "mmap", "munmap"),
     *("rt_sigreturn", "pause", "nanosleep", "futex", "wait4", "getpid", "getppid"),

@@ -1,4 +1,4 @@
-// The guests live in an assembly file of their own; this only has it assembled.
+// Includes the guests' assembly.
 #if defined(__x86_64__)
 __asm__(".include \"guests_x86_64.s\"");
 #else

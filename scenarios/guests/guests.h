@@ -1,4 +1,4 @@
-// The guests, as a table.  Both the compiler and cffi read this file as it stands, so it keeps to what both understand.
+// The table of guests.  Both the compiler and cffi read this file, so it uses only what both understand.
 
 // One guest: its name, and its code from `begin` up to `end`.
 struct guest {

@@ -1,11 +1,10 @@
-# What guests do, a file a subject (x86_64/*.s): one label a guest, position-independent, ended by something that never
-# runs past its end.
+# The guests, a file a subject (x86_64/*.s): one label a guest, position-independent code that never runs past its end.
 #
-# A guest starts with the registers its scenario gives it.  By custom
+# A guest starts with the registers its scenario sets.  By convention
 #	rbx	is the address of its data, which it shares with the scenario
 #	rsp	is the end of its stack
-#	rdi	is the address it is to touch, where it is to touch one
-#	r12	counts, from what the scenario put there
+#	rdi	is the address to access, if any
+#	r12	counts, from the scenario's value on
 # and "reports" means: it makes the system call getpid, for ever.
 
 	.equ	GETPID, 39		# asm/unistd_64.h

@@ -6,7 +6,7 @@ import itertools
 import os
 import signal
 
-from worldswitch.scenarios.facts import fact
+from worldswitch.scenarios.declare_fact import fact
 
 _COUNT = itertools.count()
 

@@ -23,16 +23,17 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 #: The code that decides, and the tests that can see it decide in their own process.
 JUDGING = (
-    "conditions",
-    "excuses",
-    "expectations",
-    "judge",
-    "kill/autopsy",
-    "kill/proof",
-    "ledger",
-    "outcome",
-    "results",
-    "stale",
+    "cell/attribution",
+    "cell/records",
+    "expectations/conditions",
+    "expectations/excuses",
+    "expectations/judgement",
+    "expectations/outcome",
+    "expectations/stale",
+    "results/cell_file",
+    "run/cell_account",
+    "run/mutants/fates",
+    "run/mutants/proof",
     "verdict",
 )
 TESTS = (

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from worldswitch.scenarios.catalogue import scenario
+from worldswitch.scenarios.declare import scenario
 
 
 def _write(line: str) -> None:

@@ -2,8 +2,8 @@
 
 from worldswitch.harness.contract import Syscall
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.catalogue import scenario
-from worldswitch.scenarios.stage import Stage
+from worldswitch.scenarios.declare import scenario
+from worldswitch.scenarios.stage.stage import Stage
 
 
 @scenario("EX01", clauses="seed.switchToApp", quick=10, normal=100, soak=10_000)

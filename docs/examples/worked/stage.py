@@ -1,4 +1,4 @@
 """The fixture `stage`, which the harness looks for in the package of the scenarios."""
 
-from worldswitch.scenarios.stage import Stage as Stage
-from worldswitch.scenarios.stage import stage as stage
+from worldswitch.scenarios.stage.stage import Stage as Stage
+from worldswitch.scenarios.stage.stage import stage as stage

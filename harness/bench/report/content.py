@@ -10,7 +10,7 @@ import numpy as np
 
 from worldswitch.harness.bench import comparison, noise, ratios
 from worldswitch.harness.bench.ratios import Estimate
-from worldswitch.harness.bench.records import Results, Series
+from worldswitch.harness.bench.results_file import Results, Series
 
 # ---------------------------------------------------------------------------------------------- where the time goes
 

@@ -10,11 +10,11 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from worldswitch.harness.bench import ratios
-from worldswitch.harness.bench.quantities import shown
 from worldswitch.harness.bench.ratios import Estimate
-from worldswitch.harness.bench.records import Results
 from worldswitch.harness.bench.report import content
 from worldswitch.harness.bench.report.content import Curve, Latencies
+from worldswitch.harness.bench.results_file import Results
+from worldswitch.harness.bench.units import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

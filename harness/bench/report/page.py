@@ -9,11 +9,11 @@ from typing import Any
 
 import jinja2
 
-from worldswitch.harness.bench import quantities
-from worldswitch.harness.bench.quantities import shown
+from worldswitch.harness.bench import units
 from worldswitch.harness.bench.ratios import Estimate
-from worldswitch.harness.bench.records import Results
 from worldswitch.harness.bench.report import content, figures
+from worldswitch.harness.bench.results_file import Results
+from worldswitch.harness.bench.units import shown
 
 #: The numbers on top, where there are such.
 KEY = (
@@ -64,7 +64,7 @@ def _words(results: Results, pictures: Mapping[str, str]) -> dict[str, Any]:
     peers = {name: why for name, why in results.absent.items() if name.partition("::")[0] in content.MANNERS}
     rivals = content.rivals(results)
     return {
-        "css": resources.files("worldswitch.harness.page").joinpath("base.css").read_text(),
+        "css": resources.files("worldswitch.harness.report.matrix").joinpath("base.css").read_text(),
         "platform": results.facts.get("platform_name", ""),
         "machine": machine,
         "kernel": " ".join(machine.kernel.split()[:2]),
@@ -86,7 +86,7 @@ def _words(results: Results, pictures: Mapping[str, str]) -> dict[str, Any]:
         "versions": {one.name: one.version for one in rivals if one.version},
         "absent_peers": {_in_words(name): why for name, why in peers.items()},
         "operations": content.operations(results),
-        "all": [_line(one) for one in quantities.in_order(results)],
+        "all": [_line(one) for one in units.in_order(results)],
         "absent": {name: why for name, why in results.absent.items() if name not in peers},
         "trust": content.trust(results),
     }
@@ -108,7 +108,7 @@ def _inline(svg: str) -> Any:
 
 
 def _line(one: Any) -> dict[str, Any]:
-    low, high = quantities.quartiles(one.samples)
+    low, high = units.quartiles(one.samples)
     return {
         "name": one.name,
         "median": shown(one.median, one.unit),

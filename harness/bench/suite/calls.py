@@ -7,14 +7,15 @@ import mmap
 import os
 import time
 
-from worldswitch.harness.bench import script
-from worldswitch.harness.bench.benchmark import Subject, Timer
+from worldswitch.harness.bench import pyperf_script
+from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.workbench import (
     DATA,
     GETPID,
     NANO,
     READ_WRITE,
     Bench,
+    Timer,
     on_one_cpu,
     timed_each,
 )
@@ -133,4 +134,4 @@ def _mebibyte(bench: Bench, *, precommit: bool) -> Timer:
 
 
 if __name__ == "__main__":
-    script.main(SUBJECT)
+    pyperf_script.main(SUBJECT)

@@ -10,9 +10,9 @@ import sys
 import threading
 import time
 
-from worldswitch.harness.bench import script
-from worldswitch.harness.bench.benchmark import Subject, Timer
-from worldswitch.harness.bench.workbench import NANO, Bench
+from worldswitch.harness.bench import pyperf_script
+from worldswitch.harness.bench.benchmark import Subject
+from worldswitch.harness.bench.workbench import NANO, Bench, Timer
 from worldswitch.harness.contract import Interrupted
 
 #: Each value is one interrupt: what matters of latencies are the long ones.
@@ -79,4 +79,4 @@ def _latency(bench: Bench) -> Timer:
 
 
 if __name__ == "__main__":
-    script.main(SUBJECT)
+    pyperf_script.main(SUBJECT)

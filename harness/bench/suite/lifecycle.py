@@ -6,9 +6,9 @@ import threading
 import time
 from pathlib import Path
 
-from worldswitch.harness.bench import script
-from worldswitch.harness.bench.benchmark import Subject, Timer
-from worldswitch.harness.bench.workbench import NANO, Bench, Guest, timed_each
+from worldswitch.harness.bench import pyperf_script
+from worldswitch.harness.bench.benchmark import Subject
+from worldswitch.harness.bench.workbench import NANO, Bench, Guest, Timer, timed_each
 from worldswitch.harness.contract import Options, Platform
 
 SUBJECT = Subject(__file__)
@@ -73,4 +73,4 @@ def _one_switch(guest: Guest, moments: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    script.main(SUBJECT)
+    pyperf_script.main(SUBJECT)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from worldswitch.harness.bench import script
-from worldswitch.harness.bench.benchmark import Subject, Timer
+from worldswitch.harness.bench import pyperf_script
+from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.native._native import ffi, lib
-from worldswitch.harness.bench.workbench import Bench, on_one_cpu, pinned, timed_by_c
+from worldswitch.harness.bench.workbench import Bench, Timer, on_one_cpu, pinned, timed_by_c
 
 SUBJECT = Subject(__file__)
 
@@ -123,4 +123,4 @@ def seed(bench: Bench) -> Timer:
 
 
 if __name__ == "__main__":
-    script.main(SUBJECT)
+    pyperf_script.main(SUBJECT)

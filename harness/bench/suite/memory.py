@@ -6,9 +6,9 @@ import mmap
 import os
 import time
 
-from worldswitch.harness.bench import script
-from worldswitch.harness.bench.benchmark import Subject, Timer
-from worldswitch.harness.bench.workbench import DATA, NANO, READ_WRITE, Bench, on_one_cpu
+from worldswitch.harness.bench import pyperf_script
+from worldswitch.harness.bench.benchmark import Subject
+from worldswitch.harness.bench.workbench import DATA, NANO, READ_WRITE, Bench, Timer, on_one_cpu
 from worldswitch.harness.contract import Inspectable, Unavailable
 
 SUBJECT = Subject(__file__)
@@ -59,4 +59,4 @@ def proc_mem(bench: Bench, size: int) -> Timer:
 
 
 if __name__ == "__main__":
-    script.main(SUBJECT)
+    pyperf_script.main(SUBJECT)

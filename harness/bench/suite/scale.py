@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from worldswitch.harness.arch import registers
-from worldswitch.harness.bench import script
-from worldswitch.harness.bench.benchmark import Subject, Timer
-from worldswitch.harness.bench.workbench import NANO, Bench, Guest, check, on_one_cpu, timed_switches
+from worldswitch.harness.bench import pyperf_script
+from worldswitch.harness.bench.benchmark import Subject
+from worldswitch.harness.bench.workbench import NANO, Bench, Guest, Timer, check, on_one_cpu, timed_switches
 from worldswitch.harness.contract import Inspectable, Options, Placement, Unavailable
 
 #: Each in a process of its own: what one leaves idle must not be there when the next is timed.
@@ -165,4 +165,4 @@ def _fields(path: Path) -> list[tuple[str, str]]:
 
 
 if __name__ == "__main__":
-    script.main(SUBJECT)
+    pyperf_script.main(SUBJECT)

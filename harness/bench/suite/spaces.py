@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from worldswitch.harness.bench import script
-from worldswitch.harness.bench.benchmark import Subject, Timer
-from worldswitch.harness.bench.workbench import Bench, timed_each
+from worldswitch.harness.bench import pyperf_script
+from worldswitch.harness.bench.benchmark import Subject
+from worldswitch.harness.bench.workbench import Bench, Timer, timed_each
 from worldswitch.harness.contract import AddressSpace, Options
 
 SUBJECT = Subject(__file__)
@@ -66,4 +66,4 @@ def ended(bench: Bench) -> Timer:
 
 
 if __name__ == "__main__":
-    script.main(SUBJECT)
+    pyperf_script.main(SUBJECT)

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 
 from worldswitch.harness.arch import registers
-from worldswitch.harness.bench import script
-from worldswitch.harness.bench.benchmark import Subject, Timer
+from worldswitch.harness.bench import pyperf_script
+from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.workbench import (
     GETPID,
     NANO,
     Bench,
     Guest,
+    Timer,
     check,
     on_one_cpu,
     timed_switches,
@@ -176,4 +177,4 @@ def resident_free(bench: Bench) -> Timer:
 
 
 if __name__ == "__main__":
-    script.main(SUBJECT)
+    pyperf_script.main(SUBJECT)

@@ -1,18 +1,18 @@
 # Guests that make system calls, and those that only compute.
 
-# Makes one system call, registers as given, then runs for ever.
+# Makes one system call with the registers as given, then loops for ever.
 	guest	syscall_once
 	syscall
 1:	jmp	1b
 	end	syscall_once
 
-# Makes the same system call for ever; its result is the next one's number.
+# Makes system calls for ever; each result is the next call's number.
 	guest	syscall_loop
 1:	syscall
 	jmp	1b
 	end	syscall_loop
 
-# Counts its calls of getpid in r12 and in its data; hands the last result back as the next call's first argument.
+# Counts its calls of getpid in r12 and in its data; the last result is the next call's first argument.
 	guest	getpid_loop
 1:	mov	%rax, %rdi
 	mov	$GETPID, %eax
@@ -32,8 +32,8 @@
 	jmp	1b
 	end	write_file_loop
 
-# Keeps accounts of its calls of getpid: counts them in r12, in its data and in each word of xmm15, sums their results
-# in r13, and has that sum and xmm15 in its data behind the count.
+# Counts its calls of getpid in r12, in its data and in each word of xmm15, and sums their results in r13; stores that
+# sum and xmm15 in its data behind the count.
 	guest	account_loop
 	mov	$1, %eax
 	movq	%rax, %xmm14
@@ -108,8 +108,8 @@
 	report
 	end	int80_once
 
-# A page of nothing, for ever: counts its rounds in its data, and goes through the rest of the page with the zero flag
-# set and every register as it was.
+# Runs through a page of nops for ever: counts its rounds in its data, with the zero flag set and all registers
+# unchanged in the rest of the page.
 	guest	nop_page
 1:	.fill	4096 - 11, 1, 0x90
 	incq	(%rbx)

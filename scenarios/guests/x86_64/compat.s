@@ -1,13 +1,13 @@
-# Guests that leave 64-bit mode, and guests that make one call through one of the doors to the kernel.
+# Guests that leave 64-bit mode, and guests that make one call through one of the entries to the kernel.
 #
-# Both end in an invalid instruction: not every processor has every door in every mode, and a platform that let a call
-# through shows there.  Code, data and stack lie below 4 GiB.
+# Both end in an invalid instruction: some processors lack some entries in some modes, and a call that a platform lets
+# through shows there.  Code, data and stack are below 4 GiB.
 
 	.equ	CODE_32, 0x23		# asm/segment.h: __USER32_CS
 	.equ	DATA, 0x2b		# __USER_DS
 
-# Goes on in the 32-bit code segment, at the instruction behind this; the stack pointer is as before.  There ds counts,
-# which is null in 64-bit programs.
+# Continues in the 32-bit code segment behind this, with the same stack pointer.  That mode uses ds, which is null in
+# 64-bit programs.
 	.macro	leave_64_bits
 	mov	$DATA, %r11d
 	mov	%r11d, %ds
@@ -19,7 +19,7 @@
 9:
 	.endm
 
-# One call each from 32-bit code, registers as given.
+# One call each from 32-bit code, with the registers as given.
 	guest	compat_int80
 	leave_64_bits
 	int	$0x80
@@ -49,7 +49,7 @@
 	.code64
 	end	compat_read
 
-# One call each from 64-bit code, registers as given.
+# One call each from 64-bit code, with the registers as given.
 	guest	door_syscall
 	syscall
 	ud2

@@ -1,7 +1,7 @@
-# Guests that can be kept running until somebody lets them pass.
+# A guest that runs without a call while its gate is closed.
 
-# Keeps accounts as `account_loop` does, and before each call waits at a gate: as long as the word at rbx + 72 is not
-# zero, it goes round and round and counts that in the word at rbx + 64.
+# Counts as `account_loop` does, and waits at a gate before each call: while the word at rbx + 72 is not zero, it loops
+# and counts its rounds in the word at rbx + 64.
 	guest	gate_loop
 	mov	$1, %eax
 	movq	%rax, %xmm14

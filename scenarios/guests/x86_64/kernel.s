@@ -1,20 +1,20 @@
 # Guests that show what the kernel itself does.
 
-# Makes one system call, registers as given, and traps.
+# Makes one system call with the registers as given, and traps.
 	guest	call_and_trap
 	syscall
 	int3
 	jmp	.
 	end	call_and_trap
 
-# Traps at its beginning; does not two bytes later, where a system call that began there would have ended.
+# Traps at its first instruction but not two bytes later, where a system call that began there would end.
 	guest	trap_or_not
 	int3
 	nop
 	ud2
 	end	trap_or_not
 
-# Does nothing, and then calls.
+# Runs nops, then makes a system call.
 	guest	nops
 	nop
 	nop
@@ -22,7 +22,7 @@
 	report
 	end	nops
 
-# Forbids every second page from rdi to r13, until the kernel refuses; counts in r12, then traps.
+# Removes access from every second page between rdi and r13, until the kernel refuses; counts in r12, then traps.
 	guest	stripes
 1:	mov	$10, %eax		# asm/unistd_64.h: mprotect
 	mov	$4096, %esi

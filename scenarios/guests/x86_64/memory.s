@@ -1,4 +1,4 @@
-# Guests that read, write and call what is at an address.
+# Guests that read, write and call an address.
 
 # Reads the word at rdi into rsi, then reports.
 	guest	read_at
@@ -24,13 +24,13 @@
 	report
 	end	call_at
 
-# Calls r13, which finds its arguments in rdi, rsi and rdx, then reports.
+# Calls r13 with arguments in rdi, rsi and rdx, then reports.
 	guest	call_function
 	call	*%r13
 	report
 	end	call_function
 
-# Returns to its caller; something to call.
+# A function to call, which returns.
 	guest	return_only
 	ret
 	end	return_only
@@ -49,7 +49,7 @@
 	jmp	1b
 	end	write_loop
 
-# Writes to rsi pages from rdi on, one word each, then reports.
+# Writes a word to each of rsi pages from rdi on, then reports.
 	guest	touch_pages
 1:	mov	%rsi, (%rdi)
 	add	$4096, %rdi

@@ -1,12 +1,12 @@
-# Guests that use what not every processor has.
+# Guests that use features some processors lack.
 
-# Asks CPUID, with eax and ecx as given, and reports.
+# Runs CPUID with eax and ecx as given, and reports.
 	guest	cpuid_once
 	cpuid
 	report
 	end	cpuid_once
 
-# Reads the words that fs and gs point to into r8 and r9 and reports, for ever.
+# Reads the words at the fs and gs bases into r8 and r9 and reports, for ever.
 	guest	read_bases
 1:	mov	%fs:0, %r8
 	mov	%gs:0, %r9

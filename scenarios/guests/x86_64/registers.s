@@ -1,6 +1,6 @@
 # Guests that show or change every register.
 
-# Inverts every general register, so that each must have gone in and come out.
+# Inverts every general register, so that each must be loaded and saved.
 	.macro	twiddle
 	.irp	register, rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15
 	not	%\register

@@ -1,0 +1,77 @@
+"""`worldswitch bench compare A B`: what is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from worldswitch.harness.bench import comparison, results_file
+from worldswitch.harness.bench.comparison import Finding, Row
+from worldswitch.harness.bench.results_file import Results, Unlike
+from worldswitch.harness.bench.units import shown
+from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.report.console import console
+from worldswitch.harness.results.errors import ResultError
+
+STYLES = {Finding.SLOWER: "bold red", Finding.FASTER: "green", Finding.INCONCLUSIVE: "dim"}
+
+
+def show(first: Path, second: Path, *, anyway: bool = False) -> Status:
+    """Compare the second file with the first; unexpected if anything got slower."""
+    out = console()
+    try:
+        before, after = results_file.read(first), results_file.read(second)
+        rows = list(comparison.compare(before, after, anyway=anyway))
+    except ResultError as problem:
+        raise CouldNotRun(str(problem)) from problem
+    except Unlike as problem:
+        raise CouldNotRun(f"{problem}; --anyway compares them all the same") from problem
+    if not rows:
+        raise CouldNotRun(f"{first} and {second} have no benchmark in common")
+    out.print(table(rows))
+    _tell_rest(before, after, rows, out)
+    return Status.UNEXPECTED if any(row.finding is Finding.SLOWER for row in rows) else Status.AS_EXPECTED
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """A row a benchmark."""
+    made = Table("benchmark", "before", "after", "ratio", "95 % interval", "floor", "", box=None)
+    for row in rows:
+        few = row.ratio.high == float("inf")
+        interval = "too few rounds" if few else f"{row.ratio.low:.3f} .. {row.ratio.high:.3f}"
+        before, after = (shown(one.median, one.unit) for one in (row.before, row.after))
+        cells = (row.before.name, before, after, f"{row.ratio.middle:.3f}", interval, f"{row.floor:.1%}", row.word)
+        made.add_row(*cells, style=STYLES[row.finding])
+    return made
+
+
+def _tell_rest(before: Results, after: Results, rows: Sequence[Row], out: Console) -> None:
+    for one, other in ((before, after), (after, before)):
+        for name in one.series.keys() - other.series.keys():
+            out.print(f"only in {one.path}: {name}")
+    for results in (before, after):
+        for warning in results.warnings:
+            out.print(f"warning: {results.path}: {warning}")
+    if advice := advised([row for row in rows if row.finding is Finding.INCONCLUSIVE and row.before.unit == "second"]):
+        out.print(advice)
+
+
+def advised(rows: Sequence[Row]) -> str:
+    """How many rounds would show a difference of 10 % where nothing can be said; nothing if there were enough."""
+    few = [row for row in rows if row.needed is not None and row.needed > min(_rounds(row))]
+    never = [row.before.name for row in rows if row.needed is None]
+    said = []
+    if few:
+        most = max(few, key=lambda row: row.needed or 0)
+        said.append(f"to see 10 % everywhere: --rounds {most.needed} in both (for {most.before.name})")
+    if never:
+        said.append(f"no number of rounds shows 10 % here, the noise is too high: {', '.join(never)}")
+    return "\n".join(said)
+
+
+def _rounds(row: Row) -> tuple[int, int]:
+    return len(row.before.samples), len(row.after.samples)

@@ -1,0 +1,1 @@
+"""What an operation asks of the kernel: ptrace requests, waits, stops, context switches, bytes."""

@@ -1,0 +1,191 @@
+"""What an operation asks of the kernel, counted: ptrace requests, waits, stops, context switches, bytes.
+
+Counts are the same on every machine.  `known.toml` lists those of the reference, and a test fails if one is exceeded.
+
+The operation runs in a process of its own (`process`), whose calling thread is traced while it runs.  Each run stands
+between two marks: system calls that nothing else there makes.  A preemption can cost one more wait, so the minimum of
+several runs is the count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+
+from worldswitch.harness.linux import syscalls
+
+#: How often each operation is done while it is counted.
+TIMES = 50
+
+#: arch/x86/entry/syscalls/syscall_64.tbl
+WAIT4 = 61
+
+# include/uapi/linux/ptrace.h, arch/x86/include/uapi/asm/ptrace-abi.h: what a request copies, in bytes.
+REGISTERS, SIGINFO, WORD = 216, 128, 8
+COPIED = {
+    2: WORD,  # PTRACE_PEEKDATA
+    3: WORD,  # PTRACE_PEEKUSER
+    6: WORD,  # PTRACE_POKEUSER
+    12: REGISTERS,  # PTRACE_GETREGS
+    13: REGISTERS,  # PTRACE_SETREGS
+    0x4202: SIGINFO,  # PTRACE_GETSIGINFO
+    0x420B: WORD,  # PTRACE_SETSIGMASK
+}
+GETREGSET, SETREGSET, GET_SYSCALL_INFO = 0x4204, 0x4205, 0x420E
+STATUS = 4  #: a wait's
+
+
+class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one operation needs; the fields up to `stops` are exact."""
+
+    ptrace: int  #: requests
+    waits: int  #: wait4 calls, those too that find nothing
+    stops: int  #: of these, that found one
+    bytes: int = 0  #: between kernel and tracer
+    switches: float = 0.0  #: context switches of tracer and stub together, measured with nobody watching
+
+    @property
+    def exact(self) -> tuple[int, int, int]:
+        """What is gated."""
+        return self.ptrace, self.waits, self.stops
+
+
+def known() -> dict[str, Count]:
+    """What the reference is known to need, by operation."""
+    text = resources.files("worldswitch.harness.bench.kernel_calls").joinpath("known.toml").read_bytes()
+    return msgspec.toml.decode(text, type=dict[str, Count])
+
+
+def count(operation: str, name: str = "reference") -> Count:
+    """Count what an operation of `counted_process` needs on the platform of this name.  Raises OSError."""
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "worldswitch.harness.bench.kernel_calls.process",
+        name,
+        operation,
+        str(TIMES),
+    ]
+    with _started(command) as process:
+        assert process.stdout is not None
+        ready = process.stdout.readline()
+        if not ready:
+            raise OSError(0, f"{operation}: {process.communicate()[1].decode(errors='replace').strip()}")
+        seen = [_summed(calls) for calls in _between_marks(process)]
+    return msgspec.structs.replace(min(seen, key=lambda one: one.exact), switches=float(ready))
+
+
+@contextlib.contextmanager
+def _started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@dataclass(slots=True)
+class Call:
+    """One system call of the process."""
+
+    number: int
+    arguments: tuple[int, ...]
+    result: int = 0
+    moved: int = 0  #: what an iovec said afterwards
+
+
+@dataclass(slots=True)
+class Marked:
+    """What has been seen of the process's calls."""
+
+    mark: int = field(default_factory=lambda: syscalls.GETPPID[platform.machine()])
+    inside: bool = False
+    calls: list[Call] = field(default_factory=list)
+
+    def take(self, call: Call) -> list[Call] | None:
+        """One more call; all between the marks if it is the second of a pair."""
+        if call.number != self.mark:
+            if self.inside:
+                self.calls.append(call)
+            return None
+        self.inside = not self.inside
+        if self.inside:
+            return None
+        done, self.calls = self.calls, []
+        return done
+
+
+def _between_marks(process: subprocess.Popen[bytes]) -> Iterator[list[Call]]:
+    """The calls of each time the operation was done."""
+    pid, marked = process.pid, Marked()
+    syscalls.ptrace(syscalls.PTRACE_SEIZE, pid, 0, syscalls.PTRACE_O_TRACESYSGOOD | syscalls.PTRACE_O_EXITKILL)
+    syscalls.ptrace(syscalls.PTRACE_INTERRUPT, pid)
+    _, status = os.waitpid(pid, syscalls.WALL)
+    assert process.stdin is not None
+    process.stdin.write(b"go\n")
+    process.stdin.flush()
+    under_way: Call | None = None
+    while os.WIFSTOPPED(status):
+        if os.WSTOPSIG(status) == SYSCALL_STOP:
+            under_way, ended = _at_stop(pid, under_way)
+            if ended and (calls := marked.take(ended)) is not None:
+                yield calls
+        syscalls.ptrace(PTRACE_SYSCALL, pid)
+        _, status = os.waitpid(pid, syscalls.WALL)
+    process.returncode = os.waitstatus_to_exitcode(status)
+
+
+SYSCALL_STOP = 0x85  #: SIGTRAP, as PTRACE_O_TRACESYSGOOD marks it
+PTRACE_SYSCALL = 24
+
+
+def _at_stop(pid: int, under_way: Call | None) -> tuple[Call | None, Call | None]:
+    """The call that begins at this stop, and the one that ends."""
+    kind, words = _syscall_info(pid)
+    if kind == syscalls.PTRACE_SYSCALL_INFO_ENTRY:
+        return Call(words[0], words[1:]), None
+    if under_way is not None:
+        under_way.result = words[0] - (1 << 64) if words[0] >> 63 else words[0]
+        if under_way.number == syscalls.PTRACE["x86_64"] and under_way.arguments[0] in (GETREGSET, SETREGSET):
+            under_way.moved = _length_of_iovec(pid, under_way.arguments[3])
+    return None, under_way
+
+
+def _syscall_info(pid: int) -> tuple[int, tuple[int, ...]]:
+    """What PTRACE_GET_SYSCALL_INFO says: which kind of stop, and its words."""
+    buffer = ctypes.create_string_buffer(88)
+    syscalls.ptrace(syscalls.PTRACE_GET_SYSCALL_INFO, pid, len(buffer), ctypes.addressof(buffer))
+    return buffer.raw[0], struct.unpack_from("=7Q", buffer.raw, 24)
+
+
+def _length_of_iovec(pid: int, address: int) -> int:
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        memory.seek(address + 8)
+        return int(struct.unpack("=Q", memory.read(8))[0])
+
+
+def _summed(calls: list[Call]) -> Count:
+    requests = [call for call in calls if call.number == syscalls.PTRACE["x86_64"]]
+    waits = [call for call in calls if call.number == WAIT4]
+    stops = [call for call in waits if call.result > 0]
+    copied = sum(map(_copied, requests)) + STATUS * len(stops)
+    return Count(ptrace=len(requests), waits=len(waits), stops=len(stops), bytes=copied)
+
+
+def _copied(request: Call) -> int:
+    kind = request.arguments[0]
+    if kind == GET_SYSCALL_INFO:
+        return max(min(request.result, request.arguments[2]), 0)
+    return COPIED.get(kind, request.moved)

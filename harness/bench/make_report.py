@@ -1,0 +1,45 @@
+"""`worldswitch bench report`: where the report is made, and of which runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from worldswitch.harness.bench import results_file
+from worldswitch.harness.bench.report import content, page
+from worldswitch.harness.bench.results_file import Unlike
+from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.report.console import console
+from worldswitch.harness.results.errors import ResultError
+
+
+def show(runs: Sequence[Path], parent: Path, *, anyway: bool = False) -> Status:
+    """Make one report of some runs, beside the first one's results.
+
+    Without any: of the newest run below `parent`, and of the newest that raced peers.
+    """
+    try:
+        read = [results_file.read(run) for run in runs or newest(parent)]
+        joined = results_file.join(read, anyway=anyway)
+    except ResultError as problem:
+        raise CouldNotRun(str(problem)) from problem
+    except Unlike as problem:
+        raise CouldNotRun(f"{problem}; name one of them, or --anyway joins them all the same") from problem
+    console().print(f"report: {page.write(joined, joined.path.parent)}")
+    return Status.AS_EXPECTED
+
+
+def newest(parent: Path) -> list[Path]:
+    """The newest run of the suite and the newest of peers; raises `CouldNotRun` if there is none of either."""
+    files = sorted(parent.glob(f"*/{results_file.FILE}"), key=lambda file: file.stat().st_mtime, reverse=True)
+    kinds: dict[bool, Path] = {}
+    for file in files:
+        kinds.setdefault(_has_peers_alone(file), file)
+    if not kinds:
+        raise CouldNotRun(f"there is no run of benchmarks below {parent}: make one by worldswitch bench")
+    return [kinds[kind] for kind in sorted(kinds)]
+
+
+def _has_peers_alone(file: Path) -> bool:
+    return all(one.subject in content.MANNERS for one in results_file.read(file).series.values())

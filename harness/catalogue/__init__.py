@@ -1,0 +1,1 @@
+"""What there is to run, found by name: scenarios, platforms, mutants, clauses."""

@@ -1,0 +1,1 @@
+"""One process that runs every scenario where it is started, a trial a process, and reports in frames on its stdout."""

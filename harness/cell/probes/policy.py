@@ -1,0 +1,155 @@
+"""Who this process is, where it is confined, and what it may change about that."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from pathlib import Path
+
+from worldswitch.harness.cell.probes import Absent, Look
+from worldswitch.harness.linux import ptrace, syscalls
+
+
+def _seccomp() -> str:
+    ptrace.install_filter()
+    return "a filter of its own was accepted"
+
+
+def _seccomp_everywhere() -> str:
+    ptrace.install_filter(everywhere=True)
+    return "a filter of its own was accepted, for all threads at once"
+
+
+def _root() -> str:
+    if os.geteuid() != 0:
+        raise Absent(f"the effective user is {os.geteuid()}")
+    return "the effective user is 0"
+
+
+def _other_user() -> str:
+    _root()
+    os.setgroups([])
+    os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+    os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    return f"became user {_NOBODY}"
+
+
+def _pidns() -> str:
+    syscalls.unshare(syscalls.CLONE_NEWPID)
+    return "unshare(CLONE_NEWPID)"
+
+
+def _ns_last_pid() -> str:
+    """Choose the next process id, in a namespace of its own."""
+    syscalls.unshare(syscalls.CLONE_NEWPID)
+    first = os.fork()
+    if first == 0:
+        try:
+            Path("/proc/sys/kernel/ns_last_pid").write_text("41")
+            second = os.fork()
+            os._exit(0 if second in (0, 42) else errno.ENOSYS)
+        except OSError as error:
+            os._exit(error.errno or 1)
+    status = os.waitstatus_to_exitcode(os.waitpid(first, 0)[1])
+    if status:
+        raise OSError(status, f"/proc/sys/kernel/ns_last_pid: {os.strerror(status)}")
+    return "/proc/sys/kernel/ns_last_pid chose the next process id"
+
+
+def _nproc() -> str:
+    """Meet a limit on processes, which the superuser is exempt from."""
+    if os.getuid() == 0:
+        os.setuid(_NOBODY)
+    resource.setrlimit(resource.RLIMIT_NPROC, (1, resource.getrlimit(resource.RLIMIT_NPROC)[1]))
+    try:
+        pid = os.fork()
+    except BlockingIOError:
+        return f"RLIMIT_NPROC stops user {os.getuid()}"
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    raise Absent(f"RLIMIT_NPROC does not stop user {os.getuid()}")
+
+
+def _mountns() -> str:
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.make_mounts_private()
+    return "unshare(CLONE_NEWNS) and a private mount tree"
+
+
+def _userns() -> str:
+    syscalls.unshare(syscalls.CLONE_NEWUSER)
+    return "unshare(CLONE_NEWUSER)"
+
+
+def _yama() -> str:
+    try:
+        scope = _YAMA.read_text().strip()
+    except FileNotFoundError:
+        raise Absent("no /proc/sys/kernel/yama") from None
+    return f"ptrace_scope is {scope}"
+
+
+def _yama_settable() -> str:
+    """Whether Yama's scope, which is the whole machine's, is ours to set: only on a machine made for this run."""
+    said = _yama()
+    _pid1()
+    _machine()
+    if said.endswith("3"):
+        raise Absent(f"{said}, which cannot be left")
+    _YAMA.write_text(_YAMA.read_text())
+    return f"{said}, and this run may set it"
+
+
+_YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
+_NOBODY = 65534
+
+#: PROC_PID_INIT_INO, include/linux/proc_ns.h: the number of the namespace that is in no other.
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC
+
+
+def _container() -> str:
+    if Path("/proc/self/ns/pid").stat().st_ino == _FIRST_PID_NAMESPACE:
+        raise Absent("this is the machine's own PID namespace")
+    return "a PID namespace of its own"
+
+
+def _machine() -> None:
+    if Path("/proc/self/ns/pid").stat().st_ino != _FIRST_PID_NAMESPACE:
+        raise Absent("a PID namespace of its own on somebody's machine")
+
+
+def _pid1() -> str:
+    command = Path("/proc/1/cmdline").read_bytes().decode(errors="replace")
+    name = Path("/proc/1/comm").read_text().strip()
+    if "worldswitch" not in command:
+        raise Absent(f"process 1 is {name}")
+    return f"process 1 is this run's own {name}"
+
+
+def _pty() -> str:
+    keyboard, line = os.openpty()
+    name = os.ttyname(line)
+    os.close(keyboard)
+    os.close(line)
+    return f"a pseudo terminal, {name}"
+
+
+#: The probes of this file, by the name a scenario's ``needs`` calls each.
+PROBES: dict[str, Look] = {
+    "seccomp": _seccomp,
+    "seccomp_everywhere": _seccomp_everywhere,
+    "root": _root,
+    "other_user": _other_user,
+    "pidns": _pidns,
+    "ns_last_pid": _ns_last_pid,
+    "nproc": _nproc,
+    "mountns": _mountns,
+    "userns": _userns,
+    "yama": _yama,
+    "yama_settable": _yama_settable,
+    "container": _container,
+    "pid1": _pid1,
+    "pty": _pty,
+}

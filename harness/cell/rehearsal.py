@@ -1,0 +1,29 @@
+"""Whether a platform can be loaded at all, tried in a process of its own."""
+
+from __future__ import annotations
+
+import msgspec
+
+from worldswitch.harness.catalogue.loading import NotFound
+from worldswitch.harness.cell import trial
+from worldswitch.harness.cell.settings import IMPORT_SECONDS, Settings
+from worldswitch.harness.cell.transcript import Transcript
+from worldswitch.harness.cell.trial import Result
+from worldswitch.harness.flight import Recorder
+from worldswitch.harness.verdict import Verdict
+
+
+def rehearse(settings: Settings) -> Result:
+    """Load the platform in a process of its own: `PASS`, or why that cannot be."""
+
+    def body(_: Transcript, __: Recorder) -> Result:
+        try:
+            settings.load()
+        except NotFound as error:
+            return Result(verdict=Verdict.ERROR, reason=str(error))
+        return Result(verdict=Verdict.PASS)
+
+    result = trial.run(body, IMPORT_SECONDS)
+    if result.verdict in (Verdict.CRASH, Verdict.TIMEOUT):
+        return msgspec.structs.replace(result, reason=f"while importing the platform: {result.reason}")
+    return result

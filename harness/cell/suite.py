@@ -1,0 +1,207 @@
+"""The scenarios as pytest runs them: what each may use, when it is left out, and how its trial is reported.
+
+Everything here is registered only where a command line speaks of scenarios.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from _pytest.runner import runtestprotocol  # no public way runs an item without reporting it
+
+from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.cell import collection, exclusive, records, seeds, trial
+from worldswitch.harness.cell.account import account
+from worldswitch.harness.cell.attribution import Owners, Phase, judge
+from worldswitch.harness.cell.diagnosis import snapshot
+from worldswitch.harness.cell.diagnosis.model import Diagnosis
+from worldswitch.harness.cell.fixture import CurrentTrial
+from worldswitch.harness.cell.probes.needs import unmet
+from worldswitch.harness.cell.rehearsal import rehearse
+from worldswitch.harness.cell.settings import Settings
+from worldswitch.harness.cell.transcript import Transcript
+from worldswitch.harness.cell.trial import Result
+from worldswitch.harness.flight import Recorder
+from worldswitch.harness.verdict import Verdict
+
+#: What a report carries beside pytest's own fields: a `results.Trial` as plain values, which xdist can pass on.
+ATTRIBUTE = "worldswitch_trial"
+
+
+#: Under which names xdist's workers are told the seed that was drawn for all of them, and what they take turns by.
+SEED, TURNS = "worldswitch_seed", "worldswitch_turns"
+
+
+class Suite:
+    """The hooks and the fixture."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._now: tuple[catalogue.Scenario, Owners, Transcript, Recorder] | None = None
+        self._turns: exclusive.Turns | None = None
+
+    @pytest.fixture
+    def trial(self) -> Iterator[CurrentTrial]:
+        """The trial a scenario runs in: its platforms, its transcript, its deadlines."""
+        assert self._now is not None, "the fixture `trial` is for scenarios"
+        scenario, owners, transcript, recorder = self._now
+        repeat = scenario.repeat.get(self.settings.repeat, 1)
+        seed = seeds.of_trial(self.settings.seed, scenario.name)
+        random.seed(seed)  # for whoever asks the module, and not a generator of his own
+        current = CurrentTrial(repeat, seed, self.settings, self.settings.load(), owners, transcript, recorder)
+        yield current
+        current.close()
+
+    def pytest_report_header(self) -> str:
+        """Say what is under test."""
+        asked = self.settings
+        mutant = f", mutant {asked.mutant}" if asked.mutant else ""
+        return f"worldswitch: platform {asked.platform}{mutant}, {asked.repeat} repetitions, seed {asked.seed}"
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell one of xdist's workers what it cannot know from the command line."""
+        node.workerinput[SEED] = self.settings.seed
+        self._turns = self._turns or exclusive.Turns()
+        node.workerinput[TURNS] = self._turns.path
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave out what ``--id`` does not name, and what ``--no-chaos`` does; what is named first goes first."""
+        ids = self.settings.ids
+        wanted = [
+            (next((place for place, name in enumerate(ids) if scenario.is_called(name)), 0), item)
+            for item, scenario in collection.scenarios_among(items)
+            if catalogue.is_wanted(scenario, ids, chaos=self.settings.chaos)
+        ]
+        chosen = [item for _, item in sorted(wanted, key=lambda pair: pair[0])]
+        if len(chosen) < len(items):
+            config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
+        """Give each scenario a process of its own."""
+        others = getattr(item.config, "workerinput", {}).get(TURNS)
+        for _, scenario in collection.scenarios_among([item]):
+            item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+            with exclusive.turn(others, alone=scenario.alone):  # its probes too: what it changes misleads others'
+                result = self._result(item, scenario)
+            for report in _reports(item, scenario, result, self.settings):
+                item.ihook.pytest_runtest_logreport(report=report)
+            item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+            return True
+        return None
+
+    def _result(self, item: pytest.Item, scenario: catalogue.Scenario) -> Result:
+        if self._loading.verdict is not Verdict.PASS:
+            return self._loading
+        return unmet(scenario.needs) or self._run(item, scenario)
+
+    @functools.cached_property
+    def _loading(self) -> Result:
+        """What came of loading the platform: tried in a process of its own first, since importing may do anything."""
+        rehearsal = rehearse(self.settings)
+        if rehearsal.verdict is Verdict.PASS:
+            self.settings.load()  # here, so that no trial has to
+        return rehearsal
+
+    def _run(self, item: pytest.Item, scenario: catalogue.Scenario) -> Result:
+        deadline = min(scenario.deadline * self.settings.time_scale, self.settings.deadline)
+
+        def body(transcript: Transcript, recorder: Recorder) -> Result:
+            owners = Owners(self.settings.scenarios)
+            owners.learn_module(self.settings.load().__module__)
+            self._now = scenario, owners, transcript, recorder
+            listener = _Listener(recorder)
+            result = judge(_phases(item, listener), owners)
+            return msgspec.structs.replace(result, diagnosis=listener.seen)
+
+        return trial.run(body, deadline)
+
+
+class _Listener:
+    """What ended each phase early, and what there was to see when the first did."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.phases: list[Phase] = []
+        self.seen: Diagnosis | None = None
+        self._recorder = recorder
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+        report: pytest.TestReport = yield  # type: ignore[assignment]
+        if call.excinfo is not None:
+            self._look()
+            self.phases.append(Phase(call.when, call.excinfo.value, report.longreprtext))
+        return report  # type: ignore[return-value]
+
+    def _look(self) -> None:
+        """Before the platforms are closed, which ends all that could explain anything."""
+        if self.seen is None:
+            self._recorder.keep()
+            self.seen = Diagnosis(processes=snapshot.look(os.getpid()), moment="when it failed")
+
+
+def _phases(item: pytest.Item, listener: _Listener) -> list[Phase]:
+    """Run `item`; what went wrong in which phase.  In the trial's own process, which nobody else will use again."""
+    plugins = item.config.pluginmanager
+    capture = plugins.getplugin("capturemanager")  # idle between items
+    if capture is not None:
+        plugins.unregister(capture)  # the supervisor reads the output, and only a bounded part of it
+    plugins.register(listener)
+    try:
+        runtestprotocol(item, log=False, nextitem=None)
+    except BaseException as error:  # pytest lets KeyboardInterrupt and pytest.exit through
+        return [*listener.phases, Phase("call", error, repr(error))]
+    return listener.phases
+
+
+_OUTCOMES = {Verdict.PASS: "passed", Verdict.UNSUPPORTED: "skipped", Verdict.BLOCKED: "skipped"}
+
+
+def _reports(
+    item: pytest.Item, scenario: catalogue.Scenario, result: Result, settings: Settings
+) -> Iterator[pytest.TestReport]:
+    """The three reports pytest expects of an item; the one of the call tells all."""
+    verdict = result.verdict
+    outcome = _OUTCOMES.get(verdict, "failed")
+    longrepr: object = None
+    if outcome == "skipped":
+        path, line, _ = item.location
+        longrepr = (path, line or 0, f"{verdict.value}: {result.reason}")
+    elif outcome == "failed":
+        longrepr = account(scenario, result, settings)
+    for when in ("setup", "call", "teardown"):
+        call = when == "call"
+        report = pytest.TestReport(
+            nodeid=item.nodeid,
+            location=item.location,
+            keywords=dict.fromkeys(item.keywords, 1),
+            outcome=outcome if call else "passed",  # type: ignore[arg-type]
+            longrepr=longrepr if call else None,  # type: ignore[arg-type]
+            when=when,
+            duration=result.seconds if call else 0.0,
+        )
+        if call:
+            setattr(report, ATTRIBUTE, msgspec.to_builtins(record(item.config, scenario, result)))
+        yield report
+
+
+def record(config: pytest.Config, scenario: catalogue.Scenario, result: Result) -> records.Trial:
+    """The line of results on this trial; how a claim that held came to hold is not kept."""
+    if result.verdict is Verdict.PASS:
+        result = msgspec.structs.replace(result, transcript=(), output="", diagnosis=None)
+    return records.Trial(
+        scenario=scenario.name,
+        ids=scenario.ids,
+        claim=scenario.claim,
+        clauses=scenario.clauses,
+        worker=getattr(config, "workerinput", {}).get("workerid", "main"),
+        **msgspec.structs.asdict(result),
+    )

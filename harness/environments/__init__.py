@@ -1,0 +1,1 @@
+"""Places where a cell can be started: this host, containers, virtual machines."""

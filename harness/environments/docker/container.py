@@ -1,0 +1,219 @@
+"""A container under a profile as an environment, and the suite running in one.
+
+The suite's results leave through the container's standard output and its log through its standard error, so nothing
+is shared with the host, and what was said before a crash is not lost.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import docker
+from docker.errors import DockerException
+from docker.types import LogConfig, Ulimit
+
+from worldswitch.harness.environments.companion import IDLE, alone
+from worldswitch.harness.environments.docker.engine import ERRORS, Engine, connection
+from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
+from worldswitch.harness.environments.profiles import kernel_settings
+from worldswitch.harness.environments.profiles.profile import Profile
+from worldswitch.harness.environments.run_resources import API_SECONDS
+from worldswitch.harness.errors import Unobtainable
+
+if TYPE_CHECKING:
+    from worldswitch.harness.environments.docker.image import Image
+
+TMPFS = "rw,exec,nosuid,nodev,mode=1777,size=128m"
+SHARED_MEMORY = "64m"
+LOG_CHUNKS = 400
+EXIT_SECONDS = 10  #: from the end of the output to the engine's knowing the exit status
+
+
+def settings(profile: Profile, engine: Engine, run: str, companion: str = "") -> dict[str, Any]:
+    """Return how a container is made under a profile; beside what the profile says, every cell is closed up alike.
+
+    `companion` is the container whose PID namespace it shares, if the profile asks for that.
+    """
+    granted = {} if profile.capabilities == "default" else {"cap_drop": ["ALL"], "cap_add": list(profile.capabilities)}
+    return granted | {
+        "labels": {LABEL: run, PLACE_LABEL: place()},
+        "user": profile.user,
+        "security_opt": profile.security_options,
+        "init": profile.init,
+        "pids_limit": profile.limits.pids,
+        "mem_limit": profile.limits.memory,
+        "memswap_limit": profile.limits.memory,
+        "network_mode": "none",
+        "read_only": True,
+        "tmpfs": {"/tmp": TMPFS},
+        "shm_size": SHARED_MEMORY,
+        "ulimits": [Ulimit(name="core", soft=0, hard=0)],
+        "log_config": LogConfig(type=LogConfig.types.NONE),  # we are attached before the start, and miss nothing
+        "cgroup_parent": engine.cgroup_parent,
+        "pid_mode": {"private": None, "host": "host", "shared": f"container:{companion}"}[profile.namespaces.pid],
+        "userns_mode": "" if profile.namespaces.user == "mapped" else "host",
+        "sysctls": profile.sysctls,
+    }
+
+
+def lacks(profile: Profile, engine: Engine) -> Unobtainable | None:
+    """Why a profile cannot be had from an engine on this machine, if it cannot."""
+    if lack := kernel_settings.refusal(profile):
+        return lack
+    if profile.namespaces.user == "mapped" and not engine.maps_users:
+        return Unobtainable(
+            f"the profile {profile.name} asks for a user namespace, and {engine.name} gives none",
+            "start the engine with --userns-remap; or stop it, and run as root: a private one maps user ids",
+        )
+    return None
+
+
+class Docker:
+    """A container of an engine, under a profile."""
+
+    lane = None
+
+    def __init__(self, engine: Engine, image: Image, profile: Profile, run: str) -> None:
+        self._engine = engine
+        self._image = image
+        self._run = run
+        self.profile = profile
+        self.name = f"docker:{profile.name}"
+        self.facts: Mapping[str, str] = {
+            "engine": engine.name,
+            "image": image.id,
+            "base": image.base,
+            **profile.facts,
+        }
+
+    def start(self, arguments: Sequence[str]) -> ContainerCell:
+        """Run the suite in a container of its own."""
+        return self.run(["python3", "-m", "worldswitch.harness.cell", *arguments])
+
+    def run(self, command: Sequence[str]) -> ContainerCell:
+        """Run a command of the image in a container of its own."""
+        client: docker.DockerClient | None = None
+        made: list[str] = []
+        try:
+            client = connection(self._engine.url)
+            if self.profile.namespaces.pid == "shared":
+                made.append(self._companion(client))
+            asked = settings(self.profile, self._engine, self._run, *made)
+            made.append(str(client.containers.create(self._image.name, list(command), **asked).id))
+            return ContainerCell(client, self._engine.url, *reversed(made))
+        except ERRORS as problem:
+            for container in reversed(made):
+                remove(self._engine.url, container)
+            if client:
+                client.close()
+            raise Unobtainable(
+                f"the engine could not start a container under the profile {self.profile.name}: {_said(problem)}",
+                "see whether the engine supports what the profile asks for",
+            ) from problem
+
+    def _companion(self, client: docker.DockerClient) -> str:
+        """Start a container that has an init as process 1 and does nothing."""
+        asked = settings(alone(self.profile), self._engine, self._run)
+        container = client.containers.create(self._image.name, IDLE, **asked)
+        container.start()
+        return str(container.id)
+
+
+class ContainerCell:
+    """A running container, seen through its two streams."""
+
+    def __init__(self, client: docker.DockerClient, url: str, container: str, *companions: str) -> None:
+        self._client = client
+        self._url = url
+        self._container = container
+        self._companions = companions  #: containers that this one needs
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._log: deque[bytes] = deque(maxlen=LOG_CHUNKS)
+        self._status: int | None = None
+        streams = client.api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
+        self._reader = threading.Thread(target=self._read, args=(streams,), daemon=True)
+        self._reader.start()
+        client.api.start(container)
+        #: The container's first process as the host knows it, should the engine no longer be able to end it.
+        self._pid: int = client.api.inspect_container(container)["State"]["Pid"]
+
+    def _read(self, streams: Iterator[tuple[bytes | None, bytes | None]]) -> None:
+        rest = b""
+        with suppress(*ERRORS):  # the engine went away: that is the output's end
+            for out, log in streams:
+                if log:
+                    self._log.append(log)
+                *lines, rest = (rest + (out or b"")).split(b"\n")
+                for line in lines:
+                    self._lines.put(line + b"\n")
+        if rest:
+            self._lines.put(rest)
+        self._lines.put(None)
+        # Left to the collector, the response is closed after the socket below it, which Python 3.13 complains about.
+        response = getattr(streams, "_response", None)
+        if response is not None:
+            response.close()
+
+    def frames(self) -> Iterator[bytes]:
+        """Yield the lines of the cell's standard output."""
+        yield from iter(self._lines.get, None)
+
+    @property
+    def log(self) -> str:
+        """The end of its standard error."""
+        return b"".join(tuple(self._log)).decode(errors="replace")
+
+    def wait(self, deadline: float) -> int:
+        """Its exit status; the container is removed then."""
+        self._reader.join(deadline)
+        if self._reader.is_alive():
+            raise TimeoutError(f"the suite in the container did not end within {deadline:g} s")
+        if self._status is None:
+            self._status = self._exit_status()
+            self._remove()
+        return self._status
+
+    def _exit_status(self) -> int:
+        try:
+            return int(self._client.api.wait(self._container, timeout=EXIT_SECONDS)["StatusCode"])
+        except ERRORS as problem:
+            raise TimeoutError(f"the engine does not say how the container ended: {_said(problem)}") from problem
+
+    def kill(self) -> None:
+        """End it: through the engine, and by its recorded process if the engine hangs."""
+        self._remove()
+        self._reader.join(API_SECONDS)
+        if self._reader.is_alive() and self._pid and self._is_ours():
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(self._pid, signal.SIGKILL)
+            self._remove()
+        self._client.close()
+
+    def _is_ours(self) -> bool:
+        """Whether the recorded process is still in this container: numbers are given anew, engines may be elsewhere."""
+        with suppress(OSError):
+            return self._container in Path(f"/proc/{self._pid}/cgroup").read_text()
+        return False
+
+    def _remove(self) -> None:
+        for container in (self._container, *self._companions):
+            remove(self._url, container)
+
+
+def remove(url: str, container: str) -> None:
+    """Remove a container, if there is one and the engine answers; the run's guardian tries again at the end."""
+    with suppress(*ERRORS, ValueError), docker.APIClient(base_url=url, version="auto", timeout=API_SECONDS) as client:
+        client.remove_container(container, force=True, v=True)
+
+
+def _said(problem: BaseException) -> str:
+    explanation = getattr(problem, "explanation", None) if isinstance(problem, DockerException) else None
+    return str(explanation or problem)

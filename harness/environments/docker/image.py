@@ -1,0 +1,257 @@
+"""The image of the cells: built once for each state of the package, and kept.
+
+It is named after what it is made from, so a name that exists is the right image.  A private engine starts empty each
+time; for it the finished image is kept as a file.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import docker
+from docker.errors import APIError, BuildError, DockerException, ImageNotFound
+
+from worldswitch.harness.environments.cache import cache
+from worldswitch.harness.environments.docker.engine import ERRORS, Engine, connection
+from worldswitch.harness.environments.images import containerfile, rootfs, site_packages
+from worldswitch.harness.environments.images.apt import Source, sources
+from worldswitch.harness.environments.images.containerfile import REPOSITORY
+from worldswitch.harness.environments.images.site_packages import Target, dotted
+from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
+from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.errors import Unobtainable
+
+if TYPE_CHECKING:
+    from worldswitch.harness.environments.protocol import Say
+
+REGISTRY_SECONDS = 10  #: for a registry to say that it has an image
+BUILD_SECONDS = 600
+KEPT = 3  #: image files
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What the image may be built on, and how to get that into the engine."""
+
+    name: str  #: what the engine calls it, and what tells images on it from others
+    image: str  #: the name of the image on it, fixed before anything is built: people edit while we work
+    fetch: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that cells can run."""
+
+    name: str
+    id: str
+    base: str
+
+
+def obtain(engine: Engine, run: Holdings, say: Say) -> Image:
+    """Find, load or build the image."""
+    try:
+        for base in (bases := list(_bases(engine, run, say))):
+            if found := _existing(engine, base):
+                return found
+        return _build_on_first(engine, bases, run, say)
+    except (BuildError, APIError) as problem:
+        raise Unobtainable(
+            f"the engine could not build the image: {_cause(problem)}", "see the engine's log, then run again"
+        ) from problem
+
+
+def _cause(problem: DockerException) -> str:
+    lines = [str(problem), *(str(entry.get("stream", "")) for entry in getattr(problem, "build_log", ()))]
+    return " / ".join(line.strip() for line in lines[-4:] if line.strip())
+
+
+# ------------------------------------------------------------------------------------------------------------ bases
+
+
+def _bases(engine: Engine, run: Holdings, say: Say) -> Iterator[Base]:
+    """Yield the possible bases, the first choice first."""
+    given = os.environ.get("WORLDSWITCH_BASE_IMAGE")
+    name = given or containerfile.read(containerfile.containerfile()).base
+    yield Base(name, _image_name(name), lambda: _pull(engine, name, say))
+    if not given:
+        where = sources()
+        made = f"{REPOSITORY}-base:{rootfs.key(where)}"
+        yield Base(made, _image_name(made), lambda: _import(engine, made, where, run, say))
+
+
+def _pull(engine: Engine, name: str, say: Say) -> None:
+    try:
+        engine.client.images.get(name)
+        return
+    except ImageNotFound:
+        pass
+    try:
+        with docker.APIClient(base_url=engine.url, version="auto", timeout=REGISTRY_SECONDS) as client:
+            client.inspect_distribution(name)  # type: ignore[no-untyped-call]  # the stubs lack it
+        say(f"pulling {name}")
+        engine.client.images.pull(name)
+    except ERRORS as problem:
+        raise Unobtainable(
+            f"no registry gave the engine {name}: {problem}",
+            "give the engine access to a registry, or name an image it has in WORLDSWITCH_BASE_IMAGE",
+        ) from problem
+
+
+def _import(engine: Engine, name: str, where: list[Source], run: Holdings, say: Say) -> None:
+    repository, tag = name.split(":")
+    say(f"making a root file system from {where[0].uri} {where[0].suite}")
+    tar = rootfs.obtain(where, run)
+    with tar.open("rb") as content:
+        engine.client.api.import_image_from_data(content, repository=repository, tag=tag)
+
+
+def _inspect(engine: Engine, base: Base, run: Holdings) -> Target:
+    output = engine.client.containers.run(
+        base.name,
+        ["python3", "-c", site_packages.QUESTIONS],
+        labels={LABEL: run.id, PLACE_LABEL: place()},
+        cgroup_parent=engine.cgroup_parent,
+        network_mode="none",
+        remove=True,
+    )
+    return site_packages.target(output, base.name)
+
+
+# ----------------------------------------------------------------------------------------------------- the image
+
+
+def _image_name(base: str) -> str:
+    return f"{REPOSITORY}:{containerfile.contents(base)}"
+
+
+def _file(name: str) -> Path:
+    return cache("image") / f"{name.partition(':')[2]}.tar"
+
+
+def _existing(engine: Engine, base: Base) -> Image | None:
+    name, file = base.image, _file(base.image)
+    try:
+        return Image(name, str(engine.client.images.get(name).id), base.name)
+    except ImageNotFound:
+        if not file.exists():
+            return None
+    with file.open("rb") as content:
+        engine.client.images.load(content)
+    file.touch()
+    return Image(name, str(engine.client.images.get(name).id), base.name)
+
+
+def _build_on_first(engine: Engine, bases: list[Base], run: Holdings, say: Say) -> Image:
+    """Build on the first base that can be had; if none, the last one's reason is the one to mend."""
+    for number, base in enumerate(bases, 1):
+        try:
+            base.fetch()
+        except Unobtainable:
+            if number == len(bases):
+                raise
+            continue
+        return _build(engine, base, run, say)
+    raise AssertionError("there is always a base")
+
+
+def _build(engine: Engine, base: Base, run: Holdings, say: Say) -> Image:
+    target = _inspect(engine, base, run)
+    say(f"building the image on {base.name}: Python {dotted(target.python)}, glibc {dotted(target.glibc)}")
+    context = run.scratch()
+    shutil.move(_site(engine, target, run, say), context / "site")
+    (context / "Containerfile").write_text(containerfile.containerfile())
+    name = base.image
+    _run_build(engine, context, name, network="none", BASE_IMAGE=base.name)
+    if engine.private:
+        _keep(engine, name, run)
+    return Image(name, str(engine.client.images.get(name).id), base.name)
+
+
+def _run_build(engine: Engine, context: Path, name: str, *, network: str | None, **arguments: str) -> None:
+    with _tar(context) as content, closing(connection(engine.url, BUILD_SECONDS)) as client:
+        client.images.build(
+            fileobj=content,
+            custom_context=True,
+            dockerfile="Containerfile",
+            tag=name,
+            buildargs=arguments,
+            network_mode=network,
+            labels={PLACE_LABEL: place()},
+            rm=True,
+            forcerm=True,
+        )
+
+
+def _tar(context: Path) -> io.BufferedReader:
+    """Return a build context with nothing of this user's in it: the same files are the same image."""
+    file = context / "context.tar"
+    with tarfile.open(file, "w") as tar:
+        for path in (context / "Containerfile", *(entry for entry in context.iterdir() if entry.is_dir())):
+            tar.add(path, path.name, filter=_plain)
+    return file.open("rb")
+
+
+def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    entry.mode = 0o755 if entry.isdir() or entry.mode & 0o100 else 0o644
+    return entry
+
+
+def _keep(engine: Engine, name: str, run: Holdings) -> None:
+    """Save the image for the next private engine; of older ones only a few stay."""
+    fresh = run.scratch() / "image.tar"
+    with fresh.open("wb") as output:
+        for chunk in engine.client.images.get(name).save(named=True):
+            output.write(chunk)
+    fresh.rename(_file(name))
+    files = sorted(cache("image").glob("*.tar"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for old in files[KEPT:]:
+        old.unlink(missing_ok=True)
+
+
+# --------------------------------------------------------------------------------------------------------- contents
+
+
+def _site(engine: Engine, target: Target, run: Holdings, say: Say) -> Path:
+    """Return the folder for the image, built here if that runs there, else in a container with an older C library."""
+    root = site_packages.checkout()
+    site = site_packages.assemble(run, target, site_packages.wheel(run, root) if root else None)
+    needed = site_packages.highest_glibc(site)
+    if needed <= target.glibc:
+        return site
+    if not root:
+        raise Unobtainable(
+            f"the installed package needs glibc {dotted(needed)}, the image has {dotted(target.glibc)}",
+            "run from a checkout, or name a newer base image in WORLDSWITCH_BASE_IMAGE",
+        )
+    return site_packages.assemble(run, target, _wheel_from_builder(engine, target, root, run, say))
+
+
+def _wheel_from_builder(engine: Engine, target: Target, root: Path, run: Holdings, say: Say) -> Path:
+    """Build the wheel in a container: this machine's C library is newer than the image's."""
+    builder = f"python:{dotted(target.python)}"
+    say(f"building the wheel in {builder}, since this machine's C library is too new for the image")
+    _pull(engine, builder, say)
+    context = run.scratch()
+    site_packages.copy_source(root, context / "source")
+    (context / "Containerfile").write_text(containerfile.containerfile("Containerfile.builder"))
+    name = f"{REPOSITORY}-builder:{site_packages.key()}"
+    _run_build(engine, context, name, network=None, BUILDER_IMAGE=builder)
+    container = engine.client.containers.create(name, labels={LABEL: run.id, PLACE_LABEL: place()})
+    chunks, _ = container.get_archive("/wheel")
+    archive = run.scratch() / "wheel.tar"
+    archive.write_bytes(b"".join(chunks))
+    with tarfile.open(archive) as tar:
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)  # there since Python 3.11.4
+        tar.extractall(archive.parent)
+    container.remove()
+    return next(archive.parent.glob("wheel/*.whl"))

@@ -1,0 +1,145 @@
+"""The process that ends what a runner started; its client is `worldswitch.harness.environments.guardian`."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from worldswitch.harness.environments import run_resources
+from worldswitch.harness.environments.guardian import Orders
+from worldswitch.harness.linux import cgroups
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Guardian:
+    """What runs in the process of its own."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+        self._alarm = self._wake_on_signals()
+        _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+        self._command = self._start() if orders.command else 0
+        self._status = 0
+
+    def watch(self) -> int:
+        """Wait for the runner's end, the command's, or a signal to us; then end everything."""
+        poll = select.poll()
+        poll.register(self._orders.pipe, select.POLLIN)
+        poll.register(self._alarm, select.POLLIN)
+        while not self._is_over({fd for fd, _ in poll.poll()}):
+            pass
+        self._end()
+        return self._status
+
+    def _is_over(self, ready: set[int]) -> bool:
+        ended = self._orders.pipe in ready and not os.read(self._orders.pipe, 4096)
+        if self._alarm in ready:
+            ended |= any(signo != signal.SIGCHLD for signo in os.read(self._alarm, 4096))
+        self._reap()
+        return ended or (bool(self._orders.command) and not self._command)
+
+    def _wake_on_signals(self) -> int:
+        """Have SIGCHLD and the signals that would end us written to a pipe instead."""
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        for signo in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(signo, lambda *_: None)
+        signal.set_wakeup_fd(writer)
+        return reader
+
+    def _start(self) -> int:
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            for signo in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+                signal.signal(signo, signal.SIG_DFL)
+            os.execvp(self._orders.command[0], self._orders.command)
+        except OSError as problem:
+            print(f"{self._orders.command[0]}: {problem.strerror}", file=sys.stderr, flush=True)
+        finally:
+            os._exit(127)
+
+    def _reap(self) -> bool:
+        """Collect who has died; whether anybody is left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if not pid:
+                return True
+            if pid == self._command:
+                self._command = 0
+                code = os.waitstatus_to_exitcode(status)
+                self._status = code if code >= 0 else 128 - code
+
+    def _end(self) -> None:
+        if self._orders.run:
+            run_resources.remove_containers(self._orders.run)
+        if self._command and self._orders.grace:
+            os.kill(self._command, signal.SIGTERM)
+            self._wait(self._orders.grace, lambda: not self._command)
+        deadline = time.monotonic() + run_resources.KILL_SECONDS
+        while self._reap() and time.monotonic() < deadline:
+            for pid in descendants(os.getpid()):
+                cgroups.release(pid)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._pause()
+        cgroups.clear()
+        if self._orders.run:
+            run_resources.remove(self._orders.run)
+
+    def _wait(self, seconds: float, done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + seconds
+        while self._reap() and not done() and time.monotonic() < deadline:
+            self._pause()
+
+    def _pause(self) -> None:
+        """Until a child has died, or a moment has passed: not every death below us is a child's."""
+        if select.select([self._alarm], [], [], 0.05)[0]:
+            os.read(self._alarm, 4096)
+
+
+def descendants(ancestor: int) -> set[int]:
+    """Every living process below this one."""
+    parents: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with suppress(OSError):
+                # The name in parentheses may hold anything, blanks and parentheses included.
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                parents.setdefault(parent, []).append(int(folder.name))
+    found: set[int] = set()
+    queue = [ancestor]
+    while queue:
+        children = parents.get(queue.pop(), [])
+        found.update(children)
+        queue += children
+    return found
+
+
+def main() -> int:
+    """Follow the orders on the command line."""
+    orders = json.loads(sys.argv[1])
+    return Guardian(Orders(**orders)).watch()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The host as an environment: the suite as a child of this process, on this kernel, with what this user may do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO
+
+from worldswitch.harness.environments.guardian import Held
+
+LOG_LINES = 400
+
+
+class Host:
+    """The machine itself, without a container."""
+
+    name = "host"
+    facts: Mapping[str, str] = {"engine": "host"}
+    profile = None
+    lane = None
+
+    def start(self, arguments: Sequence[str]) -> HostCell:
+        """Run the suite here, held by a guardian, so that nothing of it outlives this process."""
+        command = [sys.executable, "-m", "worldswitch.harness.cell", *arguments]
+        # Without a safe path, `harness` in the working directory would be a second `worldswitch.harness`.
+        environment = os.environ | {"PYTHONSAFEPATH": "1"}
+        return HostCell(Held(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+
+
+class HostCell:
+    """The suite running on this host."""
+
+    where = "on the host"
+
+    def __init__(self, held: Held) -> None:
+        self._held = held
+        self._log: deque[bytes] = deque(maxlen=LOG_LINES)
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+
+    def _read_log(self) -> None:
+        with _stream(self._held.process.stderr) as lines:
+            self._log.extend(lines)
+
+    def frames(self) -> Iterator[bytes]:
+        """Yield the lines of the cell's standard output."""
+        with _stream(self._held.process.stdout) as lines:
+            yield from lines
+
+    @property
+    def log(self) -> str:
+        """The last lines of its standard error."""
+        if self._held.process.poll() is not None:
+            self._reader.join(1)
+        return b"".join(tuple(self._log)).decode(errors="replace")
+
+    def wait(self, deadline: float) -> int:
+        """Its exit status, 128 and the signal's number if a signal ended it."""
+        try:
+            return self._held.process.wait(deadline)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"the suite {self.where} did not end within {deadline:g} s") from None
+
+    def kill(self) -> None:
+        """End it with all its descendants."""
+        self._held.release()
+
+
+def _stream(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None
+    return stream

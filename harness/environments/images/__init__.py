@@ -1,0 +1,1 @@
+"""Root file systems and images with Python and this package in them."""

@@ -1,0 +1,191 @@
+"""The image as a tree of files, made without an engine: what a plain runtime runs, and what a VM's disk holds.
+
+It is made by the Containerfile's own steps, and bears the same name of its contents as the engine's image on the same
+base.  Nobody writes to a finished tree; it is shared by all who run it at the same time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import filelock
+
+from worldswitch.harness.environments.cache import cache
+from worldswitch.harness.environments.images import chroot, containerfile, rootfs, site_packages
+from worldswitch.harness.environments.images.apt import Source, sources
+from worldswitch.harness.environments.images.containerfile import REPOSITORY, SITE
+from worldswitch.harness.environments.images.site_packages import QUESTIONS, Target, dotted
+from worldswitch.harness.environments.oci.spec import INIT
+from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.errors import Unobtainable
+
+if TYPE_CHECKING:
+    from worldswitch.harness.environments.protocol import Say
+
+KEPT = 3  #: trees, beside those in use
+PATIENCE = 1.0  #: seconds before it is said that we wait
+MAKING_SECONDS = 900.0  #: that another run may take to make a tree
+
+#: What runtimes mount on; in a tree that they may not write to it has to be there before.
+FOLDERS = ("dev/mqueue", "dev/pts", "dev/shm", "etc", "proc", "run", "sbin", "sys", "tmp", "var/tmp")
+OPEN_FOLDERS = ("tmp", "var/tmp")
+#: What engines add to each container.
+FILES = {"etc/hostname": "container\n", "etc/hosts": "127.0.0.1\tlocalhost\n::1\tlocalhost\n", "etc/resolv.conf": ""}
+TINI = "usr/bin/tini-static"  #: the init that engines have, as Debian's package has it
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """An image as files, with what an engine would know of it."""
+
+    path: Path  #: the root folder
+    id: str  #: named after all that it is made from
+    base: str
+    environment: tuple[str, ...]  #: ``NAME=value``
+    folder: str  #: where processes start
+
+    def tar(self, to: Path) -> Path:
+        """Write it as a tar file, byte for byte the same each time: to be imported, or sent."""
+        with tarfile.open(to, "w") as tar:
+            for path in sorted(self.path.rglob("*")):
+                tar.add(path, str(path.relative_to(self.path)), recursive=False, filter=_plain)
+        return to
+
+
+def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.mtime = 0
+    entry.uname = entry.gname = ""
+    return entry
+
+
+def obtain(run: Holdings, say: Say) -> Tree:
+    """Find or make the tree; it stays for as long as the run's folder does."""
+    where = sources()
+    base = f"{REPOSITORY}-base:{rootfs.key(where)}"
+    made = cache("tree") / containerfile.contents(base)
+    with _alone(made, say):
+        (run.folder / f"{made.name}.tree").touch()
+        if not made.exists():
+            _make(base, where, run, say).rename(made)
+        os.utime(made)
+    _forget_old(run)
+    return _read(made)
+
+
+@contextmanager
+def _alone(made: Path, say: Say) -> Iterator[None]:
+    """Nobody else makes or removes this tree meanwhile."""
+    lock = _lock(made)
+    try:
+        lock.acquire(timeout=PATIENCE)
+    except filelock.Timeout:
+        say("waiting for another run, which is making the image")
+        lock.acquire(timeout=MAKING_SECONDS)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _lock(made: Path) -> filelock.BaseFileLock:
+    return filelock.FileLock(made.with_suffix(".lock"))
+
+
+def _read(made: Path) -> Tree:
+    known = json.loads((made / "tree.json").read_text())
+    return Tree(made / "root", made.name, known["base"], tuple(known["environment"]), known["folder"])
+
+
+def _forget_old(run: Holdings) -> None:
+    """Of trees that no run names only a few stay."""
+    named = _named()
+    trees = [path for path in cache("tree").iterdir() if path.is_dir() and path.name not in named]
+    for old in sorted(trees, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
+        with suppress(filelock.Timeout, OSError), _lock(old).acquire(timeout=0):
+            if old.name not in _named():
+                old.rename(run.scratch() / "old")  # at once: half a tree would be taken for a whole one
+
+
+def _named() -> set[str]:
+    return {path.stem for path in cache("runs").glob("*/*.tree")}
+
+
+# ---------------------------------------------------------------------------------------------------------- making
+
+
+def _make(base: str, where: list[Source], run: Holdings, say: Say) -> Path:
+    said = containerfile.read(containerfile.containerfile())
+    made = run.scratch()
+    root = made / "root"
+    say(f"making a root file system from {where[0].uri} {where[0].suite}")
+    _unpack(rootfs.obtain(where, run), root)
+    _furnish(root)
+    target = _look_at(root, base)
+    say(f"making the image on {base}: Python {dotted(target.python)}, glibc {dotted(target.glibc)}")
+    shutil.move(_site(target, run), root / SITE)
+    _make_plain(root / SITE)
+    for command in said.commands:
+        chroot.run(root, command, doing=f"`{' '.join(command)}` in the image")
+    known = {"base": base, "environment": [chroot.PATH, *said.environment], "folder": said.folder}
+    (made / "tree.json").write_text(json.dumps(known))
+    made.chmod(0o755)
+    return made
+
+
+def _unpack(tar: Path, root: Path) -> None:
+    with tarfile.open(tar) as content:
+        content.extraction_filter = lambda entry, _: entry  # ignored before Python 3.11.4, which has no filters
+        content.extractall(root, _members(content, root.resolve()), numeric_owner=True)
+    root.chmod(0o755)
+
+
+def _members(content: tarfile.TarFile, root: Path) -> Iterator[tarfile.TarInfo]:
+    """Yield all but devices, which each container makes; raises `ExtractError` for a path outside of `root`."""
+    for entry in content:
+        if not Path(os.path.realpath(root / entry.name)).is_relative_to(root):
+            raise tarfile.ExtractError(f"{entry.name}: outside of {root}")
+        if not entry.isdev():
+            yield entry
+
+
+def _furnish(root: Path) -> None:
+    for name in FOLDERS:
+        (root / name).mkdir(parents=True, exist_ok=True)
+    for name in OPEN_FOLDERS:
+        (root / name).chmod(0o1777)
+    for name, text in FILES.items():
+        (root / name).unlink(missing_ok=True)
+        (root / name).write_text(text)
+    shutil.copy(root / TINI, root / INIT.lstrip("/"))
+    (root / SITE).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _look_at(root: Path, base: str) -> Target:
+    # -B: what this Python would compile by the way is not what the image has.
+    answers = chroot.run(root, ["python3", "-B", "-c", QUESTIONS], doing=f"running the Python of {base}")
+    return site_packages.target(answers, base)
+
+
+def _site(target: Target, run: Holdings) -> Path:
+    checkout = site_packages.checkout()
+    site = site_packages.assemble(run, target, site_packages.wheel(run, checkout) if checkout else None)
+    if (needed := site_packages.highest_glibc(site)) > target.glibc:
+        raise Unobtainable(
+            f"the package built here needs glibc {dotted(needed)}, the image has {dotted(target.glibc)}",
+            "run on the distribution that the image is made from, or use an engine: --engine docker",
+        )
+    return site
+
+
+def _make_plain(folder: Path) -> None:
+    """Give everything to root, as the build context of an engine does: the same files are the same image."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)

@@ -1,0 +1,50 @@
+"""Every kernel that the mirror has of the list's, in order: what a bisection may try."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from worldswitch.harness.environments.images import deb_packages
+from worldswitch.harness.environments.images.apt_mirror import Say
+from worldswitch.harness.environments.kernels import fetch, known
+from worldswitch.harness.environments.kernels.known import Entry
+from worldswitch.harness.errors import CouldNotRun
+
+
+def number(version: str) -> tuple[int, ...]:
+    """A kernel's version as one compares it: ``6.12.94+deb13`` comes after ``6.12.9+deb13``."""
+    return tuple(map(int, re.findall(r"\d+", version)))
+
+
+def newest(entry: Entry, say: Say) -> str:
+    """The version that the entry's name stands for; raises `CouldNotRun` if there is none."""
+    found = _of(entry, say)
+    if not found:
+        raise CouldNotRun(
+            f"the Debian mirror has no Linux {entry.name} in {', '.join(entry.suites)}; "
+            "take another end, `worldswitch kernels fetch` shows which can be had"
+        )
+    return found[0]
+
+
+def stretch(one: str, other: str, say: Say) -> list[str]:
+    """Every version from one kernel to another, both among them; from the newer to the older if they stand so."""
+    ends = [_exact(name, say) for name in (one, other)]
+    first, last = sorted(ends, key=number)
+    entries = [entry for entry in known.load() if number(first)[:2] <= entry.minor <= number(last)[:2]]
+    every = {version for entry in entries for version in _of(entry, say)} | set(ends)
+    found = sorted((one for one in every if number(first) <= number(one) <= number(last)), key=number)
+    return found if ends[0] == first else found[::-1]
+
+
+def _exact(name: str, say: Say) -> str:
+    if fetch.is_file(name):
+        raise CouldNotRun(f"{name} is a file, and only the kernels of the mirror have others between them")
+    entry = fetch.entry_of(name)
+    return newest(entry, say) if name == entry.name else name
+
+
+def _of(entry: Entry, say: Say) -> Sequence[str]:
+    """All of an entry; first what its name stands for."""
+    return [entry.version_of(offer.name) for offer in deb_packages.offers(entry.pattern, entry.suites, say)]

@@ -1,0 +1,148 @@
+"""A container under a profile as an environment, made by a plain OCI runtime and no engine."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePath
+
+from worldswitch.harness.environments.companion import IDLE, alone
+from worldswitch.harness.environments.guardian import Held
+from worldswitch.harness.environments.host import HostCell
+from worldswitch.harness.environments.images.tree import Tree
+from worldswitch.harness.environments.oci import bundle, seccomp, user_mapping
+from worldswitch.harness.environments.oci.bundle import Runtime
+from worldswitch.harness.environments.oci.seccomp import Machine
+from worldswitch.harness.environments.oci.spec import Json, Surroundings, specification
+from worldswitch.harness.environments.profiles import kernel_settings
+from worldswitch.harness.environments.profiles.profile import Limits, Profile
+from worldswitch.harness.environments.run_resources import CGROUPS, Holdings
+from worldswitch.harness.errors import Unobtainable
+
+ROOTLESS = "in a user namespace, and without limits on processes and memory"
+START_SECONDS = 30.0  #: until a container has a process
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What all containers of a run are made with."""
+
+    runtime: Runtime
+    tree: Tree
+    run: Holdings
+
+
+def lacks(profile: Profile) -> Unobtainable | None:
+    """Why a profile cannot be had from a runtime on this machine, if it cannot."""
+    try:
+        mapped = user_mapping.mapped(profile)
+    except Unobtainable as lack:
+        return lack
+    if mapped.get("rootless") and _limited(profile.limits) != _limited(Limits()):
+        return Unobtainable(
+            f"the profile {profile.name} has limits of its own, and without root no control groups hold them",
+            "run as root, or use an engine: --engine docker",
+        )
+    return kernel_settings.refusal(profile)
+
+
+def _limited(said: Limits) -> tuple[int, int]:
+    return said.pids, said.memory_bytes
+
+
+def _rootless(profile: Profile) -> dict[str, str]:
+    ids = sum(mapping.count for mapping in user_mapping.mapped(profile)["users"])
+    return {"rootless": ROOTLESS, "users": str(ids)}
+
+
+class Oci:
+    """A container of a plain runtime, under a profile."""
+
+    lane = None
+
+    def __init__(self, means: Means, profile: Profile) -> None:
+        self._means = means
+        self.profile = profile
+        self.name = f"oci:{profile.name}"
+        self.facts: Mapping[str, str] = {
+            "engine": means.runtime.name,
+            "image": means.tree.id,
+            "base": means.tree.base,
+            **({"default_filter": seccomp.digest(seccomp.default())} if profile.seccomp == "default" else {}),
+            **(_rootless(profile) if means.runtime.rootless else {}),
+            **profile.facts,
+        }
+
+    def start(self, arguments: Sequence[str]) -> OciCell:
+        """Run the suite in a container of its own."""
+        return self.run(["python3", "-m", "worldswitch.harness.cell", *arguments])
+
+    def run(self, command: Sequence[str]) -> OciCell:
+        """Run a command of the image in a container of its own."""
+        if self.profile.namespaces.pid != "shared":
+            return OciCell(self._held(self.profile, command)[0])
+        companion, pid_file = self._held(alone(self.profile), IDLE)
+        try:
+            return OciCell(self._held(self.profile, command, self._first_process(companion, pid_file))[0], companion)
+        except BaseException:
+            companion.release()
+            raise
+
+    def _held(self, profile: Profile, command: Sequence[str], pid: int = 0) -> tuple[Held, Path]:
+        name = uuid.uuid4().hex[:12]
+        specify = partial(self._specification, profile, command, name, pid)
+        ready = bundle.prepare(self._means.runtime, self._means.run, self._means.tree.path, name, specify)
+        return Held(ready.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE), ready.pid_file
+
+    def _specification(
+        self, profile: Profile, command: Sequence[str], name: str, pid: int, image: PurePath, group: str
+    ) -> Json:
+        around = Surroundings(
+            name,
+            image,
+            environment=self._means.tree.environment,
+            folder=self._means.tree.folder,
+            machine=Machine.here(),
+            cgroup=group,
+            own_cgroups=(CGROUPS / "cgroup.controllers").exists(),
+            pid=pid,
+            **user_mapping.mapped(profile),
+        )
+        return specification(profile, command, around)
+
+    def _first_process(self, companion: Held, pid_file: Path) -> int:
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until and companion.process.poll() is None:
+            if pid_file.exists() and (text := pid_file.read_text()):
+                return int(text)
+            time.sleep(0.02)
+        raise Unobtainable(
+            f"{self._means.runtime.name} could not start the container whose processes {self.name} is to share",
+            "see whether other profiles can be had",
+        )
+
+
+class OciCell(HostCell):
+    """The suite running in a container, which is a child of ours as it would be without one."""
+
+    where = "in the container"
+
+    def __init__(self, held: Held, companion: Held | None = None) -> None:
+        super().__init__(held)
+        self._companion = companion
+
+    def wait(self, deadline: float) -> int:
+        """Its exit status; what it shared processes with ends then."""
+        status = super().wait(deadline)
+        self.kill()
+        return status
+
+    def kill(self) -> None:
+        """End it with all its processes."""
+        super().kill()
+        if self._companion:
+            self._companion.release()

@@ -1,0 +1,161 @@
+"""The specification of a container, as the engine makes it for the same profile: a runtime's `config.json`.
+
+Beside what the profile says, every container is closed up alike: no network, a read-only root, bounded /tmp and
+/dev/shm, no core files.  `tests/test_oci_parity.py` compares it with what a real engine hands to its runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, TypeAlias
+
+from worldswitch.harness.environments.oci import capabilities, seccomp
+from worldswitch.harness.environments.oci.seccomp import Machine
+from worldswitch.harness.environments.profiles.profile import Profile
+
+Json: TypeAlias = dict[str, Any]
+
+VERSION = "1.0.2"
+INIT = "/sbin/docker-init"  #: where engines put the init that is process 1, and where a tree has it
+SHARED_MEMORY = 64 << 20
+TEMPORARY = "128m"
+SWAPLESS = ("limit", "swap")  #: `swap` is memory and swap together
+
+MASKED = (
+    *("/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list"),
+    *("/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware"),
+)
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+#: Devices by number: full, null, urandom, random, tty, console; and, forbidden as in the engines, fuse.
+DEVICES = ((1, 5, True), (1, 3, True), (1, 9, True), (1, 8, True), (5, 0, True), (5, 1, True), (10, 229, False))
+
+#: Where, of what type, from what, and how; in the order in which they are made.
+MOUNTS = (
+    ("/proc", "proc", "proc", "nosuid noexec nodev"),
+    ("/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k"),
+    ("/dev/pts", "devpts", "devpts", "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5"),
+    ("/sys", "sysfs", "sysfs", "nosuid noexec nodev ro"),
+    ("/sys/fs/cgroup", "cgroup", "cgroup", "ro nosuid noexec nodev"),
+    ("/dev/mqueue", "mqueue", "mqueue", "nosuid noexec nodev"),
+    ("/dev/shm", "tmpfs", "shm", f"nosuid noexec nodev mode=1777 size={SHARED_MEMORY}"),
+    ("/tmp", "tmpfs", "tmpfs", f"rprivate rw exec nosuid nodev mode=1777 size={TEMPORARY}"),
+)
+
+#: Settings of a network of its own that engines change, so that nobody in it needs privileges.
+PORTS = {"net.ipv4.ip_unprivileged_port_start": "0"}
+PING = {"net.ipv4.ping_group_range": "0 2147483647"}
+TERMINALS = "gid=5"  #: the group that owns terminals
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Which ids outside stand for ids in a user namespace: `count` of them, from `inside` and from `outside` on."""
+
+    inside: int
+    outside: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a container is made from and finds, beside what its profile says; paths are those of where it is made."""
+
+    id: str  #: its name, and its host name
+    root: PurePath  #: the image's files
+    environment: Sequence[str]  #: the image's, ``NAME=value``
+    folder: str  #: where its first process starts
+    machine: Machine
+    cgroup: str = ""  #: its control group, an absolute path in each hierarchy; none if it can have none
+    own_cgroups: bool = False  #: whether it sees its control group as the root of all: engines do so with version 2
+    pid: int = 0  #: of a process whose PID namespace it shares, if the profile asks for that
+    users: Sequence[Mapping] = ()  #: whose ids its users have outside; none without a user namespace
+    groups: Sequence[Mapping] = ()
+    rootless: bool = False  #: whether it is made by an ordinary user, who may not choose further groups
+
+
+def specification(profile: Profile, command: Sequence[str], found: Surroundings) -> Json:
+    """Return the `config.json` of a container that runs a command of the image under a profile."""
+    return {
+        "ociVersion": VERSION,
+        "process": _process(profile, command, found),
+        "root": {"path": str(found.root), "readonly": True},
+        "hostname": found.id,
+        "mounts": [_mount(*row, found) for row in MOUNTS],
+        "linux": _linux(profile, found),
+    }
+
+
+def _process(profile: Profile, command: Sequence[str], found: Surroundings) -> Json:
+    user, group = map(int, profile.user.split(":"))
+    granted = capabilities.granted(profile.capabilities)
+    return {
+        "user": {"uid": user, "gid": group, **({} if found.rootless else {"additionalGids": [group]})},
+        "args": [*((INIT, "--") if profile.init else ()), *command],
+        "env": [*found.environment, f"HOSTNAME={found.id}"],
+        "cwd": found.folder,
+        "capabilities": capabilities.sets(granted, root=user == 0),
+        "rlimits": [{"type": "RLIMIT_CORE", "hard": 0, "soft": 0}],
+        "noNewPrivileges": profile.no_new_privileges,
+        "oomScoreAdj": 0,
+    }
+
+
+def _mount(where: str, kind: str, source: str, options: str, found: Surroundings) -> Json:
+    said = options.split()
+    if found.users and kind == "cgroup":
+        said.remove("ro")  # in a user namespace it could not be made read-only afterwards, which is how runtimes do it
+    if found.groups and TERMINALS in said and not any(one.inside <= 5 < one.inside + one.count for one in found.groups):
+        said.remove(TERMINALS)
+    return {"destination": where, "type": kind, "source": source, "options": said}
+
+
+def _network(found: Surroundings) -> dict[str, str]:
+    """All groups may ping, unless there are none but those of a user namespace."""
+    return PORTS if found.users else {**PORTS, **PING}
+
+
+def _linux(profile: Profile, found: Surroundings) -> Json:
+    made: Json = {
+        "sysctl": {**_network(found), **profile.sysctls},
+        "namespaces": list(_namespaces(profile, found)),
+        "maskedPaths": list(MASKED),
+        "readonlyPaths": list(READ_ONLY),
+    }
+    if found.cgroup:
+        made |= {"cgroupsPath": found.cgroup, "resources": _resources(profile)}
+    if found.users:
+        made |= {"uidMappings": _ids(found.users), "gidMappings": _ids(found.groups)}
+    if profile.seccomp != "unconfined":
+        granted = capabilities.granted(profile.capabilities)
+        made["seccomp"] = seccomp.resolve(profile.filter or seccomp.default(), granted, found.machine)
+    return made
+
+
+def _resources(profile: Profile) -> Json:
+    devices = [
+        {"allow": allow, "type": "c", "major": major, "minor": minor, "access": "rwm"}
+        for major, minor, allow in DEVICES
+    ]
+    return {
+        "devices": [{"allow": False, "access": "rwm"}, *devices],
+        "memory": dict.fromkeys(SWAPLESS, profile.limits.memory_bytes),
+        "pids": {"limit": profile.limits.pids},
+    }
+
+
+def _namespaces(profile: Profile, found: Surroundings) -> list[Json]:
+    pid: dict[str, list[Json]] = {
+        "private": [{"type": "pid"}],
+        "shared": [{"type": "pid", "path": f"/proc/{found.pid}/ns/pid"}],
+        "host": [],
+    }
+    others = [*("mount", "network", "uts", "ipc"), *(["user"] if found.users else [])]
+    others += ["cgroup"] if found.own_cgroups else []
+    return [*({"type": name} for name in others), *pid[profile.namespaces.pid]]
+
+
+def _ids(mapped: Sequence[Mapping]) -> list[Json]:
+    return [{"containerID": one.inside, "hostID": one.outside, "size": one.count} for one in mapped]

@@ -1,0 +1,125 @@
+"""A cell in a machine, seen through what the guest says of it.
+
+What the kernel logged meanwhile becomes a record before the cell's own last one, so that the results have it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from worldswitch.harness.cell import frames, records
+from worldswitch.harness.cell.records import REFUSAL
+from worldswitch.harness.environments.protocol import Lost
+from worldswitch.harness.environments.vm import kernel_log
+from worldswitch.harness.environments.vm.guest import serial_link
+from worldswitch.harness.environments.vm.guest.serial_link import Message
+
+if TYPE_CHECKING:
+    from worldswitch.harness.environments.vm.machine import Machine
+
+LOG_CHUNKS = 400
+KILL_SECONDS = 30.0  #: for a guest to be rid of a cell: its processor is emulated
+KEPT_LINES = 500  #: of the kernel's log, in results
+
+#: How a footer begins: it is told from other records without decoding them all twice.
+FOOTER = b'{"kind":"footer"'
+
+
+class GuestCell:
+    """One run of the suite in a guest."""
+
+    def __init__(self, machine: Machine, number: int, order: Mapping[str, object], spoil: Callable[[], None]) -> None:
+        """Start it; `spoil` is called when the machine must not be used for others."""
+        self._machine = machine
+        self._number = number
+        self._spoil = spoil
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._half = b""
+        self._last: list[bytes] = []  #: the footer, until it is known what the kernel said
+        self._log: deque[str] = deque(maxlen=LOG_CHUNKS)
+        self._ended = threading.Event()
+        self._status = 0
+        self._lost = ""
+        machine.listen(self._hear)
+        machine.send({"do": "run", "cell": number, **order})
+
+    def frames(self) -> Iterator[bytes]:
+        """Yield the lines of the cell's standard output."""
+        yield from iter(self._lines.get, None)
+
+    @property
+    def log(self) -> str:
+        """The end of its standard error; of a lost machine, of its console."""
+        return self._machine.console if self._lost else "".join(tuple(self._log))
+
+    def wait(self, deadline: float) -> int:
+        """Its exit status; `Lost` if its machine is."""
+        if not self._ended.wait(deadline):
+            raise TimeoutError(f"the suite in the guest did not end within {deadline:g} s")
+        if self._lost:
+            raise Lost(f"the guest was lost: {self._lost}")
+        return self._status
+
+    def kill(self) -> None:
+        """End it: by its guest, and with the guest if that does not answer."""
+        if not self._ended.is_set():
+            self._machine.send({"do": "kill", "cell": self._number})
+            if not self._ended.wait(KILL_SECONDS):
+                self._spoil()
+                self._machine.close()
+        self._machine.listen(None)
+
+    def _hear(self, message: Message) -> None:
+        if message["say"] == "lost":
+            self._end_lost(message["reason"])
+        elif message["cell"] == self._number:
+            match message["say"]:
+                case "out":
+                    self._take(serial_link.data(message["data"]))
+                case "log":
+                    self._log.append(serial_link.data(message["data"]).decode(errors="replace"))
+                case "refused":
+                    self._log.append(f"{REFUSAL}the guest could not start it: {message['reason']}\n")
+                    self._end(2)
+                case "end":
+                    before, after = message["taint"]
+                    self._say_of_kernel(message["kernel"], (before, after))
+                    self._end(message["status"])
+
+    def _take(self, chunk: bytes) -> None:
+        *lines, self._half = (self._half + chunk).split(b"\n")
+        for line in lines:
+            if self._last or _is_footer(line):
+                self._last.append(line + b"\n")
+            else:
+                self._lines.put(line + b"\n")
+
+    def _say_of_kernel(self, lines: list[str], taint: tuple[int, int]) -> None:
+        complaints = tuple(kernel_log.shipped().complaints(lines, taint))
+        if complaints:
+            self._spoil()  # what comes after a mistake of the kernel's proves nothing
+        said = records.KernelLog(lines=tuple(lines[-KEPT_LINES:]), taint=taint, complaints=complaints)
+        self._lines.put(records.frame(said).lstrip())
+
+    def _end_lost(self, reason: str) -> None:
+        if not self._ended.is_set():
+            self._lost = reason
+            self._spoil()
+            self._say_of_kernel(self._machine.console.splitlines(), (0, 0))
+            self._end(1)
+
+    def _end(self, status: int) -> None:
+        for line in (*self._last, self._half):
+            self._lines.put(line)
+        self._status = status
+        self._ended.set()
+        self._lines.put(None)
+
+
+def _is_footer(line: bytes) -> bool:
+    payload = frames.decode(line)
+    return payload is not None and payload.startswith(FOOTER)

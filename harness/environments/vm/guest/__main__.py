@@ -1,0 +1,129 @@
+"""The first process of a machine: it mounts, starts the supervisor, reaps whom nobody else does, and powers off.
+
+The kernel starts it as ``python3 -m worldswitch.harness.environments.vm.guest``; nobody else does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import termios
+import time
+import traceback
+import tty
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from worldswitch.harness.environments.vm.guest import kernel, mounts
+from worldswitch.harness.environments.vm.guest.serial_link import Sender, received
+from worldswitch.harness.environments.vm.guest.supervisor import Supervisor, Surroundings
+
+PORT = "/dev/ttyS1"
+RUNTIME = Path(mounts.RUNTIME)
+CLEAR_SECONDS = 30.0  #: for what was killed to be gone
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+#: The processor is emulated on a machine that does other things: what looks like a lock-up may be a busy host.
+SYSCTLS = {"kernel/watchdog_thresh": "60", "kernel/printk": "4 4 1 7"}
+
+
+def main() -> int:
+    """Be the init of this machine."""
+    if os.getpid() != 1:
+        print("this is the first process of a virtual machine, and does nothing elsewhere", file=sys.stderr)
+        return 2
+    try:
+        _be_init()
+    except BaseException:
+        traceback.print_exc()  # to the console, which the host keeps the end of
+    finally:
+        mounts.power_off()
+    return 1
+
+
+def _be_init() -> None:
+    mounts.system()
+    for name, value in SYSCTLS.items():
+        with suppress(OSError):
+            (Path("/proc/sys") / name).write_text(value)
+    os.environ.update(PATH=PATH, LANG="C.UTF-8", HOME="/tmp")
+    supervisor = os.fork()
+    if supervisor == 0:
+        try:
+            _supervise()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+    while os.wait()[0] != supervisor:
+        pass
+
+
+def _supervise() -> None:
+    port = os.open(PORT, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    tty.setraw(port)
+    log = kernel.Log()
+    sender = Sender(lambda data: _write(port, data))
+    log.new()
+    system = os.uname()
+    sender.send(
+        {
+            "say": "boot",
+            "kernel": system.release,
+            "version": system.version,
+            "taint": kernel.taint(),
+            "cpus": os.cpu_count(),
+        }
+    )
+    around = Surroundings(
+        runtime=(
+            str(RUNTIME / "ld.so"),
+            "--library-path",
+            str(RUNTIME / "lib"),
+            str(RUNTIME / "crun"),
+            "--root=/run/crun",
+            "--cgroup-manager=cgroupfs",
+        ),
+        bundles=Path("/run/cells"),
+        clear=_clear,
+        renew=mounts.fresh,
+        new_lines=log.new,
+        neighbour=mounts.new_pid_namespace,
+    )
+    Supervisor(sender, around).serve(received(_chunks(port)))
+    termios.tcdrain(port)
+
+
+def _write(port: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(port, data) :]
+
+
+def _chunks(port: int) -> Iterator[bytes]:
+    while chunk := os.read(port, 1 << 12):
+        yield chunk
+
+
+def _clear() -> None:
+    """Kill every process but init, this one and the kernel's own, whose executables cannot be read."""
+    assert os.getppid() == 1
+    spared = {1, os.getpid()}
+    end = time.monotonic() + CLEAR_SECONDS
+    while (found := [pid for pid in _users() if pid not in spared]) and time.monotonic() < end:
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _users() -> Iterator[int]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            (folder / "exe").readlink()
+            yield int(folder.name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

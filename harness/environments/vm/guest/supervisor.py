@@ -1,0 +1,182 @@
+"""Runs cells, one after the other, as the host orders: each a process whose streams go to the host as they come.
+
+    run     start a cell: a command as it is, or an OCI configuration for the runtime; with sysctls while it lasts
+    kill    end it
+    off     end the machine
+
+Whatever becomes of a cell, its end is said: the exit status, what the kernel logged meanwhile, and its taint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from worldswitch.harness.environments.vm.guest import kernel
+from worldswitch.harness.environments.vm.guest.serial_link import Message, Sender, text
+
+CHUNK = 1 << 16
+SYSCTLS = Path("/proc/sys")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a supervisor acts upon; in a test, nothing of this machine's."""
+
+    runtime: Sequence[str]  #: the OCI runtime's command, to which its own words are added
+    bundles: Path  #: where to put what the runtime is to read
+    clear: Callable[[], None]  #: end every process that a cell left
+    renew: Callable[[], None]  #: empty the folders that cells write to
+    new_lines: Callable[[], list[str]]  #: what the kernel logged since this was last asked
+    neighbour: Callable[[], int]  #: start the init of a new PID namespace; its number
+    sysctls: Path = SYSCTLS
+
+
+@dataclass(slots=True)
+class Running:
+    """A cell while it runs."""
+
+    number: int
+    process: subprocess.Popen[bytes]
+    readers: list[threading.Thread] = field(default_factory=list)
+
+
+class Refused(Exception):
+    """A cell could not be started."""
+
+
+class Supervisor:
+    """At most one cell at a time."""
+
+    def __init__(self, sender: Sender, around: Surroundings) -> None:
+        self._send = sender.send
+        self._around = around
+        self._running: Running | None = None
+        self._ended = threading.Event()
+        self._ended.set()
+
+    def serve(self, orders: Iterable[Message]) -> None:
+        """Obey until told to go, or until nobody is left to tell."""
+        for order in orders:
+            match order["do"]:
+                case "run":
+                    self._ended.wait()
+                    self._run(order)
+                case "kill":
+                    self._kill(order["cell"])
+                case "off":
+                    break
+        if self._running:
+            self._kill(self._running.number)
+        self._ended.wait()
+
+    def _run(self, order: Message) -> None:
+        number = order["cell"]
+        try:
+            before = _set(self._around.sysctls, order.get("sysctls", {}))
+        except OSError as problem:
+            self._send({"say": "refused", "cell": number, "reason": f"sysctl {problem.filename}: {problem.strerror}"})
+            return
+        self._around.renew()
+        self._around.new_lines()
+        tainted = kernel.taint()
+        try:
+            process = self._start(order)
+        except OSError as problem:
+            _set(self._around.sysctls, before)
+            self._send({"say": "refused", "cell": number, "reason": f"{problem.filename}: {problem.strerror}"})
+            return
+        self._ended.clear()
+        self._running = running = Running(number, process)
+        running.readers += [self._pump(number, "out", process.stdout), self._pump(number, "log", process.stderr)]
+        threading.Thread(target=self._wait, args=(running, order, before, tainted)).start()
+
+    def _start(self, order: Message) -> subprocess.Popen[bytes]:
+        command, folder = order.get("command", []), order.get("folder", "/")
+        if configuration := order.get("configuration"):
+            bundle = self._around.bundles / f"cell-{order['cell']}"
+            bundle.mkdir(parents=True)
+            self._join_neighbour(configuration)
+            (bundle / "config.json").write_text(json.dumps(configuration))
+            command = [*self._around.runtime, "run", f"--bundle={bundle}", bundle.name]
+            folder = str(bundle)
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(one.split("=", 1) for one in order["environment"]) if "environment" in order else None,
+            cwd=folder,
+            start_new_session=True,
+        )
+
+    def _join_neighbour(self, configuration: Message) -> None:
+        """Give a container that shares somebody's PID namespace somebody to share it with: who that is, we say."""
+        for namespace in configuration.get("linux", {}).get("namespaces", ()):
+            if namespace.get("type") == "pid" and "path" in namespace:
+                namespace["path"] = f"/proc/{self._around.neighbour()}/ns/pid"
+
+    def _pump(self, number: int, kind: str, stream: IO[bytes] | None) -> threading.Thread:
+        assert stream is not None
+
+        def pump() -> None:
+            with stream:
+                while chunk := os.read(stream.fileno(), CHUNK):
+                    self._send({"say": kind, "cell": number, "data": text(chunk)})
+
+        thread = threading.Thread(target=pump)
+        thread.start()
+        return thread
+
+    def _wait(self, running: Running, order: Message, before: Mapping[str, str], tainted: int) -> None:
+        status = running.process.wait()
+        self._around.clear()  # what it left may hold its streams open
+        for reader in running.readers:
+            reader.join()
+        if order.get("configuration"):
+            self._delete(f"cell-{running.number}")
+        with suppress(OSError):
+            _set(self._around.sysctls, before)
+        self._send(
+            {
+                "say": "end",
+                "cell": running.number,
+                "status": status if status >= 0 else 128 - status,
+                "kernel": self._around.new_lines(),
+                "taint": [tainted, kernel.taint()],
+            }
+        )
+        self._running = None
+        self._ended.set()
+
+    def _delete(self, name: str) -> None:
+        with suppress(OSError, subprocess.TimeoutExpired):
+            command = [*self._around.runtime, "delete", "--force", name]
+            subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=20, check=False)
+
+    def _kill(self, number: int) -> None:
+        running = self._running
+        if running and running.number == number:
+            with suppress(ProcessLookupError):
+                os.killpg(running.process.pid, signal.SIGKILL)
+            self._around.clear()
+
+
+def _set(root: Path, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Set sysctls by their dotted names; what they were before."""
+    before: dict[str, str] = {}
+    for name, value in wanted.items():
+        path = root / name.replace(".", "/")
+        old = path.read_text().strip()
+        if old != value:
+            path.write_text(value)
+            before[name] = old
+    return before

@@ -1,0 +1,189 @@
+"""When a rule holds: a table of what must be so in a cell, all of it, each field compared as its kind is.
+
+    [expect.when]
+    probe.sysemu = "no"                 # what the cell's own probe found; a list is any of its members
+    kernel = ">=5.10 <6.12"             # as far as it is written: 6.12.9 is 6.12
+    profile.user = "!0:0"               # anything but; patterns as in a shell: "docker:*"
+    profile.capabilities = "SYS_PTRACE" # has it; "!SYS_PTRACE": has it not
+    profile.limits.pids = "<64"
+    profile.init = false
+
+What is not known fulfils no condition, not even that it be something else: a condition on the profile never holds on
+the host.  A version is a name, and names lie: distributions take changes back to old kernels.  So whoever names one
+says too what a probe or a fact must show, or, as `why_not_probe`, why that cannot be.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from worldswitch.harness.expectations.fields import (
+    NAMES_OF_VERSIONS,
+    SEEN,
+    Circumstances,
+    Kind,
+    Value,
+    choices,
+    kind_of,
+    version,
+)
+
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+    "": operator.eq,
+}
+
+_STATES = ("yes", "no", "denied")
+
+
+class BadCondition(ValueError):
+    """A condition that means nothing: which field, and what is wrong with it."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+Test: TypeAlias = Callable[[Value], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One field, and what it must be, as it was written."""
+
+    field: str
+    wanted: tuple[str, ...]  #: any of these
+
+    def holds(self, known: Circumstances) -> bool:
+        """Whether it is so where this is known."""
+        if self.field not in known:
+            return False
+        kind = kind_of(self.field) or Kind.TEXT
+        return any(_TESTS[kind](one)(known[self.field]) for one in self.wanted)
+
+    def __str__(self) -> str:
+        return f"{self.field} = {' or '.join(self.wanted)}"
+
+
+def parse(table: Mapping[str, Any], why_not_probe: str = "") -> tuple[Condition, ...]:
+    """The conditions of a table, as TOML has it; raises `BadCondition`."""
+    found = tuple(_condition(field, wanted) for field, wanted in _flat(table))
+    named = [one.field for one in found if one.field in NAMES_OF_VERSIONS]
+    seen = any(one.field.startswith(SEEN) for one in found)
+    if named and not seen and not why_not_probe:
+        raise BadCondition(
+            f"when.{named[0]}",
+            "names a version alone: say too what a probe or a fact must show, or why not by `why_not_probe`",
+        )
+    if why_not_probe and (seen or not named):
+        raise BadCondition("why_not_probe", "says why a version is named without a probe, and that is not so here")
+    return found
+
+
+def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def _condition(field: str, wanted: Any) -> Condition:
+    kind = kind_of(field)
+    if kind is None:
+        raise BadCondition(f"when.{field}", f"nothing is known by this name; there are {', '.join(choices(field))}")
+    return Condition(
+        field, tuple(_checked(f"when.{field}", kind, one) for one in _listed(f"when.{field}", kind, wanted))
+    )
+
+
+def _listed(field: str, kind: Kind, wanted: Any) -> list[Any]:
+    if not isinstance(wanted, list):
+        return [wanted]
+    if kind not in (Kind.TEXT, Kind.SET):
+        raise BadCondition(field, f"a list, where there is to be {kind.value}")
+    if not wanted:
+        raise BadCondition(field, "an empty list, which nothing can fulfil")
+    if any(isinstance(one, str) and one.startswith("!") for one in wanted) and len(wanted) > 1:
+        raise BadCondition(field, "a list is any of its members, and one with `!` among them would nearly always hold")
+    return wanted
+
+
+def _checked(field: str, kind: Kind, wanted: Any) -> str:
+    written = {True: "true", False: "false"}[wanted] if isinstance(wanted, bool) else wanted
+    if isinstance(wanted, bool) is not (kind is Kind.SWITCH):
+        raise BadCondition(field, f"{written!r}, where there is to be {kind.value}")
+    if isinstance(wanted, int) and kind is Kind.NUMBER:
+        return str(wanted)
+    if not isinstance(written, str) or written in ("", "!"):
+        raise BadCondition(field, f"{written!r}, where there is to be {kind.value}")
+    if kind in (Kind.VERSION, Kind.NUMBER):
+        _check_order(field, kind, written)
+    if field.startswith("when.probe.") and written.removeprefix("!") not in _STATES:
+        raise BadCondition(field, f"{written!r} is nothing that a probe finds; that is {', '.join(_STATES)}")
+    return written
+
+
+def _check_order(field: str, kind: Kind, text: str) -> None:
+    for word in text.split():
+        if not _COMPARISON.fullmatch(word) or (kind is Kind.NUMBER and "." in word):
+            raise BadCondition(field, f"{word!r}, where there is to be {kind.value}")
+    if field == "when.kernel" and any(len(numbers) != 2 for _, numbers in _comparisons(text)):
+        raise BadCondition(field, f"{text!r}: a kernel's minor version has two numbers, as 6.12 has")
+
+
+_COMPARISON = re.compile(r"(<=|>=|<|>|)(\d+(?:\.\d+)*)")
+
+
+def _comparisons(text: str) -> list[tuple[str, tuple[int, ...]]]:
+    """Each an operator with a version."""
+    found = (_COMPARISON.fullmatch(word) for word in text.split())
+    return [(parts[1], version(parts[2])) for parts in found if parts]
+
+
+# --------------------------------------------------------------------------------------------------------------- tests
+
+
+def _test_text(wanted: str) -> Test:
+    negated, pattern = wanted.startswith("!"), wanted.removeprefix("!")
+    return lambda value: fnmatch.fnmatchcase(str(value), pattern) is not negated
+
+
+def _test_members(wanted: str) -> Test:
+    """Whether one of a set is meant; a single text is a set of one."""
+    negated, pattern = wanted.startswith("!"), wanted.removeprefix("!")
+
+    def test(value: Value) -> bool:
+        members = value if isinstance(value, frozenset) else (str(value),)
+        return any(fnmatch.fnmatchcase(member, pattern) for member in members) is not negated
+
+    return test
+
+
+def _test_order(wanted: str) -> Test:
+    """Compare versions, and a number as a version of one part."""
+    comparisons = _comparisons(wanted)
+
+    def test(value: Value) -> bool:
+        found = value if isinstance(value, tuple) else (value,)
+        return all(_COMPARE[sign](found[: len(numbers)], numbers) for sign, numbers in comparisons)
+
+    return test
+
+
+_TESTS: dict[Kind, Callable[[str], Test]] = {
+    Kind.TEXT: _test_text,
+    Kind.SET: _test_members,
+    Kind.VERSION: _test_order,
+    Kind.NUMBER: _test_order,
+    Kind.SWITCH: lambda wanted: lambda value: value is (wanted == "true"),
+}

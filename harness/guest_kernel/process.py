@@ -1,0 +1,138 @@
+"""A program in an address space of a platform, and the loop that serves its system calls."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from worldswitch.harness.arch import registers
+from worldswitch.harness.contract import Abi, Access, Died, Event, Fault, Platform, Signal, Syscall
+from worldswitch.harness.guest_kernel import elf
+from worldswitch.harness.guest_kernel.calls import CALLS, HEAP_SIZE, Ended
+from worldswitch.harness.guest_kernel.memory import PAGE, Memory
+
+STACK, STACK_SIZE = 0x7FF0_0000_0000, 1 << 20
+ARENA = 0x7000_0000_0000  #: where mappings go whose place the program leaves open
+
+#: What the auxiliary vector names: AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_ENTRY, AT_RANDOM (getauxval(3)).
+PHDR, PHENT, PHNUM, PAGESZ, ENTRY, RANDOM = 3, 4, 5, 6, 9, 25
+
+MASK = (1 << 64) - 1
+
+
+class Lost(Exception):
+    """The program cannot go on: what happened to it, and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a program ended, and what it cost."""
+
+    status: int  #: as its parent would see it: the status, or 128 and the number of the signal that ended it
+    calls: Mapping[int, int]  #: how often it made each call that is not served
+
+
+class Process:
+    """One program with one thread."""
+
+    def __init__(self, platform: Platform, path: Path, arguments: Sequence[str], *, resident: bool = True) -> None:
+        program = elf.parse(path.read_bytes(), str(path))
+        self.space = platform.new_address_space()
+        self.context = platform.new_context(resident=resident)
+        self.state = platform.new_state()
+        self.memory = Memory(self.space)
+        self.files: dict[int, int] = {0: 0, 1: 1, 2: 2}  #: the program's descriptors, and ours
+        self.unserved: dict[int, int] = {}
+        self.heap = self.heap_end = self._load(program)
+        self.arena = ARENA
+        self._prepare_stack(program, [str(path), *arguments])
+        self.state.pc = program.entry
+
+    def close(self) -> None:
+        """Give everything back."""
+        for ours in set(self.files.values()) - {0, 1, 2}:
+            os.close(ours)
+        self.memory.close()
+        self.space.release()
+
+    # ---------------------------------------------------------------------------------------------------- its start
+
+    def _load(self, program: elf.Program) -> int:
+        """Put its segments into memory; where its heap begins."""
+        begin = min(segment.address for segment in program.segments) & -PAGE
+        region = self.memory.add(begin, _pages(program.end - begin), Access.NONE)
+        for segment in program.segments:
+            offset = segment.address - begin
+            region.bytes[offset : offset + len(segment.contents)] = segment.contents
+            first = segment.address & -PAGE
+            length = _pages(segment.address + segment.size - first)
+            self.space.map_file(first, region.file, first - begin, length, segment.access)
+        heap = begin + _pages(program.end - begin) + PAGE
+        self.memory.add(heap, HEAP_SIZE, Access.READ | Access.WRITE)
+        return heap
+
+    def _prepare_stack(self, program: elf.Program, arguments: Sequence[str]) -> None:
+        """Arguments, no environment, and the auxiliary vector, as execve(2) leaves them."""
+        self.memory.add(STACK, STACK_SIZE, Access.READ | Access.WRITE)
+        top = STACK + STACK_SIZE
+        texts = [os.fsencode(text) + b"\0" for text in arguments]
+        pointers = []
+        for text in (os.urandom(16), *reversed(texts)):
+            top -= len(text)
+            self.memory.write(top, text)
+            pointers.append(top)
+        random, *given = pointers
+        auxiliary = {
+            PHDR: program.headers,
+            PHENT: program.header_size,
+            PHNUM: program.header_count,
+            PAGESZ: PAGE,
+            ENTRY: program.entry,
+            RANDOM: random,
+            0: 0,
+        }
+        pairs = [word for pair in auxiliary.items() for word in pair]
+        words = [len(texts), *reversed(given), 0, 0, *pairs]
+        self.state.sp = (top - 8 * len(words)) & -16
+        self.memory.write(self.state.sp, struct.pack(f"<{len(words)}Q", *words))
+
+    # ------------------------------------------------------------------------------------------------------ its life
+
+    def run(self) -> Outcome:
+        """Serve it until it ends; raises `Lost` where that cannot be."""
+        switch, space, state, words, result = (
+            self.context.switch,
+            self.space,
+            self.state,
+            self.state.words,
+            registers.RESULT,
+        )
+        try:
+            while True:
+                event = switch(space, state)
+                if event.__class__ is not Syscall:
+                    return Outcome(self._status_of(event), self.unserved)
+                serve = CALLS.get(event.number) if event.abi is Abi.NATIVE else None
+                words[result] = (serve(self) if serve else self._refuse(event)) & MASK
+        except Ended as ended:
+            return Outcome(ended.status, self.unserved)
+
+    def _refuse(self, call: Syscall) -> int:
+        number = call.number if call.abi is Abi.NATIVE else -1
+        self.unserved[number] = self.unserved.get(number, 0) + 1
+        return -38  # ENOSYS
+
+    def _status_of(self, event: Event) -> int:
+        """What a parent would see, of a program that a signal ends."""
+        if isinstance(event, Signal | Fault):
+            return 128 + event.signo
+        if isinstance(event, Died):
+            raise Lost(f"its stub {event.cause}, at {self.state.pc:#x}")
+        raise Lost(f"{event} at {self.state.pc:#x}, and nobody asked for that")
+
+
+def _pages(size: int) -> int:
+    return -(-size // PAGE) * PAGE

@@ -1,0 +1,1 @@
+"""What the Linux kernel offers that Python's standard library lacks."""

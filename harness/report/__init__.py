@@ -1,0 +1,1 @@
+"""Outcomes for people and machines: the terminal, the matrix page, exports, explanations."""

@@ -1,0 +1,157 @@
+"""What can run on this machine, what cannot, why, and the command that enables it: `worldswitch doctor`.
+
+It looks and changes nothing: no engine is started, nothing is installed; a plain runtime is looked at by having it run
+`true`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import msgspec
+
+from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.cell.probes import confinement, fingerprint, kernel_facts, table
+from worldswitch.harness.cell_name import REFERENCE
+from worldswitch.harness.environments.cache import cache
+from worldswitch.harness.environments.docker import engine
+from worldswitch.harness.environments.images import apt_mirror
+from worldswitch.harness.environments.kernels import known
+from worldswitch.harness.environments.oci import runtime
+from worldswitch.harness.environments.profiles import profile
+from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.errors import CouldNotRun, Unobtainable
+from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.report import eperm
+from worldswitch.harness.run.request import rehearse_platform
+from worldswitch.harness.verdict import Verdict
+
+BUILD = "apt-get install -y python3-dev gcc && python3 -m pip install -e '.[harness]'"
+
+#: What makes a probe say yes where it does not; a machine that simply lacks the thing has no entry.
+REMEDIES = {
+    "ptrace": "allow ptrace: `sysctl kernel.yama.ptrace_scope=1`; in a container, a seccomp filter that allows it",
+    "root": "run as root: sudo",
+    "pidns": "run as root, and outside of a container that forbids namespaces: sudo",
+    "mountns": "run as root, and outside of a container that forbids namespaces: sudo",
+    "userns": "`sysctl user.max_user_namespaces=10000`",
+    "container": "run it in a container: worldswitch run --engine docker",
+    "pid1": "run it in a container without init: worldswitch run --engine docker",
+    "ptrace_denied": "run it where ptrace is denied: worldswitch run --profile no-ptrace",
+    "smp": "give this machine, or this process, a second CPU",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    works: bool
+    said: str
+    remedy: str = ""
+
+
+def show(*, as_json: bool) -> Status:
+    """Print it; `COULD_NOT_RUN` if the host or the containers cannot run."""
+    machine = fingerprint.take()
+    needed = [_host(), _containers()]
+    lanes = [*needed, _oci(), _kernels()]
+    lacking = list(_lacking())
+    if as_json:
+        found = {"can_run": _plain(lanes), "lacking": _plain(lacking)}
+        print(json.dumps({**found, "machine": msgspec.to_builtins(machine)}, indent=2))
+    else:
+        print(f"{machine.kernel}, {machine.machine}\n{machine.cpus} CPUs: {machine.cpu}; {machine.python}")
+        print(f"{_behaviour(machine.facts)}\n")
+        print("\n".join([*_lines("can run", lanes), "", *_lines("scenarios have what they need", lacking)]))
+    return Status.AS_EXPECTED if all(lane.works for lane in needed) else Status.COULD_NOT_RUN
+
+
+def _behaviour(facts: Mapping[str, str]) -> str:
+    missing = len(kernel_facts.unobserved(facts))
+    lack = f", {missing} of them not observed" if missing else ""
+    return f"behaves like {kernel_facts.digest(facts)}: {len(facts)} facts about the kernel{lack}"
+
+
+def _host() -> Check:
+    loading = rehearse_platform(REFERENCE)
+    if loading.verdict is not Verdict.PASS:
+        return Check("host", False, loading.reason, BUILD)
+    ptrace = table.probe("ptrace")
+    if ptrace.state != "yes":
+        return _refused(ptrace.detail)
+    return Check("host", True, "the reference loads, and ptrace works; worldswitch run --engine host")
+
+
+def _refused(detail: str) -> Check:
+    """Who it is that refuses ptrace."""
+    one = eperm.culprit(confinement.look())
+    if one is None:
+        return Check("host", False, f"ptrace: {detail}", REMEDIES["ptrace"])
+    return Check("host", False, f"ptrace: {detail}; {one.who.value}: {one.evidence}", one.remedy)
+
+
+def _containers() -> Check:
+    try:
+        said = _engine()
+    except Unobtainable as problem:
+        return Check("containers", False, problem.reason, problem.remedy)
+    return Check("containers", True, f"{said}; profiles: {', '.join(profile.available())}")
+
+
+def _engine() -> str:
+    tried: list[str] = []
+    for url in engine.addresses():
+        if found := engine.answering(url, tried):
+            return f"{found.name} answers at {url}"
+    engine.check_startable(tried)
+    return "a private engine would be started"
+
+
+def _oci() -> Check:
+    run = Holdings.create()
+    try:
+        found = runtime.obtain(run, install=False, say=lambda _: None)
+    except Unobtainable as problem:
+        return Check("oci", False, problem.reason, problem.remedy)
+    finally:
+        run.close()
+    return Check("oci", True, f"{found.name} ran a container; worldswitch run --engine oci")
+
+
+def _kernels() -> Check:
+    try:
+        count = len(known.load())
+        address, _ = apt_mirror.mirror()
+    except CouldNotRun as problem:
+        return Check("kernels", False, str(problem))
+    except Unobtainable as problem:
+        return Check("kernels", False, problem.reason, problem.remedy)
+    kept = len(list(cache("kernels").glob("*.vmlinuz")))
+    return Check("kernels", True, f"{count} in QEMU, from {address}, {kept} kept here; worldswitch matrix --quick")
+
+
+def _lacking() -> Iterator[Check]:
+    """What scenarios need and do not have on this host."""
+    scenarios = catalogue.scenarios()
+    needs = dict.fromkeys(need for scenario in scenarios for need in scenario.needs)
+    for probe in map(table.probe, needs):
+        if probe.state != "yes":
+            ids = dict.fromkeys(scenario.ids[0] for scenario in scenarios if probe.name in scenario.needs)
+            said = f"{probe.state}: {probe.detail}; {' '.join(ids)}"
+            yield Check(probe.name, False, said, REMEDIES.get(probe.name, ""))
+
+
+def _plain(checks: Iterable[Check]) -> list[dict[str, object]]:
+    return [asdict(check) for check in checks]
+
+
+def _lines(title: str, checks: Sequence[Check]) -> Iterator[str]:
+    yield f"{title}: {'' if checks else 'all'}"
+    for check in checks:
+        yield f"  {check.name:<14} {'yes' if check.works else 'no':<4} {check.said}"
+        if check.remedy:
+            yield f"  {'':<14}  ->  {check.remedy}"

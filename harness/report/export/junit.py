@@ -1,0 +1,82 @@
+"""A run as JUnit XML, for the CI systems that show it: one test suite a cell, one test case a trial."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale
+from worldswitch.harness.run import repro
+from worldswitch.harness.verdict import Verdict
+
+#: What XML cannot hold in any form: what a guest or a terminal left in some text must not cost the whole file.
+_ILLEGIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def _legible(text: str) -> str:
+    return _ILLEGIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+#: What went wrong beside trials is a case too, or its reader would call the run good: here is what it is called.
+SOUND = "nothing is wrong with the cell itself"
+CURRENT = "expectations"
+
+
+def write(outcomes: Iterable[CellOutcome], path: Path, folder: Path | None = None, stale: Iterable[Stale] = ()) -> None:
+    """Write all cells of the run in `folder`, if not said that of `path`, to `path`, and the rules out of date."""
+    report = JUnitXml("worldswitch")
+    for outcome in outcomes:
+        report.add_testsuite(_suite(outcome, folder or path.parent))
+    if rules := [_wrong(one.rule, CURRENT, one.why) for one in stale]:
+        suite = TestSuite(CURRENT)
+        suite.add_testcases(rules)
+        report.add_testsuite(suite)
+    report.update_statistics()  # type: ignore[no-untyped-call]
+    report.write(str(path), pretty=True)
+
+
+def _suite(outcome: CellOutcome, folder: Path) -> TestSuite:
+    suite = TestSuite(str(outcome.cell))
+    suite.add_property("platform", outcome.cell.platform)
+    if outcome.problem:
+        said = " - ".join(filter(None, (outcome.problem.reason, outcome.problem.remedy)))
+        suite.add_property("problem", _legible(said))
+    if outcome.problem and outcome.problem.unexpected:
+        suite.add_testcase(_wrong(SOUND, str(outcome.cell), outcome.problem.reason))
+    for judged in outcome.judged:
+        suite.add_testcase(_case(outcome.cell, judged, folder))
+    return suite
+
+
+def _wrong(name: str, place: str, reason: str) -> TestCase:
+    case = TestCase(name, place, 0.0)
+    case.result = [Failure(_legible(reason))]
+    return case
+
+
+def _case(cell: CellName, judged: Judged, folder: Path) -> TestCase:
+    trial = judged.trial
+    family, _, sentence = trial.scenario.partition("::")
+    case = TestCase(f"{sentence} [{' '.join(trial.ids)}]", f"{cell}.{family}", trial.seconds)
+    result = _result(judged, repro.line(cell, trial.scenario, folder))
+    if result is not None:
+        case.result = [result]
+        case.system_out = _legible("\n".join(trial.transcript))
+    return case
+
+
+def _result(judged: Judged, again: str) -> Error | Failure | Skipped | None:
+    """An unexpected pass is a failure too; what is expected not to pass was skipped."""
+    trial, judgement = judged.trial, judged.judgement
+    if judgement.expected:
+        return (
+            None if trial.verdict is Verdict.PASS else Skipped(_legible(f"{trial.verdict.value}: {judgement.reason}"))
+        )
+    kind = Failure if trial.verdict.is_verdict else Error
+    result = kind(_legible(f"{trial.verdict.value}; {judgement}"), trial.verdict.value)
+    result.text = _legible("\n\n".join(filter(None, (trial.claim, trial.reason, trial.detail, again))))
+    return result

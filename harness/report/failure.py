@@ -1,0 +1,45 @@
+"""One trial that did not end as expected, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.text import Text
+
+from worldswitch.harness.cell.diagnosis import text
+from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.expectations.outcome import Judged
+from worldswitch.harness.report.console import STYLES
+from worldswitch.harness.run import repro
+from worldswitch.harness.run.request import Request
+
+LINES = 40  #: of a long text, its last: the end says most, and the results have it all
+
+
+def failure(cell: CellName, judged: Judged, request: Request, folder: Path | None = None) -> Text:
+    """The block on one trial that was not as expected: the claim, what spoke against it, and the way there."""
+    trial = judged.trial
+    head = f"{trial.verdict.value.upper()} {' '.join(trial.ids)} {trial.scenario} in {cell}"
+    block = Text(f"\n{head}", style=STYLES[trial.verdict])
+    parts = (
+        ("claim", [trial.claim]),
+        ("verdict", [f"{trial.verdict.value}, {judged.judgement} ({trial.seconds:.1f} s)"]),
+        ("reason", trial.reason.splitlines()),
+        ("assertion", _end(trial.detail.splitlines())),
+        ("transcript", _end(trial.transcript)),
+        ("events", text.events(trial.diagnosis)),
+        ("processes", text.processes(trial.diagnosis)),
+        ("output", _end(text.output(trial.output).splitlines())),
+        ("again", [repro.line(cell, trial.scenario, folder)] if folder else []),
+        ("same as", [request.again(cell, trial.scenario)]),
+    )
+    for name, lines in parts:
+        if lines:
+            block.append(f"\n  {name:<11}" + f"\n  {'':<11}".join(lines), style="default")
+    return block
+
+
+def _end(lines: Sequence[str]) -> Sequence[str]:
+    left_out = len(lines) - LINES
+    return lines if left_out <= 0 else [f"... {left_out} lines before", *lines[-LINES:]]

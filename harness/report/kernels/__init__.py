@@ -1,0 +1,1 @@
+"""Kernels in words: which there are, how two differ, which is the first bad one."""

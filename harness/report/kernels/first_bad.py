@@ -1,0 +1,59 @@
+"""`worldswitch bisect`: what is tried, as it is tried, and where the boundary is."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.environments.kernels import versions
+from worldswitch.harness.environments.kernels.image import environment_of
+from worldswitch.harness.errors import CouldNotRun, Unobtainable
+from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.run.bisect.kernel_judge import Judge
+from worldswitch.harness.run.bisect.search import Boundary, Undecidable, search
+from worldswitch.harness.run.request import Request, select
+
+
+def find(name: str, ends: tuple[str, str], profile: str, repeat: int, seed: int, out: Console) -> Status:
+    """Find where the scenario called `name` turns between the good and the bad end, and print it."""
+    scenario = _one(name)
+    request = Request(
+        ids=(scenario.name,),
+        engine="docker" if profile else "host",
+        profiles=(profile,) if profile else (),
+        repeat="quick",
+        seed=seed,
+    )
+    request.scenarios()  # which says what is wrong with the profile
+
+    def say(line: str) -> None:
+        out.print(f"{line} ...")
+
+    try:
+        tried = versions.stretch(*ends, say=say)
+        out.print(f"{scenario.name}: {len(tried)} kernels, from {tried[0]} to {tried[-1]}")
+        found = search(tried, Judge(scenario, request, repeat, say, lambda sight: out.print(str(sight))))
+    except (Unobtainable, Undecidable) as problem:
+        raise CouldNotRun(str(problem)) from problem
+    _show(found, request, scenario, out)
+    return Status.AS_EXPECTED
+
+
+def _one(name: str) -> Scenario:
+    found = select(scenarios.scenarios(), (name,))
+    if len(found) > 1:
+        names = ", ".join(scenario.name for scenario in found)
+        raise CouldNotRun(f"{name} means {len(found)} scenarios, and one is wanted: {names}")
+    return found[0]
+
+
+def _show(found: Boundary[str], request: Request, scenario: Scenario, out: Console) -> None:
+    out.print(f"\nlast good: {found.good}\nfirst bad: {found.bad}")
+    if found.between:
+        out.print(f"could not be judged, any of these may be the first bad one: {', '.join(found.between)}")
+    out.print("\nto see it:")
+    for kernel in (found.good, found.bad):
+        profile = f":{request.profiles[0]}" if request.profiles else ""
+        out.print(f"  {request.again(CellName(f'{environment_of(kernel)}{profile}'), scenario.name)}")

@@ -1,0 +1,65 @@
+"""The kernels as text: the list with what is kept of it, and what came when they were fetched."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import sys
+from collections.abc import Sequence
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from worldswitch.harness.environments.images import deb_packages
+from worldswitch.harness.environments.images.deb_packages import Package
+from worldswitch.harness.environments.kernels import known
+from worldswitch.harness.environments.kernels.fetch import Lacking, Shelf
+from worldswitch.harness.environments.kernels.image import Kernel
+from worldswitch.harness.expectations.outcome import Status
+
+
+def show(out: Console, *, as_json: bool) -> int:
+    """Print the list."""
+    fetched = deb_packages.kept()
+    kept = {entry: _kept(entry, fetched) for entry in known.load()}
+    if as_json:
+        rows = [{**msgspec.to_builtins(entry), "kept": version} for entry, version in kept.items()]
+        out.print_json(json.dumps(rows))
+        return Status.AS_EXPECTED
+    table = Table("kernel", "kept here", "package", "suites", "long-term", box=None)
+    for entry, version in kept.items():
+        table.add_row(entry.name, version, entry.package, ", ".join(entry.suites), "yes" if entry.long_term else "")
+    out.print(table)
+    return Status.AS_EXPECTED
+
+
+def fetch(names: Sequence[str], out: Console, *, as_json: bool) -> int:
+    """Fetch these kernels, or all, and print what came; what cannot be had is named."""
+    wanted = names or [entry.name for entry in known.load()]
+    with Shelf(wanted, lambda line: print(f"{line} ...", file=sys.stderr)) as kernels:
+        found = kernels.all()
+    if as_json:
+        out.print_json(json.dumps([_told(one) for one in found]))
+    else:
+        for one in found:
+            out.print(_sentence(one))
+    return Status.COULD_NOT_RUN if any(isinstance(one, Lacking) for one in found) else Status.AS_EXPECTED
+
+
+def _kept(entry: known.Entry, fetched: Sequence[Package]) -> str:
+    """The version of an entry that was fetched last, if any was."""
+    names = (package.name for package in fetched if package.suite in entry.suites)
+    return next((entry.version_of(name) for name in names if fnmatch.fnmatchcase(name, entry.pattern)), "")
+
+
+def _told(one: Kernel | Lacking) -> dict[str, str]:
+    if isinstance(one, Lacking):
+        return {"name": one.name, "reason": one.problem.reason, "remedy": one.problem.remedy}
+    return {"name": one.name, "image": str(one.image), **one.facts}
+
+
+def _sentence(one: Kernel | Lacking) -> str:
+    if isinstance(one, Lacking):
+        return f"{one.name}: cannot be had: {one.problem.reason}\n  what to do: {one.problem.remedy}"
+    return f"{one.name}: {one.release}\n  {one.facts['kernel_package']}\n  {one.image}"

@@ -1,0 +1,85 @@
+"""A run's matrix in Markdown, for a pull request or a job's summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from worldswitch.harness.expectations.outcome import tally
+from worldswitch.harness.report.markdown_table import plain, table
+from worldswitch.harness.report.matrix import summary
+from worldswitch.harness.results import matrix_axes
+from worldswitch.harness.results.reader import KeptCell, KeptRun
+from worldswitch.harness.verdict import Verdict
+
+FILE = "matrix.md"
+
+MOST = 100  #: rows of a table; the page has them all
+
+
+def text(run: KeptRun) -> str:
+    """The matrix, what was not as expected, and where kernels differ."""
+    return "\n".join(_lines(run)) + "\n"
+
+
+def _lines(run: KeptRun) -> Iterator[str]:
+    yield f"# {run.manifest.run}"
+    yield f"\n{summary.headline(run)}. {summary.conclusion(run)}"
+    yield f"\n**{tally(run.outcomes)}**\n"
+    columns = matrix_axes.columns(cell.name for cell in run.cells)
+    rows = ([f"{row}<br>{release}", *map(_cell, cells)] for row, release, cells in summary.table(run))
+    yield from table(["kernel", *(column or matrix_axes.NOWHERE for column in columns)], rows)
+    yield "\nA number is of passes, a bold one of what was not as expected."
+    yield from _problems(run)
+    yield from _stale(run)
+    yield from _unexpected(run)
+    yield from _differences(run)
+
+
+def _cell(cell: KeptCell | None) -> str:
+    if cell is None:
+        return ""
+    wrong = Counter(one.trial.verdict for one in cell.outcome.unexpected)
+    fine = cell.outcome.verdicts - wrong
+    said = [f"**{wrong[verdict]} {verdict.value}**" for verdict in Verdict if wrong[verdict]]
+    passed = [str(fine[Verdict.PASS])] if fine[Verdict.PASS] or not said else []
+    rest = [f"{fine[verdict]} {verdict.value}" for verdict in Verdict if fine[verdict] and verdict is not Verdict.PASS]
+    return "<br>".join((*passed, *said, *rest))
+
+
+def _problems(run: KeptRun) -> Iterator[str]:
+    for number, ((reason, remedy), names) in enumerate(summary.problems(run).items()):
+        if not number:
+            yield "\n## Cells with problems\n"
+        yield f"- {plain(reason)}{f' *What to do: {plain(remedy)}*' if remedy else ''} In {summary.named(names)}."
+
+
+def _stale(run: KeptRun) -> Iterator[str]:
+    if run.stale:
+        yield "\n## Rules out of date\n"
+        yield from (f"- {plain(str(one))}" for one in run.stale)
+
+
+def _unexpected(run: KeptRun) -> Iterator[str]:
+    found = summary.unexpected(run)
+    if found:
+        yield "\n## Not as expected\n"
+        rows = (
+            [one.verdict, one.ids, one.sentence, summary.named(one.cells), plain(one.reason)] for one in found[:MOST]
+        )
+        yield from table(("verdict", "id", "scenario", "where", "reason"), rows)
+        yield from _more(len(found))
+
+
+def _differences(run: KeptRun) -> Iterator[str]:
+    found = summary.differences(run)
+    if found:
+        yield "\n## Where kernels differ\n"
+        rows = ([one.ids, plain(one.scenario), str(one), summary.named(one.profiles)] for one in found[:MOST])
+        yield from table(("id", "scenario", "verdicts", "profiles"), rows)
+        yield from _more(len(found))
+
+
+def _more(number: int) -> Iterator[str]:
+    if number > MOST:
+        yield f"\nAnd {number - MOST} more."

@@ -1,0 +1,261 @@
+"""A run, packed for its page: every verdict a letter, every text once.
+
+A matrix has a hundred thousand trials, nearly all of which passed: those are a letter in the word of their cell and
+nothing else.  What has more to say has a note, whose texts are numbers into one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
+from worldswitch.harness.cell.records import Fingerprint, Trial
+from worldswitch.harness.expectations.judgement import PASSES, Judgement
+from worldswitch.harness.expectations.outcome import Judged
+from worldswitch.harness.results import matrix_axes
+from worldswitch.harness.results.matrix_axes import Row
+from worldswitch.harness.results.reader import KeptCell, KeptRun
+from worldswitch.harness.results.verdict_letters import LETTERS, letter_of
+from worldswitch.harness.verdict import Verdict
+
+TEXT = 1 << 14  #: of a long text the last so many characters are kept: the end says most
+ALL = 24 << 20  #: characters for all texts; a page that is larger opens badly, and the results have it all
+LEFT_OUT = "left out, for this page is long enough: see the cell's file of results"
+
+Again = Callable[[KeptCell, Trial], str]  #: the command that repeats a trial
+
+
+class Machine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a cell's fingerprint says; numbers are of texts."""
+
+    release: str = ""
+    machine: str = ""
+    cpu: str = ""
+    cpus: int = 0
+    python: str = ""
+    behaviour: str = ""
+    facts_from: str = ""  #: where the facts were observed, if not in the cell
+    versions: dict[str, str] = {}
+    environment: dict[str, Any] = {}
+    probes: tuple[tuple[int, int], ...] = ()  #: for each of the run's probes its state and its detail
+    facts: tuple[int, ...] = ()  #: for each of the run's facts what was seen
+
+
+class Cell(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One cell."""
+
+    name: str
+    row: int
+    column: int
+    verdicts: str  #: a letter for each of the run's scenarios
+    notes: tuple[tuple[Any, ...], ...]  #: see `_Packer.note`
+    seconds: float
+    machine: Machine
+    problem: str = ""
+    remedy: str = ""
+    log: str = ""
+    kernel_log: int = 0  #: the number of a text
+    complaints: tuple[tuple[str, str], ...] = ()  #: of its kernel: what a line means, and the line
+
+
+class Scenario(msgspec.Struct, frozen=True, array_like=True):
+    """What is claimed."""
+
+    name: str
+    ids: str
+    claim: str
+    clauses: str
+
+
+class Pack(msgspec.Struct, frozen=True, kw_only=True):
+    """One run."""
+
+    run: str
+    letters: dict[str, str]
+    rows: tuple[dict[str, Any], ...]
+    columns: tuple[str, ...]
+    scenarios: tuple[Scenario, ...]
+    judgements: tuple[tuple[str, ...], ...]  #: the verdicts to expect, why, which rule says so, what it stands on
+    probes: tuple[str, ...]
+    facts: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    texts: tuple[str, ...]
+
+
+def pack(run: KeptRun, again: Again) -> Pack:
+    """Pack a run."""
+    return _Packer(run, again).pack()
+
+
+class _Table(dict[Any, int]):
+    """Things, each once, numbered as they come."""
+
+    def number(self, thing: object) -> int:
+        return self.setdefault(thing, len(self))
+
+
+class _Packer:
+    def __init__(self, run: KeptRun, again: Again) -> None:
+        names = [cell.name for cell in run.cells]
+        self._run = run
+        self._again = again
+        self._rows = matrix_axes.rows(names)
+        self._columns = matrix_axes.columns(names)
+        self._scenarios = _scenarios(run)
+        self._numbers = {one.name: number for number, one in enumerate(self._scenarios)}
+        prints = [cell.header.fingerprint for cell in run.cells if cell.header]
+        self._probes = list(dict.fromkeys(name for one in prints for name in one.probes))
+        self._facts = list(dict.fromkeys(name for one in prints for name in one.facts))
+        self._judgements = _Table()
+        self._judgements.number(_said(Judgement(True, PASSES)))  # 0: that of nearly all
+        self._texts = _Table()
+        self._texts.number("")
+        self._room = ALL
+
+    def pack(self) -> Pack:
+        cells = tuple(map(self.cell, self._run.cells))
+        return Pack(
+            run=self._run.manifest.run,
+            letters={letter: verdict.value for verdict, letter in LETTERS.items()},
+            rows=tuple(map(self.row, self._rows)),
+            columns=tuple(self._columns),
+            scenarios=tuple(self._scenarios),
+            judgements=tuple(self._judgements),
+            probes=tuple(self._probes),
+            facts=tuple(self._facts),
+            cells=cells,
+            texts=tuple(self._texts),
+        )
+
+    def row(self, row: Row) -> dict[str, Any]:
+        releases = dict.fromkeys(
+            matrix_axes.release(cell.header.fingerprint.kernel)
+            for cell in self._run.cells
+            if cell.header and matrix_axes.place(cell.name)[0] == row
+        )
+        release = " ".join(releases)
+        version = matrix_axes.version(row.kernel) or matrix_axes.version(release)
+        return {
+            "name": str(row),
+            "kernel": row.kernel,
+            "engine": row.engine,
+            "platform": row.platform,
+            "release": release,
+            "version": version,
+        }
+
+    def cell(self, kept: KeptCell) -> Cell:
+        row, column = matrix_axes.place(kept.name)
+        judged = {one.trial.scenario: one for one in kept.judged}
+        problem, logged = kept.problem, kept.reached.kernel_log
+        return Cell(
+            name=str(kept.name),
+            row=self._rows.index(row),
+            column=self._columns.index(column),
+            verdicts="".join(letter_of(judged.get(name)) for name in self._numbers),
+            notes=tuple(self.note(kept, one) for one in judged.values() if _is_notable(one)),
+            seconds=round(kept.seconds, 1),
+            machine=self.machine(kept.header.fingerprint, kept.header.environment) if kept.header else Machine(),
+            problem=problem.reason if problem else "",
+            remedy=problem.remedy if problem else "",
+            log=problem.log if problem else "",
+            kernel_log=self.text("\n".join(logged.lines)) if logged else 0,
+            complaints=tuple((one.meaning, one.line) for one in logged.complaints) if logged else (),
+        )
+
+    def machine(self, seen: Fingerprint, environment: dict[str, Any]) -> Machine:
+        number = self.text
+        found = [seen.probes.get(name) for name in self._probes]
+        return Machine(
+            release=seen.kernel,
+            machine=seen.machine,
+            cpu=seen.cpu,
+            cpus=seen.cpus,
+            python=seen.python,
+            behaviour=seen.behaviour,
+            facts_from=seen.facts_from,
+            versions=seen.versions,
+            environment=environment,
+            probes=tuple((number(one.state), number(one.detail)) if one else (0, 0) for one in found),
+            facts=tuple(number(seen.facts.get(name, "")) for name in self._facts),
+        )
+
+    def note(self, kept: KeptCell, one: Judged) -> tuple[Any, ...]:
+        """Scenario, judgement, reason, seconds, detail, transcript, output, command, diagnosis; no zeros at the end."""
+        trial = one.trial
+        bare = trial.verdict in (Verdict.UNSUPPORTED, Verdict.BLOCKED) and one.judgement.expected
+        more = () if bare else self.more(kept, trial)
+        values = [
+            self._numbers[trial.scenario],
+            self._judgements.number(_said(one.judgement)),
+            self.text(trial.reason),
+            *more,
+        ]
+        while len(values) > 1 and not values[-1]:
+            values.pop()
+        return tuple(values)
+
+    def more(self, kept: KeptCell, trial: Trial) -> tuple[Any, ...]:
+        return (
+            round(trial.seconds, 3),
+            self.text(trial.detail),
+            self.text("\n".join(trial.transcript)),
+            self.text(trial.output),
+            self.text(self._again(kept, trial)),
+            self.diagnosis(trial.diagnosis) if trial.diagnosis else 0,
+        )
+
+    def diagnosis(self, seen: Diagnosis) -> tuple[Any, ...]:
+        """When, events, how many came before, processes."""
+        events = [self.event(one) for one in seen.events]
+        return self.text(seen.moment), events, seen.forgotten, [self.process(one) for one in seen.processes]
+
+    def event(self, seen: Event) -> tuple[Any, ...]:
+        registers = " ".join(f"{name}={value}" for name, value in seen.registers.items())
+        status = "" if seen.status is None else f"{seen.status:#x}"
+        words = map(self.text, (seen.request, seen.result, status, seen.siginfo, registers))
+        return (round(seen.seconds, 6), seen.tracer, seen.tid, *words)
+
+    def process(self, seen: Process) -> tuple[Any, ...]:
+        threads = [self.text(_thread(one)) for one in seen.threads]
+        name = f"{seen.name} {seen.pid}, child of {seen.parent}"
+        return self.text(name), threads, self.text("\n".join((*seen.maps, seen.left_out)).strip())
+
+    def text(self, text: str) -> int:
+        kept = text if len(text) <= TEXT else f"... {len(text) - TEXT} characters before\n{text[-TEXT:]}"
+        if kept not in self._texts:
+            if len(kept) > self._room:
+                return self._texts.number(LEFT_OUT)
+            self._room -= len(kept)
+        return self._texts.number(kept)
+
+
+def _scenarios(run: KeptRun) -> list[Scenario]:
+    """All that was planned anywhere, by family; of what never ran anywhere only the name is known."""
+    found: dict[str, Trial] = {}
+    for trial in (one.trial for cell in run.cells for one in cell.judged):
+        if not found.get(trial.scenario, trial).claim or trial.scenario not in found:
+            found[trial.scenario] = trial
+    ordered = sorted(found.values(), key=lambda trial: (trial.scenario.partition("::")[0], trial.ids, trial.scenario))
+    return [Scenario(one.scenario, " ".join(one.ids), one.claim, " ".join(one.clauses)) for one in ordered]
+
+
+def _is_notable(one: Judged) -> bool:
+    return one.trial.verdict is not Verdict.PASS or not one.judgement.expected or bool(one.judgement.reason)
+
+
+def _said(judgement: Judgement) -> tuple[str, ...]:
+    wanted = " or ".join(sorted(verdict.value for verdict in judgement.wanted))
+    return wanted, judgement.reason, judgement.rule, "; ".join(judgement.evidence)
+
+
+def _thread(seen: Thread) -> str:
+    """One thread in lines."""
+    traced = f", traced by {seen.tracer}" if seen.tracer else ""
+    where = " ".join(f"{name} {value}" for name, value in (("in", seen.syscall), ("at", seen.wchan)) if value)
+    lines: Iterable[str] = (f"{seen.tid} {seen.name}: {seen.state}{traced}", where, *seen.stack)
+    status = (f"{name}: {value}" for name, value in seen.status.items())
+    return "\n  ".join(line for line in (*lines, *status) if line)

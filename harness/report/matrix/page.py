@@ -1,0 +1,78 @@
+"""The page of a run: the template, the styles and the scripts of this folder, and the packed run, in one file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from importlib import resources
+
+import jinja2
+import msgspec
+from markupsafe import Markup
+
+from worldswitch.harness.expectations.outcome import tally
+from worldswitch.harness.report.matrix import pack as packing
+from worldswitch.harness.report.matrix import summary
+from worldswitch.harness.report.matrix.pack import Again, Cell, Pack
+from worldswitch.harness.results.reader import KeptRun
+from worldswitch.harness.results.verdict_letters import LETTERS
+
+FILE = "matrix.html"
+
+STYLES = ("base.css", "matrix.css")
+SCRIPTS = ("data.js", "query.js", "tree.js", "grid.js", "panel.js", "main.js")
+
+MOST = 200  #: of what was not as expected, so many are listed where no script runs
+
+
+def source(name: str) -> str:
+    """A file of this folder."""
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def page(run: KeptRun, again: Again) -> str:
+    """The page.  `again` gives the command that repeats a trial."""
+    packed = packing.pack(run, again)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string(source("matrix.html.j2")).render(
+        run=run.manifest,
+        pack=packed,
+        headline=summary.headline(run),
+        tally=tally(run.outcomes),
+        conclusion=summary.conclusion(run),
+        verdicts=summary.verdicts(run),
+        problems=summary.problems(run),
+        named=summary.named,
+        table=_table(packed),
+        counted=counted,
+        unexpected=summary.unexpected(run),
+        most=MOST,
+        few=summary.FEW,
+        styles=Markup("".join(map(source, STYLES))),
+        scripts=Markup("".join(map(source, SCRIPTS))),
+        data=Markup(_embedded(packed)),
+    )
+
+
+def _embedded(packed: Pack) -> str:
+    """The pack as JSON that no tag in it can end."""
+    return msgspec.json.encode(packed).decode().replace("<", "\\u003c")
+
+
+def _table(packed: Pack) -> list[list[Cell | None]]:
+    """The cells, by row and column."""
+    places = {(cell.row, cell.column): cell for cell in packed.cells}
+    return [[places.get((row, column)) for column in range(len(packed.columns))] for row in range(len(packed.rows))]
+
+
+def counted(cell: Cell) -> Markup:
+    """What came of a cell, in signs: as the script draws it."""
+    counts = Counter(cell.verdicts)
+    parts = [Markup('<span class="passed">{}</span>').format(counts["p"] or "")]
+    for verdict, letter in LETTERS.items():
+        for shown, wrong in ((letter.upper(), " wrong"), (letter, "")):
+            if shown != "p" and counts[shown]:
+                sign = '<span class="v {}{}">{}<i>{}</i></span>'
+                parts.append(Markup(sign).format(verdict.value, wrong, counts[shown], letter.upper()))
+    return Markup("").join(parts)

@@ -1,0 +1,92 @@
+"""A run's matrix on a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from worldswitch.harness.expectations.outcome import tally
+from worldswitch.harness.report.console import STYLES
+from worldswitch.harness.report.matrix import summary
+from worldswitch.harness.results import matrix_axes
+from worldswitch.harness.results.reader import KeptCell, KeptRun
+from worldswitch.harness.results.verdict_letters import LETTERS
+from worldswitch.harness.verdict import Verdict
+
+MOST = 40  #: of a kind; the page has them all
+
+
+def show(run: KeptRun, out: Console) -> None:
+    """Print the matrix, what was not as expected, and where kernels differ; the last line is plain, for programs."""
+    out.print(f"{run.manifest.run}\n{summary.headline(run)}\n")
+    out.print(matrix(run))
+    letters = ", ".join(f"{letter.upper()} {verdict.value}" for verdict, letter in LETTERS.items() if letter != "p")
+    out.print(f"numbers alone are of passes; {letters}; ! not as expected")
+    _problems(run, out)
+    for rule in run.stale:
+        out.print(Text(f"\nrule out of date: {rule}", STYLES[Verdict.FAIL]))
+    _unexpected(run, out)
+    _differences(run, out)
+    out.print(f"\n{summary.conclusion(run)}\n{tally(run.outcomes)}")
+
+
+def matrix(run: KeptRun) -> Table:
+    """Kernels down, profiles across."""
+    table = Table("kernel", box=None)
+    for column in matrix_axes.columns(cell.name for cell in run.cells):
+        table.add_column(column or matrix_axes.NOWHERE)
+    for row, release, cells in summary.table(run):
+        name = Text(str(row)).append(f" {release}" if release else "", "dim")
+        table.add_row(name, *map(_cell, cells))
+    return table
+
+
+def _cell(cell: KeptCell | None) -> Text:
+    if cell is None:
+        return Text()
+    wrong = Counter(one.trial.verdict for one in cell.outcome.unexpected)
+    fine = cell.outcome.verdicts - wrong
+    parts = [Text(str(fine[Verdict.PASS]), STYLES[Verdict.PASS])] if fine[Verdict.PASS] else []
+    for verdict, letter in LETTERS.items():
+        if wrong[verdict]:
+            parts.append(Text(f"{wrong[verdict]}{letter.upper()}!", "bold red"))
+        if fine[verdict] and verdict is not Verdict.PASS:
+            parts.append(Text(f"{fine[verdict]}{letter.upper()}", STYLES[verdict]))
+    return Text(" ").join(parts)
+
+
+def _problems(run: KeptRun, out: Console) -> None:
+    for (reason, remedy), names in summary.problems(run).items():
+        out.print(Text(f"\n{reason}", STYLES[Verdict.MISS]))
+        out.print(f"  in {summary.named(names)}")
+        if remedy:
+            out.print(f"  what to do: {remedy}")
+
+
+def _unexpected(run: KeptRun, out: Console) -> None:
+    found = summary.unexpected(run)
+    if not found:
+        return
+    out.print("\nnot as expected:")
+    for one in found[:MOST]:
+        out.print(Text(f"  {one.verdict.upper()} {one.ids} {one.scenario}", "bold red"))
+        out.print(f"    in {summary.named(one.cells)}: {one.reason or f'expected {one.expected}'}")
+    _more(len(found), out)
+
+
+def _differences(run: KeptRun, out: Console) -> None:
+    found = summary.differences(run)
+    if not found:
+        return
+    out.print("\nwhere kernels differ:")
+    for one in found[:MOST]:
+        out.print(f"  {one.ids} {one.scenario}\n    {one}; in {summary.named(one.profiles)}")
+    _more(len(found), out)
+
+
+def _more(number: int, out: Console) -> None:
+    if number > MOST:
+        out.print(f"  and {number - MOST} more: see the page")

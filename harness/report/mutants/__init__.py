@@ -1,0 +1,1 @@
+"""The kill matrix for people: progress, table, page."""

@@ -1,0 +1,60 @@
+"""Whether a profile or a filter of one's own can be used: each file that cannot is named, with field and reason."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell.probes import table
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.profiles import seccomp_filter
+from worldswitch.harness.environments.profiles.profile import ProfileError
+from worldswitch.harness.expectations import rules
+from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.expectations.rules import RuleError
+
+
+def show(files: Sequence[Path]) -> Status:
+    """Say of each file what it is, or what is wrong with it."""
+    status = Status.AS_EXPECTED
+    for path in files:
+        try:
+            print(f"{path}: {check(path)}")
+        except (ProfileError, RuleError) as problem:
+            print(problem, file=sys.stderr)
+            status = Status.UNEXPECTED
+    return status
+
+
+def check(path: Path) -> str:
+    """What a file is.  Raises `ProfileError`, and `RuleError` for what it expects."""
+    if path.suffix == ".json":
+        return f"a filter of {len(seccomp_filter.load(path)['syscalls'])} rules"
+    if path.suffix != ".toml":
+        raise ProfileError(path, "", "neither a profile, NAME.toml, nor a filter, NAME.json")
+    profile = profiles.load(path)
+    check_expectations(rules.of(profile, path), path, catalogue.scenarios())
+    return f"a profile with {len(profile.expect)} expectations"
+
+
+def check_expectations(expected: Sequence[Expectation], path: Path, scenarios: Sequence[Scenario]) -> None:
+    """Refuse what is expected of scenarios that there are not, or of needs that nobody can have."""
+    for number, line in enumerate(expected, 1):
+        for place, need in enumerate(sorted(line.needs)):
+            if need not in table.PROBES:
+                raise ProfileError(
+                    path,
+                    f"rule {number}: needs[{place}]",
+                    f"{need!r} is no probe; there are {', '.join(table.PROBES)}",
+                )
+        for place, pattern in enumerate(line.scenarios):
+            if not any(one.is_called(pattern) for one in scenarios):
+                raise ProfileError(
+                    path,
+                    f"rule {number}: scenarios[{place}]",
+                    f"no scenario is called {pattern!r}; `worldswitch list` shows them all",
+                )

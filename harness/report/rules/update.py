@@ -1,0 +1,58 @@
+"""What `worldswitch expect update` prints, and what it writes: the rules as a run would have them, as a diff."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.expectations.rules import RuleError
+from worldswitch.harness.report.rules import rulebook
+from worldswitch.harness.report.rules.proposals import propose
+from worldswitch.harness.report.rules.rulebook import Rulebook
+from worldswitch.harness.results import reader, writer
+from worldswitch.harness.results.errors import CannotKeep, ResultError
+
+
+def show(name: str, *, write: bool, tighten: bool) -> Status:
+    """Print the edits that a run proposes; 1 if there are any left for people to make."""
+    try:
+        run = reader.read(reader.find(name))
+        before = rulebook.of(run)
+        proposal = propose(run, before, tighten=tighten)
+    except (ResultError, RuleError) as problem:
+        raise CouldNotRun(str(problem)) from problem
+    changed = [path for path, text in proposal.book.texts.items() if text != before.texts.get(path, "")]
+    for path in changed:
+        sys.stdout.writelines(_diff(path, before, proposal.book))
+    for line in proposal.left:
+        print(line, file=sys.stderr)
+    if not changed and not proposal.left:
+        print(f"the rules expect what came in {run.folder}")
+    if write:
+        _write(proposal.book, changed)
+    return Status.UNEXPECTED if proposal.left or (changed and not write) else Status.AS_EXPECTED
+
+
+def _diff(path: Path, before: Rulebook, after: Rulebook) -> Iterator[str]:
+    old, new = before.texts.get(path, ""), after.texts[path]
+    place = _spoken(path)
+    return difflib.unified_diff(
+        old.splitlines(keepends=True), new.splitlines(keepends=True), place if old else "/dev/null", place
+    )
+
+
+def _spoken(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _write(book: Rulebook, changed: list[Path]) -> None:
+    for path in changed:
+        try:
+            writer.replace(path, book.texts[path].encode())
+        except CannotKeep as problem:
+            raise CouldNotRun(f"{problem}; the diff above can be applied by patch(1) to a copy") from problem
+        print(f"written: {_spoken(path)}", file=sys.stderr)

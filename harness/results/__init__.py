@@ -1,0 +1,1 @@
+"""A run's folder: written, read, compared, and kept as a baseline."""

@@ -1,0 +1,141 @@
+"""A baseline, read back as the run that it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from worldswitch.harness.cell.records import Finding, Fingerprint, Header, Trial
+from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.expectations.judgement import Judgement
+from worldswitch.harness.expectations.outcome import Judged, Problem
+from worldswitch.harness.results.baseline.file_format import FILE, FORMAT, Cell, Facts, Head, Line, numbers
+from worldswitch.harness.results.cell_file import Reached
+from worldswitch.harness.results.errors import Damaged
+from worldswitch.harness.results.manifest import Manifest, PlannedCell, PlannedScenario
+from worldswitch.harness.results.reader import KeptCell, KeptRun
+from worldswitch.harness.results.verdict_letters import ABSENT, VERDICTS
+
+_decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
+
+
+def load(folder: Path) -> KeptRun:
+    """The run whose baseline is in `folder`.  Raises `Damaged`, with the line."""
+    path = folder / FILE
+    head: Head | None = None
+    facts: dict[int, dict[str, str]] = {}
+    cells: list[KeptCell] = []
+    for number, text in enumerate(path.read_bytes().splitlines(), 1):
+        where = f"{path}:{number}"
+        match _line(text, where):
+            case Head() as line if head is None:
+                head = _checked(line, where)
+            case Facts() as line if head:
+                facts[line.number] = line.facts
+            case Cell() as line if head:
+                cells.append(_cell(line, head, facts, folder, where))
+            case line:
+                raise Damaged(f"{where}: a {type(line).__name__.lower()} where none should be")
+    if head is None:
+        raise Damaged(f"{path}: empty")
+    return KeptRun(folder, _manifest(head, cells), tuple(cells))
+
+
+def _line(text: bytes, where: str) -> Line:
+    try:
+        return _decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise Damaged(f"{where}: not a line of a baseline: {problem}") from problem
+
+
+def _checked(head: Head, where: str) -> Head:
+    if head.format != FORMAT:
+        raise Damaged(f"{where}: format {head.format}, and this reader knows {FORMAT}")
+    if not head.thoughts:
+        raise Damaged(f"{where}: thoughts: there must be one at least")
+    return head
+
+
+def _cell(line: Cell, head: Head, facts: Mapping[int, dict[str, str]], folder: Path, where: str) -> KeptCell:
+    name = CellName(line.environment, line.platform)
+    if len(line.verdicts) != len(head.scenarios):
+        raise Damaged(f"{where}: {len(line.verdicts)} verdicts on {len(head.scenarios)} scenarios")
+    if line.facts is not None and line.facts not in facts:
+        raise Damaged(f"{where}: facts {line.facts}, and no line before tells them")
+    judged = tuple(_judged(line, head, where))
+    problem = Problem(line.problem, unexpected=line.unsound) if line.problem else None
+    plan = PlannedCell(
+        environment=line.environment,
+        platform=line.platform,
+        file=name.file,
+        started=head.started,
+        finished=head.started,
+    )
+    planned = tuple(one.trial.scenario for one in judged)
+    header = _header(line, head, facts, planned) if line.kernel else None
+    return KeptCell(plan, folder / FILE, Reached(header=header), planned, judged, problem)
+
+
+def _judged(line: Cell, head: Head, where: str) -> Iterator[Judged]:
+    thoughts = _thoughts(line, head, where)
+    for place, ((name, ids), letter) in enumerate(zip(head.scenarios, line.verdicts, strict=True)):
+        if letter == ABSENT:
+            continue
+        verdict = VERDICTS.get(letter.lower())
+        if verdict is None:
+            raise Damaged(f"{where}: verdicts: {letter!r} is no verdict's letter")
+        thought = head.thoughts[thoughts.get(place, 0)]
+        judgement = Judgement(letter.islower(), frozenset(thought.wanted), thought.reason, thought.rule)
+        yield Judged(Trial(scenario=name, verdict=verdict, ids=tuple(ids.split())), judgement)
+
+
+def _thoughts(line: Cell, head: Head, where: str) -> dict[int, int]:
+    """By scenario, the number of what was thought."""
+    try:
+        found = {place: int(number) for number, places in line.thoughts.items() for place in numbers(places)}
+    except ValueError as problem:
+        raise Damaged(f"{where}: thoughts: {problem}") from problem
+    if any(not 0 <= number < len(head.thoughts) for number in found.values()):
+        raise Damaged(f"{where}: thoughts: the head has {len(head.thoughts)}, and here is another")
+    return found
+
+
+def _header(line: Cell, head: Head, facts: Mapping[int, dict[str, str]], planned: tuple[str, ...]) -> Header:
+    seen = Fingerprint(
+        kernel=line.kernel,
+        machine=line.machine,
+        cpu=line.cpu,
+        cpus=line.cpus,
+        python=line.python,
+        versions=head.versions,
+        probes={name: Finding(state, "") for state, names in line.probes.items() for name in names.split()},
+        facts={} if line.facts is None else facts[line.facts],
+        behaviour=line.behaviour,
+    )
+    return Header(
+        run=head.run,
+        started=head.started,
+        environment={"name": line.environment},
+        platform=line.platform,
+        repeat=line.repeat,
+        seed=head.seed,
+        planned=planned,
+        fingerprint=seen,
+    )
+
+
+def _manifest(head: Head, cells: list[KeptCell]) -> Manifest:
+    return Manifest(
+        run=head.run,
+        started=head.started,
+        finished=head.finished,
+        seed=head.seed,
+        request={},
+        kernel=head.kernel,
+        versions=head.versions,
+        expectations=head.expectations,
+        scenarios=tuple(PlannedScenario(name=name, ids=tuple(ids.split())) for name, ids in head.scenarios),
+        cells=tuple(cell.plan for cell in cells),
+    )

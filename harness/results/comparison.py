@@ -1,0 +1,257 @@
+"""What has become of each trial from one run to another: same kernel by its minor version, same profile, same platform.
+
+    newly failing     was as expected, or is new, and is not as expected now
+    newly missing     was tried, was planned again, and was not tried
+    flaky             as expected in some of the later runs and not in others
+    fixed             was not as expected, and is now
+    appeared          was not tried before
+    other verdict     another verdict, both as expected
+    other expectation the same verdict, and other ones would do now
+    still failing     not as expected, neither then nor now
+
+A kernel on which nothing could be tried any more has *vanished*: that is said of the kernel, and of none of its trials.
+What the later run did not plan at all is *left out* of the comparison: a run of a few cells can be held against all.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from worldswitch.harness.cell.records import Fingerprint
+from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.expectations.outcome import Judged, Status
+from worldswitch.harness.results import matrix_axes
+from worldswitch.harness.results.reader import KeptCell, KeptRun
+from worldswitch.harness.verdict import Verdict
+
+
+class Kind(enum.Enum):
+    """What has become of a trial."""
+
+    FAILING = "newly failing"
+    MISSING = "newly missing"
+    FLAKY = "flaky"
+    FIXED = "fixed"
+    APPEARED = "appeared"
+    VERDICT = "other verdict"
+    EXPECTATION = "other expectation"
+    STILL = "still failing"
+
+
+ITSELF = "the cell itself"  #: in place of a scenario: its kernel complained, say
+
+#: Of a cell: its kernel, and what else there is to it.
+Place: TypeAlias = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One trial that is not as it was."""
+
+    kind: Kind
+    cell: str
+    scenario: str
+    ids: tuple[str, ...]
+    was: str  #: the verdict, or nothing
+    now: str
+    reason: str = ""
+    expected: str = ""  #: then and now, where that is what changed
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """Something in a cell's fingerprint that is not as it was."""
+
+    what: str  #: ``probe rseq``, ``fact KD3``, ``kernel``
+    was: str
+    now: str
+    cells: tuple[str, ...]
+
+
+@dataclass
+class Comparison:
+    """Two runs, held against each other."""
+
+    before: str
+    after: tuple[str, ...]
+    changes: list[Change] = field(default_factory=list)
+    shifts: list[Shift] = field(default_factory=list)
+    vanished: dict[str, str] = field(default_factory=dict)  #: kernels, and why
+    new_kernels: list[str] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)  #: kernels, cells, scenarios
+    same: int = 0  #: trials of which there is nothing to say
+
+    def of(self, kind: Kind) -> list[Change]:
+        """The changes of a kind."""
+        return [change for change in self.changes if change.kind is kind]
+
+    @property
+    def status(self) -> Status:
+        """1 if something newly fails; else 2 if something that was tried is missing now, so that nobody knows."""
+        if self.of(Kind.FAILING):
+            return Status.UNEXPECTED
+        return Status.COULD_NOT_RUN if self.of(Kind.MISSING) else Status.AS_EXPECTED
+
+
+def compare(before: KeptRun, *after: KeptRun, across: bool = False) -> Comparison:
+    """What became of `before` in `after`, of which all but the first are repetitions of that.
+
+    This machine's kernel is compared with one of the same minor version only, unless `across`.
+    """
+    return _Comparing(before, after, across).done()
+
+
+class _Comparing:
+    def __init__(self, before: KeptRun, after: Sequence[KeptRun], across: bool) -> None:
+        self._before = _cells(before, across)
+        self._after = _cells(after[0], across)
+        self._repeats = [_cells(run, across) for run in after[1:]]
+        self._planned = _scenarios(self._after.values())
+        self._found = Comparison(before.manifest.run, tuple(run.manifest.run for run in after))
+
+    def done(self) -> Comparison:
+        found = self._found
+        kernels_before, kernels_now = _kernels(self._before), _kernels(self._after)
+        found.vanished = {
+            kernel: _why(cells)
+            for kernel, cells in kernels_now.items()
+            if not _reached(cells) and _reached(kernels_before.get(kernel, ()))
+        }
+        found.new_kernels = [kernel for kernel in kernels_now if kernel not in kernels_before]
+        found.left_out = dict(self._left_out(kernels_before, kernels_now))
+        for place, cell in self._after.items():
+            if place[0] not in found.vanished:
+                self._cell(place, cell)
+        found.shifts = list(_shifts(self._before, self._after))
+        return found
+
+    def _left_out(
+        self, before: Mapping[str, Sequence[KeptCell]], now: Mapping[str, Sequence[KeptCell]]
+    ) -> Iterator[tuple[str, list[str]]]:
+        yield "kernels", [kernel for kernel in before if kernel not in now]
+        gone = [place for place in self._before if place not in self._after and place[0] in now]
+        yield "cells", [str(self._before[place].name) for place in gone]
+        yield "scenarios", [name for name in _scenarios(self._before.values()) if name not in self._planned]
+
+    def _cell(self, place: Place, cell: KeptCell) -> None:
+        if cell.problem and _is_unsound(cell) and not _is_unsound(self._before.get(place)):
+            self._found.changes.append(Change(Kind.FAILING, str(cell.name), ITSELF, (), "", "", cell.problem.reason))
+        before = _judged(self._before.get(place))
+        repeats = [_judged(cells.get(place)) for cells in self._repeats]
+        for name, now in _judged(cell).items():
+            again = [judged[name] for judged in repeats if name in judged]
+            change = _change(str(cell.name), before.get(name), now, again)
+            if change:
+                self._found.changes.append(change)
+            else:
+                self._found.same += 1
+
+
+def _cells(run: KeptRun, across: bool) -> dict[Place, KeptCell]:
+    releases = [
+        matrix_axes.release(cell.header.fingerprint.kernel) for cell in run.cells if cell.header and _is_host(cell)
+    ]
+    host = matrix_axes.minor(releases[0] if releases else matrix_axes.release(run.manifest.kernel))
+    return {_place(cell.name, "" if across else host): cell for cell in run.cells}
+
+
+def _is_host(cell: KeptCell) -> bool:
+    return matrix_axes.place(cell.name)[0].kernel == matrix_axes.HOST
+
+
+def _place(cell: CellName, host: str) -> Place:
+    row, profile = matrix_axes.place(cell)
+    if row.kernel == matrix_axes.HOST:
+        return f"{matrix_axes.HOST} {host}".strip(), f"{cell.environment}/{row.platform}"
+    return f"linux-{matrix_axes.minor(row.kernel.removeprefix('linux-'))}", f"{profile}/{row.platform}"
+
+
+def _kernels(cells: Mapping[Place, KeptCell]) -> dict[str, list[KeptCell]]:
+    found: dict[str, list[KeptCell]] = {}
+    for (kernel, _), cell in cells.items():
+        found.setdefault(kernel, []).append(cell)
+    return found
+
+
+def _reached(cells: Iterable[KeptCell]) -> bool:
+    return any(one.trial.verdict.is_verdict for cell in cells for one in cell.judged)
+
+
+def _why(cells: Iterable[KeptCell]) -> str:
+    return next((cell.problem.reason for cell in cells if cell.problem), "nothing was tried on it")
+
+
+def _is_unsound(cell: KeptCell | None) -> bool:
+    return bool(cell and cell.problem and cell.problem.unexpected)
+
+
+def _judged(cell: KeptCell | None) -> dict[str, Judged]:
+    return {one.trial.scenario: one for one in cell.judged} if cell else {}
+
+
+def _scenarios(cells: Iterable[KeptCell]) -> Collection[str]:
+    return dict.fromkeys(one.trial.scenario for cell in cells for one in cell.judged)
+
+
+def _change(cell: str, was: Judged | None, now: Judged, again: Sequence[Judged]) -> Change | None:
+    kind = _kind(was, now, again)
+    if kind is None:
+        return None
+    trial = now.trial
+    verdicts = " or ".join(dict.fromkeys(one.trial.verdict.value for one in (now, *again)))
+    expected = f"{was.judgement}; {now.judgement}" if was and kind is Kind.EXPECTATION else ""
+    reason = trial.reason or (now.judgement.reason if now.judgement.expected else str(now.judgement))
+    return Change(
+        kind, cell, trial.scenario, trial.ids, was.trial.verdict.value if was else "", verdicts, reason, expected
+    )
+
+
+def _kind(was: Judged | None, now: Judged, again: Sequence[Judged]) -> Kind | None:
+    if len({one.judgement.expected for one in (now, *again) if one.trial.verdict is not Verdict.MISS}) > 1:
+        return Kind.FLAKY
+    tried_before = was is not None and was.trial.verdict is not Verdict.MISS
+    if now.trial.verdict is Verdict.MISS:
+        return Kind.MISSING if tried_before else None
+    if was is None or not tried_before:
+        return Kind.APPEARED if now.judgement.expected else Kind.FAILING
+    if was.judgement.expected != now.judgement.expected:
+        return Kind.FIXED if now.judgement.expected else Kind.FAILING
+    if not now.judgement.expected:
+        return Kind.STILL
+    if was.trial.verdict is not now.trial.verdict:
+        return Kind.VERDICT
+    return None if was.judgement.wanted == now.judgement.wanted else Kind.EXPECTATION
+
+
+def _shifts(before: Mapping[Place, KeptCell], after: Mapping[Place, KeptCell]) -> Iterator[Shift]:
+    """What changed in fingerprints, each once for all cells in which it did alike."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for place, cell in after.items():
+        was = before.get(place)
+        if was and was.header and cell.header:
+            for shift in _shifted(_features(was.header.fingerprint), _features(cell.header.fingerprint)):
+                found.setdefault(shift, []).append(str(cell.name))
+    for (what, then, now), cells in found.items():
+        yield Shift(what, then, now, tuple(cells))
+
+
+def _features(seen: Fingerprint) -> dict[str, str]:
+    return {
+        "kernel": matrix_axes.release(seen.kernel),
+        "machine": seen.machine,
+        "processor": seen.cpu,
+        "Python": seen.python,
+        **seen.versions,
+        **{f"probe {name}": one.state for name, one in seen.probes.items()},
+        **{f"fact {name}": observed for name, observed in seen.facts.items()},
+    }
+
+
+def _shifted(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    for what in dict.fromkeys((*then, *now)):
+        was, is_ = then.get(what, ""), now.get(what, "")
+        if was and is_ and was != is_:
+            yield what, was, is_

@@ -1,0 +1,229 @@
+"""A run's folder, read back: each cell with all it said, what was planned, and what was thought of each trial then.
+
+    run = runs.read(runs.find("last"))          # a path, a name below results/, or the newest there
+    run.manifest                                # `results.manifest.Manifest`: request, seed, versions
+    for cell in run.cells:                      # in the order they were planned
+        cell.name, cell.header, cell.footer     # CellName; None where the cell never said it
+        cell.planned                            # names of the trials it accounts for
+        for judged in cell.judged:              # one a planned trial, also those that never came: a `miss`
+            judged.trial, judged.judgement      # `results.Trial`; expected or not, wanted verdicts, reason, rule
+        cell.problem                            # why it did not run or end well, or None
+        cell.outcome                            # the same as a live run has it: `outcome.CellOutcome`
+    run.cell("docker:hardened")                 # KeyError if there is none
+
+Judgements are those of the run: what the rules say today changes nothing here.  A run that was cut off is read as far
+as it came.  What cannot be the work of a run is `Damaged`, with the file and the line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+
+from worldswitch.harness.cell.records import Footer, Header, Trial
+from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.expectations.judgement import PASSES, Judgement
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Problem, Stale
+from worldswitch.harness.results import manifest
+from worldswitch.harness.results.cell_file import Reached, lines, read_reached
+from worldswitch.harness.results.errors import Damaged, ResultError
+from worldswitch.harness.results.manifest import Manifest, PlannedCell, PlannedScenario, Ruling
+from worldswitch.harness.verdict import Verdict
+
+#: Where `worldswitch run` leaves its folders unless told otherwise.
+PLACE = Path("results")
+
+CUT_OFF = "the run was cut off"
+
+
+class NoRun(ResultError):
+    """There is no run by this name, or in this folder; the message says what was looked for."""
+
+
+@dataclass(frozen=True)
+class KeptCell:
+    """One cell as its run left it."""
+
+    plan: PlannedCell
+    path: Path  #: its own file; need not be there if the cell never spoke
+    reached: Reached
+    planned: tuple[str, ...]
+    judged: tuple[Judged, ...]  #: first what was reported, in that order; then the misses
+    problem: Problem | None
+
+    @property
+    def name(self) -> CellName:
+        """What people call it."""
+        return self.plan.name
+
+    @property
+    def header(self) -> Header | None:
+        """Its first word, if it said any."""
+        return self.reached.header
+
+    @property
+    def footer(self) -> Footer | None:
+        """Its last word, if it came to its end."""
+        return self.reached.footer
+
+    @property
+    def seconds(self) -> float:
+        """How long it took; 0 if that is not known."""
+        return (self.plan.finished or 0) - (self.plan.started or 0) if self.plan.finished and self.plan.started else 0.0
+
+    @property
+    def outcome(self) -> CellOutcome:
+        """The same as a live run has it."""
+        return CellOutcome(self.name, self.judged, self.seconds, self.problem)
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """One folder."""
+
+    folder: Path
+    manifest: Manifest
+    cells: tuple[KeptCell, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every scenario there was was to be run, but perhaps for those in which chaos reigns."""
+        return not any(self.manifest.request.get(one) for one in ("ids", "keyword", "mutant"))
+
+    @property
+    def has_chaos(self) -> bool:
+        """Whether those in which chaos reigns were among them."""
+        return self.manifest.request.get("chaos") is True
+
+    def cell(self, name: str) -> KeptCell:
+        """The cell that people call `name`; KeyError names those there are."""
+        found = next((cell for cell in self.cells if str(cell.name) == name), None)
+        if found is None:
+            raise KeyError(
+                f"no cell {name} in {self.folder}; there are {', '.join(str(one.name) for one in self.cells)}"
+            )
+        return found
+
+    @property
+    def stale(self) -> tuple[Stale, ...]:
+        """The rules that it showed to be out of date."""
+        return tuple(Stale(one.rule, one.why) for one in self.manifest.stale)
+
+    @cached_property
+    def outcomes(self) -> tuple[CellOutcome, ...]:
+        """Every cell's."""
+        return tuple(cell.outcome for cell in self.cells)
+
+
+def find(name: str, place: Path = PLACE) -> Path:
+    """The folder of the run at a path, or called `name` below `place`, or `last`: the one that began last there."""
+    if name == "last":
+        return _last(place)
+    for folder in (Path(name), place / name):
+        if folder.is_dir():
+            return folder
+    raise NoRun(f"{name}: no such folder, and no run of that name in {place}")
+
+
+def _last(place: Path) -> Path:
+    # Their names begin with the time; a baseline that is kept there has another name.
+    folders = sorted(path.parent for path in place.glob(f"[0-9]*T[0-9]*/{manifest.FILE}"))
+    if not folders:
+        raise NoRun(f"{place}: no run is there")
+    return folders[-1]
+
+
+def read(folder: Path) -> KeptRun:
+    """The run that left `folder`.  Raises `NoRun` and `Damaged`."""
+    found = _manifest(folder / manifest.FILE)
+    rulings = _rulings(folder / manifest.JUDGEMENTS, found)
+    known = {scenario.name: scenario for scenario in found.scenarios}
+    cells = tuple(_cell(folder, plan, known, rulings) for plan in found.cells)
+    return KeptRun(folder, found, cells)
+
+
+def _manifest(path: Path) -> Manifest:
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        raise NoRun(f"{path}: not there; the folder is no run's, or of a run that was never begun") from None
+    except OSError as problem:
+        raise NoRun(f"{path}: cannot be read: {problem.strerror}") from problem
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise Damaged(f"{path}: not a run's manifest: {problem}") from problem
+    if found.format != manifest.FORMAT:
+        raise Damaged(f"{path}: format {found.format}, and this reader knows {manifest.FORMAT}")
+    names = [str(cell.name) for cell in found.cells]
+    for name in names:
+        if names.count(name) > 1:
+            raise Damaged(f"{path}: cells: {name} is there twice")
+    for cell in found.cells:
+        if cell.file != cell.name.file:
+            raise Damaged(f"{path}: cells: the file of {cell.name} is {cell.name.file}, not {cell.file!r}")
+    return found
+
+
+def _rulings(path: Path, run: Manifest) -> Mapping[tuple[str, str], Ruling]:
+    """What was thought of trials, by cell and scenario; the last word counts."""
+    cells = {str(cell.name) for cell in run.cells}
+    found = {}
+    for number, line in enumerate(lines(path) if path.exists() else [], 1):
+        try:
+            one = msgspec.json.decode(line, type=Ruling)
+        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+            raise Damaged(f"{path}:{number}: not a judgement: {problem}") from problem
+        if one.cell not in cells:
+            raise Damaged(f"{path}:{number}: a judgement in {one.cell!r}, and {manifest.FILE} planned no such cell")
+        found[one.cell, one.scenario] = one
+    return found
+
+
+def _cell(
+    folder: Path,
+    plan: PlannedCell,
+    known: Mapping[str, PlannedScenario],
+    rulings: Mapping[tuple[str, str], Ruling],
+) -> KeptCell:
+    path = folder / plan.file
+    reached = read_reached(path) if path.exists() else Reached()
+    problem = _problem(plan, path, reached)
+    planned = reached.header.planned if reached.header else tuple(known)
+    reason = problem.reason if problem else "planned, and never reported"
+    trials = (*reached.trials, *_missing(planned, reached.trials, known, reason))
+    own = {scenario: ruling for (cell, scenario), ruling in rulings.items() if cell == str(plan.name)}
+    judged = tuple(Judged(trial, _judgement(trial, own.get(trial.scenario), path)) for trial in trials)
+    return KeptCell(plan, path, reached, planned, judged, problem)
+
+
+def _problem(plan: PlannedCell, path: Path, reached: Reached) -> Problem | None:
+    if plan.problem:
+        return Problem(**msgspec.structs.asdict(plan.problem))
+    if plan.finished is None and not reached.footer:
+        return Problem(CUT_OFF if plan.started else f"{CUT_OFF} before this cell started")
+    if not reached.footer:
+        raise Damaged(f"{path}: {manifest.FILE} says that the cell ended well, and its footer is not there")
+    return None
+
+
+def _missing(
+    planned: Sequence[str], trials: Sequence[Trial], known: Mapping[str, PlannedScenario], reason: str
+) -> Iterator[Trial]:
+    reported = {trial.scenario for trial in trials}
+    for name in planned:
+        if name not in reported:
+            scenario = known.get(name.partition("[")[0]) or PlannedScenario(name=name)
+            yield Trial(**scenario.missed(name, reason))
+
+
+def _judgement(trial: Trial, ruling: Ruling | None, path: Path) -> Judgement:
+    if ruling and ruling.verdict is trial.verdict:
+        return ruling.judgement
+    if ruling and trial.verdict is not Verdict.MISS:  # a verdict is kept after what is thought of it
+        raise Damaged(
+            f"{path}: {trial.scenario}: {trial.verdict.value}, and {manifest.JUDGEMENTS} judges {ruling.verdict.value}"
+        )
+    return Judgement(trial.verdict is Verdict.PASS, PASSES)

@@ -1,0 +1,1 @@
+"""A request becomes outcomes: cells are started, collected, judged and kept."""

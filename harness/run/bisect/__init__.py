@@ -1,0 +1,1 @@
+"""The first kernel of a list on which a scenario ends otherwise."""

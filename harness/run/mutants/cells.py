@@ -1,0 +1,78 @@
+"""Runs the cells of a hunt: what one says as far as is needed, and no cell left behind when the hunt is over."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell.records import Record
+from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.environments.protocol import Cell, Environment
+from worldswitch.harness.run.collect import collect
+from worldswitch.harness.run.mutants import fates
+from worldswitch.harness.run.mutants.fates import Account
+from worldswitch.harness.run.request import Request
+
+
+class Enough(Exception):
+    """A cell has told what it was started for."""
+
+
+def put(place: Environment, request: Request, chosen: Sequence[Scenario], watch: Callable[[Record], None]) -> Account:
+    """What a cell says of these scenarios, in this order; `watch` is told each record."""
+    begin = time.monotonic()
+    request = replace(request, ids=tuple(one.name for one in chosen))
+    records: list[Record] = []
+    enough = False
+
+    def take(record: Record) -> None:
+        nonlocal enough
+        records.append(record)
+        try:
+            watch(record)
+        except Enough:
+            enough = True
+            raise
+
+    problem = collect(
+        place, request.arguments(CellName(place.name), place.facts), request.silence(chosen, place.facts), take
+    )
+    return fates.account(records, request.mutant, None if enough else problem, time.monotonic() - begin)
+
+
+@dataclass
+class Ended:
+    """An environment whose cells end with this: an interrupted hunt waits for none of them."""
+
+    _place: Environment
+    _cells: list[Cell] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.name, self.facts = self._place.name, self._place.facts
+        self.profile, self.lane = self._place.profile, self._place.lane
+
+    def start(self, arguments: Sequence[str]) -> Cell:
+        """A cell there.  Raises `InterruptedError` when the hunt is over, and what the environment raises."""
+        if self._over.is_set():
+            raise InterruptedError("the hunt is over")
+        cell = self._place.start(arguments)
+        with self._lock:
+            self._cells.append(cell)
+            if not self._over.is_set():
+                return cell
+        cell.kill()  # it was being started when the others were ended
+        raise InterruptedError("the hunt is over")
+
+    def __enter__(self) -> Ended:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._over.set()
+        for cell in self._cells:
+            cell.kill()

@@ -1,0 +1,184 @@
+"""The kill matrix: which scenario is bitten by which mutant, as one JSON document.
+
+`Matrix`     when, how, and the seed that drew the scenarios; one `Place` an environment
+`Place`      the machine, the counts, every mutant and every scenario
+`Mutated`    one mutant: what is wrong with it, what became of it, by whom it was caught
+`Held`       one scenario: where it stands, and whom it catches
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from worldswitch.harness.catalogue.mutants import Mutant
+from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell.records import Trial
+from worldswitch.harness.expectations.outcome import Status, Tally
+from worldswitch.harness.run.mutants.fates import Account, Autopsy, Fate
+from worldswitch.harness.run.mutants.proof import Proof, Standing
+
+FORMAT = 1
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """One scenario that did not pass on a mutant."""
+
+    scenario: str
+    verdict: str
+    assertion: bool  #: by its own assertion
+    reason: str
+
+
+class Unkept(msgspec.Struct, frozen=True):
+    """A name in a mutant's `caught_by` of which nothing came."""
+
+    name: str
+    fate: str
+    reason: str
+
+
+class Mutated(msgspec.Struct, frozen=True, kw_only=True):
+    """One mutant."""
+
+    name: str
+    about: str
+    origin: str
+    module: str
+    caught_by: tuple[str, ...]
+    fate: str
+    killed_by: tuple[Failure, ...]
+    unkept: tuple[Unkept, ...]
+    undeclared: tuple[Failure, ...]  #: which it does not name; drawn anew each run
+    passed: tuple[str, ...]  #: which see nothing wrong with it
+    seconds: float
+    draws: int = 1  #: how many seeds it took until all that it names had caught it, or none was left
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """One scenario."""
+
+    name: str
+    ids: tuple[str, ...]
+    claim: str
+    standing: str
+    reason: str  #: why it stands so, where it is not `proven`
+    mutants: tuple[str, ...]  #: that it kills
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """One environment."""
+
+    environment: str
+    kernel: str
+    machine: str
+    problem: str  #: why nothing was learnt here
+    fates: dict[str, int]
+    standings: dict[str, int]
+    mutants: tuple[Mutated, ...]
+    scenarios: tuple[Held, ...]  #: none if only some mutants were asked for: where scenarios stand takes all
+
+
+class Matrix(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of the mutants."""
+
+    format: int = FORMAT
+    started: float  #: seconds since 1970
+    seconds: float
+    seed: int
+    repeat: str
+    full: bool  #: every mutant met every scenario, not only a tenth of those that it does not name
+    places: tuple[Place, ...]
+
+
+def place(
+    environment: str,
+    reference: Account,
+    mutants: Mapping[str, Mutant],
+    scenarios: Iterable[Scenario],
+    autopsies: Iterable[Autopsy],
+    proofs: Iterable[Proof],
+) -> Place:
+    """What was found in one environment."""
+    known = {scenario.name: scenario for scenario in scenarios}
+    autopsies, proofs = tuple(autopsies), tuple(proofs)
+    return Place(
+        environment=environment,
+        kernel=reference.machine.kernel if reference.machine else "",
+        machine=reference.machine.machine if reference.machine else "",
+        problem=reference.problem,
+        fates=dict(Counter(one.fate.value for one in autopsies)),
+        standings=dict(Counter(one.standing.value for one in proofs)),
+        mutants=tuple(_mutated(mutants[one.mutant], one) for one in autopsies),
+        scenarios=tuple(_held(one, known.get(one.scenario)) for one in proofs),
+    )
+
+
+def _mutated(mutant: Mutant, one: Autopsy) -> Mutated:
+    return Mutated(
+        name=mutant.name,
+        about=mutant.about,
+        origin=mutant.origin,
+        module=mutant.module.rpartition(".")[2],
+        caught_by=tuple(mutant.caught_by),
+        fate=one.fate.value,
+        killed_by=tuple(map(_failure, one.kills)),
+        unkept=tuple(Unkept(it.name, it.fate.value, it.reason) for it in one.findings if it.fate is not Fate.CAUGHT),
+        undeclared=tuple(map(_failure, one.undeclared)),
+        passed=one.passed,
+        seconds=round(one.seconds, 1),
+        draws=one.draws,
+    )
+
+
+def _failure(trial: Trial) -> Failure:
+    return Failure(trial.scenario, trial.verdict.value, trial.assertion, trial.reason.partition("\n")[0])
+
+
+def _held(proof: Proof, scenario: Scenario | None) -> Held:
+    return Held(
+        name=proof.scenario,
+        ids=scenario.ids if scenario else (),
+        claim=scenario.claim if scenario else "",
+        standing=proof.standing.value,
+        reason=proof.reason,
+        mutants=proof.mutants,
+    )
+
+
+def tally(matrix: Matrix) -> Tally:
+    """The three numbers a run of mutants closes with; a scenario with which something is wrong has failed."""
+    fates = [one.fate for place in matrix.places for one in place.mutants]
+    caught, untested = fates.count(Fate.CAUGHT.value), fates.count(Fate.UNTESTED.value)
+    return Tally(caught, len(fates) - caught - untested + sum(len(wrong(place)) for place in matrix.places), untested)
+
+
+def wrong(place: Place) -> list[Held]:
+    """The scenarios with which something is wrong."""
+    return [one for one in place.scenarios if Standing(one.standing).is_wrong]
+
+
+def status(matrix: Matrix) -> Status:
+    """The exit status this amounts to; without a mutant that shows something, nothing ran."""
+    fates = {Fate(one.fate) for place in matrix.places for one in place.mutants}
+    if Fate.SURVIVED in fates or any(map(wrong, matrix.places)):
+        return Status.UNEXPECTED
+    if Fate.ERROR in fates or Fate.CAUGHT not in fates:
+        return Status.COULD_NOT_RUN
+    return Status.AS_EXPECTED
+
+
+def write(matrix: Matrix, path: Path) -> None:
+    """Write `matrix` to `path`, as JSON that people can read too."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(matrix), indent=1) + b"\n")
+
+
+def read(path: Path) -> Matrix:
+    """The matrix in the file at `path`; `msgspec.MsgspecError` if it is none."""
+    matrix = msgspec.json.decode(path.read_bytes(), type=Matrix)
+    if matrix.format != FORMAT:
+        raise msgspec.ValidationError(f"{path}: format {matrix.format}, and this reader knows {FORMAT}")
+    return matrix

@@ -1,0 +1,141 @@
+"""What somebody asks to be run: which scenarios, on which platform, where; and whether that can be asked at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.catalogue.loading import NotFound
+from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell import seeds
+from worldswitch.harness.cell.rehearsal import rehearse
+from worldswitch.harness.cell.settings import IMPORT_SECONDS, Settings
+from worldswitch.harness.cell.trial import Result
+from worldswitch.harness.cell_name import REFERENCE, CellName
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.prepared import Plan
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.protocol import EngineChoice, Say
+from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.expectations import rules
+from worldswitch.harness.verdict import Verdict
+
+#: Seconds a cell may say nothing beyond its scenarios' longest deadline: to start, to probe, on a busy machine.
+PATIENCE = 120.0
+
+
+def cpus() -> int:
+    """How many CPUs this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be run, and where."""
+
+    platforms: tuple[str, ...] = (REFERENCE,)
+    mutant: str = ""
+    ids: tuple[str, ...] = ()  #: catalogue ids, names ``module::function``, or patterns of them; none means all
+    keyword: str = ""
+    chaos: bool = True  #: whether those scenarios are among them in which chaos reigns
+    engine: EngineChoice = "auto"
+    profiles: tuple[str, ...] = ()  #: none means all
+    kernels: tuple[str, ...] = ()  #: names, or paths of images; none means the one that runs here
+    rules: tuple[str, ...] = ()  #: files of rules of one's own; they come before all others
+    install_engine: bool = False
+    repeat: str = ""  #: if not said, `normal` on the host and `quick` elsewhere
+    seed: int = field(default_factory=seeds.draw)  #: the same in every environment
+    deadline: float | None = None  #: seconds that no scenario's own deadline may exceed
+    workers: int = field(default_factory=cpus)  #: trials at a time; 0 is one after the other, in one process
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every scenario there is is to be run, but perhaps for those in which chaos reigns."""
+        return not (self.ids or self.keyword or self.mutant)
+
+    def scenarios(self) -> list[Scenario]:
+        """What is planned in each environment; raises `CouldNotRun` for what nobody can run."""
+        if self.profiles and self.engine == "host":
+            raise CouldNotRun("--profile names containers and --engine host leaves them out; drop one of the two")
+        try:
+            for path in profiles.files(self.profiles):
+                rules.of(profiles.load(path), path)
+            rules.every()
+            rules.own(self.rules)
+            scenarios = select(catalogue.scenarios(), self.ids, chaos=self.chaos)
+        except (NotFound, profiles.ProfileError, rules.RuleError) as problem:
+            raise CouldNotRun(str(problem)) from problem
+        if self.kernels:
+            from worldswitch.harness.environments.kernels import known
+
+            known.load()
+        for platform in self.platforms:
+            loading = rehearse_platform(platform)
+            if loading.verdict is not Verdict.PASS:
+                raise CouldNotRun(loading.reason)
+        return scenarios
+
+    def places(self, say: Say) -> Plan:
+        """The environments to run in; who names a profile means its container and not the host."""
+        engine: EngineChoice = "docker" if self.profiles and self.engine == "auto" else self.engine
+        return plan.plan(engine, self.profiles, kernels=self.kernels, install_engine=self.install_engine, say=say)
+
+    def silence(self, scenarios: Iterable[Scenario], facts: Mapping[str, str]) -> float:
+        """How many seconds a cell that runs these may say nothing in an environment of which `facts` are known."""
+        longest = max((scenario.deadline for scenario in scenarios), default=0)
+        return PATIENCE + longest * float(facts.get("time_scale", "1"))
+
+    def repeat_in(self, name: str) -> str:
+        """How often scenarios repeat what they repeat in the environment called `name`."""
+        return self.repeat or ("normal" if name == "host" else "quick")
+
+    def again(self, cell: CellName, trial: str) -> str:
+        """The command that repeats one trial of a cell, without the run's folder."""
+        manner = f"--repeat {self.repeat_in(cell.environment)} --seed {self.seed}"
+        manner += f" --deadline {self.deadline:g}" if self.deadline else ""
+        return f"worldswitch run {self._options(cell)} --id {catalogue.function_of(trial)} {manner}"
+
+    def _options(self, cell: CellName) -> str:
+        if not cell.kernel:
+            return cell.options
+        from worldswitch.harness.environments.kernels.fetch import word_for
+
+        word = shlex.quote(word_for(cell.kernel, self.kernels))
+        return cell.options.replace(f"--kernel {cell.kernel}", f"--kernel {word}", 1)
+
+    def arguments(self, cell: CellName, facts: Mapping[str, str]) -> list[str]:
+        """The arguments of a cell in an environment of which `facts` are known."""
+        name = cell.environment
+        options = {
+            "--environment": json.dumps({"name": name, **facts}),
+            "--platform": cell.platform,
+            "--mutant": self.mutant,
+            "--repeat": self.repeat_in(name),
+            "--seed": str(self.seed),
+            "--deadline": self.deadline and f"{self.deadline:g}",
+            "-k": self.keyword,
+            "--time-scale": facts.get("time_scale", ""),
+            "-n": str(min(self.workers, int(facts.get("trials", self.workers))) or ""),
+        }
+        said = [word for option, value in options.items() if value for word in (option, value)]
+        chaos = () if self.chaos else ("--no-chaos",)
+        return [*chaos, *said, *(word for pattern in self.ids for word in ("--id", pattern))]
+
+
+def rehearse_platform(platform: str) -> Result:
+    """Load a platform in a process of its own, since importing may do anything."""
+    asked = Settings(catalogue.SCENARIOS, platform, None, "quick", (), IMPORT_SECONDS, time_scale=1, seed=0)
+    return rehearse(asked)
+
+
+def select(scenarios: Iterable[Scenario], ids: Sequence[str], *, chaos: bool = True) -> list[Scenario]:
+    """The scenarios under these ids; an id that none has is a mistake."""
+    every = list(scenarios)
+    for pattern in ids:
+        if not any(one.is_called(pattern) for one in every):
+            raise CouldNotRun(f"no scenario has the id {pattern}; `worldswitch list` shows them all")
+    return [one for one in every if catalogue.is_wanted(one, ids, chaos=chaos)]

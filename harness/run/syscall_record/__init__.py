@@ -1,0 +1,1 @@
+"""Which system calls a container makes, recorded and compared with its filter."""

@@ -1,0 +1,117 @@
+"""Vectors: the extended state (x87, SSE, AVX ...) belongs to a context, whatever else runs on its stub thread.
+
+Seed: subprocess.switchToApp's floating point state.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from worldswitch.harness.contract import Interrupted, Syscall
+from worldswitch.scenarios import guests
+from worldswitch.scenarios.declare import scenario
+from worldswitch.scenarios.guests import Program
+from worldswitch.scenarios.stage.stage import Guest, Stage
+
+
+@scenario("EX03", clauses="seed.W25", quick=5, normal=50, soak=2000)
+@pytest.mark.parametrize("resident", [False, True], ids=["default", "resident"])
+def contexts_on_one_thread_keep_their_xmm_registers(stage: Stage, resident: bool) -> None:
+    """Two contexts on one stub thread neither lose their SSE registers nor see each other's."""
+    _share_a_thread(stage, guests.xmm_fill, guests.xmm_store, 16 * 16, resident)
+
+
+@scenario("EX03", clauses="seed.W25", needs="avx", quick=5, normal=50, soak=2000)
+@pytest.mark.parametrize("resident", [False, True], ids=["default", "resident"])
+def contexts_on_one_thread_keep_their_ymm_registers(stage: Stage, resident: bool) -> None:
+    """Two contexts on one stub thread keep their AVX registers, upper halves included."""
+    _share_a_thread(stage, guests.ymm_fill, guests.ymm_store, 16 * 32, resident)
+
+
+@scenario("EX03", clauses="seed.W25", needs="avx512", quick=5, normal=50, soak=2000)
+@pytest.mark.parametrize("resident", [False, True], ids=["default", "resident"])
+def contexts_on_one_thread_keep_their_zmm_registers(stage: Stage, resident: bool) -> None:
+    """Two contexts on one stub thread keep all 32 of their AVX-512 registers."""
+    _share_a_thread(stage, guests.zmm_fill, guests.zmm_store, 32 * 64, resident)
+
+
+@scenario("EX03", clauses="seed.W25")
+def contexts_on_one_thread_keep_their_control_words(stage: Stage) -> None:
+    """Two contexts on one stub thread keep their own SSE control words."""
+    words = {0: 0x3F80, 1: 0x5F80, 2: 0x7F80}
+    one = stage.guest(guests.mxcsr_fill)
+    batch = [one, *(stage.guest(guests.mxcsr_fill, space=one.space) for _ in range(2))]
+    for index, guest in enumerate(batch):
+        guest.data.set_word(0, words[index])
+        guest.run_to(Syscall)
+    for index, guest in enumerate(batch):
+        guest.enter(guests.mxcsr_store)
+        guest.data.set_word(0, 0)
+        guest.run_to(Syscall)
+        assert guest.data.word() == words[index]
+
+
+@scenario("EX03", clauses="seed.switchToApp")
+def a_fresh_context_has_fresh_vectors(stage: Stage) -> None:
+    """A new context on a used stub thread starts with all vector registers zero."""
+    used = stage.guest(guests.xmm_fill)
+    used.data[0:256] = b"\xa5" * 256
+    used.run_to(Syscall)
+    fresh = stage.guest(guests.xmm_store, space=used.space)
+    fresh.data[0:256] = b"\x5a" * 256
+    fresh.run_to(Syscall)
+    assert fresh.data[0:256] == bytes(256)
+
+
+@scenario("EX03", clauses="seed.switchToApp")
+@pytest.mark.parametrize("resident", [False, True], ids=["default", "resident"])
+def extended_state_moves_between_contexts_by_its_image(stage: Stage, resident: bool) -> None:
+    """A context's image, written to another context's state, is loaded into that one's registers."""
+    contents = Random(3).randbytes(256)
+    source = stage.guest(guests.xmm_fill, resident=resident)
+    source.data[0:256] = contents
+    source.run_to(Syscall)
+    source.context.pull()
+    target = stage.guest(guests.xmm_store, space=source.space, resident=resident)
+    target.state.write_xstate(source.state.xstate)
+    target.run_to(Syscall)
+    assert target.data[0:256] == contents
+
+
+@scenario("EX03", clauses="seed.switchToApp", quick=20, normal=200, soak=5000)
+@pytest.mark.parametrize("resident", [False, True], ids=["default", "resident"])
+def an_interrupted_guest_keeps_its_vectors(stage: Stage, resident: bool) -> None:
+    """A guest that counts in a vector register and a general one keeps both counts equal through interrupts."""
+    guest = stage.guest(guests.vector_spin, resident=resident)
+    for _ in range(stage.trial.repeat):
+        stopping = stage.thread(_stop, stage, guest, guest.data.word())
+        assert guest.switch() == Interrupted()
+        stopping.result()
+        assert guest.data.word() - guest.data.word(16) in (0, 1)
+
+
+def _stop(stage: Stage, guest: Guest, begin: int) -> None:
+    """Interrupt the guest once its count exceeds `begin`."""
+    stage.wait_until(lambda: guest.data.word() > begin, claim="the guest computes")
+    guest.context.interrupt()
+
+
+def _share_a_thread(stage: Stage, fill: Program, store: Program, size: int, resident: bool) -> None:
+    """Two contexts on one thread alternately fill their registers differently and store them again."""
+    space = stage.space()
+    contexts = [stage.platform.new_context(resident=resident) for _ in range(2)]
+    batch = [stage.guest(fill, space=space, context=context) for context in contexts]
+    storing = stage.load(store, space)
+    for round_ in range(stage.trial.repeat):
+        contents = [Random(2 * round_ + index).randbytes(size) for index in range(2)]
+        for index, guest in enumerate(batch):
+            guest.state.pc = guest.code
+            guest.data[0:size] = contents[index]
+            guest.run_to(Syscall)
+        for index, guest in enumerate(batch):
+            guest.data[0:size] = bytes(size)
+            guest.state.pc = storing
+            guest.run_to(Syscall)
+            assert guest.data[0:size] == contents[index], f"context {index} lost its {fill.name} of round {round_}"

@@ -1,0 +1,83 @@
+"""Context managers that exhaust file descriptors, processes or memory."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from worldswitch.harness.contract import Access, AddressSpace
+from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.stage.stage import Stage
+
+NOBODY = 65534
+PR_SET_DUMPABLE = 4  # <linux/prctl.h>
+MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE = 0x02, 0x10, 0x20, 0x4000  # <linux/mman.h>
+NO_FILE = (1 << 64) - 1
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """No thread of this process can open another file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextmanager
+def no_processes(pid: int) -> Iterator[None]:
+    """A process can create no thread and no child, unless it is privileged (see `become_nobody`)."""
+    limits = resource.prlimit(pid, resource.RLIMIT_NPROC)
+    resource.prlimit(pid, resource.RLIMIT_NPROC, (1, limits[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NPROC, limits)
+
+
+def become_nobody() -> None:
+    """Become a user that process limits apply to and whose children can be traced; this cannot be undone."""
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
+@contextmanager
+def all_processes_taken(_: int) -> Iterator[None]:
+    """Fork children until the limit on processes is reached."""
+    taken: list[int] = []
+    try:
+        with suppress(BlockingIOError):
+            while True:
+                taken.append(_idle_child())
+        yield
+    finally:
+        for pid in taken:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def _idle_child() -> int:
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+    return pid
+
+
+def reserve(stage: Stage, space: AddressSpace, size: int) -> int:
+    """Map private memory of the stub by an injected call; its address."""
+    flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE
+    address = stage.place(space, size)
+    return stage.inspect(space).inject(Number.MMAP, address, size, Access.READ | Access.WRITE, flags, NO_FILE, 0)
