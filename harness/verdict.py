@@ -19,11 +19,6 @@ class Verdict(enum.Enum):
     MISS = "miss"  #: planned, and never ran
 
     @property
-    def is_failure(self) -> bool:
-        """The platform was tried and found wanting."""
-        return self in (Verdict.FAIL, Verdict.TIMEOUT, Verdict.CRASH)
-
-    @property
     def is_verdict(self) -> bool:
         """Something was learnt about the platform or the environment."""
         return self not in (Verdict.ERROR, Verdict.MISS)

@@ -6,16 +6,17 @@ known of the environment says why.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import platform as machine
 import signal
 import struct
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from worldswitch.harness import ptrace_denial
 from worldswitch.harness.contract import Death, HostError, PlatformError, StubDied, Unavailable
 from worldswitch.reference import x86_64
 from worldswitch.reference._core import ffi, lib
@@ -25,12 +26,8 @@ from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.x86_64 import FCW, FCW_INITIAL, LEGACY_END, MXCSR, MXCSR_INITIAL, SOFTWARE, XSTATE_BV
 
 PTRACE_GET_RSEQ_CONFIGURATION = 0x420F  # include/uapi/linux/ptrace.h, Linux 5.13
-CAP_SYS_PTRACE = 19  # include/uapi/linux/capability.h
 NOBODY = 0x7FFF_FFFF  # above PID_MAX_LIMIT, include/linux/threads.h
-PR_GET_DUMPABLE = 3  # include/uapi/linux/prctl.h
 ENOSYS_RESULT = (1 << 64) - errno.ENOSYS
-
-YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 
 
 # ------------------------------------------------------------------------------------------------ before the first stub
@@ -52,26 +49,6 @@ def lowest_address() -> int:
     return max(lowest, 4096)
 
 
-def yama_scope() -> int | None:
-    """The Yama LSM's restriction of ptrace, None where Yama is not there."""
-    try:
-        return int(YAMA.read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def _own_status(key: str) -> str:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(key + ":"):
-            return line.partition(":")[2].strip()
-    return ""
-
-
-def _is_dumpable() -> bool:
-    """Whether others of the same user may look into this process: not after a change of user, say."""
-    return bool(ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1)
-
-
 def _answer_about_nobody(request: str) -> int:
     """What a request about a process that cannot be says: ESRCH, if it is the kernel that answers."""
     result: int = lib.tracee_request(getattr(lib, request), NOBODY, 0, ffi.NULL)
@@ -81,39 +58,14 @@ def _answer_about_nobody(request: str) -> int:
 def refused(request: str, error: int) -> PlatformError:
     """Why the kernel refused to let us trace our own child."""
     said = f"ptrace: {request} of our own child: {errno.errorcode.get(error, error)} ({os.strerror(error)})"
-    if _answer_about_nobody(request) != -errno.ESRCH:
-        return Unavailable(
-            f"{said}: a seccomp filter answers it, whomever it is about",
-            "use a profile that allows ptrace (Docker: its default one since Linux 4.8, or --cap-add SYS_PTRACE; "
-            "older podman and containerd: a profile of your own)",
-        )
-    tracer = _own_status("TracerPid")
-    if tracer not in ("", "0"):
-        return Unavailable(
-            f"{said}: this process is itself traced, by process {tracer}, which traces its children too",
-            "run it without strace, gdb or another tracer that follows forks",
-        )
-    may_trace_anybody = int(_own_status("CapEff"), 16) >> CAP_SYS_PTRACE & 1
-    scope = yama_scope() if error == errno.EPERM else None
-    if scope == 3:
-        return Unavailable(
-            f"{said}: yama ptrace_scope=3 forbids all tracing",
-            f"boot with another setting of kernel.yama.ptrace_scope ({YAMA}); 3 cannot be left without a reboot",
-        )
-    if scope == 2 and not may_trace_anybody:
-        return Unavailable(
-            f"{said}: yama ptrace_scope=2 wants CAP_SYS_PTRACE", "grant CAP_SYS_PTRACE, or set ptrace_scope to 0 or 1"
-        )
-    if not may_trace_anybody and not _is_dumpable():
-        return Unavailable(
-            f"{said}: this process is not dumpable, nor are its children: that takes CAP_SYS_PTRACE",
-            "call prctl(PR_SET_DUMPABLE, 1) after a change of user, make the program's file readable, "
-            "or grant CAP_SYS_PTRACE",
-        )
-    return Unavailable(
-        f"{said}: a security module (SELinux, AppArmor) is what is left to deny it",
-        "see the kernel log; allow this program to trace its children",
-    )
+    answer = -_answer_about_nobody(request)
+    known = replace(ptrace_denial.here(), answers={request: errno.errorcode.get(answer, str(answer))})
+    if error != errno.EPERM:
+        known = replace(known, yama=None)  # which answers nothing else
+    one = ptrace_denial.culprit(known, request)
+    if one is None:
+        return Unavailable(f"{said}: nothing that can be seen from here denies it", "see the kernel log")
+    return Unavailable(f"{said}: {one.who.value}: {one.evidence}", one.remedy)
 
 
 def stillborn(plan: StubPlan, boot: Any, stop: Stop) -> PlatformError:

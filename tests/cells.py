@@ -11,7 +11,7 @@ from pathlib import Path
 from worldswitch.harness.cell import records as results
 from worldswitch.harness.cell.records import Record, Trial
 from worldswitch.harness.linux import processes
-from worldswitch.harness.results.cell_file import Run, assemble
+from worldswitch.harness.results.cell_file import Reached, gather
 
 HERE = str(Path(__file__).parent)
 
@@ -42,8 +42,16 @@ class Finished:
     began: tuple[str, ...] = ()  #: the trials that it said begin
 
     @property
-    def run(self) -> Run:
-        return assemble(self.records, "the stream")
+    def run(self) -> Reached:
+        found = gather(self.records, "the stream")
+        assert found.footer, self.log
+        return found
+
+    @property
+    def misses(self) -> list[str]:
+        """What was planned and never ran."""
+        reported = {trial.scenario for trial in self.run.trials}
+        return [name for name in self.run.header.planned if name not in reported]
 
     @property
     def trial(self) -> Trial:

@@ -8,7 +8,7 @@ import big_run
 import msgspec
 import pytest
 
-from worldswitch.harness.cli import main
+from worldswitch.harness.cli.main import main
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Problem, tally
 from worldswitch.harness.report.export import ktap

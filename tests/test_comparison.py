@@ -10,7 +10,7 @@ from big_run import kept_cell, kept_run
 from scripted import header
 
 from worldswitch.harness.cell.records import Header, Trial
-from worldswitch.harness.cli import main
+from worldswitch.harness.cli.main import main
 from worldswitch.harness.expectations.judgement import Judgement
 from worldswitch.harness.expectations.outcome import Judged, Problem, Status
 from worldswitch.harness.results import comparison

@@ -8,17 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from worldswitch.harness.cell.probes import confinement, kernel_facts, table
-from worldswitch.harness.cell.probes.confinement import Confinement
-from worldswitch.harness.cell.probes.trying import Probe
+from worldswitch.harness.cell.probes import confinement
+from worldswitch.harness.cell.probes import kernel_facts as behaviour
+from worldswitch.harness.cell.probes import table as probes
+from worldswitch.harness.cell.records import Finding
 from worldswitch.harness.cell.trial import Result
-from worldswitch.harness.cli import main
+from worldswitch.harness.cli import main as cli
+from worldswitch.harness.cli.main import main
 from worldswitch.harness.environments.docker import engine
 from worldswitch.harness.environments.docker.engine import Engine
 from worldswitch.harness.environments.images import apt_mirror
 from worldswitch.harness.environments.oci import runtime
 from worldswitch.harness.environments.oci.bundle import Runtime
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.ptrace_denial import Confinement
 from worldswitch.harness.report import doctor
 from worldswitch.harness.verdict import Verdict
 
@@ -27,8 +30,8 @@ from worldswitch.harness.verdict import Verdict
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine that has everything but Yama and an engine."""
     monkeypatch.setattr(doctor, "rehearse_platform", lambda _: Result(verdict=Verdict.PASS))
-    monkeypatch.setattr(table, "probe", lambda name: Probe(name, "no" if name == "yama" else "yes", f"so says {name}"))
-    monkeypatch.setattr(kernel_facts, "observe", lambda *_: {"stops::one": "a stop", "stops::two": "not observed: no"})
+    monkeypatch.setattr(probes, "probe", lambda name: Finding("no" if name == "yama" else "yes", f"so says {name}"))
+    monkeypatch.setattr(behaviour, "observe", lambda *_: {"stops::one": "a stop", "stops::two": "not observed: no"})
     monkeypatch.setattr(engine, "addresses", list)
     monkeypatch.setattr(engine, "check_startable", _refuse)
     monkeypatch.setattr(runtime, "obtain", _no_runtime)
@@ -113,13 +116,13 @@ def test_a_reference_that_does_not_load_is_told(
 
 
 def test_denied_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(table, "probe", lambda name: Probe(name, "denied", "Operation not permitted"))
-    assert main.main(["doctor"]) == 2
+    monkeypatch.setattr(probes, "probe", lambda name: Finding("denied", "Operation not permitted"))
+    assert cli.main(["doctor"]) == 2
     assert "ptrace: Operation not permitted" in capsys.readouterr().out
 
 
 def test_who_denies_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(table, "probe", lambda name: Probe(name, "denied", "Operation not permitted"))
+    monkeypatch.setattr(probes, "probe", lambda name: Finding("denied", "Operation not permitted"))
     known = Confinement(capabilities="0", yama=2, answers={"PTRACE_SEIZE": "ESRCH"})
     monkeypatch.setattr(confinement, "look", lambda: known)
     assert main.main(["doctor"]) == 2

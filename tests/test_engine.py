@@ -305,6 +305,8 @@ def test_a_container_goes_before_those_it_needs(monkeypatch: pytest.MonkeyPatch)
     [
         ("a.sources", "Types: deb\nURIs: http://a/debian/\nSigned-By: /k/a.gpg\n\nURIs: http://b\n", "/k/a.gpg"),
         ("a.sources", "URIs: http://b\nSigned-By: /k/b.gpg\n\nURIs: http://a/debian\nSuites: x\n", ""),
+        ("a.sources", "URIs: http://a/debian-security\nSigned-By: /k/b.gpg\n\nURIs: http://a/debian\n", ""),
+        ("a.sources", "URIs: http://b http://a/debian/\nSigned-By:\n -----BEGIN PGP\n a/b=\n", ""),
         ("a.list", "deb [arch=amd64 signed-by=/k/a.gpg] http://a/debian x main\n", "/k/a.gpg"),
         ("a.list", "deb [signed-by=/k/a.gpg,/k/c.gpg] http://a/debian x main\n", "/k/a.gpg"),
         ("a.list", "deb [signed-by=/k/b.gpg] http://b/ x main\ndeb http://a/debian x main\n", ""),

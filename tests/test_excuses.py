@@ -8,7 +8,7 @@ import pytest
 from scripted import SCENARIOS, header
 
 from worldswitch.harness.cell.probes import table
-from worldswitch.harness.cell.probes.trying import Probe
+from worldswitch.harness.cell.records import Finding
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import excuses
 from worldswitch.harness.expectations.excuses import FORBIDDEN, LACKING, OPTIONAL, Machine, excuse
@@ -53,5 +53,5 @@ def test_one_thing_that_is_lacking_is_enough() -> None:
 def test_this_machine_has_what_its_probes_find(monkeypatch: pytest.MonkeyPatch, user: int) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: user)
     for state, has in (("yes", frozenset({"ptrace_denied"})), ("no", frozenset()), ("denied", frozenset())):
-        monkeypatch.setattr(table, "probe", lambda name, state=state: Probe(name, state, ""))
+        monkeypatch.setattr(table, "probe", lambda name, state=state: Finding(state, ""))
         assert excuses.here(SCENARIOS) == Machine(kernel(), has, user == 0)

@@ -328,16 +328,44 @@ def test_names_are_taken_out_of_a_line() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "edited"),
+    [
+        ("[[expect]]\nscenarios = ['a', 'b']\n", "[[expect]]\nscenarios = ['b']\n"),
+        (
+            'x = """\n[[expect]]\n"""\n[[expect]]\nscenarios = ["a", "b"]\n',
+            'x = """\n[[expect]]\n"""\n[[expect]]\nscenarios = ["b"]\n',
+        ),
+        (
+            '[[expect]]\nneeds = ["x"] # so\nscenarios = ["a"]\n[expect.when]\nkernel = "6.1"\n',
+            '[[expect]]\nneeds = ["x"] # so\n[expect.when]\nkernel = "6.1"\n',
+        ),
+    ],
+)
+def test_names_are_taken_out_however_the_rule_is_written(text: str, edited: str) -> None:
+    assert toml_edits.without_scenarios(text, 0, ["a"]) == edited
+
+
+@pytest.mark.parametrize(
     "text",
     [
-        "[[expect]]\nscenarios = ['a', 'b']\n",
-        'x = """\n[[expect]]\n"""\n[[expect]]\nscenarios = ["a", "b"]\n',
         'expect = [{ scenarios = ["a", "b"] }]\n',
+        '[[expect]]\nscenarios = ["a", "b"]\n[other]\nx = 1\n[[expect]]\nscenarios = ["c"]\n',
     ],
 )
 def test_an_unusual_text_is_not_edited(text: str) -> None:
     with pytest.raises(CannotEdit):
         toml_edits.without_scenarios(text, 0, ["a"])
+
+
+def test_a_rule_does_not_take_what_follows_it_along() -> None:
+    with pytest.raises(CannotEdit, match="something else"):
+        toml_edits.without_rule('[[expect]]\nscenarios = ["a"]\n\n[limits]\npids = 64\n', 0)
+
+
+def test_a_long_list_has_a_line_for_each_item() -> None:
+    names = [f"a_family::with_a_scenario_of_a_long_name_{number}" for number in range(3)]
+    lines = "".join(f'    "{name}",\n' for name in names)
+    assert toml_edits.written({"scenarios": names}) == f"[[expect]]\nscenarios = [\n{lines}]\n"
 
 
 def test_a_rule_is_put_in_its_place() -> None:

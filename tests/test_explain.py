@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -11,11 +12,11 @@ import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
 from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
-from worldswitch.harness.cell.probes.confinement import Confinement
 from worldswitch.harness.cell.records import Complaint, KernelLog, Trial
-from worldswitch.harness.cli import main
+from worldswitch.harness.cli.main import main
 from worldswitch.harness.environments import plan
 from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.ptrace_denial import Confinement
 from worldswitch.harness.report import explain
 from worldswitch.harness.results import trial_id
 from worldswitch.harness.run.request import Request
@@ -152,14 +153,14 @@ BLOCKED = trial(NAMES[0], Verdict.BLOCKED, reason="needs ptrace: ptrace request 
 
 
 def test_a_filter_that_denies_ptrace_is_named(kept: Kept) -> None:
-    known = msgspec.structs.replace(FREE, answers={"PTRACE_SEIZE": "EPERM"}, seccomp=2)
+    known = replace(FREE, answers={"PTRACE_SEIZE": "EPERM"}, seccomp=2)
     said = told(kept(BLOCKED, known, ptrace="denied"))["not permitted, by whom"]
     assert said.startswith("PTRACE_SEIZE: EPERM: it was seccomp: ")
     assert "what to do: use a profile that allows ptrace" in said
 
 
 def test_yama_is_named(kept: Kept) -> None:
-    known = msgspec.structs.replace(FREE, yama=2)
+    known = replace(FREE, yama=2)
     assert told(kept(BLOCKED, known, ptrace="denied"))["not permitted, by whom"].startswith(
         "PTRACE_SEIZE: EPERM: it was yama: ptrace_scope is 2"
     )
@@ -167,20 +168,20 @@ def test_yama_is_named(kept: Kept) -> None:
 
 def test_the_request_that_was_refused_is_the_recorders(kept: Kept) -> None:
     refused = Diagnosis(events=(Event(seconds=0.5, tracer=7, tid=8, request="PTRACE_ATTACH", result="EPERM"),))
-    known = msgspec.structs.replace(FREE, answers={"PTRACE_SEIZE": "ESRCH", "PTRACE_ATTACH": "EPERM"})
+    known = replace(FREE, answers={"PTRACE_SEIZE": "ESRCH", "PTRACE_ATTACH": "EPERM"})
     said = told(kept(trial(NAMES[0], Verdict.FAIL, diagnosis=refused), known))["not permitted, by whom"]
     assert said.startswith("PTRACE_ATTACH: EPERM: it was seccomp")
 
 
 def test_an_eperm_that_only_the_reason_names_is_explained_too(kept: Kept) -> None:
     one = trial(NAMES[0], Verdict.FAIL, reason="ptrace: PTRACE_SEIZE of our own child: EPERM")
-    known = msgspec.structs.replace(FREE, tracer=99, tracer_name="strace")
+    known = replace(FREE, tracer=99, tracer_name="strace")
     assert "it was already traced: process 99 (strace)" in told(kept(one, known))["not permitted, by whom"]
 
 
 def test_an_eperm_of_something_else_is_not_put_down_to_who_denies_ptrace(kept: Kept) -> None:
     one = trial(NAMES[0], Verdict.FAIL, reason="HostError: munmap: Operation not permitted")
-    said = told(kept(one, msgspec.structs.replace(FREE, seccomp=2)))["not permitted, by whom"]
+    said = told(kept(one, replace(FREE, seccomp=2)))["not permitted, by whom"]
     assert said.startswith("what was refused: EPERM: seccomp, by elimination: filters are in force")
 
 
@@ -192,8 +193,8 @@ def test_where_nobody_looked_that_is_said(kept: Kept) -> None:
 #: What is known, and who denies a mount namespace there.
 DENIERS = {
     "it takes CAP_SYS_ADMIN, which is not there": FREE,
-    "seccomp, by elimination": msgspec.structs.replace(FREE, capabilities=f"{1 << 21:x}", seccomp=2),
-    "a security module or the mount's own rules": msgspec.structs.replace(FREE, capabilities=f"{1 << 21:x}"),
+    "seccomp, by elimination": replace(FREE, capabilities=f"{1 << 21:x}", seccomp=2),
+    "a security module or the mount's own rules": replace(FREE, capabilities=f"{1 << 21:x}"),
 }
 
 

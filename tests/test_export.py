@@ -17,12 +17,11 @@ from big_run import kept_cell, kept_run
 from junitparser import JUnitXml
 
 from worldswitch.harness.cell.records import Trial
-from worldswitch.harness.cli import main
+from worldswitch.harness.cli.main import main
 from worldswitch.harness.expectations.judgement import Judgement
-from worldswitch.harness.expectations.outcome import Judged, Problem
+from worldswitch.harness.expectations.outcome import Judged, Problem, Stale
 from worldswitch.harness.report.export import ctrf, database, formats, junit, ktap
 from worldswitch.harness.report.matrix import markdown
-from worldswitch.harness.results.manifest import StaleRule
 from worldswitch.harness.verdict import Verdict
 
 HERE = Path(__file__).parent
@@ -86,7 +85,7 @@ def test_what_is_wrong_beside_trials_is_red_in_every_format(
 ) -> None:
     unsound = Problem("the cell's kernel is not sound", unexpected=True)
     fine = kept_run(kept_cell("linux-6.12", EVERY[:1], unsound))
-    stale = (StaleRule(rule="tight.toml:2", why="expired"),)
+    stale = (Stale(rule="tight.toml:2", why="expired"),)
     run = replace(fine, manifest=msgspec.structs.replace(fine.manifest, stale=stale))
     formats.WRITERS["junit"][0](run, tmp_path / "j.xml")
     junit_schema.validate(tmp_path / "j.xml")

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PARTS = ("harness", "reference", "scenarios", "containers", "results")
 
 #: Modules on top of harness that every part may import.
-WORDS = ("contract", "verdict", "flight", "errors", "cell_name", "arch")
+WORDS = ("contract", "verdict", "flight", "errors", "cell_name", "ptrace_denial", "arch")
 #: The folders of harness: each imports those before it only.
 ROOMS = (
     *("words", "linux", "catalogue", "cell", "environments", "expectations", "results", "run", "report", "bench"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from mutilated import LUCKY, ONE, OTHER, THIRD, Mutilated, bitten, host, meet
 from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, frames, hang, planner, trial, whole
@@ -46,7 +47,7 @@ class World:
 
     @property
     def matrix(self) -> kill_matrix.Matrix:
-        return kill_matrix.read(self.folder / "kill_matrix.json")
+        return msgspec.json.decode((self.folder / "kill_matrix.json").read_bytes(), type=kill_matrix.Matrix)
 
 
 @pytest.fixture

@@ -40,13 +40,7 @@ def matrix(*autopsies: Autopsy, whole: bool = True) -> Matrix:
 
 def test_a_matrix_can_be_read_back(tmp_path: Path) -> None:
     kill_matrix.write(matrix(CAUGHT), tmp_path / "m.json")
-    assert kill_matrix.read(tmp_path / "m.json") == matrix(CAUGHT)
-
-
-def test_a_matrix_of_another_format_is_refused(tmp_path: Path) -> None:
-    kill_matrix.write(msgspec.structs.replace(matrix(CAUGHT), format=99), tmp_path / "m.json")
-    with pytest.raises(msgspec.ValidationError, match="format 99"):
-        kill_matrix.read(tmp_path / "m.json")
+    assert msgspec.json.decode((tmp_path / "m.json").read_bytes(), type=Matrix) == matrix(CAUGHT)
 
 
 def test_it_says_of_each_mutant_and_each_scenario_what_became_of_it() -> None:

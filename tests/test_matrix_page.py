@@ -22,6 +22,7 @@ from worldswitch.harness.cli import main
 from worldswitch.harness.environments import plan as environment
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import Judged, Problem
+from worldswitch.harness.linux.release import minor, series
 from worldswitch.harness.report.matrix import markdown, summary
 from worldswitch.harness.report.matrix import pack as packing
 from worldswitch.harness.report.matrix import page as matrix
@@ -89,11 +90,12 @@ def test_rows_are_in_the_order_of_versions_and_platforms_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "version"), [("linux-6.12", (6, 12)), ("6.12.43+deb13-cloud-amd64", (6, 12)), ("host", ())]
+    ("text", "version"),
+    [("linux-6.12", (6, 12)), ("6.12.43+deb13-cloud-amd64", (6, 12)), ("7.0-rc1", (7, 0)), ("host", ())],
 )
 def test_kernels_are_compared_by_minor_version(text: str, version: tuple[int, ...]) -> None:
-    assert matrix_axes.version(text) == version
-    assert matrix_axes.minor(text) == (".".join(map(str, version)) or text)
+    assert minor(text) == version
+    assert series(text) == (".".join(map(str, version)) or text)
 
 
 def test_a_pass_is_a_letter_and_what_is_wrong_a_capital() -> None:

@@ -32,7 +32,7 @@ from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.environments.run_resources import Holdings
 from worldswitch.harness.errors import Unobtainable
-from worldswitch.harness.results.cell_file import read
+from worldswitch.harness.results.cell_file import read_reached
 
 EVERYTHING = os.environ.get("WORLDSWITCH_PARITY") == "all"
 COMPARED = profiles.available() if EVERYTHING else ("docker-default", "hardened", "shared-pids", "user-namespace")
@@ -215,5 +215,5 @@ def _verdicts(kind: str, folder: Path) -> dict[tuple[str, str], str]:
     return {
         (file.stem.removeprefix(f"{kind}-"), trial.scenario): trial.verdict.value
         for file in files
-        for trial in read(file).trials
+        for trial in read_reached(file).trials
     }

@@ -99,11 +99,6 @@ def test_a_filter_that_does_not_know_the_machine_is_refused() -> None:
         seccomp.resolve(seccomp.default(), (), Machine("riscv64", (6, 12)))
 
 
-def test_a_release_s_first_two_numbers_count() -> None:
-    assert seccomp.version("6.12.9-cloud-amd64") == (6, 12)
-    assert seccomp.version("7.0-rc1") == (7, 0)
-
-
 def test_a_filter_is_found_out_from_its_shares() -> None:
     always, closed, opened = rule("read"), rule("clone3", errnoRet=38), rule("kcmp")
     shares: dict[str, Any] = {

@@ -64,13 +64,16 @@ def _changed(offset: int, new: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
-        (b"", "unpack_from"),
-        (b"#!/bin/sh\n" * 20, "does not begin like"),
-        (_changed(4, b"\x01"), "does not begin like"),
-        (_changed(16, b"\x03"), "type 3"),
-        (_changed(18, b"\xb7"), "for machine 183"),
+        (b"", "Magic number does not match"),
+        (b"#!/bin/sh\n" * 20, "Magic number does not match"),
+        (GETPID.read_bytes()[:70], "expected 4, found 2"),
+        (_changed(4, b"\x01"), "it is ELFCLASS32"),
+        (_changed(5, b"\x02"), "ELFDATA2MSB"),
+        (_changed(16, b"\x03"), "ET_DYN"),
+        (_changed(18, b"\xb7"), "EM_AARCH64"),
         (_changed(64, struct.pack("<I", 3)), "asks for an interpreter"),
         (_changed(56, b"\0\0"), "nothing of it is to be loaded"),
+        (_changed(64 + 8, struct.pack("<Q", 1 << 63)), "too large|cannot fit"),
         (_changed(64 + 32, struct.pack("<Q", 1 << 40)), "is not whole"),
     ],
 )

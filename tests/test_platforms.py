@@ -35,8 +35,8 @@ expect = [
 
 def test_a_platform_without_a_file_passes_everything() -> None:
     everywhere = tuple(one for file in rules.every() if not file.platform for one in file.expectations)
-    assert rules.expected_of("reference") == everywhere
-    assert rules.expected_of("package.module:Class") == everywhere
+    assert rules.about("reference", rules.every()) == everywhere
+    assert rules.about("package.module:Class", rules.every()) == everywhere
 
 
 def test_a_platform_s_file_is_what_is_expected_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,8 +45,8 @@ def test_a_platform_s_file_is_what_is_expected_of_it(tmp_path: Path, monkeypatch
     crashing = frozenset({Verdict.FAIL, Verdict.CRASH})
     crashes = Expectation(("IN01", "traps::*"), crashing, "mine.W1: so", source="mine.toml rule 1")
     blocked = Expectation((), frozenset({Verdict.BLOCKED}), "so", frozenset({"pidns"}), source="mine.toml rule 2")
-    assert rules.expected_of("mine") == (crashes, blocked)
-    assert rules.expected_of("yours") == ()
+    assert rules.about("mine", rules.every()) == (crashes, blocked)
+    assert rules.about("yours", rules.every()) == ()
     assert rules.load(tmp_path / "mine.toml").about == "x"
 
 

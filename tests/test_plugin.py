@@ -10,7 +10,7 @@ from cells import HERE, run
 
 from worldswitch.harness.cell import seeds
 from worldswitch.harness.cell.collection import concerns
-from worldswitch.harness.results.cell_file import read
+from worldswitch.harness.results.cell_file import read_reached
 
 PYTEST = [sys.executable, "-m", "pytest", "-c", "/dev/null", "-p", "no:cacheprovider"]
 
@@ -77,7 +77,7 @@ def test_a_run_draws_one_seed(tmp_path: Path, workers: str) -> None:
     path = tmp_path / "run.jsonl"
     asked = ["--pyargs", "claims", "--scenarios", "claims", "--platform", "fakes:Passes", "-k", "it_draws"]
     finished, _ = run([*PYTEST, *asked, "-n", workers, "--worldswitch-results", str(path)])
-    drawn = read(path)
+    drawn = read_reached(path)
     seed = drawn.header.seed
     assert f"normal repetitions, seed {seed}" in finished.stdout.decode()
     assert f"--seed {seed}" in finished.stdout.decode()
@@ -90,7 +90,7 @@ def test_it_writes_results(tmp_path: Path) -> None:
     finished, left = run([*PYTEST, *asked, "--worldswitch-results", str(path)])
     assert b"2 passed" in finished.stdout
     assert (finished.returncode, left) == (0, ())
-    assert read(path).footer.counts == {"pass": 2}
+    assert read_reached(path).footer.counts == {"pass": 2}
 
 
 def test_verdicts_have_their_own_words() -> None:

@@ -7,12 +7,13 @@ import platform as machine
 import random
 import signal
 import struct
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from worldswitch.harness import ptrace_denial
 from worldswitch.harness.contract import Cause, Death, HostError, StubDied, Unavailable
+from worldswitch.harness.ptrace_denial import Confinement
 from worldswitch.reference import prerequisites
 from worldswitch.reference.plan import Step, StubPlan
 from worldswitch.reference.stops import Stop, StopKind
@@ -21,14 +22,12 @@ PLAN = StubPlan((Step("prctl(PR_SET_PDEATHSIG)", 157), Step("setsid", 112)), 0, 
 
 
 @pytest.fixture
-def status(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
-    """What /proc/self/status says, on a machine without Yama."""
-    said = {"TracerPid": "0", "CapEff": "0000000000000000"}
-    monkeypatch.setattr(prerequisites, "_own_status", said.__getitem__)
-    monkeypatch.setattr(prerequisites, "YAMA", tmp_path / "ptrace_scope")
-    monkeypatch.setattr(prerequisites, "_is_dumpable", lambda: True)
+def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """The fields of what restricts this process, at first nothing."""
+    fields: dict[str, object] = {}
+    monkeypatch.setattr(ptrace_denial, "here", lambda: Confinement(**fields))
     monkeypatch.setattr(prerequisites, "_answer_about_nobody", lambda _: -errno.ESRCH)
-    return said
+    return fields
 
 
 def refusal() -> Unavailable:
@@ -40,61 +39,66 @@ def refusal() -> Unavailable:
     return error
 
 
-def test_a_tracer_is_named(status: dict[str, str]) -> None:
-    status["TracerPid"] = "4711"
-    assert "traced, by process 4711" in refusal().reason
+def test_a_tracer_is_named(known: dict[str, object]) -> None:
+    known["tracer"] = 4711
+    assert "process 4711 traces this process" in refusal().reason
     assert "strace" in refusal().remedy
 
 
-def test_yama_is_named(status: dict[str, str]) -> None:
-    prerequisites.YAMA.write_text("2\n")
-    assert "yama ptrace_scope=2" in refusal().reason
-    status["CapEff"] = f"{1 << prerequisites.CAP_SYS_PTRACE:016x}"
+def test_yama_is_named(known: dict[str, object]) -> None:
+    known["yama"] = 2
+    assert "yama: ptrace_scope is 2" in refusal().reason
+    known["capabilities"] = f"{1 << ptrace_denial.CAP_SYS_PTRACE:016x}"
     assert "yama" not in refusal().reason
 
 
-@pytest.mark.parametrize("scope", ["0", "1"])
-def test_yama_is_not_blamed(status: dict[str, str], scope: str) -> None:
-    prerequisites.YAMA.write_text(scope)
+@pytest.mark.parametrize("scope", [0, 1])
+def test_yama_is_not_blamed(known: dict[str, object], scope: int) -> None:
+    known["yama"] = scope
     assert "yama" not in str(refusal())
 
 
 @pytest.mark.parametrize("answer", [-errno.EPERM, -errno.ENOSYS])
 def test_a_seccomp_filter_is_known_by_its_answer(
-    status: dict[str, str], monkeypatch: pytest.MonkeyPatch, answer: int
+    known: dict[str, object], monkeypatch: pytest.MonkeyPatch, answer: int
 ) -> None:
     monkeypatch.setattr(prerequisites, "_answer_about_nobody", lambda _: answer)
-    status["TracerPid"] = "4711"
-    assert "seccomp filter" in refusal().reason
+    known["tracer"] = 4711
+    assert "seccomp: PTRACE_SEIZE of nobody" in refusal().reason
     assert "profile" in refusal().remedy
 
 
-def test_a_process_that_is_not_dumpable_is_named(status: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prerequisites, "_is_dumpable", lambda: False)
+def test_a_process_that_is_not_dumpable_is_named(known: dict[str, object]) -> None:
+    known["dumpable"] = 0
     assert "not dumpable" in refusal().reason
     assert "PR_SET_DUMPABLE" in refusal().remedy
-    status["CapEff"] = f"{1 << prerequisites.CAP_SYS_PTRACE:016x}"
+    known["capabilities"] = f"{1 << ptrace_denial.CAP_SYS_PTRACE:016x}"
     assert "dumpable" not in refusal().reason
 
 
-def test_what_is_left_is_a_security_module(status: dict[str, str]) -> None:
+def test_what_is_left_is_a_security_module(known: dict[str, object]) -> None:
     assert "security module" in refusal().reason
 
 
-def test_an_errno_without_a_name(status: dict[str, str]) -> None:
+def test_where_nothing_is_left_that_is_said(known: dict[str, object]) -> None:
+    known["modules"] = "capability,yama"
+    assert "nothing that can be seen" in refusal().reason
+
+
+def test_an_errno_without_a_name(known: dict[str, object]) -> None:
     assert "4095" in str(prerequisites.refused("PTRACE_SEIZE", 4095))
 
 
-def test_scope_3_takes_a_reboot_whoever_one_is(status: dict[str, str]) -> None:
-    prerequisites.YAMA.write_text("3")
-    status["CapEff"] = f"{1 << prerequisites.CAP_SYS_PTRACE:016x}"
-    assert "ptrace_scope=3" in refusal().reason
+def test_scope_3_takes_a_reboot_whoever_one_is(known: dict[str, object]) -> None:
+    known["yama"] = 3
+    known["capabilities"] = f"{1 << ptrace_denial.CAP_SYS_PTRACE:016x}"
+    assert "ptrace_scope is 3" in refusal().reason
     assert "reboot" in refusal().remedy
 
 
-@pytest.mark.parametrize("scope", ["2", "3"])
-def test_yama_answers_eperm_and_nothing_else(status: dict[str, str], scope: str) -> None:
-    prerequisites.YAMA.write_text(scope)
+@pytest.mark.parametrize("scope", [2, 3])
+def test_yama_answers_eperm_and_nothing_else(known: dict[str, object], scope: int) -> None:
+    known["yama"] = scope
     assert "yama" not in str(prerequisites.refused("PTRACE_SEIZE", errno.ENOSYS))
 
 

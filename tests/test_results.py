@@ -9,9 +9,9 @@ import pytest
 from worldswitch.harness.cell import frames
 from worldswitch.harness.cell import records as results
 from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
-from worldswitch.harness.cell.records import Fingerprint, Footer, Header, Record, Trial
-from worldswitch.harness.results.cell_file import assemble, gather, read, write
-from worldswitch.harness.results.errors import Damaged, Incomplete
+from worldswitch.harness.cell.records import Fingerprint, Footer, Header, KernelLog, Record, Trial
+from worldswitch.harness.results.cell_file import Reached, read_reached
+from worldswitch.harness.results.errors import Damaged
 from worldswitch.harness.verdict import Verdict
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +46,8 @@ TWO = Trial(
     diagnosis=DIAGNOSIS,
 )
 
+LOG = KernelLog(lines=("6 1.000000 hello",), taint=(0, 512))
+
 
 def footer(*trials: Trial) -> Footer:
     return Footer(finished=2.0, counts=results.tally(trials))
@@ -56,57 +58,54 @@ def lines(*records: Record) -> bytes:
 
 
 def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
-    run = assemble([HEADER, TWO, ONE, footer(ONE, TWO)], "memory")
-    write(tmp_path / "run.jsonl", run)
-    assert read(tmp_path / "run.jsonl") == run
-    assert run.misses == ()
-    assert run.kernel_log is None
-    assert gather([HEADER], "memory").kernel_log is None
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(lines(HEADER, TWO, ONE, LOG, footer(ONE, TWO)))
+    whole = Reached(header=HEADER, trials=(TWO, ONE), footer=footer(ONE, TWO), kernel_log=LOG)
+    assert read_reached(path) == whole
 
 
-def test_what_was_planned_and_not_reported_is_a_miss(tmp_path: Path) -> None:
-    (tmp_path / "run.jsonl").write_bytes(lines(HEADER, ONE, footer(ONE)))
-    run = read(tmp_path / "run.jsonl")
-    assert run.misses == ("a::two",)
-    assert run.trials == (ONE, Trial(scenario="a::two", verdict=Verdict.MISS, reason="planned, and never reported"))
-    write(tmp_path / "again.jsonl", run)
-    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "run.jsonl").read_bytes()
+@pytest.mark.parametrize(
+    ("contents", "reached"),
+    [
+        (b"", Reached()),
+        (lines(HEADER), Reached(header=HEADER)),
+        (lines(HEADER, ONE), Reached(header=HEADER, trials=(ONE,))),
+        (lines(HEADER, ONE) + lines(TWO)[:-1], Reached(header=HEADER, trials=(ONE,))),
+        (lines(HEADER, ONE, footer(ONE)), Reached(header=HEADER, trials=(ONE,), footer=footer(ONE))),
+    ],
+)
+def test_a_run_comes_back_as_far_as_it_came(tmp_path: Path, contents: bytes, reached: Reached) -> None:
+    (tmp_path / "run.jsonl").write_bytes(contents)
+    assert read_reached(tmp_path / "run.jsonl") == reached
 
 
-#: What is wrong with a file, its contents, the error, and what it says after the file's name.
+#: What is wrong with a file, its contents, and what is said after the file's name.
 REFUSED = (
-    ("empty", b"", Incomplete, ": empty"),
-    (
-        "no footer",
-        lines(HEADER, ONE),
-        Incomplete,
-        ": no footer after 1 of 2 trials; the run was cut off and is not a result$",
-    ),
-    ("no header", lines(ONE, footer(ONE)), Damaged, ":1: a trial where the header should be"),
-    ("two headers", lines(HEADER, HEADER), Damaged, ":2: a second header"),
-    ("not planned", lines(HEADER, Trial(scenario="b::x", verdict=Verdict.PASS)), Damaged, ":2: .*'b::x'"),
-    ("twice", lines(HEADER, ONE, ONE), Damaged, ":3: a second verdict on 'a::one'"),
-    ("after the end", lines(HEADER, footer(), ONE), Damaged, ":2: the footer, but 1 more"),
-    ("counts", lines(HEADER, ONE, footer(ONE, TWO)), Damaged, ":3: the footer counts"),
-    ("half a line", lines(HEADER, ONE) + b'{"kind":"tri', Damaged, ":3: not a line of a result"),
-    ("no JSON", lines(HEADER) + b"\xff\xfe\n" + lines(footer()), Damaged, ":2: not a line of a result"),
+    ("no header", lines(ONE, footer(ONE)), ":1: a trial where the header should be"),
+    ("two headers", lines(HEADER, HEADER), ":2: a second header"),
+    ("not planned", lines(HEADER, Trial(scenario="b::x", verdict=Verdict.PASS)), ":2: .*'b::x'"),
+    ("twice", lines(HEADER, ONE, ONE), ":3: a second verdict on 'a::one'"),
+    ("after the end", lines(HEADER, footer(), ONE), ":2: the footer, but 1 more"),
+    ("counts", lines(HEADER, ONE, footer(ONE, TWO)), ":3: the footer counts"),
+    ("two kernel logs", lines(HEADER, LOG, LOG), ":3: a second kernel log"),
+    ("half a line", lines(HEADER, ONE) + b'{"kind":"tri\n', ":3: not a line of a result"),
+    ("no JSON", lines(HEADER) + b"\xff\xfe\n" + lines(footer()), ":2: not a line of a result"),
     (
         "a verdict nobody knows",
         lines(HEADER) + b'{"kind":"trial","scenario":"a::one","verdict":"maybe"}\n',
-        Damaged,
         ":2:",
     ),
-    ("another kind", lines(HEADER) + b'{"kind":"poem"}\n', Damaged, ":2: not a line of a result"),
-    ("another format", lines(HEADER, footer()).replace(b'"format":1', b'"format":2'), Damaged, ":1: format 2"),
+    ("another kind", lines(HEADER) + b'{"kind":"poem"}\n', ":2: not a line of a result"),
+    ("another format", lines(HEADER, footer()).replace(b'"format":1', b'"format":2'), ":1: format 2"),
 )
 
 
-@pytest.mark.parametrize(("contents", "error", "said"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
-def test_refused(tmp_path: Path, contents: bytes, error: type[Exception], said: str) -> None:
+@pytest.mark.parametrize(("contents", "said"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_refused(tmp_path: Path, contents: bytes, said: str) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(contents)
-    with pytest.raises(error, match=f"{path}{said}"):
-        read(path)
+    with pytest.raises(Damaged, match=f"{path}{said}"):
+        read_reached(path)
 
 
 def test_frames_are_found_in_noise() -> None:
@@ -128,11 +127,3 @@ def test_a_changed_byte_makes_noise_of_a_frame() -> None:
 def test_the_schema_is_current() -> None:
     remedy = "renew it: python -m worldswitch.harness.cell.records > results/run.schema.json"
     assert (ROOT / "results" / "run.schema.json").read_bytes() == results.schema(), remedy
-
-
-def test_a_kernel_log_comes_back_too_and_there_is_one_at_most(tmp_path: Path) -> None:
-    said = results.KernelLog(lines=("6 1.000000 hello",), taint=(0, 512))
-    write(tmp_path / "run.jsonl", assemble([HEADER, ONE, TWO, said, footer(ONE, TWO)], "memory"))
-    assert read(tmp_path / "run.jsonl").kernel_log == said
-    with pytest.raises(Damaged, match="a second kernel log"):
-        assemble([HEADER, said, said], "memory")

@@ -40,17 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked.seed = seeds.draw() if asked.seed is None else asked.seed
     stream = os.dup(1)  # not inherited by what trials execute
     os.dup2(2, 1)
-    settings = Settings(
-        scenarios=asked.scenarios,
-        platform=asked.platform,
-        mutant=asked.mutant,
-        repeat=asked.repeat,
-        ids=tuple(asked.id),
-        deadline=asked.deadline,
-        time_scale=asked.time_scale,
-        chaos=asked.chaos,
-        seed=asked.seed,
-    )
+    settings = Settings.of(asked, asked.seed)
     try:
         recorder = Recorder(
             lambda record: _write(stream, records.frame(record)),

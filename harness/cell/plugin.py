@@ -59,20 +59,9 @@ def _settings(config: pytest.Config) -> Settings:
     from worldswitch.harness.cell.settings import Settings
     from worldswitch.harness.cell.suite import SEED
 
-    option = config.getoption
-    asked = option("seed")
-    drawn = seeds.draw() if asked is None else asked
-    return Settings(
-        scenarios=option("scenarios"),
-        platform=option("platform"),
-        mutant=option("mutant"),
-        repeat=option("repeat"),
-        ids=tuple(option("id")),
-        deadline=option("deadline"),
-        time_scale=option("time_scale"),
-        chaos=option("chaos"),
-        seed=getattr(config, "workerinput", {}).get(SEED, drawn),
-    )
+    asked = config.option
+    drawn = seeds.draw() if asked.seed is None else asked.seed
+    return Settings.of(asked, getattr(config, "workerinput", {}).get(SEED, drawn))
 
 
 def _record(config: pytest.Config, settings: Settings) -> None:

@@ -22,7 +22,7 @@ import msgspec
 
 from worldswitch.harness.cell import frames
 from worldswitch.harness.cell.diagnosis.model import Diagnosis
-from worldswitch.harness.cell.probes.confinement import Confinement
+from worldswitch.harness.ptrace_denial import Confinement
 from worldswitch.harness.verdict import Verdict
 
 FORMAT = 1
@@ -30,9 +30,9 @@ REFUSAL = "cell: could not run: "  #: a cell that cannot run writes its reason a
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What a probe found; see `worldswitch.harness.cell.probes.table`."""
+    """What a probe found, and what showed it."""
 
-    state: str
+    state: str  #: yes, no, denied
     detail: str
 
 

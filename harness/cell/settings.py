@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.mutants import load_mutant
@@ -26,6 +27,12 @@ class Settings:
     time_scale: float
     seed: int
     chaos: bool = True
+
+    @classmethod
+    def of(cls, asked: Any, seed: int) -> Settings:
+        """Return what the options of `worldswitch.harness.cell.options` say; `seed` is the one asked for, or drawn."""
+        names = ("scenarios", "platform", "mutant", "repeat", "deadline", "time_scale", "chaos")
+        return cls(**{name: getattr(asked, name) for name in names}, ids=tuple(asked.id), seed=seed)
 
     def load(self) -> PlatformFactory:
         """The platform under test."""

@@ -30,8 +30,8 @@ from worldswitch.harness.expectations.fields import (
     Value,
     choices,
     kind_of,
-    version,
 )
+from worldswitch.harness.linux.release import Numbers
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
@@ -76,7 +76,7 @@ class Condition:
 
 def parse(table: Mapping[str, Any], why_not_probe: str = "") -> tuple[Condition, ...]:
     """The conditions of a table, as TOML has it; raises `BadCondition`."""
-    found = tuple(_condition(field, wanted) for field, wanted in _flat(table))
+    found = tuple(_condition(field, wanted) for field, wanted in flat(table))
     named = [one.field for one in found if one.field in NAMES_OF_VERSIONS]
     seen = any(one.field.startswith(SEEN) for one in found)
     if named and not seen and not why_not_probe:
@@ -89,10 +89,11 @@ def parse(table: Mapping[str, Any], why_not_probe: str = "") -> tuple[Condition,
     return found
 
 
-def _flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a table and of the tables in it, by dotted names."""
     for name, value in table.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{name}.")
+            yield from flat(value, f"{above}{name}.")
         else:
             yield f"{above}{name}", value
 
@@ -144,10 +145,10 @@ def _check_order(field: str, kind: Kind, text: str) -> None:
 _COMPARISON = re.compile(r"(<=|>=|<|>|)(\d+(?:\.\d+)*)")
 
 
-def _comparisons(text: str) -> list[tuple[str, tuple[int, ...]]]:
+def _comparisons(text: str) -> list[tuple[str, Numbers]]:
     """Each an operator with a version."""
     found = (_COMPARISON.fullmatch(word) for word in text.split())
-    return [(parts[1], version(parts[2])) for parts in found if parts]
+    return [(parts[1], tuple(map(int, parts[2].split(".")))) for parts in found if parts]
 
 
 # --------------------------------------------------------------------------------------------------------------- tests

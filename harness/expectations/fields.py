@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import enum
 import functools
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -26,9 +25,9 @@ from worldswitch.harness.cell.probes import table
 from worldswitch.harness.cell.records import Fingerprint, Header
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments.profiles.profile import Profile
+from worldswitch.harness.linux.release import Numbers, minor, numbers
 
-Version: TypeAlias = tuple[int, ...]
-Value: TypeAlias = str | bool | int | Version | frozenset[str]
+Value: TypeAlias = str | bool | int | Numbers | frozenset[str]
 Circumstances: TypeAlias = Mapping[str, Value]
 
 
@@ -63,14 +62,6 @@ NAMES_OF_VERSIONS = ("kernel", "release", "engine.version")
 SEEN = ("probe.", "fact.")
 
 
-def version(text: str) -> Version:
-    """The numbers a version begins with; ValueError if there are none."""
-    found = re.match(r"\d+(\.\d+)*", text)
-    if not found:
-        raise ValueError(f"{text!r} is no version")
-    return tuple(map(int, found[0].split(".")))
-
-
 def of(cell: CellName, header: Header, profile: Mapping[str, Any]) -> dict[str, Value]:
     """What is known of a cell that sent this header, under a profile of these fields."""
     return {
@@ -87,9 +78,9 @@ def _of_the_machine(machine: Fingerprint) -> Iterator[tuple[str, Value]]:
     yield "architecture", machine.machine
     words = machine.kernel.split()
     release = words[1] if len(words) > 1 else ""
-    if re.match(r"\d+\.\d", release):
+    if kernel := minor(release):
         yield "release", release
-        yield "kernel", version(release)[:2]
+        yield "kernel", kernel
     yield from ((f"probe.{name}", finding.state) for name, finding in machine.probes.items())
     yield from ((f"fact.{name}", observed) for name, observed in machine.facts.items())
 
@@ -98,8 +89,8 @@ def _of_the_engine(environment: Mapping[str, Any]) -> Iterator[tuple[str, Value]
     kind, _, rest = str(environment.get("engine", "")).partition(" ")
     if kind:
         yield "engine.kind", kind.lower()
-    if found := re.search(r"\d+(\.\d+)+", rest):
-        yield "engine.version", version(found[0])
+    if version := numbers(rest):
+        yield "engine.version", version
     if users := environment.get("users"):
         yield "engine.users", int(users)
     if accelerator := environment.get("accelerator"):

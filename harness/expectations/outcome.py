@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+import msgspec
+
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.judgement import PASSES, Expectation, Judgement
@@ -25,6 +27,15 @@ class Status(enum.IntEnum):
     COULD_NOT_RUN = 2  #: nothing unexpected was seen, but a cell did not run: that is no good news either
 
 
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a cell could not run or did not end as it should, what to do, and what it said last."""
+
+    reason: str
+    remedy: str = ""
+    log: str = ""
+    unexpected: bool = False  #: it says something against what was under test, and not only that nothing was learnt
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """One trial, and whether its verdict was to be expected."""
@@ -36,16 +47,6 @@ class Judged:
 def is_plain(judged: Judged) -> bool:
     """Whether there is nothing to say of a judgement: a pass was expected, because no rule spoke of the trial."""
     return judged.judgement == Judgement(judged.trial.verdict is Verdict.PASS, PASSES)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a cell could not run or did not end as it should, what to do, and what it said last."""
-
-    reason: str
-    remedy: str = ""
-    log: str = ""
-    unexpected: bool = False  #: it says something against what was under test, and not only that nothing was learnt
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,7 @@ class CellOutcome:
         return Counter(one.trial.verdict for one in self.judged)
 
 
-@dataclass(frozen=True, slots=True)
-class Stale:
+class Stale(msgspec.Struct, frozen=True):
     """A rule that could have decided something in a run, and is out of date."""
 
     rule: str

@@ -24,13 +24,13 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
+from worldswitch.harness.environments.profiles import containers_data
 from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.expectations import conditions
 from worldswitch.harness.expectations.conditions import BadCondition
@@ -117,17 +117,12 @@ def numbered(file: str, rules: tuple[Rule, ...]) -> tuple[Expectation, ...]:
 
 def folder() -> Path:
     """Where the files that come with the package are."""
-    return Path(str(resources.files("worldswitch.containers"))) / "expectations"
+    return containers_data.folder("expectations")
 
 
 def every() -> list[Rules]:
     """The files that come with the package, in the order of their names.  Raises `RuleError`."""
     return [load(path) for path in sorted(folder().glob("*.toml"))]
-
-
-def expected_of(platform: str) -> tuple[Expectation, ...]:
-    """What the scenarios come to on the platform of this name, where that is not a pass."""
-    return about(platform, every())
 
 
 def own(files: Iterable[str]) -> list[Rules]:

@@ -5,17 +5,17 @@ Source: elf(5).  Only what stands on its own is read: 64-bit little-endian execu
 
 from __future__ import annotations
 
-import struct
+import io
 from dataclasses import dataclass
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.constants import P_FLAGS
+from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import Segment as Part
 
 from worldswitch.harness.contract import Access
 
-EXECUTABLE = 2  # ET_EXEC
-MACHINE = 62  # EM_X86_64
-LOAD, INTERPRETER = 1, 3  # PT_LOAD, PT_INTERP
-
-_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
-_SEGMENT = struct.Struct("<IIQQQQQQ")
+ACCESS = {P_FLAGS.PF_R: Access.READ, P_FLAGS.PF_W: Access.WRITE, P_FLAGS.PF_X: Access.EXECUTE}
 
 
 class NotAProgram(ValueError):
@@ -51,35 +51,35 @@ class Program:
 def parse(image: bytes, name: str) -> Program:
     """Read a program; raises `NotAProgram` for everything that is none, `name` says in it which."""
     try:
-        return _parse(image)
-    except (struct.error, NotAProgram) as problem:
+        return _parse(ELFFile(io.BytesIO(image)))
+    except (ELFError, OverflowError, NotAProgram) as problem:
         raise NotAProgram(f"{name}: no static 64-bit program: {problem}") from problem
 
 
-def _parse(image: bytes) -> Program:
-    magic, kind, machine, _, entry, table, _, _, _, size, count, *_ = _HEADER.unpack_from(image)
-    if magic[:6] != b"\x7fELF\x02\x01":
-        raise NotAProgram("it does not begin like a 64-bit little-endian ELF file")
-    if (kind, machine) != (EXECUTABLE, MACHINE):
-        raise NotAProgram(f"type {kind} for machine {machine}, not {EXECUTABLE} for {MACHINE}")
-    rows = [_SEGMENT.unpack_from(image, table + number * size) for number in range(count)]
-    if any(row[0] == INTERPRETER for row in rows):
+def _parse(file: ELFFile) -> Program:
+    head = file.header
+    kind = (head["e_ident"]["EI_CLASS"], head["e_ident"]["EI_DATA"], head["e_type"], head["e_machine"])
+    if kind != ("ELFCLASS64", "ELFDATA2LSB", "ET_EXEC", "EM_X86_64"):
+        raise NotAProgram(f"it is {', '.join(map(str, kind))}")
+    parts = list(file.iter_segments())
+    if any(part["p_type"] == "PT_INTERP" for part in parts):
         raise NotAProgram("it asks for an interpreter")
-    loaded = [row for row in rows if row[0] == LOAD and row[6]]
+    loaded = [part for part in parts if part["p_type"] == "PT_LOAD" and part["p_memsz"]]
     if not loaded:
         raise NotAProgram("nothing of it is to be loaded")
-    headers = next((row[3] + table - row[2] for row in loaded if row[2] <= table < row[2] + row[5]), 0)
-    return Program(entry, tuple(_segment(image, row) for row in loaded), headers, size, count)
+    table = head["e_phoff"]
+    places = (part["p_vaddr"] + table - part["p_offset"] for part in loaded if _has(part, table))
+    segments = tuple(map(_segment, loaded))
+    return Program(head["e_entry"], segments, next(places, 0), head["e_phentsize"], head["e_phnum"])
 
 
-def _segment(image: bytes, row: tuple[int, ...]) -> Segment:
-    _, flags, offset, address, _, in_file, in_memory, _ = row
-    if in_file > in_memory or offset + in_file > len(image):
-        raise NotAProgram(f"the segment at {address:#x} is not whole")
-    return Segment(address, in_memory, _access(flags), image[offset : offset + in_file])
+def _has(part: Part, offset: int) -> bool:
+    return bool(part["p_offset"] <= offset < part["p_offset"] + part["p_filesz"])
 
 
-def _access(flags: int) -> Access:
-    """PF_X is 1, PF_W 2 and PF_R 4: the other way round than what mmap(2) takes."""
-    bits = ((4, Access.READ), (2, Access.WRITE), (1, Access.EXECUTE))
-    return Access(sum(access for bit, access in bits if flags & bit))
+def _segment(part: Part) -> Segment:
+    contents = part.data()
+    if not len(contents) == part["p_filesz"] <= part["p_memsz"]:
+        raise NotAProgram(f"the segment at {part['p_vaddr']:#x} is not whole")
+    access = Access(sum(access for bit, access in ACCESS.items() if part["p_flags"] & bit))
+    return Segment(part["p_vaddr"], part["p_memsz"], access, contents)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
+from worldswitch.harness import ptrace_denial
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.cell.probes import confinement, fingerprint, kernel_facts, table
 from worldswitch.harness.cell_name import REFERENCE
@@ -24,7 +25,6 @@ from worldswitch.harness.environments.profiles import profile
 from worldswitch.harness.environments.run_resources import Holdings
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.report import eperm
 from worldswitch.harness.run.request import rehearse_platform
 from worldswitch.harness.verdict import Verdict
 
@@ -88,7 +88,7 @@ def _host() -> Check:
 
 def _refused(detail: str) -> Check:
     """Who it is that refuses ptrace."""
-    one = eperm.culprit(confinement.look())
+    one = ptrace_denial.culprit(confinement.look())
     if one is None:
         return Check("host", False, f"ptrace: {detail}", REMEDIES["ptrace"])
     return Check("host", False, f"ptrace: {detail}; {one.who.value}: {one.evidence}", one.remedy)
@@ -138,11 +138,11 @@ def _lacking() -> Iterator[Check]:
     """What scenarios need and do not have on this host."""
     scenarios = catalogue.scenarios()
     needs = dict.fromkeys(need for scenario in scenarios for need in scenario.needs)
-    for probe in map(table.probe, needs):
-        if probe.state != "yes":
-            ids = dict.fromkeys(scenario.ids[0] for scenario in scenarios if probe.name in scenario.needs)
-            said = f"{probe.state}: {probe.detail}; {' '.join(ids)}"
-            yield Check(probe.name, False, said, REMEDIES.get(probe.name, ""))
+    for need in needs:
+        if (found := table.probe(need)).state != "yes":
+            ids = dict.fromkeys(scenario.ids[0] for scenario in scenarios if need in scenario.needs)
+            said = f"{found.state}: {found.detail}; {' '.join(ids)}"
+            yield Check(need, False, said, REMEDIES.get(need, ""))
 
 
 def _plain(checks: Iterable[Check]) -> list[dict[str, object]]:

@@ -17,9 +17,9 @@ from worldswitch.harness.catalogue import clauses, scenarios
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.cell.diagnosis import text
 from worldswitch.harness.cell.probes import cgroups, cpu, memory, policy, ptrace
-from worldswitch.harness.cell.probes.confinement import Confinement
 from worldswitch.harness.cell.records import Finding
 from worldswitch.harness.expectations.judgement import PASSES
+from worldswitch.harness.ptrace_denial import Confinement
 from worldswitch.harness.report import eperm
 from worldswitch.harness.results.trial_id import KeptTrial
 from worldswitch.harness.run import repro

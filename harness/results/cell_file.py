@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness.cell.records import FORMAT, Footer, Header, KernelLog, Record, Trial, encode, tally
-from worldswitch.harness.results.errors import Damaged, Incomplete
-from worldswitch.harness.verdict import Verdict
-
-
-class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """What one cell reported, whole."""
-
-    header: Header
-    trials: tuple[Trial, ...]
-    footer: Footer
-    kernel_log: KernelLog | None = None
-
-    @property
-    def misses(self) -> tuple[str, ...]:
-        """What was planned and never ran."""
-        return tuple(trial.scenario for trial in self.trials if trial.verdict is Verdict.MISS)
+from worldswitch.harness.cell.records import FORMAT, Footer, Header, KernelLog, Record, Trial, tally
+from worldswitch.harness.results.errors import Damaged
 
 
 class Reached(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,21 +21,6 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _decode = msgspec.json.Decoder(Record).decode
-
-
-def assemble(records: Sequence[Record], source: str) -> Run:
-    """The run that `records` tell of.  `source` says in errors where they are from."""
-    found = gather(records, source)
-    if not found.header:
-        raise Incomplete(f"{source}: empty, not even a header; the cell never started its trials")
-    planned = dict.fromkeys(found.header.planned)
-    if not found.footer:
-        raise Incomplete(
-            f"{source}: no footer after {len(found.trials)} of {len(planned)} trials; "
-            "the run was cut off and is not a result"
-        )
-    trials = (*found.trials, *_missing(planned, found.trials))
-    return Run(header=found.header, trials=trials, footer=found.footer, kernel_log=found.kernel_log)
 
 
 def gather(records: Sequence[Record], source: str) -> Reached:
@@ -95,18 +65,6 @@ def _check_footer(footer: Footer, trials: Sequence[Trial], after: int, where: st
         raise Damaged(f"{where}: the footer counts {footer.counts}, the lines above it say {tally(trials)}")
 
 
-def _missing(planned: Iterable[str], trials: Sequence[Trial]) -> Iterator[Trial]:
-    reported = {trial.scenario for trial in trials}
-    for name in planned:
-        if name not in reported:
-            yield Trial(scenario=name, verdict=Verdict.MISS, reason="planned, and never reported")
-
-
-def read(path: Path) -> Run:
-    """The run in the file at `path`."""
-    return assemble(_records(path.read_bytes().splitlines(), path), str(path))
-
-
 def read_reached(path: Path) -> Reached:
     """What the file at `path` has of a run that may have been cut off, even in the middle of its last line."""
     return gather(_records(lines(path), path), str(path))
@@ -129,11 +87,3 @@ def _records(lines: Iterable[bytes], path: Path) -> list[Record]:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Damaged(f"{path}:{number}: not a line of a result: {error}") from error
     return found
-
-
-def write(path: Path, run: Run) -> None:
-    """Write `run` to `path`.  Misses are not lines: they are what is not there."""
-    reported = [trial for trial in run.trials if trial.verdict is not Verdict.MISS]
-    said = [run.kernel_log] if run.kernel_log else []
-    records: tuple[Record, ...] = (run.header, *reported, *said, run.footer)
-    path.write_bytes(b"".join(encode(record) + b"\n" for record in records))

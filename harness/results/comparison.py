@@ -23,6 +23,7 @@ from typing import TypeAlias
 from worldswitch.harness.cell.records import Fingerprint
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.outcome import Judged, Status
+from worldswitch.harness.linux.release import series
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
@@ -154,7 +155,7 @@ def _cells(run: KeptRun, across: bool) -> dict[Place, KeptCell]:
     releases = [
         matrix_axes.release(cell.header.fingerprint.kernel) for cell in run.cells if cell.header and _is_host(cell)
     ]
-    host = matrix_axes.minor(releases[0] if releases else matrix_axes.release(run.manifest.kernel))
+    host = series(releases[0] if releases else matrix_axes.release(run.manifest.kernel))
     return {_place(cell.name, "" if across else host): cell for cell in run.cells}
 
 
@@ -166,7 +167,7 @@ def _place(cell: CellName, host: str) -> Place:
     row, profile = matrix_axes.place(cell)
     if row.kernel == matrix_axes.HOST:
         return f"{matrix_axes.HOST} {host}".strip(), f"{cell.environment}/{row.platform}"
-    return f"linux-{matrix_axes.minor(row.kernel.removeprefix('linux-'))}", f"{profile}/{row.platform}"
+    return f"linux-{series(row.kernel.removeprefix('linux-'))}", f"{profile}/{row.platform}"
 
 
 def _kernels(cells: Mapping[Place, KeptCell]) -> dict[str, list[KeptCell]]:

@@ -15,10 +15,6 @@ class Damaged(ResultError):
     """A line is not what it should be."""
 
 
-class Incomplete(ResultError):
-    """The footer is missing: the run did not come to its end."""
-
-
 class CannotKeep(Exception):
     """A run's folder takes no more; the message names the file and says what the system said."""
 

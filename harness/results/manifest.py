@@ -13,7 +13,7 @@ import msgspec
 
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.judgement import Judgement
-from worldswitch.harness.expectations.outcome import Judged
+from worldswitch.harness.expectations.outcome import Judged, Problem, Stale
 from worldswitch.harness.verdict import Verdict
 
 FORMAT = 1
@@ -36,15 +36,6 @@ class PlannedScenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         return {"scenario": trial, "verdict": Verdict.MISS, "reason": reason, **known}
 
 
-class Trouble(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why a cell could not run or did not end as it should; see `worldswitch.harness.expectations.outcome.Problem`."""
-
-    reason: str
-    remedy: str = ""
-    log: str = ""
-    unexpected: bool = False
-
-
 class PlannedCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One platform in one environment."""
 
@@ -55,19 +46,12 @@ class PlannedCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     profile: dict[str, Any] = {}  #: the profile's fields as they were, without what it expects
     started: float | None = None  #: seconds since 1970
     finished: float | None = None  #: None if the run was cut off before
-    problem: Trouble | None = None
+    problem: Problem | None = None
 
     @property
     def name(self) -> CellName:
         """What people call it."""
         return CellName(self.environment, self.platform)
-
-
-class StaleRule(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule that the run showed to be out of date; see `worldswitch.harness.expectations.stale`."""
-
-    rule: str
-    why: str
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +69,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     expectations: str = ""  #: a digest of every rule that was in force
     scenarios: tuple[PlannedScenario, ...]
     cells: tuple[PlannedCell, ...] = ()  #: none until the environments are known
-    stale: tuple[StaleRule, ...] = ()
+    stale: tuple[Stale, ...] = ()  #: see `worldswitch.harness.stale`
 
 
 class Ruling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -6,14 +6,11 @@ An environment's name says both: `host`, `docker:hardened`, `linux-6.12:hardened
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from worldswitch.harness.cell_name import REFERENCE, CellName
-
-Version: TypeAlias = tuple[int, ...]  #: (6, 12): the minor version, which is what kernels are compared by
+from worldswitch.harness.linux.release import minor
 
 HOST = "host"
 
@@ -46,17 +43,6 @@ def place(cell: CellName) -> tuple[Row, str]:
     return Row(HOST, engine, cell.platform), profile
 
 
-def version(text: str) -> Version:
-    """The minor version in a kernel's name or release: (6, 12) of `linux-6.12`, `6.12.43+deb13-cloud-amd64`."""
-    found = re.search(r"(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else ()
-
-
-def minor(text: str) -> str:
-    """The same, as people write it; without a version, `text` itself."""
-    return ".".join(map(str, version(text))) or text
-
-
 def release(kernel: str) -> str:
     """The release in a fingerprint's `kernel`: `6.18.5` of `Linux 6.18.5 #1 SMP`."""
     words = kernel.split()
@@ -66,7 +52,7 @@ def release(kernel: str) -> str:
 def rows(cells: Iterable[CellName]) -> list[Row]:
     """The rows that these cells need: this machine's kernel first, then the oldest."""
     found = {place(cell)[0] for cell in cells}
-    return sorted(found, key=lambda row: (row.kernel != HOST, version(row.kernel), row.kernel, row.engine, _rank(row)))
+    return sorted(found, key=lambda row: (row.kernel != HOST, minor(row.kernel), row.kernel, row.engine, _rank(row)))
 
 
 def _rank(row: Row) -> tuple[bool, str]:

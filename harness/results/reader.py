@@ -27,7 +27,7 @@ import msgspec
 from worldswitch.harness.cell.records import Footer, Header, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
-from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Problem, Stale
+from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Problem
 from worldswitch.harness.results import manifest
 from worldswitch.harness.results.cell_file import Reached, lines, read_reached
 from worldswitch.harness.results.errors import Damaged, ResultError
@@ -107,11 +107,6 @@ class KeptRun:
                 f"no cell {name} in {self.folder}; there are {', '.join(str(one.name) for one in self.cells)}"
             )
         return found
-
-    @property
-    def stale(self) -> tuple[Stale, ...]:
-        """The rules that it showed to be out of date."""
-        return tuple(Stale(one.rule, one.why) for one in self.manifest.stale)
 
     @cached_property
     def outcomes(self) -> tuple[CellOutcome, ...]:
@@ -201,7 +196,7 @@ def _cell(
 
 def _problem(plan: PlannedCell, path: Path, reached: Reached) -> Problem | None:
     if plan.problem:
-        return Problem(**msgspec.structs.asdict(plan.problem))
+        return plan.problem
     if plan.finished is None and not reached.footer:
         return Problem(CUT_OFF if plan.started else f"{CUT_OFF} before this cell started")
     if not reached.footer:

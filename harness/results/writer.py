@@ -10,7 +10,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale, is_plain
 from worldswitch.harness.results import manifest
 from worldswitch.harness.results.errors import CannotKeep
-from worldswitch.harness.results.manifest import Manifest, PlannedCell, StaleRule, Trouble
+from worldswitch.harness.results.manifest import Manifest, PlannedCell
 
 _APPENDING = threading.Lock()
 
@@ -101,14 +100,11 @@ class Keeper:
 
     def cell_ends(self, outcome: CellOutcome, facts: Mapping[str, str]) -> None:
         """A planned cell is done, and this is what is known of its environment now."""
-        problem = outcome.problem
-        trouble = Trouble(**asdict(problem)) if problem else None
-        self._note({outcome.cell: {"finished": time.time(), "problem": trouble, "facts": dict(facts)}})
+        self._note({outcome.cell: {"finished": time.time(), "problem": outcome.problem, "facts": dict(facts)}})
 
     def finish(self, *, interrupted: bool, stale: Iterable[Stale] = ()) -> None:
         """The run is done, and has shown these rules to be out of date."""
-        told = tuple(StaleRule(rule=one.rule, why=one.why) for one in stale)
-        self._note({}, finished=time.time(), interrupted=interrupted, stale=told)
+        self._note({}, finished=time.time(), interrupted=interrupted, stale=tuple(stale))
 
     def _note(self, cells: Mapping[CellName, Mapping[str, Any]], **changes: Any) -> None:
         with self._lock:

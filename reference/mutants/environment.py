@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+from worldswitch.harness import ptrace_denial
 from worldswitch.harness.contract import Event, HostError, Options, Signal, StubDied, Unavailable
 from worldswitch.reference import prerequisites
 from worldswitch.reference._core import ffi, lib
@@ -69,7 +70,7 @@ class RefusesUnderAnyTracer(PtracePlatform):
     """Does not start where somebody traces the calling thread, whether or not that one follows its clones."""
 
     def _trace_leader(self, pid: int) -> None:
-        if prerequisites._own_status("TracerPid") != "0":
+        if ptrace_denial.here().tracer:
             raise prerequisites.refused("PTRACE_SEIZE", errno.EPERM)
         super()._trace_leader(pid)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from worldswitch.harness import ptrace_denial
 from worldswitch.harness.contract import Options, Unavailable
-from worldswitch.reference import prerequisites
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.plan import StubPlan
@@ -43,8 +43,8 @@ class WantsRoot(PtracePlatform):
     """Starts for root with CAP_SYS_PTRACE only."""
 
     def __init__(self, options: Options | None = None) -> None:
-        capable = int(prerequisites._own_status("CapEff"), 16) >> prerequisites.CAP_SYS_PTRACE & 1
-        if os.geteuid() != 0 or not capable:
+        known = ptrace_denial.here()
+        if known.user != 0 or not known.may(ptrace_denial.CAP_SYS_PTRACE):
             raise Unavailable("this is not root with CAP_SYS_PTRACE", "run it as root")
         super().__init__(options)
 

@@ -20,7 +20,6 @@ from worldswitch.scenarios.stage.processes import Mapping, mappings_of, resident
 from worldswitch.scenarios.stage.stage import PAGE, Guest, InspectableAddressSpace, Stage
 
 DATA = Access.READ | Access.WRITE
-SPACE_END = 1 << 64
 
 #: The kernel's half begins here; it has the vsyscall page, which no process can unmap.
 KERNEL_HALF = 1 << 63

@@ -10,7 +10,7 @@ from pathlib import Path
 from worldswitch.harness.catalogue.scenarios import SCENARIOS
 from worldswitch.harness.cell.probes import confinement, kernel_facts, table
 from worldswitch.harness.cell.probes.kernel_facts import Observed
-from worldswitch.harness.cell.records import Finding, Fingerprint
+from worldswitch.harness.cell.records import Fingerprint
 from worldswitch.harness.linux.uname import kernel
 
 _DISTRIBUTIONS = ("worldswitch", "pytest", "pytest-xdist", "cffi", "msgspec")
@@ -22,7 +22,7 @@ def take(package: str | None = SCENARIOS, time_scale: float = 1, observed: Obser
     `time_scale` is how many times slower than most it may be.  With `observed` the facts are not
     observed again.
     """
-    found = {probe.name: Finding(probe.state, probe.detail) for probe in table.all_probes()} if package else {}
+    found = {name: table.probe(name) for name in table.PROBES} if package else {}
     seen = observed or Observed(kernel_facts.observe(package, kernel_facts.SECONDS * time_scale) if package else {})
     return Fingerprint(
         kernel=kernel(),

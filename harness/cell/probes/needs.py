@@ -22,10 +22,10 @@ def unmet(needs: tuple[str, ...]) -> Result | None:
         known = ", ".join(table.PROBES)
         return Result(verdict=Verdict.ERROR, reason=f"needs {', '.join(unknown)}, and the probes are {known}")
     verdicts = {"no": Verdict.UNSUPPORTED, "denied": Verdict.BLOCKED}
-    found = [table.probe(name) for name in (*implied, *needs)]
+    found = {name: table.probe(name) for name in (*implied, *needs)}
     missing = [
-        Result(verdict=verdicts[probe.state], reason=f"needs {probe.name}: {probe.detail}")
-        for probe in found
-        if probe.state != "yes"
+        Result(verdict=verdicts[one.state], reason=f"needs {name}: {one.detail}")
+        for name, one in found.items()
+        if one.state != "yes"
     ]
     return min(missing, key=lambda result: SEVERITY.index(result.verdict), default=None)

@@ -31,7 +31,7 @@ def _stub_calls() -> str:
 
 def _stub_calls_denied() -> str:
     """Whether one of them gets no answer, or another one; a kill is told by a child."""
-    found = trying.probe("stub_calls", _stub_calls)
+    found = trying.probe(_stub_calls)
     if found.state == "yes":
         raise Absent(f"allowed are {found.detail}")
     return found.detail

@@ -8,9 +8,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from debian.deb822 import Deb822
+
 from worldswitch.harness.errors import Unobtainable
 
-SIGNED_BY = re.compile(r"signed-by\s*[:=]\s*(/[^\s\],]+)", re.IGNORECASE)
+KEYRING = re.compile(r"/[^\s\],]+")  #: where a source's key is a file; a key may also stand in the entry itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,13 @@ def sources() -> list[Source]:
 def keyring(file: Path, uri: str) -> str:
     """Return the keyring that a sources file names for an address, if it names one by path."""
     text = file.read_text() if file.exists() else ""
-    entries = text.split("\n\n") if file.suffix == ".sources" else text.splitlines()
-    matches = (SIGNED_BY.search(entry) for entry in entries if uri.rstrip("/") in entry)
-    return next((match[1] for match in matches if match), "")
+    if file.suffix == ".sources":
+        paragraphs = Deb822.iter_paragraphs(text, use_apt_pkg=False)
+        entries = [(one.get("URIs", ""), one.get("Signed-By", "")) for one in paragraphs]
+    else:
+        entries = [(line, line.partition("signed-by=")[2]) for line in text.splitlines()]
+    found = (KEYRING.match(keys) for uris, keys in entries if uri.rstrip("/") in re.split(r"/?(?:\s+|$)", uris))
+    return next((path[0] for path in found if path), "")
 
 
 def network_settings() -> list[str]:

@@ -9,7 +9,6 @@ that is said: what is wanted is a certain old kernel, not the latest fix.
 from __future__ import annotations
 
 import fnmatch
-import functools
 import os
 import platform
 import re
@@ -22,6 +21,8 @@ from typing import TypeAlias
 
 import filelock
 import msgspec
+from debian.deb822 import Deb822
+from debian.debian_support import Version
 
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.cache import cache
@@ -37,9 +38,8 @@ UPDATE_SECONDS = 180.0
 DOWNLOAD_SECONDS = 600.0
 
 _HELPER = "/usr/lib/apt/apt-helper"
+#: Finds the few paragraphs that are wanted: an index has tens of thousands, and parsing them all takes ten seconds.
 _PACKAGE = re.compile(r"^Package: (.*)$", re.MULTILINE)
-_FIELD = re.compile(r"^(Package|Version|SHA256|Filename): (.*)$", re.MULTILINE)
-_VALID_UNTIL = re.compile(r"^Valid-Until: (.*)$", re.MULTILINE)
 
 #: An apt with files of its own and none of the machine's hooks, which may clean the machine's caches.  It takes no
 #: locks, since `Suite._lock` is held: apt's would be /dev/lock-frontend, one for all runs, and only for root.
@@ -112,8 +112,8 @@ class Suite:
             index = self._index()
         wanted = re.compile(fnmatch.translate(pattern))
         places = [found.start() for found in _PACKAGE.finditer(index) if wanted.match(found[1])]
-        stanzas = (index[start : index.index("\n\n", start)] for start in places)
-        return sorted(map(self._offer, stanzas), key=functools.cmp_to_key(_compare), reverse=True)
+        found = (self._offer(Deb822(index[start : index.index("\n\n", start)])) for start in places)
+        return sorted(found, key=lambda offer: (Version(offer.version), offer.name), reverse=True)
 
     def download(self, offer: Offer, file: Path) -> None:
         """Have the package's file at `file`."""
@@ -178,29 +178,20 @@ class Suite:
 
     def _tell_age(self) -> None:
         for release in (self._folder / "lists").glob("*Release"):
-            until = _VALID_UNTIL.search(release.read_text(errors="replace"))
-            if until and parsedate_to_datetime(until[1]).timestamp() < time.time():
-                self._say(f"{self.name}: its index was valid until {until[1]}; taken nevertheless, for it is signed")
+            until = Deb822(release.read_bytes()).get("Valid-Until")
+            if until and parsedate_to_datetime(until).timestamp() < time.time():
+                self._say(f"{self.name}: its index was valid until {until}; taken nevertheless, for it is signed")
 
     def _index(self) -> str:
         """The index, a paragraph a package."""
         targets = self._run("apt-get", "indextargets", "--format", "$(FILENAME)", "Created-By: Packages", seconds=30)
         return "".join(self._run(_HELPER, "cat-file", name, seconds=60) + "\n\n" for name in targets.splitlines())
 
-    def _offer(self, stanza: str) -> Offer:
-        fields = dict(_FIELD.findall(stanza))
-        return Offer(fields["Package"], fields["Version"], self.name, fields["SHA256"], fields["Filename"])
+    def _offer(self, package: Deb822) -> Offer:
+        return Offer(package["Package"], package["Version"], self.name, package["SHA256"], package["Filename"])
 
     def _lock(self) -> filelock.BaseFileLock:
         return filelock.FileLock(self._folder / "lock", timeout=UPDATE_SECONDS + DOWNLOAD_SECONDS)
 
     def _run(self, *command: str, seconds: float) -> str:
         return guardian.run(["env", f"APT_CONFIG={self._folder / 'apt.conf'}", *command], seconds)
-
-
-def _compare(one: Offer, other: Offer) -> int:
-    """Which is newer, as dpkg sorts versions."""
-    if one.version == other.version:
-        return (one.name > other.name) - (one.name < other.name)
-    newer = subprocess.run(["dpkg", "--compare-versions", one.version, "gt", other.version], timeout=30)
-    return 1 if newer.returncode == 0 else -1

@@ -8,14 +8,15 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from worldswitch.harness.environments.profiles.containers_data import folder
 from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.linux.release import Numbers, minor
 
 LIST = "WORLDSWITCH_KERNELS"  #: names a list to use in place of the package's own
 VERSION = "VERSION"  #: stands in a package's name for the kernel's own version
@@ -41,10 +42,9 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     long_term: bool = False
 
     @property
-    def minor(self) -> tuple[int, int]:
+    def minor(self) -> Numbers:
         """The version as numbers."""
-        major, minor = self.name.split(".")
-        return int(major), int(minor)
+        return minor(self.name)
 
     @property
     def pattern(self) -> str:
@@ -63,7 +63,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 def place() -> Path:
     """The list that is used: the package's own, unless the user names another."""
-    shipped = Path(str(resources.files("worldswitch.containers"))) / "kernels.toml"
+    shipped = folder() / "kernels.toml"
     return Path(os.environ.get(LIST) or shipped)
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+
+from debian.debian_support import Version
 
 from worldswitch.harness.environments.images import deb_packages
 from worldswitch.harness.environments.images.apt_mirror import Say
 from worldswitch.harness.environments.kernels import fetch, known
 from worldswitch.harness.environments.kernels.known import Entry
 from worldswitch.harness.errors import CouldNotRun
-
-
-def number(version: str) -> tuple[int, ...]:
-    """A kernel's version as one compares it: ``6.12.94+deb13`` comes after ``6.12.9+deb13``."""
-    return tuple(map(int, re.findall(r"\d+", version)))
+from worldswitch.harness.linux.release import minor
 
 
 def newest(entry: Entry, say: Say) -> str:
@@ -31,10 +28,10 @@ def newest(entry: Entry, say: Say) -> str:
 def stretch(one: str, other: str, say: Say) -> list[str]:
     """Every version from one kernel to another, both among them; from the newer to the older if they stand so."""
     ends = [_exact(name, say) for name in (one, other)]
-    first, last = sorted(ends, key=number)
-    entries = [entry for entry in known.load() if number(first)[:2] <= entry.minor <= number(last)[:2]]
+    first, last = sorted(ends, key=Version)
+    entries = [entry for entry in known.load() if minor(first) <= entry.minor <= minor(last)]
     every = {version for entry in entries for version in _of(entry, say)} | set(ends)
-    found = sorted((one for one in every if number(first) <= number(one) <= number(last)), key=number)
+    found = sorted((one for one in every if Version(first) <= Version(one) <= Version(last)), key=Version)
     return found if ends[0] == first else found[::-1]
 
 

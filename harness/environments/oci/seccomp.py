@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from worldswitch.harness.environments.profiles.containers_data import folder
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.linux.release import Numbers, minor
 
 DEFAULT = "default.json"  #: of `containers/seccomp`: what stands for an engine's default where there is no engine
 
@@ -33,18 +33,12 @@ class Machine:
     """What a filter is resolved for."""
 
     architecture: str  #: as the kernel calls it: x86_64
-    kernel: tuple[int, int]
+    kernel: Numbers
 
     @classmethod
     def here(cls) -> Machine:
         """Return what is known of this one."""
-        return cls(platform.machine(), version(platform.release()))
-
-
-def version(release: str) -> tuple[int, int]:
-    """Return the first two numbers of a kernel's release, ``6.12.9-cloud-amd64``."""
-    major, minor = re.findall(r"\d+", release)[:2]
-    return int(major), int(minor)
+        return cls(platform.machine(), minor(platform.release()))
 
 
 def default() -> str:
@@ -94,8 +88,8 @@ def _holds(rule: Mapping[str, Any], capabilities: Collection[str], machine: Mach
     )
 
 
-def _is_from(kernel: tuple[int, int], least: str | None, *, unsaid: bool) -> bool:
-    return kernel >= version(least) if least else unsaid
+def _is_from(kernel: Numbers, least: str | None, *, unsaid: bool) -> bool:
+    return kernel >= minor(least) if least else unsaid
 
 
 def _plain(rule: Mapping[str, Any]) -> dict[str, Any]:

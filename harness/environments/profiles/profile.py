@@ -17,9 +17,7 @@ from msgspec import Meta
 
 from worldswitch.harness.environments.profiles import seccomp_filter
 from worldswitch.harness.environments.profiles.containers_data import folder
-from worldswitch.harness.environments.profiles.seccomp_filter import (
-    ProfileError as ProfileError,  # offered here too: who reads profiles meets it
-)
+from worldswitch.harness.environments.profiles.seccomp_filter import ProfileError as ProfileError  # offered here too
 
 Word = Annotated[str, Meta(pattern=r"^[\w.-]+(=\S+)?$")]
 Sentence = Annotated[str, Meta(min_length=1)]

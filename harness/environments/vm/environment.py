@@ -25,6 +25,7 @@ from worldswitch.harness.environments.vm.cell import GuestCell
 from worldswitch.harness.environments.vm.machine import Boot, Hardware, Workshop
 from worldswitch.harness.environments.vm.qemu import PROCESSORS, Shape
 from worldswitch.harness.environments.vm.reused_machine import Rack
+from worldswitch.harness.linux.release import minor
 
 if TYPE_CHECKING:
     from worldswitch.harness.environments.images.tree import Tree
@@ -109,7 +110,7 @@ class Guest:
             root=IMAGE,
             environment=self._tree.environment,
             folder=self._tree.folder,
-            machine=seccomp.Machine(platform.machine(), seccomp.version(boot.kernel)),
+            machine=seccomp.Machine(platform.machine(), minor(boot.kernel)),
             cgroup=f"/cell-{number}",
             own_cgroups=True,
             users=USERS if self.profile.namespaces.user == "mapped" else (),

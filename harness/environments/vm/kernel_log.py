@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from worldswitch.harness.cell.records import Complaint
+from worldswitch.harness.environments.profiles.containers_data import folder
 
 #: Level and time, as the guest's own words and the console have them before a line.
 _HEAD = re.compile(r"^(?:[0-7] \d+\.\d+ |\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? )")
@@ -80,4 +80,4 @@ def load(path: Path) -> Rules:
 @functools.cache
 def shipped() -> Rules:
     """The patterns that come with the package."""
-    return load(Path(str(resources.files("worldswitch.containers"))) / "kernel_log.toml")
+    return load(folder() / "kernel_log.toml")

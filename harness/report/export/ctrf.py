@@ -27,7 +27,7 @@ def report(run: KeptRun) -> dict[str, Any]:
     tests = [_test(cell, one) for cell in run.cells for one in cell.judged]
     unsound = [cell for cell in run.cells if cell.problem and cell.problem.unexpected]
     tests += [_wrong(str(cell.name), cell.problem.reason) for cell in unsound if cell.problem]
-    tests += [_wrong(one.rule, one.why) for one in run.stale]
+    tests += [_wrong(one.rule, one.why) for one in run.manifest.stale]
     statuses = [test["status"] for test in tests]
     begun = run.manifest.started
     stop = run.manifest.finished or max([begun, *(cell.plan.finished or begun for cell in run.cells)])

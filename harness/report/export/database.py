@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 from worldswitch.harness.expectations.outcome import Judged
+from worldswitch.harness.linux.release import series
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 
@@ -50,7 +51,7 @@ def _cell(run: KeptRun, cell: KeptCell) -> tuple[object, ...]:
     seen = cell.header.fingerprint if cell.header else None
     release = matrix_axes.release(seen.kernel) if seen else ""
     return (
-        *(run.manifest.run, str(cell.name), row.kernel, matrix_axes.minor(release or row.kernel), release),
+        *(run.manifest.run, str(cell.name), row.kernel, series(release or row.kernel), release),
         *(cell.name.environment.partition(":")[0], profile, row.platform, cell.seconds),
         *(seen.behaviour if seen else "", cell.problem.reason if cell.problem else ""),
     )

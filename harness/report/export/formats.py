@@ -14,7 +14,7 @@ from worldswitch.harness.results.reader import KeptRun
 
 
 def _junit(run: KeptRun, path: Path) -> None:
-    junit.write(run.outcomes, path, run.folder, run.stale)
+    junit.write(run.outcomes, path, run.folder, run.manifest.stale)
 
 
 def _ktap(run: KeptRun, path: Path) -> None:

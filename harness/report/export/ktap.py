@@ -26,8 +26,8 @@ DIRECTIVES = {Verdict.TIMEOUT: "TIMEOUT", Verdict.ERROR: "ERROR", Verdict.MISS: 
 
 def text(run: KeptRun) -> str:
     """The whole run."""
-    tests = (*run.cells, *run.stale)
-    rules = (f"not ok {number} {_plain(str(one))}" for number, one in enumerate(run.stale, len(run.cells) + 1))
+    tests = (*run.cells, *run.manifest.stale)
+    rules = (f"not ok {number} {_plain(str(one))}" for number, one in enumerate(run.manifest.stale, len(run.cells) + 1))
     return "\n".join([VERSION, *_plan(tests), *_cells(run.cells), *rules]) + "\n"
 
 

@@ -55,9 +55,9 @@ def _problems(run: KeptRun) -> Iterator[str]:
 
 
 def _stale(run: KeptRun) -> Iterator[str]:
-    if run.stale:
+    if run.manifest.stale:
         yield "\n## Rules out of date\n"
-        yield from (f"- {plain(str(one))}" for one in run.stale)
+        yield from (f"- {plain(str(one))}" for one in run.manifest.stale)
 
 
 def _unexpected(run: KeptRun) -> Iterator[str]:

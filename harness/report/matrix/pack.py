@@ -15,6 +15,7 @@ from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, 
 from worldswitch.harness.cell.records import Fingerprint, Trial
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import Judged
+from worldswitch.harness.linux.release import minor
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.results.matrix_axes import Row
 from worldswitch.harness.results.reader import KeptCell, KeptRun
@@ -137,7 +138,7 @@ class _Packer:
             if cell.header and matrix_axes.place(cell.name)[0] == row
         )
         release = " ".join(releases)
-        version = matrix_axes.version(row.kernel) or matrix_axes.version(release)
+        version = minor(row.kernel) or minor(release)
         return {
             "name": str(row),
             "kernel": row.kernel,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from worldswitch.harness.expectations.outcome import Judged, Status, status
+from worldswitch.harness.linux.release import minor
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
@@ -58,7 +59,7 @@ def conclusion(run: KeptRun) -> str:
 
 def verdict_on(run: KeptRun) -> Status:
     """The exit status that the run had."""
-    found = status(run.outcomes, run.stale)
+    found = status(run.outcomes, run.manifest.stale)
     cut_off = run.manifest.interrupted or run.manifest.finished is None
     return Status.COULD_NOT_RUN if cut_off and found is Status.AS_EXPECTED else found
 
@@ -135,7 +136,7 @@ def differences(run: KeptRun) -> list[Difference]:
 
 def _difference(seen: Sequence[tuple[str, Judged]]) -> Difference:
     kernels: dict[str, list[str]] = {}
-    for kernel, one in sorted(seen, key=lambda pair: matrix_axes.version(pair[0])):
+    for kernel, one in sorted(seen, key=lambda pair: minor(pair[0])):
         kernels.setdefault(one.trial.verdict.value, []).append(kernel)
     trial = seen[0][1].trial
     return Difference(trial.scenario, " ".join(trial.ids), kernels)

@@ -26,7 +26,7 @@ def show(run: KeptRun, out: Console) -> None:
     letters = ", ".join(f"{letter.upper()} {verdict.value}" for verdict, letter in LETTERS.items() if letter != "p")
     out.print(f"numbers alone are of passes; {letters}; ! not as expected")
     _problems(run, out)
-    for rule in run.stale:
+    for rule in run.manifest.stale:
         out.print(Text(f"\nrule out of date: {rule}", STYLES[Verdict.FAIL]))
     _unexpected(run, out)
     _differences(run, out)

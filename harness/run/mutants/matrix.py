@@ -174,11 +174,3 @@ def status(matrix: Matrix) -> Status:
 def write(matrix: Matrix, path: Path) -> None:
     """Write `matrix` to `path`, as JSON that people can read too."""
     path.write_bytes(msgspec.json.format(msgspec.json.encode(matrix), indent=1) + b"\n")
-
-
-def read(path: Path) -> Matrix:
-    """The matrix in the file at `path`; `msgspec.MsgspecError` if it is none."""
-    matrix = msgspec.json.decode(path.read_bytes(), type=Matrix)
-    if matrix.format != FORMAT:
-        raise msgspec.ValidationError(f"{path}: format {matrix.format}, and this reader knows {FORMAT}")
-    return matrix

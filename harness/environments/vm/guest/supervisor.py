@@ -49,10 +49,6 @@ class Running:
     readers: list[threading.Thread] = field(default_factory=list)
 
 
-class Refused(Exception):
-    """A cell could not be started."""
-
-
 class Supervisor:
     """At most one cell at a time."""
 
