@@ -52,9 +52,8 @@ def matrix(session: nox.Session) -> None:
 def parity(session: nox.Session) -> None:
     """Compare an engine's containers with those of a plain runtime, under all profiles, in all scenarios; as root."""
     install(session, extras="harness,bench,tests")
-    session.run(
-        *("python", "-m", "pytest", "tests/test_oci_parity.py", *session.posargs), env={"WORLDSWITCH_PARITY": "all"}
-    )
+    session.env["WORLDSWITCH_PARITY"] = "all"
+    session.run("python", "-m", "pytest", "tests/system/test_oci_parity.py", *session.posargs)
 
 
 @nox.session
@@ -94,7 +93,7 @@ def mutation(session: nox.Session) -> None:
     # Without the package itself: what is tested is a copy that is changed.
     session.install("setuptools>=77", "mutmut>=3.8", "hypothesis", *dependencies["dependencies"])
     session.install(*dependencies["optional-dependencies"]["harness"])
-    session.run("python", "tests/mutation", str(Path(session.create_tmp(), "work")), *session.posargs)
+    session.run("python", "tests/system/mutation", str(Path(session.create_tmp(), "work")), *session.posargs)
 
 
 @nox.session

@@ -7,8 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import skips
 
 from worldswitch.harness.environments.run_resources import Holdings
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Bound what may be skipped."""
+    for plugin in skips.plugins():
+        config.pluginmanager.register(plugin)
 
 
 @pytest.fixture(scope="session", autouse=True)

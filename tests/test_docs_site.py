@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paths import ROOT as TOP
 
 from worldswitch.harness import contract
 from worldswitch.harness.cli.main import _parser
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.verdict import Verdict
 
-TOP = Path(__file__).parent.parent
 PAGES = sorted((TOP / "docs").glob("*.md"))
 DOCUMENTS = [*PAGES, *TOP.glob("*.md"), *TOP.glob("*/README.md"), *TOP.glob("harness/*/README.md")]
 TOY = "toy_platform:ToyPlatform"

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 PARTS = ("harness", "reference", "scenarios", "containers", "results")
 
 #: Modules on top of harness that every part may import.

@@ -166,10 +166,14 @@ EVENTS: dict[str, Callable[[Event | None], bool]] = {
 }
 
 
+class Unexpected(Exception):
+    """A guest did something else than what was to be timed."""
+
+
 def check(event: Event | None, expected: str) -> None:
     """Refuse to have timed a guest that did something else: a dead one is fast."""
     if not EVENTS[expected](event):
-        raise RuntimeError(f"the guest's last event is {event}, not one of the guest {expected!r}")
+        raise Unexpected(f"the guest's last event is {event}, not one of the guest {expected!r}")
 
 
 def timed_switches(guest: Guest) -> Timer:

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from worldswitch.harness.bench import catalogue
 from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.messages import Absent, Disturbance, Measured, Word, encode
-from worldswitch.harness.bench.workbench import Bench, Timer
+from worldswitch.harness.bench.workbench import Bench, Timer, Unexpected
+from worldswitch.harness.contract import PlatformError
 
 #: Seconds that a spin between two values takes.
 SPIN = 0.0003
@@ -52,7 +53,7 @@ def measure(
         for benchmark in benchmarks:
             try:
                 ready.append(_prepared(benchmark, bench, min_time))
-            except Exception as error:  # whatever a platform or a kernel has against it
+            except (PlatformError, OSError, Unexpected) as error:
                 yield Absent(benchmark.name, f"{type(error).__name__}: {error}")
         for _ in range(sweeps):
             for one in order.sample(ready, len(ready)):

@@ -19,7 +19,7 @@ from worldswitch.harness.cell import collection, options, records, seeds
 from worldswitch.harness.cell.rehearsal import rehearse
 from worldswitch.harness.cell.report_stream import Recorder, environment_of, observed
 from worldswitch.harness.cell.settings import Settings
-from worldswitch.harness.linux import processes
+from worldswitch.harness.linux import processes, syscalls
 from worldswitch.harness.verdict import Verdict
 
 
@@ -43,10 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = Settings.of(asked, asked.seed)
     try:
         recorder = Recorder(
-            lambda record: _write(stream, records.frame(record)),
+            lambda record: syscalls.write_all(stream, records.frame(record)),
             settings,
             environment_of(asked.environment),
-            begins=lambda scenario: _write(stream, records.frame(records.Began(scenario))),
+            begins=lambda scenario: syscalls.write_all(stream, records.frame(records.Began(scenario))),
             observed=observed(asked.observed),
         )
     except pytest.UsageError as error:
@@ -62,11 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not recorder.complete:
         return _refuse(_incomplete(recorder))
     return 0
-
-
-def _write(stream: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(stream, data) :]
 
 
 def _refuse(reason: str) -> int:

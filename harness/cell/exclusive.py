@@ -26,7 +26,10 @@ class Turns:
 
 @contextmanager
 def turn(path: str | None, *, alone: bool) -> Iterator[None]:
-    """Run beside others, or `alone`; without a `path` there are none.  Who goes before has a deadline."""
+    """Hold the lock shared, or exclusive if `alone`; does nothing without `path`.
+
+    The wait is bounded: each holder has its trial's deadline.
+    """
     if path is None:
         yield
         return

@@ -150,7 +150,7 @@ def _child(body: Callable[[], bytes], parent: int, report: int, output: int, ack
         payload = body()
         sys.stdout.flush()
         sys.stderr.flush()
-        _write(report, frames.encode(payload))
+        syscalls.write_all(report, frames.encode(payload))
         os.read(ack[0], 1)
         status = 0
     except BaseException:  # nothing may unwind into the supervisor's frames, which are here too
@@ -185,14 +185,9 @@ def _leads_out(fd: int) -> bool:
     return writable and not target.startswith(("/memfd:", "anon_inode:"))
 
 
-def _write(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
-
-
 def _wait(watch: _Watch, end: float) -> bool:
     """Until the child has reported or ended; False if it did neither before `end`."""
-    with selectors.DefaultSelector() as selector, _pidfd(watch.pid) as pidfd:
+    with selectors.DefaultSelector() as selector, processes.pidfd(watch.pid) as pidfd:
         selector.register(watch.report, selectors.EVENT_READ, watch.read_report)
         selector.register(watch.output, selectors.EVENT_READ, watch.read_output)
         if pidfd is not None:
@@ -217,19 +212,6 @@ def _drain(selector: selectors.BaseSelector, watch: _Watch) -> None:
             return
         for key in ready:
             key.data()
-
-
-@contextlib.contextmanager
-def _pidfd(pid: int) -> Iterator[int | None]:
-    try:
-        pidfd = os.pidfd_open(pid)
-    except OSError:  # Linux before 5.3, or a filter
-        yield None
-        return
-    try:
-        yield pidfd
-    finally:
-        os.close(pidfd)
 
 
 def _ask_for_stacks(watch: _Watch) -> None:

@@ -11,11 +11,11 @@ What the body returns is decided in `worldswitch.harness.cell.attribution`.
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable
 
 import msgspec
 
+from worldswitch.harness.cell.diagnosis.events import status as ended
 from worldswitch.harness.cell.diagnosis.events import told
 from worldswitch.harness.cell.diagnosis.model import Diagnosis
 from worldswitch.harness.cell.supervisor import Ending, supervise
@@ -74,14 +74,8 @@ def _result(ending: Ending, deadline: float) -> Result:
 def _how(status: int | None) -> str:
     if status is None:
         return "vanished"
-    code = os.waitstatus_to_exitcode(status)
-    return f"was killed by {_name(-code)}" if code < 0 else f"exited with status {code}"
-
-
-def _name(signo: int) -> str:
-    return next(
-        (known.name for known in signal.Signals if known == signo), f"signal {signo}"
-    )  # real-time ones have none
+    said = ended(status)
+    return f"was {said}" if os.WIFSIGNALED(status) else said
 
 
 def _strict(result: Result, strays: tuple[str, ...]) -> Result:

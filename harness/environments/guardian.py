@@ -73,7 +73,7 @@ class Held:
             return self.process.wait(RELEASE_SECONDS)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return self.process.wait()
+            return self.process.wait(RELEASE_SECONDS)
 
     def __enter__(self) -> Held:
         return self
@@ -97,16 +97,16 @@ def run(command: Sequence[str], deadline: float, *, env: Mapping[str, str] | Non
     """Run a command that must not outlive this process; its output, or CalledProcessError or TimeoutExpired."""
     with Held(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as held:
         output, _ = held.process.communicate(timeout=deadline)
-        status = held.process.wait()
     text = str(output, errors="replace")
-    if status:
-        raise subprocess.CalledProcessError(status, command, text)
+    if held.process.returncode:
+        raise subprocess.CalledProcessError(held.process.returncode, command, text)
     return text
 
 
 def last_words(problem: subprocess.SubprocessError) -> str:
     """Return what a failed command said of its failure: its last lines that speak of an error, else its last ones."""
-    text = getattr(problem, "output", None) or str(problem)
+    output = problem.output if isinstance(problem, (subprocess.CalledProcessError, subprocess.TimeoutExpired)) else None
+    text = output or str(problem)
     lines = [line.strip() for line in (text.decode(errors="replace") if isinstance(text, bytes) else text).splitlines()]
     telling = [line for line in lines if "error" in line.lower() and not line.startswith(("note:", "hint:"))]
     return " / ".join((telling or [line for line in lines if line])[-3:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import select
@@ -10,20 +9,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 
 from worldswitch.harness.environments import run_resources
 from worldswitch.harness.environments.guardian import Orders
-from worldswitch.harness.linux import cgroups
-
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-
-PR_SET_CHILD_SUBREAPER = 36
-
-
-_libc = ctypes.CDLL(None, use_errno=True)
+from worldswitch.harness.linux import cgroups, processes, syscalls
 
 
 class Guardian:
@@ -32,7 +21,7 @@ class Guardian:
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
         self._alarm = self._wake_on_signals()
-        _libc.prctl(PR_SET_CHILD_SUBREAPER, 1)
+        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         self._command = self._start() if orders.command else 0
         self._status = 0
 
@@ -62,17 +51,17 @@ class Guardian:
         return reader
 
     def _start(self) -> int:
-        pid = os.fork()
-        if pid:
-            return pid
+        guardian = os.getpid()
+        return processes.fork(lambda: self._become_the_command(guardian))
+
+    def _become_the_command(self, guardian: int) -> None:
+        syscalls.die_with_parent(guardian, signal.SIGKILL)
+        for signo in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(signo, signal.SIG_DFL)
         try:
-            _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            for signo in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
-                signal.signal(signo, signal.SIG_DFL)
             os.execvp(self._orders.command[0], self._orders.command)
         except OSError as problem:
             print(f"{self._orders.command[0]}: {problem.strerror}", file=sys.stderr, flush=True)
-        finally:
             os._exit(127)
 
     def _reap(self) -> bool:
@@ -90,21 +79,25 @@ class Guardian:
                 self._status = code if code >= 0 else 128 - code
 
     def _end(self) -> None:
-        if self._orders.run:
-            run_resources.remove_containers(self._orders.run)
+        try:
+            if self._orders.run:
+                run_resources.remove_containers(self._orders.run)
+        finally:
+            self._end_processes()
+            if self._orders.run:
+                run_resources.remove(self._orders.run)
+
+    def _end_processes(self) -> None:
         if self._command and self._orders.grace:
             os.kill(self._command, signal.SIGTERM)
             self._wait(self._orders.grace, lambda: not self._command)
         deadline = time.monotonic() + run_resources.KILL_SECONDS
         while self._reap() and time.monotonic() < deadline:
-            for pid in descendants(os.getpid()):
-                cgroups.release(pid)
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            for process in processes.descendants(os.getpid()).values():
+                cgroups.release(process.pid)
+                processes.kill(process)
             self._pause()
         cgroups.clear()
-        if self._orders.run:
-            run_resources.remove(self._orders.run)
 
     def _wait(self, seconds: float, done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + seconds
@@ -115,24 +108,6 @@ class Guardian:
         """Until a child has died, or a moment has passed: not every death below us is a child's."""
         if select.select([self._alarm], [], [], 0.05)[0]:
             os.read(self._alarm, 4096)
-
-
-def descendants(ancestor: int) -> set[int]:
-    """Every living process below this one."""
-    parents: dict[int, list[int]] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdecimal():
-            with suppress(OSError):
-                # The name in parentheses may hold anything, blanks and parentheses included.
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                parents.setdefault(parent, []).append(int(folder.name))
-    found: set[int] = set()
-    queue = [ancestor]
-    while queue:
-        children = parents.get(queue.pop(), [])
-        found.update(children)
-        queue += children
-    return found
 
 
 def main() -> int:

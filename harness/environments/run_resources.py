@@ -18,18 +18,19 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import signal
+import socket
+import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.place import LABEL
-from worldswitch.harness.linux import cgroups
+from worldswitch.harness.linux import cgroups, processes
 
 if TYPE_CHECKING:
     from worldswitch.harness.environments.guardian import Held
@@ -48,6 +49,7 @@ class Holdings:
         self.id = folder.name
         self.lock = lock
         self.guardian: Held | None = None
+        self.closing = ExitStack()  #: what of this process's own is closed with it
 
     @classmethod
     def create(cls) -> Holdings:
@@ -55,7 +57,7 @@ class Holdings:
         # Under a name that no sweep looks at until the lock is taken.
         hidden = Path(tempfile.mkdtemp(prefix=".", dir=cache("runs")))
         lock = os.open(hidden / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return cls(hidden.rename(hidden.with_name(uuid.uuid4().hex[:12])), lock)
 
     @property
@@ -73,6 +75,10 @@ class Holdings:
 
     def close(self) -> None:
         """Give everything back: the guardian does it, as it would if we died."""
+        with self.closing:
+            self._give_back()
+
+    def _give_back(self) -> None:
         if self.guardian:
             self.guardian.release()
         else:
@@ -100,24 +106,51 @@ def _runs() -> list[Path]:
 
 
 def remove_containers(run: str) -> None:
-    """Remove a run's containers through its engine, if it answers; never raises, never takes long."""
-    with suppress(Exception):
-        import docker
+    """Remove a run's containers through its engine; takes seconds at most, and says on stderr which it must leave.
 
+    What an engine of the run's own leaves, `remove` ends by its control groups.
+    """
+    with suppress(OSError):
         url = (cache("runs") / run / "engine").read_text()
+        left = list(_left_after_removal(url, run))
+        is_own = run in url
+        if left and not is_own:
+            print(f"containers of run {run} are left in the engine at {url}: {'; '.join(left)}", file=sys.stderr)
+
+
+def reach(url: str) -> None:
+    """Connect to an engine's socket once.  Raises OSError, which libraries wrap thrice and leave a socket open."""
+    if url.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(API_SECONDS)
+            probe.connect(url.removeprefix("unix://"))
+
+
+def _left_after_removal(url: str, run: str) -> Iterator[str]:
+    try:
+        import docker  # late: it takes longer to import than a guardian to do its work
+    except ModuleNotFoundError as problem:
+        yield f"all with the label {LABEL}={run}, for there is no Python package {problem.name}"
+        return
+    errors = (docker.errors.DockerException, OSError)
+    try:
+        reach(url)
         with docker.APIClient(base_url=url, version="auto", timeout=API_SECONDS) as client:
             for container in client.containers(all=True, filters={"label": f"{LABEL}={run}"}):
-                with suppress(Exception):
+                try:
                     client.remove_container(container["Id"], force=True, v=True)
+                except errors as problem:
+                    yield f"{container['Id'][:12]} cannot be removed ({problem})"
+    except errors as problem:
+        yield f"all with the label {LABEL}={run}, for it does not answer ({problem})"
 
 
 def remove(run: str) -> None:
     """Remove a run's processes, control groups and folders."""
     deadline = time.monotonic() + KILL_SECONDS
-    while (pids := {*_engine_processes(run), *_contained_processes(run)}) and time.monotonic() < deadline:
+    while (pids := _processes(run)) and time.monotonic() < deadline:
         for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            processes.kill_if(pid, lambda pid: pid in _processes(run))
         time.sleep(0.05)
     for group in _control_groups(run):
         with suppress(OSError):
@@ -127,6 +160,10 @@ def remove(run: str) -> None:
     for empty in (SOCKETS, Path("/run/containerd")):
         with suppress(OSError):
             empty.rmdir()
+
+
+def _processes(run: str) -> set[int]:
+    return {*_engine_processes(run), *_contained_processes(run)}
 
 
 def _engine_processes(run: str) -> Iterator[int]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import fnmatch
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -29,6 +29,7 @@ from worldswitch.harness.expectations.fields import (
     Kind,
     Value,
     choices,
+    flat,
     kind_of,
 )
 from worldswitch.harness.linux.release import Numbers
@@ -87,15 +88,6 @@ def parse(table: Mapping[str, Any], why_not_probe: str = "") -> tuple[Condition,
     if why_not_probe and (seen or not named):
         raise BadCondition("why_not_probe", "says why a version is named without a probe, and that is not so here")
     return found
-
-
-def flat(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of a table and of the tables in it, by dotted names."""
-    for name, value in table.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
 
 
 def _condition(field: str, wanted: Any) -> Condition:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -70,7 +70,7 @@ def of(cell: CellName, header: Header, profile: Mapping[str, Any]) -> dict[str, 
         "platform": cell.platform,
         "repeat": header.repeat,
         **dict(_of_the_engine(header.environment)),
-        **{f"profile.{name}": value for name, value in _flat(profile)},
+        **{f"profile.{name}": value for name, value in _values(profile)},
     }
 
 
@@ -97,11 +97,18 @@ def _of_the_engine(environment: Mapping[str, Any]) -> Iterator[tuple[str, Value]
         yield "machine", str(accelerator)
 
 
-def _flat(fields: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
-    for name, value in fields.items():
+def flat(table: Mapping[str, Any], key: Callable[[str], str] = str, above: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a table and of those in it, by dotted names."""
+    for name, value in table.items():
         if isinstance(value, Mapping):
-            yield from ((f"{name}.{inner}", found) for inner, found in _flat(value))
-        elif isinstance(value, (list, tuple)):
+            yield from flat(value, key, f"{above}{key(name)}.")
+        else:
+            yield f"{above}{key(name)}", value
+
+
+def _values(fields: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+    for name, value in flat(fields):
+        if isinstance(value, (list, tuple)):
             yield name, frozenset(map(str, value))
         elif isinstance(value, (str, bool, int)):
             yield name, value

@@ -57,9 +57,8 @@ class Judgement:
     expected: bool
     wanted: frozenset[Verdict]
     reason: str = ""
-    rule: str = (
-        ""  #: the rule that decided, as `Expectation.source`; none if nobody spoke of the trial, or it is excused
-    )
+    #: The rule that decided, as `Expectation.source`; empty if no rule is about the trial, or it is excused.
+    rule: str = ""
     evidence: tuple[str, ...] = ()
 
     def __str__(self) -> str:

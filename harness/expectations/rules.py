@@ -22,7 +22,6 @@ every platform, and their rules say what they stand on.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,6 +31,7 @@ from msgspec import Meta
 
 from worldswitch.harness.environments.profiles import containers_data
 from worldswitch.harness.environments.profiles.profile import Profile
+from worldswitch.harness.environments.validation import field_and_problem
 from worldswitch.harness.expectations import conditions
 from worldswitch.harness.expectations.conditions import BadCondition
 from worldswitch.harness.expectations.judgement import Expectation
@@ -187,11 +187,7 @@ def read(path: Path, tables: object, platform: str) -> Iterator[Rule]:
 
 
 def _place(problem: msgspec.ValidationError) -> tuple[str, str]:
-    """The field and what is wrong with it: ours says both, msgspec the field last, or in its text if it is missing."""
+    """The field and what is wrong with it: a condition's error of ours says both."""
     if isinstance(cause := problem.__cause__, BadCondition):
         return cause.field, cause.problem
-    said, _, place = str(problem).partition(" - at `$")
-    field = place.rstrip("`").lstrip(".")
-    if named := re.search(r"(?:required|unknown) field `(.+?)`", said):
-        field = f"{field}.{named[1]}".lstrip(".")
-    return field, said[:1].lower() + said[1:]
+    return field_and_problem(str(problem))

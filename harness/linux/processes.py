@@ -7,13 +7,22 @@ loses its parent becomes a child of the nearest one, so everything a trial ever 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from worldswitch.harness.linux import cgroups, syscalls
+
+CHILD_SECONDS = 5.0  #: for a child to do what it was forked for, or to end once it was killed
+
+RAISED = 255  #: the exit status of a child that raised what has no errno, of which none is as high
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,7 @@ class Process:
     name: str
     state: str
     threads: int
+    started: int  #: in clock ticks since boot, which tells it from another that has its pid later
 
     @property
     def alive(self) -> bool:
@@ -42,7 +52,7 @@ def _read(pid: str) -> Process | None:
     except OSError:
         return None  # it ended meanwhile
     fields = tail.split()
-    return Process(int(pid), int(fields[1]), head.partition("(")[2], fields[0], int(fields[17]))
+    return Process(int(pid), int(fields[1]), head.partition("(")[2], fields[0], int(fields[17]), int(fields[19]))
 
 
 def descendants(of: int) -> dict[int, Process]:
@@ -102,6 +112,12 @@ def subreaper() -> Iterator[None]:
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, before)
 
 
+def how_ended(status: int) -> str:
+    """What a wait status says of the end of a process, as results have it: by numbers."""
+    code = os.waitstatus_to_exitcode(status)
+    return f"killed by signal {-code}" if code < 0 else f"exited with status {code}"
+
+
 def reap(pid: int) -> int | None:
     """The wait status of `pid` if it is a child of ours that ended."""
     try:
@@ -111,16 +127,106 @@ def reap(pid: int) -> int | None:
     return status if reaped else None
 
 
-def wait_until(condition: Callable[[], object], seconds: float) -> bool:
-    """Look until `condition` holds, at growing intervals; False if it did not within `seconds`."""
-    end = time.monotonic() + seconds
+@contextlib.contextmanager
+def pidfd(pid: int) -> Iterator[int | None]:
+    """A descriptor that means this process and no later one of its pid; None where the kernel gives none."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:  # Linux before 5.3, a filter, or no such process
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def kill(process: Process) -> None:
+    """Send SIGKILL to the process, and to no other that has its pid by now."""
+    kill_if(process.pid, lambda pid: (now := _read(str(pid))) is not None and now.started == process.started)
+
+
+def kill_if(pid: int, is_ours: Callable[[int], bool]) -> None:
+    """Send SIGKILL to the process that has `pid` now if `is_ours` holds of it; none if there is none or we may not.
+
+    A pidfd is opened first: should the process end after it was looked at, the signal goes nowhere.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError), pidfd(pid) as descriptor:
+        if is_ours(pid):
+            _send_kill(pid, descriptor)
+
+
+def _send_kill(pid: int, descriptor: int | None) -> None:
+    if descriptor is None:
+        os.kill(pid, signal.SIGKILL)
+        return
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    except ProcessLookupError:
+        raise
+    except OSError:  # a filter that knows only pidfd_open(2)
+        os.kill(pid, signal.SIGKILL)
+
+
+def fork(work: Callable[[], object]) -> int:
+    """Call `work` in a child and return the child's pid.
+
+    The child exits with 0, with the errno of an OSError, or with `RAISED` after a traceback.  It never unwinds into the
+    frames of the caller, which it has too.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    status = RAISED
+    try:
+        work()
+        status = 0
+    except OSError as error:
+        status = error.errno or RAISED
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def call_in_child(work: Callable[[], object], seconds: float = CHILD_SECONDS) -> None:
+    """Call `work` in a child; raises the OSError that it raised, by its errno, and one that says that it was killed."""
+    child = fork(work)
+    try:
+        ended = wait_until(lambda: _ended(child), seconds)
+    finally:
+        end(child)
+    if not ended:
+        raise TimeoutError(errno.ETIMEDOUT, f"a child did not exit within {seconds:g} s")
+    if ended.si_code != os.CLD_EXITED:
+        raise OSError(0, f"a child was killed by signal {ended.si_status}")
+    if ended.si_status == RAISED:
+        raise RuntimeError("a child raised an exception; its traceback was printed")
+    if ended.si_status:
+        raise OSError(ended.si_status, os.strerror(ended.si_status))
+
+
+def end(child: int, seconds: float = CHILD_SECONDS) -> None:
+    """Kill and reap a child within `seconds`; does nothing if it was reaped, for its pid may be another's by now."""
+    with contextlib.suppress(ChildProcessError):
+        _ended(child)
+        os.kill(child, signal.SIGKILL)
+        wait_until(lambda: _ended(child, 0), seconds)
+
+
+def _ended(child: int, flags: int = os.WNOWAIT) -> os.waitid_result | None:
+    """How a child ended, if it has; stops of a tracee are no end.  Raises ChildProcessError once it was reaped."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | syscalls.WALL | flags)
+
+
+def wait_until(condition: Callable[[], T], seconds: float) -> T:
+    """Call `condition` until it returns something true, at growing intervals; returns what it did within `seconds`."""
+    deadline = time.monotonic() + seconds
     pause = 0.0005
-    while not condition():
-        if time.monotonic() > end:
-            return False
+    while not (found := condition()) and time.monotonic() <= deadline:
         time.sleep(pause)
         pause = min(2 * pause, 0.02)
-    return True
+    return found
 
 
 def census(look: Callable[[], dict[int, Process]]) -> dict[int, Process]:
@@ -145,8 +251,7 @@ def kill_all(look: Callable[[], dict[int, Process]], seconds: float) -> list[Pro
         for process in found.values():
             if process.alive:
                 cgroups.release(process.pid)
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(process.pid, signal.SIGKILL)
+                kill(process)
             reap(process.pid)
         return not found
 

@@ -16,7 +16,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 
-from worldswitch.harness.linux import syscalls
+from worldswitch.harness.linux import processes, syscalls
 
 SYSCALL_STOP = signal.SIGTRAP | 0x80  #: what PTRACE_O_TRACESYSGOOD makes of it
 
@@ -26,32 +26,26 @@ def stopped_child(prepare: Callable[[], object] = lambda: None) -> Iterator[int]
     """A child that prepares and makes system calls for ever, seized and stopped; killed and reaped in the end."""
     parent = os.getpid()
     ready, tell = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        _call_for_ever(parent, prepare, tell)
-    os.close(tell)
-    os.read(ready, 1)
-    os.close(ready)
+    pid = processes.fork(lambda: _call_for_ever(parent, prepare, tell))
     try:
+        os.close(tell)
+        os.read(ready, 1)  # or its end; this and the waits for a tracee are bounded by the deadline of the probe
+        os.close(ready)
         options = syscalls.PTRACE_O_EXITKILL | syscalls.PTRACE_O_TRACESYSGOOD
         syscalls.ptrace(syscalls.PTRACE_SEIZE, pid, 0, options)
         syscalls.ptrace(syscalls.PTRACE_INTERRUPT, pid)
         os.waitpid(pid, syscalls.WALL)
         yield pid
     finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, syscalls.WALL)
+        processes.end(pid)  # which may have been reaped: `resume` sees it end
 
 
 def _call_for_ever(parent: int, prepare: Callable[[], object], tell: int) -> None:
-    try:
-        syscalls.die_with_parent(parent, signal.SIGKILL)
-        prepare()
-        os.close(tell)
-        while True:
-            os.getppid()
-    finally:
-        os._exit(1)
+    syscalls.die_with_parent(parent, signal.SIGKILL)
+    prepare()
+    os.close(tell)
+    while True:
+        os.getppid()
 
 
 def resume(pid: int, request: int) -> str:

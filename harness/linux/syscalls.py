@@ -108,6 +108,12 @@ def syscall(number: int, *arguments: int) -> int:
     return _checked(_libc.syscall(ctypes.c_long(number), *map(ctypes.c_long, arguments)), f"system call {number}")
 
 
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`, of which one write(2) may take a part."""
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
 def die_with_parent(parent: int, signo: int) -> None:
     """Have this process killed by `signo` when the thread that forked it ends; `parent` is that thread's process.
 

@@ -6,6 +6,7 @@ It looks and changes nothing: no engine is started, nothing is installed; a plai
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +16,8 @@ import msgspec
 from worldswitch.harness import ptrace_denial
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.cell.probes import confinement, fingerprint, kernel_facts, table
+from worldswitch.harness.cell.probes.needs import IMPLIED, required
+from worldswitch.harness.cell.records import Finding
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.docker import engine
@@ -33,6 +36,7 @@ BUILD = "apt-get install -y python3-dev gcc && python3 -m pip install -e '.[harn
 #: What makes a probe say yes where it does not; a machine that simply lacks the thing has no entry.
 REMEDIES = {
     "ptrace": "allow ptrace: `sysctl kernel.yama.ptrace_scope=1`; in a container, a seccomp filter that allows it",
+    "stub_calls": "allow mmap, munmap and clone of threads: in a container, a seccomp filter that does",
     "root": "run as root: sudo",
     "pidns": "run as root, and outside of a container that forbids namespaces: sudo",
     "mountns": "run as root, and outside of a container that forbids namespaces: sudo",
@@ -80,18 +84,18 @@ def _host() -> Check:
     loading = rehearse_platform(REFERENCE)
     if loading.verdict is not Verdict.PASS:
         return Check("host", False, loading.reason, BUILD)
-    ptrace = table.probe("ptrace")
-    if ptrace.state != "yes":
-        return _refused(ptrace.detail)
+    for need in required(()):
+        if (found := table.probe(need)).state != "yes":
+            return _refused(need, found)
     return Check("host", True, "the reference loads, and ptrace works; worldswitch run --engine host")
 
 
-def _refused(detail: str) -> Check:
-    """Who it is that refuses ptrace."""
-    one = ptrace_denial.culprit(confinement.look())
+def _refused(need: str, found: Finding) -> Check:
+    """A probe that every scenario needs and that did not say yes; of ptrace, with what refuses it."""
+    one = ptrace_denial.culprit(confinement.look()) if need == "ptrace" else None
     if one is None:
-        return Check("host", False, f"ptrace: {detail}", REMEDIES["ptrace"])
-    return Check("host", False, f"ptrace: {detail}; {one.who.value}: {one.evidence}", one.remedy)
+        return Check("host", False, f"{need}: {found.detail}", REMEDIES[need])
+    return Check("host", False, f"{need}: {found.detail}; {one.who.value}: {one.evidence}", one.remedy)
 
 
 def _containers() -> Check:
@@ -106,6 +110,7 @@ def _engine() -> str:
     tried: list[str] = []
     for url in engine.addresses():
         if found := engine.answering(url, tried):
+            found.client.close()
             return f"{found.name} answers at {url}"
     engine.check_startable(tried)
     return "a private engine would be started"
@@ -137,12 +142,12 @@ def _kernels() -> Check:
 def _lacking() -> Iterator[Check]:
     """What scenarios need and do not have on this host."""
     scenarios = catalogue.scenarios()
-    needs = dict.fromkeys(need for scenario in scenarios for need in scenario.needs)
-    for need in needs:
+    needs = [required(scenario.needs) for scenario in scenarios]
+    for need in dict.fromkeys(itertools.chain(*needs)):
         if (found := table.probe(need)).state != "yes":
             ids = dict.fromkeys(scenario.ids[0] for scenario in scenarios if need in scenario.needs)
-            said = f"{found.state}: {found.detail}; {' '.join(ids)}"
-            yield Check(need, False, said, REMEDIES.get(need, ""))
+            which = "all but those about its denial" if need in IMPLIED else " ".join(ids)
+            yield Check(need, False, f"{found.state}: {found.detail}; {which}", REMEDIES.get(need, ""))
 
 
 def _plain(checks: Iterable[Check]) -> list[dict[str, object]]:

@@ -16,7 +16,8 @@ from rich.text import Text
 from worldswitch.harness.catalogue import clauses, scenarios
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.cell.diagnosis import text
-from worldswitch.harness.cell.probes import cgroups, cpu, memory, policy, ptrace
+from worldswitch.harness.cell.probes import cgroups, cpu, memory, policy, ptrace, stub_calls
+from worldswitch.harness.cell.probes.needs import required
 from worldswitch.harness.cell.records import Finding
 from worldswitch.harness.expectations.judgement import PASSES
 from worldswitch.harness.ptrace_denial import Confinement
@@ -30,7 +31,7 @@ LINES = 40
 #: The last events that are shown.
 EVENTS = 40
 
-FAMILIES = (ptrace.PROBES, cpu.PROBES, memory.PROBES, policy.PROBES, cgroups.PROBES)
+FAMILIES = (ptrace.PROBES, stub_calls.PROBES, cpu.PROBES, memory.PROBES, policy.PROBES, cgroups.PROBES)
 
 #: The capability that what a probe tries takes, by its number and its name in include/uapi/linux/capability.h.
 CAPABILITIES = {
@@ -150,11 +151,10 @@ def _found(kept: KeptTrial) -> Mapping[str, Finding]:
 
 
 def needs(kept: KeptTrial) -> tuple[str, ...]:
-    """The probes that the scenario needs, `ptrace` among them unless its claim is that it is denied."""
+    """The probes that the scenario needs, with those that it need not name."""
     function = scenarios.function_of(kept.judged.trial.scenario)
     named = next((one.needs for one in kept.run.manifest.scenarios if one.name == function), ())
-    implied = () if {"ptrace_denied", "ptrace_deniable"}.intersection(named) else ("ptrace",)
-    return (*implied, *named)
+    return required(named)
 
 
 def _probes(kept: KeptTrial) -> Iterator[str]:

@@ -67,11 +67,11 @@ class Progress:
         """A cell starts."""
         self._rows[cell] = _Row()
 
-    def cell_plans(self, cell: CellName, scenarios: int) -> None:
-        """It is about to run so many scenarios."""
-        self._rows[cell].planned = scenarios
+    def cell_plans(self, cell: CellName, trials: int) -> None:
+        """It is about to run so many trials."""
+        self._rows[cell].planned = trials
         if not self._live:
-            self._out.print(f"{cell}: {scenarios} scenarios, seed {self._request.seed}")
+            self._out.print(f"{cell}: {trials} trials, seed {self._request.seed}")
 
     def trial_begins(self, cell: CellName, scenario: str) -> None:
         """A trial of a started cell begins."""

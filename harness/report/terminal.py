@@ -54,7 +54,7 @@ def _print_problem(outcome: CellOutcome, out: Console) -> None:
     missed = outcome.verdicts[Verdict.MISS]
     out.print(Text(f"\n{outcome.cell}: {outcome.problem.reason}", style=STYLES[Verdict.MISS]))
     if missed:
-        out.print(f"  {missed} of {len(outcome.judged)} scenarios never ran")
+        out.print(f"  {missed} of {len(outcome.judged)} trials never ran")
     if outcome.problem.remedy:
         out.print(f"  what to do: {outcome.problem.remedy}")
     for line in outcome.problem.log.splitlines():

@@ -39,8 +39,8 @@ class Watcher(Protocol):
     def cell_starts(self, cell: CellName) -> None:
         """A cell starts."""
 
-    def cell_plans(self, cell: CellName, scenarios: int) -> None:
-        """It is about to run so many scenarios."""
+    def cell_plans(self, cell: CellName, trials: int) -> None:
+        """It is about to run so many trials."""
 
     def trial_begins(self, cell: CellName, scenario: str) -> None:
         """One of its trials begins."""

@@ -48,7 +48,7 @@ def collect(
         cell = environment.start(arguments)
     except Unobtainable as problem:
         return Problem(problem.reason, problem.remedy, problem.log)
-    except Exception as problem:  # whatever an engine's library raises: the other cells go on
+    except OSError as problem:
         return Problem(f"the cell could not be started: {problem}", "see `worldswitch doctor`")
     try:
         return _follow(cell, silence, take, begins)
@@ -79,7 +79,7 @@ def _follow(
         return Problem(str(problem), MAKE_ROOM)
     except (ResultError, msgspec.MsgspecError) as problem:
         return Problem(f"the cell's results cannot be believed: {problem}", log=_tail(cell))
-    except Exception as problem:  # as above
+    except OSError as problem:
         return Problem(f"the cell's output could not be read: {problem}", log=_tail(cell))
     if ended and status == 0:
         return None
@@ -105,7 +105,7 @@ def _records(cell: Cell, silence: float) -> Iterator[Word]:
             for record in records.unframe(cell.frames(), noise=lambda _: None):
                 waiting.put(record)
             waiting.put(None)
-        except Exception as problem:  # told to whoever waits
+        except Exception as problem:  # raised again by the thread that waits
             waiting.put(problem)
 
     threading.Thread(target=read, daemon=True).start()

@@ -43,7 +43,7 @@ class Request:
     keyword: str = ""
     chaos: bool = True  #: whether those scenarios are among them in which chaos reigns
     engine: EngineChoice = "auto"
-    profiles: tuple[str, ...] = ()  #: none means all
+    profiles: tuple[str, ...] = ()  #: none means the usual ones
     kernels: tuple[str, ...] = ()  #: names, or paths of images; none means the one that runs here
     rules: tuple[str, ...] = ()  #: files of rules of one's own; they come before all others
     install_engine: bool = False

@@ -16,6 +16,7 @@ import platform
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import resources
@@ -23,10 +24,12 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness.linux import syscalls
+from worldswitch.harness.linux import processes, syscalls
 
 #: How often each operation is done while it is counted.
 TIMES = 50
+
+SECONDS = 120.0  #: for the counted process; each wait for it ends with that
 
 #: arch/x86/entry/syscalls/syscall_64.tbl
 WAIT4 = 61
@@ -90,9 +93,13 @@ def count(operation: str, name: str = "reference") -> Count:
 @contextlib.contextmanager
 def _started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        # Popen.kill() would wait for the process first, and take a stop that is the tracer's.
+        deadline = threading.Timer(SECONDS, processes.kill_if, (process.pid, lambda _: process.returncode is None))
+        deadline.start()
         try:
             yield process
         finally:
+            deadline.cancel()
             process.kill()
 
 
@@ -145,6 +152,8 @@ def _between_marks(process: subprocess.Popen[bytes]) -> Iterator[list[Call]]:
         syscalls.ptrace(PTRACE_SYSCALL, pid)
         _, status = os.waitpid(pid, syscalls.WALL)
     process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode < 0:
+        raise OSError(0, f"{processes.how_ended(status)}; it has {SECONDS:g} s")
 
 
 SYSCALL_STOP = 0x85  #: SIGTRAP, as PTRACE_O_TRACESYSGOOD marks it

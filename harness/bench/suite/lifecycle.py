@@ -53,7 +53,7 @@ def _timed_in_threads(guest: Guest, *, hand_back: bool) -> Timer:
             thread = threading.Thread(target=_one_switch, args=(guest, moments))
             thread.start()
             task = Path(f"/proc/self/task/{thread.native_id}")
-            thread.join()
+            thread.join()  # bounded by the deadline that the session gives this process
             # Python takes it for ended before its last destructors ran.
             while task.exists():
                 time.sleep(0)

@@ -104,7 +104,7 @@ class _Member:
         self._go.release()
 
     def finish(self) -> None:
-        self._done.acquire()
+        self._done.acquire()  # as `join` below: bounded by the deadline that the session gives this process
         if self._failure is not None:
             raise self._failure
 
@@ -120,9 +120,11 @@ class _Member:
                 return
             try:
                 timer(self._loops)
-            except BaseException as error:
+            except BaseException as error:  # raised again by `finish`
                 self._failure = error
-            self._done.release()
+                return
+            finally:
+                self._done.release()
 
 
 @SUBJECT.series(SPACES, unit="byte", loops=1)

@@ -11,7 +11,6 @@ import contextlib
 import os
 import platform
 import select
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from worldswitch.harness.cell.diagnosis.model import Process, Thread
-from worldswitch.harness.linux import processes
+from worldswitch.harness.linux import processes, syscalls
 
 #: How much is kept, of threads among all processes, and how long is looked for at most.
 PROCESSES, THREADS, MAPPINGS, FRAMES, SECONDS = 16, 48, 48, 24, 2.0
@@ -58,24 +57,17 @@ def look_from_outside(pids: Iterable[int]) -> tuple[Process, ...]:
 def _from_a_child(work: Callable[[], bytes]) -> bytes:
     reader, writer = os.pipe()
     try:
-        pid = os.fork()
+        pid = processes.fork(lambda: syscalls.write_all(writer, work()))
     except OSError:
         os.close(reader)
         os.close(writer)
         return b""
-    if pid == 0:
-        with contextlib.suppress(BaseException):
-            data = work()
-            while data:
-                data = data[os.write(writer, data) :]
-        os._exit(0)
     os.close(writer)
     try:
         return _read(reader, time.monotonic() + SECONDS)
     finally:
         os.close(reader)
-        os.kill(pid, signal.SIGKILL)
-        processes.wait_until(lambda: processes.reap(pid) is not None, 0.2)
+        processes.end(pid, 0.2)
 
 
 def _read(reader: int, end: float) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from worldswitch.harness.cell.probes import Absent, Look
-from worldswitch.harness.linux import cgroups
+from worldswitch.harness.linux import cgroups, processes
 
 #: What every group of version 2 can do.
 CORE = ("freezer",)
@@ -33,17 +33,10 @@ def _group(controller: str) -> str:
 
 def _try(group: Path) -> str:
     """Move a child into a new group and end it there."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            (group / "cgroup.procs").write_text("0")
-            os._exit(0)
-        except OSError as error:
-            os._exit(error.errno or 1)
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    group.rmdir()
-    if status:
-        raise OSError(status, f"{group}/cgroup.procs: {os.strerror(status)}")
+    try:
+        processes.call_in_child(lambda: (group / "cgroup.procs").write_text("0"))
+    finally:
+        group.rmdir()
     return f"a process was moved to a group of its own in {group.parent}"
 
 

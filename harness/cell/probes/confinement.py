@@ -13,7 +13,7 @@ from dataclasses import replace
 import msgspec
 
 from worldswitch.harness.cell.supervisor import supervise
-from worldswitch.harness.linux import syscalls
+from worldswitch.harness.linux import processes, syscalls
 from worldswitch.harness.ptrace_denial import Confinement, here
 
 NOBODY = 0x7FFF_FFFF  #: above PID_MAX_LIMIT (include/linux/threads.h)
@@ -48,5 +48,5 @@ def _answer_in_a_child(request: str) -> str:
     ending = supervise(lambda: answer(request).encode(), SECONDS)
     if ending.payload is not None:
         return ending.payload.decode()
-    ended = ending.status is not None and os.WIFSIGNALED(ending.status)
-    return f"killed by signal {os.WTERMSIG(ending.status or 0)}" if ended else "no answer"
+    killed = ending.status is not None and os.WIFSIGNALED(ending.status)
+    return processes.how_ended(ending.status or 0) if killed else "no answer"

@@ -20,6 +20,7 @@ from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell import frames
 from worldswitch.harness.cell.probes.needs import unmet
 from worldswitch.harness.cell.supervisor import Ending, supervise
+from worldswitch.harness.linux import processes
 
 #: For all of them: a quiet machine needs one, a busy one some, and one where each waits in vain gets no more.
 SECONDS = 30.0
@@ -105,8 +106,8 @@ def _observe(package: str, found: Mapping[str, str], notes: _Notes) -> bytes:
 def _how(ending: Ending) -> str:
     if ending.late:
         return "no answer in time"
-    code = os.waitstatus_to_exitcode(ending.status) if ending.status is not None else 0
-    return f"its process was killed by signal {-code}" if code < 0 else f"its process exited with {code}"
+    said = processes.how_ended(ending.status or 0)
+    return f"its process was {said}" if said.startswith("killed") else f"its process {said}"
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from worldswitch.harness.cell.probes import Absent, Look
-from worldswitch.harness.linux import syscalls
+from worldswitch.harness.linux import processes, syscalls
 
 # asm/unistd_64.h and include/uapi/asm-generic/unistd.h number what came after Linux 5.0 alike.
 PIDFD_OPEN, PROCESS_MADVISE, MSEAL = 434, 440, 462
@@ -36,13 +36,16 @@ def _mseal() -> str:
 def _sealed_vdso() -> str:
     """Whether the kernel seals its own mappings (CONFIG_MSEAL_SYSTEM_MAPPINGS)."""
     begin, length = _vdso()
-    pid = os.fork()
-    if pid == 0:  # a child, which may lose its vdso and then has no way to tell the time
-        os._exit(ctypes.get_errno() if _libc.munmap(begin, length) else 0)
-    refusal = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if refusal == 0:
-        raise Absent("the vdso can be unmapped")
-    return f"munmap of the vdso: {os.strerror(refusal)}"
+
+    def unmap() -> None:
+        if _libc.munmap(begin, length):
+            raise OSError(ctypes.get_errno(), "munmap of the vdso")
+
+    try:
+        processes.call_in_child(unmap)  # which may lose its vdso, and then has no way to tell the time
+    except PermissionError as refusal:
+        return f"munmap of the vdso: {refusal.strerror}"
+    raise Absent("the vdso can be unmapped")
 
 
 def _vdso() -> tuple[int, int]:

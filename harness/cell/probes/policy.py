@@ -8,7 +8,7 @@ import resource
 from pathlib import Path
 
 from worldswitch.harness.cell.probes import Absent, Look
-from worldswitch.harness.linux import ptrace, syscalls
+from worldswitch.harness.linux import processes, ptrace, syscalls
 
 
 def _seccomp() -> str:
@@ -43,18 +43,14 @@ def _pidns() -> str:
 def _ns_last_pid() -> str:
     """Choose the next process id, in a namespace of its own."""
     syscalls.unshare(syscalls.CLONE_NEWPID)
-    first = os.fork()
-    if first == 0:
-        try:
-            Path("/proc/sys/kernel/ns_last_pid").write_text("41")
-            second = os.fork()
-            os._exit(0 if second in (0, 42) else errno.ENOSYS)
-        except OSError as error:
-            os._exit(error.errno or 1)
-    status = os.waitstatus_to_exitcode(os.waitpid(first, 0)[1])
-    if status:
-        raise OSError(status, f"/proc/sys/kernel/ns_last_pid: {os.strerror(status)}")
+    processes.call_in_child(_choose_pid)
     return "/proc/sys/kernel/ns_last_pid chose the next process id"
+
+
+def _choose_pid() -> None:
+    Path("/proc/sys/kernel/ns_last_pid").write_text("41")
+    if os.fork() not in (0, 42):
+        raise OSError(errno.ENOSYS, "/proc/sys/kernel/ns_last_pid does not choose the next process id")
 
 
 def _nproc() -> str:
@@ -63,12 +59,9 @@ def _nproc() -> str:
         os.setuid(_NOBODY)
     resource.setrlimit(resource.RLIMIT_NPROC, (1, resource.getrlimit(resource.RLIMIT_NPROC)[1]))
     try:
-        pid = os.fork()
+        processes.call_in_child(lambda: None)
     except BlockingIOError:
         return f"RLIMIT_NPROC stops user {os.getuid()}"
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
     raise Absent(f"RLIMIT_NPROC does not stop user {os.getuid()}")
 
 

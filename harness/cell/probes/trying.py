@@ -11,6 +11,7 @@ import msgspec
 from worldswitch.harness.cell.probes import Absent, Look
 from worldswitch.harness.cell.records import Finding
 from worldswitch.harness.cell.supervisor import Ending, supervise
+from worldswitch.harness.linux import processes
 
 #: Far more than any of them takes; what a hanging probe would show is that the ability is no use.
 SECONDS = 10.0
@@ -34,7 +35,8 @@ def _finding(ending: Ending) -> Finding:
     if ending.late:
         return Finding("no", f"no answer within {SECONDS:g} s")
     if ending.payload is None:
-        signo = os.WTERMSIG(ending.status) if ending.status is not None and os.WIFSIGNALED(ending.status) else 0
-        said = f"killed by signal {signo}" if signo else f"ended without an answer: {ending.output[-200:]}"
-        return Finding("denied" if signo == SIGSYS else "no", said)
+        status = ending.status or 0
+        if not os.WIFSIGNALED(status):
+            return Finding("no", f"ended without an answer: {ending.output[-200:]}")
+        return Finding("denied" if os.WTERMSIG(status) == SIGSYS else "no", processes.how_ended(status))
     return msgspec.json.decode(ending.payload, type=Finding)

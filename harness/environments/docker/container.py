@@ -6,9 +6,7 @@ is shared with the host, and what was said before a crash is not lost.
 
 from __future__ import annotations
 
-import os
 import queue
-import signal
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import docker
-from docker.errors import DockerException
+from docker.errors import APIError
 from docker.types import LogConfig, Ulimit
 
 from worldswitch.harness.environments.companion import IDLE, alone
@@ -27,6 +25,7 @@ from worldswitch.harness.environments.profiles import kernel_settings
 from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.environments.run_resources import API_SECONDS
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.linux import processes
 
 if TYPE_CHECKING:
     from worldswitch.harness.environments.docker.image import Image
@@ -191,16 +190,15 @@ class ContainerCell:
         """End it: through the engine, and by its recorded process if the engine hangs."""
         self._remove()
         self._reader.join(API_SECONDS)
-        if self._reader.is_alive() and self._pid and self._is_ours():
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(self._pid, signal.SIGKILL)
+        if self._reader.is_alive() and self._pid:
+            processes.kill_if(self._pid, self._is_ours)
             self._remove()
         self._client.close()
 
-    def _is_ours(self) -> bool:
-        """Whether the recorded process is still in this container: numbers are given anew, engines may be elsewhere."""
+    def _is_ours(self, pid: int) -> bool:
+        """Whether the recorded process is still in this container: pids are given anew, engines may be elsewhere."""
         with suppress(OSError):
-            return self._container in Path(f"/proc/{self._pid}/cgroup").read_text()
+            return self._container in Path(f"/proc/{pid}/cgroup").read_text()
         return False
 
     def _remove(self) -> None:
@@ -215,5 +213,5 @@ def remove(url: str, container: str) -> None:
 
 
 def _said(problem: BaseException) -> str:
-    explanation = getattr(problem, "explanation", None) if isinstance(problem, DockerException) else None
+    explanation = problem.explanation if isinstance(problem, APIError) else None
     return str(explanation or problem)

@@ -13,7 +13,6 @@ import os
 import pwd
 import shlex
 import shutil
-import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from worldswitch.harness.environments import run_resources
 from worldswitch.harness.environments.apt_install import PACKAGES, install_engine
 from worldswitch.harness.environments.guardian import Held
 from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import Holdings, reach
 from worldswitch.harness.environments.subordinate_ids import FIRST_MAPPED, MAPPED, NOBODY
 from worldswitch.harness.errors import Unobtainable
 
@@ -67,13 +66,18 @@ def obtain(run: Holdings, *, install: bool, map_users: bool = False, say: Say) -
         if found := answering(url, tried):
             run.record_engine(url)
             run.guardian = Held(run=run.id, keep=[run.lock])
-            return found
+            return _closed_with(run, found)
     if install and not shutil.which("dockerd"):
         say(f"installing {' and '.join(PACKAGES)}")
         install_engine()
     check_startable(tried)
     say("starting a private container engine" + (" that maps user ids" if map_users else ""))
     return start(run, map_users=map_users)
+
+
+def _closed_with(run: Holdings, found: Engine) -> Engine:
+    run.closing.callback(found.client.close)
+    return found
 
 
 def addresses() -> list[str]:
@@ -95,9 +99,7 @@ def answering(url: str, tried: list[str]) -> Engine | None:
 
 
 def _connect(url: str, *, private: bool, cgroup_parent: str | None = None) -> Engine:
-    if url.startswith("unix://"):
-        with socket.socket(socket.AF_UNIX) as probe:  # whose error is plain, where the libraries wrap it thrice
-            probe.connect(url.removeprefix("unix://"))
+    reach(url)
     with docker.APIClient(base_url=url, version="auto", timeout=PING_SECONDS) as client:
         version, options = client.version(), client.info().get("SecurityOptions") or ()
     system = version.get("Platform", {}).get("Name") or "Docker"
@@ -151,7 +153,7 @@ def start(run: Holdings, *, map_users: bool = False) -> Engine:
         deadline = time.monotonic() + START_SECONDS
         while held.process.poll() is None and time.monotonic() < deadline:
             with suppress(*ERRORS):
-                return _connect(url, private=True, cgroup_parent=f"/worldswitch-{run.id}")
+                return _closed_with(run, _connect(url, private=True, cgroup_parent=f"/worldswitch-{run.id}"))
             time.sleep(0.05)
         words = _last_words(log)
     raise Unobtainable(

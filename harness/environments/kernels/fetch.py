@@ -114,7 +114,10 @@ class Shelf:
         return tuple(self._coming)
 
     def get(self, name: str) -> Kernel:
-        """The kernel called so, as soon as it is there; raises `Unobtainable`."""
+        """The kernel called so, as soon as it is there; raises `Unobtainable`.
+
+        The wait has the deadlines of the fetch: for an index, for a download, for unpacking; `close` ends it.
+        """
         return self._coming[name].result()
 
     def all(self) -> list[Kernel | Lacking]:
@@ -157,7 +160,7 @@ class Shelf:
             with suppress(InvalidStateError):
                 try:
                     coming.set_result(obtain(name, self._say))
-                except Exception as problem:  # told to whoever waits
+                except Exception as problem:  # raised again by the thread that waits
                     coming.set_exception(problem)
 
     def _one(self, name: str) -> Kernel | Lacking:

@@ -15,14 +15,14 @@ import msgspec
 from msgspec import Meta
 
 from worldswitch.harness.environments.profiles.containers_data import folder
+from worldswitch.harness.environments.validation import field_and_problem
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.linux.release import Numbers, minor
 
 LIST = "WORLDSWITCH_KERNELS"  #: names a list to use in place of the package's own
 VERSION = "VERSION"  #: stands in a package's name for the kernel's own version
 
-_PLACE = re.compile(r"\$\.kernel\[(\d+)\](?:\.(\w+))?")
-_FIELD = re.compile(r"(?:required|unknown) field `(.+?)`")
+_ENTRY = re.compile(r"kernel\[(\d+)\]\.?(\w*)")
 
 
 class ManifestError(CouldNotRun):
@@ -104,8 +104,7 @@ def _check_order(path: Path, entries: tuple[Entry, ...]) -> None:
 
 def _invalid(path: Path, message: str) -> ManifestError:
     """What msgspec says, by entry and field: it counts entries from 0, and people from 1."""
-    problem, _, place = message.partition(" - at `")
-    entry = _PLACE.match(place)
-    named = _FIELD.search(problem)
-    field = named[1] if named else entry[2] or "" if entry else place.strip("$.`")
-    return ManifestError(path, f"entry {int(entry[1]) + 1}" if entry else "", field, problem[:1].lower() + problem[1:])
+    field, problem = field_and_problem(message)
+    if entry := _ENTRY.match(field):
+        return ManifestError(path, f"entry {int(entry[1]) + 1}", entry[2], problem)
+    return ManifestError(path, "", field, problem)

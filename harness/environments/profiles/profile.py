@@ -18,6 +18,7 @@ from msgspec import Meta
 from worldswitch.harness.environments.profiles import seccomp_filter
 from worldswitch.harness.environments.profiles.containers_data import folder
 from worldswitch.harness.environments.profiles.seccomp_filter import ProfileError as ProfileError  # offered here too
+from worldswitch.harness.environments.validation import field_and_problem
 
 Word = Annotated[str, Meta(pattern=r"^[\w.-]+(=\S+)?$")]
 Sentence = Annotated[str, Meta(min_length=1)]
@@ -174,7 +175,7 @@ def load(path: Path) -> Profile:
     except OSError as problem:
         raise ProfileError(path, "", f"cannot be read: {problem.strerror}") from problem
     except msgspec.ValidationError as problem:
-        raise ProfileError(path, *_place(str(problem))) from problem
+        raise ProfileError(path, *field_and_problem(str(problem))) from problem
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise ProfileError(path, "", f"not TOML: {problem}") from problem
     if profile.name != path.stem:
@@ -202,12 +203,3 @@ def _with_filter(profile: Profile, path: Path) -> Profile:
         raise ProfileError(path, "seccomp", f"{profile.seccomp!r} is none of {choices}, nor a file beside this one")
     read_filter(profile.seccomp)
     return profile
-
-
-def _place(message: str) -> tuple[str, str]:
-    """Split a validation error into field and problem: msgspec says the path last, a missing field in its text."""
-    problem, _, place = message.partition(" - at `$")
-    field = place.rstrip("`").lstrip(".")
-    if named := re.search(r"(?:required|unknown) field `(.+?)`", problem):
-        field = f"{field}.{named[1]}".lstrip(".")
-    return field, problem[:1].lower() + problem[1:]

@@ -42,6 +42,7 @@ class GuestCell:
         self._last: list[bytes] = []  #: the footer, until it is known what the kernel said
         self._log: deque[str] = deque(maxlen=LOG_CHUNKS)
         self._ended = threading.Event()
+        self._hearing = threading.Lock()  #: the loss of a machine is told by two threads: its follower, and `kill`
         self._status = 0
         self._lost = ""
         machine.listen(self._hear)
@@ -74,6 +75,11 @@ class GuestCell:
         self._machine.listen(None)
 
     def _hear(self, message: Message) -> None:
+        with self._hearing:
+            if not self._ended.is_set():
+                self._take_message(message)
+
+    def _take_message(self, message: Message) -> None:
         if message["say"] == "lost":
             self._end_lost(message["reason"])
         elif message["cell"] == self._number:
@@ -106,11 +112,10 @@ class GuestCell:
         self._lines.put(records.frame(said).lstrip())
 
     def _end_lost(self, reason: str) -> None:
-        if not self._ended.is_set():
-            self._lost = reason
-            self._spoil()
-            self._say_of_kernel(self._machine.console.splitlines(), (0, 0))
-            self._end(1)
+        self._lost = reason
+        self._spoil()
+        self._say_of_kernel(self._machine.console.splitlines(), (0, 0))
+        self._end(1)
 
     def _end(self, status: int) -> None:
         for line in (*self._last, self._half):

@@ -84,17 +84,9 @@ class Machine:
 
     def __init__(self, hardware: Hardware, kernel: Path, shape: Shape) -> None:
         """Start it; whether it comes up is seen by `boot`."""
-        ours, theirs = socket.socketpair()
+        self._socket, theirs = socket.socketpair()
         with theirs:
-            command = qemu.command(hardware.tools, hardware.accelerator, shape, kernel, hardware.disk, theirs.fileno())
-            self._held = Held(
-                command,
-                env=os.environ | hardware.tools.environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                keep=[theirs.fileno()],
-            )
-        self._socket = ours
+            self._held = self._start(hardware, kernel, shape, theirs.fileno())
         self._sender = Sender(self._write)
         self._console: deque[str] = deque(maxlen=CONSOLE_LINES)
         self._booted = threading.Event()
@@ -106,6 +98,19 @@ class Machine:
         self._readers = [self._read_lines(self._held.process.stdout), self._read_lines(self._held.process.stderr)]
         self._follower = threading.Thread(target=self._follow, daemon=True)
         self._follower.start()
+
+    def _start(self, hardware: Hardware, kernel: Path, shape: Shape, port: int) -> Held:
+        try:
+            return Held(
+                qemu.command(hardware.tools, hardware.accelerator, shape, kernel, hardware.disk, port),
+                env=os.environ | hardware.tools.environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                keep=[port],
+            )
+        except BaseException:
+            self._socket.close()
+            raise
 
     def boot(self, seconds: float = BOOT_SECONDS) -> Boot:
         """Wait for the guest; `NoBoot` if it does not come up within so many seconds."""

@@ -14,7 +14,7 @@ import msgspec
 import tomlkit
 from tomlkit.items import AoT, Array, Item
 
-from worldswitch.harness.expectations.conditions import flat
+from worldswitch.harness.expectations.fields import flat
 
 Table = Mapping[str, Any]
 

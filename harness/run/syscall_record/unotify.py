@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worldswitch.harness.environments.protocol import Say
-from worldswitch.harness.linux import ptrace, syscalls
+from worldswitch.harness.linux import processes, ptrace, syscalls
 
 NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # struct seccomp_notif: id, pid, flags, number, architecture, ip, arguments
 RESPONSE = struct.Struct("=QqiI")  # struct seccomp_notif_resp: id, value, error, flags
@@ -33,6 +33,7 @@ PIDFD_GETFD = 438  # include/uapi/asm-generic/unistd.h
 
 START_SECONDS = 10.0
 TELL_SECONDS = 30.0
+SILENCE_SECONDS = 3600.0  #: more than any trial has, twenty times slower than else
 HEADERS = Path("/usr/include")
 
 
@@ -75,20 +76,15 @@ def record(command: Sequence[str], environment: dict[str, str], log: int, say: S
 @contextmanager
 def _started(command: Sequence[str], environment: dict[str, str], log: int) -> Iterator[tuple[int, int]]:
     told, tell = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        _become(command, environment, log, tell)
-    os.close(tell)
+    pid = processes.fork(lambda: _become(command, environment, log, tell))
     listener = -1
     try:
+        os.close(tell)
         listener = _fetch(pid, _heard(told))
         yield pid, listener
     finally:
         os.close(told)
-        with suppress(ProcessLookupError, ChildProcessError):
-            if os.waitpid(pid, os.WNOHANG) == (0, 0):
-                os.kill(pid, 9)
-                os.waitpid(pid, 0)
+        processes.end(pid)
         if listener >= 0:
             os.close(listener)
 
@@ -106,16 +102,13 @@ def _heard(told: int) -> int:
 
 
 def _become(command: Sequence[str], environment: dict[str, str], log: int, tell: int) -> None:
-    try:
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.setsid()
-        gc.disable()  # or what it closes would make another number the lowest free
-        os.write(tell, str(_lowest_free()).encode())
-        ptrace.notify_of_everything()
-        os.execvpe(command[0], list(command), environment)
-    except OSError as error:
-        os._exit(error.errno or 127)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.setsid()
+    gc.disable()  # or what it closes would make another number the lowest free
+    os.write(tell, str(_lowest_free()).encode())
+    ptrace.notify_of_everything()
+    os.execvpe(command[0], list(command), environment)
 
 
 def _fetch(pid: int, theirs: int) -> int:
@@ -147,8 +140,10 @@ def _listen(listener: int, note: Callable[[int, int], None], tell: Callable[[], 
         if time.monotonic() > told + TELL_SECONDS:
             told = time.monotonic()
             tell()
-        ((_, events),) = poll.poll()
-        if not events & select.POLLIN:
+        ready = poll.poll(SILENCE_SECONDS * 1000)
+        if not ready:
+            raise Unrecordable(f"no call was made for {SILENCE_SECONDS:g} s: what was recorded hangs")
+        if not ready[0][1] & select.POLLIN:
             return  # nobody is left whom the filter is for
         notification = bytearray(NOTIFICATION.size)
         try:

@@ -19,6 +19,7 @@ from pathlib import Path
 from worldswitch.harness.environments.vm.guest import kernel, mounts
 from worldswitch.harness.environments.vm.guest.serial_link import Sender, received
 from worldswitch.harness.environments.vm.guest.supervisor import Supervisor, Surroundings
+from worldswitch.harness.linux import syscalls
 
 PORT = "/dev/ttyS1"
 RUNTIME = Path(mounts.RUNTIME)
@@ -65,7 +66,7 @@ def _supervise() -> None:
     port = os.open(PORT, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     tty.setraw(port)
     log = kernel.Log()
-    sender = Sender(lambda data: _write(port, data))
+    sender = Sender(lambda data: syscalls.write_all(port, data))
     log.new()
     system = os.uname()
     sender.send(
@@ -94,11 +95,6 @@ def _supervise() -> None:
     )
     Supervisor(sender, around).serve(received(_chunks(port)))
     termios.tcdrain(port)
-
-
-def _write(port: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(port, data) :]
 
 
 def _chunks(port: int) -> Iterator[bytes]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
-import time
+import select
+import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from worldswitch.harness.linux import processes
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096  # linux/mount.h
 MNT_DETACH = 2
@@ -43,6 +47,9 @@ SCRATCH = (
 )
 
 RUNTIME = "/runtime"
+
+NAMESPACE = "a new PID namespace"  #: as errors name it
+NAMESPACE_SECONDS = 30.0  #: for its init to be there: the processor is emulated
 
 CONTROLLERS = "+cpuset +memory +pids"
 
@@ -87,26 +94,47 @@ def fresh() -> None:
 
 
 def new_pid_namespace() -> int:
-    """Start the init of a new PID namespace, which does nothing but reap; its number here.  It ends with the cell."""
-    reader, writer = os.pipe()
-    outside = os.fork()
-    if outside == 0:
-        _check(_libc.unshare(CLONE_NEWPID), "a new PID namespace")
-        inside = os.fork()
-        if inside == 0:
-            while True:
-                with suppress(ChildProcessError):
-                    os.wait()
-                time.sleep(0.1)
-        os.write(writer, str(inside).encode())
-        os._exit(0)
-    os.waitpid(outside, 0)
-    os.close(writer)  # the init has another: what is waited for is a word, and not the end
-    os.set_blocking(reader, False)
+    """Start the init of a new PID namespace, which does nothing but reap; its pid here.  It ends with the cell.
+
+    Raises OSError.
+    """
+    told, tell = os.pipe()
     try:
-        return int(os.read(reader, 20))
+        outside = processes.fork(lambda: _tell_of_init(tell))
     finally:
-        os.close(reader)
+        os.close(tell)
+    try:
+        ready, _, _ = select.select([told], [], [], NAMESPACE_SECONDS)
+        word = os.read(told, 20) if ready else b""
+    finally:
+        os.close(told)
+        processes.end(outside)
+    if not word:
+        raise TimeoutError(errno.ETIMEDOUT, f"no word within {NAMESPACE_SECONDS:g} s", NAMESPACE)
+    return _pid_or_error(int(word))
+
+
+def _tell_of_init(tell: int) -> None:
+    """Send the pid of a new namespace's init; if there can be none, the negative errno."""
+    try:
+        _check(_libc.unshare(CLONE_NEWPID), NAMESPACE)
+        answer = processes.fork(_reap_for_ever)
+    except OSError as problem:
+        answer = -(problem.errno or errno.EIO)
+    os.write(tell, str(answer).encode())
+
+
+def _pid_or_error(answer: int) -> int:
+    if answer < 0:
+        raise OSError(-answer, os.strerror(-answer), NAMESPACE)
+    return answer
+
+
+def _reap_for_ever() -> None:
+    os.closerange(0, os.sysconf("SC_OPEN_MAX"))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps, and at once
+    while True:
+        signal.pause()
 
 
 def power_off() -> None:

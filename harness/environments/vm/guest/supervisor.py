@@ -50,7 +50,10 @@ class Running:
 
 
 class Supervisor:
-    """At most one cell at a time."""
+    """At most one cell at a time.
+
+    Its waits have no deadline here: a host that hears nothing for too long kills the cell, and then ends the machine.
+    """
 
     def __init__(self, sender: Sender, around: Surroundings) -> None:
         self._send = sender.send
@@ -161,7 +164,7 @@ class Supervisor:
     def _kill(self, number: int) -> None:
         running = self._running
         if running and running.number == number:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):  # should it just have been reaped: all in a guest is to end
                 os.killpg(running.process.pid, signal.SIGKILL)
             self._around.clear()
 

@@ -1,0 +1,76 @@
+"""What a switch asks of the kernel is counted exactly; one stop more fails here, on any machine."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from paths import PYTHONPATH
+
+from worldswitch.harness.bench.kernel_calls import count
+from worldswitch.harness.bench.kernel_calls.count import Call, Count, Marked
+from worldswitch.harness.bench.kernel_calls.process import OPERATIONS
+
+KNOWN = count.known()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_reference_needs_no_more_than_is_known(operation: str) -> None:
+    found = count.count(operation)
+    assert found.exact == KNOWN[operation].exact, "if this is fewer, say so in known.toml"
+    assert found.bytes > 0
+    assert found.switches > 1
+
+
+def test_all_that_is_counted_is_known() -> None:
+    assert KNOWN.keys() == OPERATIONS.keys()
+
+
+def test_a_platform_that_makes_one_stop_more_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
+    found = count.count("resident", "wasteful:Wasteful")
+    assert found.stops == KNOWN["resident"].stops + 1
+    assert found.waits > KNOWN["resident"].waits
+    assert found.ptrace > KNOWN["resident"].ptrace
+
+
+def test_an_operation_that_cannot_be_had_says_why() -> None:
+    with pytest.raises(OSError, match="no platform is called 'nobody'"):
+        count.count("resident", "nobody")
+
+
+def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(count, "SECONDS", 3.0)
+    script = "import sys, time; print(1, flush=True); sys.stdin.readline(); time.sleep(600)"
+    with count._started([sys.executable, "-c", script]) as process:
+        assert process.stdout
+        process.stdout.readline()
+        with pytest.raises(OSError, match="killed by signal 9"):
+            list(count._between_marks(process))
+
+
+def test_a_process_that_never_begins_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(count, "SECONDS", 0.1)
+    with pytest.raises(OSError, match="resident"):
+        count.count("resident")
+
+
+def test_only_what_is_between_marks_counts() -> None:
+    marked = Marked(mark=1)
+    calls = [Call(5, ()), Call(1, ()), Call(6, ()), Call(7, ()), Call(1, ()), Call(8, ()), Call(1, ()), Call(1, ())]
+    done = [[call.number for call in found] for call in calls if (found := marked.take(call)) is not None]
+    assert done == [[6, 7], []]
+
+
+def test_bytes_are_those_that_were_moved() -> None:
+    ptrace = count.syscalls.PTRACE["x86_64"]
+    calls = [
+        Call(ptrace, (12, 1, 0, 0)),
+        Call(ptrace, (count.GETREGSET, 1, 0, 0), moved=2432),
+        Call(ptrace, (count.GET_SYSCALL_INFO, 1, 96, 0), result=88),
+        Call(ptrace, (31, 1, 0, 0)),
+        Call(count.WAIT4, (1,), result=0),
+        Call(count.WAIT4, (1,), result=1),
+        Call(24, ()),
+    ]
+    assert count._summed(calls) == Count(ptrace=4, waits=2, stops=1, bytes=216 + 2432 + 88 + 4)

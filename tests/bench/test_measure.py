@@ -1,0 +1,214 @@
+"""Benchmarks measure what they say: each runs, says what it times, and refuses a guest that did something else."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cells import DENY_PTRACE
+
+from worldswitch.harness.bench import catalogue, machine_load, measure, messages, results_file, units, workbench, worker
+from worldswitch.harness.bench import pyperf_script as script
+from worldswitch.harness.bench.benchmark import Benchmark
+from worldswitch.harness.bench.messages import Absent, Disturbance, Measured
+from worldswitch.harness.bench.results_file import Recorder
+from worldswitch.harness.bench.session import TOGETHER, tasks
+from worldswitch.harness.bench.suite import scale
+from worldswitch.harness.cell.probes import fingerprint
+from worldswitch.harness.contract import Cause, Death, Died, HostError
+from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.results.errors import ResultError
+
+ALL = catalogue.benchmarks()
+SMALL = [one for one in ALL.values() if one.size <= 8 or one.subject == "memory"]
+
+
+@pytest.mark.parametrize("one", ALL.values(), ids=list(ALL))
+def test_a_benchmark_says_what_is_timed_and_what_is_not(one: Benchmark) -> None:
+    about = " ".join(one.about.split())
+    assert ("Timed:" in about and "Not timed:" in about) or "Timed and not timed: as" in about or "Measured:" in about
+    assert one.about.partition("\n")[0].endswith(".")
+
+
+@pytest.mark.parametrize("subject", catalogue.SUBJECTS)
+def test_a_subject_s_benchmarks_run(subject: str) -> None:
+    mine = [one for one in SMALL if one.subject == subject]
+    mine = [replace(one, burst=min(one.burst, 3)) for one in mine]
+    cpus = os.sched_getaffinity(0)
+    said = list(worker.measure(mine, "reference", 2, 0.0, random.Random(1)))
+    assert not [word for word in said if isinstance(word, Absent)]
+    measured = {word.name: word for word in said if isinstance(word, Measured)}
+    assert set(measured) == {one.name for one in mine}
+    assert all(len(measured[one.name].values) == 2 * one.burst for one in mine)
+    assert all(value > 0 for word in measured.values() for value in word.values)
+    assert isinstance(said[-1], Disturbance)
+    assert os.sched_getaffinity(0) == cpus
+
+
+def test_what_cannot_be_measured_is_absent_with_the_reason() -> None:
+    def refuse(bench: workbench.Bench) -> workbench.Timer:
+        raise OSError(1, "no such thing")
+
+    one = Benchmark("switch", "refused", "", refuse)
+    first, last = worker.measure([one], "reference", 1, 0.0, random.Random(1))
+    assert first == Absent("switch::refused", "PermissionError: [Errno 1] no such thing")
+    assert isinstance(last, Disturbance)
+
+
+def test_a_mistake_in_a_benchmark_is_a_traceback() -> None:
+    def mistake(bench: workbench.Bench) -> workbench.Timer:
+        raise TypeError("a mistake of ours")
+
+    one = Benchmark("switch", "mistaken", "", mistake)
+    with pytest.raises(TypeError, match="of ours"):
+        list(worker.measure([one], "reference", 1, 0.0, random.Random(1)))
+
+
+def test_a_thread_whose_switch_fails_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(loops: int) -> float:
+        raise HostError(1, "no more")
+
+    monkeypatch.setattr(scale, "timed_switches", lambda _: fail)
+    one = scale._Member(None)  # type: ignore[arg-type]
+    one.begin(1)
+    with pytest.raises(HostError, match="no more"):
+        one.finish()
+    one._thread.join(5)
+    assert not one._thread.is_alive()
+
+
+@pytest.mark.parametrize("guest", workbench.EVENTS)
+def test_a_guest_that_does_something_else_is_not_timed(guest: str) -> None:
+    with pytest.raises(workbench.Unexpected, match="last event is Died"):
+        workbench.check(Died(Cause(Death.EXITED)), guest)
+
+
+def test_enough_loops_are_found() -> None:
+    one = Benchmark("switch", "slow", "", lambda bench: lambda loops: loops * 0.001)
+    measured, _ = worker.measure([one], "reference", 1, 0.02, random.Random(1))
+    assert isinstance(measured, Measured)
+    assert measured.loops == 32
+    assert measured.values == (0.001,)
+
+
+def test_names_subjects_and_patterns_select() -> None:
+    assert {one.subject for one in catalogue.select(("calls",))} == {"calls"}
+    assert [one.name for one in catalogue.select(("switch::fault", "limits::pipe"))] == [
+        "limits::pipe",
+        "switch::fault",
+    ]
+    assert {one.series for one in catalogue.select(("scale::tracees*",))} == {"tracees"}
+    assert catalogue.select(()) == list(ALL.values())
+    with pytest.raises(CouldNotRun, match="no benchmark is called 'switches'"):
+        measure.chosen(["switches"])
+
+
+def test_what_is_set_beside_each_other_is_measured_by_one_process() -> None:
+    made = tasks(list(ALL.values()))
+    assert sorted(one.name for task in made for one in task.benchmarks) == sorted(ALL)
+    for above, below in TOGETHER.items():
+        assert any({above, below} <= {one.subject for one in task.benchmarks} for task in made)
+    assert all(len(task.benchmarks) == 1 for task in made if task.benchmarks[0].alone)
+
+
+def test_words_survive_noise() -> None:
+    said = (Measured("a::b", 2, (1.0,), ((1, 2.0),)), Absent("c::d", "why"), Disturbance(1.0, 0.5, 3, 0.1))
+    lines = b"a library says\n".join(messages.encode(word) for word in said).splitlines()
+    assert tuple(messages.read(lines)) == said
+
+
+def recorded(folder: Path, scale: float = 1.0, rounds: int = 3) -> Path:
+    recorder = Recorder("reference")
+    recorder.warnings.append("it was loud")
+    one = ALL["switch::fault"]
+    for number in range(rounds):
+        values = (scale * (1 + number / 100), scale * (1.1 + number / 100))
+        recorder.take([Measured(one.name, 4, values), Absent("x::y", "none")], number, {one.name: script.metadata(one)})
+    path = folder / results_file.FILE
+    recorder.write(path, fingerprint.take(None))
+    return path
+
+
+def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
+    recorded(tmp_path)
+    results = results_file.read(tmp_path)
+    one = results.series["switch::fault"]
+    assert one.by_round == pytest.approx({0: 1.05, 1: 1.06, 2: 1.07})
+    assert one.median == pytest.approx(1.06)
+    assert one.unit == "second"
+    assert one.about["description"].startswith("A page fault")
+    assert results.warnings == ["it was loud"]
+    assert results.absent == {"x::y": "none"}
+    assert results.fingerprint == fingerprint.take(None)
+
+
+@pytest.mark.parametrize("command", [["show"], ["check"], ["hist"], ["stats"], ["compare_to"]])
+def test_pyperf_reads_the_results(tmp_path: Path, command: list[str]) -> None:
+    path = recorded(tmp_path)
+    files = [str(path)] * (2 if command == ["compare_to"] else 1)
+    subprocess.run([sys.executable, "-P", "-m", "pyperf", *command, *files], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]"])
+def test_what_is_no_result_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / results_file.FILE).write_text(content)
+    with pytest.raises(ResultError, match=r"bench\.json"):
+        results_file.read(tmp_path)
+
+
+def test_nothing_measured_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ResultError, match="nothing was measured"):
+        Recorder("reference").write(tmp_path / results_file.FILE, fingerprint.take(None))
+
+
+def test_values_are_shown_with_three_digits() -> None:
+    assert units.shown(8.4567e-6, "second") == "8.46 µs"
+    assert units.shown(0.123456, "second") == "123 ms"
+    assert units.shown(12.3e-9, "second") == "12.3 ns"
+    assert units.shown(115000, "byte") == "112 KiB"
+    assert units.shown(3, "integer") == "3"
+
+
+def test_load_by_others_is_told_and_one_s_own_is_not() -> None:
+    before = machine_load.Reading(at=0, busy=10, stolen=0, waiting=0, own=1)
+    cpus = machine_load.os.cpu_count() or 1
+    alone = machine_load.Span.between(before, machine_load.Reading(at=1, busy=11, stolen=0, waiting=0, own=2))
+    loud = machine_load.Span.between(
+        before, machine_load.Reading(at=1, busy=10 + cpus, stolen=0.1 * cpus, waiting=1, own=1)
+    )
+    assert (alone.others, loud.others, loud.stolen, loud.waiting) == pytest.approx((0, 1, 0.1, 1))
+    assert "others used 100%" in machine_load.warnings_before(loud)[0]
+    log = machine_load.Log()
+    log.worked("switch", alone)
+    assert log.warnings() == []
+    log.worked("calls, round 2", loud)
+    log.disturbed(Disturbance(wall=1.0, taken=0.3, involuntary=7, own=1.0))
+    said = " ".join(log.warnings())
+    assert "1 of 2 measurements, at worst 100% (calls, round 2)" in said
+    assert "hypervisor took up to 10%" in said
+    assert "30% of a thread's time that only spins (made to wait 7 times)" in said
+
+
+def test_a_script_is_pyperf_s(tmp_path: Path) -> None:
+    output = tmp_path / "limits.json"
+    command = [sys.executable, "-P", "-m", "worldswitch.harness.bench.suite.limits"]
+    options = ["--worker", "-l1", "-n1", "-w0", "-o", str(output)]
+    subprocess.run([*command, *options], check=True, capture_output=True)
+    import pyperf
+
+    names = pyperf.BenchmarkSuite.load(str(output)).get_benchmark_names()
+    assert set(names) == {one.name for one in ALL.values() if one.subject == "limits"}
+
+
+def test_where_ptrace_is_denied_the_loops_say_so_and_do_not_wait_for_ever() -> None:
+    script = f"""{DENY_PTRACE}
+from worldswitch.harness.bench.native._native import lib
+print(lib.traced_start())"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20, check=True)
+    assert int(done.stdout) == -errno.EPERM

@@ -1,0 +1,263 @@
+"""A plain runtime: found by what it does, refused with its own words, and gone with the run however that ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from scripted import header
+
+from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.environments import plan, run_resources
+from worldswitch.harness.environments.guardian import Held
+from worldswitch.harness.environments.images.tree import Tree
+from worldswitch.harness.environments.oci import bundle, container, runtime, user_mapping
+from worldswitch.harness.environments.oci.bundle import Runtime
+from worldswitch.harness.environments.oci.container import OciCell
+from worldswitch.harness.environments.oci.spec import Mapping
+from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.protocol import Missing
+from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.expectations import fields, rules
+from worldswitch.harness.expectations.judgement import Expectation
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+def applies(rule: Expectation, facts: dict[str, str]) -> bool:
+    """Whether a rule holds in a cell of an environment with these facts."""
+    known = fields.of(CellName("oci:x"), replace(header(), environment=facts), {})
+    return rule.holds(known)
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Have runtimes that are these scripts, and an ordinary user."""
+    monkeypatch.setattr(runtime, "NAMES", ())
+    monkeypatch.setattr(bundle, "is_root", lambda: False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    def install(name: str, does: str) -> None:
+        (tmp_path / name).write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "{name} version 1.2" && exit\n{does}\n')
+        (tmp_path / name).chmod(0o755)
+        monkeypatch.setattr(runtime, "NAMES", (*runtime.NAMES, name))
+
+    return install
+
+
+def told(line: str) -> None:
+    """Whoever waits; here nobody."""
+
+
+def test_the_first_runtime_that_works_is_taken(run: Holdings, install: Callable[[str, str], None]) -> None:
+    install("refuser", "echo cgroups in hybrid mode not supported; exit 1")
+    install("worker", "exit 0")
+    assert runtime.obtain(run, install=False, say=told).name == "worker 1.2"
+
+
+def test_runtimes_that_refuse_are_quoted(run: Holdings, install: Callable[[str, str], None]) -> None:
+    install("refuser", "echo cgroups in hybrid mode not supported; exit 1")
+    with pytest.raises(Unobtainable) as caught:
+        runtime.obtain(run, install=False, say=told)
+    assert caught.value.reason == "refuser 1.2 could not run `true`: cgroups in hybrid mode not supported"
+    assert caught.value.remedy.startswith("run as root")
+
+
+def test_a_runtime_that_hangs_is_not_waited_for(
+    run: Holdings, install: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "PROBE_SECONDS", 0.5)
+    install("sleeper", "sleep 60")
+    with pytest.raises(Unobtainable, match=r"did not end within 0\.5 s"):
+        runtime.obtain(run, install=False, say=told)
+
+
+def test_without_a_runtime_every_container_is_missing_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "NAMES", ())
+    with plan.plan("oci", ["hardened", "no-ptrace"]) as places:
+        first, second = places
+    assert isinstance(first, Missing)
+    assert isinstance(second, Missing)
+    assert (first.name, second.name) == ("oci:hardened", "oci:no-ptrace")
+    assert first.reason == "no OCI runtime is installed (runc, crun)"
+    assert "apt-get install runc" in first.remedy
+    assert run_resources.living() == set()
+
+
+def test_what_is_missing_is_installed_if_that_is_asked_for(run: Holdings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from worldswitch.harness.environments.docker import engine
+
+    asked: list[object] = []
+    monkeypatch.setattr(runtime, "NAMES", ())
+    monkeypatch.setattr(engine, "install_engine", asked.append)
+    with pytest.raises(Unobtainable, match="no OCI runtime is installed"):
+        runtime.obtain(run, install=True, say=told)
+    assert asked == [("runc", "mmdebstrap")]
+
+
+# ------------------------------------------------------------------------------------------------------ without root
+
+
+@pytest.fixture
+def ordinary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be nobody special."""
+    monkeypatch.setattr(bundle, "is_root", lambda: False)
+    monkeypatch.setattr(user_mapping, "subordinate", lambda _: ())
+
+
+@pytest.mark.usefixtures("ordinary")
+def test_without_root_a_container_s_root_is_this_user() -> None:
+    found = user_mapping.mapped(profiles.select(["docker-default"])[0])
+    assert found["users"] == (Mapping(0, os.geteuid(), 1),)
+    assert found["rootless"]
+
+
+@pytest.mark.usefixtures("ordinary")
+def test_without_root_other_users_take_ids_that_one_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    hardened = profiles.select(["hardened"])[0]
+    lack = container.lacks(hardened)
+    assert lack
+    assert "runs as user 65534:65534, and without root this user has one id" in lack.reason
+    monkeypatch.setattr(user_mapping, "subordinate", lambda _: (Mapping(1, 100000, 65536),))
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert not container.lacks(hardened)
+
+
+@pytest.mark.usefixtures("ordinary")
+@pytest.mark.parametrize("pid", ["shared", "host"])
+def test_without_root_processes_of_others_cannot_be_shared(pid: str, tmp_path: Path) -> None:
+    path = tmp_path / "sharing.toml"
+    path.write_text(
+        'name = "sharing"\nabout = "x"\ncapabilities = []\nseccomp = "default"\ninit = false\n'
+        f'namespaces = {{ pid = "{pid}" }}\n'
+    )
+    lack = container.lacks(profiles.load(path))
+    assert lack
+    assert "takes root" in lack.reason
+
+
+@pytest.mark.usefixtures("ordinary")
+def test_without_root_limits_cannot_be_had() -> None:
+    lack = container.lacks(profiles.select(["few-processes"])[0])
+    assert lack
+    assert "without root no control groups hold them" in lack.reason
+
+
+@pytest.mark.usefixtures("ordinary")
+def test_without_root_scenarios_with_several_users_are_expected_to_be_blocked(
+    run: Holdings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = profiles.select(["docker-default"])[0]
+    means = container.Means(Runtime("/runc", "runc 1", rootless=True), Tree(Path("/"), "x", "y", (), "/"), run)
+    place = container.Oci(means, profile)
+    assert place.facts["rootless"]
+    assert [one.source for one in rules.about("reference", rules.every()) if applies(one, place.facts)] == [
+        "one_user.toml rule 1"
+    ]
+    monkeypatch.setattr(user_mapping, "subordinate", lambda _: (Mapping(1, 100000, 65536),))
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    facts = container.Oci(means, profile).facts
+    assert [one for one in rules.about("reference", rules.every()) if applies(one, facts)] == []
+
+
+def test_a_user_s_further_ids_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "subuid"
+    file.write_text(f"somebody:1:2\nroot-but-not:3:4\n{os.geteuid()}:100000:65536\n")
+    assert user_mapping.subordinate(str(file)) == (Mapping(1, 100000, 65536),)
+    file.write_text("somebody:1:2\n")
+    assert user_mapping.subordinate(str(file)) == ()
+    assert user_mapping.subordinate(str(tmp_path / "none")) == ()
+
+
+# -------------------------------------------------------------------------------------------------------------- cell
+
+
+def test_a_cell_takes_its_companion_with_it() -> None:
+    companion = Held(["sleep", "60"])
+    cell = OciCell(Held(["sh", "-c", "echo one"], stdout=subprocess.PIPE, stderr=subprocess.PIPE), companion)
+    assert list(cell.frames()) == [b"one\n"]
+    assert cell.wait(10) == 0
+    assert companion.process.poll() is not None
+
+
+def test_a_cell_that_goes_on_is_said_to_be_in_a_container() -> None:
+    cell = OciCell(Held(["sleep", "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    with pytest.raises(TimeoutError, match="the suite in the container did not end"):
+        cell.wait(0.1)
+    cell.kill()
+    assert list(cell.frames()) == []
+
+
+# --------------------------------------------------------------------------------------------------- the real thing
+
+RUNNER = """
+import sys, time
+from functools import partial
+from worldswitch.harness.environments.guardian import Held
+from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.oci import bundle as launch, runtime
+
+def specify(image, group):
+    made = runtime._probe_specification("sleeper", image, group)
+    made["process"]["args"] = ["sleep", "1000"]
+    return made
+
+run = Holdings.create()
+found = runtime.obtain(run, install=False, say=print)
+ready = launch.prepare(found, run, runtime.system(run), "sleeper", specify)
+held = Held(ready.command)
+while not (ready.pid_file.exists() and ready.pid_file.read_text()):
+    assert held.process.poll() is None
+    time.sleep(0.02)
+print(run.id, ready.pid_file.read_text(), flush=True)
+signal = sys.stdin.readline()
+run.close()
+"""
+
+
+@pytest.fixture
+def real(run: Holdings) -> Runtime:
+    """The runtime that works here."""
+    if os.geteuid() != 0:
+        pytest.skip("without root there are no control groups to look for")
+    try:
+        return runtime.obtain(run, install=False, say=told)
+    except Unobtainable as problem:
+        pytest.skip(problem.reason)
+
+
+@pytest.mark.usefixtures("real")
+@pytest.mark.parametrize("signo", [signal.SIGKILL, signal.SIGINT])
+def test_a_runner_that_dies_leaves_no_container(signo: signal.Signals, cache: Path) -> None:
+    command = [sys.executable, "-P", "-c", RUNNER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as runner:
+        assert runner.stdout
+        name, pid = runner.stdout.readline().split()
+        assert Path("/proc", pid).exists()
+        assert groups(name)
+        runner.send_signal(signo)
+        runner.wait(10)
+    until = time.monotonic() + 10
+    while time.monotonic() < until and (
+        groups(name) or Path("/proc", pid).exists() or (cache / "runs" / name).exists()
+    ):
+        time.sleep(0.05)
+    assert not groups(name)
+    assert not Path("/proc", pid).exists()
+    assert not (cache / "runs" / name).exists()
+    assert not (run_resources.SOCKETS / name).exists()
+    assert name not in Path("/proc/self/mounts").read_text()
+
+
+def groups(run: str) -> list[Path]:
+    """A run's control groups."""
+    return list(run_resources._control_groups(run))

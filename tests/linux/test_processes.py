@@ -1,0 +1,134 @@
+"""Children of ours: none unwinds into the frames of its parent, and no signal goes to a pid that was reaped."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from worldswitch.harness.linux import processes, ptrace
+from worldswitch.harness.run.syscall_record import unotify
+
+
+def printed(script: str) -> list[str]:
+    """The lines that a program prints, its forked children included."""
+    command = [sys.executable, "-P", "-c", textwrap.dedent(script)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stdout.splitlines()
+
+
+def test_a_child_never_unwinds_into_its_parents_frames() -> None:
+    script = """
+        from worldswitch.harness.linux import processes
+        def work(): raise RuntimeError("a mistake")
+        try:
+            processes.call_in_child(work)
+        except BaseException as error:
+            print(type(error).__name__)
+    """
+    assert printed(script) == ["RuntimeError"]
+
+
+def test_a_recorded_command_that_cannot_be_run_leaves_one_process() -> None:
+    script = """
+        import os
+        from worldswitch.harness.run.syscall_record import unotify as recording
+        out = os.dup(1)
+        try:
+            recording.record(["a\\0b"], dict(os.environ), os.open(os.devnull, os.O_WRONLY), print)
+        finally:
+            os.write(out, b"went on\\n")
+    """
+    assert printed(script) == ["went on"]
+
+
+def test_a_recorded_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unotify, "SILENCE_SECONDS", 0.5)
+    with Path(os.devnull).open("wb") as log, pytest.raises(unotify.Unrecordable, match="hangs"):
+        unotify.record(["sleep", "600"], dict(os.environ), log.fileno(), print)
+
+
+def test_what_a_child_met_is_raised_here() -> None:
+    def refuse() -> None:
+        raise OSError(errno.ENOTTY, "no")
+
+    processes.call_in_child(lambda: None)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOTTY)):
+        processes.call_in_child(refuse)
+    with pytest.raises(OSError, match="killed by signal 9"):
+        processes.call_in_child(lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+
+def test_a_child_that_hangs_is_killed() -> None:
+    with pytest.raises(TimeoutError):
+        processes.call_in_child(signal.pause, 0.05)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_child_that_was_reaped_gets_no_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    child = processes.fork(lambda: None)
+    os.waitpid(child, 0)
+    monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a signal to a pid that may be another's"))
+    processes.end(child)
+
+
+def test_a_tracee_that_ended_gets_no_signal() -> None:
+    def trace() -> None:
+        with ptrace.stopped_child() as child:
+            threading.Timer(0.1, os.kill, (child, signal.SIGKILL)).start()
+            ptrace.resume(child, 7)  # PTRACE_CONT
+
+    with pytest.raises(OSError, match="the tracee ended"):
+        trace()
+
+
+def test_a_stop_is_no_end() -> None:
+    with ptrace.stopped_child() as child:
+        began = time.monotonic()
+    assert time.monotonic() - began < processes.CHILD_SECONDS
+    with pytest.raises(ChildProcessError):
+        os.waitpid(child, os.WNOHANG)
+
+
+@pytest.fixture
+def sleeper() -> Iterator[processes.Process]:
+    with subprocess.Popen(["sleep", "600"]) as child:
+        yield processes.descendants(os.getpid())[child.pid]
+        child.kill()
+
+
+@pytest.fixture(params=["pidfd", "no pidfd", "pidfd that takes no signal"])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    if request.param == "no pidfd":
+        monkeypatch.setattr(os, "pidfd_open", refuse)
+    if request.param == "pidfd that takes no signal":
+        monkeypatch.setattr(signal, "pidfd_send_signal", refuse)
+
+
+@pytest.mark.usefixtures("kernel")
+def test_another_process_that_has_the_pid_is_not_killed(sleeper: processes.Process) -> None:
+    processes.kill(replace(sleeper, started=sleeper.started - 1))
+    assert processes.descendants(os.getpid())[sleeper.pid].alive
+    processes.kill(sleeper)
+    assert processes.wait_until(lambda: not processes.descendants(os.getpid())[sleeper.pid].alive, 5.0)
+
+
+def test_a_process_that_is_gone_is_killed_without_error(sleeper: processes.Process) -> None:
+    os.kill(sleeper.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
+    processes.kill(sleeper)
+    os.waitpid(sleeper.pid, 0)
+    processes.kill(sleeper)

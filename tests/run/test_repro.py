@@ -1,0 +1,183 @@
+"""A trial of a kept run is found by its name, asked for as it was, and comes to the same again."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
+
+from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.cli import main
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.kernels import image as kernel
+from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.report.export import junit
+from worldswitch.harness.results import reader, trial_id
+from worldswitch.harness.run import repro
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
+from worldswitch.harness.verdict import Verdict
+
+FAILS = trial(NAMES[0], Verdict.FAIL, reason="it did not", assertion=True)
+ONE_FAILS = frames(whole(FAILS, trial(NAMES[1]), trial(NAMES[2])))
+ALL_PASS = frames(whole(*map(trial, NAMES)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run's, with a failure in a container of a mutant and none on the host."""
+    kept = tmp_path / "20260102T030405-0a1b"
+    kept.mkdir()
+    monkeypatch.setattr(plan, "plan", planner(place("host", ALL_PASS), place("docker:hardened", ONE_FAILS)))
+    request = Request(platforms=("mutant:Any",), seed=7, deadline=3.5, profiles=("hardened", "other"), keyword="x")
+    Run(request, SCENARIOS, kept, Quiet()).go()
+    return kept
+
+
+NAME = f"docker:hardened/mutant:Any::{NAMES[0]}"
+
+
+def test_a_trial_is_found_by_its_full_name(folder: Path) -> None:
+    kept = trial_id.find(f"{NAME}@{folder}")
+    assert kept.judged.trial == FAILS
+    assert (kept.run.folder, str(kept.cell.name)) == (folder, "docker:hardened/mutant:Any")
+    assert str(kept.id) == f"{NAME}@{folder}"
+
+
+def test_or_by_its_runs_name_or_none_and_its_catalogue_id(folder: Path) -> None:
+    place = folder.parent
+    assert trial_id.find(f"{NAME}@{folder.name}", place).judged.trial == FAILS
+    assert trial_id.find(NAME, place).judged.trial == FAILS
+    assert trial_id.find("docker:hardened/mutant:Any::TT01", place).judged.trial.scenario == NAMES[2]
+
+
+#: What is asked for, and what is said of it.
+UNKNOWN = (
+    ("host", "names no trial; say ENVIRONMENT::module::function@RUN"),
+    ("::signals::x", "names no trial"),
+    ("host::", "names no trial"),
+    (f"host/mutant:Any::{NAMES[0]}@nowhere", "nowhere: no such folder, and no run of that name in"),
+    (f"host::{NAMES[0]}", "no cell host in .*; there are host/mutant:Any, docker:hardened/mutant:Any"),
+    ("host/mutant:Any::signals::none", "no scenario signals::none in host/mutant:Any; nothing failed there"),
+    ("docker:hardened/mutant:Any::signals::none", f"what failed there: {NAMES[0]}"),
+    ("host/mutant:Any::SG01", f"2 scenarios are called SG01: {NAMES[0]}, {NAMES[1]}; name one of them"),
+)
+
+
+@pytest.mark.parametrize(("asked", "said"), UNKNOWN, ids=[asked for asked, _ in UNKNOWN])
+def test_what_is_not_there_is_said(folder: Path, asked: str, said: str) -> None:
+    with pytest.raises(CouldNotRun, match=said):
+        trial_id.find(asked, folder.parent)
+
+
+def test_a_folder_that_is_no_runs_is_said(tmp_path: Path) -> None:
+    with pytest.raises(CouldNotRun, match=r"run\.json: not there"):
+        trial_id.find(f"host::{NAMES[0]}@{tmp_path}")
+
+
+def test_what_is_asked_for_is_what_was(folder: Path) -> None:
+    request = repro.request(trial_id.find(f"{NAME}@{folder}"))
+    assert (request.platforms, request.ids, request.keyword) == (("mutant:Any",), (NAMES[0],), "")
+    assert (request.engine, request.profiles) == ("docker", ("hardened",))
+    assert (request.seed, request.repeat, request.deadline) == (7, "quick", 3.5)
+
+
+def test_a_kernel_is_asked_for_by_its_name_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = tmp_path / "bzImage"
+    image.write_bytes(b"a kernel")
+    monkeypatch.setattr(kernel, "from_file", lambda path: SimpleNamespace(environment="linux-mine"))
+    guests = (place("linux-6.12", ALL_PASS), place("linux-mine:hardened", ALL_PASS))
+    monkeypatch.setattr(plan, "plan", planner(*guests))
+    Run(Request(kernels=("6.12", str(image))), SCENARIOS, tmp_path, Quiet()).go()
+    bare, contained = (repro.request(trial_id.find(f"{one.name}::{NAMES[0]}@{tmp_path}")) for one in guests)
+    assert (bare.kernels, bare.engine, bare.profiles) == (("6.12",), "host", ())
+    assert (contained.kernels, contained.profiles) == ((str(image),), ("hardened",))
+
+
+def test_both_lines_of_a_failure_ask_for_the_same(folder: Path) -> None:
+    kept = trial_id.find(f"{NAME}@{folder}")
+    again = repro.request(kept).again(kept.cell.name, kept.judged.trial.scenario)
+    assert again == (
+        f"worldswitch run --engine docker --profile hardened --platform mutant:Any --id {NAMES[0]} "
+        "--repeat quick --seed 7 --deadline 3.5"
+    )
+    assert repro.line(kept.cell.name, NAMES[0], folder) == f"worldswitch repro {NAME}@{folder}"
+
+
+def test_a_name_with_signs_that_a_shell_knows_is_quoted(folder: Path) -> None:
+    line = repro.line(CellName("host"), "signals::x[a b]", Path("results/a run"))
+    assert line == "worldswitch repro 'host::signals::x[a b]@results/a run'"
+
+
+def test_what_is_not_as_it_was_is_said(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = trial_id.find(f"{NAME}@{folder}")
+    assert not list(repro.other_machine(kept, folder))
+    first, *rest = whole(trial(NAMES[0]))
+    machine = msgspec.structs.replace(first.fingerprint, kernel="Linux 9.9", cpus=9, versions={"worldswitch": "none"})
+    first = msgspec.structs.replace(first, fingerprint=machine)
+    (later := tmp_path / "later").mkdir()
+    monkeypatch.setattr(plan, "plan", planner(place("host", frames([first, *rest]))))
+    Run(Request(), SCENARIOS, later, Quiet()).go()
+    assert list(repro.other_machine(kept, later)) == [
+        "the kernel was Linux, and is Linux 9.9",
+        "the processors were 2, and are 9",
+    ]
+    (said,) = repro.differences(trial_id.find(f"host::{NAMES[0]}@{later}"))
+    assert said.startswith("worldswitch was none, and is ")
+
+
+def test_whether_it_came_to_the_same_is_said(folder: Path) -> None:
+    kept = trial_id.find(f"{NAME}@{folder}")
+    fails, passes = kept.judged, trial_id.find(f"docker:hardened/mutant:Any::{NAMES[1]}@{folder}").judged
+    assert repro.told(kept, fails) == f"reproduced: fail, as in {folder}"
+    assert repro.told(kept, passes) == f"not reproduced: pass here, and fail in {folder}"
+    assert repro.told(kept, None) == f"not tried: it was fail in {folder}, and could not be run here"
+
+
+def test_the_command_runs_that_trial_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def scenarios(request: Request) -> object:
+        asked.append(request)
+        return SCENARIOS[:1]
+
+    monkeypatch.setattr(Request, "scenarios", scenarios)
+    monkeypatch.setattr(plan, "plan", planner(place("docker:hardened", frames(whole(FAILS)))))
+    assert main.main(["repro", NAME, "--results", str(folder.parent)]) == 1
+    assert [request.ids for request in asked] == [(NAMES[0],)]
+    assert capsys.readouterr().out.splitlines()[-1] == f"reproduced: fail, as in {folder}"
+
+
+def test_a_run_of_a_mutant_fails_again_where_it_failed(tmp_path: Path) -> None:
+    """The whole way: a mutant is run, one of its failures is drawn, and the printed line reproduces it."""
+    pytest.importorskip("worldswitch.reference._core")
+    place = ["--results", str(tmp_path)]
+    options = ["--engine", "host", "--platform", "mutant:TakesSignalsForExits", "--id", "LC01", "--repeat", "quick"]
+    printed = command("run", *options, *place)
+    lines = re.findall(r"again +worldswitch (repro .+)", printed)
+    assert lines, printed
+    again = command(*random.choice(lines).split(), *place)
+    assert again.splitlines()[-1].startswith("reproduced: fail"), again
+    assert len(reader.read(reader.find("last", tmp_path)).manifest.scenarios) == 1
+
+
+def command(*words: str) -> str:
+    program = "import sys; from worldswitch.harness.cli import main as cli; sys.exit(cli.main())"
+    return subprocess.run(
+        [sys.executable, "-P", "-c", program, *words], capture_output=True, text=True, timeout=100, check=False, cwd="/"
+    ).stdout
+
+
+def test_ci_systems_are_told_the_line_too(folder: Path) -> None:
+    kept = reader.read(folder)
+    junit.write(kept.outcomes, folder / "again.xml")
+    assert f"worldswitch repro {NAME}@{folder}" in (folder / "again.xml").read_text()

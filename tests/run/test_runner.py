@@ -1,0 +1,227 @@
+"""What becomes of a run when its cells behave, and when they do not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from junitparser import JUnitXml
+from scripted import NAMES, SCENARIOS, Line, Quiet, Scripted, footer, frames, hang, header, place, planner, trial, whole
+
+from worldswitch.harness.cell import records
+from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.environments import plan
+from worldswitch.harness.environments.protocol import Environment, Missing
+from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.expectations.outcome import Status, status
+from worldswitch.harness.report import run_files
+from worldswitch.harness.results.cell_file import read_reached
+from worldswitch.harness.run import request, runner
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
+from worldswitch.harness.verdict import Verdict
+
+PASSES = tuple(trial(name) for name in NAMES)
+GOOD = frames(whole(*PASSES))
+
+
+@pytest.fixture
+def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
+    """Run in these environments."""
+
+    def run(*places: Environment | Missing) -> Run:
+        monkeypatch.setattr(plan, "plan", planner(*places))
+        made = Run(Request(), SCENARIOS, tmp_path, Quiet())
+        made.go()
+        run_files.write(made.outcomes, made.folder, made.stale)
+        return made
+
+    return run
+
+
+def verdicts(run: Run, cell: int = 0) -> list[str]:
+    found = {one.trial.scenario: one.trial.verdict.value for one in run.outcomes[cell].judged}
+    return [found[name] for name in NAMES]
+
+
+def test_a_good_cell_is_written_as_it_came(go, tmp_path: Path) -> None:
+    run = go(place("docker:hardened", GOOD))
+    assert verdicts(run) == ["pass", "pass", "pass"]
+    assert status(run.outcomes) is Status.AS_EXPECTED
+    assert read_reached(tmp_path / "docker-hardened.jsonl").trials == PASSES
+
+
+def test_who_waits_is_told_which_trial_begins_and_the_results_are_not(go, tmp_path: Path) -> None:
+    run = go(place("host", [*frames([records.Began(NAMES[0])]), *GOOD]))
+    assert run.watcher.began == [NAMES[0]]
+    assert b"began" not in (tmp_path / "host.jsonl").read_bytes()
+
+
+def test_noise_among_the_frames_is_nothing(go) -> None:
+    noise: list[Line] = [b"Segmentation fault\n", b"\xff\xfe\n", b"@ws deadbeef {}\n", b'{"kind":"trial"}\n']
+    run = go(place("host", [line for pair in zip(noise * 4, GOOD, strict=False) for line in pair]))
+    assert verdicts(run) == ["pass", "pass", "pass"]
+    assert run.outcomes[0].problem is None
+
+
+#: What a cell says, how it ends, and the word that must be in the problem.
+BROKEN: dict[str, tuple[list[Line], int, str, str]] = {
+    "it says nothing": ([], 2, "no python3 here", "status 2"),
+    "it dies after one trial": (frames([header(), PASSES[0]]), 137, "Killed", "status 137"),
+    "it loses its footer": (frames([header(), *PASSES]), 0, "", "status 0"),
+    "its footer counts others": (frames([header(), *PASSES, footer(PASSES[:1])]), 0, "", "cannot be believed"),
+    "it judges what nobody planned": (frames([header(), trial("signals::other")]), 0, "", "cannot be believed"),
+    "it judges one twice": (frames([header(), PASSES[0], PASSES[0]]), 0, "", "cannot be believed"),
+    "it judges before its header": (frames([PASSES[0], header()]), 0, "", "cannot be believed"),
+    "it starts over": (frames([header(), header()]), 0, "", "cannot be believed"),
+    "it goes on after its footer": ([*GOOD, *frames([PASSES[0]])], 0, "", "cannot be believed"),
+    "it refuses after the last trial": (GOOD, 2, "cell: could not run: no core\n", "no core"),
+}
+
+
+@pytest.mark.parametrize(("lines", "code", "log", "word"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_cell_is_never_green(go, lines: list[Line], code: int, log: str, word: str) -> None:
+    scripted = place("host", lines, status=code, log=log)
+    run = go(scripted)
+    problem = run.outcomes[0].problem
+    assert problem is not None
+    assert word in problem.reason
+    assert status(run.outcomes) is Status.COULD_NOT_RUN
+    assert scripted.cells[0].killed
+
+
+def test_what_was_reached_is_kept_and_the_rest_is_a_miss(go, tmp_path: Path) -> None:
+    run = go(place("host", frames([header(), PASSES[1]]), status=137, log="Killed"))
+    assert verdicts(run) == ["miss", "pass", "miss"]
+    miss = run.outcomes[0].judged[1].trial
+    assert (miss.ids, miss.claim) == (SCENARIOS[0].ids, SCENARIOS[0].claim)
+    reached = read_reached(tmp_path / "host.jsonl")
+    assert (len(reached.trials), reached.footer) == (1, None)
+
+
+def test_a_silent_cell_is_ended(go, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request, "PATIENCE", -0.8)
+    scripted = place("host", [*frames([header(), PASSES[0]]), hang])
+    run = go(scripted)
+    assert "said nothing for 0.2 s" in run.outcomes[0].problem.reason
+    assert scripted.cells[0].killed
+    assert verdicts(run) == ["pass", "miss", "miss"]
+
+
+def test_a_cell_that_cannot_start_costs_no_other(go) -> None:
+    def refuse(_: object) -> None:
+        raise OSError("no space left")
+
+    run = go(Scripted("docker:a", refuse), place("docker:b", GOOD))
+    assert verdicts(run, 0) == ["miss"] * 3
+    assert "no space left" in run.outcomes[0].problem.reason
+    assert verdicts(run, 1) == ["pass"] * 3
+
+
+@pytest.mark.parametrize("when", ["start", "read"])
+def test_a_mistake_of_ours_is_a_traceback(go, when: str) -> None:
+    def mistake(*_: object) -> None:
+        raise TypeError("a mistake of ours")
+
+    with pytest.raises(TypeError, match="of ours"):
+        go(Scripted("docker:a", mistake) if when == "start" else place("host", [mistake]))
+
+
+def test_an_environment_that_cannot_be_had_is_missed(go) -> None:
+    run = go(place("host", GOOD), Missing("docker:a", "no engine", "install one"))
+    assert verdicts(run, 1) == ["miss"] * 3
+    assert run.outcomes[1].problem.remedy == "install one"
+    assert status(run.outcomes) is Status.COULD_NOT_RUN
+
+
+def test_an_interrupted_run_keeps_what_it_reached(go, tmp_path: Path) -> None:
+    file = tmp_path / "host.jsonl"
+
+    def interrupt() -> bytes:
+        while not (file.exists() and file.read_bytes().count(b"\n") == 2):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+        return hang()
+
+    first = place("host", [*frames([header(), PASSES[0]]), interrupt])
+    second = place("docker:a", GOOD)
+    run = go(first, second)
+    assert run.interrupted
+    assert (verdicts(run, 0), verdicts(run, 1)) == (["pass", "miss", "miss"], ["miss"] * 3)
+    assert first.cells[0].killed
+    assert not second.cells
+    assert (tmp_path / "junit.xml").exists()
+
+
+@pytest.mark.parametrize(
+    "verdict", [Verdict.FAIL, Verdict.TIMEOUT, Verdict.CRASH, Verdict.UNSUPPORTED, Verdict.BLOCKED]
+)
+def test_a_verdict_is_judged_by_the_environments_own_lines(go, verdict: Verdict) -> None:
+    lines = frames(whole(trial(NAMES[0], verdict)))
+    allowed = Expectation(("SG01",), frozenset({verdict}), "so it is here")
+    assert status(go(place("docker:a", lines)).outcomes) is Status.UNEXPECTED
+    assert status(go(place("docker:b", lines, allowed)).outcomes) is Status.AS_EXPECTED
+
+
+def test_what_the_machine_lacks_is_excused_everywhere(go) -> None:
+    """Where these tests run, one may trace: the machine has no `ptrace_denied`, and the cell says the same."""
+    lacking = trial(NAMES[2], Verdict.UNSUPPORTED)
+    run = go(place("docker:a", frames([header([NAMES[2]], None, ptrace_denied="no"), lacking, footer([lacking])])))
+    (judged,) = run.outcomes[0].judged
+    assert judged.judgement.expected
+    assert "this machine" in judged.judgement.reason
+
+
+def test_an_optional_part_is_excused_for_other_platforms(go, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = frames(whole(trial(NAMES[0], Verdict.UNSUPPORTED)))
+    assert status(go(place("host", lines)).outcomes) is Status.UNEXPECTED
+    monkeypatch.setattr(runner, "Request", Request)
+    made = Run(Request(platforms=("a:Platform",)), SCENARIOS, go(place("host", lines)).folder / "x", Quiet())
+    made.folder.mkdir()
+    made.go()
+    assert status(made.outcomes) is Status.AS_EXPECTED
+
+
+def test_the_junit_file_tells_the_same(go, tmp_path: Path) -> None:
+    trials = (
+        trial(NAMES[0]),
+        trial(NAMES[1], Verdict.FAIL, reason="assert 1 == 2"),
+        trial(NAMES[2], Verdict.UNSUPPORTED),
+    )
+    lines = frames([header(NAMES, None, ptrace_denied="no"), *trials, footer(trials)])
+    go(place("host", lines), Missing("docker:a", "no engine", "install one"))
+    host, docker = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
+    assert (host.tests, host.failures, host.skipped, host.errors) == (3, 1, 1, 0)
+    assert (docker.tests, docker.errors) == (3, 3)
+    failed = next(case for case in host if case.result and case.is_failure)
+    assert failed.classname == "host.signals"
+    assert "assert 1 == 2" in failed.result[0].text
+
+
+def test_a_cell_is_told_what_was_asked() -> None:
+    asked = Request(ids=("SG01", "TT*"), keyword="one and two", deadline=2.5, workers=3, seed=0)
+    arguments = asked.arguments(CellName("docker:a", "a:B"), {"engine": "x"})
+    pairs = list(zip(arguments[::2], arguments[1::2], strict=True))
+    assert ("--platform", "a:B") in pairs
+    assert ("--repeat", "quick") in pairs
+    assert ("-k", "one and two") in pairs
+    assert ("--deadline", "2.5") in pairs
+    assert ("--seed", "0") in pairs
+    assert "--no-chaos" not in arguments
+    assert "--no-chaos" in replace(asked, chaos=False).arguments(CellName("docker:a"), {})
+    assert [value for option, value in pairs if option == "--id"] == ["SG01", "TT*"]
+    assert "normal" in asked.arguments(CellName("host"), {})
+
+
+def test_platforms_run_beside_each_other(go, tmp_path: Path) -> None:
+    """Each in a cell of its own, with a file of its own."""
+    made = Run(Request(platforms=("reference", "a:B")), SCENARIOS, tmp_path, Quiet())
+    go(place("host", GOOD))
+    made.go()
+    assert [str(outcome.cell) for outcome in made.outcomes] == ["host", "host/a:B"]
+    assert {path.name for path in tmp_path.glob("*.jsonl")} >= {"host.jsonl", "host-a-B.jsonl"}
+    assert made.outcomes[1].cell.options == "--engine host --platform a:B"

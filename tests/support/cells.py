@@ -1,0 +1,88 @@
+"""Start a cell on the fakes, and see that it leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from paths import PYTHONPATH
+
+from worldswitch.harness.cell import records as results
+from worldswitch.harness.cell.records import Record, Trial
+from worldswitch.harness.linux import processes
+from worldswitch.harness.results.cell_file import Reached, gather
+
+#: Ahead of a cell: a seccomp filter under which ptrace(2) is EPERM, as under many container engines.
+DENY_PTRACE = """
+import ctypes, struct
+from worldswitch.harness.linux import syscalls
+program = b"".join(struct.pack("=HBBI", *line) for line in (
+    (0x20, 0, 0, 0),           # the system call's number
+    (0x15, 0, 1, 101),         # is it ptrace?
+    (0x06, 0, 0, 0x00050001),  # SECCOMP_RET_ERRNO, EPERM
+    (0x06, 0, 0, 0x7FFF0000),  # SECCOMP_RET_ALLOW
+))
+buffer = ctypes.create_string_buffer(program)
+header = ctypes.create_string_buffer(struct.pack("@HP", 4, ctypes.addressof(buffer)))
+syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+syscalls.prctl(syscalls.PR_SET_SECCOMP, 2, ctypes.addressof(header))
+"""
+
+
+@dataclass(frozen=True)
+class Finished:
+    status: int
+    records: tuple[Record, ...]
+    noise: tuple[bytes, ...]
+    log: str
+    left: tuple[str, ...]  #: descendants of the cell that outlived it
+    began: tuple[str, ...] = ()  #: the trials that it said begin
+
+    @property
+    def run(self) -> Reached:
+        found = gather(self.records, "the stream")
+        assert found.footer, self.log
+        return found
+
+    @property
+    def misses(self) -> list[str]:
+        """What was planned and never ran."""
+        reported = {trial.scenario for trial in self.run.trials}
+        return [name for name in self.run.header.planned if name not in reported]
+
+    @property
+    def trial(self) -> Trial:
+        """The only one."""
+        (trial,) = self.run.trials
+        return trial
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """By the sentence."""
+        return {trial.scenario.partition("::")[2]: trial.verdict.value for trial in self.run.trials}
+
+
+def run(command: list[str], **environment: str) -> tuple[subprocess.CompletedProcess[bytes], tuple[str, ...]]:
+    """Run `command` to its end, and see who outlives it."""
+    variables = {**os.environ, "PYTHONPATH": PYTHONPATH, "PYTHONSAFEPATH": "1", **environment}
+    before = processes.descendants(os.getpid()).keys()
+    with processes.subreaper():
+        finished = subprocess.run(command, capture_output=True, env=variables, timeout=120, cwd="/", check=False)
+        after = {pid: process for pid, process in processes.descendants(os.getpid()).items() if pid not in before}
+        left = tuple(str(process) for process in after.values() if process.alive)
+        processes.kill_all(lambda: {pid: after[pid] for pid in after if Path(f"/proc/{pid}").exists()}, 5)
+    return finished, left
+
+
+def run_cell(*arguments: str, first: str = "", **environment: str) -> Finished:
+    """Run a cell with `arguments`, after the Python text `first`."""
+    text = f"{first}\nimport sys\nfrom worldswitch.harness import cell\nsys.exit(cell.main())"
+    finished, left = run([sys.executable, "-c", text, "--repeat", "quick", *arguments], **environment)
+    noise: list[bytes] = []
+    words = list(results.unframe(finished.stdout.splitlines(), noise.append))
+    records = tuple(word for word in words if not isinstance(word, results.Began))
+    began = tuple(word.scenario for word in words if isinstance(word, results.Began))
+    return Finished(finished.returncode, records, tuple(noise), finished.stderr.decode(errors="replace"), left, began)

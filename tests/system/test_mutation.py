@@ -1,0 +1,56 @@
+"""What mutmut shows of a change is told in our own words, and what may survive is still there to be changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mutation.__main__ import Change, change_of, explained
+from paths import ROOT
+
+SHOWN = """\
+# worldswitch.harness.run.cell_account.xǁLedgerǁ_judge__mutmut_3: survived
+--- worldswitch/harness/run/cell_account.py
++++ worldswitch/harness/run/cell_account.py
+@@ -1,4 +1,4 @@
+ def _judge(self, trial):
+-    return Judged(
+-        trial,
+-    )
++    return Judged(
++        None,
++    )
+     # not reached
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("worldswitch.harness.run.cell_account.xǁLedgerǁ_judge__mutmut_3", "harness.run.cell_account.Ledger._judge"),
+        (
+            "worldswitch.harness.run.cell_account.xǁLedgerǁ__init____mutmut_10",
+            "harness.run.cell_account.Ledger.__init__",
+        ),
+        ("worldswitch.harness.run.mutants.proof.x__stand__mutmut_12", "harness.run.mutants.proof._stand"),
+        ("worldswitch.harness.run.mutants.proof.x_examine__mutmut_1", "harness.run.mutants.proof.examine"),
+    ],
+)
+def test_a_change_is_where_it_was_made_and_what(name: str, function: str) -> None:
+    assert change_of(name, SHOWN) == Change(function, "return Judged( trial, )", "return Judged( None, )")
+
+
+def test_a_line_that_is_left_out_leaves_nothing() -> None:
+    assert change_of("a.b.x_f__mutmut_1", "--- a\n+++ a\n-    go()\n") == Change("a.b.f", "go()", "")
+
+
+@pytest.mark.parametrize("change", explained(), ids=lambda change: change.function)
+def test_what_may_survive_is_still_in_the_code(change: Change) -> None:
+    words = change.function.split(".")  # packages, then a module, then what is in it
+    files = [(ROOT / Path(*words[:count])).with_suffix(".py") for count in range(2, len(words))]
+    sources = [" ".join(file.read_text().split()) for file in files if file.exists()]
+    assert any(" ".join(change.before.split()) in source for source in sources)
+
+
+def test_each_survivor_has_a_reason() -> None:
+    assert all(explained().values())
