@@ -89,8 +89,8 @@ def _text(path: Path) -> str:
         return ""
 
 
-class Who(enum.Enum):
-    """Who can refuse."""
+class Authority(enum.Enum):
+    """Authority can refuse."""
 
     SECCOMP = "seccomp"
     ALREADY_TRACED = "already traced"
@@ -100,10 +100,10 @@ class Who(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Suspect:
     """Whether it was this one: True, False, or None if that cannot be told; what shows it, and what to do if it was."""
 
-    who: Who
+    who: Authority
     guilty: bool | None
     evidence: str
     remedy: str = ""
@@ -113,102 +113,106 @@ class Finding:
         return f"{self.who.value}: {word}: {self.evidence}"
 
 
-def findings(known: Confinement, request: str = "PTRACE_SEIZE", *, own_child: bool = True) -> list[Finding]:
+def findings(known: Confinement, request: str = "PTRACE_SEIZE", *, own_child: bool = True) -> list[Suspect]:
     """What is to be said of each, for a request about a child of one's own, or about a process of somebody else's."""
     found = [_seccomp(known, request), _already_traced(known), _yama(known, own_child), _capability(known, own_child)]
     return [*found, _module(known, found)]
 
 
-def culprit(known: Confinement, request: str = "PTRACE_SEIZE", *, own_child: bool = True) -> Finding | None:
+def culprit(known: Confinement, request: str = "PTRACE_SEIZE", *, own_child: bool = True) -> Suspect | None:
     """The one that it was, or that it must have been; None if none would refuse."""
     found = findings(known, request, own_child=own_child)
     return next((one for one in found if one.guilty), next((one for one in found if one.guilty is None), None))
 
 
-def _seccomp(known: Confinement, request: str) -> Finding:
+def _seccomp(known: Confinement, request: str) -> Suspect:
     said = known.answers.get(request)
     if said is None:
         said = known.answers.get("PTRACE_SEIZE")
     if said == "ESRCH":
-        return Finding(Who.SECCOMP, False, f"{request} of nobody is ESRCH, as the kernel says it: no filter answers")
+        return Suspect(
+            Authority.SECCOMP, False, f"{request} of nobody is ESRCH, as the kernel says it: no filter answers"
+        )
     if said is None:
         guilty = None if known.seccomp == 2 else False
-        return Finding(
-            Who.SECCOMP, guilty, "filters are in force" if guilty is None else "no filter is in force", _ALLOW
+        return Suspect(
+            Authority.SECCOMP, guilty, "filters are in force" if guilty is None else "no filter is in force", _ALLOW
         )
-    return Finding(
-        Who.SECCOMP, True, f"{request} of nobody is {said}, where the kernel says ESRCH: a filter answers", _ALLOW
+    return Suspect(
+        Authority.SECCOMP, True, f"{request} of nobody is {said}, where the kernel says ESRCH: a filter answers", _ALLOW
     )
 
 
-def _already_traced(known: Confinement) -> Finding:
+def _already_traced(known: Confinement) -> Suspect:
     if not known.tracer:
-        return Finding(Who.ALREADY_TRACED, False, "TracerPid is 0")
+        return Suspect(Authority.ALREADY_TRACED, False, "TracerPid is 0")
     name = f" ({known.tracer_name})" if known.tracer_name else ""
-    return Finding(
-        Who.ALREADY_TRACED,
+    return Suspect(
+        Authority.ALREADY_TRACED,
         True,
         f"process {known.tracer}{name} traces this process and its children",
         "run it without strace, gdb or another tracer that follows forks",
     )
 
 
-def _yama(known: Confinement, own_child: bool) -> Finding:
+def _yama(known: Confinement, own_child: bool) -> Suspect:
     if known.yama is None:
-        return Finding(Who.YAMA, False, "there is no /proc/sys/kernel/yama/ptrace_scope")
+        return Suspect(Authority.YAMA, False, "there is no /proc/sys/kernel/yama/ptrace_scope")
     said = f"ptrace_scope is {known.yama}"
     may = known.may(CAP_SYS_PTRACE)
     if known.yama >= 3:
-        return Finding(
-            Who.YAMA, True, f"{said}: nobody may trace", "boot with another; 3 cannot be left without a reboot"
+        return Suspect(
+            Authority.YAMA, True, f"{said}: nobody may trace", "boot with another; 3 cannot be left without a reboot"
         )
     if known.yama == 2 and not may:
-        return Finding(Who.YAMA, True, f"{said}: it takes CAP_SYS_PTRACE", "grant CAP_SYS_PTRACE, or set it to 0 or 1")
+        return Suspect(
+            Authority.YAMA, True, f"{said}: it takes CAP_SYS_PTRACE", "grant CAP_SYS_PTRACE, or set it to 0 or 1"
+        )
     if known.yama == 1 and not (may or own_child):
-        return Finding(
-            Who.YAMA,
+        return Suspect(
+            Authority.YAMA,
             True,
             f"{said}: only descendants may be traced, and those that allow it by PR_SET_PTRACER",
             "trace a child of one's own, set ptrace_scope to 0, or grant CAP_SYS_PTRACE",
         )
-    return Finding(Who.YAMA, False, said + (", and CAP_SYS_PTRACE is there" if known.yama and may else ""))
+    return Suspect(Authority.YAMA, False, said + (", and CAP_SYS_PTRACE is there" if known.yama and may else ""))
 
 
-def _capability(known: Confinement, own_child: bool) -> Finding:
+def _capability(known: Confinement, own_child: bool) -> Suspect:
     if known.may(CAP_SYS_PTRACE):
         where = " in its own user namespace" if known.own_user_namespace else ""
-        return Finding(Who.CAPABILITY, False, f"CAP_SYS_PTRACE is there{where}")
+        return Suspect(Authority.CAPABILITY, False, f"CAP_SYS_PTRACE is there{where}")
     if known.dumpable != 1:
-        return Finding(
-            Who.CAPABILITY,
+        return Suspect(
+            Authority.CAPABILITY,
             True,
             f"this process and its children are not dumpable ({known.dumpable}): tracing them takes CAP_SYS_PTRACE",
             "call prctl(PR_SET_DUMPABLE, 1) after a change of user, make the program's file readable, or grant "
             "CAP_SYS_PTRACE",
         )
     if not own_child:
-        return Finding(
-            Who.CAPABILITY,
+        return Suspect(
+            Authority.CAPABILITY,
             None,
             f"without CAP_SYS_PTRACE user {known.user} may trace only its own processes, without further privileges",
             "grant CAP_SYS_PTRACE, or run as the user whose process it is",
         )
-    return Finding(Who.CAPABILITY, False, "a dumpable child of one's own takes no capability")
+    return Suspect(Authority.CAPABILITY, False, "a dumpable child of one's own takes no capability")
 
 
-def _module(known: Confinement, others: list[Finding]) -> Finding:
+def _module(known: Confinement, others: list[Suspect]) -> Suspect:
     seen = [name for name in known.modules.split(",") if name and name not in OTHER_MODULES]
     label = f", and calls this process {known.label!r}" if known.label else ""
     if any(one.guilty for one in others):
-        return Finding(Who.MODULE, False, "another one refuses before it is asked")
+        return Suspect(Authority.MODULE, False, "another one refuses before it is asked")
     if seen:
         said = f"{', '.join(seen)} {'is' if len(seen) == 1 else 'are'} in force{label}"
     elif known.modules:
-        return Finding(Who.MODULE, False, f"none is in force: {known.modules}")
+        return Suspect(Authority.MODULE, False, f"none is in force: {known.modules}")
     else:
         said = f"which are in force cannot be seen here{label}"
-    return Finding(
-        Who.MODULE, None, said, "see the kernel log (audit: DENIED); allow this program to trace its children"
+    return Suspect(
+        Authority.MODULE, None, said, "see the kernel log (audit: DENIED); allow this program to trace its children"
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import skips
 
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,8 +34,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(cache: Path) -> Iterator[Holdings]:
+def run(cache: Path) -> Iterator[RunResources]:
     """A run's holdings, given up at the end."""
-    holding = Holdings.create()
+    holding = RunResources.create()
     yield holding
     holding.close()

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worldswitch.harness.bench import comparison, results_file
-from worldswitch.harness.bench.comparison import Finding, Row
+from worldswitch.harness.bench.comparison import ComparisonRow, RatioVerdict
 from worldswitch.harness.bench.results_file import Results, Unlike
 from worldswitch.harness.bench.units import shown
 from worldswitch.harness.errors import CouldNotRun
@@ -17,7 +17,7 @@ from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report.console import console
 from worldswitch.harness.results.errors import ResultError
 
-STYLES = {Finding.SLOWER: "bold red", Finding.FASTER: "green", Finding.INCONCLUSIVE: "dim"}
+STYLES = {RatioVerdict.SLOWER: "bold red", RatioVerdict.FASTER: "green", RatioVerdict.INCONCLUSIVE: "dim"}
 
 
 def show(first: Path, second: Path, *, anyway: bool = False) -> Status:
@@ -34,10 +34,10 @@ def show(first: Path, second: Path, *, anyway: bool = False) -> Status:
         raise CouldNotRun(f"{first} and {second} have no benchmark in common")
     out.print(table(rows))
     _tell_rest(before, after, rows, out)
-    return Status.UNEXPECTED if any(row.finding is Finding.SLOWER for row in rows) else Status.AS_EXPECTED
+    return Status.UNEXPECTED if any(row.finding is RatioVerdict.SLOWER for row in rows) else Status.AS_EXPECTED
 
 
-def table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[ComparisonRow]) -> Table:
     """A row a benchmark."""
     made = Table("benchmark", "before", "after", "ratio", "95 % interval", "floor", "", box=None)
     for row in rows:
@@ -49,18 +49,20 @@ def table(rows: Sequence[Row]) -> Table:
     return made
 
 
-def _tell_rest(before: Results, after: Results, rows: Sequence[Row], out: Console) -> None:
+def _tell_rest(before: Results, after: Results, rows: Sequence[ComparisonRow], out: Console) -> None:
     for one, other in ((before, after), (after, before)):
         for name in one.series.keys() - other.series.keys():
             out.print(f"only in {one.path}: {name}")
     for results in (before, after):
         for warning in results.warnings:
             out.print(f"warning: {results.path}: {warning}")
-    if advice := advised([row for row in rows if row.finding is Finding.INCONCLUSIVE and row.before.unit == "second"]):
+    if advice := advised(
+        [row for row in rows if row.finding is RatioVerdict.INCONCLUSIVE and row.before.unit == "second"]
+    ):
         out.print(advice)
 
 
-def advised(rows: Sequence[Row]) -> str:
+def advised(rows: Sequence[ComparisonRow]) -> str:
     """How many rounds would show a difference of 10 % where nothing can be said; nothing if there were enough."""
     few = [row for row in rows if row.needed is not None and row.needed > min(_rounds(row))]
     never = [row.before.name for row in rows if row.needed is None]
@@ -73,5 +75,5 @@ def advised(rows: Sequence[Row]) -> str:
     return "\n".join(said)
 
 
-def _rounds(row: Row) -> tuple[int, int]:
+def _rounds(row: ComparisonRow) -> tuple[int, int]:
     return len(row.before.samples), len(row.after.samples)

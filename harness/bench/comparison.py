@@ -16,7 +16,7 @@ from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.results_file import Results, Series
 
 
-class Finding(enum.Enum):
+class RatioVerdict(enum.Enum):
     """What can be said of a difference."""
 
     SLOWER = "slower"
@@ -25,18 +25,18 @@ class Finding(enum.Enum):
 
 
 #: For what is not measured in seconds.
-WORDS = {Finding.SLOWER: "more", Finding.FASTER: "less"}
+WORDS = {RatioVerdict.SLOWER: "more", RatioVerdict.FASTER: "less"}
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparisonRow:
     """One benchmark in both files."""
 
     before: Series
     after: Series
     ratio: Estimate  #: after / before
     floor: float
-    finding: Finding
+    finding: RatioVerdict
     needed: int | None  #: rounds that would show 10 %
 
     @property
@@ -45,23 +45,23 @@ class Row:
         return self.finding.value if self.before.unit == "second" else WORDS.get(self.finding, self.finding.value)
 
 
-def find(ratio: Estimate, threshold: float) -> Finding:
+def find(ratio: Estimate, threshold: float) -> RatioVerdict:
     """What a ratio says: its whole interval must be beyond 1 by more than the threshold, a fraction."""
     if ratio.low > 1 + threshold:
-        return Finding.SLOWER
+        return RatioVerdict.SLOWER
     if ratio.high < 1 / (1 + threshold):
-        return Finding.FASTER
-    return Finding.INCONCLUSIVE
+        return RatioVerdict.FASTER
+    return RatioVerdict.INCONCLUSIVE
 
 
-def compare(before: Results, after: Results, *, anyway: bool = False) -> Iterator[Row]:
+def compare(before: Results, after: Results, *, anyway: bool = False) -> Iterator[ComparisonRow]:
     """A row for each benchmark that both files have.  Raises `Unlike`, unless it is to be done anyway."""
     if not anyway:
         results_file.check_alike(before, after)
     return _rows(before, after)
 
 
-def _rows(before: Results, after: Results) -> Iterator[Row]:
+def _rows(before: Results, after: Results) -> Iterator[ComparisonRow]:
     floors: dict[str, float] = {}
     for name, one in before.series.items():
         if (other := after.series.get(name)) is None:
@@ -80,9 +80,9 @@ def floor_of(results: Results, subject: str) -> float:
     return max(noise.floor(one.samples for one in timed), results.taken / (1 - results.taken))
 
 
-def compare_series(before: Series, after: Series, floor: float) -> Row:
+def compare_series(before: Series, after: Series, floor: float) -> ComparisonRow:
     """One row."""
     ratio = ratios.of_medians(after.samples, before.samples)
     threshold = max(floor, noise.LEAST_EFFECT) if before.unit == "second" else 0.0
     needed = noise.rounds_needed(before.samples, threshold)
-    return Row(before, after, ratio, floor, find(ratio, threshold), needed)
+    return ComparisonRow(before, after, ratio, floor, find(ratio, threshold), needed)

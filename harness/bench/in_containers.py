@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from worldswitch.harness.bench import catalogue, messages
 from worldswitch.harness.bench.benchmark import Benchmark
-from worldswitch.harness.bench.messages import Absent, Word
+from worldswitch.harness.bench.messages import NotMeasured, Word
 from worldswitch.harness.environments.host import Host
 from worldswitch.harness.environments.plan import plan
 from worldswitch.harness.environments.prepared import Plan
@@ -86,8 +86,8 @@ def _said(cell: Cell) -> list[Word]:
         cell.kill()
     said = {word.name for word in found if not isinstance(word, messages.Disturbance)}
     reason = f"the worker ended ({status}): {cell.log.strip()[-300:]}".rstrip(": ")
-    return [*found, *(Absent(name, reason) for name in NAMES if name not in said)]
+    return [*found, *(NotMeasured(name, reason) for name in NAMES if name not in said)]
 
 
 def _absent(reason: str) -> list[Word]:
-    return [Absent(name, reason) for name in NAMES]
+    return [NotMeasured(name, reason) for name in NAMES]

@@ -97,7 +97,7 @@ def warnings_before(span: Span) -> list[str]:
     return said
 
 
-class Log:
+class LoadLog:
     """What disturbed a run's workers."""
 
     def __init__(self) -> None:

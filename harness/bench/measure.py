@@ -15,7 +15,7 @@ from worldswitch.harness.bench import catalogue, in_containers, results_file
 from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.kernel_calls import record
 from worldswitch.harness.bench.report import page
-from worldswitch.harness.bench.results_file import Recorder, Results
+from worldswitch.harness.bench.results_file import Results, ResultsWriter
 from worldswitch.harness.bench.session import Effort, Session, recording
 from worldswitch.harness.bench.units import in_order, quartiles, shown
 from worldswitch.harness.environments.profiles.profile import ProfileError
@@ -70,7 +70,7 @@ def _missed(wanted: Wanted, results: Results) -> list[str]:
     return [name for name in results.absent if wanted.profiles or "/" not in name]
 
 
-def _measure(wanted: Wanted, benchmarks: Sequence[Benchmark], recorder: Recorder, out: Console) -> None:
+def _measure(wanted: Wanted, benchmarks: Sequence[Benchmark], recorder: ResultsWriter, out: Console) -> None:
     def say(line: str) -> None:
         out.print(line)
 

@@ -19,7 +19,7 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
     warmups: tuple[tuple[int, float], ...] = ()  #: from finding the number of loops: loops, value
 
 
-class Absent(msgspec.Struct, frozen=True, tag="absent"):
+class NotMeasured(msgspec.Struct, frozen=True, tag="absent"):
     """A benchmark that cannot be had here, and why."""
 
     name: str
@@ -35,7 +35,7 @@ class Disturbance(msgspec.Struct, frozen=True, tag="disturbance"):
     own: float  #: seconds of CPU that the worker and its children used in all
 
 
-Word: TypeAlias = Measured | Absent | Disturbance
+Word: TypeAlias = Measured | NotMeasured | Disturbance
 
 _decode = msgspec.json.Decoder(Word).decode
 

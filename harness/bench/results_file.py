@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from worldswitch.harness.bench.messages import Absent, Measured
+from worldswitch.harness.bench.messages import Measured, NotMeasured
 from worldswitch.harness.cell.records import Fingerprint
 from worldswitch.harness.results.errors import ResultError
 
@@ -78,7 +78,7 @@ class Results:
     facts: Mapping[str, Any] = field(default_factory=dict)  #: what else holds for all of it
 
 
-class Recorder:
+class ResultsWriter:
     """Collects what workers say, and writes it as a file that pyperf reads."""
 
     def __init__(self, platform: str) -> None:
@@ -89,7 +89,11 @@ class Recorder:
         self._runs: dict[str, list[Any]] = {}
 
     def take(
-        self, words: Iterable[Measured | Absent], number: int, about: Mapping[str, Mapping[str, Any]], prefix: str = ""
+        self,
+        words: Iterable[Measured | NotMeasured],
+        number: int,
+        about: Mapping[str, Mapping[str, Any]],
+        prefix: str = "",
     ) -> None:
         """Take what one process said in a round; `about` is metadata by name, `prefix` goes before names."""
         import pyperf
@@ -97,7 +101,7 @@ class Recorder:
         collected: dict[str, Any] = {}
         for word in words:
             name = prefix + word.name
-            if isinstance(word, Absent):
+            if isinstance(word, NotMeasured):
                 self.absent[name] = word.reason
                 continue
             own = {"name": name, "loops": word.loops, "round": number, "platform_name": self._platform}

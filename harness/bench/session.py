@@ -15,9 +15,9 @@ from typing import Any
 
 from worldswitch.harness.bench import in_containers, machine_load, messages
 from worldswitch.harness.bench.benchmark import Benchmark
-from worldswitch.harness.bench.messages import Absent, Disturbance, Measured
+from worldswitch.harness.bench.messages import Disturbance, Measured, NotMeasured
 from worldswitch.harness.bench.pyperf_script import metadata
-from worldswitch.harness.bench.results_file import FILE, Recorder
+from worldswitch.harness.bench.results_file import FILE, ResultsWriter
 from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.protocol import Say
@@ -54,7 +54,7 @@ FULL = Effort(rounds=40, heavy=20, sweeps=20, min_time=0.003, seconds=1380)
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class BenchTask:
     """What one process measures."""
 
     benchmarks: tuple[Benchmark, ...]
@@ -66,12 +66,12 @@ class Task:
         return first.name if first.alone else first.subject
 
 
-def tasks(benchmarks: Sequence[Benchmark]) -> list[Task]:
+def tasks(benchmarks: Sequence[Benchmark]) -> list[BenchTask]:
     """Which are measured together: each subject, and by itself what needs a process for itself."""
     shared = [one for one in benchmarks if not one.alone]
     groups = groupby(shared, lambda one: TOGETHER.get(one.subject, one.subject))
-    alone = [Task((one,)) for one in benchmarks if one.alone]
-    return [*(Task(tuple(group)) for _, group in groups), *alone]
+    alone = [BenchTask((one,)) for one in benchmarks if one.alone]
+    return [*(BenchTask(tuple(group)) for _, group in groups), *alone]
 
 
 class Session:
@@ -84,7 +84,7 @@ class Session:
         effort: Effort,
         seed: int,
         say: Say,
-        recorder: Recorder,
+        recorder: ResultsWriter,
         places: Sequence[object] = (),
     ) -> None:
         self.recorder = recorder
@@ -94,7 +94,7 @@ class Session:
         self._order = random.Random(seed)
         self._say = say
         self._places = places
-        self._log = machine_load.Log()
+        self._log = machine_load.LoadLog()
 
     def run(self) -> None:
         """Measure round by round; what was measured before an interruption stays."""
@@ -118,7 +118,7 @@ class Session:
             self.recorder.warnings += self._log.warnings()
             self.recorder.taken = self._log.taken
 
-    def _round(self, all_tasks: Sequence[Task], number: int) -> None:
+    def _round(self, all_tasks: Sequence[BenchTask], number: int) -> None:
         heavy = number < self._effort.heavy
         for task in self._order.sample(all_tasks, len(all_tasks)):
             if heavy or not task.benchmarks[0].alone:
@@ -134,9 +134,9 @@ class Session:
             return
         said = in_containers.said_in(place, self.arguments(in_containers.NAMES), self._said_by_worker)
         about = {one.name: metadata(one) for one in in_containers.benchmarks()}
-        self.recorder.take([word for word in said if isinstance(word, Measured | Absent)], number, about, prefix)
+        self.recorder.take([word for word in said if isinstance(word, Measured | NotMeasured)], number, about, prefix)
 
-    def _measure(self, task: Task, number: int) -> None:
+    def _measure(self, task: BenchTask, number: int) -> None:
         names = [one.name for one in task.benchmarks if one.name not in self.recorder.absent]
         if not names:
             return
@@ -151,7 +151,7 @@ class Session:
             if isinstance(word, Disturbance):
                 self._log.disturbed(word)
         about = {one.name: metadata(one) for one in task.benchmarks}
-        self.recorder.take([word for word in said if isinstance(word, Measured | Absent)], number, about)
+        self.recorder.take([word for word in said if isinstance(word, Measured | NotMeasured)], number, about)
 
     def _said_by_worker(self, arguments: Sequence[str]) -> list[messages.Word]:
         command = [sys.executable, "-P", "-m", "worldswitch.harness.bench.worker", *arguments]
@@ -171,13 +171,13 @@ class Session:
 
 
 def _all_absent(names: Sequence[str], reason: str) -> list[messages.Word]:
-    return [Absent(name, reason) for name in names]
+    return [NotMeasured(name, reason) for name in names]
 
 
 @contextmanager
-def recording(folder: Path, platform: str) -> Iterator[Recorder]:
+def recording(folder: Path, platform: str) -> Iterator[ResultsWriter]:
     """A recorder whose file is written at the end, also at that of an interrupted run."""
-    recorder = Recorder(platform)
+    recorder = ResultsWriter(platform)
     machine = fingerprint.take(None)
     try:
         yield recorder

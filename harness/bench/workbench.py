@@ -82,7 +82,7 @@ def timed_each(do: Callable[[], object], undo: Callable[[], object] = lambda: No
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
+class BenchGuest:
     """A guest that is ready to be switched to."""
 
     platform: Platform
@@ -136,7 +136,7 @@ class Bench:
         os.pwrite(descriptor, content, 0)
         return descriptor
 
-    def guest(self, code: str, platform: Platform | None = None, *, resident: bool = True) -> Guest:
+    def guest(self, code: str, platform: Platform | None = None, *, resident: bool = True) -> BenchGuest:
         """A guest that runs the code of this name, in an address space of its own; by default pinned."""
         platform = platform or self.platform(Options(placement=Placement.PIN))
         if code not in self._codes:
@@ -146,7 +146,7 @@ class Bench:
         state = platform.new_state()
         state.pc = CODE
         state["rbx"] = NOTHING
-        return Guest(platform, space, platform.new_context(resident=resident), state)
+        return BenchGuest(platform, space, platform.new_context(resident=resident), state)
 
 
 def guest_code(name: str) -> bytes:
@@ -166,17 +166,17 @@ EVENTS: dict[str, Callable[[Event | None], bool]] = {
 }
 
 
-class Unexpected(Exception):
+class UnexpectedEvent(Exception):
     """A guest did something else than what was to be timed."""
 
 
 def check(event: Event | None, expected: str) -> None:
     """Refuse to have timed a guest that did something else: a dead one is fast."""
     if not EVENTS[expected](event):
-        raise Unexpected(f"the guest's last event is {event}, not one of the guest {expected!r}")
+        raise UnexpectedEvent(f"the guest's last event is {event}, not one of the guest {expected!r}")
 
 
-def timed_switches(guest: Guest) -> Timer:
+def timed_switches(guest: BenchGuest) -> Timer:
     """The timer of switches to a guest that makes system calls, each with a result for it."""
     switch, space, state = guest.context.switch, guest.space, guest.state
     words, result = state.words, registers.RESULT

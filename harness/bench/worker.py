@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 from worldswitch.harness.bench import catalogue
 from worldswitch.harness.bench.benchmark import Benchmark
-from worldswitch.harness.bench.messages import Absent, Disturbance, Measured, Word, encode
-from worldswitch.harness.bench.workbench import Bench, Timer, Unexpected
+from worldswitch.harness.bench.messages import Disturbance, Measured, NotMeasured, Word, encode
+from worldswitch.harness.bench.workbench import Bench, Timer, UnexpectedEvent
 from worldswitch.harness.contract import PlatformError
 
 #: Seconds that a spin between two values takes.
@@ -53,8 +53,8 @@ def measure(
         for benchmark in benchmarks:
             try:
                 ready.append(_prepared(benchmark, bench, min_time))
-            except (PlatformError, OSError, Unexpected) as error:
-                yield Absent(benchmark.name, f"{type(error).__name__}: {error}")
+            except (PlatformError, OSError, UnexpectedEvent) as error:
+                yield NotMeasured(benchmark.name, f"{type(error).__name__}: {error}")
         for _ in range(sweeps):
             for one in order.sample(ready, len(ready)):
                 watch.spin()

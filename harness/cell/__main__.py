@@ -17,7 +17,7 @@ import pytest
 
 from worldswitch.harness.cell import collection, options, records, seeds
 from worldswitch.harness.cell.rehearsal import rehearse
-from worldswitch.harness.cell.report_stream import Recorder, environment_of, observed
+from worldswitch.harness.cell.report_stream import ReportStream, environment_of, observed
 from worldswitch.harness.cell.settings import Settings
 from worldswitch.harness.linux import processes, syscalls
 from worldswitch.harness.verdict import Verdict
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.dup2(2, 1)
     settings = Settings.of(asked, asked.seed)
     try:
-        recorder = Recorder(
+        recorder = ReportStream(
             lambda record: syscalls.write_all(stream, records.frame(record)),
             settings,
             environment_of(asked.environment),
@@ -69,7 +69,7 @@ def _refuse(reason: str) -> int:
     return 2
 
 
-def _incomplete(recorder: Recorder) -> str:
+def _incomplete(recorder: ReportStream) -> str:
     if recorder.broken:
         return f"{', '.join(recorder.broken)} could not be collected; pytest's account is above"
     if not recorder.planned:
@@ -77,7 +77,7 @@ def _incomplete(recorder: Recorder) -> str:
     return f"{len(recorder.trials)} of {len(recorder.planned)} planned trials were reported"
 
 
-def _run(asked: argparse.Namespace, recorder: Recorder) -> None:
+def _run(asked: argparse.Namespace, recorder: ReportStream) -> None:
     # Only what is named here takes part, whatever plugins and configuration are lying about.
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ.pop("PYTEST_ADDOPTS", None)

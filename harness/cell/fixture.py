@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from worldswitch.harness.cell.attribution import Owners
 from worldswitch.harness.cell.probes import table
-from worldswitch.harness.cell.records import Finding
+from worldswitch.harness.cell.records import ProbeResult
 from worldswitch.harness.cell.settings import Settings
 from worldswitch.harness.cell.transcript import Transcript
 from worldswitch.harness.contract import Options, Platform, PlatformFactory
@@ -42,7 +42,7 @@ class CurrentTrial:
         """Add a line to the transcript."""
         self._transcript.note(text)
 
-    def probe(self, name: str) -> Finding:
+    def probe(self, name: str) -> ProbeResult:
         """What is known about the probe `name`."""
         return table.probe(name)
 

@@ -29,7 +29,7 @@ FORMAT = 1
 REFUSAL = "cell: could not run: "  #: a cell that cannot run writes its reason after these words
 
 
-class Finding(msgspec.Struct, frozen=True):
+class ProbeResult(msgspec.Struct, frozen=True):
     """What a probe found, and what showed it."""
 
     state: str  #: yes, no, denied
@@ -45,7 +45,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     cpus: int
     python: str
     versions: dict[str, str]
-    probes: dict[str, Finding]
+    probes: dict[str, ProbeResult]
     facts: dict[str, str] = {}  #: how the kernel behaves, see `worldswitch.harness.cell.probes.kernel_facts`
     facts_from: str = ""  #: where they were observed, if not in this cell itself
     behaviour: str = ""  #: a digest of the facts

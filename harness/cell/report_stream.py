@@ -39,7 +39,7 @@ class Words:
         return ("failed" if report.failed else word), word[0].upper() if report.failed else word[0], word.upper()
 
 
-class Recorder:
+class ReportStream:
     """Header, trials and footer, handed to `write` one by one; `begins` is told the scenario of each trial to come."""
 
     def __init__(
@@ -135,10 +135,12 @@ def observed(text: str) -> Observed | None:
         raise pytest.UsageError(f"--observed: {error}") from error
 
 
-def to_file(path: str, settings: Settings, environment: str) -> Recorder:
+def to_file(path: str, settings: Settings, environment: str) -> ReportStream:
     """A recorder to the file at `path`, which it replaces."""
     try:
         file = Path(path).open("wb", buffering=0)  # noqa: SIM115 - open as long as the session
     except OSError as error:
         raise pytest.UsageError(f"--worldswitch-results: cannot write there: {error}") from error
-    return Recorder(lambda record: file.write(records.encode(record) + b"\n"), settings, environment_of(environment))
+    return ReportStream(
+        lambda record: file.write(records.encode(record) + b"\n"), settings, environment_of(environment)
+    )

@@ -29,7 +29,7 @@ from typing import NoReturn
 
 from worldswitch.harness.cell import frames
 from worldswitch.harness.cell.diagnosis import snapshot as scene
-from worldswitch.harness.cell.diagnosis.model import Process
+from worldswitch.harness.cell.diagnosis.model import ProcessSnapshot
 from worldswitch.harness.linux import cgroups, processes, syscalls
 
 TAIL = 1 << 15  #: of the child's output, this much is kept
@@ -48,7 +48,7 @@ class Ending:
     strays: tuple[str, ...]
     output: str
     seconds: float
-    scene: tuple[Process, ...] = ()  #: who was there at the `moment` when it went wrong
+    scene: tuple[ProcessSnapshot, ...] = ()  #: who was there at the `moment` when it went wrong
     moment: str = ""
 
 
@@ -96,7 +96,7 @@ def supervise(body: Callable[[], bytes], seconds: float) -> Ending:
 
         try:
             late = not _wait(watch, begin + seconds)
-            seen: tuple[Process, ...] = ()
+            seen: tuple[ProcessSnapshot, ...] = ()
             moment = "at the deadline" if late else "when its process had died"
             if watch.payload is None:
                 seen = scene.look_from_outside(newcomers.look())

@@ -44,16 +44,16 @@ def main(asked: argparse.Namespace) -> int:
 def show(request: Request, names: Sequence[str], *, full: bool, results: Path | None) -> Status:
     """Run the mutants called `names`, or all; the matrix of all goes to `results`."""
     from worldswitch.harness.report.mutants import page, table
-    from worldswitch.harness.report.mutants.progress import Progress
+    from worldswitch.harness.report.mutants.progress import CampaignProgress
     from worldswitch.harness.run.mutants import campaign
     from worldswitch.harness.run.mutants import matrix as kill_matrix
 
     out = console()
     folder = _folder(results or Path("results")) if results or not names else None
     out.print(f"seed {request.seed}")
-    with Progress(out, request) as progress:
+    with CampaignProgress(out, request) as progress:
         mutants, unproven = campaign.chosen(names), None if names else campaign.unproven()
-        matrix = campaign.Hunt(request, mutants, campaign.scenarios(), progress, full, unproven).go()
+        matrix = campaign.Campaign(request, mutants, campaign.scenarios(), progress, full, unproven).go()
     table.show(matrix, out)
     if folder:
         kill_matrix.write(matrix, folder / f"{NAME}.json")

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from worldswitch.harness.environments.profiles.profile import Profile
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class NotHere(Unobtainable):
     """A profile that cannot be had here, where others can."""
 
 
-def docker(held: list[Holdings], install: bool, say: Say) -> Maker:
+def docker(held: list[RunResources], install: bool, say: Say) -> Maker:
     """An engine's containers; of two engines, since one that maps users makes the others' control groups writable."""
 
     def start(map_users: bool) -> Maker:
@@ -46,7 +46,7 @@ def docker(held: list[Holdings], install: bool, say: Say) -> Maker:
     return lambda profile: started[profile.namespaces.user == "mapped"].get()(profile)
 
 
-def oci(held: list[Holdings], install: bool, say: Say) -> Maker:
+def oci(held: list[RunResources], install: bool, say: Say) -> Maker:
     """A plain runtime's containers."""
 
     def start() -> Maker:
@@ -55,7 +55,7 @@ def oci(held: list[Holdings], install: bool, say: Say) -> Maker:
             from worldswitch.harness.environments.oci import container, runtime
         run = _hold(held)
         found = runtime.obtain(run, install=install, say=say)
-        means = container.Means(found, tree.obtain(run, say), run)
+        means = container.OciSetup(found, tree.obtain(run, say), run)
 
         def make(profile: Profile) -> Environment:
             _refuse(container.lacks(profile))
@@ -67,7 +67,7 @@ def oci(held: list[Holdings], install: bool, say: Say) -> Maker:
     return lambda profile: started.get()(profile)
 
 
-BY_KIND: dict[Containers, Callable[[list[Holdings], bool, Say], Maker]] = {"docker": docker, "oci": oci}
+BY_KIND: dict[Containers, Callable[[list[RunResources], bool, Say], Maker]] = {"docker": docker, "oci": oci}
 
 
 class _Once:
@@ -88,8 +88,8 @@ class _Once:
         return self._found
 
 
-def _hold(held: list[Holdings]) -> Holdings:
-    run = Holdings.create()
+def _hold(held: list[RunResources]) -> RunResources:
+    run = RunResources.create()
     held.append(run)
     return run
 

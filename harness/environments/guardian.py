@@ -36,7 +36,7 @@ class Orders:
     run: str = ""  #: the run whose holdings go at the end
 
 
-class Held:
+class GuardedProcess:
     """A guardian at work, seen from the runner: a process with the command's exit status."""
 
     def __init__(
@@ -75,7 +75,7 @@ class Held:
             self.process.kill()
             return self.process.wait(RELEASE_SECONDS)
 
-    def __enter__(self) -> Held:
+    def __enter__(self) -> GuardedProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -95,7 +95,7 @@ class Held:
 
 def run(command: Sequence[str], deadline: float, *, env: Mapping[str, str] | None = None) -> str:
     """Run a command that must not outlive this process; its output, or CalledProcessError or TimeoutExpired."""
-    with Held(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as held:
+    with GuardedProcess(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as held:
         output, _ = held.process.communicate(timeout=deadline)
     text = str(output, errors="replace")
     if held.process.returncode:

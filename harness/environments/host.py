@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
-from worldswitch.harness.environments.guardian import Held
+from worldswitch.harness.environments.guardian import GuardedProcess
 
 LOG_LINES = 400
 
@@ -28,7 +28,7 @@ class Host:
         command = [sys.executable, "-m", "worldswitch.harness.cell", *arguments]
         # Without a safe path, `harness` in the working directory would be a second `worldswitch.harness`.
         environment = os.environ | {"PYTHONSAFEPATH": "1"}
-        return HostCell(Held(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        return HostCell(GuardedProcess(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
 
 
 class HostCell:
@@ -36,7 +36,7 @@ class HostCell:
 
     where = "on the host"
 
-    def __init__(self, held: Held) -> None:
+    def __init__(self, held: GuardedProcess) -> None:
         self._held = held
         self._log: deque[bytes] = deque(maxlen=LOG_LINES)
         self._reader = threading.Thread(target=self._read_log, daemon=True)

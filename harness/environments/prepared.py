@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from worldswitch.harness.environments.protocol import Environment, Missing
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 
 
 @dataclass
@@ -15,7 +15,7 @@ class Plan:
     """The environments of one run, and what keeps them up; closing it takes all of that down."""
 
     environments: list[Environment | Missing] = field(default_factory=list)
-    holdings: list[Holdings] = field(default_factory=list)
+    holdings: list[RunResources] = field(default_factory=list)
     stack: ExitStack = field(default_factory=ExitStack)  #: what is to be closed before the holdings are
 
     def __iter__(self) -> Iterator[Environment | Missing]:

@@ -33,7 +33,7 @@ from worldswitch.harness.environments.place import LABEL
 from worldswitch.harness.linux import cgroups, processes
 
 if TYPE_CHECKING:
-    from worldswitch.harness.environments.guardian import Held
+    from worldswitch.harness.environments.guardian import GuardedProcess
 
 SOCKETS = Path("/run/worldswitch")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -41,18 +41,18 @@ KILL_SECONDS = 3.0  #: for what was sent SIGKILL to be gone
 API_SECONDS = 3  #: for one request to an engine that may be dying
 
 
-class Holdings:
+class RunResources:
     """The folder, lock and guardian of one run."""
 
     def __init__(self, folder: Path, lock: int) -> None:
         self.folder = folder
         self.id = folder.name
         self.lock = lock
-        self.guardian: Held | None = None
+        self.guardian: GuardedProcess | None = None
         self.closing = ExitStack()  #: what of this process's own is closed with it
 
     @classmethod
-    def create(cls) -> Holdings:
+    def create(cls) -> RunResources:
         """Take a new folder and its lock."""
         # Under a name that no sweep looks at until the lock is taken.
         hidden = Path(tempfile.mkdtemp(prefix=".", dir=cache("runs")))

@@ -26,7 +26,7 @@ from worldswitch.harness.expectations.fields import (
     NAMES_OF_VERSIONS,
     SEEN,
     Circumstances,
-    Kind,
+    FieldKind,
     Value,
     choices,
     flat,
@@ -68,7 +68,7 @@ class Condition:
         """Whether it is so where this is known."""
         if self.field not in known:
             return False
-        kind = kind_of(self.field) or Kind.TEXT
+        kind = kind_of(self.field) or FieldKind.TEXT
         return any(_TESTS[kind](one)(known[self.field]) for one in self.wanted)
 
     def __str__(self) -> str:
@@ -99,10 +99,10 @@ def _condition(field: str, wanted: Any) -> Condition:
     )
 
 
-def _listed(field: str, kind: Kind, wanted: Any) -> list[Any]:
+def _listed(field: str, kind: FieldKind, wanted: Any) -> list[Any]:
     if not isinstance(wanted, list):
         return [wanted]
-    if kind not in (Kind.TEXT, Kind.SET):
+    if kind not in (FieldKind.TEXT, FieldKind.SET):
         raise BadCondition(field, f"a list, where there is to be {kind.value}")
     if not wanted:
         raise BadCondition(field, "an empty list, which nothing can fulfil")
@@ -111,24 +111,24 @@ def _listed(field: str, kind: Kind, wanted: Any) -> list[Any]:
     return wanted
 
 
-def _checked(field: str, kind: Kind, wanted: Any) -> str:
+def _checked(field: str, kind: FieldKind, wanted: Any) -> str:
     written = {True: "true", False: "false"}[wanted] if isinstance(wanted, bool) else wanted
-    if isinstance(wanted, bool) is not (kind is Kind.SWITCH):
+    if isinstance(wanted, bool) is not (kind is FieldKind.SWITCH):
         raise BadCondition(field, f"{written!r}, where there is to be {kind.value}")
-    if isinstance(wanted, int) and kind is Kind.NUMBER:
+    if isinstance(wanted, int) and kind is FieldKind.NUMBER:
         return str(wanted)
     if not isinstance(written, str) or written in ("", "!"):
         raise BadCondition(field, f"{written!r}, where there is to be {kind.value}")
-    if kind in (Kind.VERSION, Kind.NUMBER):
+    if kind in (FieldKind.VERSION, FieldKind.NUMBER):
         _check_order(field, kind, written)
     if field.startswith("when.probe.") and written.removeprefix("!") not in _STATES:
         raise BadCondition(field, f"{written!r} is nothing that a probe finds; that is {', '.join(_STATES)}")
     return written
 
 
-def _check_order(field: str, kind: Kind, text: str) -> None:
+def _check_order(field: str, kind: FieldKind, text: str) -> None:
     for word in text.split():
-        if not _COMPARISON.fullmatch(word) or (kind is Kind.NUMBER and "." in word):
+        if not _COMPARISON.fullmatch(word) or (kind is FieldKind.NUMBER and "." in word):
             raise BadCondition(field, f"{word!r}, where there is to be {kind.value}")
     if field == "when.kernel" and any(len(numbers) != 2 for _, numbers in _comparisons(text)):
         raise BadCondition(field, f"{text!r}: a kernel's minor version has two numbers, as 6.12 has")
@@ -173,10 +173,10 @@ def _test_order(wanted: str) -> Test:
     return test
 
 
-_TESTS: dict[Kind, Callable[[str], Test]] = {
-    Kind.TEXT: _test_text,
-    Kind.SET: _test_members,
-    Kind.VERSION: _test_order,
-    Kind.NUMBER: _test_order,
-    Kind.SWITCH: lambda wanted: lambda value: value is (wanted == "true"),
+_TESTS: dict[FieldKind, Callable[[str], Test]] = {
+    FieldKind.TEXT: _test_text,
+    FieldKind.SET: _test_members,
+    FieldKind.VERSION: _test_order,
+    FieldKind.NUMBER: _test_order,
+    FieldKind.SWITCH: lambda wanted: lambda value: value is (wanted == "true"),
 }

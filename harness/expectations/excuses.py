@@ -25,7 +25,7 @@ OPTIONAL = "this platform does without an optional part"
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class HostAbilities:
     """The machine that drives the run, as its own probes see it."""
 
     kernel: str = ""
@@ -33,14 +33,14 @@ class Machine:
     is_root: bool = True  #: whether this is root's run
 
 
-def here(scenarios: Iterable[Scenario]) -> Machine:
+def here(scenarios: Iterable[Scenario]) -> HostAbilities:
     """The machine we are on, as far as these scenarios need it."""
     needs = {need for scenario in scenarios for need in scenario.needs}
     has = frozenset(need for need in needs if table.probe(need).state == "yes")
-    return Machine(kernel(), has, os.geteuid() == 0)
+    return HostAbilities(kernel(), has, os.geteuid() == 0)
 
 
-def excuse(verdict: Verdict, needs: Collection[str], cell: CellName, header: Header, machine: Machine) -> str:
+def excuse(verdict: Verdict, needs: Collection[str], cell: CellName, header: Header, machine: HostAbilities) -> str:
     """Why a scenario with these needs may come to that verdict in a cell with this header; "" if nothing excuses it."""
     found = header.fingerprint.probes
     states = {need: found[need].state for need in needs if need in found}

@@ -31,7 +31,7 @@ Value: TypeAlias = str | bool | int | Numbers | frozenset[str]
 Circumstances: TypeAlias = Mapping[str, Value]
 
 
-class Kind(enum.Enum):
+class FieldKind(enum.Enum):
     """How a value is compared."""
 
     TEXT = "a text or a pattern, `!` before it for all others; or a list, any of which"
@@ -43,16 +43,16 @@ class Kind(enum.Enum):
 
 #: The values every cell may have, but for probes, facts and the fields of profiles.
 FIELDS = {
-    "kernel": Kind.VERSION,
-    "release": Kind.TEXT,
-    "architecture": Kind.TEXT,
-    "environment": Kind.TEXT,
-    "platform": Kind.TEXT,
-    "repeat": Kind.TEXT,
-    "engine.kind": Kind.TEXT,
-    "engine.version": Kind.VERSION,
-    "engine.users": Kind.NUMBER,
-    "machine": Kind.TEXT,
+    "kernel": FieldKind.VERSION,
+    "release": FieldKind.TEXT,
+    "architecture": FieldKind.TEXT,
+    "environment": FieldKind.TEXT,
+    "platform": FieldKind.TEXT,
+    "repeat": FieldKind.TEXT,
+    "engine.kind": FieldKind.TEXT,
+    "engine.version": FieldKind.VERSION,
+    "engine.users": FieldKind.NUMBER,
+    "machine": FieldKind.TEXT,
 }
 
 #: What only names a version, and says nothing about what a kernel or an engine does.
@@ -117,15 +117,15 @@ def _values(fields: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
 # ------------------------------------------------------------------------------------------------ what there is to know
 
 
-def kind_of(field: str) -> Kind | None:
+def kind_of(field: str) -> FieldKind | None:
     """How a field is compared, None if there is none of that name."""
     if field in FIELDS:
         return FIELDS[field]
     group, _, name = field.partition(".")
     if group == "fact" and name:
-        return Kind.TEXT
+        return FieldKind.TEXT
     if group == "probe":
-        return Kind.TEXT if name in _probes() else None
+        return FieldKind.TEXT if name in _probes() else None
     if group == "profile":
         return next((kind for known, kind in _profile().items() if _means(known, name)), None)
     return None
@@ -150,11 +150,11 @@ def _probes() -> list[str]:
 
 
 @functools.cache
-def _profile() -> dict[str, Kind]:
+def _profile() -> dict[str, FieldKind]:
     return dict(_kinds(msgspec.inspect.type_info(Profile)))
 
 
-def _kinds(kind: msgspec.inspect.Type, name: str = "") -> Iterator[tuple[str, Kind]]:
+def _kinds(kind: msgspec.inspect.Type, name: str = "") -> Iterator[tuple[str, FieldKind]]:
     """The fields below a type, with how each is compared; ``x.*`` stands for whatever a table may have."""
     match kind:
         case msgspec.inspect.Metadata(type=inner):
@@ -167,14 +167,14 @@ def _kinds(kind: msgspec.inspect.Type, name: str = "") -> Iterator[tuple[str, Ki
             yield from _kinds(inner, f"{name}.*")
         case msgspec.inspect.UnionType(types=types):
             found = [one for inner in types for one in _kinds(inner, name)]
-            yield from sorted(found, key=lambda one: one[1] is not Kind.SET)[:1]
+            yield from sorted(found, key=lambda one: one[1] is not FieldKind.SET)[:1]
         case msgspec.inspect.VarTupleType() | msgspec.inspect.ListType():
-            yield name, Kind.SET
+            yield name, FieldKind.SET
         case msgspec.inspect.BoolType():
-            yield name, Kind.SWITCH
+            yield name, FieldKind.SWITCH
         case msgspec.inspect.IntType():
-            yield name, Kind.NUMBER
+            yield name, FieldKind.NUMBER
         case msgspec.inspect.NoneType():
             return
         case _:
-            yield name, Kind.TEXT
+            yield name, FieldKind.TEXT

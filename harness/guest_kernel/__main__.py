@@ -15,7 +15,7 @@ from worldswitch.harness.catalogue.platforms import load_platform
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.contract import Options, Placement, PlatformError
 from worldswitch.harness.guest_kernel.elf import NotAProgram
-from worldswitch.harness.guest_kernel.process import Lost, Outcome, Process
+from worldswitch.harness.guest_kernel.process import GuestProcess, ProgramLost, ProgramOutcome
 
 CANNOT = 126
 
@@ -32,19 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         platform = load_platform(asked.platform)(Options(placement=asked.placement))
         try:
-            process = Process(platform, asked.program, asked.arguments, resident=asked.resident)
+            process = GuestProcess(platform, asked.program, asked.arguments, resident=asked.resident)
             try:
                 return _told(process.run())
             finally:
                 process.close()
         finally:
             platform.close()
-    except (NotAProgram, OSError, Lost, PlatformError, NotFound) as problem:
+    except (NotAProgram, OSError, ProgramLost, PlatformError, NotFound) as problem:
         print(f"personality: {problem}", file=sys.stderr)
         return CANNOT
 
 
-def _told(outcome: Outcome) -> int:
+def _told(outcome: ProgramOutcome) -> int:
     if outcome.calls:
         calls = ", ".join(f"{number} ({count} times)" for number, count in sorted(outcome.calls.items()))
         print(f"personality: it made system calls that are not served: {calls}", file=sys.stderr)

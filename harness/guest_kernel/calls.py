@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from worldswitch.harness.contract import Access, PlatformError, State
-from worldswitch.harness.guest_kernel.memory import PAGE, BadPointer, Memory
+from worldswitch.harness.guest_kernel.memory import PAGE, BadPointer, GuestMemory
 
-Serve = Callable[["Process"], int]
+Serve = Callable[["CallingProcess"], int]
 
 AT_FDCWD = -100
 MAP_FIXED, MAP_ANONYMOUS = 0x10, 0x20
@@ -24,18 +24,18 @@ HEAP_SIZE = 16 << 20
 MOST = 1 << 20  #: bytes a read or a write moves at once; it may always move fewer than it is asked for
 
 
-class Process(Protocol):
+class CallingProcess(Protocol):
     """What a system call reads and changes of the process that made it."""
 
     state: State
-    memory: Memory
+    memory: GuestMemory
     files: dict[int, int]  #: the program's descriptors, and the host's
     arena: int  #: where the next mapping without an address goes
     heap: int
     heap_end: int
 
 
-class Ended(Exception):
+class ProgramEnded(Exception):
     """The program has ended."""
 
     def __init__(self, status: int) -> None:
@@ -50,15 +50,15 @@ def _signed(value: int) -> int:
 # ------------------------------------------------------------------------------------------------------------- itself
 
 
-def _getpid(process: Process) -> int:
+def _getpid(process: CallingProcess) -> int:
     return 1
 
 
-def _end(process: Process) -> int:
-    raise Ended(process.state["rdi"] & 0xFF)
+def _end(process: CallingProcess) -> int:
+    raise ProgramEnded(process.state["rdi"] & 0xFF)
 
 
-def _arch_prctl(process: Process) -> int:
+def _arch_prctl(process: CallingProcess) -> int:
     bases = {ARCH_SET_FS: "fs_base", ARCH_SET_GS: "gs_base"}
     option, address, *_ = process.state.arguments
     if option not in bases:
@@ -70,7 +70,7 @@ def _arch_prctl(process: Process) -> int:
 # --------------------------------------------------------------------------------------------------------------- time
 
 
-def _clock_gettime(process: Process) -> int:
+def _clock_gettime(process: CallingProcess) -> int:
     clock, address, *_ = process.state.arguments
     seconds, rest = divmod(time.clock_gettime_ns(clock), 1_000_000_000)
     process.memory.write(address, struct.pack("<qq", seconds, rest))
@@ -80,38 +80,38 @@ def _clock_gettime(process: Process) -> int:
 # -------------------------------------------------------------------------------------------------------------- files
 
 
-def _write(process: Process) -> int:
+def _write(process: CallingProcess) -> int:
     file, address, length, *_ = process.state.arguments
     return os.write(process.files[file], process.memory.read(address, min(length, MOST)))
 
 
-def _read(process: Process) -> int:
+def _read(process: CallingProcess) -> int:
     file, address, length, *_ = process.state.arguments
     contents = os.read(process.files[file], min(length, MOST))
     process.memory.write(address, contents)
     return len(contents)
 
 
-def _open(process: Process) -> int:
+def _open(process: CallingProcess) -> int:
     path, flags, mode, *_ = process.state.arguments
     return _opened(process, path, flags, mode)
 
 
-def _openat(process: Process) -> int:
+def _openat(process: CallingProcess) -> int:
     folder, path, flags, mode, *_ = process.state.arguments
     if _signed(folder) & 0xFFFF_FFFF != AT_FDCWD & 0xFFFF_FFFF:
         return -errno.ENOSYS
     return _opened(process, path, flags, mode)
 
 
-def _opened(process: Process, path: int, flags: int, mode: int) -> int:
+def _opened(process: CallingProcess, path: int, flags: int, mode: int) -> int:
     ours = os.open(process.memory.text(path), flags | os.O_CLOEXEC, mode)
     file = next(number for number in range(len(process.files) + 1) if number not in process.files)
     process.files[file] = ours
     return file
 
 
-def _close(process: Process) -> int:
+def _close(process: CallingProcess) -> int:
     ours = process.files.pop(process.state["rdi"])
     if ours > 2:
         os.close(ours)
@@ -121,14 +121,14 @@ def _close(process: Process) -> int:
 # ------------------------------------------------------------------------------------------------------------- memory
 
 
-def _brk(process: Process) -> int:
+def _brk(process: CallingProcess) -> int:
     wanted = process.state["rdi"]
     if process.heap <= wanted <= process.heap + HEAP_SIZE:
         process.heap_end = wanted
     return process.heap_end
 
 
-def _mmap(process: Process) -> int:
+def _mmap(process: CallingProcess) -> int:
     address, length, access, flags, *_ = process.state.arguments
     if not flags & MAP_ANONYMOUS or flags & MAP_FIXED or not length:
         return -errno.EINVAL if flags & MAP_ANONYMOUS else -errno.ENODEV
@@ -138,7 +138,7 @@ def _mmap(process: Process) -> int:
     return address
 
 
-def _munmap(process: Process) -> int:
+def _munmap(process: CallingProcess) -> int:
     address, length, *_ = process.state.arguments
     process.memory.remove(address, -(-length // PAGE) * PAGE)
     return 0
@@ -150,7 +150,7 @@ def _munmap(process: Process) -> int:
 def _as_the_kernel(serve: Serve) -> Serve:
     """What goes wrong, as the number the kernel answers."""
 
-    def answer(process: Process) -> int:
+    def answer(process: CallingProcess) -> int:
         try:
             return serve(process)
         except BadPointer:

@@ -33,7 +33,7 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class ElfProgram:
     """What a file wants in memory."""
 
     entry: int
@@ -48,7 +48,7 @@ class Program:
         return max(segment.address + segment.size for segment in self.segments)
 
 
-def parse(image: bytes, name: str) -> Program:
+def parse(image: bytes, name: str) -> ElfProgram:
     """Read a program; raises `NotAProgram` for everything that is none, `name` says in it which."""
     try:
         return _parse(ELFFile(io.BytesIO(image)))
@@ -56,7 +56,7 @@ def parse(image: bytes, name: str) -> Program:
         raise NotAProgram(f"{name}: no static 64-bit program: {problem}") from problem
 
 
-def _parse(file: ELFFile) -> Program:
+def _parse(file: ELFFile) -> ElfProgram:
     head = file.header
     kind = (head["e_ident"]["EI_CLASS"], head["e_ident"]["EI_DATA"], head["e_type"], head["e_machine"])
     if kind != ("ELFCLASS64", "ELFDATA2LSB", "ET_EXEC", "EM_X86_64"):
@@ -70,7 +70,7 @@ def _parse(file: ELFFile) -> Program:
     table = head["e_phoff"]
     places = (part["p_vaddr"] + table - part["p_offset"] for part in loaded if _has(part, table))
     segments = tuple(map(_segment, loaded))
-    return Program(head["e_entry"], segments, next(places, 0), head["e_phentsize"], head["e_phnum"])
+    return ElfProgram(head["e_entry"], segments, next(places, 0), head["e_phentsize"], head["e_phnum"])
 
 
 def _has(part: Part, offset: int) -> bool:

@@ -40,7 +40,7 @@ class Region:
         os.close(self.file)
 
 
-class Memory:
+class GuestMemory:
     """All regions of one guest."""
 
     def __init__(self, space: AddressSpace) -> None:

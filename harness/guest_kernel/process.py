@@ -11,8 +11,8 @@ from pathlib import Path
 from worldswitch.harness.arch import registers
 from worldswitch.harness.contract import Abi, Access, Died, Event, Fault, Platform, Signal, Syscall
 from worldswitch.harness.guest_kernel import elf
-from worldswitch.harness.guest_kernel.calls import CALLS, HEAP_SIZE, Ended
-from worldswitch.harness.guest_kernel.memory import PAGE, Memory
+from worldswitch.harness.guest_kernel.calls import CALLS, HEAP_SIZE, ProgramEnded
+from worldswitch.harness.guest_kernel.memory import PAGE, GuestMemory
 
 STACK, STACK_SIZE = 0x7FF0_0000_0000, 1 << 20
 ARENA = 0x7000_0000_0000  #: where mappings go whose place the program leaves open
@@ -23,19 +23,19 @@ PHDR, PHENT, PHNUM, PAGESZ, ENTRY, RANDOM = 3, 4, 5, 6, 9, 25
 MASK = (1 << 64) - 1
 
 
-class Lost(Exception):
+class ProgramLost(Exception):
     """The program cannot go on: what happened to it, and where."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ProgramOutcome:
     """How a program ended, and what it cost."""
 
     status: int  #: as its parent would see it: the status, or 128 and the number of the signal that ended it
     calls: Mapping[int, int]  #: how often it made each call that is not served
 
 
-class Process:
+class GuestProcess:
     """One program with one thread."""
 
     def __init__(self, platform: Platform, path: Path, arguments: Sequence[str], *, resident: bool = True) -> None:
@@ -43,7 +43,7 @@ class Process:
         self.space = platform.new_address_space()
         self.context = platform.new_context(resident=resident)
         self.state = platform.new_state()
-        self.memory = Memory(self.space)
+        self.memory = GuestMemory(self.space)
         self.files: dict[int, int] = {0: 0, 1: 1, 2: 2}  #: the program's descriptors, and ours
         self.unserved: dict[int, int] = {}
         self.heap = self.heap_end = self._load(program)
@@ -60,7 +60,7 @@ class Process:
 
     # ---------------------------------------------------------------------------------------------------- its start
 
-    def _load(self, program: elf.Program) -> int:
+    def _load(self, program: elf.ElfProgram) -> int:
         """Put its segments into memory; where its heap begins."""
         begin = min(segment.address for segment in program.segments) & -PAGE
         region = self.memory.add(begin, _pages(program.end - begin), Access.NONE)
@@ -74,7 +74,7 @@ class Process:
         self.memory.add(heap, HEAP_SIZE, Access.READ | Access.WRITE)
         return heap
 
-    def _prepare_stack(self, program: elf.Program, arguments: Sequence[str]) -> None:
+    def _prepare_stack(self, program: elf.ElfProgram, arguments: Sequence[str]) -> None:
         """Arguments, no environment, and the auxiliary vector, as execve(2) leaves them."""
         self.memory.add(STACK, STACK_SIZE, Access.READ | Access.WRITE)
         top = STACK + STACK_SIZE
@@ -101,8 +101,8 @@ class Process:
 
     # ------------------------------------------------------------------------------------------------------ its life
 
-    def run(self) -> Outcome:
-        """Serve it until it ends; raises `Lost` where that cannot be."""
+    def run(self) -> ProgramOutcome:
+        """Serve it until it ends; raises `ProgramLost` where that cannot be."""
         switch, space, state, words, result = (
             self.context.switch,
             self.space,
@@ -114,11 +114,11 @@ class Process:
             while True:
                 event = switch(space, state)
                 if event.__class__ is not Syscall:
-                    return Outcome(self._status_of(event), self.unserved)
+                    return ProgramOutcome(self._status_of(event), self.unserved)
                 serve = CALLS.get(event.number) if event.abi is Abi.NATIVE else None
                 words[result] = (serve(self) if serve else self._refuse(event)) & MASK
-        except Ended as ended:
-            return Outcome(ended.status, self.unserved)
+        except ProgramEnded as ended:
+            return ProgramOutcome(ended.status, self.unserved)
 
     def _refuse(self, call: Syscall) -> int:
         number = call.number if call.abi is Abi.NATIVE else -1
@@ -130,8 +130,8 @@ class Process:
         if isinstance(event, Signal | Fault):
             return 128 + event.signo
         if isinstance(event, Died):
-            raise Lost(f"its stub {event.cause}, at {self.state.pc:#x}")
-        raise Lost(f"{event} at {self.state.pc:#x}, and nobody asked for that")
+            raise ProgramLost(f"its stub {event.cause}, at {self.state.pc:#x}")
+        raise ProgramLost(f"{event} at {self.state.pc:#x}, and nobody asked for that")
 
 
 def _pages(size: int) -> int:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worldswitch.harness.bench.messages import Measured
-from worldswitch.harness.bench.results_file import Recorder
+from worldswitch.harness.bench.results_file import ResultsWriter
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import Unobtainable
@@ -99,7 +99,7 @@ def enough(ready: Ready, program: str, seconds: float, manner: Manner) -> int:
 class Race:
     """All peers against the reference."""
 
-    recorder: Recorder
+    recorder: ResultsWriter
     rounds: int  #: pairs for each peer with the first program
     others: int  #: the same with each other program
     seconds: float  #: what one run of the first program should take

@@ -28,7 +28,7 @@ WITH_REFERENCE = f"/{peer_list.REFERENCE}"  #: ends the name of what the referen
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class RaceEffort:
     """How much is run."""
 
     rounds: int  #: pairs of each peer and the first program
@@ -38,14 +38,14 @@ class Effort:
     programs: tuple[str, ...]
 
 
-QUICK = Effort(rounds=3, others=3, seconds=0.1, brief=0.1, programs=("getpid",))
+QUICK = RaceEffort(rounds=3, others=3, seconds=0.1, brief=0.1, programs=("getpid",))
 #: A tracer and its tracee that begin on one CPU may stay there for some tenths of a second, and cost a quarter of what
 #: they do from then on: the first program runs longer than that.
-FULL = Effort(rounds=11, others=6, seconds=1.0, brief=0.3, programs=race.PROGRAMS)
+FULL = RaceEffort(rounds=11, others=6, seconds=1.0, brief=0.3, programs=race.PROGRAMS)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RaceRow:
     """One peer with one program."""
 
     manner: str
@@ -56,7 +56,7 @@ class Row:
     version: str
 
 
-def show(names: Sequence[str], effort: Effort, seed: int, parent: Path, *, fetch: bool) -> Status:
+def show(names: Sequence[str], effort: RaceEffort, seed: int, parent: Path, *, fetch: bool) -> Status:
     """Race the peers whose names begin so, or all, into a new folder below `parent`."""
     out = console()
     folder = new_folder(parent)
@@ -76,7 +76,7 @@ def show(names: Sequence[str], effort: Effort, seed: int, parent: Path, *, fetch
     return Status.AS_EXPECTED
 
 
-def rows(results: Results) -> Iterator[Row]:
+def rows(results: Results) -> Iterator[RaceRow]:
     """What a file has of peers; what it took to start them is the program `start`."""
     for name, series in results.series.items():
         manner, program, peer = name.split("::") if name.count("::") == 2 else ("", "", "")
@@ -84,7 +84,7 @@ def rows(results: Results) -> Iterator[Row]:
             continue
         below = results.series.get(f"{name}{WITH_REFERENCE}")
         ratio = ratios.of_pairs(series.by_round, below.by_round) if below else None
-        yield Row(manner, program, peer, series.median, ratio, str(series.about.get("version", "")))
+        yield RaceRow(manner, program, peer, series.median, ratio, str(series.about.get("version", "")))
 
 
 def tell(results: Results, out: Console) -> None:

@@ -17,7 +17,7 @@ from worldswitch.harness import ptrace_denial
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.cell.probes import confinement, fingerprint, kernel_facts, table
 from worldswitch.harness.cell.probes.needs import IMPLIED, required
-from worldswitch.harness.cell.records import Finding
+from worldswitch.harness.cell.records import ProbeResult
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.docker import engine
@@ -25,7 +25,7 @@ from worldswitch.harness.environments.images import apt_mirror
 from worldswitch.harness.environments.kernels import known
 from worldswitch.harness.environments.oci import runtime
 from worldswitch.harness.environments.profiles import profile
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.run.request import rehearse_platform
@@ -90,7 +90,7 @@ def _host() -> Check:
     return Check("host", True, "the reference loads, and ptrace works; worldswitch run --engine host")
 
 
-def _refused(need: str, found: Finding) -> Check:
+def _refused(need: str, found: ProbeResult) -> Check:
     """A probe that every scenario needs and that did not say yes; of ptrace, with what refuses it."""
     one = ptrace_denial.culprit(confinement.look()) if need == "ptrace" else None
     if one is None:
@@ -117,7 +117,7 @@ def _engine() -> str:
 
 
 def _oci() -> Check:
-    run = Holdings.create()
+    run = RunResources.create()
     try:
         found = runtime.obtain(run, install=False, say=lambda _: None)
     except Unobtainable as problem:

@@ -18,7 +18,7 @@ from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.cell.diagnosis import text
 from worldswitch.harness.cell.probes import cgroups, cpu, memory, policy, ptrace, stub_calls
 from worldswitch.harness.cell.probes.needs import required
-from worldswitch.harness.cell.records import Finding
+from worldswitch.harness.cell.records import ProbeResult
 from worldswitch.harness.expectations.judgement import PASSES
 from worldswitch.harness.ptrace_denial import Confinement
 from worldswitch.harness.report import eperm
@@ -146,7 +146,7 @@ def _processes(kept: KeptTrial) -> Iterator[str]:
 # ----------------------------------------------------------------------------------------------------- probes and EPERM
 
 
-def _found(kept: KeptTrial) -> Mapping[str, Finding]:
+def _found(kept: KeptTrial) -> Mapping[str, ProbeResult]:
     return kept.cell.header.fingerprint.probes if kept.cell.header else {}
 
 
@@ -172,7 +172,7 @@ def _related(names: Sequence[str]) -> list[str]:
     return [name for family in families for name in family if name not in names]
 
 
-def _said(finding: Finding | None) -> str:
+def _said(finding: ProbeResult | None) -> str:
     return f"{finding.state}: {finding.detail}" if finding else "not looked for"
 
 

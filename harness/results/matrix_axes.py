@@ -22,7 +22,7 @@ NOWHERE = "no container"  #: what people call that
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MatrixRow:
     """A kernel, with what distinguishes its cells beside the profile."""
 
     kernel: str  #: `host`, `linux-6.12`
@@ -34,13 +34,13 @@ class Row:
         return f"{self.kernel}{engine}" + ("" if self.platform == REFERENCE else f" / {self.platform}")
 
 
-def place(cell: CellName) -> tuple[Row, str]:
+def place(cell: CellName) -> tuple[MatrixRow, str]:
     """The row of a cell, and its column, which is a profile's name or nothing."""
     first, _, profile = cell.environment.partition(":")
     if first not in ENGINES:
-        return Row(first, platform=cell.platform), profile
+        return MatrixRow(first, platform=cell.platform), profile
     engine = "" if first == ENGINES[0] else first
-    return Row(HOST, engine, cell.platform), profile
+    return MatrixRow(HOST, engine, cell.platform), profile
 
 
 def release(kernel: str) -> str:
@@ -49,13 +49,13 @@ def release(kernel: str) -> str:
     return words[1] if len(words) > 1 else kernel
 
 
-def rows(cells: Iterable[CellName]) -> list[Row]:
+def rows(cells: Iterable[CellName]) -> list[MatrixRow]:
     """The rows that these cells need: this machine's kernel first, then the oldest."""
     found = {place(cell)[0] for cell in cells}
     return sorted(found, key=lambda row: (row.kernel != HOST, minor(row.kernel), row.kernel, row.engine, _rank(row)))
 
 
-def _rank(row: Row) -> tuple[bool, str]:
+def _rank(row: MatrixRow) -> tuple[bool, str]:
     return row.platform != REFERENCE, row.platform
 
 

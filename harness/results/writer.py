@@ -55,7 +55,7 @@ def replace(path: Path, content: bytes) -> None:
         raise CannotKeep(path, problem) from problem
 
 
-class Book:
+class CellWriter:
     """One cell's part of the folder."""
 
     def __init__(self, folder: Path, cell: CellName) -> None:
@@ -75,7 +75,7 @@ class Book:
             append(self._judgements, msgspec.json.encode(manifest.ruling(self._cell, judged)))
 
 
-class Keeper:
+class RunWriter:
     """The whole folder's; cells may start and end in any order, from any thread."""
 
     def __init__(self, folder: Path, new: Manifest) -> None:
@@ -90,9 +90,9 @@ class Keeper:
         self._cells = {cell.name: cell for cell in cells}
         self._note({}, expectations=expectations)
 
-    def book(self, cell: CellName) -> Book:
+    def book(self, cell: CellName) -> CellWriter:
         """Where what a cell says goes."""
-        return Book(self._folder, cell)
+        return CellWriter(self._folder, cell)
 
     def cell_starts(self, cell: CellName) -> None:
         """A planned cell starts."""

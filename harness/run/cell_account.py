@@ -13,24 +13,24 @@ from worldswitch.harness.cell import records
 from worldswitch.harness.cell.records import Complaint, Footer, Header, KernelLog, Record, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import fields
-from worldswitch.harness.expectations.excuses import Machine, excuse
+from worldswitch.harness.expectations.excuses import HostAbilities, excuse
 from worldswitch.harness.expectations.judgement import Expectation, judge
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Problem
 from worldswitch.harness.results.errors import CannotKeep, Damaged
-from worldswitch.harness.results.writer import Book
+from worldswitch.harness.results.writer import CellWriter
 from worldswitch.harness.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CellBasis:
     """What a cell is judged by, beside its own words."""
 
     rules: tuple[Expectation, ...] = ()  #: all that may hold there; the first that does and covers a trial decides
     profile: Mapping[str, Any] = field(default_factory=dict)  #: its fields
-    machine: Machine = field(default_factory=Machine)  #: that drives the run
+    machine: HostAbilities = field(default_factory=HostAbilities)  #: that drives the run
 
 
-class Watcher(Protocol):
+class RunWatcher(Protocol):
     """Is told how a run goes on."""
 
     def say(self, line: str) -> None:
@@ -62,16 +62,16 @@ def unsound(complaints: Sequence[Complaint], problem: Problem | None) -> Problem
     return Problem(f"{problem.reason}; {said}", problem.remedy, problem.log or lines, unexpected=True)
 
 
-class Ledger:
+class CellAccount:
     """One cell's account."""
 
     def __init__(
         self,
         cell: CellName,
-        standing: Standing,
+        standing: CellBasis,
         scenarios: Mapping[str, Scenario],
-        book: Book,
-        watcher: Watcher,
+        book: CellWriter,
+        watcher: RunWatcher,
     ) -> None:
         self._cell = cell
         self._standing = standing

@@ -21,13 +21,13 @@ from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations import excuses, rules, stale
-from worldswitch.harness.expectations.excuses import Machine
+from worldswitch.harness.expectations.excuses import HostAbilities
 from worldswitch.harness.expectations.judgement import Expectation, digest
 from worldswitch.harness.expectations.outcome import CellOutcome, Problem, Stale
 from worldswitch.harness.results.errors import MAKE_ROOM, CannotKeep, ResultError
 from worldswitch.harness.results.manifest import PlannedCell
-from worldswitch.harness.results.writer import Keeper
-from worldswitch.harness.run.cell_account import Ledger, Standing, Watcher
+from worldswitch.harness.results.writer import RunWriter
+from worldswitch.harness.run.cell_account import CellAccount, CellBasis, RunWatcher
 from worldswitch.harness.run.collect import collect
 from worldswitch.harness.run.lanes import Lanes
 from worldswitch.harness.run.new_manifest import new
@@ -53,9 +53,9 @@ class Run:
     request: Request
     scenarios: Sequence[Scenario]
     folder: Path
-    watcher: Watcher
+    watcher: RunWatcher
     outcomes: list[CellOutcome] = field(default_factory=list)
-    machine: Machine = field(default_factory=Machine)
+    machine: HostAbilities = field(default_factory=HostAbilities)
     stale: list[Stale] = field(default_factory=list)  #: rules that this run shows to be out of date
     lanes: Lanes = field(default_factory=lambda: Lanes(cpus()))
     unkept: str = ""  #: why not all of it could be kept in the folder
@@ -67,7 +67,7 @@ class Run:
         # Once: who edits them meanwhile means the next run.
         self.files = rules.own(self.request.rules), rules.every()
         try:
-            self.keeper = Keeper(self.folder, new(self.folder.name, self.request, self.scenarios))
+            self.keeper = RunWriter(self.folder, new(self.folder.name, self.request, self.scenarios))
         except CannotKeep as problem:
             raise CouldNotRun(f"{problem}; {MAKE_ROOM}") from problem
         try:
@@ -109,7 +109,7 @@ class Run:
         self.watcher.cell_starts(cell)
         known = {scenario.name: scenario for scenario in self.scenarios}
         book = self.keeper.book(cell)
-        ledger = Ledger(cell, self._standing(place, platform), known, book, self.watcher)
+        ledger = CellAccount(cell, self._standing(place, platform), known, book, self.watcher)
         if self.interrupted:
             return ledger.close(Problem("the run was interrupted before"))
         if isinstance(place, Missing):
@@ -124,7 +124,7 @@ class Run:
             problem = Problem("the run was interrupted")
         return ledger.close(self._told(problem))
 
-    def _fill(self, ledger: Ledger, place: Environment, cell: CellName) -> Problem | None:
+    def _fill(self, ledger: CellAccount, place: Environment, cell: CellName) -> Problem | None:
         if place.lane:
             try:
                 place.lane.open()
@@ -144,9 +144,9 @@ class Run:
         profile = rules.of(place.profile) if place.profile else ()
         return (*rules.about(platform, own), *profile, *rules.about(platform, packaged))
 
-    def _standing(self, place: Environment | Missing, platform: str) -> Standing:
+    def _standing(self, place: Environment | Missing, platform: str) -> CellBasis:
         fields = place.profile.fields if place.profile else {}
-        return Standing(self._rules(place, platform), fields, self.machine)
+        return CellBasis(self._rules(place, platform), fields, self.machine)
 
     @contextlib.contextmanager
     def _noting(self) -> Iterator[None]:

@@ -19,7 +19,7 @@ from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.stage.memory_guests import is_whole, reader, writer
 from worldswitch.scenarios.stage.processes import mappings_of
-from worldswitch.scenarios.stage.stage import PAGE, Guest, Memory, Stage
+from worldswitch.scenarios.stage.stage import PAGE, Guest, GuestPages, Stage
 
 DATA = Access.READ | Access.WRITE
 SPACE_END = 1 << 64
@@ -245,6 +245,6 @@ def _refuses(operation: Callable[..., None], address: int, length: int) -> None:
     raise AssertionError(f"{address:#x}, {length:#x} was accepted")
 
 
-def _mapping_of(guest: Guest, memory: Memory) -> Callable[[int, int], None]:
+def _mapping_of(guest: Guest, memory: GuestPages) -> Callable[[int, int], None]:
     """Map `memory` into the guest's address space, given an address and a length."""
     return lambda address, length: guest.space.map_file(address, memory.fd, 0, length, DATA)

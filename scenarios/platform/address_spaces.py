@@ -16,7 +16,7 @@ from worldswitch.scenarios import guests
 from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.stage.memory_guests import is_whole, reader, writer
-from worldswitch.scenarios.stage.processes import Mapping, mappings_of, resident
+from worldswitch.scenarios.stage.processes import MemoryMapping, mappings_of, resident
 from worldswitch.scenarios.stage.stage import PAGE, Guest, InspectableAddressSpace, Stage
 
 DATA = Access.READ | Access.WRITE
@@ -290,7 +290,7 @@ def _progresses(stage: Stage, guest: Guest) -> None:
     stage.wait_until(lambda: guest.data.word() > before, claim="the guest computes")
 
 
-def _foreign(space: InspectableAddressSpace) -> list[Mapping]:
+def _foreign(space: InspectableAddressSpace) -> list[MemoryMapping]:
     """The mappings of the stub's process, without its own code and the vsyscall page."""
     stub = space.stub
     return [

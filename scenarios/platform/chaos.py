@@ -39,7 +39,7 @@ from worldswitch.scenarios.stage.chaos.search import Search
 from worldswitch.scenarios.stage.deaths import KILLED, cause_of, kill, stub_of
 from worldswitch.scenarios.stage.exhaustion import become_nobody, no_descriptors, no_processes
 from worldswitch.scenarios.stage.processes import descendants_of, threads_of
-from worldswitch.scenarios.stage.senders import Sender
+from worldswitch.scenarios.stage.senders import SignalSender
 from worldswitch.scenarios.stage.stage import Stage
 from worldswitch.scenarios.stage.steady_guests import outcome_of
 from worldswitch.scenarios.stage.stepped_threads import within
@@ -52,7 +52,7 @@ SECONDS = 600.0
 class ChaosRun:
     """Runs schedules on one platform, which is replaced after a failure."""
 
-    def __init__(self, stage: Stage, other: Sender, *, resident: bool) -> None:
+    def __init__(self, stage: Stage, other: SignalSender, *, resident: bool) -> None:
         self._stage = stage
         self._other = other
         self._resident = resident
@@ -122,7 +122,7 @@ def survive(
     """Run as many schedules of these operations as the trial repeats; none may fail."""
     stage.inspect(stage.space())  # skips a platform without `Inspectable`: there are no stubs to strike at
     stage.platform.close()
-    with Sender() as other:
+    with SignalSender() as other:
         search = Search(ChaosRun(stage, other, resident=resident).perform, stage.trial.seconds(SECONDS))
         failing = search.go(schedules(operations, moments), stage.trial.seed, stage.trial.repeat)
     stage.trial.note(f"{search.performed} schedules were performed")

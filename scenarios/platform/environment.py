@@ -16,7 +16,7 @@ from worldswitch.scenarios.stage.basics import work_here
 from worldswitch.scenarios.stage.children import Line, Namespace
 from worldswitch.scenarios.stage.confinement import (
     KILL_PROCESS,
-    Rule,
+    FilterRule,
     deny_ptrace,
     deny_sysemu,
     errno_of_ptrace,
@@ -35,7 +35,10 @@ from worldswitch.scenarios.stage.tracers import CLONES, follow, seize
 BARE_THREAD = 0x5_0F00
 
 #: Calls that only new stubs make: an unmap from address 0 on, and clones with these flags.
-STUBS_FIRST_CALLS = (Rule(Number.MUNMAP, KILL_PROCESS, (0, 0)), Rule(Number.CLONE, KILL_PROCESS, (0, BARE_THREAD)))
+STUBS_FIRST_CALLS = (
+    FilterRule(Number.MUNMAP, KILL_PROCESS, (0, 0)),
+    FilterRule(Number.CLONE, KILL_PROCESS, (0, BARE_THREAD)),
+)
 
 #: Signals from outside that a guest must not notice: fatal, ignored and real-time ones.
 UNFELT = (
@@ -140,7 +143,7 @@ def _behind_filter(stage: Stage, confine: Callable[[], None]) -> Callable[[Line]
     return construct
 
 
-def _try_behind(stage: Stage, rule: Rule) -> Callable[[Line], str]:
+def _try_behind(stage: Stage, rule: FilterRule) -> Callable[[Line], str]:
     def work(_: Line) -> str:
         filter_this_thread(rule)
         refusal = outcome_of(stage.platform_with)

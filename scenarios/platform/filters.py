@@ -23,7 +23,7 @@ from worldswitch.scenarios.stage.confinement import (
     TRACE,
     TRAP,
     USER_NOTIF,
-    Rule,
+    FilterRule,
     filter_all_threads,
     filter_this_thread,
 )
@@ -46,8 +46,8 @@ KILLS = (TRAP, KILL_THREAD, KILL_PROCESS)
 FILTERED = 0x7000_0000
 EXIT_SIGNALS = range(signal.SIGUSR1, signal.SIGUSR1 + 16)
 
-NO_FORKS = tuple(Rule(number, ERRNO | errno.EPERM) for number in FORKS)
-NO_KILL = Rule(Number.KILL, KILL_PROCESS)
+NO_FORKS = tuple(FilterRule(number, ERRNO | errno.EPERM) for number in FORKS)
+NO_KILL = FilterRule(Number.KILL, KILL_PROCESS)
 
 
 # --------------------------------------------------------------------------------------------------- the harness itself
@@ -169,7 +169,7 @@ def a_filter_that_comes_late_is_for_new_stubs_only(stage: Stage) -> None:
 
     def use(_: Line) -> None:
         old = stage.space()
-        filter_all_threads(Rule(Number.MMAP, ERRNO | PECULIAR, (0, FILTERED)))
+        filter_all_threads(FilterRule(Number.MMAP, ERRNO | PECULIAR, (0, FILTERED)))
         assert errno_of(outcome_of(lambda: map_and_read(stage, old))) is None
         for _turn in range(3):
             outcome = outcome_of(lambda: map_and_read(stage, stage.space()))
@@ -184,7 +184,7 @@ def a_guests_calls_never_meet_a_filter(stage: Stage) -> None:
 
     def use(_: Line) -> None:
         deadly = (Number.VFORK, Number.EXECVE)  # calls that this process does not make
-        filter_this_thread(*(Rule(number, KILL_PROCESS) for number in deadly))
+        filter_this_thread(*(FilterRule(number, KILL_PROCESS) for number in deadly))
         for number in deadly:
             guest = stage.guest(guests.syscall_loop)
             for _turn in range(3):
@@ -209,12 +209,12 @@ def mark_of(action: int) -> tuple[int, int]:
     return FILTERED + number * PAGE, EXIT_SIGNALS[number]
 
 
-def rules_of(action: int) -> Iterator[Rule]:
+def rules_of(action: int) -> Iterator[FilterRule]:
     """Rules that apply this action to the calls that `CALLS` makes for it, and to no others."""
     address, signo = mark_of(action)
-    yield Rule(Number.MMAP, action, (0, address))
-    yield Rule(Number.MUNMAP, action, (0, address))
-    yield Rule(Number.CLONE, action, (0, signo))
+    yield FilterRule(Number.MMAP, action, (0, address))
+    yield FilterRule(Number.MUNMAP, action, (0, address))
+    yield FilterRule(Number.CLONE, action, (0, signo))
 
 
 def _map(stage: Stage, space: AddressSpace, action: int) -> None:

@@ -14,7 +14,7 @@ from worldswitch.scenarios.stage.children import Line
 from worldswitch.scenarios.stage.deaths import stub_of
 from worldswitch.scenarios.stage.memory_guests import reads
 from worldswitch.scenarios.stage.processes import process_state, status_of
-from worldswitch.scenarios.stage.senders import CATCHABLE, Sender, waiting_for
+from worldswitch.scenarios.stage.senders import CATCHABLE, SignalSender, waiting_for
 from worldswitch.scenarios.stage.stage import PAGE, Stage
 from worldswitch.scenarios.stage.steady_guests import Computing, makes_calls
 from worldswitch.scenarios.stage.terminals import KEYS, SUSPEND, Terminal, a_terminal
@@ -98,7 +98,7 @@ def _be_a_job(stage: Stage, line: Line) -> None:
 def a_mask_inherited_from_the_harness_blocks_nothing(stage: Stage) -> None:
     """With all signals blocked in the harness, interrupts still work and a guest's faults are still events."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    with Sender() as other:
+    with SignalSender() as other:
         faulting = stage.guest(guests.read_at)
         for _ in range(stage.trial.repeat):
             fault = stage.bounded(lambda: reads(faulting, PAGE))

@@ -19,7 +19,7 @@ from worldswitch.scenarios.stage import thread_data
 from worldswitch.scenarios.stage.deaths import kill, wait_until_gone
 from worldswitch.scenarios.stage.pacing import await_progress, running
 from worldswitch.scenarios.stage.processes import threads_of
-from worldswitch.scenarios.stage.stage import PAGE, Guest, Memory, Stage
+from worldswitch.scenarios.stage.stage import PAGE, Guest, GuestPages, Stage
 from worldswitch.scenarios.stage.steady_guests import Computing, outcome_of
 
 # ------------------------------------------------------------------------------------------------ restartable sequences
@@ -129,7 +129,7 @@ def _runs_over_descriptors(stage: Stage, filling: int) -> None:
     _are_untouched(memories, filling)
 
 
-def _cover_descriptors(stage: Stage, guest: Guest, filling: int) -> list[Memory]:
+def _cover_descriptors(stage: Stage, guest: Guest, filling: int) -> list[GuestPages]:
     """Guest memory at the address of each thread's descriptor in the harness."""
     memories = []
     for address in thread_data.descriptors():
@@ -139,13 +139,13 @@ def _cover_descriptors(stage: Stage, guest: Guest, filling: int) -> list[Memory]
     return memories
 
 
-def _are_untouched(memories: list[Memory], filling: int) -> None:
+def _are_untouched(memories: list[GuestPages], filling: int) -> None:
     for memory in memories:
         changed = [offset for offset, byte in enumerate(memory[0 : memory.size]) if byte != filling]
         assert not changed, f"bytes {changed} of the guest's memory were written"
 
 
-def _leave_locks(stage: Stage, guest: Guest, head: int, tids: list[int]) -> Memory:
+def _leave_locks(stage: Stage, guest: Guest, head: int, tids: list[int]) -> GuestPages:
     """Guest memory at a thread's robust list, filled with a list of locks held by the stub's threads."""
     begin = head // PAGE * PAGE
     memory = stage.memory(2 * PAGE)

@@ -16,8 +16,8 @@ from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.stage.accounts import Accounts
 from worldswitch.scenarios.stage.deaths import cause_of
 from worldswitch.scenarios.stage.pacing import dice
-from worldswitch.scenarios.stage.senders import STORM, Sender
-from worldswitch.scenarios.stage.stage import PAGE, Memory, Stage
+from worldswitch.scenarios.stage.senders import STORM, SignalSender
+from worldswitch.scenarios.stage.stage import PAGE, GuestPages, Stage
 from worldswitch.scenarios.stage.steady_guests import GETPID, makes_calls, outcome_of
 from worldswitch.scenarios.stage.waiting_calls import (
     INJECTABLE,
@@ -65,7 +65,7 @@ def an_injected_call_has_its_effect_once(stage: Stage) -> None:
             assert os.read(source, PAGE) == room.memory[index % PAGE : index % PAGE + 1], f"write {index}"
             makes_calls(guest, 1)
 
-    with Sender() as other, other.storm(room.space.stub.pid, STORM):
+    with SignalSender() as other, other.storm(room.space.stub.pid, STORM):
         stage.bounded(write_and_switch, 10 + stage.trial.repeat / 200)
 
 
@@ -168,7 +168,7 @@ def map_for_writing(space: AddressSpace, address: int, file: int) -> None:
     space.map_file(address, file, 0, PAGE, Access.READ | Access.WRITE)
 
 
-def read_only(memory: Memory) -> int:
+def read_only(memory: GuestPages) -> int:
     """Open the file behind `memory` again, read-only."""
     return os.open(f"/proc/self/fd/{memory.fd}", os.O_RDONLY)
 

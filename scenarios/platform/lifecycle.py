@@ -15,7 +15,7 @@ from worldswitch.scenarios import guests
 from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.stage import children
-from worldswitch.scenarios.stage.children import Ending, Line, Namespace
+from worldswitch.scenarios.stage.children import ChildStatus, Line, Namespace
 from worldswitch.scenarios.stage.deaths import KILLED, cause_of, kill, outcome_of, stub_of, wait_until_gone
 from worldswitch.scenarios.stage.pacing import await_progress, dice, is_untraced_by, running
 from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
@@ -122,7 +122,7 @@ def the_policy_that_takes_the_platform_along_leaves_no_half_of_it(stage: Stage) 
     for _ in range(stage.trial.repeat):
         harness = children.fork(stage, lambda line: _live_with_three(stage, line))
         kill(cast(int, harness.hear(10)))
-        assert harness.wait(2) == Ending(signal.SIGKILL, 0)
+        assert harness.wait(2) == ChildStatus(signal.SIGKILL, 0)
         children.reap_all(stage, 2)
 
 
@@ -168,7 +168,7 @@ def the_policy_that_takes_the_platform_along_ends_its_process(stage: Stage) -> N
     """With `DeathPolicy.PLATFORM` the death of a stub ends the process of the platform by SIGKILL."""
     harness = children.fork(stage, lambda line: _lose_a_stub(stage, line))
     assert harness.hear(10) == "running"
-    assert harness.wait(5) == Ending(signal.SIGKILL, 0)
+    assert harness.wait(5) == ChildStatus(signal.SIGKILL, 0)
 
 
 @scenario("LC12", "K38", clauses=("seed.W3", "pid_namespaces(7)", "gvisor d844c7bbb"), needs="pidns")
@@ -176,7 +176,7 @@ def the_policy_that_takes_the_platform_along_ends_even_pid_1(stage: Stage) -> No
     """With `DeathPolicy.PLATFORM` the death of a stub ends the platform's process even if that is PID 1."""
     harness = children.fork(stage, lambda line: _lose_a_stub(stage, line), Namespace.PID)
     assert harness.hear(10) == "running"
-    assert harness.wait(5) == Ending(0, 128 + signal.SIGKILL)
+    assert harness.wait(5) == ChildStatus(0, 128 + signal.SIGKILL)
 
 
 @scenario("LC17", clauses=("gvisor 16dba7fa7", "seed.W3"), quick=2, normal=5, soak=50)

@@ -10,7 +10,7 @@ from functools import partial
 from worldswitch.harness.contract import Busy, Event, Interrupted, Released
 from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.stage.chaos.accounting_guests import AccountingGuest, Home
-from worldswitch.scenarios.stage.senders import Sender
+from worldswitch.scenarios.stage.senders import SignalSender
 from worldswitch.scenarios.stage.stage import Stage
 from worldswitch.scenarios.stage.steady_guests import GETPID
 from worldswitch.scenarios.stage.stepped_threads import Hold, SteppedThread, Task, within
@@ -26,7 +26,7 @@ MOST = 1000
 class Meeting:
     """Two guests in one address space, and threads to run operations in."""
 
-    def __init__(self, stage: Stage, other: Sender) -> None:
+    def __init__(self, stage: Stage, other: SignalSender) -> None:
         self.stage = stage
         self.other = other
         self.platform = stage.platform
@@ -74,7 +74,7 @@ class Meeting:
 def meeting(stage: Stage) -> Iterator[Meeting]:
     """A meeting, ended with the block."""
     stage.inspect(stage.space()).stub  # noqa: B018 - skips a platform without `Inspectable`
-    with Sender() as other:
+    with SignalSender() as other:
         made = Meeting(stage, other)
         try:
             yield made

@@ -18,8 +18,8 @@ from worldswitch.scenarios.stage.confinement import become_nobody
 from worldswitch.scenarios.stage.expected_errors import refused
 from worldswitch.scenarios.stage.memory_guests import is_whole, reader
 from worldswitch.scenarios.stage.processes import mappings_of, resident
-from worldswitch.scenarios.stage.senders import CATCHABLE, Sender
-from worldswitch.scenarios.stage.stage import PAGE, Guest, InspectableAddressSpace, Memory, Stage
+from worldswitch.scenarios.stage.senders import CATCHABLE, SignalSender
+from worldswitch.scenarios.stage.stage import PAGE, Guest, GuestPages, InspectableAddressSpace, Stage
 from worldswitch.scenarios.stage.steady_guests import makes_calls, outcome_of
 
 DATA = Access.READ | Access.WRITE
@@ -118,7 +118,7 @@ def _crowd(stage: Stage, space: InspectableAddressSpace) -> tuple[int, int]:
     return address, memory.size
 
 
-def _every_second(address: int, memory: Memory) -> Iterator[range]:
+def _every_second(address: int, memory: GuestPages) -> Iterator[range]:
     step = 2 * RANGES * PAGE
     for begin in range(address, address + memory.size - step + 1, step):
         yield range(begin + PAGE, begin + step, 2 * PAGE)
@@ -141,7 +141,7 @@ def precommitting_is_complete_in_a_storm_of_signals(stage: Stage) -> None:
     space.unmap(stage.map(space, stage.memory(PAGE)), PAGE)
     memory = stage.memory(1 << 22)
     address = stage.place(space, memory.size)
-    with Sender() as other, other.storm(space.stub.pid, CATCHABLE):
+    with SignalSender() as other, other.storm(space.stub.pid, CATCHABLE):
         for _ in range(stage.trial.repeat):
             outcome = outcome_of(partial(stage.map, space, memory, address=address, precommit=True))
             assert outcome == address, f"precommitting ended with {outcome!r}"

@@ -17,7 +17,7 @@ from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.stage.accounts import Accounts, interrupting
 from worldswitch.scenarios.stage.deaths import KILLED, cause_of, kill
 from worldswitch.scenarios.stage.processes import process_state
-from worldswitch.scenarios.stage.senders import CATCHABLE, STORM, Sender
+from worldswitch.scenarios.stage.senders import CATCHABLE, STORM, SignalSender
 from worldswitch.scenarios.stage.stage import Stage
 from worldswitch.scenarios.stage.waiting_calls import (
     FUTEX_TID_MASK,
@@ -37,7 +37,7 @@ DISTURBANCES = (signal.SIGCHLD, signal.SIGTERM, signal.SIGSTOP, signal.SIGCONT)
 def a_read_interrupted_by_signals_is_restarted(stage: Stage) -> None:
     """An injected read of a pipe (ERESTARTSYS) is restarted after signals, and reads the byte that arrives."""
     room = Room(stage)
-    with Sender() as other:
+    with SignalSender() as other:
         for _ in range(stage.trial.repeat):
             waiting = Waiting(room, room.read())
             waiting.goes_on_despite(other, *DISTURBANCES)
@@ -50,7 +50,7 @@ def a_read_interrupted_by_signals_is_restarted(stage: Stage) -> None:
 def a_wait_for_a_child_is_restarted(stage: Stage) -> None:
     """An injected wait4 is restarted after the SIGCHLD of a child that stops and continues, and reaps the child."""
     room = Room(stage)
-    with Sender() as other, no_child_left(room):
+    with SignalSender() as other, no_child_left(room):
         for _ in range(stage.trial.repeat):
             child = injected(room.space, Number.CLONE, signal.SIGCHLD)
             waiting = Waiting(room, Call(Number.WAIT4, (child, room.address), partial(kill, child), child))
@@ -67,7 +67,7 @@ def a_wait_for_a_child_is_restarted(stage: Stage) -> None:
 def a_select_interrupted_by_signals_is_restarted(stage: Stage) -> None:
     """An injected select (ERESTARTNOHAND) is restarted after signals, and returns the file that is ready."""
     room = Room(stage)
-    with Sender() as other:
+    with SignalSender() as other:
         for _ in range(stage.trial.repeat):
             waiting = Waiting(room, room.select())
             waiting.goes_on_despite(other, *DISTURBANCES)
@@ -78,7 +78,7 @@ def a_select_interrupted_by_signals_is_restarted(stage: Stage) -> None:
 def a_pause_goes_on_until_the_stub_dies(stage: Stage) -> None:
     """An injected pause continues after signals until the stub dies, and then reports the cause."""
     room = Room(stage)
-    with Sender() as other:
+    with SignalSender() as other:
         waiting = Waiting(room, Call(Number.PAUSE, (), lambda: None, 0))
         waiting.goes_on_despite(other, *DISTURBANCES, *CATCHABLE)
         kill(waiting.pid)
@@ -96,7 +96,7 @@ def raised(outcome: object) -> object:
 def a_lock_interrupted_by_signals_is_restarted(stage: Stage) -> None:
     """An injected futex lock (ERESTARTNOINTR) is restarted after signals, and is acquired once, by its own thread."""
     room = Room(stage)
-    with Sender() as other:
+    with SignalSender() as other:
         for _ in range(stage.trial.repeat):
             waiting = Waiting(room, room.lock())
             waiting.goes_on_despite(other, *DISTURBANCES)
@@ -117,7 +117,7 @@ def a_clone_in_a_signal_storm_makes_one_child(stage: Stage) -> None:
             assert injected(room.space, Number.WAIT4, -1, 0, 0, 0) == child, "there was another child"
             assert refusal(lambda: room.space.inject(Number.WAIT4, -1, 0, os.WNOHANG, 0)) == errno.ECHILD
 
-    with Sender() as other, no_child_left(room), other.storm(stub.pid, STORM):
+    with SignalSender() as other, no_child_left(room), other.storm(stub.pid, STORM):
         stage.bounded(clone, 10 + stage.trial.repeat / 20)
 
 
@@ -127,7 +127,7 @@ def a_signal_that_another_thread_takes_ends_no_injected_call(stage: Stage) -> No
     room = Room(stage)
     waiting = Waiting(room, room.read())  # before there is a guest: the kernel wakes the oldest suitable thread
     account = Accounts(stage, room.space, platform=room.platform)
-    with Sender() as other, interrupting(stage, [account]):
+    with SignalSender() as other, interrupting(stage, [account]):
         running = stage.thread(account.run, stage.trial.repeat)
 
         def is_over() -> bool:
@@ -144,7 +144,7 @@ def a_signal_that_another_thread_takes_ends_no_injected_call(stage: Stage) -> No
 def a_poll_with_a_timeout_interrupted_by_signals_is_handled(stage: Stage) -> None:
     """An injected poll with a timeout (ERESTART_RESTARTBLOCK) continues after signals, and returns a ready file."""
     room = Room(stage)
-    with Sender() as other:
+    with SignalSender() as other:
         for _ in range(stage.trial.repeat):
             waiting = Waiting(room, room.poll())
             waiting.goes_on_despite(other, *DISTURBANCES)
@@ -155,7 +155,7 @@ def a_poll_with_a_timeout_interrupted_by_signals_is_handled(stage: Stage) -> Non
 def a_futex_wait_with_a_timeout_interrupted_by_signals_is_handled(stage: Stage) -> None:
     """An injected futex wait with a timeout (ERESTART_RESTARTBLOCK) continues after signals until it is woken."""
     room = Room(stage)
-    with Sender() as other:
+    with SignalSender() as other:
         for _ in range(stage.trial.repeat):
             waiting = Waiting(room, room.futex_wait())
             waiting.goes_on_despite(other, *DISTURBANCES)
@@ -166,7 +166,7 @@ def a_futex_wait_with_a_timeout_interrupted_by_signals_is_handled(stage: Stage) 
 def a_sleep_interrupted_over_and_over_ends_in_time(stage: Stage) -> None:
     """An injected sleep (ERESTART_RESTARTBLOCK) under repeated signals takes as long as requested."""
     room, seconds = Room(stage), 0.3
-    with Sender() as other:
+    with SignalSender() as other:
         begin = time.monotonic()
         waiting = Waiting(room, room.sleep(seconds))
         while not waiting.running.is_over:

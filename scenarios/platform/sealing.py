@@ -20,7 +20,7 @@ from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.stage.deaths import wait_until_gone
 from worldswitch.scenarios.stage.memory_guests import is_whole, reader
-from worldswitch.scenarios.stage.processes import Mapping, mappings_of
+from worldswitch.scenarios.stage.processes import MemoryMapping, mappings_of
 from worldswitch.scenarios.stage.stage import PAGE, Guest, InspectableAddressSpace, Stage
 from worldswitch.scenarios.stage.steady_guests import outcome_of
 
@@ -113,7 +113,7 @@ def _names(space: InspectableAddressSpace) -> set[str]:
     return {mapping.name for mapping in mappings_of(space.stub.pid)}
 
 
-def _seal(mapping: Mapping) -> None:
+def _seal(mapping: MemoryMapping) -> None:
     begin, length = ctypes.c_ulong(mapping.begin), ctypes.c_ulong(mapping.end - mapping.begin)
     if _libc.syscall(MSEAL, begin, length, ctypes.c_ulong(0)) != 0:
         raise OSError(ctypes.get_errno(), f"mseal of {mapping.name}")

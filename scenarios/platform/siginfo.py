@@ -18,7 +18,7 @@ from worldswitch.scenarios import guests
 from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.stage.processes import process_state
-from worldswitch.scenarios.stage.senders import FORGEABLE_CODES, Sender
+from worldswitch.scenarios.stage.senders import FORGEABLE_CODES, SignalSender
 from worldswitch.scenarios.stage.stage import Stage
 from worldswitch.scenarios.stage.steady_guests import GETPID, Computing
 from worldswitch.scenarios.stage.waiting_calls import Room, Waiting, injected, no_child_left
@@ -38,7 +38,7 @@ CHILD_STATES = {signal.SIGSTOP: "T", signal.SIGCONT: "RS", signal.SIGKILL: "Z"}
 @scenario("SG09", "K20", clauses=("seed.switchToApp", "ptrace(2) PTRACE_O_TRACESYSGOOD"), normal=5, soak=200)
 def a_foreign_sigtrap_is_no_event_of_a_guest(stage: Stage) -> None:
     """A foreign SIGTRAP, forged or not, is no event of a computing guest."""
-    with Sender() as other, Computing(stage) as guest:
+    with SignalSender() as other, Computing(stage) as guest:
         for _ in range(stage.trial.repeat):
             other.kill(guest.pid, signal.SIGTRAP)
             other.tgkill(guest.pid, guest.tid, signal.SIGTRAP)
@@ -52,7 +52,7 @@ def a_foreign_sigtrap_is_no_event_of_a_guest(stage: Stage) -> None:
 @scenario("SG09", "K20", clauses=("seed.switchToApp", "ptrace(2) PTRACE_O_TRACESYSGOOD"), normal=5, soak=200)
 def a_guests_own_breakpoint_is_no_system_call(stage: Stage) -> None:
     """With a foreign SIGTRAP pending, a guest's breakpoint is one trap and its system call one call."""
-    with Sender() as other:
+    with SignalSender() as other:
         for _ in range(stage.trial.repeat):
             guest = stage.guest(guests.int3)
             other.kill(stage.inspect(guest.space).stub.pid, signal.SIGTRAP)
@@ -65,7 +65,7 @@ def a_guests_own_breakpoint_is_no_system_call(stage: Stage) -> None:
 def a_foreign_sigtrap_does_not_end_an_injected_call(stage: Stage) -> None:
     """A foreign SIGTRAP interrupts an injected call, which continues to its own result."""
     room = Room(stage)
-    with Sender() as other:
+    with SignalSender() as other:
         for _ in range(stage.trial.repeat):
             waiting = Waiting(room, room.read())
             waiting.goes_on_despite(other, *[signal.SIGTRAP] * 3)

@@ -23,7 +23,7 @@ from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.stage.alarms import Alarmed, timer_handler
 from worldswitch.scenarios.stage.memory_guests import reads
 from worldswitch.scenarios.stage.processes import process_state
-from worldswitch.scenarios.stage.senders import CATCHABLE, FORGEABLE_CODES, STORM, Sender, untaken
+from worldswitch.scenarios.stage.senders import CATCHABLE, FORGEABLE_CODES, STORM, SignalSender, untaken
 from worldswitch.scenarios.stage.stage import PAGE, Stage
 from worldswitch.scenarios.stage.steady_guests import GETPID, Computing, makes_calls, outcome_of
 
@@ -34,7 +34,7 @@ CALLS_A_ROUND = 100
 @scenario("SG07", clauses=("seed.switchToApp", "kernel.I4"), normal=2, soak=50)
 def a_foreign_signal_does_not_disturb_a_computation(stage: Stage) -> None:
     """No signal that another process sends to the stub or to its thread is an event of a computing guest."""
-    with Sender() as other, Computing(stage) as guest:
+    with SignalSender() as other, Computing(stage) as guest:
         for signo in CATCHABLE * stage.trial.repeat:
             other.kill(guest.pid, signo)
             other.tgkill(guest.pid, guest.tid, signo)
@@ -45,7 +45,7 @@ def a_foreign_signal_does_not_disturb_a_computation(stage: Stage) -> None:
 @scenario("SG07", clauses=("seed.switchToApp", "kernel.I4"), normal=2, soak=50)
 def a_foreign_signal_is_not_an_event_of_the_next_switch(stage: Stage) -> None:
     """No signal that is pending for a guest's thread when a switch begins is an event of that switch."""
-    with Sender() as other:
+    with SignalSender() as other:
         guest = stage.guest(guests.getpid_loop)
         stub = stage.inspect(guest.space).stub
 
@@ -65,7 +65,7 @@ def a_foreign_signal_is_not_an_event_of_the_next_switch(stage: Stage) -> None:
 )
 def a_forged_sender_is_not_believed(stage: Stage) -> None:
     """A forged signal that claims the harness as its sender is neither the guest's nor an interrupt."""
-    with Sender() as other, Computing(stage) as guest:
+    with SignalSender() as other, Computing(stage) as guest:
         for signo in CATCHABLE * stage.trial.repeat:
             for code in FORGEABLE_CODES.values():
                 for tid in (0, guest.tid):
@@ -78,7 +78,7 @@ def a_forged_sender_is_not_believed(stage: Stage) -> None:
 @scenario("SG08", "K25", "K31", clauses=("seed.W9", "kernel.I3"), needs="rt_tgsigqueueinfo", normal=2, soak=50)
 def a_forged_signal_between_switches_is_not_an_interrupt(stage: Stage) -> None:
     """A forged signal that is pending when a switch begins ends neither that switch nor a later one."""
-    with Sender() as other:
+    with SignalSender() as other:
         guest = stage.guest(guests.getpid_loop)
         stub = stage.inspect(guest.space).stub
 
@@ -96,7 +96,7 @@ def a_forged_signal_between_switches_is_not_an_interrupt(stage: Stage) -> None:
 )
 def injected_calls_succeed_in_a_signal_storm(stage: Stage) -> None:
     """In a storm of signals to the stub, each mapping maps the right page and each unmap removes it."""
-    with Sender() as other:
+    with SignalSender() as other:
         guest = stage.guest(guests.read_at)
         pages = stage.memory(16 * PAGE)
         for index in range(16):
@@ -123,7 +123,7 @@ def injected_calls_succeed_in_a_signal_storm(stage: Stage) -> None:
 @scenario("SG10", clauses=("seed.syscall", "kernel.S4"), quick=100, normal=1000, soak=20_000, deadline=240)
 def an_injected_calls_result_is_its_own_in_a_signal_storm(stage: Stage) -> None:
     """In a storm of signals to the stub, an injected call returns its own result."""
-    with Sender() as other:
+    with SignalSender() as other:
         space = stage.inspect(stage.space(stage.platform_with(injectable=(Number.GETPID,))))
         pid = space.stub.pid
 
@@ -161,7 +161,7 @@ def is_over_or_has_taken_all(computing: Computing, tid: int) -> bool:
 def an_exhausted_signal_queue_loses_no_interrupt(stage: Stage) -> None:
     """With a full signal queue, interrupts still end switches, and foreign signals still do not."""
     resource.setrlimit(resource.RLIMIT_SIGPENDING, (0, 0))
-    with Sender() as other:
+    with SignalSender() as other:
         guest = stage.guest(guests.count_loop)
         for _ in range(stage.trial.repeat):
             with Computing(stage, guest) as computing:
@@ -203,7 +203,7 @@ def a_signal_to_the_tracing_thread_is_no_event(stage: Stage) -> None:
     """A handled signal to the thread that waits for its guest runs the handler and does not end the switch."""
     calls: list[int] = []
     signal.signal(signal.SIGUSR1, lambda signo, frame: calls.append(signo))
-    with Sender() as other, Computing(stage) as guest:
+    with SignalSender() as other, Computing(stage) as guest:
         for number in range(stage.trial.repeat):
             tracer = guest.running.thread.native_id
             assert tracer is not None

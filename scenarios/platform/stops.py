@@ -14,7 +14,7 @@ from worldswitch.harness.contract import Interrupted
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.stage.processes import process_state, threads_of
-from worldswitch.scenarios.stage.senders import CATCHABLE, STOPS, Sender, untaken
+from worldswitch.scenarios.stage.senders import CATCHABLE, STOPS, SignalSender, untaken
 from worldswitch.scenarios.stage.stage import Guest, Stage
 from worldswitch.scenarios.stage.steady_guests import Computing, in_a_thread_that_ends, is_traced, makes_calls
 
@@ -22,7 +22,7 @@ from worldswitch.scenarios.stage.steady_guests import Computing, in_a_thread_tha
 @scenario("SG01", clauses=("seed.I13", "seed.switchToApp", "seed.W8", 'ptrace(2) "Group-stop"'), normal=5, soak=200)
 def a_sigstop_neither_shows_nor_stops_a_guest(stage: Stage) -> None:
     """SIGSTOP, to the stub or to the guest's thread, neither ends the switch nor stops the guest."""
-    with Sender() as other, Computing(stage) as guest:
+    with SignalSender() as other, Computing(stage) as guest:
         for _ in range(stage.trial.repeat):
             other.kill(guest.pid, signal.SIGSTOP)
             guest.is_undisturbed("SIGSTOP to the process")
@@ -34,7 +34,7 @@ def a_sigstop_neither_shows_nor_stops_a_guest(stage: Stage) -> None:
 @scenario("SG01", clauses=("seed.switchToApp", 'ptrace(2) "Group-stop"'), quick=10, normal=50, soak=2000)
 def a_sigstop_between_system_calls_is_not_an_event(stage: Stage) -> None:
     """A SIGSTOP before each switch is no event between a guest's system calls."""
-    with Sender() as other:
+    with SignalSender() as other:
         guest = stage.guest(guests.getpid_loop)
         stub = stage.inspect(guest.space).stub
 
@@ -49,7 +49,7 @@ def a_sigstop_between_system_calls_is_not_an_event(stage: Stage) -> None:
 @scenario("SG02", "K29", clauses=("seed.switchToApp", "kernel.S8", 'ptrace(2) "Group-stop"'), normal=5, soak=100)
 def a_group_stop_of_sibling_threads_is_ignored(stage: Stage) -> None:
     """A guest runs, and others start, while threads of its stub that run no guest are in a group-stop."""
-    with Sender() as other:
+    with SignalSender() as other:
         guest = stage.guest(guests.count_loop)
         in_a_thread_that_ends(stage, lambda: makes_calls(stage.guest(guests.getpid_loop, space=guest.space), 1))
         with Computing(stage, guest) as computing:
@@ -63,7 +63,7 @@ def a_group_stop_of_sibling_threads_is_ignored(stage: Stage) -> None:
             computing.ends_when_interrupted()
 
 
-def stop_siblings(stage: Stage, other: Sender, computing: Computing) -> None:
+def stop_siblings(stage: Stage, other: SignalSender, computing: Computing) -> None:
     """Send SIGSTOP to each thread of the stub except the guest's, and wait until the untraced ones stop."""
     siblings = [tid for tid in threads_of(computing.pid) if tid != computing.tid]
     for tid in siblings:
@@ -91,7 +91,7 @@ def a_threads_first_switch_begins_in_the_guest(stage: Stage) -> None:
 @scenario("SG04", clauses=("seed.W8", 'ptrace(2) "Group-stop"'), normal=5, soak=100)
 def no_stop_signal_shows_or_stops_a_guest(stage: Stage) -> None:
     """SIGTSTP, SIGTTIN and SIGTTOU, to any thread of the stub, neither end a switch nor stop the guest."""
-    with Sender() as other:
+    with SignalSender() as other:
         guest = stage.guest(guests.count_loop)
         in_a_thread_that_ends(stage, lambda: makes_calls(stage.guest(guests.getpid_loop, space=guest.space), 1))
         with Computing(stage, guest) as computing:
@@ -109,7 +109,7 @@ def no_stop_signal_shows_or_stops_a_guest(stage: Stage) -> None:
 )
 def a_parked_thread_neither_runs_nor_dies_by_signals(stage: Stage) -> None:
     """No signal kills a parked stub thread or lets it run the guest, and the next tracing thread can use it."""
-    with Sender() as other:
+    with SignalSender() as other:
         guest = stage.guest(guests.count_loop)
         stub = stage.inspect(guest.space).stub
         for _ in range(stage.trial.repeat):
@@ -145,7 +145,7 @@ def await_effect(stage: Stage, pid: int, tids: list[int]) -> None:
     )
 
 
-def pelt(other: Sender, pid: int, tids: list[int]) -> None:
+def pelt(other: SignalSender, pid: int, tids: list[int]) -> None:
     """Send all signals except SIGKILL, with SIGCONT first and last, to the process and each of its threads."""
     for signo in (signal.SIGCONT, *CATCHABLE, signal.SIGSTOP, signal.SIGCONT):
         other.kill(pid, signo)
@@ -156,7 +156,7 @@ def pelt(other: Sender, pid: int, tids: list[int]) -> None:
 @scenario("K27", clauses=("seed.attach", "seed.clone", "kernel.S9"), quick=20, normal=100, soak=5000, deadline=150)
 def a_burst_of_continues_keeps_nobody_from_attaching(stage: Stage) -> None:
     """Under continuous SIGCONT each tracing thread attaches to its stub thread, new or parked, in time."""
-    with Sender() as other:
+    with SignalSender() as other:
         pair = [stage.guest(guests.getpid_loop, space=space) for space in [stage.space()] for _ in range(2)]
         with other.storm(stage.inspect(pair[0].space).stub.pid, (signal.SIGCONT,)):
             for _ in range(stage.trial.repeat):
@@ -180,7 +180,7 @@ def a_thread_that_waited_restarts_nothing_of_its_guests(stage: Stage) -> None:
 @scenario("SG06", clauses=("seed.switchToApp", "kernel.S9"), quick=2000, normal=5000, soak=100_000, deadline=150)
 def a_storm_of_stops_and_continues_changes_no_result(stage: Stage) -> None:
     """Under continuous SIGSTOP and SIGCONT each system call of a guest is reported once and gets its result."""
-    with Sender() as other:
+    with SignalSender() as other:
         guest = stage.guest(guests.getpid_loop)
         with other.storm(stage.inspect(guest.space).stub.pid, (signal.SIGSTOP, signal.SIGCONT)):
             stage.bounded(lambda: makes_calls(guest, stage.trial.repeat), seconds_for(stage.trial.repeat))

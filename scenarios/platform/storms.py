@@ -12,7 +12,7 @@ from functools import partial
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.stage.accounts import Accounts, interrupting
-from worldswitch.scenarios.stage.senders import STORM, Sender
+from worldswitch.scenarios.stage.senders import STORM, SignalSender
 from worldswitch.scenarios.stage.stage import Stage
 from worldswitch.scenarios.stage.steady_guests import Computing, in_a_thread_that_ends
 
@@ -32,7 +32,7 @@ def weather_a_storm(stage: Stage, resident: bool) -> None:
         for _ in range(rounds):
             in_a_thread_that_ends(stage, lambda: account.run(CALLS_A_THREAD), 20)
 
-    with Sender() as other:
+    with SignalSender() as other:
         space = stage.space()
         stub = stage.inspect(space).stub
         accounts = [Accounts(stage, space, resident=resident) for _ in range(GUESTS)]
@@ -64,7 +64,7 @@ def a_storm_of_one_ignored_signal_does_not_hold_a_guest_up(stage: Stage) -> None
     """Ten thousand SIGURG a second cost a guest no call and do not stop its progress."""
     guest = stage.guest(guests.count_loop)
     account, stub = Accounts(stage, guest.space), stage.inspect(guest.space).stub
-    with Sender() as other, other.storm(stub.pid, (signal.SIGURG,)), Computing(stage, guest) as computing:
+    with SignalSender() as other, other.storm(stub.pid, (signal.SIGURG,)), Computing(stage, guest) as computing:
         stage.bounded(partial(account.run, stage.trial.repeat), 10 + stage.trial.repeat / 500)
         for _ in range(10):
             computing.computes_on("a storm of SIGURG")

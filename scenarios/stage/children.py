@@ -72,14 +72,14 @@ Work: TypeAlias = Callable[[Line], object]
 
 
 @dataclass(frozen=True)
-class Ending:
+class ChildStatus:
     """How a process ended: by a signal, or with an exit status."""
 
     signal: int
     status: int
 
     @classmethod
-    def of(cls, wait_status: int) -> Ending:
+    def of(cls, wait_status: int) -> ChildStatus:
         """Decode a wait status."""
         if os.WIFSIGNALED(wait_status):
             return cls(os.WTERMSIG(wait_status), 0)
@@ -129,13 +129,13 @@ class Child:
         """Send SIGKILL."""
         os.kill(self.pid, signal.SIGKILL)
 
-    def wait(self, seconds: float) -> Ending:
+    def wait(self, seconds: float) -> ChildStatus:
         """Wait for the child to end, in time; how it ended."""
         deadline = time.monotonic() + self._stage.trial.seconds(seconds)
         while time.monotonic() < deadline:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
-                return Ending.of(status)
+                return ChildStatus.of(status)
             time.sleep(0.002)
         raise AssertionError(f"process {self.pid} still lives after {seconds} s")
 
@@ -210,7 +210,7 @@ def _enter_pid_namespace() -> None:
     _call("unshare", CLONE_NEWPID | CLONE_NEWNS)
     pid = os.fork()
     if pid:
-        ending = Ending.of(os.waitpid(pid, 0)[1])
+        ending = ChildStatus.of(os.waitpid(pid, 0)[1])
         os._exit(128 + ending.signal if ending.signal else ending.status)
     _die_with_parent()
     # Only this mount is remounted; in a chroot "/" need not be a mount point.

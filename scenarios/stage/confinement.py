@@ -48,7 +48,7 @@ class _Program(ctypes.Structure):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class FilterRule:
     """A filter's answer to one system call, or only to calls with a certain argument."""
 
     number: int
@@ -68,14 +68,14 @@ class Rule:
         yield (RETURN, 0, 0, self.action)
 
 
-def filter_this_thread(*rules: Rule) -> None:
+def filter_this_thread(*rules: FilterRule) -> None:
     """Install `rules` for this thread and the threads and processes it creates; all else is allowed."""
     program = _program(rules)
     check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
     check(libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0), "PR_SET_SECCOMP")
 
 
-def filter_all_threads(*rules: Rule) -> None:
+def filter_all_threads(*rules: FilterRule) -> None:
     """Install `rules` for all threads of this process at once."""
     program = _program(rules)
     check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "PR_SET_NO_NEW_PRIVS")
@@ -83,20 +83,20 @@ def filter_all_threads(*rules: Rule) -> None:
     check(libc.syscall(SECCOMP, *request), "SECCOMP_FILTER_FLAG_TSYNC")
 
 
-def _program(rules: tuple[Rule, ...]) -> _Program:
+def _program(rules: tuple[FilterRule, ...]) -> _Program:
     instructions = [*(one for rule in rules for one in rule.instructions()), (RETURN, 0, 0, ALLOW)]
     return _Program(len(instructions), b"".join(struct.pack("=HBBI", *one) for one in instructions))
 
 
 def deny_ptrace(number: int) -> None:
     """Make every ptrace call of this thread and its descendants fail with an errno."""
-    filter_this_thread(Rule(Number.PTRACE, ERRNO | number))
+    filter_this_thread(FilterRule(Number.PTRACE, ERRNO | number))
 
 
 def deny_sysemu(number: int) -> None:
     """Make PTRACE_SYSEMU and PTRACE_SYSEMU_SINGLESTEP fail, as on a kernel that lacks them."""
     requests = (PTRACE_SYSEMU, PTRACE_SYSEMU_SINGLESTEP)
-    filter_this_thread(*(Rule(Number.PTRACE, ERRNO | number, (0, request)) for request in requests))
+    filter_this_thread(*(FilterRule(Number.PTRACE, ERRNO | number, (0, request)) for request in requests))
 
 
 def errno_of_ptrace() -> int:

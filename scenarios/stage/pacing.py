@@ -7,10 +7,10 @@ import random
 
 from worldswitch.harness.contract import Event
 from worldswitch.scenarios.stage.processes import status_of, threads_of
-from worldswitch.scenarios.stage.stage import Guest, Running, Stage
+from worldswitch.scenarios.stage.stage import Guest, RunningGuest, Stage
 
 
-def running(stage: Stage, guest: Guest) -> Running[Event]:
+def running(stage: Stage, guest: Guest) -> RunningGuest[Event]:
     """A thread in which a counting guest already runs."""
     before = guest.data.word()
     thread = stage.thread(guest.switch)

@@ -35,7 +35,7 @@ def descendants_of(pid: int) -> set[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Mapping:
+class MemoryMapping:
     """One line of /proc/PID/maps."""
 
     begin: int
@@ -44,7 +44,7 @@ class Mapping:
     name: str
 
 
-def mappings_of(pid: int) -> list[Mapping]:
+def mappings_of(pid: int) -> list[MemoryMapping]:
     """The mappings of `pid`, lowest first."""
     return [_mapping(line) for line in (PROC / str(pid) / "maps").read_text().splitlines()]
 
@@ -62,10 +62,10 @@ def status_of(pid: int, field: str) -> str:
     return next(value.strip() for name, _, value in (line.partition(":") for line in lines) if name == field)
 
 
-def _mapping(line: str) -> Mapping:
+def _mapping(line: str) -> MemoryMapping:
     addresses, permissions, _, _, _, *name = line.split(maxsplit=5)
     begin, end = addresses.split("-")
-    return Mapping(int(begin, 16), int(end, 16), permissions, name[0] if name else "")
+    return MemoryMapping(int(begin, 16), int(end, 16), permissions, name[0] if name else "")
 
 
 def _state(directory: Path) -> str | None:

@@ -1,7 +1,7 @@
 """A process outside the platform that sends signals to it: single ones, forged ones, or a storm.
 
-Signals that the trial sends carry the platform's own pid, so foreign signals need another process.  A `Sender` forks
-that process, commands it over a socket and ends it; if the trial dies, the process sees its socket closed and exits.
+Signals that the trial sends carry the platform's own pid, so foreign signals need another process.  A `SignalSender`
+forks that process, commands it over a socket and ends it; if the trial dies, the process sees its socket closed and exits.
 """
 
 from __future__ import annotations
@@ -90,10 +90,10 @@ def waiting_for(pid: int) -> set[int]:
     return {signo for signo in range(1, 65) for mask in masks if mask >> (signo - 1) & 1}
 
 
-class Sender:
+class SignalSender:
     """A process to send signals from, as a context manager; its methods fail if the target is gone."""
 
-    def __enter__(self) -> Sender:
+    def __enter__(self) -> SignalSender:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = os.fork()
         if self.pid == 0:

@@ -6,8 +6,8 @@
         guest = stage.guest(guests.getpid_loop, r12=0)
         assert guest.switch() == Syscall(Number.GETPID)
 
-A claim that something does not hang uses `Stage.bounded` or `Running.result`, so that it fails by an assertion of the
-scenario and not by the trial's outer deadline.
+A claim that something does not hang uses `Stage.bounded` or `RunningGuest.result`, so that it fails by an assertion of
+the scenario and not by the trial's outer deadline.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class InspectableAddressSpace(AddressSpace, Inspectable, Protocol):
     """An address space that can be inspected."""
 
 
-class Memory:
+class GuestPages:
     """A memory file that guests map and scenarios read and write like a bytearray."""
 
     def __init__(self, size: int, contents: bytes = b"") -> None:
@@ -112,9 +112,9 @@ class Guest:
     context: Context
     state: State
     code: int
-    data: Memory
+    data: GuestPages
     data_address: int
-    stack: Memory
+    stack: GuestPages
     stack_address: int
 
     def switch(self) -> Event:
@@ -142,7 +142,7 @@ class Guest:
         return self.code
 
 
-class Running(Generic[Result]):
+class RunningGuest(Generic[Result]):
     """A function that runs in its own thread."""
 
     def __init__(self, function: Callable[[], Result], trial: Trial) -> None:
@@ -179,7 +179,7 @@ class Stage:
     def __init__(self, trial: Trial) -> None:
         self.trial = trial
         self._platform: Platform | None = None
-        self._images: dict[str, Memory] = {}
+        self._images: dict[str, GuestPages] = {}
         self._next_address: dict[int, int] = {}
         self._spaces: list[AddressSpace] = []  # kept alive, so that ids of spaces are not reused
 
@@ -208,9 +208,9 @@ class Stage:
 
     # ----------------------------------------------------------------------------------------------------------- guests
 
-    def memory(self, size: int = DATA_SIZE, contents: bytes = b"") -> Memory:
+    def memory(self, size: int = DATA_SIZE, contents: bytes = b"") -> GuestPages:
         """A memory file, `size` rounded up to pages."""
-        return Memory(size, contents)
+        return GuestPages(size, contents)
 
     def place(self, space: AddressSpace, size: int) -> int:
         """An address where nothing is mapped, nor in the pages before and after."""
@@ -223,7 +223,7 @@ class Stage:
     def map(
         self,
         space: AddressSpace,
-        memory: Memory,
+        memory: GuestPages,
         access: Access = Access.READ | Access.WRITE,
         *,
         address: int | None = None,
@@ -237,7 +237,7 @@ class Stage:
     def load(self, program: Program, space: AddressSpace) -> int:
         """Map a program's code; its address."""
         if program.name not in self._images:
-            self._images[program.name] = Memory(len(program.code), program.code)
+            self._images[program.name] = GuestPages(len(program.code), program.code)
         return self.map(space, self._images[program.name], Access.READ | Access.EXECUTE)
 
     def guest(
@@ -256,7 +256,7 @@ class Stage:
         """
         platform = platform or self.platform
         space = space or platform.new_address_space()
-        data, stack = Memory(DATA_SIZE), Memory(STACK_SIZE)
+        data, stack = GuestPages(DATA_SIZE), GuestPages(STACK_SIZE)
         code = self.load(program, space)
         data_address, stack_address = self.map(space, data), self.map(space, stack)
         state = platform.new_state()
@@ -270,13 +270,13 @@ class Stage:
 
     # ----------------------------------------------------------------------------------------------------------- bounds
 
-    def thread(self, function: Callable[..., Result], *arguments: object) -> Running[Result]:
+    def thread(self, function: Callable[..., Result], *arguments: object) -> RunningGuest[Result]:
         """Run `function` in a new thread; the scenario must ask for its `result`."""
-        return Running(lambda: function(*arguments), self.trial)
+        return RunningGuest(lambda: function(*arguments), self.trial)
 
     def bounded(self, function: Callable[[], Result], seconds: float = 5.0) -> Result:
         """What `function` returns or raises, run in a thread; the scenario fails if it does not end in time."""
-        return Running(function, self.trial).result(seconds)
+        return RunningGuest(function, self.trial).result(seconds)
 
     def wait_until(self, predicate: Callable[[], object], seconds: float = 5.0, claim: str = "") -> None:
         """Wait until `predicate` holds, which must happen within `seconds`."""

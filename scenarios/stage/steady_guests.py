@@ -12,7 +12,7 @@ from worldswitch.scenarios import guests
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.stage.processes import status_of, threads_of
 from worldswitch.scenarios.stage.senders import untaken
-from worldswitch.scenarios.stage.stage import Guest, Running, Stage
+from worldswitch.scenarios.stage.stage import Guest, RunningGuest, Stage
 
 GETPID = Syscall(Number.GETPID)
 
@@ -55,7 +55,7 @@ class Computing:
 
     def __enter__(self) -> Computing:
         before = self.count
-        self.running: Running[object] = self.stage.thread(outcome_of, self.guest.switch)
+        self.running: RunningGuest[object] = self.stage.thread(outcome_of, self.guest.switch)
         self.stage.wait_until(lambda: self.count > before or self.running.is_over, claim="the guest computes")
         return self
 

@@ -22,7 +22,7 @@ from worldswitch.harness.contract import Access, HostError
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.stage.deaths import kill
 from worldswitch.scenarios.stage.processes import descendants_of, process_state, threads_of
-from worldswitch.scenarios.stage.senders import Sender, untaken
+from worldswitch.scenarios.stage.senders import SignalSender, untaken
 from worldswitch.scenarios.stage.stage import PAGE, InspectableAddressSpace, Stage
 from worldswitch.scenarios.stage.steady_guests import is_traced, outcome_of
 
@@ -126,7 +126,7 @@ class Waiting:
     def _wait(self, predicate: Callable[[], bool], claim: str) -> None:
         self.stage.wait_until(lambda: self.running.is_over or predicate(), claim=claim)
 
-    def goes_on_despite(self, other: Sender, *signos: int) -> None:
+    def goes_on_despite(self, other: SignalSender, *signos: int) -> None:
         """Check that after each of `signos`, sent to its thread, the call waits again."""
         for signo in signos:
             other.tgkill(self.pid, self.tid, signo)

@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from worldswitch.harness.bench import compare_text, comparison, noise, ratios, results_file
-from worldswitch.harness.bench.comparison import Finding
+from worldswitch.harness.bench.comparison import RatioVerdict
 from worldswitch.harness.bench.messages import Measured
 from worldswitch.harness.bench.ratios import Estimate
-from worldswitch.harness.bench.results_file import Recorder, Results, Series, Unlike
+from worldswitch.harness.bench.results_file import Results, ResultsWriter, Series, Unlike
 from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.cli import main
 from worldswitch.harness.expectations.outcome import Status
@@ -33,7 +33,7 @@ def results(values: list[float], name: str = NAME, unit: str = "second", taken: 
     return Results(Path("made-up"), MACHINE, {name: series}, taken=taken)
 
 
-def finding(before: Results, after: Results) -> Finding:
+def finding(before: Results, after: Results) -> RatioVerdict:
     (row,) = comparison.compare(before, after)
     return row.finding
 
@@ -41,51 +41,51 @@ def finding(before: Results, after: Results) -> Finding:
 @pytest.mark.parametrize(
     ("ratio", "said"),
     [
-        (Estimate(1.10, 1.05, 1.15), Finding.SLOWER),
-        (Estimate(1.10, 1.03, 1.15), Finding.INCONCLUSIVE),
-        (Estimate(0.90, 0.85, 0.95), Finding.FASTER),
-        (Estimate(0.90, 0.85, 0.97), Finding.INCONCLUSIVE),
-        (Estimate(1.00, 0.99, 1.01), Finding.INCONCLUSIVE),
-        (Estimate(1.50, 0.00, float("inf")), Finding.INCONCLUSIVE),
+        (Estimate(1.10, 1.05, 1.15), RatioVerdict.SLOWER),
+        (Estimate(1.10, 1.03, 1.15), RatioVerdict.INCONCLUSIVE),
+        (Estimate(0.90, 0.85, 0.95), RatioVerdict.FASTER),
+        (Estimate(0.90, 0.85, 0.97), RatioVerdict.INCONCLUSIVE),
+        (Estimate(1.00, 0.99, 1.01), RatioVerdict.INCONCLUSIVE),
+        (Estimate(1.50, 0.00, float("inf")), RatioVerdict.INCONCLUSIVE),
     ],
 )
-def test_the_whole_interval_must_be_beyond_the_threshold(ratio: Estimate, said: Finding) -> None:
+def test_the_whole_interval_must_be_beyond_the_threshold(ratio: Estimate, said: RatioVerdict) -> None:
     assert comparison.find(ratio, 0.04) is said
 
 
 def test_a_clear_difference_is_found_both_ways_and_none_is_not() -> None:
     usual, slow = results(samples(30)), results(samples(30, 1.2, seed=2))
-    assert finding(usual, slow) is Finding.SLOWER
-    assert finding(slow, usual) is Finding.FASTER
-    assert finding(usual, results(samples(30, seed=3))) is Finding.INCONCLUSIVE
+    assert finding(usual, slow) is RatioVerdict.SLOWER
+    assert finding(slow, usual) is RatioVerdict.FASTER
+    assert finding(usual, results(samples(30, seed=3))) is RatioVerdict.INCONCLUSIVE
 
 
 def test_few_rounds_say_nothing() -> None:
     (row,) = comparison.compare(results(samples(5)), results(samples(5, 2.0)))
-    assert row.finding is Finding.INCONCLUSIVE
+    assert row.finding is RatioVerdict.INCONCLUSIVE
     assert list(compare_text.table([row]).columns[4].cells) == ["too few rounds"]
 
 
 def test_numbers_of_rounds_may_differ() -> None:
-    assert finding(results(samples(60)), results(samples(57, seed=2))) is Finding.INCONCLUSIVE
+    assert finding(results(samples(60)), results(samples(57, seed=2))) is RatioVerdict.INCONCLUSIVE
 
 
 def test_a_machine_that_drifts_has_a_floor_and_its_differences_mean_nothing() -> None:
     drifting = [value * (1 + 0.3 * (number > 15)) for number, value in enumerate(samples(30))]
     assert noise.floor([samples(30)]) < 0.02
     assert 0.15 < noise.floor([drifting]) < 0.3
-    assert finding(results(drifting), results([1.15 * value for value in drifting])) is Finding.INCONCLUSIVE
+    assert finding(results(drifting), results([1.15 * value for value in drifting])) is RatioVerdict.INCONCLUSIVE
 
 
 def test_what_others_took_is_in_the_floor() -> None:
     assert comparison.floor_of(results(samples(30), taken=0.25), "switch") == pytest.approx(1 / 3)
-    assert finding(results(samples(30)), results(samples(30, 1.2), taken=0.25)) is Finding.INCONCLUSIVE
+    assert finding(results(samples(30)), results(samples(30, 1.2), taken=0.25)) is RatioVerdict.INCONCLUSIVE
 
 
 def test_counts_have_no_floor() -> None:
     before, after = (results([value] * 6, "counted::x.stops", "integer") for value in (1.0, 2.0))
     (row,) = comparison.compare(before, after)
-    assert (row.finding, row.word) == (Finding.SLOWER, "more")
+    assert (row.finding, row.word) == (RatioVerdict.SLOWER, "more")
 
 
 def test_rounds_needed_grow_with_the_scatter_and_end() -> None:
@@ -119,7 +119,7 @@ def other() -> fingerprint.Fingerprint:
 
 
 def written(folder: Path, values: list[float], name: str = NAME, machine: fingerprint.Fingerprint = MACHINE) -> str:
-    recorder = Recorder("reference")
+    recorder = ResultsWriter("reference")
     for number, value in enumerate(values):
         recorder.take([Measured(name, 1, (value,))], number, {})
     folder.mkdir()

@@ -11,8 +11,8 @@ import pytest
 
 from worldswitch.harness.bench import catalogue, in_containers, measure, session
 from worldswitch.harness.bench import messages as words
-from worldswitch.harness.bench.messages import Absent, Measured
-from worldswitch.harness.bench.results_file import Recorder, Results
+from worldswitch.harness.bench.messages import Measured, NotMeasured
+from worldswitch.harness.bench.results_file import Results, ResultsWriter
 from worldswitch.harness.bench.session import Effort, Session
 from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.cli import bench
@@ -78,13 +78,13 @@ def test_a_container_runs_the_worker() -> None:
     ],
 )
 def test_what_cannot_be_measured_there_says_why(place: object, reason: str) -> None:
-    assert in_containers.said_in(place, [], nobody) == [Absent(name, reason) for name in in_containers.NAMES]
+    assert in_containers.said_in(place, [], nobody) == [NotMeasured(name, reason) for name in in_containers.NAMES]
 
 
 def test_what_a_worker_said_before_it_ended_is_kept() -> None:
     said = in_containers.said_in(Fake(FakeCell(ALL_SAID[:1], 9)), [], nobody)
     assert said[:1] == ALL_SAID[:1]
-    assert [word.name for word in said[1:] if isinstance(word, Absent)] == list(in_containers.NAMES[1:])
+    assert [word.name for word in said[1:] if isinstance(word, NotMeasured)] == list(in_containers.NAMES[1:])
 
 
 class StuckCell(FakeCell):
@@ -107,12 +107,12 @@ def test_a_worker_that_is_stuck_is_killed_when_its_time_is_up(monkeypatch: pytes
     said = in_containers.said_in(Fake(StuckCell(ALL_SAID[:1])), [], nobody)
     assert said == [
         ALL_SAID[0],
-        *(Absent(name, "the worker ended (137): it said no") for name in in_containers.NAMES[1:]),
+        *(NotMeasured(name, "the worker ended (137): it said no") for name in in_containers.NAMES[1:]),
     ]
 
 
 def test_a_session_measures_the_host_and_every_place_once_a_round() -> None:
-    recorder = Recorder("reference")
+    recorder = ResultsWriter("reference")
     place, missing = Fake(FakeCell(ALL_SAID)), Missing("docker:x", "no engine", "get one")
     effort = Effort(rounds=2, heavy=2, sweeps=1, min_time=0.0)
     Session([], "reference", effort, 1, lambda line: None, recorder, [Host(), place, missing]).run()
@@ -139,7 +139,7 @@ def test_only_what_was_asked_for_is_missed(
 
 
 def test_time_that_is_up_ends_a_run_and_is_told() -> None:
-    recorder = Recorder("reference")
+    recorder = ResultsWriter("reference")
     effort = Effort(rounds=5, heavy=0, sweeps=1, min_time=0.0, seconds=0.0)
     Session([], "reference", effort, 1, lambda line: None, recorder).run()
     assert recorder.warnings[-1] == "1 of 5 rounds were made within 0 s"
@@ -149,7 +149,7 @@ def test_real_time_priority_is_asked_for_unless_a_process_is_had_alone(monkeypat
     asked: list[list[str]] = []
     effort = Effort(rounds=1, heavy=1, sweeps=1, min_time=0.0, realtime=True)
     chosen = catalogue.select(("calls::unmap", "interrupts::busy"))
-    session = Session(chosen, "reference", effort, 1, lambda line: None, Recorder("reference"))
+    session = Session(chosen, "reference", effort, 1, lambda line: None, ResultsWriter("reference"))
     monkeypatch.setattr(session, "_said_by_worker", lambda arguments: asked.append(list(arguments)) or [])
     session.run()
     assert {words[-1]: "--realtime" in words for words in asked} == {"calls::unmap": True, "interrupts::busy": False}

@@ -15,8 +15,8 @@ from worldswitch.harness.bench import catalogue, make_report, pyperf_script, res
 from worldswitch.harness.bench.messages import Measured
 from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.report import content, figures, page
-from worldswitch.harness.bench.report.content import Target
-from worldswitch.harness.bench.results_file import Recorder, Results, Series, Unlike
+from worldswitch.harness.bench.report.content import RatioTarget
+from worldswitch.harness.bench.results_file import Results, ResultsWriter, Series, Unlike
 from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.cli import main
 from worldswitch.harness.expectations.outcome import Status
@@ -27,7 +27,7 @@ SECONDS = {"limits::getpid": 1e-7, "limits::getpid_filtered": 2e-7, "limits::sys
 
 def recorded(folder: Path, rounds: int = 8) -> Path:
     """A file that has something of everything."""
-    drawn, recorder = random.Random(1), Recorder("reference")
+    drawn, recorder = random.Random(1), ResultsWriter("reference")
     recorder.warnings.append("the machine was <loud>")
     recorder.absent |= {"peers::runsc": "runsc is not installed", "scale::tracees[1000]": "no more processes"}
     about = {one.name: pyperf_script.metadata(one) for one in catalogue.benchmarks().values()}
@@ -90,7 +90,7 @@ def test_pictures_are_vectors_and_pixels(report: Path) -> None:
 
 
 def test_a_file_with_little_has_a_page_too(tmp_path: Path) -> None:
-    recorder = Recorder("reference")
+    recorder = ResultsWriter("reference")
     recorder.take([Measured("calls::unmap", 1, (1e-5,))], 0, {})
     recorder.write(tmp_path / results_file.FILE, MACHINE)
     text = page.write(results_file.read(tmp_path), tmp_path).read_text()
@@ -109,16 +109,16 @@ def test_steps_add_up(report: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "ratio", "said"),
     [
-        (Target("a", "b", "", at_most=1.1), Estimate(1.0, 0.9, 1.1), "met"),
-        (Target("a", "b", "", at_most=1.1), Estimate(1.0, 0.9, 1.2), "undecided"),
-        (Target("a", "b", "", at_most=1.1), Estimate(1.2, 1.15, 1.3), "missed"),
-        (Target("a", "b", "", at_least=4), Estimate(5, 4.0, 6), "met"),
-        (Target("a", "b", "", at_least=4), Estimate(5, 3.0, 6), "undecided"),
-        (Target("a", "b", "", at_least=4), Estimate(3, 2.0, 3.9), "missed"),
-        (Target("a", "b", ""), Estimate(3, 2.0, 3.9), ""),
+        (RatioTarget("a", "b", "", at_most=1.1), Estimate(1.0, 0.9, 1.1), "met"),
+        (RatioTarget("a", "b", "", at_most=1.1), Estimate(1.0, 0.9, 1.2), "undecided"),
+        (RatioTarget("a", "b", "", at_most=1.1), Estimate(1.2, 1.15, 1.3), "missed"),
+        (RatioTarget("a", "b", "", at_least=4), Estimate(5, 4.0, 6), "met"),
+        (RatioTarget("a", "b", "", at_least=4), Estimate(5, 3.0, 6), "undecided"),
+        (RatioTarget("a", "b", "", at_least=4), Estimate(3, 2.0, 3.9), "missed"),
+        (RatioTarget("a", "b", ""), Estimate(3, 2.0, 3.9), ""),
     ],
 )
-def test_a_target_is_missed_only_if_the_whole_interval_is(target: Target, ratio: Estimate, said: str) -> None:
+def test_a_target_is_missed_only_if_the_whole_interval_is(target: RatioTarget, ratio: Estimate, said: str) -> None:
     assert content._verdict(target, ratio) == said
 
 
@@ -171,7 +171,7 @@ def test_the_command_reports_on_the_newest_run(tmp_path: Path, capsys: pytest.Ca
 
 def test_runs_are_joined_if_their_machines_are_alike(tmp_path: Path) -> None:
     def raced(folder: Path, machine: fingerprint.Fingerprint) -> Path:
-        recorder = Recorder("reference")
+        recorder = ResultsWriter("reference")
         recorder.take([Measured("peers::getpid::strace", 1, (1e-5,))], 0, {})
         recorder.warnings.append("windy")
         folder.mkdir()

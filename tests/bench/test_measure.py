@@ -16,8 +16,8 @@ from cells import DENY_PTRACE
 from worldswitch.harness.bench import catalogue, machine_load, measure, messages, results_file, units, workbench, worker
 from worldswitch.harness.bench import pyperf_script as script
 from worldswitch.harness.bench.benchmark import Benchmark
-from worldswitch.harness.bench.messages import Absent, Disturbance, Measured
-from worldswitch.harness.bench.results_file import Recorder
+from worldswitch.harness.bench.messages import Disturbance, Measured, NotMeasured
+from worldswitch.harness.bench.results_file import ResultsWriter
 from worldswitch.harness.bench.session import TOGETHER, tasks
 from worldswitch.harness.bench.suite import scale
 from worldswitch.harness.cell.probes import fingerprint
@@ -42,7 +42,7 @@ def test_a_subject_s_benchmarks_run(subject: str) -> None:
     mine = [replace(one, burst=min(one.burst, 3)) for one in mine]
     cpus = os.sched_getaffinity(0)
     said = list(worker.measure(mine, "reference", 2, 0.0, random.Random(1)))
-    assert not [word for word in said if isinstance(word, Absent)]
+    assert not [word for word in said if isinstance(word, NotMeasured)]
     measured = {word.name: word for word in said if isinstance(word, Measured)}
     assert set(measured) == {one.name for one in mine}
     assert all(len(measured[one.name].values) == 2 * one.burst for one in mine)
@@ -57,7 +57,7 @@ def test_what_cannot_be_measured_is_absent_with_the_reason() -> None:
 
     one = Benchmark("switch", "refused", "", refuse)
     first, last = worker.measure([one], "reference", 1, 0.0, random.Random(1))
-    assert first == Absent("switch::refused", "PermissionError: [Errno 1] no such thing")
+    assert first == NotMeasured("switch::refused", "PermissionError: [Errno 1] no such thing")
     assert isinstance(last, Disturbance)
 
 
@@ -85,7 +85,7 @@ def test_a_thread_whose_switch_fails_ends(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("guest", workbench.EVENTS)
 def test_a_guest_that_does_something_else_is_not_timed(guest: str) -> None:
-    with pytest.raises(workbench.Unexpected, match="last event is Died"):
+    with pytest.raises(workbench.UnexpectedEvent, match="last event is Died"):
         workbench.check(Died(Cause(Death.EXITED)), guest)
 
 
@@ -118,18 +118,20 @@ def test_what_is_set_beside_each_other_is_measured_by_one_process() -> None:
 
 
 def test_words_survive_noise() -> None:
-    said = (Measured("a::b", 2, (1.0,), ((1, 2.0),)), Absent("c::d", "why"), Disturbance(1.0, 0.5, 3, 0.1))
+    said = (Measured("a::b", 2, (1.0,), ((1, 2.0),)), NotMeasured("c::d", "why"), Disturbance(1.0, 0.5, 3, 0.1))
     lines = b"a library says\n".join(messages.encode(word) for word in said).splitlines()
     assert tuple(messages.read(lines)) == said
 
 
 def recorded(folder: Path, scale: float = 1.0, rounds: int = 3) -> Path:
-    recorder = Recorder("reference")
+    recorder = ResultsWriter("reference")
     recorder.warnings.append("it was loud")
     one = ALL["switch::fault"]
     for number in range(rounds):
         values = (scale * (1 + number / 100), scale * (1.1 + number / 100))
-        recorder.take([Measured(one.name, 4, values), Absent("x::y", "none")], number, {one.name: script.metadata(one)})
+        recorder.take(
+            [Measured(one.name, 4, values), NotMeasured("x::y", "none")], number, {one.name: script.metadata(one)}
+        )
     path = folder / results_file.FILE
     recorder.write(path, fingerprint.take(None))
     return path
@@ -164,7 +166,7 @@ def test_what_is_no_result_is_refused(tmp_path: Path, content: str) -> None:
 
 def test_nothing_measured_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="nothing was measured"):
-        Recorder("reference").write(tmp_path / results_file.FILE, fingerprint.take(None))
+        ResultsWriter("reference").write(tmp_path / results_file.FILE, fingerprint.take(None))
 
 
 def test_values_are_shown_with_three_digits() -> None:
@@ -184,7 +186,7 @@ def test_load_by_others_is_told_and_one_s_own_is_not() -> None:
     )
     assert (alone.others, loud.others, loud.stolen, loud.waiting) == pytest.approx((0, 1, 0.1, 1))
     assert "others used 100%" in machine_load.warnings_before(loud)[0]
-    log = machine_load.Log()
+    log = machine_load.LoadLog()
     log.worked("switch", alone)
     assert log.warnings() == []
     log.worked("calls, round 2", loud)

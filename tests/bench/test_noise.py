@@ -11,7 +11,7 @@ import random
 from bench_rounds import recorded
 
 from worldswitch.harness.bench import comparison, noise, ratios
-from worldswitch.harness.bench.comparison import Finding
+from worldswitch.harness.bench.comparison import RatioVerdict
 
 SEED = 4053
 TRIES = 1000
@@ -24,7 +24,7 @@ THRESHOLD = max(FLOOR, noise.LEAST_EFFECT)
 ASKED = {name: noise.rounds_needed(first, THRESHOLD) for name, (first, _) in HALVES.items()}
 
 
-def findings(planted: float) -> list[Finding]:
+def findings(planted: float) -> list[RatioVerdict]:
     """What is said of two sessions drawn from the same rounds, the second slower by what is planted."""
     drawn = random.Random(SEED)
     found = []
@@ -43,10 +43,10 @@ def test_the_recording_is_one_that_can_be_judged() -> None:
 
 
 def test_sessions_that_differ_in_nothing_alarm_nobody() -> None:
-    alarms = sum(found is not Finding.INCONCLUSIVE for found in findings(1.0))
+    alarms = sum(found is not RatioVerdict.INCONCLUSIVE for found in findings(1.0))
     assert alarms <= TRIES / 100
 
 
 def test_ten_per_cent_are_found() -> None:
-    found = sum(one is Finding.SLOWER for one in findings(PLANTED))
+    found = sum(one is RatioVerdict.SLOWER for one in findings(PLANTED))
     assert found >= TRIES * 95 / 100

@@ -9,7 +9,7 @@ from paths import ROOT
 
 from worldswitch.harness.cell import frames
 from worldswitch.harness.cell import records as results
-from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
+from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, ProcessSnapshot, ThreadSnapshot
 from worldswitch.harness.cell.records import Fingerprint, Footer, Header, KernelLog, Record, Trial
 from worldswitch.harness.results.cell_file import Reached, read_reached
 from worldswitch.harness.results.errors import Damaged
@@ -33,7 +33,7 @@ DIAGNOSIS = Diagnosis(
         Event(seconds=0.26, tracer=7, tid=8, request="wait4", result="stopped at a system call", status=0x857F),
     ),
     forgotten=3,
-    processes=(Process(pid=8, parent=7, threads=(Thread(tid=8, state="t (tracing stop)", tracer=7),)),),
+    processes=(ProcessSnapshot(pid=8, parent=7, threads=(ThreadSnapshot(tid=8, state="t (tracing stop)", tracer=7),)),),
     moment="at the deadline",
 )
 TWO = Trial(

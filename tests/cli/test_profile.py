@@ -9,7 +9,7 @@ import pytest
 
 from worldswitch.harness.cli import main
 from worldswitch.harness.environments.profiles import profile as profiles
-from worldswitch.harness.environments.profiles.profile import Kernel, Limits, Namespaces, Profile
+from worldswitch.harness.environments.profiles.profile import KernelSettings, Limits, Namespaces, Profile
 from worldswitch.harness.report import profiles as profile_list
 
 PROFILE = 'name = "mine"\nabout = "x"\ncapabilities = []\nseccomp = "default"\n'
@@ -42,7 +42,9 @@ def test_every_profile_is_there_for_programs(capsys: pytest.CaptureFixture[str])
 
 
 def test_a_profile_that_asks_for_a_kernel_says_what_this_one_lacks(proc: Path) -> None:
-    profile = Profile("p", "Takes away much.", (), "default", kernel=Kernel(yama=2, command_line=("vsyscall=none",)))
+    profile = Profile(
+        "p", "Takes away much.", (), "default", kernel=KernelSettings(yama=2, command_line=("vsyscall=none",))
+    )
     assert profile_list.engines(profile, proc) == ("kernel",)
     assert "\n".join(profile_list.lines([profile], proc)).startswith(
         "p  (kernel)\n"

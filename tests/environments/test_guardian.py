@@ -14,9 +14,9 @@ import pytest
 
 from worldswitch.harness.environments import guardian, run_resources
 from worldswitch.harness.environments.cache import cache as cache_folder
-from worldswitch.harness.environments.guardian import Held
+from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.environments.place import place
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 
 SECONDS = 10.0
@@ -49,13 +49,13 @@ def first_number(stream: object) -> int:
 
 
 def test_a_command_s_status_is_the_guardian_s() -> None:
-    assert Held(["sh", "-c", "exit 7"]).process.wait(SECONDS) == 7
-    assert Held(["sh", "-c", "kill -9 $$"]).process.wait(SECONDS) == 128 + signal.SIGKILL
-    assert Held(["/nowhere/command"], stderr=subprocess.DEVNULL).process.wait(SECONDS) == 127
+    assert GuardedProcess(["sh", "-c", "exit 7"]).process.wait(SECONDS) == 7
+    assert GuardedProcess(["sh", "-c", "kill -9 $$"]).process.wait(SECONDS) == 128 + signal.SIGKILL
+    assert GuardedProcess(["/nowhere/command"], stderr=subprocess.DEVNULL).process.wait(SECONDS) == 127
 
 
 def test_release_ends_the_command_and_its_daemons() -> None:
-    with Held(["sh", "-c", DAEMON], stdout=subprocess.PIPE) as held:
+    with GuardedProcess(["sh", "-c", DAEMON], stdout=subprocess.PIPE) as held:
         daemon = first_number(held.process.stdout)
         assert held.release() == 128 + signal.SIGKILL
         assert is_gone(daemon)
@@ -63,7 +63,7 @@ def test_release_ends_the_command_and_its_daemons() -> None:
 
 def test_a_command_that_ends_leaves_no_daemon_behind() -> None:
     command = ["sh", "-c", "setsid sleep 600 & echo $!"]
-    with Held(command, stdout=subprocess.PIPE) as held:
+    with GuardedProcess(command, stdout=subprocess.PIPE) as held:
         daemon = first_number(held.process.stdout)
         assert held.process.wait(SECONDS) == 0
         assert is_gone(daemon)
@@ -71,7 +71,7 @@ def test_a_command_that_ends_leaves_no_daemon_behind() -> None:
 
 def test_a_command_gets_its_grace() -> None:
     script = "trap 'echo 2; exit 3' TERM; echo 1; while :; do sleep 0.05; done"
-    with Held(["sh", "-c", script], grace=SECONDS, stdout=subprocess.PIPE) as held:
+    with GuardedProcess(["sh", "-c", script], grace=SECONDS, stdout=subprocess.PIPE) as held:
         assert first_number(held.process.stdout) == 1
         assert held.release() == 3
         assert first_number(held.process.stdout) == 2
@@ -79,7 +79,7 @@ def test_a_command_gets_its_grace() -> None:
 
 @pytest.mark.parametrize("signo", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_guardian_that_is_told_to_end_ends_everything_first(signo: signal.Signals) -> None:
-    with Held(["sh", "-c", DAEMON], stdout=subprocess.PIPE) as held:
+    with GuardedProcess(["sh", "-c", DAEMON], stdout=subprocess.PIPE) as held:
         daemon = first_number(held.process.stdout)
         held.process.send_signal(signo)
         held.process.wait(SECONDS)
@@ -112,10 +112,10 @@ def test_a_command_does_not_begin_after_its_guardian_s_death() -> None:
 
 RUNNER = f"""
 import sys, time
-from worldswitch.harness.environments.guardian import Held
-from worldswitch.harness.environments.run_resources import Holdings
-run = Holdings.create()
-run.guardian = Held(["sh", "-c", {DAEMON!r}], run=run.id, keep=[run.lock])
+from worldswitch.harness.environments.guardian import GuardedProcess
+from worldswitch.harness.environments.run_resources import RunResources
+run = RunResources.create()
+run.guardian = GuardedProcess(["sh", "-c", {DAEMON!r}], run=run.id, keep=[run.lock])
 print(run.folder, flush=True)
 time.sleep(600)
 """
@@ -154,7 +154,7 @@ def test_run_ends_what_takes_too_long() -> None:
 
 
 def test_a_sweep_takes_what_nobody_holds_and_only_that(cache: Path) -> None:
-    held, abandoned = Holdings.create(), Holdings.create()
+    held, abandoned = RunResources.create(), RunResources.create()
     os.close(abandoned.lock)
     run_resources.sweep()
     assert run_resources.living() == {held.id}
@@ -163,8 +163,8 @@ def test_a_sweep_takes_what_nobody_holds_and_only_that(cache: Path) -> None:
 
 
 def test_a_run_stays_held_while_its_guardian_lives() -> None:
-    run = Holdings.create()
-    run.guardian = Held(["sleep", "600"], run=run.id, keep=[run.lock])
+    run = RunResources.create()
+    run.guardian = GuardedProcess(["sleep", "600"], run=run.id, keep=[run.lock])
     os.close(run.lock)
     run_resources.sweep()
     assert run_resources.living() == {run.id}
@@ -174,7 +174,7 @@ def test_a_run_stays_held_while_its_guardian_lives() -> None:
 
 def test_an_engine_s_processes_are_found_by_its_socket_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(run_resources, "SOCKETS", tmp_path / "sockets")
-    run = Holdings.create()
+    run = RunResources.create()
     command = [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(600)"]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE) as stranger,

@@ -8,17 +8,17 @@ import pytest
 from scripted import SCENARIOS, header
 
 from worldswitch.harness.cell.probes import table
-from worldswitch.harness.cell.records import Finding
+from worldswitch.harness.cell.records import ProbeResult
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import excuses
-from worldswitch.harness.expectations.excuses import FORBIDDEN, LACKING, OPTIONAL, Machine, excuse
+from worldswitch.harness.expectations.excuses import FORBIDDEN, LACKING, OPTIONAL, HostAbilities, excuse
 from worldswitch.harness.linux.uname import kernel
 from worldswitch.harness.verdict import Verdict
 
 HOST, MINE, DOCKER = CellName("host"), CellName("host", "a:Mine"), CellName("docker:a")
-NOWHERE = Machine()
-HERE = Machine("Linux", frozenset({"smp"}))  #: has it, and the kernel of the headers
-USER = Machine(is_root=False)
+NOWHERE = HostAbilities()
+HERE = HostAbilities("Linux", frozenset({"smp"}))  #: has it, and the kernel of the headers
+USER = HostAbilities(is_root=False)
 
 #: The verdict, what the cell's probe found of what is needed, where, on which machine, and the excuse.
 CASES = [
@@ -39,7 +39,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("verdict", "state", "cell", "machine", "why"), CASES)
-def test_an_excuse(verdict: Verdict, state: str, cell: CellName, machine: Machine, why: str) -> None:
+def test_an_excuse(verdict: Verdict, state: str, cell: CellName, machine: HostAbilities, why: str) -> None:
     assert excuse(verdict, ("smp",), cell, header(smp=state), machine) == why
 
 
@@ -53,5 +53,5 @@ def test_one_thing_that_is_lacking_is_enough() -> None:
 def test_this_machine_has_what_its_probes_find(monkeypatch: pytest.MonkeyPatch, user: int) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: user)
     for state, has in (("yes", frozenset({"ptrace_denied"})), ("no", frozenset()), ("denied", frozenset())):
-        monkeypatch.setattr(table, "probe", lambda name, state=state: Finding(state, ""))
-        assert excuses.here(SCENARIOS) == Machine(kernel(), has, user == 0)
+        monkeypatch.setattr(table, "probe", lambda name, state=state: ProbeResult(state, ""))
+        assert excuses.here(SCENARIOS) == HostAbilities(kernel(), has, user == 0)

@@ -16,7 +16,7 @@ from worldswitch.harness.contract import Access
 from worldswitch.harness.guest_kernel import elf
 from worldswitch.harness.guest_kernel.calls import CALLS
 from worldswitch.harness.guest_kernel.memory import PAGE, BadPointer
-from worldswitch.harness.guest_kernel.process import Process
+from worldswitch.harness.guest_kernel.process import GuestProcess
 from worldswitch.harness.peers.peer import program
 from worldswitch.reference.ptrace import PtracePlatform
 
@@ -25,15 +25,15 @@ WRITE, READ, OPEN, CLOSE, MMAP, MUNMAP, BRK, ARCH_PRCTL, CLOCK, OPENAT = 1, 0, 2
 
 
 @pytest.fixture
-def process() -> Iterator[Process]:
+def process() -> Iterator[GuestProcess]:
     platform = PtracePlatform()
-    made = Process(platform, GETPID, ["3"])
+    made = GuestProcess(platform, GETPID, ["3"])
     yield made
     made.close()
     platform.close()
 
 
-def call(process: Process, number: int, *arguments: int) -> int:
+def call(process: GuestProcess, number: int, *arguments: int) -> int:
     """Serve one call as if the program had made it."""
     for name, value in zip(("rdi", "rsi", "rdx", "r10", "r8", "r9"), arguments, strict=False):
         process.state[name] = value
@@ -85,7 +85,7 @@ def test_what_is_no_program_is_named(image: bytes, reason: str) -> None:
 # ---------------------------------------------------------------------------------------------------- what it sees
 
 
-def test_the_stack_is_as_execve_leaves_it(process: Process) -> None:
+def test_the_stack_is_as_execve_leaves_it(process: GuestProcess) -> None:
     sp = process.state.sp
     count, path, argument, end, environment = struct.unpack("<5Q", process.memory.read(sp, 40))
     assert (count, end, environment) == (2, 0, 0)
@@ -98,7 +98,7 @@ def test_the_stack_is_as_execve_leaves_it(process: Process) -> None:
     assert process.memory.read(auxiliary[3], 4) == GETPID.read_bytes()[64:68]
 
 
-def test_memory_comes_and_goes(process: Process) -> None:
+def test_memory_comes_and_goes(process: GuestProcess) -> None:
     address = call(process, MMAP, 0, 3 * PAGE - 1, 3, 0x22, (1 << 64) - 1, 0)
     process.memory.write(address + 3 * PAGE - 1, b"x")
     assert call(process, MUNMAP, address, 3 * PAGE) == 0
@@ -107,14 +107,14 @@ def test_memory_comes_and_goes(process: Process) -> None:
     assert call(process, MMAP, 0, PAGE, 3, 0x02, 3, 0) == -errno.ENODEV
 
 
-def test_the_heap_grows_to_its_limit(process: Process) -> None:
+def test_the_heap_grows_to_its_limit(process: GuestProcess) -> None:
     begin = call(process, BRK, 0)
     assert call(process, BRK, begin + 100) == begin + 100
     assert call(process, BRK, begin + (1 << 40)) == begin + 100
     process.memory.write(begin, b"there")
 
 
-def test_files_are_the_hosts(process: Process, tmp_path: Path) -> None:
+def test_files_are_the_hosts(process: GuestProcess, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"contents")
     place = call(process, BRK, 0)
@@ -131,7 +131,7 @@ def test_files_are_the_hosts(process: Process, tmp_path: Path) -> None:
     assert call(process, OPEN, 16, os.O_RDONLY, 0) == -errno.EFAULT
 
 
-def test_bad_pointers_are_the_programs_own_fault(process: Process) -> None:
+def test_bad_pointers_are_the_programs_own_fault(process: GuestProcess) -> None:
     assert call(process, WRITE, 1, 16, 4) == -errno.EFAULT
     assert call(process, CLOCK, 1, 16) == -errno.EFAULT
     assert call(process, ARCH_PRCTL, 0x9999, 0) == -errno.EINVAL
@@ -166,6 +166,6 @@ def test_what_cannot_be_run_is_told(tmp_path: Path) -> None:
     assert done.stderr.startswith(f"personality: {script}: no static 64-bit program: ")
 
 
-def test_a_crash_is_a_status(process: Process) -> None:
+def test_a_crash_is_a_status(process: GuestProcess) -> None:
     process.state.pc = 16
     assert process.run().status == 128 + 11

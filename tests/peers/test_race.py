@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from worldswitch.harness.bench import results_file
-from worldswitch.harness.bench.results_file import Recorder
+from worldswitch.harness.bench.results_file import ResultsWriter
 from worldswitch.harness.bench.session import recording
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.peers import peer, peer_list, race, race_report
@@ -46,11 +46,13 @@ def missing(kit: Kit) -> Iterator[Ready]:
     raise Unobtainable("it is not installed", "install it")
 
 
-def go(kit: Kit, monkeypatch: pytest.MonkeyPatch, *ready: Ready, programs: Sequence[str] = ("getpid",)) -> Recorder:
+def go(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch, *ready: Ready, programs: Sequence[str] = ("getpid",)
+) -> ResultsWriter:
     """Two rounds of these peers, against a reference of 100 ns."""
     monkeypatch.setattr(peer_list, "reference", of(says("reference", takes(100), programs=frozenset(("getpid",)))))
     monkeypatch.setattr(peer_list, "PEERS", (of(*ready), missing))
-    recorder = Recorder("reference")
+    recorder = ResultsWriter("reference")
     Race(recorder, 2, 1, 1e-4, 1e-4, programs, (FREE,), kit, random.Random(1), lambda _: None).go()
     return recorder
 
@@ -143,7 +145,7 @@ def test_what_the_reference_does_not_run_has_no_ratio(
 
 
 def test_the_command_measures_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    effort = race_report.Effort(rounds=1, others=1, seconds=1e-3, brief=1e-3, programs=("getpid", "processes"))
+    effort = race_report.RaceEffort(rounds=1, others=1, seconds=1e-3, brief=1e-3, programs=("getpid", "processes"))
     assert race_report.show(["native"], effort, 5, tmp_path, fetch=False) == 0
     (folder,) = tmp_path.iterdir()
     names = results_file.read(folder).series.keys()

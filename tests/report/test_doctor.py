@@ -12,7 +12,7 @@ from docker import DockerClient
 from worldswitch.harness.cell.probes import confinement, table
 from worldswitch.harness.cell.probes import kernel_facts as behaviour
 from worldswitch.harness.cell.probes import table as probes
-from worldswitch.harness.cell.records import Finding
+from worldswitch.harness.cell.records import ProbeResult
 from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.cli.main import main
 from worldswitch.harness.environments.docker import engine
@@ -30,7 +30,7 @@ from worldswitch.harness.verdict import Verdict
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine that has everything but Yama and an engine."""
     monkeypatch.setattr(doctor, "rehearse_platform", lambda _: Result(verdict=Verdict.PASS))
-    monkeypatch.setattr(probes, "probe", lambda name: Finding("no" if name == "yama" else "yes", f"so says {name}"))
+    monkeypatch.setattr(probes, "probe", lambda name: ProbeResult("no" if name == "yama" else "yes", f"so says {name}"))
     monkeypatch.setattr(behaviour, "observe", lambda *_: {"stops::one": "a stop", "stops::two": "not observed: no"})
     monkeypatch.setattr(engine, "addresses", list)
     monkeypatch.setattr(engine, "check_startable", _refuse)
@@ -74,7 +74,7 @@ def test_a_filter_that_denies_what_every_stub_does_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
-        table, "probe", lambda name: Finding("denied" if name == "stub_calls" else "yes", f"so says {name}")
+        table, "probe", lambda name: ProbeResult("denied" if name == "stub_calls" else "yes", f"so says {name}")
     )
     assert main.main(["doctor", "--json"]) == 2
     found = json.loads(capsys.readouterr().out)
@@ -131,13 +131,13 @@ def test_a_reference_that_does_not_load_is_told(
 
 
 def test_denied_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(probes, "probe", lambda name: Finding("denied", "Operation not permitted"))
+    monkeypatch.setattr(probes, "probe", lambda name: ProbeResult("denied", "Operation not permitted"))
     assert main.main(["doctor"]) == 2
     assert "ptrace: Operation not permitted" in capsys.readouterr().out
 
 
 def test_who_denies_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(probes, "probe", lambda name: Finding("denied", "Operation not permitted"))
+    monkeypatch.setattr(probes, "probe", lambda name: ProbeResult("denied", "Operation not permitted"))
     known = Confinement(capabilities="0", yama=2, answers={"PTRACE_SEIZE": "ESRCH"})
     monkeypatch.setattr(confinement, "look", lambda: known)
     assert main.main(["doctor"]) == 2

@@ -16,7 +16,7 @@ from worldswitch.harness import ptrace_denial
 from worldswitch.harness.cell.probes import confinement
 from worldswitch.harness.cell.supervisor import supervise
 from worldswitch.harness.linux import ptrace, syscalls
-from worldswitch.harness.ptrace_denial import Confinement, Who
+from worldswitch.harness.ptrace_denial import Authority, Confinement
 from worldswitch.harness.report import eperm
 
 prerequisites = pytest.importorskip("worldswitch.reference.prerequisites")  # before a user is who may not read it
@@ -65,15 +65,15 @@ def be_another_user() -> None:
 
 #: What is set up, who it is, and the word the reference has for it.
 REAL = (
-    (deny_ptrace, Who.SECCOMP, "seccomp: "),
-    (deny_seize_only, Who.SECCOMP, "seccomp: "),
-    (be_another_user, Who.CAPABILITY, "CAP_SYS_PTRACE"),
+    (deny_ptrace, Authority.SECCOMP, "seccomp: "),
+    (deny_seize_only, Authority.SECCOMP, "seccomp: "),
+    (be_another_user, Authority.CAPABILITY, "CAP_SYS_PTRACE"),
 )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes root to become another user")
 @pytest.mark.parametrize(("set_up", "who", "word"), REAL, ids=[one[0].__name__ for one in REAL])
-def test_who_refuses_is_found(set_up: Callable[[], object], who: Who, word: str) -> None:
+def test_who_refuses_is_found(set_up: Callable[[], object], who: Authority, word: str) -> None:
     known, said, reference = found_in(set_up)
     assert said == "EPERM"
     one = ptrace_denial.culprit(known)
@@ -105,7 +105,7 @@ def test_a_tracer_that_follows_forks_is_found() -> None:
     one = ptrace_denial.culprit(replace(known, answers={"PTRACE_SEIZE": "ESRCH"}))
     assert said == "EPERM"
     assert one is not None
-    assert (one.who, one.guilty) == (Who.ALREADY_TRACED, True)
+    assert (one.who, one.guilty) == (Authority.ALREADY_TRACED, True)
     assert f"process {os.getpid()} (" in one.evidence
     assert f"process {os.getpid()} (" in reference
 
@@ -150,32 +150,32 @@ def but(known: Confinement = FREE, **changes: object) -> Confinement:
 
 #: What is known, whom the request is about, and who it was: surely, or by elimination.
 CASES = {
-    "nothing is set up, and no module can be seen": (FREE, True, Who.MODULE, None),
+    "nothing is set up, and no module can be seen": (FREE, True, Authority.MODULE, None),
     "nothing is set up at all": (but(modules="capability,yama,bpf"), True, None, None),
-    "yama 3": (but(ROOT, yama=3), True, Who.YAMA, True),
-    "yama 2": (but(yama=2), True, Who.YAMA, True),
+    "yama 3": (but(ROOT, yama=3), True, Authority.YAMA, True),
+    "yama 2": (but(yama=2), True, Authority.YAMA, True),
     "yama 2, with the capability": (but(ROOT, yama=2, modules="capability"), True, None, None),
     "yama 1, a child": (but(yama=1, modules="capability"), True, None, None),
-    "yama 1, a stranger": (but(yama=1), False, Who.YAMA, True),
+    "yama 1, a stranger": (but(yama=1), False, Authority.YAMA, True),
     "yama 1, a stranger, with the capability": (but(ROOT, yama=1, modules="capability"), False, None, None),
-    "yama 0, a stranger": (but(yama=0), False, Who.CAPABILITY, None),
-    "not dumpable": (but(dumpable=0), True, Who.CAPABILITY, True),
+    "yama 0, a stranger": (but(yama=0), False, Authority.CAPABILITY, None),
+    "not dumpable": (but(dumpable=0), True, Authority.CAPABILITY, True),
     "not dumpable, with the capability": (but(ROOT, dumpable=0, modules="capability"), True, None, None),
-    "a filter says EPERM": (but(answers={"PTRACE_SEIZE": "EPERM"}), True, Who.SECCOMP, True),
-    "a filter says ENOSYS": (but(answers={"PTRACE_SEIZE": "ENOSYS"}), True, Who.SECCOMP, True),
-    "a filter kills": (but(answers={"PTRACE_SEIZE": "killed by signal 31"}), True, Who.SECCOMP, True),
-    "a filter that nobody asked": (but(answers={}, seccomp=2), True, Who.SECCOMP, None),
-    "a filter before a tracer": (but(answers={"PTRACE_SEIZE": "EPERM"}, tracer=9), True, Who.SECCOMP, True),
-    "a tracer before yama": (but(tracer=9, yama=3), True, Who.ALREADY_TRACED, True),
-    "apparmor": (but(modules="capability,yama,apparmor", label="docker (enforce)"), True, Who.MODULE, None),
+    "a filter says EPERM": (but(answers={"PTRACE_SEIZE": "EPERM"}), True, Authority.SECCOMP, True),
+    "a filter says ENOSYS": (but(answers={"PTRACE_SEIZE": "ENOSYS"}), True, Authority.SECCOMP, True),
+    "a filter kills": (but(answers={"PTRACE_SEIZE": "killed by signal 31"}), True, Authority.SECCOMP, True),
+    "a filter that nobody asked": (but(answers={}, seccomp=2), True, Authority.SECCOMP, None),
+    "a filter before a tracer": (but(answers={"PTRACE_SEIZE": "EPERM"}, tracer=9), True, Authority.SECCOMP, True),
+    "a tracer before yama": (but(tracer=9, yama=3), True, Authority.ALREADY_TRACED, True),
+    "apparmor": (but(modules="capability,yama,apparmor", label="docker (enforce)"), True, Authority.MODULE, None),
 }
 
 
 @pytest.mark.parametrize(("known", "own_child", "who", "guilty"), CASES.values(), ids=CASES)
-def test_it_is_put_down_to_one(known: Confinement, own_child: bool, who: Who | None, guilty: bool | None) -> None:
+def test_it_is_put_down_to_one(known: Confinement, own_child: bool, who: Authority | None, guilty: bool | None) -> None:
     one = ptrace_denial.culprit(known, own_child=own_child)
     assert (one and (one.who, one.guilty)) == (who and (who, guilty))
-    assert {finding.who for finding in ptrace_denial.findings(known)} == set(Who)
+    assert {finding.who for finding in ptrace_denial.findings(known)} == set(Authority)
 
 
 def test_what_is_told_names_each_with_what_shows_it() -> None:
@@ -191,7 +191,7 @@ def test_what_is_told_names_each_with_what_shows_it() -> None:
 
 
 def test_a_modules_name_for_us_is_told() -> None:
-    (line,) = [str(one) for one in ptrace_denial.findings(CASES["apparmor"][0]) if one.who is Who.MODULE]
+    (line,) = [str(one) for one in ptrace_denial.findings(CASES["apparmor"][0]) if one.who is Authority.MODULE]
     assert line == "security module: perhaps: apparmor is in force, and calls this process 'docker (enforce)'"
 
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
-from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
+from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, ProcessSnapshot, ThreadSnapshot
 from worldswitch.harness.cell.records import Complaint, KernelLog, Trial
 from worldswitch.harness.cli.main import main
 from worldswitch.harness.environments import plan
@@ -30,12 +30,12 @@ DIAGNOSIS = Diagnosis(
     ),
     forgotten=12,
     processes=(
-        Process(
+        ProcessSnapshot(
             pid=8,
             parent=7,
             name="stub",
             threads=(
-                Thread(
+                ThreadSnapshot(
                     tid=8,
                     name="stub",
                     state="t (tracing stop)",

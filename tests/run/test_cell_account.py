@@ -14,13 +14,13 @@ from worldswitch.harness.cell import records as results
 from worldswitch.harness.cell.records import Record, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import conditions
-from worldswitch.harness.expectations.excuses import Machine
+from worldswitch.harness.expectations.excuses import HostAbilities
 from worldswitch.harness.expectations.judgement import PASSES, Expectation, Judgement
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Problem
 from worldswitch.harness.results.errors import Damaged
-from worldswitch.harness.results.writer import Book
+from worldswitch.harness.results.writer import CellWriter
 from worldswitch.harness.run import cell_account
-from worldswitch.harness.run.cell_account import Ledger, Standing
+from worldswitch.harness.run.cell_account import CellAccount, CellBasis
 from worldswitch.harness.verdict import Verdict
 
 HOST, MINE = CellName("host"), CellName("host", "a:Mine")
@@ -30,8 +30,8 @@ ALL = tuple(trial(name) for name in NAMES)
 EXPECTED = Judgement(True, PASSES)
 UNEXPECTED = Judgement(False, PASSES)
 NO_MACHINE = "this machine does not have what they need"
-NOWHERE = Machine()  #: a run that is driven from some other machine
-HERE = Machine("Linux", frozenset({"ptrace_denied"}))  #: one that has it, and the kernel of the headers
+NOWHERE = HostAbilities()  #: a run that is driven from some other machine
+HERE = HostAbilities("Linux", frozenset({"ptrace_denied"}))  #: one that has it, and the kernel of the headers
 
 
 class Listener:
@@ -61,12 +61,14 @@ def opened(listener: Listener, file: Path) -> object:
     def opened(
         records: Iterable[Record] = (),
         cell: CellName = HOST,
-        machine: Machine = NOWHERE,
+        machine: HostAbilities = NOWHERE,
         lines: Iterable[Expectation] = (),
         **standing: object,
-    ) -> Ledger:
-        judged_by = Standing(rules=tuple(lines), machine=machine, **standing)
-        made = Ledger(cell, judged_by, {one.name: one for one in SCENARIOS}, Book(file.parent, cell), listener)
+    ) -> CellAccount:
+        judged_by = CellBasis(rules=tuple(lines), machine=machine, **standing)
+        made = CellAccount(
+            cell, judged_by, {one.name: one for one in SCENARIOS}, CellWriter(file.parent, cell), listener
+        )
         for record in records:
             made.take(record)
         return made
@@ -197,7 +199,7 @@ def test_what_the_machine_has_was_taken_by_the_profile(opened) -> None:
 
 
 def test_what_an_ordinary_user_may_not_do_is_excused_on_the_host_alone(opened) -> None:
-    ordinary = Machine(is_root=False)
+    ordinary = HostAbilities(is_root=False)
     records = [header([DENIED], None, ptrace_denied="denied"), trial(DENIED, Verdict.BLOCKED)]
     found = {
         (cell, machine.is_root): opened(records, cell, machine).close(None).judged[0].judgement

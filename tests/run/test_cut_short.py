@@ -15,7 +15,7 @@ from scripted import NAMES, SCENARIOS, Quiet, Scripted, ScriptedCell, frames, he
 
 from worldswitch.harness.cli import main
 from worldswitch.harness.environments import plan
-from worldswitch.harness.environments.guardian import Held
+from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.environments.host import HostCell
 from worldswitch.harness.environments.protocol import Environment
 from worldswitch.harness.errors import Unobtainable
@@ -81,7 +81,7 @@ class Doomed(Scripted):
     def start(self, arguments: Sequence[str]) -> HostCell:  # type: ignore[override]
         said = base64.b64encode(b"".join(line for line in REACHED if isinstance(line, bytes))).decode()
         command = [sys.executable, "-c", KILLED, said]
-        return HostCell(Held(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        return HostCell(GuardedProcess(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
 
 
 def test_a_cell_that_is_killed_keeps_what_it_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
-from worldswitch.harness.cell.records import Finding, Fingerprint, Header, Trial
+from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, ProcessSnapshot, ThreadSnapshot
+from worldswitch.harness.cell.records import Fingerprint, Header, ProbeResult, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import Judged, Problem
@@ -86,7 +86,9 @@ def _cell(cell: CellName, release: str, names: Sequence[str], chance: random.Ran
         )
         return kept_cell(str(cell), missed, Problem("no package of 7.3 in any suite", "name a kernel by --kernel"))
     judged = tuple(_judged(cell, number, name, chance) for number, name in enumerate(names))
-    probes = {f"probe{n}": Finding("yes" if n % 9 or release > "6" else "no", f"it says {n % 7}") for n in range(50)}
+    probes = {
+        f"probe{n}": ProbeResult("yes" if n % 9 or release > "6" else "no", f"it says {n % 7}") for n in range(50)
+    }
     facts = {f"fact{n}": f"{release if n % 11 == 0 else 'the same'}" for n in range(76)}
     seen = Fingerprint(
         kernel=f"Linux {release} #1 SMP",
@@ -141,12 +143,12 @@ def _judged(cell: CellName, number: int, name: str, chance: random.Random) -> Ju
             )
             for n in range(40)
         )
-        stub = Process(
+        stub = ProcessSnapshot(
             pid=11,
             parent=10,
             name="stub",
             threads=(
-                Thread(
+                ThreadSnapshot(
                     tid=11,
                     name="stub",
                     state="t (tracing stop)",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell import records as results
-from worldswitch.harness.cell.records import Finding, Fingerprint, Footer, Header, Record, Trial, Word
+from worldswitch.harness.cell.records import Fingerprint, Footer, Header, ProbeResult, Record, Trial, Word
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments.prepared import Plan
 from worldswitch.harness.environments.profiles.profile import Profile
@@ -36,7 +36,7 @@ NAMES = tuple(one.name for one in SCENARIOS)
 
 def header(planned: Sequence[str] = NAMES, mutant: str | None = None, **probes: str) -> Header:
     """A cell's first word."""
-    found = {name: Finding(state, f"{name} is {state}") for name, state in probes.items()}
+    found = {name: ProbeResult(state, f"{name} is {state}") for name, state in probes.items()}
     machine = Fingerprint(kernel="Linux", machine="x86_64", cpu="any", cpus=2, python="3", versions={}, probes=found)
     return Header(
         run="a-run",

@@ -26,7 +26,7 @@ from worldswitch.harness.environments.docker.container import ContainerCell, Doc
 from worldswitch.harness.environments.docker.engine import Engine
 from worldswitch.harness.environments.docker.image import Image
 from worldswitch.harness.environments.profiles import profile as profiles
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations.outcome import Judged, Status, status
 from worldswitch.harness.results import reader
@@ -51,7 +51,7 @@ int main(void) {
 
 
 @pytest.fixture
-def private(run: Holdings) -> Iterator[Engine]:
+def private(run: RunResources) -> Iterator[Engine]:
     """A private engine of this test's run."""
     try:
         yield engine.start(run)
@@ -84,7 +84,7 @@ class Saying(Docker):
 class Killing(Quiet):
     """Kills the engine as soon as a trial has ended."""
 
-    def __init__(self, run: Holdings) -> None:
+    def __init__(self, run: RunResources) -> None:
         super().__init__()
         self._pid = run.sockets / "docker.pid"
 
@@ -96,7 +96,7 @@ class Killing(Quiet):
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the SDK's own, of connections that were refused
 def test_what_was_reached_is_kept(
-    run: Holdings, private: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: RunResources, private: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, (profile,) = image(private, tmp_path), profiles.select(["docker-default"])
     first, second = (Saying(private, made, profile, run.id) for _ in range(2))

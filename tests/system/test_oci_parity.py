@@ -25,12 +25,12 @@ from worldswitch.harness.environments.docker.container import Docker
 from worldswitch.harness.environments.images import chroot as inside
 from worldswitch.harness.environments.images import containerfile, tree
 from worldswitch.harness.environments.oci import default_filter, runtime, user_mapping
-from worldswitch.harness.environments.oci.seccomp import Machine
-from worldswitch.harness.environments.oci.spec import INIT, Surroundings, specification
+from worldswitch.harness.environments.oci.seccomp import SeccompTarget
+from worldswitch.harness.environments.oci.spec import INIT, ContainerContext, specification
 from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.profiles.profile import Profile
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.results.cell_file import read_reached
 
@@ -54,14 +54,14 @@ DIFFERENCES = {
 
 
 @pytest.fixture(scope="module")
-def made() -> Iterator[Callable[[Profile], tuple[Docker, Holdings]]]:
+def made() -> Iterator[Callable[[Profile], tuple[Docker, RunResources]]]:
     """An engine's container under a profile, and the run that has the engine."""
     if os.geteuid() != 0 or not shutil.which("dockerd"):
         pytest.skip("to see what an engine hands to its runtime takes root and an installed dockerd")
-    held: list[Holdings] = []
+    held: list[RunResources] = []
     make = container_factories.docker(held, False, print)
 
-    def made(profile: Profile) -> tuple[Docker, Holdings]:
+    def made(profile: Profile) -> tuple[Docker, RunResources]:
         try:
             docker = make(profile)
         except Unobtainable as problem:
@@ -81,7 +81,7 @@ ADDED = re.compile(rf"dev/.+|\.dockerenv|etc/mtab|{'|'.join([*tree.FILES, INIT.l
 
 
 def test_the_image_has_the_same_files_with_and_without_an_engine(
-    made: Callable[[Profile], tuple[Docker, Holdings]], tmp_path: Path
+    made: Callable[[Profile], tuple[Docker, RunResources]], tmp_path: Path
 ) -> None:
     docker, run = made(profiles.select(["docker-default"])[0])
     ours = tree.obtain(run, print)
@@ -111,7 +111,9 @@ def _files(tar: Path) -> dict[str, tuple[int, int, int, str]]:
 
 
 @pytest.mark.parametrize("name", COMPARED)
-def test_a_runtime_is_told_what_the_engine_s_is(name: str, made: Callable[[Profile], tuple[Docker, Holdings]]) -> None:
+def test_a_runtime_is_told_what_the_engine_s_is(
+    name: str, made: Callable[[Profile], tuple[Docker, RunResources]]
+) -> None:
     profile = profiles.select([name])[0]
     docker, run = made(profile)
     if not docker._engine.private:
@@ -126,7 +128,7 @@ def test_a_runtime_is_told_what_the_engine_s_is(name: str, made: Callable[[Profi
     assert differing == {}
 
 
-def _handed(docker: Docker, run: Holdings) -> tuple[str, dict[str, Any]]:
+def _handed(docker: Docker, run: RunResources) -> tuple[str, dict[str, Any]]:
     """A container's name, and what the engine handed to its runtime for it."""
     cell = docker.run(["sleep", "60"])
     try:
@@ -136,14 +138,14 @@ def _handed(docker: Docker, run: Holdings) -> tuple[str, dict[str, Any]]:
         list(cell.frames())
 
 
-def _around(profile: Profile, name: str, run: Holdings) -> Surroundings:
+def _around(profile: Profile, name: str, run: RunResources) -> ContainerContext:
     said = containerfile.read(containerfile.containerfile())
-    return Surroundings(
+    return ContainerContext(
         name[:12],
         PurePath("/image"),
         [inside.PATH, *said.environment],
         said.folder,
-        Machine.here(),
+        SeccompTarget.here(),
         cgroup=f"/worldswitch-{run.id}/{name}",
         pid=1,
         **user_mapping.mapped(profile),
@@ -185,7 +187,7 @@ def _flat(value: object, place: str = "", name: str = "") -> Iterator[tuple[str,
 @pytest.fixture
 def worker() -> None:
     """A runtime that works, if there is one."""
-    run = Holdings.create()
+    run = RunResources.create()
     try:
         runtime.obtain(run, install=False, say=print)
     except Unobtainable as problem:

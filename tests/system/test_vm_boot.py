@@ -23,13 +23,13 @@ from worldswitch.harness.cell.probes import kernel_facts
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments import plan as plans
 from worldswitch.harness.environments.kernels import fetch
-from worldswitch.harness.environments.kernels.image import Kernel
+from worldswitch.harness.environments.kernels.image import KernelImage
 from worldswitch.harness.environments.protocol import Lost
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.environments.vm import environment
 from worldswitch.harness.environments.vm import kernel_facts as observation
 from worldswitch.harness.environments.vm.cell import GuestCell
-from worldswitch.harness.environments.vm.machine import Machine, Workshop
+from worldswitch.harness.environments.vm.machine import MachineParts, VirtualMachine
 from worldswitch.harness.environments.vm.qemu import Shape
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations.outcome import Judged, Status, status
@@ -43,7 +43,7 @@ SECONDS = 120.0
 
 
 @pytest.fixture(scope="session")
-def kernel() -> Kernel:
+def kernel() -> KernelImage:
     try:
         return fetch.obtain(NAME, print)
     except Unobtainable as problem:
@@ -51,8 +51,8 @@ def kernel() -> Kernel:
 
 
 @pytest.fixture(scope="module")
-def made(kernel: Kernel) -> Iterator[Workshop]:
-    run = Holdings.create()
+def made(kernel: KernelImage) -> Iterator[MachineParts]:
+    run = RunResources.create()
     try:
         yield environment.workshop(kernel, run, print)
     except Unobtainable as problem:
@@ -62,14 +62,14 @@ def made(kernel: Kernel) -> Iterator[Workshop]:
 
 
 @pytest.fixture(scope="module")
-def machine(made: Workshop, kernel: Kernel) -> Iterator[Machine]:
-    up = Machine(made.hardware, kernel.image, Shape())
+def machine(made: MachineParts, kernel: KernelImage) -> Iterator[VirtualMachine]:
+    up = VirtualMachine(made.hardware, kernel.image, Shape())
     up.boot(SECONDS)
     yield up
     up.close()
 
 
-def start(machine: Machine, number: int, script: str) -> GuestCell:
+def start(machine: VirtualMachine, number: int, script: str) -> GuestCell:
     return GuestCell(machine, number, {"command": ["python3", "-c", script]}, lambda: None)
 
 
@@ -77,18 +77,18 @@ def output(cell: GuestCell) -> bytes:
     return b"".join(line for line in cell.frames() if not line.startswith(b"@ws"))
 
 
-def test_a_guest_runs_the_kernel_it_was_given(machine: Machine, kernel: Kernel) -> None:
+def test_a_guest_runs_the_kernel_it_was_given(machine: VirtualMachine, kernel: KernelImage) -> None:
     cell = start(machine, 1, "import os; print(os.uname().release, os.getuid(), os.path.exists('/opt/worldswitch'))")
     assert output(cell).decode().split() == [kernel.release, "0", "True"]
     assert cell.wait(SECONDS) == 0
 
 
-def test_more_than_a_megabyte_comes_over(machine: Machine) -> None:
+def test_more_than_a_megabyte_comes_over(machine: VirtualMachine) -> None:
     lines = "import os, base64; print('\\n'.join(base64.b64encode(os.urandom(90)).decode() for _ in range(10000)))"
     assert len(output(start(machine, 2, lines))) > 1_200_000
 
 
-def test_what_a_cell_leaves_behind_is_gone(machine: Machine) -> None:
+def test_what_a_cell_leaves_behind_is_gone(machine: VirtualMachine) -> None:
     leave = "import subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True); open('/tmp/left', 'w')"
     start(machine, 3, leave).wait(SECONDS)
     look = """import glob, os
@@ -96,14 +96,14 @@ print([open(name).read() for name in glob.glob('/proc/*/comm')].count('sleep\\n'
     assert output(start(machine, 4, look)).decode().split() == ["0", "[]"]
 
 
-def test_a_cell_that_hangs_is_ended_and_the_guest_goes_on(machine: Machine) -> None:
+def test_a_cell_that_hangs_is_ended_and_the_guest_goes_on(machine: VirtualMachine) -> None:
     cell = start(machine, 5, "import time; print('up', flush=True); time.sleep(1000)")
     assert next(cell.frames()) == b"up\n"
     cell.kill()
     assert output(start(machine, 6, "print('alive')")) == b"alive\n"
 
 
-def test_the_image_has_every_scenario_as_pytest_compiles_it(machine: Machine) -> None:
+def test_the_image_has_every_scenario_as_pytest_compiles_it(machine: VirtualMachine) -> None:
     look = """import os, glob
 os.chdir('/opt/worldswitch/worldswitch/scenarios')
 print(len(glob.glob('[!_]*.py')), len(glob.glob('__pycache__/[!_]*-pytest-*.pyc')))"""
@@ -111,7 +111,7 @@ print(len(glob.glob('[!_]*.py')), len(glob.glob('__pycache__/[!_]*-pytest-*.pyc'
     assert 0 < modules <= compiled
 
 
-def test_a_kernel_tells_all_its_facts(made: Workshop, machine: Machine) -> None:
+def test_a_kernel_tells_all_its_facts(made: MachineParts, machine: VirtualMachine) -> None:
     said = observation.observe(machine, 8, made.tree, "here", made.hardware.time_scale, lambda: None)
     assert said
     assert said.where == "here"
@@ -119,8 +119,8 @@ def test_a_kernel_tells_all_its_facts(made: Workshop, machine: Machine) -> None:
     assert all(": needs " in said.facts[name] for name in kernel_facts.unobserved(said.facts))
 
 
-def test_a_panic_is_a_loss_that_says_so(made: Workshop, kernel: Kernel) -> None:
-    doomed = Machine(made.hardware, kernel.image, Shape())
+def test_a_panic_is_a_loss_that_says_so(made: MachineParts, kernel: KernelImage) -> None:
+    doomed = VirtualMachine(made.hardware, kernel.image, Shape())
     try:
         doomed.boot(SECONDS)
         cell = start(doomed, 1, "open('/proc/sysrq-trigger', 'w').write('c')")
@@ -130,16 +130,16 @@ def test_a_panic_is_a_loss_that_says_so(made: Workshop, kernel: Kernel) -> None:
         doomed.close()
 
 
-def test_nothing_outlives_a_runner_that_is_killed(made: Workshop, kernel: Kernel, tmp_path: Path) -> None:
+def test_nothing_outlives_a_runner_that_is_killed(made: MachineParts, kernel: KernelImage, tmp_path: Path) -> None:
     script = f"""
         import time
         from pathlib import Path
-        from worldswitch.harness.environments.vm.machine import Hardware, Machine
+        from worldswitch.harness.environments.vm.machine import Hardware, VirtualMachine
         from worldswitch.harness.environments.vm.qemu import Shape
         from worldswitch.harness.environments.vm.toolbox import Toolbox
         tools = Toolbox(Path({str(made.hardware.tools.path)!r}), "", "", "")
         hardware = Hardware(tools, Path({str(made.hardware.disk)!r}), "tcg")
-        machine = Machine(hardware, Path({str(kernel.image)!r}), Shape())
+        machine = VirtualMachine(hardware, Path({str(kernel.image)!r}), Shape())
         print(machine._held.process.pid, flush=True)
         time.sleep(1000)
     """
@@ -156,9 +156,9 @@ def test_nothing_outlives_a_runner_that_is_killed(made: Workshop, kernel: Kernel
 
 
 def test_a_machine_that_is_killed_keeps_what_its_cell_reached(
-    made: Workshop, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: MachineParts, kernel: KernelImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    doomed = Machine(made.hardware, kernel.image, Shape())
+    doomed = VirtualMachine(made.hardware, kernel.image, Shape())
     doomed.boot(SECONDS)
     said = b"".join(line for line in frames([header(), trial(NAMES[0])]) if isinstance(line, bytes))
     script = f"import os, time; os.write(1, {said!r}); time.sleep(1000)"

@@ -104,7 +104,7 @@ def _started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @dataclass(slots=True)
-class Call:
+class TracedCall:
     """One system call of the process."""
 
     number: int
@@ -119,9 +119,9 @@ class Marked:
 
     mark: int = field(default_factory=lambda: syscalls.GETPPID[platform.machine()])
     inside: bool = False
-    calls: list[Call] = field(default_factory=list)
+    calls: list[TracedCall] = field(default_factory=list)
 
-    def take(self, call: Call) -> list[Call] | None:
+    def take(self, call: TracedCall) -> list[TracedCall] | None:
         """One more call; all between the marks if it is the second of a pair."""
         if call.number != self.mark:
             if self.inside:
@@ -134,7 +134,7 @@ class Marked:
         return done
 
 
-def _between_marks(process: subprocess.Popen[bytes]) -> Iterator[list[Call]]:
+def _between_marks(process: subprocess.Popen[bytes]) -> Iterator[list[TracedCall]]:
     """The calls of each time the operation was done."""
     pid, marked = process.pid, Marked()
     syscalls.ptrace(syscalls.PTRACE_SEIZE, pid, 0, syscalls.PTRACE_O_TRACESYSGOOD | syscalls.PTRACE_O_EXITKILL)
@@ -143,7 +143,7 @@ def _between_marks(process: subprocess.Popen[bytes]) -> Iterator[list[Call]]:
     assert process.stdin is not None
     process.stdin.write(b"go\n")
     process.stdin.flush()
-    under_way: Call | None = None
+    under_way: TracedCall | None = None
     while os.WIFSTOPPED(status):
         if os.WSTOPSIG(status) == SYSCALL_STOP:
             under_way, ended = _at_stop(pid, under_way)
@@ -160,11 +160,11 @@ SYSCALL_STOP = 0x85  #: SIGTRAP, as PTRACE_O_TRACESYSGOOD marks it
 PTRACE_SYSCALL = 24
 
 
-def _at_stop(pid: int, under_way: Call | None) -> tuple[Call | None, Call | None]:
+def _at_stop(pid: int, under_way: TracedCall | None) -> tuple[TracedCall | None, TracedCall | None]:
     """The call that begins at this stop, and the one that ends."""
     kind, words = _syscall_info(pid)
     if kind == syscalls.PTRACE_SYSCALL_INFO_ENTRY:
-        return Call(words[0], words[1:]), None
+        return TracedCall(words[0], words[1:]), None
     if under_way is not None:
         under_way.result = words[0] - (1 << 64) if words[0] >> 63 else words[0]
         if under_way.number == syscalls.PTRACE["x86_64"] and under_way.arguments[0] in (GETREGSET, SETREGSET):
@@ -185,7 +185,7 @@ def _length_of_iovec(pid: int, address: int) -> int:
         return int(struct.unpack("=Q", memory.read(8))[0])
 
 
-def _summed(calls: list[Call]) -> Count:
+def _summed(calls: list[TracedCall]) -> Count:
     requests = [call for call in calls if call.number == syscalls.PTRACE["x86_64"]]
     waits = [call for call in calls if call.number == WAIT4]
     stops = [call for call in waits if call.result > 0]
@@ -193,7 +193,7 @@ def _summed(calls: list[Call]) -> Count:
     return Count(ptrace=len(requests), waits=len(waits), stops=len(stops), bytes=copied)
 
 
-def _copied(request: Call) -> int:
+def _copied(request: TracedCall) -> int:
     kind = request.arguments[0]
     if kind == GET_SYSCALL_INFO:
         return max(min(request.result, request.arguments[2]), 0)

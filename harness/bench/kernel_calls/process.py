@@ -12,7 +12,7 @@ from pathlib import Path
 
 from worldswitch.harness.arch import registers
 from worldswitch.harness.bench.suite.switch import TRAP_FLAG
-from worldswitch.harness.bench.workbench import DATA, GETPID, READ_WRITE, Bench, Guest, pinned
+from worldswitch.harness.bench.workbench import DATA, GETPID, READ_WRITE, Bench, BenchGuest, pinned
 from worldswitch.harness.contract import AddressSpace, Inspectable, Options, Placement, Unavailable
 
 Operation = Callable[[], object]
@@ -21,7 +21,7 @@ Operation = Callable[[], object]
 UNWATCHED = 500
 
 
-def _guest(bench: Bench, code: str = "getpid", *, resident: bool = True) -> Guest:
+def _guest(bench: Bench, code: str = "getpid", *, resident: bool = True) -> BenchGuest:
     return bench.guest(code, bench.platform(Options(placement=Placement.PIN)), resident=resident)
 
 
@@ -29,7 +29,7 @@ def _space(bench: Bench) -> AddressSpace:
     return bench.platform(Options(placement=Placement.PIN)).new_address_space()
 
 
-def _answered(guest: Guest) -> Operation:
+def _answered(guest: BenchGuest) -> Operation:
     """A switch with a result for the guest, another than the last."""
     words, results = guest.state.words, iter(range(1, 1 << 30))
 

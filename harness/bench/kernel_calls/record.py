@@ -7,18 +7,18 @@ import msgspec
 from worldswitch.harness.bench.kernel_calls import count
 from worldswitch.harness.bench.kernel_calls.count import Count
 from worldswitch.harness.bench.kernel_calls.process import OPERATIONS
-from worldswitch.harness.bench.messages import Absent, Measured
-from worldswitch.harness.bench.results_file import Recorder
+from worldswitch.harness.bench.messages import Measured, NotMeasured
+from worldswitch.harness.bench.results_file import ResultsWriter
 from worldswitch.harness.environments.protocol import Say
 
 
-def record(recorder: Recorder, platform: str, say: Say) -> None:
+def record(recorder: ResultsWriter, platform: str, say: Say) -> None:
     """Count every operation; that needs no quiet and no repetition."""
     for name, operation in OPERATIONS.items():
         try:
             counts = count.count(name, platform)
         except OSError as problem:
-            recorder.take([Absent(f"counted::{name}", str(problem))], 0, {})
+            recorder.take([NotMeasured(f"counted::{name}", str(problem))], 0, {})
             continue
         recorder.take(*_as_values(name, (operation.__doc__ or "").partition("\n")[0], counts))
     say(f"counted what {len(OPERATIONS)} operations ask of the kernel")

@@ -16,7 +16,7 @@ from worldswitch.harness.bench.results_file import Results, Series
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SwitchStep:
     """One more thing that a switch does: the time up to here, and what this step adds."""
 
     label: str
@@ -37,9 +37,9 @@ STEPS = (
 )
 
 
-def steps(results: Results) -> list[Step]:
+def steps(results: Results) -> list[SwitchStep]:
     """The steps of which there is a measurement, each against the one before it."""
-    found: list[Step] = []
+    found: list[SwitchStep] = []
     before: Mapping[int, float] = {}
     for label, about, name in STEPS:
         one = results.series.get(name)
@@ -48,7 +48,7 @@ def steps(results: Results) -> list[Step]:
         shared = sorted(one.by_round.keys() & before.keys()) if before else sorted(one.by_round)
         if shared:
             added = ratios.of_median([one.by_round[number] - before.get(number, 0.0) for number in shared])
-            found.append(Step(label, about, ratios.of_median(one.samples), added))
+            found.append(SwitchStep(label, about, ratios.of_median(one.samples), added))
             before = one.by_round
     return found
 
@@ -57,7 +57,7 @@ def steps(results: Results) -> list[Step]:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class RatioTarget:
     """A ratio that the reference is to keep, or one that is told beside others."""
 
     above: str
@@ -68,22 +68,26 @@ class Target:
 
 
 TARGETS = (
-    Target("switch::resident_pinned", "limits::sysemu", "a resident switch ÷ the bare round trip", at_most=1.45),
-    Target("switch::resident_pinned", "limits::sysemu_yield", "the same ÷ the bare round trip that yields first"),
-    Target("switch::resident_pinned", "limits::same_calls", "the same ÷ its kernel calls made by C", at_most=1.10),
-    Target("switch::default_pinned", "limits::sysemu", "a default switch ÷ the bare round trip", at_most=1.85),
-    Target("switch::resident_follow", "switch::resident_pinned", "following stub ÷ pinned", at_most=1.3),
-    Target("switch::resident_free", "switch::resident_pinned", "a stub left to the scheduler ÷ pinned"),
-    Target("switch::recorded", "switch::resident_pinned", "with the flight recorder ÷ without", at_most=1.02),
-    Target("limits::seed", "switch::default_pinned", "the calls of the design of 2019 ÷ a default switch"),
-    Target("spaces::recycled", "spaces::fresh", "a recycled address space ÷ a fresh one", at_most=0.2),
-    Target("scale::tracees[1000]", "scale::tracees[1]", "a switch beside 999 idle tracees ÷ alone", at_most=1.1),
-    Target("peers::getpid::runsc-ptrace*", "reference", "runsc's ptrace platform, as users run both", at_least=4),
-    Target("peers_pinned::getpid::runsc-ptrace*", "reference", "runsc's ptrace platform, both pinned", at_least=1.4),
-    Target("peers_pinned::getpid::runsc-systrap*", "reference", "runsc's systrap platform, both pinned", at_least=1),
-    Target("peers::getpid::user-mode-linux*", "reference", "User-Mode Linux", at_least=5),
-    Target("peers::getpid::proot*", "reference", "proot", at_least=8),
-    Target("peers::getpid::strace*", "reference", "strace", at_least=7),
+    RatioTarget("switch::resident_pinned", "limits::sysemu", "a resident switch ÷ the bare round trip", at_most=1.45),
+    RatioTarget("switch::resident_pinned", "limits::sysemu_yield", "the same ÷ the bare round trip that yields first"),
+    RatioTarget("switch::resident_pinned", "limits::same_calls", "the same ÷ its kernel calls made by C", at_most=1.10),
+    RatioTarget("switch::default_pinned", "limits::sysemu", "a default switch ÷ the bare round trip", at_most=1.85),
+    RatioTarget("switch::resident_follow", "switch::resident_pinned", "following stub ÷ pinned", at_most=1.3),
+    RatioTarget("switch::resident_free", "switch::resident_pinned", "a stub left to the scheduler ÷ pinned"),
+    RatioTarget("switch::recorded", "switch::resident_pinned", "with the flight recorder ÷ without", at_most=1.02),
+    RatioTarget("limits::seed", "switch::default_pinned", "the calls of the design of 2019 ÷ a default switch"),
+    RatioTarget("spaces::recycled", "spaces::fresh", "a recycled address space ÷ a fresh one", at_most=0.2),
+    RatioTarget("scale::tracees[1000]", "scale::tracees[1]", "a switch beside 999 idle tracees ÷ alone", at_most=1.1),
+    RatioTarget("peers::getpid::runsc-ptrace*", "reference", "runsc's ptrace platform, as users run both", at_least=4),
+    RatioTarget(
+        "peers_pinned::getpid::runsc-ptrace*", "reference", "runsc's ptrace platform, both pinned", at_least=1.4
+    ),
+    RatioTarget(
+        "peers_pinned::getpid::runsc-systrap*", "reference", "runsc's systrap platform, both pinned", at_least=1
+    ),
+    RatioTarget("peers::getpid::user-mode-linux*", "reference", "User-Mode Linux", at_least=5),
+    RatioTarget("peers::getpid::proot*", "reference", "proot", at_least=8),
+    RatioTarget("peers::getpid::strace*", "reference", "strace", at_least=7),
 )
 
 
@@ -104,7 +108,7 @@ def kept(results: Results) -> list[Kept]:
     return [one for target in TARGETS for one in _kept(results, target)]
 
 
-def _kept(results: Results, target: Target) -> Iterator[Kept]:
+def _kept(results: Results, target: RatioTarget) -> Iterator[Kept]:
     pattern = re.compile(re.escape(target.above).replace(r"\*", "[^/]*"))
     for name, above in results.series.items():
         if pattern.fullmatch(name):
@@ -115,13 +119,13 @@ def _kept(results: Results, target: Target) -> Iterator[Kept]:
                 yield Kept(target.about, ratio, _said(target), _verdict(target, ratio), name, twin)
 
 
-def _said(target: Target) -> str:
+def _said(target: RatioTarget) -> str:
     if target.at_most is not None:
         return f"≤ {target.at_most:g}"
     return f"≥ {target.at_least:g}" if target.at_least is not None else ""
 
 
-def _verdict(target: Target, ratio: Estimate) -> str:
+def _verdict(target: RatioTarget, ratio: Estimate) -> str:
     """A target is missed only when the whole interval is beyond it."""
     if target.at_most is not None:
         return "met" if ratio.high <= target.at_most else "missed" if ratio.low > target.at_most else "undecided"
@@ -270,7 +274,7 @@ def latencies(results: Results) -> list[Latencies]:
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class OperationCost:
     """What an operation asks of the kernel."""
 
     name: str
@@ -278,14 +282,14 @@ class Operation:
     counts: Mapping[str, int]
 
 
-def operations(results: Results) -> list[Operation]:
+def operations(results: Results) -> list[OperationCost]:
     """Those that were counted."""
-    found: dict[str, Operation] = {}
+    found: dict[str, OperationCost] = {}
     for one in results.series.values():
         if one.subject == "counted":
             name, _, field = one.name.partition("::")[2].rpartition(".")
-            operation = found.setdefault(name, Operation(name, str(one.about.get("description", "")), {}))
-            found[name] = Operation(name, operation.about, {**operation.counts, field: round(one.median)})
+            operation = found.setdefault(name, OperationCost(name, str(one.about.get("description", "")), {}))
+            found[name] = OperationCost(name, operation.about, {**operation.counts, field: round(one.median)})
     return list(found.values())
 
 

@@ -12,7 +12,7 @@ import time
 
 from worldswitch.harness.bench import pyperf_script
 from worldswitch.harness.bench.benchmark import Subject
-from worldswitch.harness.bench.workbench import NANO, Bench, Timer, Unexpected
+from worldswitch.harness.bench.workbench import NANO, Bench, Timer, UnexpectedEvent
 from worldswitch.harness.contract import Interrupted
 
 #: Each value is one interrupt: what matters of latencies are the long ones.
@@ -68,7 +68,7 @@ def _latency(bench: Bench) -> Timer:
             guest.context.interrupt()
             end = returned.get(timeout=PATIENCE)
             if end is None:
-                raise Unexpected("the guest's switch ended otherwise than by an interrupt")
+                raise UnexpectedEvent("the guest's switch ended otherwise than by an interrupt")
             total += end - begin
         return total * NANO
 

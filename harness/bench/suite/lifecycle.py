@@ -8,7 +8,7 @@ from pathlib import Path
 
 from worldswitch.harness.bench import pyperf_script
 from worldswitch.harness.bench.benchmark import Subject
-from worldswitch.harness.bench.workbench import NANO, Bench, Guest, Timer, timed_each
+from worldswitch.harness.bench.workbench import NANO, Bench, BenchGuest, Timer, timed_each
 from worldswitch.harness.contract import Options, Platform
 
 SUBJECT = Subject(__file__)
@@ -45,7 +45,7 @@ def thread_hand_back(bench: Bench) -> Timer:
     return _timed_in_threads(guest, hand_back=True)
 
 
-def _timed_in_threads(guest: Guest, *, hand_back: bool) -> Timer:
+def _timed_in_threads(guest: BenchGuest, *, hand_back: bool) -> Timer:
     def timer(loops: int) -> float:
         total = 0
         for _ in range(loops):
@@ -64,7 +64,7 @@ def _timed_in_threads(guest: Guest, *, hand_back: bool) -> Timer:
     return timer
 
 
-def _one_switch(guest: Guest, moments: list[int]) -> None:
+def _one_switch(guest: BenchGuest, moments: list[int]) -> None:
     begin = time.perf_counter_ns()
     guest.switch()
     moments += (begin, time.perf_counter_ns())

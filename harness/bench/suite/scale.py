@@ -11,7 +11,7 @@ from pathlib import Path
 from worldswitch.harness.arch import registers
 from worldswitch.harness.bench import pyperf_script
 from worldswitch.harness.bench.benchmark import Subject
-from worldswitch.harness.bench.workbench import NANO, Bench, Guest, Timer, check, on_one_cpu, timed_switches
+from worldswitch.harness.bench.workbench import NANO, Bench, BenchGuest, Timer, check, on_one_cpu, timed_switches
 from worldswitch.harness.contract import Inspectable, Options, Placement, Unavailable
 
 #: Each in a process of its own: what one leaves idle must not be there when the next is timed.
@@ -24,7 +24,7 @@ SPACES = (1, 10, 50, 200)
 KERNEL_STACK = 16 * 1024  # arch/x86/include/asm/page_64_types.h: THREAD_SIZE
 
 
-def _guests(bench: Bench, count: int) -> list[Guest]:
+def _guests(bench: Bench, count: int) -> list[BenchGuest]:
     """Guests that were each switched once by this thread, so that each has a tracee of its own."""
     platform = bench.platform(Options(placement=Placement.PIN))
     guests = [bench.guest("getpid", platform) for _ in range(count)]
@@ -91,7 +91,7 @@ def threads(bench: Bench, size: int) -> Timer:
 class _Member:
     """A thread that switches its guest so many times when it is told to."""
 
-    def __init__(self, guest: Guest) -> None:
+    def __init__(self, guest: BenchGuest) -> None:
         self._guest = guest
         self._loops = 0
         self._failure: BaseException | None = None

@@ -12,7 +12,7 @@ from worldswitch.harness.bench.workbench import (
     GETPID,
     NANO,
     Bench,
-    Guest,
+    BenchGuest,
     Timer,
     check,
     on_one_cpu,
@@ -26,7 +26,7 @@ SUBJECT = Subject(__file__)
 TRAP_FLAG = 0x100  # asm/processor-flags.h: X86_EFLAGS_TF
 
 
-def pinned_guest(bench: Bench, code: str, *, resident: bool = True) -> Guest:
+def pinned_guest(bench: Bench, code: str, *, resident: bool = True) -> BenchGuest:
     """A guest on one CPU with its tracer."""
     return bench.guest(code, bench.platform(Options(placement=Placement.PIN)), resident=resident)
 

@@ -1,7 +1,7 @@
 """What is kept of a trial that did not pass, beside its verdict: its last ptrace events, and who was there.
 
-    `Event`     one ptrace request or wait, decoded; the last of them, the oldest first
-    `Process`   the trial's own process, a stub, whatever else was below it: with its threads and its memory's map
+    `Event`            one ptrace request or wait, decoded; the last of them, the oldest first
+    `ProcessSnapshot`  the trial's process, or one below it such as a stub, with its threads and memory map
 
 The platform writes the events as it goes (`worldswitch.harness.flight`).  The processes and their states are read from
 /proc when the trial fails, before anything is ended (`worldswitch.harness.cell.diagnosis.snapshot`).  Both are bounded,
@@ -26,7 +26,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     registers: dict[str, str] = {}  #: those that differ from the last known ones of this thread, in hexadecimal
 
 
-class Thread(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ThreadSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thread, as /proc/PID/task/TID has it; what could not be read is empty."""
 
     tid: int
@@ -39,13 +39,13 @@ class Thread(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: dict[str, str] = {}  #: further lines of its ``status``: signals, seccomp, capabilities
 
 
-class Process(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ProcessSnapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One process."""
 
     pid: int
     parent: int
     name: str = ""
-    threads: tuple[Thread, ...] = ()
+    threads: tuple[ThreadSnapshot, ...] = ()
     maps: tuple[str, ...] = ()  #: its mappings, neighbours of one file as one line
     left_out: str = ""  #: what there was more than is kept
 
@@ -55,7 +55,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     events: tuple[Event, ...] = ()
     forgotten: int = 0  #: how many events came before those that are kept
-    processes: tuple[Process, ...] = ()
+    processes: tuple[ProcessSnapshot, ...] = ()
     moment: str = ""  #: when the processes were looked at: ``when its assertion failed``, ``at the deadline``
 
     def __bool__(self) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness.cell.diagnosis.model import Process, Thread
+from worldswitch.harness.cell.diagnosis.model import ProcessSnapshot, ThreadSnapshot
 from worldswitch.harness.linux import processes, syscalls
 
 #: How much is kept, of threads among all processes, and how long is looked for at most.
@@ -39,17 +39,17 @@ _SYSCALLS = """
 SYSCALLS = dict(zip(map(int, _SYSCALLS[::2]), _SYSCALLS[1::2], strict=True))
 
 
-def look(below: int) -> tuple[Process, ...]:
+def look(below: int) -> tuple[ProcessSnapshot, ...]:
     """A process, and all below it."""
     return tuple(_processes([below, *processes.descendants(below)]))
 
 
-def look_from_outside(pids: Iterable[int]) -> tuple[Process, ...]:
+def look_from_outside(pids: Iterable[int]) -> tuple[ProcessSnapshot, ...]:
     """These processes, as another process sees them within `SECONDS`; none if it does not come back."""
     wanted = list(pids)
     said = _from_a_child(lambda: msgspec.json.encode(tuple(_processes(wanted))))
     try:
-        return msgspec.json.decode(said, type=tuple[Process, ...])
+        return msgspec.json.decode(said, type=tuple[ProcessSnapshot, ...])
     except msgspec.DecodeError:
         return ()
 
@@ -80,7 +80,7 @@ def _read(reader: int, end: float) -> bytes:
     return b""
 
 
-def _processes(pids: list[int]) -> Iterator[Process]:
+def _processes(pids: list[int]) -> Iterator[ProcessSnapshot]:
     room = THREADS
     for pid in pids[:PROCESSES]:
         folder = Path(f"/proc/{pid}")
@@ -88,7 +88,7 @@ def _processes(pids: list[int]) -> Iterator[Process]:
             tids = sorted(int(entry.name) for entry in (folder / "task").iterdir())
             status = _status(folder)
             maps, more = _maps(folder)
-            yield Process(
+            yield ProcessSnapshot(
                 pid=pid,
                 parent=int(status.get("PPid", 0)),
                 name=status.get("Name", ""),
@@ -103,10 +103,10 @@ def _more(count: int, what: str) -> str:
     return f"and {count} {what}" if count > 0 else ""
 
 
-def _thread(folder: Path, tid: int) -> Thread:
+def _thread(folder: Path, tid: int) -> ThreadSnapshot:
     status = _status(folder)
     wchan = _text(folder / "wchan").strip()
-    return Thread(
+    return ThreadSnapshot(
         tid=tid,
         name=status.get("Name", ""),
         state=status.get("State", ""),

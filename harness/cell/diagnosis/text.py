@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from worldswitch.harness.cell.diagnosis import events as flight_text
-from worldswitch.harness.cell.diagnosis.model import Diagnosis, Process, Thread
+from worldswitch.harness.cell.diagnosis.model import Diagnosis, ProcessSnapshot, ThreadSnapshot
 
 #: So many of the last events say how it came; the results have more.
 EVENTS = 16
@@ -35,7 +35,7 @@ def processes(diagnosis: Diagnosis | None, *, whole: bool = False) -> list[str]:
     return [line for process in (diagnosis.processes if diagnosis else ()) for line in _process(process, whole=whole)]
 
 
-def _process(process: Process, *, whole: bool) -> Iterator[str]:
+def _process(process: ProcessSnapshot, *, whole: bool) -> Iterator[str]:
     more = f" ({process.left_out})" if process.left_out else ""
     yield f"process {process.pid} {process.name}, child of {process.parent}{more}"
     for thread in process.threads:
@@ -48,7 +48,7 @@ def _process(process: Process, *, whole: bool) -> Iterator[str]:
         yield from (f"  {mapping}" for mapping in process.maps)
 
 
-def _thread(thread: Thread) -> str:
+def _thread(thread: ThreadSnapshot) -> str:
     said = (
         f"thread {thread.tid} {thread.name}: {thread.state}",
         f"traced by {thread.tracer}" if thread.tracer else "",

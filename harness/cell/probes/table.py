@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 
 from worldswitch.harness.cell.probes import Look, cgroups, cpu, memory, policy, ptrace, stub_calls, trying
-from worldswitch.harness.cell.records import Finding
+from worldswitch.harness.cell.records import ProbeResult
 
 #: Every probe, by the name a scenario's ``needs`` calls it; `ptrace` is the first, since most need it.
 PROBES: dict[str, Look] = {
@@ -26,6 +26,6 @@ PROBES: dict[str, Look] = {
 
 
 @functools.cache
-def probe(name: str) -> Finding:
+def probe(name: str) -> ProbeResult:
     """What the probe `name` finds here; KeyError if there is none of that name."""
     return trying.probe(PROBES[name])

@@ -9,7 +9,7 @@ from signal import SIGSYS
 import msgspec
 
 from worldswitch.harness.cell.probes import Absent, Look
-from worldswitch.harness.cell.records import Finding
+from worldswitch.harness.cell.records import ProbeResult
 from worldswitch.harness.cell.supervisor import Ending, supervise
 from worldswitch.harness.linux import processes
 
@@ -17,26 +17,26 @@ from worldswitch.harness.linux import processes
 SECONDS = 10.0
 
 
-def probe(look: Look) -> Finding:
+def probe(look: Look) -> ProbeResult:
     """The finding of `look`, run in a child process within `SECONDS`."""
     return _finding(supervise(lambda: msgspec.json.encode(_attempt(look)), SECONDS))
 
 
-def _attempt(look: Look) -> Finding:
+def _attempt(look: Look) -> ProbeResult:
     try:
-        return Finding("yes", look())
+        return ProbeResult("yes", look())
     except Absent as finding:
-        return Finding("no", str(finding))
+        return ProbeResult("no", str(finding))
     except OSError as error:
-        return Finding("denied" if error.errno in (EPERM, EACCES) else "no", error.strerror or str(error))
+        return ProbeResult("denied" if error.errno in (EPERM, EACCES) else "no", error.strerror or str(error))
 
 
-def _finding(ending: Ending) -> Finding:
+def _finding(ending: Ending) -> ProbeResult:
     if ending.late:
-        return Finding("no", f"no answer within {SECONDS:g} s")
+        return ProbeResult("no", f"no answer within {SECONDS:g} s")
     if ending.payload is None:
         status = ending.status or 0
         if not os.WIFSIGNALED(status):
-            return Finding("no", f"ended without an answer: {ending.output[-200:]}")
-        return Finding("denied" if os.WTERMSIG(status) == SIGSYS else "no", processes.how_ended(status))
-    return msgspec.json.decode(ending.payload, type=Finding)
+            return ProbeResult("no", f"ended without an answer: {ending.output[-200:]}")
+        return ProbeResult("denied" if os.WTERMSIG(status) == SIGSYS else "no", processes.how_ended(status))
+    return msgspec.json.decode(ending.payload, type=ProbeResult)

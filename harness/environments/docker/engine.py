@@ -25,9 +25,9 @@ from docker.errors import APIError, DockerException
 
 from worldswitch.harness.environments import run_resources
 from worldswitch.harness.environments.apt_install import PACKAGES, install_engine
-from worldswitch.harness.environments.guardian import Held
+from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
-from worldswitch.harness.environments.run_resources import Holdings, reach
+from worldswitch.harness.environments.run_resources import RunResources, reach
 from worldswitch.harness.environments.subordinate_ids import FIRST_MAPPED, MAPPED, NOBODY
 from worldswitch.harness.errors import Unobtainable
 
@@ -56,7 +56,7 @@ class Engine:
     maps_users: bool = False  #: whether containers may have user namespaces
 
 
-def obtain(run: Holdings, *, install: bool, map_users: bool = False, say: Say) -> Engine:
+def obtain(run: RunResources, *, install: bool, map_users: bool = False, say: Say) -> Engine:
     """Find or start an engine for this run, and have a guardian for what the run makes there.
 
     One that is started gives its containers user namespaces if `map_users` says so.
@@ -65,7 +65,7 @@ def obtain(run: Holdings, *, install: bool, map_users: bool = False, say: Say) -
     for url in addresses():
         if found := answering(url, tried):
             run.record_engine(url)
-            run.guardian = Held(run=run.id, keep=[run.lock])
+            run.guardian = GuardedProcess(run=run.id, keep=[run.lock])
             return _closed_with(run, found)
     if install and not shutil.which("dockerd"):
         say(f"installing {' and '.join(PACKAGES)}")
@@ -75,7 +75,7 @@ def obtain(run: Holdings, *, install: bool, map_users: bool = False, say: Say) -
     return start(run, map_users=map_users)
 
 
-def _closed_with(run: Holdings, found: Engine) -> Engine:
+def _closed_with(run: RunResources, found: Engine) -> Engine:
     run.closing.callback(found.client.close)
     return found
 
@@ -136,13 +136,13 @@ def check_startable(tried: list[str]) -> None:
 # --------------------------------------------------------------------------------------------------- private engine
 
 
-def start(run: Holdings, *, map_users: bool = False) -> Engine:
+def start(run: RunResources, *, map_users: bool = False) -> Engine:
     """Start the installed dockerd for this run only."""
     make_folders(run)
     url = f"unix://{run.sockets}/docker.sock"
     run.record_engine(url)
     with (run.folder / "engine.log").open("w+b") as log:
-        run.guardian = held = Held(
+        run.guardian = held = GuardedProcess(
             daemon_command(run, url, map_users=map_users),
             grace=STOP_SECONDS,
             run=run.id,
@@ -162,7 +162,7 @@ def start(run: Holdings, *, map_users: bool = False) -> Engine:
     )
 
 
-def make_folders(run: Holdings) -> None:
+def make_folders(run: RunResources) -> None:
     """Make what a private engine lies in.
 
     Its data are where the cache is, most often below a home that is closed to the users whose ids stand for those of a
@@ -174,7 +174,7 @@ def make_folders(run: Holdings) -> None:
         folder.chmod(0o711)  # nobody may list it; the socket itself is the engine's group's
 
 
-def daemon_command(run: Holdings, url: str, *, map_users: bool = False) -> list[str]:
+def daemon_command(run: RunResources, url: str, *, map_users: bool = False) -> list[str]:
     """Return the command of a dockerd that shares nothing.
 
     Its mounts are in a namespace of its own, so they end with it.  There a tmpfs hides /run/containerd, where it
@@ -200,7 +200,7 @@ def daemon_command(run: Holdings, url: str, *, map_users: bool = False) -> list[
 HIDE_CONTAINERD = "mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/containerd"
 
 
-def _user_mapping(run: Holdings) -> tuple[list[str], list[str]]:
+def _user_mapping(run: RunResources) -> tuple[list[str], list[str]]:
     """What is done before, and said to, a dockerd that can give containers user namespaces; nothing where none can be.
 
     It looks up whose ids it may use in two files of the machine's; it sees our own there, in its mount namespace.

@@ -24,9 +24,9 @@ from worldswitch.harness.environments.docker.engine import ERRORS, Engine, conne
 from worldswitch.harness.environments.images import containerfile, rootfs, site_packages
 from worldswitch.harness.environments.images.apt import Source, sources
 from worldswitch.harness.environments.images.containerfile import REPOSITORY
-from worldswitch.harness.environments.images.site_packages import Target, dotted
+from worldswitch.harness.environments.images.site_packages import ImageTarget, dotted
 from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Image:
     base: str
 
 
-def obtain(engine: Engine, run: Holdings, say: Say) -> Image:
+def obtain(engine: Engine, run: RunResources, say: Say) -> Image:
     """Find, load or build the image."""
     try:
         for base in (bases := list(_bases(engine, run, say))):
@@ -76,7 +76,7 @@ def _cause(problem: DockerException) -> str:
 # ------------------------------------------------------------------------------------------------------------ bases
 
 
-def _bases(engine: Engine, run: Holdings, say: Say) -> Iterator[Base]:
+def _bases(engine: Engine, run: RunResources, say: Say) -> Iterator[Base]:
     """Yield the possible bases, the first choice first."""
     given = os.environ.get("WORLDSWITCH_BASE_IMAGE")
     name = given or containerfile.read(containerfile.containerfile()).base
@@ -105,7 +105,7 @@ def _pull(engine: Engine, name: str, say: Say) -> None:
         ) from problem
 
 
-def _import(engine: Engine, name: str, where: list[Source], run: Holdings, say: Say) -> None:
+def _import(engine: Engine, name: str, where: list[Source], run: RunResources, say: Say) -> None:
     repository, tag = name.split(":")
     say(f"making a root file system from {where[0].uri} {where[0].suite}")
     tar = rootfs.obtain(where, run)
@@ -113,7 +113,7 @@ def _import(engine: Engine, name: str, where: list[Source], run: Holdings, say: 
         engine.client.api.import_image_from_data(content, repository=repository, tag=tag)
 
 
-def _inspect(engine: Engine, base: Base, run: Holdings) -> Target:
+def _inspect(engine: Engine, base: Base, run: RunResources) -> ImageTarget:
     output = engine.client.containers.run(
         base.name,
         ["python3", "-c", site_packages.QUESTIONS],
@@ -149,7 +149,7 @@ def _existing(engine: Engine, base: Base) -> Image | None:
     return Image(name, str(engine.client.images.get(name).id), base.name)
 
 
-def _build_on_first(engine: Engine, bases: list[Base], run: Holdings, say: Say) -> Image:
+def _build_on_first(engine: Engine, bases: list[Base], run: RunResources, say: Say) -> Image:
     """Build on the first base that can be had; if none, the last one's reason is the one to mend."""
     for number, base in enumerate(bases, 1):
         try:
@@ -162,7 +162,7 @@ def _build_on_first(engine: Engine, bases: list[Base], run: Holdings, say: Say) 
     raise AssertionError("there is always a base")
 
 
-def _build(engine: Engine, base: Base, run: Holdings, say: Say) -> Image:
+def _build(engine: Engine, base: Base, run: RunResources, say: Say) -> Image:
     target = _inspect(engine, base, run)
     say(f"building the image on {base.name}: Python {dotted(target.python)}, glibc {dotted(target.glibc)}")
     context = run.scratch()
@@ -206,7 +206,7 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry
 
 
-def _keep(engine: Engine, name: str, run: Holdings) -> None:
+def _keep(engine: Engine, name: str, run: RunResources) -> None:
     """Save the image for the next private engine; of older ones only a few stay."""
     fresh = run.scratch() / "image.tar"
     with fresh.open("wb") as output:
@@ -221,7 +221,7 @@ def _keep(engine: Engine, name: str, run: Holdings) -> None:
 # --------------------------------------------------------------------------------------------------------- contents
 
 
-def _site(engine: Engine, target: Target, run: Holdings, say: Say) -> Path:
+def _site(engine: Engine, target: ImageTarget, run: RunResources, say: Say) -> Path:
     """Return the folder for the image, built here if that runs there, else in a container with an older C library."""
     root = site_packages.checkout()
     site = site_packages.assemble(run, target, site_packages.wheel(run, root) if root else None)
@@ -236,7 +236,7 @@ def _site(engine: Engine, target: Target, run: Holdings, say: Say) -> Path:
     return site_packages.assemble(run, target, _wheel_from_builder(engine, target, root, run, say))
 
 
-def _wheel_from_builder(engine: Engine, target: Target, root: Path, run: Holdings, say: Say) -> Path:
+def _wheel_from_builder(engine: Engine, target: ImageTarget, root: Path, run: RunResources, say: Say) -> Path:
     """Build the wheel in a container: this machine's C library is newer than the image's."""
     builder = f"python:{dotted(target.python)}"
     say(f"building the wheel in {builder}, since this machine's C library is too new for the image")

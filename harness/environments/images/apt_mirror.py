@@ -96,7 +96,7 @@ def mirror() -> tuple[str, str]:
     return source.uri, source.signed_by or ring
 
 
-class Suite:
+class MirrorSuite:
     """One suite of the mirror, through an apt of its own."""
 
     def __init__(self, name: str, say: Say) -> None:

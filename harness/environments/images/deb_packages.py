@@ -24,7 +24,7 @@ import msgspec
 
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.cache import cache
-from worldswitch.harness.environments.images.apt_mirror import Offer, Say, Suite
+from worldswitch.harness.environments.images.apt_mirror import MirrorSuite, Offer, Say
 from worldswitch.harness.errors import Unobtainable
 
 UNPACK_SECONDS = 120.0
@@ -62,7 +62,7 @@ def offers(pattern: str, suites: Sequence[str], say: Say) -> list[Offer]:
     found: list[Offer] = []
     for suite in suites:
         try:
-            found += Suite(suite, say).offers(pattern)
+            found += MirrorSuite(suite, say).offers(pattern)
         except Unobtainable as problem:
             say(f"{suite} is left out: {problem.reason}")
     return found
@@ -76,7 +76,7 @@ def download(offer: Offer, say: Say) -> Package:
     say(f"fetching {offer.name} {offer.version} from {offer.suite}")
     work = Path(tempfile.mkdtemp(prefix=".", dir=home.parent))
     try:
-        Suite(offer.suite, say).download(offer, work / _FILE)
+        MirrorSuite(offer.suite, say).download(offer, work / _FILE)
         (work / _NOTE).write_bytes(msgspec.json.encode(offer))
         _move(work, home)
     finally:
@@ -112,7 +112,7 @@ def _newest(pattern: str, suites: Sequence[str], say: Say) -> Offer:
     unread: list[Unobtainable] = []
     for suite in suites:
         try:
-            if found := Suite(suite, say).offers(pattern):
+            if found := MirrorSuite(suite, say).offers(pattern):
                 return found[0]
         except Unobtainable as problem:
             unread.append(problem)

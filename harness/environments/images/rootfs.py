@@ -15,7 +15,7 @@ from pathlib import Path
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images.apt import Source, network_settings
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 
 PACKAGES = ("python3", "libc-bin", "coreutils", "dash", "base-files", "tini")  #: the last is the init that engines have
@@ -32,7 +32,7 @@ def key(where: list[Source]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def obtain(where: list[Source], run: Holdings) -> Path:
+def obtain(where: list[Source], run: RunResources) -> Path:
     """Return the root file system as a tar file, made once."""
     kept = cache("base") / f"{key(where)}.tar"
     if kept.exists():
@@ -83,13 +83,13 @@ def _debootstrap(source: Source, tar: Path) -> list[str]:
     return ["unshare", "--mount", "--propagation", "private", "--", "bash", "-c", script, "bash", *make, *pack]
 
 
-def _unpack(source: Source, run: Holdings, tar: Path) -> None:
+def _unpack(source: Source, run: RunResources, tar: Path) -> None:
     """Do it without a tool for it: the same packages by an apt of our own, unpacked one after the other."""
-    from worldswitch.harness.environments.images.apt_mirror import Suite  # it asks this module where packages are
+    from worldswitch.harness.environments.images.apt_mirror import MirrorSuite  # it asks this module where packages are
 
     archives, tree = run.scratch(), run.scratch()
     try:
-        Suite(source.suite, lambda _: None).gather(PACKAGES, archives)
+        MirrorSuite(source.suite, lambda _: None).gather(PACKAGES, archives)
     except Unobtainable as problem:
         raise Unobtainable(
             f"no registry has the base image, and a root file system cannot be made: {problem.reason}",

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.cache import cache
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 
 SECONDS = 300.0
@@ -30,7 +30,7 @@ VERSION = re.compile(rb"GLIBC_(\d+)\.(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ImageTarget:
     """What the base image has."""
 
     python: tuple[int, int]
@@ -52,13 +52,13 @@ print(json.dumps({"python": sys.version_info[:2], "libc": libc, "machine": platf
 """
 
 
-def target(answers: str | bytes, base: str) -> Target:
+def target(answers: str | bytes, base: str) -> ImageTarget:
     """Read what `base` answered to `QUESTIONS`."""
     answer = json.loads(answers)
     if not (version := re.fullmatch(r"glibc (\d+)\.(\d+)", answer["libc"])):
         raise Unobtainable(f"{base} has another C library than glibc", "name another in WORLDSWITCH_BASE_IMAGE")
     major, minor = answer["python"]
-    return Target((major, minor), (int(version[1]), int(version[2])), answer["machine"])
+    return ImageTarget((major, minor), (int(version[1]), int(version[2])), answer["machine"])
 
 
 def dotted(version: tuple[int, int]) -> str:
@@ -122,7 +122,7 @@ def copy_source(root: Path, to: Path) -> Path:
     return to
 
 
-def wheel(run: Holdings, root: Path) -> Path:
+def wheel(run: RunResources, root: Path) -> Path:
     """Return this checkout's wheel, built on this machine, once for each state of its files."""
     kept = cache("wheel", key())
     if not (found := list(kept.glob("*.whl"))):
@@ -157,7 +157,7 @@ def requirements() -> list[str]:
     return sorted(line for line in metadata.requires("worldswitch") or [] if "extra ==" not in line)
 
 
-def dependencies(run: Holdings, target: Target) -> Path:
+def dependencies(run: RunResources, target: ImageTarget) -> Path:
     """Return a folder with the packages we depend on, as the target's Python wants them, fetched once."""
     wanted = requirements()
     name = hashlib.sha256(repr((wanted, target)).encode()).hexdigest()[:16]
@@ -175,7 +175,7 @@ def dependencies(run: Holdings, target: Target) -> Path:
     return kept
 
 
-def assemble(run: Holdings, target: Target, built: Path | None) -> Path:
+def assemble(run: RunResources, target: ImageTarget, built: Path | None) -> Path:
     """Put dependencies and package into one new folder; `built` is a wheel, or None for the installed package."""
     folder = run.scratch() / "site"
     shutil.copytree(dependencies(run, target), folder)

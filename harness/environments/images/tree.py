@@ -22,9 +22,9 @@ from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images import chroot, containerfile, rootfs, site_packages
 from worldswitch.harness.environments.images.apt import Source, sources
 from worldswitch.harness.environments.images.containerfile import REPOSITORY, SITE
-from worldswitch.harness.environments.images.site_packages import QUESTIONS, Target, dotted
+from worldswitch.harness.environments.images.site_packages import QUESTIONS, ImageTarget, dotted
 from worldswitch.harness.environments.oci.spec import INIT
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry
 
 
-def obtain(run: Holdings, say: Say) -> Tree:
+def obtain(run: RunResources, say: Say) -> Tree:
     """Find or make the tree; it stays for as long as the run's folder does."""
     where = sources()
     base = f"{REPOSITORY}-base:{rootfs.key(where)}"
@@ -104,7 +104,7 @@ def _read(made: Path) -> Tree:
     return Tree(made / "root", made.name, known["base"], tuple(known["environment"]), known["folder"])
 
 
-def _forget_old(run: Holdings) -> None:
+def _forget_old(run: RunResources) -> None:
     """Of trees that no run names only a few stay."""
     named = _named()
     trees = [path for path in cache("tree").iterdir() if path.is_dir() and path.name not in named]
@@ -121,7 +121,7 @@ def _named() -> set[str]:
 # ---------------------------------------------------------------------------------------------------------- making
 
 
-def _make(base: str, where: list[Source], run: Holdings, say: Say) -> Path:
+def _make(base: str, where: list[Source], run: RunResources, say: Say) -> Path:
     said = containerfile.read(containerfile.containerfile())
     made = run.scratch()
     root = made / "root"
@@ -168,13 +168,13 @@ def _furnish(root: Path) -> None:
     (root / SITE).parent.mkdir(parents=True, exist_ok=True)
 
 
-def _look_at(root: Path, base: str) -> Target:
+def _look_at(root: Path, base: str) -> ImageTarget:
     # -B: what this Python would compile by the way is not what the image has.
     answers = chroot.run(root, ["python3", "-B", "-c", QUESTIONS], doing=f"running the Python of {base}")
     return site_packages.target(answers, base)
 
 
-def _site(target: Target, run: Holdings) -> Path:
+def _site(target: ImageTarget, run: RunResources) -> Path:
     checkout = site_packages.checkout()
     site = site_packages.assemble(run, target, site_packages.wheel(run, checkout) if checkout else None)
     if (needed := site_packages.highest_glibc(site)) > target.glibc:

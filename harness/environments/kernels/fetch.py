@@ -22,7 +22,7 @@ from worldswitch.harness.environments.images.apt_mirror import Say
 from worldswitch.harness.environments.images.deb_packages import Package
 from worldswitch.harness.environments.kernels import image as kernel
 from worldswitch.harness.environments.kernels import known
-from worldswitch.harness.environments.kernels.image import Kernel
+from worldswitch.harness.environments.kernels.image import KernelImage
 from worldswitch.harness.environments.kernels.known import VERSION, Entry
 from worldswitch.harness.errors import Unobtainable
 
@@ -56,7 +56,7 @@ def entry_of(name: str) -> Entry:
     )
 
 
-def obtain(name: str, say: Say) -> Kernel:
+def obtain(name: str, say: Say) -> KernelImage:
     """The kernel called `name`; raises `Unobtainable`."""
     if is_file(name):
         return kernel.from_file(Path(name))
@@ -65,7 +65,7 @@ def obtain(name: str, say: Say) -> Kernel:
     return unpacked(deb_packages.fetch(pattern, entry.suites, say), entry, name)
 
 
-def unpacked(package: Package, entry: Entry, name: str) -> Kernel:
+def unpacked(package: Package, entry: Entry, name: str) -> KernelImage:
     """The kernel in a package, unpacked once."""
     about = f"{package.name} {package.version} from {package.suite}, sha256 {package.sha256}"
     image = cache("kernels") / f"{package.sha256}.vmlinuz"
@@ -96,13 +96,13 @@ class Lacking:
     problem: Unobtainable
 
 
-class Shelf:
+class KernelFetcher:
     """Kernels that are on their way: all are fetched behind one's back, in the order of their names as given."""
 
     def __init__(self, names: Iterable[str], say: Say) -> None:
         """Begin to fetch these."""
         self._say = say
-        self._coming: dict[str, Future[Kernel]] = {}
+        self._coming: dict[str, Future[KernelImage]] = {}
         for word in dict.fromkeys(names):
             self._add(word)
         # No thread that one would wait for at the end: a download that nobody wants any more ends with this process.
@@ -113,14 +113,14 @@ class Shelf:
         """What they are called: a file's kernel by its release."""
         return tuple(self._coming)
 
-    def get(self, name: str) -> Kernel:
+    def get(self, name: str) -> KernelImage:
         """The kernel called so, as soon as it is there; raises `Unobtainable`.
 
         The wait has the deadlines of the fetch: for an index, for a download, for unpacking; `close` ends it.
         """
         return self._coming[name].result()
 
-    def all(self) -> list[Kernel | Lacking]:
+    def all(self) -> list[KernelImage | Lacking]:
         """Every one of them, or why not."""
         return [self._one(name) for name in self._coming]
 
@@ -130,7 +130,7 @@ class Shelf:
             with suppress(InvalidStateError):
                 coming.set_exception(Unobtainable(f"the kernel {name} is not waited for any more", "run again"))
 
-    def __enter__(self) -> Shelf:
+    def __enter__(self) -> KernelFetcher:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -138,7 +138,7 @@ class Shelf:
 
     def _add(self, word: str) -> None:
         """Have it on its way; a file is here already."""
-        coming: Future[Kernel] = Future()
+        coming: Future[KernelImage] = Future()
         name = word
         if is_file(word):
             try:
@@ -163,7 +163,7 @@ class Shelf:
                 except Exception as problem:  # raised again by the thread that waits
                     coming.set_exception(problem)
 
-    def _one(self, name: str) -> Kernel | Lacking:
+    def _one(self, name: str) -> KernelImage | Lacking:
         try:
             return self.get(name)
         except Unobtainable as problem:

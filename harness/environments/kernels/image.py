@@ -17,7 +17,7 @@ _LONGEST = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
+class KernelImage:
     """A kernel, and where it is from."""
 
     name: str  #: as results call it: `6.12`, or its release where nothing shorter is known
@@ -46,7 +46,7 @@ def environment_of(name: str) -> str:
     return f"linux-{name}"
 
 
-def from_file(image: Path, name: str = "", package: str = "") -> Kernel:
+def from_file(image: Path, name: str = "", package: str = "") -> KernelImage:
     """The kernel in a bzImage; `Unobtainable` if it is none."""
     try:
         data = image.read_bytes()
@@ -58,7 +58,7 @@ def from_file(image: Path, name: str = "", package: str = "") -> Kernel:
             f"{image} is no x86-64 kernel image: it has no bzImage header",
             "name an arch/x86/boot/bzImage, or a /boot/vmlinuz-*; an uncompressed vmlinux does not do",
         )
-    return Kernel(name or release, release, image.absolute(), hashlib.sha256(data).hexdigest(), package)
+    return KernelImage(name or release, release, image.absolute(), hashlib.sha256(data).hexdigest(), package)
 
 
 def _release(data: bytes) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from worldswitch.harness.environments.oci.spec import Json
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 
 SHOW = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
 Specify: TypeAlias = Callable[[Path, str], Json]  #: makes a specification for the image's folder and a control group
@@ -37,7 +37,7 @@ class Launch:
     pid_file: Path
 
 
-def prepare(runtime: Runtime, run: Holdings, image: Path, name: str, specify: Specify) -> Launch:
+def prepare(runtime: Runtime, run: RunResources, image: Path, name: str, specify: Specify) -> Launch:
     """Write a container's bundle."""
     bundle = run.scratch()
     pid_file = bundle / "pid"
@@ -55,7 +55,7 @@ def prepare(runtime: Runtime, run: Holdings, image: Path, name: str, specify: Sp
     return Launch(command, pid_file)
 
 
-def _place(run: Holdings) -> Path:
+def _place(run: RunResources) -> Path:
     """Where the image is seen; nobody may list what lies above it."""
     place = run.sockets / "image"
     place.mkdir(parents=True, exist_ok=True)

@@ -11,16 +11,16 @@ from functools import partial
 from pathlib import Path, PurePath
 
 from worldswitch.harness.environments.companion import IDLE, alone
-from worldswitch.harness.environments.guardian import Held
+from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.environments.host import HostCell
 from worldswitch.harness.environments.images.tree import Tree
 from worldswitch.harness.environments.oci import bundle, seccomp, user_mapping
 from worldswitch.harness.environments.oci.bundle import Runtime
-from worldswitch.harness.environments.oci.seccomp import Machine
-from worldswitch.harness.environments.oci.spec import Json, Surroundings, specification
+from worldswitch.harness.environments.oci.seccomp import SeccompTarget
+from worldswitch.harness.environments.oci.spec import ContainerContext, Json, specification
 from worldswitch.harness.environments.profiles import kernel_settings
 from worldswitch.harness.environments.profiles.profile import Limits, Profile
-from worldswitch.harness.environments.run_resources import CGROUPS, Holdings
+from worldswitch.harness.environments.run_resources import CGROUPS, RunResources
 from worldswitch.harness.errors import Unobtainable
 
 ROOTLESS = "in a user namespace, and without limits on processes and memory"
@@ -28,12 +28,12 @@ START_SECONDS = 30.0  #: until a container has a process
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class OciSetup:
     """What all containers of a run are made with."""
 
     runtime: Runtime
     tree: Tree
-    run: Holdings
+    run: RunResources
 
 
 def lacks(profile: Profile) -> Unobtainable | None:
@@ -64,7 +64,7 @@ class Oci:
 
     lane = None
 
-    def __init__(self, means: Means, profile: Profile) -> None:
+    def __init__(self, means: OciSetup, profile: Profile) -> None:
         self._means = means
         self.profile = profile
         self.name = f"oci:{profile.name}"
@@ -92,21 +92,21 @@ class Oci:
             companion.release()
             raise
 
-    def _held(self, profile: Profile, command: Sequence[str], pid: int = 0) -> tuple[Held, Path]:
+    def _held(self, profile: Profile, command: Sequence[str], pid: int = 0) -> tuple[GuardedProcess, Path]:
         name = uuid.uuid4().hex[:12]
         specify = partial(self._specification, profile, command, name, pid)
         ready = bundle.prepare(self._means.runtime, self._means.run, self._means.tree.path, name, specify)
-        return Held(ready.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE), ready.pid_file
+        return GuardedProcess(ready.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE), ready.pid_file
 
     def _specification(
         self, profile: Profile, command: Sequence[str], name: str, pid: int, image: PurePath, group: str
     ) -> Json:
-        around = Surroundings(
+        around = ContainerContext(
             name,
             image,
             environment=self._means.tree.environment,
             folder=self._means.tree.folder,
-            machine=Machine.here(),
+            machine=SeccompTarget.here(),
             cgroup=group,
             own_cgroups=(CGROUPS / "cgroup.controllers").exists(),
             pid=pid,
@@ -114,7 +114,7 @@ class Oci:
         )
         return specification(profile, command, around)
 
-    def _first_process(self, companion: Held, pid_file: Path) -> int:
+    def _first_process(self, companion: GuardedProcess, pid_file: Path) -> int:
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until and companion.process.poll() is None:
             if pid_file.exists() and (text := pid_file.read_text()):
@@ -131,7 +131,7 @@ class OciCell(HostCell):
 
     where = "in the container"
 
-    def __init__(self, held: Held, companion: Held | None = None) -> None:
+    def __init__(self, held: GuardedProcess, companion: GuardedProcess | None = None) -> None:
         super().__init__(held)
         self._companion = companion
 

@@ -22,7 +22,7 @@ from worldswitch.harness.environments.docker.engine import Engine
 from worldswitch.harness.environments.docker.image import Image
 from worldswitch.harness.environments.oci.capabilities import EVERY
 from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 
 Rule: TypeAlias = dict[str, Any]
 
@@ -30,21 +30,21 @@ Rule: TypeAlias = dict[str, Any]
 HANDED = "containerd/daemon/io.containerd.runtime.v2.task/moby/{container}/config.json"
 
 
-def specification(run: Holdings, container: str) -> dict[str, Any]:
+def specification(run: RunResources, container: str) -> dict[str, Any]:
     """What the run's private engine handed to the runtime for a container that runs."""
     file = run.sockets / "exec" / HANDED.format(container=container)
     handed: dict[str, Any] = json.loads(file.read_text())
     return handed
 
 
-def shares(found: Engine, built: Image, run: Holdings) -> Iterator[tuple[str, dict[str, Any]]]:
+def shares(found: Engine, built: Image, run: RunResources) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield a capability, or none, and the filter of a container with that capability."""
     for name in ("", *EVERY):
         with suppress(APIError):  # the engine, or this machine, has no such capability
             yield name, _share(found, built, run, name)
 
 
-def _share(found: Engine, built: Image, run: Holdings, name: str) -> dict[str, Any]:
+def _share(found: Engine, built: Image, run: RunResources, name: str) -> dict[str, Any]:
     container = found.client.containers.create(
         built.name,
         ["python3", "-c", "import signal; signal.pause()"],
@@ -82,7 +82,7 @@ def whole(seen: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     """Print the default filter of a private engine, with its name as the comment."""
-    run = Holdings.create()
+    run = RunResources.create()
     try:
         found = engine.start(run)
         built = image.obtain(found, run, lambda line: print(line, file=sys.stderr, flush=True))

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.apt_install import install_engine
-from worldswitch.harness.environments.guardian import Held
+from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.environments.oci import bundle, user_mapping
 from worldswitch.harness.environments.oci.bundle import Runtime
-from worldswitch.harness.environments.oci.seccomp import Machine
-from worldswitch.harness.environments.oci.spec import Json, Surroundings, specification
+from worldswitch.harness.environments.oci.seccomp import SeccompTarget
+from worldswitch.harness.environments.oci.spec import ContainerContext, Json, specification
 from worldswitch.harness.environments.profiles.profile import Profile
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ PROBE = Profile("probe", "Everything that cells have in common.", "default", "de
 SYSTEM = ("usr", "bin", "lib", "lib32", "lib64", "libx32", "sbin")
 
 
-def obtain(run: Holdings, *, install: bool, say: Say) -> Runtime:
+def obtain(run: RunResources, *, install: bool, say: Say) -> Runtime:
     """Find a runtime that works, and have a guardian for what the run makes; raises `Unobtainable` with what each said.
 
     The guardian is there before the first container is.
     """
-    run.guardian = Held(run=run.id, keep=[run.lock])
+    run.guardian = GuardedProcess(run=run.id, keep=[run.lock])
     if install and not any(map(shutil.which, NAMES)):
         say(f"installing {' and '.join(PACKAGES)}")
         install_engine(PACKAGES)
@@ -81,7 +81,7 @@ def _version(path: str) -> str:
     return lines[0].replace(" version ", " ") if lines else Path(path).name
 
 
-def probe(runtime: Runtime, run: Holdings) -> str:
+def probe(runtime: Runtime, run: RunResources) -> str:
     """Have it run `true` in a container of this system's own programs; what it said, if it could not."""
     name = f"probe-{Path(runtime.path).name}"
     try:
@@ -97,12 +97,12 @@ def probe(runtime: Runtime, run: Holdings) -> str:
 
 
 def _probe_specification(name: str, image: PurePath, group: str) -> Json:
-    around = Surroundings(
+    around = ContainerContext(
         name,
         image,
         environment=["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
         folder="/",
-        machine=Machine.here(),
+        machine=SeccompTarget.here(),
         cgroup=group,
         **user_mapping.mapped(PROBE),
     )
@@ -115,7 +115,7 @@ def _probe_specification(name: str, image: PurePath, group: str) -> Json:
     return made
 
 
-def system(run: Holdings) -> Path:
+def system(run: RunResources) -> Path:
     """Make a root folder that has nothing but what can be mounted on, and this system's own links."""
     root = run.scratch()
     root.chmod(0o755)

@@ -29,14 +29,14 @@ RULE = ("names", "action", "errnoRet", "args")
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class SeccompTarget:
     """What a filter is resolved for."""
 
     architecture: str  #: as the kernel calls it: x86_64
     kernel: Numbers
 
     @classmethod
-    def here(cls) -> Machine:
+    def here(cls) -> SeccompTarget:
         """Return what is known of this one."""
         return cls(platform.machine(), minor(platform.release()))
 
@@ -51,7 +51,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def resolve(text: str, capabilities: Collection[str], machine: Machine) -> dict[str, Any]:
+def resolve(text: str, capabilities: Collection[str], machine: SeccompTarget) -> dict[str, Any]:
     """Return the filter with those of its rules that hold.
 
     `capabilities` are those in the container's bounding set: ``CAP_KILL``.
@@ -64,7 +64,7 @@ def resolve(text: str, capabilities: Collection[str], machine: Machine) -> dict[
     return {**resolved, "syscalls": rules}
 
 
-def _architectures(known: Collection[Mapping[str, Any]], machine: Machine) -> list[str]:
+def _architectures(known: Collection[Mapping[str, Any]], machine: SeccompTarget) -> list[str]:
     wanted = ARCHITECTURES.get(machine.architecture, ("", ""))[1]
     for one in known:
         if one["architecture"] == wanted:
@@ -74,7 +74,7 @@ def _architectures(known: Collection[Mapping[str, Any]], machine: Machine) -> li
     )
 
 
-def _holds(rule: Mapping[str, Any], capabilities: Collection[str], machine: Machine) -> bool:
+def _holds(rule: Mapping[str, Any], capabilities: Collection[str], machine: SeccompTarget) -> bool:
     """Tell whether all that the rule includes is here, and nothing that it excludes."""
     includes, excludes = rule.get("includes") or {}, rule.get("excludes") or {}
     name = ARCHITECTURES.get(machine.architecture, (machine.architecture,))[0]

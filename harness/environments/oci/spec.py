@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any, TypeAlias
 
 from worldswitch.harness.environments.oci import capabilities, seccomp
-from worldswitch.harness.environments.oci.seccomp import Machine
+from worldswitch.harness.environments.oci.seccomp import SeccompTarget
 from worldswitch.harness.environments.profiles.profile import Profile
 
 Json: TypeAlias = dict[str, Any]
@@ -51,7 +51,7 @@ TERMINALS = "gid=5"  #: the group that owns terminals
 
 
 @dataclass(frozen=True, slots=True)
-class Mapping:
+class IdMapping:
     """Which ids outside stand for ids in a user namespace: `count` of them, from `inside` and from `outside` on."""
 
     inside: int
@@ -60,23 +60,23 @@ class Mapping:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ContainerContext:
     """What a container is made from and finds, beside what its profile says; paths are those of where it is made."""
 
     id: str  #: its name, and its host name
     root: PurePath  #: the image's files
     environment: Sequence[str]  #: the image's, ``NAME=value``
     folder: str  #: where its first process starts
-    machine: Machine
+    machine: SeccompTarget
     cgroup: str = ""  #: its control group, an absolute path in each hierarchy; none if it can have none
     own_cgroups: bool = False  #: whether it sees its control group as the root of all: engines do so with version 2
     pid: int = 0  #: of a process whose PID namespace it shares, if the profile asks for that
-    users: Sequence[Mapping] = ()  #: whose ids its users have outside; none without a user namespace
-    groups: Sequence[Mapping] = ()
+    users: Sequence[IdMapping] = ()  #: whose ids its users have outside; none without a user namespace
+    groups: Sequence[IdMapping] = ()
     rootless: bool = False  #: whether it is made by an ordinary user, who may not choose further groups
 
 
-def specification(profile: Profile, command: Sequence[str], found: Surroundings) -> Json:
+def specification(profile: Profile, command: Sequence[str], found: ContainerContext) -> Json:
     """Return the `config.json` of a container that runs a command of the image under a profile."""
     return {
         "ociVersion": VERSION,
@@ -88,7 +88,7 @@ def specification(profile: Profile, command: Sequence[str], found: Surroundings)
     }
 
 
-def _process(profile: Profile, command: Sequence[str], found: Surroundings) -> Json:
+def _process(profile: Profile, command: Sequence[str], found: ContainerContext) -> Json:
     user, group = map(int, profile.user.split(":"))
     granted = capabilities.granted(profile.capabilities)
     return {
@@ -103,7 +103,7 @@ def _process(profile: Profile, command: Sequence[str], found: Surroundings) -> J
     }
 
 
-def _mount(where: str, kind: str, source: str, options: str, found: Surroundings) -> Json:
+def _mount(where: str, kind: str, source: str, options: str, found: ContainerContext) -> Json:
     said = options.split()
     if found.users and kind == "cgroup":
         said.remove("ro")  # in a user namespace it could not be made read-only afterwards, which is how runtimes do it
@@ -112,12 +112,12 @@ def _mount(where: str, kind: str, source: str, options: str, found: Surroundings
     return {"destination": where, "type": kind, "source": source, "options": said}
 
 
-def _network(found: Surroundings) -> dict[str, str]:
+def _network(found: ContainerContext) -> dict[str, str]:
     """All groups may ping, unless there are none but those of a user namespace."""
     return PORTS if found.users else {**PORTS, **PING}
 
 
-def _linux(profile: Profile, found: Surroundings) -> Json:
+def _linux(profile: Profile, found: ContainerContext) -> Json:
     made: Json = {
         "sysctl": {**_network(found), **profile.sysctls},
         "namespaces": list(_namespaces(profile, found)),
@@ -146,7 +146,7 @@ def _resources(profile: Profile) -> Json:
     }
 
 
-def _namespaces(profile: Profile, found: Surroundings) -> list[Json]:
+def _namespaces(profile: Profile, found: ContainerContext) -> list[Json]:
     pid: dict[str, list[Json]] = {
         "private": [{"type": "pid"}],
         "shared": [{"type": "pid", "path": f"/proc/{found.pid}/ns/pid"}],
@@ -157,5 +157,5 @@ def _namespaces(profile: Profile, found: Surroundings) -> list[Json]:
     return [*({"type": name} for name in others), *pid[profile.namespaces.pid]]
 
 
-def _ids(mapped: Sequence[Mapping]) -> list[Json]:
+def _ids(mapped: Sequence[IdMapping]) -> list[Json]:
     return [{"containerID": one.inside, "hostID": one.outside, "size": one.count} for one in mapped]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from worldswitch.harness.environments.oci import bundle
-from worldswitch.harness.environments.oci.spec import Mapping
+from worldswitch.harness.environments.oci.spec import IdMapping
 from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.environments.subordinate_ids import FIRST_MAPPED, MAPPED
 from worldswitch.harness.errors import Unobtainable
@@ -20,8 +20,8 @@ TOOLS = ("newuidmap", "newgidmap")  #: by which an ordinary user maps more ids t
 class Mapped(TypedDict, total=False):
     """The fields of `Surroundings` that say it."""
 
-    users: tuple[Mapping, ...]
-    groups: tuple[Mapping, ...]
+    users: tuple[IdMapping, ...]
+    groups: tuple[IdMapping, ...]
     rootless: bool
 
 
@@ -31,14 +31,14 @@ def mapped(profile: Profile) -> Mapped:
     An ordinary user's containers are always in a user namespace: its root is that user.
     """
     if bundle.is_root():
-        whole = (Mapping(0, FIRST_MAPPED, MAPPED),)
+        whole = (IdMapping(0, FIRST_MAPPED, MAPPED),)
         return {"users": whole, "groups": whole} if profile.namespaces.user == "mapped" else {}
     if profile.namespaces.pid != "private":
         raise Unobtainable(
             f"the profile {profile.name} shares processes with others, which takes root without an engine",
             "run as root, or use an engine: --engine docker",
         )
-    users, groups = (Mapping(0, os.geteuid(), 1),), (Mapping(0, os.getegid(), 1),)
+    users, groups = (IdMapping(0, os.geteuid(), 1),), (IdMapping(0, os.getegid(), 1),)
     more_users, more_groups = subordinate("/etc/subuid"), subordinate("/etc/subgid")
     if more_users and more_groups and all(map(shutil.which, TOOLS)):
         return {"users": users + more_users, "groups": groups + more_groups, "rootless": True}
@@ -50,7 +50,7 @@ def mapped(profile: Profile) -> Mapped:
     return {"users": users, "groups": groups, "rootless": True}
 
 
-def subordinate(file: str) -> tuple[Mapping, ...]:
+def subordinate(file: str) -> tuple[IdMapping, ...]:
     """Return the first range that this file gives to the user, as the ids from 1 on."""
     try:
         names = {pwd.getpwuid(os.geteuid()).pw_name, str(os.geteuid())}
@@ -61,5 +61,5 @@ def subordinate(file: str) -> tuple[Mapping, ...]:
         name, _, numbers = line.partition(":")
         first, _, count = numbers.partition(":")
         if name in names and first.isdecimal() and count.isdecimal():
-            return (Mapping(1, int(first), int(count)),)
+            return (IdMapping(1, int(first), int(count)),)
     return ()

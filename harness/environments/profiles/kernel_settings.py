@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from worldswitch.harness.environments.profiles.profile import YAMA, Kernel, Profile
+from worldswitch.harness.environments.profiles.profile import YAMA, KernelSettings, Profile
 from worldswitch.harness.errors import Unobtainable
 
 PROC = Path("/proc")
 
 
-def unmet(asked: Kernel, proc: Path = PROC) -> list[str]:
+def unmet(asked: KernelSettings, proc: Path = PROC) -> list[str]:
     """What a kernel has otherwise than is asked; nothing if it can be used as it is."""
     return [*_settings(asked, proc), *_command_line(asked, proc)]
 
@@ -26,12 +26,12 @@ def refusal(profile: Profile) -> Unobtainable | None:
     )
 
 
-def wanted(asked: Kernel) -> dict[str, str]:
+def wanted(asked: KernelSettings) -> dict[str, str]:
     """Every setting to be written below /proc/sys, by its name."""
     return {**asked.sysctls, **({YAMA: str(asked.yama)} if asked.yama is not None else {})}
 
 
-def _settings(asked: Kernel, proc: Path) -> Iterator[str]:
+def _settings(asked: KernelSettings, proc: Path) -> Iterator[str]:
     for name, value in wanted(asked).items():
         try:
             said = proc.joinpath("sys", *name.split(".")).read_text().split()
@@ -42,6 +42,6 @@ def _settings(asked: Kernel, proc: Path) -> Iterator[str]:
             yield f"{name} is {' '.join(said)}, not {value}"
 
 
-def _command_line(asked: Kernel, proc: Path) -> Iterator[str]:
+def _command_line(asked: KernelSettings, proc: Path) -> Iterator[str]:
     words = (proc / "cmdline").read_text().split()
     yield from (f"it was not booted with {word}" for word in asked.command_line if word not in words)

@@ -55,7 +55,7 @@ class Namespaces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     user: Literal["host", "mapped"] = "host"
 
 
-class Kernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class KernelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the kernel below the container is to be like; only who boots one can give that.
 
     An engine on a machine that already has these settings can run the profile; `kernel_settings` compares them.
@@ -67,7 +67,7 @@ class Kernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __bool__(self) -> bool:
         """Whether anything is asked."""
-        return self != Kernel()
+        return self != KernelSettings()
 
     def __post_init__(self) -> None:
         """Refuse what is no name of a setting, and what is said elsewhere."""
@@ -95,7 +95,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     namespaces: Namespaces = Namespaces()
     sysctls: dict[str, str] = {}  #: settings of the container's own namespaces, name to value
     limits: Limits = Limits()
-    kernel: Kernel = Kernel()
+    kernel: KernelSettings = KernelSettings()
     usual: bool = False  #: whether `worldswitch run` has a container of it where no profile is named
     expect: tuple[
         dict[str, Any], ...

@@ -19,7 +19,7 @@ from worldswitch.harness.environments.vm.guest import serial_link
 from worldswitch.harness.environments.vm.guest.serial_link import Message
 
 if TYPE_CHECKING:
-    from worldswitch.harness.environments.vm.machine import Machine
+    from worldswitch.harness.environments.vm.machine import VirtualMachine
 
 LOG_CHUNKS = 400
 KILL_SECONDS = 30.0  #: for a guest to be rid of a cell: its processor is emulated
@@ -32,7 +32,9 @@ FOOTER = b'{"kind":"footer"'
 class GuestCell:
     """One run of the suite in a guest."""
 
-    def __init__(self, machine: Machine, number: int, order: Mapping[str, object], spoil: Callable[[], None]) -> None:
+    def __init__(
+        self, machine: VirtualMachine, number: int, order: Mapping[str, object], spoil: Callable[[], None]
+    ) -> None:
         """Start it; `spoil` is called when the machine must not be used for others."""
         self._machine = machine
         self._number = number

@@ -20,13 +20,13 @@ import filelock
 
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.cache import cache
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 
 if TYPE_CHECKING:
     from worldswitch.harness.environments.images.tree import Tree
     from worldswitch.harness.environments.protocol import Say
-    from worldswitch.harness.environments.vm.toolbox import Toolbox
+    from worldswitch.harness.environments.vm.toolbox import QemuTools
 
 LAYOUT = 1  #: to be counted up when the same tree and tools make another disk
 KEPT = 3
@@ -40,7 +40,7 @@ FOLDERS = ("dev", "proc", "run", "runtime/lib", "sys", "tmp")
 OWN = frozenset(("boot", "dev", "media", "mnt", "proc", "run", "sys", "tmp"))
 
 
-def obtain(tree: Tree, tools: Toolbox, run: Holdings, say: Say) -> Path:
+def obtain(tree: Tree, tools: QemuTools, run: RunResources, say: Say) -> Path:
     """The disk with this tree, made once; raises `Unobtainable`."""
     name = hashlib.sha256(f"{LAYOUT} {tree.id} {tools.id}".encode()).hexdigest()[:16]
     made = cache("disks") / f"{name}.ext4"
@@ -53,7 +53,7 @@ def obtain(tree: Tree, tools: Toolbox, run: Holdings, say: Say) -> Path:
     return made
 
 
-def _make(tree: Tree, tools: Toolbox, run: Holdings) -> Path:
+def _make(tree: Tree, tools: QemuTools, run: RunResources) -> Path:
     work = run.scratch()
     root = work / "root"
     furnish(root, tree.path, tools.runtime())

@@ -17,22 +17,22 @@ import msgspec
 
 from worldswitch.harness.environments.kernels.image import environment_of
 from worldswitch.harness.environments.oci import seccomp
-from worldswitch.harness.environments.oci.spec import Mapping as Ids
-from worldswitch.harness.environments.oci.spec import Surroundings, specification
+from worldswitch.harness.environments.oci.spec import ContainerContext, specification
+from worldswitch.harness.environments.oci.spec import IdMapping as Ids
 from worldswitch.harness.environments.profiles import kernel_settings
 from worldswitch.harness.environments.vm import disk, kvm_probe, toolbox
 from worldswitch.harness.environments.vm.cell import GuestCell
-from worldswitch.harness.environments.vm.machine import Boot, Hardware, Workshop
+from worldswitch.harness.environments.vm.machine import Boot, Hardware, MachineParts
 from worldswitch.harness.environments.vm.qemu import PROCESSORS, Shape
-from worldswitch.harness.environments.vm.reused_machine import Rack
+from worldswitch.harness.environments.vm.reused_machine import ReusedMachine
 from worldswitch.harness.linux.release import minor
 
 if TYPE_CHECKING:
     from worldswitch.harness.environments.images.tree import Tree
-    from worldswitch.harness.environments.kernels.image import Kernel
+    from worldswitch.harness.environments.kernels.image import KernelImage
     from worldswitch.harness.environments.profiles.profile import Profile
     from worldswitch.harness.environments.protocol import Say
-    from worldswitch.harness.environments.run_resources import Holdings
+    from worldswitch.harness.environments.run_resources import RunResources
 
 #: More processors than this make an emulated guest slower, for they wait for each other.
 MOST_CPUS = 2
@@ -43,7 +43,7 @@ USERS = (Ids(0, 100000, 65536),)  #: whom the users of a user namespace are in a
 YAMA_LOCKED = 3  #: the scope of Yama that only a boot undoes
 
 
-def workshop(kernel: Kernel, run: Holdings, say: Say) -> Workshop:
+def workshop(kernel: KernelImage, run: RunResources, say: Say) -> MachineParts:
     """Find or make QEMU and the disk, and see, by booting a kernel, what QEMU can accelerate by.
 
     Raises `Unobtainable`.
@@ -53,13 +53,13 @@ def workshop(kernel: Kernel, run: Holdings, say: Say) -> Workshop:
     image = tree.obtain(run, say)
     tools = toolbox.obtain(run, say)
     made = disk.obtain(image, tools, run, say)
-    return Workshop(Hardware(tools, made, kvm_probe.choose(tools, made, kernel.image, say)), image)
+    return MachineParts(Hardware(tools, made, kvm_probe.choose(tools, made, kernel.image, say)), image)
 
 
-class Guest:
+class GuestEnvironment:
     """A kernel in a virtual machine; with a profile, a container in it."""
 
-    def __init__(self, rack: Rack, tree: Tree, profile: Profile | None = None, machines: int = 1) -> None:
+    def __init__(self, rack: ReusedMachine, tree: Tree, profile: Profile | None = None, machines: int = 1) -> None:
         """Take the machine of a rack, beside which those of others run: so many in all, while there are processors."""
         self._rack = self.lane = rack
         self._tree = tree
@@ -105,12 +105,12 @@ class Guest:
     def _order(self, number: int, command: Sequence[str], boot: Boot) -> dict[str, object]:
         if not self.profile:
             return {"command": command, "environment": self._tree.environment, "folder": self._tree.folder}
-        found = Surroundings(
+        found = ContainerContext(
             id=f"cell-{number}",
             root=IMAGE,
             environment=self._tree.environment,
             folder=self._tree.folder,
-            machine=seccomp.Machine(platform.machine(), minor(boot.kernel)),
+            machine=seccomp.SeccompTarget(platform.machine(), minor(boot.kernel)),
             cgroup=f"/cell-{number}",
             own_cgroups=True,
             users=USERS if self.profile.namespaces.user == "mapped" else (),

@@ -18,13 +18,13 @@ from worldswitch.harness.environments.vm.cell import GuestCell
 
 if TYPE_CHECKING:
     from worldswitch.harness.environments.images.tree import Tree
-    from worldswitch.harness.environments.vm.machine import Machine
+    from worldswitch.harness.environments.vm.machine import VirtualMachine
 
 START_SECONDS = 60.0  #: beside the time that the experiments have
 
 
 def observe(
-    machine: Machine, number: int, tree: Tree, where: str, time_scale: float, spoil: Callable[[], None]
+    machine: VirtualMachine, number: int, tree: Tree, where: str, time_scale: float, spoil: Callable[[], None]
 ) -> Observed | None:
     """The facts, as cell `number` of a machine, whose place is called `where`.
 

@@ -40,7 +40,7 @@ class Allow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(min_length=1)]
 
 
-class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LogRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file."""
 
     deny: Annotated[tuple[Deny, ...], Meta(min_length=1)]
@@ -61,10 +61,10 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-def load(path: Path) -> Rules:
+def load(path: Path) -> LogRules:
     """Read a file of patterns; raises `KernelLogError`."""
     try:
-        rules = msgspec.toml.decode(path.read_bytes(), type=Rules)
+        rules = msgspec.toml.decode(path.read_bytes(), type=LogRules)
     except OSError as problem:
         raise KernelLogError(f"{path}: cannot be read: {problem.strerror}") from problem
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
@@ -78,6 +78,6 @@ def load(path: Path) -> Rules:
 
 
 @functools.cache
-def shipped() -> Rules:
+def shipped() -> LogRules:
     """The patterns that come with the package."""
     return load(folder() / "kernel_log.toml")

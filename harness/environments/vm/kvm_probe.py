@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worldswitch.harness.environments.cache import cache
-from worldswitch.harness.environments.vm.machine import Hardware, Machine, NoBoot
+from worldswitch.harness.environments.vm.machine import Hardware, NoBoot, VirtualMachine
 from worldswitch.harness.environments.vm.qemu import Accelerator, Shape
 
 if TYPE_CHECKING:
     from worldswitch.harness.environments.protocol import Say
-    from worldswitch.harness.environments.vm.toolbox import Toolbox
+    from worldswitch.harness.environments.vm.toolbox import QemuTools
 
 DEVICE = Path("/dev/kvm")
 PROBE_SECONDS = 20.0
 
 
-def choose(tools: Toolbox, disk: Path, kernel: Path, say: Say) -> Accelerator:
+def choose(tools: QemuTools, disk: Path, kernel: Path, say: Say) -> Accelerator:
     """`kvm` if a guest boots with it here, else `tcg`."""
     if not os.access(DEVICE, os.R_OK | os.W_OK):
         return "tcg"
@@ -37,7 +37,7 @@ def choose(tools: Toolbox, disk: Path, kernel: Path, say: Say) -> Accelerator:
 
 def boots(hardware: Hardware, kernel: Path) -> bool:
     """Whether a guest comes up."""
-    machine = Machine(hardware, kernel, Shape())
+    machine = VirtualMachine(hardware, kernel, Shape())
     try:
         machine.boot(PROBE_SECONDS)
     except NoBoot:

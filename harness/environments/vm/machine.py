@@ -18,15 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from worldswitch.harness.environments.guardian import Held
+from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.environments.vm import qemu
-from worldswitch.harness.environments.vm.guest.serial_link import Broken, Message, Sender, received
+from worldswitch.harness.environments.vm.guest.serial_link import Broken, Message, MessageSender, received
 from worldswitch.harness.errors import Unobtainable
 
 if TYPE_CHECKING:
     from worldswitch.harness.environments.images.tree import Tree
     from worldswitch.harness.environments.vm.qemu import Accelerator, Shape
-    from worldswitch.harness.environments.vm.toolbox import Toolbox
+    from worldswitch.harness.environments.vm.toolbox import QemuTools
 
 #: For a guest to come up: an idle host takes 4 s to emulate that, a busy one many times as long.
 BOOT_SECONDS = 120.0
@@ -43,7 +43,7 @@ Listener = Callable[[Message], None]
 class Hardware:
     """What machines on this host are made with."""
 
-    tools: Toolbox
+    tools: QemuTools
     disk: Path
     accelerator: Accelerator
 
@@ -54,7 +54,7 @@ class Hardware:
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class MachineParts:
     """What the machines of every kernel are made from."""
 
     hardware: Hardware
@@ -79,7 +79,7 @@ class NoBoot(Unobtainable):
         super().__init__(reason, "see what its console shows, and whether this host is very busy", console)
 
 
-class Machine:
+class VirtualMachine:
     """A running guest."""
 
     def __init__(self, hardware: Hardware, kernel: Path, shape: Shape) -> None:
@@ -87,7 +87,7 @@ class Machine:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._held = self._start(hardware, kernel, shape, theirs.fileno())
-        self._sender = Sender(self._write)
+        self._sender = MessageSender(self._write)
         self._console: deque[str] = deque(maxlen=CONSOLE_LINES)
         self._booted = threading.Event()
         self._boot: Message = {}
@@ -99,9 +99,9 @@ class Machine:
         self._follower = threading.Thread(target=self._follow, daemon=True)
         self._follower.start()
 
-    def _start(self, hardware: Hardware, kernel: Path, shape: Shape, port: int) -> Held:
+    def _start(self, hardware: Hardware, kernel: Path, shape: Shape, port: int) -> GuardedProcess:
         try:
-            return Held(
+            return GuardedProcess(
                 qemu.command(hardware.tools, hardware.accelerator, shape, kernel, hardware.disk, port),
                 env=os.environ | hardware.tools.environment,
                 stdout=subprocess.PIPE,

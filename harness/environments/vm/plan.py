@@ -6,15 +6,15 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from worldswitch.harness.environments.kernels.fetch import Shelf
+from worldswitch.harness.environments.kernels.fetch import KernelFetcher
 from worldswitch.harness.environments.kernels.image import environment_of
 from worldswitch.harness.environments.prepared import Plan
 from worldswitch.harness.environments.protocol import EngineChoice, Missing, Say
-from worldswitch.harness.environments.run_resources import Holdings, sweep
+from worldswitch.harness.environments.run_resources import RunResources, sweep
 from worldswitch.harness.environments.vm import environment
-from worldswitch.harness.environments.vm.environment import Guest
-from worldswitch.harness.environments.vm.machine import Workshop
-from worldswitch.harness.environments.vm.reused_machine import Rack
+from worldswitch.harness.environments.vm.environment import GuestEnvironment
+from worldswitch.harness.environments.vm.machine import MachineParts
+from worldswitch.harness.environments.vm.reused_machine import ReusedMachine
 from worldswitch.harness.errors import Unobtainable
 
 if TYPE_CHECKING:
@@ -28,17 +28,17 @@ def add(plan: Plan, names: Sequence[str], engine: EngineChoice, chosen: Sequence
     anything begins, to see what QEMU can do with it; the others are fetched meanwhile.
     """
     wanted: list[Profile | None] = [*([None] if engine in ("auto", "host") else []), *chosen]
-    kernels = Shelf(names, say)
+    kernels = KernelFetcher(names, say)
     plan.stack.callback(kernels.close)
     made, lacking = _make(kernels, plan, say)
     shares = racks_each(len(kernels.names), len(wanted), environment.processors())
     for name, each in zip(kernels.names, shares, strict=True):
         if made and name not in lacking:
-            racks = [Rack(made, name, kernels, say) for _ in range(each)]
+            racks = [ReusedMachine(made, name, kernels, say) for _ in range(each)]
             for rack in racks:
                 plan.stack.callback(rack.close)
             dealt = zip(wanted, itertools.cycle(racks), strict=False)
-            plan.environments += [Guest(rack, made.tree, profile, sum(shares)) for profile, rack in dealt]
+            plan.environments += [GuestEnvironment(rack, made.tree, profile, sum(shares)) for profile, rack in dealt]
         else:
             plan.environments += _missing(name, wanted, lacking[name])
 
@@ -54,7 +54,7 @@ def racks_each(kernels: int, cells: int, processors: int) -> list[int]:
     return [1] * (kernels - last) + [max(1, min(cells, processors // max(1, last)))] * last
 
 
-def _make(kernels: Shelf, plan: Plan, say: Say) -> tuple[Workshop | None, dict[str, Unobtainable]]:
+def _make(kernels: KernelFetcher, plan: Plan, say: Say) -> tuple[MachineParts | None, dict[str, Unobtainable]]:
     """What machines are made from, as soon as a kernel is there; and why some of them or all cannot be had."""
     lacking = {}
     for name in kernels.names:
@@ -65,7 +65,7 @@ def _make(kernels: Shelf, plan: Plan, say: Say) -> tuple[Workshop | None, dict[s
             continue
         if not plan.holdings:
             sweep()
-            plan.holdings.append(Holdings.create())
+            plan.holdings.append(RunResources.create())
         try:
             return environment.workshop(kernel, plan.holdings[0], say), lacking
         except Unobtainable as problem:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from worldswitch.harness.environments.vm.toolbox import Toolbox
+    from worldswitch.harness.environments.vm.toolbox import QemuTools
 
 Accelerator: TypeAlias = Literal["kvm", "tcg"]
 
@@ -49,7 +49,7 @@ class Shape:
     options: Mapping[str, str] = field(default_factory=dict)  #: for the kernel: ``vsyscall=xonly``
 
 
-def command(tools: Toolbox, accelerator: Accelerator, shape: Shape, kernel: Path, disk: Path, link: int) -> list[str]:
+def command(tools: QemuTools, accelerator: Accelerator, shape: Shape, kernel: Path, disk: Path, link: int) -> list[str]:
     """QEMU's command line: console on standard output, and the link to the guest on the open socket `link`."""
     accel = f"tcg,thread=multi,tb-size={CODE_MIB}" if accelerator == "tcg" else "kvm"
     return [

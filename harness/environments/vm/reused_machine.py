@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worldswitch.harness.environments.vm import kernel_facts
-from worldswitch.harness.environments.vm.machine import Boot, Machine, NoBoot, Workshop
+from worldswitch.harness.environments.vm.machine import Boot, MachineParts, NoBoot, VirtualMachine
 from worldswitch.harness.environments.vm.qemu import Shape
 from worldswitch.harness.errors import Unobtainable
 
 if TYPE_CHECKING:
     from worldswitch.harness.cell.probes.kernel_facts import Observed
-    from worldswitch.harness.environments.kernels.fetch import Shelf
-    from worldswitch.harness.environments.kernels.image import Kernel
+    from worldswitch.harness.environments.kernels.fetch import KernelFetcher
+    from worldswitch.harness.environments.kernels.image import KernelImage
     from worldswitch.harness.environments.protocol import Say
 
 ATTEMPTS = 2  #: an emulated guest may fail to come up where the host is very busy; each attempt is counted
@@ -28,24 +28,24 @@ ATTEMPTS = 2  #: an emulated guest may fail to come up where the host is very bu
 class Up:
     """A machine that is up and sound."""
 
-    machine: Machine
+    machine: VirtualMachine
     boot: Boot
     number: int  #: which boot of this kernel it is
     observed: Observed | None = None  #: how the kernel behaves, if that was observed for all cells
 
 
-class Rack:
+class ReusedMachine:
     """Where the machines of one kernel run, one after the other: the lane of the kernel's environments."""
 
-    def __init__(self, made: Workshop, name: str, kernels: Shelf, say: Say) -> None:
+    def __init__(self, made: MachineParts, name: str, kernels: KernelFetcher, say: Say) -> None:
         """Take the kernel called `name` from the shelf, as soon as it is needed."""
         self.hardware = made.hardware
         self._tree = made.tree
         self.name = name
-        self.kernel: Kernel | None = None  #: None until it is there
+        self.kernel: KernelImage | None = None  #: None until it is there
         self._kernels = kernels
         self._say = say
-        self._machine: Machine | None = None
+        self._machine: VirtualMachine | None = None
         self._boot: Boot | None = None
         self._observed: Observed | None = None
         self._observes = True  #: until that is seen to be too much for the kernel
@@ -88,7 +88,7 @@ class Rack:
         if machine := self._machine:
             machine.close()
 
-    def _have(self, shape: Shape) -> tuple[Machine, Boot]:
+    def _have(self, shape: Shape) -> tuple[VirtualMachine, Boot]:
         """The present machine, if it will do, or a new one."""
         if self._machine and (self._machine.lost or self._spoilt or shape != self._shape):
             self._stop()
@@ -99,7 +99,7 @@ class Rack:
             self._shape, self._spoilt, self._observed = shape, False, None
         return self._machine, self._boot
 
-    def _observe(self, machine: Machine, boot: Boot) -> None:
+    def _observe(self, machine: VirtualMachine, boot: Boot) -> None:
         self._say(f"observing how Linux {boot.kernel} behaves")
         self._cells += 1
         where = f"as root of the machine, once for all cells of boot {self._boots}"
@@ -107,9 +107,9 @@ class Rack:
         self._observed = kernel_facts.observe(machine, self._cells, self._tree, where, scale, self.spoil)
         self._observes = self._observed is not None
 
-    def _start(self, kernel: Kernel, shape: Shape) -> tuple[Machine, Boot]:
+    def _start(self, kernel: KernelImage, shape: Shape) -> tuple[VirtualMachine, Boot]:
         for attempt in range(1, ATTEMPTS + 1):
-            self._machine = machine = Machine(self.hardware, kernel.image, shape)
+            self._machine = machine = VirtualMachine(self.hardware, kernel.image, shape)
             if self._closed:
                 machine.close()
                 raise Unobtainable("the run was interrupted before the guest was up", "run again")

@@ -20,7 +20,7 @@ import filelock
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images import apt_mirror
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _PACKAGE = re.compile(r"^([a-z0-9.+-]+)_(?:\d+:)?([0-9.]+)", re.MULTILINE)  #: o
 
 
 @dataclass(frozen=True, slots=True)
-class Toolbox:
+class QemuTools:
     """A folder with a system's worth of programs, which run with its own C library."""
 
     path: Path
@@ -82,7 +82,7 @@ class Toolbox:
         return [Path(path).name for path in paths if path.startswith(str(self.path))]
 
 
-def obtain(run: Holdings, say: Say) -> Toolbox:
+def obtain(run: RunResources, say: Say) -> QemuTools:
     """The toolbox, made once; `Unobtainable` where the packages cannot be had."""
     made = cache("tools") / hashlib.sha256(" ".join((SUITE, *PACKAGES)).encode()).hexdigest()[:16]
     with filelock.FileLock(cache("tools") / "lock", timeout=MAKING_SECONDS):
@@ -93,10 +93,10 @@ def obtain(run: Holdings, say: Say) -> Toolbox:
     return _read(made)
 
 
-def _make(folder: Path, run: Holdings, say: Say) -> None:
+def _make(folder: Path, run: RunResources, say: Say) -> None:
     archives = run.scratch()
     say(f"fetching QEMU from Debian's {SUITE}, with its libraries, some 40 MB")
-    apt_mirror.Suite(SUITE, say).gather(PACKAGES, archives)
+    apt_mirror.MirrorSuite(SUITE, say).gather(PACKAGES, archives)
     files = sorted(archives.glob("*.deb"))
     for file in files:
         guardian.run(["dpkg-deb", "--extract", str(file), str(folder)], 120)
@@ -106,11 +106,11 @@ def _make(folder: Path, run: Holdings, say: Say) -> None:
     shutil.rmtree(archives)
 
 
-def _read(made: Path) -> Toolbox:
+def _read(made: Path) -> QemuTools:
     packages = (made / "packages").read_text()
     versions = dict(_PACKAGE.findall(packages))
     lacking = [name for name in PACKAGES if name not in versions]
     if lacking:
         raise Unobtainable(f"{made} is without {', '.join(lacking)}", "delete that folder and run again")
     digest = hashlib.sha256(packages.encode()).hexdigest()[:16]
-    return Toolbox(made, versions["qemu-system-x86"], versions["crun"], digest)
+    return QemuTools(made, versions["qemu-system-x86"], versions["crun"], digest)

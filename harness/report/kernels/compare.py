@@ -9,7 +9,7 @@ from rich.console import Console
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report.kernels import difference
-from worldswitch.harness.report.kernels.difference import Difference
+from worldswitch.harness.report.kernels.difference import KernelDifference
 from worldswitch.harness.report.progress import Progress
 from worldswitch.harness.results import manifest, reader
 from worldswitch.harness.results.errors import ResultError
@@ -31,7 +31,7 @@ def compare(one: str, other: str, run: str, results: Path, out: Console) -> int:
     return Status.AS_EXPECTED
 
 
-def _in(run: str, results: Path, one: str, other: str) -> Difference:
+def _in(run: str, results: Path, one: str, other: str) -> KernelDifference:
     try:
         kept = reader.read(reader.find(run, results))
     except ResultError as problem:
@@ -48,7 +48,7 @@ def _cells(run: KeptRun) -> str:
     return ", ".join(str(cell.name) for cell in run.cells if cell.header) or "none"
 
 
-def _in_any(results: Path, one: str, other: str) -> Difference | None:
+def _in_any(results: Path, one: str, other: str) -> KernelDifference | None:
     for file in sorted(results.glob(f"*/{manifest.FILE}"), reverse=True):
         try:
             found = difference.between(reader.read(file.parent), one, other)
@@ -59,7 +59,7 @@ def _in_any(results: Path, one: str, other: str) -> Difference | None:
     return None
 
 
-def _afresh(one: str, other: str, results: Path, out: Console) -> Difference:
+def _afresh(one: str, other: str, results: Path, out: Console) -> KernelDifference:
     request = Request(engine="host", kernels=(one, other), ids=(SCENARIO,), repeat="quick")
     scenarios = request.scenarios()
     folder = new_folder(results)

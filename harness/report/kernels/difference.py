@@ -22,7 +22,7 @@ ABSENT = "-"  #: in place of what one side does not say
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class KernelChange:
     """Something that the two say differently."""
 
     what: str
@@ -31,25 +31,25 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class KernelDifference:
     """All that two kernels say differently."""
 
     kernels: tuple[str, str]  #: as `uname` names them
     run: Path  #: that met them
     seen_in: str  #: the profile under which probes and facts were looked at; "" is the whole machine
-    probes: tuple[Change, ...]
-    facts: tuple[Change, ...]
-    verdicts: Mapping[str, tuple[Change, ...]]  #: by profile; "" is the whole machine
+    probes: tuple[KernelChange, ...]
+    facts: tuple[KernelChange, ...]
+    verdicts: Mapping[str, tuple[KernelChange, ...]]  #: by profile; "" is the whole machine
 
 
-def between(run: KeptRun, one: str, other: str) -> Difference | None:
+def between(run: KeptRun, one: str, other: str) -> KernelDifference | None:
     """How the kernels called so differ in a run; None if it did not meet both in the same surroundings."""
     ours, theirs = _cells(run, one), _cells(run, other)
     both = [profile for profile in ours if profile in theirs]
     if not both:
         return None
     here, there = _print(ours[both[0]]), _print(theirs[both[0]])
-    return Difference(
+    return KernelDifference(
         kernels=(here.kernel, there.kernel),
         run=run.folder,
         seen_in=both[0],
@@ -59,7 +59,7 @@ def between(run: KeptRun, one: str, other: str) -> Difference | None:
     )
 
 
-def show(difference: Difference, names: Sequence[str], out: Console) -> None:
+def show(difference: KernelDifference, names: Sequence[str], out: Console) -> None:
     """Print it."""
     out.print(" and ".join(difference.kernels))
     out.print(f"as they were met in {difference.run}")
@@ -107,8 +107,8 @@ def _verdicts(cell: KeptCell) -> dict[str, str]:
     return {one.trial.scenario: one.trial.verdict.value for one in cell.judged}
 
 
-def _changes(one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[Change]:
+def _changes(one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[KernelChange]:
     names: Iterable[str] = dict.fromkeys((*one, *other))
     for name in names:
         if one.get(name) != other.get(name):
-            yield Change(name, one.get(name, ABSENT), other.get(name, ABSENT))
+            yield KernelChange(name, one.get(name, ABSENT), other.get(name, ABSENT))

@@ -14,8 +14,8 @@ from rich.table import Table
 from worldswitch.harness.environments.images import deb_packages
 from worldswitch.harness.environments.images.deb_packages import Package
 from worldswitch.harness.environments.kernels import known
-from worldswitch.harness.environments.kernels.fetch import Lacking, Shelf
-from worldswitch.harness.environments.kernels.image import Kernel
+from worldswitch.harness.environments.kernels.fetch import KernelFetcher, Lacking
+from worldswitch.harness.environments.kernels.image import KernelImage
 from worldswitch.harness.expectations.outcome import Status
 
 
@@ -37,7 +37,7 @@ def show(out: Console, *, as_json: bool) -> int:
 def fetch(names: Sequence[str], out: Console, *, as_json: bool) -> int:
     """Fetch these kernels, or all, and print what came; what cannot be had is named."""
     wanted = names or [entry.name for entry in known.load()]
-    with Shelf(wanted, lambda line: print(f"{line} ...", file=sys.stderr)) as kernels:
+    with KernelFetcher(wanted, lambda line: print(f"{line} ...", file=sys.stderr)) as kernels:
         found = kernels.all()
     if as_json:
         out.print_json(json.dumps([_told(one) for one in found]))
@@ -53,13 +53,13 @@ def _kept(entry: known.Entry, fetched: Sequence[Package]) -> str:
     return next((entry.version_of(name) for name in names if fnmatch.fnmatchcase(name, entry.pattern)), "")
 
 
-def _told(one: Kernel | Lacking) -> dict[str, str]:
+def _told(one: KernelImage | Lacking) -> dict[str, str]:
     if isinstance(one, Lacking):
         return {"name": one.name, "reason": one.problem.reason, "remedy": one.problem.remedy}
     return {"name": one.name, "image": str(one.image), **one.facts}
 
 
-def _sentence(one: Kernel | Lacking) -> str:
+def _sentence(one: KernelImage | Lacking) -> str:
     if isinstance(one, Lacking):
         return f"{one.name}: cannot be had: {one.problem.reason}\n  what to do: {one.problem.remedy}"
     return f"{one.name}: {one.release}\n  {one.facts['kernel_package']}\n  {one.image}"

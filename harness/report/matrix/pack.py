@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
-from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
+from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, ProcessSnapshot, ThreadSnapshot
 from worldswitch.harness.cell.records import Fingerprint, Trial
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.linux.release import minor
 from worldswitch.harness.results import matrix_axes
-from worldswitch.harness.results.matrix_axes import Row
+from worldswitch.harness.results.matrix_axes import MatrixRow
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.results.verdict_letters import LETTERS, letter_of
 from worldswitch.harness.verdict import Verdict
@@ -29,7 +29,7 @@ LEFT_OUT = "left out, for this page is long enough: see the cell's file of resul
 Again = Callable[[KeptCell, Trial], str]  #: the command that repeats a trial
 
 
-class Machine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class PackedMachine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a cell's fingerprint says; numbers are of texts."""
 
     release: str = ""
@@ -45,7 +45,7 @@ class Machine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     facts: tuple[int, ...] = ()  #: for each of the run's facts what was seen
 
 
-class Cell(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class PackedCell(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One cell."""
 
     name: str
@@ -54,7 +54,7 @@ class Cell(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     verdicts: str  #: a letter for each of the run's scenarios
     notes: tuple[tuple[Any, ...], ...]  #: see `_Packer.note`
     seconds: float
-    machine: Machine
+    machine: PackedMachine
     problem: str = ""
     remedy: str = ""
     log: str = ""
@@ -62,7 +62,7 @@ class Cell(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     complaints: tuple[tuple[str, str], ...] = ()  #: of its kernel: what a line means, and the line
 
 
-class Scenario(msgspec.Struct, frozen=True, array_like=True):
+class PackedScenario(msgspec.Struct, frozen=True, array_like=True):
     """What is claimed."""
 
     name: str
@@ -78,11 +78,11 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True):
     letters: dict[str, str]
     rows: tuple[dict[str, Any], ...]
     columns: tuple[str, ...]
-    scenarios: tuple[Scenario, ...]
+    scenarios: tuple[PackedScenario, ...]
     judgements: tuple[tuple[str, ...], ...]  #: the verdicts to expect, why, which rule says so, what it stands on
     probes: tuple[str, ...]
     facts: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[PackedCell, ...]
     texts: tuple[str, ...]
 
 
@@ -131,7 +131,7 @@ class _Packer:
             texts=tuple(self._texts),
         )
 
-    def row(self, row: Row) -> dict[str, Any]:
+    def row(self, row: MatrixRow) -> dict[str, Any]:
         releases = dict.fromkeys(
             matrix_axes.release(cell.header.fingerprint.kernel)
             for cell in self._run.cells
@@ -148,18 +148,18 @@ class _Packer:
             "version": version,
         }
 
-    def cell(self, kept: KeptCell) -> Cell:
+    def cell(self, kept: KeptCell) -> PackedCell:
         row, column = matrix_axes.place(kept.name)
         judged = {one.trial.scenario: one for one in kept.judged}
         problem, logged = kept.problem, kept.reached.kernel_log
-        return Cell(
+        return PackedCell(
             name=str(kept.name),
             row=self._rows.index(row),
             column=self._columns.index(column),
             verdicts="".join(letter_of(judged.get(name)) for name in self._numbers),
             notes=tuple(self.note(kept, one) for one in judged.values() if _is_notable(one)),
             seconds=round(kept.seconds, 1),
-            machine=self.machine(kept.header.fingerprint, kept.header.environment) if kept.header else Machine(),
+            machine=self.machine(kept.header.fingerprint, kept.header.environment) if kept.header else PackedMachine(),
             problem=problem.reason if problem else "",
             remedy=problem.remedy if problem else "",
             log=problem.log if problem else "",
@@ -167,10 +167,10 @@ class _Packer:
             complaints=tuple((one.meaning, one.line) for one in logged.complaints) if logged else (),
         )
 
-    def machine(self, seen: Fingerprint, environment: dict[str, Any]) -> Machine:
+    def machine(self, seen: Fingerprint, environment: dict[str, Any]) -> PackedMachine:
         number = self.text
         found = [seen.probes.get(name) for name in self._probes]
-        return Machine(
+        return PackedMachine(
             release=seen.kernel,
             machine=seen.machine,
             cpu=seen.cpu,
@@ -220,7 +220,7 @@ class _Packer:
         words = map(self.text, (seen.request, seen.result, status, seen.siginfo, registers))
         return (round(seen.seconds, 6), seen.tracer, seen.tid, *words)
 
-    def process(self, seen: Process) -> tuple[Any, ...]:
+    def process(self, seen: ProcessSnapshot) -> tuple[Any, ...]:
         threads = [self.text(_thread(one)) for one in seen.threads]
         name = f"{seen.name} {seen.pid}, child of {seen.parent}"
         return self.text(name), threads, self.text("\n".join((*seen.maps, seen.left_out)).strip())
@@ -234,14 +234,14 @@ class _Packer:
         return self._texts.number(kept)
 
 
-def _scenarios(run: KeptRun) -> list[Scenario]:
+def _scenarios(run: KeptRun) -> list[PackedScenario]:
     """All that was planned anywhere, by family; of what never ran anywhere only the name is known."""
     found: dict[str, Trial] = {}
     for trial in (one.trial for cell in run.cells for one in cell.judged):
         if not found.get(trial.scenario, trial).claim or trial.scenario not in found:
             found[trial.scenario] = trial
     ordered = sorted(found.values(), key=lambda trial: (trial.scenario.partition("::")[0], trial.ids, trial.scenario))
-    return [Scenario(one.scenario, " ".join(one.ids), one.claim, " ".join(one.clauses)) for one in ordered]
+    return [PackedScenario(one.scenario, " ".join(one.ids), one.claim, " ".join(one.clauses)) for one in ordered]
 
 
 def _is_notable(one: Judged) -> bool:
@@ -253,7 +253,7 @@ def _said(judgement: Judgement) -> tuple[str, ...]:
     return wanted, judgement.reason, judgement.rule, "; ".join(judgement.evidence)
 
 
-def _thread(seen: Thread) -> str:
+def _thread(seen: ThreadSnapshot) -> str:
     """One thread in lines."""
     traced = f", traced by {seen.tracer}" if seen.tracer else ""
     where = " ".join(f"{name} {value}" for name, value in (("in", seen.syscall), ("at", seen.wchan)) if value)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from worldswitch.harness.expectations.outcome import tally
 from worldswitch.harness.report.matrix import pack as packing
 from worldswitch.harness.report.matrix import summary
-from worldswitch.harness.report.matrix.pack import Again, Cell, Pack
+from worldswitch.harness.report.matrix.pack import Again, Pack, PackedCell
 from worldswitch.harness.results.reader import KeptRun
 from worldswitch.harness.results.verdict_letters import LETTERS
 
@@ -60,13 +60,13 @@ def _embedded(packed: Pack) -> str:
     return msgspec.json.encode(packed).decode().replace("<", "\\u003c")
 
 
-def _table(packed: Pack) -> list[list[Cell | None]]:
+def _table(packed: Pack) -> list[list[PackedCell | None]]:
     """The cells, by row and column."""
     places = {(cell.row, cell.column): cell for cell in packed.cells}
     return [[places.get((row, column)) for column in range(len(packed.columns))] for row in range(len(packed.rows))]
 
 
-def counted(cell: Cell) -> Markup:
+def counted(cell: PackedCell) -> Markup:
     """What came of a cell, in signs: as the script draws it."""
     counts = Counter(cell.verdicts)
     parts = [Markup('<span class="passed">{}</span>').format(counts["p"] or "")]

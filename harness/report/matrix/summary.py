@@ -23,7 +23,7 @@ CONCLUSIONS = {
 
 
 @dataclass
-class Unexpected:
+class UnexpectedGroup:
     """One scenario that ended in one unexpected way, with the cells where it did."""
 
     scenario: str
@@ -40,7 +40,7 @@ class Unexpected:
 
 
 @dataclass
-class Difference:
+class KernelVerdicts:
     """One scenario on which kernels differ, with the profiles in which they do so alike."""
 
     scenario: str
@@ -100,7 +100,7 @@ def verdicts(run: KeptRun) -> dict[str, int]:
     return {verdict.value: counts[verdict] for verdict in Verdict if counts[verdict]}
 
 
-def table(run: KeptRun) -> list[tuple[matrix_axes.Row, str, list[KeptCell | None]]]:
+def table(run: KeptRun) -> list[tuple[matrix_axes.MatrixRow, str, list[KeptCell | None]]]:
     """The rows of the matrix, each with the kernel's release and its cells, column by column."""
     places = {matrix_axes.place(cell.name): cell for cell in run.cells}
     names = [cell.name for cell in run.cells]
@@ -115,7 +115,7 @@ def release(cells: Iterable[KeptCell | None]) -> str:
     return " ".join(dict.fromkeys(seen))
 
 
-def differences(run: KeptRun) -> list[Difference]:
+def differences(run: KeptRun) -> list[KernelVerdicts]:
     """The scenarios on which kernels differ where the profile is the same; what never ran differs from nothing."""
     groups: dict[tuple[str, str], dict[str, list[tuple[str, Judged]]]] = {}
     for cell in run.cells:
@@ -124,7 +124,7 @@ def differences(run: KeptRun) -> list[Difference]:
             if one.trial.verdict is not Verdict.MISS:
                 same = groups.setdefault((column, row.platform), {})
                 same.setdefault(one.trial.scenario, []).append((row.kernel, one))
-    found: dict[tuple[str, str], Difference] = {}
+    found: dict[tuple[str, str], KernelVerdicts] = {}
     for (column, _), scenarios in groups.items():
         for seen in scenarios.values():
             if len({one.trial.verdict for _, one in seen}) > 1:
@@ -134,12 +134,12 @@ def differences(run: KeptRun) -> list[Difference]:
     return sorted(found.values(), key=lambda one: (one.ids, one.scenario))
 
 
-def _difference(seen: Sequence[tuple[str, Judged]]) -> Difference:
+def _difference(seen: Sequence[tuple[str, Judged]]) -> KernelVerdicts:
     kernels: dict[str, list[str]] = {}
     for kernel, one in sorted(seen, key=lambda pair: minor(pair[0])):
         kernels.setdefault(one.trial.verdict.value, []).append(kernel)
     trial = seen[0][1].trial
-    return Difference(trial.scenario, " ".join(trial.ids), kernels)
+    return KernelVerdicts(trial.scenario, " ".join(trial.ids), kernels)
 
 
 def problems(run: KeptRun) -> dict[tuple[str, str], list[str]]:
@@ -157,16 +157,16 @@ def named(names: Sequence[str]) -> str:
     return ", ".join(names[:FEW]) + (f" and {more} more" if more > 0 else "")
 
 
-def unexpected(run: KeptRun) -> Sequence[Unexpected]:
+def unexpected(run: KeptRun) -> Sequence[UnexpectedGroup]:
     """What was not as expected, each with all the cells where it was so; what a cell's problem explains is not said."""
-    found: dict[tuple[str, Verdict], Unexpected] = {}
+    found: dict[tuple[str, Verdict], UnexpectedGroup] = {}
     for cell in run.cells:
         for one in cell.outcome.unexpected:
             trial = one.trial
             if trial.verdict is Verdict.MISS and cell.problem:
                 continue
             key = (trial.scenario, trial.verdict)
-            made = Unexpected(trial.scenario, " ".join(trial.ids), trial.verdict.value, trial.reason, "")
+            made = UnexpectedGroup(trial.scenario, " ".join(trial.ids), trial.verdict.value, trial.reason, "")
             it = found.setdefault(key, made)
             it.expected = str(one.judgement).removeprefix("expected ")
             it.cells.append(str(cell.name))

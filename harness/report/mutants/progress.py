@@ -12,7 +12,7 @@ from rich.text import Text
 
 from worldswitch.harness.catalogue.mutants import MUTANT
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.run.mutants.fates import Autopsy, Fate
+from worldswitch.harness.run.mutants.fates import Fate, MutantFate
 from worldswitch.harness.run.request import Request
 
 STYLES = {Fate.CAUGHT: "green", Fate.UNTESTED: "dim", Fate.SURVIVED: "bold red", Fate.ERROR: "bold magenta"}
@@ -20,7 +20,7 @@ STYLES = {Fate.CAUGHT: "green", Fate.UNTESTED: "dim", Fate.SURVIVED: "bold red",
 SILENCE = 10.0  #: in a log, seconds between two words on what takes long
 
 
-class Progress:
+class CampaignProgress:
     """Tells what is done now; its methods may be called by several threads."""
 
     def __init__(self, out: Console, request: Request) -> None:
@@ -33,7 +33,7 @@ class Progress:
         self._said = time.monotonic()
         self._live = Live(get_renderable=self._line, console=out) if out.is_terminal else None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> CampaignProgress:
         if self._live:
             self._live.start()
         return self
@@ -76,7 +76,7 @@ class Progress:
         with self._lock:
             self._now[mutant] = time.monotonic()
 
-    def mutant_ends(self, one: Autopsy) -> None:
+    def mutant_ends(self, one: MutantFate) -> None:
         """Its fate is known."""
         with self._lock:
             self._now.pop(one.mutant, None)

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from worldswitch.harness.run.mutants import matrix as kill_matrix
 from worldswitch.harness.run.mutants.fates import Fate
 from worldswitch.harness.run.mutants.matrix import Matrix, Place
-from worldswitch.harness.run.mutants.proof import Standing
+from worldswitch.harness.run.mutants.proof import ProofState
 
 
 def show(matrix: Matrix, out: Console) -> None:
@@ -40,7 +40,7 @@ def _mutants(place: Place) -> Table:
 
 def _families(place: Place) -> Table:
     """How many scenarios of each family stand where."""
-    occurring = [standing for standing in Standing if any(one.standing == standing.value for one in place.scenarios)]
+    occurring = [standing for standing in ProofState if any(one.standing == standing.value for one in place.scenarios)]
     table = Table("scenarios", "all", *(standing.value for standing in occurring), "kills", box=None)
     for family, members in groupby(place.scenarios, lambda one: one.name.partition("::")[0]):
         held = list(members)

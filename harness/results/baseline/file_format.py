@@ -1,6 +1,6 @@
 """The lines of a baseline's file: JSON, one object a line, so that the difference of two can be read.
 
-First the `Head`, then the `Facts` of each behaviour, then the `Cell`s.
+First the `Head`, then the `Facts` of each behaviour, then the `BaselineCell`s.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, tag="facts", tag_field="k
     facts: dict[str, str]
 
 
-class Cell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="cell", tag_field="kind"):
+class BaselineCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="cell", tag_field="kind"):
     """One cell."""
 
     environment: str
@@ -69,7 +69,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="c
     unsound: bool = False  #: the problem says something against what was under test
 
 
-Line: TypeAlias = Head | Facts | Cell
+Line: TypeAlias = Head | Facts | BaselineCell
 
 PLAIN = Thought((Verdict.PASS,))
 

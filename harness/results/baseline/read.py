@@ -7,11 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness.cell.records import Finding, Fingerprint, Header, Trial
+from worldswitch.harness.cell.records import Fingerprint, Header, ProbeResult, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.judgement import Judgement
 from worldswitch.harness.expectations.outcome import Judged, Problem
-from worldswitch.harness.results.baseline.file_format import FILE, FORMAT, Cell, Facts, Head, Line, numbers
+from worldswitch.harness.results.baseline.file_format import FILE, FORMAT, BaselineCell, Facts, Head, Line, numbers
 from worldswitch.harness.results.cell_file import Reached
 from worldswitch.harness.results.errors import Damaged
 from worldswitch.harness.results.manifest import Manifest, PlannedCell, PlannedScenario
@@ -34,7 +34,7 @@ def load(folder: Path) -> KeptRun:
                 head = _checked(line, where)
             case Facts() as line if head:
                 facts[line.number] = line.facts
-            case Cell() as line if head:
+            case BaselineCell() as line if head:
                 cells.append(_cell(line, head, facts, folder, where))
             case line:
                 raise Damaged(f"{where}: a {type(line).__name__.lower()} where none should be")
@@ -58,7 +58,7 @@ def _checked(head: Head, where: str) -> Head:
     return head
 
 
-def _cell(line: Cell, head: Head, facts: Mapping[int, dict[str, str]], folder: Path, where: str) -> KeptCell:
+def _cell(line: BaselineCell, head: Head, facts: Mapping[int, dict[str, str]], folder: Path, where: str) -> KeptCell:
     name = CellName(line.environment, line.platform)
     if len(line.verdicts) != len(head.scenarios):
         raise Damaged(f"{where}: {len(line.verdicts)} verdicts on {len(head.scenarios)} scenarios")
@@ -78,7 +78,7 @@ def _cell(line: Cell, head: Head, facts: Mapping[int, dict[str, str]], folder: P
     return KeptCell(plan, folder / FILE, Reached(header=header), planned, judged, problem)
 
 
-def _judged(line: Cell, head: Head, where: str) -> Iterator[Judged]:
+def _judged(line: BaselineCell, head: Head, where: str) -> Iterator[Judged]:
     thoughts = _thoughts(line, head, where)
     for place, ((name, ids), letter) in enumerate(zip(head.scenarios, line.verdicts, strict=True)):
         if letter == ABSENT:
@@ -91,7 +91,7 @@ def _judged(line: Cell, head: Head, where: str) -> Iterator[Judged]:
         yield Judged(Trial(scenario=name, verdict=verdict, ids=tuple(ids.split())), judgement)
 
 
-def _thoughts(line: Cell, head: Head, where: str) -> dict[int, int]:
+def _thoughts(line: BaselineCell, head: Head, where: str) -> dict[int, int]:
     """By scenario, the number of what was thought."""
     try:
         found = {place: int(number) for number, places in line.thoughts.items() for place in numbers(places)}
@@ -102,7 +102,7 @@ def _thoughts(line: Cell, head: Head, where: str) -> dict[int, int]:
     return found
 
 
-def _header(line: Cell, head: Head, facts: Mapping[int, dict[str, str]], planned: tuple[str, ...]) -> Header:
+def _header(line: BaselineCell, head: Head, facts: Mapping[int, dict[str, str]], planned: tuple[str, ...]) -> Header:
     seen = Fingerprint(
         kernel=line.kernel,
         machine=line.machine,
@@ -110,7 +110,7 @@ def _header(line: Cell, head: Head, facts: Mapping[int, dict[str, str]], planned
         cpus=line.cpus,
         python=line.python,
         versions=head.versions,
-        probes={name: Finding(state, "") for state, names in line.probes.items() for name in names.split()},
+        probes={name: ProbeResult(state, "") for state, names in line.probes.items() for name in names.split()},
         facts={} if line.facts is None else facts[line.facts],
         behaviour=line.behaviour,
     )

@@ -13,7 +13,7 @@ from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.results.baseline.file_format import (
     FILE,
     PLAIN,
-    Cell,
+    BaselineCell,
     Facts,
     Head,
     Line,
@@ -73,14 +73,16 @@ def _head(run: KeptRun, scenarios: Sequence[tuple[str, str]], thoughts: Mapping[
     )
 
 
-def _cell(cell: KeptCell, names: Sequence[str], thoughts: Mapping[Thought, int], facts: Mapping[Observed, int]) -> Cell:
+def _cell(
+    cell: KeptCell, names: Sequence[str], thoughts: Mapping[Thought, int], facts: Mapping[Observed, int]
+) -> BaselineCell:
     judged = {one.trial.scenario: one for one in cell.judged}
     others: dict[str, list[int]] = {}
     for place, name in enumerate(names):
         number = thoughts[thought(judged[name].judgement)] if name in judged else 0
         if number:
             others.setdefault(str(number), []).append(place)
-    made = Cell(
+    made = BaselineCell(
         environment=cell.plan.environment,
         platform=cell.plan.platform,
         verdicts="".join(letter_of(judged.get(name)) for name in names),

@@ -28,9 +28,9 @@ from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.run.mutants import cells, fates, proof
 from worldswitch.harness.run.mutants import matrix as kill_matrix
-from worldswitch.harness.run.mutants.fates import Account, Autopsy
+from worldswitch.harness.run.mutants.fates import Account, MutantFate
 from worldswitch.harness.run.mutants.matrix import Matrix, Place
-from worldswitch.harness.run.mutants.proof import Proof, Standing
+from worldswitch.harness.run.mutants.proof import Proof, ProofState
 from worldswitch.harness.run.request import Request
 
 TENTH = 10  #: one in so many of the scenarios that a mutant does not name
@@ -43,7 +43,7 @@ DRAWS = 5
 LONGEST, SPARED = 30.0, 30.0
 
 
-class Watcher(Protocol):
+class CampaignWatcher(Protocol):
     """Is told how a hunt goes on; by several threads."""
 
     def say(self, line: str) -> None:
@@ -64,7 +64,7 @@ class Watcher(Protocol):
     def mutant_starts(self, mutant: str) -> None:
         """One of them is put to its scenarios."""
 
-    def mutant_ends(self, one: Autopsy) -> None:
+    def mutant_ends(self, one: MutantFate) -> None:
         """Its fate is known."""
 
 
@@ -93,13 +93,13 @@ def unproven() -> Mapping[str, str]:
 
 
 @dataclass(frozen=True)
-class Hunt:
+class Campaign:
     """Mutants, and the scenarios that are to catch them."""
 
     request: Request
     mutants: Mapping[str, Mutant]
     scenarios: Sequence[Scenario]
-    watcher: Watcher
+    watcher: CampaignWatcher
     full: bool = False  #: put them to every scenario, not only to those they name and a tenth of the others
     unproven: Mapping[str, str] | None = None  #: None if there are not all mutants: what a scenario proves is open then
 
@@ -150,7 +150,7 @@ class Hunt:
         proofs = self._proofs(reference, autopsies)
         return kill_matrix.place(place.name, reference, self.mutants, self.scenarios, autopsies, proofs)
 
-    def _proofs(self, reference: Account, autopsies: Sequence[Autopsy]) -> list[Proof]:
+    def _proofs(self, reference: Account, autopsies: Sequence[MutantFate]) -> list[Proof]:
         if self.unproven is None or reference.problem:
             return []
         return proof.examine(self.scenarios, reference, autopsies, self.unproven)
@@ -162,11 +162,11 @@ class Hunt:
         self.watcher.reference_starts(place.name)
         return self._put_reference(place, chosen)
 
-    def _all(self, place: Environment, reference: Account) -> list[Autopsy]:
+    def _all(self, place: Environment, reference: Account) -> list[MutantFate]:
         """Every mutant, several at a time; told as they end, and answered in their order."""
         self.watcher.mutants_start(place.name, len(self.mutants))
         accounts: dict[str, Account] = {}
-        with ThreadPoolExecutor(self.request.workers) as pool, cells.Ended(place) as ended:
+        with ThreadPoolExecutor(self.request.workers) as pool, cells.StoppableEnvironment(place) as ended:
             put = {pool.submit(self._one, ended, mutant, reference): mutant for mutant in self.mutants.values()}
             for future in as_completed(put):
                 mutant = put[future]
@@ -176,7 +176,7 @@ class Hunt:
                 self._prove(ended, pool, reference, accounts, draw)
         return self._examine_all(place, reference, accounts)
 
-    def _examine_all(self, place: Environment, reference: Account, accounts: Mapping[str, Account]) -> list[Autopsy]:
+    def _examine_all(self, place: Environment, reference: Account, accounts: Mapping[str, Account]) -> list[MutantFate]:
         return [self._examine(one, place.name, reference, accounts[name]) for name, one in self.mutants.items()]
 
     def _prove(
@@ -184,7 +184,7 @@ class Hunt:
     ) -> None:
         """Put mutants once more to what they name and none was caught by; what it shows beside a kill is left out."""
         proofs = self._proofs(reference, self._examine_all(place, reference, accounts))
-        idle = {one.scenario for one in proofs if one.standing is Standing.UNPROVEN}
+        idle = {one.scenario for one in proofs if one.standing is ProofState.UNPROVEN}
         put = {}
         for name, mutant in self.mutants.items():
             if again := [one for one in fates.called(self.scenarios, *mutant.caught_by) if one.name in idle]:
@@ -203,7 +203,7 @@ class Hunt:
             mutated = fates.later(mutated, self._put_mutant(place, mutant, again, draw))
         return mutated
 
-    def _examine(self, mutant: Mutant, place: str, reference: Account, mutated: Account) -> Autopsy:
+    def _examine(self, mutant: Mutant, place: str, reference: Account, mutated: Account) -> MutantFate:
         return fates.examine(mutant.name, place, mutant.caught_by, reference, mutated)
 
     def _put_reference(self, place: Environment, chosen: Sequence[Scenario]) -> Account:

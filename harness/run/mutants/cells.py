@@ -44,7 +44,7 @@ def put(place: Environment, request: Request, chosen: Sequence[Scenario], watch:
 
 
 @dataclass
-class Ended:
+class StoppableEnvironment:
     """An environment whose cells end with this: an interrupted hunt waits for none of them."""
 
     _place: Environment
@@ -68,7 +68,7 @@ class Ended:
         cell.kill()  # it was being started when the others were ended
         raise InterruptedError("the hunt is over")
 
-    def __enter__(self) -> Ended:
+    def __enter__(self) -> StoppableEnvironment:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -36,7 +36,7 @@ class Fate(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class MutantFinding:
     """What one name in a mutant's `caught_by` came to."""
 
     name: str
@@ -46,12 +46,12 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Autopsy:
+class MutantFate:
     """What became of one mutant in one environment."""
 
     mutant: str
     environment: str
-    findings: tuple[Finding, ...]
+    findings: tuple[MutantFinding, ...]
     kills: tuple[Trial, ...] = ()  #: by scenarios that it names, each by its own assertion
     undeclared: tuple[Trial, ...] = ()  #: what else did not pass, where the reference does, whatever became of it
     passed: tuple[str, ...] = ()  #: the scenarios that see nothing wrong
@@ -115,16 +115,16 @@ def called(scenarios: Iterable[Scenario], *names: str) -> list[Scenario]:
     return [one for one in scenarios if any(map(one.is_called, names))]
 
 
-def examine(mutant: str, place: str, caught_by: Iterable[str], reference: Account, mutated: Account) -> Autopsy:
+def examine(mutant: str, place: str, caught_by: Iterable[str], reference: Account, mutated: Account) -> MutantFate:
     """Hold a mutant's trials against the reference's."""
     names = tuple(caught_by)
     problem = reference.problem or mutated.problem
     if problem:
-        findings = tuple(Finding(name, Fate.ERROR, problem) for name in names)
-        return Autopsy(mutant, place, findings, seconds=mutated.seconds, draws=mutated.draws)
+        findings = tuple(MutantFinding(name, Fate.ERROR, problem) for name in names)
+        return MutantFate(mutant, place, findings, seconds=mutated.seconds, draws=mutated.draws)
     comparable = [trial for trial in mutated.trials.values() if _passes(reference.trials.get(trial.scenario))]
     declared = [trial for trial in comparable if _is_named(trial, names)]
-    return Autopsy(
+    return MutantFate(
         mutant,
         place,
         findings=tuple(_finding(name, reference.trials, mutated.trials) for name in names),
@@ -148,29 +148,29 @@ def _is_named(trial: Trial, names: Iterable[str]) -> bool:
     return any(is_meant(name, trial.scenario, trial.ids) for name in names)
 
 
-def _finding(name: str, reference: Trials, mutated: Trials) -> Finding:
+def _finding(name: str, reference: Trials, mutated: Trials) -> MutantFinding:
     before = [trial for trial in reference.values() if is_meant(name, trial.scenario, trial.ids)]
     broken = [trial for trial in before if trial.verdict not in (Verdict.PASS, Verdict.UNSUPPORTED, Verdict.BLOCKED)]
     if broken or not before:
         said = f"the reference itself: {_said(broken[0])}" if broken else "no such scenario ran on the reference"
-        return Finding(name, Fate.ERROR, said)
+        return MutantFinding(name, Fate.ERROR, said)
     passed = [trial.scenario for trial in before if trial.verdict is Verdict.PASS]
     if not passed:
-        return Finding(name, Fate.UNTESTED, _said(before[0]))
+        return MutantFinding(name, Fate.UNTESTED, _said(before[0]))
     return _bite(name, passed, mutated)
 
 
-def _bite(name: str, scenarios: Sequence[str], mutated: Trials) -> Finding:
+def _bite(name: str, scenarios: Sequence[str], mutated: Trials) -> MutantFinding:
     """What came of `scenarios`, all of which the reference passes, on the mutant."""
     after = [mutated[scenario] for scenario in scenarios if scenario in mutated]
     nothing = [trial for trial in after if trial.verdict not in (Verdict.PASS, Verdict.FAIL)]
     if nothing or len(after) < len(scenarios):
         broken = tuple(trial.scenario for trial in nothing if trial.verdict in (Verdict.ERROR, Verdict.CRASH))
-        return Finding(name, Fate.ERROR, _said(nothing[0]) if nothing else "never ran on the mutant", broken)
+        return MutantFinding(name, Fate.ERROR, _said(nothing[0]) if nothing else "never ran on the mutant", broken)
     biting = list(filter(_bites, after))
     if biting:
-        return Finding(name, Fate.CAUGHT, _said(biting[0]))
-    return Finding(name, Fate.SURVIVED, "; ".join(map(_said, after)), tuple(trial.scenario for trial in after))
+        return MutantFinding(name, Fate.CAUGHT, _said(biting[0]))
+    return MutantFinding(name, Fate.SURVIVED, "; ".join(map(_said, after)), tuple(trial.scenario for trial in after))
 
 
 def _said(trial: Trial) -> str:

@@ -3,7 +3,7 @@
 `Matrix`     when, how, and the seed that drew the scenarios; one `Place` an environment
 `Place`      the machine, the counts, every mutant and every scenario
 `Mutated`    one mutant: what is wrong with it, what became of it, by whom it was caught
-`Held`       one scenario: where it stands, and whom it catches
+`HeldScenario`       one scenario: where it stands, and whom it catches
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from worldswitch.harness.catalogue.mutants import Mutant
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.expectations.outcome import Status, Tally
-from worldswitch.harness.run.mutants.fates import Account, Autopsy, Fate
-from worldswitch.harness.run.mutants.proof import Proof, Standing
+from worldswitch.harness.run.mutants.fates import Account, Fate, MutantFate
+from worldswitch.harness.run.mutants.proof import Proof, ProofState
 
 FORMAT = 1
 
@@ -58,7 +58,7 @@ class Mutated(msgspec.Struct, frozen=True, kw_only=True):
     draws: int = 1  #: how many seeds it took until all that it names had caught it, or none was left
 
 
-class Held(msgspec.Struct, frozen=True, kw_only=True):
+class HeldScenario(msgspec.Struct, frozen=True, kw_only=True):
     """One scenario."""
 
     name: str
@@ -79,7 +79,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     fates: dict[str, int]
     standings: dict[str, int]
     mutants: tuple[Mutated, ...]
-    scenarios: tuple[Held, ...]  #: none if only some mutants were asked for: where scenarios stand takes all
+    scenarios: tuple[HeldScenario, ...]  #: none if only some mutants were asked for: where scenarios stand takes all
 
 
 class Matrix(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +99,7 @@ def place(
     reference: Account,
     mutants: Mapping[str, Mutant],
     scenarios: Iterable[Scenario],
-    autopsies: Iterable[Autopsy],
+    autopsies: Iterable[MutantFate],
     proofs: Iterable[Proof],
 ) -> Place:
     """What was found in one environment."""
@@ -117,7 +117,7 @@ def place(
     )
 
 
-def _mutated(mutant: Mutant, one: Autopsy) -> Mutated:
+def _mutated(mutant: Mutant, one: MutantFate) -> Mutated:
     return Mutated(
         name=mutant.name,
         about=mutant.about,
@@ -138,8 +138,8 @@ def _failure(trial: Trial) -> Failure:
     return Failure(trial.scenario, trial.verdict.value, trial.assertion, trial.reason.partition("\n")[0])
 
 
-def _held(proof: Proof, scenario: Scenario | None) -> Held:
-    return Held(
+def _held(proof: Proof, scenario: Scenario | None) -> HeldScenario:
+    return HeldScenario(
         name=proof.scenario,
         ids=scenario.ids if scenario else (),
         claim=scenario.claim if scenario else "",
@@ -156,9 +156,9 @@ def tally(matrix: Matrix) -> Tally:
     return Tally(caught, len(fates) - caught - untested + sum(len(wrong(place)) for place in matrix.places), untested)
 
 
-def wrong(place: Place) -> list[Held]:
+def wrong(place: Place) -> list[HeldScenario]:
     """The scenarios with which something is wrong."""
-    return [one for one in place.scenarios if Standing(one.standing).is_wrong]
+    return [one for one in place.scenarios if ProofState(one.standing).is_wrong]
 
 
 def status(matrix: Matrix) -> Status:

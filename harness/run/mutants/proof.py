@@ -22,13 +22,13 @@ from dataclasses import dataclass
 
 from worldswitch.harness.catalogue.scenarios import Scenario, function_of
 from worldswitch.harness.cell.records import Trial
-from worldswitch.harness.run.mutants.fates import Account, Autopsy
+from worldswitch.harness.run.mutants.fates import Account, MutantFate
 from worldswitch.harness.verdict import SEVERITY, Verdict
 
 UNPROVEN = "unproven.toml"  #: the list, beside the mutants
 
 
-class Standing(enum.Enum):
+class ProofState(enum.Enum):
     """Where a scenario stands."""
 
     PROVEN = "proven"
@@ -42,7 +42,7 @@ class Standing(enum.Enum):
     @property
     def is_wrong(self) -> bool:
         """Somebody must do something about it."""
-        return self in (Standing.UNPROVEN, Standing.STALE, Standing.BROKEN)
+        return self in (ProofState.UNPROVEN, ProofState.STALE, ProofState.BROKEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,13 @@ class Proof:
     """Where one scenario stands in one environment, and which mutants it kills there."""
 
     scenario: str
-    standing: Standing
+    standing: ProofState
     reason: str = ""
     mutants: tuple[str, ...] = ()
 
 
 def examine(
-    scenarios: Iterable[Scenario], reference: Account, autopsies: Sequence[Autopsy], unproven: Mapping[str, str]
+    scenarios: Iterable[Scenario], reference: Account, autopsies: Sequence[MutantFate], unproven: Mapping[str, str]
 ) -> list[Proof]:
     """Where each scenario stands."""
     known = list(scenarios)
@@ -71,13 +71,13 @@ def _unknown(scenarios: Iterable[Scenario], unproven: Mapping[str, str]) -> Iter
     names = {scenario.name for scenario in scenarios}
     for name in unproven:
         if name not in names:
-            yield Proof(name, Standing.STALE, f"{UNPROVEN} lists it, and there is no such scenario")
+            yield Proof(name, ProofState.STALE, f"{UNPROVEN} lists it, and there is no such scenario")
 
 
-def _examine(scenario: Scenario, trials: Sequence[Trial], autopsies: Sequence[Autopsy], excuse: str) -> Proof:
+def _examine(scenario: Scenario, trials: Sequence[Trial], autopsies: Sequence[MutantFate], excuse: str) -> Proof:
     killed = tuple(one.mutant for one in autopsies if any(_is_of(scenario, kill) for kill in one.kills))
     standing, reason = _stand(scenario, trials, excuse, bool(killed))
-    if standing is Standing.UNPROVEN:
+    if standing is ProofState.UNPROVEN:
         reason = _hint(scenario, autopsies)
     return Proof(scenario.name, standing, reason, killed)
 
@@ -86,27 +86,27 @@ def _is_of(scenario: Scenario, trial: Trial) -> bool:
     return function_of(trial.scenario) == scenario.name
 
 
-def _stand(scenario: Scenario, trials: Sequence[Trial], excuse: str, kills: bool) -> tuple[Standing, str]:
+def _stand(scenario: Scenario, trials: Sequence[Trial], excuse: str, kills: bool) -> tuple[ProofState, str]:
     if excuse and (kills or scenario.subject == "kernel"):
-        return Standing.STALE, f"{UNPROVEN} lists it, and {'it kills a mutant' if kills else 'it need not kill one'}"
+        return ProofState.STALE, f"{UNPROVEN} lists it, and {'it kills a mutant' if kills else 'it need not kill one'}"
     said = [f"{trial.verdict.value}: {trial.reason}" for trial in sorted(trials, key=_severity)]
     verdicts = {trial.verdict for trial in trials}
     if not verdicts or verdicts - {Verdict.PASS, Verdict.UNSUPPORTED, Verdict.BLOCKED}:
-        return Standing.BROKEN, f"the reference itself: {said[0] if said else 'never ran'}"
+        return ProofState.BROKEN, f"the reference itself: {said[0] if said else 'never ran'}"
     if Verdict.PASS not in verdicts:
-        return Standing.NOT_HERE, said[0]
+        return ProofState.NOT_HERE, said[0]
     if scenario.subject == "kernel":
-        return Standing.KERNEL, ""
+        return ProofState.KERNEL, ""
     if kills:
-        return Standing.PROVEN, ""
-    return (Standing.EXCUSED, excuse) if excuse else (Standing.UNPROVEN, "")
+        return ProofState.PROVEN, ""
+    return (ProofState.EXCUSED, excuse) if excuse else (ProofState.UNPROVEN, "")
 
 
 def _severity(trial: Trial) -> int:
     return SEVERITY.index(trial.verdict)
 
 
-def _hint(scenario: Scenario, autopsies: Iterable[Autopsy]) -> str:
+def _hint(scenario: Scenario, autopsies: Iterable[MutantFate]) -> str:
     """What helps who must prove it: mutants that it fails on in this draw, but that do not name it."""
     near = [one.mutant for one in autopsies if any(_is_of(scenario, it) and it.assertion for it in one.undeclared)]
     said = "no mutant that names it is caught by it"

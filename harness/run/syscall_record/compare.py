@@ -27,7 +27,7 @@ PLAIN = ("-q", "-p", "no:cacheprovider", "-c", os.devnull, "-W", "ignore")
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class SyscallComparison:
     """What was called, and what a filter says of it."""
 
     filter: str
@@ -62,14 +62,14 @@ def show(ids: Sequence[str], against: str, *, as_json: bool, say: Say) -> Status
     except (unotify.Unrecordable, profile.ProfileError) as problem:
         raise CouldNotRun(str(problem)) from problem
     if as_json:
-        fields = {name: getattr(found, name) for name in Comparison.__slots__}
+        fields = {name: getattr(found, name) for name in SyscallComparison.__slots__}
         print(json.dumps(fields, indent=2))
     else:
         print("\n".join(found.lines()))
     return found.status
 
 
-def compare(ids: Sequence[str], against: str, say: Say) -> Comparison:
+def compare(ids: Sequence[str], against: str, say: Say) -> SyscallComparison:
     """Run scenarios here, each call recorded, and hold them against the filter called `against`, or in that file."""
     path = Path(against) if "/" in against else folder("seccomp") / against
     content = seccomp_filter.load(path)
@@ -80,7 +80,7 @@ def compare(ids: Sequence[str], against: str, say: Say) -> Comparison:
     called = _named(calls.all, names)
     spoken_of = {name for rule in content["syscalls"] for name in rule["names"]}
     allowed = {name for rule in content["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}
-    return Comparison(
+    return SyscallComparison(
         filter=path.name,
         scenarios=len(scenarios),
         by_traced=_named(calls.of_tracees, names),

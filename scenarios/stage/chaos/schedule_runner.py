@@ -32,7 +32,7 @@ from worldswitch.scenarios.stage.chaos.accounting_guests import AccountingGuest,
 from worldswitch.scenarios.stage.chaos.nemesis import AT, DURING, EVENTS, GUESTS, IN, Moment, Schedule, Strike
 from worldswitch.scenarios.stage.deaths import LOST
 from worldswitch.scenarios.stage.processes import process_state, threads_of
-from worldswitch.scenarios.stage.senders import Sender
+from worldswitch.scenarios.stage.senders import SignalSender
 from worldswitch.scenarios.stage.stage import PAGE, Stage
 from worldswitch.scenarios.stage.steady_guests import GETPID, outcome_of
 from worldswitch.scenarios.stage.stepped_threads import Hold, SteppedThread, Task, within
@@ -54,7 +54,7 @@ KILLED = {(Death.SIGNALED, int(signal.SIGKILL))}
 class ScheduleRunner:
     """One run of a schedule, as a context manager."""
 
-    def __init__(self, stage: Stage, platform: Platform, other: Sender, *, resident: bool = False) -> None:
+    def __init__(self, stage: Stage, platform: Platform, other: SignalSender, *, resident: bool = False) -> None:
         self.stage = stage
         self.platform = platform
         self.other = other

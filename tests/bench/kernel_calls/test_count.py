@@ -8,7 +8,7 @@ import pytest
 from paths import PYTHONPATH
 
 from worldswitch.harness.bench.kernel_calls import count
-from worldswitch.harness.bench.kernel_calls.count import Call, Count, Marked
+from worldswitch.harness.bench.kernel_calls.count import Count, Marked, TracedCall
 from worldswitch.harness.bench.kernel_calls.process import OPERATIONS
 
 KNOWN = count.known()
@@ -57,7 +57,16 @@ def test_a_process_that_never_begins_is_ended(monkeypatch: pytest.MonkeyPatch) -
 
 def test_only_what_is_between_marks_counts() -> None:
     marked = Marked(mark=1)
-    calls = [Call(5, ()), Call(1, ()), Call(6, ()), Call(7, ()), Call(1, ()), Call(8, ()), Call(1, ()), Call(1, ())]
+    calls = [
+        TracedCall(5, ()),
+        TracedCall(1, ()),
+        TracedCall(6, ()),
+        TracedCall(7, ()),
+        TracedCall(1, ()),
+        TracedCall(8, ()),
+        TracedCall(1, ()),
+        TracedCall(1, ()),
+    ]
     done = [[call.number for call in found] for call in calls if (found := marked.take(call)) is not None]
     assert done == [[6, 7], []]
 
@@ -65,12 +74,12 @@ def test_only_what_is_between_marks_counts() -> None:
 def test_bytes_are_those_that_were_moved() -> None:
     ptrace = count.syscalls.PTRACE["x86_64"]
     calls = [
-        Call(ptrace, (12, 1, 0, 0)),
-        Call(ptrace, (count.GETREGSET, 1, 0, 0), moved=2432),
-        Call(ptrace, (count.GET_SYSCALL_INFO, 1, 96, 0), result=88),
-        Call(ptrace, (31, 1, 0, 0)),
-        Call(count.WAIT4, (1,), result=0),
-        Call(count.WAIT4, (1,), result=1),
-        Call(24, ()),
+        TracedCall(ptrace, (12, 1, 0, 0)),
+        TracedCall(ptrace, (count.GETREGSET, 1, 0, 0), moved=2432),
+        TracedCall(ptrace, (count.GET_SYSCALL_INFO, 1, 96, 0), result=88),
+        TracedCall(ptrace, (31, 1, 0, 0)),
+        TracedCall(count.WAIT4, (1,), result=0),
+        TracedCall(count.WAIT4, (1,), result=1),
+        TracedCall(24, ()),
     ]
     assert count._summed(calls) == Count(ptrace=4, waits=2, stops=1, bytes=216 + 2432 + 88 + 4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worldswitch.harness.cell.diagnosis import text as diagnosis_text
-from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, Process, Thread
+from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, ProcessSnapshot, ThreadSnapshot
 
 EVENTS = tuple(Event(seconds=number, tracer=1, tid=2, request="PTRACE_CONT", result="0") for number in range(5))
 
@@ -21,12 +21,14 @@ def test_nothing_is_said_of_nothing() -> None:
 
 def test_a_thread_is_a_line() -> None:
     threads = (
-        Thread(
+        ThreadSnapshot(
             tid=8, name="a", state="t (tracing stop)", tracer=7, syscall="wait4(0x1)", wchan="do_wait", stack=("f",)
         ),
-        Thread(tid=9, name="b", state="R (running)", syscall="running"),
+        ThreadSnapshot(tid=9, name="b", state="R (running)", syscall="running"),
     )
-    found = Diagnosis(processes=(Process(pid=8, parent=7, name="a", threads=threads, maps=("m",), left_out="and 2 x"),))
+    found = Diagnosis(
+        processes=(ProcessSnapshot(pid=8, parent=7, name="a", threads=threads, maps=("m",), left_out="and 2 x"),)
+    )
     assert diagnosis_text.processes(found) == [
         "process 8 a, child of 7 (and 2 x)",
         "  thread 8 a: t (tracing stop), traced by 7, in wait4(0x1), waits in do_wait",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worldswitch.harness.cell.probes import needs, table
-from worldswitch.harness.cell.records import Finding
+from worldswitch.harness.cell.records import ProbeResult
 from worldswitch.harness.verdict import Verdict
 
 
@@ -27,7 +27,7 @@ def test_what_every_scenario_needs_is_required_unless_its_claim_is_the_denial(
 
 def test_the_worst_lack_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     states = {"ptrace": "yes", "stub_calls": "denied", "root": "no"}
-    monkeypatch.setattr(table, "probe", lambda name: Finding(states[name], "so it is"))  # type: ignore[arg-type]
+    monkeypatch.setattr(table, "probe", lambda name: ProbeResult(states[name], "so it is"))  # type: ignore[arg-type]
     lack = needs.unmet(("root",))
     assert lack
     assert (lack.verdict, lack.reason) == (Verdict.BLOCKED, "needs stub_calls: so it is")

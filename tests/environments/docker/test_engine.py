@@ -18,11 +18,11 @@ from worldswitch.harness.environments.docker import container, engine, image
 from worldswitch.harness.environments.docker.engine import Engine
 from worldswitch.harness.environments.images import rootfs, site_packages
 from worldswitch.harness.environments.images.apt import Source, keyring
-from worldswitch.harness.environments.images.site_packages import Target
+from worldswitch.harness.environments.images.site_packages import ImageTarget
 from worldswitch.harness.environments.place import LABEL
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.protocol import Missing
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -92,7 +92,7 @@ def obtained(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Engines that map user ids if they are asked to, on a machine without Yama; whether each was asked."""
     asked: list[bool] = []
 
-    def obtain(run: Holdings, *, install: bool, map_users: bool, say: object) -> Engine:
+    def obtain(run: RunResources, *, install: bool, map_users: bool, say: object) -> Engine:
         asked.append(map_users)
         return Engine("unix:///x", None, "an engine", private=True, maps_users=map_users)  # type: ignore[arg-type]
 
@@ -160,7 +160,7 @@ def test_a_plan_that_fails_gives_back_what_it_took(monkeypatch: pytest.MonkeyPat
 # -------------------------------------------------------------------------------------------------- private engine
 
 
-def test_an_engine_s_connection_is_closed_with_the_run(run: Holdings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_s_connection_is_closed_with_the_run(run: RunResources, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[bool] = []
 
     class Client:
@@ -175,7 +175,7 @@ def test_an_engine_s_connection_is_closed_with_the_run(run: Holdings, monkeypatc
     assert closed
 
 
-def test_a_private_engine_shares_nothing_with_another(run: Holdings) -> None:
+def test_a_private_engine_shares_nothing_with_another(run: RunResources) -> None:
     command = engine.daemon_command(run, "unix:///x")
     assert command[:4] == ["unshare", "--mount", "--propagation", "private"]
     assert {"--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"} < set(command)
@@ -185,7 +185,7 @@ def test_a_private_engine_shares_nothing_with_another(run: Holdings) -> None:
 
 
 def test_a_private_engine_can_map_users_where_the_kernel_can(
-    run: Holdings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run: RunResources, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     most, files = tmp_path / "max_user_namespaces", (tmp_path / "subuid", tmp_path / "subgid")
     monkeypatch.setattr(engine, "USER_NAMESPACES", most)
@@ -204,7 +204,7 @@ def test_a_private_engine_can_map_users_where_the_kernel_can(
 
 
 def test_a_dockerd_that_dies_is_reported_with_its_last_words(
-    run: Holdings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run: RunResources, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(run_resources, "SOCKETS", tmp_path / "sockets")
     monkeypatch.setattr(engine, "daemon_command", lambda *_, **__: ["sh", "-c", "echo no such cgroup; exit 1"])
@@ -349,7 +349,7 @@ def test_the_newest_glibc_symbol_decides(tmp_path: Path) -> None:
 
 
 def test_wheels_up_to_the_target_s_glibc_are_taken() -> None:
-    platforms = Target((3, 13), (2, 36), "x86_64").platforms
+    platforms = ImageTarget((3, 13), (2, 36), "x86_64").platforms
     assert platforms[0] == "manylinux_2_36_x86_64"
     assert platforms[-2:] == ["manylinux_2_17_x86_64", "manylinux2014_x86_64"]
 

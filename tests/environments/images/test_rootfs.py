@@ -12,7 +12,7 @@ import pytest
 
 from worldswitch.harness.environments.images import apt_mirror, rootfs
 from worldswitch.harness.environments.images.apt import Source
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 
 TOOLS = ("mmdebstrap", "debootstrap")
@@ -24,11 +24,11 @@ FILES = {
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Holdings]:
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[RunResources]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     which = shutil.which
     monkeypatch.setattr(shutil, "which", lambda name: None if name in TOOLS else which(name))
-    made = Holdings.create()
+    made = RunResources.create()
     yield made
     made.close()
 
@@ -43,13 +43,15 @@ def package(name: str, files: Sequence[str], to: Path, work: Path) -> None:
     subprocess.run(["dpkg-deb", "--build", work / name, to / f"{name}.deb"], check=True, stdout=subprocess.DEVNULL)
 
 
-def test_packages_are_unpacked_over_each_other(run: Holdings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def gather(suite: apt_mirror.Suite, names: Sequence[str], folder: Path) -> None:
+def test_packages_are_unpacked_over_each_other(
+    run: RunResources, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def gather(suite: apt_mirror.MirrorSuite, names: Sequence[str], folder: Path) -> None:
         assert (suite.name, names) == ("bookworm", rootfs.PACKAGES)
         for name, files in FILES.items():
             package(name, files, folder, tmp_path)
 
-    monkeypatch.setattr(apt_mirror.Suite, "gather", gather)
+    monkeypatch.setattr(apt_mirror.MirrorSuite, "gather", gather)
     with tarfile.open(rootfs.obtain(WHERE, run)) as tar:
         names = {name.removeprefix("./") for name in tar.getnames()}
         assert tar.getmember("./lib64").linkname == "usr/lib64"
@@ -58,11 +60,13 @@ def test_packages_are_unpacked_over_each_other(run: Holdings, monkeypatch: pytes
     assert "usr/share/doc" not in names
 
 
-def test_where_they_cannot_be_had_it_says_what_else_would_do(run: Holdings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_they_cannot_be_had_it_says_what_else_would_do(
+    run: RunResources, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def gather(*_: object) -> None:
         raise Unobtainable("no mirror", "get one")
 
-    monkeypatch.setattr(apt_mirror.Suite, "gather", gather)
+    monkeypatch.setattr(apt_mirror.MirrorSuite, "gather", gather)
     with pytest.raises(Unobtainable, match="a root file system cannot be made: no mirror") as caught:
         rootfs.obtain(WHERE, run)
     assert caught.value.remedy == "get one; or: apt-get install mmdebstrap"

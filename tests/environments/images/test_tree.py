@@ -14,8 +14,8 @@ import pytest
 from worldswitch.harness.environments.docker import image
 from worldswitch.harness.environments.images import chroot, containerfile, rootfs, site_packages, tree
 from worldswitch.harness.environments.images.apt import Source
-from worldswitch.harness.environments.images.site_packages import Target
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.images.site_packages import ImageTarget
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 
 ANSWER = json.dumps({"python": [3, 11], "libc": "glibc 2.36", "machine": "x86_64"})
@@ -33,7 +33,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[s
         ran.append(command)
         return ANSWER
 
-    def assemble(holding: Holdings, target: Target, built: Path | None) -> Path:
+    def assemble(holding: RunResources, target: ImageTarget, built: Path | None) -> Path:
         site = holding.scratch() / "site"
         site.mkdir()
         (site / "suite.py").touch(0o600)
@@ -65,7 +65,7 @@ def told(line: str) -> None:
     """Whoever waits; here nobody."""
 
 
-def test_the_containerfile_s_steps_are_taken(commands: list[Sequence[str]], run: Holdings) -> None:
+def test_the_containerfile_s_steps_are_taken(commands: list[Sequence[str]], run: RunResources) -> None:
     made = tree.obtain(run, told)
     said = containerfile.read(containerfile.containerfile())
     assert commands[0][:3] == ["python3", "-B", "-c"]
@@ -76,7 +76,9 @@ def test_the_containerfile_s_steps_are_taken(commands: list[Sequence[str]], run:
     assert made.folder == "/tmp"
 
 
-def test_a_tree_has_the_base_the_suite_and_what_runtimes_mount_on(commands: list[Sequence[str]], run: Holdings) -> None:
+def test_a_tree_has_the_base_the_suite_and_what_runtimes_mount_on(
+    commands: list[Sequence[str]], run: RunResources
+) -> None:
     made = tree.obtain(run, told).path
     assert (made / "bin/python3").stat().st_mode & 0o7777 == 0o4755
     assert (made / "opt/worldswitch/suite.py").stat().st_mode & 0o7777 == 0o644
@@ -87,20 +89,20 @@ def test_a_tree_has_the_base_the_suite_and_what_runtimes_mount_on(commands: list
 
 
 def test_the_tree_and_the_engine_s_image_on_one_base_have_one_name(
-    commands: list[Sequence[str]], run: Holdings
+    commands: list[Sequence[str]], run: RunResources
 ) -> None:
     made = tree.obtain(run, told)
     assert image._image_name(made.base) == f"worldswitch:{made.id}"
 
 
-def test_a_tree_is_made_once(commands: list[Sequence[str]], run: Holdings) -> None:
+def test_a_tree_is_made_once(commands: list[Sequence[str]], run: RunResources) -> None:
     first = tree.obtain(run, told)
     made = len(commands)
     assert tree.obtain(run, told) == first
     assert len(commands) == made
 
 
-def test_a_tree_s_tar_is_the_same_each_time(commands: list[Sequence[str]], run: Holdings, tmp_path: Path) -> None:
+def test_a_tree_s_tar_is_the_same_each_time(commands: list[Sequence[str]], run: RunResources, tmp_path: Path) -> None:
     made = tree.obtain(run, told)
     first = made.tar(tmp_path / "1.tar").read_bytes()
     (made.path / "etc/hosts").touch()
@@ -109,7 +111,7 @@ def test_a_tree_s_tar_is_the_same_each_time(commands: list[Sequence[str]], run: 
         assert "opt/worldswitch/suite.py" in tar.getnames()
 
 
-def test_trees_in_use_and_a_few_others_stay(commands: list[Sequence[str]], run: Holdings, cache: Path) -> None:
+def test_trees_in_use_and_a_few_others_stay(commands: list[Sequence[str]], run: RunResources, cache: Path) -> None:
     for name in "abcde":
         (cache / "tree" / name).mkdir(parents=True)
     used = tree.obtain(run, told).id
@@ -119,7 +121,7 @@ def test_trees_in_use_and_a_few_others_stay(commands: list[Sequence[str]], run: 
 
 
 def test_a_base_that_reaches_out_of_the_tree_is_refused(
-    commands: list[Sequence[str]], run: Holdings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    commands: list[Sequence[str]], run: RunResources, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.tar").write_bytes(packed({"../outside": tarfile.REGTYPE}))
     monkeypatch.setattr(rootfs, "obtain", lambda *_: tmp_path / "bad.tar")
@@ -141,7 +143,7 @@ def test_a_python_whose_tarfile_has_no_filters_makes_a_tree(
 
 
 def test_a_package_for_a_newer_c_library_is_refused(
-    commands: list[Sequence[str]], run: Holdings, monkeypatch: pytest.MonkeyPatch
+    commands: list[Sequence[str]], run: RunResources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(site_packages, "highest_glibc", lambda _: (2, 40))
     with pytest.raises(Unobtainable, match=r"needs glibc 2\.40, the image has 2\.36"):

@@ -17,7 +17,7 @@ from worldswitch.harness.environments.images.deb_packages import Package
 from worldswitch.harness.environments.kernels import fetch as shelf
 from worldswitch.harness.environments.kernels import image as kernel
 from worldswitch.harness.environments.kernels import known
-from worldswitch.harness.environments.kernels.fetch import Lacking, Shelf
+from worldswitch.harness.environments.kernels.fetch import KernelFetcher, Lacking
 from worldswitch.harness.environments.kernels.known import Entry, ManifestError
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.run.request import Request
@@ -207,7 +207,7 @@ def test_a_package_that_is_laid_out_otherwise_says_what_it_has(mirror: dict[str,
 def test_kernels_come_in_the_background_and_what_cannot_be_had_says_why(mirror: dict[str, str], tmp_path: Path) -> None:
     mine = tmp_path / "bzImage"
     mine.write_bytes(image("6.18.3-mine"))
-    with Shelf(["6.12", "7.3", str(mine), "6.12"], ignore) as kernels:
+    with KernelFetcher(["6.12", "7.3", str(mine), "6.12"], ignore) as kernels:
         first, second, third = kernels.all()
         assert kernels.get("6.12") is first
     assert isinstance(second, Lacking)
@@ -222,7 +222,7 @@ def test_a_file_that_is_no_kernel_and_a_second_of_one_name_say_why(tmp_path: Pat
     for name in ("mine", "a/mine"):
         (tmp_path / name).write_bytes(image("6.18.3-mine"))
     (tmp_path / "none").write_bytes(b"")
-    with Shelf([str(tmp_path / name) for name in ("none", "mine", "a/mine")], ignore) as kernels:
+    with KernelFetcher([str(tmp_path / name) for name in ("none", "mine", "a/mine")], ignore) as kernels:
         none, mine, other = kernels.all()
     assert isinstance(none, Lacking)
     assert none.name == "none"
@@ -283,7 +283,7 @@ def test_a_list_of_ones_own_is_used_and_what_is_wrong_with_it_is_said(
 def test_who_waits_for_a_kernel_is_told_when_nobody_fetches_it_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     hold = threading.Event()
     monkeypatch.setattr(shelf, "obtain", lambda name, say: hold.wait(10) and None)
-    with Shelf(["6.12", "7.3"], ignore) as kernels:
+    with KernelFetcher(["6.12", "7.3"], ignore) as kernels:
         threading.Timer(0.05, kernels.close).start()
         with pytest.raises(Unobtainable, match=r"7\.3 is not waited for"):
             kernels.get("7.3")

@@ -17,15 +17,15 @@ from scripted import header
 
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments import plan, run_resources
-from worldswitch.harness.environments.guardian import Held
+from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.environments.images.tree import Tree
 from worldswitch.harness.environments.oci import bundle, container, runtime, user_mapping
 from worldswitch.harness.environments.oci.bundle import Runtime
 from worldswitch.harness.environments.oci.container import OciCell
-from worldswitch.harness.environments.oci.spec import Mapping
+from worldswitch.harness.environments.oci.spec import IdMapping
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.protocol import Missing
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations import fields, rules
 from worldswitch.harness.expectations.judgement import Expectation
@@ -58,13 +58,13 @@ def told(line: str) -> None:
     """Whoever waits; here nobody."""
 
 
-def test_the_first_runtime_that_works_is_taken(run: Holdings, install: Callable[[str, str], None]) -> None:
+def test_the_first_runtime_that_works_is_taken(run: RunResources, install: Callable[[str, str], None]) -> None:
     install("refuser", "echo cgroups in hybrid mode not supported; exit 1")
     install("worker", "exit 0")
     assert runtime.obtain(run, install=False, say=told).name == "worker 1.2"
 
 
-def test_runtimes_that_refuse_are_quoted(run: Holdings, install: Callable[[str, str], None]) -> None:
+def test_runtimes_that_refuse_are_quoted(run: RunResources, install: Callable[[str, str], None]) -> None:
     install("refuser", "echo cgroups in hybrid mode not supported; exit 1")
     with pytest.raises(Unobtainable) as caught:
         runtime.obtain(run, install=False, say=told)
@@ -73,7 +73,7 @@ def test_runtimes_that_refuse_are_quoted(run: Holdings, install: Callable[[str, 
 
 
 def test_a_runtime_that_hangs_is_not_waited_for(
-    run: Holdings, install: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+    run: RunResources, install: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime, "PROBE_SECONDS", 0.5)
     install("sleeper", "sleep 60")
@@ -93,7 +93,7 @@ def test_without_a_runtime_every_container_is_missing_with_the_way_out(monkeypat
     assert run_resources.living() == set()
 
 
-def test_what_is_missing_is_installed_if_that_is_asked_for(run: Holdings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_installed_if_that_is_asked_for(run: RunResources, monkeypatch: pytest.MonkeyPatch) -> None:
     from worldswitch.harness.environments.docker import engine
 
     asked: list[object] = []
@@ -117,7 +117,7 @@ def ordinary(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("ordinary")
 def test_without_root_a_container_s_root_is_this_user() -> None:
     found = user_mapping.mapped(profiles.select(["docker-default"])[0])
-    assert found["users"] == (Mapping(0, os.geteuid(), 1),)
+    assert found["users"] == (IdMapping(0, os.geteuid(), 1),)
     assert found["rootless"]
 
 
@@ -127,7 +127,7 @@ def test_without_root_other_users_take_ids_that_one_was_given(monkeypatch: pytes
     lack = container.lacks(hardened)
     assert lack
     assert "runs as user 65534:65534, and without root this user has one id" in lack.reason
-    monkeypatch.setattr(user_mapping, "subordinate", lambda _: (Mapping(1, 100000, 65536),))
+    monkeypatch.setattr(user_mapping, "subordinate", lambda _: (IdMapping(1, 100000, 65536),))
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     assert not container.lacks(hardened)
 
@@ -154,16 +154,16 @@ def test_without_root_limits_cannot_be_had() -> None:
 
 @pytest.mark.usefixtures("ordinary")
 def test_without_root_scenarios_with_several_users_are_expected_to_be_blocked(
-    run: Holdings, monkeypatch: pytest.MonkeyPatch
+    run: RunResources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     profile = profiles.select(["docker-default"])[0]
-    means = container.Means(Runtime("/runc", "runc 1", rootless=True), Tree(Path("/"), "x", "y", (), "/"), run)
+    means = container.OciSetup(Runtime("/runc", "runc 1", rootless=True), Tree(Path("/"), "x", "y", (), "/"), run)
     place = container.Oci(means, profile)
     assert place.facts["rootless"]
     assert [one.source for one in rules.about("reference", rules.every()) if applies(one, place.facts)] == [
         "one_user.toml rule 1"
     ]
-    monkeypatch.setattr(user_mapping, "subordinate", lambda _: (Mapping(1, 100000, 65536),))
+    monkeypatch.setattr(user_mapping, "subordinate", lambda _: (IdMapping(1, 100000, 65536),))
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     facts = container.Oci(means, profile).facts
     assert [one for one in rules.about("reference", rules.every()) if applies(one, facts)] == []
@@ -172,7 +172,7 @@ def test_without_root_scenarios_with_several_users_are_expected_to_be_blocked(
 def test_a_user_s_further_ids_are_read(tmp_path: Path) -> None:
     file = tmp_path / "subuid"
     file.write_text(f"somebody:1:2\nroot-but-not:3:4\n{os.geteuid()}:100000:65536\n")
-    assert user_mapping.subordinate(str(file)) == (Mapping(1, 100000, 65536),)
+    assert user_mapping.subordinate(str(file)) == (IdMapping(1, 100000, 65536),)
     file.write_text("somebody:1:2\n")
     assert user_mapping.subordinate(str(file)) == ()
     assert user_mapping.subordinate(str(tmp_path / "none")) == ()
@@ -182,15 +182,15 @@ def test_a_user_s_further_ids_are_read(tmp_path: Path) -> None:
 
 
 def test_a_cell_takes_its_companion_with_it() -> None:
-    companion = Held(["sleep", "60"])
-    cell = OciCell(Held(["sh", "-c", "echo one"], stdout=subprocess.PIPE, stderr=subprocess.PIPE), companion)
+    companion = GuardedProcess(["sleep", "60"])
+    cell = OciCell(GuardedProcess(["sh", "-c", "echo one"], stdout=subprocess.PIPE, stderr=subprocess.PIPE), companion)
     assert list(cell.frames()) == [b"one\n"]
     assert cell.wait(10) == 0
     assert companion.process.poll() is not None
 
 
 def test_a_cell_that_goes_on_is_said_to_be_in_a_container() -> None:
-    cell = OciCell(Held(["sleep", "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    cell = OciCell(GuardedProcess(["sleep", "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE))
     with pytest.raises(TimeoutError, match="the suite in the container did not end"):
         cell.wait(0.1)
     cell.kill()
@@ -202,8 +202,8 @@ def test_a_cell_that_goes_on_is_said_to_be_in_a_container() -> None:
 RUNNER = """
 import sys, time
 from functools import partial
-from worldswitch.harness.environments.guardian import Held
-from worldswitch.harness.environments.run_resources import Holdings
+from worldswitch.harness.environments.guardian import GuardedProcess
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.environments.oci import bundle as launch, runtime
 
 def specify(image, group):
@@ -211,10 +211,10 @@ def specify(image, group):
     made["process"]["args"] = ["sleep", "1000"]
     return made
 
-run = Holdings.create()
+run = RunResources.create()
 found = runtime.obtain(run, install=False, say=print)
 ready = launch.prepare(found, run, runtime.system(run), "sleeper", specify)
-held = Held(ready.command)
+held = GuardedProcess(ready.command)
 while not (ready.pid_file.exists() and ready.pid_file.read_text()):
     assert held.process.poll() is None
     time.sleep(0.02)
@@ -225,7 +225,7 @@ run.close()
 
 
 @pytest.fixture
-def real(run: Holdings) -> Runtime:
+def real(run: RunResources) -> Runtime:
     """The runtime that works here."""
     if os.geteuid() != 0:
         pytest.skip("without root there are no control groups to look for")

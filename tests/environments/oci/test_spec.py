@@ -11,18 +11,18 @@ import msgspec
 import pytest
 
 from worldswitch.harness.environments.oci import capabilities, default_filter, seccomp
-from worldswitch.harness.environments.oci.seccomp import Machine
-from worldswitch.harness.environments.oci.spec import Mapping, Surroundings, specification
+from worldswitch.harness.environments.oci.seccomp import SeccompTarget
+from worldswitch.harness.environments.oci.spec import ContainerContext, IdMapping, specification
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.profiles.profile import Namespaces, Profile
 from worldswitch.harness.errors import Unobtainable
 
-HERE = Machine("x86_64", (6, 12))
-AROUND = Surroundings("name", PurePath("/tree"), ["PATH=/bin"], "/tmp", HERE, cgroup="/group")
+HERE = SeccompTarget("x86_64", (6, 12))
+AROUND = ContainerContext("name", PurePath("/tree"), ["PATH=/bin"], "/tmp", HERE, cgroup="/group")
 PLAIN = Profile("plain", "nothing is granted", capabilities=(), seccomp="unconfined")
 
 
-def made(around: Surroundings = AROUND, **said: Any) -> dict[str, Any]:
+def made(around: ContainerContext = AROUND, **said: Any) -> dict[str, Any]:
     """The specification for a profile that says this."""
     return specification(msgspec.structs.replace(PLAIN, **said), ["suite"], around)
 
@@ -30,7 +30,9 @@ def made(around: Surroundings = AROUND, **said: Any) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------------ filter
 
 
-def resolve(*rules: dict[str, Any], capabilities: tuple[str, ...] = (), machine: Machine = HERE) -> list[list[str]]:
+def resolve(
+    *rules: dict[str, Any], capabilities: tuple[str, ...] = (), machine: SeccompTarget = HERE
+) -> list[list[str]]:
     """The names of the rules that hold."""
     text = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules})
     return [rule["names"] for rule in seccomp.resolve(text, capabilities, machine)["syscalls"]]
@@ -96,7 +98,7 @@ def test_an_architecture_brings_those_that_it_runs_too() -> None:
 
 def test_a_filter_that_does_not_know_the_machine_is_refused() -> None:
     with pytest.raises(Unobtainable, match="knows nothing of riscv64"):
-        seccomp.resolve(seccomp.default(), (), Machine("riscv64", (6, 12)))
+        seccomp.resolve(seccomp.default(), (), SeccompTarget("riscv64", (6, 12)))
 
 
 def test_a_filter_is_found_out_from_its_shares() -> None:
@@ -167,7 +169,7 @@ def test_a_pid_namespace_is_its_own_another_s_or_the_machine_s() -> None:
 
 
 def test_users_are_mapped_where_they_are_to_be() -> None:
-    spec = made(replace(AROUND, users=[Mapping(0, 1000, 1)], groups=[Mapping(0, 100, 1)]))
+    spec = made(replace(AROUND, users=[IdMapping(0, 1000, 1)], groups=[IdMapping(0, 100, 1)]))
     assert "user" in namespaces(spec)
     assert spec["linux"]["uidMappings"] == [{"containerID": 0, "hostID": 1000, "size": 1}]
     assert spec["linux"]["gidMappings"] == [{"containerID": 0, "hostID": 100, "size": 1}]

@@ -9,7 +9,7 @@ import pytest
 from worldswitch.harness.environments.docker import container
 from worldswitch.harness.environments.docker.engine import Engine
 from worldswitch.harness.environments.profiles import kernel_settings
-from worldswitch.harness.environments.profiles.profile import Kernel, Namespaces, Profile
+from worldswitch.harness.environments.profiles.profile import KernelSettings, Namespaces, Profile
 
 
 @pytest.fixture
@@ -23,13 +23,13 @@ def proc(tmp_path: Path) -> Path:
 
 
 def test_a_kernel_that_is_as_asked_lacks_nothing(proc: Path) -> None:
-    asked = Kernel(command_line=("vsyscall=none",), sysctls={"vm.max_map_count": "512", "vm.lowmem": "256 32"})
+    asked = KernelSettings(command_line=("vsyscall=none",), sysctls={"vm.max_map_count": "512", "vm.lowmem": "256 32"})
     assert kernel_settings.unmet(asked, proc) == []
-    assert kernel_settings.unmet(Kernel(), proc) == []
+    assert kernel_settings.unmet(KernelSettings(), proc) == []
 
 
 def test_each_setting_that_is_another_is_said(proc: Path) -> None:
-    asked = Kernel(yama=2, command_line=("vsyscall=xonly",), sysctls={"vm.max_map_count": "9"})
+    asked = KernelSettings(yama=2, command_line=("vsyscall=xonly",), sysctls={"vm.max_map_count": "9"})
     assert kernel_settings.unmet(asked, proc) == [
         "vm.max_map_count is 512, not 9",
         "there is no kernel.yama.ptrace_scope, which is to be 2",
@@ -38,7 +38,7 @@ def test_each_setting_that_is_another_is_said(proc: Path) -> None:
 
 
 def test_yama_is_a_setting_like_others() -> None:
-    assert kernel_settings.wanted(Kernel(yama=0, sysctls={"vm.x": "1"})) == {
+    assert kernel_settings.wanted(KernelSettings(yama=0, sysctls={"vm.x": "1"})) == {
         "vm.x": "1",
         "kernel.yama.ptrace_scope": "0",
     }
@@ -50,7 +50,7 @@ def test_yama_is_a_setting_like_others() -> None:
         (Profile("p", "x", (), "default"), False, ""),
         (Profile("p", "x", (), "default", namespaces=Namespaces(user="mapped")), True, ""),
         (Profile("p", "x", (), "default", namespaces=Namespaces(user="mapped")), False, "asks for a user namespace"),
-        (Profile("p", "x", (), "default", kernel=Kernel(sysctls={"vm.x": "1"})), True, "there is no vm.x"),
+        (Profile("p", "x", (), "default", kernel=KernelSettings(sysctls={"vm.x": "1"})), True, "there is no vm.x"),
     ],
 )
 def test_a_profile_that_an_engine_cannot_give_says_why(profile: Profile, maps_users: bool, reason: str) -> None:

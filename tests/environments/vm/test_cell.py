@@ -20,7 +20,7 @@ from worldswitch.harness.environments.vm.guest import serial_link
 from worldswitch.harness.environments.vm.guest.serial_link import Message
 from worldswitch.harness.environments.vm.machine import Hardware
 from worldswitch.harness.environments.vm.qemu import Shape
-from worldswitch.harness.environments.vm.toolbox import Toolbox
+from worldswitch.harness.environments.vm.toolbox import QemuTools
 from worldswitch.harness.run.collect import collect
 
 FOOTER = Footer(finished=1.0, counts={})
@@ -204,7 +204,7 @@ def test_a_machine_whose_guardian_cannot_start_leaves_no_socket(monkeypatch: pyt
 
     monkeypatch.setattr(socket, "socketpair", recorded)
     monkeypatch.setattr(machine, "Held", refuse)
-    hardware = Hardware(Toolbox(Path("/tools"), "", "", ""), Path("/disk"), "tcg")
+    hardware = Hardware(QemuTools(Path("/tools"), "", "", ""), Path("/disk"), "tcg")
     with pytest.raises(BlockingIOError):
-        machine.Machine(hardware, Path("/kernel"), Shape())
+        machine.VirtualMachine(hardware, Path("/kernel"), Shape())
     assert [one.fileno() for one in made] == [-1, -1]

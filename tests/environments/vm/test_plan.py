@@ -9,13 +9,13 @@ import pytest
 
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments.kernels import fetch
-from worldswitch.harness.environments.kernels.image import Kernel
+from worldswitch.harness.environments.kernels.image import KernelImage
 from worldswitch.harness.environments.prepared import Plan
 from worldswitch.harness.environments.profiles import profile
 from worldswitch.harness.environments.protocol import Missing
 from worldswitch.harness.environments.vm import environment, plan
-from worldswitch.harness.environments.vm.environment import Guest
-from worldswitch.harness.environments.vm.machine import Workshop
+from worldswitch.harness.environments.vm.environment import GuestEnvironment
+from worldswitch.harness.environments.vm.machine import MachineParts
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.run.request import Request
 
@@ -27,15 +27,15 @@ def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, thread
     """When each kernel comes: those that are not named cannot be had."""
     events: dict[str, threading.Event] = {}
 
-    def obtain(name: str, say: object) -> Kernel:
+    def obtain(name: str, say: object) -> KernelImage:
         if name not in events:
             raise Unobtainable(f"no {name}", "wait")
         events[name].wait(10)
-        return Kernel(name, f"{name}.1-cloud", tmp_path, "5a")
+        return KernelImage(name, f"{name}.1-cloud", tmp_path, "5a")
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(fetch, "obtain", obtain)
-    monkeypatch.setattr(environment, "workshop", lambda *_: Workshop(HARDWARE, TREE))
+    monkeypatch.setattr(environment, "workshop", lambda *_: MachineParts(HARDWARE, TREE))
     return events
 
 
@@ -77,9 +77,9 @@ def test_a_kernel_has_its_machine_and_a_container_a_profile(fetched: dict[str, t
             "linux-7.3:hardened",
         ]
         first, second, third, _ = places
-        assert isinstance(first, Guest)
-        assert isinstance(second, Guest)
-        assert isinstance(third, Guest)
+        assert isinstance(first, GuestEnvironment)
+        assert isinstance(second, GuestEnvironment)
+        assert isinstance(third, GuestEnvironment)
         assert first.lane is second.lane
         assert first.lane is not third.lane
 
@@ -95,7 +95,7 @@ def test_what_is_not_there_yet_is_waited_for_by_its_own_cells(fetched: dict[str,
     fetched["7.3"] = threading.Event()
     with planned("6.12", "7.3") as places:
         late = places.environments[2]
-        assert isinstance(late, Guest)
+        assert isinstance(late, GuestEnvironment)
         assert "kernel" not in late.facts
         fetched["7.3"].set()
         late.lane.open()
@@ -108,7 +108,7 @@ def test_a_kernel_that_cannot_be_had_is_missing_and_costs_no_other(fetched: dict
         old, _, _, _, new, _ = places
         assert isinstance(old, Missing)
         assert (old.name, old.reason, old.remedy) == ("linux-5.10", "no 5.10", "wait")
-        assert isinstance(new, Guest)  # which will be known when its turn comes
+        assert isinstance(new, GuestEnvironment)  # which will be known when its turn comes
         with pytest.raises(Unobtainable, match=r"no 7\.3"):
             new.lane.open()
 
@@ -119,7 +119,7 @@ def test_without_any_kernel_or_what_machines_take_all_is_missing(
     with planned("6.12", "7.3") as places:
         assert [place.reason for place in places if isinstance(place, Missing)] == ["no 6.12"] * 2 + ["no 7.3"] * 2
 
-    def refuse(*_: object) -> Workshop:
+    def refuse(*_: object) -> MachineParts:
         raise Unobtainable("no QEMU", "get one")
 
     come(fetched, "6.12", "7.3")
@@ -140,7 +140,7 @@ def test_who_has_one_processor_runs_trials_in_the_cells_own_process(fetched: dic
     come(fetched, "6.12", "7.3")
     with planned("6.12", "7.3") as places:
         place = places.environments[0]
-        assert isinstance(place, Guest)
+        assert isinstance(place, GuestEnvironment)
         arguments = Request(workers=8).arguments(
             CellName(place.name), place.facts | {"trials": str(environment.trials(1))}
         )
@@ -169,8 +169,8 @@ def test_cells_of_one_kernel_are_dealt_to_machines_with_a_processor_each(
     monkeypatch.setattr(environment, "processors", lambda: 2)
     with planned("6.12") as places:
         whole, container = places
-        assert isinstance(whole, Guest)
-        assert isinstance(container, Guest)
+        assert isinstance(whole, GuestEnvironment)
+        assert isinstance(container, GuestEnvironment)
         assert whole.lane is not container.lane
         assert whole.facts["trials"] == "0"
 
@@ -180,5 +180,5 @@ def test_a_cell_alone_has_every_processor(fetched: dict[str, threading.Event], m
     monkeypatch.setattr(environment, "processors", lambda: 2)
     with planned("6.12", engine="docker") as places:
         (only,) = places
-        assert isinstance(only, Guest)
+        assert isinstance(only, GuestEnvironment)
         assert only.facts["trials"] == "2"

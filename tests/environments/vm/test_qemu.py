@@ -6,10 +6,10 @@ from pathlib import Path
 
 from worldswitch.harness.environments.vm import qemu
 from worldswitch.harness.environments.vm.qemu import Shape
-from worldswitch.harness.environments.vm.toolbox import Toolbox
+from worldswitch.harness.environments.vm.toolbox import QemuTools
 
 SHAPE = Shape()
-TOOLS = Toolbox(Path("/tools"), "10.0.13", "1.21", "id")
+TOOLS = QemuTools(Path("/tools"), "10.0.13", "1.21", "id")
 
 
 def told(shape: Shape = SHAPE, accelerator: qemu.Accelerator = "tcg") -> list[str]:

@@ -13,18 +13,18 @@ import pytest
 from worldswitch.harness.cell import frames
 from worldswitch.harness.cell.probes import kernel_facts
 from worldswitch.harness.cell.probes.kernel_facts import Observed
-from worldswitch.harness.environments.kernels.image import Kernel
+from worldswitch.harness.environments.kernels.image import KernelImage
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.vm import reused_machine
-from worldswitch.harness.environments.vm.environment import Guest
+from worldswitch.harness.environments.vm.environment import GuestEnvironment
 from worldswitch.harness.environments.vm.guest import serial_link
 from worldswitch.harness.environments.vm.guest.serial_link import Message
-from worldswitch.harness.environments.vm.machine import Boot, Hardware, Workshop
+from worldswitch.harness.environments.vm.machine import Boot, Hardware, MachineParts
 from worldswitch.harness.environments.vm.qemu import Shape
-from worldswitch.harness.environments.vm.reused_machine import Rack
+from worldswitch.harness.environments.vm.reused_machine import ReusedMachine
 
 FACTS = {"kernel_memory::user_addresses_end": "0x7ffffffff000"}
-KERNEL = Kernel("6.12", "6.12.1-cloud", Path("bzImage"), "5a")
+KERNEL = KernelImage("6.12", "6.12.1-cloud", Path("bzImage"), "5a")
 WARNING = "4 1.000000 WARNING: CPU: 0 PID: 1 at kernel/ptrace.c:1"
 
 
@@ -89,7 +89,7 @@ class Tools:
 class Shelf:
     asked: list[str] = field(default_factory=list)
 
-    def get(self, name: str) -> Kernel:
+    def get(self, name: str) -> KernelImage:
         self.asked.append(name)
         return KERNEL
 
@@ -103,12 +103,12 @@ def machines(monkeypatch: pytest.MonkeyPatch) -> list[Fake]:
 
 
 @pytest.fixture
-def one(machines: list[Fake]) -> Rack:
-    made = Workshop(Hardware(Tools(), Path(), "tcg"), Tree())  # type: ignore[arg-type]
-    return Rack(made, "6.12", Shelf(), lambda _: None)  # type: ignore[arg-type]
+def one(machines: list[Fake]) -> ReusedMachine:
+    made = MachineParts(Hardware(Tools(), Path(), "tcg"), Tree())  # type: ignore[arg-type]
+    return ReusedMachine(made, "6.12", Shelf(), lambda _: None)  # type: ignore[arg-type]
 
 
-def test_a_kernel_is_observed_once_a_boot(one: Rack, machines: list[Fake]) -> None:
+def test_a_kernel_is_observed_once_a_boot(one: ReusedMachine, machines: list[Fake]) -> None:
     ups = [one.machine(Shape()) for _ in range(3)]
     assert [up.observed and up.observed.facts for up in ups] == [FACTS] * 3
     assert len(machines) == 1
@@ -117,7 +117,7 @@ def test_a_kernel_is_observed_once_a_boot(one: Rack, machines: list[Fake]) -> No
     assert ups[0].observed.where == "as root of the machine, once for all cells of boot 1"
 
 
-def test_another_boot_is_observed_anew(one: Rack, machines: list[Fake]) -> None:
+def test_another_boot_is_observed_anew(one: ReusedMachine, machines: list[Fake]) -> None:
     one.machine(Shape())
     up = one.machine(Shape(options={"vsyscall": "none"}))
     assert (len(machines), machines[0].closed, up.number) == (2, True, 2)
@@ -125,7 +125,7 @@ def test_another_boot_is_observed_anew(one: Rack, machines: list[Fake]) -> None:
     assert up.observed.where.endswith("boot 2")
 
 
-def test_who_does_not_ask_does_not_wait(one: Rack, machines: list[Fake]) -> None:
+def test_who_does_not_ask_does_not_wait(one: ReusedMachine, machines: list[Fake]) -> None:
     assert one.machine(Shape(), observed=False).observed is None
     assert machines[0].orders == []
 
@@ -139,7 +139,7 @@ def complains(machine: Fake, order: Message) -> None:
 
 
 def test_an_observation_that_fails_leaves_it_to_the_cells(
-    one: Rack, machines: list[Fake], monkeypatch: pytest.MonkeyPatch
+    one: ReusedMachine, machines: list[Fake], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Fake, "answer", fails)
     assert one.machine(Shape()).observed is None
@@ -149,7 +149,7 @@ def test_an_observation_that_fails_leaves_it_to_the_cells(
 
 @pytest.mark.parametrize("answer", [complains, Fake.dies])
 def test_a_kernel_that_does_not_stand_it_is_booted_anew_for_cells_that_will_tell(
-    one: Rack, machines: list[Fake], monkeypatch: pytest.MonkeyPatch, answer: Callable[[Fake, Message], None]
+    one: ReusedMachine, machines: list[Fake], monkeypatch: pytest.MonkeyPatch, answer: Callable[[Fake, Message], None]
 ) -> None:
     monkeypatch.setattr(Fake, "answer", answer)
     up = one.machine(Shape())
@@ -159,24 +159,24 @@ def test_a_kernel_that_does_not_stand_it_is_booted_anew_for_cells_that_will_tell
     assert machines[1].orders == []
 
 
-def started(one: Rack, profile: str | None, *arguments: str) -> list[str]:
+def started(one: ReusedMachine, profile: str | None, *arguments: str) -> list[str]:
     """What a cell's command is told beside its environment."""
     chosen = profiles.select([profile])[0] if profile else None
-    order = Guest(one, Tree(), chosen).start(["--environment", "{}", *arguments])._machine.orders[-1]  # type: ignore[arg-type, attr-defined]
+    order = GuestEnvironment(one, Tree(), chosen).start(["--environment", "{}", *arguments])._machine.orders[-1]  # type: ignore[arg-type, attr-defined]
     command = order["configuration"]["process"]["args"] if chosen else order["command"]
     return command[command.index("--environment") + 2 :]
 
 
 @pytest.mark.parametrize("profile", [None, "hardened", "no-ptrace"])
-def test_every_cell_is_handed_what_was_observed(one: Rack, profile: str | None) -> None:
+def test_every_cell_is_handed_what_was_observed(one: ReusedMachine, profile: str | None) -> None:
     option, text = started(one, profile)
     assert (option, json.loads(text)["facts"]) == ("--observed", FACTS)
 
 
-def test_a_cell_under_settings_of_its_own_sees_for_itself(one: Rack) -> None:
+def test_a_cell_under_settings_of_its_own_sees_for_itself(one: ReusedMachine) -> None:
     assert started(one, "few-mappings") == []
 
 
-def test_a_mutants_cell_needs_none(one: Rack, machines: list[Fake]) -> None:
+def test_a_mutants_cell_needs_none(one: ReusedMachine, machines: list[Fake]) -> None:
     assert started(one, None, "--mutant", "Forgetful") == ["--mutant", "Forgetful"]
     assert len(machines[0].orders) == 1

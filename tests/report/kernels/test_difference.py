@@ -12,7 +12,7 @@ from worldswitch.harness.cli import main
 from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.report.kernels import compare, difference
-from worldswitch.harness.report.kernels.difference import Change
+from worldswitch.harness.report.kernels.difference import KernelChange
 from worldswitch.harness.results import reader
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.run.runner import Run
@@ -47,9 +47,9 @@ def test_probes_behaviour_and_verdicts_are_told_where_they_differ(
     found = difference.between(reader.read(tmp_path / "run"), "6.12", "7.3")
     assert found is not None
     assert found.kernels == ("Linux 6.12.94", "Linux 7.3.4")
-    assert found.probes == (Change("mseal", "no: mseal is no", "yes: mseal is yes"),)
-    assert found.facts == (Change("kernel::a", "one", "two"),)
-    assert found.verdicts == {"hardened": (Change(NAMES[0], "pass", "fail"),)}
+    assert found.probes == (KernelChange("mseal", "no: mseal is no", "yes: mseal is yes"),)
+    assert found.facts == (KernelChange("kernel::a", "one", "two"),)
+    assert found.verdicts == {"hardened": (KernelChange(NAMES[0], "pass", "fail"),)}
 
 
 def test_the_whole_machine_tells_of_the_kernel_before_any_container(

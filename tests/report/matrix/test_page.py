@@ -28,7 +28,7 @@ from worldswitch.harness.report.matrix import pack as packing
 from worldswitch.harness.report.matrix import page as matrix
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.results.cell_file import Reached
-from worldswitch.harness.results.matrix_axes import Row
+from worldswitch.harness.results.matrix_axes import MatrixRow
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.run import request
 from worldswitch.harness.verdict import Verdict
@@ -63,14 +63,14 @@ SMALL = account(entry("linux-6.12:tight", ODD, BLOCKED), entry("host", FINE), en
 @pytest.mark.parametrize(
     ("environment", "place"),
     [
-        ("host", (Row("host"), "")),
-        ("docker:tight", (Row("host"), "tight")),
-        ("oci:tight", (Row("host", "oci"), "tight")),
-        ("linux-6.12", (Row("linux-6.12"), "")),
-        ("linux-6.12:tight", (Row("linux-6.12"), "tight")),
+        ("host", (MatrixRow("host"), "")),
+        ("docker:tight", (MatrixRow("host"), "tight")),
+        ("oci:tight", (MatrixRow("host", "oci"), "tight")),
+        ("linux-6.12", (MatrixRow("linux-6.12"), "")),
+        ("linux-6.12:tight", (MatrixRow("linux-6.12"), "tight")),
     ],
 )
-def test_a_name_says_where_a_cell_stands(environment: str, place: tuple[Row, str]) -> None:
+def test_a_name_says_where_a_cell_stands(environment: str, place: tuple[MatrixRow, str]) -> None:
     assert matrix_axes.place(CellName(environment)) == place
 
 

@@ -15,14 +15,14 @@ from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report.mutants import page as kill_page
 from worldswitch.harness.run.mutants import matrix as kill_matrix
 from worldswitch.harness.run.mutants import proof
-from worldswitch.harness.run.mutants.fates import Account, Autopsy, Fate, Finding
+from worldswitch.harness.run.mutants.fates import Account, Fate, MutantFate, MutantFinding
 from worldswitch.harness.run.mutants.matrix import Matrix
 from worldswitch.harness.verdict import Verdict
 
-CAUGHT = Autopsy(
+CAUGHT = MutantFate(
     "Forgetful",
     "host",
-    (Finding("SG01", Fate.CAUGHT, ""),),
+    (MutantFinding("SG01", Fate.CAUGHT, ""),),
     kills=(bitten(),),
     undeclared=(trial(THIRD, Verdict.CRASH, reason="a <b>bold</b> crash"),),
     passed=(OTHER,),
@@ -30,7 +30,7 @@ CAUGHT = Autopsy(
 )
 
 
-def matrix(*autopsies: Autopsy, whole: bool = True) -> Matrix:
+def matrix(*autopsies: MutantFate, whole: bool = True) -> Matrix:
     reference = Account({name: trial(name) for name in NAMES})
     proofs = proof.examine(SCENARIOS, reference, autopsies, {OTHER: "nothing can", THIRD: "nor that"}) if whole else []
     mutants = {one.mutant: Mutilated(one.mutant) for one in autopsies}
@@ -64,13 +64,13 @@ def test_it_says_of_each_mutant_and_each_scenario_what_became_of_it() -> None:
     ],
 )
 def test_the_exit_status(fates: list[Fate], status: Status) -> None:
-    made = matrix(*(Autopsy(one.value, "host", (Finding("SG01", one, ""),)) for one in fates), whole=False)
+    made = matrix(*(MutantFate(one.value, "host", (MutantFinding("SG01", one, ""),)) for one in fates), whole=False)
     assert kill_matrix.status(made) is status
     assert sum(map(int, str(kill_matrix.tally(made)).split()[::2])) == len(fates)
 
 
 def test_a_scenario_that_is_not_proven_decides_the_exit_status() -> None:
-    made = matrix(Autopsy("Other", "host", (Finding("SG01", Fate.CAUGHT, ""),)))
+    made = matrix(MutantFate("Other", "host", (MutantFinding("SG01", Fate.CAUGHT, ""),)))
     assert kill_matrix.status(made) is Status.UNEXPECTED
     assert str(kill_matrix.tally(made)) == "1 passed, 1 failed, 0 skipped"
 
@@ -126,7 +126,7 @@ def test_every_mark_is_on_the_page_with_its_reason() -> None:
 
 def test_a_function_of_several_trials_has_one_square_which_shows_the_worst() -> None:
     several = msgspec.structs.replace(trial(f"{ONE}[1]"), verdict=Verdict.FAIL, assertion=True)
-    made = Autopsy("Forgetful", "host", CAUGHT.findings, kills=(several,), passed=(f"{ONE}[0]", f"{ONE}[2]"))
+    made = MutantFate("Forgetful", "host", CAUGHT.findings, kills=(several,), passed=(f"{ONE}[0]", f"{ONE}[2]"))
     (sheet,) = (kill_page.sheet(place) for place in matrix(made).places)
     assert sheet.families[0].marks["Forgetful", ONE].kind == "kill"
 

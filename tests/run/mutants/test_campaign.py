@@ -180,10 +180,10 @@ def test_without_a_seed_one_is_drawn_and_told(world: World, capsys: pytest.Captu
 # ------------------------------------------------------------------------------------------- what is put to what
 
 
-def _hunt(seed: int = 7, *, full: bool = False) -> campaign.Hunt:
+def _hunt(seed: int = 7, *, full: bool = False) -> campaign.Campaign:
     many = [Scenario(f"many::number_{n}", ("SG02",), "", (), (), {}, 1.0) for n in range(99)]
     bare = Scenario("kernel_facts::one", ("K01",), "", (), (), {}, 1.0, subject="kernel")
-    return campaign.Hunt(Request(seed=seed), {"Forgetful": FORGETFUL}, [*SCENARIOS, *many, bare], _Quiet(), full)
+    return campaign.Campaign(Request(seed=seed), {"Forgetful": FORGETFUL}, [*SCENARIOS, *many, bare], _Quiet(), full)
 
 
 class _Quiet:
@@ -225,7 +225,7 @@ def test_in_full_it_meets_all_that_are_about_a_platform() -> None:
 def test_chaos_is_not_drawn() -> None:
     before = _hunt()
     reigns = Scenario("chaos::reigns", ("CH01",), "", (), (), {}, 1.0)
-    many = campaign.Hunt(before.request, before.mutants, [*before.scenarios, *[reigns] * 50], _Quiet())
+    many = campaign.Campaign(before.request, before.mutants, [*before.scenarios, *[reigns] * 50], _Quiet())
     assert "chaos::reigns" not in [one.name for one in many.drawn(FORGETFUL)]
 
 
@@ -292,7 +292,7 @@ def test_an_interrupted_hunt_ends_its_cells(world: World, monkeypatch: pytest.Mo
 
 def test_a_cell_that_starts_when_the_hunt_is_over_is_ended() -> None:
     late: Scripted = host()
-    ended = cells.Ended(late)
+    ended = cells.StoppableEnvironment(late)
     start, late.start = late.start, lambda arguments: (ended.__exit__(), start(arguments))[1]  # type: ignore[method-assign]
     with pytest.raises(InterruptedError):
         ended.start([])

@@ -10,7 +10,7 @@ from scripted import NAMES, SCENARIOS, header, trial, whole
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.expectations.outcome import Problem
 from worldswitch.harness.run.mutants import fates
-from worldswitch.harness.run.mutants.fates import Account, Autopsy, Fate, Finding
+from worldswitch.harness.run.mutants.fates import Account, Fate, MutantFate, MutantFinding
 from worldswitch.harness.verdict import Verdict
 
 ONE, OTHER, THIRD = NAMES  # the first two stand under one id, SG01
@@ -112,16 +112,16 @@ def test_a_failure_by_no_assertion_is_no_kill() -> None:
 
 def test_an_autopsy_is_told_whole() -> None:
     mutated = Account({one.scenario: one for one in (bitten(), trial(OTHER), bitten(THIRD))}, seconds=1.5, draws=3)
-    findings = (Finding("SG01", Fate.CAUGHT, f"fail in {ONE}: assert 1 == 2"),)
-    assert fates.examine("Forgetful", "host", ["SG01"], account(*PASSES), mutated) == Autopsy(
+    findings = (MutantFinding("SG01", Fate.CAUGHT, f"fail in {ONE}: assert 1 == 2"),)
+    assert fates.examine("Forgetful", "host", ["SG01"], account(*PASSES), mutated) == MutantFate(
         "Forgetful", "host", findings, (bitten(),), (bitten(THIRD),), (OTHER,), 1.5, 3
     )
 
 
 def test_a_cell_that_died_condemns_every_name() -> None:
     mutated = Account({ONE: bitten()}, "the cell died", seconds=1.5, draws=3)
-    findings = tuple(Finding(name, Fate.ERROR, "the cell died") for name in ("SG01", "TT01"))
-    assert fates.examine("Forgetful", "host", ["SG01", "TT01"], account(*PASSES), mutated) == Autopsy(
+    findings = tuple(MutantFinding(name, Fate.ERROR, "the cell died") for name in ("SG01", "TT01"))
+    assert fates.examine("Forgetful", "host", ["SG01", "TT01"], account(*PASSES), mutated) == MutantFate(
         "Forgetful", "host", findings, seconds=1.5, draws=3
     )
 

@@ -13,20 +13,20 @@ from worldswitch.harness.catalogue import reason_lists
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.run.mutants import proof
-from worldswitch.harness.run.mutants.fates import Account, Autopsy
-from worldswitch.harness.run.mutants.proof import Standing
+from worldswitch.harness.run.mutants.fates import Account, MutantFate
+from worldswitch.harness.run.mutants.proof import ProofState
 from worldswitch.harness.verdict import Verdict
 
-KILLS = Autopsy("Forgetful", "host", (), kills=(bitten(),))
-HAPPENS = Autopsy("Other", "host", (), undeclared=(bitten(),))
-AGAIN = Autopsy("Another", "host", (), undeclared=(bitten(),))
-ELSEWHERE = Autopsy("Elsewhere", "host", (), kills=(bitten(OTHER),), undeclared=(bitten(OTHER),))
-RAISES = Autopsy("Raises", "host", (), undeclared=(trial(ONE, Verdict.FAIL),))
+KILLS = MutantFate("Forgetful", "host", (), kills=(bitten(),))
+HAPPENS = MutantFate("Other", "host", (), undeclared=(bitten(),))
+AGAIN = MutantFate("Another", "host", (), undeclared=(bitten(),))
+ELSEWHERE = MutantFate("Elsewhere", "host", (), kills=(bitten(OTHER),), undeclared=(bitten(OTHER),))
+RAISES = MutantFate("Raises", "host", (), undeclared=(trial(ONE, Verdict.FAIL),))
 BARE = Scenario(ONE, ("K01",), "", (), (), {}, 1.0, subject="kernel")
 
 
 def stand(
-    by: Sequence[Autopsy] = (), verdict: Verdict = Verdict.PASS, one: Scenario = SCENARIOS[0], excuse: str = ""
+    by: Sequence[MutantFate] = (), verdict: Verdict = Verdict.PASS, one: Scenario = SCENARIOS[0], excuse: str = ""
 ) -> proof.Proof:
     reference = Account({ONE: trial(ONE, verdict, reason="because")})
     (found,) = proof.examine([one], reference, by, {ONE: excuse} if excuse else {})
@@ -38,63 +38,63 @@ NONE = "no mutant that names it is caught by it"
 
 #: What is known of a scenario, where it stands, and why.
 TABLE = (
-    ({"by": [KILLS]}, Standing.PROVEN, ""),
-    ({}, Standing.UNPROVEN, NONE),
-    ({"by": [HAPPENS]}, Standing.UNPROVEN, f"{NONE}; it fails on Other"),
-    ({"by": [HAPPENS, ELSEWHERE, RAISES, AGAIN]}, Standing.UNPROVEN, f"{NONE}; it fails on Other, Another"),
-    ({"excuse": "nothing can"}, Standing.EXCUSED, "nothing can"),
-    ({"by": [HAPPENS], "excuse": "nothing can"}, Standing.EXCUSED, "nothing can"),
-    ({"by": [KILLS], "excuse": "nothing can"}, Standing.STALE, f"{LISTED}it kills a mutant"),
-    ({"one": BARE}, Standing.KERNEL, ""),
-    ({"one": BARE, "by": [KILLS]}, Standing.KERNEL, ""),
-    ({"one": BARE, "excuse": "nothing can"}, Standing.STALE, f"{LISTED}it need not kill one"),
-    ({"verdict": Verdict.UNSUPPORTED}, Standing.NOT_HERE, "unsupported: because"),
-    ({"verdict": Verdict.BLOCKED}, Standing.NOT_HERE, "blocked: because"),
-    ({"verdict": Verdict.UNSUPPORTED, "excuse": "nothing can"}, Standing.NOT_HERE, "unsupported: because"),
-    ({"verdict": Verdict.FAIL}, Standing.BROKEN, "the reference itself: fail: because"),
-    ({"verdict": Verdict.CRASH, "one": BARE}, Standing.BROKEN, "the reference itself: crash: because"),
+    ({"by": [KILLS]}, ProofState.PROVEN, ""),
+    ({}, ProofState.UNPROVEN, NONE),
+    ({"by": [HAPPENS]}, ProofState.UNPROVEN, f"{NONE}; it fails on Other"),
+    ({"by": [HAPPENS, ELSEWHERE, RAISES, AGAIN]}, ProofState.UNPROVEN, f"{NONE}; it fails on Other, Another"),
+    ({"excuse": "nothing can"}, ProofState.EXCUSED, "nothing can"),
+    ({"by": [HAPPENS], "excuse": "nothing can"}, ProofState.EXCUSED, "nothing can"),
+    ({"by": [KILLS], "excuse": "nothing can"}, ProofState.STALE, f"{LISTED}it kills a mutant"),
+    ({"one": BARE}, ProofState.KERNEL, ""),
+    ({"one": BARE, "by": [KILLS]}, ProofState.KERNEL, ""),
+    ({"one": BARE, "excuse": "nothing can"}, ProofState.STALE, f"{LISTED}it need not kill one"),
+    ({"verdict": Verdict.UNSUPPORTED}, ProofState.NOT_HERE, "unsupported: because"),
+    ({"verdict": Verdict.BLOCKED}, ProofState.NOT_HERE, "blocked: because"),
+    ({"verdict": Verdict.UNSUPPORTED, "excuse": "nothing can"}, ProofState.NOT_HERE, "unsupported: because"),
+    ({"verdict": Verdict.FAIL}, ProofState.BROKEN, "the reference itself: fail: because"),
+    ({"verdict": Verdict.CRASH, "one": BARE}, ProofState.BROKEN, "the reference itself: crash: because"),
 )
 
 
 @pytest.mark.parametrize(("known", "standing", "reason"), TABLE)
-def test_where_a_scenario_stands(known: dict[str, Any], standing: Standing, reason: str) -> None:
+def test_where_a_scenario_stands(known: dict[str, Any], standing: ProofState, reason: str) -> None:
     kills = ("Forgetful",) if KILLS in known.get("by", []) else ()
     assert stand(**known) == proof.Proof(ONE, standing, reason, kills)
 
 
 def test_what_is_wrong() -> None:
-    assert {one for one in Standing if one.is_wrong} == {Standing.UNPROVEN, Standing.STALE, Standing.BROKEN}
+    assert {one for one in ProofState if one.is_wrong} == {ProofState.UNPROVEN, ProofState.STALE, ProofState.BROKEN}
 
 
 def test_a_scenario_the_reference_never_met_is_broken() -> None:
     (found,) = proof.examine([scenario(OTHER, "SG01")], Account({}), [KILLS], {})
-    assert found == proof.Proof(OTHER, Standing.BROKEN, "the reference itself: never ran")
+    assert found == proof.Proof(OTHER, ProofState.BROKEN, "the reference itself: never ran")
 
 
 @pytest.mark.parametrize(
     ("verdicts", "standing", "reason"),
     [
-        ((Verdict.PASS, Verdict.UNSUPPORTED), Standing.PROVEN, ""),
-        ((Verdict.PASS, Verdict.FAIL), Standing.BROKEN, "the reference itself: fail: so"),
-        ((Verdict.FAIL, Verdict.ERROR), Standing.BROKEN, "the reference itself: error: so"),
-        ((Verdict.UNSUPPORTED, Verdict.BLOCKED), Standing.NOT_HERE, "blocked: so"),
+        ((Verdict.PASS, Verdict.UNSUPPORTED), ProofState.PROVEN, ""),
+        ((Verdict.PASS, Verdict.FAIL), ProofState.BROKEN, "the reference itself: fail: so"),
+        ((Verdict.FAIL, Verdict.ERROR), ProofState.BROKEN, "the reference itself: error: so"),
+        ((Verdict.UNSUPPORTED, Verdict.BLOCKED), ProofState.NOT_HERE, "blocked: so"),
     ],
 )
 def test_a_function_of_several_trials_stands_by_all_of_them(
-    verdicts: tuple[Verdict, ...], standing: Standing, reason: str
+    verdicts: tuple[Verdict, ...], standing: ProofState, reason: str
 ) -> None:
     names = [f"{ONE}[{number}]" for number in range(len(verdicts))]
     reference = Account(
         {name: trial(name, verdict, reason="so") for name, verdict in zip(names, verdicts, strict=True)}
     )
-    kills = Autopsy("Forgetful", "host", (), kills=(bitten(names[0]), bitten(names[1])))
+    kills = MutantFate("Forgetful", "host", (), kills=(bitten(names[0]), bitten(names[1])))
     found = proof.examine(SCENARIOS[:1], reference, [kills], {})
     assert found == [proof.Proof(ONE, standing, reason, ("Forgetful",))]
 
 
 def test_a_list_of_what_is_not_there_is_stale() -> None:
     found = proof.examine([], Account({}), [], {"pool::gone": "nothing can"})
-    assert found == [proof.Proof("pool::gone", Standing.STALE, f"{LISTED}there is no such scenario")]
+    assert found == [proof.Proof("pool::gone", ProofState.STALE, f"{LISTED}there is no such scenario")]
 
 
 def test_the_project_s_own_list_can_be_read() -> None:

@@ -17,8 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from worldswitch.harness.environments.vm.guest import kernel, mounts
-from worldswitch.harness.environments.vm.guest.serial_link import Sender, received
-from worldswitch.harness.environments.vm.guest.supervisor import Supervisor, Surroundings
+from worldswitch.harness.environments.vm.guest.serial_link import MessageSender, received
+from worldswitch.harness.environments.vm.guest.supervisor import GuestContext, Supervisor
 from worldswitch.harness.linux import syscalls
 
 PORT = "/dev/ttyS1"
@@ -65,8 +65,8 @@ def _be_init() -> None:
 def _supervise() -> None:
     port = os.open(PORT, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     tty.setraw(port)
-    log = kernel.Log()
-    sender = Sender(lambda data: syscalls.write_all(port, data))
+    log = kernel.KernelLogReader()
+    sender = MessageSender(lambda data: syscalls.write_all(port, data))
     log.new()
     system = os.uname()
     sender.send(
@@ -78,7 +78,7 @@ def _supervise() -> None:
             "cpus": os.cpu_count(),
         }
     )
-    around = Surroundings(
+    around = GuestContext(
         runtime=(
             str(RUNTIME / "ld.so"),
             "--library-path",

@@ -10,7 +10,7 @@ LOG = "/dev/kmsg"
 RECORD = 1 << 13  #: no record of the kernel's is longer
 
 
-class Log:
+class KernelLogReader:
     """The kernel's log from where it was last read."""
 
     def __init__(self, path: str = LOG) -> None:

@@ -28,7 +28,7 @@ class Broken(Exception):
     """Something was lost on the way."""
 
 
-class Sender:
+class MessageSender:
     """One direction, at the end where messages are made; threads may share it."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:

@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import IO
 
 from worldswitch.harness.environments.vm.guest import kernel
-from worldswitch.harness.environments.vm.guest.serial_link import Message, Sender, text
+from worldswitch.harness.environments.vm.guest.serial_link import Message, MessageSender, text
 
 CHUNK = 1 << 16
 SYSCTLS = Path("/proc/sys")
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class GuestContext:
     """What a supervisor acts upon; in a test, nothing of this machine's."""
 
     runtime: Sequence[str]  #: the OCI runtime's command, to which its own words are added
@@ -41,7 +41,7 @@ class Surroundings:
 
 
 @dataclass(slots=True)
-class Running:
+class RunningCell:
     """A cell while it runs."""
 
     number: int
@@ -55,10 +55,10 @@ class Supervisor:
     Its waits have no deadline here: a host that hears nothing for too long kills the cell, and then ends the machine.
     """
 
-    def __init__(self, sender: Sender, around: Surroundings) -> None:
+    def __init__(self, sender: MessageSender, around: GuestContext) -> None:
         self._send = sender.send
         self._around = around
-        self._running: Running | None = None
+        self._running: RunningCell | None = None
         self._ended = threading.Event()
         self._ended.set()
 
@@ -94,7 +94,7 @@ class Supervisor:
             self._send({"say": "refused", "cell": number, "reason": f"{problem.filename}: {problem.strerror}"})
             return
         self._ended.clear()
-        self._running = running = Running(number, process)
+        self._running = running = RunningCell(number, process)
         running.readers += [self._pump(number, "out", process.stdout), self._pump(number, "log", process.stderr)]
         threading.Thread(target=self._wait, args=(running, order, before, tainted)).start()
 
@@ -135,7 +135,7 @@ class Supervisor:
         thread.start()
         return thread
 
-    def _wait(self, running: Running, order: Message, before: Mapping[str, str], tainted: int) -> None:
+    def _wait(self, running: RunningCell, order: Message, before: Mapping[str, str], tainted: int) -> None:
         status = running.process.wait()
         self._around.clear()  # what it left may hold its streams open
         for reader in running.readers:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from worldswitch.harness.environments.vm.guest.serial_link import Broken, Sender, data, received, text
+from worldswitch.harness.environments.vm.guest.serial_link import Broken, MessageSender, data, received, text
 
 
 def sent(*messages: dict[str, object]) -> list[bytes]:
     chunks: list[bytes] = []
-    sender = Sender(chunks.append)
+    sender = MessageSender(chunks.append)
     for message in messages:
         sender.send(message)
     return chunks

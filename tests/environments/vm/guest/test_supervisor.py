@@ -17,8 +17,8 @@ import pytest
 
 from worldswitch.harness.environments.vm.guest import __main__ as init
 from worldswitch.harness.environments.vm.guest import kernel, mounts, serial_link
-from worldswitch.harness.environments.vm.guest.serial_link import Message, Sender
-from worldswitch.harness.environments.vm.guest.supervisor import Supervisor, Surroundings
+from worldswitch.harness.environments.vm.guest.serial_link import Message, MessageSender
+from worldswitch.harness.environments.vm.guest.supervisor import GuestContext, Supervisor
 from worldswitch.harness.linux import processes
 
 RUNTIME = """\
@@ -44,7 +44,7 @@ class Guest:
         runtime.write_text(RUNTIME)
         reader, self._writer = os.pipe()
         self._heard, writer = os.pipe()
-        around = Surroundings(
+        around = GuestContext(
             runtime=(sys.executable, str(runtime)),
             bundles=folder / "bundles",
             clear=lambda: None,
@@ -53,8 +53,8 @@ class Guest:
             neighbour=lambda: 4711,
             sysctls=self.sysctls,
         )
-        sender = Sender(lambda data: os.write(writer, data))
-        self._send = Sender(lambda data: os.write(self._writer, data)).send
+        sender = MessageSender(lambda data: os.write(writer, data))
+        self._send = MessageSender(lambda data: os.write(self._writer, data)).send
         self._thread = threading.Thread(target=self._serve, args=(Supervisor(sender, around), reader, writer))
         self._thread.start()
         self.messages = serial_link.received(chunks(self._heard))
