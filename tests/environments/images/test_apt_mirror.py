@@ -194,7 +194,7 @@ def dpkg_lock() -> Iterator[None]:
 @pytest.mark.usefixtures("dpkg_lock")
 def test_packages_are_gathered_without_a_lock_of_the_machine(debian: Debian, tmp_path: Path) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"))
-    apt_mirror.Suite("first", ignore).gather(["linux-6.9"], tmp_path / "files")
+    apt_mirror.MirrorSuite("first", ignore).gather(["linux-6.9"], tmp_path / "files")
     assert not (debian.folder / "installed").exists()
 
 

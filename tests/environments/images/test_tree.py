@@ -130,7 +130,7 @@ def test_a_base_that_reaches_out_of_the_tree_is_refused(
 
 
 def test_a_python_whose_tarfile_has_no_filters_makes_a_tree(
-    commands: list[Sequence[str]], run: Holdings, monkeypatch: pytest.MonkeyPatch
+    commands: list[Sequence[str]], run: RunResources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def extractall(self: tarfile.TarFile, path: Path, members: Any = None, *, numeric_owner: bool = False) -> None:
         original(self, path, members, numeric_owner=numeric_owner)
