@@ -26,7 +26,13 @@ SANITIZERS = {
 SOAK = ("SG12", "TT01", "TT06", "TT11", "K76", "LC03", "LC08", "IN06", "IJ07", "PO08", "CH*")
 
 #: Every file of C that is ours: what cffi generates is not.
-SOURCES = ("reference/core", "scenarios/raw_ptrace", "scenarios/guests", "harness/bench/native", "harness/peers/programs")
+SOURCES = (
+    "reference/core",
+    "scenarios/raw_ptrace",
+    "scenarios/guests",
+    "harness/bench/native",
+    "harness/peers/programs",
+)
 
 WARNINGS = "-Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers"
 
@@ -109,9 +115,10 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Make the lists of scenarios and mutants in the READMEs anew."""
-    install(session)
-    session.run("python", "-m", "worldswitch.harness.report.readmes", *session.posargs)
+    """Build the documentation into docs/_build/html, warnings as errors; with -- --external check outside links too."""
+    install(session, extras="harness,docs")
+    for builder in ("html", "linkcheck") if "--external" in session.posargs else ("html",):
+        session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-b", builder, "docs", f"docs/_build/{builder}")
 
 
 @nox.session

@@ -7,9 +7,8 @@ import pytest
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.catalogue.mutants import mutants
 from worldswitch.harness.report.markdown_table import cell, plain, table
-from worldswitch.harness.report.readmes import __main__ as docs
-from worldswitch.harness.report.readmes import mutants as docs_mutants
-from worldswitch.harness.report.readmes import scenarios as docs_scenarios
+from worldswitch.harness.report.site import mutants as docs_mutants
+from worldswitch.harness.report.site import scenarios as docs_scenarios
 
 #: The catalogue: of each family, how many ids there are.
 FAMILIES = {"LC": 17, "TT": 15, "SG": 19, "IN": 7, "IJ": 10, "EX": 19, "AS": 15, "FT": 6, "PO": 8, "EV": 10, "K": 76}
@@ -40,24 +39,6 @@ def test_the_seed_has_28_weaknesses_and_origins_name_no_others() -> None:
     assert list(docs_mutants.weaknesses()) == [f"seed.W{number}" for number in range(1, 29)]
     assert {name for name in MUTATED if name.startswith("seed.")} <= set(ORIGINS)
     assert set(UNMUTATED) <= set(ORIGINS)
-
-
-@pytest.mark.parametrize("name", docs.DOCUMENTS)
-def test_the_generated_documents_are_current(name: str) -> None:
-    assert docs.made(name) == (docs.TOP / name).read_text(), "run nox -s docs"
-
-
-def test_a_document_is_made_below_its_line(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docs, "TOP", tmp_path)
-    monkeypatch.setattr(docs, "DOCUMENTS", {"a.md": lambda: ["made"]})
-    (tmp_path / "a.md").write_text(f"by hand\n\n{docs.LINE}\nold")
-    assert docs.main(["--check"]) == 1
-    assert docs.main([]) == 0
-    assert (tmp_path / "a.md").read_text() == f"by hand\n\n{docs.LINE}\n\nmade\n"
-    assert docs.main(["--check"]) == 0
-    (tmp_path / "a.md").write_text("by hand")
-    with pytest.raises(ValueError, match="has no line"):
-        docs.main([])
 
 
 def test_cells_are_one_line_and_mean_only_themselves() -> None:

@@ -1,4 +1,4 @@
-"""The generated part of ``scenarios/README.md``: every scenario, the ids that are none, and what nobody cites."""
+"""The site's page of scenarios: all of them by family, the ids without one, and the clauses that none cites."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from worldswitch.harness.catalogue.mutants import Mutant, mutants
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.report.markdown_table import code, plain, table
 
-UNWRITTEN = "unwritten.toml"  #: beside the scenarios: ids that cannot be scenarios, and why
+UNWRITTEN = "unwritten.toml"  #: in the folder of the scenarios: ids that cannot be scenarios, and why
 
-COLUMNS = ("id", "scenario", "stands on", "needs", "named by the mutants")
+COLUMNS = ("id", "scenario", "based on", "needs", "must catch the mutants")
 
 
 def unwritten() -> dict[str, str]:
@@ -22,17 +22,17 @@ def unwritten() -> dict[str, str]:
 
 
 def lines() -> Iterator[str]:
-    """The document."""
+    """The page."""
     scenarios = catalogue.scenarios()
     known = list(mutants().values())
     ids = {one for scenario in scenarios for one in scenario.ids}
-    yield from (f"## All {len(scenarios)} scenarios", "", f"They stand under {len(ids)} ids.")
+    yield from (f"# All {len(scenarios)} scenarios", "", f"They have {len(ids)} catalogue ids.")
     for family, members in groupby(scenarios, lambda one: one.family):
-        yield from ("", f"### {family}", "")
+        yield from ("", f"## {family}", "")
         yield from table(COLUMNS, (_row(one, known) for one in members))
     yield from ("", "## Ids without a scenario", "")
     yield from _list(unwritten(), "None.")
-    yield from ("", "## What no scenario cites", "")
+    yield from ("", "## Clauses that no scenario cites", "")
     yield from _list(clauses.uncited(scenarios), "Every clause of `clauses.toml` is cited.")
 
 

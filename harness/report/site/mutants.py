@@ -1,4 +1,4 @@
-"""The generated part of ``reference/mutants/README.md``: which weakness and commit has a mutant, and all of them."""
+"""The site's page of mutants: those of each weakness of the seed and each commit, and all of them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from worldswitch.harness.catalogue import clauses, reason_lists
 from worldswitch.harness.catalogue.mutants import MUTANTS, Mutant, mutants
 from worldswitch.harness.report.markdown_table import code, plain, table
 
-HISTORY = "history.toml"  #: beside the mutants: commits, and what each of them mended
-UNMUTATED = "unmutated.toml"  #: beside it: weaknesses and commits without a mutant, and why
+HISTORY = "history.toml"  #: in the folder of the mutants: commits, and what each fixed
+UNMUTATED = "unmutated.toml"  #: in the same folder: weaknesses and commits without a mutant, and why
 
 _NAMED = re.compile(r"seed\.W\d+|\b[0-9a-f]{9}\b")
 
@@ -21,7 +21,7 @@ def weaknesses() -> dict[str, str]:
 
 
 def history() -> dict[str, str]:
-    """The commits, and what each of them mended."""
+    """The commits, and what each fixed."""
     return reason_lists.load(MUTANTS, HISTORY)
 
 
@@ -31,7 +31,7 @@ def unmutated() -> dict[str, str]:
 
 
 def doing(mutants: Iterable[Mutant]) -> dict[str, list[str]]:
-    """Each weakness and commit that an origin names, with the mutants that do it."""
+    """Each weakness and commit that an origin names, with its mutants."""
     found: dict[str, list[str]] = {}
     for mutant in mutants:
         for name in dict.fromkeys(_NAMED.findall(mutant.origin)):
@@ -40,16 +40,16 @@ def doing(mutants: Iterable[Mutant]) -> dict[str, list[str]]:
 
 
 def lines() -> Iterator[str]:
-    """The document."""
+    """The page."""
     known = list(mutants().values())
     found, reason = doing(known), unmutated()
-    yield from ("## The seed's weaknesses", "")
+    yield from (f"# All {len(known)} mutants", "", "## The seed's weaknesses", "")
     yield from _origins(("weakness", "what is wrong", "mutants"), weaknesses(), found, reason)
     yield from ("", "## gVisor's history", "")
-    yield from _origins(("commit", "what it mended", "mutants"), history(), found, reason)
-    yield from ("", f"## All {len(known)} mutants", "")
+    yield from _origins(("commit", "what it fixed", "mutants"), history(), found, reason)
+    yield from ("", "## Each mutant", "")
     rows = ((f"`{one.name}`", plain(one.about), plain(one.origin), plain(" ".join(one.caught_by))) for one in known)
-    yield from table(("mutant", "what is wrong", "where that happened", "caught by"), rows)
+    yield from table(("mutant", "what is wrong", "where it happened", "caught by"), rows)
 
 
 def _origins(
