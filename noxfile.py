@@ -184,7 +184,7 @@ def sanitized(session: nox.Session, name: str, *runtimes: str) -> dict[str, str]
         )
     found = [session.run("gcc", f"-print-file-name={one}", silent=True, external=True) for one in runtimes]
     return {
-        "PYTHONPATH": f"{root}:tests",
+        "PYTHONPATH": f"{root}:tests/support",
         "PYTHONMALLOC": "malloc",
         "LD_PRELOAD": " ".join(str(path).strip() for path in found),
         # Python's faulthandler has an alternate stack of its own, which AddressSanitizer would unmap.
@@ -206,5 +206,5 @@ def sanitizers(session: nox.Session) -> None:
     session.run(
         *("worldswitch", "run", "--engine", "host", "--repeat", "quick", "--results", results, *ids), env=memory
     )
-    session.run("python", "-m", "pytest", "-q", "tests/test_reference_core.py", env=memory)
-    session.run("python", "tests/racing_threads.py", env=sanitized(session, "tsan", "libtsan.so"))
+    session.run("python", "-m", "pytest", "-q", "tests/reference/test_core.py", env=memory)
+    session.run("python", "tests/system/racing_threads.py", env=sanitized(session, "tsan", "libtsan.so"))

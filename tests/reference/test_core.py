@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from paths import SUPPORT
 from worlds import start
 
 from worldswitch.reference._core import ffi, lib
@@ -44,7 +45,7 @@ def raises(function, text):
 def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library that makes calls fail."""
     library = tmp_path_factory.mktemp("faults") / "faults.so"
-    source = Path(__file__).with_name("faults.c")
+    source = SUPPORT / "faults.c"
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", library, source], check=True)
     return library
 
