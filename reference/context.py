@@ -24,16 +24,16 @@ unmaps clears `_fault`, under the fault lock.  Another context that takes the st
 `_fault`             the last switch's fault, or None
 ===================  ==================================================================================================
 
-=====================================  ===========  ==============  ===================  ============  ==================
-State                                  `_free`      `_running`      `_admission.result`  `_halted`     `_undelivered`
-=====================================  ===========  ==============  ===================  ============  ==================
-idle                                   there        None            any                  None          None
-the guest runs                         deleted      the tracee      STILL_RUNNING        None          None
-a stop is being handled                deleted      the tracee      the stop             None          None
-an event is being returned             deleted      the tracee      SWITCH_REFUSED       None          the event
-an exception ended the switch          there        None            not SWITCH_REFUSED   where it was  None
-... and its event is made              there        None            SWITCH_REFUSED       None          the event, or None
-=====================================  ===========  ==============  ===================  ============  ==================
+===================================  ===========  ==============  ===================  ============  ==================
+State                                `_free`      `_running`      `_admission.result`  `_halted`     `_undelivered`
+===================================  ===========  ==============  ===================  ============  ==================
+idle                                 there        None            any                  None          None
+the guest runs                       deleted      the tracee      STILL_RUNNING        None          None
+a stop is being handled              deleted      the tracee      the stop             None          None
+an event is being returned           deleted      the tracee      SWITCH_REFUSED       None          the event
+an exception ended the switch        there        None            not SWITCH_REFUSED   where it was  None
+... and its event is made            there        None            SWITCH_REFUSED       None          the event, or None
+===================================  ===========  ==============  ===================  ============  ==================
 
 From each of the last two the next switch returns the event before the guest runs again.
 

@@ -9,6 +9,7 @@ from functools import partial
 from types import FrameType
 
 import pytest
+from paths import ROOT
 from worlds import stage as stage
 
 from worldswitch.harness.contract import Access, Event, Fault, Interrupted
@@ -30,7 +31,7 @@ def raising_at(place: int) -> Iterator[list[int]]:
     seen = [0]
 
     def profile(frame: FrameType, event: str, function: object) -> None:
-        if event in ("call", "c_return") and "/reference/" in frame.f_code.co_filename:
+        if event in ("call", "c_return") and frame.f_code.co_filename.startswith(f"{ROOT}/reference/"):
             seen[0] += 1
             if seen[0] == place:
                 raise Alarm
