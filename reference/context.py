@@ -16,7 +16,7 @@ unmaps clears `_fault`, under the fault lock.  Another context that takes the st
 `_free`              there unless a thread is in `switch` or `pull`
 `_pending`           an interrupt was asked for and not returned yet
 `_running`           the tracee of the switch under way, None outside of `switch`
-`_space`, `_state`   those of the last switch, if nothing but registers may differ in the next; `_space` None: look again
+`_admission.result`  result of the last C call: SWITCH_REFUSED (the guest did not run), STILL_RUNNING, or its stop
 `_holder`            the tracee that has the extended state `_loaded_version` of `_state`, or None
 `_admission.result`  the result of the last C call: SWITCH_REFUSED (the guest did not run), STILL_RUNNING, or its stop
 `_halted`            where an exception ended a switch whose stop is not an event yet (in `_admission.result`), or None
