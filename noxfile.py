@@ -66,7 +66,8 @@ def analyze(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Test our own parts: the decoders, the judge, the runner, the command line."""
     install(session, extras="harness,bench,tests")
-    session.run("python", "-m", "pytest", "tests", *session.posargs)
+    # The tests of a file share what its fixtures make: an image, a virtual machine.
+    session.run("python", "-m", "pytest", "-n", "auto", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session
