@@ -25,8 +25,8 @@ from typing import Any, TypeAlias
 from worldswitch.harness.expectations.fields import (
     NAMES_OF_VERSIONS,
     SEEN,
-    Circumstances,
     FieldKind,
+    FieldValues,
     Value,
     choices,
     flat,
@@ -64,7 +64,7 @@ class Condition:
     field: str
     wanted: tuple[str, ...]  #: any of these
 
-    def holds(self, known: Circumstances) -> bool:
+    def holds(self, known: FieldValues) -> bool:
         """Whether it is so where this is known."""
         if self.field not in known:
             return False

@@ -33,7 +33,7 @@ class HostAbilities:
     is_root: bool = True  #: whether this is root's run
 
 
-def here(scenarios: Iterable[Scenario]) -> HostAbilities:
+def host_abilities(scenarios: Iterable[Scenario]) -> HostAbilities:
     """The machine we are on, as far as these scenarios need it."""
     needs = {need for scenario in scenarios for need in scenario.needs}
     has = frozenset(need for need in needs if table.probe(need).state == "yes")

@@ -28,7 +28,7 @@ from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.linux.release import Numbers, minor, numbers
 
 Value: TypeAlias = str | bool | int | Numbers | frozenset[str]
-Circumstances: TypeAlias = Mapping[str, Value]
+FieldValues: TypeAlias = Mapping[str, Value]
 
 
 class FieldKind(enum.Enum):

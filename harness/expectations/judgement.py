@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from worldswitch.harness.expectations.conditions import Condition
-from worldswitch.harness.expectations.fields import Circumstances
+from worldswitch.harness.expectations.fields import FieldValues
 from worldswitch.harness.verdict import Verdict
 
 
@@ -45,7 +45,7 @@ class Expectation:
             return True
         return any(fnmatch.fnmatchcase(key, pattern) for key in (name, *ids) for pattern in self.scenarios)
 
-    def holds(self, known: Circumstances) -> bool:
+    def holds(self, known: FieldValues) -> bool:
         """Whether its conditions do, where this is known."""
         return all(condition.holds(known) for condition in self.when)
 

@@ -104,7 +104,7 @@ class Rules(msgspec.Struct, frozen=True):
         return numbered(self.path.name, self.rules)
 
 
-def of(profile: Profile, path: Path | None = None) -> tuple[Expectation, ...]:
+def of_profile(profile: Profile, path: Path | None = None) -> tuple[Expectation, ...]:
     """The rules of a profile, read from the file at `path`.  Raises `RuleError`."""
     file = f"{profile.name}.toml"
     return numbered(file, tuple(read(path or Path(file), list(profile.expect), profile.name)))
@@ -120,17 +120,17 @@ def folder() -> Path:
     return containers_data.folder("expectations")
 
 
-def every() -> list[Rules]:
+def packaged() -> list[Rules]:
     """The files that come with the package, in the order of their names.  Raises `RuleError`."""
     return [load(path) for path in sorted(folder().glob("*.toml"))]
 
 
-def own(files: Iterable[str]) -> list[Rules]:
+def load_all(files: Iterable[str]) -> list[Rules]:
     """Files of one's own, in their order.  Raises `RuleError`."""
     return [load(Path(name)) for name in files]
 
 
-def about(platform: str, files: Iterable[Rules]) -> tuple[Expectation, ...]:
+def for_platform(platform: str, files: Iterable[Rules]) -> tuple[Expectation, ...]:
     """The rules in some files that speak of a platform, in their order."""
     return tuple(one for file in files if file.platform in ("", platform) for one in file.expectations)
 

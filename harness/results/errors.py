@@ -15,7 +15,7 @@ class Damaged(ResultError):
     """A line is not what it should be."""
 
 
-class CannotKeep(Exception):
+class CannotWrite(Exception):
     """A run's folder takes no more; the message names the file and says what the system said."""
 
     def __init__(self, path: Path, problem: OSError) -> None:

@@ -21,7 +21,7 @@ FORM = "ENVIRONMENT::module::function@RUN, as in host::signals::a_sentence@resul
 
 
 @dataclass(frozen=True, slots=True)
-class CellId:
+class TrialId:
     """The name, in its parts."""
 
     cell: str  #: as `CellName` writes it
@@ -32,18 +32,18 @@ class CellId:
         return f"{self.cell}::{self.scenario}@{self.run}"
 
 
-def parse(text: str) -> CellId:
+def parse(text: str) -> TrialId:
     """The parts of a name; raises `CouldNotRun` for what is none."""
     cell, colons, rest = text.partition("::")
     scenario, _, run = rest.partition("@")
     if not (cell and colons and scenario):
         raise CouldNotRun(f"{text!r} names no trial; say {FORM}")
-    return CellId(cell, scenario, run or "last")
+    return TrialId(cell, scenario, run or "last")
 
 
-def of(cell: CellName, scenario: str, folder: Path) -> CellId:
+def of(cell: CellName, scenario: str, folder: Path) -> TrialId:
     """The name of a trial whose run left `folder`."""
-    return CellId(str(cell), scenario, str(folder))
+    return TrialId(str(cell), scenario, str(folder))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class KeptTrial:
     judged: Judged
 
     @property
-    def id(self) -> CellId:
+    def id(self) -> TrialId:
         """Its full name."""
         return of(self.cell.name, self.judged.trial.scenario, self.run.folder)
 
@@ -77,7 +77,7 @@ def find(text: str, place: Path = reader.PLACE) -> KeptTrial:
     return KeptTrial(run, cell, found[0])
 
 
-def _unknown(wanted: CellId, cell: KeptCell, found: list[Judged]) -> str:
+def _unknown(wanted: TrialId, cell: KeptCell, found: list[Judged]) -> str:
     names = [one.trial.scenario for one in found or cell.judged if found or not one.judgement.expected]
     if found:
         return f"{len(found)} scenarios are called {wanted.scenario}: {', '.join(names)}; name one of them"

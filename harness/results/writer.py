@@ -1,7 +1,7 @@
 """Keeps a run's folder as the run goes: the manifest, each cell's records, and the judgements on them.
 
 Every line is written whole or not at all, and the manifest is replaced in one step, so that whenever the run ends what
-was reached can be read.  When the folder can take no more, `CannotKeep` says so.
+was reached can be read.  When the folder can take no more, `CannotWrite` says so.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from worldswitch.harness.cell.records import Record
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale, is_plain
 from worldswitch.harness.results import manifest
-from worldswitch.harness.results.errors import CannotKeep
+from worldswitch.harness.results.errors import CannotWrite
 from worldswitch.harness.results.manifest import Manifest, PlannedCell
 
 _APPENDING = threading.Lock()
 
 
 def append(path: Path, line: bytes) -> None:
-    """Add a line to a file, which several threads may do; raises `CannotKeep`, and then has added nothing."""
+    """Add a line to a file, which several threads may do; raises `CannotWrite`, and then has added nothing."""
     try:
         with _APPENDING, path.open("ab", buffering=0) as file:
             end = file.tell()
@@ -40,11 +40,11 @@ def append(path: Path, line: bytes) -> None:
                     file.truncate(end)
                 raise
     except OSError as problem:
-        raise CannotKeep(path, problem) from problem
+        raise CannotWrite(path, problem) from problem
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Put a file in place of what was there, whole or not at all; raises `CannotKeep`."""
+    """Put a file in place of what was there, whole or not at all; raises `CannotWrite`."""
     new = path.with_name(f".{path.name}.new")
     try:
         new.write_bytes(content)
@@ -52,7 +52,7 @@ def replace(path: Path, content: bytes) -> None:
     except OSError as problem:
         with contextlib.suppress(OSError):
             new.unlink()
-        raise CannotKeep(path, problem) from problem
+        raise CannotWrite(path, problem) from problem
 
 
 class CellWriter:

@@ -16,7 +16,7 @@ from worldswitch.harness.expectations import fields
 from worldswitch.harness.expectations.excuses import HostAbilities, excuse
 from worldswitch.harness.expectations.judgement import Expectation, judge
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Problem
-from worldswitch.harness.results.errors import CannotKeep, Damaged
+from worldswitch.harness.results.errors import CannotWrite, Damaged
 from worldswitch.harness.results.writer import CellWriter
 from worldswitch.harness.verdict import Verdict
 
@@ -52,7 +52,7 @@ class RunWatcher(Protocol):
         """It is done."""
 
 
-def unsound(complaints: Sequence[Complaint], problem: Problem | None) -> Problem:
+def with_complaints(complaints: Sequence[Complaint], problem: Problem | None) -> Problem:
     """What is wrong with a cell whose kernel complained, whatever else is: no verdict of its trials can excuse that."""
     told = "; ".join(dict.fromkeys(one.meaning for one in complaints))
     said = f"the cell's kernel is not sound: {told}"
@@ -104,7 +104,7 @@ class CellAccount:
                 self._judged[record.scenario] = judged  # first: what an interrupt finds in the book is not missed
                 try:
                     self._book.enter(record, judged)
-                except CannotKeep:
+                except CannotWrite:
                     del self._judged[record.scenario]
                     raise
                 self._watcher.trial_ends(self._cell, judged)
@@ -121,11 +121,11 @@ class CellAccount:
 
     def close(self, problem: Problem | None) -> CellOutcome:
         """The outcome; what was planned and has no verdict is a `miss`."""
-        problem = unsound(self._complaints, problem) if self._complaints else problem
+        problem = with_complaints(self._complaints, problem) if self._complaints else problem
         reason = problem.reason if problem else "planned, and never reported"
         missing = [self._miss(name, reason) for name in self.planned if name not in self._judged]
         misses = [self._judge(trial) for trial in missing]
-        with contextlib.suppress(CannotKeep):  # then there is a problem already, and a miss is bad news without a line
+        with contextlib.suppress(CannotWrite):  # then there is a problem already, and a miss is bad news without a line
             for one in misses:
                 self._book.judge(one)
         judged = (*self._judged.values(), *misses)

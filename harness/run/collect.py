@@ -23,7 +23,7 @@ from worldswitch.harness.cell.records import REFUSAL, Began, Footer, Header, Rec
 from worldswitch.harness.environments.protocol import Cell, Environment, Lost
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations.outcome import Problem
-from worldswitch.harness.results.errors import MAKE_ROOM, CannotKeep, Damaged, ResultError
+from worldswitch.harness.results.errors import MAKE_ROOM, CannotWrite, Damaged, ResultError
 
 END_SECONDS = 30.0  #: from the footer, or the end of the output, to the end of the cell's process
 LOG_LINES = 30
@@ -75,7 +75,7 @@ def _follow(
         return Problem(f"the cell has said its last word, but {problem}", log=_tail(cell))
     except Lost as problem:
         return Problem(str(problem), log=_tail(cell))
-    except CannotKeep as problem:
+    except CannotWrite as problem:
         return Problem(str(problem), MAKE_ROOM)
     except (ResultError, msgspec.MsgspecError) as problem:
         return Problem(f"the cell's results cannot be believed: {problem}", log=_tail(cell))

@@ -24,7 +24,7 @@ from worldswitch.harness.expectations import excuses, rules, stale
 from worldswitch.harness.expectations.excuses import HostAbilities
 from worldswitch.harness.expectations.judgement import Expectation, digest
 from worldswitch.harness.expectations.outcome import CellOutcome, Problem, Stale
-from worldswitch.harness.results.errors import MAKE_ROOM, CannotKeep, ResultError
+from worldswitch.harness.results.errors import MAKE_ROOM, CannotWrite, ResultError
 from worldswitch.harness.results.manifest import PlannedCell
 from worldswitch.harness.results.writer import RunWriter
 from worldswitch.harness.run.cell_account import CellAccount, CellBasis, RunWatcher
@@ -63,18 +63,18 @@ class Run:
     def go(self) -> None:
         """Run every cell."""
         # Before there are cells: a probe ends whatever new process it finds below this one, and cells are below it.
-        self.machine = excuses.here(self.scenarios)
+        self.machine = excuses.host_abilities(self.scenarios)
         # Once: who edits them meanwhile means the next run.
-        self.files = rules.own(self.request.rules), rules.every()
+        self.files = rules.load_all(self.request.rules), rules.packaged()
         try:
-            self.keeper = RunWriter(self.folder, new(self.folder.name, self.request, self.scenarios))
-        except CannotKeep as problem:
+            self.writer = RunWriter(self.folder, new(self.folder.name, self.request, self.scenarios))
+        except CannotWrite as problem:
             raise CouldNotRun(f"{problem}; {MAKE_ROOM}") from problem
         try:
             with self.request.places(self.watcher.say) as plan:
                 pairs = list(itertools.product(plan, self.request.platforms))
                 with self._noting():
-                    self.keeper.plan(starmap(planned, pairs), digest(starmap(self._rules, pairs)))
+                    self.writer.plan(starmap(planned, pairs), digest(starmap(self._rules, pairs)))
                 try:
                     self.lanes.run([(place.lane, (place, platform)) for place, platform in pairs], self._cell)
                 finally:
@@ -91,7 +91,7 @@ class Run:
             today=date.today(),
         )
         with self._noting():
-            self.keeper.finish(interrupted=self.interrupted, stale=self.stale)
+            self.writer.finish(interrupted=self.interrupted, stale=self.stale)
 
     @property
     def interrupted(self) -> bool:
@@ -101,23 +101,23 @@ class Run:
     def _cell(self, where: tuple[Environment | Missing, str]) -> None:
         outcome = self._outcome(*where)
         with self._noting():
-            self.keeper.cell_ends(outcome, {} if isinstance(where[0], Missing) else where[0].facts)
+            self.writer.cell_ends(outcome, {} if isinstance(where[0], Missing) else where[0].facts)
         self.outcomes.append(outcome)
 
     def _outcome(self, place: Environment | Missing, platform: str) -> CellOutcome:
         cell = CellName(place.name, platform)
         self.watcher.cell_starts(cell)
         known = {scenario.name: scenario for scenario in self.scenarios}
-        book = self.keeper.book(cell)
+        book = self.writer.book(cell)
         ledger = CellAccount(cell, self._standing(place, platform), known, book, self.watcher)
         if self.interrupted:
             return ledger.close(Problem("the run was interrupted before"))
         if isinstance(place, Missing):
             return ledger.close(Problem(place.reason, place.remedy))
         try:
-            self.keeper.cell_starts(cell)
+            self.writer.cell_starts(cell)
             problem = self._fill(ledger, place, cell)
-        except CannotKeep as trouble:
+        except CannotWrite as trouble:
             problem = Problem(str(trouble), MAKE_ROOM)
         except KeyboardInterrupt:
             self.lanes.interrupted = True
@@ -141,8 +141,8 @@ class Run:
     def _rules(self, place: Environment | Missing, platform: str) -> tuple[Expectation, ...]:
         """What a platform is expected to come to in a place, where that is not a pass; the first that holds decides."""
         own, packaged = self.files
-        profile = rules.of(place.profile) if place.profile else ()
-        return (*rules.about(platform, own), *profile, *rules.about(platform, packaged))
+        profile = rules.of_profile(place.profile) if place.profile else ()
+        return (*rules.for_platform(platform, own), *profile, *rules.for_platform(platform, packaged))
 
     def _standing(self, place: Environment | Missing, platform: str) -> CellBasis:
         fields = place.profile.fields if place.profile else {}
@@ -153,5 +153,5 @@ class Run:
         """What cannot be kept ends no run: what is left of it is still told."""
         try:
             yield
-        except (CannotKeep, ResultError, OSError) as problem:
+        except (CannotWrite, ResultError, OSError) as problem:
             self.unkept = self.unkept or str(problem)

@@ -54,4 +54,4 @@ def test_this_machine_has_what_its_probes_find(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(os, "geteuid", lambda: user)
     for state, has in (("yes", frozenset({"ptrace_denied"})), ("no", frozenset()), ("denied", frozenset())):
         monkeypatch.setattr(table, "probe", lambda name, state=state: ProbeResult(state, ""))
-        assert excuses.here(SCENARIOS) == HostAbilities(kernel(), has, user == 0)
+        assert excuses.host_abilities(SCENARIOS) == HostAbilities(kernel(), has, user == 0)

@@ -34,9 +34,9 @@ expect = [
 
 
 def test_a_platform_without_a_file_passes_everything() -> None:
-    everywhere = tuple(one for file in rules.every() if not file.platform for one in file.expectations)
-    assert rules.about("reference", rules.every()) == everywhere
-    assert rules.about("package.module:Class", rules.every()) == everywhere
+    everywhere = tuple(one for file in rules.packaged() if not file.platform for one in file.expectations)
+    assert rules.for_platform("reference", rules.packaged()) == everywhere
+    assert rules.for_platform("package.module:Class", rules.packaged()) == everywhere
 
 
 def test_a_platform_s_file_is_what_is_expected_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,8 +45,8 @@ def test_a_platform_s_file_is_what_is_expected_of_it(tmp_path: Path, monkeypatch
     crashing = frozenset({Verdict.FAIL, Verdict.CRASH})
     crashes = Expectation(("IN01", "traps::*"), crashing, "mine.W1: so", source="mine.toml rule 1")
     blocked = Expectation((), frozenset({Verdict.BLOCKED}), "so", frozenset({"pidns"}), source="mine.toml rule 2")
-    assert rules.about("mine", rules.every()) == (crashes, blocked)
-    assert rules.about("yours", rules.every()) == ()
+    assert rules.for_platform("mine", rules.packaged()) == (crashes, blocked)
+    assert rules.for_platform("yours", rules.packaged()) == ()
     assert rules.load(tmp_path / "mine.toml").about == "x"
 
 

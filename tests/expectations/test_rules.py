@@ -46,7 +46,7 @@ def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
 
 def test_every_file_that_comes_with_the_package_can_be_read_and_speaks_of_scenarios_there_are() -> None:
     known = scenarios.scenarios()
-    for file in rules.every():
+    for file in rules.packaged():
         for rule in file.expectations:
             for pattern in rule.scenarios:
                 assert any(

@@ -16,7 +16,7 @@ from worldswitch.harness.environments import plan
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status, status
 from worldswitch.harness.results import reader, writer
-from worldswitch.harness.results.errors import CannotKeep
+from worldswitch.harness.results.errors import CannotWrite
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
@@ -74,7 +74,7 @@ def test_a_line_is_written_whole_or_not_at_all(tmp_path: Path, room) -> None:
     path = tmp_path / "a.jsonl"
     writer.append(path, b"first")
     room(4)
-    with pytest.raises(CannotKeep, match=r"a\.jsonl: cannot be written: No space left on device"):
+    with pytest.raises(CannotWrite, match=r"a\.jsonl: cannot be written: No space left on device"):
         writer.append(path, b"second")
     assert path.read_bytes() == b"first\n"
 
@@ -83,7 +83,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     writer.replace(path, b"first")
     path.with_name(".run.json.new").mkdir()
-    with pytest.raises(CannotKeep, match=r"run\.json: cannot be written"):
+    with pytest.raises(CannotWrite, match=r"run\.json: cannot be written"):
         writer.replace(path, b"second")
     assert path.read_bytes() == b"first"
 

@@ -27,7 +27,10 @@ SHOWN = """\
 @pytest.mark.parametrize(
     ("name", "function"),
     [
-        ("worldswitch.harness.run.cell_account.xǁCellAccountǁ_judge__mutmut_3", "harness.run.cell_account.CellAccount._judge"),
+        (
+            "worldswitch.harness.run.cell_account.xǁCellAccountǁ_judge__mutmut_3",
+            "harness.run.cell_account.CellAccount._judge",
+        ),
         (
             "worldswitch.harness.run.cell_account.xǁCellAccountǁ__init____mutmut_10",
             "harness.run.cell_account.CellAccount.__init__",

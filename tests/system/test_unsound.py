@@ -13,7 +13,7 @@ from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments import plan
 from worldswitch.harness.expectations.outcome import CellOutcome, Problem, Status, status
 from worldswitch.harness.results import reader
-from worldswitch.harness.run.cell_account import unsound
+from worldswitch.harness.run.cell_account import with_complaints
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.run.runner import Run
 
@@ -29,13 +29,13 @@ PASSED = trial(NAMES[0])
 
 
 def test_it_is_a_problem_of_its_own() -> None:
-    assert unsound(COMPLAINTS, None) == Problem(SAID, WHERE, LINES, unexpected=True)
+    assert with_complaints(COMPLAINTS, None) == Problem(SAID, WHERE, LINES, unexpected=True)
 
 
 def test_it_is_told_beside_another() -> None:
-    both = unsound(COMPLAINTS, Problem("the guest was lost", "look at it", "console"))
+    both = with_complaints(COMPLAINTS, Problem("the guest was lost", "look at it", "console"))
     assert both == Problem(f"the guest was lost; {SAID}", "look at it", "console", unexpected=True)
-    assert unsound(COMPLAINTS, Problem("the guest was lost")).log == LINES
+    assert with_complaints(COMPLAINTS, Problem("the guest was lost")).log == LINES
 
 
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, records: Sequence[Record], status: int = 0) -> Run:
@@ -72,7 +72,7 @@ def test_a_log_without_complaints_is_no_problem(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_the_run_is_unexpected() -> None:
-    outcome = CellOutcome(CellName("linux-6.12"), (), 1.0, unsound(COMPLAINTS, None))
+    outcome = CellOutcome(CellName("linux-6.12"), (), 1.0, with_complaints(COMPLAINTS, None))
     assert status([outcome]) is Status.UNEXPECTED
 
 

@@ -19,7 +19,7 @@ FILE = "baseline.jsonl"
 PLACE = reader.PLACE / "baseline"
 
 
-class Thought(msgspec.Struct, frozen=True, array_like=True):
+class BaselineJudgement(msgspec.Struct, frozen=True, array_like=True):
     """What was to be expected of trials, why, and which rule says so."""
 
     wanted: tuple[Verdict, ...]
@@ -39,7 +39,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, tag="baseline", tag_field=
     versions: dict[str, str]
     expectations: str
     scenarios: tuple[tuple[str, str], ...]  #: name, and ids
-    thoughts: tuple[Thought, ...]  #: the first is that of every trial of which its cell says no other
+    thoughts: tuple[BaselineJudgement, ...]  #: the first is that of every trial of which its cell says no other
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, tag="facts", tag_field="kind"):
@@ -71,16 +71,16 @@ class BaselineCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 Line: TypeAlias = Head | Facts | BaselineCell
 
-PLAIN = Thought((Verdict.PASS,))
+PLAIN = BaselineJudgement((Verdict.PASS,))
 
 
-def thought(judgement: Judgement) -> Thought:
+def baseline_judgement(judgement: Judgement) -> BaselineJudgement:
     """What was thought, as it is kept."""
     wanted = tuple(sorted(judgement.wanted, key=lambda verdict: verdict.value))
     return (
         PLAIN
         if judgement.wanted == PASSES and not judgement.reason
-        else Thought(wanted, judgement.reason, judgement.rule)
+        else BaselineJudgement(wanted, judgement.reason, judgement.rule)
     )
 
 

@@ -13,7 +13,7 @@ from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments.protocol import Cell, Environment
 from worldswitch.harness.run.collect import collect
 from worldswitch.harness.run.mutants import fates
-from worldswitch.harness.run.mutants.fates import Account
+from worldswitch.harness.run.mutants.fates import CellReport
 from worldswitch.harness.run.request import Request
 
 
@@ -21,7 +21,9 @@ class Enough(Exception):
     """A cell has told what it was started for."""
 
 
-def put(place: Environment, request: Request, chosen: Sequence[Scenario], watch: Callable[[Record], None]) -> Account:
+def run(
+    place: Environment, request: Request, chosen: Sequence[Scenario], watch: Callable[[Record], None]
+) -> CellReport:
     """What a cell says of these scenarios, in this order; `watch` is told each record."""
     begin = time.monotonic()
     request = replace(request, ids=tuple(one.name for one in chosen))
@@ -40,7 +42,7 @@ def put(place: Environment, request: Request, chosen: Sequence[Scenario], watch:
     problem = collect(
         place, request.arguments(CellName(place.name), place.facts), request.silence(chosen, place.facts), take
     )
-    return fates.account(records, request.mutant, None if enough else problem, time.monotonic() - begin)
+    return fates.report(records, request.mutant, None if enough else problem, time.monotonic() - begin)
 
 
 @dataclass
