@@ -24,25 +24,21 @@ class Enough(Exception):
 def run(
     place: Environment, request: Request, chosen: Sequence[Scenario], watch: Callable[[Record], None]
 ) -> CellReport:
-    """What a cell says of these scenarios, in this order; `watch` is told each record."""
+    """Run these scenarios in one cell, in this order; pass each record to `watch`, which may raise `Enough`."""
     begin = time.monotonic()
     request = replace(request, ids=tuple(one.name for one in chosen))
+    arguments = request.arguments(CellName(place.name), place.facts)
     records: list[Record] = []
-    enough = False
 
     def take(record: Record) -> None:
-        nonlocal enough
         records.append(record)
-        try:
-            watch(record)
-        except Enough:
-            enough = True
-            raise
+        watch(record)
 
-    problem = collect(
-        place, request.arguments(CellName(place.name), place.facts), request.silence(chosen, place.facts), take
-    )
-    return fates.report(records, request.mutant, None if enough else problem, time.monotonic() - begin)
+    try:
+        problem = collect(place, arguments, request.silence(chosen, place.facts), take)
+    except Enough:
+        problem = None
+    return fates.report(records, request.mutant, problem, time.monotonic() - begin)
 
 
 @dataclass
