@@ -213,7 +213,7 @@ def test_what_an_ordinary_user_may_not_do_is_excused_on_the_host_alone(opened) -
 
 
 def test_another_platform_may_do_without_an_optional_part(opened) -> None:
-    optional = excused(Verdict.UNSUPPORTED, "this platform does without an optional part")
+    optional = excused(Verdict.UNSUPPORTED, "this platform does not implement an optional part")
     assert judgement(opened, ONE, Verdict.UNSUPPORTED, MINE) == optional
     assert judgement(opened, "new::one", Verdict.UNSUPPORTED, MINE) == optional
 
@@ -221,8 +221,8 @@ def test_another_platform_may_do_without_an_optional_part(opened) -> None:
 @pytest.mark.parametrize(
     ("probes", "excuse"),
     [
-        ({"ptrace_denied": "yes"}, "this platform does without an optional part"),
-        ({"smp": "no"}, "this platform does without an optional part"),  # of its own need nothing is known
+        ({"ptrace_denied": "yes"}, "this platform does not implement an optional part"),
+        ({"smp": "no"}, "this platform does not implement an optional part"),  # of its own need nothing is known
         ({"ptrace_denied": "no"}, ""),
         ({"ptrace_denied": "denied"}, ""),
     ],
