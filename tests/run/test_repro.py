@@ -60,14 +60,14 @@ def test_or_by_its_runs_name_or_none_and_its_catalogue_id(folder: Path) -> None:
 
 #: What is asked for, and what is said of it.
 UNKNOWN = (
-    ("host", "names no trial; say ENVIRONMENT::module::function@RUN"),
-    ("::signals::x", "names no trial"),
-    ("host::", "names no trial"),
+    ("host", "is not the id of a trial; the form is ENVIRONMENT::module::function@RUN"),
+    ("::signals::x", "is not the id of a trial"),
+    ("host::", "is not the id of a trial"),
     (f"host/mutant:Any::{NAMES[0]}@nowhere", "nowhere: no such folder, and no run of that name in"),
     (f"host::{NAMES[0]}", "no cell host in .*; there are host/mutant:Any, docker:hardened/mutant:Any"),
-    ("host/mutant:Any::signals::none", "no scenario signals::none in host/mutant:Any; nothing failed there"),
-    ("docker:hardened/mutant:Any::signals::none", f"what failed there: {NAMES[0]}"),
-    ("host/mutant:Any::SG01", f"2 scenarios are called SG01: {NAMES[0]}, {NAMES[1]}; name one of them"),
+    ("host/mutant:Any::signals::none", "no scenario signals::none in host/mutant:Any; no verdict there was unexpected"),
+    ("docker:hardened/mutant:Any::signals::none", f"unexpected there: {NAMES[0]}"),
+    ("host/mutant:Any::SG01", f"2 scenarios have the id SG01: {NAMES[0]}, {NAMES[1]}; name one of them"),
 )
 
 

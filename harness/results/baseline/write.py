@@ -1,4 +1,4 @@
-"""A run made the baseline."""
+"""Writes a run as the baseline."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from worldswitch.harness.results.baseline.file_format import (
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.results.verdict_letters import letter_of
 
-Observed: TypeAlias = tuple[tuple[str, str], ...]  #: facts, each with what was seen
+Observed: TypeAlias = tuple[tuple[str, str], ...]  #: facts with their observations
 
 
-def keep(run: KeptRun, folder: Path) -> Path:
-    """Make `run` the baseline in `folder`; the file's path.  A run that was cut off is none."""
+def write(run: KeptRun, folder: Path) -> Path:
+    """Write `run` as the baseline in `folder`; return the path.  Raises `CouldNotRun`, also if it is incomplete."""
     if run.manifest.finished is None or run.manifest.interrupted:
-        raise CouldNotRun(f"{run.folder} was cut off: a baseline is a whole run")
+        raise CouldNotRun(f"{run.folder} is incomplete; a baseline needs a run that finished")
     path = folder / FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def keep(run: KeptRun, folder: Path) -> Path:
 
 
 def lines(run: KeptRun) -> Iterator[Line]:
-    """The lines of a run's baseline."""
+    """Yield the lines of a run's baseline."""
     ids = {one.trial.scenario: " ".join(one.trial.ids) for cell in run.cells for one in cell.judged}
     names = sorted(ids)
     thoughts: dict[BaselineJudgement, int] = {PLAIN: 0}

@@ -240,7 +240,7 @@ def test_a_proposal_is_a_diff_that_patch_knows(
     ("run", "said"),
     [
         ("nothing", "nothing: no such folder, and no run of that name in results"),
-        ("last", "results: no run is there"),
+        ("last", "results: no runs there"),
         ("expectations", "expectations/run.json: not there"),
     ],
 )
