@@ -148,7 +148,7 @@ def test_no_module_imports_upwards(modules: dict[str, ast.Module]) -> None:
     ("module", "line"),
     [
         ("harness.results.reader", "from worldswitch.harness.run import runner"),
-        ("harness.environments.host", "from worldswitch.harness.expectations.rules import of"),
+        ("harness.environments.host", "from worldswitch.harness.expectations.rules import of_profile"),
         ("reference.ptrace", "from worldswitch.harness.linux import syscalls"),
         ("harness.verdict", "from worldswitch.harness.linux import syscalls"),
         ("harness.run.runner", "if TYPE_CHECKING:\n    from worldswitch.harness.report import terminal"),

@@ -30,7 +30,7 @@ def main(asked: argparse.Namespace) -> int:
     from worldswitch.harness.results.baseline import write
 
     run = views.read(asked.run)
-    path = write.keep(run, asked.output)
+    path = write.write(run, asked.output)
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB\n{run.manifest.run}, {summary.headline(run)}")
     print(f"hold a run against it: worldswitch diff {asked.output} RUN\n{tally(run.outcomes)}")
     return Status.AS_EXPECTED

@@ -52,7 +52,7 @@ def main(asked: argparse.Namespace) -> int:
     terminal.summary(run.outcomes, run.folder, request.seed, out)
     for other in repro.other_machine(kept, run.folder):
         out.print(f"not as it was: {other}")
-    out.print(repro.told(kept, now))
+    out.print(repro.result(kept, now))
     if run.interrupted:
         raise KeyboardInterrupt
     return status(run.outcomes)

@@ -235,7 +235,7 @@ def _kernel_log(kept: KeptTrial) -> Iterator[str]:
 
 
 def _again(kept: KeptTrial) -> Iterator[str]:
-    yield repro.line(kept.cell.name, kept.judged.trial.scenario, kept.run.folder)
+    yield repro.command(kept.cell.name, kept.judged.trial.scenario, kept.run.folder)
 
 
 #: In the order in which one reads them.

@@ -95,7 +95,7 @@ def test_what_can_be_used_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
         (PROFILE + "kernal = {}\n", "kernal: object contains unknown field `kernal`"),
         (PROFILE + LINE + 'scenarios = ["EV03", "EV77"]\n', "rule 1: scenarios[1]: no scenario is called 'EV77'; "),
         (PROFILE + LINE + 'needs = ["luck"]\n', "rule 1: needs[0]: 'luck' is no probe; there are ptrace, "),
-        (PROFILE + LINE, "rule 1: a line says by `scenarios` or `needs` what it is about"),
+        (PROFILE + LINE, "rule 1: a rule must name `scenarios` or `needs`"),
     ],
 )
 def test_what_cannot_is_named_and_the_rest_is_still_checked(

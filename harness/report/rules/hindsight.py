@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from worldswitch.harness.catalogue.scenarios import function_of
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.expectations import fields, stale
-from worldswitch.harness.expectations.fields import Circumstances
+from worldswitch.harness.expectations.fields import FieldValues
 from worldswitch.harness.expectations.judgement import EXCUSABLE, PASSES, Expectation, deciding
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale
 from worldswitch.harness.report.rules.rulebook import Placed, Rulebook
@@ -21,7 +21,7 @@ class Seen:
     """One trial that taught something."""
 
     cell: KeptCell
-    known: Circumstances  #: of its cell
+    known: FieldValues  #: of its cell
     trial: Trial
     excused: bool  #: it was in its run, for want of something; no rule has to speak of it
     by: Placed | None  #: the rule that decides on it now
@@ -72,7 +72,7 @@ def look(run: KeptRun, book: Rulebook) -> Hindsight:
 
 def _seen(
     cell: KeptCell,
-    known: Circumstances,
+    known: FieldValues,
     judged: Judged,
     holding: dict[Expectation, Placed],
     needs: dict[str, tuple[str, ...]],

@@ -184,7 +184,7 @@ def _new_file(path: Path) -> str:
 
 def _drop_idle(found: Hindsight, made: Proposal) -> None:
     """Rules that decide nothing or are about nothing; an expired one is for people to look at."""
-    idle = [placed for placed, one in found.stale if one.why in (stale.ABOUT_NOTHING, stale.DECIDES_NOTHING)]
+    idle = [placed for placed, one in found.stale if one.why in (stale.COVERS_NOTHING, stale.DECIDES_NOTHING)]
     for placed in _last_first(idle):
         _drop(placed, made)
 
