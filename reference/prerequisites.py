@@ -59,7 +59,7 @@ def refused(request: str, error: int) -> PlatformError:
     """Why the kernel refused to let us trace our own child."""
     said = f"ptrace: {request} of our own child: {errno.errorcode.get(error, error)} ({os.strerror(error)})"
     answer = -_answer_about_nobody(request)
-    known = replace(ptrace_denial.here(), answers={request: errno.errorcode.get(answer, str(answer))})
+    known = replace(ptrace_denial.current(), answers={request: errno.errorcode.get(answer, str(answer))})
     if error != errno.EPERM:
         known = replace(known, yama=None)  # which answers nothing else
     one = ptrace_denial.culprit(known, request)

@@ -70,7 +70,7 @@ class RefusesUnderAnyTracer(PtracePlatform):
     """Does not start where somebody traces the calling thread, whether or not that one follows its clones."""
 
     def _trace_leader(self, pid: int) -> None:
-        if ptrace_denial.here().tracer:
+        if ptrace_denial.current().tracer:
             raise prerequisites.refused("PTRACE_SEIZE", errno.EPERM)
         super()._trace_leader(pid)
 
