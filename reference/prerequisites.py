@@ -66,7 +66,7 @@ def refused(request: str, error: int) -> PlatformError:
     """The error for a kernel that refuses to let us trace our own child: the cause and the remedy."""
     said = f"ptrace: {request} of our own child: {errno.errorcode.get(error, error)} ({os.strerror(error)})"
     answer = -_answer_for_no_process(request)
-    known = replace(ptrace_denial.here(), answers={request: errno.errorcode.get(answer, str(answer))})
+    known = replace(ptrace_denial.current(), answers={request: errno.errorcode.get(answer, str(answer))})
     if error != errno.EPERM:
         known = replace(known, yama=None)  # which answers nothing else
     one = ptrace_denial.culprit(known, request)

@@ -69,7 +69,7 @@ class TakesSysemuForGranted(PtracePlatform):
 
 class _TimidCreation(StubCreation):
     def trace_leader(self, pid: int) -> None:
-        if ptrace_denial.here().tracer:
+        if ptrace_denial.current().tracer:
             raise prerequisites.refused("PTRACE_SEIZE", errno.EPERM)
         super().trace_leader(pid)
 

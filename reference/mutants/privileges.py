@@ -48,7 +48,7 @@ class WantsRoot(PtracePlatform):
     """Starts only for root with CAP_SYS_PTRACE."""
 
     def __init__(self, options: Options | None = None) -> None:
-        known = ptrace_denial.here()
+        known = ptrace_denial.current()
         if known.user != 0 or not known.may(ptrace_denial.CAP_SYS_PTRACE):
             raise Unavailable("this is not root with CAP_SYS_PTRACE", "run it as root")
         super().__init__(options)

@@ -25,7 +25,7 @@ PLAN = StubPlan((Step("prctl(PR_SET_PDEATHSIG)", 157), Step("setsid", 112)), 0, 
 def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """The fields of what restricts this process, at first nothing."""
     fields: dict[str, object] = {}
-    monkeypatch.setattr(ptrace_denial, "here", lambda: Confinement(**fields))
+    monkeypatch.setattr(ptrace_denial, "current", lambda: Confinement(**fields))
     monkeypatch.setattr(prerequisites, "_answer_for_no_process", lambda _: -errno.ESRCH)
     return fields
 
@@ -64,7 +64,7 @@ def test_a_seccomp_filter_is_known_by_its_answer(
 ) -> None:
     monkeypatch.setattr(prerequisites, "_answer_for_no_process", lambda _: answer)
     known["tracer"] = 4711
-    assert "seccomp: PTRACE_SEIZE of nobody" in refusal().reason
+    assert "seccomp: PTRACE_SEIZE for a nonexistent pid" in refusal().reason
     assert "profile" in refusal().remedy
 
 
