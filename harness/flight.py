@@ -4,8 +4,8 @@ The trial's supervisor creates and reads it.  The platform receives it as `Optio
 request and each stop: from C for speed (the layout is `HEADER` and `EVENT`), else by `Recorder.note`.  The memory is
 shared, so the events of a trial that hangs or is killed survive, as do those of its forked processes.
 
-A writer claims a slot by one increment, writes the event's number there with the flag `WRITING`, and fills the slot
-without a lock; the number without the flag, written last, marks the event as complete.  A slot belongs to the writer that
+A writer claims a slot by one increment, writes the number there with the flag `WRITING`, and fills the slot without a
+lock; the number without the flag, written last, marks the event as complete.  A slot belongs to the writer that
 claimed it until then: a later event for it is counted and dropped.
 """
 
