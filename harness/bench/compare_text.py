@@ -10,7 +10,7 @@ from rich.table import Table
 
 from worldswitch.harness.bench import comparison, results_file
 from worldswitch.harness.bench.comparison import ComparisonRow, RatioVerdict
-from worldswitch.harness.bench.results_file import Results, Unlike
+from worldswitch.harness.bench.results_file import Results, UnlikeMachines
 from worldswitch.harness.bench.units import shown
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
@@ -28,13 +28,13 @@ def show(first: Path, second: Path, *, anyway: bool = False) -> Status:
         rows = list(comparison.compare(before, after, anyway=anyway))
     except ResultError as problem:
         raise CouldNotRun(str(problem)) from problem
-    except Unlike as problem:
+    except UnlikeMachines as problem:
         raise CouldNotRun(f"{problem}; --anyway compares them all the same") from problem
     if not rows:
         raise CouldNotRun(f"{first} and {second} have no benchmark in common")
     out.print(table(rows))
-    _tell_rest(before, after, rows, out)
-    return Status.UNEXPECTED if any(row.finding is RatioVerdict.SLOWER for row in rows) else Status.AS_EXPECTED
+    _print_rest(before, after, rows, out)
+    return Status.UNEXPECTED if any(row.verdict is RatioVerdict.SLOWER for row in rows) else Status.AS_EXPECTED
 
 
 def table(rows: Sequence[ComparisonRow]) -> Table:
@@ -44,12 +44,12 @@ def table(rows: Sequence[ComparisonRow]) -> Table:
         few = row.ratio.high == float("inf")
         interval = "too few rounds" if few else f"{row.ratio.low:.3f} .. {row.ratio.high:.3f}"
         before, after = (shown(one.median, one.unit) for one in (row.before, row.after))
-        cells = (row.before.name, before, after, f"{row.ratio.middle:.3f}", interval, f"{row.floor:.1%}", row.word)
-        made.add_row(*cells, style=STYLES[row.finding])
+        cells = (row.before.name, before, after, f"{row.ratio.middle:.3f}", interval, f"{row.floor:.1%}", row.label)
+        made.add_row(*cells, style=STYLES[row.verdict])
     return made
 
 
-def _tell_rest(before: Results, after: Results, rows: Sequence[ComparisonRow], out: Console) -> None:
+def _print_rest(before: Results, after: Results, rows: Sequence[ComparisonRow], out: Console) -> None:
     for one, other in ((before, after), (after, before)):
         for name in one.series.keys() - other.series.keys():
             out.print(f"only in {one.path}: {name}")
@@ -57,7 +57,7 @@ def _tell_rest(before: Results, after: Results, rows: Sequence[ComparisonRow], o
         for warning in results.warnings:
             out.print(f"warning: {results.path}: {warning}")
     if advice := advised(
-        [row for row in rows if row.finding is RatioVerdict.INCONCLUSIVE and row.before.unit == "second"]
+        [row for row in rows if row.verdict is RatioVerdict.INCONCLUSIVE and row.before.unit == "second"]
     ):
         out.print(advice)
 

@@ -45,7 +45,7 @@ class ComparisonRow:
         return self.finding.value if self.before.unit == "second" else WORDS.get(self.finding, self.finding.value)
 
 
-def find(ratio: Estimate, threshold: float) -> RatioVerdict:
+def verdict_of(ratio: Estimate, threshold: float) -> RatioVerdict:
     """What a ratio says: its whole interval must be beyond 1 by more than the threshold, a fraction."""
     if ratio.low > 1 + threshold:
         return RatioVerdict.SLOWER
@@ -55,7 +55,7 @@ def find(ratio: Estimate, threshold: float) -> RatioVerdict:
 
 
 def compare(before: Results, after: Results, *, anyway: bool = False) -> Iterator[ComparisonRow]:
-    """A row for each benchmark that both files have.  Raises `Unlike`, unless it is to be done anyway."""
+    """A row for each benchmark that both files have.  Raises `UnlikeMachines`, unless it is to be done anyway."""
     if not anyway:
         results_file.check_alike(before, after)
     return _rows(before, after)
@@ -83,6 +83,6 @@ def floor_of(results: Results, subject: str) -> float:
 def compare_series(before: Series, after: Series, floor: float) -> ComparisonRow:
     """One row."""
     ratio = ratios.of_medians(after.samples, before.samples)
-    threshold = max(floor, noise.LEAST_EFFECT) if before.unit == "second" else 0.0
+    threshold = max(floor, noise.MIN_EFFECT) if before.unit == "second" else 0.0
     needed = noise.rounds_needed(before.samples, threshold)
-    return ComparisonRow(before, after, ratio, floor, find(ratio, threshold), needed)
+    return ComparisonRow(before, after, ratio, floor, verdict_of(ratio, threshold), needed)

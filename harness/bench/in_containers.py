@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 from worldswitch.harness.bench import catalogue, messages
 from worldswitch.harness.bench.benchmark import Benchmark
-from worldswitch.harness.bench.messages import NotMeasured, Word
+from worldswitch.harness.bench.messages import NotMeasured, Message
 from worldswitch.harness.environments.host import Host
 from worldswitch.harness.environments.plan import plan
 from worldswitch.harness.environments.prepared import Plan
@@ -28,7 +28,7 @@ DEADLINE = 120.0
 
 
 @runtime_checkable
-class Confines(Protocol):
+class RunsCommands(Protocol):
     """An environment that runs any command of its image."""
 
     name: str
@@ -38,7 +38,7 @@ class Confines(Protocol):
 
 
 #: Gives a worker's words for its command line, on this host.
-AtHome = Callable[[Sequence[str]], list[Word]]
+HostWorker = Callable[[Sequence[str]], list[Message]]
 
 
 def benchmarks() -> list[Benchmark]:
@@ -59,13 +59,13 @@ def check(wanted: Sequence[str]) -> None:
     profile.select(wanted)
 
 
-def said_in(place: object, arguments: Sequence[str], at_home: AtHome) -> list[Word]:
+def measure_in(place: object, arguments: Sequence[str], run_on_host: HostWorker) -> list[Message]:
     """What a worker with this command line says in that place."""
     if isinstance(place, Missing):
         return _absent(f"{place.reason}; {place.remedy}")
     if isinstance(place, Host):
-        return at_home(arguments)
-    if not isinstance(place, Confines):
+        return run_on_host(arguments)
+    if not isinstance(place, RunsCommands):
         return _absent("this environment runs nothing but scenarios")
     try:
         return _said(place.run(["python3", "-m", "worldswitch.harness.bench.worker", *arguments]))
@@ -73,7 +73,7 @@ def said_in(place: object, arguments: Sequence[str], at_home: AtHome) -> list[Wo
         return _absent(f"{problem.reason}; {problem.remedy}")
 
 
-def _said(cell: Cell) -> list[Word]:
+def _said(cell: Cell) -> list[Message]:
     late = threading.Timer(DEADLINE, cell.kill)
     late.start()
     try:
@@ -89,5 +89,5 @@ def _said(cell: Cell) -> list[Word]:
     return [*found, *(NotMeasured(name, reason) for name in NAMES if name not in said)]
 
 
-def _absent(reason: str) -> list[Word]:
+def _absent(reason: str) -> list[Message]:
     return [NotMeasured(name, reason) for name in NAMES]

@@ -76,7 +76,7 @@ def _own() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def look(seconds: float = LOOK) -> Span:
+def watch(seconds: float = LOOK) -> Span:
     """Watch the machine for a moment in which this process does nothing."""
     before = Reading.now()
     time.sleep(seconds)
@@ -105,11 +105,11 @@ class LoadLog:
         self._wall = self._taken = 0.0
         self._involuntary = 0
 
-    def worked(self, what: str, span: Span) -> None:
+    def add_span(self, what: str, span: Span) -> None:
         """A worker measured meanwhile."""
         self._spans.append((what, span))
 
-    def disturbed(self, seen: Disturbance) -> None:
+    def add_disturbance(self, seen: Disturbance) -> None:
         """A worker said how its spinning went."""
         self._wall += seen.wall
         self._taken += seen.taken

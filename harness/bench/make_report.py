@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worldswitch.harness.bench import results_file
 from worldswitch.harness.bench.report import content, page
-from worldswitch.harness.bench.results_file import Unlike
+from worldswitch.harness.bench.results_file import UnlikeMachines
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report.console import console
@@ -24,7 +24,7 @@ def show(runs: Sequence[Path], parent: Path, *, anyway: bool = False) -> Status:
         joined = results_file.join(read, anyway=anyway)
     except ResultError as problem:
         raise CouldNotRun(str(problem)) from problem
-    except Unlike as problem:
+    except UnlikeMachines as problem:
         raise CouldNotRun(f"{problem}; name one of them, or --anyway joins them all the same") from problem
     console().print(f"report: {page.write(joined, joined.path.parent)}")
     return Status.AS_EXPECTED
@@ -42,4 +42,4 @@ def newest(parent: Path) -> list[Path]:
 
 
 def _has_peers_alone(file: Path) -> bool:
-    return all(one.subject in content.MANNERS for one in results_file.read(file).series.values())
+    return all(one.subject in content.RUN_MODES for one in results_file.read(file).series.values())

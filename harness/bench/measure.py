@@ -16,7 +16,7 @@ from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.kernel_calls import record
 from worldswitch.harness.bench.report import page
 from worldswitch.harness.bench.results_file import Results, ResultsWriter
-from worldswitch.harness.bench.session import Effort, Session, recording
+from worldswitch.harness.bench.session import Effort, Session, results_writer
 from worldswitch.harness.bench.units import in_order, quartiles, shown
 from worldswitch.harness.environments.profiles.profile import ProfileError
 from worldswitch.harness.environments.protocol import EngineChoice
@@ -36,7 +36,7 @@ def chosen(names: Sequence[str]) -> list[Benchmark]:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class BenchRequest:
     """What somebody asks to be measured."""
 
     names: tuple[str, ...]
@@ -47,7 +47,7 @@ class Wanted:
     profiles: tuple[str, ...]
 
 
-def show(wanted: Wanted, parent: Path) -> Status:
+def show(wanted: BenchRequest, parent: Path) -> Status:
     """Measure into a new folder below `parent`, and print a line a benchmark."""
     out = console()
     benchmarks, effort = chosen(wanted.names), wanted.effort
@@ -55,35 +55,35 @@ def show(wanted: Wanted, parent: Path) -> Status:
         in_containers.check(wanted.profiles)
         folder = new_folder(parent)
         out.print(f"{len(benchmarks)} benchmarks of {wanted.platform}, {effort.rounds} rounds, seed {wanted.seed}")
-        with recording(folder, wanted.platform) as recorder:
-            _measure(wanted, benchmarks, recorder, out)
+        with results_writer(folder, wanted.platform) as writer:
+            _measure(wanted, benchmarks, writer, out)
         results = results_file.read(folder)
     except (ResultError, ProfileError) as problem:
         raise CouldNotRun(str(problem)) from problem
-    tell(results, out)
+    print_results(results, out)
     out.print(f"report: {page.write(results, folder)}")
     return Status.COULD_NOT_RUN if _missed(wanted, results) else Status.AS_EXPECTED
 
 
-def _missed(wanted: Wanted, results: Results) -> list[str]:
+def _missed(wanted: BenchRequest, results: Results) -> list[str]:
     """What was wanted and could not be measured: of the usual profiles some allow no tracing, and that is their row."""
     return [name for name in results.absent if wanted.profiles or "/" not in name]
 
 
-def _measure(wanted: Wanted, benchmarks: Sequence[Benchmark], recorder: ResultsWriter, out: Console) -> None:
+def _measure(wanted: BenchRequest, benchmarks: Sequence[Benchmark], writer: ResultsWriter, out: Console) -> None:
     def say(line: str) -> None:
         out.print(line)
 
     if not wanted.names:
-        record.record(recorder, wanted.platform, say)
+        record.record(writer, wanted.platform, say)
     with ExitStack() as stack:
         places: list[object] = []
         if wanted.engine != "host":
             places = list(stack.enter_context(in_containers.places(wanted.engine, wanted.profiles, say)))
-        Session(benchmarks, wanted.platform, wanted.effort, wanted.seed, say, recorder, places).run()
+        Session(benchmarks, wanted.platform, wanted.effort, wanted.seed, say, writer, places).run()
 
 
-def tell_of(benchmarks: Sequence[Benchmark]) -> Status:
+def print_descriptions(benchmarks: Sequence[Benchmark]) -> Status:
     """Print what each benchmark times and what it does not."""
     out = console()
     for one in benchmarks:
@@ -91,7 +91,7 @@ def tell_of(benchmarks: Sequence[Benchmark]) -> Status:
     return Status.AS_EXPECTED
 
 
-def tell(results: Results, out: Console) -> None:
+def print_results(results: Results, out: Console) -> None:
     """Print what a file has."""
     table = Table("benchmark", "median", "quartiles", "rounds", "", box=None)
     for one in in_order(results):

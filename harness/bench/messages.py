@@ -35,17 +35,17 @@ class Disturbance(msgspec.Struct, frozen=True, tag="disturbance"):
     own: float  #: seconds of CPU that the worker and its children used in all
 
 
-Word: TypeAlias = Measured | NotMeasured | Disturbance
+Message: TypeAlias = Measured | NotMeasured | Disturbance
 
-_decode = msgspec.json.Decoder(Word).decode
+_decode = msgspec.json.Decoder(Message).decode
 
 
-def encode(word: Word) -> bytes:
+def encode(word: Message) -> bytes:
     """A word as a line."""
     return frames.encode(msgspec.json.encode(word))
 
 
-def read(lines: Iterable[bytes]) -> Iterator[Word]:
+def read(lines: Iterable[bytes]) -> Iterator[Message]:
     """The words among the lines; what a library printed is none."""
     for line in lines:
         payload = frames.decode(line)

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from worldswitch.harness.bench import ratios
-from worldswitch.harness.bench.ratios import FEWEST, Estimate
+from worldswitch.harness.bench.ratios import MIN_SAMPLES, Estimate
 
 #: Differences below this do not matter to anybody, however well they are seen.
-LEAST_EFFECT = 0.03
+MIN_EFFECT = 0.03
 
 #: The difference that a session is to be able to show, and how surely.
 EFFECT = 0.10
@@ -31,17 +31,17 @@ MOST_ROUNDS = 1000
 
 def floor(sessions: Iterable[Sequence[float]]) -> float:
     """The floor, as a fraction: of the samples of one or several benchmarks, in the order of time."""
-    return max((away(ratio) for samples in sessions for ratio in against_itself(samples)), default=0.0)
+    return max((distance_from_one(ratio) for samples in sessions for ratio in self_ratios(samples)), default=0.0)
 
 
-def against_itself(samples: Sequence[float]) -> list[Estimate]:
+def self_ratios(samples: Sequence[float]) -> list[Estimate]:
     """A/A: the ratios of parts of a session, which nothing was changed between."""
     half = len(samples) // 2
     splits = ((samples[:half], samples[half:]), (samples[::2], samples[1::2]))
-    return [ratios.of_medians(one, other) for one, other in splits if min(len(one), len(other)) >= FEWEST]
+    return [ratios.of_medians(one, other) for one, other in splits if min(len(one), len(other)) >= MIN_SAMPLES]
 
 
-def away(ratio: Estimate) -> float:
+def distance_from_one(ratio: Estimate) -> float:
     """How far an interval stays away from 1, as a fraction; 0 if 1 is in it."""
     if ratio.low <= 1 <= ratio.high:
         return 0.0
@@ -55,11 +55,11 @@ def rounds_needed(samples: Sequence[float], threshold: float, effect: float = EF
     From how much the median of these samples would scatter if they were drawn again.
     """
     room = math.log1p(effect) - math.log1p(threshold)
-    if room <= 0 or len(samples) < FEWEST:
+    if room <= 0 or len(samples) < MIN_SAMPLES:
         return None
     rng = np.random.default_rng(ratios.SEED)
     drawn = rng.choice(np.log(samples), (ratios.RESAMPLES, len(samples)))
     scatter = float(np.std(np.median(drawn, axis=1))) * math.sqrt(len(samples))  # of the median of one round
     needed = 2 * (scatter * (Z_INTERVAL + Z_POWER) / room) ** 2
-    rounds = max(2 * FEWEST, math.ceil(RESERVE * needed))
+    rounds = max(2 * MIN_SAMPLES, math.ceil(RESERVE * needed))
     return rounds if rounds <= MOST_ROUNDS else None

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 #: Fewer samples than this have no interval worth the name.
-FEWEST = 6
+MIN_SAMPLES = 6
 
 CONFIDENCE = 0.95
 RESAMPLES = 1999
@@ -60,7 +60,7 @@ def _ratio(above: Any, below: Any, axis: int = -1) -> Any:
 
 
 def _interval(samples: tuple[Any, ...], statistic: Any, middle: float) -> Estimate:
-    if min(len(sample) for sample in samples) < FEWEST:
+    if min(len(sample) for sample in samples) < MIN_SAMPLES:
         return Estimate(middle, 0.0, float("inf"))
     if all(np.ptp(sample) == 0 for sample in samples):
         return Estimate(middle, middle, middle)

@@ -177,7 +177,7 @@ def differences(one: Fingerprint, other: Fingerprint) -> dict[str, tuple[object,
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-class Unlike(Exception):
+class UnlikeMachines(Exception):
     """Two files from machines that are not the same: in what."""
 
     def __init__(self, differences: Mapping[str, tuple[object, object]]) -> None:
@@ -186,13 +186,13 @@ class Unlike(Exception):
 
 
 def check_alike(one: Results, other: Results) -> None:
-    """Raises `Unlike`."""
+    """Raises `UnlikeMachines`."""
     if found := differences(one.fingerprint, other.fingerprint):
-        raise Unlike(found)
+        raise UnlikeMachines(found)
 
 
 def join(several: Sequence[Results], *, anyway: bool = False) -> Results:
-    """Several files as one, which lies where the first does.  Raises `Unlike`, unless it is to be done anyway."""
+    """Several files as one, which lies where the first does.  Raises `UnlikeMachines`, unless it is to be done anyway."""
     first, *others = several
     for other in others:
         if not anyway:

@@ -84,10 +84,10 @@ class Session:
         effort: Effort,
         seed: int,
         say: Say,
-        recorder: ResultsWriter,
+        writer: ResultsWriter,
         places: Sequence[object] = (),
     ) -> None:
-        self.recorder = recorder
+        self.writer = writer
         self._benchmarks = benchmarks
         self._platform = platform
         self._effort = effort
@@ -98,9 +98,9 @@ class Session:
 
     def run(self) -> None:
         """Measure round by round; what was measured before an interruption stays."""
-        self.recorder.warnings += machine_load.warnings_before(machine_load.look())
+        self.writer.warnings += machine_load.warnings_before(machine_load.watch())
         if self._effort.realtime:
-            self.recorder.warnings.append(REALTIME)
+            self.writer.warnings.append(REALTIME)
         begin = last = time.monotonic()
         all_tasks = tasks(self._benchmarks)
         try:
@@ -109,14 +109,14 @@ class Session:
                 # As far as one can tell from the last round, the next would end too late.
                 if number and 2 * now - last - begin > self._effort.seconds:
                     limit = f"{number} of {self._effort.rounds} rounds were made within {self._effort.seconds:g} s"
-                    self.recorder.warnings.append(limit)
+                    self.writer.warnings.append(limit)
                     break
                 last = now
                 self._round(all_tasks, number)
                 self._say(f"round {number + 1} of {self._effort.rounds}, {time.monotonic() - begin:.0f} s")
         finally:
-            self.recorder.warnings += self._log.warnings()
-            self.recorder.taken = self._log.taken
+            self.writer.warnings += self._log.warnings()
+            self.writer.taken = self._log.taken
 
     def _round(self, all_tasks: Sequence[BenchTask], number: int) -> None:
         heavy = number < self._effort.heavy
@@ -130,20 +130,20 @@ class Session:
     def _measure_in(self, place: Any, number: int) -> None:
         """Measure what a profile is asked for, in that environment, of whose load this process knows little."""
         prefix = f"{place.name}/"
-        if all(prefix + name in self.recorder.absent for name in in_containers.NAMES):
+        if all(prefix + name in self.writer.absent for name in in_containers.NAMES):
             return
-        said = in_containers.said_in(place, self.arguments(in_containers.NAMES), self._said_by_worker)
+        said = in_containers.measure_in(place, self.arguments(in_containers.NAMES), self._run_worker)
         about = {one.name: metadata(one) for one in in_containers.benchmarks()}
-        self.recorder.take([word for word in said if isinstance(word, Measured | NotMeasured)], number, about, prefix)
+        self.writer.take([word for word in said if isinstance(word, Measured | NotMeasured)], number, about, prefix)
 
     def _measure(self, task: BenchTask, number: int) -> None:
-        names = [one.name for one in task.benchmarks if one.name not in self.recorder.absent]
+        names = [one.name for one in task.benchmarks if one.name not in self.writer.absent]
         if not names:
             return
         # Not what has a process for itself: hogs and crowds of threads would have the machine for themselves, too.
         realtime = ["--realtime"] if self._effort.realtime and not task.benchmarks[0].alone else []
         before = machine_load.Reading.now()
-        said = self._said_by_worker([*realtime, *self.arguments(names)])
+        said = self._run_worker([*realtime, *self.arguments(names)])
         self._log.worked(
             f"{task.label}, round {number + 1}", machine_load.Span.between(before, machine_load.Reading.now())
         )
@@ -151,9 +151,9 @@ class Session:
             if isinstance(word, Disturbance):
                 self._log.disturbed(word)
         about = {one.name: metadata(one) for one in task.benchmarks}
-        self.recorder.take([word for word in said if isinstance(word, Measured | NotMeasured)], number, about)
+        self.writer.take([word for word in said if isinstance(word, Measured | NotMeasured)], number, about)
 
-    def _said_by_worker(self, arguments: Sequence[str]) -> list[messages.Word]:
+    def _run_worker(self, arguments: Sequence[str]) -> list[messages.Message]:
         command = [sys.executable, "-P", "-m", "worldswitch.harness.bench.worker", *arguments]
         names = [word for word in arguments if "::" in word]
         try:
@@ -170,16 +170,16 @@ class Session:
         return [*options, "--min-time", str(self._effort.min_time), "--seed", str(self._order.getrandbits(32)), *names]
 
 
-def _all_absent(names: Sequence[str], reason: str) -> list[messages.Word]:
+def _all_absent(names: Sequence[str], reason: str) -> list[messages.Message]:
     return [NotMeasured(name, reason) for name in names]
 
 
 @contextmanager
-def recording(folder: Path, platform: str) -> Iterator[ResultsWriter]:
-    """A recorder whose file is written at the end, also at that of an interrupted run."""
-    recorder = ResultsWriter(platform)
+def results_writer(folder: Path, platform: str) -> Iterator[ResultsWriter]:
+    """A writer whose file is written at the end, also at that of an interrupted run."""
+    writer = ResultsWriter(platform)
     machine = fingerprint.take(None)
     try:
-        yield recorder
+        yield writer
     finally:
-        recorder.write(folder / FILE, machine)
+        writer.write(folder / FILE, machine)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from worldswitch.harness.bench import catalogue
 from worldswitch.harness.bench.benchmark import Benchmark
-from worldswitch.harness.bench.messages import Disturbance, Measured, NotMeasured, Word, encode
+from worldswitch.harness.bench.messages import Disturbance, Measured, NotMeasured, Message, encode
 from worldswitch.harness.bench.workbench import Bench, Timer, UnexpectedEvent
 from worldswitch.harness.contract import PlatformError
 
@@ -28,7 +28,7 @@ MOST_LOOPS = 1 << 24
 
 
 @dataclass(slots=True)
-class Under:
+class PreparedBenchmark:
     """A benchmark under way."""
 
     benchmark: Benchmark
@@ -45,11 +45,11 @@ class Under:
 
 def measure(
     benchmarks: Sequence[Benchmark], platform: str, sweeps: int, min_time: float, order: random.Random
-) -> Iterator[Word]:
+) -> Iterator[Message]:
     """Measure the benchmarks in `sweeps` rounds of a value each, which take `min_time` seconds or more."""
-    watch = _Watch()
+    watch = _SpinProbe()
     with Bench(platform) as bench:
-        ready: list[Under] = []
+        ready: list[PreparedBenchmark] = []
         for benchmark in benchmarks:
             try:
                 ready.append(_prepared(benchmark, bench, min_time))
@@ -64,9 +64,9 @@ def measure(
     yield watch.seen()
 
 
-def _prepared(benchmark: Benchmark, bench: Bench, min_time: float) -> Under:
+def _prepared(benchmark: Benchmark, bench: Bench, min_time: float) -> PreparedBenchmark:
     """Make the timer, and find how many loops a value needs; that is the warm-up."""
-    under = Under(benchmark, benchmark.make(bench), benchmark.loops or 1)
+    under = PreparedBenchmark(benchmark, benchmark.make(bench), benchmark.loops or 1)
     while True:
         spent = under.timer(under.loops)
         under.warmups.append((under.loops, spent / under.loops))
@@ -75,7 +75,7 @@ def _prepared(benchmark: Benchmark, bench: Bench, min_time: float) -> Under:
         under.loops *= 2
 
 
-class _Watch:
+class _SpinProbe:
     """Spins for a moment between values, and sees how long that takes."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from worldswitch.harness.bench import compare_text, comparison, noise, ratios, r
 from worldswitch.harness.bench.comparison import RatioVerdict
 from worldswitch.harness.bench.messages import Measured
 from worldswitch.harness.bench.ratios import Estimate
-from worldswitch.harness.bench.results_file import Results, ResultsWriter, Series, Unlike
+from worldswitch.harness.bench.results_file import Results, ResultsWriter, Series, UnlikeMachines
 from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.cli import main
 from worldswitch.harness.expectations.outcome import Status
@@ -35,7 +35,7 @@ def results(values: list[float], name: str = NAME, unit: str = "second", taken: 
 
 def finding(before: Results, after: Results) -> RatioVerdict:
     (row,) = comparison.compare(before, after)
-    return row.finding
+    return row.verdict
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def finding(before: Results, after: Results) -> RatioVerdict:
     ],
 )
 def test_the_whole_interval_must_be_beyond_the_threshold(ratio: Estimate, said: RatioVerdict) -> None:
-    assert comparison.find(ratio, 0.04) is said
+    assert comparison.verdict_of(ratio, 0.04) is said
 
 
 def test_a_clear_difference_is_found_both_ways_and_none_is_not() -> None:
@@ -62,7 +62,7 @@ def test_a_clear_difference_is_found_both_ways_and_none_is_not() -> None:
 
 def test_few_rounds_say_nothing() -> None:
     (row,) = comparison.compare(results(samples(5)), results(samples(5, 2.0)))
-    assert row.finding is RatioVerdict.INCONCLUSIVE
+    assert row.verdict is RatioVerdict.INCONCLUSIVE
     assert list(compare_text.table([row]).columns[4].cells) == ["too few rounds"]
 
 
@@ -85,7 +85,7 @@ def test_what_others_took_is_in_the_floor() -> None:
 def test_counts_have_no_floor() -> None:
     before, after = (results([value] * 6, "counted::x.stops", "integer") for value in (1.0, 2.0))
     (row,) = comparison.compare(before, after)
-    assert (row.finding, row.word) == (RatioVerdict.SLOWER, "more")
+    assert (row.verdict, row.label) == (RatioVerdict.SLOWER, "more")
 
 
 def test_rounds_needed_grow_with_the_scatter_and_end() -> None:
@@ -109,7 +109,7 @@ def test_ratios_are_made_within_rounds() -> None:
 def test_unlike_machines_are_not_compared_unless_told() -> None:
     here, there = results(samples(8)), results(samples(8))
     there = replace(there, fingerprint=other())
-    with pytest.raises(Unlike, match=r"kernel: .* and Linux 2\.2"):
+    with pytest.raises(UnlikeMachines, match=r"kernel: .* and Linux 2\.2"):
         list(comparison.compare(here, there))
     assert list(comparison.compare(here, there, anyway=True))
 
@@ -119,11 +119,11 @@ def other() -> fingerprint.Fingerprint:
 
 
 def written(folder: Path, values: list[float], name: str = NAME, machine: fingerprint.Fingerprint = MACHINE) -> str:
-    recorder = ResultsWriter("reference")
+    writer = ResultsWriter("reference")
     for number, value in enumerate(values):
-        recorder.take([Measured(name, 1, (value,))], number, {})
+        writer.take([Measured(name, 1, (value,))], number, {})
     folder.mkdir()
-    recorder.write(folder / results_file.FILE, machine)
+    writer.write(folder / results_file.FILE, machine)
     return str(folder)
 
 

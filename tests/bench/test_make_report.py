@@ -16,7 +16,7 @@ from worldswitch.harness.bench.messages import Measured
 from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.report import content, figures, page
 from worldswitch.harness.bench.report.content import RatioTarget
-from worldswitch.harness.bench.results_file import Results, ResultsWriter, Series, Unlike
+from worldswitch.harness.bench.results_file import Results, ResultsWriter, Series, UnlikeMachines
 from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.cli import main
 from worldswitch.harness.expectations.outcome import Status
@@ -27,9 +27,9 @@ SECONDS = {"limits::getpid": 1e-7, "limits::getpid_filtered": 2e-7, "limits::sys
 
 def recorded(folder: Path, rounds: int = 8) -> Path:
     """A file that has something of everything."""
-    drawn, recorder = random.Random(1), ResultsWriter("reference")
-    recorder.warnings.append("the machine was <loud>")
-    recorder.absent |= {"peers::runsc": "runsc is not installed", "scale::tracees[1000]": "no more processes"}
+    drawn, writer = random.Random(1), ResultsWriter("reference")
+    writer.warnings.append("the machine was <loud>")
+    writer.absent |= {"peers::runsc": "runsc is not installed", "scale::tracees[1000]": "no more processes"}
     about = {one.name: pyperf_script.metadata(one) for one in catalogue.benchmarks().values()}
     about["counted::resident.ptrace"] = {"unit": "integer", "subject": "counted", "description": "A round trip."}
     usual = {name: SECONDS.get(name, 1e-5) for name in about}
@@ -44,9 +44,9 @@ def recorded(folder: Path, rounds: int = 8) -> Path:
                                     for _ in range(20)))
             for name, value in usual.items()
         ]  # fmt: skip
-        recorder.take(words, number, about)
+        writer.take(words, number, about)
     folder.mkdir(exist_ok=True)
-    recorder.write(folder / results_file.FILE, MACHINE)
+    writer.write(folder / results_file.FILE, MACHINE)
     return folder
 
 
@@ -61,7 +61,7 @@ def test_the_page_has_every_section_and_needs_nothing_else(report: Path) -> None
     text = (report / "bench.html").read_text()
     headings = re.findall(r"<h2[^>]*>(.*?)</h2>", text)
     assert headings == [
-        *("Where the time goes", "Kinds of switches", "Ratios", "Beside others", "Under container profiles"),
+        *("Where the time goes", "Kinds of switches", "Ratios", "Beside others", "PreparedBenchmark container profiles"),
         *("More of the same", "Interrupts", "What is asked of the kernel", "Everything that was measured"),
         "Machine and method",
     ]
@@ -90,9 +90,9 @@ def test_pictures_are_vectors_and_pixels(report: Path) -> None:
 
 
 def test_a_file_with_little_has_a_page_too(tmp_path: Path) -> None:
-    recorder = ResultsWriter("reference")
-    recorder.take([Measured("calls::unmap", 1, (1e-5,))], 0, {})
-    recorder.write(tmp_path / results_file.FILE, MACHINE)
+    writer = ResultsWriter("reference")
+    writer.take([Measured("calls::unmap", 1, (1e-5,))], 0, {})
+    writer.write(tmp_path / results_file.FILE, MACHINE)
     text = page.write(results_file.read(tmp_path), tmp_path).read_text()
     assert "<figure>" not in text
     assert "calls::unmap" in text
@@ -124,22 +124,22 @@ def test_a_target_is_missed_only_if_the_whole_interval_is(target: RatioTarget, r
 
 def test_peers_are_held_against_the_reference_beside_them(report: Path) -> None:
     results = results_file.read(report)
-    found = {(one.manner, one.name): one.ratio for one in content.rivals(results)}
+    found = {(one.mode, one.name): one.ratio for one in content.peer_results(results)}
     others = {("as users run it", "strace"), ("as users run it", "native"), ("all on one CPU", "proot")}
-    assert found.keys() - others == {(manner, "reference") for manner in content.MANNERS.values()}
+    assert found.keys() - others == {(mode, "reference") for mode in content.RUN_MODES.values()}
     assert found["as users run it", "native"] is None
     assert (found["as users run it", "strace"] or Estimate(0, 0, 0)).middle == pytest.approx(9, rel=0.05)
-    (strace,) = (one for one in content.kept(results) if one.above == "peers::getpid::strace")
+    (strace,) = (one for one in content.ratio_results(results) if one.above == "peers::getpid::strace")
     assert (strace.target, strace.verdict) == ("≥ 7", "met")
 
 
 def test_a_program_is_a_table_of_peers_by_the_way_they_ran(report: Path) -> None:
-    (getpid,) = content.contests(results_file.read(report))
+    (getpid,) = content.program_tables(results_file.read(report))
     assert getpid.program == "getpid"
     lines = dict(getpid.lines)
     assert list(lines) == ["native", "reference", "strace", "proot"], "the cheapest first"
     run_by_users, pinned = lines["strace"]
-    assert run_by_users == next(one for one in content.rivals(results_file.read(report)) if one.name == "strace")
+    assert run_by_users == next(one for one in content.peer_results(results_file.read(report)) if one.name == "strace")
     assert pinned is None
 
 
@@ -171,11 +171,11 @@ def test_the_command_reports_on_the_newest_run(tmp_path: Path, capsys: pytest.Ca
 
 def test_runs_are_joined_if_their_machines_are_alike(tmp_path: Path) -> None:
     def raced(folder: Path, machine: fingerprint.Fingerprint) -> Path:
-        recorder = ResultsWriter("reference")
-        recorder.take([Measured("peers::getpid::strace", 1, (1e-5,))], 0, {})
-        recorder.warnings.append("windy")
+        writer = ResultsWriter("reference")
+        writer.take([Measured("peers::getpid::strace", 1, (1e-5,))], 0, {})
+        writer.warnings.append("windy")
         folder.mkdir()
-        recorder.write(folder / results_file.FILE, machine)
+        writer.write(folder / results_file.FILE, machine)
         return folder
 
     suite, peers = recorded(tmp_path / "a", rounds=1), raced(tmp_path / "b", MACHINE)
@@ -187,6 +187,6 @@ def test_runs_are_joined_if_their_machines_are_alike(tmp_path: Path) -> None:
     assert joined.series["peers::getpid::strace"].median != 1e-5, "the first that is named holds"
     assert "windy" in joined.warnings
     there = raced(tmp_path / "c", msgspec.structs.replace(MACHINE, cpu="an abacus"))
-    with pytest.raises(Unlike, match="an abacus"):
+    with pytest.raises(UnlikeMachines, match="an abacus"):
         results_file.join([joined, results_file.read(there)])
     assert results_file.join([joined, results_file.read(there)], anyway=True).fingerprint == MACHINE

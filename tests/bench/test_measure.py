@@ -124,16 +124,16 @@ def test_words_survive_noise() -> None:
 
 
 def recorded(folder: Path, scale: float = 1.0, rounds: int = 3) -> Path:
-    recorder = ResultsWriter("reference")
-    recorder.warnings.append("it was loud")
+    writer = ResultsWriter("reference")
+    writer.warnings.append("it was loud")
     one = ALL["switch::fault"]
     for number in range(rounds):
         values = (scale * (1 + number / 100), scale * (1.1 + number / 100))
-        recorder.take(
+        writer.take(
             [Measured(one.name, 4, values), NotMeasured("x::y", "none")], number, {one.name: script.metadata(one)}
         )
     path = folder / results_file.FILE
-    recorder.write(path, fingerprint.take(None))
+    writer.write(path, fingerprint.take(None))
     return path
 
 
@@ -187,10 +187,10 @@ def test_load_by_others_is_told_and_one_s_own_is_not() -> None:
     assert (alone.others, loud.others, loud.stolen, loud.waiting) == pytest.approx((0, 1, 0.1, 1))
     assert "others used 100%" in machine_load.warnings_before(loud)[0]
     log = machine_load.LoadLog()
-    log.worked("switch", alone)
+    log.add_span("switch", alone)
     assert log.warnings() == []
-    log.worked("calls, round 2", loud)
-    log.disturbed(Disturbance(wall=1.0, taken=0.3, involuntary=7, own=1.0))
+    log.add_span("calls, round 2", loud)
+    log.add_disturbance(Disturbance(wall=1.0, taken=0.3, involuntary=7, own=1.0))
     said = " ".join(log.warnings())
     assert "1 of 2 measurements, at worst 100% (calls, round 2)" in said
     assert "hypervisor took up to 10%" in said

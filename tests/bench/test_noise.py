@@ -1,6 +1,6 @@
 """The judge of differences, tried on recorded rounds that it was not tuned on: no false alarms, and 10 % is found.
 
-The first half of the recording is the session in which the floor is measured and the number of rounds is asked for.
+The first half of the results_writer is the session in which the floor is measured and the number of rounds is asked for.
 From the second half, which that never saw, two sessions of so many rounds are drawn a thousand times.
 """
 
@@ -20,7 +20,7 @@ PLANTED = 1.10
 ROUNDS = recorded()
 HALVES = {name: (values[: len(values) // 2], values[len(values) // 2 :]) for name, values in ROUNDS.items()}
 FLOOR = noise.floor(first for first, _ in HALVES.values())
-THRESHOLD = max(FLOOR, noise.LEAST_EFFECT)
+THRESHOLD = max(FLOOR, noise.MIN_EFFECT)
 ASKED = {name: noise.rounds_needed(first, THRESHOLD) for name, (first, _) in HALVES.items()}
 
 
@@ -33,7 +33,7 @@ def findings(planted: float) -> list[RatioVerdict]:
         pool, rounds = HALVES[name][1], ASKED[name] or 0
         before, after = (drawn.choices(pool, k=rounds) for _ in range(2))
         ratio = ratios.of_medians([planted * value for value in after], before)
-        found.append(comparison.find(ratio, THRESHOLD))
+        found.append(comparison.verdict_of(ratio, THRESHOLD))
     return found
 
 

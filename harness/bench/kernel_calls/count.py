@@ -114,7 +114,7 @@ class TracedCall:
 
 
 @dataclass(slots=True)
-class Marked:
+class MarkedCalls:
     """What has been seen of the process's calls."""
 
     mark: int = field(default_factory=lambda: syscalls.GETPPID[platform.machine()])
@@ -136,7 +136,7 @@ class Marked:
 
 def _between_marks(process: subprocess.Popen[bytes]) -> Iterator[list[TracedCall]]:
     """The calls of each time the operation was done."""
-    pid, marked = process.pid, Marked()
+    pid, marked = process.pid, MarkedCalls()
     syscalls.ptrace(syscalls.PTRACE_SEIZE, pid, 0, syscalls.PTRACE_O_TRACESYSGOOD | syscalls.PTRACE_O_EXITKILL)
     syscalls.ptrace(syscalls.PTRACE_INTERRUPT, pid)
     _, status = os.waitpid(pid, syscalls.WALL)

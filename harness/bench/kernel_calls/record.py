@@ -12,15 +12,15 @@ from worldswitch.harness.bench.results_file import ResultsWriter
 from worldswitch.harness.environments.protocol import Say
 
 
-def record(recorder: ResultsWriter, platform: str, say: Say) -> None:
+def record(writer: ResultsWriter, platform: str, say: Say) -> None:
     """Count every operation; that needs no quiet and no repetition."""
     for name, operation in OPERATIONS.items():
         try:
             counts = count.count(name, platform)
         except OSError as problem:
-            recorder.take([NotMeasured(f"counted::{name}", str(problem))], 0, {})
+            writer.take([NotMeasured(f"counted::{name}", str(problem))], 0, {})
             continue
-        recorder.take(*_as_values(name, (operation.__doc__ or "").partition("\n")[0], counts))
+        writer.take(*_as_values(name, (operation.__doc__ or "").partition("\n")[0], counts))
     say(f"counted what {len(OPERATIONS)} operations ask of the kernel")
 
 

@@ -92,7 +92,7 @@ TARGETS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RatioResult:
     """A target, and what was measured."""
 
     about: str
@@ -103,12 +103,12 @@ class Kept:
     below: str
 
 
-def kept(results: Results) -> list[Kept]:
+def ratio_results(results: Results) -> list[RatioResult]:
     """The targets of which both halves were measured in the same rounds."""
-    return [one for target in TARGETS for one in _kept(results, target)]
+    return [one for target in TARGETS for one in _ratio_results(results, target)]
 
 
-def _kept(results: Results, target: RatioTarget) -> Iterator[Kept]:
+def _ratio_results(results: Results, target: RatioTarget) -> Iterator[RatioResult]:
     pattern = re.compile(re.escape(target.above).replace(r"\*", "[^/]*"))
     for name, above in results.series.items():
         if pattern.fullmatch(name):
@@ -116,7 +116,7 @@ def _kept(results: Results, target: RatioTarget) -> Iterator[Kept]:
             below = results.series.get(twin)
             if below is not None and above.by_round.keys() & below.by_round.keys():
                 ratio = ratios.of_pairs(above.by_round, below.by_round)
-                yield Kept(target.about, ratio, _said(target), _verdict(target, ratio), name, twin)
+                yield RatioResult(target.about, ratio, _said(target), _verdict(target, ratio), name, twin)
 
 
 def _said(target: RatioTarget) -> str:
@@ -138,10 +138,10 @@ def _verdict(target: RatioTarget, ratio: Estimate) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Rival:
+class PeerResult:
     """A peer with one program: what a round takes under it, and under the reference within moments of that."""
 
-    manner: str  #: as users run it, or pinned
+    mode: str  #: as users run it, or pinned
     program: str
     name: str
     version: str
@@ -149,7 +149,7 @@ class Rival:
     ratio: Estimate | None  #: to the reference; None where that does not run the program
 
 
-MANNERS = {"peers": "as users run it", "peers_pinned": "all on one CPU"}
+RUN_MODES = {"peers": "as users run it", "peers_pinned": "all on one CPU"}
 
 #: What the programs do, in the order in which they are shown.
 PROGRAMS = {
@@ -162,60 +162,60 @@ PROGRAMS = {
 }
 
 
-def rivals(results: Results) -> list[Rival]:
+def peer_results(results: Results) -> list[PeerResult]:
     """Every peer and program that was measured, and the reference beside them: the cheapest first."""
-    order = (list(MANNERS.values()), list(PROGRAMS))
-    found = _rivals(results)
-    return sorted(found, key=lambda one: (order[0].index(one.manner), order[1].index(one.program), one.each.middle))
+    order = (list(RUN_MODES.values()), list(PROGRAMS))
+    found = _peer_results(results)
+    return sorted(found, key=lambda one: (order[0].index(one.mode), order[1].index(one.program), one.each.middle))
 
 
-def _rivals(results: Results) -> list[Rival]:
+def _peer_results(results: Results) -> list[PeerResult]:
     found = list(_references(results))
     for name, one in results.series.items():
-        manner, _, rest = name.partition("::")
+        mode, _, rest = name.partition("::")
         program, _, peer = rest.partition("::")
-        if manner in MANNERS and "/" not in peer:
+        if mode in RUN_MODES and "/" not in peer:
             twin = results.series.get(f"{name}/reference")
             ratio = ratios.of_pairs(one.by_round, twin.by_round) if twin else None
             version = str(one.about.get("version", ""))
-            found.append(Rival(MANNERS[manner], program, peer, version, ratios.of_median(one.samples), ratio))
+            found.append(PeerResult(RUN_MODES[mode], program, peer, version, ratios.of_median(one.samples), ratio))
     return found
 
 
-def _references(results: Results) -> Iterator[Rival]:
+def _references(results: Results) -> Iterator[PeerResult]:
     """What a program takes under the reference, in all the pairs that it ran in."""
     beside: dict[tuple[str, str], list[float]] = {}
     for name, one in results.series.items():
-        manner, _, rest = name.partition("::")
-        if manner in MANNERS and name.endswith("/reference"):
-            beside.setdefault((manner, rest.partition("::")[0]), []).extend(one.samples)
-    for (manner, program), samples in beside.items():
-        yield Rival(MANNERS[manner], program, "reference", "", ratios.of_median(samples), None)
+        mode, _, rest = name.partition("::")
+        if mode in RUN_MODES and name.endswith("/reference"):
+            beside.setdefault((mode, rest.partition("::")[0]), []).extend(one.samples)
+    for (mode, program), samples in beside.items():
+        yield PeerResult(RUN_MODES[mode], program, "reference", "", ratios.of_median(samples), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
-    """One program, and what it takes under each: a line a peer, in each line the manners' rivals or None."""
+class ProgramTable:
+    """One program, and what it takes under each: a line a peer, in each line the modes' rivals or None."""
 
     program: str
     about: str
-    lines: tuple[tuple[str, tuple[Rival | None, ...]], ...]
+    lines: tuple[tuple[str, tuple[PeerResult | None, ...]], ...]
 
 
-def contests(results: Results) -> list[Contest]:
+def program_tables(results: Results) -> list[ProgramTable]:
     """Each program that was raced, its lines in the order of what is cheapest as users run it."""
-    found = rivals(results)
+    found = peer_results(results)
     return [
-        Contest(program, about, lines)
+        ProgramTable(program, about, lines)
         for program, about in PROGRAMS.items()
         if (lines := _lines([one for one in found if one.program == program]))
     ]
 
 
-def _lines(found: Sequence[Rival]) -> tuple[tuple[str, tuple[Rival | None, ...]], ...]:
-    cells = {(one.name, one.manner): one for one in found}
+def _lines(found: Sequence[PeerResult]) -> tuple[tuple[str, tuple[PeerResult | None, ...]], ...]:
+    cells = {(one.name, one.mode): one for one in found}
     names = dict.fromkeys(one.name for one in found)
-    return tuple((name, tuple(cells.get((name, manner)) for manner in MANNERS.values())) for name in names)
+    return tuple((name, tuple(cells.get((name, mode)) for mode in RUN_MODES.values())) for name in names)
 
 
 # ------------------------------------------------------------------------------------------------------------- scaling
@@ -297,7 +297,7 @@ def operations(results: Results) -> list[OperationCost]:
 
 
 @dataclass(frozen=True, slots=True)
-class Confined:
+class ProfileCost:
     """A switch under one container profile."""
 
     name: str
@@ -305,7 +305,7 @@ class Confined:
     ratio: Estimate  #: to the host, within rounds
 
 
-def confined(results: Results, what: str = "switch::resident_pinned") -> list[Confined]:
+def profile_costs(results: Results, what: str = "switch::resident_pinned") -> list[ProfileCost]:
     """A benchmark in every environment that has it, and on the host beside them."""
     host = results.series.get(f"host/{what}")
     if host is None:
@@ -315,7 +315,7 @@ def confined(results: Results, what: str = "switch::resident_pinned") -> list[Co
         environment, slash, benchmark = name.partition("/")
         if slash and benchmark == what and one.by_round.keys() & host.by_round.keys():
             ratio = ratios.of_pairs(one.by_round, host.by_round)
-            found.append(Confined(environment, ratios.of_median(one.samples), ratio))
+            found.append(ProfileCost(environment, ratios.of_median(one.samples), ratio))
     return sorted(found, key=lambda one: (one.name != "host", one.each.middle))
 
 
@@ -323,7 +323,7 @@ def confined(results: Results, what: str = "switch::resident_pinned") -> list[Co
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class SubjectNoise:
     """How far one subject's numbers may be trusted."""
 
     subject: str
@@ -332,14 +332,14 @@ class Trust:
     needed: int | None  #: for 10 %, in the noisiest of its benchmarks
 
 
-def trust(results: Results) -> list[Trust]:
+def subject_noise(results: Results) -> list[SubjectNoise]:
     """Each subject that was timed."""
     found = []
     for subject in dict.fromkeys(one.subject for one in results.series.values() if one.unit == "second"):
         mine = [one for one in results.series.values() if one.subject == subject and one.unit == "second"]
         floor = comparison.floor_of(results, subject)
-        threshold = max(floor, noise.LEAST_EFFECT)
+        threshold = max(floor, noise.MIN_EFFECT)
         needed = [noise.rounds_needed(one.samples, threshold) for one in mine]
         most = None if None in needed else max(number for number in needed if number is not None)
-        found.append(Trust(subject, floor, max(len(one.samples) for one in mine), most))
+        found.append(SubjectNoise(subject, floor, max(len(one.samples) for one in mine), most))
     return found

@@ -147,25 +147,25 @@ def variants(results: Results) -> Figure | None:
 
 def peers(results: Results) -> Figure | None:
     """What a system call costs under each peer, as users run it and pinned."""
-    found = [one for one in content.rivals(results) if one.program == "getpid"]
-    manners = [manner for manner in content.MANNERS.values() if any(one.manner == manner for one in found)]
-    if not manners:
+    found = [one for one in content.peer_results(results) if one.program == "getpid"]
+    modes = [mode for mode in content.RUN_MODES.values() if any(one.mode == mode for one in found)]
+    if not modes:
         return None
-    most = max(sum(one.manner == manner for one in found) for manner in manners)
-    figure, all_axes = _figure(0.34 * most + 1.2, len(manners))
-    for axes, manner in zip(all_axes, manners, strict=True):
-        mine = sorted((one for one in found if one.manner == manner), key=lambda one: one.each.middle)
+    most = max(sum(one.mode == mode for one in found) for mode in modes)
+    figure, all_axes = _figure(0.34 * most + 1.2, len(modes))
+    for axes, mode in zip(all_axes, modes, strict=True):
+        mine = sorted((one for one in found if one.mode == mode), key=lambda one: one.each.middle)
         colours = [OURS if one.name.startswith("reference") else OTHER if one.ratio else LIMIT for one in mine]
         labels = [f"{one.name}  {TIMES}{one.ratio.middle:.2g}" if one.ratio else one.name for one in mine]
         _bars(axes, labels, [one.each for one in mine], colours)
-        axes.set_title(manner)
+        axes.set_title(mode)
         axes.set_xlabel(f"µs for one getpid; {TIMES} the reference")
     return figure
 
 
 def profiles(results: Results) -> Figure | None:
     """A switch under each container profile."""
-    found = content.confined(results)
+    found = content.profile_costs(results)
     if len(found) < 2:
         return None
     figure, (axes,) = _figure(0.32 * len(found) + 0.9)

@@ -61,8 +61,8 @@ def _interval(estimate: Estimate) -> str:
 
 def _words(results: Results, pictures: Mapping[str, str]) -> dict[str, Any]:
     machine = results.fingerprint
-    peers = {name: why for name, why in results.absent.items() if name.partition("::")[0] in content.MANNERS}
-    rivals = content.rivals(results)
+    peers = {name: why for name, why in results.absent.items() if name.partition("::")[0] in content.RUN_MODES}
+    rivals = content.peer_results(results)
     return {
         "css": resources.files("worldswitch.harness.report.matrix").joinpath("base.css").read_text(),
         "platform": results.facts.get("platform_name", ""),
@@ -79,24 +79,24 @@ def _words(results: Results, pictures: Mapping[str, str]) -> dict[str, Any]:
         ],
         "figures": dict.fromkeys(figures.FIGURES, "") | {name: _inline(text) for name, text in pictures.items()},
         "steps": content.steps(results),
-        "kept": content.kept(results),
+        "kept": content.ratio_results(results),
         "rivals": rivals,
-        "contests": content.contests(results),
-        "manners": list(content.MANNERS.values()),
+        "contests": content.program_tables(results),
+        "modes": list(content.RUN_MODES.values()),
         "versions": {one.name: one.version for one in rivals if one.version},
         "absent_peers": {_in_words(name): why for name, why in peers.items()},
         "operations": content.operations(results),
         "all": [_line(one) for one in units.in_order(results)],
         "absent": {name: why for name, why in results.absent.items() if name not in peers},
-        "trust": content.trust(results),
+        "trust": content.subject_noise(results),
     }
 
 
 def _in_words(peer: str) -> str:
     """The name of a peer that was not raced, or not with some program, for people."""
-    manner, _, rest = peer.partition("::")
+    mode, _, rest = peer.partition("::")
     program, _, name = rest.rpartition("::")
-    pinned = ", on one CPU" if manner == "peers_pinned" else ""
+    pinned = ", on one CPU" if mode == "peers_pinned" else ""
     return f"{name} with {program}{pinned}" if program else name
 
 

@@ -1,6 +1,6 @@
-// What a program without a C library needs: its start, system calls, a line to say how long it took.
+// Runtime of a program without a C library: entry point, system calls, and the line that reports the time.
 //
-// Every program does its work as often as its first argument says, and prints one line:
+// Each program repeats its work as often as its first argument says, then prints one line:
 //
 //     worldswitch-program ROUNDS NANOSECONDS
 #pragma once
@@ -25,7 +25,7 @@ static inline long long now(void)
 {
 	struct timespec t;
 
-	// Not through the vDSO: some of those who run this have none.
+	// Not through the vDSO: some peers have none.
 	call(__NR_clock_gettime, CLOCK_MONOTONIC, (long)&t, 0, 0);
 	return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
@@ -58,7 +58,7 @@ static void tell(unsigned long rounds, long long spent)
 	say(text, length);
 }
 
-// Does the work `rounds` times; 0 if all went well.
+// Does the work `rounds` times; returns 0 on success.
 static int work(unsigned long rounds, char **arguments);
 
 __attribute__((used)) static void begin(long *stack)

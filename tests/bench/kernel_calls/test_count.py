@@ -8,7 +8,7 @@ import pytest
 from paths import PYTHONPATH
 
 from worldswitch.harness.bench.kernel_calls import count
-from worldswitch.harness.bench.kernel_calls.count import Count, Marked, TracedCall
+from worldswitch.harness.bench.kernel_calls.count import Count, MarkedCalls, TracedCall
 from worldswitch.harness.bench.kernel_calls.process import OPERATIONS
 
 KNOWN = count.known()
@@ -56,7 +56,7 @@ def test_a_process_that_never_begins_is_ended(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_only_what_is_between_marks_counts() -> None:
-    marked = Marked(mark=1)
+    marked = MarkedCalls(mark=1)
     calls = [
         TracedCall(5, ()),
         TracedCall(1, ()),
