@@ -1,4 +1,4 @@
-"""`worldswitch bench report`: where the report is made, and of which runs."""
+"""`worldswitch bench report`: chooses the runs and writes their report."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from worldswitch.harness.results.errors import ResultError
 
 
 def show(runs: Sequence[Path], parent: Path, *, anyway: bool = False) -> Status:
-    """Make one report of some runs, beside the first one's results.
+    """Write one report on these runs into the first one's folder.
 
-    Without any: of the newest run below `parent`, and of the newest that raced peers.
+    Without runs, report on the newest run below `parent` and on the newest race with peers.
     """
     try:
         read = [results_file.read(run) for run in runs or newest(parent)]
@@ -25,19 +25,19 @@ def show(runs: Sequence[Path], parent: Path, *, anyway: bool = False) -> Status:
     except ResultError as problem:
         raise CouldNotRun(str(problem)) from problem
     except UnlikeMachines as problem:
-        raise CouldNotRun(f"{problem}; name one of them, or --anyway joins them all the same") from problem
+        raise CouldNotRun(f"{problem}; name only one of them, or join them by --anyway") from problem
     console().print(f"report: {page.write(joined, joined.path.parent)}")
     return Status.AS_EXPECTED
 
 
 def newest(parent: Path) -> list[Path]:
-    """The newest run of the suite and the newest of peers; raises `CouldNotRun` if there is none of either."""
+    """Return the newest run of the suite and the newest race with peers.  Raises `CouldNotRun` if there is neither."""
     files = sorted(parent.glob(f"*/{results_file.FILE}"), key=lambda file: file.stat().st_mtime, reverse=True)
     kinds: dict[bool, Path] = {}
     for file in files:
         kinds.setdefault(_has_peers_alone(file), file)
     if not kinds:
-        raise CouldNotRun(f"there is no run of benchmarks below {parent}: make one by worldswitch bench")
+        raise CouldNotRun(f"there is no run of benchmarks below {parent}: run worldswitch bench first")
     return [kinds[kind] for kind in sorted(kinds)]
 
 
