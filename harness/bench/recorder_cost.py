@@ -32,7 +32,7 @@ class Pair:
 
 
 def measure(platform: str, pairs: int) -> list[Pair]:
-    """Measure so many pairs; the recorder is on first in every other one."""
+    """Measure `pairs` pairs; in every other one the recorder is on first."""
     recorder = Recorder()
     with Bench(platform) as bench:
         instance = bench.new_platform(Options(placement=Placement.PIN, recorder=recorder))

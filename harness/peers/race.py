@@ -28,7 +28,7 @@ PROGRAMS = ("getpid", "clock", "compute", "files", "processes")
 
 REPORT_LINE = re.compile(r"worldswitch-program (\d+) (\d+)")
 SECONDS = 60.0  #: the deadline of one run
-TRIAL_SECONDS = 10.0  #: the deadline of the first run, which tests whether a peer works here
+PROBE_SECONDS = 10.0  #: the deadline of the first run, which tests whether a peer works here
 FIRST, MOST = 20, 10_000_000  #: rounds of the first calibration run, and the maximum
 
 
@@ -45,12 +45,12 @@ class RunMode:
 
     def command(self, runner: Peer, path: Path, rounds: int) -> list[str]:
         """The whole command line; as root in a mount namespace of its own, because some peers mount file systems."""
-        words = list(runner.command(path, rounds))
+        command = list(runner.command(path, rounds))
         if self.cpu is not None:
-            words = ["taskset", "--cpu-list", str(self.cpu), *words]
+            command = ["taskset", "--cpu-list", str(self.cpu), *command]
         if os.geteuid() == 0:
-            words = ["unshare", "--mount", "--propagation", "private", "--", *words]
-        return words
+            command = ["unshare", "--mount", "--propagation", "private", "--", *command]
+        return command
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class Race:
     def _runs(self, runner: Peer) -> bool:
         """True if the peer runs the simplest program; else record the reason."""
         try:
-            run(runner, PROGRAMS[0], 1, self.modes[0], TRIAL_SECONDS)
+            run(runner, PROGRAMS[0], 1, self.modes[0], PROBE_SECONDS)
         except PeerFailed as problem:
             self.writer.absent[f"peers::{runner.name}"] = str(problem)
             return False

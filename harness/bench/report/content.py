@@ -77,9 +77,7 @@ TARGETS = (
     RatioTarget("switch::recorded", "switch::resident_pinned", "with the flight recorder ÷ without", at_most=1.02),
     RatioTarget("limits::seed", "switch::default_pinned", "the calls of the design of 2019 ÷ a default switch"),
     RatioTarget("spaces::recycled", "spaces::fresh", "a recycled address space ÷ a fresh one", at_most=0.2),
-    RatioTarget(
-        "scale::tracees[1000]", "scale::tracees[1]", "a switch with 999 other idle tracees ÷ with none", at_most=1.1
-    ),
+    RatioTarget("scale::tracees[1000]", "scale::tracees[1]", "a switch with 999 idle tracees ÷ without", at_most=1.1),
     RatioTarget("peers::getpid::runsc-ptrace*", "reference", "runsc's ptrace platform, as users run both", at_least=4),
     RatioTarget(
         "peers_pinned::getpid::runsc-ptrace*", "reference", "runsc's ptrace platform, both pinned", at_least=1.4

@@ -229,8 +229,8 @@ def interrupts(results: Results) -> Figure | None:
     axes.set_yscale("log")
     ticks = {0.5: "50 %", 0.1: "10 %", 0.01: "1 %", 0.001: "0.1 %"}
     least = min(1 / len(one.values) for one in found)
-    kept = {share: text for share, text in ticks.items() if share >= least / 2}
-    axes.set_yticks(list(kept), list(kept.values()))
+    shown_ticks = {share: text for share, text in ticks.items() if share >= least / 2}
+    axes.set_yticks(list(shown_ticks), list(shown_ticks.values()))
     axes.minorticks_off()
     axes.set_ylim(least / 2, 1.05)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} µs" if value < 1000 else f"{value / 1000:g} ms")

@@ -12,7 +12,7 @@ import jinja2
 from worldswitch.harness.bench import units
 from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.report import content, figures
-from worldswitch.harness.bench.results_file import Results
+from worldswitch.harness.bench.results_file import Results, Series
 from worldswitch.harness.bench.units import shown
 
 #: The numbers at the top of the page, with their captions.
@@ -84,7 +84,7 @@ def _context(results: Results, drawn: Mapping[str, str]) -> dict[str, Any]:
         "program_tables": content.program_tables(results),
         "modes": list(content.RUN_MODES.values()),
         "versions": {one.name: one.version for one in peer_results if one.version},
-        "absent_peers": {_in_words(name): why for name, why in peers.items()},
+        "absent_peers": {_peer_text(name): why for name, why in peers.items()},
         "operations": content.operations(results),
         "all": [_line(one) for one in units.in_order(results)],
         "absent": {name: why for name, why in results.absent.items() if name not in peers},
@@ -92,7 +92,7 @@ def _context(results: Results, drawn: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _in_words(peer: str) -> str:
+def _peer_text(peer: str) -> str:
     """Turn the key of an absent peer into text: its name, and the program if only one is absent."""
     mode, _, rest = peer.partition("::")
     program, _, name = rest.rpartition("::")
@@ -107,13 +107,13 @@ def _inline(svg: str) -> Any:
     return Markup(svg[svg.index("<svg") :])
 
 
-def _line(one: Any) -> dict[str, Any]:
-    low, high = units.quartiles(one.samples)
+def _line(series: Series) -> dict[str, Any]:
+    low, high = units.quartiles(series.samples)
     return {
-        "name": one.name,
-        "median": shown(one.median, one.unit),
-        "low": shown(low, one.unit),
-        "high": shown(high, one.unit),
-        "rounds": len(one.samples),
-        "about": one.about.get("description", ""),
+        "name": series.name,
+        "median": shown(series.median, series.unit),
+        "low": shown(low, series.unit),
+        "high": shown(high, series.unit),
+        "rounds": len(series.samples),
+        "about": series.about.get("description", ""),
     }

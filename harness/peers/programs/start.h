@@ -38,12 +38,12 @@ static inline char *decimal(char *end, unsigned long long value)
 	return end;
 }
 
-static void say(const char *text, size_t length)
+static void write_out(const char *text, size_t length)
 {
 	call(__NR_write, 1, (long)text, length, 0);
 }
 
-static void tell(unsigned long rounds, long long spent)
+static void report(unsigned long rounds, long long spent)
 {
 	char text[64] = "worldswitch-program ";
 	char digits[24];
@@ -55,7 +55,7 @@ static void tell(unsigned long rounds, long long spent)
 	for (char *c = decimal(digits + 24, spent); c < digits + 24; c++)
 		text[length++] = *c;
 	text[length++] = '\n';
-	say(text, length);
+	write_out(text, length);
 }
 
 // Does the work `rounds` times; returns 0 on success.
@@ -74,7 +74,7 @@ __attribute__((used)) static void begin(long *stack)
 	long long spent = now() - before;
 
 	if (!failed)
-		tell(rounds, spent);
+		report(rounds, spent);
 	call(__NR_exit_group, failed, 0, 0, 0);
 	__builtin_unreachable();
 }
