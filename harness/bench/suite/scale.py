@@ -35,7 +35,7 @@ def _guests(bench: Bench, count: int) -> list[BenchGuest]:
 
 @SUBJECT.series(TRACEES)
 def tracees(bench: Bench, size: int) -> Timer:
-    """A switch by a thread that traces [size] stub threads, all but one idle; resident, pinned.
+    """A switch by a thread that traces N stub threads, all but one idle; resident, pinned.
 
     Timed: switch() of the active one.  Not timed: making the others, each in an address space of its own.
     """
@@ -44,7 +44,7 @@ def tracees(bench: Bench, size: int) -> Timer:
 
 @SUBJECT.series(SPACES)
 def spaces(bench: Bench, size: int) -> Timer:
-    """A switch by a thread that visits [size] address spaces in turn, one switch in each; resident, pinned.
+    """A switch by a thread that visits N address spaces in turn, one switch in each; resident, pinned.
 
     Timed: switch(), each time of the next guest.  Not timed: making them.
     """
@@ -66,7 +66,7 @@ def spaces(bench: Bench, size: int) -> Timer:
 
 @SUBJECT.series(THREADS)
 def threads(bench: Bench, size: int) -> Timer:
-    """A switch while [size] threads switch at once, each its own guest; resident, the stubs follow.
+    """A switch while N threads switch at once, each its own guest; resident, the stubs follow.
 
     Timed: all their switches, divided by their number.  Not timed: starting the threads, their first switch.
     """
@@ -89,7 +89,7 @@ def threads(bench: Bench, size: int) -> Timer:
 
 @SUBJECT.series(SPACES, unit="byte", loops=1)
 def memory(bench: Bench, size: int) -> Timer:
-    """The memory of one of [size] address spaces, each with its guest's thread.
+    """The memory of one of N address spaces, each with its guest's thread.
 
     Measured: the growth of this process, and of each stub its pages, its page tables and its threads' kernel stacks,
     divided by their number.  Not measured: the kernel's other data on a process.
