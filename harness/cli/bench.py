@@ -78,7 +78,7 @@ def _measure(asked: argparse.Namespace) -> int:
 
     names = tuple(asked.words)
     if asked.list:
-        return measure.tell_of(measure.chosen(names))
+        return measure.print_descriptions(measure.chosen(names))
     effort = session.QUICK if asked.quick else session.FULL
     if asked.rounds:
         effort = replace(effort, rounds=asked.rounds, heavy=asked.rounds, seconds=float("inf"))
@@ -87,8 +87,8 @@ def _measure(asked: argparse.Namespace) -> int:
     if engine == "host" and asked.profiles:
         raise CouldNotRun("--profile names containers and --engine host leaves them out; drop one of the two")
     profiles = tuple(asked.profiles)
-    wanted = measure.Wanted(names, asked.platform, effort, asked.seed, engine, profiles)
-    return measure.show(wanted, asked.results)
+    request = measure.BenchRequest(names, asked.platform, effort, asked.seed, engine, profiles)
+    return measure.show(request, asked.results)
 
 
 def _realtime(asked: argparse.Namespace) -> bool:
@@ -102,9 +102,9 @@ def _realtime(asked: argparse.Namespace) -> bool:
 
 
 def _race(asked: argparse.Namespace) -> int:
-    from worldswitch.harness.peers import race_report
+    from worldswitch.harness.peers import race, race_report
 
-    effort = race_report.QUICK if asked.quick else race_report.FULL
+    effort = race.QUICK if asked.quick else race.FULL
     if asked.rounds:
         effort = replace(effort, rounds=asked.rounds, others=asked.rounds)
     return race_report.show(asked.words, effort, asked.seed, asked.results, fetch=asked.fetch_peers)
