@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from worldswitch.harness.environments.protocol import Lane
@@ -24,6 +24,7 @@ class Lanes:
         self._width = width
         self._open: set[Lane] = set()
         self._lock = threading.Lock()
+        self._started = threading.Event()
         self.interrupted = False
 
     def run(self, tasks: Sequence[tuple[Lane | None, T]], do: Callable[[T], None]) -> None:
@@ -36,10 +37,13 @@ class Lanes:
                 do(task)
         lanes = list(dict.fromkeys(lane for lane, _ in tasks if lane))
         with ThreadPoolExecutor(self._width, thread_name_prefix="lane") as pool:
-            running = [
-                pool.submit(self._follow, lane, [task for its, task in tasks if its is lane], do) for lane in lanes
-            ]
+            running: list[Future[None]] = []
             try:
+                with contextlib.ExitStack() as submitting:
+                    submitting.callback(self._started.set)
+                    for lane in lanes:
+                        own = [task for its, task in tasks if its is lane]
+                        running.append(pool.submit(self._follow, lane, own, do))
                 wait(running)
             except KeyboardInterrupt:
                 self.interrupted = True
@@ -57,6 +61,7 @@ class Lanes:
             lane.close()
 
     def _follow(self, lane: Lane, tasks: Sequence[T], do: Callable[[T], None]) -> None:
+        self._started.wait()  # an interrupt that a task raises must not hit submit()
         with contextlib.closing(lane):
             with self._lock:
                 self._open.add(lane)

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,23 @@ def test_an_interrupt_closes_open_lanes_and_the_rest_is_a_miss(go) -> None:
     assert [one.trial.verdict.value for one in run.outcomes[0].judged].count("pass") == 1
     assert "close" in machine.log
     assert "open" not in other.log
+
+
+def test_an_interrupt_while_lanes_start_closes_those_that_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine()
+    closed: list[bool] = []
+    submit = ThreadPoolExecutor.submit
+
+    def interrupted(pool: ThreadPoolExecutor, *arguments: object) -> object:
+        if machine not in arguments:
+            raise KeyboardInterrupt
+        return submit(pool, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    lanes = Lanes(2)
+    with pytest.raises(KeyboardInterrupt):
+        lanes.run([(machine, 1), (Machine(), 2)], lambda _: closed.append(machine.down.wait(5)))
+    assert (closed, lanes.interrupted) == ([True], True)
 
 
 def test_an_exception_in_a_lane_is_raised() -> None:
