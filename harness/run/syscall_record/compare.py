@@ -49,9 +49,9 @@ class SyscallComparison:
         yield f"by stubs and other tracees: {' '.join(self.by_traced)}"
         yield f"by other processes: {' '.join(self.by_others)}"
         yield (
-            f"{self.filter} names all of them"
-            if not self.unnamed
-            else (f"{self.filter} does not name: {' '.join(self.unnamed)}")
+            f"{self.filter} does not name: {' '.join(self.unnamed)}"
+            if self.unnamed
+            else f"{self.filter} names them all"
         )
         yield f"it allows, but none was made here: {' '.join(self.unused)}"
 

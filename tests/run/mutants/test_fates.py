@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from mutilated import bitten
 from scripted import NAMES, SCENARIOS, header, trial, whole
 
 from worldswitch.harness.cell.records import Trial
@@ -19,10 +20,6 @@ PASSES = tuple(trial(name) for name in NAMES)
 
 def account(*trials: Trial, problem: str = "") -> CellReport:
     return CellReport({one.scenario: one for one in trials}, problem)
-
-
-def bitten(name: str = ONE) -> Trial:
-    return trial(name, Verdict.FAIL, assertion=True, reason="assert 1 == 2")
 
 
 def fate(caught_by: str, mutated: CellReport, reference: CellReport = account(*PASSES)) -> Fate:  # noqa: B008 - frozen
