@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from worldswitch.harness.environments import host, plan, run_resources
+from worldswitch.harness.environments import apt_install, host, plan, run_resources
 from worldswitch.harness.environments.apt_install import POLICY_TEXT, install_engine, services_kept_down
 from worldswitch.harness.environments.docker import container, engine, image
 from worldswitch.harness.environments.docker.engine import Engine
@@ -214,7 +214,7 @@ def test_a_dockerd_that_dies_is_reported_with_its_last_words(
 
 def test_services_are_kept_down_only_while_the_installer_lives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     policy = tmp_path / "policy-rc.d"
-    monkeypatch.setattr(engine, "POLICY", policy)
+    monkeypatch.setattr(apt_install, "POLICY", policy)
     with services_kept_down():
         assert policy.stat().st_mode & stat.S_IXUSR
         assert subprocess.run([policy], check=False).returncode == 101
@@ -226,7 +226,7 @@ def test_services_are_kept_down_only_while_the_installer_lives(monkeypatch: pyte
 def test_a_policy_that_is_there_already_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     policy = tmp_path / "policy-rc.d"
     policy.write_text("theirs")
-    monkeypatch.setattr(engine, "POLICY", policy)
+    monkeypatch.setattr(apt_install, "POLICY", policy)
     with services_kept_down():
         assert policy.read_text() == "theirs"
     assert policy.read_text() == "theirs"

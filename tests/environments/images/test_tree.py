@@ -41,7 +41,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[s
     base.write_bytes(
         packed({"./dev/null": tarfile.CHRTYPE, "./bin/python3": tarfile.REGTYPE, f"./{tree.TINI}": tarfile.REGTYPE})
     )
-    monkeypatch.setattr(rootfs, "sources", lambda: [Source("http://mirror", "suite", "")])
+    monkeypatch.setattr(tree, "sources", lambda: [Source("http://mirror", "suite", "")])
     monkeypatch.setattr(rootfs, "obtain", lambda *_: base)
     monkeypatch.setattr(chroot, "run", command)
     monkeypatch.setattr(site_packages, "assemble", assemble)

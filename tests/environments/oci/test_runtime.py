@@ -94,11 +94,9 @@ def test_without_a_runtime_every_container_is_missing_with_the_way_out(monkeypat
 
 
 def test_what_is_missing_is_installed_if_that_is_asked_for(run: RunResources, monkeypatch: pytest.MonkeyPatch) -> None:
-    from worldswitch.harness.environments.docker import engine
-
     asked: list[object] = []
     monkeypatch.setattr(runtime, "NAMES", ())
-    monkeypatch.setattr(engine, "install_engine", asked.append)
+    monkeypatch.setattr(runtime, "install_engine", asked.append)
     with pytest.raises(Unobtainable, match="no OCI runtime is installed"):
         runtime.obtain(run, install=True, say=told)
     assert asked == [("runc", "mmdebstrap")]

@@ -203,7 +203,7 @@ def test_a_machine_whose_guardian_cannot_start_leaves_no_socket(monkeypatch: pyt
         raise BlockingIOError("no more processes")
 
     monkeypatch.setattr(socket, "socketpair", recorded)
-    monkeypatch.setattr(machine, "Held", refuse)
+    monkeypatch.setattr(machine, "GuardedProcess", refuse)
     hardware = Hardware(QemuTools(Path("/tools"), "", "", ""), Path("/disk"), "tcg")
     with pytest.raises(BlockingIOError):
         machine.VirtualMachine(hardware, Path("/kernel"), Shape())

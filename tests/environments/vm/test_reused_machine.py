@@ -96,7 +96,7 @@ class Shelf:
 
 @pytest.fixture
 def machines(monkeypatch: pytest.MonkeyPatch) -> list[Fake]:
-    monkeypatch.setattr(reused_machine, "Machine", Fake)
+    monkeypatch.setattr(reused_machine, "VirtualMachine", Fake)
     monkeypatch.setattr(Fake, "made", [], raising=False)
     monkeypatch.setattr(Fake, "answer", Fake.tells, raising=False)
     return Fake.made
