@@ -35,7 +35,7 @@ def install_engine(packages: Sequence[str] = PACKAGES) -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"]
     install = [*apt, "install", "--no-install-recommends", *packages]
-    with services_kept_down():
+    with services_disabled():
         try:
             guardian.run(install, INSTALL_SECONDS, env=environment)
         except subprocess.SubprocessError:
@@ -49,12 +49,12 @@ def _apt(command: list[str], environment: dict[str, str]) -> None:
         guardian.run(command, INSTALL_SECONDS, env=environment)
     except subprocess.SubprocessError as problem:
         raise Unobtainable(
-            f"`{' '.join(command)}` failed: {guardian.last_words(problem)}", "mend the package system, then run again"
+            f"`{' '.join(command)}` failed: {guardian.error_lines(problem)}", "mend the package system, then run again"
         ) from problem
 
 
 @contextmanager
-def services_kept_down() -> Iterator[None]:
+def services_disabled() -> Iterator[None]:
     """Have Debian's maintainer scripts start nothing; a policy that is there already is its owner's decision."""
     if POLICY.exists():
         yield

@@ -10,6 +10,6 @@ from worldswitch.harness.environments.profiles.profile import Namespaces, Profil
 IDLE = ["python3", "-c", "import signal; signal.pause()"]
 
 
-def alone(profile: Profile) -> Profile:
+def companion_profile(profile: Profile) -> Profile:
     """The profile for a container that only lends its PID namespace."""
     return msgspec.structs.replace(profile, namespaces=Namespaces(), init=True)

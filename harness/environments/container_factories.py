@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Maker: TypeAlias = "Callable[[Profile], Environment]"
 
 
-class NotHere(Unobtainable):
+class ProfileUnavailable(Unobtainable):
     """A profile that cannot be had here, where others can."""
 
 
@@ -37,7 +37,7 @@ def docker(held: list[RunResources], install: bool, say: Say) -> Maker:
         built = image.obtain(found, run, say)
 
         def make(profile: Profile) -> Environment:
-            _refuse(container.lacks(profile, found))
+            _refuse(container.unavailable(profile, found))
             return container.Docker(found, built, profile, run.id)
 
         return make
@@ -58,7 +58,7 @@ def oci(held: list[RunResources], install: bool, say: Say) -> Maker:
         means = container.OciSetup(found, tree.obtain(run, say), run)
 
         def make(profile: Profile) -> Environment:
-            _refuse(container.lacks(profile))
+            _refuse(container.unavailable(profile))
             return container.Oci(means, profile)
 
         return make
@@ -96,7 +96,7 @@ def _hold(held: list[RunResources]) -> RunResources:
 
 def _refuse(lack: Unobtainable | None) -> None:
     if lack:
-        raise NotHere(lack.reason, lack.remedy)
+        raise ProfileUnavailable(lack.reason, lack.remedy)
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def run(command: Sequence[str], deadline: float, *, env: Mapping[str, str] | Non
     return text
 
 
-def last_words(problem: subprocess.SubprocessError) -> str:
+def error_lines(problem: subprocess.SubprocessError) -> str:
     """Return what a failed command said of its failure: its last lines that speak of an error, else its last ones."""
     output = problem.output if isinstance(problem, (subprocess.CalledProcessError, subprocess.TimeoutExpired)) else None
     text = output or str(problem)

@@ -63,7 +63,7 @@ def _add_containers(
         try:
             result.environments.append(make(profile))
         except Unobtainable as problem:
-            if profiles.ALL in wanted and isinstance(problem, container_factories.NotHere):
+            if profiles.ALL in wanted and isinstance(problem, container_factories.ProfileUnavailable):
                 say(f"left out: {problem.reason}")  # nobody asked for this one
                 continue
             missing = Missing(f"{kind}:{profile.name}", problem.reason, problem.remedy, profile)

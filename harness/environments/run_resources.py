@@ -96,7 +96,7 @@ def sweep() -> None:
             remove(folder.name)
 
 
-def living() -> set[str]:
+def live_runs() -> set[str]:
     """The runs of this place that somebody still holds; whatever exists after a sweep is one."""
     return {folder.name for folder in _runs()}
 

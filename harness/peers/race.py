@@ -76,7 +76,7 @@ def run(ready: Ready, program: str, rounds: int, manner: Manner, seconds: float 
     except subprocess.CalledProcessError as problem:
         output = str(problem.output)
         if not TOLD.search(output):
-            raise Failed(f"status {problem.returncode}: {guardian.last_words(problem)}") from problem
+            raise Failed(f"status {problem.returncode}: {guardian.error_lines(problem)}") from problem
     except subprocess.TimeoutExpired:
         raise Failed(f"it did not end within {seconds:g} s") from None
     said = TOLD.search(output)

@@ -142,7 +142,7 @@ def test_run_gives_the_output_and_says_how_it_failed() -> None:
     with pytest.raises(subprocess.CalledProcessError) as caught:
         guardian.run(["sh", "-c", "echo first; echo an error: no disk; echo hint: error; exit 4"], SECONDS)
     assert caught.value.returncode == 4
-    assert guardian.last_words(caught.value) == "an error: no disk"
+    assert guardian.error_lines(caught.value) == "an error: no disk"
 
 
 def test_run_ends_what_takes_too_long() -> None:
@@ -157,9 +157,9 @@ def test_a_sweep_takes_what_nobody_holds_and_only_that(cache: Path) -> None:
     held, abandoned = RunResources.create(), RunResources.create()
     os.close(abandoned.lock)
     run_resources.sweep()
-    assert run_resources.living() == {held.id}
+    assert run_resources.live_runs() == {held.id}
     held.close()
-    assert run_resources.living() == set()
+    assert run_resources.live_runs() == set()
 
 
 def test_a_run_stays_held_while_its_guardian_lives() -> None:
@@ -167,9 +167,9 @@ def test_a_run_stays_held_while_its_guardian_lives() -> None:
     run.guardian = GuardedProcess(["sleep", "600"], run=run.id, keep=[run.lock])
     os.close(run.lock)
     run_resources.sweep()
-    assert run_resources.living() == {run.id}
+    assert run_resources.live_runs() == {run.id}
     run.close()
-    assert run_resources.living() == set()
+    assert run_resources.live_runs() == set()
 
 
 def test_an_engine_s_processes_are_found_by_its_socket_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

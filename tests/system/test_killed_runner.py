@@ -46,9 +46,9 @@ def stubs() -> list[str]:
 
 def leftovers() -> list[str]:
     """Living descendants of ours, of whatever kind, mounts, and control groups of trials that are no more."""
-    living = [str(process) for process in processes.descendants(os.getpid()).values() if process.alive]
-    living += map(str, cgroups.left())
-    return living + [line for line in Path("/proc/self/mounts").read_text().splitlines() if "/worldswitch/" in line]
+    live = [str(process) for process in processes.descendants(os.getpid()).values() if process.alive]
+    live += map(str, cgroups.left())
+    return live + [line for line in Path("/proc/self/mounts").read_text().splitlines() if "/worldswitch/" in line]
 
 
 def gone_within(seconds: float, look: Callable[[], list[str]]) -> list[str]:

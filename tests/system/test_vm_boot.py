@@ -54,7 +54,7 @@ def kernel() -> KernelImage:
 def made(kernel: KernelImage) -> Iterator[MachineParts]:
     run = RunResources.create()
     try:
-        yield environment.workshop(kernel, run, print)
+        yield environment.machine_parts(kernel, run, print)
     except Unobtainable as problem:
         pytest.skip(str(problem))
     finally:

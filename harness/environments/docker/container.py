@@ -18,7 +18,7 @@ import docker
 from docker.errors import APIError
 from docker.types import LogConfig, Ulimit
 
-from worldswitch.harness.environments.companion import IDLE, alone
+from worldswitch.harness.environments.companion import IDLE, companion_profile
 from worldswitch.harness.environments.docker.engine import ERRORS, Engine, connection
 from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.profiles import kernel_settings
@@ -63,9 +63,9 @@ def settings(profile: Profile, engine: Engine, run: str, companion: str = "") ->
     }
 
 
-def lacks(profile: Profile, engine: Engine) -> Unobtainable | None:
+def unavailable(profile: Profile, engine: Engine) -> Unobtainable | None:
     """Why a profile cannot be had from an engine on this machine, if it cannot."""
-    if lack := kernel_settings.refusal(profile):
+    if lack := kernel_settings.unavailable(profile):
         return lack
     if profile.namespaces.user == "mapped" and not engine.maps_users:
         return Unobtainable(
@@ -120,7 +120,7 @@ class Docker:
 
     def _companion(self, client: docker.DockerClient) -> str:
         """Start a container that has an init as process 1 and does nothing."""
-        asked = settings(alone(self.profile), self._engine, self._run)
+        asked = settings(companion_profile(self.profile), self._engine, self._run)
         container = client.containers.create(self._image.name, IDLE, **asked)
         container.start()
         return str(container.id)

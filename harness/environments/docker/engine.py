@@ -237,9 +237,9 @@ def _last_words(log: BinaryIO) -> str:
 
 def sweep(engine: Engine) -> None:
     """Remove containers that earlier runs of this place left in an engine that lived on."""
-    living = run_resources.living()
+    live = run_resources.live_runs()
     label = f"{PLACE_LABEL}={place()}"
     for container in engine.client.api.containers(all=True, filters={"label": label}):
-        if container["Labels"].get(LABEL) not in living:
+        if container["Labels"].get(LABEL) not in live:
             with suppress(APIError):
                 engine.client.api.remove_container(container["Id"], force=True, v=True)

@@ -124,7 +124,7 @@ class MirrorSuite:
                 )
         except subprocess.SubprocessError as problem:
             raise Unobtainable(
-                f"{source} cannot be had: {guardian.last_words(problem)}",
+                f"{source} cannot be had: {guardian.error_lines(problem)}",
                 f"run again; if the mirror has dropped it, delete {self._folder}, so that its index is read anew",
             ) from problem
 
@@ -139,7 +139,7 @@ class MirrorSuite:
                 self._run("apt-get", "install", *words, "-o", archives, *names, seconds=DOWNLOAD_SECONDS)
         except subprocess.SubprocessError as problem:
             raise Unobtainable(
-                f"{', '.join(names)} of {self.name} cannot be had: {guardian.last_words(problem)}",
+                f"{', '.join(names)} of {self.name} cannot be had: {guardian.error_lines(problem)}",
                 f"run again; if it stays so, delete {self._folder}, so that its index is read anew",
             ) from problem
 
@@ -153,7 +153,7 @@ class MirrorSuite:
             self._configure()
             self._run("apt-get", "--quiet", "update", seconds=UPDATE_SECONDS)
         except (OSError, subprocess.SubprocessError) as problem:
-            said = guardian.last_words(problem) if isinstance(problem, subprocess.SubprocessError) else str(problem)
+            said = guardian.error_lines(problem) if isinstance(problem, subprocess.SubprocessError) else str(problem)
             if not done.exists():
                 raise Unobtainable(
                     f"the index of {self.name} cannot be had: {said}",

@@ -28,6 +28,6 @@ def run(tree: Path, command: Sequence[str], *, doing: str) -> str:
         return guardian.run([*mounts, "env", "-i", PATH, *command], SECONDS)
     except subprocess.SubprocessError as problem:
         raise Unobtainable(
-            f"{doing} failed: {guardian.last_words(problem)}",
+            f"{doing} failed: {guardian.error_lines(problem)}",
             "run as root" if as_root else "see whether this user may mount and chroot: `unshare --mount true`",
         ) from problem

@@ -22,7 +22,7 @@ def containerfile(name: str = "Containerfile") -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class BuildSteps:
     """The steps from a base and the packages in `SITE` to the image."""
 
     base: str  #: what the image is built on, unless somebody says otherwise
@@ -31,11 +31,11 @@ class Recipe:
     folder: str  #: where processes start
 
 
-def read(text: str) -> Recipe:
+def read(text: str) -> BuildSteps:
     """Read what we use of the Containerfile's language."""
     steps = [line.partition(" ") for line in text.splitlines()]
     said = {word: rest.strip() for word, _, rest in steps}
-    return Recipe(
+    return BuildSteps(
         base=said["ARG"].partition("=")[2],
         commands=tuple(tuple(json.loads(rest)) for word, _, rest in steps if word == "RUN"),
         environment=tuple(shlex.split(said["ENV"])),

@@ -103,7 +103,7 @@ def unpack(package: Package, folder: Path) -> None:
         guardian.run(["dpkg-deb", "--extract", str(package.path), str(folder)], UNPACK_SECONDS)
     except subprocess.SubprocessError as problem:
         raise Unobtainable(
-            f"{package.path} cannot be unpacked: {guardian.last_words(problem)}",
+            f"{package.path} cannot be unpacked: {guardian.error_lines(problem)}",
             f"delete {package.path.parent} and run again; is there room in {folder}?",
         ) from problem
 

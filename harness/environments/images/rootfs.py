@@ -45,7 +45,7 @@ def obtain(where: list[Source], run: RunResources) -> Path:
             _unpack(where[0], run, tar)
     except subprocess.SubprocessError as problem:
         raise Unobtainable(
-            f"making a root file system from {where[0].uri} failed: {guardian.last_words(problem)}",
+            f"making a root file system from {where[0].uri} failed: {guardian.error_lines(problem)}",
             "check that apt-get update works here, then run again",
         ) from problem
     return tar.rename(kept)

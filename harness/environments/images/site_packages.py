@@ -196,6 +196,6 @@ def pip(*arguments: str, doing: str) -> None:
         guardian.run([sys.executable, "-m", "pip", "--quiet", *arguments], SECONDS)
     except subprocess.SubprocessError as problem:
         raise Unobtainable(
-            f"{doing} failed: {guardian.last_words(problem)}",
+            f"{doing} failed: {guardian.error_lines(problem)}",
             "check that `python3 -m pip download pytest` works here, then run again",
         ) from problem

@@ -127,7 +127,7 @@ def _make(base: str, where: list[Source], run: RunResources, say: Say) -> Path:
     root = made / "root"
     say(f"making a root file system from {where[0].uri} {where[0].suite}")
     _unpack(rootfs.obtain(where, run), root)
-    _furnish(root)
+    _add_container_files(root)
     target = _look_at(root, base)
     say(f"making the image on {base}: Python {dotted(target.python)}, glibc {dotted(target.glibc)}")
     shutil.move(_site(target, run), root / SITE)
@@ -153,7 +153,7 @@ def _safe(entry: tarfile.TarInfo, to: str) -> tarfile.TarInfo | None:
     return tarfile.tar_filter(entry, to).replace(mode=entry.mode, deep=False)
 
 
-def _furnish(root: Path) -> None:
+def _add_container_files(root: Path) -> None:
     for name in FOLDERS:
         (root / name).mkdir(parents=True, exist_ok=True)
     for name in OPEN_FOLDERS:

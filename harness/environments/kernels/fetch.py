@@ -32,7 +32,7 @@ def is_file(name: str) -> bool:
     return "/" in name
 
 
-def word_for(name: str, words: Iterable[str]) -> str:
+def argument_for(name: str, words: Iterable[str]) -> str:
     """The word among these by which one asks for the kernel called `name`: a file's path, if it is in a file."""
     return next((word for word in words if is_file(word) and _name_in(word) == name), name)
 
@@ -89,7 +89,7 @@ def _image_in(tree: Path, package: Package, entry: Entry) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Lacking:
+class UnavailableKernel:
     """A kernel that cannot be had, and why."""
 
     name: str
@@ -120,7 +120,7 @@ class KernelFetcher:
         """
         return self._coming[name].result()
 
-    def all(self) -> list[KernelImage | Lacking]:
+    def all(self) -> list[KernelImage | UnavailableKernel]:
         """Every one of them, or why not."""
         return [self._one(name) for name in self._coming]
 
@@ -163,8 +163,8 @@ class KernelFetcher:
                 except Exception as problem:  # raised again by the thread that waits
                     coming.set_exception(problem)
 
-    def _one(self, name: str) -> KernelImage | Lacking:
+    def _one(self, name: str) -> KernelImage | UnavailableKernel:
         try:
             return self.get(name)
         except Unobtainable as problem:
-            return Lacking(name, problem)
+            return UnavailableKernel(name, problem)

@@ -25,7 +25,7 @@ def newest(entry: Entry, say: Say) -> str:
     return found[0]
 
 
-def stretch(one: str, other: str, say: Say) -> list[str]:
+def between(one: str, other: str, say: Say) -> list[str]:
     """Every version from one kernel to another, both among them; from the newer to the older if they stand so."""
     ends = [_exact(name, say) for name in (one, other)]
     first, last = sorted(ends, key=Version)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
 
-from worldswitch.harness.environments.companion import IDLE, alone
+from worldswitch.harness.environments.companion import IDLE, companion_profile
 from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.environments.host import HostCell
 from worldswitch.harness.environments.images.tree import Tree
@@ -36,7 +36,7 @@ class OciSetup:
     run: RunResources
 
 
-def lacks(profile: Profile) -> Unobtainable | None:
+def unavailable(profile: Profile) -> Unobtainable | None:
     """Why a profile cannot be had from a runtime on this machine, if it cannot."""
     try:
         mapped = user_mapping.mapped(profile)
@@ -47,7 +47,7 @@ def lacks(profile: Profile) -> Unobtainable | None:
             f"the profile {profile.name} has limits of its own, and without root no control groups hold them",
             "run as root, or use an engine: --engine docker",
         )
-    return kernel_settings.refusal(profile)
+    return kernel_settings.unavailable(profile)
 
 
 def _limited(said: Limits) -> tuple[int, int]:
@@ -85,7 +85,7 @@ class Oci:
         """Run a command of the image in a container of its own."""
         if self.profile.namespaces.pid != "shared":
             return OciCell(self._held(self.profile, command)[0])
-        companion, pid_file = self._held(alone(self.profile), IDLE)
+        companion, pid_file = self._held(companion_profile(self.profile), IDLE)
         try:
             return OciCell(self._held(self.profile, command, self._first_process(companion, pid_file))[0], companion)
         except BaseException:

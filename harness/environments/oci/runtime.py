@@ -90,7 +90,7 @@ def probe(runtime: Runtime, run: RunResources) -> str:
     except subprocess.TimeoutExpired:
         return f"it did not end within {PROBE_SECONDS:g} s"
     except subprocess.SubprocessError as problem:
-        return guardian.last_words(problem)
+        return guardian.error_lines(problem)
     except Unobtainable as problem:
         return problem.reason
     return ""

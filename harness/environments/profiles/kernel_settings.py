@@ -16,7 +16,7 @@ def unmet(asked: KernelSettings, proc: Path = PROC) -> list[str]:
     return [*_settings(asked, proc), *_command_line(asked, proc)]
 
 
-def refusal(profile: Profile) -> Unobtainable | None:
+def unavailable(profile: Profile) -> Unobtainable | None:
     """Why a profile cannot be had on this kernel, if it cannot."""
     if not (problems := unmet(profile.kernel)):
         return None
@@ -26,13 +26,13 @@ def refusal(profile: Profile) -> Unobtainable | None:
     )
 
 
-def wanted(asked: KernelSettings) -> dict[str, str]:
+def required_sysctls(asked: KernelSettings) -> dict[str, str]:
     """Every setting to be written below /proc/sys, by its name."""
     return {**asked.sysctls, **({YAMA: str(asked.yama)} if asked.yama is not None else {})}
 
 
 def _settings(asked: KernelSettings, proc: Path) -> Iterator[str]:
-    for name, value in wanted(asked).items():
+    for name, value in required_sysctls(asked).items():
         try:
             said = proc.joinpath("sys", *name.split(".")).read_text().split()
         except OSError:

@@ -56,7 +56,7 @@ def obtain(tree: Tree, tools: QemuTools, run: RunResources, say: Say) -> Path:
 def _make(tree: Tree, tools: QemuTools, run: RunResources) -> Path:
     work = run.scratch()
     root = work / "root"
-    furnish(root, tree.path, tools.runtime())
+    lay_out(root, tree.path, tools.runtime())
     disk = work / "disk.ext4"
     with disk.open("wb") as file:
         file.truncate(_size(root))
@@ -67,14 +67,14 @@ def _make(tree: Tree, tools: QemuTools, run: RunResources) -> Path:
         guardian.run([*as_root, *command, "-F", str(disk)], SECONDS, env={**os.environ, "MKE2FS_CONFIG": os.devnull})
     except subprocess.SubprocessError as problem:
         raise Unobtainable(
-            f"the machines' disk cannot be made: {guardian.last_words(problem)}", f"is there room in {work.parent}?"
+            f"the machines' disk cannot be made: {guardian.error_lines(problem)}", f"is there room in {work.parent}?"
         ) from problem
     finally:
         shutil.rmtree(root, ignore_errors=True)
     return disk
 
 
-def furnish(root: Path, image: Path, runtime: dict[str, Path]) -> None:
+def lay_out(root: Path, image: Path, runtime: dict[str, Path]) -> None:
     """Lay out the disk's files in the new folder `root`; the image's are linked to, and not copied."""
     root.mkdir(parents=True)
     for name in FOLDERS:

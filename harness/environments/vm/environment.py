@@ -43,7 +43,7 @@ USERS = (Ids(0, 100000, 65536),)  #: whom the users of a user namespace are in a
 YAMA_LOCKED = 3  #: the scope of Yama that only a boot undoes
 
 
-def workshop(kernel: KernelImage, run: RunResources, say: Say) -> MachineParts:
+def machine_parts(kernel: KernelImage, run: RunResources, say: Say) -> MachineParts:
     """Find or make QEMU and the disk, and see, by booting a kernel, what QEMU can accelerate by.
 
     Raises `Unobtainable`.
@@ -100,7 +100,7 @@ class GuestEnvironment:
     @property
     def _is_observed(self) -> bool:
         """Whether its kernel behaves in its cells as in the rest of the machine: settings that last as long do not."""
-        return not (self.profile and kernel_settings.wanted(self.profile.kernel))
+        return not (self.profile and kernel_settings.required_sysctls(self.profile.kernel))
 
     def _order(self, number: int, command: Sequence[str], boot: Boot) -> dict[str, object]:
         if not self.profile:
@@ -118,7 +118,7 @@ class GuestEnvironment:
         )
         return {
             "configuration": specification(self.profile, command, found),
-            "sysctls": kernel_settings.wanted(self.profile.kernel),
+            "sysctls": kernel_settings.required_sysctls(self.profile.kernel),
         }
 
 

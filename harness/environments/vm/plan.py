@@ -31,7 +31,7 @@ def add(plan: Plan, names: Sequence[str], engine: EngineChoice, chosen: Sequence
     kernels = KernelFetcher(names, say)
     plan.stack.callback(kernels.close)
     made, lacking = _make(kernels, plan, say)
-    shares = racks_each(len(kernels.names), len(wanted), environment.processors())
+    shares = machines_per_kernel(len(kernels.names), len(wanted), environment.processors())
     for name, each in zip(kernels.names, shares, strict=True):
         if made and name not in lacking:
             racks = [ReusedMachine(made, name, kernels, say) for _ in range(each)]
@@ -43,7 +43,7 @@ def add(plan: Plan, names: Sequence[str], engine: EngineChoice, chosen: Sequence
             plan.environments += _missing(name, wanted, lacking[name])
 
 
-def racks_each(kernels: int, cells: int, processors: int) -> list[int]:
+def machines_per_kernel(kernels: int, cells: int, processors: int) -> list[int]:
     """In how many machines each kernel's cells are run beside each other, of so many for each of so many kernels.
 
     Emulated processors wait for each other, and each worker of a suite imports and collects for itself: two machines
@@ -67,7 +67,7 @@ def _make(kernels: KernelFetcher, plan: Plan, say: Say) -> tuple[MachineParts | 
             sweep()
             plan.holdings.append(RunResources.create())
         try:
-            return environment.workshop(kernel, plan.holdings[0], say), lacking
+            return environment.machine_parts(kernel, plan.holdings[0], say), lacking
         except Unobtainable as problem:
             return None, dict.fromkeys(kernels.names, problem)
     return None, lacking

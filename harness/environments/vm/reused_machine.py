@@ -25,7 +25,7 @@ ATTEMPTS = 2  #: an emulated guest may fail to come up where the host is very bu
 
 
 @dataclass(frozen=True, slots=True)
-class Up:
+class BootedMachine:
     """A machine that is up and sound."""
 
     machine: VirtualMachine
@@ -60,7 +60,7 @@ class ReusedMachine:
         """Have the kernel; which machine is wanted is known when a cell starts.  Raises `Unobtainable`."""
         self.kernel = self._kernels.get(self.name)
 
-    def machine(self, shape: Shape, *, observed: bool = True) -> Up:
+    def machine(self, shape: Shape, *, observed: bool = True) -> BootedMachine:
         """A machine of this shape; if `observed`, with what is known of its kernel.
 
         Raises `NoBoot` if it does not come up, and `Unobtainable` if the rack was closed.
@@ -70,7 +70,7 @@ class ReusedMachine:
             if observed and self._observes and not self._observed:
                 self._observe(machine, boot)
                 machine, boot = self._have(shape)  # another one, if that was too much for it
-            return Up(machine, boot, self._boots, self._observed if observed else None)
+            return BootedMachine(machine, boot, self._boots, self._observed if observed else None)
 
     def number(self) -> int:
         """A number for a cell that none before had."""

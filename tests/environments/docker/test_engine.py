@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from worldswitch.harness.environments import apt_install, host, plan, run_resources
-from worldswitch.harness.environments.apt_install import POLICY_TEXT, install_engine, services_kept_down
+from worldswitch.harness.environments.apt_install import POLICY_TEXT, install_engine, services_disabled
 from worldswitch.harness.environments.docker import container, engine, image
 from worldswitch.harness.environments.docker.engine import Engine
 from worldswitch.harness.environments.images import rootfs, site_packages
@@ -129,7 +129,7 @@ def test_an_engine_that_maps_user_ids_is_for_those_who_ask_alone(obtained: list[
         runs = [place._run for place in places]  # type: ignore[union-attr]
     assert obtained == [True, False]
     assert len(set(runs)) == 2
-    assert run_resources.living() == set()
+    assert run_resources.live_runs() == set()
 
 
 def test_an_engine_that_cannot_be_had_costs_its_own_profiles(
@@ -154,7 +154,7 @@ def test_a_plan_that_fails_gives_back_what_it_took(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(engine, "obtain", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         plan.plan("docker")
-    assert run_resources.living() == set()
+    assert run_resources.live_runs() == set()
 
 
 # -------------------------------------------------------------------------------------------------- private engine
@@ -215,7 +215,7 @@ def test_a_dockerd_that_dies_is_reported_with_its_last_words(
 def test_services_are_kept_down_only_while_the_installer_lives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     policy = tmp_path / "policy-rc.d"
     monkeypatch.setattr(apt_install, "POLICY", policy)
-    with services_kept_down():
+    with services_disabled():
         assert policy.stat().st_mode & stat.S_IXUSR
         assert subprocess.run([policy], check=False).returncode == 101
     assert not policy.exists()
@@ -227,7 +227,7 @@ def test_a_policy_that_is_there_already_stays(monkeypatch: pytest.MonkeyPatch, t
     policy = tmp_path / "policy-rc.d"
     policy.write_text("theirs")
     monkeypatch.setattr(apt_install, "POLICY", policy)
-    with services_kept_down():
+    with services_disabled():
         assert policy.read_text() == "theirs"
     assert policy.read_text() == "theirs"
 

@@ -17,7 +17,7 @@ from worldswitch.harness.environments.images.deb_packages import Package
 from worldswitch.harness.environments.kernels import fetch as shelf
 from worldswitch.harness.environments.kernels import image as kernel
 from worldswitch.harness.environments.kernels import known
-from worldswitch.harness.environments.kernels.fetch import KernelFetcher, Lacking
+from worldswitch.harness.environments.kernels.fetch import KernelFetcher, UnavailableKernel
 from worldswitch.harness.environments.kernels.known import Entry, ManifestError
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.run.request import Request
@@ -210,9 +210,9 @@ def test_kernels_come_in_the_background_and_what_cannot_be_had_says_why(mirror: 
     with KernelFetcher(["6.12", "7.3", str(mine), "6.12"], ignore) as kernels:
         first, second, third = kernels.all()
         assert kernels.get("6.12") is first
-    assert isinstance(second, Lacking)
+    assert isinstance(second, UnavailableKernel)
     assert second.problem.reason == "the Debian mirror has no linux-binary-7.3.*-cloud-amd64"
-    assert not isinstance(third, Lacking)
+    assert not isinstance(third, UnavailableKernel)
     assert third.name == "6.18.3-mine"
     assert kernels.names == ("6.12", "7.3", "6.18.3-mine")
 
@@ -224,10 +224,10 @@ def test_a_file_that_is_no_kernel_and_a_second_of_one_name_say_why(tmp_path: Pat
     (tmp_path / "none").write_bytes(b"")
     with KernelFetcher([str(tmp_path / name) for name in ("none", "mine", "a/mine")], ignore) as kernels:
         none, mine, other = kernels.all()
-    assert isinstance(none, Lacking)
+    assert isinstance(none, UnavailableKernel)
     assert none.name == "none"
-    assert not isinstance(mine, Lacking)
-    assert isinstance(other, Lacking)
+    assert not isinstance(mine, UnavailableKernel)
+    assert isinstance(other, UnavailableKernel)
     assert "there are two kernels of the name 6.18.3-mine" in other.problem.reason
 
 

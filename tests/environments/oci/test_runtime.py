@@ -90,7 +90,7 @@ def test_without_a_runtime_every_container_is_missing_with_the_way_out(monkeypat
     assert (first.name, second.name) == ("oci:hardened", "oci:no-ptrace")
     assert first.reason == "no OCI runtime is installed (runc, crun)"
     assert "apt-get install runc" in first.remedy
-    assert run_resources.living() == set()
+    assert run_resources.live_runs() == set()
 
 
 def test_what_is_missing_is_installed_if_that_is_asked_for(run: RunResources, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,12 +122,12 @@ def test_without_root_a_container_s_root_is_this_user() -> None:
 @pytest.mark.usefixtures("ordinary")
 def test_without_root_other_users_take_ids_that_one_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     hardened = profiles.select(["hardened"])[0]
-    lack = container.lacks(hardened)
+    lack = container.unavailable(hardened)
     assert lack
     assert "runs as user 65534:65534, and without root this user has one id" in lack.reason
     monkeypatch.setattr(user_mapping, "subordinate", lambda _: (IdMapping(1, 100000, 65536),))
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert not container.lacks(hardened)
+    assert not container.unavailable(hardened)
 
 
 @pytest.mark.usefixtures("ordinary")
@@ -138,14 +138,14 @@ def test_without_root_processes_of_others_cannot_be_shared(pid: str, tmp_path: P
         'name = "sharing"\nabout = "x"\ncapabilities = []\nseccomp = "default"\ninit = false\n'
         f'namespaces = {{ pid = "{pid}" }}\n'
     )
-    lack = container.lacks(profiles.load(path))
+    lack = container.unavailable(profiles.load(path))
     assert lack
     assert "takes root" in lack.reason
 
 
 @pytest.mark.usefixtures("ordinary")
 def test_without_root_limits_cannot_be_had() -> None:
-    lack = container.lacks(profiles.select(["few-processes"])[0])
+    lack = container.unavailable(profiles.select(["few-processes"])[0])
     assert lack
     assert "without root no control groups hold them" in lack.reason
 

@@ -38,7 +38,7 @@ def test_each_setting_that_is_another_is_said(proc: Path) -> None:
 
 
 def test_yama_is_a_setting_like_others() -> None:
-    assert kernel_settings.wanted(KernelSettings(yama=0, sysctls={"vm.x": "1"})) == {
+    assert kernel_settings.required_sysctls(KernelSettings(yama=0, sysctls={"vm.x": "1"})) == {
         "vm.x": "1",
         "kernel.yama.ptrace_scope": "0",
     }
@@ -55,6 +55,6 @@ def test_yama_is_a_setting_like_others() -> None:
 )
 def test_a_profile_that_an_engine_cannot_give_says_why(profile: Profile, maps_users: bool, reason: str) -> None:
     engine = Engine("unix:///x", None, "an engine", private=False, maps_users=maps_users)  # type: ignore[arg-type]
-    lack = container.lacks(profile, engine)
+    lack = container.unavailable(profile, engine)
     assert (lack is None) == (reason == "")
     assert lack is None or (reason in lack.reason and lack.remedy)

@@ -35,7 +35,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, thread
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(fetch, "obtain", obtain)
-    monkeypatch.setattr(environment, "workshop", lambda *_: MachineParts(HARDWARE, TREE))
+    monkeypatch.setattr(environment, "machine_parts", lambda *_: MachineParts(HARDWARE, TREE))
     return events
 
 
@@ -123,7 +123,7 @@ def test_without_any_kernel_or_what_machines_take_all_is_missing(
         raise Unobtainable("no QEMU", "get one")
 
     come(fetched, "6.12", "7.3")
-    monkeypatch.setattr(environment, "workshop", refuse)
+    monkeypatch.setattr(environment, "machine_parts", refuse)
     with planned("6.12", "7.3") as places:
         assert [place.reason for place in places if isinstance(place, Missing)] == ["no QEMU"] * 4
 
@@ -159,7 +159,7 @@ def test_who_has_one_processor_runs_trials_in_the_cells_own_process(fetched: dic
 def test_a_kernels_cells_use_what_processors_there_are(
     kernels: int, cells: int, processors: int, each: list[int]
 ) -> None:
-    assert plan.racks_each(kernels, cells, processors) == each
+    assert plan.machines_per_kernel(kernels, cells, processors) == each
 
 
 def test_cells_of_one_kernel_are_dealt_to_machines_with_a_processor_each(

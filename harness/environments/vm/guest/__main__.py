@@ -91,7 +91,7 @@ def _supervise() -> None:
         clear=_clear,
         renew=mounts.fresh,
         new_lines=log.new,
-        neighbour=mounts.new_pid_namespace,
+        companion=mounts.new_pid_namespace,
     )
     Supervisor(sender, around).serve(received(_chunks(port)))
     termios.tcdrain(port)

@@ -36,7 +36,7 @@ class GuestContext:
     clear: Callable[[], None]  #: end every process that a cell left
     renew: Callable[[], None]  #: empty the folders that cells write to
     new_lines: Callable[[], list[str]]  #: what the kernel logged since this was last asked
-    neighbour: Callable[[], int]  #: start the init of a new PID namespace; its number
+    companion: Callable[[], int]  #: start the init of a new PID namespace; its number
     sysctls: Path = SYSCTLS
 
 
@@ -103,7 +103,7 @@ class Supervisor:
         if configuration := order.get("configuration"):
             bundle = self._around.bundles / f"cell-{order['cell']}"
             bundle.mkdir(parents=True)
-            self._join_neighbour(configuration)
+            self._join_companion(configuration)
             (bundle / "config.json").write_text(json.dumps(configuration))
             command = [*self._around.runtime, "run", f"--bundle={bundle}", bundle.name]
             folder = str(bundle)
@@ -117,11 +117,11 @@ class Supervisor:
             start_new_session=True,
         )
 
-    def _join_neighbour(self, configuration: Message) -> None:
+    def _join_companion(self, configuration: Message) -> None:
         """Give a container that shares somebody's PID namespace somebody to share it with: who that is, we say."""
         for namespace in configuration.get("linux", {}).get("namespaces", ()):
             if namespace.get("type") == "pid" and "path" in namespace:
-                namespace["path"] = f"/proc/{self._around.neighbour()}/ns/pid"
+                namespace["path"] = f"/proc/{self._around.companion()}/ns/pid"
 
     def _pump(self, number: int, kind: str, stream: IO[bytes] | None) -> threading.Thread:
         assert stream is not None

@@ -50,7 +50,7 @@ class Guest:
             clear=lambda: None,
             renew=lambda: None,
             new_lines=self._new_lines,
-            neighbour=lambda: 4711,
+            companion=lambda: 4711,
             sysctls=self.sysctls,
         )
         sender = MessageSender(lambda data: os.write(writer, data))
@@ -194,28 +194,28 @@ def test_who_shares_a_pid_namespace_shares_a_neighbours(guest: Guest, tmp_path: 
 
 
 @pytest.fixture
-def neighbour() -> Iterator[int]:
+def companion() -> Iterator[int]:
     pid = mounts.new_pid_namespace()
     yield pid
     os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a PID namespace takes root")
-def test_a_neighbour_is_the_init_of_a_namespace_of_its_own(neighbour: int) -> None:
-    assert Path(f"/proc/{neighbour}/ns/pid").readlink() != Path("/proc/self/ns/pid").readlink()
+def test_a_neighbour_is_the_init_of_a_namespace_of_its_own(companion: int) -> None:
+    assert Path(f"/proc/{companion}/ns/pid").readlink() != Path("/proc/self/ns/pid").readlink()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a PID namespace takes root")
-def test_a_neighbour_has_no_descriptor_of_the_supervisors(neighbour: int) -> None:
-    descriptors = Path(f"/proc/{neighbour}/fd")
+def test_a_neighbour_has_no_descriptor_of_the_supervisors(companion: int) -> None:
+    descriptors = Path(f"/proc/{companion}/fd")
     assert processes.wait_until(lambda: not list(descriptors.iterdir()), 5.0)
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("nsenter"), reason="takes root, and nsenter")
-def test_a_neighbour_reaps_many_at_once(neighbour: int) -> None:
+def test_a_neighbour_reaps_many_at_once(companion: int) -> None:
     script = "for i in $(seq 50); do (sleep 0.2 &); done"
-    subprocess.run(["nsenter", f"--target={neighbour}", "--pid", "sh", "-c", script], check=True, timeout=30)
-    assert processes.wait_until(lambda: not processes.descendants(neighbour), 2.0)
+    subprocess.run(["nsenter", f"--target={companion}", "--pid", "sh", "-c", script], check=True, timeout=30)
+    assert processes.wait_until(lambda: not processes.descendants(companion), 2.0)
 
 
 def test_a_neighbour_that_cannot_be_leaves_one_supervisor() -> None:
