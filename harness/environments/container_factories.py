@@ -1,6 +1,6 @@
-"""Who makes the containers of a run, an engine or a plain runtime; each is got ready when a profile first asks for it.
+"""Factories of a run's containers: an engine or a plain runtime, set up when the first profile needs it.
 
-What they need beside the host's cells, the docker SDK for one, is imported late.
+Libraries that only containers need, such as the docker SDK, are imported late.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ from worldswitch.harness.errors import Unobtainable
 if TYPE_CHECKING:
     from worldswitch.harness.environments.protocol import Containers, Environment, Say
 
-#: Makes a container under a profile; raises `Unobtainable` if it cannot be had.
+#: Returns a container under a profile; raises `Unobtainable`.
 Maker: TypeAlias = "Callable[[Profile], Environment]"
 
 
 class ProfileUnavailable(Unobtainable):
-    """A profile that cannot be had here, where others can."""
+    """This profile is unavailable on this machine; others may be available."""
 
 
 def docker(held: list[RunResources], install: bool, say: Say) -> Maker:
-    """An engine's containers; of two engines, since one that maps users makes the others' control groups writable."""
+    """Return a factory of an engine's containers.
+
+    Profiles with mapped users get an engine of their own: it makes the control groups of all its containers writable.
+    """
 
     def start(map_users: bool) -> Maker:
         with _libraries():
@@ -47,7 +50,7 @@ def docker(held: list[RunResources], install: bool, say: Say) -> Maker:
 
 
 def oci(held: list[RunResources], install: bool, say: Say) -> Maker:
-    """A plain runtime's containers."""
+    """Return a factory of a plain runtime's containers."""
 
     def start() -> Maker:
         with _libraries():
@@ -71,7 +74,7 @@ BY_KIND: dict[Containers, Callable[[list[RunResources], bool, Say], Maker]] = {"
 
 
 class _Once:
-    """What is tried once: the second who asks gets the same, or the same reason."""
+    """A lazily made factory; later calls return the same factory or raise the same error."""
 
     def __init__(self, start: Callable[[], Maker]) -> None:
         self._start = start

@@ -1,4 +1,4 @@
-"""The host as an environment: the suite as a child of this process, on this kernel, with what this user may do."""
+"""The host as an environment: the suite runs as a child process, on this kernel, with this user's privileges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOG_LINES = 400
 
 
 class Host:
-    """The machine itself, without a container."""
+    """This machine, without a container."""
 
     name = "host"
     facts: Mapping[str, str] = {"engine": "host"}
@@ -24,15 +24,15 @@ class Host:
     lane = None
 
     def start(self, arguments: Sequence[str]) -> HostCell:
-        """Run the suite here, held by a guardian, so that nothing of it outlives this process."""
+        """Run the suite under a guardian, so that none of its processes outlives this one."""
         command = [sys.executable, "-m", "worldswitch.harness.cell", *arguments]
-        # Without a safe path, `harness` in the working directory would be a second `worldswitch.harness`.
+        # Else a checkout as working directory would make `harness` importable as a second copy.
         environment = os.environ | {"PYTHONSAFEPATH": "1"}
         return HostCell(GuardedProcess(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
 
 
 class HostCell:
-    """The suite running on this host."""
+    """A cell on this host."""
 
     where = "on the host"
 
@@ -53,20 +53,20 @@ class HostCell:
 
     @property
     def log(self) -> str:
-        """The last lines of its standard error."""
+        """The last lines of the cell's standard error."""
         if self._held.process.poll() is not None:
             self._reader.join(1)
         return b"".join(tuple(self._log)).decode(errors="replace")
 
     def wait(self, deadline: float) -> int:
-        """Its exit status, 128 and the signal's number if a signal ended it."""
+        """Return the exit status, 128 + signal if a signal ended the cell.  Raises TimeoutError."""
         try:
             return self._held.process.wait(deadline)
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"the suite {self.where} did not end within {deadline:g} s") from None
 
     def kill(self) -> None:
-        """End it with all its descendants."""
+        """Kill the cell and all its descendants."""
         self._held.release()
 
 

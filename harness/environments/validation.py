@@ -1,4 +1,4 @@
-"""What msgspec says of a value that does not fit, as the field and what is wrong with it."""
+"""Parse msgspec's validation errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _NAMED = re.compile(r"(?:required|unknown) field `(.+?)`")
 
 
 def field_and_problem(message: str) -> tuple[str, str]:
-    """Split a validation error: msgspec says the path of a field last, and a missing or an unknown one in its text."""
+    """Split a validation error into field and problem; msgspec names a missing or unknown field inside the text."""
     problem, _, place = message.partition(" - at `$")
     field = place.rstrip("`").lstrip(".")
     if named := _NAMED.search(problem):

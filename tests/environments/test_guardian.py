@@ -244,7 +244,7 @@ def test_an_engine_that_does_not_answer_is_told_unless_it_is_the_runs_own(
     engine: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_resources.remove_containers("a-run")
-    assert "all with the label worldswitch.run=a-run, for it does not answer" in capsys.readouterr().err
+    assert "all with the label worldswitch.run=a-run: the engine does not answer" in capsys.readouterr().err
     engine.write_text(f"unix://{run_resources.SOCKETS}/a-run/docker.sock")
     run_resources.remove_containers("a-run")
     assert not capsys.readouterr().err

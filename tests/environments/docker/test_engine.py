@@ -65,7 +65,7 @@ def test_without_dockerd_the_command_that_installs_it_is_named(monkeypatch: pyte
 
 def test_installing_takes_root_and_apt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Unobtainable, match="takes root and a system with apt-get"):
+    with pytest.raises(Unobtainable, match="needs root and a system with apt-get"):
         install_engine()
 
 
@@ -120,7 +120,7 @@ def test_of_all_profiles_those_are_left_out_and_said(obtained: list[bool]) -> No
         assert not any(isinstance(place, Missing) for place in places)
     assert "docker:user-namespace" in names
     assert not any("yama" in name for name in names)
-    assert "left out: the profile yama-1 asks for another kernel than runs here: no Yama" in said
+    assert "skipped: the profile yama-1 asks for another kernel than runs here: no Yama" in said
     assert obtained == [False, True]
 
 
