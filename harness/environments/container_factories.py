@@ -22,7 +22,7 @@ Maker: TypeAlias = "Callable[[Profile], Environment]"
 
 
 class ProfileUnavailable(Unobtainable):
-    """This profile is unavailable on this machine; others may be available."""
+    """A profile is unavailable on this machine; others may be available."""
 
 
 def docker(held: list[RunResources], install: bool, say: Say) -> Maker:

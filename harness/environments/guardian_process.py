@@ -26,7 +26,7 @@ class Guardian:
         self._status = 0
 
     def watch(self) -> int:
-        """Wait until the runner or the command ends or a signal arrives; then clean up.  Returns the command's status."""
+        """Wait for the end of runner or command, or a signal; then clean up.  Returns the command's status."""
         poll = select.poll()
         poll.register(self._orders.pipe, select.POLLIN)
         poll.register(self._alarm, select.POLLIN)

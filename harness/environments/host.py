@@ -16,7 +16,7 @@ LOG_LINES = 400
 
 
 class Host:
-    """This machine, without a container."""
+    """The machine itself, without a container."""
 
     name = "host"
     facts: Mapping[str, str] = {"engine": "host"}

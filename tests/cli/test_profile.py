@@ -50,7 +50,7 @@ def test_a_profile_that_asks_for_a_kernel_says_what_this_one_lacks(proc: Path) -
         "p  (kernel)\n"
         "    Takes away much.\n"
         "    capabilities: none; filter: default; kernel.yama: 2; kernel.command_line: vsyscall=none\n"
-        "    not on this machine's own kernel: there is no kernel.yama.ptrace_scope, which is to be 2\n"
+        "    not on this machine's own kernel: kernel.yama.ptrace_scope is missing and must be 2\n"
         "    not on this machine's own kernel: it was not booted with vsyscall=none\n"
     )
 

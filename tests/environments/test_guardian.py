@@ -195,7 +195,7 @@ def test_a_place_is_drawn_once(cache: Path) -> None:
 
 def test_a_cache_that_cannot_be_made_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
-    with pytest.raises(Unobtainable, match=r"/proc/nowhere/worldswitch cannot be made.*; set XDG_CACHE_HOME"):
+    with pytest.raises(Unobtainable, match=r"/proc/nowhere/worldswitch cannot be created.*; set XDG_CACHE_HOME"):
         cache_folder()
 
 

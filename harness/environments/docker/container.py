@@ -70,7 +70,7 @@ def unavailable(profile: Profile, engine: Engine) -> Unobtainable | None:
     if profile.namespaces.user == "mapped" and not engine.maps_users:
         return Unobtainable(
             f"the profile {profile.name} needs a user namespace, and {engine.name} provides none",
-            "start the engine with --userns-remap; or stop it and run as root, which starts a private engine that maps user ids",
+            "start the engine with --userns-remap; or stop it and run as root, for a private engine that maps ids",
         )
     return None
 
@@ -114,7 +114,7 @@ class Docker:
             if client:
                 client.close()
             raise Unobtainable(
-                f"the engine could not start a container under the profile {self.profile.name}: {_explanation(problem)}",
+                f"the engine could not start a container under {self.profile.name}: {_explanation(problem)}",
                 "check that the engine supports the settings of the profile",
             ) from problem
 
@@ -198,7 +198,7 @@ class ContainerCell:
         self._client.close()
 
     def _is_ours(self, pid: int) -> bool:
-        """True if the recorded pid is still in this container: pids are reused, and the engine may be on another machine."""
+        """True if the recorded pid is in this container: pids are reused, and the engine may be remote."""
         with suppress(OSError):
             return self._container in Path(f"/proc/{pid}/cgroup").read_text()
         return False

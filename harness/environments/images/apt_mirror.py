@@ -103,7 +103,7 @@ class MirrorSuite:
         self._folder = cache("apt", name)
 
     def offers(self, pattern: str) -> list[Offer]:
-        """Return the packages whose names match the shell pattern, newest first.  Raises `Unobtainable` without an index."""
+        """Return the packages whose names match the shell pattern, newest first.  Raises `Unobtainable`."""
         with self._lock():
             self._refresh()
             index = self._index()
@@ -155,7 +155,7 @@ class MirrorSuite:
             reason = guardian.error_lines(problem) if isinstance(problem, subprocess.SubprocessError) else str(problem)
             if not done.exists():
                 raise Unobtainable(
-                    f"the index of {self.name} cannot be downloaded: {said}",
+                    f"the index of {self.name} cannot be fetched: {reason}",
                     "check that apt-get update works here, then run again",
                 ) from problem
             date = time.ctime(done.stat().st_mtime)

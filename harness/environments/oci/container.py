@@ -1,4 +1,4 @@
-"""A container under a profile as an environment, made by a plain OCI runtime and no engine."""
+"""A container of a plain OCI runtime under a profile as an environment, and a cell in it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from worldswitch.harness.environments.run_resources import CGROUPS, RunResources
 from worldswitch.harness.errors import Unobtainable
 
 ROOTLESS = "in a user namespace, and without limits on processes and memory"
-START_SECONDS = 30.0  #: until a container has a process
+START_SECONDS = 30.0  #: for a container's first process to start
 
 
 @dataclass(frozen=True, slots=True)
 class OciSetup:
-    """What all containers of a run are made with."""
+    """The runtime, tree and run that all containers of a run share."""
 
     runtime: Runtime
     tree: Tree
@@ -37,21 +37,21 @@ class OciSetup:
 
 
 def unavailable(profile: Profile) -> Unobtainable | None:
-    """Why a profile cannot be had from a runtime on this machine, if it cannot."""
+    """Return why a runtime cannot provide the profile on this machine; None if it can."""
     try:
         mapped = user_mapping.mapped(profile)
     except Unobtainable as lack:
         return lack
     if mapped.get("rootless") and _limited(profile.limits) != _limited(Limits()):
         return Unobtainable(
-            f"the profile {profile.name} has limits of its own, and without root no control groups hold them",
+            f"the profile {profile.name} sets limits, and without root there are no control groups to enforce them",
             "run as root, or use an engine: --engine docker",
         )
     return kernel_settings.unavailable(profile)
 
 
-def _limited(said: Limits) -> tuple[int, int]:
-    return said.pids, said.memory_bytes
+def _limited(limits: Limits) -> tuple[int, int]:
+    return limits.pids, limits.memory_bytes
 
 
 def _rootless(profile: Profile) -> dict[str, str]:
@@ -60,7 +60,7 @@ def _rootless(profile: Profile) -> dict[str, str]:
 
 
 class Oci:
-    """A container of a plain runtime, under a profile."""
+    """A plain runtime's containers under a profile as an environment."""
 
     lane = None
 
@@ -78,11 +78,11 @@ class Oci:
         }
 
     def start(self, arguments: Sequence[str]) -> OciCell:
-        """Run the suite in a container of its own."""
+        """Run the suite in a new container."""
         return self.run(["python3", "-m", "worldswitch.harness.cell", *arguments])
 
     def run(self, command: Sequence[str]) -> OciCell:
-        """Run a command of the image in a container of its own."""
+        """Run a command of the image in a new container.  Raises `Unobtainable`."""
         if self.profile.namespaces.pid != "shared":
             return OciCell(self._held(self.profile, command)[0])
         companion, pid_file = self._held(companion_profile(self.profile), IDLE)
@@ -121,13 +121,13 @@ class Oci:
                 return int(text)
             time.sleep(0.02)
         raise Unobtainable(
-            f"{self._means.runtime.name} could not start the container whose processes {self.name} is to share",
-            "see whether other profiles can be had",
+            f"{self._means.runtime.name} could not start the container whose PID namespace {self.name} shares",
+            'try a profile without `pid = "shared"`, to see whether the runtime works',
         )
 
 
 class OciCell(HostCell):
-    """The suite running in a container, which is a child of ours as it would be without one."""
+    """A cell in a container; the runtime is a child process, as the cell itself is on the host."""
 
     where = "in the container"
 
@@ -136,13 +136,13 @@ class OciCell(HostCell):
         self._companion = companion
 
     def wait(self, deadline: float) -> int:
-        """Its exit status; what it shared processes with ends then."""
+        """Return the exit status and end the companion.  Raises TimeoutError."""
         status = super().wait(deadline)
         self.kill()
         return status
 
     def kill(self) -> None:
-        """End it with all its processes."""
+        """Kill the container's processes and the companion."""
         super().kill()
         if self._companion:
             self._companion.release()

@@ -50,7 +50,7 @@ def test_without_root_the_reason_and_the_ways_out_are_named(monkeypatch: pytest.
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     with pytest.raises(Unobtainable) as caught:
         engine.check_startable([])
-    assert caught.value.reason == "no container engine runs here, and starting a private one takes root"
+    assert caught.value.reason == "no container engine runs here, and starting a private one needs root"
     assert "as root with --install-engine" in caught.value.remedy
 
 
@@ -107,7 +107,7 @@ def test_a_profile_for_another_kernel_is_missing_if_it_was_named(obtained: list[
     with plan.plan("docker", ["yama-1", "hardened"]) as places:
         first, second = places
     assert isinstance(first, Missing)
-    assert first.reason == "the profile yama-1 asks for another kernel than runs here: no Yama"
+    assert first.reason == "the profile yama-1 needs other kernel settings: no Yama"
     assert "--kernel 6.12 --profile yama-1" in first.remedy
     assert second.name == "docker:hardened"
     assert obtained == [False]
@@ -120,7 +120,7 @@ def test_of_all_profiles_those_are_left_out_and_said(obtained: list[bool]) -> No
         assert not any(isinstance(place, Missing) for place in places)
     assert "docker:user-namespace" in names
     assert not any("yama" in name for name in names)
-    assert "skipped: the profile yama-1 asks for another kernel than runs here: no Yama" in said
+    assert "skipped: the profile yama-1 needs other kernel settings: no Yama" in said
     assert obtained == [False, True]
 
 
@@ -208,7 +208,7 @@ def test_a_dockerd_that_dies_is_reported_with_its_last_words(
 ) -> None:
     monkeypatch.setattr(run_resources, "SOCKETS", tmp_path / "sockets")
     monkeypatch.setattr(engine, "daemon_command", lambda *_, **__: ["sh", "-c", "echo no such cgroup; exit 1"])
-    with pytest.raises(Unobtainable, match="it said last: no such cgroup; start a Docker engine yourself"):
+    with pytest.raises(Unobtainable, match="its last output: no such cgroup; run `dockerd --debug`"):
         engine.start(run)
 
 

@@ -124,7 +124,7 @@ def test_without_root_other_users_take_ids_that_one_was_given(monkeypatch: pytes
     hardened = profiles.select(["hardened"])[0]
     lack = container.unavailable(hardened)
     assert lack
-    assert "runs as user 65534:65534, and without root this user has one id" in lack.reason
+    assert "runs as user 65534:65534, and without root only one id can be mapped" in lack.reason
     monkeypatch.setattr(user_mapping, "subordinate", lambda _: (IdMapping(1, 100000, 65536),))
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     assert not container.unavailable(hardened)
@@ -140,14 +140,14 @@ def test_without_root_processes_of_others_cannot_be_shared(pid: str, tmp_path: P
     )
     lack = container.unavailable(profiles.load(path))
     assert lack
-    assert "takes root" in lack.reason
+    assert "needs root" in lack.reason
 
 
 @pytest.mark.usefixtures("ordinary")
 def test_without_root_limits_cannot_be_had() -> None:
     lack = container.unavailable(profiles.select(["few-processes"])[0])
     assert lack
-    assert "without root no control groups hold them" in lack.reason
+    assert "without root there are no control groups to enforce them" in lack.reason
 
 
 @pytest.mark.usefixtures("ordinary")

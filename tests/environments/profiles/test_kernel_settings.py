@@ -32,7 +32,7 @@ def test_each_setting_that_is_another_is_said(proc: Path) -> None:
     asked = KernelSettings(yama=2, command_line=("vsyscall=xonly",), sysctls={"vm.max_map_count": "9"})
     assert kernel_settings.unmet(asked, proc) == [
         "vm.max_map_count is 512, not 9",
-        "there is no kernel.yama.ptrace_scope, which is to be 2",
+        "kernel.yama.ptrace_scope is missing and must be 2",
         "it was not booted with vsyscall=xonly",
     ]
 
@@ -49,8 +49,8 @@ def test_yama_is_a_setting_like_others() -> None:
     [
         (Profile("p", "x", (), "default"), False, ""),
         (Profile("p", "x", (), "default", namespaces=Namespaces(user="mapped")), True, ""),
-        (Profile("p", "x", (), "default", namespaces=Namespaces(user="mapped")), False, "asks for a user namespace"),
-        (Profile("p", "x", (), "default", kernel=KernelSettings(sysctls={"vm.x": "1"})), True, "there is no vm.x"),
+        (Profile("p", "x", (), "default", namespaces=Namespaces(user="mapped")), False, "needs a user namespace"),
+        (Profile("p", "x", (), "default", kernel=KernelSettings(sysctls={"vm.x": "1"})), True, "vm.x is missing"),
     ],
 )
 def test_a_profile_that_an_engine_cannot_give_says_why(profile: Profile, maps_users: bool, reason: str) -> None:

@@ -88,7 +88,7 @@ def test_a_profile_says_which_verdicts_are_expected(tmp_path: Path) -> None:
         ({"about": None}, "about", "missing required field"),
         ({"capabilities": None}, "capabilities", "missing required field"),
         ({"seccomp": None}, "seccomp", "missing required field"),
-        ({"name": '"other"'}, "name", "bears its file's name"),
+        ({"name": '"other"'}, "name", "must be the file's name"),
         ({"name": '"Sample Profile"'}, "name", "matching regex"),
         ({"name": "7"}, "name", "expected `str`"),
         ({"about": '""'}, "about", "length >= 1"),
@@ -98,7 +98,7 @@ def test_a_profile_says_which_verdicts_are_expected(tmp_path: Path) -> None:
         (
             {"seccomp": '"harden.json"'},
             "seccomp",
-            "is none of default, unconfined, default.json, hardened.json, ",
+            "is neither one of default, unconfined, default.json, hardened.json, ",
         ),
         ({"seccomp": "true"}, "seccomp", "expected `str`"),
         ({"user": '"nobody"'}, "user", "matching regex"),
@@ -116,11 +116,11 @@ def test_a_profile_says_which_verdicts_are_expected(tmp_path: Path) -> None:
         ({"kernel": '{ yama = "1" }'}, "kernel.yama", "expected `int | null`, got `str`"),
         ({"kernel": '{ command_line = "quiet" }'}, "kernel.command_line", "expected `array`"),
         ({"kernel": '{ command_line = ["a b"] }'}, "kernel.command_line[0]", "matching regex"),
-        ({"kernel": '{ sysctls = { "/proc/x" = "1" } }'}, "kernel", "'/proc/x' in `sysctls` is no name of a setting"),
+        ({"kernel": '{ sysctls = { "/proc/x" = "1" } }'}, "kernel", "'/proc/x' in `sysctls` is not the name of a sysctl"),
         (
             {"kernel": '{ sysctls = { "kernel.yama.ptrace_scope" = "1" } }'},
             "kernel",
-            "'kernel.yama.ptrace_scope' in `sysctls` is said by `yama`",
+            "'kernel.yama.ptrace_scope' in `sysctls`: use the field `yama`",
         ),
         ({"kernel": '{ version = "6.12" }'}, "kernel.version", "unknown field"),
         ({"limits": "{ trials = -1 }"}, "limits.trials", ">= 0"),
@@ -170,7 +170,7 @@ def test_a_file_that_is_not_there_is_named() -> None:
 
 def test_a_name_that_is_not_known_is_answered_with_those_that_are() -> None:
     with pytest.raises(
-        ProfileError, match=r"no such profile; there are docker-default, few-mappings, .* or all of them: all, or"
+        ProfileError, match=r"no such profile; choose docker-default, few-mappings, .*, all, or"
     ):
         profiles.select(["harden"])
 
@@ -211,11 +211,11 @@ def test_where_trials_meet_a_limit_together_they_run_one_by_one() -> None:
     [
         (
             'sysctls = { "vm.overcommit_memory" = "1" }',
-            "'vm.overcommit_memory' in `sysctls` is no setting of a container's own; say it in [kernel.sysctls]",
+            "'vm.overcommit_memory' in `sysctls` is a setting of the machine, not of a container; put it in [kernel.sysctls]",
         ),
         (
             '[namespaces]\npid = "shared"',
-            "`init` is for a PID namespace of its own, and `namespaces.pid` is shared",
+            "`init` needs a private PID namespace, and `namespaces.pid` is shared",
         ),
     ],
 )
@@ -248,60 +248,60 @@ def condition(**changes: object) -> dict[str, object]:
     ("content", "said"),
     [
         ([], "a filter is a JSON object"),
-        ({"syscalls": []}, f"defaultAction: None is no action; there are {ACTIONS}"),
-        ({"defaultAction": "ALLOW", "syscalls": []}, f"defaultAction: 'ALLOW' is no action; there are {ACTIONS}"),
-        ({"defaultAction": ["x"], "syscalls": []}, f"defaultAction: ['x'] is no action; there are {ACTIONS}"),
+        ({"syscalls": []}, f"defaultAction: None is not a known action; expected one of {ACTIONS}"),
+        ({"defaultAction": "ALLOW", "syscalls": []}, f"defaultAction: 'ALLOW' is not a known action; expected one of {ACTIONS}"),
+        ({"defaultAction": ["x"], "syscalls": []}, f"defaultAction: ['x'] is not a known action; expected one of {ACTIONS}"),
         ({"defaultAction": "SCMP_ACT_ALLOW"}, "syscalls: must be a list of rules"),
         ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": {}}, "syscalls: must be a list of rules"),
         (
             {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": "EPERM", "syscalls": []},
-            "defaultErrnoRet: 'EPERM' is no whole number from 0 to 4095",
+            "defaultErrnoRet: 'EPERM' is not an integer from 0 to 4095",
         ),
         (
             {"defaultAction": "SCMP_ACT_LOG", "syscall": [], "syscalls": []},
-            "syscall: no such field; there are archMap, architectures, comment, defaultAction, defaultErrnoRet, flags, "
+            "syscall: unknown field; expected one of archMap, architectures, comment, defaultAction, defaultErrnoRet, flags, "
             "syscalls",
         ),
         ({"defaultAction": "SCMP_ACT_LOG", "syscalls": ["read"]}, "syscalls[0]: a rule is an object with `names`"),
         (rule(names=[]), "syscalls[1]: a rule is an object with `names`"),
         (rule(names="read"), "syscalls[1]: a rule is an object with `names`"),
-        (rule(names=["read", 7]), "syscalls[1].names[1]: 7 is no name of a system call"),
-        (rule(names=["SYS read"]), "syscalls[1].names[0]: 'SYS read' is no name of a system call"),
-        (rule(action="SCMP_ACT_DENY"), f"syscalls[1].action: 'SCMP_ACT_DENY' is no action; there are {ACTIONS}"),
-        (rule(action=None), f"syscalls[1].action: None is no action; there are {ACTIONS}"),
+        (rule(names=["read", 7]), "syscalls[1].names[1]: 7 is not the name of a system call"),
+        (rule(names=["SYS read"]), "syscalls[1].names[0]: 'SYS read' is not the name of a system call"),
+        (rule(action="SCMP_ACT_DENY"), f"syscalls[1].action: 'SCMP_ACT_DENY' is not a known action; expected one of {ACTIONS}"),
+        (rule(action=None), f"syscalls[1].action: None is not a known action; expected one of {ACTIONS}"),
         (
             rule(arguments=[]),
-            "syscalls[1].arguments: no such field; there are action, args, comment, errno, errnoRet, excludes, "
+            "syscalls[1].arguments: unknown field; expected one of action, args, comment, errno, errnoRet, excludes, "
             "includes, name, names",
         ),
         (
             rule(errnoRet=1),
-            "syscalls[1].errnoRet: SCMP_ACT_ALLOW answers nothing; that is for SCMP_ACT_ERRNO and SCMP_ACT_TRACE",
+            "syscalls[1].errnoRet: SCMP_ACT_ALLOW returns no errno; only SCMP_ACT_ERRNO and SCMP_ACT_TRACE do",
         ),
         (
             rule(action="SCMP_ACT_ERRNO", errnoRet=4096),
-            "syscalls[1].errnoRet: 4096 is no whole number from 0 to 4095",
+            "syscalls[1].errnoRet: 4096 is not an integer from 0 to 4095",
         ),
         (
             rule(action="SCMP_ACT_ERRNO", errnoRet=True),
-            "syscalls[1].errnoRet: True is no whole number from 0 to 4095",
+            "syscalls[1].errnoRet: True is not an integer from 0 to 4095",
         ),
         (rule(args=[0]), "syscalls[1].args[0]: a condition is an object with `index`, `value` and `op`"),
-        (condition(index=6), "syscalls[1].args[0].index: 6 is no whole number from 0 to 5"),
-        (condition(index=None), "syscalls[1].args[0].index: None is no whole number from 0 to 5"),
-        (condition(value=-1), "syscalls[1].args[0].value: -1 is no whole number from 0 to 18446744073709551615"),
+        (condition(index=6), "syscalls[1].args[0].index: 6 is not an integer from 0 to 5"),
+        (condition(index=None), "syscalls[1].args[0].index: None is not an integer from 0 to 5"),
+        (condition(value=-1), "syscalls[1].args[0].value: -1 is not an integer from 0 to 18446744073709551615"),
         (
             condition(value="0x10"),
-            "syscalls[1].args[0].value: '0x10' is no whole number from 0 to 18446744073709551615",
+            "syscalls[1].args[0].value: '0x10' is not an integer from 0 to 18446744073709551615",
         ),
         (
             condition(valueTwo=1 << 64),
-            "syscalls[1].args[0].valueTwo: 18446744073709551616 is no whole number from 0 to 18446744073709551615",
+            "syscalls[1].args[0].valueTwo: 18446744073709551616 is not an integer from 0 to 18446744073709551615",
         ),
-        (condition(op="=="), f"syscalls[1].args[0].op: '==' is no operator; there are {OPERATORS}"),
+        (condition(op="=="), f"syscalls[1].args[0].op: '==' is not a known operator; expected one of {OPERATORS}"),
         (
             condition(mask=1),
-            "syscalls[1].args[0].mask: no such field; there are index, op, value, valueTwo",
+            "syscalls[1].args[0].mask: unknown field; expected one of index, op, value, valueTwo",
         ),
     ],
 )
