@@ -119,7 +119,7 @@ def test_a_lost_machine_is_a_loss_with_what_the_console_showed(place: Place) -> 
     place.machine.say("lost", reason="Kernel panic - not syncing: test")
     (said,) = records(cell)
     assert isinstance(said, KernelLog)
-    assert [one.meaning for one in said.complaints] == ["the kernel gave up"]
+    assert [one.meaning for one in said.complaints] == ["the kernel panicked"]
     with pytest.raises(Lost, match="Kernel panic"):
         cell.wait(1)
     assert "Kernel panic" in cell.log
