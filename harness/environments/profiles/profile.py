@@ -104,7 +104,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in self.sysctls:
             if not name.startswith(CONTAINER_SYSCTLS):
                 raise ValueError(
-                    f"{name!r} in `sysctls` is a setting of the machine, not of a container; put it in [kernel.sysctls]"
+                    f"{name!r} in `sysctls` is a machine's setting, not a container's; put it in [kernel.sysctls]"
                 )
         if self.init and self.namespaces.pid != "private":
             raise ValueError(f"`init` needs a private PID namespace, and `namespaces.pid` is {self.namespaces.pid}")
