@@ -1,6 +1,6 @@
 """A real engine is killed during a run: finished trials are kept, the rest are misses, and nothing is left.
 
-Takes root, dockerd and a compiler; the image is a program of a page that says what a cell would, and waits.
+Needs root, dockerd and a compiler; the image is a small C program that prints a cell's first frames and waits.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def test_the_trials_before_the_engine_s_death_are_kept(
         "docker:second": ["miss"] * 3,
     }
     reasons = [cell.problem.reason for cell in kept.cells if cell.problem]
-    assert "the engine does not say how the container ended" in reasons[0]
+    assert "the engine did not report the exit status of the container" in reasons[0]
     assert "the engine could not start a container under the profile docker-default" in reasons[1]
     assert status(whole.outcomes) is Status.COULD_NOT_RUN
     private.client.close()

@@ -1,7 +1,7 @@
 """A runner that is killed at any moment leaves no process, mount or control group.
 
-Its deaths are few by default; ``WORLDSWITCH_KILLS=200`` asks for more of them, and ``WORLDSWITCH_KILLS_ENGINE=docker``
-or ``oci`` has them in a run with containers.
+It is killed a few times by default, ``WORLDSWITCH_KILLS=200`` times on request; ``WORLDSWITCH_KILLS_ENGINE=docker``
+or ``oci`` kills a run with containers.
 """
 
 from __future__ import annotations
