@@ -25,7 +25,7 @@ class ProfileUnavailable(Unobtainable):
     """A profile is unavailable on this machine; others may be available."""
 
 
-def docker(held: list[RunResources], install: bool, say: Say) -> Maker:
+def docker(runs: list[RunResources], install: bool, say: Say) -> Maker:
     """Return a factory of an engine's containers.
 
     Profiles with mapped users get an engine of their own: it makes the control groups of all its containers writable.
@@ -34,7 +34,7 @@ def docker(held: list[RunResources], install: bool, say: Say) -> Maker:
     def start(map_users: bool) -> Maker:
         with _libraries():
             from worldswitch.harness.environments.docker import container, engine, image
-        run = _hold(held)
+        run = _new_run(runs)
         found = engine.obtain(run, install=install, map_users=map_users, say=say)
         engine.sweep(found)
         built = image.obtain(found, run, say)
@@ -49,20 +49,20 @@ def docker(held: list[RunResources], install: bool, say: Say) -> Maker:
     return lambda profile: started[profile.namespaces.user == "mapped"].get()(profile)
 
 
-def oci(held: list[RunResources], install: bool, say: Say) -> Maker:
+def oci(runs: list[RunResources], install: bool, say: Say) -> Maker:
     """Return a factory of a plain runtime's containers."""
 
     def start() -> Maker:
         with _libraries():
             from worldswitch.harness.environments.images import tree
             from worldswitch.harness.environments.oci import container, runtime
-        run = _hold(held)
+        run = _new_run(runs)
         found = runtime.obtain(run, install=install, say=say)
-        means = container.OciSetup(found, tree.obtain(run, say), run)
+        setup = container.OciSetup(found, tree.obtain(run, say), run)
 
         def make(profile: Profile) -> Environment:
             _refuse(container.unavailable(profile))
-            return container.Oci(means, profile)
+            return container.Oci(setup, profile)
 
         return make
 
@@ -91,9 +91,9 @@ class _Once:
         return self._found
 
 
-def _hold(held: list[RunResources]) -> RunResources:
+def _new_run(runs: list[RunResources]) -> RunResources:
     run = RunResources.create()
-    held.append(run)
+    runs.append(run)
     return run
 
 

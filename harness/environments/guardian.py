@@ -100,11 +100,11 @@ def run(command: Sequence[str], deadline: float, *, env: Mapping[str, str] | Non
 
     Raises CalledProcessError, or TimeoutExpired after `deadline` seconds.
     """
-    with GuardedProcess(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as held:
-        output, _ = held.process.communicate(timeout=deadline)
+    with GuardedProcess(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as guarded:
+        output, _ = guarded.process.communicate(timeout=deadline)
     text = str(output, errors="replace")
-    if held.process.returncode:
-        raise subprocess.CalledProcessError(held.process.returncode, command, text)
+    if guarded.process.returncode:
+        raise subprocess.CalledProcessError(guarded.process.returncode, command, text)
     return text
 
 

@@ -36,38 +36,38 @@ class HostCell:
 
     where = "on the host"
 
-    def __init__(self, held: GuardedProcess) -> None:
-        self._held = held
+    def __init__(self, guarded: GuardedProcess) -> None:
+        self._guarded = guarded
         self._log: deque[bytes] = deque(maxlen=LOG_LINES)
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
 
     def _read_log(self) -> None:
-        with _stream(self._held.process.stderr) as lines:
+        with _stream(self._guarded.process.stderr) as lines:
             self._log.extend(lines)
 
     def frames(self) -> Iterator[bytes]:
         """Yield the lines of the cell's standard output."""
-        with _stream(self._held.process.stdout) as lines:
+        with _stream(self._guarded.process.stdout) as lines:
             yield from lines
 
     @property
     def log(self) -> str:
         """The last lines of the cell's standard error."""
-        if self._held.process.poll() is not None:
+        if self._guarded.process.poll() is not None:
             self._reader.join(1)
         return b"".join(tuple(self._log)).decode(errors="replace")
 
     def wait(self, deadline: float) -> int:
         """Return the exit status, 128 + signal if a signal ended the cell.  Raises TimeoutError."""
         try:
-            return self._held.process.wait(deadline)
+            return self._guarded.process.wait(deadline)
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"the suite {self.where} did not end within {deadline:g} s") from None
 
     def kill(self) -> None:
         """Kill the cell and all its descendants."""
-        self._held.release()
+        self._guarded.release()
 
 
 def _stream(stream: IO[bytes] | None) -> IO[bytes]:

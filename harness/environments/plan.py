@@ -24,7 +24,7 @@ from worldswitch.harness.errors import Unobtainable
 
 def plan(
     engine: EngineChoice = "auto",
-    wanted: Sequence[str] = (),
+    names: Sequence[str] = (),
     *,
     kernels: Sequence[str] = (),
     install_engine: bool = False,
@@ -33,12 +33,12 @@ def plan(
     """Return the environments of a run: the host, and a container per profile.
 
     `engine` is `host`, `docker`, `oci`, or `auto` for the host and an engine's containers.
-    `wanted` lists profiles by name or file; `all` selects every shipped profile that is available here, an empty list
+    `names` lists profiles by name or file; `all` selects every shipped profile that is available here, an empty list
     the usual ones.
     With `kernels`, the environments are in a virtual machine of each kernel, where a plain runtime makes the
     containers; none is on this machine's own kernel.
     """
-    chosen = [] if engine == "host" else profiles.select(wanted)
+    chosen = [] if engine == "host" else profiles.select(names)
     result = Plan([Host()] if not kernels and engine in ("auto", "host") else [])
     try:
         if kernels:
@@ -46,7 +46,7 @@ def plan(
 
             machines.add(result, kernels, engine, chosen, say)
         elif chosen:
-            _add_containers(result, "oci" if engine == "oci" else "docker", chosen, wanted, install_engine, say)
+            _add_containers(result, "oci" if engine == "oci" else "docker", chosen, names, install_engine, say)
     except BaseException:
         result.close()
         raise
@@ -54,17 +54,17 @@ def plan(
 
 
 def _add_containers(
-    result: Plan, kind: Containers, chosen: Sequence[Profile], wanted: Sequence[str], install: bool, say: Say
+    result: Plan, kind: Containers, chosen: Sequence[Profile], names: Sequence[str], install: bool, say: Say
 ) -> None:
     from worldswitch.harness.environments import container_factories
 
     sweep()
-    make = container_factories.BY_KIND[kind](result.holdings, install, say)
+    make = container_factories.BY_KIND[kind](result.runs, install, say)
     for profile in chosen:
         try:
             result.environments.append(make(profile))
         except Unobtainable as problem:
-            if profiles.ALL in wanted and isinstance(problem, container_factories.ProfileUnavailable):
+            if profiles.ALL in names and isinstance(problem, container_factories.ProfileUnavailable):
                 say(f"skipped: {problem.reason}")  # `all` does not name this profile
                 continue
             missing = Missing(f"{kind}:{profile.name}", problem.reason, problem.remedy, profile)

@@ -15,8 +15,8 @@ class Plan:
     """The environments of one run; closing it stops their machines and removes their resources."""
 
     environments: list[Environment | Missing] = field(default_factory=list)
-    holdings: list[RunResources] = field(default_factory=list)
-    stack: ExitStack = field(default_factory=ExitStack)  #: closed before the holdings
+    runs: list[RunResources] = field(default_factory=list)
+    stack: ExitStack = field(default_factory=ExitStack)  #: closed before the runs
 
     def __iter__(self) -> Iterator[Environment | Missing]:
         return iter(self.environments)
@@ -35,11 +35,11 @@ class Plan:
         try:
             self.stack.close()
         finally:
-            self._close_holdings()
+            self._close_runs()
 
-    def _close_holdings(self) -> None:
-        while self.holdings:
+    def _close_runs(self) -> None:
+        while self.runs:
             try:
-                self.holdings.pop().close()
+                self.runs.pop().close()
             finally:
-                self._close_holdings()
+                self._close_runs()

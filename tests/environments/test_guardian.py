@@ -150,7 +150,7 @@ def test_run_kills_a_command_that_exceeds_its_deadline() -> None:
         guardian.run(["sleep", "600"], 0.2)
 
 
-# -------------------------------------------------------------------------------------------------------- holdings
+# ---------------------------------------------------------------------------------------------------------- sweep
 
 
 def test_a_sweep_removes_unlocked_runs_only(cache: Path) -> None:

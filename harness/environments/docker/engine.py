@@ -141,7 +141,7 @@ def start(run: RunResources, *, map_users: bool = False) -> Engine:
     url = f"unix://{run.sockets}/docker.sock"
     run.record_engine(url)
     with (run.folder / "engine.log").open("w+b") as log:
-        run.guardian = held = GuardedProcess(
+        run.guardian = guarded = GuardedProcess(
             daemon_command(run, url, map_users=map_users),
             grace=STOP_SECONDS,
             run=run.id,
@@ -150,7 +150,7 @@ def start(run: RunResources, *, map_users: bool = False) -> Engine:
             keep=[run.lock],
         )
         deadline = time.monotonic() + START_SECONDS
-        while held.process.poll() is None and time.monotonic() < deadline:
+        while guarded.process.poll() is None and time.monotonic() < deadline:
             with suppress(*ERRORS):
                 return _closed_with(run, _connect(url, private=True, cgroup_parent=f"/worldswitch-{run.id}"))
             time.sleep(0.05)

@@ -67,7 +67,7 @@ def _release(data: bytes) -> str:
     """Return the release in a bzImage; empty for any other data."""
     if data[_MAGIC] != b"HdrS":
         return ""
-    (place,) = struct.unpack_from("<H", data, _RELEASE)
-    text = data[place + 0x200 : place + 0x200 + _LONGEST].partition(b"\0")[0].decode("ascii", "replace")
-    words = text.split() if place else []
+    (offset,) = struct.unpack_from("<H", data, _RELEASE)
+    text = data[offset + 0x200 : offset + 0x200 + _LONGEST].partition(b"\0")[0].decode("ascii", "replace")
+    words = text.split() if offset else []
     return words[0] if words else ""

@@ -61,7 +61,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     kernel: Annotated[tuple[Entry, ...], Meta(min_length=1)]
 
 
-def place() -> Path:
+def list_path() -> Path:
     """Return the path of the list in use."""
     shipped = folder() / "kernels.toml"
     return Path(os.environ.get(LIST) or shipped)
@@ -69,7 +69,7 @@ def place() -> Path:
 
 def load(path: Path | None = None) -> tuple[Entry, ...]:
     """Return the entries of a list, oldest first; without `path`, of the list in use.  Raises `ManifestError`."""
-    path = path or place()
+    path = path or list_path()
     try:
         entries = msgspec.toml.decode(path.read_bytes(), type=_File).kernel
     except OSError as problem:
@@ -89,8 +89,8 @@ def _check(path: Path, entry: Entry) -> None:
         raise ManifestError(path, entry.name, "package", f"{entry.package!r} must contain {VERSION} once")
     if len(set(entry.suites)) != len(entry.suites):
         raise ManifestError(path, entry.name, "suites", "contains a suite twice")
-    place = PurePosixPath(entry.layout)
-    if place.is_absolute() or ".." in place.parts:
+    layout = PurePosixPath(entry.layout)
+    if layout.is_absolute() or ".." in layout.parts:
         raise ManifestError(path, entry.name, "layout", f"{entry.layout!r} must be a relative path inside the package")
 
 

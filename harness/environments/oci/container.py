@@ -64,16 +64,16 @@ class Oci:
 
     lane = None
 
-    def __init__(self, means: OciSetup, profile: Profile) -> None:
-        self._means = means
+    def __init__(self, setup: OciSetup, profile: Profile) -> None:
+        self._setup = setup
         self.profile = profile
         self.name = f"oci:{profile.name}"
         self.facts: Mapping[str, str] = {
-            "engine": means.runtime.name,
-            "image": means.tree.id,
-            "base": means.tree.base,
+            "engine": setup.runtime.name,
+            "image": setup.tree.id,
+            "base": setup.tree.base,
             **({"default_filter": seccomp.digest(seccomp.default())} if profile.seccomp == "default" else {}),
-            **(_rootless(profile) if means.runtime.rootless else {}),
+            **(_rootless(profile) if setup.runtime.rootless else {}),
             **profile.facts,
         }
 
@@ -84,18 +84,18 @@ class Oci:
     def run(self, command: Sequence[str]) -> OciCell:
         """Run a command of the image in a new container.  Raises `Unobtainable`."""
         if self.profile.namespaces.pid != "shared":
-            return OciCell(self._held(self.profile, command)[0])
-        companion, pid_file = self._held(companion_profile(self.profile), IDLE)
+            return OciCell(self._start(self.profile, command)[0])
+        companion, pid_file = self._start(companion_profile(self.profile), IDLE)
         try:
-            return OciCell(self._held(self.profile, command, self._first_process(companion, pid_file))[0], companion)
+            return OciCell(self._start(self.profile, command, self._first_process(companion, pid_file))[0], companion)
         except BaseException:
             companion.release()
             raise
 
-    def _held(self, profile: Profile, command: Sequence[str], pid: int = 0) -> tuple[GuardedProcess, Path]:
+    def _start(self, profile: Profile, command: Sequence[str], pid: int = 0) -> tuple[GuardedProcess, Path]:
         name = uuid.uuid4().hex[:12]
         specify = partial(self._specification, profile, command, name, pid)
-        ready = bundle.prepare(self._means.runtime, self._means.run, self._means.tree.path, name, specify)
+        ready = bundle.prepare(self._setup.runtime, self._setup.run, self._setup.tree.path, name, specify)
         return GuardedProcess(ready.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE), ready.pid_file
 
     def _specification(
@@ -104,8 +104,8 @@ class Oci:
         around = ContainerContext(
             name,
             image,
-            environment=self._means.tree.environment,
-            folder=self._means.tree.folder,
+            environment=self._setup.tree.environment,
+            folder=self._setup.tree.folder,
             machine=SeccompTarget.here(),
             cgroup=group,
             own_cgroups=(CGROUPS / "cgroup.controllers").exists(),
@@ -121,7 +121,7 @@ class Oci:
                 return int(text)
             time.sleep(0.02)
         raise Unobtainable(
-            f"{self._means.runtime.name} could not start the container whose PID namespace {self.name} shares",
+            f"{self._setup.runtime.name} could not start the container whose PID namespace {self.name} shares",
             'try a profile without `pid = "shared"`, to see whether the runtime works',
         )
 
@@ -131,8 +131,8 @@ class OciCell(HostCell):
 
     where = "in the container"
 
-    def __init__(self, held: GuardedProcess, companion: GuardedProcess | None = None) -> None:
-        super().__init__(held)
+    def __init__(self, guarded: GuardedProcess, companion: GuardedProcess | None = None) -> None:
+        super().__init__(guarded)
         self._companion = companion
 
     def wait(self, deadline: float) -> int:

@@ -11,9 +11,9 @@ from worldswitch.harness.errors import Unobtainable
 PROC = Path("/proc")
 
 
-def unmet(asked: KernelSettings, proc: Path = PROC) -> list[str]:
-    """Return the differences between the running kernel and `asked`; empty if there are none."""
-    return [*_settings(asked, proc), *_command_line(asked, proc)]
+def unmet(required: KernelSettings, proc: Path = PROC) -> list[str]:
+    """Return the differences between the running kernel and `required`; empty if there are none."""
+    return [*_settings(required, proc), *_command_line(required, proc)]
 
 
 def unavailable(profile: Profile) -> Unobtainable | None:
@@ -26,13 +26,13 @@ def unavailable(profile: Profile) -> Unobtainable | None:
     )
 
 
-def required_sysctls(asked: KernelSettings) -> dict[str, str]:
+def required_sysctls(required: KernelSettings) -> dict[str, str]:
     """Return the sysctls to set, by dotted name."""
-    return {**asked.sysctls, **({YAMA: str(asked.yama)} if asked.yama is not None else {})}
+    return {**required.sysctls, **({YAMA: str(required.yama)} if required.yama is not None else {})}
 
 
-def _settings(asked: KernelSettings, proc: Path) -> Iterator[str]:
-    for name, value in required_sysctls(asked).items():
+def _settings(required: KernelSettings, proc: Path) -> Iterator[str]:
+    for name, value in required_sysctls(required).items():
         try:
             found = proc.joinpath("sys", *name.split(".")).read_text().split()
         except OSError:
@@ -42,6 +42,6 @@ def _settings(asked: KernelSettings, proc: Path) -> Iterator[str]:
             yield f"{name} is {' '.join(found)}, not {value}"
 
 
-def _command_line(asked: KernelSettings, proc: Path) -> Iterator[str]:
+def _command_line(required: KernelSettings, proc: Path) -> Iterator[str]:
     words = (proc / "cmdline").read_text().split()
-    yield from (f"it was not booted with {word}" for word in asked.command_line if word not in words)
+    yield from (f"it was not booted with {word}" for word in required.command_line if word not in words)

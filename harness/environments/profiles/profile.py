@@ -145,27 +145,27 @@ def available() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder("profiles").glob("*.toml"))}
 
 
-def select(wanted: Sequence[str]) -> list[Profile]:
+def select(names: Sequence[str]) -> list[Profile]:
     """Load profiles by name or path, each once; `all` means every shipped profile, no name the usual ones."""
-    found = [load(path) for path in files(wanted)]
-    return found if wanted else [profile for profile in found if profile.usual]
+    found = [load(path) for path in files(names)]
+    return found if names else [profile for profile in found if profile.usual]
 
 
-def files(wanted: Sequence[str]) -> list[Path]:
+def files(names: Sequence[str]) -> list[Path]:
     """Return the files of profiles given by name or path, each once; no name means every shipped profile.
 
     Raises `ProfileError`.
     """
     paths = available()
-    wanted = wanted or [ALL]
-    for name in wanted:
+    names = names or [ALL]
+    for name in names:
         if name not in (*paths, ALL) and not name.endswith(".toml"):
             raise ProfileError(
                 name,
                 "",
                 f"no such profile; choose {', '.join(paths)}, {ALL}, or the path of a .toml file",
             )
-    named = (one for name in wanted for one in (paths if name == ALL else [name]))
+    named = (one for name in names for one in (paths if name == ALL else [name]))
     return [paths.get(name, Path(name)) for name in dict.fromkeys(named)]
 
 

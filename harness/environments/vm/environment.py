@@ -138,8 +138,8 @@ def with_facts(arguments: Sequence[str], facts: Mapping[str, str]) -> list[str]:
     """Return a cell's arguments with `facts` added to those in `--environment`."""
     words = list(arguments)
     if "--environment" in words:
-        place = words.index("--environment") + 1
-        words[place] = json.dumps(json.loads(words[place]) | facts)
+        index = words.index("--environment") + 1
+        words[index] = json.dumps(json.loads(words[index]) | facts)
     return words
 
 

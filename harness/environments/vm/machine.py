@@ -86,7 +86,7 @@ class VirtualMachine:
         """Start QEMU; `boot` waits for the guest."""
         self._socket, theirs = socket.socketpair()
         with theirs:
-            self._held = self._start(hardware, kernel, shape, theirs.fileno())
+            self._qemu = self._start(hardware, kernel, shape, theirs.fileno())
         self._sender = MessageSender(self._write)
         self._console: deque[str] = deque(maxlen=CONSOLE_LINES)
         self._booted = threading.Event()
@@ -95,7 +95,7 @@ class VirtualMachine:
         self._lost = ""
         self._lock = threading.Lock()
         self._started = self._up = time.monotonic()
-        self._readers = [self._read_lines(self._held.process.stdout), self._read_lines(self._held.process.stderr)]
+        self._readers = [self._read_lines(self._qemu.process.stdout), self._read_lines(self._qemu.process.stderr)]
         self._follower = threading.Thread(target=self._follow, daemon=True)
         self._follower.start()
 
@@ -151,7 +151,7 @@ class VirtualMachine:
         if not self._lost and self._boot:
             self.send({"do": "off"})
             self._follower.join(OFF_SECONDS)
-        self._held.release()
+        self._qemu.release()
         self._follower.join(OFF_SECONDS)
         for reader in self._readers:
             reader.join(OFF_SECONDS)

@@ -27,20 +27,20 @@ def add(plan: Plan, names: Sequence[str], engine: EngineChoice, chosen: Sequence
     With `docker` or `oci` as `engine` only containers are added.  One kernel is fetched first, to choose QEMU's
     accelerator; the others are fetched in the background.
     """
-    wanted: list[Profile | None] = [*([None] if engine in ("auto", "host") else []), *chosen]
+    profiles: list[Profile | None] = [*([None] if engine in ("auto", "host") else []), *chosen]
     kernels = KernelFetcher(names, say)
     plan.stack.callback(kernels.close)
     made, lacking = _make(kernels, plan, say)
-    shares = machines_per_kernel(len(kernels.names), len(wanted), environment.processors())
+    shares = machines_per_kernel(len(kernels.names), len(profiles), environment.processors())
     for name, each in zip(kernels.names, shares, strict=True):
         if made and name not in lacking:
             lanes = [ReusedMachine(made, name, kernels, say) for _ in range(each)]
             for lane in lanes:
                 plan.stack.callback(lane.close)
-            dealt = zip(wanted, itertools.cycle(lanes), strict=False)
+            dealt = zip(profiles, itertools.cycle(lanes), strict=False)
             plan.environments += [GuestEnvironment(lane, made.tree, profile, sum(shares)) for profile, lane in dealt]
         else:
-            plan.environments += _missing(name, wanted, lacking[name])
+            plan.environments += _missing(name, profiles, lacking[name])
 
 
 def machines_per_kernel(kernels: int, cells: int, processors: int) -> list[int]:
@@ -63,16 +63,19 @@ def _make(kernels: KernelFetcher, plan: Plan, say: Say) -> tuple[MachineParts | 
         except Unobtainable as problem:
             lacking[name] = problem
             continue
-        if not plan.holdings:
+        if not plan.runs:
             sweep()
-            plan.holdings.append(RunResources.create())
+            plan.runs.append(RunResources.create())
         try:
-            return environment.machine_parts(kernel, plan.holdings[0], say), lacking
+            return environment.machine_parts(kernel, plan.runs[0], say), lacking
         except Unobtainable as problem:
             return None, dict.fromkeys(kernels.names, problem)
     return None, lacking
 
 
-def _missing(name: str, wanted: Iterable[Profile | None], problem: Unobtainable) -> list[Missing]:
-    place = environment_of(name)
-    return [Missing(f"{place}:{one.name}" if one else place, problem.reason, problem.remedy, one) for one in wanted]
+def _missing(name: str, profiles: Iterable[Profile | None], problem: Unobtainable) -> list[Missing]:
+    environment = environment_of(name)
+    return [
+        Missing(f"{environment}:{one.name}" if one else environment, problem.reason, problem.remedy, one)
+        for one in profiles
+    ]

@@ -60,12 +60,12 @@ def packed(entries: dict[str, bytes]) -> bytes:
     return content.getvalue()
 
 
-def told(line: str) -> None:
+def ignore(line: str) -> None:
     """Drop the message."""
 
 
 def test_the_containerfile_s_steps_are_run(commands: list[Sequence[str]], run: RunResources) -> None:
-    made = tree.obtain(run, told)
+    made = tree.obtain(run, ignore)
     said = containerfile.read(containerfile.containerfile())
     assert commands[0][:3] == ["python3", "-B", "-c"]
     assert tuple(commands[1:]) == said.commands
@@ -76,7 +76,7 @@ def test_the_containerfile_s_steps_are_run(commands: list[Sequence[str]], run: R
 
 
 def test_a_tree_has_the_base_the_suite_and_mount_points(commands: list[Sequence[str]], run: RunResources) -> None:
-    made = tree.obtain(run, told).path
+    made = tree.obtain(run, ignore).path
     assert (made / "bin/python3").stat().st_mode & 0o7777 == 0o4755
     assert (made / "opt/worldswitch/suite.py").stat().st_mode & 0o7777 == 0o644
     assert not (made / "dev/null").exists()
@@ -88,19 +88,19 @@ def test_a_tree_has_the_base_the_suite_and_mount_points(commands: list[Sequence[
 def test_the_tree_and_the_engine_s_image_on_one_base_have_one_name(
     commands: list[Sequence[str]], run: RunResources
 ) -> None:
-    made = tree.obtain(run, told)
+    made = tree.obtain(run, ignore)
     assert image._image_name(made.base) == f"worldswitch:{made.id}"
 
 
 def test_a_tree_is_made_once(commands: list[Sequence[str]], run: RunResources) -> None:
-    first = tree.obtain(run, told)
+    first = tree.obtain(run, ignore)
     made = len(commands)
-    assert tree.obtain(run, told) == first
+    assert tree.obtain(run, ignore) == first
     assert len(commands) == made
 
 
 def test_a_tree_s_tar_is_reproducible(commands: list[Sequence[str]], run: RunResources, tmp_path: Path) -> None:
-    made = tree.obtain(run, told)
+    made = tree.obtain(run, ignore)
     first = made.tar(tmp_path / "1.tar").read_bytes()
     (made.path / "etc/hosts").touch()
     assert made.tar(tmp_path / "2.tar").read_bytes() == first
@@ -111,7 +111,7 @@ def test_a_tree_s_tar_is_reproducible(commands: list[Sequence[str]], run: RunRes
 def test_trees_in_use_and_a_few_others_are_kept(commands: list[Sequence[str]], run: RunResources, cache: Path) -> None:
     for name in "abcde":
         (cache / "tree" / name).mkdir(parents=True)
-    used = tree.obtain(run, told).id
+    used = tree.obtain(run, ignore).id
     left = {path.name for path in (cache / "tree").iterdir() if path.is_dir()}
     assert used in left
     assert len(left) == 1 + tree.KEPT
@@ -123,7 +123,7 @@ def test_a_base_with_entries_outside_of_the_tree_is_refused(
     (tmp_path / "bad.tar").write_bytes(packed({"../outside": tarfile.REGTYPE}))
     monkeypatch.setattr(rootfs, "obtain", lambda *_: tmp_path / "bad.tar")
     with pytest.raises(tarfile.OutsideDestinationError):
-        tree.obtain(run, told)
+        tree.obtain(run, ignore)
 
 
 def test_a_package_for_a_newer_c_library_is_refused(
@@ -131,7 +131,7 @@ def test_a_package_for_a_newer_c_library_is_refused(
 ) -> None:
     monkeypatch.setattr(site_packages, "highest_glibc", lambda _: (2, 40))
     with pytest.raises(Unobtainable, match=r"needs glibc 2\.40, the image has 2\.36"):
-        tree.obtain(run, told)
+        tree.obtain(run, ignore)
 
 
 def test_a_command_that_fails_inside_names_its_step(tmp_path: Path) -> None:

@@ -54,20 +54,20 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
     return install
 
 
-def told(line: str) -> None:
+def ignore(line: str) -> None:
     """Drop the message."""
 
 
 def test_the_first_runtime_that_works_is_used(run: RunResources, install: Callable[[str, str], None]) -> None:
     install("refuser", "echo cgroups in hybrid mode not supported; exit 1")
     install("worker", "exit 0")
-    assert runtime.obtain(run, install=False, say=told).name == "worker 1.2"
+    assert runtime.obtain(run, install=False, say=ignore).name == "worker 1.2"
 
 
 def test_the_errors_of_failing_runtimes_are_quoted(run: RunResources, install: Callable[[str, str], None]) -> None:
     install("refuser", "echo cgroups in hybrid mode not supported; exit 1")
     with pytest.raises(Unobtainable) as caught:
-        runtime.obtain(run, install=False, say=told)
+        runtime.obtain(run, install=False, say=ignore)
     assert caught.value.reason == "refuser 1.2 could not run `true`: cgroups in hybrid mode not supported"
     assert caught.value.remedy.startswith("run as root")
 
@@ -78,7 +78,7 @@ def test_a_runtime_that_hangs_is_killed(
     monkeypatch.setattr(runtime, "PROBE_SECONDS", 0.5)
     install("sleeper", "sleep 60")
     with pytest.raises(Unobtainable, match=r"did not end within 0\.5 s"):
-        runtime.obtain(run, install=False, say=told)
+        runtime.obtain(run, install=False, say=ignore)
 
 
 def test_without_a_runtime_every_container_is_missing_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_a_missing_runtime_is_installed_on_request(run: RunResources, monkeypatc
     monkeypatch.setattr(runtime, "NAMES", ())
     monkeypatch.setattr(runtime, "install_engine", asked.append)
     with pytest.raises(Unobtainable, match="no OCI runtime is installed"):
-        runtime.obtain(run, install=True, say=told)
+        runtime.obtain(run, install=True, say=ignore)
     assert asked == [("runc", "mmdebstrap")]
 
 
@@ -228,7 +228,7 @@ def real(run: RunResources) -> Runtime:
     if os.geteuid() != 0:
         pytest.skip("without root there are no control groups to look for")
     try:
-        return runtime.obtain(run, install=False, say=told)
+        return runtime.obtain(run, install=False, say=ignore)
     except Unobtainable as problem:
         pytest.skip(problem.reason)
 
