@@ -114,7 +114,8 @@ class Docker:
             if client:
                 client.close()
             raise Unobtainable(
-                f"the engine could not start a container under {self.profile.name}: {_explanation(problem)}",
+                f"the engine could not start a container under the profile {self.profile.name}: "
+                f"{_explanation(problem)}",
                 "check that the engine supports the settings of the profile",
             ) from problem
 
