@@ -104,9 +104,9 @@ class Request:
     def _options(self, cell: CellName) -> str:
         if not cell.kernel:
             return cell.options
-        from worldswitch.harness.environments.kernels.fetch import word_for
+        from worldswitch.harness.environments.kernels.fetch import argument_for
 
-        word = shlex.quote(word_for(cell.kernel, self.kernels))
+        word = shlex.quote(argument_for(cell.kernel, self.kernels))
         return cell.options.replace(f"--kernel {cell.kernel}", f"--kernel {word}", 1)
 
     def arguments(self, cell: CellName, facts: Mapping[str, str]) -> list[str]:

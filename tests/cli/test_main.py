@@ -103,7 +103,7 @@ def test_one_fault_of_the_harness_is_told_once(run, capsys: pytest.CaptureFixtur
     ("arguments", "words"),
     [
         (["run", "--id", "XX99"], "no scenario has the id XX99; see `worldswitch list`"),
-        (["run", "--profile", "nope"], "no such profile; there are docker-default"),
+        (["run", "--profile", "nope"], "no such profile; choose docker-default"),
         (["run", "--profile", "nope.toml"], "cannot be read"),
         (["run", "--engine", "host", "--profile", "hardened"], "drop one of the two"),
         (["run", "--platform", "nope"], "no platform is called 'nope'"),

@@ -75,7 +75,7 @@ def test_a_quick_one_takes_others_for_those_that_cannot_be_had(
     monkeypatch.setattr(fetch, "obtain", obtain)
     main.main(["matrix", "--quick"])
     assert asked[0].kernels == taken
-    assert capsys.readouterr().out.count("Linux 7.3 cannot be had: the mirror has dropped it") == 1
+    assert capsys.readouterr().out.count("Linux 7.3 is unavailable: the mirror has dropped it") == 1
 
 
 def test_where_none_can_be_had_the_newest_is_planned_and_will_be_a_miss(

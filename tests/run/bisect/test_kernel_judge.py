@@ -60,16 +60,16 @@ def ignore(line: str) -> None:
 def test_the_candidates_are_all_packages_between_the_ends(
     mirror: None, ends: tuple[str, str], wanted: list[str]
 ) -> None:
-    assert versions.stretch(*ends, ignore) == wanted
+    assert versions.between(*ends, ignore) == wanted
 
 
 def test_unknown_ends_and_files_are_errors(mirror: None) -> None:
     with pytest.raises(CouldNotRun, match=r"the Debian mirror has no Linux 7\.3"):
-        versions.stretch("6.12", "7.3", ignore)
+        versions.between("6.12", "7.3", ignore)
     with pytest.raises(CouldNotRun, match=r"\./bzImage is a file"):
-        versions.stretch("6.12", "./bzImage", ignore)
+        versions.between("6.12", "./bzImage", ignore)
     with pytest.raises(Unobtainable, match=r"no kernel is called 6\.2"):
-        versions.stretch("6.2", "6.12", ignore)
+        versions.between("6.2", "6.12", ignore)
 
 
 # --------------------------------------------------------------------------------------------------------- judging
