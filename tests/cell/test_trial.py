@@ -29,7 +29,7 @@ TABLE = (
     ("HangsInSwitch", SWITCHES, "timeout", False, "no outcome within 1 s"),
     ("HangsInClose", SWITCHES, "timeout", False, "no outcome within 1 s"),
     ("HangsAtExit", SWITCHES, "pass", False, ""),
-    ("LiesAboutACapability", LOOKS_INSIDE, "fail", False, "the platform raised PermissionError: no injection"),
+    ("LiesAboutACapability", LOOKS_INSIDE, "fail", False, "the platform raised PermissionError: no stub"),
     ("Passes", LOOKS_INSIDE, "unsupported", False, "not Inspectable"),
     ("LacksWhatItNeeds", SWITCHES, "fail", False, "the platform raised .*Unavailable: no such device"),
     ("DiesAtStart", NEEDS_MORE, "unsupported", False, "needs ptrace_denied: ptrace is allowed"),
