@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worldswitch.harness.catalogue.scenarios import Scenario
-from worldswitch.harness.cell.diagnosis import text as diagnosis_text
+from worldswitch.harness.cell.diagnosis import text
 from worldswitch.harness.cell.settings import Settings
 from worldswitch.harness.cell.trial import Result
 
@@ -17,10 +17,10 @@ def account(scenario: Scenario, result: Result, settings: Settings) -> str:
         ("claim", f"{' '.join(scenario.ids)}: {scenario.claim}"),
         ("assertion" if result.assertion else "raised", result.detail),
         ("transcript", "\n".join(result.transcript[-TRANSCRIPT_LINES:])),
-        ("events", "\n".join(diagnosis_text.events(result.diagnosis))),
-        ("processes", "\n".join(diagnosis_text.processes(result.diagnosis))),
-        ("output", diagnosis_text.output(result.output)),
+        ("events", "\n".join(text.events(result.diagnosis))),
+        ("processes", "\n".join(text.processes(result.diagnosis))),
+        ("output", text.output(result.output)),
         ("again", settings.repeat_options(scenario)),
     ]
-    sections = (f"--- {title} ---\n{text.rstrip()}" for title, text in parts if text.strip())
+    sections = (f"--- {title} ---\n{part.rstrip()}" for title, part in parts if part.strip())
     return "\n".join((f"{result.verdict.value}: {result.reason}", *sections))

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from _pytest.runner import runtestprotocol  # no public way runs an item without reporting it
 
-from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell import collection, exclusive, records, seeds, trial
 from worldswitch.harness.cell.account import account
 from worldswitch.harness.cell.attribution import Owners, Phase, judge
@@ -42,7 +42,7 @@ class Suite:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._now: tuple[catalogue.Scenario, Owners, Transcript, Recorder] | None = None
+        self._now: tuple[scenarios.Scenario, Owners, Transcript, Recorder] | None = None
         self._lock: exclusive.LockFile | None = None
 
     @pytest.fixture
@@ -76,7 +76,7 @@ class Suite:
         wanted = [
             (next((rank for rank, name in enumerate(ids) if scenario.is_called(name)), 0), item)
             for item, scenario in collection.scenarios_among(items)
-            if catalogue.is_wanted(scenario, ids, chaos=self.settings.chaos)
+            if scenarios.is_wanted(scenario, ids, chaos=self.settings.chaos)
         ]
         chosen = [item for _, item in sorted(wanted, key=lambda pair: pair[0])]
         if len(chosen) < len(items):
@@ -97,7 +97,7 @@ class Suite:
             return True
         return None
 
-    def _result(self, item: pytest.Item, scenario: catalogue.Scenario) -> Result:
+    def _result(self, item: pytest.Item, scenario: scenarios.Scenario) -> Result:
         if self._loading.verdict is not Verdict.PASS:
             return self._loading
         return unmet(scenario.needs) or self._run(item, scenario)
@@ -110,7 +110,7 @@ class Suite:
             self.settings.load()  # once, so that the forked trials share it
         return rehearsal
 
-    def _run(self, item: pytest.Item, scenario: catalogue.Scenario) -> Result:
+    def _run(self, item: pytest.Item, scenario: scenarios.Scenario) -> Result:
         deadline = min(scenario.deadline * self.settings.time_scale, self.settings.deadline)
 
         def body(transcript: Transcript, recorder: Recorder) -> Result:
@@ -165,7 +165,7 @@ _OUTCOMES = {Verdict.PASS: "passed", Verdict.UNSUPPORTED: "skipped", Verdict.BLO
 
 
 def _reports(
-    item: pytest.Item, scenario: catalogue.Scenario, result: Result, settings: Settings
+    item: pytest.Item, scenario: scenarios.Scenario, result: Result, settings: Settings
 ) -> Iterator[pytest.TestReport]:
     """The three reports that pytest expects of an item; the call's has the result."""
     verdict = result.verdict
@@ -192,7 +192,7 @@ def _reports(
         yield report
 
 
-def record(config: pytest.Config, scenario: catalogue.Scenario, result: Result) -> records.Trial:
+def record(config: pytest.Config, scenario: scenarios.Scenario, result: Result) -> records.Trial:
     """Return the record of this trial, for a pass without transcript, output and diagnosis."""
     if result.verdict is Verdict.PASS:
         result = msgspec.structs.replace(result, transcript=(), output="", diagnosis=None)

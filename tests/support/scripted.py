@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from worldswitch.harness.catalogue.scenarios import Scenario
-from worldswitch.harness.cell import records as results
+from worldswitch.harness.cell import records
 from worldswitch.harness.cell.records import Fingerprint, Footer, Header, ProbeResult, Record, Trial, Word
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments.prepared import Plan
@@ -31,7 +33,7 @@ SCENARIOS = (
     scenario("signals::another_is_ignored", "SG01"),
     scenario("threads::one_vanishes", "TT01", needs=("ptrace_denied",)),
 )
-NAMES = tuple(one.name for one in SCENARIOS)
+NAMES = tuple(it.name for it in SCENARIOS)
 
 
 def header(planned: Sequence[str] = NAMES, mutant: str | None = None, **probes: str) -> Header:
@@ -53,24 +55,24 @@ def header(planned: Sequence[str] = NAMES, mutant: str | None = None, **probes: 
 
 def trial(name: str = NAMES[0], verdict: Verdict = Verdict.PASS, **more: object) -> Trial:
     """A trial."""
-    ids = next((one.ids for one in SCENARIOS if one.name == name), ())
+    ids = next((it.ids for it in SCENARIOS if it.name == name), ())
     values: dict[str, object] = {"ids": ids, "claim": f"The claim of {name}."} | more
-    return results.msgspec.convert({"scenario": name, "verdict": verdict, **values}, Trial, from_attributes=True)
+    return msgspec.convert({"scenario": name, "verdict": verdict, **values}, Trial, from_attributes=True)
 
 
 def footer(trials: Iterable[Trial]) -> Footer:
     """A cell's footer."""
-    return Footer(finished=2.0, counts=results.tally(trials))
+    return Footer(finished=2.0, counts=records.tally(trials))
 
 
 def whole(*trials: Trial, mutant: str | None = None) -> list[Record]:
     """The records of a complete cell."""
-    return [header([one.scenario for one in trials], mutant), *trials, footer(trials)]
+    return [header([it.scenario for it in trials], mutant), *trials, footer(trials)]
 
 
-def frames(records: Iterable[Word]) -> list[Line]:
+def frames(words: Iterable[Word]) -> list[Line]:
     """Records as frames."""
-    return [line + b"\n" for record in records for line in results.frame(record).splitlines()]
+    return [line + b"\n" for word in words for line in records.frame(word).splitlines()]
 
 
 @dataclass
