@@ -88,7 +88,7 @@ def _text(path: Path) -> str:
         return ""
 
 
-class Authority(enum.Enum):
+class Mechanism(enum.Enum):
     """A mechanism that can deny ptrace."""
 
     SECCOMP = "seccomp"
@@ -99,111 +99,115 @@ class Authority(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect:
-    """A mechanism that may have denied a request, with the evidence and the remedy."""
+class MechanismCheck:
+    """The check of one mechanism: whether it denies the request, with the evidence and the remedy."""
 
-    who: Authority
-    guilty: bool | None  #: None if unknown
+    mechanism: Mechanism
+    denies: bool | None  #: None if unknown
     evidence: str
     remedy: str = ""
 
     def __str__(self) -> str:
-        word = {True: "yes", False: "no", None: "perhaps"}[self.guilty]
-        return f"{self.who.value}: {word}: {self.evidence}"
+        word = {True: "yes", False: "no", None: "perhaps"}[self.denies]
+        return f"{self.mechanism.value}: {word}: {self.evidence}"
 
 
-def findings(known: Confinement, request: str = "PTRACE_SEIZE", *, own_child: bool = True) -> list[Suspect]:
-    """Return a suspect for each mechanism, for a request on an own child or on another process."""
+def checks(known: Confinement, request: str = "PTRACE_SEIZE", *, own_child: bool = True) -> list[MechanismCheck]:
+    """Return a check of each mechanism for a request on an own child or on another process."""
     found = [_seccomp(known, request), _already_traced(known), _yama(known, own_child), _capability(known, own_child)]
     return [*found, _module(known, found)]
 
 
-def culprit(known: Confinement, request: str = "PTRACE_SEIZE", *, own_child: bool = True) -> Suspect | None:
+def cause(known: Confinement, request: str = "PTRACE_SEIZE", *, own_child: bool = True) -> MechanismCheck | None:
     """Return the mechanism that denied the request, else one that may have; None if none does."""
-    found = findings(known, request, own_child=own_child)
-    return next(filter(lambda it: it.guilty, found), next(filter(lambda it: it.guilty is None, found), None))
+    found = checks(known, request, own_child=own_child)
+    return next(filter(lambda it: it.denies, found), next(filter(lambda it: it.denies is None, found), None))
 
 
-def _seccomp(known: Confinement, request: str) -> Suspect:
+def _seccomp(known: Confinement, request: str) -> MechanismCheck:
     answer = known.answers.get(request, known.answers.get("PTRACE_SEIZE"))
     if answer is None and known.seccomp == 2:
-        return Suspect(Authority.SECCOMP, None, "filters are active", _ALLOW)
+        return MechanismCheck(Mechanism.SECCOMP, None, "filters are active", _ALLOW)
     if answer is None:
-        return Suspect(Authority.SECCOMP, False, "no filter is active", _ALLOW)
+        return MechanismCheck(Mechanism.SECCOMP, False, "no filter is active", _ALLOW)
     tried = f"{request} for a nonexistent pid returns {answer}"
     if answer == "ESRCH":
-        return Suspect(Authority.SECCOMP, False, f"{tried}, as the kernel does: no filter rejects it")
-    return Suspect(Authority.SECCOMP, True, f"{tried}, but the kernel returns ESRCH: a filter rejects it", _ALLOW)
+        return MechanismCheck(Mechanism.SECCOMP, False, f"{tried}, as the kernel does: no filter rejects it")
+    return MechanismCheck(
+        Mechanism.SECCOMP, True, f"{tried}, but the kernel returns ESRCH: a filter rejects it", _ALLOW
+    )
 
 
-def _already_traced(known: Confinement) -> Suspect:
+def _already_traced(known: Confinement) -> MechanismCheck:
     if not known.tracer:
-        return Suspect(Authority.ALREADY_TRACED, False, "TracerPid is 0")
+        return MechanismCheck(Mechanism.ALREADY_TRACED, False, "TracerPid is 0")
     name = f" ({known.tracer_name})" if known.tracer_name else ""
-    return Suspect(
-        Authority.ALREADY_TRACED,
+    return MechanismCheck(
+        Mechanism.ALREADY_TRACED,
         True,
         f"process {known.tracer}{name} traces this process and its children",
         "run it without strace, gdb or another tracer that follows forks",
     )
 
 
-def _yama(known: Confinement, own_child: bool) -> Suspect:
+def _yama(known: Confinement, own_child: bool) -> MechanismCheck:
     if known.yama is None:
-        return Suspect(Authority.YAMA, False, "there is no /proc/sys/kernel/yama/ptrace_scope")
+        return MechanismCheck(Mechanism.YAMA, False, "there is no /proc/sys/kernel/yama/ptrace_scope")
     scope = f"ptrace_scope is {known.yama}"
     may = known.may(CAP_SYS_PTRACE)
     if known.yama >= 3:
         remedy = "reboot with a lower value; 3 cannot be changed at run time"
-        return Suspect(Authority.YAMA, True, f"{scope}: no process may trace", remedy)
+        return MechanismCheck(Mechanism.YAMA, True, f"{scope}: no process may trace", remedy)
     if known.yama == 2 and not may:
         remedy = "grant CAP_SYS_PTRACE, or set ptrace_scope to 0 or 1"
-        return Suspect(Authority.YAMA, True, f"{scope}: tracing requires CAP_SYS_PTRACE", remedy)
+        return MechanismCheck(Mechanism.YAMA, True, f"{scope}: tracing requires CAP_SYS_PTRACE", remedy)
     if known.yama == 1 and not (may or own_child):
-        return Suspect(
-            Authority.YAMA,
+        return MechanismCheck(
+            Mechanism.YAMA,
             True,
             f"{scope}: only descendants may be traced, and processes that allow it by PR_SET_PTRACER",
             "trace an own child, set ptrace_scope to 0, or grant CAP_SYS_PTRACE",
         )
-    return Suspect(Authority.YAMA, False, scope + (", and CAP_SYS_PTRACE is effective" if known.yama and may else ""))
+    return MechanismCheck(
+        Mechanism.YAMA, False, scope + (", and CAP_SYS_PTRACE is effective" if known.yama and may else "")
+    )
 
 
-def _capability(known: Confinement, own_child: bool) -> Suspect:
+def _capability(known: Confinement, own_child: bool) -> MechanismCheck:
     if known.may(CAP_SYS_PTRACE):
         where = " in its own user namespace" if known.own_user_namespace else ""
-        return Suspect(Authority.CAPABILITY, False, f"CAP_SYS_PTRACE is effective{where}")
+        return MechanismCheck(Mechanism.CAPABILITY, False, f"CAP_SYS_PTRACE is effective{where}")
     if known.dumpable != 1:
-        return Suspect(
-            Authority.CAPABILITY,
+        return MechanismCheck(
+            Mechanism.CAPABILITY,
             True,
             f"this process and its children are not dumpable ({known.dumpable}): tracing them requires CAP_SYS_PTRACE",
             "call prctl(PR_SET_DUMPABLE, 1) after a change of user, make the program's file readable, or grant "
             "CAP_SYS_PTRACE",
         )
     if not own_child:
-        return Suspect(
-            Authority.CAPABILITY,
+        return MechanismCheck(
+            Mechanism.CAPABILITY,
             None,
             f"without CAP_SYS_PTRACE user {known.user} may trace only its own unprivileged processes",
             "grant CAP_SYS_PTRACE, or run as the user whose process it is",
         )
-    return Suspect(Authority.CAPABILITY, False, "tracing an own dumpable child requires no capability")
+    return MechanismCheck(Mechanism.CAPABILITY, False, "tracing an own dumpable child requires no capability")
 
 
-def _module(known: Confinement, others: list[Suspect]) -> Suspect:
+def _module(known: Confinement, others: list[MechanismCheck]) -> MechanismCheck:
     seen = [name for name in known.modules.split(",") if name and name not in OTHER_MODULES]
     label = f"; the label of this process is {known.label!r}" if known.label else ""
-    if any(other.guilty for other in others):
-        return Suspect(Authority.MODULE, False, "another mechanism denies the request first")
+    if any(other.denies for other in others):
+        return MechanismCheck(Mechanism.MODULE, False, "another mechanism denies the request first")
     if seen:
         evidence = f"{', '.join(seen)} {'is' if len(seen) == 1 else 'are'} active{label}"
     elif known.modules:
-        return Suspect(Authority.MODULE, False, f"none is active: {known.modules}")
+        return MechanismCheck(Mechanism.MODULE, False, f"none is active: {known.modules}")
     else:
         evidence = f"the active modules cannot be read here{label}"
-    return Suspect(
-        Authority.MODULE, None, evidence, "see the kernel log (audit: DENIED); allow this program to trace its children"
+    return MechanismCheck(
+        Mechanism.MODULE, None, evidence, "see the kernel log (audit: DENIED); allow this program to trace its children"
     )
 
 

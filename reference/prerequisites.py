@@ -69,10 +69,10 @@ def refused(request: str, error: int) -> PlatformError:
     known = replace(ptrace_denial.current(), answers={request: errno.errorcode.get(answer, str(answer))})
     if error != errno.EPERM:
         known = replace(known, yama=None)  # which answers nothing else
-    one = ptrace_denial.culprit(known, request)
+    one = ptrace_denial.cause(known, request)
     if one is None:
         return Unavailable(f"{said}: nothing that can be seen from here denies it", "see the kernel log")
-    return Unavailable(f"{said}: {one.who.value}: {one.evidence}", one.remedy)
+    return Unavailable(f"{said}: {one.mechanism.value}: {one.evidence}", one.remedy)
 
 
 def stillborn(plan: StubPlan, boot: Any, stop: Stop) -> PlatformError:

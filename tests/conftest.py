@@ -1,4 +1,4 @@
-"""What all tests stand on, an interrupt that interrupts; and what several files use: a cache, a run with holdings."""
+"""Fixtures for several files: SIGINT, an empty cache, the resources of a run."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from worldswitch.harness.environments.run_resources import RunResources
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Bound what may be skipped."""
+    """Register the check of skipped tests."""
     for plugin in skips.plugins():
         config.pluginmanager.register(plugin)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> Iterator[None]:
-    """Have SIGINT interrupt us and our children, also where a shell started us in the background and has it ignored."""
+    """Restore SIGINT, which a shell ignores in background processes, for this process and its children."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -28,14 +28,14 @@ def interruptible() -> Iterator[None]:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache folder, empty, and not the user's."""
+    """An empty cache folder instead of the user's."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache" / "worldswitch"
 
 
 @pytest.fixture
 def run(cache: Path) -> Iterator[RunResources]:
-    """A run's holdings, given up at the end."""
-    holding = RunResources.create()
-    yield holding
-    holding.close()
+    """The resources of a run, removed at the end."""
+    resources = RunResources.create()
+    yield resources
+    resources.close()

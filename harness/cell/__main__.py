@@ -1,9 +1,9 @@
-"""One cell: every scenario once, here; what each environment starts as ``python -m worldswitch.harness.cell``.
+"""Run every scenario once in this process's environment: ``python -m worldswitch.harness.cell``.
 
-Standard output carries the results as frames and nothing else; what anybody prints goes to standard error.
+Standard output carries the results as frames and nothing else; all other output goes to standard error.
 
     exit status 0   every trial ran, whatever its verdict
-                2   the cell could not run: nothing to run, or not all of it was reported, or the platform did not load
+                2   the cell could not run: no scenario selected, a trial not reported, the platform not loaded
 """
 
 from __future__ import annotations
@@ -22,88 +22,91 @@ from worldswitch.harness.cell.settings import Settings
 from worldswitch.harness.linux import processes, syscalls
 from worldswitch.harness.verdict import Verdict
 
+#: Only the plugins named here take part, whatever plugins and configuration are installed.
+_ALWAYS = (
+    f"-p worldswitch.harness.cell.plugin -p xdist -p no:cacheprovider -c {os.devnull} "
+    # Without --noconftest, pytest would load the conftest.py of the folder that the cell starts in.
+    "-q --strict-markers --color=no --continue-on-collection-errors --noconftest "
+    # A dead worker's trial is a miss, which a replacement would hide.
+    "--max-worker-restart=0 --dist=worksteal"
+).split()
+
 
 def parser() -> argparse.ArgumentParser:
-    """The command line; the options are those of the pytest plugin."""
+    """Return the parser of the command line; the options are those of the pytest plugin and a few more."""
     made = argparse.ArgumentParser(prog="python -m worldswitch.harness.cell", description=__doc__.partition("\n")[0])
     option = made.add_argument
     options.add(option)
     option("-k", metavar="EXPRESSION", help="only scenarios whose names match, as in pytest")
-    option("--observed", metavar="JSON", default="", help="facts about this kernel that need not be observed again")
+    option("--observed", metavar="JSON", default="", help="facts about this kernel; without them they are observed")
     option("-n", type=int, default=0, metavar="WORKERS", help="how many trials run at the same time")
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the cell."""
+    """Run the cell and return its exit status."""
     asked = parser().parse_args(arguments)
     asked.seed = seeds.draw() if asked.seed is None else asked.seed
-    stream = os.dup(1)  # not inherited by what trials execute
-    os.dup2(2, 1)
     settings = Settings.of(asked, asked.seed)
     try:
-        recorder = ReportStream(
-            lambda record: syscalls.write_all(stream, records.frame(record)),
-            settings,
-            environment_of(asked.environment),
-            begins=lambda scenario: syscalls.write_all(stream, records.frame(records.Began(scenario))),
-            observed=observed(asked.observed),
-        )
+        stream = _report_stream(asked, settings)
     except pytest.UsageError as error:
         return _refuse(str(error))
-    if collection.folder_of(asked.scenarios) is None:
-        return _refuse(f"--scenarios: no package {asked.scenarios} can be imported")
-    with processes.subreaper():  # should a worker die, what its trial left comes here
+    with processes.subreaper():  # adopts the processes of a trial whose worker dies
         loading = rehearse(settings)
-        _run(asked, recorder)
+        _run_pytest(asked, stream)
         processes.kill_all(lambda: processes.descendants(os.getpid()), 5.0)
-    if loading.verdict is not Verdict.PASS:
-        return _refuse(loading.reason)
-    if not recorder.complete:
-        return _refuse(_incomplete(recorder))
-    return 0
+    reason = loading.reason if loading.verdict is not Verdict.PASS else _incomplete(stream)
+    return _refuse(reason) if reason else 0
+
+
+def _report_stream(asked: argparse.Namespace, settings: Settings) -> ReportStream:
+    """Send frames to standard output, and all other output to standard error."""
+    out = os.dup(1)  # trials' programs do not inherit it
+    os.dup2(2, 1)
+    if collection.folder_of(settings.scenarios) is None:
+        raise pytest.UsageError(f"--scenarios: no package {settings.scenarios} can be imported")
+
+    def write(word: records.Word) -> None:
+        syscalls.write_all(out, records.frame(word))
+
+    return ReportStream(
+        write,
+        settings,
+        environment_of(asked.environment),
+        begins=lambda scenario: write(records.Began(scenario)),
+        observed=observed(asked.observed),
+    )
 
 
 def _refuse(reason: str) -> int:
-    print(f"cell: could not run: {reason}", file=sys.stderr, flush=True)
+    print(f"{records.REFUSAL}{reason}", file=sys.stderr, flush=True)
     return 2
 
 
-def _incomplete(recorder: ReportStream) -> str:
-    if recorder.broken:
-        return f"{', '.join(recorder.broken)} could not be collected; pytest's account is above"
-    if not recorder.planned:
+def _incomplete(stream: ReportStream) -> str:
+    """Why the results are incomplete; empty if they are complete."""
+    if stream.broken:
+        return f"{', '.join(stream.broken)} could not be collected; pytest's report is above"
+    if not stream.planned:
         return "no scenario was selected"
-    return f"{len(recorder.trials)} of {len(recorder.planned)} planned trials were reported"
+    return "" if stream.complete else f"{len(stream.trials)} of {len(stream.planned)} planned trials were reported"
 
 
-def _run(asked: argparse.Namespace, recorder: ReportStream) -> None:
-    # Only what is named here takes part, whatever plugins and configuration are lying about.
+def _run_pytest(asked: argparse.Namespace, stream: ReportStream) -> None:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ.pop("PYTEST_ADDOPTS", None)
     folder = collection.folder_of(asked.scenarios)
-    pytest.main([*_ALWAYS, f"--rootdir={folder}", *_options(asked), "--pyargs", asked.scenarios], plugins=[recorder])
-
-
-_ALWAYS = (
-    *("-p", "worldswitch.harness.cell.plugin", "-p", "xdist", "-p", "no:cacheprovider", "-c", os.devnull),
-    "--noconftest",  # pytest would load the one of the folder in which the cell happens to start
-    *("-q", "--strict-markers", "--color=no", "--continue-on-collection-errors"),
-    # A worker that dies takes one trial with it, which is then a miss; a new one would hide that.
-    *("--max-worker-restart=0", "--dist=worksteal"),
-)
+    pytest.main([*_ALWAYS, f"--rootdir={folder}", *_options(asked), "--pyargs", asked.scenarios], plugins=[stream])
 
 
 def _options(asked: argparse.Namespace) -> list[str]:
-    values = (
-        *(("-k", asked.k), ("-n", asked.n or None)),
-        *(("--platform", asked.platform), ("--mutant", asked.mutant), ("--repeat", asked.repeat)),
-        *(("--deadline", asked.deadline), ("--time-scale", asked.time_scale), ("--scenarios", asked.scenarios)),
-        ("--seed", asked.seed),
-        *(("--id", pattern) for pattern in asked.id),
-    )
-    said = [word for name, value in values if value is not None for word in (name, str(value))]
-    return said if asked.chaos else [*said, "--no-chaos"]
+    """The options of the pytest plugin."""
+    names = ("platform", "mutant", "repeat", "deadline", "time_scale", "scenarios", "seed")
+    values = [("-k", asked.k), ("-n", asked.n or None), *(("--id", pattern) for pattern in asked.id)]
+    values += [(f"--{name.replace('_', '-')}", getattr(asked, name)) for name in names]
+    words = [word for name, value in values if value is not None for word in (name, str(value))]
+    return words if asked.chaos else [*words, "--no-chaos"]
 
 
 if __name__ == "__main__":

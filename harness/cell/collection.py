@@ -1,6 +1,6 @@
-"""How pytest finds scenarios: modules of one package, imported by their names, and in them whatever carries the mark.
+"""Collection of scenarios by pytest: the marked functions in the modules of a package, imported by name.
 
-Imported by path, as pytest does with test files, the modules of an editable install would exist twice.
+pytest imports test files by path; in an editable install that would make a second copy of each module.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from worldswitch.harness.catalogue import scenarios
 
 
 def folder_of(package: str) -> Path | None:
-    """Where `package` lies, or None if there is none."""
+    """Return the folder of `package`; None if it cannot be imported."""
     try:
         spec = importlib.util.find_spec(package)
     except ImportError:
         return None
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    return Path(places[0]).resolve() if places else None
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(folders[0]).resolve() if folders else None
 
 
-#: ``worldswitch.scenarios``, ``-p worldswitch...``, ``--worldswitch-results``, ``--scenarios``; no mere path.
-_SPEAKS_OF_US = re.compile(r"(-p|--)?worldswitch([.=-]|$)|--scenarios\b")
+#: ``worldswitch.scenarios``, ``-p worldswitch...``, ``--worldswitch-results``, ``--scenarios``; not a path.
+_NAMES_WORLDSWITCH = re.compile(r"(-p|--)?worldswitch([.=-]|$)|--scenarios\b")
 
 
 def concerns(arguments: Iterable[str], package: str) -> bool:
-    """Whether a pytest command line speaks of scenarios: by the word, or by a path to them."""
+    """True if a pytest command line names worldswitch or a path in the package of scenarios."""
     words = list(map(str, arguments))
-    if any(map(_SPEAKS_OF_US.match, words)):
+    if any(map(_NAMES_WORLDSWITCH.match, words)):
         return True
     folder = folder_of(package)
     paths = [Path(word.partition("::")[0]) for word in words if not word.startswith("-")]
@@ -43,7 +43,7 @@ def concerns(arguments: Iterable[str], package: str) -> bool:
 
 
 class ScenarioModule(pytest.Module):
-    """A module of the scenarios."""
+    """A module of scenarios."""
 
     package: str
 
@@ -53,25 +53,25 @@ class ScenarioModule(pytest.Module):
         return importlib.import_module(f"{package}.{self.path.stem}")
 
     def istestfunction(self, obj: object, name: str) -> bool:
-        """A scenario's name is a sentence, so the mark decides."""
+        """Return true for marked functions: a scenario's name is a sentence without a prefix."""
         return scenarios.mark_of(obj) is not None and getattr(obj, "__module__", "") == self._getobj().__name__
 
     def istestclass(self, obj: object, name: str) -> bool:
-        """Scenarios are functions."""
+        """Return false: scenarios are functions."""
         return False
 
 
 def modules_of(names: Sequence[str]) -> tuple[str, ...]:
-    """Patterns of the modules that have the scenarios of these names; of every module if one does not say."""
+    """Return the modules of these names; a pattern for all if a name has none."""
     if not names or any("::" not in name for name in names):
         return ("*",)
     return tuple(dict.fromkeys(name.partition("::")[0] for name in names))
 
 
 class Collection:
-    """pytest's collection of `package`: of the modules that have the scenarios of these names, if they say so.
+    """pytest's collection of `package`, limited to the modules in `names` if each has one.
 
-    A module that nobody asked for is not even imported, which an emulated processor takes long for.
+    The other modules are not even imported, since that takes long on an emulated processor.
     """
 
     def __init__(self, package: str, folder: Path, names: Sequence[str] = ()) -> None:
@@ -82,26 +82,26 @@ class Collection:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-        """Keep pytest from importing the packages by their paths."""
+        """Prevent pytest from importing the packages by path."""
         if path.resolve() not in self.folders:
             return None
         return pytest.Dir.from_parent(parent, path=path)
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-        """Take every module of the folders; one that was asked for by its path, pytest takes."""
+        """Collect the modules of the folders; pytest itself collects one named by path on the command line."""
         ours = file_path.resolve().parent in self.folders and file_path.suffix == ".py"
         if not ours or file_path.stem.startswith("_") or parent.session.isinitpath(file_path):
             return None
-        asked_for = any(fnmatch.fnmatchcase(file_path.stem, pattern) for pattern in self.modules)
-        return self._module(file_path, parent) if asked_for else None
+        selected = any(fnmatch.fnmatchcase(file_path.stem, pattern) for pattern in self.modules)
+        return self._module(file_path, parent) if selected else None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-        """The same for a module that pytest itself was given by path."""
+        """Collect a module named by path on the command line."""
         return self._module(module_path, parent) if module_path.resolve().parent in self.folders else None
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Have no project's own settings on warnings decide a verdict: scenarios end threads roughly."""
+        """Override the project's warning filters: scenarios may end threads by exceptions without a verdict."""
         if item.get_closest_marker("scenario") is not None:
             item.add_marker(pytest.mark.filterwarnings("default"))
 
@@ -112,7 +112,7 @@ class Collection:
 
 
 def scenarios_among(items: Iterable[pytest.Item]) -> Iterator[tuple[pytest.Item, scenarios.Scenario]]:
-    """The items that are scenarios, each with its declaration."""
+    """Return the items that are scenarios, each with its declaration."""
     for item in items:
         mark = item.get_closest_marker("scenario")
         if mark is not None and isinstance(item, pytest.Function):
@@ -120,6 +120,6 @@ def scenarios_among(items: Iterable[pytest.Item]) -> Iterator[tuple[pytest.Item,
 
 
 def name_of(nodeid: str) -> str:
-    """The scenario's name in `nodeid`: ``.../threads.py::sentence`` is ``threads::sentence``."""
+    """Return the scenario's name in `nodeid`: ``.../threads.py::sentence`` is ``threads::sentence``."""
     path, _, rest = nodeid.partition("::")
     return f"{Path(path).stem}::{rest}"

@@ -1,7 +1,6 @@
-"""Who may run now: trials beside one another, or, if it changes what all of a machine share, one trial alone.
+"""The lock between trials: shared, or exclusive for a trial that changes machine-wide state.
 
-xdist's workers take turns by flock(2) on a file that only they know: it lives in the memory of the process that
-started them, and ends with that.
+xdist's workers use flock(2) on a memfd of the process that started them.
 """
 
 from __future__ import annotations
@@ -12,20 +11,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Turns:
-    """The file that the workers take turns by, in the process that starts them."""
+class LockFile:
+    """The lock file, in the process that starts the workers."""
 
     def __init__(self) -> None:
-        self._descriptor = os.memfd_create("turns")
+        self._descriptor = os.memfd_create("worldswitch-trials")
 
     @property
     def path(self) -> str:
-        """Where workers find it, as long as this lives."""
+        """Its path for the workers, valid while this process lives."""
         return f"/proc/{os.getpid()}/fd/{self._descriptor}"
 
 
 @contextmanager
-def turn(path: str | None, *, alone: bool) -> Iterator[None]:
+def hold(path: str | None, *, alone: bool) -> Iterator[None]:
     """Hold the lock shared, or exclusive if `alone`; does nothing without `path`.
 
     The wait is bounded: each holder has its trial's deadline.
@@ -38,4 +37,4 @@ def turn(path: str | None, *, alone: bool) -> Iterator[None]:
         try:
             yield
         finally:
-            fcntl.flock(file, fcntl.LOCK_UN)  # the file alone could not: what a trial leaves behind has it open too
+            fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: strays of the trial have the file open too

@@ -1,4 +1,4 @@
-"""The trial that a scenario runs in, as pytest hands it to the scenario."""
+"""The fixture ``trial``: the platforms, deadlines and transcript of a scenario's trial."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from worldswitch.harness.flight import Recorder
 
 @dataclass(slots=True)
 class CurrentTrial:
-    """What a scenario gets as the fixture ``trial``."""
+    """The value of the fixture ``trial``."""
 
     repeat: int
-    seed: int  #: what everything random in this trial is drawn from
+    seed: int  #: the seed of all random choices in this trial
     _settings: Settings
     _factory: PlatformFactory
     _owners: Owners
@@ -27,7 +27,7 @@ class CurrentTrial:
     _platforms: list[Platform] = field(default_factory=list)
 
     def platform(self, options: Options = Options()) -> Platform:  # noqa: B008 - frozen
-        """A platform under test, closed at the end of the trial."""
+        """Return a new platform under test; the trial's end closes it."""
         self.note(f"platform({options})")
         made = self._factory(replace(options, recorder=self._recorder))
         self._owners.learn(made)
@@ -35,7 +35,7 @@ class CurrentTrial:
         return made
 
     def seconds(self, seconds: float) -> float:
-        """A deadline, scaled to this environment."""
+        """Return a deadline scaled to this environment."""
         return seconds * self._settings.time_scale
 
     def note(self, text: str) -> None:
@@ -43,11 +43,11 @@ class CurrentTrial:
         self._transcript.note(text)
 
     def probe(self, name: str) -> ProbeResult:
-        """What is known about the probe `name`."""
+        """Return the result of the probe `name`."""
         return table.probe(name)
 
     def close(self) -> None:
-        """Close every platform, the last first, even if closing one of them raises."""
+        """Close every platform, the last first, even if one raises."""
         while self._platforms:
             made = self._platforms.pop()
             try:

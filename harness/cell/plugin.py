@@ -1,7 +1,7 @@
-"""The pytest plugin: ``python -m pytest --pyargs worldswitch.scenarios`` puts a platform to every scenario.
+"""The pytest plugin: ``python -m pytest --pyargs worldswitch.scenarios`` runs every scenario on a platform.
 
-pytest loads it wherever worldswitch is installed, so it does nothing at all, and adds no option, unless the command
-line speaks of worldswitch or of a path to scenarios.
+pytest loads it in every project where worldswitch is installed, so it adds no option and has no effect unless the
+command line names worldswitch or a path to scenarios.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> None:
-    """Add the options, now that the command line is known."""
+    """Add the options if the command line concerns scenarios."""
     from worldswitch.harness.catalogue.scenarios import SCENARIOS
     from worldswitch.harness.cell import collection, options
 
@@ -28,15 +28,15 @@ def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Non
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take part, if the options were added."""
+    """Register the plugins if the options were added."""
     config.addinivalue_line(
         "markers", "scenario(*ids, clauses, needs, repeat, deadline, subject, alone): a claim about a platform"
     )
     if hasattr(config.option, "worldswitch_results"):
-        _take_part(config)
+        _register(config)
 
 
-def _take_part(config: pytest.Config) -> None:
+def _register(config: pytest.Config) -> None:
     from worldswitch.harness.cell import collection
     from worldswitch.harness.cell.suite import Suite
 
@@ -45,7 +45,7 @@ def _take_part(config: pytest.Config) -> None:
     if folder is None:
         raise pytest.UsageError(f"--scenarios: no package {settings.scenarios} can be imported")
     if not __debug__:
-        raise pytest.UsageError("the scenarios are assertions, which python -O removes; run them without it")
+        raise pytest.UsageError("scenarios are assertions, which python -O removes; run without -O")
     config.pluginmanager.register(collection.Collection(settings.scenarios, folder, settings.ids))
     config.pluginmanager.register(Suite(settings))
     if (folder / "stage.py").exists() or (folder / "stage").is_dir():
@@ -67,7 +67,7 @@ def _settings(config: pytest.Config) -> Settings:
 def _record(config: pytest.Config, settings: Settings) -> None:
     from worldswitch.harness.cell import report_stream
 
-    config.pluginmanager.register(report_stream.Words())
+    config.pluginmanager.register(report_stream.VerdictNames())
     path = config.getoption("worldswitch_results")
     if path:
         config.pluginmanager.register(report_stream.to_file(path, settings, config.getoption("environment")))

@@ -1,12 +1,12 @@
-"""Results as JSON lines: a header, one line a trial, a footer; and how they are read back without believing too much.
+"""The records of a cell's results, one JSON line each.
 
-    `Header`   what was planned, where, on what
-    `Trial`    one scenario's verdict; in any order, at most once each
-    `KernelLog`  what a kernel that was booted for the cell said meanwhile
-    `Footer`   the cell came to its end; its counts say what it reported
+    `Header`     the planned trials, the environment and the machine
+    `Trial`      one trial's verdict; in any order, at most one each
+    `KernelLog`  the log of a kernel booted for the cell
+    `Footer`     the end of the cell, with the number of trials by verdict
 
-A file without its footer is not a result (`Incomplete`).  A line that cannot be read, a trial nobody planned, a second
-verdict or counts that differ are `Damaged`.  What was planned and not reported is added as `miss` when reading.
+A file without a footer is `Incomplete`.  An unreadable line, a trial that was not planned, a second verdict or
+different counts make it `Damaged`.  Readers add planned trials that were not reported as `miss`.
 
 On a stream shared with logs each line is a frame (`worldswitch.harness.cell.frames`).
 """
@@ -26,18 +26,18 @@ from worldswitch.harness.ptrace_denial import Confinement
 from worldswitch.harness.verdict import Verdict
 
 FORMAT = 1
-REFUSAL = "cell: could not run: "  #: a cell that cannot run writes its reason after these words
+REFUSAL = "cell: could not run: "  #: the prefix of the reason that a cell cannot run, on standard error
 
 
 class ProbeResult(msgspec.Struct, frozen=True):
-    """What a probe found, and what showed it."""
+    """The result of a probe and the evidence."""
 
     state: str  #: yes, no, denied
     detail: str
 
 
 class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
-    """The machine as the trials saw it."""
+    """The machine as the trials see it."""
 
     kernel: str
     machine: str
@@ -46,10 +46,10 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     python: str
     versions: dict[str, str]
     probes: dict[str, ProbeResult]
-    facts: dict[str, str] = {}  #: how the kernel behaves, see `worldswitch.harness.cell.probes.kernel_facts`
-    facts_from: str = ""  #: where they were observed, if not in this cell itself
+    facts: dict[str, str] = {}  #: the kernel's behaviour, see `worldswitch.harness.cell.probes.kernel_facts`
+    facts_from: str = ""  #: the place of observation, unless this cell
     behaviour: str = ""  #: a digest of the facts
-    confinement: Confinement | None = None  #: who could forbid ptrace here, and what is known of each
+    confinement: Confinement | None = None  #: the restrictions on ptrace
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header", tag_field="kind"):
@@ -62,7 +62,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header", tag_field=
     platform: str
     mutant: str | None = None
     repeat: str
-    seed: int  #: what everything random in the run was drawn from
+    seed: int  #: the seed of all random choices in the run
     planned: tuple[str, ...]
     fingerprint: Fingerprint
 
@@ -77,12 +77,12 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, tag="trial", tag_field="k
     clauses: tuple[str, ...] = ()
     reason: str = ""
     assertion: bool = False  #: the scenario's own assertion failed
-    detail: str = ""  #: pytest's account of the failure
+    detail: str = ""  #: pytest's report of the failure
     transcript: tuple[str, ...] = ()
-    output: str = ""  #: the end of what it printed
+    output: str = ""  #: the end of its output
     seconds: float = 0.0
     worker: str = ""
-    diagnosis: Diagnosis | None = None  #: of one that did not pass: its last ptrace events, and who was there
+    diagnosis: Diagnosis | None = None  #: of a failure: the last ptrace events and the processes
 
 
 class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer", tag_field="kind"):
@@ -93,17 +93,17 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer", tag_field=
 
 
 class Complaint(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a kernel's log that no kernel should log."""
+    """A line of a kernel's log that reports a kernel bug."""
 
     meaning: str
     line: str
 
 
 class KernelLog(msgspec.Struct, frozen=True, kw_only=True, tag="kernel", tag_field="kind"):
-    """What the kernel logged while the cell ran, where a kernel was booted for it: at most once, before the footer."""
+    """The log of a kernel booted for the cell, while it ran: at most one, before the footer."""
 
-    lines: tuple[str, ...]  #: each after its level and the seconds since boot; the last ones, if there were very many
-    taint: tuple[int, int] = (0, 0)  #: its flags before and after
+    lines: tuple[str, ...]  #: level, seconds since boot and text; only the last ones if there are too many
+    taint: tuple[int, int] = (0, 0)  #: the taint flags before and after
     complaints: tuple[Complaint, ...] = ()
 
 
@@ -111,29 +111,29 @@ Record: TypeAlias = Header | Trial | KernelLog | Footer
 
 
 class Began(msgspec.Struct, frozen=True, tag="began", tag_field="kind"):
-    """A trial has begun: said on a stream, for those who wait, and no line of a result."""
+    """A trial has begun; sent on a stream for progress, and not part of the results."""
 
     scenario: str
 
 
-Word: TypeAlias = Record | Began  #: what a stream carries
+Word: TypeAlias = Record | Began  #: one frame of a stream
 
 
 _decode_word = msgspec.json.Decoder(Word).decode
 
 
 def encode(record: Word) -> bytes:
-    """`record` as JSON, without a line break."""
+    """Return `record` as JSON without line breaks."""
     return msgspec.json.encode(record)
 
 
 def frame(record: Word) -> bytes:
-    """`record` as a frame for a shared stream."""
+    """Return `record` as a frame for a shared stream."""
     return frames.encode(encode(record))
 
 
 def unframe(lines: Iterable[bytes], noise: Callable[[bytes], object]) -> Iterator[Word]:
-    """The words among `lines`; every other line that says anything goes to `noise`."""
+    """Yield the records among `lines`; other lines that are not blank go to `noise`."""
     for line in lines:
         payload = frames.decode(line)
         if payload is not None:
@@ -143,13 +143,13 @@ def unframe(lines: Iterable[bytes], noise: Callable[[bytes], object]) -> Iterato
 
 
 def tally(trials: Iterable[Trial]) -> dict[str, int]:
-    """How often each verdict occurs, those that do."""
+    """Count the verdicts that occur, by name."""
     counts = Counter(trial.verdict for trial in trials)
     return {verdict.value: counts[verdict] for verdict in Verdict if counts[verdict]}
 
 
 def schema() -> bytes:
-    """The JSON schema of a line, as it stands in ``results/run.schema.json``."""
+    """Return the JSON schema of a line, the contents of ``results/run.schema.json``."""
     text = msgspec.json.encode(msgspec.json.schema(Record), order="deterministic")
     return msgspec.json.format(text, indent=2) + b"\n"
 

@@ -1,4 +1,4 @@
-"""Whether a platform can be loaded at all, tried in a process of its own."""
+"""A trial import of the platform in a process of its own, since an import may hang or crash."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worldswitch.harness.verdict import Verdict
 
 
 def rehearse(settings: Settings) -> Result:
-    """Load the platform in a process of its own: `PASS`, or why that cannot be."""
+    """Load the platform in a process of its own; return `PASS`, or `ERROR`, `CRASH` or `TIMEOUT` with the reason."""
 
     def body(_: Transcript, __: Recorder) -> Result:
         try:

@@ -1,4 +1,4 @@
-"""Results from pytest's reports as they come in, in the process that sees them all (with xdist, it runs no trial)."""
+"""Results from pytest's reports, written as they arrive in the process that sees all (with xdist, the controller)."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from worldswitch.harness.verdict import Verdict
 
 
 def trial_in(report: pytest.TestReport) -> Trial | None:
-    """The line of results that `report` carries, if it does."""
+    """Return the trial that `report` carries; None without one."""
     values = getattr(report, ATTRIBUTE, None)
     return msgspec.convert(values, Trial) if values is not None else None
 
 
-class Words:
-    """The verdicts' own words in pytest's output."""
+class VerdictNames:
+    """Shows the names of verdicts in pytest's output."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """A failure is counted as pytest counts it; what could not be tried is counted by its own name."""
+        """Count failures as pytest does, and other verdicts by name."""
         trial = trial_in(report) if report.when == "call" else None
         if trial is None or trial.verdict is Verdict.PASS:
             return None
@@ -40,7 +40,7 @@ class Words:
 
 
 class ReportStream:
-    """Header, trials and footer, handed to `write` one by one; `begins` is told the scenario of each trial to come."""
+    """Passes header, trials and footer to `write`; calls `begins` with the scenario before each trial."""
 
     def __init__(
         self,
@@ -57,27 +57,27 @@ class ReportStream:
         self._observed = observed
         self.planned: tuple[str, ...] | None = None
         self.trials: list[Trial] = []
-        self.broken: list[str] = []  #: modules whose scenarios could not even be planned
+        self.broken: list[str] = []  #: modules that could not be collected
 
     @property
     def complete(self) -> bool:
-        """Everything could be planned, something was, and all of it was reported."""
+        """True if all modules were collected, at least one trial was planned, and all were reported."""
         reported = {trial.scenario for trial in self.trials}
         return not self.broken and bool(self.planned) and reported == set(self.planned or ())
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note what cannot be imported."""
+        """Note modules that cannot be imported."""
         if report.failed and report.nodeid not in self.broken:
             self.broken.append(report.nodeid)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Without xdist, this process collects."""
+        """Write the header; without xdist, this process collects."""
         if session.items:
             self._plan(item.nodeid for item in session.items)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        """With it, every worker collects the same."""
+        """Write the header; with xdist, every worker collects the same items."""
         if self.planned is None:
             self._plan(ids)
 
@@ -93,34 +93,35 @@ class ReportStream:
                 repeat=self._settings.repeat,
                 seed=self._settings.seed,
                 planned=self.planned,
-                # A mutant is held against the reference, whose header has the facts of the same machine.
+                # A mutant is compared with the reference, whose header has the facts about the same machine.
                 fingerprint=fingerprint.take(
-                    *(None if self._settings.mutant else self._settings.scenarios, self._settings.time_scale),
-                    observed=None if self._settings.mutant else self._observed,
+                    None if self._settings.mutant else self._settings.scenarios,
+                    self._settings.time_scale,
+                    None if self._settings.mutant else self._observed,
                 ),
             )
         )
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """A trial begins."""
+        """Report that a trial begins."""
         self._begins(name_of(nodeid))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A trial has ended."""
+        """Write a trial that has ended."""
         trial = trial_in(report) if report.when == "call" else None
         if trial is not None:
             self.trials.append(trial)
             self._write(trial)
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """The end, unless something cut it off or part of the plan is unknown."""
+        """Write the footer, unless the session was cut short or a module could not be collected."""
         ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if self.planned is not None and ended and not self.broken:
             self._write(Footer(finished=time.time(), counts=records.tally(self.trials)))
 
 
 def environment_of(text: str) -> dict[str, object]:
-    """The JSON object that ``--environment`` gave."""
+    """Parse the JSON object of ``--environment``; raises pytest.UsageError."""
     try:
         return {"name": "host", **msgspec.json.decode(text, type=dict[str, object])}
     except msgspec.DecodeError as error:
@@ -128,7 +129,7 @@ def environment_of(text: str) -> dict[str, object]:
 
 
 def observed(text: str) -> Observed | None:
-    """What ``--observed`` gave, if it gave anything."""
+    """Parse the facts of ``--observed``; None if empty; raises pytest.UsageError."""
     try:
         return msgspec.json.decode(text, type=Observed) if text else None
     except msgspec.MsgspecError as error:
@@ -136,11 +137,11 @@ def observed(text: str) -> Observed | None:
 
 
 def to_file(path: str, settings: Settings, environment: str) -> ReportStream:
-    """A recorder to the file at `path`, which it replaces."""
+    """Return a stream to the file at `path`, which is replaced; raises pytest.UsageError."""
     try:
-        file = Path(path).open("wb", buffering=0)  # noqa: SIM115 - open as long as the session
+        file = Path(path).open("wb", buffering=0)  # noqa: SIM115 - open until the session ends
     except OSError as error:
-        raise pytest.UsageError(f"--worldswitch-results: cannot write there: {error}") from error
+        raise pytest.UsageError(f"--worldswitch-results: cannot write: {error}") from error
     return ReportStream(
         lambda record: file.write(records.encode(record) + b"\n"), settings, environment_of(environment)
     )

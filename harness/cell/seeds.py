@@ -1,6 +1,6 @@
-"""One number for all that is random in a run, and from it one for each trial.
+"""Random seeds: one for a run, and one for each trial, derived from it.
 
-A trial's seed depends on the run's and on the scenario's name only: whoever runs fewer scenarios, or in another order,
+A trial's seed depends only on the run's seed and the scenario's name, so a run of fewer scenarios or in another order
 replays the same trials.
 """
 
@@ -10,22 +10,21 @@ import argparse
 import hashlib
 import secrets
 
-#: Short enough to be read aloud.
-BITS = 32
+BITS = 32  #: short enough to type
 
 
 def draw() -> int:
-    """A run's seed, where none was given."""
+    """Return a random seed for a run."""
     return secrets.randbits(BITS)
 
 
 def of_trial(seed: int, scenario: str) -> int:
-    """What a trial of `scenario` makes all of its choices from, in a run with this `seed`."""
+    """Return the seed of a trial of `scenario` in a run with this `seed`."""
     return int.from_bytes(hashlib.sha256(f"{seed} {scenario}".encode()).digest()[:8])
 
 
 def number(text: str) -> int:
-    """The seed that somebody wrote."""
+    """Parse a seed from the command line; raises argparse.ArgumentTypeError."""
     if text.isascii() and text.isdigit() and int(text) < 2**BITS:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no seed: a number from 0 to {2**BITS - 1}")
+    raise argparse.ArgumentTypeError(f"expected an integer from 0 to {2**BITS - 1}, got {text!r}")

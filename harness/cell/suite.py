@@ -1,6 +1,6 @@
-"""The scenarios as pytest runs them: what each may use, when it is left out, and how its trial is reported.
+"""The pytest hooks that select scenarios, run each in a process of its own and report its trial.
 
-Everything here is registered only where a command line speaks of scenarios.
+They are registered only if the command line concerns scenarios.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from _pytest.runner import runtestprotocol  # no public way runs an item without reporting it
 
-from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell import collection, exclusive, records, seeds, trial
 from worldswitch.harness.cell.account import account
 from worldswitch.harness.cell.attribution import Owners, Phase, judge
@@ -30,54 +30,53 @@ from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.flight import Recorder
 from worldswitch.harness.verdict import Verdict
 
-#: What a report carries beside pytest's own fields: a `results.Trial` as plain values, which xdist can pass on.
+#: The attribute of a report with a `records.Trial` as plain values, which xdist can serialise.
 ATTRIBUTE = "worldswitch_trial"
 
-
-#: Under which names xdist's workers are told the seed that was drawn for all of them, and what they take turns by.
-SEED, TURNS = "worldswitch_seed", "worldswitch_turns"
+#: The keys of an xdist worker's input: the seed of the run, and the path of the lock between trials.
+SEED, LOCK = "worldswitch_seed", "worldswitch_lock"
 
 
 class Suite:
-    """The hooks and the fixture."""
+    """The hooks and the fixture ``trial``."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._now: tuple[catalogue.Scenario, Owners, Transcript, Recorder] | None = None
-        self._turns: exclusive.Turns | None = None
+        self._now: tuple[scenarios.Scenario, Owners, Transcript, Recorder] | None = None
+        self._lock: exclusive.LockFile | None = None
 
     @pytest.fixture
     def trial(self) -> Iterator[CurrentTrial]:
-        """The trial a scenario runs in: its platforms, its transcript, its deadlines."""
+        """The scenario's trial: its platforms, transcript and deadlines."""
         assert self._now is not None, "the fixture `trial` is for scenarios"
         scenario, owners, transcript, recorder = self._now
         repeat = scenario.repeat.get(self.settings.repeat, 1)
         seed = seeds.of_trial(self.settings.seed, scenario.name)
-        random.seed(seed)  # for whoever asks the module, and not a generator of his own
+        random.seed(seed)  # for scenarios that use the module without a generator of their own
         current = CurrentTrial(repeat, seed, self.settings, self.settings.load(), owners, transcript, recorder)
         yield current
         current.close()
 
     def pytest_report_header(self) -> str:
-        """Say what is under test."""
+        """Show the platform under test."""
         asked = self.settings
         mutant = f", mutant {asked.mutant}" if asked.mutant else ""
         return f"worldswitch: platform {asked.platform}{mutant}, {asked.repeat} repetitions, seed {asked.seed}"
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Tell one of xdist's workers what it cannot know from the command line."""
+        """Pass an xdist worker what the command line does not have."""
         node.workerinput[SEED] = self.settings.seed
-        self._turns = self._turns or exclusive.Turns()
-        node.workerinput[TURNS] = self._turns.path
+        self._lock = self._lock or exclusive.LockFile()
+        node.workerinput[LOCK] = self._lock.path
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Leave out what ``--id`` does not name, and what ``--no-chaos`` does; what is named first goes first."""
+        """Select by ``--id``, in the order given, and by ``--no-chaos``."""
         ids = self.settings.ids
         wanted = [
-            (next((place for place, name in enumerate(ids) if scenario.is_called(name)), 0), item)
+            (next((rank for rank, name in enumerate(ids) if scenario.is_called(name)), 0), item)
             for item, scenario in collection.scenarios_among(items)
-            if catalogue.is_wanted(scenario, ids, chaos=self.settings.chaos)
+            if scenarios.is_wanted(scenario, ids, chaos=self.settings.chaos)
         ]
         chosen = [item for _, item in sorted(wanted, key=lambda pair: pair[0])]
         if len(chosen) < len(items):
@@ -86,11 +85,11 @@ class Suite:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        """Give each scenario a process of its own."""
-        others = getattr(item.config, "workerinput", {}).get(TURNS)
+        """Run a scenario in a process of its own."""
+        lock = getattr(item.config, "workerinput", {}).get(LOCK)
         for _, scenario in collection.scenarios_among([item]):
             item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-            with exclusive.turn(others, alone=scenario.alone):  # its probes too: what it changes misleads others'
+            with exclusive.hold(lock, alone=scenario.alone):  # probes too: exclusive changes would mislead them
                 result = self._result(item, scenario)
             for report in _reports(item, scenario, result, self.settings):
                 item.ihook.pytest_runtest_logreport(report=report)
@@ -98,20 +97,20 @@ class Suite:
             return True
         return None
 
-    def _result(self, item: pytest.Item, scenario: catalogue.Scenario) -> Result:
+    def _result(self, item: pytest.Item, scenario: scenarios.Scenario) -> Result:
         if self._loading.verdict is not Verdict.PASS:
             return self._loading
         return unmet(scenario.needs) or self._run(item, scenario)
 
     @functools.cached_property
     def _loading(self) -> Result:
-        """What came of loading the platform: tried in a process of its own first, since importing may do anything."""
+        """The result of loading the platform, tried in a process of its own first, since it may hang or crash."""
         rehearsal = rehearse(self.settings)
         if rehearsal.verdict is Verdict.PASS:
-            self.settings.load()  # here, so that no trial has to
+            self.settings.load()  # once, so that the forked trials share it
         return rehearsal
 
-    def _run(self, item: pytest.Item, scenario: catalogue.Scenario) -> Result:
+    def _run(self, item: pytest.Item, scenario: scenarios.Scenario) -> Result:
         deadline = min(scenario.deadline * self.settings.time_scale, self.settings.deadline)
 
         def body(transcript: Transcript, recorder: Recorder) -> Result:
@@ -126,7 +125,7 @@ class Suite:
 
 
 class _Listener:
-    """What ended each phase early, and what there was to see when the first did."""
+    """Collects the exception of each phase, and the state of the processes at the first."""
 
     def __init__(self, recorder: Recorder) -> None:
         self.phases: list[Phase] = []
@@ -137,23 +136,23 @@ class _Listener:
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
         report: pytest.TestReport = yield  # type: ignore[assignment]
         if call.excinfo is not None:
-            self._look()
+            self._take_snapshot()
             self.phases.append(Phase(call.when, call.excinfo.value, report.longreprtext))
         return report  # type: ignore[return-value]
 
-    def _look(self) -> None:
-        """Before the platforms are closed, which ends all that could explain anything."""
+    def _take_snapshot(self) -> None:
+        """Take a snapshot before the platforms are closed, which ends their processes."""
         if self.seen is None:
             self._recorder.keep()
             self.seen = Diagnosis(processes=snapshot.look(os.getpid()), moment="when it failed")
 
 
 def _phases(item: pytest.Item, listener: _Listener) -> list[Phase]:
-    """Run `item`; what went wrong in which phase.  In the trial's own process, which nobody else will use again."""
+    """Run `item` in the trial's process, which is not reused; return its failed phases."""
     plugins = item.config.pluginmanager
     capture = plugins.getplugin("capturemanager")  # idle between items
     if capture is not None:
-        plugins.unregister(capture)  # the supervisor reads the output, and only a bounded part of it
+        plugins.unregister(capture)  # the supervisor reads the output, bounded
     plugins.register(listener)
     try:
         runtestprotocol(item, log=False, nextitem=None)
@@ -166,9 +165,9 @@ _OUTCOMES = {Verdict.PASS: "passed", Verdict.UNSUPPORTED: "skipped", Verdict.BLO
 
 
 def _reports(
-    item: pytest.Item, scenario: catalogue.Scenario, result: Result, settings: Settings
+    item: pytest.Item, scenario: scenarios.Scenario, result: Result, settings: Settings
 ) -> Iterator[pytest.TestReport]:
-    """The three reports pytest expects of an item; the one of the call tells all."""
+    """The three reports that pytest expects of an item; the call's has the result."""
     verdict = result.verdict
     outcome = _OUTCOMES.get(verdict, "failed")
     longrepr: object = None
@@ -193,8 +192,8 @@ def _reports(
         yield report
 
 
-def record(config: pytest.Config, scenario: catalogue.Scenario, result: Result) -> records.Trial:
-    """The line of results on this trial; how a claim that held came to hold is not kept."""
+def record(config: pytest.Config, scenario: scenarios.Scenario, result: Result) -> records.Trial:
+    """Return the record of this trial, for a pass without transcript, output and diagnosis."""
     if result.verdict is Verdict.PASS:
         result = msgspec.structs.replace(result, transcript=(), output="", diagnosis=None)
     return records.Trial(

@@ -1,14 +1,14 @@
-"""Run a function in a process of its own that can hang, crash or litter without harm to anybody.
+"""Run a function in a process of its own, whose hang, crash or stray processes do no harm.
 
     supervise(body, seconds)
 
       fork -> the child, in a session of its own, runs `body` and sends what it returned
-           -> the supervisor waits for that, for the child's end or for the deadline, whatever comes first,
-              while it keeps the tail of what the child prints
-      look -> who is alive below the supervisor that was not before, is a stray
-      ack  -> the child may end; then everybody is killed and reaped
+           -> the supervisor waits for the result, the child's death or the deadline, whichever is first,
+              and stores the tail of the child's output
+      look -> a new descendant of the supervisor that stays alive is a stray
+      ack  -> the child may exit; then the supervisor kills and reaps all that remain
 
-The child stays until the supervisor has looked: strays that would die with it are found too.
+The child waits for the ack, so that strays that would die with it are found too.
 """
 
 from __future__ import annotations
@@ -28,19 +28,18 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from worldswitch.harness.cell import frames
-from worldswitch.harness.cell.diagnosis import snapshot as scene
+from worldswitch.harness.cell.diagnosis import snapshot
 from worldswitch.harness.cell.diagnosis.model import ProcessSnapshot
 from worldswitch.harness.linux import cgroups, processes, syscalls
 
-TAIL = 1 << 15  #: of the child's output, this much is kept
+TAIL = 1 << 15  #: the bytes stored of the end of the child's output
 
-#: How long what was told to end may take; beyond it, it was left behind.
-GRACE = 2.0
+GRACE = 2.0  #: seconds in which a process must end by itself, else it is a stray
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How it came out: `payload` if the body returned, else `status` if the process died, else it was `late`."""
+    """How the child ended: `payload` if the body returned, else `status` if the process died, else `late`."""
 
     payload: bytes | None
     status: int | None
@@ -48,19 +47,24 @@ class Ending:
     strays: tuple[str, ...]
     output: str
     seconds: float
-    scene: tuple[ProcessSnapshot, ...] = ()  #: who was there at the `moment` when it went wrong
+    processes: tuple[ProcessSnapshot, ...] = ()  #: those alive at the `moment` of a failure
     moment: str = ""
 
 
 @dataclass(slots=True)
 class _Watch:
-    """What the supervisor has seen of its child."""
+    """The supervisor's view of its child."""
 
     pid: int
     report: int
     output: int
+    descendants: processes.NewDescendants
     payload: bytes | None = None
     status: int | None = None
+    late: bool = False
+    strays: tuple[str, ...] = ()
+    snapshot: tuple[ProcessSnapshot, ...] = ()
+    moment: str = ""
     printed: bytearray = field(default_factory=bytearray)
     _reported: bytearray = field(default_factory=bytearray)
 
@@ -79,44 +83,50 @@ class _Watch:
             self.status = processes.reap(self.pid)
         return self.status is not None
 
+    def others(self) -> dict[int, processes.Process]:
+        return {pid: process for pid, process in self.descendants.look().items() if pid != self.pid}
+
+    def take_snapshot(self, moment: str) -> None:
+        self.moment, self.snapshot = moment, snapshot.look_from_outside(self.descendants.look())
+
 
 def supervise(body: Callable[[], bytes], seconds: float) -> Ending:
-    """Run `body` in a forked child for at most `seconds`; nothing of it is left when this returns."""
+    """Run `body` in a forked child for at most `seconds`; on return all its processes are killed and reaped."""
     begin = time.monotonic()
-    newcomers = processes.NewDescendants()
+    descendants = processes.NewDescendants()
     with processes.subreaper(), _pipe() as report, _pipe() as output, _pipe() as ack:
         parent = os.getpid()
         pid = _fork()
         if pid == 0:
             _child(body, parent, report[1], output[1], ack)
-        watch = _Watch(pid, report[0], output[0])
-
-        def others() -> dict[int, processes.Process]:
-            return {key: value for key, value in newcomers.look().items() if key != watch.pid}
-
+        watch = _Watch(pid, report[0], output[0], descendants)
         try:
-            late = not _wait(watch, begin + seconds)
-            seen: tuple[ProcessSnapshot, ...] = ()
-            moment = "at the deadline" if late else "when its process had died"
-            if watch.payload is None:
-                seen = scene.look_from_outside(newcomers.look())
-            if late:
-                _ask_for_stacks(watch)
-            if watch.payload is None:
-                _end(watch)
-            strays = _strays(others)
-            if strays and not seen:
-                seen, moment = scene.look_from_outside(newcomers.look()), "when it had been left behind"
+            _observe(watch, begin + seconds)
             os.write(ack[1], b".")
             processes.wait_until(watch.look_for_end, GRACE)
         finally:
             _end(watch)
-            withstood = processes.kill_all(others, 5.0)
-            if watch.payload is None:  # then nobody has tidied up
+            survivors = processes.kill_all(watch.others, 5.0)
+            if watch.payload is None:  # the child has not removed its control groups
                 cgroups.clear()
-    strays += tuple(f"{process}, which SIGKILL does not end" for process in withstood)
+    strays = watch.strays + tuple(f"{process}, which SIGKILL does not end" for process in survivors)
     printed = watch.printed.decode(errors="replace")
-    return Ending(watch.payload, watch.status, late, strays, printed, time.monotonic() - begin, seen, moment)
+    took = time.monotonic() - begin
+    return Ending(watch.payload, watch.status, watch.late, strays, printed, took, watch.snapshot, watch.moment)
+
+
+def _observe(watch: _Watch, end: float) -> None:
+    """Wait for the child; note how it ended, its strays and, after a failure, the state of the processes."""
+    watch.late = not _wait(watch, end)
+    if watch.payload is None:
+        watch.take_snapshot("at the deadline" if watch.late else "after its process died")
+    if watch.late:
+        _ask_for_stacks(watch)
+    if watch.payload is None:
+        _end(watch)
+    watch.strays = _strays(watch)
+    if watch.strays and not watch.snapshot:
+        watch.take_snapshot("after the trial, with processes left behind")
 
 
 @contextlib.contextmanager
@@ -130,11 +140,11 @@ def _pipe() -> Iterator[tuple[int, int]]:
 
 
 def _fork() -> int:
-    gc.freeze()  # the child's collections would copy every page of what is shared
+    gc.freeze()  # a collection in the child would copy every shared page
     sys.stdout.flush()
     sys.stderr.flush()
     with warnings.catch_warnings():
-        # Other threads here belong to pytest-xdist's channel; the child uses none of their locks.
+        # The other threads are pytest-xdist's channel; the child takes none of their locks.
         warnings.simplefilter("ignore", DeprecationWarning)
         return os.fork()
 
@@ -143,7 +153,7 @@ def _child(body: Callable[[], bytes], parent: int, report: int, output: int, ack
     status = 70  # EX_SOFTWARE: the body raised
     try:
         syscalls.die_with_parent(parent, signal.SIGKILL)
-        os.setsid()  # a signal to the process group, or from the terminal, stays on its side
+        os.setsid()  # a signal to the process group or from the terminal does not cross
         _redirect(output, keep=(report, ack[0]))
         faulthandler.enable(2)
         faulthandler.register(signal.SIGQUIT, 2, all_threads=True, chain=False)
@@ -153,7 +163,7 @@ def _child(body: Callable[[], bytes], parent: int, report: int, output: int, ack
         syscalls.write_all(report, frames.encode(payload))
         os.read(ack[0], 1)
         status = 0
-    except BaseException:  # nothing may unwind into the supervisor's frames, which are here too
+    except BaseException:  # must not unwind into the copy of the supervisor's frames
         sys.excepthook(*sys.exc_info())
         sys.stderr.flush()
     finally:
@@ -161,32 +171,32 @@ def _child(body: Callable[[], bytes], parent: int, report: int, output: int, ack
 
 
 def _redirect(output: int, keep: tuple[int, ...]) -> None:
-    """Have output go to the supervisor, and nothing anywhere else.
+    """Direct standard output and error to the supervisor, and other writable descriptors to /dev/null.
 
-    What writes to every descriptor it finds must not reach the results or xdist's channel.  They are not closed, since
-    objects that own them would close whatever has their numbers later.
+    A platform that writes to every descriptor must not reach the results or xdist's channel.  Closing them is unsafe:
+    the objects that own them would later close descriptors that reuse their numbers.
     """
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
-    for fd in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 - the names are all there is to see
+    for fd in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 - the entries are no files
         if fd > 2 and fd not in (*keep, null) and _leads_out(fd):
             os.dup2(null, fd, inheritable=False)
 
 
 def _leads_out(fd: int) -> bool:
     try:
-        target = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - it is no path
+        target = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - the target is no path
         writable = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
     except OSError:
-        return False  # the listing's own, closed by now
+        return False  # the listing's own descriptor, closed by now
     return writable and not target.startswith(("/memfd:", "anon_inode:"))
 
 
 def _wait(watch: _Watch, end: float) -> bool:
-    """Until the child has reported or ended; False if it did neither before `end`."""
+    """Wait until the child has reported or ended; False if neither happened before `end`."""
     with selectors.DefaultSelector() as selector, processes.pidfd(watch.pid) as pidfd:
         selector.register(watch.report, selectors.EVENT_READ, watch.read_report)
         selector.register(watch.output, selectors.EVENT_READ, watch.read_output)
@@ -205,7 +215,7 @@ def _wait(watch: _Watch, end: float) -> bool:
 
 
 def _drain(selector: selectors.BaseSelector, watch: _Watch) -> None:
-    """Read what the pipes still hold.  Bounded: others may hold them open, and print for ever."""
+    """Read the rest of the pipes; bounded, since strays may hold them open and write for ever."""
     for _ in range(64):
         ready = [key for key, _ in selector.select(0) if key.fd in (watch.report, watch.output)]
         if not ready:
@@ -215,7 +225,7 @@ def _drain(selector: selectors.BaseSelector, watch: _Watch) -> None:
 
 
 def _ask_for_stacks(watch: _Watch) -> None:
-    """Have a child that is late print where each of its threads stands."""
+    """Make a late child print the stacks of its threads."""
     os.kill(watch.pid, signal.SIGQUIT)
     _wait(watch, time.monotonic() + 0.2)
 
@@ -227,11 +237,11 @@ def _end(watch: _Watch) -> None:
         processes.wait_until(watch.look_for_end, GRACE)
 
 
-def _strays(others: Callable[[], dict[int, processes.Process]]) -> tuple[str, ...]:
+def _strays(watch: _Watch) -> tuple[str, ...]:
     alive: list[processes.Process] = []
 
     def none() -> bool:
-        alive[:] = [process for process in processes.census(others).values() if process.alive]
+        alive[:] = [process for process in processes.census(watch.others).values() if process.alive]
         return not alive
 
     processes.wait_until(none, GRACE)

@@ -1,7 +1,7 @@
-"""What happened in a trial, line by line, in memory that outlives the trial's process.
+"""The transcript of a trial, in memory that outlives the trial's process.
 
-A ring shared between the trial and its supervisor: a note costs a copy and no system call, the last lines survive
-SIGKILL, and no number of them takes more room.
+The ring is shared between the trial and its supervisor: a note is a copy without a system call, the last lines survive
+SIGKILL, and the size is fixed.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ _TOTAL = struct.Struct("=Q")
 
 
 class _Lock:
-    """A lock that a fork finds open: whoever held it in the parent does not exist in the child."""
+    """A lock that is free after a fork, since its owner in the parent does not exist in the child."""
 
     def __init__(self) -> None:
-        self.fresh()
-        os.register_at_fork(after_in_child=self.fresh)
+        self.renew()
+        os.register_at_fork(after_in_child=self.renew)
 
-    def fresh(self) -> None:
-        self.held = threading.Lock()
+    def renew(self) -> None:
+        self.lock = threading.Lock()
 
 
 _lock = _Lock()
 
 
 class Transcript:
-    """The last lines noted, each with the seconds since the beginning."""
+    """The last lines noted, each with the seconds since the trial began."""
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _TOTAL.size + SIZE)
-        self.begin = time.monotonic()  #: what its times are counted from
+        self.begin = time.monotonic()  #: the origin of its times, in seconds of CLOCK_MONOTONIC
 
     def note(self, text: str) -> None:
         """Add a line."""
         line = f"{time.monotonic() - self.begin:10.6f}  {text}\n".encode(errors="replace")[-SIZE:]
-        with _lock.held:
+        with _lock.lock:
             (total,) = _TOTAL.unpack_from(self._memory)
             at = total % SIZE
             fits = min(len(line), SIZE - at)
@@ -49,11 +49,11 @@ class Transcript:
             _TOTAL.pack_into(self._memory, 0, total + len(line))
 
     def lines(self) -> list[str]:
-        """The lines still held, the oldest first."""
+        """Return the lines in the ring, the oldest first, after ``...`` if earlier ones were dropped."""
         (total,) = _TOTAL.unpack_from(self._memory)
         ring = self._memory[_TOTAL.size :]
         if total <= SIZE:
             return ring[:total].decode(errors="replace").splitlines()
         at = total % SIZE
-        whole = (ring[at:] + ring[:at]).partition(b"\n")[2]  # the oldest line is cut
+        whole = (ring[at:] + ring[:at]).partition(b"\n")[2]  # the oldest line is incomplete
         return ["...", *whole.decode(errors="replace").splitlines()]

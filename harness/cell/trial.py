@@ -1,11 +1,11 @@
-"""One scenario, once, in a process of its own: from how that process ended to a verdict.
+"""One trial of a scenario in a process of its own, and its verdict.
 
-    the body returned            its own result
-    ... but something outlived   `fail`, whatever the result was before (a failure keeps its reason too)
-    the process died             `crash`
-    the deadline passed          `timeout`
+    the body returned                its result
+    ... but a process outlived it    `fail` instead of a pass or skip; a failure gets a second reason
+    the process died                 `crash`
+    the deadline passed              `timeout`
 
-What the body returns is decided in `worldswitch.harness.cell.attribution`.
+`worldswitch.harness.cell.attribution` decides the body's result.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from worldswitch.harness.cell.diagnosis.events import status as ended
-from worldswitch.harness.cell.diagnosis.events import told
+from worldswitch.harness.cell.diagnosis import events
 from worldswitch.harness.cell.diagnosis.model import Diagnosis
 from worldswitch.harness.cell.supervisor import Ending, supervise
 from worldswitch.harness.cell.transcript import Transcript
@@ -25,12 +24,12 @@ from worldswitch.harness.verdict import Verdict
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What came of a trial.  `assertion` is true iff the scenario's own assertion failed; `detail` is for people."""
+    """The result of a trial; `assertion` is true iff the scenario's own assertion failed."""
 
     verdict: Verdict
     reason: str = ""
     assertion: bool = False
-    detail: str = ""
+    detail: str = ""  #: pytest's report of the failure
     output: str = ""
     transcript: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -38,7 +37,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def run(body: Callable[[Transcript, Recorder], Result], deadline: float) -> Result:
-    """Run `body` for at most `deadline` seconds; its result, or what became of it."""
+    """Run `body` for at most `deadline` seconds and return its result, or a crash or time-out."""
     transcript, recorder = Transcript(), Recorder()
     ending = supervise(lambda: msgspec.json.encode(body(transcript, recorder)), deadline)
     result = _strict(_result(ending, deadline), ending.strays)
@@ -51,15 +50,15 @@ def run(body: Callable[[Transcript, Recorder], Result], deadline: float) -> Resu
     )
 
 
-#: There is nothing to explain.
+#: The verdicts without a diagnosis.
 _UNDIAGNOSED = (Verdict.PASS, Verdict.UNSUPPORTED, Verdict.BLOCKED)
 
 
 def _diagnosis(result: Result, ending: Ending, recorder: Recorder, begin: float) -> Diagnosis | None:
-    """What is known beside the result: of the processes, as the trial itself saw them when it failed, if it did."""
+    """The last events, and the processes as the trial saw them at its failure, else as the supervisor did."""
     noted, forgotten = recorder.read()
-    seen = result.diagnosis or Diagnosis(processes=ending.scene, moment=ending.moment)
-    found = msgspec.structs.replace(seen, events=tuple(told(noted, begin)), forgotten=forgotten)
+    seen = result.diagnosis or Diagnosis(processes=ending.processes, moment=ending.moment)
+    found = msgspec.structs.replace(seen, events=tuple(events.decode(noted, begin)), forgotten=forgotten)
     return found if found else None
 
 
@@ -74,8 +73,8 @@ def _result(ending: Ending, deadline: float) -> Result:
 def _how(status: int | None) -> str:
     if status is None:
         return "vanished"
-    said = ended(status)
-    return f"was {said}" if os.WIFSIGNALED(status) else said
+    description = events.status(status)
+    return f"was {description}" if os.WIFSIGNALED(status) else description
 
 
 def _strict(result: Result, strays: tuple[str, ...]) -> Result:

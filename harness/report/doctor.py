@@ -92,10 +92,10 @@ def _host() -> Check:
 
 def _refused(need: str, found: ProbeResult) -> Check:
     """A probe that every scenario needs and that did not say yes; of ptrace, with what refuses it."""
-    one = ptrace_denial.culprit(confinement.look()) if need == "ptrace" else None
+    one = ptrace_denial.cause(confinement.look()) if need == "ptrace" else None
     if one is None:
         return Check("host", False, f"{need}: {found.detail}", REMEDIES[need])
-    return Check("host", False, f"{need}: {found.detail}; {one.who.value}: {one.evidence}", one.remedy)
+    return Check("host", False, f"{need}: {found.detail}; {one.mechanism.value}: {one.evidence}", one.remedy)
 
 
 def _containers() -> Check:

@@ -1,4 +1,4 @@
-"""What an exception says of a trial depends on whose code it came from, and on nothing else."""
+"""The verdict on an exception depends on the owner of the code that raised it, and on nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCENARIOS, PLATFORM, OTHER = "claims", "mine.platform", "somebody"
 
 
 def function(module: str, body: str, **names: Any) -> Callable[[], None]:
-    """A function whose code is `module`'s."""
+    """A function that belongs to `module`."""
     space: dict[str, Any] = {"__name__": module, "pytest": pytest, **names}
     exec(f"def go():\n    {body}\n", space)
     made = space["go"]
@@ -27,7 +27,7 @@ def function(module: str, body: str, **names: Any) -> Callable[[], None]:
 
 
 def raised(call: Callable[[], object]) -> BaseException:
-    """What comes of calling it, with the frames it went through."""
+    """The exception of a call, with its traceback."""
     try:
         call()
     except BaseException as error:
@@ -36,7 +36,7 @@ def raised(call: Callable[[], object]) -> BaseException:
 
 
 def through(*modules: str, body: str) -> BaseException:
-    """What `body` raises in the last module, called from the one before, and so on."""
+    """The exception that `body` raises in the last module, called from the one before, and so on."""
     inner = function(modules[-1], body, StubDied=StubDied, Cause=Cause, Death=Death)
     for module in reversed(modules[:-1]):
         inner = function(module, "inner()", inner=inner)
@@ -50,13 +50,13 @@ def owners() -> Owners:
 
 
 def verdict(error: BaseException, name: str = "call") -> Result:
-    return judge([Phase(name, error, "pytest's account")], owners())
+    return judge([Phase(name, error, "pytest's report")], owners())
 
 
 FAILS = "raise AssertionError('1 is not 2')"
 DIES = "raise StubDied(Cause(Death.BROKEN))"
 
-#: Through whose code, what is raised there, and what that is: the verdict, by an assertion or not, the reason.
+#: The modules on the stack, the body of the last, the verdict, whether by an assertion, and the reason.
 TABLE = (
     ((f"{SCENARIOS}.basics",), FAILS, Verdict.FAIL, True, "AssertionError: 1 is not 2"),
     ((f"{SCENARIOS}.basics", f"{SCENARIOS}.tools"), FAILS, Verdict.FAIL, True, "AssertionError: 1 is not 2"),
@@ -94,17 +94,17 @@ TABLE = (
 
 
 @pytest.mark.parametrize(("modules", "body", "expected", "assertion", "reason"), TABLE)
-def test_whose_fault_it_is(
+def test_the_owner_of_the_frame_decides(
     modules: tuple[str, ...], body: str, expected: Verdict, assertion: bool, reason: str
 ) -> None:
     result = verdict(through(*modules, body=body))
     assert (result.verdict, result.assertion) == (expected, assertion), result
     assert re.search(reason, result.reason), result.reason
     if expected not in (Verdict.UNSUPPORTED,) and "skipped" not in result.reason:
-        assert result.detail == "pytest's account"
+        assert result.detail == "pytest's report"
 
 
-def test_nothing_wrong_is_a_pass() -> None:
+def test_no_exception_is_a_pass() -> None:
     assert judge([], owners()) == Result(verdict=Verdict.PASS)
 
 
@@ -122,55 +122,52 @@ def test_the_reason_of_an_error_names_the_phase() -> None:
     assert verdict(error, "setup").reason == "setup: ValueError: x"
 
 
-def test_code_that_is_no_python_is_told_by_what_is_wrong_with_it() -> None:
+def test_a_syntax_error_gives_its_message() -> None:
     error = through(OTHER, body="exec('a b')")
     assert verdict(error).reason == "call: SyntaxError: invalid syntax"
 
 
-LAZY = "skipped (lazy); a scenario says what it needs instead"
+LAZY = "skipped (lazy); scenarios declare needs instead"
 
 
-def test_code_of_no_module_is_nobodys() -> None:
+def test_code_without_a_module_has_no_owner() -> None:
     nameless: dict[str, Any] = {"pytest": pytest}
     exec("def fail():\n    raise AssertionError('1 is not 2')\ndef skip():\n    pytest.skip('lazy')\n", nameless)
     assert verdict(raised(nameless["fail"])).reason == "call: AssertionError: 1 is not 2"
     assert verdict(raised(nameless["skip"])) == Result(verdict=Verdict.ERROR, reason=f" {LAZY}")
 
 
-def test_a_skip_that_went_through_no_code_is_an_error_too() -> None:
+def test_a_skip_without_a_traceback_is_an_error() -> None:
     assert verdict(pytest.skip.Exception("lazy")) == Result(verdict=Verdict.ERROR, reason=f" {LAZY}")
 
 
-def test_an_assertion_of_pytests_own_is_looked_up_past_its_frames() -> None:
-    """`pytest.raises` fails inside pytest; the scenario that used it is the owner."""
+def test_an_assertion_inside_pytest_belongs_to_its_caller() -> None:
+    """`pytest.raises` fails inside pytest, but its scenario is the owner."""
     error = raised(function(f"{SCENARIOS}.basics", "pytest.raises(KeyError).__exit__(None, None, None)"))
     result = verdict(error)
     assert (result.verdict, result.assertion) == (Verdict.FAIL, True)
 
 
-# --------------------------------------------------------------------------------------------------------------- owners
-
-
-def test_a_module_of_no_package_is_its_own() -> None:
+def test_a_module_without_a_package_has_no_siblings() -> None:
     made = Owners(SCENARIOS)
     made.learn_module("fakes")
     assert (made.of("fakes"), made.of("fakes.sub"), made.of("fakesome")) == ("platform", "platform", "")
 
 
-def test_a_packages_modules_are_siblings() -> None:
+def test_the_modules_of_a_package_are_siblings() -> None:
     made = Owners(SCENARIOS)
     made.learn_module("mine.platform")
     assert (made.of("mine"), made.of("mine.tracee"), made.of("other")) == ("platform", "platform", "")
 
 
-def test_nobody_owns_what_everybody_uses() -> None:
+def test_shared_modules_have_no_owner() -> None:
     made = Owners(SCENARIOS)
     for module in ("builtins", "typing", "abc", "worldswitch.harness.contract"):
         made.learn_module(module)
     assert made.platform == set()
 
 
-def test_a_platforms_bases_are_its_own() -> None:
+def test_the_modules_of_base_classes_are_the_platforms() -> None:
     base = type("Base", (), {"__module__": "lib.base"})
     derived = type("Derived", (base,), {"__module__": "mine.derived"})
     made = Owners(SCENARIOS)
@@ -178,13 +175,13 @@ def test_a_platforms_bases_are_its_own() -> None:
     assert made.platform == {"lib", "mine"}
 
 
-def test_the_scenarios_come_first() -> None:
+def test_the_scenarios_have_precedence() -> None:
     made = Owners(SCENARIOS)
     made.learn_module(f"{SCENARIOS}.platform")
     assert made.of(f"{SCENARIOS}.basics") == "scenarios"
 
 
-def test_the_innermost_that_anybody_owns() -> None:
+def test_the_innermost_owned_module_counts() -> None:
     made = owners()
     assert made.innermost([SCENARIOS, PLATFORM, OTHER]) == "platform"
     assert made.innermost([PLATFORM, SCENARIOS]) == "scenarios"

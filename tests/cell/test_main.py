@@ -1,4 +1,4 @@
-"""A cell runs what it is asked to, says so on a stream that carries nothing else, and is honest about the rest."""
+"""A cell runs the selected scenarios, reports them in frames, and exits with 2 if any is missing."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from worldswitch.harness.verdict import Verdict
 
 CLAIMS = ("--scenarios", "claims", "--platform", "fakes:Passes")
 
-#: What becomes of each scenario in the module `corners`.
+#: The verdict of each scenario in the module `corners`.
 CORNERS = {
     "it_looks_inside": "unsupported",
-    "it_needs_what_is_not_there": "unsupported",
-    "it_needs_what_nobody_knows": "error",
+    "a_need_is_not_met": "unsupported",
+    "a_need_is_unknown": "error",
     "it_skips": "error",
     "it_has_a_bug": "error",
     "it_sleeps": "timeout",
@@ -37,7 +37,7 @@ def test_every_corner_gets_its_verdict(workers: str) -> None:
     assert (finished.status, finished.noise, finished.left) == (0, (), ())
     assert {trial.worker for trial in finished.run.trials} <= {"main", "gw0", "gw1"}
     assert finished.misses == []
-    assert sorted(finished.began) == sorted(f"corners::{name}" for name in CORNERS)  # each is told when it begins
+    assert sorted(finished.began) == sorted(f"corners::{name}" for name in CORNERS)  # each is announced
 
 
 def test_a_failure_prints_claim_assertion_transcript_and_reason() -> None:
@@ -46,33 +46,33 @@ def test_a_failure_prints_claim_assertion_transcript_and_reason() -> None:
         "BA01: The guest's system call comes back",
         "fail: AssertionError",
         ">       assert event ==",
-        "about to",
+        "before the switch",
     ):
         assert part in log
 
 
-def test_a_late_trial_says_where_it_stood() -> None:
+def test_a_late_trial_prints_its_stack() -> None:
     finished = run_cell(*CLAIMS, "-k", "it_sleeps")
     assert "in it_sleeps" in finished.trial.output
-    assert "so tired" in finished.trial.transcript[-1]
+    assert "before the sleep" in finished.trial.transcript[-1]
     assert "/pluggy/" not in finished.log
 
 
 def test_the_seed_of_a_trial_is_the_runs_and_its_own() -> None:
-    def told(*arguments: str) -> tuple[str, int, str]:
+    def draw(*arguments: str) -> tuple[str, int, str]:
         finished = run_cell(*CLAIMS, *arguments)
-        trial = next(one for one in finished.run.trials if one.scenario.endswith("it_draws"))
+        trial = next(trial for trial in finished.run.trials if trial.scenario.endswith("it_draws"))
         return trial.transcript[-1].split()[-1], finished.run.header.seed, finished.log
 
-    drawn, seed, log = told("-k", "corners")
+    drawn, seed, log = draw("-k", "corners")
     assert f"--id corners::it_draws --repeat quick --seed {seed}" in log
     for arguments in (("-k", "it_draws"), ("--id", "CO12", "-n", "2")):
-        assert told("--seed", str(seed), *arguments)[:2] == (drawn, seed)
-    other, _, _ = told("--seed", str(seed ^ 1), "--id", "CO12")
+        assert draw("--seed", str(seed), *arguments)[:2] == (drawn, seed)
+    other, _, _ = draw("--seed", str(seed ^ 1), "--id", "CO12")
     assert other != drawn
 
 
-def test_repetitions_and_time_are_as_asked() -> None:
+def test_repetitions_and_time_scale_are_passed() -> None:
     trial = run_cell(*CLAIMS, "-k", "it_repeats", "--repeat", "soak", "--time-scale", "10").trial
     assert trial.transcript[-1].endswith("(3, 20.0, 'yes')")
 
@@ -87,12 +87,12 @@ def test_ids_select() -> None:
     }
 
 
-def test_what_is_named_first_goes_first() -> None:
+def test_scenarios_run_in_the_order_of_the_ids() -> None:
     finished = run_cell(*CLAIMS, "--id", "CO08", "--id", "BA*")
     assert list(finished.verdicts)[:2] == ["it_comes_in_two[1]", "it_comes_in_two[2]"]
 
 
-def test_the_header_says_where_and_on_what() -> None:
+def test_the_header_has_environment_platform_and_machine() -> None:
     environment = '{"name": "docker:hardened", "engine": "27.0"}'
     finished = run_cell(*CLAIMS, "--id", "BA01", "--environment", environment)
     header = finished.records[0]
@@ -104,7 +104,7 @@ def test_the_header_says_where_and_on_what() -> None:
     assert header.fingerprint.versions["worldswitch"]
 
 
-def test_where_ptrace_is_denied_everything_is_blocked() -> None:
+def test_a_denial_of_ptrace_blocks_every_trial() -> None:
     finished = run_cell(*CLAIMS, "--id", "BA*", first=DENY_PTRACE)
     assert [trial.verdict for trial in finished.run.trials] == [Verdict.BLOCKED] * 2
     assert "needs ptrace: ptrace request" in finished.run.trials[0].reason
@@ -117,35 +117,35 @@ def test_a_scenario_about_denial_runs_where_ptrace_is_denied() -> None:
     assert (denied.trial.verdict, allowed.trial.verdict) == (Verdict.PASS, Verdict.UNSUPPORTED)
 
 
-#: What one asks for, and why it cannot be.
+#: Arguments that cannot run, and the messages.
 REFUSED = (
     (("--id", "XX*"), "no scenario was selected"),
     (("--scenarios", "nowhere"), "no package nowhere can be imported"),
     (("--environment", "[]"), "--environment: not a JSON object"),
-    (("--mutant", "nobody"), "no mutant is called 'nobody'"),
+    (("--mutant", "unknown"), "no mutant is called 'unknown'"),
     (("--scenarios", "broken"), r"bad.py could not be collected"),
 )
 
 
-@pytest.mark.parametrize(("arguments", "said"), REFUSED)
-def test_what_cannot_run_has_status_2(arguments: tuple[str, ...], said: str) -> None:
+@pytest.mark.parametrize(("arguments", "message"), REFUSED)
+def test_a_cell_that_cannot_run_exits_with_2(arguments: tuple[str, ...], message: str) -> None:
     finished = run_cell(*CLAIMS, "-k", "not sleeps", *arguments)
     assert finished.status == 2
-    assert said in finished.log
+    assert message in finished.log
 
 
-def test_a_plan_that_is_not_whole_is_no_result() -> None:
+def test_a_module_that_cannot_be_collected_leaves_no_footer() -> None:
     finished = run_cell(*CLAIMS, "--scenarios", "broken")
     assert [type(record).__name__ for record in finished.records] == ["Header", "Trial"]
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_module_that_nobody_asked_for_is_not_imported(workers: str) -> None:
+def test_modules_without_selected_scenarios_are_not_imported(workers: str) -> None:
     finished = run_cell(*CLAIMS, "--scenarios", "broken", "--id", "good::*", "-n", workers)
     assert (finished.status, set(finished.verdicts.values())) == (0, {"pass"})
 
 
-def test_a_name_that_may_be_of_any_module_has_all_imported() -> None:
+def test_an_id_has_every_module_imported() -> None:
     assert run_cell(*CLAIMS, "--scenarios", "broken", "--id", "good::*", "--id", "BA*").status == 2
 
 
@@ -155,18 +155,18 @@ def test_a_worker_that_dies_leaves_a_miss() -> None:
     assert finished.misses == ["good::it_is_fine"]
 
 
-@pytest.mark.parametrize(("workers", "crowded"), [("0", False), ("2", True)])
-def test_what_must_be_alone_is(tmp_path: Path, workers: str, crowded: bool) -> None:
+@pytest.mark.parametrize(("workers", "parallel"), [("0", False), ("2", True)])
+def test_exclusive_trials_run_alone(tmp_path: Path, workers: str, parallel: bool) -> None:
     diary = tmp_path / "diary"
     finished = run_cell("--scenarios", "shared", "--platform", "fakes:Passes", "-n", workers, DIARY=str(diary))
     assert (finished.status, len(finished.verdicts)) == (0, 9)
-    there: set[str] = set()
+    running: set[str] = set()
     met: set[frozenset[str]] = set()
     for line in diary.read_text().splitlines():
-        (there.add if line[0] == "+" else there.remove)(line[1:])
-        met.add(frozenset(there))
-    assert any(len(together) > 1 for together in met) == crowded
-    assert [together for together in met if len(together) > 1 and any("alone" in one for one in together)] == []
+        (running.add if line[0] == "+" else running.remove)(line[1:])
+        met.add(frozenset(running))
+    assert any(len(together) > 1 for together in met) == parallel
+    assert [together for together in met if len(together) > 1 and any("alone" in name for name in together)] == []
 
 
 def test_assertions_cannot_be_removed() -> None:

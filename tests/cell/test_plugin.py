@@ -1,4 +1,4 @@
-"""The pytest plugin does its work where it is asked to, and is not there anywhere else."""
+"""The pytest plugin runs scenarios on request and has no effect in other projects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worldswitch.harness.results.cell_file import read_reached
 
 PYTEST = [sys.executable, "-m", "pytest", "-c", "/dev/null", "-p", "no:cacheprovider"]
 
-#: Somebody's project with an option and a fixture of our names, and functions called as they like.
+#: A project with an option and a fixture of the same names.
 CONFTEST = """
 import pytest
 def pytest_addoption(parser):
@@ -31,7 +31,7 @@ def test_trial(trial):
 """
 
 
-def test_it_is_inert_elsewhere(tmp_path: Path) -> None:
+def test_it_has_no_effect_in_other_projects(tmp_path: Path) -> None:
     folder = tmp_path / "worldswitch"
     folder.mkdir()
     (folder / "conftest.py").write_text(CONFTEST)
@@ -46,7 +46,7 @@ def test_it_is_inert_elsewhere(tmp_path: Path) -> None:
     assert loaded <= {"ctypes"}
 
 
-def test_it_offers_no_options_elsewhere() -> None:
+def test_it_adds_no_options_in_other_projects() -> None:
     finished, _ = run([*PYTEST, "--help"])
     assert b"--time-scale" not in finished.stdout
     finished, _ = run([*PYTEST, "--pyargs", "worldswitch.scenarios", "--help"])
@@ -69,7 +69,7 @@ def test_it_offers_no_options_elsewhere() -> None:
         ([], False),
     ],
 )
-def test_whom_a_command_line_concerns(arguments: list[str], ours: bool) -> None:
+def test_a_command_line_concerns_scenarios(arguments: list[str], ours: bool) -> None:
     assert concerns(arguments, "worldswitch.scenarios") is ours
 
 
@@ -94,7 +94,7 @@ def test_it_writes_results(tmp_path: Path) -> None:
     assert read_reached(path).footer.counts == {"pass": 2}
 
 
-def test_verdicts_have_their_own_words() -> None:
+def test_verdicts_are_shown_by_name() -> None:
     asked = ["--pyargs", "claims", "--scenarios", "claims", "--platform", "fakes:Passes", "-k", "inside or sleeps"]
     finished, _ = run([*PYTEST, *asked, "-v"])
     output = finished.stdout.decode()
@@ -105,32 +105,32 @@ def test_verdicts_have_their_own_words() -> None:
     assert finished.returncode == 1
 
 
-def test_no_projects_warnings_decide_a_verdict() -> None:
+def test_a_projects_warning_filters_decide_no_verdict() -> None:
     asked = ["--pyargs", "claims", "--scenarios", "claims", "--platform", "fakes:Passes", "--id", "CO11"]
     finished, _ = run([*PYTEST, *asked, "-W", "error"])
     assert b"1 passed" in finished.stdout
 
 
-#: How one asks in vain, and what is said.
+#: Invalid arguments and the messages.
 REFUSED = (
     (("--scenarios", "nowhere"), "no package nowhere can be imported"),
-    (("--worldswitch-results", "/nowhere/run.jsonl"), "--worldswitch-results: cannot write there"),
+    (("--worldswitch-results", "/nowhere/run.jsonl"), "--worldswitch-results: cannot write"),
     (("--repeat", "often"), "invalid choice: 'often'"),
-    (("--seed", "luck"), "'luck' is no seed"),
+    (("--seed", "luck"), "expected an integer from 0 to 4294967295, got 'luck'"),
 )
 
 
-@pytest.mark.parametrize(("arguments", "said"), REFUSED)
-def test_usage_errors(arguments: tuple[str, ...], said: str) -> None:
+@pytest.mark.parametrize(("arguments", "message"), REFUSED)
+def test_usage_errors(arguments: tuple[str, ...], message: str) -> None:
     finished, _ = run([*PYTEST, "--pyargs", "claims", "--scenarios", "claims", *arguments])
     assert finished.returncode == pytest.ExitCode.USAGE_ERROR
-    assert said in finished.stderr.decode()
+    assert message in finished.stderr.decode()
 
 
 @pytest.mark.parametrize(
     "target", ["--pyargs worldswitch.scenarios", "--pyargs worldswitch.scenarios.platform.execution", "PATH"]
 )
-def test_scenarios_are_imported_by_their_names(target: str) -> None:
+def test_scenarios_are_imported_by_name(target: str) -> None:
     path = f"{ROOT}/scenarios/platform/execution.py"
     text = "import sys, pytest; pytest.main(sys.argv[1:]); print(sorted(sys.modules))"
     where = target.replace("PATH", path).split()

@@ -1,4 +1,4 @@
-"""Results are read back as written, and nothing else is taken for results."""
+"""Results are read back as written, and noise or damage is not accepted as records."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from paths import ROOT
 
-from worldswitch.harness.cell import frames
-from worldswitch.harness.cell import records as results
+from worldswitch.harness.cell import frames, records
 from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, ProcessSnapshot, ThreadSnapshot
 from worldswitch.harness.cell.records import Fingerprint, Footer, Header, KernelLog, Record, Trial
 from worldswitch.harness.results.cell_file import Reached, read_reached
@@ -49,14 +48,14 @@ LOG = KernelLog(lines=("6 1.000000 hello",), taint=(0, 512))
 
 
 def footer(*trials: Trial) -> Footer:
-    return Footer(finished=2.0, counts=results.tally(trials))
+    return Footer(finished=2.0, counts=records.tally(trials))
 
 
-def lines(*records: Record) -> bytes:
-    return b"".join(results.encode(record) + b"\n" for record in records)
+def lines(*written: Record) -> bytes:
+    return b"".join(records.encode(record) + b"\n" for record in written)
 
 
-def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_results_are_read_as_written(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(lines(HEADER, TWO, ONE, LOG, footer(ONE, TWO)))
     whole = Reached(header=HEADER, trials=(TWO, ONE), footer=footer(ONE, TWO), kernel_log=LOG)
@@ -73,12 +72,12 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
         (lines(HEADER, ONE, footer(ONE)), Reached(header=HEADER, trials=(ONE,), footer=footer(ONE))),
     ],
 )
-def test_a_run_comes_back_as_far_as_it_came(tmp_path: Path, contents: bytes, reached: Reached) -> None:
+def test_incomplete_results_are_read_to_their_end(tmp_path: Path, contents: bytes, reached: Reached) -> None:
     (tmp_path / "run.jsonl").write_bytes(contents)
     assert read_reached(tmp_path / "run.jsonl") == reached
 
 
-#: What is wrong with a file, its contents, and what is said after the file's name.
+#: The damage, the contents of the file, and the message after the file's name.
 REFUSED = (
     ("no header", lines(ONE, footer(ONE)), ":1: expected the header, got a trial"),
     ("two headers", lines(HEADER, HEADER), ":2: a second header"),
@@ -90,33 +89,33 @@ REFUSED = (
     ("half a line", lines(HEADER, ONE) + b'{"kind":"tri\n', ":3: not a record of a cell"),
     ("no JSON", lines(HEADER) + b"\xff\xfe\n" + lines(footer()), ":2: not a record of a cell"),
     (
-        "a verdict nobody knows",
+        "an unknown verdict",
         lines(HEADER) + b'{"kind":"trial","scenario":"a::one","verdict":"maybe"}\n',
         ":2:",
     ),
-    ("another kind", lines(HEADER) + b'{"kind":"poem"}\n', ":2: not a record of a cell"),
+    ("another kind", lines(HEADER) + b'{"kind":"other"}\n', ":2: not a record of a cell"),
     ("another format", lines(HEADER, footer()).replace(b'"format":1', b'"format":2'), ":1: format 2"),
 )
 
 
-@pytest.mark.parametrize(("contents", "said"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
-def test_refused(tmp_path: Path, contents: bytes, said: str) -> None:
+@pytest.mark.parametrize(("contents", "message"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_damaged_results_are_refused(tmp_path: Path, contents: bytes, message: str) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(contents)
-    with pytest.raises(Damaged, match=f"{path}{said}"):
+    with pytest.raises(Damaged, match=f"{path}{message}"):
         read_reached(path)
 
 
 def test_frames_are_found_in_noise() -> None:
-    frame = results.frame(ONE)
-    torn = results.frame(TWO)[:-9]
+    frame = records.frame(ONE)
+    torn = records.frame(TWO)[:-9]
     stream = b"half a line" + frame + b"\r\n\0\xff noise @ws\n" + torn + frame.replace(b"\n", b"\r\n")
     noise: list[bytes] = []
-    assert list(results.unframe(stream.splitlines(keepends=True), noise.append)) == [ONE, ONE]
+    assert list(records.unframe(stream.splitlines(keepends=True), noise.append)) == [ONE, ONE]
     assert noise == [b"half a line\n", b"\0\xff noise @ws\n", torn[1:] + b"\r\n"]
 
 
-def test_a_changed_byte_makes_noise_of_a_frame() -> None:
+def test_a_damaged_frame_is_noise() -> None:
     line = frames.encode(b"payload").strip()
     assert frames.decode(line) == b"payload"
     assert frames.decode(line.replace(b"pay", b"pag")) is None
@@ -125,4 +124,4 @@ def test_a_changed_byte_makes_noise_of_a_frame() -> None:
 
 def test_the_schema_is_current() -> None:
     remedy = "renew it: python -m worldswitch.harness.cell.records > results/run.schema.json"
-    assert (ROOT / "results" / "run.schema.json").read_bytes() == results.schema(), remedy
+    assert (ROOT / "results" / "run.schema.json").read_bytes() == records.schema(), remedy

@@ -1,4 +1,4 @@
-"""A supervised function returns, hangs, dies or litters, and its supervisor is as before."""
+"""A supervised function returns, hangs, dies or leaves processes, and its supervisor is unchanged."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def nothing_is_left() -> object:
     assert processes.descendants(os.getpid()).keys() <= below
 
 
-def test_it_returns_what_the_body_returns() -> None:
+def test_the_payload_is_the_bodys_result() -> None:
     ending = supervise(lambda: b"payload " * 100_000, 10)
     assert ending.payload == b"payload " * 100_000
     assert (ending.late, ending.strays, ending.output) == (False, (), "")
 
 
-def test_what_the_body_prints_is_kept() -> None:
+def test_the_bodys_output_is_stored() -> None:
     def body() -> bytes:
         print("by Python")
         os.write(2, b"by the kernel\n")
@@ -43,7 +43,7 @@ def test_what_the_body_prints_is_kept() -> None:
     assert set(supervise(body, 10).output.splitlines()) == {"by Python", "by the kernel"}
 
 
-def test_the_first_is_no_stray_and_the_escaped_always_is() -> None:
+def test_an_escaped_process_is_a_stray_every_time() -> None:
     def body() -> bytes:
         _fork_sleeper(escape=True)
         return b""
@@ -51,7 +51,7 @@ def test_the_first_is_no_stray_and_the_escaped_always_is() -> None:
     assert [len(supervise(body, 10).strays) for _ in range(3)] == [1, 1, 1]
 
 
-def test_a_child_that_ends_by_itself_is_no_stray() -> None:
+def test_a_process_that_ends_by_itself_is_no_stray() -> None:
     def body() -> bytes:
         subprocess.Popen(["sleep", "0.2"])
         return b""
@@ -59,7 +59,7 @@ def test_a_child_that_ends_by_itself_is_no_stray() -> None:
     assert supervise(body, 10).strays == ()
 
 
-def test_a_leader_that_left_its_threads_is_alive() -> None:
+def test_a_process_without_its_leader_is_alive() -> None:
     def body() -> bytes:
         if os.fork() == 0:
             threading.Thread(target=time.sleep, args=(1000,)).start()
@@ -69,7 +69,7 @@ def test_a_leader_that_left_its_threads_is_alive() -> None:
     assert len(supervise(body, 10).strays) == 1
 
 
-def test_an_exception_is_a_death_that_says_why() -> None:
+def test_an_exception_is_a_death_with_a_traceback() -> None:
     ending = supervise(lambda: b"" + "text", 10)  # type: ignore[operator]
     assert ending.payload is None
     assert "TypeError" in ending.output
@@ -86,26 +86,26 @@ def test_a_signal_is_a_death(signo: signal.Signals) -> None:
     assert os.WTERMSIG(ending.status) == signo
 
 
-def test_who_is_late_says_where_it_stands() -> None:
-    def so_tired() -> bytes:
+def test_a_late_child_prints_its_stacks() -> None:
+    def sleep_long() -> bytes:
         time.sleep(60)
         return b""
 
-    ending = supervise(so_tired, 0.2)
+    ending = supervise(sleep_long, 0.2)
     assert ending.late
-    assert "so_tired" in ending.output
+    assert "sleep_long" in ending.output
 
 
-def test_blocking_every_signal_does_not_help() -> None:
+def test_a_child_that_blocks_every_signal_is_killed() -> None:
     def body() -> bytes:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while True:
-            os.write(2, b"no\n")
+            os.write(2, b"alive\n")
 
     assert supervise(body, 0.3).late
 
 
-def test_a_signal_to_its_group_stays_with_it() -> None:
+def test_a_signal_to_its_process_group_does_not_reach_the_supervisor() -> None:
     def body() -> bytes:
         os.kill(0, signal.SIGKILL)
         return b""
@@ -113,7 +113,7 @@ def test_a_signal_to_its_group_stays_with_it() -> None:
     assert supervise(body, 10).payload is None
 
 
-def test_it_dies_with_its_supervisor() -> None:
+def test_the_child_dies_with_its_supervisor() -> None:
     text = (
         "import os, time\n"
         "from worldswitch.harness.cell.supervisor import supervise\n"
@@ -141,7 +141,7 @@ def _lives(pid: int) -> bool:
     return process is not None and process.alive
 
 
-def test_without_pidfd_it_looks_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pidfd_the_supervisor_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(pid: int) -> int:
         raise OSError
 
@@ -152,7 +152,7 @@ def test_without_pidfd_it_looks_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.waitstatus_to_exitcode(ending.status) == 4
 
 
-def test_ctrl_c_takes_the_child_along(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_kills_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(watch: object, end: float) -> bool:
         raise KeyboardInterrupt
 
@@ -161,7 +161,7 @@ def test_ctrl_c_takes_the_child_along(monkeypatch: pytest.MonkeyPatch) -> None:
         supervise(lambda: time.sleep(1000) or b"", 1000)
 
 
-def test_a_child_that_ignores_sigchld_by_inheritance_still_has_a_status() -> None:
+def test_an_ignored_sigchld_does_not_lose_the_status() -> None:
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
         ending = supervise(lambda: os._exit(5), 10)
@@ -186,5 +186,5 @@ def test_a_transcript_outlives_its_writer() -> None:
     assert numbers == list(range(numbers[0], SIZE // 8))
 
 
-def test_a_transcript_of_nothing_is_empty() -> None:
+def test_an_empty_transcript_has_no_lines() -> None:
     assert Transcript().lines() == []

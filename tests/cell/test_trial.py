@@ -1,4 +1,4 @@
-"""Each fake platform gets exactly its verdict, and leaves nothing behind."""
+"""Each fake platform gets its verdict and leaves no process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UNMAPS = "a_range_that_overflows_is_refused"
 LOOKS_INSIDE = "it_looks_inside"
 NEEDS_MORE = "a_denial_of_ptrace_is_looked_for"
 
-#: The fake, the scenario it is put to, its verdict, whether by the scenario's own assertion, and why.
+#: The fake, the scenario, the verdict, whether by the scenario's own assertion, and the reason.
 TABLE = (
     ("Passes", SWITCHES, "pass", False, ""),
     ("Passes", UNMAPS, "pass", False, ""),
@@ -29,9 +29,9 @@ TABLE = (
     ("HangsInSwitch", SWITCHES, "timeout", False, "no outcome within 1 s"),
     ("HangsInClose", SWITCHES, "timeout", False, "no outcome within 1 s"),
     ("HangsAtExit", SWITCHES, "pass", False, ""),
-    ("LiesAboutACapability", LOOKS_INSIDE, "fail", False, "the platform raised PermissionError: nobody"),
+    ("LiesAboutACapability", LOOKS_INSIDE, "fail", False, "the platform raised PermissionError: no stub"),
     ("Passes", LOOKS_INSIDE, "unsupported", False, "not Inspectable"),
-    ("LacksWhatItNeeds", SWITCHES, "fail", False, "the platform raised .*Unavailable: no flux capacitor"),
+    ("LacksWhatItNeeds", SWITCHES, "fail", False, "the platform raised .*Unavailable: no such device"),
     ("DiesAtStart", NEEDS_MORE, "unsupported", False, "needs ptrace_denied: ptrace is allowed"),
     ("LeavesATracedChild", SWITCHES, "fail", False, "left behind: process .* state t"),
     ("LeavesAnUntracedChild", SWITCHES, "fail", False, "left behind: process"),
@@ -53,7 +53,7 @@ def test_verdict(fake: str, scenario: str, verdict: str, assertion: bool, reason
     assert finished.noise == ()
 
 
-#: What cannot even be loaded: how it is named, what every trial then is, and what the cell says.
+#: A platform that cannot be loaded, the verdict of every trial, and the message.
 UNLOADABLE = (
     ("no_such_module:Platform", "error", "importing no_such_module raised ModuleNotFoundError"),
     ("fakes:Nobody", "error", "the module fakes has no Nobody"),
@@ -65,15 +65,15 @@ UNLOADABLE = (
 )
 
 
-@pytest.mark.parametrize(("platform", "verdict", "said"), UNLOADABLE)
-def test_what_cannot_be_loaded(platform: str, verdict: str, said: str) -> None:
+@pytest.mark.parametrize(("platform", "verdict", "message"), UNLOADABLE)
+def test_a_platform_that_cannot_be_loaded(platform: str, verdict: str, message: str) -> None:
     finished = run_cell("--scenarios", "claims", "--platform", platform, "-k", "basics")
     assert set(finished.verdicts.values()) == {verdict}
     assert finished.status == 2
-    assert re.search(f"could not run: .*{said}", finished.log)
+    assert re.search(f"could not run: .*{message}", finished.log)
 
 
-def test_the_last_words_of_a_flood_are_kept() -> None:
+def test_the_end_of_a_large_output_is_stored() -> None:
     finished = run_cell("--scenarios", "claims", "--platform", "fakes:FloodsAndDies", "-k", SWITCHES)
-    assert finished.trial.output.endswith("the last words\n")
+    assert finished.trial.output.endswith("the last line\n")
     assert len(finished.trial.output) < 1 << 17

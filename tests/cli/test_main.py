@@ -134,7 +134,7 @@ def test_what_cannot_be_run_is_said_in_a_line(
         (["run", "--deadline", "soon"], "'soon' is no number of seconds above 0"),
         (["run", "--deadline", "inf"], "'inf' is no number of seconds above 0"),
         (["run", "--seed", "-1"], "argument --seed"),
-        (["run", "--seed", "4294967296"], "is no seed"),
+        (["run", "--seed", "4294967296"], "expected an integer from 0 to 4294967295, got '4294967296'"),
         (["run", "-n", "0"], "'0' is no number of trials, 1 or more"),
         (["run", "-n", "many"], "'many' is no number of trials, 1 or more"),
         (["run", "--repeat", "ever"], "invalid choice: 'ever'"),

@@ -72,6 +72,7 @@ def is_gone(pid: int) -> bool:
 @pytest.mark.parametrize("frozen", ["another", "itself"])
 @pytest.mark.parametrize("signo", [signal.SIGKILL, signal.SIGTERM])
 def test_no_process_stays_frozen_after_a_runners_death(frozen: str, signo: signal.Signals) -> None:
+    new = processes.NewDescendants()
     with processes.subreaper():
         with subprocess.Popen([sys.executable, "-P", "-c", RUNNER, frozen], stdout=subprocess.PIPE) as runner:
             assert runner.stdout
@@ -82,6 +83,7 @@ def test_no_process_stays_frozen_after_a_runners_death(frozen: str, signo: signa
         assert is_gone(int(child))
         assert is_gone(int(trial))
         assert processes.wait_until(lambda: not Path(folder).exists(), SECONDS), f"{folder} is still there"
+        assert processes.kill_all(new.look, SECONDS) == []
 
 
 @pytest.mark.parametrize("frozen", ["another", "itself"])

@@ -1,4 +1,4 @@
-"""The flight recorder: what a platform notes in shared memory is read whole, in order and in words."""
+"""The flight recorder: events in shared memory are read complete, in order, and decoded to text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from worldswitch.harness.arch import registers
-from worldswitch.harness.cell.diagnosis import events as flight_text
+from worldswitch.harness.cell.diagnosis.events import decode, line
 from worldswitch.harness.cell.diagnosis.model import Event
 from worldswitch.harness.flight import CAPACITY, EVENT, HEADER, WAIT, WRITING, Noted, Recorder
 from worldswitch.reference import flight as reference_flight
@@ -43,11 +43,11 @@ def event(request: int, result: int, **more: object) -> Noted:
     return Noted(number=1, nanoseconds=3_500_000_000, tracer=7, tid=8, request=request, result=result, **more)  # type: ignore[arg-type]
 
 
-def in_words(*noted: Noted) -> list[Event]:
-    return list(flight_text.told(noted, begin=1.0))
+def decode_all(*noted: Noted) -> list[Event]:
+    return list(decode(noted, begin=1.0))
 
 
-def test_what_is_noted_is_read() -> None:
+def test_recorded_events_are_read() -> None:
     recorder = Recorder()
     recorder.note(8, SYSEMU, 0, values(rax=7))
     recorder.note(8, WAIT, 0x857F, about=b"x" * 60)
@@ -59,7 +59,7 @@ def test_what_is_noted_is_read() -> None:
     assert forgotten == 0
 
 
-def test_only_the_last_are_kept_and_the_others_counted() -> None:
+def test_the_last_events_are_stored_and_the_others_counted() -> None:
     recorder = Recorder()
     for result in range(CAPACITY + 5):
         recorder.note(8, SYSEMU, result)
@@ -68,22 +68,22 @@ def test_only_the_last_are_kept_and_the_others_counted() -> None:
     assert forgotten == 5
 
 
-def test_what_is_kept_stays_whatever_follows() -> None:
+def test_saved_events_do_not_change() -> None:
     recorder = Recorder()
     recorder.note(8, SYSEMU, 1)
     recorder.keep()
     recorder.note(8, SYSEMU, 2)
     recorder.keep()
-    assert [one.result for one in recorder.read()[0]] == [1]
+    assert [noted.result for noted in recorder.read()[0]] == [1]
 
 
-def test_a_paused_recorder_notes_nothing() -> None:
+def test_a_paused_recorder_records_nothing() -> None:
     recorder = Recorder()
     recorder.pause()
     recorder.note(8, SYSEMU, 1)
     recorder.resume()
     recorder.note(8, SYSEMU, 2)
-    assert [one.result for one in recorder.read()[0]] == [2]
+    assert [noted.result for noted in recorder.read()[0]] == [2]
 
 
 @pytest.mark.parametrize("number", [0, 1 | WRITING, 2, 1 + CAPACITY, 1 - CAPACITY & WRITING - 1])
@@ -148,7 +148,7 @@ def test_a_recorder_that_was_written_to_stays() -> None:
         first.memory.close()
 
 
-def test_another_process_reads_what_a_dead_one_noted() -> None:
+def test_another_process_reads_the_events_of_a_dead_one() -> None:
     recorder = Recorder()
     pid = os.fork()
     if pid == 0:
@@ -159,7 +159,7 @@ def test_another_process_reads_what_a_dead_one_noted() -> None:
     assert (noted.tracer, noted.result) == (pid, 3)
 
 
-def test_the_reference_writes_what_is_read_here() -> None:
+def test_the_reference_has_the_same_layout() -> None:
     core = pytest.importorskip("worldswitch.reference._core")
     assert core.ffi.sizeof("struct flight_event") == EVENT.size
     assert core.ffi.sizeof("struct flight_ring") == HEADER.size
@@ -168,25 +168,25 @@ def test_the_reference_writes_what_is_read_here() -> None:
     assert core.lib.flight_record(core.ffi.from_buffer("struct flight_ring *", recorder.memory)) == -errno.EINVAL
 
 
-def test_registers_are_told_where_they_differ() -> None:
-    told = in_words(
+def test_changed_registers_are_decoded() -> None:
+    decoded = decode_all(
         event(SYSEMU, 0, registers=values(rip=16, rax=7)),
         event(WAIT, 0x857F, registers=values(rip=18, rax=7, orig_rax=39)),
         event(SYSEMU, 0, result_register=9),
         event(WAIT, 0x857F, registers=values(rip=18, rax=9, orig_rax=39)),
     )
-    assert [one.registers for one in told] == [
+    assert [found.registers for found in decoded] == [
         {"rax": "0x7", "rip": "0x10"},
         {"orig_rax": "0x27", "rip": "0x12"},
         {"rax": "0x9"},
         {},
     ]
-    assert told[0].seconds == 2.5
+    assert decoded[0].seconds == 2.5
 
 
-def test_requests_and_results_have_their_names() -> None:
-    told = in_words(event(SYSEMU, 0), event(0x4206, -3), event(0x7777, 5), event(WAIT, -10))
-    assert [(one.request, one.result, one.status) for one in told] == [
+def test_requests_and_errors_are_decoded_to_names() -> None:
+    decoded = decode_all(event(SYSEMU, 0), event(0x4206, -3), event(0x7777, 5), event(WAIT, -10))
+    assert [(found.request, found.result, found.status) for found in decoded] == [
         ("PTRACE_SYSEMU", "0", None),
         ("PTRACE_SEIZE", "ESRCH", None),
         ("0x7777", "5", None),
@@ -194,9 +194,9 @@ def test_requests_and_results_have_their_names() -> None:
     ]
 
 
-def test_wait_statuses_are_told() -> None:
+def test_wait_statuses_are_decoded() -> None:
     statuses = (0x857F, 0x137F, 0x80137F, 0x6057F, 9, 0x300, 0x227F)
-    assert [(one.result, one.status) for one in in_words(*(event(WAIT, value) for value in statuses))] == [
+    assert [(found.result, found.status) for found in decode_all(*(event(WAIT, value) for value in statuses))] == [
         ("stopped at a system call", 0x857F),
         ("stopped by SIGSTOP", 0x137F),
         ("stopped at PTRACE_EVENT_STOP by SIGSTOP", 0x80137F),
@@ -207,23 +207,25 @@ def test_wait_statuses_are_told() -> None:
     ]
 
 
-def test_a_siginfo_is_told() -> None:
+def test_a_siginfo_is_decoded() -> None:
     fault = struct.pack("=iiiiQ", signal.SIGSEGV, 0, 1, 0, 0x10).ljust(48, b"\0")
     sent = struct.pack("=iiiiiiQ", signal.SIGUSR1, 0, -1, 0, 12, 1000, 5).ljust(48, b"\0")
     general = struct.pack("=iiiiQ", signal.SIGSEGV, 0, 0x80, 0, 0).ljust(48, b"\0")
-    assert [one.siginfo for one in in_words(*(event(GETSIGINFO, 0, about=raw) for raw in (fault, sent, general)))] == [
+    assert [
+        found.siginfo for found in decode_all(*(event(GETSIGINFO, 0, about=raw) for raw in (fault, sent, general)))
+    ] == [
         "SIGSEGV, code 1 (SEGV_MAPERR), at 0x10",
         "SIGUSR1, code -1 (SI_QUEUE), from process 12 of user 1000, value 0x5",
         "SIGSEGV, code 128 (SI_KERNEL)",
     ]
 
 
-def test_a_system_call_info_says_what_kind_of_stop_it_is() -> None:
+def test_a_system_call_info_is_decoded() -> None:
     raw = struct.pack("=BxxxI", 1, 0xC000003E).ljust(48, b"\0")
-    (told,) = in_words(event(0x420E, 88, about=raw))
-    assert told.result == "entry, architecture 0xc000003e"
+    (decoded,) = decode_all(event(0x420E, 88, about=raw))
+    assert decoded.result == "entry, architecture 0xc000003e"
 
 
 def test_an_event_is_one_line() -> None:
-    (told,) = in_words(event(SYSEMU, 0, registers=values(rax=7)))
-    assert flight_text.line(told) == "  2.500000  7 PTRACE_SYSEMU 8 -> 0  rax=0x7"
+    (decoded,) = decode_all(event(SYSEMU, 0, registers=values(rax=7)))
+    assert line(decoded) == "  2.500000  7 PTRACE_SYSEMU 8 -> 0  rax=0x7"

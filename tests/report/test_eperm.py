@@ -16,7 +16,7 @@ from worldswitch.harness import ptrace_denial
 from worldswitch.harness.cell.probes import confinement
 from worldswitch.harness.cell.supervisor import supervise
 from worldswitch.harness.linux import ptrace, syscalls
-from worldswitch.harness.ptrace_denial import Authority, Confinement
+from worldswitch.harness.ptrace_denial import Confinement, Mechanism
 from worldswitch.harness.report import eperm
 
 prerequisites = pytest.importorskip("worldswitch.reference.prerequisites")  # before a user is who may not read it
@@ -65,20 +65,20 @@ def be_another_user() -> None:
 
 #: What is set up, who it is, and the word the reference has for it.
 REAL = (
-    (deny_ptrace, Authority.SECCOMP, "seccomp: "),
-    (deny_seize_only, Authority.SECCOMP, "seccomp: "),
-    (be_another_user, Authority.CAPABILITY, "CAP_SYS_PTRACE"),
+    (deny_ptrace, Mechanism.SECCOMP, "seccomp: "),
+    (deny_seize_only, Mechanism.SECCOMP, "seccomp: "),
+    (be_another_user, Mechanism.CAPABILITY, "CAP_SYS_PTRACE"),
 )
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes root to become another user")
 @pytest.mark.parametrize(("set_up", "who", "word"), REAL, ids=[one[0].__name__ for one in REAL])
-def test_who_refuses_is_found(set_up: Callable[[], object], who: Authority, word: str) -> None:
+def test_who_refuses_is_found(set_up: Callable[[], object], who: Mechanism, word: str) -> None:
     known, said, reference = found_in(set_up)
     assert said == "EPERM"
-    one = ptrace_denial.culprit(known)
+    one = ptrace_denial.cause(known)
     assert one is not None
-    assert (one.who, one.guilty) == (who, True)
+    assert (one.mechanism, one.denies) == (who, True)
     assert one.remedy
     assert word in reference
 
@@ -86,7 +86,7 @@ def test_who_refuses_is_found(set_up: Callable[[], object], who: Authority, word
 def test_nobody_refuses_where_nothing_is_set_up() -> None:
     known, said, _ = found_in(lambda: None)
     assert said == ""
-    assert [one.who for one in ptrace_denial.findings(known) if one.guilty] == []
+    assert [one.mechanism for one in ptrace_denial.checks(known) if one.denies] == []
 
 
 def test_a_tracer_that_follows_forks_is_found() -> None:
@@ -102,10 +102,10 @@ def test_a_tracer_that_follows_forks_is_found() -> None:
     os.close(writer)
     known, said, reference = msgspec.json.decode(os.read(reader, 1 << 16), type=tuple[Confinement, str, str])
     os.close(reader)
-    one = ptrace_denial.culprit(replace(known, answers={"PTRACE_SEIZE": "ESRCH"}))
+    one = ptrace_denial.cause(replace(known, answers={"PTRACE_SEIZE": "ESRCH"}))
     assert said == "EPERM"
     assert one is not None
-    assert (one.who, one.guilty) == (Authority.ALREADY_TRACED, True)
+    assert (one.mechanism, one.denies) == (Mechanism.ALREADY_TRACED, True)
     assert f"process {os.getpid()} (" in one.evidence
     assert f"process {os.getpid()} (" in reference
 
@@ -150,32 +150,32 @@ def but(known: Confinement = FREE, **changes: object) -> Confinement:
 
 #: What is known, whom the request is about, and who it was: surely, or by elimination.
 CASES = {
-    "nothing is set up, and no module can be seen": (FREE, True, Authority.MODULE, None),
+    "nothing is set up, and no module can be seen": (FREE, True, Mechanism.MODULE, None),
     "nothing is set up at all": (but(modules="capability,yama,bpf"), True, None, None),
-    "yama 3": (but(ROOT, yama=3), True, Authority.YAMA, True),
-    "yama 2": (but(yama=2), True, Authority.YAMA, True),
+    "yama 3": (but(ROOT, yama=3), True, Mechanism.YAMA, True),
+    "yama 2": (but(yama=2), True, Mechanism.YAMA, True),
     "yama 2, with the capability": (but(ROOT, yama=2, modules="capability"), True, None, None),
     "yama 1, a child": (but(yama=1, modules="capability"), True, None, None),
-    "yama 1, a stranger": (but(yama=1), False, Authority.YAMA, True),
+    "yama 1, a stranger": (but(yama=1), False, Mechanism.YAMA, True),
     "yama 1, a stranger, with the capability": (but(ROOT, yama=1, modules="capability"), False, None, None),
-    "yama 0, a stranger": (but(yama=0), False, Authority.CAPABILITY, None),
-    "not dumpable": (but(dumpable=0), True, Authority.CAPABILITY, True),
+    "yama 0, a stranger": (but(yama=0), False, Mechanism.CAPABILITY, None),
+    "not dumpable": (but(dumpable=0), True, Mechanism.CAPABILITY, True),
     "not dumpable, with the capability": (but(ROOT, dumpable=0, modules="capability"), True, None, None),
-    "a filter says EPERM": (but(answers={"PTRACE_SEIZE": "EPERM"}), True, Authority.SECCOMP, True),
-    "a filter says ENOSYS": (but(answers={"PTRACE_SEIZE": "ENOSYS"}), True, Authority.SECCOMP, True),
-    "a filter kills": (but(answers={"PTRACE_SEIZE": "killed by signal 31"}), True, Authority.SECCOMP, True),
-    "a filter that nobody asked": (but(answers={}, seccomp=2), True, Authority.SECCOMP, None),
-    "a filter before a tracer": (but(answers={"PTRACE_SEIZE": "EPERM"}, tracer=9), True, Authority.SECCOMP, True),
-    "a tracer before yama": (but(tracer=9, yama=3), True, Authority.ALREADY_TRACED, True),
-    "apparmor": (but(modules="capability,yama,apparmor", label="docker (enforce)"), True, Authority.MODULE, None),
+    "a filter says EPERM": (but(answers={"PTRACE_SEIZE": "EPERM"}), True, Mechanism.SECCOMP, True),
+    "a filter says ENOSYS": (but(answers={"PTRACE_SEIZE": "ENOSYS"}), True, Mechanism.SECCOMP, True),
+    "a filter kills": (but(answers={"PTRACE_SEIZE": "killed by signal 31"}), True, Mechanism.SECCOMP, True),
+    "a filter that nobody asked": (but(answers={}, seccomp=2), True, Mechanism.SECCOMP, None),
+    "a filter before a tracer": (but(answers={"PTRACE_SEIZE": "EPERM"}, tracer=9), True, Mechanism.SECCOMP, True),
+    "a tracer before yama": (but(tracer=9, yama=3), True, Mechanism.ALREADY_TRACED, True),
+    "apparmor": (but(modules="capability,yama,apparmor", label="docker (enforce)"), True, Mechanism.MODULE, None),
 }
 
 
-@pytest.mark.parametrize(("known", "own_child", "who", "guilty"), CASES.values(), ids=CASES)
-def test_it_is_put_down_to_one(known: Confinement, own_child: bool, who: Authority | None, guilty: bool | None) -> None:
-    one = ptrace_denial.culprit(known, own_child=own_child)
-    assert (one and (one.who, one.guilty)) == (who and (who, guilty))
-    assert {finding.who for finding in ptrace_denial.findings(known)} == set(Authority)
+@pytest.mark.parametrize(("known", "own_child", "who", "denies"), CASES.values(), ids=CASES)
+def test_it_is_put_down_to_one(known: Confinement, own_child: bool, who: Mechanism | None, denies: bool | None) -> None:
+    one = ptrace_denial.cause(known, own_child=own_child)
+    assert (one and (one.mechanism, one.denies)) == (who and (who, denies))
+    assert {finding.mechanism for finding in ptrace_denial.checks(known)} == set(Mechanism)
 
 
 def test_what_is_told_names_each_with_what_shows_it() -> None:
@@ -191,7 +191,7 @@ def test_what_is_told_names_each_with_what_shows_it() -> None:
 
 
 def test_a_modules_name_for_us_is_told() -> None:
-    (line,) = [str(one) for one in ptrace_denial.findings(CASES["apparmor"][0]) if one.who is Authority.MODULE]
+    (line,) = [str(one) for one in ptrace_denial.checks(CASES["apparmor"][0]) if one.mechanism is Mechanism.MODULE]
     assert line == "security module: perhaps: apparmor is active; the label of this process is 'docker (enforce)'"
 
 

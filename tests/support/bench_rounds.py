@@ -1,4 +1,4 @@
-"""Recorded rounds of benchmarks, on which the judge of differences is tried; and how they are recorded.
+"""Recorded rounds of benchmarks, for tests of the comparison, and the script that records them.
 
 Measure with ``worldswitch bench limits::getpid limits::sysemu limits::same_calls switch::resident_pinned
 switch::default_pinned switch::fault --rounds 120 --quick --realtime``, then run this file with the run's folder.
@@ -19,9 +19,9 @@ FILE = DATA / "bench_rounds.json"
 
 
 def main(run: Path) -> None:
-    """Keep each round's median, in nanoseconds, in the order of time."""
+    """Write each round's median in nanoseconds, in chronological order."""
     results = results_file.read(run)
-    kept: dict[str, Any] = {
+    stored: dict[str, Any] = {
         "machine": {name: getattr(results.fingerprint, name) for name in results_file.MACHINE},
         "taken": results.taken,
         "rounds": {
@@ -31,11 +31,11 @@ def main(run: Path) -> None:
         },
     }
     FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(json.dumps(kept, indent=1) + "\n")
+    FILE.write_text(json.dumps(stored, indent=1) + "\n")
 
 
 def recorded() -> dict[str, list[float]]:
-    """Each benchmark's rounds."""
+    """Return each benchmark's rounds in nanoseconds."""
     rounds: dict[str, list[float]] = json.loads(FILE.read_text())["rounds"]
     return rounds
 

@@ -1,4 +1,4 @@
-"""A run as large as a whole matrix, of which nothing was ever run."""
+"""A generated run of the size of a full matrix."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ PROFILES = (
 )
 FAMILIES = ("address_ranges", "injection", "kernel_stops", "life", "pool", "signals", "threads")
 FORBIDDEN = Judgement(True, frozenset({Verdict.BLOCKED}), "the profile denies ptrace")
-LACKING = Judgement(True, PASSES | {Verdict.UNSUPPORTED}, "this kernel does not have what they need")
-NEW = "7.3"  #: a kernel that could not be had
+LACKING = Judgement(True, PASSES | {Verdict.UNSUPPORTED}, "this kernel lacks what they need")
+NEW = "7.3"  #: a kernel without a package
 
 
 def kept_run(*cells: KeptCell, name: str = "20260102T030405-0a1b", seconds: float = 9000.0) -> KeptRun:
-    """A run of these cells."""
+    """Return a run of these cells."""
     plans = tuple(cell.plan for cell in cells)
     begun = 1767323045.0
     manifest = Manifest(
@@ -53,7 +53,7 @@ def kept_run(*cells: KeptCell, name: str = "20260102T030405-0a1b", seconds: floa
 def kept_cell(
     name: str, judged: Sequence[Judged], problem: Problem | None = None, header: Header | None = None
 ) -> KeptCell:
-    """A cell with these trials."""
+    """Return a cell with these trials."""
     cell = CellName(*name.split("/"))
     plan = PlannedCell(environment=cell.environment, platform=cell.platform, file=cell.file, started=0.0, finished=40.0)
     planned = tuple(one.trial.scenario for one in judged)
@@ -61,7 +61,7 @@ def kept_cell(
 
 
 def run(kernels: Sequence[str] = KERNELS, profiles: Sequence[str] = PROFILES, scenarios: int = 470) -> KeptRun:
-    """A matrix with a bit of everything."""
+    """Return a matrix with some of each kind of result."""
     chance = random.Random(7)
     names = [f"{FAMILIES[n % len(FAMILIES)]}::claim_number_{n}_holds_whatever_else_goes_on" for n in range(scenarios)]
     cells = [

@@ -1,4 +1,4 @@
-"""Start a cell on the fakes, and see that it leaves nothing."""
+"""Run a cell in a process of its own, and find the processes that outlive it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 
 from paths import PYTHONPATH
 
-from worldswitch.harness.cell import records as results
+from worldswitch.harness.cell import records
 from worldswitch.harness.cell.records import Record, Trial
 from worldswitch.harness.linux import processes
 from worldswitch.harness.results.cell_file import Reached, gather
 
-#: Ahead of a cell: a seccomp filter under which ptrace(2) is EPERM, as under many container engines.
+#: Code to run before a cell: a seccomp filter that denies ptrace(2), as many container engines do.
 DENY_PTRACE = """
 import ctypes, struct
 from worldswitch.harness.linux import syscalls
 program = b"".join(struct.pack("=HBBI", *line) for line in (
-    (0x20, 0, 0, 0),           # the system call's number
+    (0x20, 0, 0, 0),           # load the system call's number
     (0x15, 0, 1, 101),         # is it ptrace?
     (0x06, 0, 0, 0x00050001),  # SECCOMP_RET_ERRNO, EPERM
     (0x06, 0, 0, 0x7FFF0000),  # SECCOMP_RET_ALLOW
@@ -39,7 +39,7 @@ class Finished:
     noise: tuple[bytes, ...]
     log: str
     left: tuple[str, ...]  #: descendants of the cell that outlived it
-    began: tuple[str, ...] = ()  #: the trials that it said begin
+    began: tuple[str, ...] = ()  #: the trials announced as begun
 
     @property
     def run(self) -> Reached:
@@ -49,24 +49,24 @@ class Finished:
 
     @property
     def misses(self) -> list[str]:
-        """What was planned and never ran."""
+        """The planned trials that never ran."""
         reported = {trial.scenario for trial in self.run.trials}
         return [name for name in self.run.header.planned if name not in reported]
 
     @property
     def trial(self) -> Trial:
-        """The only one."""
+        """The only trial."""
         (trial,) = self.run.trials
         return trial
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """By the sentence."""
+        """The verdicts by function."""
         return {trial.scenario.partition("::")[2]: trial.verdict.value for trial in self.run.trials}
 
 
 def run(command: list[str], **environment: str) -> tuple[subprocess.CompletedProcess[bytes], tuple[str, ...]]:
-    """Run `command` to its end, and see who outlives it."""
+    """Run `command`; return its result and the processes that outlive it."""
     variables = {**os.environ, "PYTHONPATH": PYTHONPATH, "PYTHONSAFEPATH": "1", **environment}
     before = processes.descendants(os.getpid()).keys()
     with processes.subreaper():
@@ -82,7 +82,7 @@ def run_cell(*arguments: str, first: str = "", **environment: str) -> Finished:
     text = f"{first}\nimport sys\nfrom worldswitch.harness.cell.__main__ import main\nsys.exit(main())"
     finished, left = run([sys.executable, "-c", text, "--repeat", "quick", *arguments], **environment)
     noise: list[bytes] = []
-    words = list(results.unframe(finished.stdout.splitlines(), noise.append))
-    records = tuple(word for word in words if not isinstance(word, results.Began))
-    began = tuple(word.scenario for word in words if isinstance(word, results.Began))
-    return Finished(finished.returncode, records, tuple(noise), finished.stderr.decode(errors="replace"), left, began)
+    words = list(records.unframe(finished.stdout.splitlines(), noise.append))
+    results = tuple(word for word in words if not isinstance(word, records.Began))
+    began = tuple(word.scenario for word in words if isinstance(word, records.Began))
+    return Finished(finished.returncode, results, tuple(noise), finished.stderr.decode(errors="replace"), left, began)

@@ -1,4 +1,4 @@
-"""Platforms that run nothing: a good one, and those that each go wrong in one way."""
+"""Platforms that run no guest: one that passes, and others with one fault each."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Context:
 
 
 class Passes:
-    """Does what the claims ask for."""
+    """Passes all scenarios of `claims`."""
 
     address_range = (0x10000, 1 << 47)
     context: type[Context] = Context
@@ -74,14 +74,14 @@ class Passes:
 
 
 class DiesAtStart(Passes):
-    """Ends the process that constructs it."""
+    """Exits in its constructor."""
 
     def __init__(self, options: Options) -> None:
         os._exit(3)
 
 
 class DiesInSwitch(Passes):
-    """Ends its process by a signal."""
+    """Kills its process in a switch."""
 
     class context(Context):  # noqa: D106, N801 - it is the attribute
         def switch(self, address_space: Space, state: State) -> Event:
@@ -90,14 +90,14 @@ class DiesInSwitch(Passes):
 
 
 class DiesInClose(Passes):
-    """Ends its process by a signal that has no name."""
+    """Kills its process by a real-time signal, which has no name."""
 
     def close(self) -> None:
         os.kill(os.getpid(), 50)
 
 
 class HangsInSwitch(Passes):
-    """Never comes back."""
+    """Hangs in a switch."""
 
     class context(Context):  # noqa: D106, N801 - it is the attribute
         def switch(self, address_space: Space, state: State) -> Event:
@@ -106,7 +106,7 @@ class HangsInSwitch(Passes):
 
 
 class HangsInClose(Passes):
-    """Does all that is asked, and never ends."""
+    """Hangs in close."""
 
     def close(self) -> None:
         while True:
@@ -123,26 +123,26 @@ class HangsAtExit(Passes):
 
 
 class LiesAboutACapability(Passes):
-    """Says that one may look inside, and lets nobody."""
+    """Has the `Inspectable` part, but denies each use."""
 
     class space(Space):  # noqa: D106, N801 - it is the attribute
         def inject(self, number: int, *arguments: int) -> int:
-            raise PermissionError("nobody injects")
+            raise PermissionError("no injection")
 
         @property
         def stub(self) -> Stub:
-            raise PermissionError("nobody looks")
+            raise PermissionError("no stub")
 
 
 class LacksWhatItNeeds(Passes):
-    """Needs something of the environment that no probe knows of."""
+    """Requires an ability that no probe knows."""
 
     def __init__(self, options: Options) -> None:
-        raise Unavailable("no flux capacitor", "fit one")
+        raise Unavailable("no such device", "install it")
 
 
 class Answers(Passes):
-    """Says that the guest made another system call than it did."""
+    """Reports a wrong system call."""
 
     class context(Context):  # noqa: D106, N801 - it is the attribute
         def switch(self, address_space: Space, state: State) -> Event:
@@ -150,14 +150,14 @@ class Answers(Passes):
 
 
 class AcceptsAnything(Passes):
-    """Knows no bad addresses."""
+    """Accepts bad addresses."""
 
     class space(Space):  # noqa: D106, N801 - it is the attribute
         def unmap(self, address: int, length: int) -> None: ...
 
 
 class RaisesTheWrongType(Passes):
-    """Tells of a bad address by an error of its own."""
+    """Raises a wrong type for a bad address."""
 
     class space(Space):  # noqa: D106, N801 - it is the attribute
         def unmap(self, address: int, length: int) -> None:
@@ -165,7 +165,7 @@ class RaisesTheWrongType(Passes):
 
 
 class RaisesAPlatformError(Passes):
-    """Has its stub die where nobody killed it."""
+    """Raises `StubDied` without a cause."""
 
     def new_address_space(self) -> Space:
         raise StubDied(Cause(Death.BROKEN))
@@ -186,28 +186,28 @@ def _fork_sleeper(*, traced: bool = False, escape: bool = False) -> None:
 
 
 class LeavesATracedChild(Passes):
-    """Forgets its tracee."""
+    """Leaves a tracee."""
 
     def close(self) -> None:
         _fork_sleeper(traced=True)
 
 
 class LeavesAnUntracedChild(Passes):
-    """Forgets a child."""
+    """Leaves a child."""
 
     def close(self) -> None:
         _fork_sleeper()
 
 
 class LetsOneEscape(Passes):
-    """Its grandchild has a session of its own, and no parent any more."""
+    """Leaves an orphan in a session of its own."""
 
     def close(self) -> None:
         _fork_sleeper(escape=True)
 
 
 class DiesAndLeavesOne(Passes):
-    """Does both."""
+    """Exits and leaves an orphan."""
 
     def close(self) -> None:
         _fork_sleeper(escape=True)
@@ -215,16 +215,16 @@ class DiesAndLeavesOne(Passes):
 
 
 class FloodsStderr(Passes):
-    """Prints 64 megabytes, and then what matters."""
+    """Prints 64 MiB and a last line."""
 
     def close(self) -> None:
         for _ in range(64):
             os.write(2, b"x" * (1 << 20))
-        os.write(2, b"\nthe last words\n")
+        os.write(2, b"\nthe last line\n")
 
 
 class FloodsAndDies(FloodsStderr):
-    """After its last words there are no more."""
+    """Prints the same and exits."""
 
     def close(self) -> None:
         super().close()
@@ -232,7 +232,7 @@ class FloodsAndDies(FloodsStderr):
 
 
 class PrintsJunk(Passes):
-    """Writes what looks like results to whatever is open for writing."""
+    """Writes forged results to every writable descriptor."""
 
     def close(self) -> None:
         for fd in range(1, 64):
@@ -243,23 +243,23 @@ class PrintsJunk(Passes):
 
 
 class CannotClose(Passes):
-    """Its close raises."""
+    """Raises in close."""
 
     def close(self) -> None:
         raise OSError("cannot close")
 
 
 class Skips(Passes):
-    """Skips, as if it were a scenario."""
+    """Skips in close."""
 
     def close(self) -> None:
         import pytest
 
-        pytest.skip("no mood")
+        pytest.skip("not today")
 
 
 class Interrupts(Passes):
-    """Raises what pytest takes for Ctrl-C."""
+    """Raises KeyboardInterrupt, as Ctrl-C does."""
 
     def close(self) -> None:
         raise KeyboardInterrupt

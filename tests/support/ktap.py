@@ -1,4 +1,4 @@
-"""A parser of KTAP version 1, by the grammar in the kernel's Documentation/dev-tools/ktap.rst; strict where that is."""
+"""A strict parser of KTAP version 1 (Documentation/dev-tools/ktap.rst in the kernel)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DIRECTIVES = ("SKIP", "TODO", "XFAIL", "TIMEOUT", "ERROR")
 
 @dataclass
 class Test:
-    """One test, with those below it."""
+    """A test and its subtests."""
 
     ok: bool = True
     name: str = ""
@@ -25,15 +25,15 @@ class Test:
 
 
 def parse(text: str) -> Test:
-    """The tests of a whole output; AssertionError says what is not grammatical."""
+    """Parse a complete output; raises AssertionError on a syntax error."""
     lines = iter(text.splitlines())
     whole = Test(tests=_level(lines, 0))
-    assert next(lines, None) is None, "something follows the last result"
+    assert next(lines, None) is None, "lines after the last result"
     return whole
 
 
 def _level(lines: Iterator[str], depth: int, first: str | None = None) -> list[Test]:
-    """One level: version, plan, and as many results as planned, each after its own level or remarks."""
+    """Parse one level: version, plan, and the planned number of results, each after its subtests or remarks."""
     indent = "  " * depth
     head = first if first is not None else next(lines)
     assert head == indent + VERSION, f"no version line: {head!r}"
@@ -50,17 +50,17 @@ def _test(lines: Iterator[str], depth: int, number: int) -> Test:
     indent, test = "  " * depth, Test()
     for line in lines:
         if line == indent + "  " + VERSION:
-            assert not test.tests, "a second level below one test"
+            assert not test.tests, "two lists of subtests in one test"
             test.tests = _level(lines, depth + 1, line)
             continue
         assert line.startswith(indent), f"a level ends before its plan is met: {line!r}"
-        said = line.removeprefix(indent)
-        if said.startswith("#"):
-            test.remarks.append(said[1:].strip())
+        text = line.removeprefix(indent)
+        if text.startswith("#"):
+            test.remarks.append(text[1:].strip())
             continue
-        result = RESULT.fullmatch(said)
+        result = RESULT.fullmatch(text)
         assert result, f"neither result nor remark: {line!r}"
-        assert int(result[2]) == number, f"number {result[2]} where {number} should be"
+        assert int(result[2]) == number, f"expected number {number}, got {result[2]}"
         test.ok, test.name, rest = result[1] == "ok", result[3] or "", result[4] or ""
         word, _, more = rest.partition(" ")
         test.directive, test.more = (word, more) if word in DIRECTIVES else ("", rest)

@@ -1,4 +1,4 @@
-"""Mutants that nobody wrote, and a host where they meet the scripted scenarios."""
+"""Fictitious mutants, and a scripted host whose cells fail on each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worldswitch.harness.verdict import Verdict
 
 ONE, OTHER, THIRD = NAMES  # the first two stand under one id, SG01
 
-LUCKY = 9  #: the seed with which a fickle mutant is caught
+LUCKY = 9  #: the seed that kills the mutant Fickle
 
 
 @dataclass
@@ -31,7 +31,7 @@ def bitten(name: str = ONE) -> Trial:
 
 
 def meet(arguments: Sequence[str]) -> ScriptedCell:
-    """What a cell says: the reference passes all; each mutant fails on what it is called after."""
+    """Return a cell in which the reference passes all, and each mutant fails the scenarios listed for it."""
     words = list(arguments)
     mutant = words[words.index("--mutant") + 1] if "--mutant" in words else None
     named = [words[number + 1] for number, word in enumerate(words) if word == "--id"] or list(NAMES)
@@ -49,5 +49,5 @@ def meet(arguments: Sequence[str]) -> ScriptedCell:
 
 
 def host() -> Scripted:
-    """A host where they meet."""
+    """A host with these cells."""
     return Scripted("host", meet)

@@ -1,4 +1,4 @@
-"""Where the checkout is, and what of its tests other processes import."""
+"""The folders of the checkout, and the import path for processes that tests start."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ TESTS = SUPPORT.parent
 DATA = TESTS / "data"
 ROOT = TESTS.parent
 
-#: What PYTHONPATH is for a process that imports platforms or scenarios made for tests.
+#: PYTHONPATH of a process that imports the platforms or scenarios of tests.
 PYTHONPATH = f"{SUPPORT}:{DATA}"

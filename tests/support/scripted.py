@@ -1,4 +1,4 @@
-"""Environments whose cells say what a test has written for them."""
+"""Environments whose cells replay scripted frames."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from worldswitch.harness.catalogue.scenarios import Scenario
-from worldswitch.harness.cell import records as results
+from worldswitch.harness.cell import records
 from worldswitch.harness.cell.records import Fingerprint, Footer, Header, ProbeResult, Record, Trial, Word
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments import plan
@@ -24,25 +25,25 @@ from worldswitch.harness.run.request import Request
 from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
-Line = bytes | Callable[[], bytes]  #: what a cell says, or does before it says it
+Line = bytes | Callable[[], bytes]  #: a line of output, or a function that returns one
 
 
 def scenario(name: str, *ids: str, needs: tuple[str, ...] = ()) -> Scenario:
-    """A scenario that nobody wrote."""
+    """A fictitious scenario."""
     return Scenario(name, ids, f"The claim of {name}.", ("seed.W1",), needs, {}, deadline=1.0)
 
 
-#: What there is to run in these tests.
+#: The scenarios of these tests.
 SCENARIOS = (
     scenario("signals::one_is_ignored", "SG01"),
     scenario("signals::another_is_ignored", "SG01"),
     scenario("threads::one_vanishes", "TT01", needs=("ptrace_denied",)),
 )
-NAMES = tuple(one.name for one in SCENARIOS)
+NAMES = tuple(it.name for it in SCENARIOS)
 
 
 def header(planned: Sequence[str] = NAMES, mutant: str | None = None, **probes: str) -> Header:
-    """A cell's first word."""
+    """A cell's header."""
     found = {name: ProbeResult(state, f"{name} is {state}") for name, state in probes.items()}
     machine = Fingerprint(kernel="Linux", machine="x86_64", cpu="any", cpus=2, python="3", versions={}, probes=found)
     return Header(
@@ -59,25 +60,25 @@ def header(planned: Sequence[str] = NAMES, mutant: str | None = None, **probes: 
 
 
 def trial(name: str = NAMES[0], verdict: Verdict = Verdict.PASS, **more: object) -> Trial:
-    """One verdict."""
-    ids = next((one.ids for one in SCENARIOS if one.name == name), ())
+    """A trial."""
+    ids = next((it.ids for it in SCENARIOS if it.name == name), ())
     values: dict[str, object] = {"ids": ids, "claim": f"The claim of {name}."} | more
-    return results.msgspec.convert({"scenario": name, "verdict": verdict, **values}, Trial, from_attributes=True)
+    return msgspec.convert({"scenario": name, "verdict": verdict, **values}, Trial, from_attributes=True)
 
 
 def footer(trials: Iterable[Trial]) -> Footer:
-    """A cell's last word."""
-    return Footer(finished=2.0, counts=results.tally(trials))
+    """A cell's footer."""
+    return Footer(finished=2.0, counts=records.tally(trials))
 
 
 def whole(*trials: Trial, mutant: str | None = None) -> list[Record]:
-    """All that a cell says which ran well."""
-    return [header([one.scenario for one in trials], mutant), *trials, footer(trials)]
+    """The records of a complete cell."""
+    return [header([it.scenario for it in trials], mutant), *trials, footer(trials)]
 
 
-def frames(records: Iterable[Word]) -> list[Line]:
-    """The same as it crosses the stream."""
-    return [line + b"\n" for record in records for line in results.frame(record).splitlines()]
+def frames(words: Iterable[Word]) -> list[Line]:
+    """Records as frames."""
+    return [line + b"\n" for word in words for line in records.frame(word).splitlines()]
 
 
 @dataclass
@@ -99,14 +100,14 @@ class ScriptedCell:
 
 
 def hang() -> bytes:
-    """Say nothing until the test has ended."""
+    """Sleep past the end of the test."""
     time.sleep(60)
     return b""
 
 
 @dataclass
 class Scripted:
-    """An environment; what its cells say may depend on how they are started."""
+    """An environment; `script` makes a cell from its arguments."""
 
     name: str
     script: Callable[[Sequence[str]], ScriptedCell]
@@ -121,12 +122,12 @@ class Scripted:
 
 
 def place(name: str, lines: Sequence[Line], *expectations: Expectation, status: int = 0, log: str = "") -> Scripted:
-    """An environment whose cells all say `lines`."""
+    """An environment whose cells all write `lines`."""
     return Scripted(name, lambda _: ScriptedCell(lines, status, log), expecting(*expectations))
 
 
 def expecting(*rules: Expectation) -> Profile | None:
-    """A profile under which this is expected; none without a rule."""
+    """Return a profile with these rules; None without rules."""
     if not rules:
         return None
     name = rules[0].file.removesuffix(".toml") or "x"
@@ -140,17 +141,17 @@ def _table(rule: Expectation) -> dict[str, object]:
         "evidence": rule.evidence,
         "expires": rule.expires,
     }
-    said = {name: value for name, value in fields.items() if value}
-    return {"verdicts": tuple(rule.verdicts), "reason": rule.reason, **said}
+    given = {name: value for name, value in fields.items() if value}
+    return {"verdicts": tuple(rule.verdicts), "reason": rule.reason, **given}
 
 
 def planner(*places: Environment | Missing) -> Callable[..., Plan]:
-    """In place of `environment.plan`."""
+    """A replacement for `plan.plan` that returns these environments."""
     return lambda *_, **__: Plan(list(places))
 
 
 class Quiet:
-    """A watcher that keeps what it is told."""
+    """A watcher that stores its calls."""
 
     def __init__(self) -> None:
         self.said: list[str] = []

@@ -1,6 +1,6 @@
-"""Bounds which tests may be skipped: with ``CI=true`` a run fails if one was that `allowed_skips.toml` does not allow.
+"""With ``CI=true``, a run fails if it skips a test that `allowed_skips.toml` does not allow.
 
-An entry has patterns of tests, why they may be skipped, and of what kind the machine is where they may be.
+An entry has patterns of tests, the machines on which they may be skipped, and the reason.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from worldswitch.harness.environments.images import apt_mirror
 
 FILE = TESTS / "allowed_skips.toml"
 
-#: What an entry's `when` may say of a machine.
+#: The conditions on the machine for an entry's `when`.
 CONDITIONS: Mapping[str, Callable[[], bool]] = {
     "not root": lambda: os.geteuid() != 0,
     "one CPU": lambda: len(os.sched_getaffinity(0)) < 2,
@@ -44,7 +44,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load(file: Path = FILE) -> list[Entry]:
-    """The entries of a list; raises msgspec.ValidationError or, for a condition that there is not, KeyError."""
+    """Read the entries of a list; raises msgspec.ValidationError, or KeyError for an unknown condition."""
     entries = msgspec.toml.decode(file.read_bytes(), type=dict[str, list[Entry]])["skip"]
     for entry in entries:
         CONDITIONS[entry.when]
@@ -52,37 +52,37 @@ def load(file: Path = FILE) -> list[Entry]:
 
 
 class Skips:
-    """The plugin: it collects what was skipped, and judges at the end."""
+    """The plugin that collects skips and fails the run at its end."""
 
     def __init__(self, allowed: Sequence[Entry]) -> None:
         self._allowed = [entry for entry in allowed if CONDITIONS[entry.when]()]
         self._refused: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Look at a test's phase; an expected failure is no skip."""
+        """Check a test; an expected failure is no skip."""
         if report.skipped and not hasattr(report, "wasxfail"):
-            self._look(report.nodeid, report.longrepr)
+            self._check(report.nodeid, report.longrepr)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Look at a file: one that is skipped as a whole has no tests."""
+        """Check a module, which may be skipped as a whole."""
         if report.skipped:
-            self._look(report.nodeid, report.longrepr)
+            self._check(report.nodeid, report.longrepr)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Fail the run."""
+        """Fail the run if any skip is not allowed."""
         if self._refused and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """List what must not have been skipped."""
+        """List the skips that are not allowed."""
         if self._refused:
             terminalreporter.section(f"skipped, and not allowed by {FILE.name} on this machine", red=True)
             for line in self._refused:
                 terminalreporter.write_line(line)
 
-    def _look(self, test: str, why: object) -> None:
+    def _check(self, test: str, reason: object) -> None:
         if not any(_covers(entry, test) for entry in self._allowed):
-            self._refused.append(f"{test}: {why[2] if isinstance(why, tuple) else why}")
+            self._refused.append(f"{test}: {reason[2] if isinstance(reason, tuple) else reason}")
 
 
 def _covers(entry: Entry, test: str) -> bool:
@@ -90,6 +90,6 @@ def _covers(entry: Entry, test: str) -> bool:
 
 
 def plugins() -> Iterator[Skips]:
-    """The plugin, where continuous integration runs the tests."""
+    """Yield the plugin under continuous integration."""
     if os.environ.get("CI") == "true":
         yield Skips(load())

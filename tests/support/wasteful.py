@@ -1,4 +1,4 @@
-"""A platform whose every switch makes the guest stop once more than it needs to."""
+"""A platform with one needless stop of the guest in every switch."""
 
 from __future__ import annotations
 

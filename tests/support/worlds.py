@@ -1,4 +1,4 @@
-"""A stage for the reference's own tests: platforms that are closed, guests that are ready, scripts that end in time."""
+"""A stage for tests of the reference: the fixture closes its platforms; scripts run in processes of their own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worldswitch.harness.contract import Options
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.scenarios.stage.stage import Stage
 
-#: What a script starts with: `stage` has a platform, `stage.guest` makes guests.
+#: The beginning of a script: `stage` has a platform, `stage.guest` makes guests.
 PREAMBLE = """
 import os, signal, sys, threading
 from worldswitch.harness.contract import Options, Syscall, WrongThread
@@ -25,7 +25,7 @@ stage = Stage(Rehearsal())
 
 
 class Rehearsal:
-    """A trial that nobody judges."""
+    """A trial without a verdict."""
 
     repeat = 1
 
@@ -52,7 +52,7 @@ def stage() -> Iterator[Stage]:
 
 
 def start(script: str, **environment: str) -> subprocess.Popen[str]:
-    """A Python of its own that runs a script, after the preamble, with more in its environment."""
+    """Start a Python process that runs the preamble and a script, with more in its environment."""
     return subprocess.Popen(
         [sys.executable, "-u", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{PREAMBLE}{script}"],
         stdout=subprocess.PIPE,

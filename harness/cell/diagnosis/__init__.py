@@ -1,1 +1,1 @@
-"""What is known of a trial that did not pass: its last ptrace events, and the processes that were there."""
+"""The diagnosis of a trial that did not pass: its last ptrace events and its processes."""

@@ -1,4 +1,4 @@
-"""The flight recorder's events in words: names for numbers, and of the registers only those that changed."""
+"""Decode the flight recorder's events: names for numbers, and only the registers that changed."""
 
 from __future__ import annotations
 
@@ -49,25 +49,25 @@ _WITH_ADDRESS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, si
 _OPERATIONS = ("none", "entry", "exit", "seccomp")
 
 
-def told(noted: Iterable[Noted], begin: float) -> Iterator[Event]:
-    """The events in words; `begin` is when the trial began, in seconds of CLOCK_MONOTONIC."""
+def decode(recorded: Iterable[Noted], begin: float) -> Iterator[Event]:
+    """Decode recorded events; `begin` is the start of the trial in seconds of CLOCK_MONOTONIC."""
     known: dict[int, list[int]] = {}
-    for one in noted:
-        changed = _changed(one, known)
+    for noted in recorded:
+        changed = _changed(noted, known)
         yield Event(
-            seconds=round(one.nanoseconds / 1e9 - begin, 6),
-            tracer=one.tracer,
-            tid=one.tid,
-            request="wait4" if one.request == WAIT else _request(one.request),
-            result=_result(one),
-            status=one.result if one.request == WAIT and one.result >= 0 else None,
-            siginfo=siginfo(one.about) if one.about and one.request == _GETSIGINFO else "",
+            seconds=round(noted.nanoseconds / 1e9 - begin, 6),
+            tracer=noted.tracer,
+            tid=noted.tid,
+            request="wait4" if noted.request == WAIT else _request(noted.request),
+            result=_result(noted),
+            status=noted.result if noted.request == WAIT and noted.result >= 0 else None,
+            siginfo=siginfo(noted.about) if noted.about and noted.request == _GETSIGINFO else "",
             registers={name: hex(value) for name, value in changed.items()},
         )
 
 
 def line(event: Event) -> str:
-    """One event as a line."""
+    """Return an event as a line of text."""
     head = f"{event.seconds:10.6f}  {event.tracer} {event.request} {event.tid} -> {event.result}"
     changed = " ".join(f"{name}={value}" for name, value in event.registers.items())
     return "  ".join(filter(None, (head, event.siginfo, changed)))
@@ -78,20 +78,20 @@ def _request(number: int) -> str:
     return f"PTRACE_{name}" if name else hex(number)
 
 
-def _result(one: Noted) -> str:
-    if one.result < 0:
-        return errno.errorcode.get(-one.result, str(one.result))
-    if one.request == WAIT:
-        return status(one.result)
-    if one.request == _GET_SYSCALL_INFO and one.about:
-        operation, architecture = struct.unpack_from("=BxxxI", one.about)
-        said = _OPERATIONS[operation] if operation < len(_OPERATIONS) else str(operation)
-        return f"{said}, architecture {architecture:#x}"
-    return str(one.result)
+def _result(noted: Noted) -> str:
+    if noted.result < 0:
+        return errno.errorcode.get(-noted.result, str(noted.result))
+    if noted.request == WAIT:
+        return status(noted.result)
+    if noted.request == _GET_SYSCALL_INFO and noted.about:
+        operation, architecture = struct.unpack_from("=BxxxI", noted.about)
+        operation_name = _OPERATIONS[operation] if operation < len(_OPERATIONS) else str(operation)
+        return f"{operation_name}, architecture {architecture:#x}"
+    return str(noted.result)
 
 
 def status(value: int) -> str:
-    """What a wait status says."""
+    """Describe a wait status."""
     if os.WIFEXITED(value):
         return f"exited with status {os.WEXITSTATUS(value)}"
     if os.WIFSIGNALED(value):
@@ -106,34 +106,34 @@ def status(value: int) -> str:
 
 
 def name_of(signo: int) -> str:
-    """A signal's name; the real-time ones have none."""
+    """Return a signal's name; real-time signals have only a number."""
     return next((known.name for known in signal.Signals if known == signo), f"signal {signo}")
 
 
 def siginfo(raw: bytes) -> str:
-    """The beginning of a siginfo_t."""
+    """Describe the first bytes of a siginfo_t."""
     signo, _, code = struct.unpack_from("=iii", raw)
     pid, user = struct.unpack_from("=ii", raw, 16)
     value, address = struct.unpack_from("=Q", raw, 24)[0], struct.unpack_from("=Q", raw, 16)[0]
-    said = f"{name_of(signo)}, code {code}"
+    text = f"{name_of(signo)}, code {code}"
     names = _CODES_OF.get(signal.Signals(signo), ()) if signo in iter(signal.Signals) else ()
     name = names[code - 1] if 0 < code <= len(names) else _CODES.get(code)
-    said += f" ({name})" if name else ""
+    text += f" ({name})" if name else ""
     if code <= 0:
-        said += f", from process {pid} of user {user}"
-        return said + (f", value {value:#x}" if code == -1 else "")
-    return said + (f", at {address:#x}" if signo in _WITH_ADDRESS and code != 0x80 else "")
+        text += f", from process {pid} of user {user}"
+        return text + (f", value {value:#x}" if code == -1 else "")
+    return text + (f", at {address:#x}" if signo in _WITH_ADDRESS and code != 0x80 else "")
 
 
-def _changed(one: Noted, known: dict[int, list[int]]) -> dict[str, int]:
-    """The registers that differ from the last ones known of the thread; of the first ones, all that are not 0."""
-    before = known.get(one.tid, [0] * len(registers.NAMES))
-    if one.registers is not None:
-        now = list(struct.unpack(f"={len(registers.NAMES)}Q", one.registers))
-    elif one.result_register is not None:
+def _changed(noted: Noted, known: dict[int, list[int]]) -> dict[str, int]:
+    """The registers that changed since the thread's last event with registers; at the first, those not 0."""
+    before = known.get(noted.tid, [0] * len(registers.NAMES))
+    if noted.registers is not None:
+        now = list(struct.unpack(f"={len(registers.NAMES)}Q", noted.registers))
+    elif noted.result_register is not None:
         now = [*before]
-        now[registers.RESULT] = one.result_register
+        now[registers.RESULT] = noted.result_register
     else:
         return {}
-    known[one.tid] = now
+    known[noted.tid] = now
     return {name: new for name, old, new in zip(registers.NAMES, before, now, strict=True) if old != new}

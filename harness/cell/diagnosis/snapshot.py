@@ -1,8 +1,8 @@
-"""Who is there when a trial fails, and in what state: read from /proc before anything is ended.
+"""The processes of a failing trial and their states, read from /proc before any is killed.
 
-What cannot be read is left out: a process may end at any moment, another's stack takes a capability, and in some
-containers half of this is hidden.  Reading may even block, where a process died with its memory's lock held, so the
-supervisor looks from a process of its own and waits only so long.
+Unreadable parts are omitted: a process may end at any time, a kernel stack requires a capability, and containers may
+hide files.  A read may even block, if a process died while holding its mmap lock, so the supervisor reads in a child
+with a deadline.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import msgspec
 from worldswitch.harness.cell.diagnosis.model import ProcessSnapshot, ThreadSnapshot
 from worldswitch.harness.linux import processes, syscalls
 
-#: How much is kept, of threads among all processes, and how long is looked for at most.
+#: The limits: the number of processes, threads in all, mappings and stack frames, and the deadline in seconds.
 PROCESSES, THREADS, MAPPINGS, FRAMES, SECONDS = 16, 48, 48, 24, 2.0
 
-#: Further lines of a thread's ``status`` that say why it stands where it stands.
+#: The other lines of a thread's ``status`` that help to explain its state.
 STATUS = (
     *("SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt"),
     *("Seccomp", "Seccomp_filters", "NoNewPrivs", "CapEff", "Uid", "NSpid"),
 )
 
-#: System calls that threads wait in (arch/x86/entry/syscalls/syscall_64.tbl).
+#: The names of system calls that threads wait in (arch/x86/entry/syscalls/syscall_64.tbl).
 _SYSCALLS = """
     0 read 1 write 7 poll 9 mmap 11 munmap 23 select 24 sched_yield 34 pause 35 nanosleep 47 recvmsg 56 clone 57 fork
     58 vfork 59 execve 61 wait4 62 kill 72 fcntl 101 ptrace 128 rt_sigtimedwait 130 rt_sigsuspend 202 futex
@@ -40,16 +40,16 @@ SYSCALLS = dict(zip(map(int, _SYSCALLS[::2]), _SYSCALLS[1::2], strict=True))
 
 
 def look(below: int) -> tuple[ProcessSnapshot, ...]:
-    """A process, and all below it."""
+    """Return snapshots of a process and its descendants."""
     return tuple(_processes([below, *processes.descendants(below)]))
 
 
 def look_from_outside(pids: Iterable[int]) -> tuple[ProcessSnapshot, ...]:
-    """These processes, as another process sees them within `SECONDS`; none if it does not come back."""
-    wanted = list(pids)
-    said = _from_a_child(lambda: msgspec.json.encode(tuple(_processes(wanted))))
+    """Return snapshots of these processes, taken in a child; empty if it does not answer within `SECONDS`."""
+    listed = list(pids)
+    answer = _from_a_child(lambda: msgspec.json.encode(tuple(_processes(listed))))
     try:
-        return msgspec.json.decode(said, type=tuple[ProcessSnapshot, ...])
+        return msgspec.json.decode(answer, type=tuple[ProcessSnapshot, ...])
     except msgspec.DecodeError:
         return ()
 
@@ -131,9 +131,9 @@ def _status(folder: Path) -> dict[str, str]:
 
 
 def _syscall(words: list[str]) -> str:
-    """``running``, or which system call it is in, or that it is in none."""
+    """``running``, the current system call, or ``none`` with the program counter."""
     if len(words) == 3:
-        return f"none, at {words[2]}"  # stopped elsewhere than at a system call
+        return f"none, at {words[2]}"  # stopped outside system calls
     if len(words) != 9:
         return " ".join(words)
     number = int(words[0])
@@ -142,7 +142,7 @@ def _syscall(words: list[str]) -> str:
 
 
 def _maps(folder: Path) -> tuple[tuple[str, ...], str]:
-    """The mappings, neighbours of one file as one; and what is left out: the libraries, which explain nothing."""
+    """The mappings, adjacent ones of a file merged, and the number of omitted ones; libraries are omitted."""
     found: list[tuple[str, str, str, int]] = []
     libraries: set[str] = set()
     for line in _text(folder / "maps").splitlines():

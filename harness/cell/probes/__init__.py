@@ -1,7 +1,7 @@
-"""What scenarios ask of a machine, a file a subject; each ability is a function that tries and says what it saw.
+"""Probes of the machine, one file a subject; each is a function that tries one ability.
 
-It returns a line of text for yes, raises `Absent` or an OSError for no, and EPERM or EACCES for denied; what those
-words mean is said in `worldswitch.harness.cell.probes.table`, which runs it in a process of its own.
+It returns its evidence as text for yes, raises `Absent` or an OSError for no, and PermissionError for denied.
+`worldswitch.harness.cell.probes.table` defines these states and runs each probe in a process of its own.
 """
 
 from __future__ import annotations
@@ -13,4 +13,4 @@ Look: TypeAlias = Callable[[], str]
 
 
 class Absent(Exception):
-    """What a probe looked for is not there."""
+    """The machine lacks the ability that a probe tried."""

@@ -1,4 +1,4 @@
-"""Control groups, in a tree for each controller or in one for all (cgroups(7)): what may be made, what is limited."""
+"""Probes of control groups (cgroups(7)), version 1 and 2: which can be created, and which limits apply."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from worldswitch.harness.cell.probes import Absent, Look
 from worldswitch.harness.linux import cgroups, processes
 
-#: What every group of version 2 can do.
+#: The controllers that every group of version 2 has.
 CORE = ("freezer",)
 
 
@@ -26,38 +26,38 @@ def _group(controller: str) -> str:
             problem = error
             continue
         return _try(group)
-    if problem is not None and problem.errno == errno.EROFS:  # as container engines mount them
-        raise PermissionError(errno.EPERM, "control groups are there to be read only")
+    if problem is not None and problem.errno == errno.EROFS:  # as in containers
+        raise PermissionError(errno.EPERM, "control groups are mounted read-only")
     raise problem or Absent(f"no control groups with the controller {controller} are mounted")
 
 
 def _try(group: Path) -> str:
-    """Move a child into a new group and end it there."""
+    """Run a child in a new group, and remove the group."""
     try:
         processes.call_in_child(lambda: (group / "cgroup.procs").write_text("0"))
     finally:
         group.rmdir()
-    return f"a process was moved to a group of its own in {group.parent}"
+    return f"a process was moved to a new group in {group.parent}"
 
 
 def _inherit(parent: Path, group: Path) -> None:
-    """Let a group have its parent's CPUs and memory: in version 1 nobody can be in it else."""
+    """Copy the parent's CPUs and memory nodes; without them a version 1 group accepts no process."""
     for name in ("cpuset.cpus", "cpuset.mems"):
         if (group / name).exists() and (parent / name).exists() and (parent / name).read_text().strip():
             (group / name).write_text((parent / name).read_text())
 
 
 def _parents(controller: str) -> Iterator[Path]:
-    """Where a group might be made, the nearest first."""
-    for one in cgroups.memberships():
-        if controller in one.has:
-            yield from one.upwards()
-        elif not one.controllers:
-            yield from (group for group in one.upwards() if _offers(group, controller))
+    """The groups in which a group may be created, the nearest first."""
+    for membership in cgroups.memberships():
+        if controller in membership.has:
+            yield from membership.upwards()
+        elif not membership.controllers:
+            yield from (group for group in membership.upwards() if _offers(group, controller))
 
 
 def _offers(directory: Path, controller: str) -> bool:
-    """Whether groups in it have the controller, which version 2 leaves to choice, but for what it has in itself."""
+    """True if its children have the controller, which version 2 must enable unless it is a core one."""
     if controller in CORE:
         return True
     try:
@@ -66,12 +66,12 @@ def _offers(directory: Path, controller: str) -> bool:
         return False
 
 
-#: How little can be used up in a moment.
+#: The largest limits that a scenario can quickly exhaust: bytes, processes.
 SCARCE_MEMORY, SCARCE_PROCESSES = 512 << 20, 256
 
 
 def _scarce(controller: str, files: tuple[str, ...], most: int, unit: str) -> str:
-    """Meet a limit that somebody set for all that runs here, if it is near."""
+    """Return the limit on this process's groups if it is low enough to exhaust."""
     limit = limit_of(controller, files)
     if limit is None or limit > most:
         raise Absent(f"no limit of {most} {unit} or less" + (f": it is {limit}" if limit else ""))
@@ -79,7 +79,7 @@ def _scarce(controller: str, files: tuple[str, ...], most: int, unit: str) -> st
 
 
 def limit_of(controller: str, files: tuple[str, ...]) -> int | None:
-    """The tightest limit on this process's group and those it is in, read from the first of `files` each has."""
+    """Return the lowest limit in `files` of this process's group and its ancestors; None if unlimited."""
     limits = [
         int(text)
         for folder in _groups_of(controller)
@@ -90,12 +90,12 @@ def limit_of(controller: str, files: tuple[str, ...]) -> int | None:
 
 
 def _groups_of(controller: str) -> Iterator[Path]:
-    for one in cgroups.memberships():
-        if controller in one.has or not one.controllers:
-            yield from one.upwards()
+    for membership in cgroups.memberships():
+        if controller in membership.has or not membership.controllers:
+            yield from membership.upwards()
 
 
-#: The probes of this file, by the name a scenario's ``needs`` calls each.
+#: The probes of this file, by their names in a scenario's ``needs``.
 PROBES: dict[str, Look] = {
     "memcg": functools.partial(_group, "memory"),
     "cpuset": functools.partial(_group, "cpuset"),

@@ -1,4 +1,4 @@
-"""What the processor has, and how the kernel shows it to programs."""
+"""Probes of processor features and the kernel's support for them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def _cpu_flag(flag: str) -> str:
     return f"/proc/cpuinfo lists {flag}"
 
 
-#: XFEATURE_XTILE_DATA, asm/fpu/types.h: the number of the component that has AMX's tiles.
+#: XFEATURE_XTILE_DATA, asm/fpu/types.h: the state component of AMX's tiles.
 _TILE_DATA = 18
 
-#: How /proc/self/maps shows the mode that ``vsyscall=`` chose.
+#: The modes of ``vsyscall=``, by the access that /proc/self/maps shows.
 _VSYSCALL_MODES = {"--xp": "xonly", "r-xp": "emulate"}
 
 
@@ -41,9 +41,9 @@ def _vsyscall() -> str:
 def _int80() -> str:
     if platform.machine() != "x86_64":
         raise Absent(f"{platform.machine()} has no int 0x80")
-    said = ptrace.getpid_by_int80()
-    if said != os.getpid():
-        raise Absent(f"int 0x80 answered {said} to getpid")
+    pid = ptrace.getpid_by_int80()
+    if pid != os.getpid():
+        raise Absent(f"getpid by int 0x80 returned {pid}")
     return "int 0x80 makes i386 system calls"
 
 
@@ -54,22 +54,22 @@ def _fsgsbase() -> str:
 
 def _cpuid_faulting() -> str:
     syscalls.syscall(syscalls.ARCH_PRCTL, syscalls.ARCH_SET_CPUID, 0)
-    return "ARCH_SET_CPUID has CPUID fault"
+    return "ARCH_SET_CPUID makes CPUID fault"
 
 
 def _shstk() -> str:
     with ptrace.stopped_child() as pid:
         ptrace.regset(pid, syscalls.NT_X86_SHSTK)
-    return "programs have shadow stacks, this one too"
+    return "a child of this program has a shadow stack"
 
 
 def _amx() -> str:
-    said = _cpu_flag("amx_tile")
+    listed = _cpu_flag("amx_tile")
     with ptrace.stopped_child() as pid:
         components = ptrace.xstate_components(pid)
     if not components >> _TILE_DATA & 1:
-        raise Absent(f"{said}, but the extended state's components are {components:#x}")
-    return f"{said}, and the extended state has tiles"
+        raise Absent(f"{listed}, but the extended state's components are {components:#x}")
+    return f"{listed}, and the extended state has tiles"
 
 
 def _smp() -> str:
@@ -79,7 +79,7 @@ def _smp() -> str:
     return f"{cpus} CPUs"
 
 
-#: The probes of this file, by the name a scenario's ``needs`` calls each.
+#: The probes of this file, by their names in a scenario's ``needs``.
 PROBES: dict[str, Look] = {
     "xsave": _xsave,
     "avx": functools.partial(_cpu_flag, "avx"),

@@ -1,4 +1,4 @@
-"""What machine this is, as far as a verdict may depend on it."""
+"""The machine's properties that a verdict may depend on."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ _DISTRIBUTIONS = ("worldswitch", "pytest", "pytest-xdist", "cffi", "msgspec")
 
 
 def take(package: str | None = SCENARIOS, time_scale: float = 1, observed: Observed | None = None) -> Fingerprint:
-    """The machine as this process sees it; without a `package`, whose facts tell of the kernel, nothing is tried.
+    """Return the fingerprint of this machine; without a `package` of scenarios it runs no probes and observes no facts.
 
-    `time_scale` is how many times slower than most it may be.  With `observed` the facts are not
-    observed again.
+    `time_scale` multiplies the time for facts.  With `observed` they are not observed again.
     """
     found = {name: table.probe(name) for name in table.PROBES} if package else {}
     seen = observed or Observed(kernel_facts.observe(package, kernel_facts.SECONDS * time_scale) if package else {})
@@ -40,7 +39,7 @@ def take(package: str | None = SCENARIOS, time_scale: float = 1, observed: Obser
 
 
 def versions() -> dict[str, str]:
-    """Which versions take part, of this package and of those that trials run in."""
+    """Return the versions of this package and those that trials use."""
     return dict(sorted((name, _version(name)) for name in _DISTRIBUTIONS))
 
 

@@ -1,7 +1,7 @@
-"""How this kernel behaves: what each fact that the scenarios know an experiment for shows here.
+"""The kernel's behaviour: the observations of the scenarios' experiments.
 
-The experiments trace, kill and orphan processes.  They run one after the other in one supervised process, which writes
-each observation down as it is made; if it dies of one, another goes on behind it.  All the time there is goes to all.
+The experiments trace, kill and orphan processes.  They run one after another in a supervised process that writes each
+observation at once; if it dies, another continues after the fatal experiment.  They share one deadline.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from worldswitch.harness.cell.probes.needs import unmet
 from worldswitch.harness.cell.supervisor import Ending, supervise
 from worldswitch.harness.linux import processes
 
-#: For all of them: a quiet machine needs one, a busy one some, and one where each waits in vain gets no more.
+#: The deadline for all; an idle machine takes one second, a busy one a few.
 SECONDS = 30.0
 
 _NOT = "not observed: "
@@ -32,11 +32,11 @@ class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
     """Facts, by their scenarios' names."""
 
     facts: dict[str, str]
-    where: str = ""  #: they were observed, if not here
+    where: str = ""  #: the place of observation, unless this one
 
 
 class _Line(msgspec.Struct, array_like=True):
-    """One line of what is written down: an experiment that is planned, one that begins, or its observation."""
+    """One line of the notes: an experiment that is planned, that begins, or its observation."""
 
     name: str
     observation: str | None = None
@@ -44,7 +44,7 @@ class _Line(msgspec.Struct, array_like=True):
 
 
 def observe(package: str, seconds: float = SECONDS) -> dict[str, str]:
-    """Each fact of `package` by its scenario's name: what was observed, or why nothing was."""
+    """Return the observation of each fact of `package`, or the reason for none, by the scenario's name."""
     end = time.monotonic() + seconds
     planned: dict[str, str] = {}
     found: dict[str, str] = {}
@@ -62,18 +62,18 @@ def observe(package: str, seconds: float = SECONDS) -> dict[str, str]:
 
 
 def digest(facts: Mapping[str, str]) -> str:
-    """A short name for a kernel that behaves so; the same names are the same behaviour."""
+    """Return a short digest of the facts; equal digests mean equal behaviour."""
     text = "\n".join(f"{name}: {observation}" for name, observation in sorted(facts.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:12] if facts else ""
 
 
 def unobserved(facts: Mapping[str, str]) -> list[str]:
-    """The facts that nothing was observed of."""
+    """Return the facts without an observation."""
     return [name for name, observation in facts.items() if observation.startswith(_NOT)]
 
 
 class _Notes:
-    """A file in memory that survives the process that writes it."""
+    """A memfd, which survives the process that writes it."""
 
     def __init__(self) -> None:
         self._fd = os.memfd_create("worldswitch-facts")
@@ -83,7 +83,7 @@ class _Notes:
         os.write(self._fd, msgspec.json.encode(line) + b"\n")
 
     def read(self) -> list[_Line]:
-        """What was written since the last time."""
+        """The lines since the last call."""
         new = os.pread(self._fd, os.fstat(self._fd).st_size - self._read, self._read)
         self._read += len(new)
         return [msgspec.json.decode(line, type=_Line) for line in new.splitlines()]
@@ -106,19 +106,19 @@ def _observe(package: str, found: Mapping[str, str], notes: _Notes) -> bytes:
 def _how(ending: Ending) -> str:
     if ending.late:
         return "no answer in time"
-    said = processes.how_ended(ending.status or 0)
-    return f"its process was {said}" if said.startswith("killed") else f"its process {said}"
+    ended = processes.how_ended(ending.status or 0)
+    return f"its process was {ended}" if ended.startswith("killed") else f"its process {ended}"
 
 
 def main() -> int:
-    """Observe all there is, and print it in a frame."""
-    asked = argparse.ArgumentParser(prog="python -m worldswitch.harness.cell.probes.kernel_facts", description=__doc__)
-    asked.add_argument("--seconds", type=float, default=SECONDS, help="how long that may take (default: %(default)s)")
-    asked.add_argument("--where", default="", help="how results are to call this place")
-    said = asked.parse_args()
-    stream = os.dup(1)  # not inherited by what experiments execute
+    """Observe all facts and print them in a frame."""
+    parser = argparse.ArgumentParser(prog="python -m worldswitch.harness.cell.probes.kernel_facts", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="the deadline for all (default: %(default)s)")
+    parser.add_argument("--where", default="", help="the name of this place in results")
+    asked = parser.parse_args()
+    stream = os.dup(1)  # experiments' programs do not inherit it
     os.dup2(2, 1)
-    found = Observed(observe(scenarios.SCENARIOS, said.seconds), said.where)
+    found = Observed(observe(scenarios.SCENARIOS, asked.seconds), asked.where)
     with open(stream, "wb") as out:
         out.write(frames.encode(msgspec.json.encode(found)))
     return 0

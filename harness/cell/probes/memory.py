@@ -1,4 +1,4 @@
-"""What one can do with memory here."""
+"""Probes of memory management."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from worldswitch.harness.cell.probes import Absent, Look
 from worldswitch.harness.linux import processes, syscalls
 
-# asm/unistd_64.h and include/uapi/asm-generic/unistd.h number what came after Linux 5.0 alike.
+# Since Linux 5.0, asm/unistd_64.h and include/uapi/asm-generic/unistd.h have the same numbers.
 PIDFD_OPEN, PROCESS_MADVISE, MSEAL = 434, 440, 462
 
 MADV_DONTFORK = 10  # include/uapi/asm-generic/mman-common.h
 
-#: Where user addresses end on x86 with five-level paging: TASK_SIZE_MAX, arch/x86/include/asm/page_64.h.
+#: The end of user addresses on x86 with five-level paging: TASK_SIZE_MAX, arch/x86/include/asm/page_64.h.
 FIVE_LEVELS_END = (1 << 56) - mmap.PAGESIZE
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -30,11 +30,11 @@ def _memfd() -> str:
 def _mseal() -> str:
     with mmap.mmap(-1, mmap.PAGESIZE) as page:
         syscalls.syscall(MSEAL, ctypes.addressof(ctypes.c_char.from_buffer(page)), mmap.PAGESIZE, 0)
-    return "mseal of a page of its own"
+    return "mseal of a page"
 
 
 def _sealed_vdso() -> str:
-    """Whether the kernel seals its own mappings (CONFIG_MSEAL_SYSTEM_MAPPINGS)."""
+    """Try to unmap the vdso, which CONFIG_MSEAL_SYSTEM_MAPPINGS seals."""
     begin, length = _vdso()
 
     def unmap() -> None:
@@ -42,7 +42,7 @@ def _sealed_vdso() -> str:
             raise OSError(ctypes.get_errno(), "munmap of the vdso")
 
     try:
-        processes.call_in_child(unmap)  # which may lose its vdso, and then has no way to tell the time
+        processes.call_in_child(unmap)  # which may lose its vdso, and clock_gettime with it
     except PermissionError as refusal:
         return f"munmap of the vdso: {refusal.strerror}"
     raise Absent("the vdso can be unmapped")
@@ -63,7 +63,7 @@ def _la57() -> str:
 
 
 def _process_madvise() -> str:
-    """Many ranges in one call, with any advice, of one's own memory."""
+    """Apply MADV_DONTFORK to own memory by process_madvise(2)."""
     with mmap.mmap(-1, mmap.PAGESIZE) as page:
         range_ = syscalls.Iovec(ctypes.addressof(ctypes.c_char.from_buffer(page)), mmap.PAGESIZE)
         us = syscalls.syscall(PIDFD_OPEN, os.getpid(), 0)
@@ -72,7 +72,7 @@ def _process_madvise() -> str:
     return "process_madvise of this process with MADV_DONTFORK"
 
 
-#: More pieces than this take a scenario too long to make.
+#: A scenario takes too long to create more mappings.
 MANY_MAPPINGS = 1 << 17
 
 
@@ -83,7 +83,7 @@ def _max_map_count() -> str:
     return f"vm.max_map_count is {limit}"
 
 
-#: The probes of this file, by the name a scenario's ``needs`` calls each.
+#: The probes of this file, by their names in a scenario's ``needs``.
 PROBES: dict[str, Look] = {
     "memfd": _memfd,
     "mseal": _mseal,

@@ -1,4 +1,4 @@
-"""Who this process is, where it is confined, and what it may change about that."""
+"""Probes of privileges, namespaces and seccomp."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from worldswitch.harness.linux import processes, ptrace, syscalls
 
 def _seccomp() -> str:
     ptrace.install_filter()
-    return "a filter of its own was accepted"
+    return "a seccomp filter was accepted"
 
 
 def _seccomp_everywhere() -> str:
     ptrace.install_filter(everywhere=True)
-    return "a filter of its own was accepted, for all threads at once"
+    return "a seccomp filter for all threads was accepted"
 
 
 def _root() -> str:
@@ -41,7 +41,7 @@ def _pidns() -> str:
 
 
 def _ns_last_pid() -> str:
-    """Choose the next process id, in a namespace of its own."""
+    """Choose the next process id in a new PID namespace."""
     syscalls.unshare(syscalls.CLONE_NEWPID)
     processes.call_in_child(_choose_pid)
     return "/proc/sys/kernel/ns_last_pid chose the next process id"
@@ -54,7 +54,7 @@ def _choose_pid() -> None:
 
 
 def _nproc() -> str:
-    """Meet a limit on processes, which the superuser is exempt from."""
+    """Try to exceed RLIMIT_NPROC, as another user if root, which is exempt."""
     if os.getuid() == 0:
         os.setuid(_NOBODY)
     resource.setrlimit(resource.RLIMIT_NPROC, (1, resource.getrlimit(resource.RLIMIT_NPROC)[1]))
@@ -68,7 +68,7 @@ def _nproc() -> str:
 def _mountns() -> str:
     syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.make_mounts_private()
-    return "unshare(CLONE_NEWNS) and a private mount tree"
+    return "unshare(CLONE_NEWNS) and private propagation"
 
 
 def _userns() -> str:
@@ -85,32 +85,32 @@ def _yama() -> str:
 
 
 def _yama_settable() -> str:
-    """Whether Yama's scope, which is the whole machine's, is ours to set: only on a machine made for this run."""
-    said = _yama()
+    """Write Yama's machine-wide scope, only on a machine booted for this run."""
+    scope = _yama()
     _pid1()
     _machine()
-    if said.endswith("3"):
-        raise Absent(f"{said}, which cannot be left")
+    if scope.endswith("3"):
+        raise Absent(f"{scope}, which cannot be changed")
     _YAMA.write_text(_YAMA.read_text())
-    return f"{said}, and this run may set it"
+    return f"{scope}, and this run may set it"
 
 
 _YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 _NOBODY = 65534
 
-#: PROC_PID_INIT_INO, include/linux/proc_ns.h: the number of the namespace that is in no other.
+#: PROC_PID_INIT_INO, include/linux/proc_ns.h: the inode of the initial PID namespace.
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 
 
 def _container() -> str:
     if Path("/proc/self/ns/pid").stat().st_ino == _FIRST_PID_NAMESPACE:
-        raise Absent("this is the machine's own PID namespace")
-    return "a PID namespace of its own"
+        raise Absent("this is the initial PID namespace")
+    return "this is not the initial PID namespace"
 
 
 def _machine() -> None:
     if Path("/proc/self/ns/pid").stat().st_ino != _FIRST_PID_NAMESPACE:
-        raise Absent("a PID namespace of its own on somebody's machine")
+        raise Absent("this is not the initial PID namespace, so not a machine booted for this run")
 
 
 def _pid1() -> str:
@@ -118,7 +118,7 @@ def _pid1() -> str:
     name = Path("/proc/1/comm").read_text().strip()
     if "worldswitch" not in command:
         raise Absent(f"process 1 is {name}")
-    return f"process 1 is this run's own {name}"
+    return f"process 1 is this run's {name}"
 
 
 def _pty() -> str:
@@ -126,10 +126,10 @@ def _pty() -> str:
     name = os.ttyname(line)
     os.close(keyboard)
     os.close(line)
-    return f"a pseudo terminal, {name}"
+    return f"opened the pseudoterminal {name}"
 
 
-#: The probes of this file, by the name a scenario's ``needs`` calls each.
+#: The probes of this file, by their names in a scenario's ``needs``.
 PROBES: dict[str, Look] = {
     "seccomp": _seccomp,
     "seccomp_everywhere": _seccomp_everywhere,

@@ -1,4 +1,4 @@
-"""What ptrace and signals can do here."""
+"""Probes of ptrace and signals."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from worldswitch.harness.linux import ptrace, syscalls
 
 def _ptrace() -> str:
     with ptrace.stopped_child():
-        return "PTRACE_SEIZE of a child of its own, with PTRACE_O_EXITKILL"
+        return "PTRACE_SEIZE of a child, with PTRACE_O_EXITKILL"
 
 
 def _uncapped_ptrace() -> str:
-    """Whether tracing takes no capability: under Yama's scope 2 it does."""
+    """Trace without capabilities, which Yama's scope 2 denies."""
     syscalls.drop_capabilities()
     return f"without any capability: {_ptrace()}"
 
@@ -27,26 +27,26 @@ def _traceme() -> str:
 
 def _ptrace_denied() -> str:
     try:
-        said = _ptrace()
+        evidence = _ptrace()
     except OSError as error:
         return str(error)
-    raise Absent(f"ptrace is allowed: {said}")
+    raise Absent(f"ptrace is allowed: {evidence}")
 
 
 def _ptrace_deniable() -> str:
-    """Whether ptrace is denied when a filter of our own denies it, whatever it was before."""
+    """Deny ptrace by an own filter and check that it is denied."""
     ptrace.forbid(syscalls.PTRACE[platform.machine()], errno.EPERM)
-    return f"behind a filter of its own: {_ptrace_denied()}"
+    return f"with a filter: {_ptrace_denied()}"
 
 
 def _seccomp_first() -> str:
-    """Whether a filter sees a system call before PTRACE_SYSEMU does, as before Linux 4.8 (commit 93e35efb8de4)."""
+    """Check that seccomp runs before PTRACE_SYSEMU, as before Linux 4.8 (commit 93e35efb8de4)."""
     with ptrace.stopped_child(lambda: ptrace.forbid(syscalls.GETPPID[platform.machine()], errno.EXDEV)) as pid:
         ptrace.run_to_syscall(pid, syscalls.PTRACE_SYSEMU)
         result = ptrace.syscall_result(pid)
     if result != -errno.EXDEV:
-        raise Absent(f"a call that a filter forbids stops with the result {result}")
-    return "a filter answers before PTRACE_SYSEMU stops"
+        raise Absent(f"a forbidden call stops with the result {result}: PTRACE_SYSEMU stops before the filter")
+    return "a filter rejects the call before PTRACE_SYSEMU stops"
 
 
 def _sysemu() -> str:
@@ -76,16 +76,16 @@ def _rseq() -> str:
     with ptrace.stopped_child() as pid:
         area, size = ptrace.rseq_area(pid)
     if area == 0:
-        raise Absent("this C library registers no restartable sequences")
-    return f"this C library registered {size} bytes for restartable sequences"
+        raise Absent("this C library registers no rseq area")
+    return f"this C library registered an rseq area of {size} bytes"
 
 
 def _rt_tgsigqueueinfo() -> str:
     ptrace.queue_signal_to_self()
-    return "rt_tgsigqueueinfo to itself"
+    return "rt_tgsigqueueinfo to the calling thread"
 
 
-#: The probes of this file, by the name a scenario's ``needs`` calls each.
+#: The probes of this file, by their names in a scenario's ``needs``.
 PROBES: dict[str, Look] = {
     "ptrace": _ptrace,
     "uncapped_ptrace": _uncapped_ptrace,

@@ -1,8 +1,8 @@
-"""What this environment can do, found out by doing it: each probe is a function that tries.
+"""All probes of the environment's abilities.
 
-    yes      it works
-    no       this machine or kernel has no such thing: a scenario that needs it is `unsupported`
-    denied   it is there and something forbids it (EPERM, EACCES, a seccomp kill): `blocked`
+    yes      the ability works
+    no       the machine or kernel lacks it: a scenario that needs it is `unsupported`
+    denied   a policy forbids it (EPERM, EACCES, a seccomp kill): a scenario that needs it is `blocked`
 
 A probe runs in a process of its own and never through a platform, so that no platform judges itself.
 """
@@ -14,7 +14,7 @@ import functools
 from worldswitch.harness.cell.probes import Look, cgroups, cpu, memory, policy, ptrace, stub_calls, trying
 from worldswitch.harness.cell.records import ProbeResult
 
-#: Every probe, by the name a scenario's ``needs`` calls it; `ptrace` is the first, since most need it.
+#: Every probe, by its name in a scenario's ``needs``; `ptrace` is first, since most need it.
 PROBES: dict[str, Look] = {
     **ptrace.PROBES,
     **stub_calls.PROBES,
@@ -27,5 +27,5 @@ PROBES: dict[str, Look] = {
 
 @functools.cache
 def probe(name: str) -> ProbeResult:
-    """What the probe `name` finds here; KeyError if there is none of that name."""
+    """Return the result of the probe `name`, tried once; raises KeyError if there is no such probe."""
     return trying.probe(PROBES[name])

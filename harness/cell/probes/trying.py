@@ -1,4 +1,4 @@
-"""One probe tried in a process of its own, and what its outcome means."""
+"""Run one probe in a process of its own and interpret its outcome."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from worldswitch.harness.cell.records import ProbeResult
 from worldswitch.harness.cell.supervisor import Ending, supervise
 from worldswitch.harness.linux import processes
 
-#: Far more than any of them takes; what a hanging probe would show is that the ability is no use.
+#: The deadline, far above any probe's time; an ability whose probe hangs is useless.
 SECONDS = 10.0
 
 
 def probe(look: Look) -> ProbeResult:
-    """The finding of `look`, run in a child process within `SECONDS`."""
+    """Return the result of `look`, run in a child process within `SECONDS`."""
     return _finding(supervise(lambda: msgspec.json.encode(_attempt(look)), SECONDS))
 
 

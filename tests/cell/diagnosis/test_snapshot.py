@@ -1,4 +1,4 @@
-"""Who is there when a trial fails: the supervisor looks before it ends anything."""
+"""The supervisor takes a snapshot of a failing trial's processes before it kills any."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def tracee() -> Iterator[int]:
 
 
 def test_a_tracee_is_seen_with_its_tracer_state_and_map(tracee: int) -> None:
-    (found,) = [one for one in snapshot.look(os.getpid()) if one.pid == tracee]
+    (found,) = [process for process in snapshot.look(os.getpid()) if process.pid == tracee]
     (thread,) = found.threads
     assert (thread.tid, thread.state, thread.tracer) == (tracee, "t (tracing stop)", threading.get_native_id())
     assert (found.pid, found.parent) == (tracee, os.getpid())
@@ -39,18 +39,18 @@ def test_a_tracee_is_seen_with_its_tracer_state_and_map(tracee: int) -> None:
     assert thread.status["Seccomp"] in ("0", "2")
 
 
-def test_a_waiting_thread_says_in_what() -> None:
+def test_a_waiting_thread_shows_its_system_call() -> None:
     reader, writer = os.pipe()
     waiting = threading.Thread(target=os.read, args=(reader, 1))
     waiting.start()
     assert waiting.native_id
     time.sleep(0.05)
-    (here,) = [one for one in snapshot.look(os.getpid()) if one.pid == os.getpid()]
+    (found,) = [process for process in snapshot.look(os.getpid()) if process.pid == os.getpid()]
     os.write(writer, b".")
     waiting.join()
     os.close(reader)
     os.close(writer)
-    (thread,) = [one for one in here.threads if one.tid == waiting.native_id]
+    (thread,) = [thread for thread in found.threads if thread.tid == waiting.native_id]
     assert thread.syscall.startswith(f"read({reader:#x}, ")
 
 
@@ -79,7 +79,7 @@ def test_another_process_sees_the_same(tracee: int) -> None:
     assert (found.pid, found.threads[0].state) == (tracee, "t (tracing stop)")
 
 
-def test_a_look_that_does_not_come_back_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_snapshot_that_hangs_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "SECONDS", 0.1)
     monkeypatch.setattr(snapshot, "_processes", lambda _: [time.sleep(60)])
     begin = time.monotonic()
@@ -87,35 +87,35 @@ def test_a_look_that_does_not_come_back_is_given_up(monkeypatch: pytest.MonkeyPa
     assert time.monotonic() - begin < 5
 
 
-def test_who_is_gone_is_left_out() -> None:
+def test_a_dead_process_is_omitted() -> None:
     assert snapshot.look_from_outside([1 << 30]) == ()
 
 
-def test_who_hangs_is_seen_at_the_deadline() -> None:
+def test_a_snapshot_of_a_hang_at_the_deadline() -> None:
     def body() -> bytes:
         while True:
             time.sleep(1000)
 
     ending = supervise(body, 0.3)
     assert ending.moment == "at the deadline"
-    assert ending.scene[0].threads[0].syscall.startswith(("clock_nanosleep(", "pselect6("))
+    assert ending.processes[0].threads[0].syscall.startswith(("clock_nanosleep(", "pselect6("))
 
 
-def test_what_a_dead_trial_left_is_seen() -> None:
+def test_a_snapshot_after_a_trials_death() -> None:
     def body() -> bytes:
         _fork_sleeper(escape=False)
         os._exit(5)
 
     ending = supervise(body, 10)
-    assert ending.moment == "when its process had died"
-    assert [one.name for one in ending.scene] != []
+    assert ending.moment == "after its process died"
+    assert [process.name for process in ending.processes] != []
 
 
-def test_nobody_looks_at_what_went_well() -> None:
-    assert supervise(lambda: b"fine", 10).scene == ()
+def test_no_snapshot_of_a_success() -> None:
+    assert supervise(lambda: b"fine", 10).processes == ()
 
 
-def test_a_trial_that_hangs_has_told_its_story() -> None:
+def test_a_trial_that_hangs_leaves_its_events() -> None:
     def body(_: Transcript, recorder: Recorder) -> Result:
         recorder.note(os.getpid(), 31, 0)
         while True:
@@ -128,7 +128,7 @@ def test_a_trial_that_hangs_has_told_its_story() -> None:
     assert result.diagnosis.processes
 
 
-def test_a_trial_that_is_killed_has_told_its_story() -> None:
+def test_a_trial_that_is_killed_leaves_its_events() -> None:
     def body(_: Transcript, recorder: Recorder) -> Result:
         recorder.note(5, WAIT, 9)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -139,7 +139,7 @@ def test_a_trial_that_is_killed_has_told_its_story() -> None:
     assert [event.result for event in result.diagnosis.events] == ["killed by SIGKILL"]
 
 
-def test_a_pass_keeps_nothing() -> None:
+def test_a_pass_has_no_diagnosis() -> None:
     def body(_: Transcript, recorder: Recorder) -> Result:
         recorder.note(5, WAIT, 9)
         return Result(verdict=Verdict.PASS)
@@ -161,4 +161,6 @@ def test_the_reference_records_in_the_memory_of_its_supervisor() -> None:
     requests = {event.request for event in diagnosis.events}
     assert {"PTRACE_SYSEMU", "PTRACE_SETREGS", "PTRACE_GETREGS", "wait4"} <= requests
     assert any(event.registers.get("orig_rax") for event in diagnosis.events)
-    assert all(one.seconds <= other.seconds for one, other in zip(diagnosis.events, diagnosis.events[1:], strict=False))
+    assert all(
+        event.seconds <= later.seconds for event, later in zip(diagnosis.events, diagnosis.events[1:], strict=False)
+    )

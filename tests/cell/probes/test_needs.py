@@ -1,4 +1,4 @@
-"""Which probes a scenario needs without naming them, and what it says where it lacks one."""
+"""The implied needs of a scenario, and its result without one."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from worldswitch.harness.verdict import Verdict
         (("stub_calls_denied",), ("ptrace", "stub_calls_denied")),
     ],
 )
-def test_what_every_scenario_needs_is_required_unless_its_claim_is_the_denial(
+def test_implied_needs_are_required_unless_the_claim_is_their_denial(
     named: tuple[str, ...], required: tuple[str, ...]
 ) -> None:
     assert needs.required(named) == required
 
 
-def test_the_worst_lack_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worst_unmet_need_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     states = {"ptrace": "yes", "stub_calls": "denied", "root": "no"}
     monkeypatch.setattr(table, "probe", lambda name: ProbeResult(states[name], "so it is"))  # type: ignore[arg-type]
-    lack = needs.unmet(("root",))
-    assert lack
-    assert (lack.verdict, lack.reason) == (Verdict.BLOCKED, "needs stub_calls: so it is")
+    result = needs.unmet(("root",))
+    assert result
+    assert (result.verdict, result.reason) == (Verdict.BLOCKED, "needs stub_calls: so it is")
     states["stub_calls"] = "yes"
-    lack = needs.unmet(("root",))
-    assert lack
-    assert lack.verdict is Verdict.UNSUPPORTED
+    result = needs.unmet(("root",))
+    assert result
+    assert result.verdict is Verdict.UNSUPPORTED
     assert needs.unmet(()) is None
 
 
-def test_a_probe_that_is_none_is_an_error() -> None:
-    lack = needs.unmet(("telepathy",))
-    assert lack
-    assert lack.verdict is Verdict.ERROR
-    assert lack.reason.startswith("needs telepathy, and the probes are ptrace")
+def test_an_unknown_probe_is_an_error() -> None:
+    result = needs.unmet(("telepathy",))
+    assert result
+    assert result.verdict is Verdict.ERROR
+    assert result.reason.startswith("needs telepathy, but the probes are ptrace")

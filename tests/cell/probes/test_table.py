@@ -1,4 +1,4 @@
-"""A probe says what is there, what is not and what is forbidden, and survives what it tries."""
+"""A probe finds an ability present, absent or denied, and a crash or hang in it is a result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_probe_answers(name: str) -> None:
     assert found.detail
 
 
-def test_tracing_without_capabilities_is_tried_without_any(fresh: pytest.MonkeyPatch) -> None:
+def test_uncapped_ptrace_runs_without_capabilities(fresh: pytest.MonkeyPatch) -> None:
     def show(*_: object) -> None:
         raise Absent(re.findall("Cap(?:Prm|Eff):\t(.*)", Path("/proc/thread-self/status").read_text()))
 
@@ -43,7 +43,7 @@ def test_tracing_without_capabilities_is_tried_without_any(fresh: pytest.MonkeyP
     assert table.probe("uncapped_ptrace").detail == str(["0" * 16] * 2)
 
 
-def test_there_is_no_probe_of_that_name() -> None:
+def test_an_unknown_probe_is_a_key_error() -> None:
     with pytest.raises(KeyError):
         table.probe("perpetual_motion")
 
@@ -52,13 +52,13 @@ def _raise(error: Exception) -> str:
     raise error
 
 
-#: What a probe does, and what is to be concluded.
-CONDUCT = (
+#: The body of a probe, and the state and detail of its result.
+OUTCOMES = (
     (lambda: "here it is", "yes", "here it is"),
     (lambda: _raise(Absent("not here")), "no", "not here"),
-    (lambda: _raise(OSError(1, "EPERM it says")), "denied", "EPERM it says"),
-    (lambda: _raise(OSError(13, "EACCES it says")), "denied", "EACCES it says"),
-    (lambda: _raise(OSError(38, "ENOSYS it says")), "no", "ENOSYS it says"),
+    (lambda: _raise(OSError(1, "text of EPERM")), "denied", "text of EPERM"),
+    (lambda: _raise(OSError(13, "text of EACCES")), "denied", "text of EACCES"),
+    (lambda: _raise(OSError(38, "text of ENOSYS")), "no", "text of ENOSYS"),
     (lambda: os.kill(os.getpid(), signal.SIGSYS), "denied", "killed by signal 31"),
     (lambda: ctypes.string_at(0), "no", "killed by signal 11"),
     (lambda: time.sleep(60), "no", "no answer within 0.2 s"),
@@ -66,8 +66,8 @@ CONDUCT = (
 )
 
 
-@pytest.mark.parametrize(("look", "state", "detail"), CONDUCT)
-def test_what_is_concluded(fresh: pytest.MonkeyPatch, look: object, state: str, detail: str) -> None:
+@pytest.mark.parametrize(("look", "state", "detail"), OUTCOMES)
+def test_the_outcome_gives_the_state(fresh: pytest.MonkeyPatch, look: object, state: str, detail: str) -> None:
     fresh.setitem(table.PROBES, "planted", look)
     if "0.2" in detail:
         fresh.setattr(trying, "SECONDS", 0.2)
@@ -76,7 +76,7 @@ def test_what_is_concluded(fresh: pytest.MonkeyPatch, look: object, state: str, 
     assert re.search(detail, found.detail, re.DOTALL)
 
 
-def test_where_ptrace_is_denied_the_probes_say_so(fresh: pytest.MonkeyPatch) -> None:
+def test_a_denial_of_ptrace_is_found(fresh: pytest.MonkeyPatch) -> None:
     def body() -> bytes:
         exec(DENY_PTRACE, {})
         return msgspec.json.encode([table.probe(name).state for name in ("ptrace", "ptrace_denied", "sysemu", "memfd")])
@@ -86,7 +86,7 @@ def test_where_ptrace_is_denied_the_probes_say_so(fresh: pytest.MonkeyPatch) -> 
     assert msgspec.json.decode(payload) == ["denied", "yes", "denied", "yes"]
 
 
-def test_what_stubs_are_made_to_do_may_be_forbidden_alone(fresh: pytest.MonkeyPatch) -> None:
+def test_a_denial_of_stub_calls_alone_is_found(fresh: pytest.MonkeyPatch) -> None:
     def look() -> bytes:
         ptrace.forbid(stub_calls.MUNMAP, errno.EPERM)
         return msgspec.json.encode([table.probe(name).state for name in ("ptrace", "stub_calls", "stub_calls_denied")])
@@ -103,7 +103,7 @@ def test_what_stubs_are_made_to_do_may_be_forbidden_alone(fresh: pytest.MonkeyPa
         ({}, None),
     ],
 )
-def test_the_tightest_limit_of_all_groups_counts(
+def test_the_lowest_limit_of_all_groups_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: dict[str, str], least: int | None
 ) -> None:
     (tmp_path / "a/b").mkdir(parents=True)
@@ -115,7 +115,7 @@ def test_the_tightest_limit_of_all_groups_counts(
     assert cgroups.limit_of("memory", ("pids.max",)) is None
 
 
-def test_a_limit_is_scarcity_if_one_can_meet_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_low_limit_is_scarce(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroups, "limit_of", lambda *_: cgroups.SCARCE_PROCESSES)
     assert cgroups.PROBES["scarce_processes"]() == "a limit of 256 processes"
     monkeypatch.setattr(cgroups, "limit_of", lambda *_: cgroups.SCARCE_PROCESSES + 1)

@@ -1,1 +1,1 @@
-"""Scenarios of which some cannot be imported."""
+"""A package of scenarios with a module that cannot be imported."""

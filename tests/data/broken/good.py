@@ -1,4 +1,4 @@
-"""Can be imported."""
+"""A module that can be imported."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from claims.basics import _declare
 
 @_declare("GO01")
 def it_is_fine(trial: object) -> None:
-    """Nothing is wrong with it."""
+    """It passes."""

@@ -1,1 +1,1 @@
-"""A few scenarios that ask next to nothing, for the tests of the harness."""
+"""Simple scenarios for the tests of the harness."""

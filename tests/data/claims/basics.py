@@ -1,4 +1,4 @@
-"""What the fakes are put to."""
+"""Scenarios for the fake platforms."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _declare(*ids: str, needs: tuple[str, ...] = (), deadline: float = 20.0) -> 
 def a_guest_calls_getpid(stage: Any) -> None:
     """The guest's system call comes back with its number."""
     platform = stage.trial.platform()
-    stage.trial.note("about to switch")
+    stage.trial.note("before the switch")
     event = platform.new_context().switch(platform.new_address_space(), platform.new_state())
     assert event == Syscall(39)
 
@@ -34,5 +34,5 @@ def a_range_that_overflows_is_refused(stage: Any) -> None:
 
 @_declare("BB01", needs=("ptrace_denied",))
 def a_denial_of_ptrace_is_looked_for(stage: Any) -> None:
-    """Where ptrace is denied, a scenario about that runs."""
+    """A scenario about the denial of ptrace runs where it is denied."""
     assert stage.trial.probe("ptrace").state == "denied"

@@ -1,4 +1,4 @@
-"""What scenarios themselves can do."""
+"""Scenarios with every kind of outcome of their own."""
 
 from __future__ import annotations
 
@@ -19,71 +19,71 @@ def it_looks_inside(stage: Any) -> None:
 
 
 @_declare("CO02", needs=("pid1", "memfd"))
-def it_needs_what_is_not_there(stage: Any) -> None:
-    """Process 1 is not ours."""
+def a_need_is_not_met(stage: Any) -> None:
+    """It needs a machine booted for the run."""
     raise AssertionError
 
 
 @_declare("CO03", needs=("perpetual_motion",))
-def it_needs_what_nobody_knows(stage: Any) -> None:
-    """There is no such probe."""
+def a_need_is_unknown(stage: Any) -> None:
+    """It names a probe that does not exist."""
 
 
 @_declare("CO04")
 def it_skips(stage: Any) -> None:
-    """A scenario may not."""
+    """It skips, which scenarios may not."""
     pytest.skip("not today")
 
 
 @_declare("CO05")
 def it_has_a_bug(stage: Any) -> None:
-    """It fails by its own fault."""
+    """It raises an exception that is no assertion."""
     _ = {}["nothing"]
 
 
 @_declare("CO06", deadline=0.3)
 def it_sleeps(stage: Any) -> None:
-    """It takes longer than it said."""
-    stage.trial.note("so tired")
+    """It exceeds its deadline."""
+    stage.trial.note("before the sleep")
     time.sleep(60)
 
 
 @_declare("CO07")
 def it_repeats(stage: Any) -> None:
-    """How often depends on the mode, how long on the environment."""
-    said = stage.trial.repeat, stage.trial.seconds(2.0), stage.trial.probe("memfd").state
-    stage.trial.note(f"{said}")
-    raise AssertionError(said)
+    """It reports its repetitions, its time scale and a probe."""
+    given = stage.trial.repeat, stage.trial.seconds(2.0), stage.trial.probe("memfd").state
+    stage.trial.note(f"{given}")
+    raise AssertionError(given)
 
 
 @_declare("CO08")
 @pytest.mark.parametrize("number", [1, 2])
 def it_comes_in_two(stage: Any, number: int) -> None:
-    """Each of them is a scenario."""
+    """Each parameter is a trial."""
     assert number
 
 
 @_declare("CO09")
 def it_lacks_a_fixture(stage: Any, nothing: Any) -> None:
-    """Nobody gives it what it asks for."""
+    """It requests a fixture that does not exist."""
 
 
 @_declare("CO10")
 def it_notes_a_lot(stage: Any) -> None:
-    """Its transcript keeps the end."""
+    """The transcript has only the end of its notes."""
     for number in range(20000):
         stage.trial.note(f"note {number}")
     raise AssertionError
 
 
 def not_a_scenario(stage: Any) -> None:
-    """No mark."""
+    """It has no mark."""
     raise AssertionError
 
 
 @_declare("CO11")
 def its_thread_ends_by_an_exception(stage: Any) -> None:
-    """A thread that ends roughly is the scenario's own affair."""
+    """A thread that ends by an exception decides no verdict."""
     thread = threading.Thread(target=sys.exit)
     thread.start()
     thread.join(10)
@@ -92,6 +92,6 @@ def its_thread_ends_by_an_exception(stage: Any) -> None:
 
 @_declare("CO12")
 def it_draws(stage: Any) -> None:
-    """What is random depends on the seed."""
+    """It notes the seed of the trial."""
     stage.trial.note(f"drew {stage.trial.seed}")
     raise AssertionError

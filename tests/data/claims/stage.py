@@ -21,5 +21,5 @@ class Stage:
 
 @pytest.fixture
 def stage(trial: Any) -> Stage:
-    """Somewhere to play."""
+    """The stage of a trial."""
     return Stage(trial)

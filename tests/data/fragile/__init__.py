@@ -1,1 +1,1 @@
-"""One scenario, and a worker that may not live to run it."""
+"""A scenario whose xdist worker may die before its trial."""

@@ -1,4 +1,4 @@
-"""Can be imported; whoever asks for it, loses the process that is to run it."""
+"""A scenario whose worker dies before its trial if ``KILL_WORKER`` is set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from claims.basics import _declare
 
 @_declare("GO01")
 def it_is_fine(trial: object) -> None:
-    """Nothing is wrong with it."""
+    """It passes."""
 
 
 class _Killer:
@@ -20,5 +20,5 @@ class _Killer:
 
 
 if "KILL_WORKER" in os.environ and "PYTEST_XDIST_WORKER" in os.environ:
-    # What the harness reads before it forks.
+    # The harness reads the needs before it forks.
     it_is_fine.pytestmark[:] = [pytest.mark.scenario("GO01", clauses=(), needs=_Killer()).mark]

@@ -1,4 +1,4 @@
-"""Dies."""
+"""A module that kills its process on import."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Leaves."""
+"""A module that exits on import."""
 
 import sys
 

@@ -1,3 +1,3 @@
-"""Raises."""
+"""A module that raises on import."""
 
 raise RuntimeError("not today")

@@ -1,1 +1,1 @@
-"""Facts as the scenarios have them, about a kernel that is made up."""
+"""Facts about a fictitious kernel."""

@@ -1,1 +1,1 @@
-"""Scenarios that write down when they begin and end, one of which changes what all share."""
+"""Scenarios that log their begin and end; one is exclusive."""

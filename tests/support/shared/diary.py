@@ -1,4 +1,4 @@
-"""Who was there, and when: a line as each begins and one as it ends."""
+"""Each trial writes a line as it begins and one as it ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _write(line: str) -> None:
     os.close(descriptor)
 
 
-def _be(name: str) -> None:
+def _log_both(name: str) -> None:
     _write(f"+{name}")
     time.sleep(0.15)
     _write(f"-{name}")
@@ -25,12 +25,12 @@ def _be(name: str) -> None:
 @scenario("SH01", clauses=())
 @pytest.mark.parametrize("number", range(6))
 def one_of_many(trial: object, number: int) -> None:
-    """Does not mind company."""
-    _be(f"many{number}")
+    """It may run with others."""
+    _log_both(f"many{number}")
 
 
 @scenario("SH02", clauses=(), alone=True)
 @pytest.mark.parametrize("number", range(3))
 def one_alone(trial: object, number: int) -> None:
-    """Does."""
-    _be(f"alone{number}")
+    """It must run alone."""
+    _log_both(f"alone{number}")
