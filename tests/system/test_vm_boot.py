@@ -136,11 +136,11 @@ def test_no_process_outlives_a_killed_runner(made: MachineParts, kernel: KernelI
         from pathlib import Path
         from worldswitch.harness.environments.vm.machine import Hardware, VirtualMachine
         from worldswitch.harness.environments.vm.qemu import Shape
-        from worldswitch.harness.environments.vm.toolbox import Toolbox
-        tools = Toolbox(Path({str(made.hardware.tools.path)!r}), "", "", "")
+        from worldswitch.harness.environments.vm.toolbox import QemuTools
+        tools = QemuTools(Path({str(made.hardware.tools.path)!r}), "", "", "")
         hardware = Hardware(tools, Path({str(made.hardware.disk)!r}), "tcg")
         machine = VirtualMachine(hardware, Path({str(kernel.image)!r}), Shape())
-        print(machine._held.process.pid, flush=True)
+        print(machine._qemu.process.pid, flush=True)
         time.sleep(1000)
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]
@@ -165,7 +165,7 @@ def test_the_results_of_a_cell_survive_its_killed_machine(
 
     class Killing(Quiet):
         def trial_ends(self, cell: CellName, judged: Judged) -> None:
-            for pid in processes.descendants(doomed._held.process.pid):
+            for pid in processes.descendants(doomed._qemu.process.pid):
                 os.kill(pid, signal.SIGKILL)
 
     lost = Scripted("linux-6.12", lambda _: start(doomed, 1, script))

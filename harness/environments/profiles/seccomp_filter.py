@@ -87,7 +87,7 @@ class _Place:
 
     def one_of(self, value: object, choices: frozenset[str], what: str) -> None:
         if not isinstance(value, str) or value not in choices:
-            raise self.wrong(f"{value!r} is not a known {what}; expected one of {', '.join(sorted(choices))}")
+            raise self.wrong(f"{value!r} is no {what}; expected one of {', '.join(sorted(choices))}")
 
     def number(self, value: object, end: int) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < end:

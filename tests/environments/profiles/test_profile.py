@@ -215,10 +215,7 @@ def test_trials_that_share_a_limit_run_one_at_a_time() -> None:
             'sysctls = { "vm.overcommit_memory" = "1" }',
             "'vm.overcommit_memory' in `sysctls` is a machine's setting, not a container's; put it in [kernel.sysctls]",
         ),
-        (
-            '[namespaces]\npid = "shared"',
-            "`init` needs a private PID namespace, and `namespaces.pid` is shared",
-        ),
+        ('[namespaces]\npid = "shared"', "`init` needs a private PID namespace, and `namespaces.pid` is shared"),
     ],
 )
 def test_contradicting_fields_are_refused(tmp_path: Path, text: str, problem: str) -> None:
@@ -250,15 +247,9 @@ def condition(**changes: object) -> dict[str, object]:
     ("content", "said"),
     [
         ([], "a filter is a JSON object"),
-        ({"syscalls": []}, f"defaultAction: None is not a known action; expected one of {ACTIONS}"),
-        (
-            {"defaultAction": "ALLOW", "syscalls": []},
-            f"defaultAction: 'ALLOW' is not a known action; expected one of {ACTIONS}",
-        ),
-        (
-            {"defaultAction": ["x"], "syscalls": []},
-            f"defaultAction: ['x'] is not a known action; expected one of {ACTIONS}",
-        ),
+        ({"syscalls": []}, f"defaultAction: None is no action; expected one of {ACTIONS}"),
+        ({"defaultAction": "ALLOW", "syscalls": []}, f"defaultAction: 'ALLOW' is no action; expected one of {ACTIONS}"),
+        ({"defaultAction": ["x"], "syscalls": []}, f"defaultAction: ['x'] is no action; expected one of {ACTIONS}"),
         ({"defaultAction": "SCMP_ACT_ALLOW"}, "syscalls: must be a list of rules"),
         ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": {}}, "syscalls: must be a list of rules"),
         (
@@ -275,11 +266,8 @@ def condition(**changes: object) -> dict[str, object]:
         (rule(names="read"), "syscalls[1]: a rule is an object with `names`"),
         (rule(names=["read", 7]), "syscalls[1].names[1]: 7 is not the name of a system call"),
         (rule(names=["SYS read"]), "syscalls[1].names[0]: 'SYS read' is not the name of a system call"),
-        (
-            rule(action="SCMP_ACT_DENY"),
-            f"syscalls[1].action: 'SCMP_ACT_DENY' is not a known action; expected one of {ACTIONS}",
-        ),
-        (rule(action=None), f"syscalls[1].action: None is not a known action; expected one of {ACTIONS}"),
+        (rule(action="SCMP_ACT_DENY"), f"syscalls[1].action: 'SCMP_ACT_DENY' is no action; expected one of {ACTIONS}"),
+        (rule(action=None), f"syscalls[1].action: None is no action; expected one of {ACTIONS}"),
         (
             rule(arguments=[]),
             "syscalls[1].arguments: unknown field; expected one of action, args, comment, errno, errnoRet, excludes, "
@@ -289,31 +277,19 @@ def condition(**changes: object) -> dict[str, object]:
             rule(errnoRet=1),
             "syscalls[1].errnoRet: SCMP_ACT_ALLOW returns no errno; only SCMP_ACT_ERRNO and SCMP_ACT_TRACE do",
         ),
-        (
-            rule(action="SCMP_ACT_ERRNO", errnoRet=4096),
-            "syscalls[1].errnoRet: 4096 is not an integer from 0 to 4095",
-        ),
-        (
-            rule(action="SCMP_ACT_ERRNO", errnoRet=True),
-            "syscalls[1].errnoRet: True is not an integer from 0 to 4095",
-        ),
+        (rule(action="SCMP_ACT_ERRNO", errnoRet=4096), "syscalls[1].errnoRet: 4096 is not an integer from 0 to 4095"),
+        (rule(action="SCMP_ACT_ERRNO", errnoRet=True), "syscalls[1].errnoRet: True is not an integer from 0 to 4095"),
         (rule(args=[0]), "syscalls[1].args[0]: a condition is an object with `index`, `value` and `op`"),
         (condition(index=6), "syscalls[1].args[0].index: 6 is not an integer from 0 to 5"),
         (condition(index=None), "syscalls[1].args[0].index: None is not an integer from 0 to 5"),
         (condition(value=-1), "syscalls[1].args[0].value: -1 is not an integer from 0 to 18446744073709551615"),
-        (
-            condition(value="0x10"),
-            "syscalls[1].args[0].value: '0x10' is not an integer from 0 to 18446744073709551615",
-        ),
+        (condition(value="0x10"), "syscalls[1].args[0].value: '0x10' is not an integer from 0 to 18446744073709551615"),
         (
             condition(valueTwo=1 << 64),
             "syscalls[1].args[0].valueTwo: 18446744073709551616 is not an integer from 0 to 18446744073709551615",
         ),
-        (condition(op="=="), f"syscalls[1].args[0].op: '==' is not a known operator; expected one of {OPERATORS}"),
-        (
-            condition(mask=1),
-            "syscalls[1].args[0].mask: unknown field; expected one of index, op, value, valueTwo",
-        ),
+        (condition(op="=="), f"syscalls[1].args[0].op: '==' is no operator; expected one of {OPERATORS}"),
+        (condition(mask=1), "syscalls[1].args[0].mask: unknown field; expected one of index, op, value, valueTwo"),
     ],
 )
 def test_an_invalid_filter_is_reported_with_file_field_and_reason(content: object, said: str) -> None:
