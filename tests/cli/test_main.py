@@ -115,7 +115,7 @@ def test_one_fault_of_the_harness_is_told_once(run, capsys: pytest.CaptureFixtur
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_run_is_said_in_a_line(
+def test_an_impossible_request_is_refused_in_one_line(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main.main(arguments) == 2
@@ -130,13 +130,13 @@ def test_what_cannot_be_run_is_said_in_a_line(
     [
         ([], "required: COMMAND"),
         (["fly"], "invalid choice: 'fly'"),
-        (["run", "--deadline", "0"], "'0' is no number of seconds above 0"),
-        (["run", "--deadline", "soon"], "'soon' is no number of seconds above 0"),
-        (["run", "--deadline", "inf"], "'inf' is no number of seconds above 0"),
+        (["run", "--deadline", "0"], "expected a number of seconds > 0, got '0'"),
+        (["run", "--deadline", "soon"], "expected a number of seconds > 0, got 'soon'"),
+        (["run", "--deadline", "inf"], "expected a number of seconds > 0, got 'inf'"),
         (["run", "--seed", "-1"], "argument --seed"),
         (["run", "--seed", "4294967296"], "is no seed"),
-        (["run", "-n", "0"], "'0' is no number of trials, 1 or more"),
-        (["run", "-n", "many"], "'many' is no number of trials, 1 or more"),
+        (["run", "-n", "0"], "expected an integer ≥ 1, got '0'"),
+        (["run", "-n", "many"], "expected an integer ≥ 1, got 'many'"),
         (["run", "--repeat", "ever"], "invalid choice: 'ever'"),
         (["run", "--engine", "steam"], "invalid choice: 'steam'"),
     ],

@@ -178,9 +178,9 @@ def test_it_is_put_down_to_one(known: Confinement, own_child: bool, who: Authori
     assert {finding.who for finding in ptrace_denial.findings(known)} == set(Authority)
 
 
-def test_what_is_told_names_each_with_what_shows_it() -> None:
-    assert list(eperm.told(but(yama=2, modules="capability,yama"))) == [
-        "PTRACE_SEIZE: EPERM: it was yama: ptrace_scope is 2: it takes CAP_SYS_PTRACE",
+def test_every_possible_cause_is_listed_with_its_evidence() -> None:
+    assert list(eperm.lines(but(yama=2, modules="capability,yama"))) == [
+        "PTRACE_SEIZE: EPERM: yama: ptrace_scope is 2: it takes CAP_SYS_PTRACE",
         "  seccomp: no: PTRACE_SEIZE of nobody is ESRCH, as the kernel says it: no filter answers",
         "  already traced: no: TracerPid is 0",
         "  yama: yes: ptrace_scope is 2: it takes CAP_SYS_PTRACE",

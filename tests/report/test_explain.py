@@ -108,8 +108,8 @@ def test_a_failure_is_told_from_claim_to_line(kept: Kept) -> None:
         "  0.500000  7 PTRACE_SYSEMU 8 -> 0  rax=0x7",
         "  0.600000  7 wait4 8 -> stopped by SIGSEGV",
     ]
-    assert said["who was there"].splitlines() == [
-        "as they were at the deadline:",
+    assert said["processes"].splitlines() == [
+        "at the deadline:",
         "process 8 stub, child of 7",
         "  thread 8 stub: t (tracing stop), traced by 7, waits in ptrace_stop",
         "    ptrace_stop+0x1/0x2",
@@ -117,7 +117,7 @@ def test_a_failure_is_told_from_claim_to_line(kept: Kept) -> None:
         "  1000-2000 r-xp",
     ]
     assert said["again"] == f"worldswitch repro docker:a::{NAMES[0]}@{found.run.folder}"
-    assert "not permitted, by whom" not in said
+    assert "cause of EPERM" not in said
 
 
 def test_what_was_expected_is_told_with_its_rule_and_evidence(kept: Kept) -> None:
@@ -139,7 +139,7 @@ def test_what_was_expected_is_told_with_its_rule_and_evidence(kept: Kept) -> Non
 
 def test_the_probes_it_needs_are_told_and_those_beside_them_that_found_nothing(kept: Kept) -> None:
     said = told(kept(trial(NAMES[0]), ptrace="yes", stub_calls="yes", sysemu="no", syscall_info="yes", amx="no"))
-    assert said["probes that bear on it"].splitlines() == [
+    assert said["relevant probes"].splitlines() == [
         "ptrace: yes: ptrace is yes (needed)",
         "stub_calls: yes: stub_calls is yes (needed)",
         "sysemu: no: sysemu is no",
@@ -150,8 +150,8 @@ def test_what_blocked_a_trial_is_told_though_no_scenario_names_it(kept: Kept) ->
     blocked = trial(NAMES[0], Verdict.BLOCKED, reason="needs stub_calls: system call 9: Operation not permitted")
     known = msgspec.structs.replace(FREE, seccomp=2)
     said = told(kept(blocked, known, ptrace="yes", stub_calls="denied"))
-    assert "stub_calls: denied: stub_calls is denied (needed)" in said["probes that bear on it"].splitlines()
-    assert said["not permitted, by whom"].startswith("stub_calls: EPERM: seccomp")
+    assert "stub_calls: denied: stub_calls is denied (needed)" in said["relevant probes"].splitlines()
+    assert said["cause of EPERM"].startswith("stub_calls: EPERM: seccomp")
 
 
 def test_a_claim_that_ptrace_is_denied_needs_no_ptrace(kept: Kept) -> None:
@@ -163,39 +163,39 @@ BLOCKED = trial(NAMES[0], Verdict.BLOCKED, reason="needs ptrace: ptrace request 
 
 def test_a_filter_that_denies_ptrace_is_named(kept: Kept) -> None:
     known = replace(FREE, answers={"PTRACE_SEIZE": "EPERM"}, seccomp=2)
-    said = told(kept(BLOCKED, known, ptrace="denied"))["not permitted, by whom"]
-    assert said.startswith("PTRACE_SEIZE: EPERM: it was seccomp: ")
+    said = told(kept(BLOCKED, known, ptrace="denied"))["cause of EPERM"]
+    assert said.startswith("PTRACE_SEIZE: EPERM: seccomp: ")
     assert "what to do: use a profile that allows ptrace" in said
 
 
 def test_yama_is_named(kept: Kept) -> None:
     known = replace(FREE, yama=2)
-    assert told(kept(BLOCKED, known, ptrace="denied"))["not permitted, by whom"].startswith(
-        "PTRACE_SEIZE: EPERM: it was yama: ptrace_scope is 2"
+    assert told(kept(BLOCKED, known, ptrace="denied"))["cause of EPERM"].startswith(
+        "PTRACE_SEIZE: EPERM: yama: ptrace_scope is 2"
     )
 
 
 def test_the_request_that_was_refused_is_the_recorders(kept: Kept) -> None:
     refused = Diagnosis(events=(Event(seconds=0.5, tracer=7, tid=8, request="PTRACE_ATTACH", result="EPERM"),))
     known = replace(FREE, answers={"PTRACE_SEIZE": "ESRCH", "PTRACE_ATTACH": "EPERM"})
-    said = told(kept(trial(NAMES[0], Verdict.FAIL, diagnosis=refused), known))["not permitted, by whom"]
-    assert said.startswith("PTRACE_ATTACH: EPERM: it was seccomp")
+    said = told(kept(trial(NAMES[0], Verdict.FAIL, diagnosis=refused), known))["cause of EPERM"]
+    assert said.startswith("PTRACE_ATTACH: EPERM: seccomp")
 
 
 def test_an_eperm_that_only_the_reason_names_is_explained_too(kept: Kept) -> None:
     one = trial(NAMES[0], Verdict.FAIL, reason="ptrace: PTRACE_SEIZE of our own child: EPERM")
     known = replace(FREE, tracer=99, tracer_name="strace")
-    assert "it was already traced: process 99 (strace)" in told(kept(one, known))["not permitted, by whom"]
+    assert "EPERM: already traced: process 99 (strace)" in told(kept(one, known))["cause of EPERM"]
 
 
 def test_an_eperm_of_something_else_is_not_put_down_to_who_denies_ptrace(kept: Kept) -> None:
     one = trial(NAMES[0], Verdict.FAIL, reason="HostError: munmap: Operation not permitted")
-    said = told(kept(one, replace(FREE, seccomp=2)))["not permitted, by whom"]
+    said = told(kept(one, replace(FREE, seccomp=2)))["cause of EPERM"]
     assert said.startswith("what was refused: EPERM: seccomp, by elimination: filters are in force")
 
 
 def test_where_nobody_looked_that_is_said(kept: Kept) -> None:
-    said = told(kept(BLOCKED, None, ptrace="denied"))["not permitted, by whom"]
+    said = told(kept(BLOCKED, None, ptrace="denied"))["cause of EPERM"]
     assert said == "who could have said it was not looked at in this run"
 
 
@@ -213,7 +213,7 @@ def test_what_is_not_ptrace_is_put_down_too(
 ) -> None:
     monkeypatch.setattr(explain, "needs", lambda _: ("ptrace", "mountns"))
     one = trial(NAMES[0], Verdict.BLOCKED, reason="needs mountns: unshare: Operation not permitted")
-    assert word in told(kept(one, known, ptrace="yes", mountns="denied"))["not permitted, by whom"]
+    assert word in told(kept(one, known, ptrace="yes", mountns="denied"))["cause of EPERM"]
 
 
 def test_what_the_kernel_logged_is_told(kept: Kept) -> None:
@@ -226,7 +226,7 @@ def test_what_the_kernel_logged_is_told(kept: Kept) -> None:
 
 def test_the_command_prints_it(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     found = kept(trial(NAMES[0], Verdict.FAIL, reason="no"))
-    assert main.main(["explain", str(found.id)]) == 0
+    assert main(["explain", str(found.id)]) == 0
     printed = capsys.readouterr().out
     assert "what happened\n  fail: no\n" in printed
     assert "\x1b" not in printed
@@ -234,5 +234,5 @@ def test_the_command_prints_it(kept: Kept, capsys: pytest.CaptureFixture[str]) -
 
 def test_what_is_not_there_is_said(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     found = kept(trial(NAMES[0]))
-    assert main.main(["explain", f"docker:b::{NAMES[0]}@{found.run.folder}"]) == 2
+    assert main(["explain", f"docker:b::{NAMES[0]}@{found.run.folder}"]) == 2
     assert "no cell docker:b" in capsys.readouterr().err

@@ -1,7 +1,7 @@
-"""A run, packed for its page: every verdict a letter, every text once.
+"""Packs a run for its page: each verdict is a letter, each text is stored once.
 
-A matrix has a hundred thousand trials, nearly all of which passed: those are a letter in the word of their cell and
-nothing else.  What has more to say has a note, whose texts are numbers into one table.
+A matrix has about a hundred thousand trials, and nearly all of them pass: these take one letter in the cell's string.
+The others also have a note, which refers to texts by their index in one table.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.results.verdict_letters import LETTERS, letter_of
 from worldswitch.harness.verdict import Verdict
 
-TEXT = 1 << 14  #: of a long text the last so many characters are kept: the end says most
-ALL = 24 << 20  #: characters for all texts; a page that is larger opens badly, and the results have it all
-LEFT_OUT = "left out, for this page is long enough: see the cell's file of results"
+TEXT = 1 << 14  #: the last characters of a long text
+ALL = 24 << 20  #: characters of all texts: larger pages load slowly; the results have everything
+LEFT_OUT = "omitted to limit the size of this page; see the cell's file of results"
 
 Again = Callable[[KeptCell, Trial], str]  #: the command that repeats a trial
 
 
 class PackedMachine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a cell's fingerprint says; numbers are of texts."""
+    """A cell's fingerprint; integers in `probes` and `facts` are indexes of texts."""
 
     release: str = ""
     machine: str = ""
@@ -38,11 +38,11 @@ class PackedMachine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     cpus: int = 0
     python: str = ""
     behaviour: str = ""
-    facts_from: str = ""  #: where the facts were observed, if not in the cell
+    facts_from: str = ""  #: the cell in which the facts were observed, if another
     versions: dict[str, str] = {}
     environment: dict[str, Any] = {}
-    probes: tuple[tuple[int, int], ...] = ()  #: for each of the run's probes its state and its detail
-    facts: tuple[int, ...] = ()  #: for each of the run's facts what was seen
+    probes: tuple[tuple[int, int], ...] = ()  #: state and detail, for each of the run's probes
+    facts: tuple[int, ...] = ()  #: the observation, for each of the run's facts
 
 
 class PackedCell(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -51,19 +51,19 @@ class PackedCell(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     name: str
     row: int
     column: int
-    verdicts: str  #: a letter for each of the run's scenarios
+    verdicts: str  #: a letter for each of the run's trials
     notes: tuple[tuple[Any, ...], ...]  #: see `_Packer.note`
     seconds: float
     machine: PackedMachine
     problem: str = ""
     remedy: str = ""
     log: str = ""
-    kernel_log: int = 0  #: the number of a text
-    complaints: tuple[tuple[str, str], ...] = ()  #: of its kernel: what a line means, and the line
+    kernel_log: int = 0  #: the index of a text
+    complaints: tuple[tuple[str, str], ...] = ()  #: the kernel log's warnings and faults: the meaning, and the line
 
 
 class PackedScenario(msgspec.Struct, frozen=True, array_like=True):
-    """What is claimed."""
+    """A scenario with its claim."""
 
     name: str
     ids: str
@@ -79,7 +79,7 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[dict[str, Any], ...]
     columns: tuple[str, ...]
     scenarios: tuple[PackedScenario, ...]
-    judgements: tuple[tuple[str, ...], ...]  #: the verdicts to expect, why, which rule says so, what it stands on
+    judgements: tuple[tuple[str, ...], ...]  #: expected verdicts, reason, rule, evidence
     probes: tuple[str, ...]
     facts: tuple[str, ...]
     cells: tuple[PackedCell, ...]
@@ -87,12 +87,12 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pack(run: KeptRun, again: Again) -> Pack:
-    """Pack a run."""
+    """Return the packed run; `again` returns the command that repeats a trial."""
     return _Packer(run, again).pack()
 
 
 class _Table(dict[Any, int]):
-    """Things, each once, numbered as they come."""
+    """Numbers distinct values in the order of first use."""
 
     def number(self, thing: object) -> int:
         return self.setdefault(thing, len(self))
@@ -111,7 +111,7 @@ class _Packer:
         self._probes = list(dict.fromkeys(name for one in prints for name in one.probes))
         self._facts = list(dict.fromkeys(name for one in prints for name in one.facts))
         self._judgements = _Table()
-        self._judgements.number(_said(Judgement(True, PASSES)))  # 0: that of nearly all
+        self._judgements.number(_judged(Judgement(True, PASSES)))  # 0, the default in data.js
         self._texts = _Table()
         self._texts.number("")
         self._room = ALL
@@ -185,13 +185,13 @@ class _Packer:
         )
 
     def note(self, kept: KeptCell, one: Judged) -> tuple[Any, ...]:
-        """Scenario, judgement, reason, seconds, detail, transcript, output, command, diagnosis; no zeros at the end."""
+        """Scenario, judgement, reason, seconds, detail, transcript, output, command, diagnosis; without final zeros."""
         trial = one.trial
         bare = trial.verdict in (Verdict.UNSUPPORTED, Verdict.BLOCKED) and one.judgement.expected
         more = () if bare else self.more(kept, trial)
         values = [
             self._numbers[trial.scenario],
-            self._judgements.number(_said(one.judgement)),
+            self._judgements.number(_judged(one.judgement)),
             self.text(trial.reason),
             *more,
         ]
@@ -210,7 +210,7 @@ class _Packer:
         )
 
     def diagnosis(self, seen: Diagnosis) -> tuple[Any, ...]:
-        """When, events, how many came before, processes."""
+        """The moment, the events, the number of earlier events, the processes."""
         events = [self.event(one) for one in seen.events]
         return self.text(seen.moment), events, seen.forgotten, [self.process(one) for one in seen.processes]
 
@@ -226,7 +226,7 @@ class _Packer:
         return self.text(name), threads, self.text("\n".join((*seen.maps, seen.left_out)).strip())
 
     def text(self, text: str) -> int:
-        kept = text if len(text) <= TEXT else f"... {len(text) - TEXT} characters before\n{text[-TEXT:]}"
+        kept = text if len(text) <= TEXT else f"... {len(text) - TEXT} earlier characters\n{text[-TEXT:]}"
         if kept not in self._texts:
             if len(kept) > self._room:
                 return self._texts.number(LEFT_OUT)
@@ -235,7 +235,7 @@ class _Packer:
 
 
 def _scenarios(run: KeptRun) -> list[PackedScenario]:
-    """All that was planned anywhere, by family; of what never ran anywhere only the name is known."""
+    """The scenarios planned in any cell, by family; only the name is known of those that never ran."""
     found: dict[str, Trial] = {}
     for trial in (one.trial for cell in run.cells for one in cell.judged):
         if not found.get(trial.scenario, trial).claim or trial.scenario not in found:
@@ -248,13 +248,13 @@ def _is_notable(one: Judged) -> bool:
     return one.trial.verdict is not Verdict.PASS or not one.judgement.expected or bool(one.judgement.reason)
 
 
-def _said(judgement: Judgement) -> tuple[str, ...]:
+def _judged(judgement: Judgement) -> tuple[str, ...]:
     wanted = " or ".join(sorted(verdict.value for verdict in judgement.wanted))
     return wanted, judgement.reason, judgement.rule, "; ".join(judgement.evidence)
 
 
 def _thread(seen: ThreadSnapshot) -> str:
-    """One thread in lines."""
+    """One thread as lines of text."""
     traced = f", traced by {seen.tracer}" if seen.tracer else ""
     where = " ".join(f"{name} {value}" for name, value in (("in", seen.syscall), ("at", seen.wchan)) if value)
     lines: Iterable[str] = (f"{seen.tid} {seen.name}: {seen.state}{traced}", where, *seen.stack)

@@ -226,7 +226,7 @@ def test_the_command_writes_each_format(
 ) -> None:
     monkeypatch.setattr("worldswitch.harness.report.matrix.views.read", lambda _: RUN)
     out = tmp_path / "out"
-    assert main.main(["export", "some-run", "--format", kind, "-o", str(out)]) == 0
+    assert main(["export", "some-run", "--format", kind, "-o", str(out)]) == 0
     assert capsys.readouterr().out == f"{out}\n"
     assert out.stat().st_size > 100
 
@@ -236,7 +236,7 @@ def test_what_is_no_database_is_left_alone(
 ) -> None:
     monkeypatch.setattr("worldswitch.harness.report.matrix.views.read", lambda _: RUN)
     (tmp_path / "notes").write_text("not a database, and longer than a hundred characters " * 20)
-    assert main.main(["export", "some-run", "--format", "sqlite", "-o", str(tmp_path / "notes")]) == 2
+    assert main(["export", "some-run", "--format", "sqlite", "-o", str(tmp_path / "notes")]) == 2
     assert "is no database of runs, or cannot be written" in capsys.readouterr().err
     assert (tmp_path / "notes").read_text().startswith("not a database")
 
@@ -246,11 +246,11 @@ def test_a_run_that_came_to_no_cell_can_be_shown_and_exported(
 ) -> None:
     monkeypatch.setattr("worldswitch.harness.report.matrix.views.read", lambda _: kept_run())
     for kind in formats.WRITERS:
-        assert main.main(["export", "a-run", "--format", kind, "-o", str(tmp_path / kind)]) == 0
+        assert main(["export", "a-run", "--format", kind, "-o", str(tmp_path / kind)]) == 0
     junit_schema.validate(tmp_path / "junit")
     ctrf_schema.validate(json.loads((tmp_path / "ctrf").read_text()))
     assert grammar.parse((tmp_path / "ktap").read_text()).tests == []
     for kind in ("text", "markdown", "html"):
-        assert main.main(["report", "a-run", "--format", kind, "-o", str(tmp_path / kind)]) == 0
+        assert main(["report", "a-run", "--format", kind, "-o", str(tmp_path / kind)]) == 0
         assert "0 passed" in (tmp_path / kind).read_text() or "<b>0</b>passed" in (tmp_path / kind).read_text()
-    assert main.main(["diff", "a-run", "a-run"]) == 0
+    assert main(["diff", "a-run", "a-run"]) == 0

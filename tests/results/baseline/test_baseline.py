@@ -128,10 +128,10 @@ def test_the_command_keeps_it_and_says_how_it_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("worldswitch.harness.report.matrix.views.read", lambda _: RUN)
-    assert main.main(["baseline", "some-run", "-o", str(tmp_path / "b")]) == 0
+    assert main(["baseline", "some-run", "-o", str(tmp_path / "b")]) == 0
     said = capsys.readouterr().out
     assert f"worldswitch diff {tmp_path / 'b'} RUN" in said
     assert said.splitlines()[-1] == str(tally(RUN.outcomes))
     (tmp_path / "file").write_text("")
-    assert main.main(["baseline", "some-run", "-o", str(tmp_path / "file" / "b")]) == 2
+    assert main(["baseline", "some-run", "-o", str(tmp_path / "file" / "b")]) == 2
     assert "cannot be written" in capsys.readouterr().err
