@@ -85,7 +85,7 @@ def test_what_can_be_used_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     profile.write_text(PROFILE.replace("default", "mine.json") + LINE + 'scenarios = ["EV03"]\nneeds = ["pidns"]\n')
     filter_.write_text(FILTER)
     assert main.main(["profile", "check", str(profile), str(filter_)]) == 0
-    assert capsys.readouterr().out == f"{profile}: a profile with 1 expectations\n{filter_}: a filter of 1 rules\n"
+    assert capsys.readouterr().out == f"{profile}: a profile with 1 rules\n{filter_}: a filter of 1 rules\n"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_what_can_be_used_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
         (PROFILE.replace("[]", '["ptrace"]'), "capabilities[0]: expected `str` matching regex '^[A-Z_]+$'"),
         (PROFILE + "kernal = {}\n", "kernal: object contains unknown field `kernal`"),
         (PROFILE + LINE + 'scenarios = ["EV03", "EV77"]\n', "rule 1: scenarios[1]: no scenario is called 'EV77'; "),
-        (PROFILE + LINE + 'needs = ["luck"]\n', "rule 1: needs[0]: 'luck' is no probe; there are ptrace, "),
+        (PROFILE + LINE + 'needs = ["luck"]\n', "rule 1: needs[0]: unknown probe 'luck'; the probes are ptrace, "),
         (PROFILE + LINE, "rule 1: a line says by `scenarios` or `needs` what it is about"),
     ],
 )
@@ -112,4 +112,4 @@ def test_what_cannot_is_named_and_the_rest_is_still_checked(
 
 def test_another_kind_of_file_is_no_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["profile", "check", str(tmp_path / "x.yaml")]) == 1
-    assert capsys.readouterr().err == f"{tmp_path}/x.yaml: neither a profile, NAME.toml, nor a filter, NAME.json\n"
+    assert capsys.readouterr().err == f"{tmp_path}/x.yaml: expected a profile, NAME.toml, or a filter, NAME.json\n"

@@ -76,7 +76,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
     return run
 
 
-def told(kept: trial_id.KeptTrial) -> dict[str, str]:
+def explained(kept: trial_id.KeptTrial) -> dict[str, str]:
     return {section.title: "\n".join(section.lines) for section in explain.sections(kept)}
 
 
@@ -92,13 +92,13 @@ def test_a_failure_is_told_from_claim_to_line(kept: Kept) -> None:
         output="printed",
         diagnosis=DIAGNOSIS,
     )
-    said = told(found := kept(one))
+    said = explained(found := kept(one))
     assert said["trial"].startswith(f"docker:a::{NAMES[0]}: fail, not as expected")
-    assert "guest: Linux 5.10" in said["trial"].splitlines(), "what only the cell knows"
+    assert "guest: Linux 5.10" in said["trial"].splitlines(), "a fact from the cell's header"
     assert said["claim"] == f"SG01: The claim of {NAMES[0]}."
-    assert said["stands on"].splitlines()[0].startswith("seed.W4: a stub's death is expected at one place only")
-    assert said["stands on"].splitlines()[1] == "gvisor d844c7bbb"
-    assert said["expected"] == "pass, as of every scenario that no rule speaks of"
+    assert said["clauses"].splitlines()[0].startswith("seed.W4: a stub's death is expected in one place only")
+    assert said["clauses"].splitlines()[1] == "gvisor d844c7bbb"
+    assert said["expected"] == "pass: no rule covers this trial"
     assert said["what happened"] == "fail: AssertionError: assert 1 == 2"
     assert said["assertion"] == ">  assert 1 == 2"
     assert said["transcript"] == "0.1 switch()"
@@ -125,20 +125,20 @@ def test_what_was_expected_is_told_with_its_rule_and_evidence(kept: Kept) -> Non
         (NAMES[0],),
         frozenset({Verdict.FAIL}),
         "it cannot",
-        source="a.toml rule 2",
+        source="a.toml rule 1",
         evidence=("ptrace(2) PTRACE_SEIZE",),
     )
-    said = told(kept(trial(NAMES[0], Verdict.FAIL), rules=(rule,)))
+    said = explained(kept(trial(NAMES[0], Verdict.FAIL), rules=(rule,)))
     assert said["trial"].startswith(f"docker:a::{NAMES[0]}: fail, as expected")
     assert said["expected"].splitlines() == [
         "fail: it cannot",
-        "rule: a.toml rule 2",
+        "rule: a.toml rule 1",
         "evidence: ptrace(2) PTRACE_SEIZE",
     ]
 
 
 def test_the_probes_it_needs_are_told_and_those_beside_them_that_found_nothing(kept: Kept) -> None:
-    said = told(kept(trial(NAMES[0]), ptrace="yes", stub_calls="yes", sysemu="no", syscall_info="yes", amx="no"))
+    said = explained(kept(trial(NAMES[0]), ptrace="yes", stub_calls="yes", sysemu="no", syscall_info="yes", amx="no"))
     assert said["relevant probes"].splitlines() == [
         "ptrace: yes: ptrace is yes (needed)",
         "stub_calls: yes: stub_calls is yes (needed)",
@@ -148,8 +148,8 @@ def test_the_probes_it_needs_are_told_and_those_beside_them_that_found_nothing(k
 
 def test_what_blocked_a_trial_is_told_though_no_scenario_names_it(kept: Kept) -> None:
     blocked = trial(NAMES[0], Verdict.BLOCKED, reason="needs stub_calls: system call 9: Operation not permitted")
-    known = msgspec.structs.replace(FREE, seccomp=2)
-    said = told(kept(blocked, known, ptrace="yes", stub_calls="denied"))
+    known = replace(FREE, seccomp=2)
+    said = explained(kept(blocked, known, ptrace="yes", stub_calls="denied"))
     assert "stub_calls: denied: stub_calls is denied (needed)" in said["relevant probes"].splitlines()
     assert said["cause of EPERM"].startswith("stub_calls: EPERM: seccomp")
 
@@ -163,14 +163,14 @@ BLOCKED = trial(NAMES[0], Verdict.BLOCKED, reason="needs ptrace: ptrace request 
 
 def test_a_filter_that_denies_ptrace_is_named(kept: Kept) -> None:
     known = replace(FREE, answers={"PTRACE_SEIZE": "EPERM"}, seccomp=2)
-    said = told(kept(BLOCKED, known, ptrace="denied"))["cause of EPERM"]
+    said = explained(kept(BLOCKED, known, ptrace="denied"))["cause of EPERM"]
     assert said.startswith("PTRACE_SEIZE: EPERM: seccomp: ")
     assert "what to do: use a profile that allows ptrace" in said
 
 
 def test_yama_is_named(kept: Kept) -> None:
     known = replace(FREE, yama=2)
-    assert told(kept(BLOCKED, known, ptrace="denied"))["cause of EPERM"].startswith(
+    assert explained(kept(BLOCKED, known, ptrace="denied"))["cause of EPERM"].startswith(
         "PTRACE_SEIZE: EPERM: yama: ptrace_scope is 2"
     )
 
@@ -178,32 +178,32 @@ def test_yama_is_named(kept: Kept) -> None:
 def test_the_request_that_was_refused_is_the_recorders(kept: Kept) -> None:
     refused = Diagnosis(events=(Event(seconds=0.5, tracer=7, tid=8, request="PTRACE_ATTACH", result="EPERM"),))
     known = replace(FREE, answers={"PTRACE_SEIZE": "ESRCH", "PTRACE_ATTACH": "EPERM"})
-    said = told(kept(trial(NAMES[0], Verdict.FAIL, diagnosis=refused), known))["cause of EPERM"]
+    said = explained(kept(trial(NAMES[0], Verdict.FAIL, diagnosis=refused), known))["cause of EPERM"]
     assert said.startswith("PTRACE_ATTACH: EPERM: seccomp")
 
 
 def test_an_eperm_that_only_the_reason_names_is_explained_too(kept: Kept) -> None:
     one = trial(NAMES[0], Verdict.FAIL, reason="ptrace: PTRACE_SEIZE of our own child: EPERM")
     known = replace(FREE, tracer=99, tracer_name="strace")
-    assert "EPERM: already traced: process 99 (strace)" in told(kept(one, known))["cause of EPERM"]
+    assert "EPERM: already traced: process 99 (strace)" in explained(kept(one, known))["cause of EPERM"]
 
 
 def test_an_eperm_of_something_else_is_not_put_down_to_who_denies_ptrace(kept: Kept) -> None:
     one = trial(NAMES[0], Verdict.FAIL, reason="HostError: munmap: Operation not permitted")
-    said = told(kept(one, replace(FREE, seccomp=2)))["cause of EPERM"]
-    assert said.startswith("what was refused: EPERM: seccomp, by elimination: filters are in force")
+    said = explained(kept(one, replace(FREE, seccomp=2)))["cause of EPERM"]
+    assert said.startswith("an operation: EPERM: seccomp, by elimination: a filter is installed")
 
 
 def test_where_nobody_looked_that_is_said(kept: Kept) -> None:
-    said = told(kept(BLOCKED, None, ptrace="denied"))["cause of EPERM"]
-    assert said == "who could have said it was not looked at in this run"
+    said = explained(kept(BLOCKED, None, ptrace="denied"))["cause of EPERM"]
+    assert said == "unknown: the run did not record this process's confinement"
 
 
-#: What is known, and who denies a mount namespace there.
+#: By the expected text: a confinement in which unshare(CLONE_NEWNS) fails.
 DENIERS = {
-    "it takes CAP_SYS_ADMIN, which is not there": FREE,
+    "it needs CAP_SYS_ADMIN, which this process lacks": FREE,
     "seccomp, by elimination": replace(FREE, capabilities=f"{1 << 21:x}", seccomp=2),
-    "a security module or the mount's own rules": replace(FREE, capabilities=f"{1 << 21:x}"),
+    "a security module or mount options": replace(FREE, capabilities=f"{1 << 21:x}"),
 }
 
 
@@ -213,15 +213,15 @@ def test_what_is_not_ptrace_is_put_down_too(
 ) -> None:
     monkeypatch.setattr(explain, "needs", lambda _: ("ptrace", "mountns"))
     one = trial(NAMES[0], Verdict.BLOCKED, reason="needs mountns: unshare: Operation not permitted")
-    assert word in told(kept(one, known, ptrace="yes", mountns="denied"))["cause of EPERM"]
+    assert word in explained(kept(one, known, ptrace="yes", mountns="denied"))["cause of EPERM"]
 
 
-def test_what_the_kernel_logged_is_told(kept: Kept) -> None:
+def test_what_the_kernel_logged_is_explained(kept: Kept) -> None:
     found = kept(trial(NAMES[0], Verdict.FAIL))
     log = KernelLog(lines=("6 [ 1.0] well",), complaints=(Complaint(meaning="it broke", line="4 [ 2.0] WARNING"),))
     reached = msgspec.structs.replace(found.cell.reached, kernel_log=log)
     found = dataclasses.replace(found, cell=dataclasses.replace(found.cell, reached=reached))
-    assert told(found)["kernel log"].splitlines() == ["it broke: 4 [ 2.0] WARNING", "6 [ 1.0] well"]
+    assert explained(found)["kernel log"].splitlines() == ["it broke: 4 [ 2.0] WARNING", "6 [ 1.0] well"]
 
 
 def test_the_command_prints_it(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:

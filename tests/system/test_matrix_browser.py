@@ -121,7 +121,7 @@ def test_a_row_is_folded_by_its_head(page: Any) -> None:
         ("clause:seed.W1 cell:host id:SG01", "1 trials of 1 scenarios in 1 cells"),
         ("differs:kernel id:SG31 profile:hardened", "5 trials of 1 scenarios in 5 cells"),
         ("is:different id:SG33 kernel:7.2", "6 trials of 1 scenarios in 6 cells"),
-        ("is:nothing is:expected", "nothing is like that"),
+        ("is:nothing is:expected", "no trial matches"),
         ("engine:docker id:SG01", "5 trials of 1 scenarios in 5 cells"),
     ],
 )
@@ -132,17 +132,17 @@ def test_the_filter_finds(page: Any, query: str, answer: str) -> None:
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("kernal<6", "there is no kernal; there are verdict, kernel, profile"),
-        ("verdict:failed", "there is no verdict failed; there are pass, fail"),
-        ("is:odd", "is:odd says nothing; it takes unexpected, different"),
-        ("kernel<new", "kernel<new: new is no version; as in kernel<6.12"),
-        ("verdict<fail", "verdict is no number: only a kernel can be < another"),
-        ("(id:SG01", "a ( is not closed"),
-        ("id:SG01)", "there is a ) too many"),
-        ('"id', 'a " is not closed: "id'),
-        ("id:SG01 or", "something is missing at the end"),
-        ("or id:SG01", "nothing stands before or"),
-        ("profile:", "profile: says nothing; it takes a profile's name, or none"),
+        ("kernal<6", "unknown field kernal; the fields are verdict, kernel, profile"),
+        ("verdict:failed", "unknown verdict failed; the verdicts are pass, fail"),
+        ("is:odd", "is:odd is not valid; the values are unexpected, different"),
+        ("kernel<new", "kernel<new: expected a version, as in kernel<6.12"),
+        ("verdict<fail", "verdict< is not valid: only kernels can be compared"),
+        ("(id:SG01", "unmatched ("),
+        ("id:SG01)", "unmatched )"),
+        ('"id', 'unmatched ": "id'),
+        ("id:SG01 or", "a term is missing at the end"),
+        ("or id:SG01", "a term is missing before or"),
+        ("profile:", "profile: needs a value: a profile's name, or none"),
     ],
 )
 def test_what_the_filter_cannot_understand_is_said_and_changes_nothing(page: Any, query: str, said: str) -> None:
@@ -175,10 +175,10 @@ def test_a_cell_opens_with_all_that_is_known(page: Any) -> None:
     ):
         assert said in text
     for said in (
-        "Everywhere",
+        "All cells",
         "Transcript",
-        "The last 40 ptrace events, 912 before",
-        "Who was there when its assertion failed",
+        "The last 40 ptrace events, after 912 others",
+        "Processes when its assertion failed",
     ):
         assert said in text
     for said in (
@@ -207,7 +207,7 @@ def test_a_whole_cell_opens_with_its_machine(page: Any) -> None:
     page.locator("tr.level0 td").first.click()
     text = page.inner_text("#panel")
     assert "Linux 6.18.5 #1 SMP" in text
-    page.click("summary:has-text('What the probes saw')")
+    page.click("summary:has-text('Probes')")
     assert "it says 0" in page.inner_text("#panel")
     page.click("tr.level0:has-text('linux-7.3') td >> nth=0")
     assert "What to do: name a kernel by --kernel" in page.inner_text("#panel")

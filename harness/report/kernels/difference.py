@@ -1,6 +1,6 @@
 """How two kernels differ according to a run: probes, facts, and verdicts.
 
-Cells are compared under the same profile, or without a container: a profile changes the results of probes and scenarios.
+Cells are compared under the same profile, or without a container: a profile changes probes and verdicts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The matrix of a run: as an HTML page, as Markdown, and as text.
 
-The page is one HTML file that contains the whole run and loads nothing else.  `pack` compresses a run, `page` embeds it;
-the scripts unpack it and draw the rows that match the filter.  `summary` computes the text that the page, `markdown` and
-`table` share; `views` writes one of them.
+The page is one HTML file that contains the whole run and loads nothing else.  `pack` packs a run, `page` embeds it; the
+scripts unpack it and draw the rows that match the filter.  `summary` computes what the page, `markdown` and `table`
+share; `views` writes one of them.
 
     matrix.html.j2   the page, readable without scripts
     base.css         styles of all pages                 matrix.css  styles of this page

@@ -75,4 +75,4 @@ def write(path: Path, how: Callable[[], object]) -> None:
     try:
         how()
     except OSError as problem:
-        raise CouldNotRun(f"cannot write {path}: {problem.strerror}; name another file with -o") from problem
+        raise CouldNotRun(f"{path} cannot be written: {problem.strerror}; name another file with -o") from problem

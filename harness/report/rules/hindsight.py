@@ -1,4 +1,4 @@
-"""A run judged anew, by the rules of today: what was seen of each trial, which rule decides on it now, and how."""
+"""Judges a saved run again, by the current rules."""
 
 from __future__ import annotations
 
@@ -18,36 +18,38 @@ from worldswitch.harness.verdict import Verdict
 
 @dataclass(frozen=True)
 class Seen:
-    """One trial that taught something."""
+    """One trial with a verdict on the platform, and the rule that now decides it."""
 
     cell: KeptCell
     known: Circumstances  #: of its cell
     trial: Trial
-    excused: bool  #: it was in its run, for want of something; no rule has to speak of it
-    by: Placed | None  #: the rule that decides on it now
+    excused: bool  #: True if the run expected it without a rule, because a need was missing
+    by: Placed | None  #: the rule that decides it now
 
     @property
     def expected(self) -> bool:
-        """Whether today's rules expect it."""
+        """True if the current rules expect it."""
         return self.excused or self.trial.verdict in (self.by.rule.verdicts if self.by else PASSES)
 
 
 @dataclass(frozen=True)
 class Hindsight:
-    """All of a run."""
+    """A whole run, judged again."""
 
     seen: tuple[Seen, ...]
-    stale: tuple[tuple[Placed, Stale], ...]  #: rules that the run shows to be out of date
-    unseen: tuple[tuple[Placed, frozenset[Verdict]], ...]  #: of rules that decided, the verdicts nothing came to
+    stale: tuple[tuple[Placed, Stale], ...]  #: rules that are stale according to the run
+    unseen: tuple[
+        tuple[Placed, frozenset[Verdict]], ...
+    ]  #: rules that decided trials, with verdicts that never occurred
 
     @property
     def surprises(self) -> tuple[Seen, ...]:
-        """What today's rules do not expect."""
+        """The trials that the current rules do not expect."""
         return tuple(one for one in self.seen if not one.expected)
 
 
 def look(run: KeptRun, book: Rulebook) -> Hindsight:
-    """Judge a run anew."""
+    """Judge a run by the rules of `book`."""
     needs = {scenario.name: scenario.needs for scenario in run.manifest.scenarios}
     seen: list[Seen] = []
     outcomes: list[CellOutcome] = []
@@ -55,7 +57,7 @@ def look(run: KeptRun, book: Rulebook) -> Hindsight:
     for cell in run.cells:
         if cell.header:
             known = fields.of(cell.name, cell.header, cell.plan.profile)
-            holding = {one.rule: one for one in book.speaking_of(cell) if one.rule.holds(known)}
+            holding = {one.rule: one for one in book.applying_to(cell) if one.rule.holds(known)}
             places |= holding
             outcomes.append(CellOutcome(cell.name, cell.judged, cell.seconds, None, tuple(holding)))
             seen += [_seen(cell, known, one, holding, needs) for one in cell.judged if one.trial.verdict.is_verdict]

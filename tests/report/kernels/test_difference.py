@@ -1,4 +1,4 @@
-"""How two kernels differ: from a run's folder, only where both were met in the same surroundings."""
+"""Kernel differences come from a run's folder, and only from cells under the same profile."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_newest_run_that_met_both_is_taken(
     (tmp_path / "20260101T000000-0003" / "run.json").write_text("{")
     assert main.main(["kernels", "diff", "6.12", "7.3", "--results", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    assert f"as they were met in {tmp_path / '20260101T000000-0001'}" in printed
+    assert f"according to {tmp_path / '20260101T000000-0001'}" in printed
     for words in ("Linux 6.12.94 and Linux 7.3.4", "behaviour, hardened", "kernel::a", "verdicts, hardened", NAMES[0]):
         assert words in printed
 
@@ -91,7 +91,7 @@ def test_a_run_that_did_not_meet_both_is_named(
 ) -> None:
     keep(tmp_path / "run", monkeypatch, OLD)
     assert main.main(["kernels", "diff", "6.12", "7.3", "--run", "run", "--results", str(tmp_path)]) == 2
-    assert "its cells with a result are linux-6.12:hardened" in capsys.readouterr().err
+    assert "its cells with results are linux-6.12:hardened" in capsys.readouterr().err
     assert main.main(["kernels", "diff", "6.12", "7.3", "--run", "none", "--results", str(tmp_path)]) == 2
     assert "none: no such folder" in capsys.readouterr().err
 

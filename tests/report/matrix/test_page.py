@@ -134,7 +134,7 @@ def test_long_texts_keep_their_end_and_too_many_are_left_out(monkeypatch: pytest
     long = [Judged(trial(f"a::{n}", Verdict.FAIL, detail=f"{n}" * 200 + "the end"), NOT_SO) for n in range(3)]
     texts = packing.pack(account(entry("host", *long)), lambda *_: "").texts
     assert [text for text in texts if text.endswith("the end")] == [
-        "... 107 characters before\n" + "0" * 93 + "the end"
+        "... 107 earlier characters\n" + "0" * 93 + "the end"
     ]
     assert packing.LEFT_OUT in texts
 
@@ -275,7 +275,7 @@ def test_what_is_no_run_is_refused(
 
 def test_where_a_page_cannot_go_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["report", str(folder), "--format", "html", "-o", str(folder / "no" / "m.html")]) == 2
-    assert "m.html cannot be written: No such file or directory; name another file by -o" in capsys.readouterr().err
+    assert "m.html cannot be written: No such file or directory; name another file with -o" in capsys.readouterr().err
 
 
 def test_a_run_in_more_than_one_environment_leaves_the_matrix(
