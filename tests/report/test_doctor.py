@@ -1,4 +1,4 @@
-"""What the doctor says, for people and for programs."""
+"""The doctor's findings, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _refuse(tried: list[str]) -> None:
     raise Unobtainable("dockerd is not installed", "apt-get install docker.io")
 
 
-def test_what_cannot_run_is_told_with_the_command_that_enables_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_doctor_prints_what_cannot_run_with_the_command_that_enables_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 2
     printed = capsys.readouterr().out
     assert "dockerd is not installed" in printed
@@ -56,7 +56,7 @@ def test_what_cannot_run_is_told_with_the_command_that_enables_it(capsys: pytest
     assert len(printed.splitlines()) < 40
 
 
-def test_programs_get_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_has_the_same_findings(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 2
     found = json.loads(capsys.readouterr().out)
     host, containers, oci, kernels = found["can_run"]
@@ -70,7 +70,7 @@ def test_programs_get_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["machine"]["probes"]["yama"]["state"] == "no"
 
 
-def test_a_filter_that_denies_what_every_stub_does_is_told(
+def test_a_filter_that_denies_stub_calls_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
@@ -84,7 +84,7 @@ def test_a_filter_that_denies_what_every_stub_does_is_told(
     assert [check["name"] for check in found["lacking"]] == ["stub_calls"]
 
 
-def test_a_machine_without_a_mirror_is_told_how_to_name_one(
+def test_a_missing_mirror_is_reported_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(apt_mirror.MIRROR)
@@ -94,7 +94,7 @@ def test_a_machine_without_a_mirror_is_told_how_to_name_one(
 
 
 @pytest.mark.parametrize("answer", [_refuse, lambda tried: None])
-def test_it_is_well_when_host_and_containers_can_run(
+def test_the_status_is_0_if_host_and_containers_can_run(
     answer: Callable[[list[str]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "check_startable", answer)
@@ -119,7 +119,7 @@ def test_a_runtime_that_ran_a_container_is_named(
     assert "runc 1.1.5 ran a container" in capsys.readouterr().out
 
 
-def test_a_reference_that_does_not_load_is_told(
+def test_a_reference_that_does_not_load_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = Result(verdict=Verdict.ERROR, reason="no module named _core")
@@ -130,13 +130,15 @@ def test_a_reference_that_does_not_load_is_told(
     assert doctor.BUILD in printed
 
 
-def test_denied_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_denied_ptrace_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(probes, "probe", lambda name: ProbeResult("denied", "Operation not permitted"))
     assert main(["doctor"]) == 2
     assert "ptrace: Operation not permitted" in capsys.readouterr().out
 
 
-def test_who_denies_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_cause_of_denied_ptrace_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(probes, "probe", lambda name: ProbeResult("denied", "Operation not permitted"))
     known = Confinement(capabilities="0", yama=2, answers={"PTRACE_SEIZE": "ESRCH"})
     monkeypatch.setattr(confinement, "look", lambda: known)
