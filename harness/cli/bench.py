@@ -8,7 +8,6 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from worldswitch.harness.cell import seeds
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.cli import options
 from worldswitch.harness.environments.protocol import EngineChoice
@@ -31,58 +30,25 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "words",
         nargs="*",
         metavar="NAME",
-        help="a subject (switch), a benchmark (switch::resident_pinned), a pattern, or with --peers the beginning of a "
-        "peer's name (default: all)",
+        help="subject (switch), benchmark (switch::resident_pinned), or a pattern; with --peers: peers (default: all)",
     )
     how = parser.add_argument_group("measuring")
-    how.add_argument(
-        "--platform",
-        default=REFERENCE,
-        metavar="NAME",
-        help="an installed platform or package.module:Class (default: %(default)s)",
-    )
-    how.add_argument(
-        "--quick", action="store_true", help="few rounds, at most 3 minutes: a check that it works, not for comparisons"
-    )
+    how.add_argument("--platform", default=REFERENCE, metavar="NAME", help="as for run (default: %(default)s)")
+    how.add_argument("--quick", action="store_true", help="few rounds, at most 3 minutes; not for comparisons")
     how.add_argument("--rounds", type=options.count, metavar="N", help="number of processes for each benchmark")
-    how.add_argument(
-        "--realtime",
-        action="store_true",
-        help="run at real-time priority, ahead of all other processes: for a busy machine; needs root",
-    )
-    how.add_argument(
-        "--seed",
-        type=seeds.number,
-        default=seeds.draw(),
-        metavar="N",
-        help="seed for the order of the benchmarks (default: a new seed)",
-    )
+    how.add_argument("--realtime", action="store_true", help="use real-time priority, on a busy machine; needs root")
+    options.seed(how)
     how.add_argument("--list", action="store_true", help="list what each benchmark times and what it excludes")
-    peers = parser.add_argument_group("comparing with other tracers and sandboxes")
-    peers.add_argument(
-        "--peers",
-        action="store_true",
-        help="time static programs under each peer, or under those that NAME selects",
-    )
-    peers.add_argument(
-        "--fetch-peers",
-        action="store_true",
-        help="as --peers; first fetch peers that are not installed from the distribution's mirror",
-    )
+    peers = parser.add_argument_group("comparing with other tracers and sandboxes (peers)")
+    peers.add_argument("--peers", action="store_true", help="time programs under all peers, or those that NAME selects")
+    peers.add_argument("--fetch-peers", action="store_true", help="as --peers; fetch missing peers from the mirror")
     where = parser.add_argument_group("measuring on the host and in containers, in alternation")
     where.add_argument(
         "--engine",
         choices=("auto", "host", "docker", "oci"),
-        help="what makes the containers; host: no containers (default: auto for a full run of all benchmarks, or if a "
-        "profile is named; else host)",
+        help="what makes the containers; host: none (default: auto for a full run or with --profile, else host)",
     )
-    where.add_argument(
-        "--profile",
-        **options.MANY,
-        dest="profiles",
-        metavar="NAME",
-        help="also in a container of this profile: a name, a file's path, or all; repeatable (default: the usual ones)",
-    )
+    options.profiles(where, "also")
     then = parser.add_argument_group("compare and report: BEFORE, AFTER and RUN are folders or files of results")
     then.add_argument("--anyway", action="store_true", help="accept runs from machines that differ")
     options.results(parser)

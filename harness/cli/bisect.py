@@ -13,12 +13,8 @@ ABOUT = "find the first bad kernel of a scenario, among those on the Debian mirr
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options: the scenario, the two kernels, and how to run it."""
     parser.add_argument("scenario", metavar="SCENARIO", help="an id or name that matches exactly one scenario")
-    parser.add_argument(
-        "--good", required=True, metavar="KERNEL", help="a kernel on which it passes, such as 6.12 or 6.12.94+deb13"
-    )
-    parser.add_argument(
-        "--bad", required=True, metavar="KERNEL", help="a kernel on which it fails; may be older than the good one"
-    )
+    parser.add_argument("--good", required=True, metavar="KERNEL", help="where it passes: 6.12, or 6.12.94+deb13")
+    parser.add_argument("--bad", required=True, metavar="KERNEL", help="where it fails; may be older than the good one")
     parser.add_argument(
         "--profile", metavar="NAME", default="", help="run it in a container of this profile (default: no container)"
     )
@@ -27,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=options.count,
         default=1,
         metavar="N",
-        help="run it N times on each kernel; a single failure makes the kernel bad (default: %(default)s)",
+        help="run it N times on each kernel; one failure makes the kernel bad (default: %(default)s)",
     )
     options.seed(parser)
 

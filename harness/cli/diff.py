@@ -12,24 +12,18 @@ ABOUT = "compare two runs: list what newly fails, is fixed, is missing or has ch
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options: the runs, and the output format."""
-    parser.add_argument(
-        "before", metavar="RUN_A", help="the earlier run: its folder, or its name in results; or results/baseline"
-    )
-    parser.add_argument(
-        "after", metavar="RUN_B", nargs="?", default="last", help="the later run (default: the last one in results)"
-    )
+    parser.add_argument("before", metavar="RUN_A", help="the earlier run: a folder, or a name in results")
+    parser.add_argument("after", metavar="RUN_B", nargs="?", default="last", help="the later run (default: the last)")
     parser.add_argument(
         "--again",
         **options.MANY,
         metavar="RUN",
-        help="a repetition of RUN_B: a trial whose verdicts differ between them is flaky, not newly failing; "
-        "repeatable",
+        help="a repetition of RUN_B: a trial whose verdict varies is flaky, not newly failing; repeatable",
     )
     parser.add_argument(
         "--across",
         action="store_true",
-        help="compare trials on the machines' own kernels even if these differ; kernels of VMs are always matched "
-        "by version",
+        help="compare the hosts' kernels even if their versions differ; VMs are always matched by kernel version",
     )
     options.json(parser)
 

@@ -13,17 +13,14 @@ ABOUT = "list the kernels of the matrix, fetch them, or show how two of them dif
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands `list`, `fetch` and `diff`."""
     what = parser.add_subparsers(metavar="WHAT", required=True, dest="what")
-    about = "list the kernels, and which of them are on this machine"
-    listed = what.add_parser("list", help=about, description=f"{about.capitalize()}.")
+    listed = options.subcommand(what, "list", "list the kernels, and which of them are on this machine")
     options.json(listed)
-    about = "fetch kernels from the Debian mirror, and print their exact versions"
-    fetched = what.add_parser("fetch", help=about, description=f"{about[0].upper()}{about[1:]}.")
+    fetched = options.subcommand(what, "fetch", "fetch kernels from the Debian mirror, and print their exact versions")
     fetched.add_argument(
         "names", nargs="*", metavar="NAME", help="6.12, 6.12.94+deb13, or a path to a bzImage (default: the whole list)"
     )
     options.json(fetched)
-    about = "show how two kernels differ: probes, behaviour, verdicts"
-    compared = what.add_parser("diff", help=about, description=f"{about.capitalize()}.")
+    compared = options.subcommand(what, "diff", "show how two kernels differ: probes, behaviour, verdicts")
     compared.add_argument("one", metavar="A", help="a kernel, such as 6.12")
     compared.add_argument("other", metavar="B", help="the other kernel, such as 7.3")
     compared.add_argument(

@@ -23,6 +23,7 @@ from worldswitch.harness.cli import (
     kernels,
     matrix,
     mutants,
+    options,
     profile,
     profiles,
     report,
@@ -37,9 +38,10 @@ SUMMARY = "Can a ptrace sandbox run here, does it behave, and what does each wor
 
 STATUSES = """\
 exit status:
-  0  everything ran, and every verdict was as expected
-  1  a result was not as expected, such as a failure or an unexpected pass
-  2  no result was unexpected, but something could not run: no container engine,
+  0  everything ran, and every result was as expected
+  1  a result was not as expected: a failure, an unexpected pass, a stale rule,
+     an invalid profile or filter
+  2  nothing was unexpected, but something could not run: no container engine,
      invalid arguments, an interrupted run; the message says what to do
 """
 
@@ -89,8 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="name")
     for command in _COMMANDS:
         name = command.__name__.rpartition(".")[2]
-        sentence = f"{command.ABOUT[0].upper()}{command.ABOUT[1:]}."
-        subparser = commands.add_parser(name, help=command.ABOUT, description=sentence, epilog=STATUSES, **_RAW)
+        subparser = options.subcommand(commands, name, command.ABOUT, epilog=STATUSES, **_RAW)
         subparser.set_defaults(command=command)
         command.add_options(subparser)
     return parser

@@ -42,14 +42,14 @@ def place(parser: argparse.ArgumentParser, engine: str) -> None:
     )
 
 
-def profiles(group: argparse._ArgumentGroup) -> None:
+def profiles(group: argparse._ArgumentGroup, where: str = "only") -> None:
     """Add `--profile`."""
     group.add_argument(
         "--profile",
         **MANY,
         dest="profiles",
         metavar="NAME",
-        help="only in a container of this profile: a name, a file's path, or all; repeatable (default: the usual ones)",
+        help=f"{where} in a container of this profile: a name, a path, or all; repeatable (default: the usual ones)",
     )
 
 
@@ -79,6 +79,14 @@ def manner(parser: argparse.ArgumentParser, repeat: str = "") -> None:
     how.add_argument(
         "-n", dest="workers", type=count, default=cpus(), metavar="N", help="trials at a time (default: %(default)s)"
     )
+
+
+def subcommand(commands: Any, name: str, about: str, **more: Any) -> argparse.ArgumentParser:
+    """Add a subcommand with `about` as its help and, as a sentence, its description."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=about, description=f"{about[0].upper()}{about[1:]}.", **more
+    )
+    return parser
 
 
 def ids(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:

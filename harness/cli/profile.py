@@ -14,11 +14,9 @@ ABOUT = "check your own profile or seccomp filter, or record the system calls th
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands `check` and `record`."""
     what = parser.add_subparsers(metavar="WHAT", required=True, dest="what")
-    about = "check that profiles (.toml) and filters (.json) are valid"
-    checked = what.add_parser("check", help=about, description=f"{about.capitalize()}.")
+    checked = options.subcommand(what, "check", "check that profiles (.toml) and filters (.json) are valid")
     checked.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a profile or a seccomp filter")
-    about = "run scenarios on this host, and compare their system calls with a filter"
-    recorded = what.add_parser("record", help=about, description=f"{about.capitalize()}.")
+    recorded = options.subcommand(what, "record", "run scenarios here, and compare their system calls with a filter")
     recorded.add_argument(
         "--filter",
         default="hardened.json",

@@ -17,11 +17,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--format", choices=("html", "markdown", "text"), default="text", help="output format (default: %(default)s)"
     )
     parser.add_argument(
-        "-o",
-        dest="output",
-        type=Path,
-        metavar="FILE",
-        help="the output file (default: html: matrix.html in the run's folder; else: standard output)",
+        "-o", dest="output", type=Path, metavar="FILE", help="default: print; for html, matrix.html in the run's folder"
     )
 
 

@@ -17,15 +17,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "trial",
         metavar="TRIAL[@RUN]",
-        help="as the run printed it, such as host::signals::a_sentence@results/20260102T030405-0a1b (default: the last "
-        "run)",
+        help="such as host::signals::a_sentence@results/20260102T030405-0a1b (default: the last run)",
     )
     parser.add_argument(
         "--times",
         type=options.count,
         default=1,
         metavar="N",
-        help="repeat it at most N times, until the verdict is the same again (default: %(default)s)",
+        help="repeat it until its verdict is the same, at most N times (default: %(default)s)",
     )
     options.results(parser)
 
@@ -37,27 +36,27 @@ def main(arguments: argparse.Namespace) -> int:
     from worldswitch.harness.results import trial_id
     from worldswitch.harness.run import repro, runner
 
-    kept = trial_id.find(arguments.trial, arguments.results)
-    request = repro.request(kept)
+    saved = trial_id.find(arguments.trial, arguments.results)
+    request = repro.request(saved)
     scenarios = request.scenarios()
     out = console()
-    out.print(f"{kept.id}: {kept.judged.trial.verdict.value}, {kept.judged.judgement}")
-    out.print(f"the same as: {request.again(kept.cell.name, request.ids[0])}")
-    for difference in repro.differences(kept):
+    out.print(f"{saved.id}: {saved.judged.trial.verdict.value}, {saved.judged.judgement}")
+    out.print(f"the same as: {request.again(saved.cell.name, request.ids[0])}")
+    for difference in repro.differences(saved):
         out.print(f"not as it was: {difference}")
     for _ in range(arguments.times):
         folder = new_folder(arguments.results)
         with Progress(out, request, folder) as progress:
             run = runner.Run(request, scenarios, folder, progress)
             run.go()
-        now = repro.again(kept, run.outcomes)
-        if run.interrupted or (now and now.trial.verdict is kept.judged.trial.verdict):
+        now = repro.again(saved, run.outcomes)
+        if run.interrupted or (now and now.trial.verdict is saved.judged.trial.verdict):
             break
     run_files.write(run.outcomes, run.folder, run.stale)
     terminal.summary(run.outcomes, run.folder, request.seed, out)
-    for other in repro.other_machine(kept, run.folder):
+    for other in repro.other_machine(saved, run.folder):
         out.print(f"not as it was: {other}")
-    out.print(repro.told(kept, now))
+    out.print(repro.told(saved, now))
     if run.interrupted:
         raise KeyboardInterrupt
     return status(run.outcomes)

@@ -99,10 +99,10 @@ def _refused(need: str, found: ProbeResult) -> Check:
 
 def _containers() -> Check:
     try:
-        said = _engine()
+        answer = _engine()
     except Unobtainable as problem:
         return Check("containers", False, problem.reason, problem.remedy)
-    return Check("containers", True, f"{said}; profiles: {', '.join(profile.available())}")
+    return Check("containers", True, f"{answer}; profiles: {', '.join(profile.available())}")
 
 
 def _engine() -> str:
@@ -134,8 +134,8 @@ def _kernels() -> Check:
         return Check("kernels", False, str(problem))
     except Unobtainable as problem:
         return Check("kernels", False, problem.reason, problem.remedy)
-    kept = len(list(cache("kernels").glob("*.vmlinuz")))
-    return Check("kernels", True, f"{count} in QEMU, from {address}, {kept} kept here; worldswitch matrix --quick")
+    fetched = len(list(cache("kernels").glob("*.vmlinuz")))
+    return Check("kernels", True, f"{count} in QEMU, from {address}, {fetched} fetched; worldswitch matrix --quick")
 
 
 def _lacking() -> Iterator[Check]:

@@ -46,15 +46,15 @@ class Section:
     lines: tuple[str, ...]
 
 
-def sections(kept: KeptTrial) -> list[Section]:
+def sections(saved: KeptTrial) -> list[Section]:
     """The sections of the explanation that are not empty."""
-    made = (Section(title, tuple(make(kept))) for title, make in _PARTS)
+    made = (Section(title, tuple(make(saved))) for title, make in _PARTS)
     return [section for section in made if section.lines]
 
 
-def show(kept: KeptTrial, out: Console) -> None:
+def show(saved: KeptTrial, out: Console) -> None:
     """Print the explanation."""
-    for section in sections(kept):
+    for section in sections(saved):
         out.print(Text(section.title, style="bold"))
         for line in section.lines:
             out.print(Text(f"  {line}"))
@@ -64,35 +64,35 @@ def show(kept: KeptTrial, out: Console) -> None:
 # ------------------------------------------------------------------------------------------------------------ the parts
 
 
-def _trial(kept: KeptTrial) -> Iterator[str]:
-    header, trial = kept.cell.header, kept.judged.trial
-    word = "as expected" if kept.judged.judgement.expected else "not as expected"
-    yield f"{kept.id.cell}::{trial.scenario}: {trial.verdict.value}, {word}"
-    yield f"run {kept.run.folder}, seed {kept.run.manifest.seed}"
+def _trial(saved: KeptTrial) -> Iterator[str]:
+    header, trial = saved.cell.header, saved.judged.trial
+    word = "as expected" if saved.judged.judgement.expected else "not as expected"
+    yield f"{saved.id.cell}::{trial.scenario}: {trial.verdict.value}, {word}"
+    yield f"run {saved.run.folder}, seed {saved.run.manifest.seed}"
     if header:
         yield f"{header.fingerprint.kernel}, {header.repeat} repetitions, {trial.seconds:.1f} s"
     # The kernel is fetched, and the machine booted, after the plan is made: the cell's header has more facts.
     facts = {key: value for key, value in header.environment.items() if key != "name"} if header else {}
-    yield from (f"{key}: {value}" for key, value in {**kept.cell.plan.facts, **facts}.items())
+    yield from (f"{key}: {value}" for key, value in {**saved.cell.plan.facts, **facts}.items())
 
 
-def _claim(kept: KeptTrial) -> Iterator[str]:
-    trial = kept.judged.trial
+def _claim(saved: KeptTrial) -> Iterator[str]:
+    trial = saved.judged.trial
     if trial.claim:
         yield from f"{' '.join(trial.ids)}: {trial.claim}".splitlines()
 
 
-def _clauses(kept: KeptTrial) -> Iterator[str]:
+def _clauses(saved: KeptTrial) -> Iterator[str]:
     try:
         known: Mapping[str, str] = clauses.listed()
     except NotFound:
         known = {}
-    for clause in kept.judged.trial.clauses:
+    for clause in saved.judged.trial.clauses:
         yield f"{clause}: {known[clause]}" if clause in known else clause
 
 
-def _expected(kept: KeptTrial) -> Iterator[str]:
-    judgement = kept.judged.judgement
+def _expected(saved: KeptTrial) -> Iterator[str]:
+    judgement = saved.judged.judgement
     wanted = " or ".join(sorted(verdict.value for verdict in judgement.wanted))
     if judgement.wanted == PASSES and not judgement.reason:
         yield "pass: no rule covers this trial"
@@ -103,13 +103,13 @@ def _expected(kept: KeptTrial) -> Iterator[str]:
     yield from (f"evidence: {one}" for one in judgement.evidence)
 
 
-def _happened(kept: KeptTrial) -> Iterator[str]:
-    trial = kept.judged.trial
+def _happened(saved: KeptTrial) -> Iterator[str]:
+    trial = saved.judged.trial
     yield f"{trial.verdict.value}: {trial.reason}" if trial.reason else trial.verdict.value
-    if kept.cell.problem:
-        yield f"the cell: {kept.cell.problem.reason}"
-        if kept.cell.problem.remedy:
-            yield f"what to do: {kept.cell.problem.remedy}"
+    if saved.cell.problem:
+        yield f"the cell: {saved.cell.problem.reason}"
+        if saved.cell.problem.remedy:
+            yield f"what to do: {saved.cell.problem.remedy}"
 
 
 def _end(lines: Sequence[str]) -> Iterator[str]:
@@ -118,24 +118,24 @@ def _end(lines: Sequence[str]) -> Iterator[str]:
     yield from lines[-LINES:]
 
 
-def _detail(kept: KeptTrial) -> Iterator[str]:
-    return _end(kept.judged.trial.detail.splitlines())
+def _detail(saved: KeptTrial) -> Iterator[str]:
+    return _end(saved.judged.trial.detail.splitlines())
 
 
-def _transcript(kept: KeptTrial) -> Iterator[str]:
-    return _end(kept.judged.trial.transcript)
+def _transcript(saved: KeptTrial) -> Iterator[str]:
+    return _end(saved.judged.trial.transcript)
 
 
-def _output(kept: KeptTrial) -> Iterator[str]:
-    return _end(text.output(kept.judged.trial.output).splitlines())
+def _output(saved: KeptTrial) -> Iterator[str]:
+    return _end(text.output(saved.judged.trial.output).splitlines())
 
 
-def _events(kept: KeptTrial) -> Iterator[str]:
-    yield from text.events(kept.judged.trial.diagnosis, EVENTS)
+def _events(saved: KeptTrial) -> Iterator[str]:
+    yield from text.events(saved.judged.trial.diagnosis, EVENTS)
 
 
-def _processes(kept: KeptTrial) -> Iterator[str]:
-    diagnosis = kept.judged.trial.diagnosis
+def _processes(saved: KeptTrial) -> Iterator[str]:
+    diagnosis = saved.judged.trial.diagnosis
     if diagnosis and diagnosis.processes:
         yield f"{diagnosis.moment}:"
         yield from text.processes(diagnosis, whole=True)
@@ -144,20 +144,20 @@ def _processes(kept: KeptTrial) -> Iterator[str]:
 # ----------------------------------------------------------------------------------------------------- probes and EPERM
 
 
-def _found(kept: KeptTrial) -> Mapping[str, ProbeResult]:
-    return kept.cell.header.fingerprint.probes if kept.cell.header else {}
+def _found(saved: KeptTrial) -> Mapping[str, ProbeResult]:
+    return saved.cell.header.fingerprint.probes if saved.cell.header else {}
 
 
-def needs(kept: KeptTrial) -> tuple[str, ...]:
+def needs(saved: KeptTrial) -> tuple[str, ...]:
     """The probes that the scenario needs, including those that every scenario needs."""
-    function = scenarios.function_of(kept.judged.trial.scenario)
-    named = next((one.needs for one in kept.run.manifest.scenarios if one.name == function), ())
+    function = scenarios.function_of(saved.judged.trial.scenario)
+    named = next((one.needs for one in saved.run.manifest.scenarios if one.name == function), ())
     return required(named)
 
 
-def _probes(kept: KeptTrial) -> Iterator[str]:
+def _probes(saved: KeptTrial) -> Iterator[str]:
     """The needed probes, and the others of the same families that did not answer yes."""
-    found, needed = _found(kept), needs(kept)
+    found, needed = _found(saved), needs(saved)
     for name in needed:
         yield f"{name}: {_said(found.get(name))} (needed)"
     for name in _related(needed):
@@ -174,13 +174,13 @@ def _said(finding: ProbeResult | None) -> str:
     return f"{finding.state}: {finding.detail}" if finding else "not probed"
 
 
-def _eperm(kept: KeptTrial) -> Iterator[str]:
+def _eperm(saved: KeptTrial) -> Iterator[str]:
     """The probable cause of each EPERM that the trial met."""
-    known = kept.cell.header.fingerprint.confinement if kept.cell.header else None
-    denied = [name for name in needs(kept) if (one := _found(kept).get(name)) and one.state == "denied"]
-    requests = _refused_requests(kept, ptrace_denied=any(name in ptrace.PROBES for name in denied))
+    known = saved.cell.header.fingerprint.confinement if saved.cell.header else None
+    denied = [name for name in needs(saved) if (one := _found(saved).get(name)) and one.state == "denied"]
+    requests = _refused_requests(saved, ptrace_denied=any(name in ptrace.PROBES for name in denied))
     others = [name for name in denied if name not in ptrace.PROBES]
-    if not (requests or others) and any(_NAMED.search(line) for line in _message(kept)):
+    if not (requests or others) and any(_NAMED.search(line) for line in _message(saved)):
         others = ["an operation"]
     if (requests or others) and known is None:
         yield "unknown: the run did not record this process's confinement"
@@ -195,17 +195,17 @@ _NAMED = re.compile(r"\bEPERM\b|Operation not permitted")
 _REQUEST = re.compile(r"PTRACE_[A-Z]+|ptrace|attach")
 
 
-def _message(kept: KeptTrial) -> list[str]:
-    return [*kept.judged.trial.reason.splitlines(), *kept.judged.trial.detail.splitlines()]
+def _message(saved: KeptTrial) -> list[str]:
+    return [*saved.judged.trial.reason.splitlines(), *saved.judged.trial.detail.splitlines()]
 
 
-def _refused_requests(kept: KeptTrial, *, ptrace_denied: bool) -> list[str]:
+def _refused_requests(saved: KeptTrial, *, ptrace_denied: bool) -> list[str]:
     """The ptrace requests that were refused, from the recorded events, else from the trial's messages."""
-    diagnosis = kept.judged.trial.diagnosis
+    diagnosis = saved.judged.trial.diagnosis
     events = diagnosis.events if diagnosis else ()
     refused = [one.request for one in events if one.result == "EPERM" and one.request != "wait4"]
     if not refused:
-        named = [_REQUEST.findall(line) for line in _message(kept) if _NAMED.search(line)]
+        named = [_REQUEST.findall(line) for line in _message(saved) if _NAMED.search(line)]
         words = [word for words in named for word in words]
         refused = [word for word in words if word.startswith("PTRACE_")]
         if not refused and (words or ptrace_denied):
@@ -224,16 +224,16 @@ def _other(name: str, known: Confinement) -> str:
     return f"{name}: EPERM: a security module or mount options, by elimination: {modules}"
 
 
-def _kernel_log(kept: KeptTrial) -> Iterator[str]:
+def _kernel_log(saved: KeptTrial) -> Iterator[str]:
     """The log of the kernel booted for the cell: first its warnings and faults, then its last lines."""
-    log = kept.cell.reached.kernel_log
+    log = saved.cell.reached.kernel_log
     if log:
         yield from (f"{one.meaning}: {one.line}" for one in log.complaints)
         yield from _end(log.lines)
 
 
-def _again(kept: KeptTrial) -> Iterator[str]:
-    yield repro.line(kept.cell.name, kept.judged.trial.scenario, kept.run.folder)
+def _again(saved: KeptTrial) -> Iterator[str]:
+    yield repro.line(saved.cell.name, saved.judged.trial.scenario, saved.run.folder)
 
 
 #: In the order of output.

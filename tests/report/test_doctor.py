@@ -65,7 +65,7 @@ def test_the_json_has_the_same_findings(capsys: pytest.CaptureFixture[str]) -> N
     assert containers["remedy"] == "apt-get install docker.io"
     assert (oci["name"], oci["works"], oci["remedy"]) == ("oci", False, "apt-get install runc mmdebstrap")
     assert (kernels["name"], kernels["works"]) == ("kernels", True)
-    assert kernels["said"].startswith("11 in QEMU, from http://there/debian, 0 kept here")
+    assert kernels["said"].startswith("11 in QEMU, from http://there/debian, 0 fetched")
     assert [check["name"] for check in found["lacking"]] == ["yama"]
     assert found["machine"]["probes"]["yama"]["state"] == "no"
 

@@ -39,8 +39,8 @@ def _insert(database: sqlite3.Connection, table: str, rows: list[tuple[object, .
 
 
 def _run(run: KeptRun) -> tuple[object, ...]:
-    kept = run.manifest
-    return kept.run, kept.started, kept.finished, kept.seed, kept.kernel
+    manifest = run.manifest
+    return manifest.run, manifest.started, manifest.finished, manifest.seed, manifest.kernel
 
 
 def _cell(run: KeptRun, cell: KeptCell) -> tuple[object, ...]:

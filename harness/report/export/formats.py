@@ -29,9 +29,7 @@ def _sqlite(run: KeptRun, path: Path) -> None:
     try:
         database.write(run, path)
     except sqlite3.Error as problem:
-        raise CouldNotRun(
-            f"cannot write runs to {path}: {problem}; name a new file, or a database written by this command"
-        ) from problem
+        raise CouldNotRun(f"cannot write runs to {path}: {problem}; name a new file or such a database") from problem
 
 
 #: By format: the function that writes it, and the default file name.

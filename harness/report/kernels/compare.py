@@ -33,14 +33,14 @@ def compare(one: str, other: str, run: str, results: Path, out: Console) -> int:
 
 def _in(run: str, results: Path, one: str, other: str) -> KernelDifference:
     try:
-        kept = reader.read(reader.find(run, results))
+        saved = reader.read(reader.find(run, results))
     except ResultError as problem:
         raise CouldNotRun(str(problem)) from problem
-    if found := difference.between(kept, one, other):
+    if found := difference.between(saved, one, other):
         return found
     raise CouldNotRun(
-        f"{kept.folder} has no results of Linux {one} and {other} under the same profile; "
-        f"its cells with results are {_cells(kept)}"
+        f"{saved.folder} has no results of Linux {one} and {other} under the same profile; "
+        f"its cells with results are {_cells(saved)}"
     )
 
 

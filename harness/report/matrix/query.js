@@ -111,7 +111,7 @@ function single(run, field, meant, value) {
     if (!test) throw new QueryError(`${field}:${value} is not valid; the values are ${meant.about}`);
     return (cell, one) => test(run, cell, one);
   }
-  if (meant.text) return said(run, value);
+  if (meant.text) return inTexts(run, value);
   const fits = meant.part ? containing(value) : wholly(value);
   if (meant.trial) {
     const verdicts = Object.values(run.pack.letters).filter(fits);
@@ -146,7 +146,7 @@ function compared(run, field, sign, value) {
 }
 
 /** Tests whether a trial's texts (reason, detail, transcript, output, command) contain `value`. */
-function said(run, value) {
+function inTexts(run, value) {
   const fits = containing(value);
   const texts = run.pack.texts.map(fits);
   const whys = run.pack.judgements.map(([, why]) => fits(why));
@@ -161,6 +161,6 @@ function anywhere(run, value) {
   const fits = containing(value);
   const cells = run.cells.map((cell) => fits(cell.name) || fits(cell.row.release));
   const scenarios = run.scenarios.map((one) => [one.name, one.sentence, one.ids, one.claim, one.clauses].some(fits));
-  const texts = said(run, value);
+  const texts = inTexts(run, value);
   return (cell, one) => cells[cell.number] || scenarios[one] || texts(cell, one);
 }
