@@ -27,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     options.profiles(where)
     options.ids(where)
-    options.manner(parser, repeat="quick")
+    options.how_to_run(parser, repeat="quick")
     options.results(parser)
     parser.set_defaults(chaos=False, engine="docker")
 

@@ -26,8 +26,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run each mutant on every scenario, not only on those it names and a random tenth of the others",
     )
-    options.place(parser, engine="host")
-    options.manner(parser, repeat="quick")
+    options.where_to_run(parser, engine="host")
+    options.how_to_run(parser, repeat="quick")
     parser.add_argument(
         "--results",
         type=Path,

@@ -23,7 +23,7 @@ def request(arguments: argparse.Namespace) -> Request:
     return Request(**values)
 
 
-def place(parser: argparse.ArgumentParser, engine: str) -> None:
+def where_to_run(parser: argparse.ArgumentParser, engine: str) -> None:
     """Add the options for where to run; `engine` is the default engine."""
     where = parser.add_argument_group("where to run")
     where.add_argument(
@@ -64,7 +64,7 @@ def _kernels(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def manner(parser: argparse.ArgumentParser, repeat: str = "") -> None:
+def how_to_run(parser: argparse.ArgumentParser, repeat: str = "") -> None:
     """Add the options for how to run; `repeat` is the default count, if it is the same everywhere."""
     how = parser.add_argument_group("how to run")
     how.add_argument(

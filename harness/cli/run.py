@@ -39,8 +39,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="a file of your own rules of expected verdicts, which take precedence over all others (see `worldswitch "
         "expect`); repeatable",
     )
-    options.place(parser, engine="auto")
-    options.manner(parser)
+    options.where_to_run(parser, engine="auto")
+    options.how_to_run(parser)
     options.results(parser)
 
 

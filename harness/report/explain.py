@@ -48,8 +48,8 @@ class Section:
 
 def sections(saved: KeptTrial) -> list[Section]:
     """The sections of the explanation that are not empty."""
-    made = (Section(title, tuple(make(saved))) for title, make in _PARTS)
-    return [section for section in made if section.lines]
+    parts = (Section(title, tuple(make(saved))) for title, make in _PARTS)
+    return [section for section in parts if section.lines]
 
 
 def show(saved: KeptTrial, out: Console) -> None:

@@ -44,17 +44,17 @@ def check(path: Path) -> str:
 def check_expectations(expected: Sequence[Expectation], path: Path, scenarios: Sequence[Scenario]) -> None:
     """Raise `ProfileError` if a rule names a scenario or a probe that does not exist."""
     for number, line in enumerate(expected, 1):
-        for place, need in enumerate(sorted(line.needs)):
+        for index, need in enumerate(sorted(line.needs)):
             if need not in table.PROBES:
                 raise ProfileError(
                     path,
-                    f"rule {number}: needs[{place}]",
+                    f"rule {number}: needs[{index}]",
                     f"unknown probe {need!r}; the probes are {', '.join(table.PROBES)}",
                 )
-        for place, pattern in enumerate(line.scenarios):
+        for index, pattern in enumerate(line.scenarios):
             if not any(one.is_called(pattern) for one in scenarios):
                 raise ProfileError(
                     path,
-                    f"rule {number}: scenarios[{place}]",
+                    f"rule {number}: scenarios[{index}]",
                     f"no scenario is called {pattern!r}; `worldswitch list` lists all scenarios",
                 )

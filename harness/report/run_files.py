@@ -19,7 +19,7 @@ def write(outcomes: Sequence[CellOutcome], folder: Path, stale: Sequence[Stale])
         if len({outcome.cell.environment for outcome in outcomes}) > 1:
             from worldswitch.harness.report.matrix import views  # imports jinja2, needed for the page alone
 
-            views.leave(folder)
+            views.write_to_folder(folder)
     except (ResultError, OSError) as problem:
         return str(problem)
     return ""

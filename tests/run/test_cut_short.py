@@ -139,4 +139,4 @@ def test_a_run_that_is_killed_tells_what_was_planned(tmp_path: Path, capsys: pyt
     assert (kept.manifest.finished, kept.manifest.interrupted) == (None, False)
     assert status(kept.outcomes) is Status.COULD_NOT_RUN
     assert main.main(["expect", "update", str(folder)]) == 0
-    assert "the rules expect what came" in capsys.readouterr().out
+    assert "the rules expect every verdict" in capsys.readouterr().out

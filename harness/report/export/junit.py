@@ -51,8 +51,8 @@ def _suite(outcome: CellOutcome, folder: Path) -> TestSuite:
     return suite
 
 
-def _wrong(name: str, place: str, reason: str) -> TestCase:
-    case = TestCase(name, place, 0.0)
+def _wrong(name: str, class_name: str, reason: str) -> TestCase:
+    case = TestCase(name, class_name, 0.0)
     case.result = [Failure(_legible(reason))]
     return case
 

@@ -87,8 +87,8 @@ def _cells(run: KeptRun, kernel: str) -> dict[str, KeptCell]:
     whole = environment_of(kernel)
     found = {}
     for cell in run.cells:
-        place, _, profile = cell.name.environment.partition(":")
-        if place == whole and cell.name.platform == REFERENCE and cell.header:
+        machine, _, profile = cell.name.environment.partition(":")
+        if machine == whole and cell.name.platform == REFERENCE and cell.header:
             found[profile] = cell
     return dict(sorted(found.items()))
 

@@ -22,13 +22,13 @@ from worldswitch.harness.expectations.outcome import Status
 def show(out: Console, *, as_json: bool) -> int:
     """Print the list, with the version of each kernel on this machine."""
     fetched = deb_packages.kept()
-    kept = {entry: _kept(entry, fetched) for entry in known.load()}
+    versions = {entry: _version(entry, fetched) for entry in known.load()}
     if as_json:
-        rows = [{**msgspec.to_builtins(entry), "kept": version} for entry, version in kept.items()]
+        rows = [{**msgspec.to_builtins(entry), "kept": version} for entry, version in versions.items()]
         out.print_json(json.dumps(rows))
         return Status.AS_EXPECTED
     table = Table("kernel", "on this machine", "package", "suites", "long-term", box=None)
-    for entry, version in kept.items():
+    for entry, version in versions.items():
         table.add_row(entry.name, version, entry.package, ", ".join(entry.suites), "yes" if entry.long_term else "")
     out.print(table)
     return Status.AS_EXPECTED
@@ -47,7 +47,7 @@ def fetch(names: Sequence[str], out: Console, *, as_json: bool) -> int:
     return Status.COULD_NOT_RUN if any(isinstance(one, Lacking) for one in found) else Status.AS_EXPECTED
 
 
-def _kept(entry: known.Entry, fetched: Sequence[Package]) -> str:
+def _version(entry: known.Entry, fetched: Sequence[Package]) -> str:
     """The version of an entry that was fetched last; "" if none was."""
     names = (package.name for package in fetched if package.suite in entry.suites)
     return next((entry.version_of(name) for name in names if fnmatch.fnmatchcase(name, entry.pattern)), "")

@@ -26,7 +26,7 @@ TEXT = 1 << 14  #: the last characters of a long text
 ALL = 24 << 20  #: characters of all texts: larger pages load slowly; the results have everything
 LEFT_OUT = "omitted to limit the size of this page; see the cell's file of results"
 
-Again = Callable[[KeptCell, Trial], str]  #: the command that repeats a trial
+RepeatCommand = Callable[[KeptCell, Trial], str]  #: the command that repeats a trial
 
 
 class PackedMachine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -86,7 +86,7 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True):
     texts: tuple[str, ...]
 
 
-def pack(run: KeptRun, again: Again) -> Pack:
+def pack(run: KeptRun, again: RepeatCommand) -> Pack:
     """Return the packed run; `again` returns the command that repeats a trial."""
     return _Packer(run, again).pack()
 
@@ -99,7 +99,7 @@ class _Table(dict[Any, int]):
 
 
 class _Packer:
-    def __init__(self, run: KeptRun, again: Again) -> None:
+    def __init__(self, run: KeptRun, again: RepeatCommand) -> None:
         names = [cell.name for cell in run.cells]
         self._run = run
         self._again = again
@@ -148,18 +148,20 @@ class _Packer:
             "version": version,
         }
 
-    def cell(self, kept: KeptCell) -> PackedCell:
-        row, column = matrix_axes.place(kept.name)
-        judged = {one.trial.scenario: one for one in kept.judged}
-        problem, logged = kept.problem, kept.reached.kernel_log
+    def cell(self, saved: KeptCell) -> PackedCell:
+        row, column = matrix_axes.place(saved.name)
+        judged = {one.trial.scenario: one for one in saved.judged}
+        problem, logged = saved.problem, saved.reached.kernel_log
         return PackedCell(
-            name=str(kept.name),
+            name=str(saved.name),
             row=self._rows.index(row),
             column=self._columns.index(column),
             verdicts="".join(letter_of(judged.get(name)) for name in self._numbers),
-            notes=tuple(self.note(kept, one) for one in judged.values() if _is_notable(one)),
-            seconds=round(kept.seconds, 1),
-            machine=self.machine(kept.header.fingerprint, kept.header.environment) if kept.header else PackedMachine(),
+            notes=tuple(self.note(saved, one) for one in judged.values() if _is_notable(one)),
+            seconds=round(saved.seconds, 1),
+            machine=self.machine(saved.header.fingerprint, saved.header.environment)
+            if saved.header
+            else PackedMachine(),
             problem=problem.reason if problem else "",
             remedy=problem.remedy if problem else "",
             log=problem.log if problem else "",
@@ -184,11 +186,11 @@ class _Packer:
             facts=tuple(number(seen.facts.get(name, "")) for name in self._facts),
         )
 
-    def note(self, kept: KeptCell, one: Judged) -> tuple[Any, ...]:
+    def note(self, saved: KeptCell, one: Judged) -> tuple[Any, ...]:
         """Scenario, judgement, reason, seconds, detail, transcript, output, command, diagnosis; without final zeros."""
         trial = one.trial
         bare = trial.verdict in (Verdict.UNSUPPORTED, Verdict.BLOCKED) and one.judgement.expected
-        more = () if bare else self.more(kept, trial)
+        more = () if bare else self.more(saved, trial)
         values = [
             self._numbers[trial.scenario],
             self._judgements.number(_judged(one.judgement)),
@@ -199,13 +201,13 @@ class _Packer:
             values.pop()
         return tuple(values)
 
-    def more(self, kept: KeptCell, trial: Trial) -> tuple[Any, ...]:
+    def more(self, saved: KeptCell, trial: Trial) -> tuple[Any, ...]:
         return (
             round(trial.seconds, 3),
             self.text(trial.detail),
             self.text("\n".join(trial.transcript)),
             self.text(trial.output),
-            self.text(self._again(kept, trial)),
+            self.text(self._again(saved, trial)),
             self.diagnosis(trial.diagnosis) if trial.diagnosis else 0,
         )
 
@@ -226,12 +228,12 @@ class _Packer:
         return self.text(name), threads, self.text("\n".join((*seen.maps, seen.left_out)).strip())
 
     def text(self, text: str) -> int:
-        kept = text if len(text) <= TEXT else f"... {len(text) - TEXT} earlier characters\n{text[-TEXT:]}"
-        if kept not in self._texts:
-            if len(kept) > self._room:
+        end = text if len(text) <= TEXT else f"... {len(text) - TEXT} earlier characters\n{text[-TEXT:]}"
+        if end not in self._texts:
+            if len(end) > self._room:
                 return self._texts.number(LEFT_OUT)
-            self._room -= len(kept)
-        return self._texts.number(kept)
+            self._room -= len(end)
+        return self._texts.number(end)
 
 
 def _scenarios(run: KeptRun) -> list[PackedScenario]:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from worldswitch.harness.expectations.outcome import tally
 from worldswitch.harness.report.matrix import pack as packing
 from worldswitch.harness.report.matrix import summary
-from worldswitch.harness.report.matrix.pack import Again, Pack, PackedCell
+from worldswitch.harness.report.matrix.pack import Pack, PackedCell, RepeatCommand
 from worldswitch.harness.results.reader import KeptRun
 from worldswitch.harness.results.verdict_letters import LETTERS
 
@@ -29,7 +29,7 @@ def source(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def page(run: KeptRun, again: Again) -> str:
+def page(run: KeptRun, again: RepeatCommand) -> str:
     """Return the page as HTML; `again` returns the command that repeats a trial."""
     packed = packing.pack(run, again)
     environment = jinja2.Environment(

@@ -55,10 +55,10 @@ class KernelVerdicts:
 
 def conclusion(run: KeptRun) -> str:
     """Return the run's outcome as a sentence."""
-    return CONCLUSIONS[verdict_on(run)]
+    return CONCLUSIONS[exit_status(run)]
 
 
-def verdict_on(run: KeptRun) -> Status:
+def exit_status(run: KeptRun) -> Status:
     """Return the run's exit status."""
     found = status(run.outcomes, run.manifest.stale)
     cut_off = run.manifest.interrupted or run.manifest.finished is None
@@ -76,7 +76,7 @@ def headline(run: KeptRun) -> str:
         (len(matrix_axes.columns(cells)), "profile"),
         (len(scenarios), "scenario"),
     )
-    return f"{started(run)}, {took(run)}, seed {run.manifest.seed}: " + ", ".join(
+    return f"{started(run)}, {duration(run)}, seed {run.manifest.seed}: " + ", ".join(
         f"{number} {name}{'s' if number != 1 else ''}" for number, name in counts if name != "platform" or number > 1
     )
 
@@ -86,7 +86,7 @@ def started(run: KeptRun) -> str:
     return datetime.fromtimestamp(run.manifest.started, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def took(run: KeptRun) -> str:
+def duration(run: KeptRun) -> str:
     """Return the duration in hours and minutes, or in minutes and seconds."""
     if run.manifest.finished is None:
         return "cut off"
@@ -129,8 +129,8 @@ def differences(run: KeptRun) -> list[KernelVerdicts]:
     for (column, _), scenarios in groups.items():
         for seen in scenarios.values():
             if len({one.trial.verdict for _, one in seen}) > 1:
-                made = _difference(seen)
-                known = found.setdefault((made.scenario, str(made.kernels)), made)
+                group = _difference(seen)
+                known = found.setdefault((group.scenario, str(group.kernels)), group)
                 known.profiles.append(column or matrix_axes.NOWHERE)
     return sorted(found.values(), key=lambda one: (one.ids, one.scenario))
 
@@ -167,8 +167,8 @@ def unexpected(run: KeptRun) -> Sequence[UnexpectedGroup]:
             if trial.verdict is Verdict.MISS and cell.problem:
                 continue
             key = (trial.scenario, trial.verdict)
-            made = UnexpectedGroup(trial.scenario, " ".join(trial.ids), trial.verdict.value, trial.reason, "")
-            it = found.setdefault(key, made)
-            it.expected = str(one.judgement).removeprefix("expected ")
-            it.cells.append(str(cell.name))
+            group = UnexpectedGroup(trial.scenario, " ".join(trial.ids), trial.verdict.value, trial.reason, "")
+            group = found.setdefault(key, group)
+            group.expected = str(one.judgement).removeprefix("expected ")
+            group.cells.append(str(cell.name))
     return list(found.values())

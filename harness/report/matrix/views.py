@@ -43,7 +43,7 @@ def read(name: str) -> KeptRun:
         raise CouldNotRun(str(problem)) from problem
 
 
-def leave(folder: Path) -> None:
+def write_to_folder(folder: Path) -> None:
     """Write the page and the Markdown to a run's folder."""
     run = reader.read(folder)
     (folder / page.FILE).write_text(html(run), encoding="utf-8")

@@ -30,7 +30,7 @@ class CampaignProgress:
         self._what = ""
         self._done = self._all = 0
         self._now: dict[str, float] = {}
-        self._said = time.monotonic()
+        self._last_line = time.monotonic()
         self._live = Live(get_renderable=self._line, console=out) if out.is_terminal else None
 
     def __enter__(self) -> CampaignProgress:
@@ -61,14 +61,14 @@ class CampaignProgress:
         self._start(f"{environment}: {mutants} mutants", mutants)
 
     def _start(self, what: str, count: int) -> None:
-        self._what, self._done, self._all, self._said = what, 0, count, time.monotonic()
+        self._what, self._done, self._all, self._last_line = what, 0, count, time.monotonic()
         self._out.print(what)
 
     def reference_trial(self) -> None:
         """Count a verdict of the reference."""
         self._done += 1
-        if not self._live and time.monotonic() - self._said > SILENCE:
-            self._said = time.monotonic()
+        if not self._live and time.monotonic() - self._last_line > SILENCE:
+            self._last_line = time.monotonic()
             self._out.print(f"{self._done} of {self._all} done")
 
     def mutant_starts(self, mutant: str) -> None:

@@ -3,7 +3,7 @@
 check        errors in files of rules, without a run: `worldswitch expect check`
 update       the edits as a diff: `worldswitch expect update`
 rulebook     the texts of the files of rules, and the rules that apply to a cell
-hindsight    a run judged again by the current rules
+rejudgement  a run judged again by the current rules
 proposals    the edits that make the rules expect the verdicts of a run
 toml_edits   edits of a file that preserve the rest of its text, with comments
 """

@@ -16,7 +16,7 @@ from worldswitch.harness.results.reader import KeptCell, KeptRun
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedRule:
     """A rule and its position."""
 
     path: Path
@@ -38,7 +38,7 @@ class Rulebook:
         files = self.files if path in self.texts else tuple(sorted((*self.files, path)))
         return replace(self, files=files, texts={**self.texts, path: text})
 
-    def applying_to(self, cell: KeptCell) -> list[Placed]:
+    def applying_to(self, cell: KeptCell) -> list[PlacedRule]:
         """Return the rules that may hold in a cell, in order of precedence."""
         profile = self.profiles.get(cell.plan.profile.get("name", ""))
         paths = (*self.own, *((profile,) if profile else ()), *self.files)
@@ -49,11 +49,11 @@ class Rulebook:
         """Return the platform that a file is about; "" if it is about all."""
         return str(self._content(path).get("platform", ""))
 
-    def placed(self, path: Path) -> list[Placed]:
+    def placed(self, path: Path) -> list[PlacedRule]:
         """Return the rules of a file; raises `RuleError`."""
         content = self._content(path)
         read = tuple(rules.read(path, content.get("expect", []), "any"))
-        return [Placed(path, index, rule) for index, rule in enumerate(rules.numbered(path.name, read))]
+        return [PlacedRule(path, index, rule) for index, rule in enumerate(rules.numbered(path.name, read))]
 
     def _content(self, path: Path) -> dict[str, Any]:
         return rules.parse(path, self.texts[path].encode())
