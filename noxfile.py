@@ -3,6 +3,7 @@
 What follows ``--`` goes to the tool a session runs: ``nox -s scenarios -- --profile hardened -k interrupt``.
 """
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -13,9 +14,25 @@ nox.options.sessions = ["lint", "typing", "tests"]
 
 #: Every C compiler the core must pass without a warning.
 COMPILERS = ("gcc", "clang")
+#: What `sanitizers` runs: the ends of threads, interrupts, deaths, the pool, injected calls.  A trial takes a second.
+SANITIZED = ("TT01", "TT02", "IN01", "LC03", "PO01", "IJ04", "FT01")
+SANITIZERS = {
+    "asan": "-fsanitize=address,undefined -fno-sanitize-recover=undefined",
+    "tsan": "-fsanitize=thread",
+}
+
 #: What `soak` repeats: storms, ends of threads, deaths, leaks, lost stops, chaos.  Each has a deadline of its own, the
 #: longest an hour; on two CPUs all together end within two hours.
 SOAK = ("SG12", "TT01", "TT06", "TT11", "K76", "LC03", "LC08", "IN06", "IJ07", "PO08", "CH*")
+
+#: Every file of C that is ours: what cffi generates is not.
+SOURCES = (
+    "reference/core",
+    "scenarios/raw_ptrace",
+    "scenarios/guests",
+    "harness/bench/native",
+    "harness/peers/programs",
+)
 
 WARNINGS = "-Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers"
 
@@ -27,11 +44,30 @@ def install(session: nox.Session, *more: str, extras: str = "harness") -> None:
     session.env["PYTHONSAFEPATH"] = "1"
 
 
+def require(session: nox.Session, tools: dict[str, str]) -> None:
+    """Fail, naming the Debian packages, unless all of these programs are installed."""
+    if missing := [package for tool, package in tools.items() if shutil.which(tool) is None]:
+        session.error(f"programs are missing: install the packages {' '.join(missing)} (apt-get install)")
+
+
+def analyze(session: nox.Session) -> None:
+    """Have gcc and clang-tidy (`.clang-tidy`) look for what goes wrong only when the program runs."""
+    sources = [str(path) for folder in SOURCES for path in sorted(Path(folder).glob("*.c")) if path.name[0] != "_"]
+    python = session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('include'))", silent=True)
+    flags = ("-std=gnu17", "-O2", "-Ireference/core", "-isystem", str(python).strip())
+    assembler = ("-Wa,-I,reference/core", "-Wa,-I,scenarios/guests")
+    for source in sources:
+        command = ("gcc", "-fanalyzer", *WARNINGS.split(), *flags, *assembler, "-c", source, "-o", "/dev/null")
+        session.run(*command, external=True)
+    session.run("clang-tidy", "--quiet", *sources, "--", *flags, external=True)
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Test our own parts: the decoders, the judge, the runner, the command line."""
     install(session, extras="harness,bench,tests")
-    session.run("python", "-m", "pytest", "tests", *session.posargs)
+    # The tests of a file share what its fixtures make: an image, a virtual machine.
+    session.run("python", "-m", "pytest", "-n", "auto", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session
@@ -80,9 +116,10 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Make the lists of scenarios and mutants in the READMEs anew."""
-    install(session)
-    session.run("python", "-m", "worldswitch.harness.report.readmes", *session.posargs)
+    """Build the documentation into docs/_build/html, warnings as errors; with -- --external check outside links too."""
+    install(session, extras="harness,docs")
+    for builder in ("html", "linkcheck") if "--external" in session.posargs else ("html",):
+        session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-b", builder, "docs", f"docs/_build/{builder}")
 
 
 @nox.session
@@ -120,8 +157,10 @@ def typing(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Compile the C parts with gcc and with clang, warnings as errors, and build the wheel into dist/."""
+    """Compile the C parts with gcc and clang and analyze them, warnings as errors; build the wheel into dist/."""
+    require(session, {"gcc": "gcc", "clang": "clang", "clang-tidy": "clang-tidy"})
     session.install("setuptools>=77", "cffi>=2")
+    analyze(session)
     for compiler in COMPILERS:
         target = Path(session.create_tmp(), compiler)
         session.run(
@@ -130,3 +169,43 @@ def build(session: nox.Session) -> None:
             env={"CC": compiler, "CFLAGS": WARNINGS},
         )
     session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "dist", ".")
+
+
+def sanitized(session: nox.Session, name: str, *runtimes: str) -> dict[str, str]:
+    """Build a copy of the checkout with a sanitizer; the environment in which Python imports that copy."""
+    root = Path(session.create_tmp(), name)
+    copy = root / "worldswitch"
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(".", copy, ignore=shutil.ignore_patterns(".*", "build", "dist", "*.so", "results"))
+    flags = SANITIZERS[name]
+    with session.chdir(copy):
+        session.run(
+            *("python", "setup.py", "--quiet", "build_ext", "--inplace"),
+            env={"CFLAGS": f"{flags} -fno-omit-frame-pointer -g -O1", "LDFLAGS": flags},
+        )
+    found = [session.run("gcc", f"-print-file-name={one}", silent=True, external=True) for one in runtimes]
+    return {
+        "PYTHONPATH": f"{root}:tests/support",
+        "PYTHONMALLOC": "malloc",
+        "LD_PRELOAD": " ".join(str(path).strip() for path in found),
+        # Python's faulthandler has an alternate stack of its own, which AddressSanitizer would unmap.
+        # Tests that have calls fail preload a library of their own before its.
+        "ASAN_OPTIONS": "detect_leaks=0:use_sigaltstack=0:verify_asan_link_order=0:abort_on_error=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "TSAN_OPTIONS": "die_after_fork=0",
+    }
+
+
+@nox.session
+def sanitizers(session: nox.Session) -> None:
+    """Run the C parts under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer, within 2 minutes."""
+    require(session, {"gcc": "gcc"})
+    install(session, extras="harness,bench,tests")
+    memory = sanitized(session, "asan", "libasan.so", "libubsan.so")
+    ids = (word for one in SANITIZED for word in ("--id", one))
+    results = str(Path(session.create_tmp(), "results"))
+    session.run(
+        *("worldswitch", "run", "--engine", "host", "--repeat", "quick", "--results", results, *ids), env=memory
+    )
+    session.run("python", "-m", "pytest", "-q", "tests/reference/test_core.py", env=memory)
+    session.run("python", "tests/system/racing_threads.py", env=sanitized(session, "tsan", "libtsan.so"))

@@ -8,8 +8,10 @@ from setuptools.command.build_ext import build_ext
 #: Programs for guests: they stand on system calls alone, so that every platform that runs anything runs them.
 PROGRAMS = Path("harness/peers/programs")
 
-ALONE = ("-O2", "-Wall", "-Wextra", "-ffreestanding", "-fno-stack-protector", "-fcf-protection=none", "-fno-pie")
-STATIC = ("-static", "-nostdlib", "-Wl,--build-id=none")
+# Without a C library there is none for a sanitizer either, whatever CFLAGS ask for.
+BARE = ("-ffreestanding", "-fno-stack-protector", "-fcf-protection=none", "-fno-pie", "-fno-sanitize=all")
+ALONE = ("-O2", "-Wall", "-Wextra", *BARE)
+STATIC = ("-static", "-nostdlib", "-Wl,--build-id=none", "-fno-sanitize=all")
 
 
 class BuildWithPrograms(build_ext):

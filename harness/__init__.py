@@ -1,1 +1,1 @@
-"""The words that platforms and scenarios share, and the judge that brings the two together."""
+"""The contract between platforms and scenarios, and the code that runs, judges and reports trials."""

@@ -1,4 +1,4 @@
-"""What people call a cell: one platform in one environment."""
+"""The name of a cell: one platform in one environment."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-#: The platform that is meant where none is named.
+#: The default platform.
 REFERENCE = "reference"
 
-#: How the name of an environment begins that has a kernel of its own.
+#: The prefix of an environment that boots a kernel of its own.
 KERNEL = "linux-"
 
 
 @dataclass(frozen=True, slots=True)
 class CellName:
-    """As text: the environment, and the platform unless that is the reference."""
+    """A cell's name; as text the environment, and the platform unless that is the reference."""
 
     environment: str  #: `host`, `docker:hardened`
     platform: str = REFERENCE
@@ -25,24 +25,24 @@ class CellName:
 
     @property
     def file(self) -> str:
-        """The name of the file its results go to."""
+        """The name of its results file."""
         return f"{re.sub('[:/]', '-', str(self))}.jsonl"
 
     @property
     def kernel(self) -> str:
-        """The minor version of the kernel that is booted for it, or nothing where it runs on this machine's."""
+        """The minor version of the kernel booted for it; empty if it runs on this machine's kernel."""
         engine = self.environment.partition(":")[0]
         return engine.removeprefix(KERNEL) if engine.startswith(KERNEL) else ""
 
     @property
     def profiles(self) -> tuple[str, ...]:
-        """The profile of its container, if it has one."""
+        """The profile of its container; empty without one."""
         profile = self.environment.partition(":")[2]
         return (profile,) if profile else ()
 
     @property
     def place(self) -> dict[str, Any]:
-        """The fields of a `worldswitch.harness.run.request.Request` that choose its environment alone."""
+        """The fields of a `worldswitch.harness.run.request.Request` that select only its environment."""
         if self.kernel:
             engine = "auto" if self.profiles else "host"
             return {"engine": engine, "profiles": self.profiles, "kernels": (self.kernel,)}
@@ -50,7 +50,7 @@ class CellName:
 
     @property
     def options(self) -> str:
-        """The options of `worldswitch run` that choose this cell alone."""
+        """The options of `worldswitch run` that select only this cell."""
         words = [f"--kernel {self.kernel}"] if self.kernel else []
         words += [f"--engine {self.place['engine']}"] if self.place["engine"] != "auto" else []
         words += [f"--profile {profile}" for profile in self.profiles]

@@ -1,25 +1,41 @@
-"""What a ptrace platform is: the words that platforms implement and scenarios speak.
+"""The platform contract: the types that platforms implement and scenarios use.
 
-A **platform** runs guest code in **address spaces**.  An address space lives in a host process of its own, the
-**stub**.  A **context** is one guest thread: `switch` runs it in an address space until it makes a system call, takes a
-signal, is interrupted, or its stub dies; the outcome is an **event**, a frozen value.
+A **platform** runs guest code in **address spaces**.  Each address space has a host process of its own, the **stub**.
+A **context** is one guest thread: `switch` runs it in an address space until it makes a system call, raises a signal,
+is interrupted, or its stub dies.  The outcome is an **event**, a frozen value.
 
-Everything here stands on the standard library alone.  The vocabulary is gVisor's (`pkg/sentry/platform`), of which the
-ptrace platform is one implementation.
+This module uses the standard library only.  The vocabulary is gVisor's (`pkg/sentry/platform`), whose ptrace platform
+is one implementation.
+
+Units: addresses, lengths and file offsets are in bytes, register values are unsigned 64-bit integers.
 
 Errors
 ------
-What a guest does is never an error, it is an event.  What the caller asks wrongly, and what the host refuses, raises a
+The behaviour of a guest is never an error, but an event.  A wrong call, or a refusal of the host, raises a
 `PlatformError`:
 
 ====================  ===============================================================================================
-`Unavailable`         the platform cannot start here; the reason and the remedy are in the message
-`StubDied`            the stub behind an address space is gone (`switch` returns `Died` instead)
-`BadAddress`          an address range that overflows, is unaligned, lies beyond the guest's range or touches the stub
+`Unavailable`         the platform cannot start here; the message has the reason and the remedy
+`StubDied`            the stub of an address space is gone (`switch` returns `Died` instead)
+`BadAddress`          an address range that overflows, is unaligned, lies outside of the guest's range or touches the
+                      stub
 `HostError`           the host's kernel refused an operation; carries its errno
-`WrongThread`         a thread-bound thing used from another thread, or anything used after ``os.fork``
-`Released`            an address space used after its release, or a platform after its close
-`Busy`                one context switched by two threads at once, or an address space released while guests run in it
+`WrongThread`         a resident context that another living thread switched last (see `Context.pull`), or any object in
+                      a process that ``os.fork`` made
+`Released`            an address space after its `release`, or any object of a platform after `Platform.close`
+`Busy`                a context that another thread is switching or pulling now, or an address space that is to be
+                      released while a guest runs in it
+====================  ===============================================================================================
+
+Threads
+-------
+====================  ===============================================================================================
+`Platform`            any thread, any number at once
+`AddressSpace`        any thread, any number at once, also while guests run in it
+`Context.switch`      any thread, one at a time: a second one gets `Busy`, at once
+`Context.interrupt`   any thread, at any time, also a signal handler
+`Context.pull`        the thread that last switched the context, or any after that thread has ended
+`State`               one thread at a time; while a switch runs, its context's
 ====================  ===============================================================================================
 """
 
@@ -36,7 +52,7 @@ from worldswitch.harness.flight import Recorder
 
 
 class Access(enum.IntFlag):
-    """What may be done to guest memory, or what was tried; the values are mmap(2)'s PROT_*."""
+    """Allowed or attempted accesses to guest memory; the values are mmap(2)'s PROT_*."""
 
     NONE = 0
     READ = 1
@@ -45,7 +61,7 @@ class Access(enum.IntFlag):
 
 
 class Abi(enum.Enum):
-    """Through which door a guest's system call came; the number and the arguments mean something else behind each."""
+    """The entry point of a guest's system call, which decides the meaning of its number and arguments."""
 
     NATIVE = "native"  #: the architecture's own system call instruction, from 64-bit code
     INT80 = "int80"  #: x86: ``int $0x80`` from 64-bit code; the i386 table
@@ -59,8 +75,8 @@ class Abi(enum.Enum):
 class Syscall:
     """The guest made a system call, which did not reach the host.
 
-    `number` is the full 64-bit value the guest loaded, as an unsigned integer.  The arguments stand in the state's
-    registers (`State.arguments`); the caller puts the result where the architecture wants it (`State.result`).
+    `number` is the full 64-bit value that the guest loaded, unsigned.  The arguments are in the state's registers
+    (`State.arguments`).  The caller stores the result in `State.result` and switches again.
     """
 
     number: int
@@ -69,7 +85,7 @@ class Syscall:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """The guest's own execution raised a signal: `signo` and `code` as in siginfo_t, `address` its si_addr (or 0)."""
+    """An instruction of the guest raised a signal: `signo` and `code` as in siginfo_t, `address` its si_addr or 0."""
 
     signo: int
     code: int
@@ -78,9 +94,11 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The guest touched memory it may not touch; `access` is what it tried, as far as the platform can tell.
+    """The guest accessed memory that it may not access: SIGSEGV or SIGBUS with a valid address.
 
-    Only for SIGSEGV and SIGBUS whose address means something: a general protection fault is a `Signal`.
+    `address` is the first byte that could not be accessed, not rounded.  `access` is the attempted access as far as the
+    platform can tell: a platform that cannot tell a write from a read reports READ first and WRITE if the same fault
+    comes again.  A fault without an address, such as a general protection fault, is a `Signal`.
     """
 
     signo: int
@@ -91,7 +109,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """`Context.interrupt` ended the switch, or something indistinguishable did; the guest's state is whole."""
+    """`Context.interrupt` ended the switch, or prevented it; the state is complete and the guest can go on from it."""
 
 
 class Death(enum.Enum):
@@ -101,16 +119,17 @@ class Death(enum.Enum):
     SECCOMP = "seccomp"  #: by a seccomp filter, over a system call the platform injected or a guest that got loose
     EXITED = "exited"  #: it called exit
     TRACER_VANISHED = "tracer vanished"  #: a tracing thread ended without handing its tracees back
-    BROKEN = "broken"  #: the platform gave it up: it faulted or misbehaved in the stub's own code
+    BROKEN = "broken"  #: the platform ended it: the stub's own code faulted or misbehaved
     CLOSED = "closed"  #: the platform was closed
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a stub died.
+    """The cause of a stub's death.
 
-    `registers` (``user_regs_struct`` bytes, see `worldswitch.harness.arch`) are the last ones known, or None.  They and
-    `dump`, a text for people, take no part in comparisons.
+    `signo` is set for SIGNALED, SECCOMP and possibly TRACER_VANISHED, `status` (0-255) for EXITED.  `registers` are the
+    last ones known, as ``user_regs_struct`` bytes (see `worldswitch.harness.arch`), or None.  They and `dump`, a text
+    for people, are ignored in comparisons.
     """
 
     death: Death
@@ -131,7 +150,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """The stub is gone; every further switch in this address space says the same."""
+    """The stub is gone; every further switch in this address space returns the same cause."""
 
     cause: Cause
 
@@ -143,11 +162,14 @@ Event: TypeAlias = Syscall | Signal | Fault | Interrupted | Died
 
 
 class PlatformError(Exception):
-    """Base of everything a platform raises on purpose."""
+    """Base class of the errors in this contract."""
 
 
 class Unavailable(PlatformError):
-    """The platform cannot start here.  `reason` says what was tried and what the system said, `remedy` what to do."""
+    """The platform cannot start here.
+
+    `reason` says what was tried and what the system answered, `remedy` what to do about it (may be empty).
+    """
 
     def __init__(self, reason: str, remedy: str = "") -> None:
         super().__init__(f"{reason}; {remedy}" if remedy else reason)
@@ -156,7 +178,7 @@ class Unavailable(PlatformError):
 
 
 class StubDied(PlatformError):
-    """The stub behind an address space is gone."""
+    """The stub of an address space is gone, for good; `cause` says why."""
 
     def __init__(self, cause: Cause) -> None:
         super().__init__(f"the stub {cause}" + (f"\n{cause.dump}" if cause.dump else ""))
@@ -164,11 +186,11 @@ class StubDied(PlatformError):
 
 
 class BadAddress(PlatformError, ValueError):
-    """An address range the guest cannot have; nothing was changed."""
+    """An address range that a guest cannot have; raised before anything is changed."""
 
 
 class HostError(PlatformError, OSError):
-    """The host's kernel refused an operation; `errno` is its answer, `operation` what was asked."""
+    """The host's kernel refused an operation; `errno` is its answer, `operation` the request."""
 
     def __init__(self, errno: int, operation: str) -> None:
         super().__init__(errno, f"{operation}: {os.strerror(errno)}")
@@ -176,27 +198,31 @@ class HostError(PlatformError, OSError):
 
 
 class WrongThread(PlatformError):
-    """Used from a thread (or a forked process) that does not own it; refused before any system call."""
+    """Used from a thread, or a forked process, that does not own the object; raised before any system call."""
 
 
 class Released(PlatformError):
-    """Used after `AddressSpace.release` or `Platform.close`."""
+    """Used after `AddressSpace.release` or `Platform.close`; final."""
 
 
 class Busy(PlatformError):
-    """In use by another thread at this moment; nothing was changed."""
+    """In use by another thread now; raised at once, without waiting.  The call may be repeated later."""
 
 
 # ----------------------------------------------------------------------------------------------------------- state
 
 
 class State:
-    """The registers of one guest thread, as they cross the contract.
+    """The registers of one guest thread.
 
-    `registers` is the kernel's ``user_regs_struct`` (a bytearray of 8-byte words in kernel order) and `words` the same
-    memory as unsigned integers, indexed by the numbers in `worldswitch.harness.arch.registers`.  The extended state
-    (x87, SSE, AVX ...) is an opaque XSAVE image: read it through `xstate`, replace it with `write_xstate`, which is how
-    a platform learns that it changed.
+    `registers` is the kernel's ``user_regs_struct``: a bytearray of 8-byte words, in the kernel's order and the
+    machine's byte order.  `words` is the same memory as unsigned integers, indexed by the numbers in
+    `worldswitch.harness.arch.registers`.  Platforms keep pointers to both: change their contents, never replace them.
+
+    The extended state (x87, SSE, AVX ...) is an XSAVE image in the standard format, as PTRACE_GETREGSET returns it for
+    NT_X86_XSTATE.  Its size depends on the machine and is the same for all states of a platform (`Platform.new_state`).
+    Read it through `xstate`, and replace it by `write_xstate`, which is how a platform learns that it changed.
+    `xstate_version` counts these changes.
     """
 
     __slots__ = ("_xstate", "registers", "words", "xstate_version")
@@ -210,7 +236,7 @@ class State:
             self[name] = value
 
     def __getitem__(self, name: str) -> int:
-        """The register called `name` in user_regs_struct."""
+        """The register called `name` in user_regs_struct, unsigned; an assigned value is cut to 64 bits."""
         return self.words[registers.INDEX[name]]
 
     def __setitem__(self, name: str, value: int) -> None:
@@ -218,16 +244,16 @@ class State:
 
     @property
     def xstate(self) -> memoryview:
-        """The extended state, read-only."""
+        """The extended state, as a read-only view of live memory: copy what must survive the next switch."""
         return memoryview(self._xstate).toreadonly()
 
     @property
     def xstate_buffer(self) -> bytearray:
-        """The extended state's memory, for platforms to read the hardware's into."""
+        """The extended state's memory, for platforms to store the hardware's in; callers use `write_xstate`."""
         return self._xstate
 
     def write_xstate(self, image: bytes | memoryview) -> None:
-        """Replace the extended state; `image` must have its exact size (else ValueError)."""
+        """Replace the extended state.  Raises `ValueError` unless `image` has the size of the present one."""
         if len(image) != len(self._xstate):
             raise ValueError(f"an extended state of {len(image)} bytes where this machine's has {len(self._xstate)}")
         self._xstate[:] = image
@@ -235,12 +261,12 @@ class State:
 
     @property
     def arguments(self) -> tuple[int, ...]:
-        """The six arguments of the system call that ended the last switch."""
+        """The six arguments of the system call that ended the last switch, in order, by the native convention."""
         return tuple(self.words[i] for i in registers.ARGUMENTS)
 
     @property
     def result(self) -> int:
-        """The register a system call's result goes to, as an unsigned integer."""
+        """The register that a system call's result goes to, unsigned; an assigned -errno is cut to 64 bits."""
         return self.words[registers.RESULT]
 
     @result.setter
@@ -270,59 +296,74 @@ class State:
 
 
 class Placement(enum.Enum):
-    """Where a stub thread runs relative to the thread that traces it."""
+    """The CPU of a stub thread, relative to the thread that traces it."""
 
     FOLLOW = "follow"  #: on the CPU its tracer is on at each switch
-    PIN = "pin"  #: both on one CPU, chosen when the tracing thread first switches
+    PIN = "pin"  #: both on one CPU, chosen when the tracing thread first switches, until the platform is closed
     FREE = "free"  #: wherever the scheduler puts it
 
 
 class DeathPolicy(enum.Enum):
-    """What the death of a stub takes with it."""
+    """The consequences of a stub's death."""
 
-    SUBPROCESS = "subprocess"  #: its own address space only; everybody is told by a typed event or error
+    SUBPROCESS = "subprocess"  #: only its address space is lost; its users get a typed event or error
     PLATFORM = "platform"  #: the whole process that holds the platform, by SIGKILL (the seed's policy)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a platform is to run.  All but the first four and the last are for `Inspectable` platforms."""
+    """The settings of a platform.  All but the first four and the last are for `Inspectable` platforms."""
 
     placement: Placement = Placement.FOLLOW
     death_policy: DeathPolicy = DeathPolicy.SUBPROCESS
-    pool_limit: int = 16  #: released stubs kept for reuse
-    #: The guest's CPUID instruction is a general protection fault, for the caller to emulate, and where that cannot be
-    #: had the platform is `Unavailable`; otherwise guests see the host's processor.
+    pool_limit: int = 16  #: how many released stubs are kept for reuse
+    #: True: the guest's CPUID instruction raises a general protection fault, for the caller to emulate, and the
+    #: platform is `Unavailable` on a processor or kernel that cannot do that.  False: guests see the host's processor.
     cpuid_faults: bool = False
     exit_kill: bool = True  #: False: leave PTRACE_O_EXITKILL off the threads that run guests
-    injectable: tuple[int, ...] = ()  #: system call numbers `inject` may make beside those the platform itself needs
-    #: Where to note each ptrace request and stop, for the account of a failure; a platform may do without.
+    injectable: tuple[int, ...] = ()  #: system call numbers that `inject` may make besides the platform's own
+    #: Where to record each ptrace request and stop, to explain a failure; a platform may ignore it.
     recorder: Recorder | None = field(default=None, compare=False, repr=False)
 
 
 class AddressSpace(Protocol):
-    """One guest address space.  Any thread may use it; after `release` every use raises `Released`."""
+    """One guest address space.  Any thread may use it, also while guests run in it.
+
+    After `release`, every use raises `Released`; after `Platform.close`, too.  In a forked process every use raises
+    `WrongThread`.
+    """
 
     def map_file(
         self, address: int, file: int, offset: int, length: int, access: Access, precommit: bool = False
     ) -> None:
         """Map `length` bytes of the file descriptor `file` from `offset` at `address`, shared, replacing what is there.
 
-        With `precommit` the pages are resident when the call returns.
+        `address` must be page-aligned (else `BadAddress`).  `length` must be positive (else `BadAddress`) and is
+        rounded up to whole pages.  The whole range must lie within `Platform.address_range`.  `offset` must be
+        page-aligned (else `HostError` with EINVAL).  The descriptor may be closed after the call; the mapping remains.
 
-        Raises `BadAddress`, `HostError`, `StubDied`, `Released`.  Seed: subprocess.MapFile.
+        With `precommit` the pages are resident when the call returns.  A running guest sees the change at once.
+
+        Raises `BadAddress`, `HostError` (with the errno of mmap), `StubDied`, `Released`.  Nothing is changed by
+        `BadAddress`.  Seed: subprocess.MapFile.
         """
 
     def unmap(self, address: int, length: int) -> None:
-        """Unmap every page in the range; holes are no error.
+        """Unmap every page in the range; pages that are not mapped are no error.
 
-        Raises `BadAddress`, `HostError`, `StubDied`, `Released`.  Seed: subprocess.Unmap.
+        `address` and `length` are as in `map_file`, but the range may begin below `Platform.address_range`.
+
+        Raises `BadAddress`, `HostError` (with the errno of munmap), `StubDied`, `Released`.  Seed: subprocess.Unmap.
         """
 
     def release(self, *, wait: bool = True) -> None:
-        """Give the address space back, all its mappings gone.  Without `wait` that happens in the background.
+        """Give the address space back and remove all its mappings.
 
-        Raises `Busy` while a guest runs in it and `Released` the second time.  Seed: subprocess.Release.
+        With `wait` the mappings are gone when the call returns; without, that happens in the background and its errors
+        are dropped.  A dead stub can be released like a living one.
+
+        Raises `Busy` while a guest runs in it, and then changes nothing; `Released` the second time; `HostError` if the
+        kernel refused to remove a mapping, and the address space is released all the same.  Seed: subprocess.Release.
         """
 
 
@@ -330,69 +371,96 @@ class Context(Protocol):
     """One guest thread."""
 
     def switch(self, address_space: AddressSpace, state: State) -> Event:
-        """Run the guest from `state` until an event; `state` is where it stopped.
+        """Run the guest from `state` until an event; afterwards `state` is where it stopped.
 
-        Raises `Released`, `Busy`, `WrongThread`, and `HostError` for registers the kernel refuses.
+        An event is returned once: the next switch goes on from the state.  If a signal handler's exception ends the
+        switch, the guest is stopped, `state` is whole, and its event, if there was one, is returned by the next switch.
+
+        Returns `Died` if the stub is or gets dead.  Raises `Released` if the address space or the platform is closed;
+        `Busy` if another thread switches this context; `WrongThread` if it is resident and another living thread
+        switched it last; `HostError` for registers that the kernel refuses, and the guest did not run then;
+        `TypeError` for an address space of another platform and `ValueError` for a state of another machine.
         Seed: subprocess.switchToApp.
         """
 
     def interrupt(self) -> None:
-        """End the running switch, or the next one if none runs.  From any thread; never blocks.
+        """End the running switch, or the next one if none runs, with `Interrupted`.
+
+        Any thread, or a signal handler, may call it; it never blocks.  Several interrupts before a switch returns count
+        as one.  If the switch ends by another event, the interrupt ends the next one.  After `Platform.close`, and for
+        a dead stub, it does nothing.  Raises `WrongThread` in a forked process, and nothing else.
 
         Seed: interrupt.Forwarder.NotifyInterrupt.
         """
 
     def pull(self) -> None:
-        """Fetch a resident context's extended state into its last `State`; nothing to do for others.
+        """Store a resident context's extended state in its last `State`; does nothing for other contexts.
 
-        Only the thread that last switched it can (else `WrongThread`); afterwards it may switch anywhere.
+        Only the thread that last switched the context may call it while that thread lives (else `WrongThread`).
+        Afterwards any thread may switch the context.  Raises `Busy` while another thread switches it.
         """
 
 
 class Platform(Protocol):
-    """Somewhere for guests to run.  Constructed with one argument, `Options`."""
+    """Runs guests.  Constructed with one argument, `Options`; the constructor raises `Unavailable`.
+
+    Any thread may use it.  After `close`, `new_address_space` and `new_context` raise `Released`; in a forked process
+    they and `close` raise `WrongThread`.
+    """
 
     @property
     def address_range(self) -> tuple[int, int]:
-        """The lowest address a guest may map and the end of the highest (the stub's own page lies outside)."""
+        """The guest's addresses: the lowest that may be mapped, and the end (exclusive) of the highest.
+
+        Both are page-aligned.  The stub's own page lies outside.
+        """
 
     def new_address_space(self) -> AddressSpace:
         """An empty address space.  Raises `HostError`, `StubDied`, `Released`."""
 
     def new_context(self, *, resident: bool = False) -> Context:
-        """A context.  A `resident` one leaves its extended state in the stub thread until `pull`."""
+        """A context.  Raises `Released`.
+
+        A `resident` one leaves its extended state in the stub thread after a switch, which is faster; `State.xstate` is
+        out of date until `pull`.
+        """
 
     def new_state(self) -> State:
-        """A state as of a fresh thread: registers zero, extended state initial."""
+        """The state of a fresh thread: registers zero but for the initial flags, the extended state initial."""
 
     def close(self) -> None:
-        """End every stub and wait until they are gone.  Idempotent.
+        """End every stub and wait until they are gone.  Idempotent, also for threads that call it at once.
 
-        A switch under way in another thread ends with `Died`, or raises `Released`.
+        A switch under way in another thread either returns `Died` or raises `Released`.  Raises `WrongThread` in a
+        forked process.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Stub:
-    """A look at the host process behind an address space."""
+    """The host process of an address space, as it was when asked."""
 
     pid: int  #: thread group id
     tids: tuple[int, ...]  #: all its threads now, the group leader first
-    begin: int  #: where the stub's own code lies, which no guest may map
-    end: int
+    begin: int  #: the first address of the stub's own code, which no guest may map
+    end: int  #: the end (exclusive) of it
 
 
 @runtime_checkable
 class Inspectable(Protocol):
-    """An `AddressSpace` that lets white-box scenarios look inside.  A platform without it gets `unsupported` there."""
+    """An `AddressSpace` that white-box scenarios can look into; without it, these scenarios are `unsupported`."""
 
     def inject(self, number: int, *arguments: int) -> int:
-        """Have the stub make a system call; its result.  Raises `HostError` with the call's errno, `StubDied`."""
+        """Make a system call in the stub; returns its result, which is no error.
+
+        The arguments are cut to 64 bits; those not given are 0.  Raises `HostError` with the call's errno, `StubDied`
+        (also if the stub's filter forbids the call; see `Options.injectable`), `Released`.
+        """
 
     @property
     def stub(self) -> Stub:
-        """The host process.  Raises `Released`; a dead stub still has its pid."""
+        """The host process.  A dead stub still has its pid, but no threads once it is reaped.  Raises `Released`."""
 
 
 PlatformFactory: TypeAlias = Callable[[Options], Platform]
-"""What `--platform` names: usually the platform's class."""
+"""The object that `--platform` names: usually the platform's class."""

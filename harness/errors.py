@@ -4,14 +4,14 @@ from __future__ import annotations
 
 
 class CouldNotRun(Exception):
-    """What was asked for cannot be run: why, and what to do."""
+    """The request cannot be run; the message gives the reason and the remedy."""
 
 
 class Unobtainable(Exception):
-    """Something that containers need cannot be had here: why, and what to do."""
+    """A dependency is missing on this machine; carries the reason and a remedy."""
 
     def __init__(self, reason: str, remedy: str, log: str = "") -> None:
-        """Carry what is missing, what to do, and the end of what the failed thing wrote."""
+        """Store what is missing, the remedy, and the last output of the command that failed."""
         super().__init__(f"{reason}; {remedy}")
         self.reason = reason
         self.remedy = remedy

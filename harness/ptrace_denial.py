@@ -1,13 +1,13 @@
-"""EPERM from ptrace: which of those who could say it did.
+"""The cause of an EPERM from ptrace.
 
-    seccomp             a filter answers before the kernel looks at whom it is about
-    already traced      a tracee has one tracer
-    yama                the Yama security module's ptrace_scope
-    capability          it takes CAP_SYS_PTRACE: of another user, or not dumpable
-    security module     SELinux, AppArmor, Landlock and others: what is left when it was none of these
+    seccomp             a filter rejects the call before the kernel looks at the target
+    already traced      a tracee has one tracer at most
+    yama                the ptrace_scope of the Yama security module
+    capability          a target of another user, or one that is not dumpable, requires CAP_SYS_PTRACE
+    security module     SELinux, AppArmor, Landlock and others: the remaining cause if none of the above applies
 
-They stand in the order in which they are asked, but for Yama: of those that are kernel's own, it is a module too, and
-is the one that can be seen.  What is known is a `Confinement`, which `here` reads; nothing is tried here.
+This is the order in which the kernel checks them, except that Yama is a security module too; it comes earlier because
+its state is visible.  The functions judge a `Confinement`, which `current` reads; they try nothing.
 """
 
 from __future__ import annotations
@@ -27,36 +27,35 @@ CAP_SYS_PTRACE = 19  # include/uapi/linux/capability.h
 PR_GET_DUMPABLE = 3  # include/uapi/linux/prctl.h
 FIRST_USER_NAMESPACE = 0xEFFF_FFFD  # PROC_USER_INIT_INO, include/linux/proc_ns.h
 
-#: Modules that restrict no ptrace, or that are told apart by other means.
+#: Modules that do not restrict ptrace, or that have checks of their own.
 OTHER_MODULES = frozenset(("capability", "lockdown", "yama", "integrity", "ima", "evm", "bpf", "loadpin", "safesetid"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Confinement:
-    """What restricts this process."""
+    """The restrictions on a process."""
 
-    user: int = 0  #: the effective user
-    capabilities: str = ""  #: the effective ones, as ``CapEff`` has them
-    own_user_namespace: bool = False  #: they count only there
-    dumpable: int = 1  #: prctl(PR_GET_DUMPABLE): what is not 1 takes CAP_SYS_PTRACE to be traced
-    tracer: int = 0  #: who traces a child of this process from its birth
+    user: int = 0  #: the effective user id
+    capabilities: str = ""  #: the effective set, as in ``CapEff``
+    own_user_namespace: bool = False  #: the capabilities are valid only there
+    dumpable: int = 1  #: prctl(PR_GET_DUMPABLE): tracing requires CAP_SYS_PTRACE unless it is 1
+    tracer: int = 0  #: the pid that traces this process and its new children; 0 if none
     tracer_name: str = ""
     no_new_privileges: bool = False
     seccomp: int = 0  #: 2: filters are in force
-    answers: Mapping[str, str] = field(
-        default_factory=dict
-    )  #: of ptrace requests about nobody; ``ESRCH`` if they reach the kernel
+    #: Results of ptrace requests for a pid that cannot exist; ``ESRCH`` if they reach the kernel.
+    answers: Mapping[str, str] = field(default_factory=dict)
     yama: int | None = None  #: ptrace_scope, None without Yama
-    modules: str = ""  #: the security modules in force, where they can be seen
-    label: str = ""  #: what they call this process
+    modules: str = ""  #: the active security modules; empty if unknown
+    label: str = ""  #: the label that they give this process
 
     def may(self, capability: int) -> bool:
-        """Whether it has a capability, by its number in include/uapi/linux/capability.h."""
+        """True if it has the capability of this number (include/uapi/linux/capability.h)."""
         return bool(int(self.capabilities or "0", 16) >> capability & 1)
 
 
-def here() -> Confinement:
-    """What restricts this very process, but for filters."""
+def current() -> Confinement:
+    """Return the confinement of the calling process, without `answers`."""
     status = dict(line.partition(":")[::2] for line in _text(Path("/proc/self/status")).splitlines())
     values = {key: value.strip() for key, value in status.items()}
     tracer = int(values.get("TracerPid", 0))
@@ -90,7 +89,7 @@ def _text(path: Path) -> str:
 
 
 class Authority(enum.Enum):
-    """Authority can refuse."""
+    """A mechanism that can deny ptrace."""
 
     SECCOMP = "seccomp"
     ALREADY_TRACED = "already traced"
@@ -101,10 +100,10 @@ class Authority(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """Whether it was this one: True, False, or None if that cannot be told; what shows it, and what to do if it was."""
+    """A mechanism that may have denied a request, with the evidence and the remedy."""
 
     who: Authority
-    guilty: bool | None
+    guilty: bool | None  #: None if unknown
     evidence: str
     remedy: str = ""
 
@@ -114,33 +113,27 @@ class Suspect:
 
 
 def findings(known: Confinement, request: str = "PTRACE_SEIZE", *, own_child: bool = True) -> list[Suspect]:
-    """What is to be said of each, for a request about a child of one's own, or about a process of somebody else's."""
+    """Return a suspect for each mechanism, for a request on an own child or on another process."""
     found = [_seccomp(known, request), _already_traced(known), _yama(known, own_child), _capability(known, own_child)]
     return [*found, _module(known, found)]
 
 
 def culprit(known: Confinement, request: str = "PTRACE_SEIZE", *, own_child: bool = True) -> Suspect | None:
-    """The one that it was, or that it must have been; None if none would refuse."""
+    """Return the mechanism that denied the request, else one that may have; None if none does."""
     found = findings(known, request, own_child=own_child)
-    return next((one for one in found if one.guilty), next((one for one in found if one.guilty is None), None))
+    return next(filter(lambda it: it.guilty, found), next(filter(lambda it: it.guilty is None, found), None))
 
 
 def _seccomp(known: Confinement, request: str) -> Suspect:
-    said = known.answers.get(request)
-    if said is None:
-        said = known.answers.get("PTRACE_SEIZE")
-    if said == "ESRCH":
-        return Suspect(
-            Authority.SECCOMP, False, f"{request} of nobody is ESRCH, as the kernel says it: no filter answers"
-        )
-    if said is None:
-        guilty = None if known.seccomp == 2 else False
-        return Suspect(
-            Authority.SECCOMP, guilty, "filters are in force" if guilty is None else "no filter is in force", _ALLOW
-        )
-    return Suspect(
-        Authority.SECCOMP, True, f"{request} of nobody is {said}, where the kernel says ESRCH: a filter answers", _ALLOW
-    )
+    answer = known.answers.get(request, known.answers.get("PTRACE_SEIZE"))
+    if answer is None and known.seccomp == 2:
+        return Suspect(Authority.SECCOMP, None, "filters are active", _ALLOW)
+    if answer is None:
+        return Suspect(Authority.SECCOMP, False, "no filter is active", _ALLOW)
+    tried = f"{request} for a nonexistent pid returns {answer}"
+    if answer == "ESRCH":
+        return Suspect(Authority.SECCOMP, False, f"{tried}, as the kernel does: no filter rejects it")
+    return Suspect(Authority.SECCOMP, True, f"{tried}, but the kernel returns ESRCH: a filter rejects it", _ALLOW)
 
 
 def _already_traced(known: Confinement) -> Suspect:
@@ -158,35 +151,33 @@ def _already_traced(known: Confinement) -> Suspect:
 def _yama(known: Confinement, own_child: bool) -> Suspect:
     if known.yama is None:
         return Suspect(Authority.YAMA, False, "there is no /proc/sys/kernel/yama/ptrace_scope")
-    said = f"ptrace_scope is {known.yama}"
+    scope = f"ptrace_scope is {known.yama}"
     may = known.may(CAP_SYS_PTRACE)
     if known.yama >= 3:
-        return Suspect(
-            Authority.YAMA, True, f"{said}: nobody may trace", "boot with another; 3 cannot be left without a reboot"
-        )
+        remedy = "reboot with a lower value; 3 cannot be changed at run time"
+        return Suspect(Authority.YAMA, True, f"{scope}: no process may trace", remedy)
     if known.yama == 2 and not may:
-        return Suspect(
-            Authority.YAMA, True, f"{said}: it takes CAP_SYS_PTRACE", "grant CAP_SYS_PTRACE, or set it to 0 or 1"
-        )
+        remedy = "grant CAP_SYS_PTRACE, or set ptrace_scope to 0 or 1"
+        return Suspect(Authority.YAMA, True, f"{scope}: tracing requires CAP_SYS_PTRACE", remedy)
     if known.yama == 1 and not (may or own_child):
         return Suspect(
             Authority.YAMA,
             True,
-            f"{said}: only descendants may be traced, and those that allow it by PR_SET_PTRACER",
-            "trace a child of one's own, set ptrace_scope to 0, or grant CAP_SYS_PTRACE",
+            f"{scope}: only descendants may be traced, and processes that allow it by PR_SET_PTRACER",
+            "trace an own child, set ptrace_scope to 0, or grant CAP_SYS_PTRACE",
         )
-    return Suspect(Authority.YAMA, False, said + (", and CAP_SYS_PTRACE is there" if known.yama and may else ""))
+    return Suspect(Authority.YAMA, False, scope + (", and CAP_SYS_PTRACE is effective" if known.yama and may else ""))
 
 
 def _capability(known: Confinement, own_child: bool) -> Suspect:
     if known.may(CAP_SYS_PTRACE):
         where = " in its own user namespace" if known.own_user_namespace else ""
-        return Suspect(Authority.CAPABILITY, False, f"CAP_SYS_PTRACE is there{where}")
+        return Suspect(Authority.CAPABILITY, False, f"CAP_SYS_PTRACE is effective{where}")
     if known.dumpable != 1:
         return Suspect(
             Authority.CAPABILITY,
             True,
-            f"this process and its children are not dumpable ({known.dumpable}): tracing them takes CAP_SYS_PTRACE",
+            f"this process and its children are not dumpable ({known.dumpable}): tracing them requires CAP_SYS_PTRACE",
             "call prctl(PR_SET_DUMPABLE, 1) after a change of user, make the program's file readable, or grant "
             "CAP_SYS_PTRACE",
         )
@@ -194,29 +185,29 @@ def _capability(known: Confinement, own_child: bool) -> Suspect:
         return Suspect(
             Authority.CAPABILITY,
             None,
-            f"without CAP_SYS_PTRACE user {known.user} may trace only its own processes, without further privileges",
+            f"without CAP_SYS_PTRACE user {known.user} may trace only its own unprivileged processes",
             "grant CAP_SYS_PTRACE, or run as the user whose process it is",
         )
-    return Suspect(Authority.CAPABILITY, False, "a dumpable child of one's own takes no capability")
+    return Suspect(Authority.CAPABILITY, False, "tracing an own dumpable child requires no capability")
 
 
 def _module(known: Confinement, others: list[Suspect]) -> Suspect:
     seen = [name for name in known.modules.split(",") if name and name not in OTHER_MODULES]
-    label = f", and calls this process {known.label!r}" if known.label else ""
-    if any(one.guilty for one in others):
-        return Suspect(Authority.MODULE, False, "another one refuses before it is asked")
+    label = f"; the label of this process is {known.label!r}" if known.label else ""
+    if any(other.guilty for other in others):
+        return Suspect(Authority.MODULE, False, "another mechanism denies the request first")
     if seen:
-        said = f"{', '.join(seen)} {'is' if len(seen) == 1 else 'are'} in force{label}"
+        evidence = f"{', '.join(seen)} {'is' if len(seen) == 1 else 'are'} active{label}"
     elif known.modules:
-        return Suspect(Authority.MODULE, False, f"none is in force: {known.modules}")
+        return Suspect(Authority.MODULE, False, f"none is active: {known.modules}")
     else:
-        said = f"which are in force cannot be seen here{label}"
+        evidence = f"the active modules cannot be read here{label}"
     return Suspect(
-        Authority.MODULE, None, said, "see the kernel log (audit: DENIED); allow this program to trace its children"
+        Authority.MODULE, None, evidence, "see the kernel log (audit: DENIED); allow this program to trace its children"
     )
 
 
 _ALLOW = (
     "use a profile that allows ptrace (Docker: its default one since Linux 4.8, or --cap-add SYS_PTRACE; older podman "
-    "and containerd: a profile of your own)"
+    "and containerd: a custom profile)"
 )

@@ -1,14 +1,13 @@
-"""An address space: a lease on a stub process, in which files are mapped by injected system calls.
+"""An address space: a lease on a stub process, in which injected system calls map files.
 
-The lease and the process are two things.  After `release` the process may serve somebody else, and the old lease is
-only good for raising `Released`.  Seed: the part of `subprocess` that is platform.AddressSpace.
+The process may outlive the lease: after `release` it may serve another address space, and every use of the old lease
+raises `Released`.  Seed: the part of `subprocess` that is platform.AddressSpace.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
-from typing import TYPE_CHECKING
 
 from worldswitch.harness.contract import (
     Access,
@@ -19,15 +18,13 @@ from worldswitch.harness.contract import (
     Stub,
     StubDied,
 )
-from worldswitch.reference import tracing
+from worldswitch.reference import thread_tracees
 from worldswitch.reference._core import lib
-from worldswitch.reference.page import PAGE
+from worldswitch.reference.fault_memory import FaultMemory
+from worldswitch.reference.services import Services
+from worldswitch.reference.stub_page import PAGE
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import MAX_ERRNO, Tracee
-
-if TYPE_CHECKING:
-    from worldswitch.reference.fault_memory import FaultMemory
-    from worldswitch.reference.ptrace import PtracePlatform
 
 END_OF_WORDS = 1 << 64
 
@@ -35,7 +32,9 @@ END_OF_WORDS = 1 << 64
 class PtraceAddressSpace:
     """A lease on a stub process."""
 
-    def __init__(self, platform: PtracePlatform, stub: StubProcess) -> None:
+    # Seams: most methods are overridden by mutants.
+
+    def __init__(self, platform: Services, stub: StubProcess) -> None:
         self.platform = platform
         #: The process, or None after release.
         self.stub_process: StubProcess | None = stub
@@ -49,8 +48,8 @@ class PtraceAddressSpace:
     ) -> None:
         """Map a file; see the contract.  Seed: subprocess.MapFile.
 
-        A last fault in the range is remembered over this: a read fault that is mended for reading only, and comes
-        again, was a write.  Where the new mapping cannot even be read, it says nothing.
+        The last fault in the range is remembered: a read fault that comes again after a read-only mapping was a write.
+        It is forgotten if the new mapping cannot be read.
         """
         begin, end = self.checked_range(address, length)
         if begin < self.platform.address_range[0]:
@@ -67,13 +66,13 @@ class PtraceAddressSpace:
         self._call("munmap", lib.SYS_munmap, begin, end - begin)
 
     def checked_range(self, address: int, length: int) -> tuple[int, int]:
-        """The range in whole pages, of which nothing is beyond 64 bits, the guest's addresses, or the stub's own.
+        """The range, rounded up to whole pages.  Raises `BadAddress` if it wraps, or leaves the guest's addresses.
 
-        Python's integers do not wrap, but what reaches the kernel does: an unchecked sum would unmap something else.
+        Python's integers do not wrap, but the kernel's arguments do: an unchecked sum would unmap another range.
         """
         begin, end = address, address + length
         if address < 0 or length <= 0:
-            raise BadAddress(f"no range: address {address:#x}, length {length:#x}")
+            raise BadAddress(f"not a range: address {address:#x}, length {length:#x}")
         if address >= END_OF_WORDS or end >= END_OF_WORDS:
             raise BadAddress(f"address {address:#x} + length {length:#x} overflows 64 bits")
         if address % PAGE:
@@ -95,10 +94,10 @@ class PtraceAddressSpace:
 
     def call_tracee(self) -> Tracee:
         """The calling thread's own thread of the stub for injected calls."""
-        return tracing.tracee_for(self.platform, self.live_stub(), Use.CALL)
+        return thread_tracees.tracee_for(self.platform.acquire, self.live_stub(), Use.CALL)
 
     def live_stub(self) -> StubProcess:
-        """The process.  Raises `Released`, `StubDied`, `WrongThread` in a forked copy of us."""
+        """The process.  Raises `Released`, `StubDied`, and `WrongThread` in a forked process."""
         stub = self.stub_process
         self.platform.check_open()
         if stub is None:
@@ -110,12 +109,12 @@ class PtraceAddressSpace:
         return stub
 
     def _settled_stub(self) -> StubProcess | None:
-        """The process, once it is decided whether a release that is under way will be refused."""
+        """The process, or None; waits until a release that is under way has been granted or refused."""
         with self._lock:
             return self.stub_process
 
     def is_leased(self, stub: StubProcess) -> bool:
-        """Whether this is a lease on that process; waits while a release is being decided."""
+        """Whether this is a lease on that process; waits as `_settled_stub` does."""
         with self._lock:
             return self.stub_process is stub
 
@@ -126,13 +125,16 @@ class PtraceAddressSpace:
         with self._lock:
             self._faulted.add(context)
 
+    def forget_context(self, context: FaultMemory) -> None:
+        """The context has no last fault here any more."""
+        with self._lock:
+            self._faulted.discard(context)
+
     def _forget_faults(self, begin: int, end: int) -> None:
         with self._lock:
             contexts = list(self._faulted)
         for context in contexts:
-            if context.forget_fault(self, begin, end):
-                with self._lock:
-                    self._faulted.discard(context)
+            context.forget_fault(self, begin, end)
 
     # ------------------------------------------------------------------------------------------------------ release
 
@@ -152,8 +154,9 @@ class PtraceAddressSpace:
             if stub is None:
                 raise Released("the address space was released before")
             self.stub_process = None
-            # A switch says that it runs and then looks whether it is received; we do it the other way round.
-            stub.receive_nobody()
+            # A switch publishes its tracee and then checks its admission; this withdraws the admissions first and then
+            # looks for a tracee.  So one of the two sees the other, as in the interrupt protocol.
+            stub.admit_none()
             if stub.is_inhabited():
                 self.stub_process = stub
                 raise Busy("a guest runs in the address space")
@@ -162,7 +165,7 @@ class PtraceAddressSpace:
     # -------------------------------------------------------------------------------------------------- inspectable
 
     def inject(self, number: int, *arguments: int) -> int:
-        """Have the stub make a system call; see the contract."""
+        """Make the stub do a system call; see the contract."""
         return self._call(f"system call {number}", number, *arguments)
 
     @property

@@ -1,39 +1,63 @@
 """A context: one guest thread, and the switch into it.
 
-`switch` runs the guest on the calling thread's own stub thread until something happens that is the caller's business.
-C does the round trip (switch.c); what a stop means is decided here, a method a kind.
+`switch` runs the guest on the calling thread's own stub thread until an event.  C does the round trip (switch.c); this
+file decides what a stop means, a method for each kind.
 
-Interrupts
-----------
-The truth is `_pending`, a flag; the signal that goes to the stub thread is only a nudge to stop and look at it.  Every
-stop that is no fault and no system call looks, whoever sent it; so a nudge that comes late, twice, or from a stranger
-can neither make an interrupt nor lose one.  Nothing in a signal's siginfo is believed: si_pid is 0 across PID
-namespaces and with a full signal queue, and anybody may forge it.  A flag that says all makes a secret in the signal
-needless, and a standard signal, unlike a real-time one, needs no place in the queue (RLIMIT_SIGPENDING) and coalesces
-by itself.
+The interrupt protocol is in `interrupts`, the write heuristic in `fault_memory`, the vector registers in
+`extended_state`.
 
-`interrupt` sets the flag and then looks for a running tracee, `switch` publishes the tracee and then looks at the flag,
-and Python orders the two.  Seed: interrupt.Forwarder, which believes si_pid.
+The fields of a context
+-----------------------
+Only the thread that has deleted `_free` writes them, with three exceptions.  Any thread sets `_pending`.  A thread that
+unmaps clears `_fault`, under the fault lock.  Another context that takes the stub thread over clears `_holder` and
+`_space`; it runs on the thread that switched this one last.
+
+===================  ==================================================================================================
+`_free`              there unless a thread is in `switch` or `pull`
+`_pending`           an interrupt was asked for and not returned yet
+`_running`           the tracee of the switch under way, None outside of `switch`
+`_admission.result`  result of the last C call: SWITCH_REFUSED (the guest did not run), STILL_RUNNING, or its stop
+`_holder`            the tracee that has the extended state `_loaded_version` of `_state`, or None
+`_admission.result`  the result of the last C call: SWITCH_REFUSED (the guest did not run), STILL_RUNNING, or its stop
+`_halted`            where an exception ended a switch whose stop is not an event yet (in `_admission.result`), or None
+`_undelivered`       an event that was made and not returned, or None
+`_fault`             the last switch's fault, or None
+===================  ==================================================================================================
+
+===================================  ===========  ==============  ===================  ============  ==================
+State                                `_free`      `_running`      `_admission.result`  `_halted`     `_undelivered`
+===================================  ===========  ==============  ===================  ============  ==================
+idle                                 there        None            any                  None          None
+the guest runs                       deleted      the tracee      STILL_RUNNING        None          None
+a stop is being handled              deleted      the tracee      the stop             None          None
+an event is being returned           deleted      the tracee      SWITCH_REFUSED       None          the event
+an exception ended the switch        there        None            not SWITCH_REFUSED   where it was  None
+... and its event is made            there        None            SWITCH_REFUSED       None          the event, or None
+===================================  ===========  ==============  ===================  ============  ==================
+
+From each of the last two the next switch returns the event before the guest runs again.
 
 Signals of this process
 -----------------------
-A signal handler of Python's runs on the main thread when `switch` there is interrupted by it.  In the instant before
-the wait it would have to wait for the guest's next stop: a program whose ^C must work at once calls `interrupt` from
-the handler or runs its guests on another thread.  If the handler raises, the guest is stopped, its state is whole, and
-what it did last comes with the next switch.  Another handler may raise at any call while that is being seen to, so what
-must not be lost is written down between calls.
+Python runs a signal handler on the main thread when the signal interrupts a `switch` there.  A signal that arrives in
+the instant before the wait is seen only at the guest's next stop: if ^C must work at once, call `interrupt` from the
+handler or run guests on another thread.  If the handler raises, the guest is stopped, its state is whole, and its last
+event is returned by the next switch.  Another handler may raise at any call of that, so what must not be lost is
+stored between calls.  A guest that does not stop, because its control group is frozen, is waited for until a handler
+raises again; the next switch on the same thread stops it.
 
 The interpreter's lock
 ----------------------
-A switch gives the lock up while the guest runs and needs it back afterwards: with a thread beside it that computes in
+A switch releases the lock while the guest runs and needs it back afterwards: with another thread that computes in
 Python, that takes up to ``sys.getswitchinterval()`` (5 ms).  Set it to 1e-4 if such threads cannot be avoided.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from worldswitch.harness.arch import registers as names
 from worldswitch.harness.contract import (
@@ -44,20 +68,24 @@ from worldswitch.harness.contract import (
     Event,
     Fault,
     HostError,
-    Interrupted,
     PlatformError,
     Released,
     Signal,
     State,
     StubDied,
     Syscall,
+    WrongThread,
 )
-from worldswitch.reference import tracing, x86_64
+from worldswitch.reference import thread_tracees, x86_64
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.extended_state import ExtendedState
 from worldswitch.reference.fault_memory import FaultMemory
+from worldswitch.reference.interrupts import INTERRUPTED, Interruptible
+from worldswitch.reference.services import Services
 from worldswitch.reference.stops import (
+    SEGV_MAPERR,
+    SI_KERNEL,
     SYS_SECCOMP,
     SignalInfo,
     Stop,
@@ -70,17 +98,9 @@ from worldswitch.reference.stops import (
 from worldswitch.reference.stubprocess import Use
 from worldswitch.reference.tracee import Tracee
 
-if TYPE_CHECKING:
-    from worldswitch.reference.ptrace import PtracePlatform
-
 NULL = ffi.NULL
 
-#: The nudge.  It is ignored by default: one that comes late enough to hit anybody else does nothing.
-NUDGE = signal.SIGURG
-
-INTERRUPTED = Interrupted()
-
-#: The usual system calls as ready-made events, since making an object is a good part of what Python adds to a switch.
+#: The usual system calls as ready-made events: making an object is a good part of what Python adds to a switch.
 SYSCALLS: list[Event] = [Syscall(number) for number in range(lib.SWITCH_SYSCALLS)]
 
 # Global names are cheaper than a module's attributes.
@@ -90,39 +110,48 @@ STILL_RUNNING: int = lib.SWITCH_ERROR + errno.EINTR
 tracee_switch = lib.tracee_switch
 tracee_halt = lib.tracee_halt
 
+#: What C may have failed in.
+REQUESTS = {
+    getattr(lib, name): name
+    for name in (
+        *("PTRACE_GETREGS", "PTRACE_SETREGS", "PTRACE_POKEUSR", "PTRACE_GETREGSET", "PTRACE_SETREGSET"),
+        *("PTRACE_GETSIGINFO", "PTRACE_INTERRUPT", "PTRACE_SYSEMU", "PTRACE_SYSEMU_SINGLESTEP"),
+    )
+}
+
 PC, SP, NUMBER, CODE_SEGMENT = (names.INDEX[name] for name in ("rip", "rsp", "orig_rax", "cs"))
 
 
-class PtraceContext(FaultMemory, ExtendedState):
+class PtraceContext(Interruptible, FaultMemory, ExtendedState):
     """One guest thread."""
 
-    #: The requests a guest is resumed by.
+    # Seams: overridden by mutants, as is each method that makes an event.  Some take arguments that only mutants use.
+
+    #: The requests that resume a guest.
     RUN: int = lib.PTRACE_SYSEMU
     STEP: int = lib.PTRACE_SYSEMU_SINGLESTEP
 
-    def __init__(self, platform: PtracePlatform, *, resident: bool = False) -> None:
+    def __init__(self, platform: Services, *, resident: bool = False) -> None:
+        Interruptible.__init__(self, platform)
         FaultMemory.__init__(self)
         ExtendedState.__init__(self, platform.xstate_size, resident=resident)
-        self.platform = platform
-        #: There unless a thread is switching: deleting it is atomic, and cheaper than any lock.
+        #: Deleting it is atomic under the interpreter's lock, and costs a third of a threading.Lock (Python 3.11).
         self._free = True
-        self._pending = False
-        self._running: Tracee | None = None
-        #: Where a switch was that an exception ended, until its event is made.
-        self._halted: tuple[PtraceAddressSpace, Tracee, State] | None = None
-        #: An event that is made, until it is returned.
+        self._halted: tuple[AddressSpace, Tracee | None, State] | None = None
         self._undelivered: Event | None = None
         #: What C needs for a switch.
-        self._visit: Any = ffi.new("struct visit *", {"run": self.RUN, "step": self.STEP, "result": SWITCH_REFUSED})
+        self._admission: Any = ffi.new(
+            "struct admission *", {"run": self.RUN, "step": self.STEP, "result": SWITCH_REFUSED}
+        )
 
     # ------------------------------------------------------------------------------------------------------- switch
 
     def switch(self, address_space: AddressSpace, state: State) -> Event:
         """Run the guest until an event; see the contract.  Seed: switchToApp.
 
-        The usual case, one system call after another, goes straight through here, and each line counts (about 0.03 us).
-        Signal handlers of Python's run behind calls, so nothing is called after the switch itself: an event would be
-        lost if one raised.
+        The usual case, one system call after another, goes straight through here, and each line costs about 0.03 us.
+        Python runs signal handlers after calls, so nothing is called after the switch itself: if a handler raised
+        there, an event would be lost.
         """
         try:
             del self._free
@@ -136,20 +165,19 @@ class PtraceContext(FaultMemory, ExtendedState):
                 and state.xstate_version == self._loaded_version
                 and not self._pending
             ):
-                result: int = tracee_switch(self._visit)
+                result: int = tracee_switch(self._admission)
                 if result < SWITCH_SYSCALLS:
                     self._fault = None
                     return SYSCALLS[result]
                 if result != SWITCH_REFUSED:
-                    return self._run_on(address_space, self._running, state, result)  # type: ignore[arg-type]
+                    return self._run_on_as_before(state, result)
             if self._halted is None:
-                self._visit.result = SWITCH_REFUSED
+                self._admission.result = SWITCH_REFUSED
             return self._switch_anew(address_space, state)
         except BaseException:
             self._space = None
-            if self._visit.result != SWITCH_REFUSED:
-                self._halted = self._halted or (address_space, self._running, state)  # type: ignore[assignment]
-                tracee_halt(self._visit)
+            if self._admission.result != SWITCH_REFUSED:
+                self._halted = self._halted or (address_space, self._running, state)
                 self._rescue()
             raise
         finally:
@@ -157,13 +185,16 @@ class PtraceContext(FaultMemory, ExtendedState):
             self._free = True
 
     def _switch_anew(self, space: AddressSpace, state: State) -> Event:
-        """Switch where something differs from the last time: the thread, the address space, the state."""
+        """Switch where the thread, the address space or the state differs from the last switch."""
         if not isinstance(space, PtraceAddressSpace) or space.platform is not self.platform:
             raise TypeError(f"not an address space of this platform: {space!r}")
         try:
             stub = space.live_stub()
-            tracee = tracing.tracee_for(self.platform, stub, Use.GUEST)
-            # Say that we run, then look at the lease and the flag: see release and interrupt.
+            tracee = thread_tracees.tracee_for(self.platform.acquire, stub, Use.GUEST)
+            runner = tracee.runner
+            if runner is not None and runner is not self and runner.still_runs_in(tracee):
+                raise Busy("another context's guest runs here: a signal handler interrupted its switch")
+            # Publish the tracee, then look at the lease and the flag: see release and interrupt.
             self._running, tracee.runner = tracee, self
             if not space.is_leased(stub):
                 raise Released("the address space was released")
@@ -172,15 +203,21 @@ class PtraceContext(FaultMemory, ExtendedState):
                 return self._at_once()
             if state is not self._state:
                 self._bind(state)
-            visit = self._visit
-            visit.registers, visit.xget = self._registers, NULL if self.resident else self._xstate
-            tracee.receive(visit)
+            admission = self._admission
+            admission.registers, admission.xget = self._registers, NULL if self.resident else self._xstate
+            tracee.admit(admission)
             self._space = space
             if tracee is not self._holder or tracee.user is not self or state.xstate_version != self._loaded_version:
-                visit.xset = self._take(tracee, state)
-            return self._run_on(space, tracee, state, tracee_switch(visit))
+                admission.xset = self._take(tracee, state)
+            return self._run_on(space, tracee, state, tracee_switch(admission))
         except StubDied as death:
             return Died(death.cause)
+
+    def _run_on_as_before(self, state: State, result: int) -> Event:
+        space, tracee = self._space, self._running
+        assert isinstance(space, PtraceAddressSpace)
+        assert tracee is not None
+        return self._run_on(space, tracee, state, result)
 
     def _run_on(self, space: PtraceAddressSpace, tracee: Tracee, state: State, result: int) -> Event:
         """Handle stops until one is an event."""
@@ -188,22 +225,22 @@ class PtraceContext(FaultMemory, ExtendedState):
             while True:
                 if result == STILL_RUNNING:
                     # Python's signal handlers run here, between two instructions.
-                    result = lib.tracee_collect(self._visit)
+                    result = lib.tracee_collect(self._admission)
                     continue
                 if result == SWITCH_REFUSED:
-                    # Somebody tried to release the address space, and was told that it is busy.
-                    tracee.receive(self._visit)
-                    result = tracee_switch(self._visit)
+                    # A release of the address space was tried, and refused as busy.
+                    tracee.admit(self._admission)
+                    result = tracee_switch(self._admission)
                     continue
                 event = self._event_of(space, tracee, state, result)
                 if event is not None:
                     return self._deliver(space, state, event)
-                result = tracee_switch(self._visit)
+                result = tracee_switch(self._admission)
         except StubDied as death:
             return Died(death.cause)
 
     def _deliver(self, space: PtraceAddressSpace, state: State, event: Event) -> Event:
-        """Return an event for good.  Until the last line an exception leaves it to the next switch."""
+        """Return an event.  If an exception comes before the last line, the next switch returns the event."""
         if event is not INTERRUPTED:
             self._keep(event)
         self._remember(space, state, event)
@@ -213,12 +250,12 @@ class PtraceContext(FaultMemory, ExtendedState):
         return event
 
     def _keep(self, event: Event | None) -> None:
-        """Have the next switch return an event, which need not be made again."""
-        self._undelivered, self._visit.result, self._halted = event, SWITCH_REFUSED, None
+        """Store an event for the next switch to return."""
+        self._undelivered, self._admission.result, self._halted = event, SWITCH_REFUSED, None
         self._fault = None
 
     def _at_once(self) -> Event:
-        """What must be returned before the guest may run."""
+        """The event that must be returned before the guest may run."""
         if self._undelivered is not None:
             event, self._undelivered = self._undelivered, None
             return event
@@ -227,12 +264,15 @@ class PtraceContext(FaultMemory, ExtendedState):
         return INTERRUPTED
 
     def _rescue(self) -> None:
-        """Make the event of a switch that an exception ended; if this is interrupted too, the next switch does it."""
+        """Make the event of a switch that an exception ended; after another exception, the next switch tries again."""
         if self._halted is None:
             return
         space, tracee, state = self._halted
+        assert isinstance(space, PtraceAddressSpace)
+        assert tracee is not None
+        self._halt(tracee)
         try:
-            event = self._event_of(space, tracee, state, self._visit.result)
+            event = self._event_of(space, tracee, state, self._admission.result)
         except StubDied as death:
             event = Died(death.cause)
         except PlatformError:
@@ -244,14 +284,31 @@ class PtraceContext(FaultMemory, ExtendedState):
         if event is not None:
             self._remember(space, state, event)
 
+    def _halt(self, tracee: Tracee) -> None:
+        """Stop the guest of a switch that an exception ended.  Raises `WrongThread` on a thread that does not trace it.
+
+        Python's signal handlers run after each call: one that raises ends the wait.
+        """
+        admission = self._admission
+        while admission.result == STILL_RUNNING:
+            if tracee.stub.cause is not None:
+                admission.result = lib.SWITCH_ERROR + errno.ESRCH
+            elif tracee_halt(admission) == SWITCH_REFUSED:
+                raise WrongThread(
+                    f"the context's guest did not stop yet, and only thread {tracee.handle.owner} can stop it: "
+                    "switch the context there first"
+                )
+
     # ----------------------------------------------------------------------------------------------- what a stop means
 
     def _event_of(self, space: PtraceAddressSpace, tracee: Tracee, state: State, result: int) -> Event | None:
-        """The event that a switch's result is, or None if the guest is to run on.  Raises `StubDied`."""
+        """The event that a switch's result is, or None if the guest is to run on.  Raises `StubDied`, `HostError`."""
         if result <= lib.SWITCH_UNUSUAL_SYSCALL:
             return Syscall(state.words[NUMBER])
-        if result < lib.SWITCH_STOP:
+        if result < lib.SWITCH_UNREAD:
             raise self._refused(tracee, result - lib.SWITCH_ERROR)
+        if result < lib.SWITCH_STOP:
+            raise self._unread(tracee, result - lib.SWITCH_UNREAD)
         stop = decode(result - lib.SWITCH_STOP)
         match stop.kind:
             case StopKind.DEATH:
@@ -264,58 +321,63 @@ class PtraceContext(FaultMemory, ExtendedState):
                 return self._group_stop(stop)
 
     def _death(self, tracee: Tracee, stop: Stop) -> Exception:
-        loaded = bytes(ffi.buffer(self._visit.registers))  # what it had since is lost with it
+        loaded = bytes(ffi.buffer(self._admission.registers))  # later values died with it
         return StubDied(tracee.stub.bury(cause_of(stop, loaded, x86_64.dump(loaded, tracee.stub.page))))
 
     def _group_stop(self, stop: Stop) -> Event | None:
-        """A group-stop, whatever the stop signal, is the business of whoever sent it."""
+        """A group-stop, of any stop signal, concerns the process that sent it and not the guest."""
         return self._interruption()
 
     def _refused(self, tracee: Tracee, error: int) -> Exception:
-        self._visit.result = SWITCH_REFUSED
+        self._admission.result = SWITCH_REFUSED
         if error in (errno.ESRCH, errno.ECHILD):
             self.platform.check_open()
             return StubDied(tracee.gone())
         # The thread is where it was, with some of the registers perhaps written.
         self._space = None
-        return HostError(
-            error, "loading the guest's registers (a segment base or the extended state is not acceptable)"
-        )
+        loading = "loading the guest's registers (a segment base or the extended state is not acceptable)"
+        resuming = self._admission.failed in (self._admission.run, self._admission.step)
+        return HostError(error, f"{self._failed_request()}, {'resuming the guest' if resuming else loading}")
+
+    def _unread(self, tracee: Tracee, error: int) -> Exception:
+        """The guest ran, and what it did cannot be known: neither it nor its caller can go on."""
+        self._admission.result = SWITCH_REFUSED
+        return StubDied(tracee.give_up(f"{self._failed_request()} after the guest ran: {os.strerror(error)}"))
+
+    def _failed_request(self) -> str:
+        failed = self._admission.failed
+        return REQUESTS.get(failed, f"ptrace request {failed:#x}")
 
     def _foreign_syscall(self, tracee: Tracee, state: State) -> Event:
-        visit = self._visit
-        info = decode_syscall_info(bytes(ffi.buffer(visit.about))) if visit.about_length > 0 else None
+        admission = self._admission
+        info = decode_syscall_info(bytes(ffi.buffer(admission.about))) if admission.about_length > 0 else None
         abi = x86_64.abi_of(info, state.words[CODE_SEGMENT], tracee.handle.segments.cs)
         return Syscall(state.words[NUMBER], abi)
 
     def _signal(self, space: PtraceAddressSpace, tracee: Tracee, state: State) -> Event | None:
-        info = decode_siginfo(bytes(ffi.buffer(self._visit.about)))
+        info = decode_siginfo(bytes(ffi.buffer(self._admission.about)))
         if not info.is_synchronous:
             return self._unasked_signal(info)
         if info.signo == signal.SIGSYS and info.code == SYS_SECCOMP and info.address in x86_64.VSYSCALL_PAGE:
             return self._vsyscall(state, info)
         if info.has_address:
             return Fault(info.signo, info.code, info.address, self._access(space, state, info.address))
-        return Signal(info.signo, info.code, info.address if info.code != 0x80 else 0)
+        return Signal(info.signo, info.code, info.address if info.code != SI_KERNEL else 0)
 
     def _vsyscall(self, state: State, info: SignalInfo) -> Event:
-        """The fault that the call would have been, were the page unmapped: its return address is on the stack again.
+        """The fault that the call would be if the page were unmapped: its return address is pushed again.
 
-        But the kernel has put the call's number into rax, and nothing tells what the guest had there.
-        Seed: patchSignalInfo.
+        The kernel has put the call's number into rax, and the guest's value is lost.  Seed: patchSignalInfo.
         """
         state.words[PC] = info.address
-        state.words[SP] = (self._visit.tracee.shadow.rsp - 8) & 0xFFFF_FFFF_FFFF_FFFF
-        return Fault(signal.SIGSEGV, 1, info.address, Access.EXECUTE)
+        state.words[SP] = (self._admission.tracee.shadow.rsp - x86_64.WORD_SIZE) & x86_64.WORD_MASK
+        return Fault(signal.SIGSEGV, SEGV_MAPERR, info.address, Access.EXECUTE)
 
     def _unasked_signal(self, info: SignalInfo) -> Event | None:
-        """A signal that no instruction of the guest raised: suppressed, whoever sent it, but it may be a nudge."""
+        """A signal that no instruction of the guest raised: it is suppressed, but may be a nudge."""
         return self._interruption()
 
-    def _interruption(self) -> Event | None:
-        return INTERRUPTED if self._pending else None
-
-    # --------------------------------------------------------------------------------------- residency and interruption
+    # ------------------------------------------------------------------------------------------------------- residency
 
     def pull(self) -> None:
         """Fetch a resident context's extended state; see the contract."""
@@ -325,22 +387,16 @@ class PtraceContext(FaultMemory, ExtendedState):
         except AttributeError:
             raise Busy("the context is being switched by another thread") from None
         try:
+            self._rescue()
             self._pull()
         finally:
             self._free = True
 
     def is_running_in(self, tracee: Tracee) -> bool:
-        """Whether a switch is under way in that stub thread, or about to be."""
-        return self._running is tracee
+        """True if a switch is under way in that stub thread, or about to be."""
+        return super().is_running_in(tracee) or self.still_runs_in(tracee)
 
-    def interrupt(self) -> None:
-        """End the running switch, or the next; see the contract.  Seed: NotifyInterrupt."""
-        self.platform.check_ours()
-        self._pending = True
-        tracee = self._running
-        if tracee is not None:
-            self.nudge(tracee)
-
-    def nudge(self, tracee: Tracee) -> None:
-        """Have the tracee stop.  A dead one needs none: its switch is ending anyway."""
-        lib.signal_thread(tracee.stub.pid, tracee.tid, NUDGE)
+    def still_runs_in(self, tracee: Tracee) -> bool:
+        """True if the guest was last seen running there, even if an exception has ended its switch."""
+        admission = self._admission
+        return bool(admission.result == STILL_RUNNING and admission.tracee == tracee.handle)

@@ -1,33 +1,37 @@
-"""Where a context's extended state (x87, SSE, AVX ...) is: in its `State`, or in the stub thread that ran it last.
+"""A context's extended state (x87, SSE, AVX ...): in its `State`, or in the stub thread that ran it last.
 
-It is large, and loading and reading it would cost half of a switch.  It is loaded only when the thread does not have
-it: the caller wrote it, or another context used the thread, or this one comes from another thread.  By default it is
-read back at each stop, so that the context may go on anywhere.  A *resident* context leaves it in the thread until
-`pull`, or until somebody else needs the thread, or the thread ends.  The seed moves it twice in each switch (seed.W25).
+The image is large: loading and reading it would cost half of a switch.  It is loaded only if the thread does not have
+it: the caller wrote it, another context used the thread, or this one comes from another thread.  By default it is read
+back at each stop, so that the context may continue on any thread.  A *resident* context leaves it in the thread until
+`pull`, until another context needs the thread, or until the thread ends.  The seed moves it twice in each switch
+(seed.W25).
 
 Since Linux 5.14 (43be46e89698) the kernel reads MXCSR from an image only if its header lists a component that uses it.
-Where it keeps the compacted form, the control word is the initial one then; where it keeps the standard form, on
-processors without XSAVEC, it is whatever the thread had before: another context's.  So an image that does not list the
-SSE registers gets them, in their initial state, into its header first.
+Otherwise the control word is the initial one where the kernel uses the compacted format; in the standard format, on
+processors without XSAVEC, it is the thread's previous one, which is another context's.  So the SSE registers are
+added to the header of an image that does not list them, in their initial state.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from worldswitch.harness.contract import State, WrongThread
 from worldswitch.reference._core import ffi
 from worldswitch.reference.tracee import NULL, Tracee
 from worldswitch.reference.x86_64 import SSE, XMM, XMM_END, XSTATE_BV
 
-if TYPE_CHECKING:
-    from worldswitch.reference.address_space import PtraceAddressSpace
+#: The pause between two looks at an owner that Python no longer knows, in seconds, and their number: 10 s.  Looks
+#: are counted, not seconds, because the clock goes on while this process is stopped and the owner does not.
+END_ROUND, END_ROUNDS = 0.0005, 20_000
 
 
 class ExtendedState:
-    """The part of a context that keeps track of its extended state, and of the memory of its `State`."""
+    """The part of a context that tracks its extended state, and the memory of its `State`."""
+
+    # Seams: `_take`, `_pull` and `list_control_word` are overridden by mutants.
 
     def __init__(self, size: int, *, resident: bool) -> None:
         self.resident = resident
@@ -35,18 +39,18 @@ class ExtendedState:
         self._state: State | None = None
         self._registers: Any = NULL
         self._xstate: Any = NULL
-        #: Which version of the state's extended state the thread `_holder` has.
+        #: The version of the state's extended state that the thread `_holder` has.
         self._loaded_version = -1
         self._holder: Tracee | None = None
-        #: The address space of a last switch after which nothing was unsettled.
-        self._space: PtraceAddressSpace | None = None
+        #: The address space of the last switch; None makes the next switch check everything again.
+        self._space: object | None = None
 
     def _unsettle(self) -> None:
-        """Have the next switch look at everything again."""
+        """Make the next switch check everything again."""
         self._holder = self._space = None
 
     def _bind(self, state: State) -> None:
-        """Point C at the state's memory."""
+        """Point C at the state's memory.  Raises `ValueError` if its extended state has another machine's size."""
         if self.resident:
             self._pull()
         if len(state.xstate_buffer) != self._size:
@@ -60,9 +64,9 @@ class ExtendedState:
         self._state = state  # last: an exception leaves it to be bound again
 
     def _take(self, tracee: Tracee, state: State) -> Any:
-        """Make the thread ours as far as the extended state goes; what has to be loaded.
+        """Take over the thread's extended state; returns the image to load.
 
-        Between the marks that say so and the switch that loads it no exception can come: they have no call among them.
+        Nothing is called between the marks below and the switch that loads the image: no exception can separate them.
         """
         self.list_control_word(state.xstate_buffer)
         if self.resident:
@@ -78,7 +82,7 @@ class ExtendedState:
         return self._xstate
 
     def list_control_word(self, image: bytearray) -> None:
-        """Have the image's header say that it has an SSE control word, as every image does."""
+        """List the SSE registers in the image's header, so that the kernel loads its control word."""
         if not image[XSTATE_BV] & SSE:
             image[XMM:XMM_END] = bytes(XMM_END - XMM)
             image[XSTATE_BV] |= SSE
@@ -88,7 +92,7 @@ class ExtendedState:
             self._pull()
 
     def _pull(self) -> None:
-        """Have the extended state in the `State`.  Raises `WrongThread` if another living thread has it."""
+        """Fetch the extended state into the `State`.  Raises `WrongThread` if another living thread has it."""
         holder = self._holder
         if holder is not None and self._is_kept_by(holder):
             if holder.handle.owner != threading.get_native_id():
@@ -100,15 +104,20 @@ class ExtendedState:
         return holder.user is self and holder.handle.resident != NULL and holder.stub.cause is None
 
     def _await_end_of(self, holder: Tracee) -> None:
-        """The owner writes the state out when it ends, which is a moment after Python takes it for ended."""
+        """Wait for an owner that has ended as a Python thread but not yet for the kernel.
+
+        Its last act, parking the tracee, writes the state out.  If it vanished instead, the stub is dead and the state
+        is lost.  Raises `WrongThread` if the owner lives.
+        """
         owner = holder.handle.thread
-        give_up = time.monotonic() + 1
-        while self._is_kept_by(holder):
-            if any(thread.ident == owner for thread in threading.enumerate()) or time.monotonic() > give_up:
-                raise WrongThread(
-                    f"thread {holder.handle.owner} last switched this resident context: it has to pull() first"
-                )
-            time.sleep(0.0005)
+        for _ in range(END_ROUNDS):
+            if any(thread.ident == owner for thread in threading.enumerate()):
+                break
+            holder.stub.look_for_vanished()
+            if not self._is_kept_by(holder):
+                return
+            time.sleep(END_ROUND)
+        raise WrongThread(f"thread {holder.handle.owner} last switched this resident context and must pull() it first")
 
     def fetch_from(self, tracee: Tracee) -> None:
         """Read the extended state out of the thread that holds it, which belongs to the calling thread."""

@@ -1,11 +1,11 @@
-"""The stub's seccomp filter: what a stub process may ask of the host, which is next to nothing.
+"""The stub's seccomp filter: the few system calls that a stub process may make on the host.
 
-Guests' system calls are emulated and never get here (since Linux 4.8 ptrace comes before seccomp: commit 93e35efb8de4).
-The filter holds for what the platform injects, and for what must never happen:
+Guests' system calls are emulated and never reach it (since Linux 4.8 ptrace comes before seccomp: commit 93e35efb8de4).
+The filter applies to injected calls, and to calls that must never happen:
 
-* A call from the vsyscall page raises SIGSYS.  Those calls are emulated by the kernel without a stop, so a guest would
-  read the host's clock; the platform turns the signal into the fault an unmapped page gives (seed: patchSignalInfo).
-* A call from anywhere but the stub's page kills the process: a guest that got loose reaches nothing.
+* A call from the vsyscall page raises SIGSYS.  The kernel emulates those calls without a stop, so a guest would read
+  the host's clock.  The platform turns the signal into the fault of an unmapped page (seed: patchSignalInfo).
+* A call from outside the stub's page kills the process: a guest that runs untraced cannot reach the host.
 * From the stub's page only the injected calls pass.
 """
 
@@ -27,16 +27,16 @@ NUMBER, ARCHITECTURE, POINTER_LOW, POINTER_HIGH, ARGUMENT_LOW = 0, 4, 8, 12, 16
 
 VSYSCALL_PAGE = 0xFFFF_FFFF_FF60_0000
 
-#: How a stub's threads are made: nothing but what pthread_create would share.
+#: The clone flags of a stub's threads: what pthread_create shares, and nothing else.
 THREAD_FLAGS: int = (
     lib.CLONE_VM | lib.CLONE_FS | lib.CLONE_FILES | lib.CLONE_SIGHAND | lib.CLONE_THREAD | lib.CLONE_SYSVSEM
 )
 
-#: What the platform injects; clone only with THREAD_FLAGS.
+#: The injected system calls; clone, with THREAD_FLAGS only, is added below.
 INJECTED: tuple[int, ...] = (
     *(lib.SYS_mmap, lib.SYS_munmap, lib.SYS_restart_syscall),
-    lib.SYS_pause,  # in which parked threads wait
-    lib.SYS_getpid,  # to see whether a stub answers
+    lib.SYS_pause,  # parked threads wait in it
+    lib.SYS_getpid,  # checks whether a stub answers
 )
 
 Instruction = tuple[int, int, int, int]
@@ -70,7 +70,7 @@ def _on_page(page: int, action: Instruction | None) -> list[Instruction]:
 
 
 def program(stub_page: int, extra: Iterable[int] = ()) -> bytes:
-    """The filter as an array of ``struct sock_filter``; `extra` are calls that are allowed beside the injected."""
+    """The filter as an array of ``struct sock_filter``; `extra` system calls are allowed from the stub's page too."""
     allow = _return(lib.SECCOMP_RET_ALLOW)
     extra = tuple(extra)
     instructions = [

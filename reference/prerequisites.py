@@ -1,7 +1,7 @@
-"""Can the platform run here?  What it needs of the kernel, and of whoever restricts us, tried out.
+"""Checks whether the platform can run here, and explains a refusal.
 
-Nothing asks for the kernel's version: the first stub shows whether things work, and where the kernel says no, what is
-known of the environment says why.
+Nothing asks for the kernel's version: the first stub shows what works.  If the kernel refuses a request, the state of
+this process (its tracer, capabilities, Yama, seccomp) shows why.
 """
 
 from __future__ import annotations
@@ -20,23 +20,30 @@ from worldswitch.harness import ptrace_denial
 from worldswitch.harness.contract import Death, HostError, PlatformError, StubDied, Unavailable
 from worldswitch.reference import x86_64
 from worldswitch.reference._core import ffi, lib
-from worldswitch.reference.plan import StubPlan
+from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.stops import Stop, StopKind
+from worldswitch.reference.stub_page import PAGE
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.x86_64 import FCW, FCW_INITIAL, LEGACY_END, MXCSR, MXCSR_INITIAL, SOFTWARE, XSTATE_BV
 
 PTRACE_GET_RSEQ_CONFIGURATION = 0x420F  # include/uapi/linux/ptrace.h, Linux 5.13
-NOBODY = 0x7FFF_FFFF  # above PID_MAX_LIMIT, include/linux/threads.h
+NO_PROCESS = 0x7FFF_FFFF  # above PID_MAX_LIMIT, include/linux/threads.h
 ENOSYS_RESULT = (1 << 64) - errno.ENOSYS
+
+#: The default of vm.mmap_min_addr in most distributions.
+USUAL_LOWEST = 65536
+
+#: More than any processor's extended state has, in bytes.
+XSTATE_ROOM = 65536
 
 
 # ------------------------------------------------------------------------------------------------ before the first stub
 
 
 def check_machine() -> None:
-    """What can be said without trying.  Raises `Unavailable`."""
+    """Check what needs no stub.  Raises `Unavailable`."""
     if machine.machine() != "x86_64":
-        raise Unavailable(f"this machine is {machine.machine()}", "the reference platform knows x86_64 only")
+        raise Unavailable(f"this machine is {machine.machine()}", "the reference platform supports x86_64 only")
 
 
 @cache
@@ -45,21 +52,21 @@ def lowest_address() -> int:
     try:
         lowest = int(Path("/proc/sys/vm/mmap_min_addr").read_text())
     except (OSError, ValueError):
-        lowest = 65536
-    return max(lowest, 4096)
+        lowest = USUAL_LOWEST
+    return max(lowest, PAGE)
 
 
-def _answer_about_nobody(request: str) -> int:
-    """What a request about a process that cannot be says: ESRCH, if it is the kernel that answers."""
-    result: int = lib.tracee_request(getattr(lib, request), NOBODY, 0, ffi.NULL)
+def _answer_for_no_process(request: str) -> int:
+    """The result of a request for a process that cannot exist: -ESRCH, unless a filter answers instead of ptrace."""
+    result: int = lib.tracee_request(getattr(lib, request), NO_PROCESS, 0, ffi.NULL)
     return result
 
 
 def refused(request: str, error: int) -> PlatformError:
-    """Why the kernel refused to let us trace our own child."""
+    """The error for a kernel that refuses to let us trace our own child: the cause and the remedy."""
     said = f"ptrace: {request} of our own child: {errno.errorcode.get(error, error)} ({os.strerror(error)})"
-    answer = -_answer_about_nobody(request)
-    known = replace(ptrace_denial.here(), answers={request: errno.errorcode.get(answer, str(answer))})
+    answer = -_answer_for_no_process(request)
+    known = replace(ptrace_denial.current(), answers={request: errno.errorcode.get(answer, str(answer))})
     if error != errno.EPERM:
         known = replace(known, yama=None)  # which answers nothing else
     one = ptrace_denial.culprit(known, request)
@@ -69,29 +76,28 @@ def refused(request: str, error: int) -> PlatformError:
 
 
 def stillborn(plan: StubPlan, boot: Any, stop: Stop) -> PlatformError:
-    """Why a child did not reach the stub."""
+    """The error for a child that did not reach the stub."""
     step, result = boot.step, boot.result
     ended = f"by signal {stop.signo}" if stop.signo else f"with status {stop.status}"
     said = f"a new stub process ended {ended} {plan.describe(step, result)}"
     if stop.signo == signal.SIGSYS:
-        return Unavailable(said, "a seccomp filter in force kills for it: allow the system call in the profile")
+        return Unavailable(said, "a seccomp filter kills for that call: allow the system call in the profile")
     if step < len(plan.steps) and result < 0:
         return HostError(-result, said)
     return Unavailable(said)
 
 
 def explain(error: PlatformError) -> Unavailable:
-    """A first stub that fails, as the answer to whether the platform can run here."""
+    """The error for a platform whose first stub failed."""
     if isinstance(error, HostError) and error.errno == errno.EPERM and "munmap" in error.operation:
         return Unavailable(
             f"{error}: the kernel seals its own mappings (vdso, vvar) against unmapping",
-            "use a kernel without CONFIG_MSEAL_SYSTEM_MAPPINGS; its help text names this kind of sandbox as broken by "
-            "it",
+            "use a kernel without CONFIG_MSEAL_SYSTEM_MAPPINGS, whose help text says that it breaks such sandboxes",
         )
     if isinstance(error, StubDied) and error.cause.death is Death.SECCOMP:
         return Unavailable(
-            f"the first stub process was killed by a seccomp filter, for a call that it was made to do: {error}",
-            "use a profile that allows mmap, munmap and clone, whatever their arguments",
+            f"a seccomp filter killed the first stub process for an injected system call: {error}",
+            "use a profile that allows mmap, munmap and clone with any arguments",
         )
     return Unavailable(f"the first stub process failed: {error}")
 
@@ -100,7 +106,7 @@ def explain(error: PlatformError) -> Unavailable:
 
 
 def check_stub(stub: StubProcess) -> bytes:
-    """Try on a fresh stub what all depends on; the initial extended state.  Creator thread only.
+    """Try on a fresh stub what the platform depends on; returns the initial extended state.  Creator thread only.
 
     Raises `Unavailable`.
     """
@@ -111,18 +117,18 @@ def check_stub(stub: StubProcess) -> bytes:
 
 
 def _check_rseq(tid: int) -> None:
-    """Where the kernel can tell (Linux 5.13), see that the stub inherited no restartable-sequence area."""
+    """Check that the stub inherited no restartable-sequence area, if the kernel can tell (Linux 5.13)."""
     info = ffi.new("unsigned long[4]")
     if lib.tracee_request(PTRACE_GET_RSEQ_CONFIGURATION, tid, ffi.sizeof(info), info) > 0 and info[0] != 0:
         raise Unavailable(
             f"the stub inherited a restartable-sequence (rseq) area at {info[0]:#x}, and the kernel would kill it for "
-            "what it finds there",
+            "the contents",
             "start Python with GLIBC_TUNABLES=glibc.pthread.rseq=0",
         )
 
 
 def _check_sysemu(stub: StubProcess) -> None:
-    """A guest's system call must stop before it is executed, and before any seccomp filter sees it."""
+    """Check that a guest's system call stops before it is executed, and before any seccomp filter sees it."""
     tracee = stub.acquire(Use.GUEST, lambda: stub.spawn(Use.GUEST), stub.plan.trace_options, 0)
     registers = tracee.registers()
     x86_64.set_call(registers, tracee.handle.segments, stub.page.call, lib.SYS_getpid, ())
@@ -132,8 +138,8 @@ def _check_sysemu(stub: StubProcess) -> None:
     except OSError as error:
         raise Unavailable(
             f"ptrace: PTRACE_SYSEMU: {error.strerror}",
-            "this kernel, or a filter before it, has no system call emulation; x86 has it since 2.6.14, unless the "
-            "kernel is itself emulated (User-Mode Linux)",
+            "this kernel, or a filter before it, has no system call emulation; x86 kernels have it since 2.6.14, "
+            "User-Mode Linux does not",
         ) from error
     try:
         stop = tracee.wait()
@@ -148,9 +154,9 @@ def _check_sysemu(stub: StubProcess) -> None:
 
 
 def _read_xstate(tid: int) -> bytes:
-    """A thread's extended state, as large as the kernel says it is: CPUID does not know of features it withholds."""
-    buffer = ffi.new("unsigned char[65536]")
-    vector = ffi.new("unsigned long[2]", [int(ffi.cast("unsigned long", buffer)), 65536])
+    """A thread's extended state in the kernel's size: CPUID also counts features that the kernel does not enable."""
+    buffer = ffi.new("unsigned char[]", XSTATE_ROOM)
+    vector = ffi.new("unsigned long[2]", [int(ffi.cast("unsigned long", buffer)), XSTATE_ROOM])
     rc = lib.tracee_request(lib.PTRACE_GETREGSET, tid, lib.NT_X86_XSTATE, vector)
     if rc < 0:
         raise Unavailable(
@@ -164,7 +170,7 @@ def initial_xstate(image: bytes) -> bytes:
     initial = bytearray(len(image))
     struct.pack_into("=H", initial, FCW, FCW_INITIAL)
     struct.pack_into("=I", initial, MXCSR, MXCSR_INITIAL)
-    initial[MXCSR + 4 : MXCSR + 8] = image[MXCSR + 4 : MXCSR + 8]  # which bits MXCSR has here
-    initial[SOFTWARE:LEGACY_END] = image[SOFTWARE:LEGACY_END]  # which components the image has
+    initial[MXCSR + 4 : MXCSR + 8] = image[MXCSR + 4 : MXCSR + 8]  # the mask of MXCSR's bits
+    initial[SOFTWARE:LEGACY_END] = image[SOFTWARE:LEGACY_END]  # the components of the image
     initial[XSTATE_BV + 8 : XSTATE_BV + 16] = image[XSTATE_BV + 8 : XSTATE_BV + 16]
     return bytes(initial)

@@ -2,31 +2,33 @@
 
 After gVisor's ptrace platform (pkg/sentry/platform/ptrace).  How it works:
 
-* A page of code, the *stub*, lies near the top of user space (`page`).  A forked child jumps into it, and everything
-  else is unmapped: what is left is an empty address space with a place to make system calls from (`plan`,
-  `stubprocess`).
+* A page of code, the *stub*, lies near the top of user space (`stub_page`).  A forked child jumps into it, and
+  everything else is unmapped: an empty address space remains, with a place to make system calls from (`birth_plan`,
+  `stub_creation`, `stubprocess`).
 * System calls are *injected* into a stub thread to map files (`tracee`, `address_space`).
 * A guest runs in a stub thread under PTRACE_SYSEMU: it stops at each system call, which is never executed (`context`).
-* Each thread that calls `switch` traces its own stub thread, directly; handing the request to another thread would
-  double its cost.  What must outlive such threads is done by one permanent thread (`creator`).
+* Each thread that calls `switch` traces its own stub thread (`thread_tracees`): handing the request to another thread
+  would double its cost.  What must outlive such threads is done by one permanent thread (`creator`).
+* That thread also finds and reaps dead stubs (`housekeeping`).  Released ones are kept for reuse (`pool`).
 
-Lock order: a stub's lock, then a context's fault lock; the pool's lock is held alone.
+Lock order.  A thread that holds one of these takes only those to the right of it:
+
+    close  >  a context's fault lock  >  an address space's lock  >  a stub's lock  >  `ownership` in tracee.c
+
+A stub's pid lock and the locks of the pool, of housekeeping and of the pinned CPUs are leaves: a thread that holds one
+takes no other.  The creator's queue and the interrupt protocol have no lock (`creator`, `interrupts`), because signal
+handlers use them.
 """
 
 from __future__ import annotations
 
 import atexit
-import ctypes
-import errno
-import mmap
 import os
 import signal
 import threading
-import time
 import weakref
-from functools import cache, partial
-from pathlib import Path
-from typing import Any
+from contextlib import ExitStack, suppress
+from functools import partial
 
 from worldswitch.harness.contract import (
     Cause,
@@ -40,33 +42,18 @@ from worldswitch.harness.contract import (
     StubDied,
     WrongThread,
 )
-from worldswitch.reference import _core, page, prerequisites
-from worldswitch.reference._core import ffi, lib
+from worldswitch.reference import prerequisites, sigchld, stub_page
+from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import PtraceContext
-from worldswitch.reference.creator import ROUND, Creator
-from worldswitch.reference.filter import program
+from worldswitch.reference.cpu_pinning import CpuPinning
+from worldswitch.reference.creator import Creator
 from worldswitch.reference.flight import record
-from worldswitch.reference.owners import waits_for
-from worldswitch.reference.plan import StubPlan, standard_plan
-from worldswitch.reference.stops import WALL, StopKind, decode
+from worldswitch.reference.housekeeping import Housekeeping
+from worldswitch.reference.pool import Pool
+from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import Tracee
-
-#: How soon a child on its way into the stub is looked at again, in seconds.
-BIRTH_ROUND = 0.0001
-
-#: So many stubs are looked after at a time, the others in the next rounds: it takes the interpreter's lock, which
-#: switches need, for some 10 us each.
-LOOKED_AFTER = 64
-
-#: How soon the dying are looked at again, and how long their end is waited for, in seconds.
-DYING_ROUND = 0.002
-LAST_WAIT = 5.0
-
-#: Through ctypes because that keeps the interpreter's lock: the handler is read and written back with a flag, and
-#: signal.signal must not come between.
-sigchld_ignore_stops = ctypes.PyDLL(_core.__file__).sigchld_ignore_stops
 
 PLACEMENTS = {
     Placement.FREE: lib.PLACEMENT_FREE,
@@ -76,18 +63,18 @@ PLACEMENTS = {
 
 
 class PtracePlatform:
-    """A ptrace platform.  Raises `Unavailable` where it cannot run."""
+    """A ptrace platform: the contract's face over its parts.  Raises `Unavailable` where it cannot run."""
 
-    #: How long a new stub may take to its first instruction, in seconds.  One whose control group is frozen, or that
-    #: somebody keeps stopped, comes never, and all others would wait for it.
-    birth_patience = 10.0
-
-    # What mutants replace.
+    # Seams: overridden by mutants, as are `_first_stub`, `acquire`, `take_back_later`, `check_ours`, `quiet_sigchld`,
+    # `_on_death` and `die`.
     stub_class = StubProcess
     context_class = PtraceContext
     address_space_class = PtraceAddressSpace
     creator_class = Creator
-    install_page = staticmethod(page.install)
+    stub_creation_class = StubCreation
+    pool_class = Pool
+    housekeeping_class = Housekeeping
+    install_page = staticmethod(stub_page.install)
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()
@@ -95,35 +82,39 @@ class PtracePlatform:
             record(self.options.recorder)
         self._maker = os.getpid()
         self._closed = False
-        self._lock = threading.Lock()
-        self._pool: list[StubProcess] = []
-        self._stubs: list[StubProcess] = []
-        self._pinned: dict[int, set[int]] = {}
-        self._next_look = 0.0
+        #: Reentrant: a signal handler may close the platform while it is being closed.
+        self._close_lock = threading.RLock()
         prerequisites.check_machine()
-        self.quiet_sigchld()
         self.page = self.install_page()
+        self.pinning = CpuPinning()
+        self.pool = self.pool_class(self.options.pool_limit)
+        self.housekeeping = self.housekeeping_class(self.pool, self.quiet_sigchld)
+        self.stub_creation = self.stub_creation_class(
+            self.options, self.page, self.stub_class, self.housekeeping.add, self._on_death
+        )
+        self.quiet_sigchld()
         try:
-            self.creator = self.creator_class(self)
+            self.creator = self.creator_class(self.housekeeping)
         except BaseException:
-            page.remove(self.page)
+            stub_page.remove(self.page)
+            self._forget()
             raise
+        _living.add(self)
         try:
             self._xstate = self.creator.call(self._first_stub)
         except BaseException:
             self.close()
             raise
         self.xstate_size = len(self._xstate)
-        _living.add(self)
 
     def _first_stub(self) -> bytes:
-        """Make a stub and see whether it does what all depends on; the initial extended state."""
+        """Make a stub and check that it does what the platform needs; returns the initial extended state."""
         try:
-            stub = self.birth()
+            stub = self.stub_creation.birth()
             xstate = prerequisites.check_stub(stub)
         except (HostError, StubDied) as error:
             raise prerequisites.explain(error) from error
-        self._pool.append(stub)
+        self.pool.add(stub)
         return xstate
 
     # --------------------------------------------------------------------------------------------------- the contract
@@ -134,9 +125,10 @@ class PtracePlatform:
         return prerequisites.lowest_address(), self.page.begin
 
     def new_address_space(self) -> PtraceAddressSpace:
-        """An empty address space, recycled if there is one; see the contract.  Seed: newSubprocess."""
+        """An empty address space, in a recycled stub if there is one; see the contract.  Seed: newSubprocess."""
         self.check_open()
-        return self.address_space_class(self, self._from_pool() or self.creator.call(self.birth))
+        stub = self.pool.take(lambda pooled: self.creator.call(pooled.answers))
+        return self.address_space_class(self, stub or self.creator.call(self._birth))
 
     def new_context(self, *, resident: bool = False) -> PtraceContext:
         """A context; see the contract."""
@@ -148,98 +140,37 @@ class PtracePlatform:
         return State(self._xstate)
 
     def close(self) -> None:
-        """End everything; see the contract."""
-        self.check_ours()
-        if not self._closed:
-            self._closed = True
-            self.creator.call(self._end_all)
-            self.creator.close()
-            page.remove(self.page)
-            self._unpin()
+        """End every part, even if another part fails; see the contract.
 
-    # ------------------------------------------------------------------------------------------------- making stubs
-
-    def make_plan(self, go: int) -> StubPlan:
-        """What a new stub does on its way."""
-        options = self.options
-        filter_program = program(self.page.begin, options.injectable)
-        return standard_plan(filter_program, go, os.getpid(), options.exit_kill, options.cpuid_faults)
-
-    def birth(self) -> StubProcess:
-        """Fork a stub process.  Creator thread only.  Raises `HostError`, `StubDied`, `Unavailable`.
-
-        Seed: createStub, forkStub.
+        A second thread waits until the first is done.
         """
-        if self._closed:
-            raise Released("the platform is closed")
-        try:
-            go_read, go_write = os.pipe()
-        except OSError as error:
-            raise HostError(error.errno or 0, "a pipe to a new stub") from error
-        try:
-            stub = self._fork(self.make_plan(go_read), go_write)
-        finally:
-            os.close(go_read)
-            os.close(go_write)
-        with self._lock:
-            self._stubs.append(stub)
-        try:
-            stub.adopt_leader()
-        except BaseException as error:
-            stub.bury(Cause(Death.BROKEN, dump=f"it could not be finished: {error}"))
-            raise
-        return stub
-
-    def _fork(self, plan: StubPlan, go: int) -> StubProcess:
-        steps, kept = plan.encode()
-        memory = mmap.mmap(-1, mmap.PAGESIZE)
-        boot = ffi.from_buffer("struct boot *", memory)
-        pid = lib.stub_fork(plan.clone_flags, steps, len(plan.steps), boot, self.page.entry)
-        if pid < 0:
-            raise HostError(-pid, "clone of a stub process")
-        try:
-            self._trace_leader(pid)
-            os.write(go, b"g")
-            self._await_entry(pid, plan, boot)
-        except BaseException:
-            self._abandon(pid)
-            raise
-        finally:
-            del boot, kept
-        return self.stub_class(pid, self.page, plan, self._on_death)
-
-    def _abandon(self, pid: int) -> None:
-        """End a child that is not a stub yet; it may be dead and reaped."""
-        give_up = time.monotonic() + LAST_WAIT
-        if lib.signal_thread(pid, pid, signal.SIGKILL) == 0:
-            while lib.tracee_wait(pid, WALL | os.WNOHANG, ffi.new("int *")) == 0 and time.monotonic() < give_up:
-                time.sleep(BIRTH_ROUND)
-
-    def _trace_leader(self, pid: int) -> None:
-        options = ffi.cast("void *", lib.PTRACE_O_EXITKILL | lib.PTRACE_O_TRACESYSGOOD)
-        rc = lib.tracee_request(lib.PTRACE_SEIZE, pid, 0, options)
-        if rc < 0 and not _is_dead(pid):  # of one that is, the wait for its first stop tells
-            raise prerequisites.refused("PTRACE_SEIZE", -rc)
-
-    def _await_entry(self, pid: int, plan: StubPlan, boot: Any) -> None:
-        """Wait for the trap at the stub's first instruction, past the signals of strangers."""
-        status = ffi.new("int *")
-        give_up = time.monotonic() + self.birth_patience
-        while True:
-            if lib.tracee_wait(pid, WALL | os.WNOHANG, status) == 0:
-                if time.monotonic() > give_up:
-                    raise HostError(errno.ETIMEDOUT, f"a new stub process does not get past {plan.where(boot.step)}")
-                time.sleep(BIRTH_ROUND)
-                continue
-            stop = decode(status[0])
-            if stop.kind is StopKind.DEATH:
-                raise prerequisites.stillborn(plan, boot, stop)
-            if stop.kind is StopKind.SIGNAL and stop.signo == signal.SIGTRAP:
+        self.check_ours()
+        with self._close_lock:
+            if self._closed:
                 return
-            lib.tracee_request(lib.PTRACE_CONT, pid, 0, ffi.NULL)
+            self._closed = True
+            with ExitStack() as last_first:
+                last_first.callback(self._forget)
+                last_first.callback(self.pinning.unpin)
+                last_first.callback(stub_page.remove, self.page)
+                last_first.callback(self.creator.close)
+                self._end_all()
+
+    def _end_all(self) -> None:
+        try:
+            self.creator.call(self.housekeeping.end_all)
+        except Released:  # the creator thread has failed
+            self.housekeeping.end_all()
+
+    def _forget(self) -> None:
+        _living.discard(self)
+        if not any(platform._maker == os.getpid() for platform in _living):
+            sigchld.heed_stops()
+
+    # ------------------------------------------------------------------------------- what contexts and spaces ask for
 
     def acquire(self, stub: StubProcess, use: Use) -> Tracee:
-        """A thread of the stub for the calling thread.  Raises `StubDied`, `HostError`, `Released`, `WrongThread`."""
+        """A thread of the stub for the calling thread; see `services`."""
         self.check_open()
         self.quiet_sigchld()
         spawn = partial(self.creator.call, partial(stub.spawn, use))
@@ -247,15 +178,19 @@ class PtracePlatform:
         placement = self.options.placement
         if placement is Placement.PIN:
             if use is Use.GUEST:
-                self._pin()
+                self.pinning.pin()
             else:
-                placement = Placement.FOLLOW  # who only maps files is not held to a CPU for that
+                placement = Placement.FOLLOW  # a thread that only maps files is not pinned for that
         tracee.handle.placement = PLACEMENTS[placement]
         return tracee
 
-    def quiet_sigchld(self) -> None:
-        """Keep a handler for SIGCHLD, whoever installs it and when, from running at each stop of a tracee."""
-        sigchld_ignore_stops()
+    def take_back(self, stub: StubProcess) -> None:
+        """Empty a released stub and pool it, or end it; see `services`."""
+        self.creator.call(lambda: self._recycle(stub))
+
+    def take_back_later(self, stub: StubProcess) -> None:
+        """The same in the background; see `services`."""
+        self.creator.post(lambda: self._recycle(stub))
 
     def check_open(self) -> None:
         """Raises `Released` after close, and `WrongThread` in a forked process."""
@@ -264,135 +199,41 @@ class PtracePlatform:
             raise Released("the platform is closed")
 
     def check_ours(self) -> None:
-        """Raises `WrongThread` in a forked process, whose parent traces, not it."""
+        """Raises `WrongThread` in a forked process: its parent traces the stubs, not it."""
         if os.getpid() != self._maker:
-            raise WrongThread(f"the platform belongs to process {self._maker}; its tracees did not come over os.fork")
+            raise WrongThread(f"the platform belongs to process {self._maker}; os.fork does not copy its tracees")
 
-    # ----------------------------------------------------------------------------------------------------- the pool
+    # ------------------------------------------------------------------------------------------ what holds the parts
 
-    def _from_pool(self) -> StubProcess | None:
-        """The stub released last that is still good; those that died meanwhile are left to the creator."""
-        while True:
-            with self._lock:
-                if not self._pool:
-                    return None
-                stub = self._pool.pop()
-            stub.look_for_vanished(thoroughly=True)
-            if self.creator.call(stub.answers):
-                return stub
-
-    def take_back(self, stub: StubProcess) -> None:
-        """Empty a released stub and pool it, or end it.  Raises `HostError` if it could not be emptied."""
-        self.creator.call(lambda: self._recycle(stub))
-
-    def take_back_later(self, stub: StubProcess) -> None:
-        """The same, in the background."""
-        self.creator.post(lambda: self._recycle(stub))
+    def _birth(self) -> StubProcess:
+        """A new stub, unless the platform was closed while the request waited.  Creator thread only."""
+        self.check_open()
+        return self.stub_creation.birth()
 
     def _recycle(self, stub: StubProcess) -> None:
-        if stub.cause is not None:
-            return
-        try:
-            stub.empty()
-        except StubDied:
-            return
-        except HostError as error:
-            # Something of the last tenant is still mapped: nobody may have it.
-            stub.bury(Cause(Death.BROKEN, dump=str(error)))
-            raise
-        with self._lock:
-            keep = len(self._pool) < self.options.pool_limit
-            if keep:
-                self._pool.append(stub)
-        if not keep:
+        if not self.pool.recycle(stub):
             stub.bury(Cause(Death.CLOSED))
-            self._reap([stub])
+            self.housekeeping.reap([stub])
 
-    # --------------------------------------------------------------------------------------------------------- death
-
-    def housekeep(self) -> float:
-        """See the creator: bury what died unseen, reap; when to come again, in seconds.
-
-        It is called after each request too, and must not make those dearer the more stubs there are.
-        """
-        if time.monotonic() >= self._next_look:
-            self._look_after(self._next_stubs())
-            self._next_look = time.monotonic() + ROUND
-        with self._lock:
-            dead = [stub for stub in self._stubs if stub.cause is not None]
-        dying = [stub for stub in dead if not stub.reap()]
-        if dead:
-            with self._lock:
-                self._stubs = [stub for stub in self._stubs if not stub.reaped.is_set()]
-                self._pool = [stub for stub in self._pool if stub.cause is None]
-        return DYING_ROUND if dying else max(self._next_look - time.monotonic(), 0.0)
-
-    def _next_stubs(self) -> list[StubProcess]:
-        """Some stubs, each in its turn."""
-        with self._lock:
-            some = self._stubs[:LOOKED_AFTER]
-            self._stubs = self._stubs[LOOKED_AFTER:] + some
-        return some
-
-    def _look_after(self, stubs: list[StubProcess]) -> None:
-        self.quiet_sigchld()
-        waits = cache(waits_for)  # a thread traces in many stubs, and is looked at once
-        for stub in stubs:
-            stub.look_for_death()
-            stub.look_for_vanished()
-            stub.look_for_stolen_stops(waits)
+    def quiet_sigchld(self) -> None:
+        """Keep the stops of tracees from running the program's SIGCHLD handler, whenever that is installed."""
+        sigchld.ignore_stops()
 
     def _on_death(self, stub: StubProcess) -> None:
+        """A stub was buried: wake the creator thread to reap it."""
         if self.options.death_policy is DeathPolicy.PLATFORM and stub.cause != Cause(Death.CLOSED):
             self.die()
-        if not self._closed:
+        with suppress(Released):  # the thread ends, and the platform is closed without it
             self.creator.post(lambda: None)
 
     def die(self) -> None:
         """End this process by SIGKILL, as the seed does when a stub is killed.
 
-        By tgkill, since a filter over this process may forbid kill(2).  The init process of a PID namespace cannot
-        kill itself; for it the status says what happened.
+        By tgkill, since a filter over this process may forbid kill(2).  The init process of a PID namespace cannot kill
+        itself and exits with the status that a shell reports for SIGKILL.
         """
         lib.signal_thread(os.getpid(), threading.get_native_id(), signal.SIGKILL)
         os._exit(128 + signal.SIGKILL)
-
-    def _end_all(self) -> None:
-        with self._lock:
-            stubs = list(self._stubs)
-        for stub in stubs:
-            stub.bury(Cause(Death.CLOSED))
-        self._reap(stubs)
-
-    def _reap(self, stubs: list[StubProcess]) -> None:
-        """Reap the dying, within bounds.  Creator thread only."""
-        give_up = time.monotonic() + LAST_WAIT
-        while not _all_reaped(stubs) and time.monotonic() < give_up:
-            time.sleep(DYING_ROUND / 4)
-
-    # ------------------------------------------------------------------------------------------------------ placement
-
-    def _pin(self) -> None:
-        """Keep the calling thread on the CPU it is on, until close."""
-        tid = threading.get_native_id()
-        if tid not in self._pinned:
-            self._pinned[tid] = os.sched_getaffinity(0)
-            os.sched_setaffinity(0, {lib.current_cpu()})
-
-    def _unpin(self) -> None:
-        for tid, cpus in self._pinned.items():
-            if Path(f"/proc/self/task/{tid}").exists():
-                os.sched_setaffinity(tid, cpus)
-
-
-def _is_dead(pid: int) -> bool:
-    """A child of ours has ended; its status stays to be collected."""
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG | WALL) is not None
-
-
-def _all_reaped(stubs: list[StubProcess]) -> bool:
-    """Reap each, not only up to the first that is not done."""
-    return sum(not stub.reap() for stub in stubs) == 0
 
 
 _living: weakref.WeakSet[PtracePlatform] = weakref.WeakSet()
@@ -400,7 +241,7 @@ _living: weakref.WeakSet[PtracePlatform] = weakref.WeakSet()
 
 @atexit.register
 def _close_all() -> None:
-    """Nothing outlives the platform, and no stub is killed by surprise while threads still end."""
+    """Close every platform of this process, so that no stub outlives it or is killed while other threads still end."""
     for platform in list(_living):
         if platform._maker == os.getpid():
             platform.close()

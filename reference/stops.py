@@ -1,4 +1,4 @@
-"""What wait4 and PTRACE_GETSIGINFO say, decoded once, here, into values."""
+"""Wait statuses and siginfo_t, decoded into values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worldswitch.reference._core import lib
 
 SIGINFO_SIZE = 128
 
-# Through getattr: inside a class, names with two underscores are taken for its own.
+# By getattr: inside a class, Python mangles names that begin with two underscores.
 WALL: int = getattr(lib, "__WALL")
 
 # include/uapi/asm-generic/siginfo.h
@@ -21,19 +21,20 @@ SI_USER = 0
 SI_KERNEL = 0x80
 SI_QUEUE = -1
 SYS_SECCOMP = 1
+SEGV_MAPERR = 1
 
-#: Signals that the guest's own instructions raise; with a positive code they can come from nowhere else.
+#: Signals that the guest's own instructions raise; with a positive code they have no other source.
 SYNCHRONOUS = frozenset((signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS))
 
 
 class StopKind(enum.Enum):
-    """What a tracee's stop is about."""
+    """The kinds of a tracee's stop."""
 
     SYSCALL = "syscall"  #: PTRACE_O_TRACESYSGOOD's SIGTRAP | 0x80: entry or exit
     SIGNAL = "signal"  #: signal-delivery-stop
     GROUP = "group"  #: PTRACE_EVENT_STOP: a group-stop of any stop signal, or PTRACE_INTERRUPT's answer
     EVENT = "event"  #: another PTRACE_EVENT
-    DEATH = "death"  #: it is no stop: the thread has ended
+    DEATH = "death"  #: not a stop: the thread has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Stop:
 
 
 def decode(status: int) -> Stop:
-    """What a wait status means, for a tracee that was seized with PTRACE_O_TRACESYSGOOD."""
+    """Decode the wait status of a tracee that was seized with PTRACE_O_TRACESYSGOOD."""
     if os.WIFEXITED(status):
         return Stop(StopKind.DEATH, 0, os.WEXITSTATUS(status))
     if os.WIFSIGNALED(status):
@@ -72,7 +73,7 @@ def decode(status: int) -> Stop:
 
 
 def cause_of(stop: Stop, registers: bytes | None = None, dump: str = "") -> Cause:
-    """Why a thread ended, from its last status."""
+    """The cause of a thread's death, from its last status."""
     if stop.signo == 0:
         return Cause(Death.EXITED, status=stop.status, registers=registers, dump=dump)
     death = Death.SECCOMP if stop.signo == signal.SIGSYS else Death.SIGNALED
@@ -81,9 +82,9 @@ def cause_of(stop: Stop, registers: bytes | None = None, dump: str = "") -> Caus
 
 @dataclass(frozen=True, slots=True)
 class SignalInfo:
-    """A siginfo_t, as far as a tracer needs it.
+    """The fields of a siginfo_t that a tracer needs.
 
-    Which of `pid`, `value` and `address` mean anything depends on the code: the kernel keeps them in a union.
+    The code decides which of `pid`, `value` and `address` is valid: the kernel keeps them in a union.
     """
 
     signo: int
@@ -94,20 +95,20 @@ class SignalInfo:
 
     @property
     def is_synchronous(self) -> bool:
-        """The kernel raised it for what the thread itself did.
+        """True if an instruction of the thread raised it.
 
-        Not every positive code says so: SIGCHLD and SIGIO have them too.
+        A positive code alone is not enough: SIGCHLD and SIGIO have them too.
         """
         return self.code > 0 and self.signo in SYNCHRONOUS
 
     @property
     def has_address(self) -> bool:
-        """`address` is where the fault was: not so for a general protection fault, whose code is SI_KERNEL."""
+        """True if `address` is the faulting one; it is not in a general protection fault, whose code is SI_KERNEL."""
         return self.signo in (signal.SIGSEGV, signal.SIGBUS) and 0 < self.code < SI_KERNEL
 
 
 def decode_syscall_info(raw: bytes) -> tuple[int, int]:
-    """Of a ptrace_syscall_info, whether it is an entry or an exit, and of which architecture."""
+    """The operation (entry or exit) and the architecture of a ptrace_syscall_info."""
     operation, architecture = struct.unpack_from("=BxxxI", raw)
     return operation, architecture
 

@@ -1,15 +1,16 @@
-"""One stub process: its threads, who traces them, and how it dies.
+"""One stub process: its threads, the threads that trace them, and its death.
 
 The group leader is only an anchor: traced with PTRACE_O_EXITKILL by the creator thread, so that the whole process ends
-with the platform, stopped, and after its birth never resumed or waited for.  (Waiting for a leader blocks while any
-other thread of its group is unreaped.)  Further threads are cloned by the *worker*, the creator's own injection thread.
+with the platform.  It stands in a stop and is never resumed or waited for after its birth: waiting for a leader blocks
+while any other thread of its group is unreaped.  Further threads are cloned by the *worker*, the creator thread's own
+injection thread.
 
-Threads for guests and threads for injected calls are kept apart, and each belongs to the tracing thread that acquired
-it until that thread ends (then it is parked and anybody's) or vanishes (then the stub is killed).
+Threads for guests and threads for injected calls are kept apart.  Each belongs to the tracing thread that acquired it
+until that thread ends (the tracee is parked, and any thread may acquire it) or vanishes (the stub is killed).
 
 No PTRACE_O_TRACEEXIT: with it a killed process lingers until *every* thread's tracer has resumed it, and the tracer of
-an idle thread may not come for hours.  Without it the creator can reap all of them.  The price is that the registers in
-a `Cause` are the last ones known and not those at the exit.  Seed: subprocess, threadPool.
+an idle thread may not do so for hours.  Without it the creator thread can reap all of them.  The price is that the
+registers in a `Cause` are the last ones known and not those at the exit.  Seed: subprocess, threadPool.
 """
 
 from __future__ import annotations
@@ -26,24 +27,26 @@ from typing import Any
 from worldswitch.harness.contract import Cause, Death, HostError, StubDied
 from worldswitch.reference import x86_64
 from worldswitch.reference._core import ffi, lib
+from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.filter import THREAD_FLAGS
-from worldswitch.reference.owners import Owner, thread_stat
-from worldswitch.reference.page import StubPage
-from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.stops import WALL
-from worldswitch.reference.tracee import MAX_ERRNO, Tracee
+from worldswitch.reference.stub_page import StubPage
+from worldswitch.reference.tracee import ALL_SIGNALS, MAX_ERRNO, Tracee
+from worldswitch.reference.tracing_threads import TracingThread, thread_stat
 
 
 class Use(enum.Enum):
-    """What a stub thread is for; it never changes."""
+    """The use of a stub thread, which never changes."""
 
     GUEST = "guest"
     CALL = "call"
 
 
 class StubProcess:
-    """A stub process.  Made by the creator thread (`birth`), used by all."""
+    """A stub process.  The creator thread makes it (`stub_creation`), and all threads use it."""
 
+    # Seams: overridden by mutants, as are `acquire`, `spawn`, `empty`, `unmap_all`, `segments_to`, `bury`, `kill`,
+    # `reap` and the methods whose names begin with `look_for_`.
     tracee_class = Tracee
 
     def __init__(self, pid: int, page: StubPage, plan: StubPlan, on_death: Callable[[StubProcess], None]) -> None:
@@ -55,9 +58,12 @@ class StubProcess:
         self._on_death = on_death
         self._maker = os.getpid()
         self._lock = threading.Lock()
+        #: Held while the leader is reaped, which frees the pid, and while a signal is sent.  Reentrant: a signal
+        #: handler may interrupt a context in the middle of `kill`.
+        self._pid_lock = threading.RLock()
         self._tracees: dict[Use, list[Tracee]] = {use: [] for use in Use}
-        self._owners: dict[Tracee, Owner] = {}
-        #: Tracees that stood in a stop while their tracer waited, when last looked at: the number of that stop.
+        self._owners: dict[Tracee, TracingThread] = {}
+        #: For each tracee that stood in a stop while its tracer waited, when last looked at: the number of that stop.
         self._waiting: dict[Tracee, int | None] = {}
         self._segments = ffi.new("struct registers *")
         self._leader: Tracee | None = None
@@ -65,13 +71,13 @@ class StubProcess:
 
     @property
     def is_ours(self) -> bool:
-        """Made by this very process: a forked copy of us has the object but no right to the threads."""
+        """False in a forked process: it has the object, but does not trace the threads."""
         return os.getpid() == self._maker
 
     # ------------------------------------------------------------------------------------------------------- birth
 
     def adopt_leader(self) -> None:
-        """Take over the leader at its first trap: capture its registers, empty its memory, give it a worker.
+        """Take over the leader at its first trap: capture its segments, empty its memory, clone the worker.
 
         Creator thread only.  Seed: grabInitRegs, newSubprocess.
         """
@@ -79,8 +85,8 @@ class StubProcess:
         ffi.memmove(self._segments, leader.registers(), ffi.sizeof("struct registers"))
         x86_64.keep_segments(self._segments)
         self.segments_to(leader.handle)
-        # The trap, being forced, unblocked itself.
-        leader.block_signals(0xFFFF_FFFF_FFFF_FFFF)
+        # The kernel unblocks a signal that it forces, such as this trap's.
+        leader.block_signals(ALL_SIGNALS)
         self.unmap_all(leader)
         tid = self._checked("clone", leader.call(lib.SYS_clone, THREAD_FLAGS))
         self._worker = self._seized(self.tracee_class(self, tid))
@@ -92,8 +98,8 @@ class StubProcess:
     def _seized(self, worker: Tracee) -> Tracee:
         worker.claim()
         worker.attach(self.plan.trace_options | lib.PTRACE_O_EXITKILL)
-        worker.block_signals(0xFFFF_FFFF_FFFF_FFFF)
-        worker.registers()  # for a dump, should it never come to work
+        worker.block_signals(ALL_SIGNALS)
+        worker.registers()  # for the dump, in case it dies before its first call
         return worker
 
     def unmap_all(self, tracee: Tracee) -> None:
@@ -108,20 +114,20 @@ class StubProcess:
         return result
 
     def empty(self) -> None:
-        """Unmap all that the last tenant mapped.  Creator thread only.  Raises `HostError`, `StubDied`."""
+        """Unmap the last tenant's memory.  Creator thread only.  Raises `HostError`, `StubDied`."""
         self.unmap_all(self.worker)
 
     # --------------------------------------------------------------------------------------------------- its threads
 
     @property
     def worker(self) -> Tracee:
-        """The creator's own injection thread.  Raises `StubDied` where there is none (any more)."""
+        """The creator thread's own injection thread.  Raises `StubDied` if there is none, or no more."""
         if self._worker is None or self.cause is not None:
             raise StubDied(self.cause or Cause(Death.BROKEN))
         return self._worker
 
     def spawn(self, use: Use) -> None:
-        """Have a thread parked, untraced: a new one, unless one came for a request that nobody waits for any more.
+        """Create a parked, untraced thread, unless an abandoned request already left one.
 
         Creator thread only.  Raises `HostError` (EAGAIN where a limit on processes is reached) and `StubDied`.
         """
@@ -135,8 +141,8 @@ class StubProcess:
     def acquire(self, use: Use, spawn: Callable[[], None], options: int, xstate_length: int) -> Tracee:
         """A thread for `use` that the calling thread traces: a parked one, or else a new one.
 
-        `spawn` has the creator thread make it, where no signal handler of Python's can come between and lose it; what
-        an exception leaves half done here is found again by the thread that began it.
+        `spawn` makes it on the creator thread, where no signal handler can raise and lose it.  What an exception leaves
+        half done here is found by the next `acquire` of the same thread.
 
         Raises `StubDied`, and what `spawn` raises.  Seed: lookupOrCreate.
         """
@@ -146,7 +152,7 @@ class StubProcess:
         while (tracee := self._begun_before(use) or self._claim_parked(use)) is None:
             spawn()
         with self._lock:
-            self._owners[tracee] = Owner.current()
+            self._owners[tracee] = TracingThread.current()
         tracee.handle.xstate_length = xstate_length
         tracee.attach(options)
         return tracee
@@ -159,25 +165,25 @@ class StubProcess:
         with self._lock:
             return next((tracee for tracee in self._tracees[use] if tracee.is_mine), None)
 
-    def receive_nobody(self) -> None:
-        """Have every context look at its lease before the next switch here."""
+    def admit_none(self) -> None:
+        """Invalidate the fast path: the next switch here checks the lease again."""
         with self._lock:
             for tracee in self._tracees[Use.GUEST]:
-                lib.tracee_receive(tracee.handle, ffi.NULL)
+                lib.tracee_admit(tracee.handle, ffi.NULL)
 
     def is_inhabited(self) -> bool:
-        """Whether a guest may be running here at this moment."""
+        """Whether a guest may be running here now."""
         with self._lock:
             guests = list(self._tracees[Use.GUEST])
         return any(tracee.runner is not None and tracee.runner.is_running_in(tracee) for tracee in guests)
 
     def tids(self) -> tuple[int, ...]:
-        """All its threads as the kernel has them now, the leader first."""
+        """The ids of its threads in the kernel now, the leader first; none once it is reaped."""
         try:
             tids = [int(task.name) for task in Path(f"/proc/{self.pid}/task").iterdir()]
         except OSError:
             return ()
-        return tuple(sorted(tids, key=lambda tid: (tid != self.pid, tid)))
+        return () if self.reaped.is_set() else tuple(sorted(tids, key=lambda tid: (tid != self.pid, tid)))
 
     def _all_tracees(self) -> list[Tracee]:
         with self._lock:
@@ -187,9 +193,9 @@ class StubProcess:
     # --------------------------------------------------------------------------------------------------------- death
 
     def bury(self, cause: Cause) -> Cause:
-        """Its death has been seen, or is decided now: the cause that holds is the first.
+        """Record its death, which was seen or is decided here; returns the cause, which is the first that was given.
 
-        Kills what still lives; the creator reaps it.  Returns the cause.
+        Kills what still lives; the creator thread reaps it.
         """
         if self.cause is None and cause.signo == signal.SIGKILL and self._vanished(thoroughly=True):
             cause = Cause(Death.TRACER_VANISHED, cause.signo, registers=cause.registers, dump=cause.dump)
@@ -198,29 +204,41 @@ class StubProcess:
             if self.cause is None:
                 self.cause = cause
         if first:
-            self.kill()
-            for tracee in self._all_tracees():
-                lib.tracee_lose(tracee.handle)
+            self._end()
             self._on_death(self)
         return self.cause
 
+    def _end(self) -> None:
+        """Kill it, and have its tracers use its thread ids no more.  May be repeated."""
+        self.kill()
+        for tracee in self._all_tracees():
+            lib.tracee_lose(tracee.handle)
+
     def bury_unseen(self) -> Cause:
-        """A tracee is gone and its last status with it: it was reaped by the creator, or by a stranger's wait."""
+        """Record a death whose status the creator thread collected, or another thread's wait for any child."""
         return self.bury(Cause(Death.SIGNALED, signo=int(signal.SIGKILL)))
 
     def kill(self) -> None:
-        """SIGKILL, unless it is reaped and its pid perhaps somebody else's.
+        """Send SIGKILL, unless the process is reaped: by us, or by another thread's wait for any child."""
+        with self._pid_lock:
+            if not self.reaped.is_set() and _is_child(self.pid):
+                self.signal(self.pid, signal.SIGKILL)
 
-        By tgkill: that is what interrupts take anyway, and a filter over this process may well forbid kill(2).
+    def signal(self, tid: int, signo: int) -> None:
+        """Send a signal to one of its threads, unless the process is reaped: its pid may be another's then.
+
+        While the leader is not reaped, no other process has its pid, so tgkill finds no other thread, even if `tid` is
+        given out again.  A pidfd would need no lock, but costs a descriptor for each stub, of which there may be
+        thousands.  By tgkill, since a filter over this process may forbid kill(2).
         """
-        if not self.reaped.is_set():
-            lib.signal_thread(self.pid, self.pid, signal.SIGKILL)
+        with self._pid_lock:
+            if not self.reaped.is_set():
+                lib.signal_thread(self.pid, tid, signo)
 
     def answers(self) -> bool:
-        """Whether it still does what it is asked.  Creator thread only.
+        """Whether it still makes system calls.  Creator thread only.
 
-        Nothing that can be looked up is as good: a process that was just sent SIGKILL looks alive until it is
-        scheduled.
+        A look at /proc is not enough: a process that was just sent SIGKILL looks alive until it is scheduled.
         """
         try:
             return self.worker.call(lib.SYS_getpid) == self.pid
@@ -228,7 +246,7 @@ class StubProcess:
             return False
 
     def look_for_vanished(self, *, thoroughly: bool = False) -> None:
-        """Bury it if a tracing thread ended without its destructor: its tracee is dead, or runs where nobody sees."""
+        """Bury it if a tracing thread ended without its destructor: its tracee is dead, or runs untraced."""
         if self.cause is None and self._vanished(thoroughly=thoroughly):
             self.bury(Cause(Death.TRACER_VANISHED))
 
@@ -238,21 +256,21 @@ class StubProcess:
         return any(
             self._is_owned_by(tracee, owner)
             and owner.has_vanished(thoroughly=thoroughly)
-            # A thread that ends normally parks first: only now does its absence mean anything.
+            # A thread that ends normally parks its tracees first, so its absence counts only if they are not parked.
             and self._is_owned_by(tracee, owner)
             for tracee, owner in owners
         )
 
-    def _is_owned_by(self, tracee: Tracee, owner: Owner) -> bool:
+    def _is_owned_by(self, tracee: Tracee, owner: TracingThread) -> bool:
         return bool(tracee.handle.state == lib.TRACEE_OWNED and tracee.handle.owner == owner.tid)
 
     def look_for_stolen_stops(self, waits: Callable[[int], int]) -> None:
-        """Bury it if a tracer waits for a stop that somebody else's wait for any child has taken: it would for ever.
+        """Bury it if its tracer waits for ever, because another thread's wait for any child took the stop.
 
-        Seen twice with nothing in between: the tracee stands in a stop, and its tracer sleeps in a wait for it.  Seen
-        once it may have stopped this moment; and so it may have twice, where it stops often, or where the tracer's
-        CPU is slow to come.
-        `waits` says what a thread of ours waits for.
+        The evidence is the same stop, seen in two looks: the tracee stands in it, and its tracer sleeps in a wait for
+        that tracee.  One look is not enough: the tracee may have stopped just then.  Two looks at different stops are
+        not either: a tracee that stops often, or whose tracer is slow to run, gets on.
+        `waits` maps a thread id of this process to the child that the thread waits for.
         """
         with self._lock:
             owners = list(self._owners.items())
@@ -268,9 +286,9 @@ class StubProcess:
         return stat is not None and stat[0] == "t"
 
     def look_for_death(self) -> None:
-        """Bury it if it died while nobody waited for it.  Creator thread only.
+        """Bury it if it died while no tracer waited for it.  Creator thread only.
 
-        The worker tells: it is a thread like all, and nobody else waits for it.
+        The worker's status shows it: it dies with all other threads, and only this thread waits for it.
         """
         if self.cause is None and self._worker is not None:
             status = ffi.new("int *")
@@ -279,15 +297,34 @@ class StubProcess:
                 self._worker.gone_with(status[0])
 
     def reap(self) -> bool:
-        """Collect its dead threads; True when nothing is left of it.  Creator thread only, never blocks.
+        """Collect its dead threads; returns True when nothing is left of it.  Creator thread only, never blocks.
 
-        Any thread of a process may wait for what another one traces, so idle tracers need not come.  The leader's
+        Any thread of a process may wait for what another one traces, so idle tracers are not needed.  The leader's
         status comes last, when all others are collected.
         """
-        status = ffi.new("int *")
-        for tid in reversed(self.tids() or (self.pid,)):
-            while lib.tracee_wait(tid, WALL | os.WNOHANG, status) == tid and os.WIFSTOPPED(status[0]):
-                pass
-        if lib.tracee_wait(self.pid, WALL | os.WNOHANG, status) == -errno.ECHILD:
-            self.reaped.set()
+        self._end()  # again: another thread may be in the middle of `bury`, or an exception ended it there
+        for tid in self.tids()[:0:-1]:
+            _collect(tid)
+        with self._pid_lock:
+            if not self.reaped.is_set() and _collect(self.pid) == -errno.ECHILD:
+                self.reaped.set()
         return self.reaped.is_set()
+
+
+def _collect(tid: int) -> int:
+    """Collect all statuses of a thread; returns 0 if it lives, -ECHILD if it is reaped."""
+    status = ffi.new("int *")
+    while (rc := int(lib.tracee_wait(tid, WALL | os.WNOHANG, status))) > 0:
+        pass
+    return rc
+
+
+def _is_child(pid: int) -> bool:
+    """Whether a process is an unreaped child of this one."""
+    try:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG | WALL)
+    except ChildProcessError:
+        return False
+    except OSError:  # a filter over this process may forbid the question
+        return True
+    return True

@@ -1,4 +1,4 @@
-"""Imports go one way: rooms in order, the wall around what runs inside, no circle, and no folder that fills up."""
+"""Imports follow the order of the rooms, stay inside the wall and form no circle; no folder has too many modules."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from paths import ROOT
 
 PARTS = ("harness", "reference", "scenarios", "containers", "results")
 
-#: Modules on top of harness that every part may import.
+#: Modules at the top of harness, which every part may import.
 WORDS = ("contract", "verdict", "flight", "errors", "cell_name", "ptrace_denial", "arch")
-#: The folders of harness: each imports those before it only.
+#: The folders of harness; each may import those before it and itself.
 ROOMS = (
     *("words", "linux", "catalogue", "cell", "environments", "expectations", "results", "run", "report", "bench"),
     *("peers", "guest_kernel", "cli"),
 )
-#: What runs inside a container or guest, and the packages that are installed there.
+#: The code that runs inside containers and guests, and the packages installed there.
 INSIDE = ("harness.linux", "harness.catalogue", "harness.cell", "harness.environments.vm.guest")
 INSTALLED_INSIDE = {"pytest", "_pytest", "xdist", "msgspec", "hypothesis", "cffi"}
 MOST_MODULES = 20
 
+RELATIVE = "a relative import"
+
+#: The names that each module imports: ``harness.cell.trial`` to {"os", "worldswitch.harness.verdict.Verdict", ...}.
+Imports = Mapping[str, frozenset[str]]
 Graph = Mapping[str, set[str]]
 
 
@@ -33,31 +37,31 @@ def module_of(path: Path, root: Path) -> str:
     return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
 
 
-def sources(root: Path) -> dict[str, ast.Module]:
-    """The modules below a checkout: ``harness.cell.trial`` and what it consists of."""
+def sources(root: Path) -> dict[str, frozenset[str]]:
+    """Return the imports of every module below a checkout."""
     paths = (path for part in PARTS for path in (root / part).rglob("*.py"))
-    return {module_of(path, root): ast.parse(path.read_text()) for path in paths}
+    return {module_of(path, root): frozenset(imported(path.read_text())) for path in paths}
 
 
-def imported(tree: ast.Module) -> Iterator[str]:
-    """Every name that a module imports, late and under TYPE_CHECKING included."""
-    for node in ast.walk(tree):
+def imported(text: str) -> Iterator[str]:
+    """Every name that a module's text imports, including late imports and those under TYPE_CHECKING."""
+    for node in ast.walk(ast.parse(text)):
         match node:
             case ast.Import(names=names):
                 yield from (name.name for name in names)
             case ast.ImportFrom(module=module, names=names, level=0):
                 yield from (f"{module}.{name.name}" for name in names)
             case ast.ImportFrom():
-                yield "a relative import"
+                yield RELATIVE
 
 
-def graph(modules: Mapping[str, ast.Module]) -> dict[str, set[str]]:
-    """Which modules each module imports, of these."""
+def graph(modules: Imports) -> dict[str, set[str]]:
+    """Which of these modules each module imports."""
     found: dict[str, set[str]] = {}
-    for name, tree in modules.items():
-        ours = (one.removeprefix("worldswitch.") for one in imported(tree) if one.startswith("worldswitch."))
-        ends = {one if one in modules else one.rpartition(".")[0] for one in ours}
-        found[name] = (ends & modules.keys()) - {name}
+    for module, names in modules.items():
+        ours = (name.removeprefix("worldswitch.") for name in names if name.startswith("worldswitch."))
+        ends = {name if name in modules else name.rpartition(".")[0] for name in ours}
+        found[module] = (ends & modules.keys()) - {module}
     return found
 
 
@@ -84,7 +88,7 @@ def circles(edges: Graph) -> list[list[str]]:
     for name in edges:
         if name not in order:
             visit(name)
-    return [one for one in found if len(one) > 1]
+    return [component for component in found if len(component) > 1]
 
 
 def room_of(module: str) -> str:
@@ -94,33 +98,34 @@ def room_of(module: str) -> str:
 
 
 def upwards(edges: Graph) -> list[str]:
-    """The imports that no room or part may make."""
-    return [f"{one} imports {other}" for one in edges for other in edges[one] if not may_import(one, other)]
+    """The imports against the order of the rooms and parts."""
+    return [f"{module} imports {other}" for module in edges for other in edges[module] if not may_import(module, other)]
 
 
-def may_import(one: str, other: str) -> bool:
-    rooms = room_of(one), room_of(other)
+def may_import(module: str, other: str) -> bool:
+    rooms = room_of(module), room_of(other)
     if all(room in ROOMS for room in rooms):
         return ROOMS.index(rooms[1]) <= ROOMS.index(rooms[0])
     return rooms[1] in ("words", rooms[0])
 
 
 def is_inside(module: str) -> bool:
-    return any(f"{module}.".startswith(f"{one}.") for one in INSIDE) or room_of(module) in (
+    return any(f"{module}.".startswith(f"{inside}.") for inside in INSIDE) or room_of(module) in (
         *("words", "reference", "scenarios"),
     )
 
 
-def over_the_wall(modules: Mapping[str, ast.Module]) -> list[str]:
-    """What runs inside and imports what is not there."""
+def over_the_wall(modules: Imports) -> list[str]:
+    """The imports by code that runs inside of modules that are not installed there."""
     edges = graph(modules)
-    ours = [f"{one} imports {other}" for one in edges if is_inside(one) for other in edges[one] if lacks(other)]
+    inside = [module for module in modules if is_inside(module)]
+    ours = [f"{module} imports {other}" for module in inside for other in edges[module] if lacks(other)]
+    known = {"worldswitch", "__future__", *INSTALLED_INSIDE, *sys.stdlib_module_names}
     theirs = [
-        f"{one} imports {name}"
-        for one, tree in modules.items()
-        if is_inside(one)
-        for name in imported(tree)
-        if name.partition(".")[0] not in {"worldswitch", "__future__", *INSTALLED_INSIDE, *sys.stdlib_module_names}
+        f"{module} imports {name}"
+        for module in inside
+        for name in modules[module]
+        if name.partition(".")[0] not in known
     ]
     return ours + theirs
 
@@ -130,17 +135,16 @@ def lacks(module: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def modules() -> dict[str, ast.Module]:
+def modules() -> Imports:
     return sources(ROOT)
 
 
-def planted(modules: Mapping[str, ast.Module], module: str, line: str) -> dict[str, ast.Module]:
-    """The same modules, one of which has this line too."""
-    tree = ast.Module([*ast.parse(line).body, *modules[module].body], [])
-    return {**modules, module: tree}
+def planted(modules: Imports, module: str, line: str) -> Imports:
+    """The same modules, with one more line in `module`."""
+    return {**modules, module: modules[module] | {*imported(line)}}
 
 
-def test_no_module_imports_upwards(modules: dict[str, ast.Module]) -> None:
+def test_no_module_imports_upwards(modules: Imports) -> None:
     assert upwards(graph(modules)) == []
 
 
@@ -148,17 +152,17 @@ def test_no_module_imports_upwards(modules: dict[str, ast.Module]) -> None:
     ("module", "line"),
     [
         ("harness.results.reader", "from worldswitch.harness.run import runner"),
-        ("harness.environments.host", "from worldswitch.harness.expectations.rules import of"),
+        ("harness.environments.host", "from worldswitch.harness.expectations.rules import of_profile"),
         ("reference.ptrace", "from worldswitch.harness.linux import syscalls"),
         ("harness.verdict", "from worldswitch.harness.linux import syscalls"),
         ("harness.run.runner", "if TYPE_CHECKING:\n    from worldswitch.harness.report import terminal"),
     ],
 )
-def test_an_import_upwards_is_caught(modules: dict[str, ast.Module], module: str, line: str) -> None:
+def test_an_import_upwards_is_caught(modules: Imports, module: str, line: str) -> None:
     assert len(upwards(graph(planted(modules, module, line)))) == 1
 
 
-def test_the_wall_holds(modules: dict[str, ast.Module]) -> None:
+def test_the_wall_holds(modules: Imports) -> None:
     assert over_the_wall(modules) == []
 
 
@@ -172,30 +176,29 @@ def test_the_wall_holds(modules: dict[str, ast.Module]) -> None:
         ("harness.environments.vm.guest.mounts", "from worldswitch.harness.environments.vm import qemu"),
     ],
 )
-def test_a_breach_of_the_wall_is_caught(modules: dict[str, ast.Module], module: str, line: str) -> None:
+def test_an_import_over_the_wall_is_caught(modules: Imports, module: str, line: str) -> None:
     assert len(over_the_wall(planted(modules, module, line))) == 1
 
 
-def test_there_is_no_circle(modules: dict[str, ast.Module]) -> None:
+def test_there_is_no_circle(modules: Imports) -> None:
     assert circles(graph(modules)) == []
 
 
-def test_a_circle_is_caught(modules: dict[str, ast.Module]) -> None:
+def test_a_circle_is_caught(modules: Imports) -> None:
     line = "if TYPE_CHECKING:\n    from worldswitch.harness.cell.trial import Result"
-    assert any(
-        "harness.cell.supervisor" in one for one in circles(graph(planted(modules, "harness.cell.supervisor", line)))
-    )
+    found = circles(graph(planted(modules, "harness.cell.supervisor", line)))
+    assert any("harness.cell.supervisor" in component for component in found)
 
 
-def test_no_import_makes_a_second_copy_of_a_module(modules: dict[str, ast.Module]) -> None:
+def test_no_import_makes_a_second_copy_of_a_module(modules: Imports) -> None:
     """In a checkout, `import harness` would work too."""
-    bare = {f"{name}: {one}" for name, tree in modules.items() for one in imported(tree) if one.split(".")[0] in PARTS}
+    bare = {f"{module}: {name}" for module, names in modules.items() for name in names if name.split(".")[0] in PARTS}
     assert bare == set()
-    assert not [name for name, tree in modules.items() if "a relative import" in imported(tree)]
+    assert not [module for module, names in modules.items() if RELATIVE in names]
 
 
-def test_the_ground_plan_is_small() -> None:
-    """A room is a folder, and has at most so many modules; beside the words there are at most 13."""
+def test_no_folder_has_too_many_modules() -> None:
+    """Harness consists of the words and the listed rooms, and each folder has at most `MOST_MODULES` modules."""
     harness = ROOT / "harness"
     top = {path.stem for path in harness.glob("*.py")} | {path.parent.name for path in harness.glob("*/__init__.py")}
     assert top - {"__init__", *WORDS} <= set(ROOMS)
@@ -204,7 +207,7 @@ def test_the_ground_plan_is_small() -> None:
 
 
 def test_every_package_is_declared() -> None:
-    """A folder that pyproject.toml does not list is not in the wheel."""
+    """The wheel has only the folders that pyproject.toml lists."""
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     there = {module_of(path, ROOT) for part in PARTS for path in (ROOT / part).rglob("__init__.py")}
     assert {f"worldswitch.{name}" for name in there} == set(listed)

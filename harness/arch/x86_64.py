@@ -1,6 +1,6 @@
-"""x86-64's ``user_regs_struct``, word by word, and which registers carry a system call.
+"""x86-64's ``user_regs_struct`` and the registers of a system call.
 
-The order is the kernel's (arch/x86/include/asm/user_64.h, 5.10 ... 7.3: unchanged).
+The order is that of arch/x86/include/asm/user_64.h, unchanged from 5.10 to 7.3.
 """
 
 NAMES = (
@@ -11,12 +11,12 @@ NAMES = (
     *("fs_base", "gs_base", "ds", "es", "fs", "gs"),
 )
 
-#: Which word of the struct a register is.
+#: The index of each register in the struct, in 64-bit words.
 INDEX = {name: index for index, name in enumerate(NAMES)}
 
 SIZE = 8 * len(NAMES)
 
-#: What a guest owns wholly: all but the segments, which the platform sets, and orig_rax, which is the kernel's.
+#: The registers that belong to the guest: all but the segments, which the platform sets, and the kernel's orig_rax.
 GENERAL = (*NAMES[:15], "rip", "eflags", "rsp", "fs_base", "gs_base")
 
 ARGUMENTS = tuple(INDEX[name] for name in ("rdi", "rsi", "rdx", "r10", "r8", "r9"))
@@ -25,5 +25,5 @@ NUMBER = INDEX["orig_rax"]
 PC = INDEX["rip"]
 SP = INDEX["rsp"]
 
-#: What is not zero in a fresh thread: interrupts on, and the always-one bit.
+#: The nonzero registers of a new thread; eflags has IF and the always-set bit 1.
 INITIAL = {"eflags": 0x202}

@@ -1,8 +1,8 @@
-"""What a world switch costs: benchmarks, what may be believed of their numbers, and a report that explains them.
+"""Benchmarks of a world switch: measurement, noise, comparison and report.
 
-suite/          the benchmarks, one file a subject; each is a pyperf script too
-native/         the C: what the kernel alone costs, and the guests
+suite/          the benchmarks, one file per subject; each is a pyperf script too
+native/         C loops that make the same kernel calls and nothing else, and the guests
 benchmark.py    what a benchmark is
-workbench.py    what benchmarks are made with: platforms, guests, pinned threads
+workbench.py    the platforms, guests and pinned threads that benchmarks use
 worker.py       one process that measures some benchmarks in turn
 """

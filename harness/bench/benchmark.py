@@ -1,12 +1,12 @@
-'''What a benchmark is: a function that makes a timer, and whose docstring says what is timed and what is not.
+'''What a benchmark is: a function that returns a timer, and whose docstring says what is timed and what is not.
 
-A file of `worldswitch.harness.bench.suite` is a **subject**.  It lists its benchmarks by decorating them:
+A file of `worldswitch.harness.bench.suite` is a **subject**.  A decorator registers each of its benchmarks:
 
     SUBJECT = Subject(__file__)
 
     @SUBJECT.timed()
     def getpid(bench: Bench) -> Timer:
-        """A system call that nobody traces.
+        """An untraced system call.
 
         Timed: the call.  Not timed: nothing else is done.
         """
@@ -26,35 +26,36 @@ from worldswitch.harness.bench.workbench import Bench, Timer, Unit
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """One thing that is measured."""
+    """One benchmark of a subject."""
 
     subject: str
     title: str
     about: str  #: its docstring
     make: Callable[[Bench], Timer]
     unit: Unit = "second"
-    loops: int = 0  #: loops for one value; 0: as many as take long enough to be timed
-    burst: int = 1  #: values that are taken one after the other
-    alone: bool = False  #: whether it needs a process for itself
-    series: str = ""  #: the function, where one makes several benchmarks
-    size: int = 0  #: and the number that tells them apart
+    loops: int = 0  #: loops per value; 0 means calibrated, so that a value takes the minimum time
+    burst: int = 1  #: values taken in succession
+    alone: bool = False  #: True if it needs a process of its own
+    series: str = ""  #: the function's name, if it makes several benchmarks
+    size: int = 0  #: the argument that distinguishes them
 
     @property
     def name(self) -> str:
-        """As results name it."""
+        """Its name in results: `subject::title`."""
         return f"{self.subject}::{self.title}"
 
 
 class Subject:
-    """The benchmarks of one file, in its order.  `loops`, `burst`, `alone` hold for all of them."""
+    """The benchmarks of one file, in its order."""
 
     def __init__(self, file: str, **common: Any) -> None:
+        """Name the subject after the file; `common` are fields of every `Benchmark` in it."""
         self.name = Path(file).stem
         self.benchmarks: list[Benchmark] = []
         self._common = common
 
     def timed(self, **options: Any) -> Callable[[Callable[[Bench], Timer]], Callable[[Bench], Timer]]:
-        """Make the function a benchmark; `options` are fields of `Benchmark`."""
+        """Register the decorated function as a benchmark; `options` are fields of `Benchmark`."""
 
         def add(make: Callable[[Bench], Timer]) -> Callable[[Bench], Timer]:
             self._add(make.__name__, make, make, options)
@@ -65,12 +66,12 @@ class Subject:
     def series(
         self, sizes: tuple[int, ...], **options: Any
     ) -> Callable[[Callable[[Bench, int], Timer]], Callable[[Bench, int], Timer]]:
-        """Make the function a benchmark for each of the sizes, which it is called with."""
+        """Register one benchmark per size; the decorated function takes the size."""
 
         def add(make: Callable[[Bench, int], Timer]) -> Callable[[Bench, int], Timer]:
             for size in sizes:
-                own = options | {"series": make.__name__, "size": size}
-                self._add(f"{make.__name__}[{size}]", make, _of_size(make, size), own)
+                fields = options | {"series": make.__name__, "size": size}
+                self._add(f"{make.__name__}[{size}]", make, _of_size(make, size), fields)
             return make
 
         return add

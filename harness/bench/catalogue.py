@@ -1,4 +1,4 @@
-"""All benchmarks there are, by name."""
+"""All benchmarks, by name."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from functools import cache
 
 from worldswitch.harness.bench.benchmark import Benchmark
 
-#: In the order in which people read of them.
+#: In the order of the report.
 SUBJECTS = ("limits", "switch", "calls", "memory", "spaces", "lifecycle", "interrupts", "scale")
 
 
 @cache
 def benchmarks() -> dict[str, Benchmark]:
-    """Every benchmark."""
+    """Return every benchmark by name, in the subjects' order."""
     modules = (importlib.import_module(f"worldswitch.harness.bench.suite.{name}") for name in SUBJECTS)
     return {one.name: one for module in modules for one in module.SUBJECT.benchmarks}
 
 
 def select(patterns: tuple[str, ...]) -> list[Benchmark]:
-    """The benchmarks of these names, subjects or patterns; all if there are none.  Raises `LookupError`."""
+    """Return the benchmarks of these names, subjects or patterns; all if there are none.  Raises LookupError."""
     chosen: dict[str, Benchmark] = {}
     for pattern in patterns or SUBJECTS:
         found = {

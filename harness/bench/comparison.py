@@ -1,8 +1,8 @@
-"""`worldswitch bench compare`: is one run slower than another, faster, or can that not be said.
+"""Compares two runs: is the second slower, faster, or is the difference inconclusive.
 
-pyperf's own comparison calls any difference significant when the samples differ in number.  Here a difference is
-`slower` or `faster` only if the whole interval of its ratio is beyond the noise floor of both sessions, and beyond what
-anybody cares about; else it is `inconclusive`, which is no word for "the same".
+pyperf's own comparison calls any difference significant when the numbers of samples differ.  Here a difference is
+`slower` or `faster` only if the whole interval of its ratio is beyond the noise floor of both runs and beyond
+`noise.MIN_EFFECT`.  Otherwise it is `inconclusive`, which does not mean "the same".
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from worldswitch.harness.bench.results_file import Results, Series
 
 
 class RatioVerdict(enum.Enum):
-    """What can be said of a difference."""
+    """The verdict on a ratio."""
 
     SLOWER = "slower"
     FASTER = "faster"
     INCONCLUSIVE = "inconclusive"
 
 
-#: For what is not measured in seconds.
-WORDS = {RatioVerdict.SLOWER: "more", RatioVerdict.FASTER: "less"}
+#: The labels of verdicts on counts and bytes.
+LABELS = {RatioVerdict.SLOWER: "more", RatioVerdict.FASTER: "less"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,18 @@ class ComparisonRow:
     before: Series
     after: Series
     ratio: Estimate  #: after / before
-    floor: float
-    finding: RatioVerdict
-    needed: int | None  #: rounds that would show 10 %
+    floor: float  #: the noise floor, as a fraction
+    verdict: RatioVerdict
+    needed: int | None  #: rounds per run that would detect a difference of 10 %; None if no number would
 
     @property
-    def word(self) -> str:
-        """The finding, as the unit has it."""
-        return self.finding.value if self.before.unit == "second" else WORDS.get(self.finding, self.finding.value)
+    def label(self) -> str:
+        """The verdict, worded for the unit."""
+        return self.verdict.value if self.before.unit == "second" else LABELS.get(self.verdict, self.verdict.value)
 
 
-def find(ratio: Estimate, threshold: float) -> RatioVerdict:
-    """What a ratio says: its whole interval must be beyond 1 by more than the threshold, a fraction."""
+def verdict_of(ratio: Estimate, threshold: float) -> RatioVerdict:
+    """Return the verdict: the whole interval must differ from 1 by more than the threshold, a fraction."""
     if ratio.low > 1 + threshold:
         return RatioVerdict.SLOWER
     if ratio.high < 1 / (1 + threshold):
@@ -55,7 +55,7 @@ def find(ratio: Estimate, threshold: float) -> RatioVerdict:
 
 
 def compare(before: Results, after: Results, *, anyway: bool = False) -> Iterator[ComparisonRow]:
-    """A row for each benchmark that both files have.  Raises `Unlike`, unless it is to be done anyway."""
+    """Return a row for each benchmark in both files.  Raises `UnlikeMachines` unless `anyway`."""
     if not anyway:
         results_file.check_alike(before, after)
     return _rows(before, after)
@@ -72,17 +72,17 @@ def _rows(before: Results, after: Results) -> Iterator[ComparisonRow]:
 
 
 def floor_of(results: Results, subject: str) -> float:
-    """The noise floor of one subject's benchmarks in a file.
+    """Return the noise floor of one subject's benchmarks in a file, as a fraction.
 
-    What other processes took cannot be told from what the benchmark takes, so the floor is at least that.
+    CPU time taken by other processes is indistinguishable from the benchmark's own, so the floor is at least that.
     """
     timed = (one for one in results.series.values() if one.subject == subject and one.unit == "second")
     return max(noise.floor(one.samples for one in timed), results.taken / (1 - results.taken))
 
 
 def compare_series(before: Series, after: Series, floor: float) -> ComparisonRow:
-    """One row."""
+    """Return the row of one benchmark; `floor` is the noise floor of both files."""
     ratio = ratios.of_medians(after.samples, before.samples)
-    threshold = max(floor, noise.LEAST_EFFECT) if before.unit == "second" else 0.0
+    threshold = max(floor, noise.MIN_EFFECT) if before.unit == "second" else 0.0
     needed = noise.rounds_needed(before.samples, threshold)
-    return ComparisonRow(before, after, ratio, floor, find(ratio, threshold), needed)
+    return ComparisonRow(before, after, ratio, floor, verdict_of(ratio, threshold), needed)

@@ -1,7 +1,7 @@
-"""Some benchmarks in containers, each under a profile, with the host in turn: what a profile costs a switch.
+"""Runs some benchmarks on the host and in containers, one per profile: what a profile costs a switch.
 
-What a profile adds is mostly its seccomp filter, which each of the tracer's system calls goes through.  The same worker
-runs in a container of its own; all environments are measured once a round.
+A profile's cost is mostly its seccomp filter, which filters each of the tracer's system calls.  A container runs the
+same worker as the host; each round measures every environment once.
 """
 
 from __future__ import annotations
@@ -12,68 +12,66 @@ from typing import Protocol, runtime_checkable
 
 from worldswitch.harness.bench import catalogue, messages
 from worldswitch.harness.bench.benchmark import Benchmark
-from worldswitch.harness.bench.messages import NotMeasured, Word
+from worldswitch.harness.bench.messages import Message, NotMeasured
 from worldswitch.harness.environments.host import Host
 from worldswitch.harness.environments.plan import plan
 from worldswitch.harness.environments.prepared import Plan
 from worldswitch.harness.environments.profiles import profile
-from worldswitch.harness.environments.protocol import Cell, EngineChoice, Missing, Say
+from worldswitch.harness.environments.protocol import Cell, EngineChoice, Environment, Missing, Say
 from worldswitch.harness.errors import Unobtainable
 
-#: What is measured there: a system call, the bare stop, and switches.
+#: The benchmarks measured there: a system call, the bare round trip, and switches.
 NAMES = ("limits::getpid", "limits::sysemu", "switch::resident_pinned", "switch::default_pinned")
 
-#: Seconds for one container, whatever it measures.
+#: Seconds until a container is killed.
 DEADLINE = 120.0
 
 
 @runtime_checkable
-class Confines(Protocol):
-    """An environment that runs any command of its image."""
-
-    name: str
+class RunsCommands(Protocol):
+    """An environment that can run any command of its image."""
 
     def run(self, command: Sequence[str]) -> Cell:
-        """Run it in a container of its own.  Raises `Unobtainable`."""
+        """Run a command in a new container.  Raises `Unobtainable`."""
 
 
-#: Gives a worker's words for its command line, on this host.
-AtHome = Callable[[Sequence[str]], list[Word]]
+#: Takes a worker's command line, runs it on this host, returns its messages.
+HostWorker = Callable[[Sequence[str]], list[Message]]
 
 
 def benchmarks() -> list[Benchmark]:
-    """What is measured there."""
+    """Return the benchmarks measured in every environment."""
     return [catalogue.benchmarks()[name] for name in NAMES]
 
 
-def places(engine: EngineChoice, wanted: Sequence[str], say: Say) -> Plan:
-    """The host, and a container a profile.  Raises `ProfileError`."""
-    made = plan(engine, wanted, say=say)
-    if not any(isinstance(place, Host) for place in made):
+def host_and_containers(engine: EngineChoice, profiles: Sequence[str], say: Say) -> Plan:
+    """Plan the host and one container per profile.  Raises `ProfileError`."""
+    made = plan(engine, profiles, say=say)
+    if not any(isinstance(environment, Host) for environment in made):
         made.environments.insert(0, Host())
     return made
 
 
-def check(wanted: Sequence[str]) -> None:
-    """Raises `ProfileError` for a profile that there is not."""
-    profile.select(wanted)
+def check(profiles: Sequence[str]) -> None:
+    """Raise `ProfileError` if a profile does not exist."""
+    profile.select(profiles)
 
 
-def said_in(place: object, arguments: Sequence[str], at_home: AtHome) -> list[Word]:
-    """What a worker with this command line says in that place."""
-    if isinstance(place, Missing):
-        return _absent(f"{place.reason}; {place.remedy}")
-    if isinstance(place, Host):
-        return at_home(arguments)
-    if not isinstance(place, Confines):
-        return _absent("this environment runs nothing but scenarios")
+def measure_in(environment: Environment | Missing, arguments: Sequence[str], run_on_host: HostWorker) -> list[Message]:
+    """Run a worker with this command line in the environment; returns its messages, `NotMeasured` for any failure."""
+    if isinstance(environment, Missing):
+        return _absent(f"{environment.reason}; {environment.remedy}")
+    if isinstance(environment, Host):
+        return run_on_host(arguments)
+    if not isinstance(environment, RunsCommands):
+        return _absent("this environment can run only scenarios")
     try:
-        return _said(place.run(["python3", "-m", "worldswitch.harness.bench.worker", *arguments]))
+        return _messages_of(environment.run(["python3", "-m", "worldswitch.harness.bench.worker", *arguments]))
     except Unobtainable as problem:
         return _absent(f"{problem.reason}; {problem.remedy}")
 
 
-def _said(cell: Cell) -> list[Word]:
+def _messages_of(cell: Cell) -> list[Message]:
     late = threading.Timer(DEADLINE, cell.kill)
     late.start()
     try:
@@ -84,10 +82,10 @@ def _said(cell: Cell) -> list[Word]:
     finally:
         late.cancel()
         cell.kill()
-    said = {word.name for word in found if not isinstance(word, messages.Disturbance)}
+    reported = {message.name for message in found if not isinstance(message, messages.Disturbance)}
     reason = f"the worker ended ({status}): {cell.log.strip()[-300:]}".rstrip(": ")
-    return [*found, *(NotMeasured(name, reason) for name in NAMES if name not in said)]
+    return [*found, *(NotMeasured(name, reason) for name in NAMES if name not in reported)]
 
 
-def _absent(reason: str) -> list[Word]:
+def _absent(reason: str) -> list[Message]:
     return [NotMeasured(name, reason) for name in NAMES]

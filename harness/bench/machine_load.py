@@ -1,4 +1,4 @@
-"""Is the machine quiet enough?  What others used of the CPUs, what the hypervisor took, how long tasks had to wait."""
+"""Detects load by others: CPU use of other processes, time stolen by the hypervisor, time spent waiting for a CPU."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from pathlib import Path
 
 from worldswitch.harness.bench.messages import Disturbance
 
-#: Shares from which on a warning is given: of all CPUs used by others, of a spinning thread's time taken from it.
+#: Thresholds of warnings, as fractions: CPU use by others, and CPU time taken from a busy-loop thread.
 OTHERS = 0.05
 TAKEN = 0.02
-#: Seconds that are watched before a run.
+#: Seconds for which the machine is watched before a run.
 LOOK = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The machine's counters at a moment, in seconds since it started."""
+    """The machine's counters at one time, in seconds since boot; CPU times are summed over all CPUs."""
 
     at: float
     busy: float
     stolen: float
-    waiting: float  #: in which at least one task waited for a CPU
-    own: float  #: used by this process and its children that have ended
+    waiting: float  #: time in which at least one task waited for a CPU
+    own: float  #: CPU time of this process and of its reaped children
 
     @classmethod
     def now(cls) -> Reading:
-        """Read them."""
+        """Read the counters."""
         return cls(time.monotonic(), *_processor_times(), _pressure(), _own())
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What happened between two readings, as shares."""
+    """The load between two readings, as fractions."""
 
-    others: float  #: of all CPUs, used by other processes
-    stolen: float  #: of all CPUs, taken by the hypervisor
-    waiting: float  #: of the time, in which a task waited for a CPU; ours, too, wait for each other
+    others: float  #: CPU time of other processes, of all CPUs'
+    stolen: float  #: CPU time taken by the hypervisor, of all CPUs'
+    waiting: float  #: time in which a task waited for a CPU; includes this run's own tasks
 
     @classmethod
     def between(cls, before: Reading, after: Reading) -> Span:
-        """Compare them; no time between is no load."""
+        """Return the load between two readings; 0 if no time passed."""
         wall = max(after.at - before.at, 1e-9)
         cpus = wall * (os.cpu_count() or 1)
         foreign = after.busy - before.busy - (after.own - before.own)
@@ -56,7 +56,7 @@ class Span:
 
 
 def _processor_times() -> tuple[float, float]:
-    """Seconds that all CPUs were busy, and that were stolen from them (man 5 proc, /proc/stat)."""
+    """Busy and stolen seconds, summed over all CPUs (man 5 proc, /proc/stat)."""
     tick = os.sysconf("SC_CLK_TCK")
     with open("/proc/stat") as lines:
         user, nice, system, _, _, irq, softirq, stolen, *_ = map(int, lines.readline().split()[1:])
@@ -64,7 +64,7 @@ def _processor_times() -> tuple[float, float]:
 
 
 def _pressure() -> float:
-    """Seconds in which a task waited for a CPU; 0 where the kernel does not count them."""
+    """Seconds in which a task waited for a CPU; 0 if the kernel has no PSI."""
     with suppress(OSError):
         some = Path("/proc/pressure/cpu").read_text().partition("\n")[0]
         return int(some.rpartition("total=")[2]) * 1e-6
@@ -72,70 +72,72 @@ def _pressure() -> float:
 
 
 def _own() -> float:
-    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def look(seconds: float = LOOK) -> Span:
-    """Watch the machine for a moment in which this process does nothing."""
+def watch(seconds: float = LOOK) -> Span:
+    """Return the load while this process sleeps for some seconds."""
     before = Reading.now()
     time.sleep(seconds)
     return Span.between(before, Reading.now())
 
 
 def warnings_before(span: Span) -> list[str]:
-    """What there is to say of a machine before a run."""
-    said = []
+    """Return warnings on the state of the machine before a run."""
+    warnings = []
     if span.others > OTHERS:
-        said.append(f"the machine is not quiet: before the run others used {span.others:.0%} of the CPUs")
+        warnings.append(f"the machine is not quiet: before the run others used {span.others:.0%} of the CPUs")
     if span.waiting > OTHERS:
-        said.append(f"the machine is not quiet: before the run tasks waited for a CPU {span.waiting:.0%} of the time")
+        warnings.append(
+            f"the machine is not quiet: before the run tasks waited for a CPU {span.waiting:.0%} of the time"
+        )
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     with suppress(OSError):
         if (name := governor.read_text().strip()) != "performance":
-            said.append(f"the CPUs' frequency governor is {name!r}, not 'performance'")
-    return said
+            warnings.append(f"the CPUs' frequency governor is {name!r}, not 'performance'")
+    return warnings
 
 
 class LoadLog:
-    """What disturbed a run's workers."""
+    """Collects the load during a run's measurements."""
 
     def __init__(self) -> None:
         self._spans: list[tuple[str, Span]] = []
         self._wall = self._taken = 0.0
         self._involuntary = 0
 
-    def worked(self, what: str, span: Span) -> None:
-        """A worker measured meanwhile."""
+    def add_span(self, what: str, span: Span) -> None:
+        """Add the load during one measurement."""
         self._spans.append((what, span))
 
-    def disturbed(self, seen: Disturbance) -> None:
-        """A worker said how its spinning went."""
-        self._wall += seen.wall
-        self._taken += seen.taken
-        self._involuntary += seen.involuntary
+    def add_disturbance(self, disturbance: Disturbance) -> None:
+        """Add the disturbance that a worker measured by spinning."""
+        self._wall += disturbance.wall
+        self._taken += disturbance.taken
+        self._involuntary += disturbance.involuntary
 
     @property
     def taken(self) -> float:
-        """The share of its time that a thread lost that only spins."""
+        """CPU time stolen from a busy-loop thread, as a fraction."""
         return self._taken / self._wall if self._wall else 0.0
 
     def warnings(self) -> list[str]:
-        """What there is to say of the run as a whole."""
-        said = []
+        """Return warnings on the load during the whole run."""
+        warnings = []
         noisy = [(span.others, what) for what, span in self._spans if span.others > OTHERS]
         if noisy:
             share, what = max(noisy)
-            said.append(
+            warnings.append(
                 f"other processes used more than {OTHERS:.0%} of the CPUs in {len(noisy)} of {len(self._spans)} "
                 f"measurements, at worst {share:.0%} ({what})"
             )
         stolen = [span.stolen for _, span in self._spans if span.stolen > TAKEN]
         if stolen:
-            said.append(f"the hypervisor took up to {max(stolen):.0%} of the CPUs")
+            warnings.append(f"the hypervisor took up to {max(stolen):.0%} of the CPUs")
         if self.taken > TAKEN:
-            said.append(
-                f"another process took the CPU: {self.taken:.0%} of a thread's time that only spins "
-                f"(made to wait {self._involuntary} times)"
+            warnings.append(
+                f"other processes took {self.taken:.0%} of a busy-loop thread's CPU time "
+                f"({self._involuntary} involuntary context switches)"
             )
-        return said
+        return warnings

@@ -1,4 +1,4 @@
-"""`worldswitch bench`: measure, and say what was measured."""
+"""`worldswitch bench`: measures, and prints the results."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.kernel_calls import record
 from worldswitch.harness.bench.report import page
 from worldswitch.harness.bench.results_file import Results, ResultsWriter
-from worldswitch.harness.bench.session import Effort, Session, recording
+from worldswitch.harness.bench.session import Effort, Session, results_writer
 from worldswitch.harness.bench.units import in_order, quartiles, shown
 from worldswitch.harness.environments.profiles.profile import ProfileError
-from worldswitch.harness.environments.protocol import EngineChoice
+from worldswitch.harness.environments.protocol import EngineChoice, Environment, Missing
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report.console import console
@@ -28,7 +28,7 @@ from worldswitch.harness.results.new_folder import new_folder
 
 
 def chosen(names: Sequence[str]) -> list[Benchmark]:
-    """The benchmarks of these names; raises `CouldNotRun`."""
+    """Return the benchmarks of these names.  Raises `CouldNotRun` for an unknown name."""
     try:
         return catalogue.select(tuple(names))
     except LookupError as problem:
@@ -36,70 +36,69 @@ def chosen(names: Sequence[str]) -> list[Benchmark]:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What somebody asks to be measured."""
+class BenchRequest:
+    """The parameters of a run."""
 
-    names: tuple[str, ...]
+    names: tuple[str, ...]  #: of benchmarks, or patterns; empty means all
     platform: str
     effort: Effort
-    seed: int
-    engine: EngineChoice  #: that makes containers to measure in too; `host` makes none
-    profiles: tuple[str, ...]
+    seed: int  #: draws the order
+    engine: EngineChoice  #: makes the containers; `host` makes none
+    profiles: tuple[str, ...]  #: of the containers; empty means the usual ones
 
 
-def show(wanted: Wanted, parent: Path) -> Status:
-    """Measure into a new folder below `parent`, and print a line a benchmark."""
+def show(request: BenchRequest, parent: Path) -> Status:
+    """Measure into a new folder below `parent`, and print one line per benchmark."""
     out = console()
-    benchmarks, effort = chosen(wanted.names), wanted.effort
+    benchmarks, effort = chosen(request.names), request.effort
     try:
-        in_containers.check(wanted.profiles)
+        in_containers.check(request.profiles)
         folder = new_folder(parent)
-        out.print(f"{len(benchmarks)} benchmarks of {wanted.platform}, {effort.rounds} rounds, seed {wanted.seed}")
-        with recording(folder, wanted.platform) as recorder:
-            _measure(wanted, benchmarks, recorder, out)
+        out.print(f"{len(benchmarks)} benchmarks of {request.platform}, {effort.rounds} rounds, seed {request.seed}")
+        with results_writer(folder, request.platform) as writer:
+            _measure(request, benchmarks, writer, out)
         results = results_file.read(folder)
     except (ResultError, ProfileError) as problem:
         raise CouldNotRun(str(problem)) from problem
-    tell(results, out)
+    print_results(results, out)
     out.print(f"report: {page.write(results, folder)}")
-    return Status.COULD_NOT_RUN if _missed(wanted, results) else Status.AS_EXPECTED
+    return Status.COULD_NOT_RUN if _missed(request, results) else Status.AS_EXPECTED
 
 
-def _missed(wanted: Wanted, results: Results) -> list[str]:
-    """What was wanted and could not be measured: of the usual profiles some allow no tracing, and that is their row."""
-    return [name for name in results.absent if wanted.profiles or "/" not in name]
+def _missed(request: BenchRequest, results: Results) -> list[str]:
+    """The benchmarks that failed unexpectedly; of the usual profiles some allow no tracing, so those do not count."""
+    return [name for name in results.absent if request.profiles or "/" not in name]
 
 
-def _measure(wanted: Wanted, benchmarks: Sequence[Benchmark], recorder: ResultsWriter, out: Console) -> None:
+def _measure(request: BenchRequest, benchmarks: Sequence[Benchmark], writer: ResultsWriter, out: Console) -> None:
     def say(line: str) -> None:
         out.print(line)
 
-    if not wanted.names:
-        record.record(recorder, wanted.platform, say)
+    if not request.names:
+        record.record(writer, request.platform, say)
     with ExitStack() as stack:
-        places: list[object] = []
-        if wanted.engine != "host":
-            places = list(stack.enter_context(in_containers.places(wanted.engine, wanted.profiles, say)))
-        Session(benchmarks, wanted.platform, wanted.effort, wanted.seed, say, recorder, places).run()
+        environments: list[Environment | Missing] = []
+        if request.engine != "host":
+            plan = in_containers.host_and_containers(request.engine, request.profiles, say)
+            environments = list(stack.enter_context(plan))
+        Session(benchmarks, request.platform, request.effort, request.seed, say, writer, environments).run()
 
 
-def tell_of(benchmarks: Sequence[Benchmark]) -> Status:
-    """Print what each benchmark times and what it does not."""
+def print_descriptions(benchmarks: Sequence[Benchmark]) -> Status:
+    """Print each benchmark's docstring: what it times and what it does not."""
     out = console()
-    for one in benchmarks:
-        out.print(f"{one.name}\n{indent(one.about, '    ')}\n")
+    for benchmark in benchmarks:
+        out.print(f"{benchmark.name}\n{indent(benchmark.about, '    ')}\n")
     return Status.AS_EXPECTED
 
 
-def tell(results: Results, out: Console) -> None:
-    """Print what a file has."""
+def print_results(results: Results, out: Console) -> None:
+    """Print a table of the results, then the absent benchmarks and the warnings."""
     table = Table("benchmark", "median", "quartiles", "rounds", "", box=None)
-    for one in in_order(results):
-        low, high = quartiles(one.samples)
-        spread = f"{shown(low, one.unit)} .. {shown(high, one.unit)}"
-        table.add_row(
-            one.name, shown(one.median, one.unit), spread, str(len(one.samples)), one.about.get("description", "")
-        )
+    for series in in_order(results):
+        median, low, high = (shown(value, series.unit) for value in (series.median, *quartiles(series.samples)))
+        description = series.about.get("description", "")
+        table.add_row(series.name, median, f"{low} .. {high}", str(len(series.samples)), description)
     out.print(table)
     for name, reason in results.absent.items():
         out.print(f"{name} was not measured: {reason}")

@@ -1,4 +1,4 @@
-"""What a worker says: a line of JSON for each benchmark, and one for how it was disturbed."""
+"""A worker's messages: one line of JSON per benchmark, and one for the disturbance by other processes."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from worldswitch.harness.cell import frames
 
 
 class Measured(msgspec.Struct, frozen=True, tag="measured"):
-    """One benchmark's values in one process, each for one loop."""
+    """One benchmark's values in one process."""
 
     name: str
-    loops: int
-    values: tuple[float, ...]
-    warmups: tuple[tuple[int, float], ...] = ()  #: from finding the number of loops: loops, value
+    loops: int  #: loops timed for each value
+    values: tuple[float, ...]  #: in the benchmark's unit, per loop
+    warmups: tuple[tuple[int, float], ...] = ()  #: of the calibration: loops, value
 
 
 class NotMeasured(msgspec.Struct, frozen=True, tag="absent"):
-    """A benchmark that cannot be had here, and why."""
+    """A benchmark that could not be measured, and why."""
 
     name: str
     reason: str
 
 
 class Disturbance(msgspec.Struct, frozen=True, tag="disturbance"):
-    """What others took while a worker measured, seen by spinning for a moment between the values."""
+    """CPU time that other processes took from a worker, measured by spinning between the values."""
 
-    wall: float  #: seconds that the spinning took
-    taken: float  #: of these, seconds in which it did not run
-    involuntary: int  #: how often it was made to wait by another process
-    own: float  #: seconds of CPU that the worker and its children used in all
-
-
-Word: TypeAlias = Measured | NotMeasured | Disturbance
-
-_decode = msgspec.json.Decoder(Word).decode
+    wall: float  #: seconds of spinning, by the wall clock
+    taken: float  #: seconds of these in which the thread did not run
+    involuntary: int  #: involuntary context switches while spinning
+    own: float  #: CPU seconds that the worker and its children used in all
 
 
-def encode(word: Word) -> bytes:
-    """A word as a line."""
-    return frames.encode(msgspec.json.encode(word))
+Message: TypeAlias = Measured | NotMeasured | Disturbance
+
+_decode = msgspec.json.Decoder(Message).decode
 
 
-def read(lines: Iterable[bytes]) -> Iterator[Word]:
-    """The words among the lines; what a library printed is none."""
+def encode(message: Message) -> bytes:
+    """Return a message as a line."""
+    return frames.encode(msgspec.json.encode(message))
+
+
+def read(lines: Iterable[bytes]) -> Iterator[Message]:
+    """Yield the messages among the lines; skip any other output."""
     for line in lines:
         payload = frames.decode(line)
         if payload is not None:

@@ -1,6 +1,6 @@
-"""A subject as a pyperf script: each benchmark in worker processes of its own, one after the other.
+"""Runs a subject as a pyperf script: each benchmark in worker processes of its own, one after the other.
 
-`worldswitch bench` measures them in turn instead, since a machine's mood changes from second to second.
+`worldswitch bench` interleaves them instead, because clock frequency and load drift within seconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from worldswitch.harness.bench.workbench import Bench, Timer
 
 
 def main(subject: Subject, arguments: Sequence[str] | None = None) -> None:
-    """Hand the subject's benchmarks to pyperf, whose options are on the command line."""
+    """Run the subject's benchmarks by pyperf, with pyperf's command line options."""
     import pyperf
 
     def forward(command: list[str], options: argparse.Namespace) -> None:
@@ -34,16 +34,16 @@ def main(subject: Subject, arguments: Sequence[str] | None = None) -> None:
 
 
 def metadata(benchmark: Benchmark) -> dict[str, str | int]:
-    """What results say of a benchmark beside its values."""
-    said: dict[str, str | int] = {
+    """Return the pyperf metadata of a benchmark."""
+    common: dict[str, str | int] = {
         "unit": benchmark.unit,
         "description": benchmark.about.partition("\n")[0],
         "subject": benchmark.subject,
     }
-    return said | ({"series": benchmark.series, "size": benchmark.size} if benchmark.series else {})
+    return common | ({"series": benchmark.series, "size": benchmark.size} if benchmark.series else {})
 
 
 def _made_when_used(benchmark: Benchmark, platform: str, stack: ExitStack) -> Timer:
-    """A timer that is made in the worker process that uses it."""
+    """A timer made on first use, which is in a worker process of pyperf's."""
     made = cache(lambda: benchmark.make(stack.enter_context(Bench(platform))))
     return lambda loops: made()(loops)

@@ -1,7 +1,7 @@
-"""Medians, and ratios of medians, with the intervals in which they lie.
+"""Medians and ratios of medians, with confidence intervals.
 
-Samples are rounds' medians.  The interval is a bootstrap's, bias-corrected and accelerated (BCa): latencies are skewed,
-and a test that takes them for normal would be wrong in their tails.
+Samples are rounds' medians.  Intervals are bootstrapped, bias-corrected and accelerated (BCa): latencies are skewed, so
+a test that assumes a normal distribution would be wrong in the tails.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-#: Fewer samples than this have no interval worth the name.
-FEWEST = 6
+#: With fewer samples an interval is infinite.
+MIN_SAMPLES = 6
 
 CONFIDENCE = 0.95
 RESAMPLES = 1999
-#: Intervals are the same each time they are asked for.
+#: A fixed seed, so that the same samples always give the same interval.
 SEED = 20191008
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number, and between what it lies."""
+    """A median or ratio, with its confidence interval."""
 
     middle: float
     low: float
@@ -36,21 +36,21 @@ class Estimate:
 
 
 def of_median(samples: Sequence[float]) -> Estimate:
-    """The median."""
+    """Return the median of the samples."""
     return _interval((np.asarray(samples),), np.median, float(np.median(samples)))
 
 
 def of_pairs(above: Mapping[int, float], below: Mapping[int, float]) -> Estimate:
-    """The median ratio of what was measured in the same rounds.  Raises ValueError if there is no such round."""
+    """Return the median ratio within rounds; each argument is round → sample.  Raises ValueError if they share none."""
     rounds = sorted(above.keys() & below.keys())
     if not rounds:
-        raise ValueError("no round has both")
+        raise ValueError("no round measured both")
     ratios = np.array([above[number] / below[number] for number in rounds])
     return _interval((ratios,), np.median, float(np.median(ratios)))
 
 
 def of_medians(above: Sequence[float], below: Sequence[float]) -> Estimate:
-    """The ratio of the medians of samples that have nothing to do with each other."""
+    """Return the ratio of the medians of independent samples."""
     samples = (np.asarray(above), np.asarray(below))
     return _interval(samples, _ratio, float(_ratio(*samples)))
 
@@ -60,7 +60,7 @@ def _ratio(above: Any, below: Any, axis: int = -1) -> Any:
 
 
 def _interval(samples: tuple[Any, ...], statistic: Any, middle: float) -> Estimate:
-    if min(len(sample) for sample in samples) < FEWEST:
+    if min(len(sample) for sample in samples) < MIN_SAMPLES:
         return Estimate(middle, 0.0, float("inf"))
     if all(np.ptp(sample) == 0 for sample in samples):
         return Estimate(middle, middle, middle)
@@ -70,7 +70,7 @@ def _interval(samples: tuple[Any, ...], statistic: Any, middle: float) -> Estima
         "confidence_level": CONFIDENCE,
     }
     with warnings.catch_warnings():
-        # Of medians of few samples the acceleration cannot always be had; then the percentiles have to do.
+        # The acceleration may be undefined for medians of few samples; the percentile method is the fallback.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
         found = stats.bootstrap(samples, statistic, method="BCa", rng=SEED, **common).confidence_interval

@@ -1,9 +1,9 @@
 """What the flight recorder adds to a switch: `python -m worldswitch.harness.bench.recorder_cost`.
 
-The difference is far below what a machine's mood does from one second to the next, or from one process to another
-(`switch::recorded`).  So one guest is switched with the recorder on and off in turn, for less than a millisecond each
-time; what counts is the CPU time of the tracing thread, which is who records, and the differences within these pairs.
-They are held against the quickest tenth of the switches: on a busy machine the others say how busy it is.
+The difference is far below the drift between seconds or processes that `switch::recorded` sees.  So one guest is
+switched with the recorder on and off in turn, for less than a millisecond each.  The result is the median difference
+within pairs, in CPU time of the tracing thread, which does the recording.  It is given as a share of the fastest tenth
+of the switches, because slower ones measure the load.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ WARM_UP = 500
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Nanoseconds for a switch: of CPU time without and with the recorder, and how long one took without."""
+    """Nanoseconds per switch, in one pair."""
 
-    without: float
-    recorded: float
-    took: float
+    without: float  #: CPU time without the recorder
+    recorded: float  #: CPU time with the recorder
+    took: float  #: wall clock time without the recorder
 
 
 def measure(platform: str, pairs: int) -> list[Pair]:
-    """So many pairs; which half is first takes turns."""
+    """Measure `pairs` pairs; in every other one the recorder is on first."""
     recorder = Recorder()
     with Bench(platform) as bench:
         instance = bench.new_platform(Options(placement=Placement.PIN, recorder=recorder))
@@ -57,7 +57,7 @@ def _pair(timer: Timer, recorder: Recorder, *, recorded_first: bool) -> Pair:
 
 
 def report(pairs: list[Pair]) -> str:
-    """The median difference with its quartiles, and what part of a switch that is."""
+    """Return a line with the median difference, its quartiles and its share of a switch."""
     low, middle, high = statistics.quantiles([pair.recorded - pair.without for pair in pairs], n=4)
     quick = statistics.quantiles([pair.took for pair in pairs], n=10)[0]
     return (
@@ -67,7 +67,7 @@ def report(pairs: list[Pair]) -> str:
 
 
 def main() -> None:
-    """The command line."""
+    """Measure by the options of the command line, and print the report."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--pairs", type=int, default=1000, metavar="N")
     parser.add_argument("--platform", default=REFERENCE, metavar="NAME")

@@ -1,9 +1,8 @@
-"""A run's results: pyperf's JSON, which its own commands read, with what this harness says beside the values.
+"""A run's results: a file of pyperf's JSON, which pyperf's commands can read, with metadata of this harness.
 
-Each benchmark has a run for each round, in which one process measured it.  All of a round was measured within moments,
-so that ratios are made within rounds.  What holds for the whole file is metadata of every run: the machine's
-`fingerprint`, the `warnings`, what was `absent` and why, as JSON; `taken` is the
-share of its time that a thread lost that only spins.
+Each benchmark has one pyperf run per round, in which one process measured it.  A round is short, so ratios are made
+within rounds.  Metadata of the whole file is repeated in every run: the machine's `fingerprint`, the `warnings` and the
+`absent` benchmarks with the reasons, as JSON; and `taken`, the CPU time stolen from a busy-loop thread, as a fraction.
 """
 
 from __future__ import annotations
@@ -23,35 +22,35 @@ from worldswitch.harness.results.errors import ResultError
 
 FILE = "bench.json"
 
-#: What of pyperf's metadata is told on.
+#: The keys of pyperf's metadata that `Results.facts` has.
 FACTS = ("date", "hostname", "platform_name", "perf_version")
 
-#: What of a fingerprint must be the same for two files to be compared.
+#: The fields of a fingerprint that must be equal in two files to compare them.
 MACHINE = ("kernel", "machine", "cpu", "cpus", "python")
 
 
 @dataclass(frozen=True)
 class Series:
-    """One benchmark's values."""
+    """One benchmark's values, in its unit, by round."""
 
     name: str
     unit: str
     rounds: Mapping[int, tuple[float, ...]]
-    about: Mapping[str, Any] = field(default_factory=dict)  #: what else the file says of it
+    about: Mapping[str, Any] = field(default_factory=dict)  #: its metadata
 
     @cached_property
     def by_round(self) -> dict[int, float]:
-        """The median of each round's values, by round: one sample each."""
+        """The median of each round's values: round → sample."""
         return {number: statistics.median(values) for number, values in sorted(self.rounds.items())}
 
     @property
     def samples(self) -> tuple[float, ...]:
-        """The rounds' medians, in the order of time."""
+        """The rounds' medians, in chronological order."""
         return tuple(self.by_round.values())
 
     @property
     def values(self) -> tuple[float, ...]:
-        """All values."""
+        """All values, in chronological order."""
         return tuple(value for _, values in sorted(self.rounds.items()) for value in values)
 
     @property
@@ -61,25 +60,25 @@ class Series:
 
     @property
     def subject(self) -> str:
-        """The first half of its name."""
+        """The part of its name before `::`."""
         return self.name.partition("::")[0]
 
 
 @dataclass(frozen=True)
 class Results:
-    """One file."""
+    """The contents of one file."""
 
     path: Path
     fingerprint: Fingerprint
-    series: Mapping[str, Series]
+    series: Mapping[str, Series]  #: by name
     warnings: Sequence[str] = ()
-    absent: Mapping[str, str] = field(default_factory=dict)
-    taken: float = 0.0  #: of a spinning thread's time, by others
-    facts: Mapping[str, Any] = field(default_factory=dict)  #: what else holds for all of it
+    absent: Mapping[str, str] = field(default_factory=dict)  #: benchmarks not measured: name → reason
+    taken: float = 0.0  #: CPU time stolen from a busy-loop thread, as a fraction
+    facts: Mapping[str, Any] = field(default_factory=dict)  #: pyperf's metadata of the whole file
 
 
 class ResultsWriter:
-    """Collects what workers say, and writes it as a file that pyperf reads."""
+    """Collects workers' messages, and writes them as a file that pyperf can read."""
 
     def __init__(self, platform: str) -> None:
         self.absent: dict[str, str] = {}
@@ -90,29 +89,29 @@ class ResultsWriter:
 
     def take(
         self,
-        words: Iterable[Measured | NotMeasured],
+        found: Iterable[Measured | NotMeasured],
         number: int,
         about: Mapping[str, Mapping[str, Any]],
         prefix: str = "",
     ) -> None:
-        """Take what one process said in a round; `about` is metadata by name, `prefix` goes before names."""
+        """Add one process's messages of round `number`; `about` is metadata by name, `prefix` is prepended to names."""
         import pyperf
 
         collected: dict[str, Any] = {}
-        for word in words:
-            name = prefix + word.name
-            if isinstance(word, NotMeasured):
-                self.absent[name] = word.reason
+        for message in found:
+            name = prefix + message.name
+            if isinstance(message, NotMeasured):
+                self.absent[name] = message.reason
                 continue
-            own = {"name": name, "loops": word.loops, "round": number, "platform_name": self._platform}
-            metadata = {**collected, **about.get(word.name, {}), **own}
-            run = pyperf.Run(word.values, word.warmups, metadata=metadata, collect_metadata=not collected)
+            own = {"name": name, "loops": message.loops, "round": number, "platform_name": self._platform}
+            metadata = {**collected, **about.get(message.name, {}), **own}
+            run = pyperf.Run(message.values, message.warmups, metadata=metadata, collect_metadata=not collected)
             collected = collected or {key: run.get_metadata()[key] for key in run.get_metadata() if key not in metadata}
             self._runs.setdefault(name, []).append(run)
             self.absent.pop(name, None)
 
     def write(self, path: Path, fingerprint: Fingerprint) -> None:
-        """Write the file, if anything was measured; raises `ResultError` if nothing was."""
+        """Write the file.  Raises `ResultError` if nothing was measured."""
         import pyperf
 
         if not self._runs:
@@ -130,14 +129,14 @@ class ResultsWriter:
 
 
 def read(path: Path) -> Results:
-    """Read a file, or the file of a run's folder.  Raises `ResultError`."""
+    """Read a file, or the one in a run's folder.  Raises `ResultError`."""
     import pyperf
 
     file = path / FILE if path.is_dir() else path
     try:
         suite = pyperf.BenchmarkSuite.load(str(file))
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as problem:
-        raise ResultError(f"{file}: no benchmark's results: {problem}") from problem
+        raise ResultError(f"{file}: not a file of benchmark results: {problem}") from problem
     series = {}
     common: dict[str, Any] = {}
     dates: list[Any] = []
@@ -148,7 +147,7 @@ def read(path: Path) -> Results:
     try:
         return _results(file, series, common | {"date": str(min(dates, default=""))})
     except (KeyError, ValueError, msgspec.DecodeError) as problem:
-        raise ResultError(f"{file}: measured by something else: its metadata has no right {problem}") from problem
+        raise ResultError(f"{file}: not written by worldswitch: missing or invalid metadata: {problem}") from problem
 
 
 def _results(file: Path, series: Mapping[str, Series], common: Mapping[str, Any]) -> Results:
@@ -172,27 +171,27 @@ def _series(benchmark: Any, about: Mapping[str, Any]) -> Series:
 
 
 def differences(one: Fingerprint, other: Fingerprint) -> dict[str, tuple[object, object]]:
-    """In what two machines differ as far as numbers depend on it: name, and what each has."""
+    """Return the differences of two machines that affect results: field → both values."""
     pairs = {name: (getattr(one, name), getattr(other, name)) for name in MACHINE}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-class Unlike(Exception):
-    """Two files from machines that are not the same: in what."""
+class UnlikeMachines(Exception):
+    """Two files are from different machines; the message has the differences."""
 
     def __init__(self, differences: Mapping[str, tuple[object, object]]) -> None:
         shown = "; ".join(f"{name}: {one} and {other}" for name, (one, other) in differences.items())
-        super().__init__(f"these are from unlike machines ({shown}), whose numbers say nothing about each other")
+        super().__init__(f"these runs are from unlike machines ({shown}), so their numbers cannot be compared")
 
 
 def check_alike(one: Results, other: Results) -> None:
-    """Raises `Unlike`."""
+    """Raise `UnlikeMachines` if two files are from different machines."""
     if found := differences(one.fingerprint, other.fingerprint):
-        raise Unlike(found)
+        raise UnlikeMachines(found)
 
 
 def join(several: Sequence[Results], *, anyway: bool = False) -> Results:
-    """Several files as one, which lies where the first does.  Raises `Unlike`, unless it is to be done anyway."""
+    """Merge several files; the first one's path and values win.  Raises `UnlikeMachines` unless `anyway`."""
     first, *others = several
     for other in others:
         if not anyway:

@@ -1,4 +1,4 @@
-"""A run of benchmarks: rounds, in each of which everything is measured once, in processes that take turns."""
+"""A run of benchmarks: each round measures everything once, in worker processes one after another, in random order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from worldswitch.harness.bench import in_containers, machine_load, messages
 from worldswitch.harness.bench.benchmark import Benchmark
@@ -20,18 +19,18 @@ from worldswitch.harness.bench.pyperf_script import metadata
 from worldswitch.harness.bench.results_file import FILE, ResultsWriter
 from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.environments import guardian
-from worldswitch.harness.environments.protocol import Say
+from worldswitch.harness.environments.protocol import Environment, Missing, Say
 
-#: Subjects that are set beside each other, and so are measured by one process.
+#: Subjects that are compared with each other, so that one process must measure both.
 TOGETHER = {"limits": "switch"}
 
-#: What there is to know of numbers that were taken before all other processes.
+#: The warning in results of --realtime.
 REALTIME = (
-    "measured with real-time priority, before all other processes: what is not pinned to a CPU costs more than usual, "
-    "for such threads are moved about"
+    "measured with real-time priority: benchmarks that are not pinned to a CPU are slower than usual, because the "
+    "kernel migrates real-time threads more often"
 )
 
-#: Seconds for one process, whatever it measures.
+#: Seconds until a worker process is killed.
 DEADLINE = 300.0
 
 
@@ -39,35 +38,35 @@ DEADLINE = 300.0
 class Effort:
     """How much is measured."""
 
-    rounds: int  #: processes for each benchmark
-    heavy: int  #: the same for those that need a process for themselves
-    sweeps: int  #: values of each in a process
-    min_time: float  #: seconds a value takes at the least
-    seconds: float = float("inf")  #: within which all rounds are to end
-    realtime: bool = False  #: before all other processes; takes root
+    rounds: int  #: worker processes per benchmark
+    heavy: int  #: the same for benchmarks that need a process of their own, and for containers
+    sweeps: int  #: values per benchmark and process; each may be a burst
+    min_time: float  #: the minimum duration of a value, in seconds
+    seconds: float = float("inf")  #: the time limit of all rounds
+    realtime: bool = False  #: True to run workers under SCHED_FIFO, which needs root
 
 
-#: Within 3 and 25 minutes on two CPUs.  Many short values: most fall between the moments in which somebody else has the
-#: CPU, and then so does their median.
+#: At most 3 and 25 minutes on two CPUs.  Values are short and many, so that most of them, and the median with them, are
+#: taken while no other process runs.
 QUICK = Effort(rounds=6, heavy=6, sweeps=10, min_time=0.002, seconds=150)
 FULL = Effort(rounds=40, heavy=20, sweeps=20, min_time=0.003, seconds=1380)
 
 
 @dataclass(frozen=True, slots=True)
 class BenchTask:
-    """What one process measures."""
+    """The benchmarks that one process measures."""
 
     benchmarks: tuple[Benchmark, ...]
 
     @property
     def label(self) -> str:
-        """For people."""
+        """Its name in warnings."""
         first = self.benchmarks[0]
         return first.name if first.alone else first.subject
 
 
 def tasks(benchmarks: Sequence[Benchmark]) -> list[BenchTask]:
-    """Which are measured together: each subject, and by itself what needs a process for itself."""
+    """Return one task per subject, and one per benchmark that needs a process of its own."""
     shared = [one for one in benchmarks if not one.alone]
     groups = groupby(shared, lambda one: TOGETHER.get(one.subject, one.subject))
     alone = [BenchTask((one,)) for one in benchmarks if one.alone]
@@ -75,7 +74,7 @@ def tasks(benchmarks: Sequence[Benchmark]) -> list[BenchTask]:
 
 
 class Session:
-    """One run."""
+    """One run of benchmarks, on this host and in other environments."""
 
     def __init__(
         self,
@@ -84,39 +83,39 @@ class Session:
         effort: Effort,
         seed: int,
         say: Say,
-        recorder: ResultsWriter,
-        places: Sequence[object] = (),
+        writer: ResultsWriter,
+        environments: Sequence[Environment | Missing] = (),
     ) -> None:
-        self.recorder = recorder
+        self.writer = writer
         self._benchmarks = benchmarks
         self._platform = platform
         self._effort = effort
         self._order = random.Random(seed)
         self._say = say
-        self._places = places
+        self._environments = environments
         self._log = machine_load.LoadLog()
 
     def run(self) -> None:
-        """Measure round by round; what was measured before an interruption stays."""
-        self.recorder.warnings += machine_load.warnings_before(machine_load.look())
+        """Measure round by round; the writer has every finished measurement, even after an interruption."""
+        self.writer.warnings += machine_load.warnings_before(machine_load.watch())
         if self._effort.realtime:
-            self.recorder.warnings.append(REALTIME)
+            self.writer.warnings.append(REALTIME)
         begin = last = time.monotonic()
         all_tasks = tasks(self._benchmarks)
         try:
             for number in range(self._effort.rounds):
                 now = time.monotonic()
-                # As far as one can tell from the last round, the next would end too late.
+                # If it takes as long as the last round, the next would end too late.
                 if number and 2 * now - last - begin > self._effort.seconds:
-                    limit = f"{number} of {self._effort.rounds} rounds were made within {self._effort.seconds:g} s"
-                    self.recorder.warnings.append(limit)
+                    limit = f"only {number} of {self._effort.rounds} rounds fit into {self._effort.seconds:g} s"
+                    self.writer.warnings.append(limit)
                     break
                 last = now
                 self._round(all_tasks, number)
                 self._say(f"round {number + 1} of {self._effort.rounds}, {time.monotonic() - begin:.0f} s")
         finally:
-            self.recorder.warnings += self._log.warnings()
-            self.recorder.taken = self._log.taken
+            self.writer.warnings += self._log.warnings()
+            self.writer.taken = self._log.taken
 
     def _round(self, all_tasks: Sequence[BenchTask], number: int) -> None:
         heavy = number < self._effort.heavy
@@ -124,38 +123,41 @@ class Session:
             if heavy or not task.benchmarks[0].alone:
                 self._measure(task, number)
         if heavy:
-            for place in self._order.sample(self._places, len(self._places)):
-                self._measure_in(place, number)
+            for environment in self._order.sample(self._environments, len(self._environments)):
+                self._measure_in(environment, number)
 
-    def _measure_in(self, place: Any, number: int) -> None:
-        """Measure what a profile is asked for, in that environment, of whose load this process knows little."""
-        prefix = f"{place.name}/"
-        if all(prefix + name in self.recorder.absent for name in in_containers.NAMES):
+    def _measure_in(self, environment: Environment | Missing, number: int) -> None:
+        """Measure in an environment; the load during this is not logged, since a container's is mostly its own."""
+        prefix = f"{environment.name}/"
+        if all(prefix + name in self.writer.absent for name in in_containers.NAMES):
             return
-        said = in_containers.said_in(place, self.arguments(in_containers.NAMES), self._said_by_worker)
-        about = {one.name: metadata(one) for one in in_containers.benchmarks()}
-        self.recorder.take([word for word in said if isinstance(word, Measured | NotMeasured)], number, about, prefix)
+        found = in_containers.measure_in(environment, self.arguments(in_containers.NAMES), self._run_worker)
+        self._take(found, in_containers.benchmarks(), number, prefix)
 
     def _measure(self, task: BenchTask, number: int) -> None:
-        names = [one.name for one in task.benchmarks if one.name not in self.recorder.absent]
+        names = [one.name for one in task.benchmarks if one.name not in self.writer.absent]
         if not names:
             return
-        # Not what has a process for itself: hogs and crowds of threads would have the machine for themselves, too.
+        # Benchmarks with a process of their own start CPU hogs and many threads, which would starve the machine.
         realtime = ["--realtime"] if self._effort.realtime and not task.benchmarks[0].alone else []
         before = machine_load.Reading.now()
-        said = self._said_by_worker([*realtime, *self.arguments(names)])
-        self._log.worked(
-            f"{task.label}, round {number + 1}", machine_load.Span.between(before, machine_load.Reading.now())
-        )
-        for word in said:
-            if isinstance(word, Disturbance):
-                self._log.disturbed(word)
-        about = {one.name: metadata(one) for one in task.benchmarks}
-        self.recorder.take([word for word in said if isinstance(word, Measured | NotMeasured)], number, about)
+        found = self._run_worker([*realtime, *self.arguments(names)])
+        span = machine_load.Span.between(before, machine_load.Reading.now())
+        self._log.add_span(f"{task.label}, round {number + 1}", span)
+        for message in found:
+            if isinstance(message, Disturbance):
+                self._log.add_disturbance(message)
+        self._take(found, task.benchmarks, number)
 
-    def _said_by_worker(self, arguments: Sequence[str]) -> list[messages.Word]:
+    def _take(
+        self, found: Sequence[messages.Message], benchmarks: Sequence[Benchmark], number: int, prefix: str = ""
+    ) -> None:
+        measured = [message for message in found if isinstance(message, Measured | NotMeasured)]
+        self.writer.take(measured, number, {one.name: metadata(one) for one in benchmarks}, prefix)
+
+    def _run_worker(self, arguments: Sequence[str]) -> list[messages.Message]:
         command = [sys.executable, "-P", "-m", "worldswitch.harness.bench.worker", *arguments]
-        names = [word for word in arguments if "::" in word]
+        names = [argument for argument in arguments if "::" in argument]
         try:
             output = guardian.run(command, DEADLINE)
         except subprocess.CalledProcessError as problem:
@@ -165,21 +167,21 @@ class Session:
         return list(messages.read(output.encode().splitlines()))
 
     def arguments(self, names: Sequence[str]) -> list[str]:
-        """A worker's command line; its order is another each time."""
+        """Return a worker's command line, with a new seed each time."""
         options = ("--platform", self._platform, "--sweeps", str(self._effort.sweeps))
         return [*options, "--min-time", str(self._effort.min_time), "--seed", str(self._order.getrandbits(32)), *names]
 
 
-def _all_absent(names: Sequence[str], reason: str) -> list[messages.Word]:
+def _all_absent(names: Sequence[str], reason: str) -> list[messages.Message]:
     return [NotMeasured(name, reason) for name in names]
 
 
 @contextmanager
-def recording(folder: Path, platform: str) -> Iterator[ResultsWriter]:
-    """A recorder whose file is written at the end, also at that of an interrupted run."""
-    recorder = ResultsWriter(platform)
+def results_writer(folder: Path, platform: str) -> Iterator[ResultsWriter]:
+    """Yield a writer; write its file at the end, also after an interruption."""
+    writer = ResultsWriter(platform)
     machine = fingerprint.take(None)
     try:
-        yield recorder
+        yield writer
     finally:
-        recorder.write(folder / FILE, machine)
+        writer.write(folder / FILE, machine)

@@ -1,4 +1,4 @@
-"""Numbers for people: values with units, in an order that can be read."""
+"""Formats values with units, and orders series for display."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from worldswitch.harness.bench import catalogue
 from worldswitch.harness.bench.results_file import Results, Series
 
-#: A unit's steps: from which value on, how it is called.
+#: Per unit, the smallest value of each step and the step's name.
 STEPS = {
     "second": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
     "byte": ((1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B")),
@@ -18,20 +18,20 @@ STEPS = {
 
 
 def in_order(results: Results) -> Iterator[Series]:
-    """The series in the order in which people read of them; what this version does not know comes last."""
+    """Yield the series in the catalogue's order, unknown ones last."""
     known = [name for name in catalogue.benchmarks() if name in results.series]
     yield from (results.series[name] for name in known)
     yield from (one for name, one in results.series.items() if name not in catalogue.benchmarks())
 
 
 def quartiles(samples: Sequence[float]) -> tuple[float, float]:
-    """The lower and upper quartile."""
+    """Return the lower and upper quartile."""
     low, high = np.quantile(samples, (0.25, 0.75))
     return float(low), float(high)
 
 
 def shown(value: float, unit: str) -> str:
-    """A value for people: three digits that say something."""
+    """Return a value with its unit, to three significant digits."""
     step, name = next((one for one in STEPS[unit] if abs(value) >= one[0]), STEPS[unit][-1])
     number = value / step
     text = f"{number:.0f}" if unit == "integer" or abs(number) >= 999.5 else f"{number:#.3g}".rstrip(".")

@@ -1,4 +1,4 @@
-"""What benchmarks are made with: platforms, guests in address spaces, threads on one CPU; all ended with the bench."""
+"""What benchmarks use: platforms, guests in address spaces, pinned threads, timers; the bench closes them all."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from worldswitch.harness.contract import (
     Syscall,
 )
 
-#: Where guests' code is mapped, and where nothing is.
+#: The address of guests' code, and one where nothing is mapped.
 CODE = 0x40_0000
 NOTHING = 0x10_0000
 DATA = 0x4000_0000
@@ -40,12 +40,12 @@ NANO = 1e-9
 
 Unit: TypeAlias = Literal["second", "byte", "integer"]
 Timer: TypeAlias = Callable[[int], float]
-"""What so many loops take, all together, in the benchmark's unit."""
+"""Takes a number of loops; returns their total, in the benchmark's unit."""
 
 
 @contextmanager
 def pinned() -> Iterator[None]:
-    """Keep this thread, and what it forks, on one CPU."""
+    """Pin this thread and its future children to one CPU; restore the affinity at the end."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(before)})
     try:
@@ -55,7 +55,7 @@ def pinned() -> Iterator[None]:
 
 
 def timed_by_c(loop: Callable[[int], int]) -> Timer:
-    """The timer of a C loop, which returns nanoseconds or a negated errno."""
+    """Return the timer of a C loop, which returns nanoseconds or a negated errno.  The timer raises OSError."""
 
     def timer(loops: int) -> float:
         spent = loop(loops)
@@ -67,7 +67,7 @@ def timed_by_c(loop: Callable[[int], int]) -> Timer:
 
 
 def timed_each(do: Callable[[], object], undo: Callable[[], object] = lambda: None) -> Timer:
-    """The timer of something that is undone after each time; undoing is not timed."""
+    """Return the timer of `do`; `undo` runs after each call and is not timed."""
 
     def timer(loops: int) -> float:
         spent = 0
@@ -91,12 +91,12 @@ class BenchGuest:
     state: State
 
     def switch(self) -> Event:
-        """Run it until its next event."""
+        """Run the guest until its next event."""
         return self.context.switch(self.space, self.state)
 
 
 class Bench:
-    """One process's platforms and guests.  A context manager: leaving it closes all."""
+    """One process's platforms and guests; a context manager that closes them at exit."""
 
     def __init__(self, platform: str = "reference") -> None:
         self._factory = load_platform(platform)
@@ -105,19 +105,19 @@ class Bench:
         self.ending = ExitStack()
 
     def __enter__(self) -> Bench:
-        """Begin."""
-        # A platform that pins hands back the CPUs that it found, which may have been pinned for a moment.
+        """Note the CPU affinity, to restore it at exit."""
+        # A platform that pins restores the affinity that it found, which may be that of a thread pinned for a moment.
         self.ending.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End everything, the youngest first."""
+        """Close everything, the newest first."""
         self.ending.close()
 
     def platform(self, options: Options | None = None) -> Platform:
-        """The platform with these options; one a bench."""
+        """Return this bench's platform with these options; make it on first use."""
         options = options or Options()
         if options not in self._platforms:
             self._platforms[options] = self.new_platform(options)
@@ -125,11 +125,11 @@ class Bench:
         return self._platforms[options]
 
     def new_platform(self, options: Options) -> Platform:
-        """A platform that the caller closes."""
+        """Return a new platform, which the caller must close."""
         return self._factory(options)
 
     def file(self, length: int, content: bytes = b"") -> int:
-        """A file of so many bytes, to be mapped; its descriptor."""
+        """Return the descriptor of a memfd of `length` bytes that starts with `content`."""
         descriptor = os.memfd_create("benchmark")
         self.ending.callback(os.close, descriptor)
         os.ftruncate(descriptor, length)
@@ -137,7 +137,7 @@ class Bench:
         return descriptor
 
     def guest(self, code: str, platform: Platform | None = None, *, resident: bool = True) -> BenchGuest:
-        """A guest that runs the code of this name, in an address space of its own; by default pinned."""
+        """Return a guest that runs the code of this name in a new address space; without `platform`, a pinned one."""
         platform = platform or self.platform(Options(placement=Placement.PIN))
         if code not in self._codes:
             self._codes[code] = self.file(mmap.PAGESIZE, guest_code(code))
@@ -150,15 +150,15 @@ class Bench:
 
 
 def guest_code(name: str) -> bytes:
-    """The code of a guest of native.h."""
+    """Return the machine code of a guest of native.h."""
     begin, end = getattr(lib, f"guest_{name}_begin"), getattr(lib, f"guest_{name}_end")
     return bytes(ffi.buffer(begin, end - begin))
 
 
-#: The number stands in the guest's first instruction.
+#: The system call number, from the guest's first instruction.
 GETPID = guest_code("getpid")[1]
 
-#: What a guest's every event is.
+#: For each guest, a test that holds for all its events.
 EVENTS: dict[str, Callable[[Event | None], bool]] = {
     "getpid": lambda event: isinstance(event, Syscall) and event.number == GETPID,
     "read": lambda event: isinstance(event, Fault) and event.address == NOTHING,
@@ -167,17 +167,17 @@ EVENTS: dict[str, Callable[[Event | None], bool]] = {
 
 
 class UnexpectedEvent(Exception):
-    """A guest did something else than what was to be timed."""
+    """The guest's event is not the one that the benchmark times."""
 
 
 def check(event: Event | None, expected: str) -> None:
-    """Refuse to have timed a guest that did something else: a dead one is fast."""
+    """Raise `UnexpectedEvent` unless the event is one of guest `expected`: a dead guest would look fast."""
     if not EVENTS[expected](event):
-        raise UnexpectedEvent(f"the guest's last event is {event}, not one of the guest {expected!r}")
+        raise UnexpectedEvent(f"the guest's last event is {event}, which the guest {expected!r} does not cause")
 
 
 def timed_switches(guest: BenchGuest) -> Timer:
-    """The timer of switches to a guest that makes system calls, each with a result for it."""
+    """Return the timer of switches to a guest that makes system calls; each switch passes it a result."""
     switch, space, state = guest.context.switch, guest.space, guest.state
     words, result = state.words, registers.RESULT
 
@@ -195,7 +195,7 @@ def timed_switches(guest: BenchGuest) -> Timer:
 
 
 def on_one_cpu(timer: Timer) -> Timer:
-    """The same with the calling thread pinned meanwhile."""
+    """Return the same timer with the calling thread pinned while it runs."""
 
     def pinned_timer(loops: int) -> float:
         with pinned():

@@ -1,7 +1,7 @@
-"""One process that measures some benchmarks in turn: a value of each, then again, in another order each time.
+"""One process that measures some benchmarks in sweeps: one value of each, in an order drawn anew for each sweep.
 
-A machine's mood changes from second to second.  What is to be compared is therefore measured within a moment, and
-each process is one sample of what differs between processes: addresses, caches, CPUs.
+Clock frequency and load drift within seconds, so benchmarks to be compared are measured close together.  Each process
+is one sample of what differs between processes: addresses, caches, CPUs.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from dataclasses import dataclass, field
 
 from worldswitch.harness.bench import catalogue
 from worldswitch.harness.bench.benchmark import Benchmark
-from worldswitch.harness.bench.messages import Disturbance, Measured, NotMeasured, Word, encode
+from worldswitch.harness.bench.messages import Disturbance, Measured, Message, NotMeasured, encode
 from worldswitch.harness.bench.workbench import Bench, Timer, UnexpectedEvent
 from worldswitch.harness.contract import PlatformError
 
-#: Seconds that a spin between two values takes.
+#: Seconds of spinning before each value.
 SPIN = 0.0003
-#: Beyond this, a clock's step is no longer worth more loops.
+#: The calibration's limit: at this count the clock's resolution no longer matters.
 MOST_LOOPS = 1 << 24
 
 
 @dataclass(slots=True)
-class Under:
-    """A benchmark under way."""
+class PreparedBenchmark:
+    """A benchmark with its timer, its calibrated number of loops and the values so far."""
 
     benchmark: Benchmark
     timer: Timer
@@ -38,18 +38,21 @@ class Under:
     values: list[float] = field(default_factory=list)
 
     def take(self) -> None:
-        """Take the next values."""
+        """Append the next values, in the benchmark's unit per loop."""
         for _ in range(self.benchmark.burst):
             self.values.append(self.timer(self.loops) / self.loops)
 
 
 def measure(
     benchmarks: Sequence[Benchmark], platform: str, sweeps: int, min_time: float, order: random.Random
-) -> Iterator[Word]:
-    """Measure the benchmarks in `sweeps` rounds of a value each, which take `min_time` seconds or more."""
-    watch = _Watch()
+) -> Iterator[Message]:
+    """Yield the results of `sweeps` sweeps; a value takes `min_time` seconds or more.
+
+    Yields `NotMeasured` for a benchmark that cannot be prepared, `Measured` for the others, then the `Disturbance`.
+    """
+    probe = _SpinProbe()
     with Bench(platform) as bench:
-        ready: list[Under] = []
+        ready: list[PreparedBenchmark] = []
         for benchmark in benchmarks:
             try:
                 ready.append(_prepared(benchmark, bench, min_time))
@@ -57,26 +60,26 @@ def measure(
                 yield NotMeasured(benchmark.name, f"{type(error).__name__}: {error}")
         for _ in range(sweeps):
             for one in order.sample(ready, len(ready)):
-                watch.spin()
+                probe.spin()
                 one.take()
     for one in ready:
         yield Measured(one.benchmark.name, one.loops, tuple(one.values), tuple(one.warmups))
-    yield watch.seen()
+    yield probe.disturbance()
 
 
-def _prepared(benchmark: Benchmark, bench: Bench, min_time: float) -> Under:
-    """Make the timer, and find how many loops a value needs; that is the warm-up."""
-    under = Under(benchmark, benchmark.make(bench), benchmark.loops or 1)
+def _prepared(benchmark: Benchmark, bench: Bench, min_time: float) -> PreparedBenchmark:
+    """Make the timer and calibrate the number of loops, which also warms up."""
+    made = PreparedBenchmark(benchmark, benchmark.make(bench), benchmark.loops or 1)
     while True:
-        spent = under.timer(under.loops)
-        under.warmups.append((under.loops, spent / under.loops))
-        if benchmark.loops or spent >= min_time or under.loops >= MOST_LOOPS:
-            return under
-        under.loops *= 2
+        spent = made.timer(made.loops)
+        made.warmups.append((made.loops, spent / made.loops))
+        if benchmark.loops or spent >= min_time or made.loops >= MOST_LOOPS:
+            return made
+        made.loops *= 2
 
 
-class _Watch:
-    """Spins for a moment between values, and sees how long that takes."""
+class _SpinProbe:
+    """Spins briefly between values, to measure how much CPU time others take from this thread."""
 
     def __init__(self) -> None:
         self._wall = self._ran = 0.0
@@ -91,12 +94,12 @@ class _Watch:
         self._wall += time.perf_counter() - wall
         self._involuntary += resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw - before
 
-    def seen(self) -> Disturbance:
+    def disturbance(self) -> Disturbance:
         return Disturbance(self._wall, max(self._wall - self._ran, 0.0), self._involuntary, sum(os.times()[:4]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what the command line names, and say a word a line."""
+    """Measure the benchmarks of the command line; print one message per line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="+")
     parser.add_argument("--platform", default="reference")
@@ -104,13 +107,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--min-time", type=float, default=0.003)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--realtime", action="store_true")
-    asked = parser.parse_args(arguments)
-    if asked.realtime:
+    options = parser.parse_args(arguments)
+    if options.realtime:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     known = catalogue.benchmarks()
-    chosen = [known[name] for name in asked.names]
-    for word in measure(chosen, asked.platform, asked.sweeps, asked.min_time, random.Random(asked.seed)):
-        sys.stdout.buffer.write(encode(word))
+    chosen = [known[name] for name in options.names]
+    for message in measure(chosen, options.platform, options.sweeps, options.min_time, random.Random(options.seed)):
+        sys.stdout.buffer.write(encode(message))
         sys.stdout.buffer.flush()
     return 0
 

@@ -1,1 +1,1 @@
-"""What there is to run, found by name: scenarios, platforms, mutants, clauses."""
+"""Scenarios, platforms, mutants and clauses, found by name."""

@@ -1,17 +1,17 @@
-"""What a scenario may stand on: the clauses that `clauses.toml` beside the scenarios lists, and a few forms.
+"""The clauses that a scenario may cite: those listed in the scenarios' `clauses.toml`, and a few forms.
 
-A clause of these forms says itself where it is found:
+A clause of these forms names its source and needs no listing:
 
     gvisor d844c7bbb             a commit, of gVisor, Linux or another project
     gvisor#1333                  an issue
-    prctl(2) PR_SET_PDEATHSIG    a page of the manual, with an entry or a "section"
-    contract WrongThread         a word of `worldswitch.harness.contract`
-    test TestBounce              a test of another project's, by its name
-    CONFIG_SECCOMP               an option of kernels
-    Intel SDM 1, 13.8.1          the processor's manual, by its section or an instruction
-    linux kernel/ptrace.c        a file of the kernel's
+    prctl(2) PR_SET_PDEATHSIG    a manual page, with an entry or a "section"
+    contract WrongThread         a name in `worldswitch.harness.contract`
+    test TestBounce              a test of another project, by name
+    CONFIG_SECCOMP               a kernel configuration option
+    Intel SDM 1, 13.8.1          the processor's manual, by section or instruction
+    linux kernel/ptrace.c        a file of the kernel
 
-Of ptrace(2), the page that all this is about, the sections and entries are listed too.
+Citations of ptrace(2), the main subject, must be listed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from worldswitch.harness.catalogue import reason_lists
-from worldswitch.harness.catalogue import scenarios as catalogue
-from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.catalogue.scenarios import SCENARIOS, Scenario
 
 FILE = "clauses.toml"
 
@@ -43,16 +42,16 @@ _FORMS = tuple(
 
 
 def listed() -> dict[str, str]:
-    """The clauses that are listed, and what each says."""
-    return reason_lists.load(catalogue.SCENARIOS, FILE)
+    """Return the listed clauses and the text of each."""
+    return reason_lists.load(SCENARIOS, FILE)
 
 
 def is_citable(clause: str, known: Mapping[str, str]) -> bool:
-    """Whether a scenario may stand on `clause`."""
+    """True if a scenario may cite `clause`."""
     return clause in known or any(form.fullmatch(clause) for form in _FORMS)
 
 
 def uncited(scenarios: Iterable[Scenario]) -> dict[str, str]:
-    """The listed clauses that no scenario stands on."""
+    """Return the listed clauses that no scenario cites."""
     cited = {clause for scenario in scenarios for clause in scenario.clauses}
     return {clause: text for clause, text in listed().items() if clause not in cited}

@@ -1,4 +1,4 @@
-"""Modules and their attributes, loaded by name."""
+"""Import modules by name, with one error for all failures."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from types import ModuleType
 
 
 class NotFound(Exception):
-    """Nothing is known by this name, or what is cannot be loaded; the message says what was tried and what to do."""
+    """Nothing has this name, or it cannot be loaded; the message says what was tried and what to do."""
 
 
 def import_module(module: str, what: str) -> ModuleType:
-    """The module of this name; raises `NotFound`, which names `what` was loaded, whatever its import raises."""
+    """Import a module; raises `NotFound`, with `what` was being loaded, if the import raises anything."""
     try:
         return importlib.import_module(module)
-    except (Exception, SystemExit) as error:  # whatever somebody's module raises at import
+    except (Exception, SystemExit) as error:  # a module may raise anything at import
         raise NotFound(
-            f"{what}: importing {module} said {type(error).__name__}: {error}; "
-            "is it installed, or on PYTHONPATH, for this Python?"
+            f"{what}: importing {module} raised {type(error).__name__}: {error}; "
+            "check that it is installed or on PYTHONPATH for this Python"
         ) from error
 
 
 def submodules(package: str) -> Iterator[ModuleType]:
-    """The public modules of a package, in the order of their names; raises `NotFound`."""
+    """Import the public modules of a package in the order of their names; raises `NotFound`."""
     parent = import_module(package, "package")
     for module in sorted(pkgutil.iter_modules(getattr(parent, "__path__", [])), key=lambda module: module.name):
         if not module.ispkg and not module.name.startswith("_"):

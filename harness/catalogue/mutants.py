@@ -9,21 +9,20 @@ from worldswitch.harness.contract import PlatformFactory
 
 MUTANTS = "worldswitch.reference.mutants"
 
-
-#: Before the name of a mutant, where a platform's is asked for.
+#: The prefix of a mutant's name among platform names.
 MUTANT = "mutant:"
 
 
 class Mutant(Protocol):
-    """A platform with one thing wrong."""
+    """A platform with one fault."""
 
     @property
     def name(self) -> str:
-        """What ``--mutant`` calls it."""
+        """Its name for ``--mutant``."""
 
     @property
     def about(self) -> str:
-        """What is wrong with it."""
+        """The fault."""
 
     @property
     def caught_by(self) -> tuple[str, ...]:
@@ -31,19 +30,19 @@ class Mutant(Protocol):
 
     @property
     def origin(self) -> str:
-        """Where that really happened."""
+        """The source of the fault: a clause, an issue or a commit."""
 
     @property
     def factory(self) -> PlatformFactory:
-        """The platform itself."""
+        """The platform."""
 
     @property
     def module(self) -> str:
-        """The module it is from."""
+        """The module that defines it."""
 
 
 def mutants(package: str = MUTANTS) -> dict[str, Mutant]:
-    """Every mutant by its name, file by file; whatever was imported before."""
+    """Return every mutant by name, in the order of modules, independent of earlier imports."""
     found: dict[str, Mutant] = {}
     for module in (import_module(package, "mutants"), *submodules(package)):
         found.update(getattr(module, "MUTANTS", {}))
@@ -51,7 +50,7 @@ def mutants(package: str = MUTANTS) -> dict[str, Mutant]:
 
 
 def load_mutant(name: str, package: str = MUTANTS) -> Mutant:
-    """The mutant called `name`."""
+    """Return the mutant called `name`; raises `NotFound`."""
     known = mutants(package)
     if name not in known:
         raise NotFound(f"no mutant is called {name!r} in {package}; there are: {', '.join(sorted(known)) or 'none'}")

@@ -13,17 +13,17 @@ PLATFORMS = "worldswitch.platforms"
 
 
 def platforms() -> dict[str, str]:
-    """The installed platforms: name to ``package.module:Class``."""
+    """Return the installed platforms: name to ``package.module:Class``."""
     return {point.name: point.value for point in metadata.entry_points(group=PLATFORMS)}
 
 
 def load_platform(name: str) -> PlatformFactory:
-    """The platform called `name`, or standing at ``package.module:Class``, or ``mutant:`` and a mutant's name."""
+    """Return the platform called `name`, a ``package.module:Class`` or ``mutant:NAME``; raises `NotFound`."""
     if name.startswith(MUTANT):
         return load_mutant(name.removeprefix(MUTANT)).factory
     known = platforms()
-    place = known.get(name, name)
-    module, colon, path = place.partition(":")
+    target = known.get(name, name)
+    module, colon, path = target.partition(":")
     if not (module and colon and path):
         raise NotFound(
             f"no platform is called {name!r}: tried the entry points {PLATFORMS} (there are: "
@@ -36,5 +36,5 @@ def load_platform(name: str) -> PlatformFactory:
         except AttributeError:
             raise NotFound(f"platform {name!r}: the module {module} has no {path}") from None
     if not callable(factory):
-        raise NotFound(f"platform {name!r}: {place} is no class or function but {type(factory).__name__}")
+        raise NotFound(f"platform {name!r}: {target} is of type {type(factory).__name__}, expected a class or function")
     return cast(PlatformFactory, factory)

@@ -1,4 +1,4 @@
-"""The scenarios that say most about a kernel, for a run in a hurry; `scenarios/starred.toml` says why each."""
+"""The scenarios of a quick run, those most informative about a kernel; `scenarios/starred.toml` gives reasons."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ FILE = "starred.toml"
 
 
 def listed() -> dict[str, str]:
-    """Their ids and names, and patterns of them, with the reasons."""
+    """Return the listed ids, names and patterns of them, with the reasons."""
     return reason_lists.load(SCENARIOS, FILE)
 
 
 def names() -> tuple[str, ...]:
-    """The name of each, which tells a cell where it stands, so that it need not import the others."""
+    """Return full names, from which a cell knows the modules, so that it need not import the others."""
     every = scenarios.scenarios()
-    return tuple(dict.fromkeys(one.name for name in listed() for one in every if one.is_called(name)))
+    return tuple(dict.fromkeys(scenario.name for name in listed() for scenario in every if scenario.is_called(name)))

@@ -1,9 +1,4 @@
-"""What there is to run, found by name: platforms, scenarios, mutants.
-
-The judge imports none of them.  A platform is an entry point of the group ``worldswitch.platforms`` or a
-``package.module:Class``; the scenarios are the marked functions of a package's modules; the mutants are what the
-submodules of another package list under the name ``MUTANTS``.
-"""
+"""Scenarios: the marked functions in the modules of a package, loaded by its name."""
 
 from __future__ import annotations
 
@@ -21,26 +16,19 @@ if TYPE_CHECKING:
     import pytest
 
 SCENARIOS = "worldswitch.scenarios"
-#: The sub-packages that hold scenarios, in a package of scenarios that has any; no two modules may share a name.
+#: The optional sub-packages of a package of scenarios; module names must be unique across them.
 FAMILIES = ("kernel", "platform")
 
-
-#: The ids of scenarios in which chaos reigns.
+#: The ids of the chaos scenarios.
 CHAOS = "CH*"
 
-#: How often a scenario repeats what it repeats.
+#: The choices of the number of repetitions.
 REPEAT = ("quick", "normal", "soak")
-
-
-# ------------------------------------------------------------------------------------------------------- platforms
-
-
-# ------------------------------------------------------------------------------------------------------- scenarios
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """How a scenario was declared."""
+    """A scenario's declaration."""
 
     name: str  #: ``module::sentence``
     ids: tuple[str, ...]
@@ -48,37 +36,37 @@ class Scenario:
     clauses: tuple[str, ...]
     needs: tuple[str, ...]
     repeat: Mapping[str, int]
-    deadline: float
-    subject: str = "platform"  #: what the claim is about; "kernel" if no platform takes part
-    alone: bool = False  #: whether nothing else may run meanwhile
+    deadline: float  #: seconds, before scaling to the environment
+    subject: str = "platform"  #: the subject of the claim; "kernel" if no platform takes part
+    alone: bool = False  #: True if no other trial may run at the same time
 
     @property
     def family(self) -> str:
-        """The module it stands in."""
+        """Its module."""
         return self.name.partition("::")[0]
 
     def is_called(self, name: str) -> bool:
-        """Whether `name` means it: an id, its own name, or a pattern of either."""
+        """True if `name` is one of its ids, its name, or a pattern of either."""
         return is_meant(name, self.name, self.ids)
 
 
 def is_wanted(scenario: Scenario, names: Collection[str], *, chaos: bool) -> bool:
-    """Whether a scenario is among those asked for: by its names, if any are, and by whether chaos may reign."""
+    """True if `names` is empty or selects the scenario, and `chaos` includes it."""
     return (not names or any(map(scenario.is_called, names))) and (chaos or not scenario.is_called(CHAOS))
 
 
 def is_meant(name: str, scenario: str, ids: Iterable[str]) -> bool:
-    """Whether `name`, an id, a ``module::function`` or a pattern of either, means this scenario or trial of one."""
+    """True if `name`, an id, a ``module::function`` or a pattern of either, matches this scenario or trial."""
     return any(fnmatch.fnmatchcase(own, name) for own in (scenario, function_of(scenario), *ids))
 
 
 def function_of(trial: str) -> str:
-    """The scenario's name in that of a trial of it, which ends in its parameters."""
+    """The name of a trial's scenario: without the parameters."""
     return trial.partition("[")[0]
 
 
 def declared(name: str, function: object, mark: pytest.Mark) -> Scenario:
-    """The scenario that `mark` declares on `function`."""
+    """Return the scenario that `mark` declares on `function`."""
     values = mark.kwargs
     return Scenario(
         name=name,
@@ -94,14 +82,14 @@ def declared(name: str, function: object, mark: pytest.Mark) -> Scenario:
 
 
 def mark_of(function: object) -> pytest.Mark | None:
-    """The scenario mark on `function`, if it has one."""
+    """Return the scenario mark on `function`; None without one."""
     if not inspect.isfunction(function):
         return None
     return next((mark for mark in getattr(function, "pytestmark", ()) if mark.name == "scenario"), None)
 
 
 def scenarios(package: str = SCENARIOS) -> list[Scenario]:
-    """Every scenario of `package`, by module and then in the order of the text."""
+    """Return every scenario of `package`, by module and then in source order; raises `NotFound`."""
     return [scenario for scenario, _ in _declarations(package)]
 
 
@@ -122,16 +110,13 @@ def _families(package: str) -> Iterator[ModuleType]:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A scenario about the kernel alone, and the experiment in it, which says what it sees."""
+    """A scenario about the kernel alone, and its experiment, which returns its observation."""
 
     scenario: Scenario
     observe: Callable[[], str]
 
 
 def facts(package: str = SCENARIOS) -> list[Fact]:
-    """Every scenario of `package` that can say what it observes."""
+    """Return every scenario of `package` that has an experiment; raises `NotFound`."""
     found = ((scenario, getattr(function, "observe", None)) for scenario, function in _declarations(package))
     return [Fact(scenario, observe) for scenario, observe in found if observe is not None]
-
-
-# --------------------------------------------------------------------------------------------------------- mutants

@@ -87,6 +87,7 @@ def _run(asked: argparse.Namespace, recorder: ReportStream) -> None:
 
 _ALWAYS = (
     *("-p", "worldswitch.harness.cell.plugin", "-p", "xdist", "-p", "no:cacheprovider", "-c", os.devnull),
+    "--noconftest",  # pytest would load the one of the folder in which the cell happens to start
     *("-q", "--strict-markers", "--color=no", "--continue-on-collection-errors"),
     # A worker that dies takes one trial with it, which is then a miss; a new one would hide that.
     *("--max-worker-restart=0", "--dist=worksteal"),

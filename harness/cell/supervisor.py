@@ -83,7 +83,7 @@ class _Watch:
 def supervise(body: Callable[[], bytes], seconds: float) -> Ending:
     """Run `body` in a forked child for at most `seconds`; nothing of it is left when this returns."""
     begin = time.monotonic()
-    newcomers = processes.Newcomers()
+    newcomers = processes.NewDescendants()
     with processes.subreaper(), _pipe() as report, _pipe() as output, _pipe() as ack:
         parent = os.getpid()
         pid = _fork()

@@ -30,7 +30,7 @@ def main(arguments: argparse.Namespace) -> int:
     from worldswitch.harness.results.baseline import write
 
     run = views.read(arguments.run)
-    path = write.keep(run, arguments.output)
+    path = write.write(run, arguments.output)
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB\n{run.manifest.run}, {summary.headline(run)}")
     print(f"compare a run with it: worldswitch diff {arguments.output} RUN\n{tally(run.outcomes)}")
     return Status.AS_EXPECTED

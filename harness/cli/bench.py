@@ -68,7 +68,7 @@ def _measure(arguments: argparse.Namespace) -> int:
 
     names = tuple(arguments.words)
     if arguments.list:
-        return measure.tell_of(measure.chosen(names))
+        return measure.print_descriptions(measure.chosen(names))
     effort = session.QUICK if arguments.quick else session.FULL
     if arguments.rounds:
         effort = replace(effort, rounds=arguments.rounds, heavy=arguments.rounds, seconds=float("inf"))
@@ -79,8 +79,8 @@ def _measure(arguments: argparse.Namespace) -> int:
     if engine == "host" and arguments.profiles:
         raise CouldNotRun("--profile needs containers, and --engine host excludes them; drop one of the two")
     profiles = tuple(arguments.profiles)
-    wanted = measure.Wanted(names, arguments.platform, effort, arguments.seed, engine, profiles)
-    return measure.show(wanted, arguments.results)
+    request = measure.BenchRequest(names, arguments.platform, effort, arguments.seed, engine, profiles)
+    return measure.show(request, arguments.results)
 
 
 def _realtime(arguments: argparse.Namespace) -> bool:
@@ -94,9 +94,9 @@ def _realtime(arguments: argparse.Namespace) -> bool:
 
 
 def _race(arguments: argparse.Namespace) -> int:
-    from worldswitch.harness.peers import race_report
+    from worldswitch.harness.peers import race, race_report
 
-    effort = race_report.QUICK if arguments.quick else race_report.FULL
+    effort = race.QUICK if arguments.quick else race.FULL
     if arguments.rounds:
         effort = replace(effort, rounds=arguments.rounds, others=arguments.rounds)
     return race_report.show(arguments.words, effort, arguments.seed, arguments.results, fetch=arguments.fetch_peers)

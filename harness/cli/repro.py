@@ -56,7 +56,7 @@ def main(arguments: argparse.Namespace) -> int:
     terminal.summary(run.outcomes, run.folder, request.seed, out)
     for other in repro.other_machine(saved, run.folder):
         out.print(f"not as it was: {other}")
-    out.print(repro.told(saved, now))
+    out.print(repro.result(saved, now))
     if run.interrupted:
         raise KeyboardInterrupt
     return status(run.outcomes)

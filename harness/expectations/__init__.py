@@ -1,1 +1,1 @@
-"""Whether a verdict was expected: rules, their conditions, and the abilities that a machine may lack."""
+"""Decides whether a verdict was expected: rules, their conditions, excuses, stale rules, outcomes."""

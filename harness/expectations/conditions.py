@@ -1,16 +1,16 @@
-"""When a rule holds: a table of what must be so in a cell, all of it, each field compared as its kind is.
+"""The conditions of a rule: a table of fields that must all match, each compared by its type.
 
     [expect.when]
-    probe.sysemu = "no"                 # what the cell's own probe found; a list is any of its members
-    kernel = ">=5.10 <6.12"             # as far as it is written: 6.12.9 is 6.12
-    profile.user = "!0:0"               # anything but; patterns as in a shell: "docker:*"
-    profile.capabilities = "SYS_PTRACE" # has it; "!SYS_PTRACE": has it not
+    probe.sysemu = "no"                 # the cell's own probe; a list matches if any element does
+    kernel = ">=5.10 <6.12"             # compared as far as written: 6.12.9 is 6.12
+    profile.user = "!0:0"               # `!` negates; shell patterns: "docker:*"
+    profile.capabilities = "SYS_PTRACE" # the set has it; "!SYS_PTRACE": it has not
     profile.limits.pids = "<64"
     profile.init = false
 
-What is not known fulfils no condition, not even that it be something else: a condition on the profile never holds on
-the host.  A version is a name, and names lie: distributions take changes back to old kernels.  So whoever names one
-says too what a probe or a fact must show, or, as `why_not_probe`, why that cannot be.
+A condition on an absent field is false, even a negated one: a condition on the profile never holds on the host.
+A version does not say what a kernel does, because distributions backport changes.  A rule that names a version must
+also name a probe or a fact, or say in `why_not_probe` why it cannot.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from typing import Any, TypeAlias
 from worldswitch.harness.expectations.fields import (
     NAMES_OF_VERSIONS,
     SEEN,
-    Circumstances,
     FieldKind,
+    FieldValues,
     Value,
     choices,
     flat,
@@ -46,7 +46,7 @@ _STATES = ("yes", "no", "denied")
 
 
 class BadCondition(ValueError):
-    """A condition that means nothing: which field, and what is wrong with it."""
+    """A condition is invalid; carries the field and the problem."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
@@ -59,13 +59,13 @@ Test: TypeAlias = Callable[[Value], bool]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One field, and what it must be, as it was written."""
+    """One field and its accepted values, as written in the rule."""
 
     field: str
-    wanted: tuple[str, ...]  #: any of these
+    wanted: tuple[str, ...]  #: matches if any of these does
 
-    def holds(self, known: Circumstances) -> bool:
-        """Whether it is so where this is known."""
+    def holds(self, known: FieldValues) -> bool:
+        """True if the field is known and any of the values matches."""
         if self.field not in known:
             return False
         kind = kind_of(self.field) or FieldKind.TEXT
@@ -76,24 +76,26 @@ class Condition:
 
 
 def parse(table: Mapping[str, Any], why_not_probe: str = "") -> tuple[Condition, ...]:
-    """The conditions of a table, as TOML has it; raises `BadCondition`."""
+    """Return the conditions of a TOML table.  Raises `BadCondition`."""
     found = tuple(_condition(field, wanted) for field, wanted in flat(table))
     named = [one.field for one in found if one.field in NAMES_OF_VERSIONS]
     seen = any(one.field.startswith(SEEN) for one in found)
     if named and not seen and not why_not_probe:
         raise BadCondition(
             f"when.{named[0]}",
-            "names a version alone: say too what a probe or a fact must show, or why not by `why_not_probe`",
+            "names a version alone; add a probe or a fact, or say in `why_not_probe` why there is none",
         )
     if why_not_probe and (seen or not named):
-        raise BadCondition("why_not_probe", "says why a version is named without a probe, and that is not so here")
+        raise BadCondition(
+            "why_not_probe", "belongs only to a rule that names a version and neither a probe nor a fact"
+        )
     return found
 
 
 def _condition(field: str, wanted: Any) -> Condition:
     kind = kind_of(field)
     if kind is None:
-        raise BadCondition(f"when.{field}", f"nothing is known by this name; there are {', '.join(choices(field))}")
+        raise BadCondition(f"when.{field}", f"no such field; there are {', '.join(choices(field))}")
     return Condition(
         field, tuple(_checked(f"when.{field}", kind, one) for one in _listed(f"when.{field}", kind, wanted))
     )
@@ -103,42 +105,45 @@ def _listed(field: str, kind: FieldKind, wanted: Any) -> list[Any]:
     if not isinstance(wanted, list):
         return [wanted]
     if kind not in (FieldKind.TEXT, FieldKind.SET):
-        raise BadCondition(field, f"a list, where there is to be {kind.value}")
+        raise BadCondition(field, f"a list; expected {kind.value}")
     if not wanted:
-        raise BadCondition(field, "an empty list, which nothing can fulfil")
+        raise BadCondition(field, "an empty list never matches")
     if any(isinstance(one, str) and one.startswith("!") for one in wanted) and len(wanted) > 1:
-        raise BadCondition(field, "a list is any of its members, and one with `!` among them would nearly always hold")
+        raise BadCondition(
+            field,
+            "a list matches if any element does, so a negated element would match almost everything; negate one value",
+        )
     return wanted
 
 
 def _checked(field: str, kind: FieldKind, wanted: Any) -> str:
     written = {True: "true", False: "false"}[wanted] if isinstance(wanted, bool) else wanted
     if isinstance(wanted, bool) is not (kind is FieldKind.SWITCH):
-        raise BadCondition(field, f"{written!r}, where there is to be {kind.value}")
+        raise BadCondition(field, f"{written!r}; expected {kind.value}")
     if isinstance(wanted, int) and kind is FieldKind.NUMBER:
         return str(wanted)
     if not isinstance(written, str) or written in ("", "!"):
-        raise BadCondition(field, f"{written!r}, where there is to be {kind.value}")
+        raise BadCondition(field, f"{written!r}; expected {kind.value}")
     if kind in (FieldKind.VERSION, FieldKind.NUMBER):
         _check_order(field, kind, written)
     if field.startswith("when.probe.") and written.removeprefix("!") not in _STATES:
-        raise BadCondition(field, f"{written!r} is nothing that a probe finds; that is {', '.join(_STATES)}")
+        raise BadCondition(field, f"{written!r} is not the state of a probe; expected one of {', '.join(_STATES)}")
     return written
 
 
 def _check_order(field: str, kind: FieldKind, text: str) -> None:
     for word in text.split():
         if not _COMPARISON.fullmatch(word) or (kind is FieldKind.NUMBER and "." in word):
-            raise BadCondition(field, f"{word!r}, where there is to be {kind.value}")
+            raise BadCondition(field, f"{word!r}; expected {kind.value}")
     if field == "when.kernel" and any(len(numbers) != 2 for _, numbers in _comparisons(text)):
-        raise BadCondition(field, f"{text!r}: a kernel's minor version has two numbers, as 6.12 has")
+        raise BadCondition(field, f"{text!r}; expected a minor version of two numbers, such as 6.12")
 
 
 _COMPARISON = re.compile(r"(<=|>=|<|>|)(\d+(?:\.\d+)*)")
 
 
 def _comparisons(text: str) -> list[tuple[str, Numbers]]:
-    """Each an operator with a version."""
+    """Return pairs of an operator and a version."""
     found = (_COMPARISON.fullmatch(word) for word in text.split())
     return [(parts[1], tuple(map(int, parts[2].split(".")))) for parts in found if parts]
 
@@ -152,7 +157,7 @@ def _test_text(wanted: str) -> Test:
 
 
 def _test_members(wanted: str) -> Test:
-    """Whether one of a set is meant; a single text is a set of one."""
+    """Test for membership in a set; a string is a set of one."""
     negated, pattern = wanted.startswith("!"), wanted.removeprefix("!")
 
     def test(value: Value) -> bool:
@@ -163,7 +168,7 @@ def _test_members(wanted: str) -> Test:
 
 
 def _test_order(wanted: str) -> Test:
-    """Compare versions, and a number as a version of one part."""
+    """Test the order of versions; a number is a version of one part."""
     comparisons = _comparisons(wanted)
 
     def test(value: Value) -> bool:

@@ -1,8 +1,8 @@
-"""What excuses `unsupported` and `blocked` whatever the rules say: that what a scenario needs is not to be had there.
+"""Excuses `unsupported` and `blocked` without a rule where the environment cannot provide what a scenario needs.
 
-The cell's own probes say so, for it may have a kernel and a machine of its own.  A container on this machine's kernel
-that lacks what the machine has is another matter: then its profile or its engine took that away, and a rule has to say
-so.  Likewise what root may not do: somebody confined this machine, and nobody said so.
+The cell's own probes decide, since a cell may run on its own kernel and machine.  A container on this machine's kernel
+that lacks what the machine has is not excused: its profile or engine removed it, so a rule must say so.  The same
+applies when root lacks a privilege: the machine is confined, so a rule must say so.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from worldswitch.harness.verdict import Verdict
 
 LACKING = "this machine does not have what they need"
 FORBIDDEN = "this user may not do what they need"
-OPTIONAL = "this platform does without an optional part"
+OPTIONAL = "this platform does not implement an optional part"
 
 
 @dataclass(frozen=True, slots=True)
 class HostAbilities:
-    """The machine that drives the run, as its own probes see it."""
+    """What the machine that drives the run can do, by its own probes."""
 
     kernel: str = ""
-    has: frozenset[str] = frozenset()  #: what can be had here, of what scenarios need
-    is_root: bool = True  #: whether this is root's run
+    has: frozenset[str] = frozenset()  #: the needs of the scenarios that this machine meets
+    is_root: bool = True  #: True if the run has effective user id 0
 
 
-def here(scenarios: Iterable[Scenario]) -> HostAbilities:
-    """The machine we are on, as far as these scenarios need it."""
+def host_abilities(scenarios: Iterable[Scenario]) -> HostAbilities:
+    """Probe this machine for what these scenarios need."""
     needs = {need for scenario in scenarios for need in scenario.needs}
     has = frozenset(need for need in needs if table.probe(need).state == "yes")
     return HostAbilities(kernel(), has, os.geteuid() == 0)
 
 
 def excuse(verdict: Verdict, needs: Collection[str], cell: CellName, header: Header, machine: HostAbilities) -> str:
-    """Why a scenario with these needs may come to that verdict in a cell with this header; "" if nothing excuses it."""
+    """Return why this verdict is excused for a scenario with these needs in a cell with this header, or ""."""
     found = header.fingerprint.probes
     states = {need: found[need].state for need in needs if need in found}
     if verdict is Verdict.BLOCKED:
@@ -49,8 +49,8 @@ def excuse(verdict: Verdict, needs: Collection[str], cell: CellName, header: Hea
         return FORBIDDEN if forbidden else ""
     if verdict is not Verdict.UNSUPPORTED:
         return ""
-    taken = machine.has if header.fingerprint.kernel == machine.kernel else ()
-    if any(state == "no" and need not in taken for need, state in states.items()):
+    removed = machine.has if header.fingerprint.kernel == machine.kernel else ()
+    if any(state == "no" and need not in removed for need, state in states.items()):
         return LACKING
     if cell.platform != REFERENCE and all(state == "yes" for state in states.values()):
         return OPTIONAL

@@ -1,15 +1,15 @@
-"""What is known of a cell, for rules to be conditional on: typed values by name, from its header and its profile.
+"""The fields that a rule's conditions may name: typed values of a cell, from its header and its profile.
 
-    kernel            its minor version, 6.12                           release        as uname says, 6.12.9+deb13-amd64
-    architecture      x86_64                                            environment    docker:hardened, host
-    platform          reference                                         repeat         quick, normal, soak
-    engine.kind       host, docker, runc, crun                          engine.version 20.10.24
-    engine.users      how many user ids a rootless runtime maps into a container
-    machine           of a virtual one kvm or tcg: an emulated processor is another processor
-    probe.NAME        yes, no, denied: what the cell's own probe found  fact.NAME      what an experiment observed
-    profile.FIELD     as the profile says it, profile.limits.pids
+    kernel            minor version, 6.12                           release        as in uname -r, 6.12.9+deb13-amd64
+    architecture      x86_64                                        environment    docker:hardened, host
+    platform          reference                                     repeat         quick, normal, soak
+    engine.kind       host, docker, runc, crun                      engine.version 20.10.24
+    engine.users      the number of user ids that a rootless runtime maps into a container
+    machine           the accelerator of a virtual machine: kvm, or tcg, whose processor is emulated
+    probe.NAME        yes, no, denied: the cell's own probe         fact.NAME      the observation of an experiment
+    profile.FIELD     a field of the profile, such as profile.limits.pids
 
-What is not known, such as the profile of a cell that has none, is not there.
+Unknown fields are absent, such as `profile.*` on the host.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.linux.release import Numbers, minor, numbers
 
 Value: TypeAlias = str | bool | int | Numbers | frozenset[str]
-Circumstances: TypeAlias = Mapping[str, Value]
+FieldValues: TypeAlias = Mapping[str, Value]
 
 
 class FieldKind(enum.Enum):
     """How a value is compared."""
 
-    TEXT = "a text or a pattern, `!` before it for all others; or a list, any of which"
-    VERSION = "versions as `6.12`, `<6.12`, `>=5.10 <6.1`"
-    NUMBER = "a number, or a text as `<64`, `>=64 <512`"
+    TEXT = "a string or a shell pattern, `!` to negate it, or a list of them"
+    VERSION = "a version such as `6.12`, `<6.12` or `>=5.10 <6.1`"
+    NUMBER = "an integer, or a string such as `<64` or `>=64 <512`"
     SWITCH = "true or false"
-    SET = "a member or a pattern of one, `!` before it for without; or a list, any of which"
+    SET = "a member or a pattern of one, `!` for a set without it, or a list of them"
 
 
-#: The values every cell may have, but for probes, facts and the fields of profiles.
+#: Every field but those of probes, facts and profiles.
 FIELDS = {
     "kernel": FieldKind.VERSION,
     "release": FieldKind.TEXT,
@@ -55,15 +55,15 @@ FIELDS = {
     "machine": FieldKind.TEXT,
 }
 
-#: What only names a version, and says nothing about what a kernel or an engine does.
+#: Fields that name a version, which does not say what a kernel or an engine does.
 NAMES_OF_VERSIONS = ("kernel", "release", "engine.version")
 
-#: What was seen in the cell itself.
+#: Prefixes of what was observed in the cell itself.
 SEEN = ("probe.", "fact.")
 
 
 def of(cell: CellName, header: Header, profile: Mapping[str, Any]) -> dict[str, Value]:
-    """What is known of a cell that sent this header, under a profile of these fields."""
+    """Return the known fields of a cell with this header and the fields of its profile."""
     return {
         **dict(_of_the_machine(header.fingerprint)),
         "environment": cell.environment,
@@ -98,7 +98,7 @@ def _of_the_engine(environment: Mapping[str, Any]) -> Iterator[tuple[str, Value]
 
 
 def flat(table: Mapping[str, Any], key: Callable[[str], str] = str, above: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of a table and of those in it, by dotted names."""
+    """Yield the leaves of nested tables with their dotted names."""
     for name, value in table.items():
         if isinstance(value, Mapping):
             yield from flat(value, key, f"{above}{key(name)}.")
@@ -114,11 +114,11 @@ def _values(fields: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
             yield name, value
 
 
-# ------------------------------------------------------------------------------------------------ what there is to know
+# ------------------------------------------------------------------------------------------------- names of the fields
 
 
 def kind_of(field: str) -> FieldKind | None:
-    """How a field is compared, None if there is none of that name."""
+    """Return how a field is compared; None if there is no such field."""
     if field in FIELDS:
         return FIELDS[field]
     group, _, name = field.partition(".")
@@ -127,16 +127,16 @@ def kind_of(field: str) -> FieldKind | None:
     if group == "probe":
         return FieldKind.TEXT if name in _probes() else None
     if group == "profile":
-        return next((kind for known, kind in _profile().items() if _means(known, name)), None)
+        return next((kind for known, kind in _profile().items() if _matches(known, name)), None)
     return None
 
 
-def _means(known: str, name: str) -> bool:
+def _matches(known: str, name: str) -> bool:
     return name == known or (known.endswith("*") and name.startswith(known[:-1]) and name != known[:-1])
 
 
 def choices(field: str) -> list[str]:
-    """The names that could be meant by a field that is none."""
+    """Return the names to suggest for an unknown field."""
     group = field.partition(".")[0]
     if group == "probe":
         return [f"probe.{name}" for name in _probes()]
@@ -155,7 +155,7 @@ def _profile() -> dict[str, FieldKind]:
 
 
 def _kinds(kind: msgspec.inspect.Type, name: str = "") -> Iterator[tuple[str, FieldKind]]:
-    """The fields below a type, with how each is compared; ``x.*`` stands for whatever a table may have."""
+    """Yield the fields below a type with their kinds; ``x.*`` stands for the keys of a free table."""
     match kind:
         case msgspec.inspect.Metadata(type=inner):
             yield from _kinds(inner, name)

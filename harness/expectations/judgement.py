@@ -1,9 +1,9 @@
-"""Whether a verdict is the one to expect: each trial held against what its environment says of it.
+"""Compares a verdict with the expectations of its environment.
 
 A scenario is expected to pass unless a rule (`worldswitch.harness.expectations.rules`) names other verdicts and the
 reason.  The first rule that covers a trial and whose conditions hold decides; a pass that the rule does not allow is as
 unexpected as a failure.  `unsupported` is expected without a rule where the machine itself lacks what the scenario
-needs.  `error` and `miss` are never expected: they teach nothing.
+needs.  `error` and `miss` are never expected, because they are not results about the platform.
 """
 
 from __future__ import annotations
@@ -15,49 +15,49 @@ from dataclasses import dataclass
 from datetime import date
 
 from worldswitch.harness.expectations.conditions import Condition
-from worldswitch.harness.expectations.fields import Circumstances
+from worldswitch.harness.expectations.fields import FieldValues
 from worldswitch.harness.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A rule: these scenarios end in one of these verdicts, for this reason."""
+    """A rule as it is applied: these scenarios end in one of these verdicts, for this reason."""
 
     scenarios: tuple[str, ...]  #: catalogue ids or scenario names, both as shell patterns
     verdicts: frozenset[Verdict]
     reason: str
-    needs: frozenset[str] = frozenset()  #: and whichever scenarios need one of these
-    source: str = ""  #: the file it stands in, and its number there
-    when: tuple[Condition, ...] = ()  #: holds where all of these do
-    evidence: tuple[str, ...] = ()  #: what the reason stands on
-    expires: date | None = None  #: its last day
+    needs: frozenset[str] = frozenset()  #: also covers each scenario that needs one of these
+    source: str = ""  #: the name of its file, and its number there
+    when: tuple[Condition, ...] = ()  #: all must hold
+    evidence: tuple[str, ...] = ()  #: commits, manual sections or clauses that support the reason
+    expires: date | None = None  #: the last day on which it is valid
 
     @property
     def file(self) -> str:
-        """The name of the file it stands in."""
+        """The name of its file."""
         return self.source.partition(" rule ")[0]
 
     def covers(self, name: str, ids: Iterable[str], needs: Iterable[str] = ()) -> bool:
-        """Whether the scenario called `name`, with these catalogue ids and needs, is meant."""
-        if name in self.scenarios:  # a parametrised scenario's own name is a pattern that does not match it
+        """True if the rule applies to the scenario `name` with these catalogue ids and needs."""
+        if name in self.scenarios:  # the brackets of a parametrised name would be a pattern
             return True
         if not self.needs.isdisjoint(needs):
             return True
         return any(fnmatch.fnmatchcase(key, pattern) for key in (name, *ids) for pattern in self.scenarios)
 
-    def holds(self, known: Circumstances) -> bool:
-        """Whether its conditions do, where this is known."""
+    def holds(self, known: FieldValues) -> bool:
+        """True if all its conditions hold for these fields."""
         return all(condition.holds(known) for condition in self.when)
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Was it to be expected, what was, why, and which rule says so."""
+    """Whether a verdict was expected, the expected verdicts, the reason, and the rule that decided."""
 
     expected: bool
     wanted: frozenset[Verdict]
     reason: str = ""
-    #: The rule that decided, as `Expectation.source`; empty if no rule is about the trial, or it is excused.
+    #: `Expectation.source` of the rule that decided; empty if no rule covers the trial, or it is excused.
     rule: str = ""
     evidence: tuple[str, ...] = ()
 
@@ -66,7 +66,7 @@ class Judgement:
         return f"expected {wanted}" + (f": {self.reason}" if self.reason else "")
 
 
-#: What a trial may come to for want of something.
+#: The verdicts of trials that lack something they need.
 EXCUSABLE = (Verdict.UNSUPPORTED, Verdict.BLOCKED)
 
 PASSES = frozenset({Verdict.PASS})
@@ -80,9 +80,9 @@ def judge(
     excuse: str = "",
     needs: Iterable[str] = (),
 ) -> Judgement:
-    """Hold one verdict against its environment's expectations.
+    """Judge one verdict by the expectations of its environment, all of which hold there.
 
-    `excuse` says why `unsupported` or `blocked` is right here, whatever the environment expects.
+    A non-empty `excuse` makes `unsupported` and `blocked` expected, with that reason.
     """
     rule = deciding(expectations, name, ids, needs)
     wanted = rule.verdicts if rule else PASSES
@@ -95,13 +95,13 @@ def judge(
 def deciding(
     expectations: Iterable[Expectation], name: str, ids: Iterable[str], needs: Iterable[str] = ()
 ) -> Expectation | None:
-    """The rule that decides on a trial, of those that hold where it ran: the first that covers it."""
+    """Return the first of these rules that covers a trial."""
     return next((rule for rule in expectations if rule.covers(name, ids, needs)), None)
 
 
 def digest(rules: Iterable[Iterable[Expectation]]) -> str:
-    """Which rules are in force, in which order, as a short text that is another when one of them is."""
-    told = [
+    """Return 16 hex digits that change with every change of the rules of each cell and their order."""
+    rows = [
         (
             *(one.scenarios, sorted(one.needs), sorted(verdict.value for verdict in one.verdicts), one.reason),
             *(list(map(str, one.when)), str(one.expires)),
@@ -109,4 +109,4 @@ def digest(rules: Iterable[Iterable[Expectation]]) -> str:
         for cell in rules
         for one in cell
     ]
-    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""What came out of a run: its cells, each trial with the judgement on it, and the exit status they amount to.
+"""The outcome of a run: each cell's trials with their judgements, and the exit status.
 
-A **cell** is one platform in one environment with all the scenarios planned there.  A cell *ran* if it taught something
-about the platform: at least one of its trials reached a verdict.
+A **cell** is one platform in one environment with all the scenarios planned there.  A cell *ran* if at least one of its
+trials reached a verdict about the platform.
 """
 
 from __future__ import annotations
@@ -22,61 +22,61 @@ from worldswitch.harness.verdict import Verdict
 class Status(enum.IntEnum):
     """The exit status of a command."""
 
-    AS_EXPECTED = 0  #: every cell ran, and every verdict was the one to expect
-    UNEXPECTED = 1  #: a verdict was not
-    COULD_NOT_RUN = 2  #: nothing unexpected was seen, but a cell did not run: that is no good news either
+    AS_EXPECTED = 0  #: every cell ran, and every verdict was expected
+    UNEXPECTED = 1  #: a verdict was not expected
+    COULD_NOT_RUN = 2  #: no unexpected verdict, but a cell did not run
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why a cell could not run or did not end as it should, what to do, and what it said last."""
+    """Why a cell could not run or did not end properly, the remedy, and the end of its log."""
 
     reason: str
     remedy: str = ""
     log: str = ""
-    unexpected: bool = False  #: it says something against what was under test, and not only that nothing was learnt
+    unexpected: bool = False  #: the failure is the platform's or its kernel's, not the infrastructure's
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One trial, and whether its verdict was to be expected."""
+    """One trial and the judgement on its verdict."""
 
     trial: Trial
     judgement: Judgement
 
 
 def is_plain(judged: Judged) -> bool:
-    """Whether there is nothing to say of a judgement: a pass was expected, because no rule spoke of the trial."""
+    """True if no rule and no excuse applied to the trial, so that a pass was expected."""
     return judged.judgement == Judgement(judged.trial.verdict is Verdict.PASS, PASSES)
 
 
 @dataclass(frozen=True, slots=True)
 class CellOutcome:
-    """What came out of one cell; every planned scenario is among the judged."""
+    """The outcome of one cell; `judged` has every planned trial."""
 
     cell: CellName
     judged: tuple[Judged, ...]
     seconds: float
     problem: Problem | None = None
-    rules: tuple[Expectation, ...] = ()  #: those that held there; none if that could not be known
+    rules: tuple[Expectation, ...] = ()  #: those that held there; empty if the cell sent no header
 
     @property
     def ran(self) -> bool:
-        """At least one trial reached a verdict."""
+        """True if at least one trial reached a verdict."""
         return any(one.trial.verdict.is_verdict for one in self.judged)
 
     @property
     def unexpected(self) -> tuple[Judged, ...]:
-        """The trials whose verdict was not to be expected."""
+        """The trials whose verdict was not expected."""
         return tuple(one for one in self.judged if not one.judgement.expected)
 
     @property
     def verdicts(self) -> Counter[Verdict]:
-        """How many trials ended in each verdict."""
+        """The number of trials by verdict."""
         return Counter(one.trial.verdict for one in self.judged)
 
 
 class Stale(msgspec.Struct, frozen=True):
-    """A rule that could have decided something in a run, and is out of date."""
+    """A rule that a run shows to be out of date, and why."""
 
     rule: str
     why: str
@@ -87,7 +87,7 @@ class Stale(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The three numbers a run closes with."""
+    """The three numbers in the last line of a run's output."""
 
     passed: int
     failed: int
@@ -98,7 +98,7 @@ class Tally:
 
 
 def tally(outcomes: Iterable[CellOutcome]) -> Tally:
-    """Count trials: whatever was not to be expected has failed, what is expected not to pass was skipped."""
+    """Count trials: an unexpected verdict counts as failed, an expected one other than a pass as skipped."""
     judged = [one for outcome in outcomes for one in outcome.judged]
     expected = [one for one in judged if one.judgement.expected]
     passed = sum(one.trial.verdict is Verdict.PASS for one in expected)
@@ -106,7 +106,7 @@ def tally(outcomes: Iterable[CellOutcome]) -> Tally:
 
 
 def status(outcomes: Iterable[CellOutcome], stale: Collection[Stale] = ()) -> Status:
-    """The exit status these outcomes amount to; a run without a cell could not run."""
+    """Return the exit status of a run; a run without cells could not run."""
     if stale:
         return Status.UNEXPECTED
     cells = tuple(outcomes)

@@ -1,22 +1,22 @@
-"""Rules: what scenarios come to where that is not a pass, under which conditions, why, and what that stands on.
+"""Rules: scenarios that do not pass, under which conditions, with which verdicts, why, and on what evidence.
 
-They are data, in files of `containers/expectations` and, under the same name, `[[expect]]`, in profiles:
+They are in files of `containers/expectations` and, under the same name, `[[expect]]`, in profiles:
 
     [[expect]]
-    scenarios = ["SG0*", "stops::a_group_stop_is_told"]  # ids or names or patterns of them, and, or instead,
-    needs = ["sysemu"]                                   # whichever scenarios need one of these
+    scenarios = ["SG0*", "stops::a_group_stop_is_told"]  # ids, names or patterns of either
+    needs = ["sysemu"]                                   # also each scenario that needs one of these
     when = { probe.sysemu = "no" }                       # see `conditions`; without it: always
-    verdicts = ["fail", "unsupported"]                   # one of these is expected, and nothing else
-    reason = "said in the results"
+    verdicts = ["fail", "unsupported"]                   # one of these is expected, and no other
+    reason = "printed with the results"
     evidence = ["ptrace(2) PTRACE_SYSEMU", "kernel 93e35efb8de4"]
-    expires = 2027-06-30                                 # from the next day on the rule makes a run red
+    expires = 2027-06-30                                 # the last valid day; later the rule makes a run red
 
-Which rule decides can be told by reading: the first that covers the scenario and whose conditions hold.  Files of one's
-own come first (`worldswitch run --rules FILE`), then the profile, then the files of `containers/expectations` in the
-order of their names, each from top to bottom.
+The first rule that covers the scenario and whose conditions hold decides.  The order is: files of the command line
+(`worldswitch run --rules FILE`), the profile, then the files of `containers/expectations` by name, each from top to
+bottom.
 
-A file that names a `platform` is about that one alone, and one of the package's bears its name.  All others are about
-every platform, and their rules say what they stand on.
+A file that names a `platform` applies to that platform alone; in the package it must have the platform's name.  All
+other files apply to every platform, and each of their rules must name its evidence.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ Sentence = Annotated[str, Meta(min_length=1)]
 
 
 class RuleError(ValueError):
-    """A file of rules that cannot be used: which file, which rule, which field, and what is wrong with it."""
+    """A file of rules is invalid; the message names the file, the rule, the field and the problem."""
 
     def __init__(self, path: Path | str, number: int | None, field: str, problem: str) -> None:
-        place = (str(path), f"rule {number}" if number else "", field, problem)
-        super().__init__(": ".join(filter(None, place)))
+        parts = (str(path), f"rule {number}" if number else "", field, problem)
+        super().__init__(": ".join(filter(None, parts)))
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,23 +61,25 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires: dt.date | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a rule about nothing, what is no condition, and what nobody may expect."""
+        """Reject a rule that covers nothing, an invalid condition, and a verdict that may not be expected."""
         if not (self.scenarios or self.needs):
-            raise ValueError("a line says by `scenarios` or `needs` what it is about")
+            raise ValueError("a rule must name `scenarios` or `needs`")
         for verdict in self.verdicts:
             if not verdict.is_verdict:
-                raise BadCondition("verdicts", f"{verdict.value!r} says that nothing was learnt, and is never expected")
+                raise BadCondition(
+                    "verdicts", f"{verdict.value!r} is no result about the platform and may not be expected"
+                )
         if set(self.verdicts) == {Verdict.PASS} and not (self.when or self.scenarios):
-            raise BadCondition("verdicts", "a pass is what is expected without a rule")
+            raise BadCondition("verdicts", "a pass is expected without a rule")
         for reference in self.evidence:
             if "://" in reference:
                 raise BadCondition(
-                    "evidence", f"{reference!r} is an address; name a commit, a manual's section, a clause"
+                    "evidence", f"{reference!r} is a URL; name a commit, a section of a manual or a clause"
                 )
         conditions.parse(self.when, self.why_not_probe)
 
     def expectation(self, source: str) -> Expectation:
-        """The rule as it is applied; `source` says where it stands."""
+        """Return the rule as it is applied; `source` names its file and number."""
         return Expectation(
             self.scenarios,
             frozenset(self.verdicts),
@@ -96,42 +98,42 @@ class Rules(msgspec.Struct, frozen=True):
     path: Path
     about: str
     rules: tuple[Rule, ...]
-    platform: str = ""  #: the only one they are about
+    platform: str = ""  #: the only one they apply to; empty: all
 
     @property
     def expectations(self) -> tuple[Expectation, ...]:
-        """The rules as they are applied, in their order."""
+        """The rules as they are applied, in order."""
         return numbered(self.path.name, self.rules)
 
 
-def of(profile: Profile, path: Path | None = None) -> tuple[Expectation, ...]:
-    """The rules of a profile, read from the file at `path`.  Raises `RuleError`."""
+def of_profile(profile: Profile, path: Path | None = None) -> tuple[Expectation, ...]:
+    """Return the rules of a profile; errors name the file `path`.  Raises `RuleError`."""
     file = f"{profile.name}.toml"
     return numbered(file, tuple(read(path or Path(file), list(profile.expect), profile.name)))
 
 
 def numbered(file: str, rules: tuple[Rule, ...]) -> tuple[Expectation, ...]:
-    """The rules of a file as they are applied; each is called by the file and its number."""
+    """Return the rules of a file as they are applied, each with the file and its number as source."""
     return tuple(rule.expectation(f"{file} rule {number}") for number, rule in enumerate(rules, 1))
 
 
 def folder() -> Path:
-    """Where the files that come with the package are."""
+    """Return the folder of the files in the package."""
     return containers_data.folder("expectations")
 
 
-def every() -> list[Rules]:
-    """The files that come with the package, in the order of their names.  Raises `RuleError`."""
+def packaged() -> list[Rules]:
+    """Read the files of the package, in the order of their names.  Raises `RuleError`."""
     return [load(path) for path in sorted(folder().glob("*.toml"))]
 
 
-def own(files: Iterable[str]) -> list[Rules]:
-    """Files of one's own, in their order.  Raises `RuleError`."""
+def load_all(files: Iterable[str]) -> list[Rules]:
+    """Read these files, in their order.  Raises `RuleError`."""
     return [load(Path(name)) for name in files]
 
 
-def about(platform: str, files: Iterable[Rules]) -> tuple[Expectation, ...]:
-    """The rules in some files that speak of a platform, in their order."""
+def for_platform(platform: str, files: Iterable[Rules]) -> tuple[Expectation, ...]:
+    """Return the rules of these files that apply to a platform, in their order."""
     return tuple(one for file in files if file.platform in ("", platform) for one in file.expectations)
 
 
@@ -148,17 +150,17 @@ def load(path: Path) -> Rules:
         raise RuleError(path, None, "", f"cannot be read: {problem.strerror}") from problem
     for field in content:
         if field not in _FIELDS:
-            raise RuleError(path, None, field, f"no field of a file of rules; there are {', '.join(_FIELDS)}")
+            raise RuleError(path, None, field, f"unknown field; there are {', '.join(_FIELDS)}")
     about, platform = (_text(path, content, field) for field in ("about", "platform"))
     if not about:
-        raise RuleError(path, None, "about", "is missing: say in a sentence what the rules are about")
+        raise RuleError(path, None, "about", "missing: one sentence describing these rules")
     if platform not in ("", path.stem) and path.parent == folder():
-        raise RuleError(path, None, "platform", f"says {platform!r}, but a file bears its platform's name")
+        raise RuleError(path, None, "platform", f"{platform!r} in a file of another name; rename one of the two")
     return Rules(path, about, tuple(read(path, content.get("expect", []), platform)), platform)
 
 
 def parse(path: Path, text: bytes) -> dict[str, Any]:
-    """The tables of a file with this text.  Raises `RuleError`."""
+    """Parse the TOML text of a file.  Raises `RuleError`."""
     try:
         return msgspec.toml.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
@@ -168,26 +170,26 @@ def parse(path: Path, text: bytes) -> dict[str, Any]:
 def _text(path: Path, content: dict[str, Any], field: str) -> str:
     value = content.get(field, "")
     if not isinstance(value, str) or (field in content and not value.strip()):
-        raise RuleError(path, None, field, f"{value!r}, where there is to be a text")
+        raise RuleError(path, None, field, f"{value!r}; expected a non-empty string")
     return value
 
 
 def read(path: Path, tables: object, platform: str) -> Iterator[Rule]:
-    """The rules of a file, given the tables in it and the platform they are about.  Raises `RuleError`."""
+    """Yield the rules in the tables of a file about `platform` (empty: about all).  Raises `RuleError`."""
     if not isinstance(tables, list):
-        raise RuleError(path, None, "expect", "rules are tables of a list: [[expect]]")
+        raise RuleError(path, None, "expect", "rules must be an array of tables: [[expect]]")
     for number, table in enumerate(tables, 1):
         try:
             rule = msgspec.convert(table, Rule)
         except msgspec.ValidationError as problem:
-            raise RuleError(path, number, *_place(problem)) from problem
+            raise RuleError(path, number, *_field(problem)) from problem
         if not (rule.evidence or platform):
-            raise RuleError(path, number, "evidence", "is missing: a commit, a manual's section, a clause, a run")
+            raise RuleError(path, number, "evidence", "missing: a commit, a section of a manual, a clause or a run")
         yield rule
 
 
-def _place(problem: msgspec.ValidationError) -> tuple[str, str]:
-    """The field and what is wrong with it: a condition's error of ours says both."""
+def _field(problem: msgspec.ValidationError) -> tuple[str, str]:
+    """Return the field and the problem; a `BadCondition` has both."""
     if isinstance(cause := problem.__cause__, BadCondition):
         return cause.field, cause.problem
     return field_and_problem(str(problem))

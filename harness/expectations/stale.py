@@ -1,12 +1,12 @@
-"""Which rules are out of date, as a run shows.
+"""Finds rules that a run shows to be out of date.
 
-    expired          its last day is over, and it is about scenarios that were planned where its conditions held
-    about nothing    its conditions held, every scenario there is was planned, and it is about none of them; in a run
-                     without chaos, not about one of those either
-    decides nothing  wherever it holds, rules above it in its file hold too, and they are about all that it is about
+    expired          its last day is over, and it covers planned trials where its conditions held
+    covers nothing   its conditions held, every scenario was planned, and it covers none of them; in a run without
+                     chaos, it covers no chaos scenario either
+    decides nothing  wherever it holds, rules above it in its file hold too, and they cover all that it covers
 
-A run of some scenarios shows nothing wrong with rules about others; nor does a run of some environments with rules
-whose conditions held nowhere in it, or that other files' rules come before there.
+A filtered run says nothing about rules for other scenarios, and a run in some environments nothing about rules whose
+conditions held in none of them, or that the rules of another file precede there.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from worldswitch.harness.expectations.judgement import Expectation, deciding
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale
 from worldswitch.harness.verdict import Verdict
 
-Needs = Mapping[str, Sequence[str]]  #: of each scenario, by its name
+Needs = Mapping[str, Sequence[str]]  #: the needs of each scenario, by its name
 
-ABOUT_NOTHING = "it is about no scenario that there is"
-DECIDES_NOTHING = "it decides nothing: rules above it hold where it does, and are about all that it is about"
+COVERS_NOTHING = "it covers no scenario"
+DECIDES_NOTHING = "it decides nothing: rules above it hold wherever it does and cover all that it covers"
 
 
 def find(
@@ -34,9 +34,9 @@ def find(
     left_out: Sequence[Scenario] = (),
     today: date,
 ) -> list[Stale]:
-    """The rules that these outcomes show to be out of date.
+    """Return the rules that these outcomes show to be out of date.
 
-    `every`: they are of all the scenarios that there are, but for those in `left_out`.
+    `every` is True if all scenarios were planned except those in `left_out`.
     """
     found = []
     for rule in dict.fromkeys(rule for outcome in outcomes for rule in outcome.rules):
@@ -47,17 +47,17 @@ def find(
 
 
 def left_out(*, chaos: bool) -> list[Scenario]:
-    """What a run of all scenarios has left out, depending on whether chaos reigned in some."""
+    """Return the scenarios that an unfiltered run left out: those of chaos, unless `chaos`."""
     return [] if chaos else [one for one in scenarios.scenarios() if one.is_called(scenarios.CHAOS)]
 
 
 def unseen(outcomes: Sequence[CellOutcome], needs: Needs) -> dict[Expectation, frozenset[Verdict]]:
-    """Of each rule that decided something, the verdicts it allows that nothing came to."""
+    """Return, for each rule that decided something, the verdicts it allows that no trial reached."""
     found = {}
     for rule in dict.fromkeys(rule for outcome in outcomes for rule in outcome.rules):
         decided = (
             judged.trial.verdict
-            for outcome, judged in _about(rule, outcomes, needs)
+            for outcome, judged in _covered(rule, outcomes, needs)
             if deciding(outcome.rules, judged.trial.scenario, judged.trial.ids, _needs(judged, needs)) == rule
         )
         seen = {verdict for verdict in decided if verdict.is_verdict}
@@ -67,14 +67,14 @@ def unseen(outcomes: Sequence[CellOutcome], needs: Needs) -> dict[Expectation, f
 
 
 def expired(rule: Expectation, today: date) -> str:
-    """What there is to say of a rule whose last day is over; "" of others."""
+    """Return why a rule has expired; "" if it has not."""
     if rule.expires and today > rule.expires:
-        return f"it expired after {rule.expires}; see whether it is still so, and renew it or take it out"
+        return f"it expired after {rule.expires}; check whether it still applies, and renew or remove it"
     return ""
 
 
 def always_before(rule: Expectation, rules: Iterable[Expectation]) -> list[Expectation]:
-    """The rules above one in its file that hold wherever it does, since what they ask for is part of what it asks."""
+    """Return the rules above this one in its file that hold wherever it does: their conditions are among its own."""
     above = []
     for one in rules:
         if one == rule:
@@ -85,18 +85,18 @@ def always_before(rule: Expectation, rules: Iterable[Expectation]) -> list[Expec
 
 
 def _why(rule: Expectation, outcomes: Sequence[CellOutcome], needs: Needs, every: bool, today: date) -> str:
-    about = list(_about(rule, outcomes, needs))
-    if not about:
-        return ABOUT_NOTHING if every else ""
+    covered = list(_covered(rule, outcomes, needs))
+    if not covered:
+        return COVERS_NOTHING if every else ""
     if why := expired(rule, today):
         return why
-    if every and all(_is_shadowed(rule, outcome, judged, needs) for outcome, judged in about):
+    if every and all(_is_shadowed(rule, outcome, judged, needs) for outcome, judged in covered):
         return DECIDES_NOTHING
     return ""
 
 
-def _about(rule: Expectation, outcomes: Iterable[CellOutcome], needs: Needs) -> Iterator[tuple[CellOutcome, Judged]]:
-    """The planned trials that a rule covers, where it holds."""
+def _covered(rule: Expectation, outcomes: Iterable[CellOutcome], needs: Needs) -> Iterator[tuple[CellOutcome, Judged]]:
+    """Yield the planned trials that a rule covers where it holds."""
     for outcome in outcomes:
         if rule in outcome.rules:
             for judged in outcome.judged:

@@ -1,9 +1,9 @@
-"""A little Linux for static programs, on any platform: enough to run a program that makes few kinds of system calls.
+"""A minimal Linux kernel on any platform: it runs static programs that need only a dozen system calls.
 
-    elf        what a file wants in memory
-    memory     guest memory as this side reads and writes it
+    elf        parses static ELF executables
+    memory     guest memory, mapped in this process too
     process    a program in an address space, and the loop that serves its system calls
-    calls      the system calls, a function each, in a table: what is not in it answers ENOSYS
+    calls      one function per system call, in a table; any other call returns ENOSYS
 
-Run one: ``python -m worldswitch.harness.guest_kernel PROGRAM ARGUMENTS``.
+Usage: ``python -m worldswitch.harness.guest_kernel PROGRAM ARGUMENTS``.
 """

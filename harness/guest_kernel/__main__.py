@@ -1,6 +1,6 @@
 """Runs a static program on a platform: ``python -m worldswitch.harness.guest_kernel [--platform P] PROGRAM ARGUMENTS``.
 
-The exit status is the program's; 126 says that it could not be run, and why stands on standard error.
+The exit status is the program's, or 126 if the program could not be run: standard error has the reason.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ CANNOT = 126
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it."""
+    """Run the program; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m worldswitch.harness.guest_kernel", description=__doc__)
     parser.add_argument("--platform", default=REFERENCE, help="default: %(default)s")
     parser.add_argument("--placement", type=Placement, default=Placement.FOLLOW, help="pin, follow or free")
-    parser.add_argument("--resident", action="store_true", help="leave vector registers where they are")
+    parser.add_argument("--resident", action="store_true", help="do not read vector registers back at each switch")
     parser.add_argument("program", type=Path)
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        platform = load_platform(asked.platform)(Options(placement=asked.placement))
+        platform = load_platform(options.platform)(Options(placement=options.placement))
         try:
-            process = GuestProcess(platform, asked.program, asked.arguments, resident=asked.resident)
+            process = GuestProcess(platform, options.program, options.arguments, resident=options.resident)
             try:
-                return _told(process.run())
+                return _reported(process.run())
             finally:
                 process.close()
         finally:
             platform.close()
     except (NotAProgram, OSError, ProgramLost, PlatformError, NotFound) as problem:
-        print(f"personality: {problem}", file=sys.stderr)
+        print(f"guest_kernel: {problem}", file=sys.stderr)
         return CANNOT
 
 
-def _told(outcome: ProgramOutcome) -> int:
-    if outcome.calls:
-        calls = ", ".join(f"{number} ({count} times)" for number, count in sorted(outcome.calls.items()))
-        print(f"personality: it made system calls that are not served: {calls}", file=sys.stderr)
+def _reported(outcome: ProgramOutcome) -> int:
+    if outcome.unserved:
+        calls = ", ".join(f"{number} ({count} times)" for number, count in sorted(outcome.unserved.items()))
+        print(f"guest_kernel: the program made unimplemented system calls: {calls}", file=sys.stderr)
     return outcome.status
 
 

@@ -1,6 +1,6 @@
-"""The system calls that are served, a function each: it is given the process, and answers as the kernel would.
+"""The implemented system calls: each function takes the process and returns a result, or a negated errno.
 
-Numbers are x86-64's.  Files are the host's: whatever the program opens is opened here, with what this process may do.
+Numbers are x86-64's.  Files are the host's: this process opens them with its own privileges.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ AT_FDCWD = -100
 MAP_FIXED, MAP_ANONYMOUS = 0x10, 0x20
 ARCH_SET_FS, ARCH_SET_GS = 0x1002, 0x1001
 HEAP_SIZE = 16 << 20
-MOST = 1 << 20  #: bytes a read or a write moves at once; it may always move fewer than it is asked for
+MAX_TRANSFER = 1 << 20  #: bytes per read or write; both calls may transfer less than the program requested
 
 
 class CallingProcess(Protocol):
-    """What a system call reads and changes of the process that made it."""
+    """The parts of the calling process that system calls read and change."""
 
     state: State
     memory: GuestMemory
-    files: dict[int, int]  #: the program's descriptors, and the host's
-    arena: int  #: where the next mapping without an address goes
+    files: dict[int, int]  #: the program's descriptors → this process's
+    arena: int  #: the address of the next mapping for which the program names none
     heap: int
     heap_end: int
 
 
 class ProgramEnded(Exception):
-    """The program has ended."""
+    """The program has called exit or exit_group."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -47,7 +47,7 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-# ------------------------------------------------------------------------------------------------------------- itself
+# ------------------------------------------------------------------------------------------------------------ process
 
 
 def _getpid(process: CallingProcess) -> int:
@@ -82,12 +82,12 @@ def _clock_gettime(process: CallingProcess) -> int:
 
 def _write(process: CallingProcess) -> int:
     file, address, length, *_ = process.state.arguments
-    return os.write(process.files[file], process.memory.read(address, min(length, MOST)))
+    return os.write(process.files[file], process.memory.read(address, min(length, MAX_TRANSFER)))
 
 
 def _read(process: CallingProcess) -> int:
     file, address, length, *_ = process.state.arguments
-    contents = os.read(process.files[file], min(length, MOST))
+    contents = os.read(process.files[file], min(length, MAX_TRANSFER))
     process.memory.write(address, contents)
     return len(contents)
 
@@ -105,16 +105,16 @@ def _openat(process: CallingProcess) -> int:
 
 
 def _opened(process: CallingProcess, path: int, flags: int, mode: int) -> int:
-    ours = os.open(process.memory.text(path), flags | os.O_CLOEXEC, mode)
+    host_file = os.open(process.memory.text(path), flags | os.O_CLOEXEC, mode)
     file = next(number for number in range(len(process.files) + 1) if number not in process.files)
-    process.files[file] = ours
+    process.files[file] = host_file
     return file
 
 
 def _close(process: CallingProcess) -> int:
-    ours = process.files.pop(process.state["rdi"])
-    if ours > 2:
-        os.close(ours)
+    host_file = process.files.pop(process.state["rdi"])
+    if host_file > 2:
+        os.close(host_file)
     return 0
 
 
@@ -122,9 +122,9 @@ def _close(process: CallingProcess) -> int:
 
 
 def _brk(process: CallingProcess) -> int:
-    wanted = process.state["rdi"]
-    if process.heap <= wanted <= process.heap + HEAP_SIZE:
-        process.heap_end = wanted
+    end = process.state["rdi"]
+    if process.heap <= end <= process.heap + HEAP_SIZE:
+        process.heap_end = end
     return process.heap_end
 
 
@@ -147,10 +147,10 @@ def _munmap(process: CallingProcess) -> int:
 # -------------------------------------------------------------------------------------------------------------- table
 
 
-def _as_the_kernel(serve: Serve) -> Serve:
-    """What goes wrong, as the number the kernel answers."""
+def _errors_as_errno(serve: Serve) -> Serve:
+    """The same function, with exceptions turned into the negated errno that Linux returns."""
 
-    def answer(process: CallingProcess) -> int:
+    def served(process: CallingProcess) -> int:
         try:
             return serve(process)
         except BadPointer:
@@ -162,24 +162,24 @@ def _as_the_kernel(serve: Serve) -> Serve:
         except PlatformError:
             return -errno.EINVAL
 
-    return answer
+    return served
 
 
-#: By number.  Those that cannot go wrong stand as they are: they are called most.
+#: By number.  Calls that cannot fail are not wrapped, since programs make them most.
 CALLS: dict[int, Serve] = {
-    0: _as_the_kernel(_read),
-    1: _as_the_kernel(_write),
-    2: _as_the_kernel(_open),
-    3: _as_the_kernel(_close),
-    9: _as_the_kernel(_mmap),
-    11: _as_the_kernel(_munmap),
+    0: _errors_as_errno(_read),
+    1: _errors_as_errno(_write),
+    2: _errors_as_errno(_open),
+    3: _errors_as_errno(_close),
+    9: _errors_as_errno(_mmap),
+    11: _errors_as_errno(_munmap),
     12: _brk,
     39: _getpid,
     60: _end,
     158: _arch_prctl,
     186: _getpid,  # gettid
     218: _getpid,  # set_tid_address
-    228: _as_the_kernel(_clock_gettime),
+    228: _errors_as_errno(_clock_gettime),
     231: _end,
-    257: _as_the_kernel(_openat),
+    257: _errors_as_errno(_openat),
 }

@@ -1,6 +1,6 @@
-"""Static ELF programs: which parts of a file go where in memory, and where they start.
+"""Parses static ELF programs: segments, entry point and program headers (elf(5)).
 
-Source: elf(5).  Only what stands on its own is read: 64-bit little-endian executables without an interpreter.
+Only x86-64 executables of type ET_EXEC without an interpreter are accepted.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ ACCESS = {P_FLAGS.PF_R: Access.READ, P_FLAGS.PF_W: Access.WRITE, P_FLAGS.PF_X: A
 
 
 class NotAProgram(ValueError):
-    """A file that cannot be run here; the message says what it is not."""
+    """The file is not a static x86-64 program; the message has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """`contents` at `address`, and zeros behind it up to `size` bytes."""
+    """`contents` at `address`, padded with zeros to `size` bytes."""
 
     address: int
     size: int
@@ -34,26 +34,26 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class ElfProgram:
-    """What a file wants in memory."""
+    """A parsed program: its entry point, and its segments in file order."""
 
     entry: int
     segments: tuple[Segment, ...]
-    headers: int  #: where its program headers come to lie, or 0 if they do not
+    headers: int  #: the address of the program headers; 0 if no segment contains them
     header_size: int
     header_count: int
 
     @property
     def end(self) -> int:
-        """The first address behind everything."""
+        """The first address after all segments."""
         return max(segment.address + segment.size for segment in self.segments)
 
 
 def parse(image: bytes, name: str) -> ElfProgram:
-    """Read a program; raises `NotAProgram` for everything that is none, `name` says in it which."""
+    """Parse the bytes of a program.  Raises `NotAProgram` with `name` in the message if they are anything else."""
     try:
         return _parse(ELFFile(io.BytesIO(image)))
     except (ELFError, OverflowError, NotAProgram) as problem:
-        raise NotAProgram(f"{name}: no static 64-bit program: {problem}") from problem
+        raise NotAProgram(f"{name}: not a static 64-bit program: {problem}") from problem
 
 
 def _parse(file: ELFFile) -> ElfProgram:
@@ -63,14 +63,14 @@ def _parse(file: ELFFile) -> ElfProgram:
         raise NotAProgram(f"it is {', '.join(map(str, kind))}")
     parts = list(file.iter_segments())
     if any(part["p_type"] == "PT_INTERP" for part in parts):
-        raise NotAProgram("it asks for an interpreter")
+        raise NotAProgram("it needs an interpreter")
     loaded = [part for part in parts if part["p_type"] == "PT_LOAD" and part["p_memsz"]]
     if not loaded:
-        raise NotAProgram("nothing of it is to be loaded")
+        raise NotAProgram("it has no loadable segment")
     table = head["e_phoff"]
-    places = (part["p_vaddr"] + table - part["p_offset"] for part in loaded if _has(part, table))
+    headers = (part["p_vaddr"] + table - part["p_offset"] for part in loaded if _has(part, table))
     segments = tuple(map(_segment, loaded))
-    return ElfProgram(head["e_entry"], segments, next(places, 0), head["e_phentsize"], head["e_phnum"])
+    return ElfProgram(head["e_entry"], segments, next(headers, 0), head["e_phentsize"], head["e_phnum"])
 
 
 def _has(part: Part, offset: int) -> bool:
@@ -80,6 +80,6 @@ def _has(part: Part, offset: int) -> bool:
 def _segment(part: Part) -> Segment:
     contents = part.data()
     if not len(contents) == part["p_filesz"] <= part["p_memsz"]:
-        raise NotAProgram(f"the segment at {part['p_vaddr']:#x} is not whole")
+        raise NotAProgram(f"the segment at {part['p_vaddr']:#x} is truncated")
     access = Access(sum(access for bit, access in ACCESS.items() if part["p_flags"] & bit))
     return Segment(part["p_vaddr"], part["p_memsz"], access, contents)

@@ -1,7 +1,7 @@
-"""Guest memory as this side sees it: files in memory that are mapped at both ends.
+"""Guest memory: memfds that the guest and this process both map.
 
-A region is one file, mapped once into the guest's address space; what the guest writes stands here at once.  Segments
-of a program that share a page share a region.
+One region is one memfd, mapped into the guest's address space; guest writes are visible here at once.  Segments of a
+program that share a page share a region.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ PAGE = mmap.PAGESIZE
 
 
 class BadPointer(Exception):
-    """The guest named memory that it does not have: EFAULT."""
+    """The guest passed an address outside its memory: EFAULT."""
 
 
 class Region:
-    """`size` bytes of guest memory at `address`; both in whole pages."""
+    """`size` bytes of guest memory at `address`; both page-aligned."""
 
     def __init__(self, space: AddressSpace, address: int, size: int, access: Access) -> None:
         self.address, self.size = address, size
-        self.file = os.memfd_create("worldswitch-personality")
+        self.file = os.memfd_create("worldswitch-guest-memory")
         os.ftruncate(self.file, size)
         self.bytes = mmap.mmap(self.file, size)
         space.map_file(address, self.file, 0, size, access)
 
     @property
     def end(self) -> int:
-        """The first address behind it."""
+        """The first address after the region."""
         return self.address + self.size
 
     def close(self) -> None:
-        """Let go of this side's mapping."""
+        """Unmap this process's side and close the memfd."""
         self.bytes.close()
         os.close(self.file)
 
@@ -48,38 +48,38 @@ class GuestMemory:
         self._regions: list[Region] = []  # by address
 
     def add(self, address: int, size: int, access: Access) -> Region:
-        """Give the guest zeros at `address`, where it has nothing; in whole pages."""
+        """Map zeroed memory at `address`, which must be free; both page-aligned."""
         region = Region(self._space, address, size, access)
         self._regions.insert(bisect_right([one.address for one in self._regions], address), region)
         return region
 
     def remove(self, address: int, size: int) -> None:
-        """Take away what the guest has there; a region that lies there in part stays readable from this side."""
+        """Unmap a range from the guest; this process keeps a region that the range covers only in part."""
         self._space.unmap(address, size)
         for region in [one for one in self._regions if address <= one.address and one.end <= address + size]:
             self._regions.remove(region)
             region.close()
 
     def read(self, address: int, length: int) -> bytes:
-        """`length` bytes of the guest's; raises `BadPointer`."""
+        """Return `length` bytes of guest memory.  Raises `BadPointer`."""
         region, offset = self._find(address, length)
         return region.bytes[offset : offset + length]
 
     def write(self, address: int, contents: bytes) -> None:
-        """Write to the guest's memory; raises `BadPointer`."""
+        """Write to guest memory.  Raises `BadPointer`."""
         region, offset = self._find(address, len(contents))
         region.bytes[offset : offset + len(contents)] = contents
 
-    def text(self, address: int, most: int = 4096) -> bytes:
-        """The bytes up to the next zero; raises `BadPointer`."""
+    def text(self, address: int, limit: int = 4096) -> bytes:
+        """Return the bytes up to the next zero, which must come within `limit` bytes.  Raises `BadPointer`."""
         region, offset = self._find(address, 1)
-        end = region.bytes.find(b"\0", offset, offset + most)
+        end = region.bytes.find(b"\0", offset, offset + limit)
         if end < 0:
-            raise BadPointer(f"no end of a text at {address:#x}")
+            raise BadPointer(f"unterminated string at {address:#x}")
         return region.bytes[offset:end]
 
     def close(self) -> None:
-        """Let go of all of it."""
+        """Close every region; the guest's mappings stay."""
         for region in self._regions:
             region.close()
         self._regions.clear()

@@ -15,28 +15,28 @@ from worldswitch.harness.guest_kernel.calls import CALLS, HEAP_SIZE, ProgramEnde
 from worldswitch.harness.guest_kernel.memory import PAGE, GuestMemory
 
 STACK, STACK_SIZE = 0x7FF0_0000_0000, 1 << 20
-ARENA = 0x7000_0000_0000  #: where mappings go whose place the program leaves open
+ARENA = 0x7000_0000_0000  #: the first mapping for which the program names no address
 
-#: What the auxiliary vector names: AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_ENTRY, AT_RANDOM (getauxval(3)).
+#: Keys of the auxiliary vector: AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_ENTRY, AT_RANDOM (getauxval(3)).
 PHDR, PHENT, PHNUM, PAGESZ, ENTRY, RANDOM = 3, 4, 5, 6, 9, 25
 
 MASK = (1 << 64) - 1
 
 
 class ProgramLost(Exception):
-    """The program cannot go on: what happened to it, and where."""
+    """The program cannot continue; the message has the cause and the program counter."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramOutcome:
-    """How a program ended, and what it cost."""
+    """How a program ended, and which system calls it missed."""
 
-    status: int  #: as its parent would see it: the status, or 128 and the number of the signal that ended it
-    calls: Mapping[int, int]  #: how often it made each call that is not served
+    status: int  #: the exit status, or 128 + the number of the fatal signal
+    unserved: Mapping[int, int]  #: unimplemented system calls: number → count
 
 
 class GuestProcess:
-    """One program with one thread."""
+    """One program with one thread.  Only the thread that made it may run it."""
 
     def __init__(self, platform: Platform, path: Path, arguments: Sequence[str], *, resident: bool = True) -> None:
         program = elf.parse(path.read_bytes(), str(path))
@@ -44,7 +44,7 @@ class GuestProcess:
         self.context = platform.new_context(resident=resident)
         self.state = platform.new_state()
         self.memory = GuestMemory(self.space)
-        self.files: dict[int, int] = {0: 0, 1: 1, 2: 2}  #: the program's descriptors, and ours
+        self.files: dict[int, int] = {0: 0, 1: 1, 2: 2}  #: the program's descriptors → this process's
         self.unserved: dict[int, int] = {}
         self.heap = self.heap_end = self._load(program)
         self.arena = ARENA
@@ -52,16 +52,16 @@ class GuestProcess:
         self.state.pc = program.entry
 
     def close(self) -> None:
-        """Give everything back."""
-        for ours in set(self.files.values()) - {0, 1, 2}:
-            os.close(ours)
+        """Close the program's files, its memory and its address space."""
+        for host_file in set(self.files.values()) - {0, 1, 2}:
+            os.close(host_file)
         self.memory.close()
         self.space.release()
 
-    # ---------------------------------------------------------------------------------------------------- its start
+    # ------------------------------------------------------------------------------------------------------- loading
 
     def _load(self, program: elf.ElfProgram) -> int:
-        """Put its segments into memory; where its heap begins."""
+        """Map the program's segments and its heap; returns the heap's address."""
         begin = min(segment.address for segment in program.segments) & -PAGE
         region = self.memory.add(begin, _pages(program.end - begin), Access.NONE)
         for segment in program.segments:
@@ -75,7 +75,7 @@ class GuestProcess:
         return heap
 
     def _prepare_stack(self, program: elf.ElfProgram, arguments: Sequence[str]) -> None:
-        """Arguments, no environment, and the auxiliary vector, as execve(2) leaves them."""
+        """Write the arguments, an empty environment and the auxiliary vector, as execve(2) does."""
         self.memory.add(STACK, STACK_SIZE, Access.READ | Access.WRITE)
         top = STACK + STACK_SIZE
         texts = [os.fsencode(text) + b"\0" for text in arguments]
@@ -84,7 +84,7 @@ class GuestProcess:
             top -= len(text)
             self.memory.write(top, text)
             pointers.append(top)
-        random, *given = pointers
+        random, *argument_pointers = pointers
         auxiliary = {
             PHDR: program.headers,
             PHENT: program.header_size,
@@ -95,21 +95,16 @@ class GuestProcess:
             0: 0,
         }
         pairs = [word for pair in auxiliary.items() for word in pair]
-        words = [len(texts), *reversed(given), 0, 0, *pairs]
+        words = [len(texts), *reversed(argument_pointers), 0, 0, *pairs]
         self.state.sp = (top - 8 * len(words)) & -16
         self.memory.write(self.state.sp, struct.pack(f"<{len(words)}Q", *words))
 
-    # ------------------------------------------------------------------------------------------------------ its life
+    # ------------------------------------------------------------------------------------------------------- running
 
     def run(self) -> ProgramOutcome:
-        """Serve it until it ends; raises `ProgramLost` where that cannot be."""
-        switch, space, state, words, result = (
-            self.context.switch,
-            self.space,
-            self.state,
-            self.state.words,
-            registers.RESULT,
-        )
+        """Run the program until it ends, serving its system calls.  Raises `ProgramLost`."""
+        switch, space, state = self.context.switch, self.space, self.state
+        words, result = state.words, registers.RESULT
         try:
             while True:
                 event = switch(space, state)
@@ -126,12 +121,12 @@ class GuestProcess:
         return -38  # ENOSYS
 
     def _status_of(self, event: Event) -> int:
-        """What a parent would see, of a program that a signal ends."""
+        """The exit status after a fatal signal.  Raises `ProgramLost` for every other event."""
         if isinstance(event, Signal | Fault):
             return 128 + event.signo
         if isinstance(event, Died):
             raise ProgramLost(f"its stub {event.cause}, at {self.state.pc:#x}")
-        raise ProgramLost(f"{event} at {self.state.pc:#x}, and nobody asked for that")
+        raise ProgramLost(f"unexpected event at {self.state.pc:#x}: {event}")
 
 
 def _pages(size: int) -> int:

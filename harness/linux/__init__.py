@@ -1,1 +1,1 @@
-"""What the Linux kernel offers that Python's standard library lacks."""
+"""Kernel interfaces that Python's standard library lacks."""

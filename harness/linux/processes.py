@@ -1,7 +1,7 @@
-"""Who descends from this process, and how to be rid of them.
+"""The descendants of this process: how to list, wait for, kill and reap them.
 
-A process group or session does not hold what a trial starts, since stubs leave it.  A child subreaper does: whoever
-loses its parent becomes a child of the nearest one, so everything a trial ever started stays below its supervisor.
+A process group or session does not contain all processes of a trial, since stubs leave it.  A child subreaper does: an
+orphan becomes a child of the nearest one, so every process that a trial started stays below its supervisor.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from typing import TypeVar
 
 from worldswitch.harness.linux import cgroups, syscalls
 
-CHILD_SECONDS = 5.0  #: for a child to do what it was forked for, or to end once it was killed
+CHILD_SECONDS = 5.0  #: the default time for a child to finish its work, or to end after SIGKILL
 
-RAISED = 255  #: the exit status of a child that raised what has no errno, of which none is as high
+RAISED = 255  #: the exit status of a child that raised an exception without errno; no errno is as high
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One line of the process table."""
+    """A process, as /proc/PID/stat shows it."""
 
     pid: int
     parent: int
     name: str
     state: str
     threads: int
-    started: int  #: in clock ticks since boot, which tells it from another that has its pid later
+    started: int  #: in clock ticks since boot; distinguishes it from a later process with its pid
 
     @property
     def alive(self) -> bool:
-        """A group leader that exited is a zombie to look at while other threads of its process run on."""
+        """True unless all threads have exited: a leader that exited shows as a zombie while other threads run."""
         return self.state not in "ZX" or self.threads > 1
 
     def __str__(self) -> str:
@@ -50,36 +50,36 @@ def _read(pid: str) -> Process | None:
         with open(f"/proc/{pid}/stat", "rb") as file:
             head, _, tail = file.read().decode(errors="replace").rpartition(")")
     except OSError:
-        return None  # it ended meanwhile
+        return None  # it has ended
     fields = tail.split()
     return Process(int(pid), int(fields[1]), head.partition("(")[2], fields[0], int(fields[17]), int(fields[19]))
 
 
 def descendants(of: int) -> dict[int, Process]:
-    """Every process below `of`, which is not among them.
+    """Every process below `of`, without `of` itself.
 
-    Only a scan of all of /proc is right on every kernel: /proc/PID/task/TID/children is a build option.
+    A scan of all of /proc works on every kernel: /proc/PID/task/TID/children is a build option.
     """
     return _below(of, (pid for pid, _ in _listing()))
 
 
-class Newcomers:
-    """Who came to be below this process since this was made.
+class NewDescendants:
+    """The descendants of this process that started after this object was made.
 
-    Reading a line for each process of the machine, several times a trial, would cost more than most trials do.  What
-    was there before need not be read again: the inode of its folder tells it from one that has got its number since.
+    Reading the stat of every process of the machine several times a trial would take longer than most trials.  Older
+    processes need not be read: the inode of a /proc folder distinguishes one from a later process with its pid.
     """
 
     def __init__(self) -> None:
         self._before = _listing()
 
     def look(self) -> dict[int, Process]:
-        """Those below this process now, by way of others that are new."""
+        """The new descendants whose ancestors below this process are new too."""
         return _below(os.getpid(), (pid for pid, _ in _listing() - self._before))
 
 
 def _listing() -> set[tuple[str, int]]:
-    """The number and the folder's inode of each process."""
+    """The pid and the inode of the /proc folder of each process."""
     with os.scandir("/proc") as entries:
         return {(entry.name, entry.inode()) for entry in entries if entry.name.isdigit()}
 
@@ -100,8 +100,8 @@ def _below(of: int, pids: Iterable[str]) -> dict[int, Process]:
 
 @contextlib.contextmanager
 def subreaper() -> Iterator[None]:
-    """Adopt every orphan among this process's descendants."""
-    # An inherited SIG_IGN would have the kernel reap for us and lose every status.
+    """Adopt orphaned descendants while the context is open."""
+    # With an inherited SIG_IGN the kernel would reap the children and lose every status.
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     before = syscalls.is_subreaper()
@@ -113,13 +113,13 @@ def subreaper() -> Iterator[None]:
 
 
 def how_ended(status: int) -> str:
-    """What a wait status says of the end of a process, as results have it: by numbers."""
+    """Describe a wait status by numbers, as results do: ``killed by signal 9``, ``exited with status 1``."""
     code = os.waitstatus_to_exitcode(status)
     return f"killed by signal {-code}" if code < 0 else f"exited with status {code}"
 
 
 def reap(pid: int) -> int | None:
-    """The wait status of `pid` if it is a child of ours that ended."""
+    """Reap `pid` and return its wait status; None if it is no child of ours or still runs."""
     try:
         reaped, status = os.waitpid(pid, os.WNOHANG | syscalls.WALL)
     except ChildProcessError:
@@ -129,10 +129,10 @@ def reap(pid: int) -> int | None:
 
 @contextlib.contextmanager
 def pidfd(pid: int) -> Iterator[int | None]:
-    """A descriptor that means this process and no later one of its pid; None where the kernel gives none."""
+    """A pidfd of this process; None if the kernel gives none."""
     try:
         descriptor = os.pidfd_open(pid)
-    except OSError:  # Linux before 5.3, a filter, or no such process
+    except OSError:  # Linux before 5.3, a seccomp filter, or no such process
         yield None
         return
     try:
@@ -142,14 +142,14 @@ def pidfd(pid: int) -> Iterator[int | None]:
 
 
 def kill(process: Process) -> None:
-    """Send SIGKILL to the process, and to no other that has its pid by now."""
+    """Send SIGKILL to the process, and never to a later process with its pid."""
     kill_if(process.pid, lambda pid: (now := _read(str(pid))) is not None and now.started == process.started)
 
 
 def kill_if(pid: int, is_ours: Callable[[int], bool]) -> None:
-    """Send SIGKILL to the process that has `pid` now if `is_ours` holds of it; none if there is none or we may not.
+    """Send SIGKILL to the process with `pid` if `is_ours` returns true; no effect if it is gone or not permitted.
 
-    A pidfd is opened first: should the process end after it was looked at, the signal goes nowhere.
+    The pidfd is opened before the check, so if the process ends after it, no other process gets the signal.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError), pidfd(pid) as descriptor:
         if is_ours(pid):
@@ -164,15 +164,15 @@ def _send_kill(pid: int, descriptor: int | None) -> None:
         signal.pidfd_send_signal(descriptor, signal.SIGKILL)
     except ProcessLookupError:
         raise
-    except OSError:  # a filter that knows only pidfd_open(2)
+    except OSError:  # a filter that allows only pidfd_open(2)
         os.kill(pid, signal.SIGKILL)
 
 
 def fork(work: Callable[[], object]) -> int:
     """Call `work` in a child and return the child's pid.
 
-    The child exits with 0, with the errno of an OSError, or with `RAISED` after a traceback.  It never unwinds into the
-    frames of the caller, which it has too.
+    The child exits with 0, with the errno of an OSError, or with `RAISED` after a traceback.  It never unwinds into its
+    copy of the caller's frames.
     """
     pid = os.fork()
     if pid:
@@ -190,7 +190,7 @@ def fork(work: Callable[[], object]) -> int:
 
 
 def call_in_child(work: Callable[[], object], seconds: float = CHILD_SECONDS) -> None:
-    """Call `work` in a child; raises the OSError that it raised, by its errno, and one that says that it was killed."""
+    """Call `work` in a child; raises OSError with its errno or if it was killed, TimeoutError, or RuntimeError."""
     child = fork(work)
     try:
         ended = wait_until(lambda: _ended(child), seconds)
@@ -207,7 +207,7 @@ def call_in_child(work: Callable[[], object], seconds: float = CHILD_SECONDS) ->
 
 
 def end(child: int, seconds: float = CHILD_SECONDS) -> None:
-    """Kill and reap a child within `seconds`; does nothing if it was reaped, for its pid may be another's by now."""
+    """Kill and reap a child within `seconds`; no effect if it was reaped, since its pid may have been reused."""
     with contextlib.suppress(ChildProcessError):
         _ended(child)
         os.kill(child, signal.SIGKILL)
@@ -215,12 +215,12 @@ def end(child: int, seconds: float = CHILD_SECONDS) -> None:
 
 
 def _ended(child: int, flags: int = os.WNOWAIT) -> os.waitid_result | None:
-    """How a child ended, if it has; stops of a tracee are no end.  Raises ChildProcessError once it was reaped."""
+    """Return how a child ended, None if it runs or is stopped; raises ChildProcessError once it was reaped."""
     return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | syscalls.WALL | flags)
 
 
 def wait_until(condition: Callable[[], T], seconds: float) -> T:
-    """Call `condition` until it returns something true, at growing intervals; returns what it did within `seconds`."""
+    """Call `condition` at growing intervals until it is true or `seconds` have passed; return its last result."""
     deadline = time.monotonic() + seconds
     pause = 0.0005
     while not (found := condition()) and time.monotonic() <= deadline:
@@ -230,13 +230,13 @@ def wait_until(condition: Callable[[], T], seconds: float) -> T:
 
 
 def census(look: Callable[[], dict[int, Process]]) -> dict[int, Process]:
-    """Who is there, once two looks agree on it.
+    """Call `look` until two results agree, and return the last.
 
-    A look is no moment: after the listing, a process may fork and end before its line is read, and neither it nor its
-    child is seen alive.  The next look begins later and sees the child.
+    One look is not atomic: after the listing, a process may fork and exit before its stat is read, and then neither it
+    nor its child is seen alive.  The next look sees the child.
     """
     found = look()
-    for _ in range(100):  # a fork storm never agrees, but then somebody is seen alive
+    for _ in range(100):  # results never agree in a fork storm, but then some process is seen alive
         before, found = found, look()
         if {pid: it.alive for pid, it in before.items()} == {pid: it.alive for pid, it in found.items()}:
             break
@@ -244,7 +244,7 @@ def census(look: Callable[[], dict[int, Process]]) -> dict[int, Process]:
 
 
 def kill_all(look: Callable[[], dict[int, Process]], seconds: float) -> list[Process]:
-    """Kill and reap what `look` finds until it finds nothing; what withstands is returned."""
+    """Kill and reap what `look` finds for at most `seconds`; return the processes that remain."""
 
     def gone() -> bool:
         found = census(look)

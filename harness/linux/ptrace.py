@@ -1,6 +1,6 @@
-"""Just enough of ptrace for the probes: a child of one's own, seized and stopped, and a few requests on it.
+"""The ptrace requests of the probes: a seized and stopped child, and a few requests on it.
 
-This is no platform and shares no code with one.
+This is not a platform and shares no code with one.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from collections.abc import Callable, Iterator
 
 from worldswitch.harness.linux import processes, syscalls
 
-SYSCALL_STOP = signal.SIGTRAP | 0x80  #: what PTRACE_O_TRACESYSGOOD makes of it
+SYSCALL_STOP = signal.SIGTRAP | 0x80  #: the signal of a system call stop with PTRACE_O_TRACESYSGOOD
 
 
 @contextlib.contextmanager
 def stopped_child(prepare: Callable[[], object] = lambda: None) -> Iterator[int]:
-    """A child that prepares and makes system calls for ever, seized and stopped; killed and reaped in the end."""
+    """A seized and stopped child that runs `prepare` and then loops in getppid(2); killed and reaped on exit."""
     parent = os.getpid()
     ready, tell = os.pipe()
     pid = processes.fork(lambda: _call_for_ever(parent, prepare, tell))
     try:
         os.close(tell)
-        os.read(ready, 1)  # or its end; this and the waits for a tracee are bounded by the deadline of the probe
+        os.read(ready, 1)  # or EOF; the probe's deadline bounds this and the waits for a tracee
         os.close(ready)
         options = syscalls.PTRACE_O_EXITKILL | syscalls.PTRACE_O_TRACESYSGOOD
         syscalls.ptrace(syscalls.PTRACE_SEIZE, pid, 0, options)
@@ -37,7 +37,7 @@ def stopped_child(prepare: Callable[[], object] = lambda: None) -> Iterator[int]
         os.waitpid(pid, syscalls.WALL)
         yield pid
     finally:
-        processes.end(pid)  # which may have been reaped: `resume` sees it end
+        processes.end(pid)  # no effect if `resume` reaped it
 
 
 def _call_for_ever(parent: int, prepare: Callable[[], object], tell: int) -> None:
@@ -49,7 +49,7 @@ def _call_for_ever(parent: int, prepare: Callable[[], object], tell: int) -> Non
 
 
 def resume(pid: int, request: int) -> str:
-    """Let `pid` go on by `request` until its next stop."""
+    """Resume `pid` by `request`, wait for its next stop and describe it; raises OSError if it ended."""
     syscalls.ptrace(request, pid)
     _, status = os.waitpid(pid, syscalls.WALL)
     if not os.WIFSTOPPED(status):
@@ -58,42 +58,42 @@ def resume(pid: int, request: int) -> str:
 
 
 def run_to_syscall(pid: int, request: int) -> str:
-    """Let `pid` go on by `request` up to a system call."""
-    said = resume(pid, request)
-    if said != f"stopped by signal {SYSCALL_STOP}":
-        raise OSError(0, f"no stop at a system call but {said}")
+    """Resume `pid` by `request` to a system call stop; raises OSError at any other stop."""
+    stop = resume(pid, request)
+    if stop != f"stopped by signal {SYSCALL_STOP}":
+        raise OSError(0, f"expected a system call stop, got {stop}")
     return "stopped at a system call"
 
 
 def syscall_result(pid: int) -> int:
-    """What stands where a tracee's system call leaves its result."""
+    """The register that carries the result of a tracee's system call."""
     if platform.machine() != "x86_64":
-        raise OSError(errno.ENOSYS, f"where {platform.machine()} has it is not known here")
+        raise OSError(errno.ENOSYS, f"the result register of {platform.machine()} is not known")
     buffer = ctypes.create_string_buffer(512)
     syscalls.ptrace(syscalls.PTRACE_GETREGS, pid, 0, ctypes.addressof(buffer))
     return int(struct.unpack_from("=q", buffer, 80)[0])  # struct user_regs_struct: rax
 
 
 def syscall_info(pid: int) -> str:
-    """What PTRACE_GET_SYSCALL_INFO says of a tracee at a system call."""
+    """Make PTRACE_GET_SYSCALL_INFO of a tracee at a system call entry; raises OSError if it reports another stop."""
     buffer = ctypes.create_string_buffer(128)
     size = syscalls.ptrace(syscalls.PTRACE_GET_SYSCALL_INFO, pid, len(buffer), ctypes.addressof(buffer))
     if buffer.raw[0] != syscalls.PTRACE_SYSCALL_INFO_ENTRY:
-        raise OSError(0, f"PTRACE_GET_SYSCALL_INFO says {buffer.raw[0]} at the entry of a system call")
+        raise OSError(0, f"PTRACE_GET_SYSCALL_INFO reports {buffer.raw[0]} at a system call entry")
     return f"PTRACE_GET_SYSCALL_INFO fills {size} bytes"
 
 
 def rewrite_syscall(pid: int) -> str:
-    """Tell the kernel by PTRACE_SET_SYSCALL_INFO what it said of a tracee's system call."""
+    """Write what PTRACE_GET_SYSCALL_INFO returns back by PTRACE_SET_SYSCALL_INFO."""
     buffer = ctypes.create_string_buffer(128)
     address = ctypes.addressof(buffer)
     syscalls.ptrace(syscalls.PTRACE_GET_SYSCALL_INFO, pid, len(buffer), address)
     syscalls.ptrace(syscalls.PTRACE_SET_SYSCALL_INFO, pid, len(buffer), address)
-    return "PTRACE_SET_SYSCALL_INFO takes what PTRACE_GET_SYSCALL_INFO says"
+    return "PTRACE_SET_SYSCALL_INFO accepts what PTRACE_GET_SYSCALL_INFO returns"
 
 
 def regset(pid: int, number: int) -> bytes:
-    """A set of registers, by its ELF note number (include/uapi/linux/elf.h)."""
+    """A register set, by its ELF note number (include/uapi/linux/elf.h)."""
     buffer = ctypes.create_string_buffer(1 << 16)
     vector = syscalls.Iovec(ctypes.addressof(buffer), len(buffer))
     syscalls.ptrace(syscalls.PTRACE_GETREGSET, pid, number, ctypes.addressof(vector))
@@ -101,7 +101,7 @@ def regset(pid: int, number: int) -> bytes:
 
 
 def rseq_area(pid: int) -> tuple[int, int]:
-    """Where a tracee has registered restartable sequences, 0 if it has not, and how many bytes."""
+    """The address of a tracee's rseq area, 0 if none is registered, and its size in bytes."""
     buffer = ctypes.create_string_buffer(24)  # struct ptrace_rseq_configuration
     syscalls.ptrace(syscalls.PTRACE_GET_RSEQ_CONFIGURATION, pid, len(buffer), ctypes.addressof(buffer))
     area, size = struct.unpack_from("<QI", buffer)
@@ -109,12 +109,12 @@ def rseq_area(pid: int) -> tuple[int, int]:
 
 
 def xstate_size(pid: int) -> int:
-    """How large the kernel's image of the extended state is."""
+    """The size of the kernel's XSAVE image in bytes."""
     return len(regset(pid, syscalls.NT_X86_XSTATE))
 
 
 def xstate_components(pid: int) -> int:
-    """Which components that image has: the kernel writes its list into bytes that are software's."""
+    """The XFEATURE mask of that image, which the kernel writes into its software-reserved bytes."""
     (components,) = struct.unpack_from("=Q", regset(pid, syscalls.NT_X86_XSTATE), 464)
     return int(components)
 
@@ -125,11 +125,11 @@ _ERRNO = 0x00050000
 
 
 def install_filter(*instructions: tuple[int, int, int, int], everywhere: bool = False) -> None:
-    """Install a seccomp filter that allows what `instructions` do not decide: for this thread, or for all there are."""
+    """Install a seccomp filter that allows calls not decided by `instructions`; in all threads if `everywhere`."""
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
-    whole = [*instructions, _ALLOW]
-    program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *one) for one in whole))
-    header = ctypes.create_string_buffer(struct.pack("@HP", len(whole), ctypes.addressof(program)))
+    lines = [*instructions, _ALLOW]
+    program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in lines))
+    header = ctypes.create_string_buffer(struct.pack("@HP", len(lines), ctypes.addressof(program)))
     if everywhere:  # SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC
         syscalls.syscall(syscalls.SECCOMP[platform.machine()], 1, 1, ctypes.addressof(header))
     else:
@@ -137,13 +137,13 @@ def install_filter(*instructions: tuple[int, int, int, int], everywhere: bool = 
 
 
 _NOTIFY = 0x7FC00000
-NEW_LISTENER, WAIT_KILLABLE = 1 << 3, 1 << 5  # SECCOMP_FILTER_FLAG_*; the second is of Linux 5.19
+NEW_LISTENER, WAIT_KILLABLE = 1 << 3, 1 << 5  # SECCOMP_FILTER_FLAG_*; the second since Linux 5.19
 
 
 def notify_of_everything() -> None:
-    """Have each further system call of this process, and of all it makes, wait for whoever has the filter's listener.
+    """Make every further system call of this process and its children wait for the filter's listener.
 
-    That is the lowest free file descriptor.  Signals interrupt no call meanwhile, where the kernel can do that.
+    The listener is the lowest free descriptor.  Signals do not interrupt the wait if the kernel supports that.
     """
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     program = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, _NOTIFY))
@@ -158,17 +158,17 @@ def notify_of_everything() -> None:
 
 
 def forbid(number: int, answer: int) -> None:
-    """Have a system call, by its number, answered with an errno from now on."""
+    """Make the system call of this number fail with the errno `answer` from now on."""
     install_filter(_LOAD_NUMBER, (0x15, 0, 1, number), (0x06, 0, 0, _ERRNO | answer))
 
 
 def getpid_by_int80() -> int:
-    """getpid(2) through the i386 door; on a kernel without one the process dies of SIGSEGV."""
+    """Call getpid(2) by int 0x80; on a kernel without that entry the process dies of SIGSEGV."""
     return run_code(bytes.fromhex("b814000000 cd80 c3"))  # mov $__NR_getpid, %eax; int $0x80; ret
 
 
 def run_code(code: bytes) -> int:
-    """What a function of this machine code returns; what it does to the process is the caller's business."""
+    """Run machine code as a function in this process and return its result."""
     memory = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     memory.write(code)
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
@@ -176,7 +176,7 @@ def run_code(code: bytes) -> int:
 
 
 def queue_signal_to_self() -> None:
-    """Queue a signal with a value to the calling thread by rt_tgsigqueueinfo(2)."""
+    """Queue SIGUSR1 with a value to the calling thread by rt_tgsigqueueinfo(2)."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     # siginfo_t: si_signo, si_errno, si_code = SI_QUEUE, padding, si_pid, si_uid (include/uapi/asm-generic/siginfo.h)
     siginfo = struct.pack("=iiiiiI", signal.SIGUSR1, 0, -1, 0, os.getpid(), os.getuid()).ljust(128, b"\0")

@@ -1,6 +1,6 @@
-"""The few system calls that Python has no name for, called through ctypes; errors are OSError.
+"""System calls that Python does not wrap, made through ctypes; errors raise OSError.
 
-ctypes reads no headers, so the values stand here, each block with the header it is from.
+ctypes reads no headers, so this file has the values, each block with its header.
 """
 
 import ctypes
@@ -42,7 +42,7 @@ CLONE_NEWPID = 0x20000000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 
-WALL = 0x40000000  #: __WALL, include/uapi/linux/wait.h: children whatever their exit signal is
+WALL = 0x40000000  #: __WALL, include/uapi/linux/wait.h: wait for children with any exit signal
 
 # arch/*/entry/syscalls, include/uapi/asm-generic/unistd.h
 RT_TGSIGQUEUEINFO = {"x86_64": 297, "aarch64": 240}
@@ -70,54 +70,54 @@ def _checked(result: int, operation: str) -> int:
 
 
 def prctl(option: int, *arguments: int) -> int:
-    """Ask or tell the kernel something about this process (man 2 prctl)."""
+    """Make the system call prctl and return its result."""
     words = [ctypes.c_ulong(argument) for argument in (*arguments, 0, 0, 0, 0)[:4]]
     return _checked(_libc.prctl(ctypes.c_int(option), *words), f"prctl {option}")
 
 
 def is_subreaper() -> bool:
-    """Whether orphans among this process's descendants become its children."""
+    """True if this process is a child subreaper: its orphaned descendants become its children."""
     answer = ctypes.c_int()
     prctl(PR_GET_CHILD_SUBREAPER, ctypes.addressof(answer))
     return bool(answer.value)
 
 
 def ptrace(request: int, pid: int, address: int = 0, data: int = 0) -> int:
-    """One request to, or about, a tracee (man 2 ptrace)."""
+    """Make a request of the system call ptrace and return its result."""
     return _checked(_libc.ptrace(request, pid, address, data), f"ptrace request {request:#x}")
 
 
 def unshare(flags: int) -> None:
-    """Put this process into namespaces of its own (man 2 unshare)."""
+    """Move this process into new namespaces (unshare(2))."""
     _checked(_libc.unshare(ctypes.c_int(flags)), f"unshare {flags:#x}")
 
 
 def drop_capabilities() -> None:
-    """Give up every capability, of this thread and of all it will make (man 2 capset); the user stays."""
+    """Drop all capabilities of this thread and its future children (capset(2)); the user id stays."""
     header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
     _checked(_libc.capset(header, bytes(24)), "capset")
 
 
 def make_mounts_private() -> None:
-    """Keep what this mount namespace mounts from spreading."""
+    """Stop mounts in this mount namespace from propagating to others."""
     _checked(_libc.mount(b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None), "mount --make-rprivate /")
 
 
 def syscall(number: int, *arguments: int) -> int:
-    """A system call by its number."""
+    """Make the system call of this number and return its result."""
     return _checked(_libc.syscall(ctypes.c_long(number), *map(ctypes.c_long, arguments)), f"system call {number}")
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of `data`, of which one write(2) may take a part."""
+    """Write all of `data`; one write(2) may be short."""
     while data:
         data = data[os.write(descriptor, data) :]
 
 
 def die_with_parent(parent: int, signo: int) -> None:
-    """Have this process killed by `signo` when the thread that forked it ends; `parent` is that thread's process.
+    """Arrange for `signo` when the thread that forked this process ends; `parent` is the pid of that thread's process.
 
-    The parent may have ended before the request: then its death has been and nothing would come any more.
+    If the parent ended before the prctl, the kernel sends nothing, so the signal is sent here.
     """
     prctl(PR_SET_PDEATHSIG, signo)
     if os.getppid() != parent:

@@ -1,4 +1,4 @@
-"""The kernel that runs this process, in words."""
+"""The running kernel as text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import os
 
 
 def kernel() -> str:
-    """The kernel's name, release and version."""
+    """Return the kernel's name, release and version."""
     system = os.uname()
     return f"{system.sysname} {system.release} {system.version}"

@@ -1,5 +1,8 @@
-"""What others pay for the same: static programs under other tracers and sandboxes, beside the reference.
+"""Static programs under other tracers and sandboxes, compared with the reference.
 
-`programs/` are the programs, which tell themselves how long they took; `peer` says what a peer is and how it is found
-or fetched, `known` lists them, `race` runs peer and reference in turn, and `racing` prints what came of it.
+programs/      the programs; each prints how long its own work took
+peer           what a peer is, and how its program is found or fetched
+peer_list      every peer
+race           runs a peer and the reference in turn
+race_report    `worldswitch bench --peers`: runs the race and prints the results
 """

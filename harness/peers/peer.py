@@ -1,7 +1,7 @@
-"""A peer: something else that runs a program and stands between it and the kernel.
+"""A peer: another tracer or sandbox that runs a program.
 
-It is looked for on this machine first; with leave to fetch, the distribution's package of it is unpacked into the cache
-and run from there.  Nothing is installed.
+A peer installed on this machine is used as it is.  With `--fetch-peers`, a missing one is unpacked from the
+distribution's package into the cache and run from there.  Nothing is installed.
 """
 
 from __future__ import annotations
@@ -19,80 +19,83 @@ from worldswitch.harness.environments.images.deb_packages import Package
 from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import Unobtainable
 
-#: Where the distribution keeps what has several versions, the oldest first.
+#: The distribution's suites, the oldest first.
 SUITES = ("bookworm", "bookworm-backports", "trixie", "forky", "sid")
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class Peer:
     """A peer that can be run."""
 
-    name: str  #: as results call it
-    version: str
-    command: Callable[[Path, int], Sequence[str]]  #: what runs a program so many rounds
-    environment: Mapping[str, str] = field(default_factory=dict)
-    programs: frozenset[str] | None = None  #: those that it runs; None means all
-    reason: str = ""  #: why it runs no others
+    name: str  #: its name in results
+    version: str  #: empty if unknown
+    command: Callable[[Path, int], Sequence[str]]  #: (program, rounds) → command line
+    environment: Mapping[str, str] = field(default_factory=dict)  #: variables added to this process's
+    programs: frozenset[str] | None = None  #: names of the programs it can run; None means all
+    reason: str = ""  #: why it cannot run the others
 
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """What peers are obtained with."""
+    """How peers may be obtained."""
 
-    fetch: bool  #: packages may be fetched
+    fetch: bool  #: True if packages may be fetched
     say: Say
-    folder: Path  #: of this race, removed at its end
+    folder: Path  #: a temporary folder, removed after the race
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A program of somebody else's: where it lies, what it needs to find its libraries, and where it is from."""
+class FoundProgram:
+    """A peer's executable."""
 
     path: Path
-    source: str
-    environment: Mapping[str, str] = field(default_factory=dict)
+    source: str  #: "installed", or the package's version and suite
+    environment: Mapping[str, str] = field(default_factory=dict)  #: variables it needs to find its libraries
 
 
 def program(name: str) -> Path:
-    """One of the programs of `programs/`.  Raises `Unobtainable` where they were not built."""
+    """Return the path of a program of `programs/`.  Raises `Unobtainable` if it was not built."""
     path = Path(str(resources.files("worldswitch.harness.peers"))) / "programs" / name
     if not os.access(path, os.X_OK):
-        raise Unobtainable(f"{path} was not built", "install worldswitch anew, with a C compiler: pip install -e .")
+        raise Unobtainable(f"{path} was not built", "reinstall worldswitch with a C compiler: pip install -e .")
     return path
 
 
-def find(kit: Kit, name: str, package: str, *libraries: str, suites: Sequence[str] = ()) -> Found:
-    """A program on this machine, or from the newest package that the mirror has.  Raises `Unobtainable`."""
+def find(kit: Kit, name: str, package: str, *libraries: str, suites: Sequence[str] = ()) -> FoundProgram:
+    """Return a program of this machine, else of the mirror's newest package.  Raises `Unobtainable`."""
     if path := shutil.which(name):
-        return Found(Path(path), "installed")
+        return FoundProgram(Path(path), "installed")
     if not kit.fetch:
         raise Unobtainable(f"{name} is not installed", f"run again with --fetch-peers, or: apt-get install {package}")
     return fetch(kit, name, package, *libraries, suites=suites or own_suites())
 
 
-def fetch(kit: Kit, name: str, package: str, *libraries: str, suites: Sequence[str]) -> Found:
-    """A program from its package in one of these suites, unpacked with its libraries.  Raises `Unobtainable`."""
+def fetch(kit: Kit, name: str, package: str, *libraries: str, suites: Sequence[str]) -> FoundProgram:
+    """Return a program from its package in one of these suites, with its libraries.  Raises `Unobtainable`."""
     main = deb_packages.fetch(package, suites, kit.say)
-    return unpacked(kit, name, main, *(deb_packages.fetch(one, [main.suite, *suites], kit.say) for one in libraries))
+    parts = [deb_packages.fetch(library, [main.suite, *suites], kit.say) for library in libraries]
+    return unpacked(kit, name, main, *parts)
 
 
-def unpacked(kit: Kit, name: str, main: Package, *libraries: Package) -> Found:
-    """A program of a package, laid out in the cache with the libraries of others.  Raises `Unobtainable`."""
+def unpacked(kit: Kit, name: str, main: Package, *libraries: Package) -> FoundProgram:
+    """Unpack a package and its libraries into the cache; returns the program.  Raises `Unobtainable`."""
     root = cache("peers") / f"{main.name}-{main.sha256[:12]}"
     if not root.exists():
         work = kit.folder / main.name
         for part in (main, *libraries):
             deb_packages.unpack(part, work)
         shutil.move(work, root)
-    path = next((root / place / name for place in ("usr/bin", "bin") if (root / place / name).exists()), None)
+    path = next((root / folder / name for folder in ("usr/bin", "bin") if (root / folder / name).exists()), None)
     if path is None:
-        raise Unobtainable(f"{main.name} {main.version} has no {name}", "report it")
-    folders = [str(root / place / f"{os.uname().machine}-linux-gnu") for place in ("usr/lib", "lib")]
-    return Found(path, f"{main.version} of {main.suite}", {"LD_LIBRARY_PATH": ":".join(folders)} if libraries else {})
+        raise Unobtainable(f"the package {main.name} {main.version} contains no program {name}", "report it")
+    folders = [str(root / folder / f"{os.uname().machine}-linux-gnu") for folder in ("usr/lib", "lib")]
+    return FoundProgram(
+        path, f"{main.version} of {main.suite}", {"LD_LIBRARY_PATH": ":".join(folders)} if libraries else {}
+    )
 
 
 def own_suites() -> list[str]:
-    """The suites to look in for what need not be of a certain version: this machine's own first."""
+    """All suites, this machine's own first."""
     codename = next(
         (
             line.partition("=")[2].strip('"')

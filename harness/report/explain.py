@@ -233,7 +233,7 @@ def _kernel_log(saved: KeptTrial) -> Iterator[str]:
 
 
 def _again(saved: KeptTrial) -> Iterator[str]:
-    yield repro.line(saved.cell.name, saved.judged.trial.scenario, saved.run.folder)
+    yield repro.command(saved.cell.name, saved.judged.trial.scenario, saved.run.folder)
 
 
 #: In the order of output.

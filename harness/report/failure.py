@@ -31,7 +31,7 @@ def failure(cell: CellName, judged: Judged, request: Request, folder: Path | Non
         ("events", text.events(trial.diagnosis)),
         ("processes", text.processes(trial.diagnosis)),
         ("output", _end(text.output(trial.output).splitlines())),
-        ("again", [repro.line(cell, trial.scenario, folder)] if folder else []),
+        ("again", [repro.command(cell, trial.scenario, folder)] if folder else []),
         ("same as", [request.again(cell, trial.scenario)]),
     )
     for name, lines in parts:

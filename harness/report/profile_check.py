@@ -37,7 +37,7 @@ def check(path: Path) -> str:
     if path.suffix != ".toml":
         raise ProfileError(path, "", "expected a profile, NAME.toml, or a filter, NAME.json")
     profile = profiles.load(path)
-    check_expectations(rules.of(profile, path), path, catalogue.scenarios())
+    check_expectations(rules.of_profile(profile, path), path, catalogue.scenarios())
     return f"a profile with {len(profile.expect)} rules"
 
 

@@ -1,1 +1,1 @@
-"""A run's folder: written, read, compared, and kept as a baseline."""
+"""Writes, reads and compares the folders of runs, and turns a run into a baseline."""

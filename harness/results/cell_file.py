@@ -1,4 +1,4 @@
-"""The file of one cell in a run's folder: JSON lines, read without trusting them."""
+"""Reads the file of one cell in a run's folder: JSON lines, each validated."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from worldswitch.harness.cell.records import FORMAT, Footer, Header, KernelLog, Record, Trial, tally
+from worldswitch.harness.cell.records import FORMAT, Footer, Header, KernelLog, Record, Trial, Word, tally
 from worldswitch.harness.results.errors import Damaged
 
 
 class Reached(msgspec.Struct, frozen=True, kw_only=True):
-    """What one cell reported, as far as it came."""
+    """The records of one cell, up to where it ended."""
 
     header: Header | None = None
     trials: tuple[Trial, ...] = ()
@@ -23,55 +23,74 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True):
 _decode = msgspec.json.Decoder(Record).decode
 
 
+class CellStream:
+    """The records of one cell so far; each is validated against those before it."""
+
+    def __init__(self) -> None:
+        self.header: Header | None = None
+        self.kernel_log: KernelLog | None = None
+        self.footer: Footer | None = None
+        self.trials: dict[str, Trial] = {}
+        self._planned: frozenset[str] = frozenset()
+
+    def add(self, record: Word) -> None:
+        """Add the next record.  Raises `Damaged`, and then has not added it."""
+        if self.footer:
+            raise Damaged("a record after the footer")
+        match record:
+            case Header():
+                self._add_header(record)
+            case Trial():
+                self._add_trial(record)
+            case KernelLog() if self.kernel_log:
+                raise Damaged("a second kernel log")
+            case KernelLog():
+                self.kernel_log = record
+            case Footer():
+                self._add_footer(record)
+
+    def _add_header(self, header: Header) -> None:
+        if self.header:
+            raise Damaged("a second header")
+        if header.format != FORMAT:
+            raise Damaged(f"format {header.format}; this version reads format {FORMAT}")
+        self.header, self._planned = header, frozenset(header.planned)
+
+    def _add_trial(self, trial: Trial) -> None:
+        if trial.scenario not in self._planned:
+            raise Damaged(f"a verdict on {trial.scenario!r}, which no header planned")
+        if trial.scenario in self.trials:
+            raise Damaged(f"a second verdict on {trial.scenario!r}")
+        self.trials[trial.scenario] = trial
+
+    def _add_footer(self, footer: Footer) -> None:
+        counted = tally(self.trials.values())
+        if footer.counts != counted:
+            raise Damaged(f"the footer counts {footer.counts}, but the trials before it are {counted}")
+        self.footer = footer
+
+
 def gather(records: Sequence[Record], source: str) -> Reached:
-    """What `records` tell of, which need not be whole.  `source` says in errors where they are from."""
-    if not records:
-        return Reached()
-    header = records[0]
-    trials: dict[str, Trial] = {}
-    if not isinstance(header, Header):
-        raise Damaged(f"{source}:1: a {_kind(header)} where the header should be")
-    if header.format != FORMAT:
-        raise Damaged(f"{source}:1: format {header.format}, and this reader knows {FORMAT}")
-    planned = set(header.planned)
-    log: KernelLog | None = None
-    for number, record in enumerate(records[1:], 2):
-        if isinstance(record, Footer):
-            _check_footer(record, tuple(trials.values()), len(records) - number, f"{source}:{number}")
-            return Reached(header=header, trials=tuple(trials.values()), footer=record, kernel_log=log)
-        if isinstance(record, Header):
-            raise Damaged(f"{source}:{number}: a second header; two runs were written to one file")
-        if isinstance(record, KernelLog):
-            if log:
-                raise Damaged(f"{source}:{number}: a second kernel log")
-            log = record
-            continue
-        if record.scenario not in planned:
-            raise Damaged(f"{source}:{number}: a verdict on {record.scenario!r}, which the header did not plan")
-        if record.scenario in trials:
-            raise Damaged(f"{source}:{number}: a second verdict on {record.scenario!r}")
-        trials[record.scenario] = record
-    return Reached(header=header, trials=tuple(trials.values()), kernel_log=log)
-
-
-def _kind(record: Record) -> str:
-    return type(record).__name__.lower()
-
-
-def _check_footer(footer: Footer, trials: Sequence[Trial], after: int, where: str) -> None:
-    if after:
-        raise Damaged(f"{where}: the footer, but {after} more lines follow")
-    if footer.counts != tally(trials):
-        raise Damaged(f"{where}: the footer counts {footer.counts}, the lines above it say {tally(trials)}")
+    """Validate the records of a cell, which may be incomplete; errors begin with `source`.  Raises `Damaged`."""
+    stream = CellStream()
+    for number, record in enumerate(records, 1):
+        try:
+            if not (stream.header or isinstance(record, Header)):
+                raise Damaged(f"expected the header, got a {type(record).__name__.lower()}")
+            stream.add(record)
+        except Damaged as problem:
+            raise Damaged(f"{source}:{number}: {problem}") from None
+    trials = tuple(stream.trials.values())
+    return Reached(header=stream.header, trials=trials, footer=stream.footer, kernel_log=stream.kernel_log)
 
 
 def read_reached(path: Path) -> Reached:
-    """What the file at `path` has of a run that may have been cut off, even in the middle of its last line."""
+    """Read the file of a cell, whose last line may be incomplete.  Raises `Damaged`."""
     return gather(_records(lines(path), path), str(path))
 
 
 def lines(path: Path) -> list[bytes]:
-    """The lines of a file that is written line by line; a last one that was cut off is none."""
+    """Return the complete lines of a file; an incomplete last one is dropped.  Raises `Damaged`."""
     try:
         content = path.read_bytes()
     except OSError as problem:
@@ -85,5 +104,5 @@ def _records(lines: Iterable[bytes], path: Path) -> list[Record]:
         try:
             found.append(_decode(line))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Damaged(f"{path}:{number}: not a line of a result: {error}") from error
+            raise Damaged(f"{path}:{number}: not a record of a cell: {error}") from error
     return found

@@ -1,16 +1,16 @@
-"""What has become of each trial from one run to another: same kernel by its minor version, same profile, same platform.
+"""Compares each trial of two runs: same minor version of the kernel, same profile, same platform.
 
-    newly failing     was as expected, or is new, and is not as expected now
-    newly missing     was tried, was planned again, and was not tried
-    flaky             as expected in some of the later runs and not in others
-    fixed             was not as expected, and is now
-    appeared          was not tried before
-    other verdict     another verdict, both as expected
-    other expectation the same verdict, and other ones would do now
-    still failing     not as expected, neither then nor now
+    newly failing     expected before, or new, and unexpected now
+    newly missing     has a result before, is planned now, and has none
+    flaky             expected in some of the later runs and unexpected in others
+    fixed             unexpected before, expected now
+    appeared          has no result before
+    other verdict     another verdict, both expected
+    other expectation the same verdict, with other expected verdicts
+    still failing     unexpected before and now
 
-A kernel on which nothing could be tried any more has *vanished*: that is said of the kernel, and of none of its trials.
-What the later run did not plan at all is *left out* of the comparison: a run of a few cells can be held against all.
+A kernel with results before and none now has *vanished*: this is reported once, not for each of its trials.  Cells and
+scenarios that the later run did not plan are *left out*, so that a run of a few cells can be compared with a full one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from worldswitch.harness.verdict import Verdict
 
 
 class Kind(enum.Enum):
-    """What has become of a trial."""
+    """How a trial changed."""
 
     FAILING = "newly failing"
     MISSING = "newly missing"
@@ -42,29 +42,29 @@ class Kind(enum.Enum):
     STILL = "still failing"
 
 
-ITSELF = "the cell itself"  #: in place of a scenario: its kernel complained, say
+ITSELF = "the cell itself"  #: in place of a scenario, for a problem of the cell such as a kernel warning
 
-#: Of a cell: its kernel, and what else there is to it.
+#: A kernel, and profile and platform.
 Place: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One trial that is not as it was."""
+    """One trial that changed."""
 
     kind: Kind
     cell: str
     scenario: str
     ids: tuple[str, ...]
-    was: str  #: the verdict, or nothing
+    was: str  #: the verdict, or empty
     now: str
     reason: str = ""
-    expected: str = ""  #: then and now, where that is what changed
+    expected: str = ""  #: before and now, if that is the change
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """Something in a cell's fingerprint that is not as it was."""
+    """A difference in the fingerprints of cells."""
 
     what: str  #: ``probe rseq``, ``fact KD3``, ``kernel``
     was: str
@@ -74,16 +74,16 @@ class Shift:
 
 @dataclass
 class Comparison:
-    """Two runs, held against each other."""
+    """The differences between two runs."""
 
     before: str
     after: tuple[str, ...]
     changes: list[Change] = field(default_factory=list)
     shifts: list[Shift] = field(default_factory=list)
-    vanished: dict[str, str] = field(default_factory=dict)  #: kernels, and why
+    vanished: dict[str, str] = field(default_factory=dict)  #: kernels, with the reason
     new_kernels: list[str] = field(default_factory=list)
     left_out: dict[str, list[str]] = field(default_factory=dict)  #: kernels, cells, scenarios
-    same: int = 0  #: trials of which there is nothing to say
+    same: int = 0  #: the number of unchanged trials
 
     def of(self, kind: Kind) -> list[Change]:
         """The changes of a kind."""
@@ -91,18 +91,18 @@ class Comparison:
 
     @property
     def status(self) -> Status:
-        """1 if something newly fails; else 2 if something that was tried is missing now, so that nobody knows."""
+        """1 if a trial newly fails; else 2 if a result is missing now, so that it is unknown."""
         if self.of(Kind.FAILING):
             return Status.UNEXPECTED
         return Status.COULD_NOT_RUN if self.of(Kind.MISSING) else Status.AS_EXPECTED
 
 
 def compare(before: KeptRun, *after: KeptRun, across: bool = False) -> Comparison:
-    """What became of `before` in `after`, of which all but the first are repetitions of that.
+    """Compare `before` with the first of `after`; the others are repetitions of that.
 
-    This machine's kernel is compared with one of the same minor version only, unless `across`.
+    The host's kernel is only compared with one of the same minor version, unless `across`.
     """
-    return _Comparing(before, after, across).done()
+    return _Comparing(before, after, across).result()
 
 
 class _Comparing:
@@ -113,7 +113,7 @@ class _Comparing:
         self._planned = _scenarios(self._after.values())
         self._found = Comparison(before.manifest.run, tuple(run.manifest.run for run in after))
 
-    def done(self) -> Comparison:
+    def result(self) -> Comparison:
         found = self._found
         kernels_before, kernels_now = _kernels(self._before), _kernels(self._after)
         found.vanished = {
@@ -182,7 +182,7 @@ def _reached(cells: Iterable[KeptCell]) -> bool:
 
 
 def _why(cells: Iterable[KeptCell]) -> str:
-    return next((cell.problem.reason for cell in cells if cell.problem), "nothing was tried on it")
+    return next((cell.problem.reason for cell in cells if cell.problem), "no trial on it has a result")
 
 
 def _is_unsound(cell: KeptCell | None) -> bool:
@@ -228,7 +228,7 @@ def _kind(was: Judged | None, now: Judged, again: Sequence[Judged]) -> Kind | No
 
 
 def _shifts(before: Mapping[Place, KeptCell], after: Mapping[Place, KeptCell]) -> Iterator[Shift]:
-    """What changed in fingerprints, each once for all cells in which it did alike."""
+    """Yield each difference of fingerprints once, with all the cells that have it."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for place, cell in after.items():
         was = before.get(place)
@@ -253,6 +253,6 @@ def _features(seen: Fingerprint) -> dict[str, str]:
 
 def _shifted(then: Mapping[str, str], now: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     for what in dict.fromkeys((*then, *now)):
-        was, is_ = then.get(what, ""), now.get(what, "")
-        if was and is_ and was != is_:
-            yield what, was, is_
+        before, after = then.get(what, ""), now.get(what, "")
+        if before and after and before != after:
+            yield what, before, after

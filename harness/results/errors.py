@@ -1,4 +1,4 @@
-"""What is wrong with results, and with the place where they are kept."""
+"""The errors of reading and writing results."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ MAKE_ROOM = "make room there, or name another place by --results"
 
 
 class ResultError(Exception):
-    """These are no results; the message names the file and the line."""
+    """Results cannot be read; the message names the file and, where there is one, the line."""
 
 
 class Damaged(ResultError):
-    """A line is not what it should be."""
+    """A file of results contradicts itself or its format."""
 
 
-class CannotKeep(Exception):
-    """A run's folder takes no more; the message names the file and says what the system said."""
+class CannotWrite(Exception):
+    """A file of a run's folder cannot be written; the message has its path and the system's error."""
 
     def __init__(self, path: Path, problem: OSError) -> None:
         super().__init__(f"{path}: cannot be written: {problem.strerror}")

@@ -1,8 +1,8 @@
-"""What a run means to do, and how far it came: `run.json` in its folder, there from the start.
+"""The manifest of a run, `run.json` in its folder: the request, the plan, and the progress.
 
-It is written before the first cell starts, after each cell, and at the end.  So a run that was killed still tells what
-was planned; what has no verdict then is a `miss`.  `results.writer` writes it, `results.reader` reads it
-together with the cells' own files.
+It is written before the first cell starts, after each cell, and at the end, so that the folder of a killed run still
+has its plan; planned trials without a verdict are then `miss`.  `results.writer` writes it, `results.reader` reads it
+together with the files of the cells.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ JUDGEMENTS = "judgements.jsonl"
 
 
 class PlannedScenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A scenario that every cell of the run was to try."""
+    """A scenario that is planned in every cell of the run."""
 
     name: str
     ids: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class PlannedScenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     needs: tuple[str, ...] = ()
 
     def missed(self, trial: str, reason: str) -> dict[str, Any]:
-        """The fields of a trial of it that never came."""
+        """Return the fields of a `miss` for its trial named `trial`."""
         known = {"ids": self.ids, "claim": self.claim, "clauses": self.clauses}
         return {"scenario": trial, "verdict": Verdict.MISS, "reason": reason, **known}
 
@@ -41,16 +41,16 @@ class PlannedCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     environment: str
     platform: str
-    file: str  #: beside `run.json`; not there if the cell never spoke
-    facts: dict[str, Any] = {}  #: what is known of the environment: engine, image, profile
-    profile: dict[str, Any] = {}  #: the profile's fields as they were, without what it expects
+    file: str  #: in the folder of `run.json`; absent if the cell sent no record
+    facts: dict[str, Any] = {}  #: of the environment: engine, image, profile
+    profile: dict[str, Any] = {}  #: the profile's fields, without its rules
     started: float | None = None  #: seconds since 1970
-    finished: float | None = None  #: None if the run was cut off before
+    finished: float | None = None  #: None if the run ended before the cell did
     problem: Problem | None = None
 
     @property
     def name(self) -> CellName:
-        """What people call it."""
+        """The name of the cell."""
         return CellName(self.environment, self.platform)
 
 
@@ -58,24 +58,24 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The contents of `run.json`."""
 
     format: int = FORMAT
-    run: str  #: the folder's name
+    run: str  #: the name of the folder
     started: float  #: seconds since 1970
-    finished: float | None = None  #: None if the run was cut off
+    finished: float | None = None  #: None if the run was killed
     interrupted: bool = False
     seed: int
     request: dict[str, Any]  #: the fields of `worldswitch.harness.run.request.Request`
-    kernel: str  #: of the machine that drove the run; each cell's header has its own
+    kernel: str  #: of the machine that drives the run; each cell's header has its own
     versions: dict[str, str]
-    expectations: str = ""  #: a digest of every rule that was in force
+    expectations: str = ""  #: `judgement.digest` of the rules
     scenarios: tuple[PlannedScenario, ...]
-    cells: tuple[PlannedCell, ...] = ()  #: none until the environments are known
-    stale: tuple[Stale, ...] = ()  #: see `worldswitch.harness.stale`
+    cells: tuple[PlannedCell, ...] = ()  #: empty until the environments are known
+    stale: tuple[Stale, ...] = ()  #: see `worldswitch.harness.expectations.stale`
 
 
 class Ruling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A line of `judgements.jsonl`: what was thought of one trial, unless that was plain.
+    """A line of `judgements.jsonl`: the judgement on one trial.
 
-    Plain is a trial of which no rule speaks: a pass is expected of it.  It has no line.
+    A trial to which no rule and no excuse applies has no line: a pass is expected.
     """
 
     cell: str
@@ -89,12 +89,12 @@ class Ruling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def judgement(self) -> Judgement:
-        """The same as it was in the run."""
+        """The judgement that the run made."""
         return Judgement(self.expected, frozenset(self.wanted), self.reason, self.rule, self.evidence)
 
 
 def ruling(cell: CellName, judged: Judged) -> Ruling:
-    """What is to be kept of a judgement."""
+    """Return the line for a judgement in `judgements.jsonl`."""
     trial, judgement = judged.trial, judged.judgement
     return Ruling(
         cell=str(cell),

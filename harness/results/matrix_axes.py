@@ -1,7 +1,7 @@
-"""Where a cell stands in the matrix: kernels down, profiles across.
+"""The row and the column of a cell in the matrix: kernels by profiles.
 
-An environment's name says both: `host`, `docker:hardened`, `linux-6.12:hardened`.  What it cannot say, which release
-`host` is, the cell's fingerprint does.
+Both are in the environment's name: `host`, `docker:hardened`, `linux-6.12:hardened`.  The release of the host's kernel
+is only in the cell's fingerprint.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from worldswitch.harness.linux.release import minor
 
 HOST = "host"
 
-#: The engines that start containers on this machine's own kernel; the first needs no mention.
+#: The engines that start containers on this machine's kernel; a row does not name the first.
 ENGINES = ("docker", "oci")
 
-NO_PROFILE = ""  #: of a cell outside any container
-NOWHERE = "no container"  #: what people call that
+NO_PROFILE = ""  #: the column of cells without a container
+NOWHERE = "no container"  #: its heading
 
 
 @dataclass(frozen=True, slots=True)
 class MatrixRow:
-    """A kernel, with what distinguishes its cells beside the profile."""
+    """A kernel, engine and platform."""
 
     kernel: str  #: `host`, `linux-6.12`
-    engine: str = ""  #: `oci`, for this machine's kernel under the second engine
+    engine: str = ""  #: `oci` for this machine's kernel under the second engine
     platform: str = REFERENCE
 
     def __str__(self) -> str:
@@ -35,7 +35,7 @@ class MatrixRow:
 
 
 def place(cell: CellName) -> tuple[MatrixRow, str]:
-    """The row of a cell, and its column, which is a profile's name or nothing."""
+    """Return the row of a cell, and its column: a profile or `NO_PROFILE`."""
     first, _, profile = cell.environment.partition(":")
     if first not in ENGINES:
         return MatrixRow(first, platform=cell.platform), profile
@@ -44,13 +44,13 @@ def place(cell: CellName) -> tuple[MatrixRow, str]:
 
 
 def release(kernel: str) -> str:
-    """The release in a fingerprint's `kernel`: `6.18.5` of `Linux 6.18.5 #1 SMP`."""
+    """Return the release in a fingerprint's `kernel`: `6.18.5` of `Linux 6.18.5 #1 SMP`."""
     words = kernel.split()
     return words[1] if len(words) > 1 else kernel
 
 
 def rows(cells: Iterable[CellName]) -> list[MatrixRow]:
-    """The rows that these cells need: this machine's kernel first, then the oldest."""
+    """Return the rows of these cells: this machine's kernel first, then the oldest."""
     found = {place(cell)[0] for cell in cells}
     return sorted(found, key=lambda row: (row.kernel != HOST, minor(row.kernel), row.kernel, row.engine, _rank(row)))
 
@@ -60,6 +60,6 @@ def _rank(row: MatrixRow) -> tuple[bool, str]:
 
 
 def columns(cells: Iterable[CellName]) -> Sequence[str]:
-    """The columns that these cells need, in the order of the run: first that without a container."""
+    """Return the columns of these cells in the order of the run, that without a container first."""
     found = dict.fromkeys(place(cell)[1] for cell in cells)
     return sorted(found, key=lambda profile: profile != NO_PROFILE)

@@ -1,4 +1,4 @@
-"""A new folder for a run's results."""
+"""Makes a new folder for the results of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worldswitch.harness.errors import CouldNotRun
 
 
 def new_folder(parent: Path) -> Path:
-    """A new folder for a run's results."""
+    """Make the folder of a run, named by its start and a random suffix.  Raises `CouldNotRun`."""
     folder = parent / f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:4]}"
     try:
         folder.mkdir(parents=True)

@@ -1,18 +1,18 @@
-"""A run's folder, read back: each cell with all it said, what was planned, and what was thought of each trial then.
+"""Reads a run's folder: the plan, the records of each cell, and the judgement that the run made on each trial.
 
-    run = runs.read(runs.find("last"))          # a path, a name below results/, or the newest there
+    run = reader.read(reader.find("last"))      # a path, a name below results/, or the newest there
     run.manifest                                # `results.manifest.Manifest`: request, seed, versions
-    for cell in run.cells:                      # in the order they were planned
-        cell.name, cell.header, cell.footer     # CellName; None where the cell never said it
-        cell.planned                            # names of the trials it accounts for
-        for judged in cell.judged:              # one a planned trial, also those that never came: a `miss`
-            judged.trial, judged.judgement      # `results.Trial`; expected or not, wanted verdicts, reason, rule
-        cell.problem                            # why it did not run or end well, or None
-        cell.outcome                            # the same as a live run has it: `outcome.CellOutcome`
+    for cell in run.cells:                      # in the order of the plan
+        cell.name, cell.header, cell.footer     # CellName; None if the cell did not send it
+        cell.planned                            # names of its planned trials
+        for judged in cell.judged:              # one for each planned trial; those without a verdict are `miss`
+            judged.trial, judged.judgement      # `cell.records.Trial`; expected or not, wanted verdicts, reason, rule
+        cell.problem                            # why it did not run or end properly, or None
+        cell.outcome                            # as in a live run: `outcome.CellOutcome`
     run.cell("docker:hardened")                 # KeyError if there is none
 
-Judgements are those of the run: what the rules say today changes nothing here.  A run that was cut off is read as far
-as it came.  What cannot be the work of a run is `Damaged`, with the file and the line.
+Judgements are those of the run, not of the current rules.  An incomplete run is read up to where it ended.  A folder
+that no run can have written is `Damaged`; the message names the file and the line.
 """
 
 from __future__ import annotations
@@ -34,56 +34,56 @@ from worldswitch.harness.results.errors import Damaged, ResultError
 from worldswitch.harness.results.manifest import Manifest, PlannedCell, PlannedScenario, Ruling
 from worldswitch.harness.verdict import Verdict
 
-#: Where `worldswitch run` leaves its folders unless told otherwise.
+#: The default of `worldswitch run --results`.
 PLACE = Path("results")
 
 CUT_OFF = "the run was cut off"
 
 
 class NoRun(ResultError):
-    """There is no run by this name, or in this folder; the message says what was looked for."""
+    """There is no run of this name, or none in this folder; the message says where it was looked for."""
 
 
 @dataclass(frozen=True)
 class KeptCell:
-    """One cell as its run left it."""
+    """One cell as read from the folder of its run."""
 
     plan: PlannedCell
-    path: Path  #: its own file; need not be there if the cell never spoke
+    path: Path  #: its file; absent if the cell sent no record
     reached: Reached
     planned: tuple[str, ...]
-    judged: tuple[Judged, ...]  #: first what was reported, in that order; then the misses
+    judged: tuple[Judged, ...]  #: the reported trials in their order, then the misses
     problem: Problem | None
 
     @property
     def name(self) -> CellName:
-        """What people call it."""
+        """The name of the cell."""
         return self.plan.name
 
     @property
     def header(self) -> Header | None:
-        """Its first word, if it said any."""
+        """The header; None if the cell sent none."""
         return self.reached.header
 
     @property
     def footer(self) -> Footer | None:
-        """Its last word, if it came to its end."""
+        """The footer; None if the cell did not finish."""
         return self.reached.footer
 
     @property
     def seconds(self) -> float:
-        """How long it took; 0 if that is not known."""
+        """The duration in seconds; 0 if unknown."""
         return (self.plan.finished or 0) - (self.plan.started or 0) if self.plan.finished and self.plan.started else 0.0
 
     @property
     def outcome(self) -> CellOutcome:
-        """The same as a live run has it."""
+        """The outcome, as in a live run."""
         return CellOutcome(self.name, self.judged, self.seconds, self.problem)
 
 
 @dataclass(frozen=True)
 class KeptRun:
-    """One folder."""
+    """A run as read from its folder."""
 
     folder: Path
     manifest: Manifest
@@ -91,16 +91,16 @@ class KeptRun:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every scenario there was was to be run, but perhaps for those in which chaos reigns."""
+        """True if the run was not filtered by id, keyword or mutant (chaos may be excluded)."""
         return not any(self.manifest.request.get(one) for one in ("ids", "keyword", "mutant"))
 
     @property
     def has_chaos(self) -> bool:
-        """Whether those in which chaos reigns were among them."""
+        """True if chaos scenarios were included."""
         return self.manifest.request.get("chaos") is True
 
     def cell(self, name: str) -> KeptCell:
-        """The cell that people call `name`; KeyError names those there are."""
+        """Return the cell called `name`.  Raises KeyError, which lists the cells."""
         found = next((cell for cell in self.cells if str(cell.name) == name), None)
         if found is None:
             raise KeyError(
@@ -110,12 +110,12 @@ class KeptRun:
 
     @cached_property
     def outcomes(self) -> tuple[CellOutcome, ...]:
-        """Every cell's."""
+        """The outcomes of all cells."""
         return tuple(cell.outcome for cell in self.cells)
 
 
 def find(name: str, place: Path = PLACE) -> Path:
-    """The folder of the run at a path, or called `name` below `place`, or `last`: the one that began last there."""
+    """Find the folder of a run: a path, a name below `place`, or `last` for the newest there.  Raises `NoRun`."""
     if name == "last":
         return _last(place)
     for folder in (Path(name), place / name):
@@ -125,15 +125,15 @@ def find(name: str, place: Path = PLACE) -> Path:
 
 
 def _last(place: Path) -> Path:
-    # Their names begin with the time; a baseline that is kept there has another name.
+    # Their names begin with the time; a baseline there has another name.
     folders = sorted(path.parent for path in place.glob(f"[0-9]*T[0-9]*/{manifest.FILE}"))
     if not folders:
-        raise NoRun(f"{place}: no run is there")
+        raise NoRun(f"{place}: no runs there; see `worldswitch run --results`")
     return folders[-1]
 
 
 def read(folder: Path) -> KeptRun:
-    """The run that left `folder`.  Raises `NoRun` and `Damaged`."""
+    """Read the run in `folder`.  Raises `NoRun` and `Damaged`."""
     found = _manifest(folder / manifest.FILE)
     rulings = _rulings(folder / manifest.JUDGEMENTS, found)
     known = {scenario.name: scenario for scenario in found.scenarios}
@@ -145,13 +145,13 @@ def _manifest(path: Path) -> Manifest:
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Manifest)
     except FileNotFoundError:
-        raise NoRun(f"{path}: not there; the folder is no run's, or of a run that was never begun") from None
+        raise NoRun(f"{path}: not there; the folder is not that of a run, or the run did not start") from None
     except OSError as problem:
         raise NoRun(f"{path}: cannot be read: {problem.strerror}") from problem
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise Damaged(f"{path}: not a run's manifest: {problem}") from problem
     if found.format != manifest.FORMAT:
-        raise Damaged(f"{path}: format {found.format}, and this reader knows {manifest.FORMAT}")
+        raise Damaged(f"{path}: format {found.format}; this version reads format {manifest.FORMAT}")
     names = [str(cell.name) for cell in found.cells]
     for name in names:
         if names.count(name) > 1:
@@ -163,7 +163,7 @@ def _manifest(path: Path) -> Manifest:
 
 
 def _rulings(path: Path, run: Manifest) -> Mapping[tuple[str, str], Ruling]:
-    """What was thought of trials, by cell and scenario; the last word counts."""
+    """Read the judgements by cell and scenario; the last one counts."""
     cells = {str(cell.name) for cell in run.cells}
     found = {}
     for number, line in enumerate(lines(path) if path.exists() else [], 1):
@@ -172,7 +172,7 @@ def _rulings(path: Path, run: Manifest) -> Mapping[tuple[str, str], Ruling]:
         except (msgspec.DecodeError, UnicodeDecodeError) as problem:
             raise Damaged(f"{path}:{number}: not a judgement: {problem}") from problem
         if one.cell not in cells:
-            raise Damaged(f"{path}:{number}: a judgement in {one.cell!r}, and {manifest.FILE} planned no such cell")
+            raise Damaged(f"{path}:{number}: a judgement in {one.cell!r}, which is not in the plan of {manifest.FILE}")
         found[one.cell, one.scenario] = one
     return found
 
@@ -187,7 +187,7 @@ def _cell(
     reached = read_reached(path) if path.exists() else Reached()
     problem = _problem(plan, path, reached)
     planned = reached.header.planned if reached.header else tuple(known)
-    reason = problem.reason if problem else "planned, and never reported"
+    reason = problem.reason if problem else "planned, but not reported"
     trials = (*reached.trials, *_missing(planned, reached.trials, known, reason))
     own = {scenario: ruling for (cell, scenario), ruling in rulings.items() if cell == str(plan.name)}
     judged = tuple(Judged(trial, _judgement(trial, own.get(trial.scenario), path)) for trial in trials)
@@ -200,7 +200,7 @@ def _problem(plan: PlannedCell, path: Path, reached: Reached) -> Problem | None:
     if plan.finished is None and not reached.footer:
         return Problem(CUT_OFF if plan.started else f"{CUT_OFF} before this cell started")
     if not reached.footer:
-        raise Damaged(f"{path}: {manifest.FILE} says that the cell ended well, and its footer is not there")
+        raise Damaged(f"{path}: the footer is missing, but {manifest.FILE} has no problem of the cell")
     return None
 
 
@@ -217,8 +217,8 @@ def _missing(
 def _judgement(trial: Trial, ruling: Ruling | None, path: Path) -> Judgement:
     if ruling and ruling.verdict is trial.verdict:
         return ruling.judgement
-    if ruling and trial.verdict is not Verdict.MISS:  # a verdict is kept after what is thought of it
+    if ruling and trial.verdict is not Verdict.MISS:  # the judgement is written before the verdict
         raise Damaged(
-            f"{path}: {trial.scenario}: {trial.verdict.value}, and {manifest.JUDGEMENTS} judges {ruling.verdict.value}"
+            f"{path}: {trial.scenario}: {trial.verdict.value}, but {manifest.JUDGEMENTS} judges {ruling.verdict.value}"
         )
     return Judgement(trial.verdict is Verdict.PASS, PASSES)

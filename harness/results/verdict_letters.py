@@ -1,4 +1,4 @@
-"""A verdict as one letter, where there are very many: small if it was expected, a capital if not."""
+"""A verdict as one letter: lower case if it was expected, upper case if not."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ LETTERS = {
     Verdict.ERROR: "e",
     Verdict.MISS: "m",
 }
-ABSENT = "-"  #: of a scenario that was not planned in a cell
+ABSENT = "-"  #: the scenario was not planned in the cell
 
 VERDICTS = {letter: verdict for verdict, letter in LETTERS.items()}
 
 
 def letter_of(judged: Judged | None) -> str:
-    """The letter of a trial."""
+    """Return the letter of a trial; `ABSENT` for None."""
     if judged is None:
         return ABSENT
     letter = LETTERS[judged.trial.verdict]

@@ -1,7 +1,7 @@
-"""Keeps a run's folder as the run goes: the manifest, each cell's records, and the judgements on them.
+"""Writes a run's folder while the run goes on: the manifest, the records of each cell, and the judgements.
 
-Every line is written whole or not at all, and the manifest is replaced in one step, so that whenever the run ends what
-was reached can be read.  When the folder can take no more, `CannotKeep` says so.
+A line is appended entirely or not at all, and the manifest is replaced by rename, so the folder can be read whenever
+the run ends.  Raises `CannotWrite` when the folder cannot be written.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from worldswitch.harness.cell.records import Record
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale, is_plain
 from worldswitch.harness.results import manifest
-from worldswitch.harness.results.errors import CannotKeep
+from worldswitch.harness.results.errors import CannotWrite
 from worldswitch.harness.results.manifest import Manifest, PlannedCell
 
 _APPENDING = threading.Lock()
 
 
 def append(path: Path, line: bytes) -> None:
-    """Add a line to a file, which several threads may do; raises `CannotKeep`, and then has added nothing."""
+    """Append a line to a file, from any thread.  Raises `CannotWrite`, and then the file is unchanged."""
     try:
         with _APPENDING, path.open("ab", buffering=0) as file:
             end = file.tell()
@@ -40,11 +40,11 @@ def append(path: Path, line: bytes) -> None:
                     file.truncate(end)
                 raise
     except OSError as problem:
-        raise CannotKeep(path, problem) from problem
+        raise CannotWrite(path, problem) from problem
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Put a file in place of what was there, whole or not at all; raises `CannotKeep`."""
+    """Replace a file by rename.  Raises `CannotWrite`, and then the old file is unchanged."""
     new = path.with_name(f".{path.name}.new")
     try:
         new.write_bytes(content)
@@ -52,31 +52,31 @@ def replace(path: Path, content: bytes) -> None:
     except OSError as problem:
         with contextlib.suppress(OSError):
             new.unlink()
-        raise CannotKeep(path, problem) from problem
+        raise CannotWrite(path, problem) from problem
 
 
 class CellWriter:
-    """One cell's part of the folder."""
+    """Writes the records and judgements of one cell."""
 
     def __init__(self, folder: Path, cell: CellName) -> None:
         self._cell = cell
         self._records = folder / cell.file
         self._judgements = folder / manifest.JUDGEMENTS
 
-    def enter(self, record: Record, judged: Judged | None = None) -> None:
-        """Keep a record, and first what is thought of it: a verdict on the page was always judged."""
+    def write(self, record: Record, judged: Judged | None = None) -> None:
+        """Write the judgement before the record, so a reader never sees an unjudged verdict."""
         if judged:
-            self.judge(judged)
+            self.write_judgement(judged)
         append(self._records, records.encode(record))
 
-    def judge(self, judged: Judged) -> None:
-        """Keep a judgement, if there is anything to it."""
+    def write_judgement(self, judged: Judged) -> None:
+        """Write a judgement, unless it is plain."""
         if not is_plain(judged):
             append(self._judgements, msgspec.json.encode(manifest.ruling(self._cell, judged)))
 
 
 class RunWriter:
-    """The whole folder's; cells may start and end in any order, from any thread."""
+    """Writes the folder of a run; cells may start and end in any order, from any thread."""
 
     def __init__(self, folder: Path, new: Manifest) -> None:
         self._folder = folder
@@ -86,24 +86,24 @@ class RunWriter:
         self._write()
 
     def plan(self, cells: Iterable[PlannedCell], expectations: str) -> None:
-        """These are all the cells, judged by the rules of this digest."""
+        """Write the plan: all cells, and the digest of their rules."""
         self._cells = {cell.name: cell for cell in cells}
         self._note({}, expectations=expectations)
 
-    def book(self, cell: CellName) -> CellWriter:
-        """Where what a cell says goes."""
+    def cell(self, cell: CellName) -> CellWriter:
+        """Return the writer of a cell's files."""
         return CellWriter(self._folder, cell)
 
     def cell_starts(self, cell: CellName) -> None:
-        """A planned cell starts."""
+        """Note the start of a planned cell."""
         self._note({cell: {"started": time.time()}})
 
     def cell_ends(self, outcome: CellOutcome, facts: Mapping[str, str]) -> None:
-        """A planned cell is done, and this is what is known of its environment now."""
+        """Note the end of a planned cell, and the facts of its environment, which a booted machine changes."""
         self._note({outcome.cell: {"finished": time.time(), "problem": outcome.problem, "facts": dict(facts)}})
 
     def finish(self, *, interrupted: bool, stale: Iterable[Stale] = ()) -> None:
-        """The run is done, and has shown these rules to be out of date."""
+        """Note the end of the run, and the rules that it showed to be out of date."""
         self._note({}, finished=time.time(), interrupted=interrupted, stale=tuple(stale))
 
     def _note(self, cells: Mapping[CellName, Mapping[str, Any]], **changes: Any) -> None:

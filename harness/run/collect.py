@@ -1,13 +1,13 @@
-"""One cell, from its start to its end: its records as they come, and what went wrong if it did not end well.
+"""Runs one cell from start to end: passes on its records and reports why it did not end properly.
 
-What ends a cell early, and what is said then:
+What ends a cell early, and the problem that is reported:
 
-    it cannot be started             the environment's own words
-    no record for too long           the cell is killed: each trial has a deadline of its own, so the cell itself hangs
-    its output ends without footer   it died, or could not run: its exit status and the end of its log
-    a record that cannot be          the cell is killed: nothing it says can be believed
-    what it runs on is lost          why, and the end of what that said
-    a record that cannot be kept     the cell is killed: what it says would be lost
+    it cannot be started           the environment's error
+    no record for too long         the cell is killed: each trial has its own deadline, so the cell itself hangs
+    output ends without footer     its exit status and the end of its log: it died or refused to run
+    an invalid record              the cell is killed: none of its results can be trusted
+    the engine or machine is lost  the cause, and the end of the cell's log
+    a record cannot be written     the cell is killed: its results would be lost
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from worldswitch.harness.cell import records
-from worldswitch.harness.cell.records import REFUSAL, Began, Footer, Header, Record, Word
+from worldswitch.harness.cell.records import REFUSAL, Began, Record, Word
 from worldswitch.harness.environments.protocol import Cell, Environment, Lost
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations.outcome import Problem
-from worldswitch.harness.results.errors import MAKE_ROOM, CannotKeep, Damaged, ResultError
+from worldswitch.harness.results.cell_file import CellStream
+from worldswitch.harness.results.errors import MAKE_ROOM, CannotWrite, ResultError
 
-END_SECONDS = 30.0  #: from the footer, or the end of the output, to the end of the cell's process
-LOG_LINES = 30
+END_SECONDS = 30.0  #: from the end of the output to the exit of the cell's process
+LOG_LINES = 30  #: of a cell's log in a problem
 
 
 class _Silence(Exception):
-    """No record came for too long."""
+    """No record came in the seconds of the message."""
 
 
 def collect(
@@ -40,9 +41,10 @@ def collect(
     take: Callable[[Record], None],
     begins: Callable[[str], None] = lambda _: None,
 ) -> Problem | None:
-    """Run a cell and give each of its records to `take`; `silence` is how many seconds it may say nothing.
+    """Run a cell; return its problem, or None if it ended properly.
 
-    `begins` is told the scenario of each trial that begins.
+    Each valid record is passed to `take`, the scenario of each trial that begins to `begins`; both are called in this
+    thread.  `silence` is the longest time between two records, in seconds.
     """
     try:
         cell = environment.start(arguments)
@@ -59,45 +61,41 @@ def collect(
 def _follow(
     cell: Cell, silence: float, take: Callable[[Record], None], begins: Callable[[str], None]
 ) -> Problem | None:
-    ended = False
+    stream = CellStream()
     try:
         for record in _records(cell, silence):
-            _check(record, ended)
+            stream.add(record)
             if isinstance(record, Began):
                 begins(record.scenario)
-                continue
-            take(record)
-            ended = isinstance(record, Footer)
+            else:
+                take(record)
         status = cell.wait(END_SECONDS)
-    except _Silence:
-        return Problem(f"the cell said nothing for {silence:g} s and was ended", log=_tail(cell))
-    except TimeoutError as problem:
-        return Problem(f"the cell has said its last word, but {problem}", log=_tail(cell))
-    except Lost as problem:
-        return Problem(str(problem), log=_tail(cell))
-    except CannotKeep as problem:
-        return Problem(str(problem), MAKE_ROOM)
-    except (ResultError, msgspec.MsgspecError) as problem:
-        return Problem(f"the cell's results cannot be believed: {problem}", log=_tail(cell))
-    except OSError as problem:
-        return Problem(f"the cell's output could not be read: {problem}", log=_tail(cell))
-    if ended and status == 0:
+    except tuple(_REASONS) as problem:
+        reason = next(text for kind, text in _REASONS.items() if isinstance(problem, kind))
+        remedy, log = (MAKE_ROOM, "") if isinstance(problem, CannotWrite) else ("", _tail(cell))
+        return Problem(reason.format(problem), remedy, log)
+    if stream.footer and status == 0:
         return None
-    _, refused, reason = cell.log.rpartition(REFUSAL)
+    _, refused, refusal = cell.log.rpartition(REFUSAL)
     if refused:
-        return Problem(reason.strip())
-    return Problem(f"the cell ended with status {status} before its results were whole", log=_tail(cell))
+        return Problem(refusal.strip())
+    return Problem(f"the cell ended with status {status} before its results were complete", log=_tail(cell))
 
 
-def _check(record: Word, ended: bool) -> None:
-    if ended:
-        raise Damaged("something follows the footer")
-    if isinstance(record, Header) and record.format != records.FORMAT:
-        raise Damaged(f"format {record.format} where this harness speaks {records.FORMAT}")
+#: The problem that an exception means; the first class that matches counts (TimeoutError is an OSError).
+_REASONS: dict[type[Exception], str] = {
+    _Silence: "the cell sent nothing for {} s and was killed",
+    TimeoutError: "the cell sent its footer but did not exit: {}",
+    Lost: "{}",
+    CannotWrite: "{}",
+    ResultError: "the cell's results are invalid: {}",
+    msgspec.MsgspecError: "the cell's results are invalid: {}",
+    OSError: "the cell's output could not be read: {}",
+}
 
 
 def _records(cell: Cell, silence: float) -> Iterator[Word]:
-    """The cell's records, read in a thread so that waiting for the next has an end."""
+    """Yield the cell's records; a thread reads them, so that the wait for the next one can time out."""
     waiting: queue.SimpleQueue[Word | Exception | None] = queue.SimpleQueue()
 
     def read() -> None:
@@ -105,7 +103,7 @@ def _records(cell: Cell, silence: float) -> Iterator[Word]:
             for record in records.unframe(cell.frames(), noise=lambda _: None):
                 waiting.put(record)
             waiting.put(None)
-        except Exception as problem:  # raised again by the thread that waits
+        except Exception as problem:  # raised again in the caller's thread
             waiting.put(problem)
 
     threading.Thread(target=read, daemon=True).start()
@@ -113,7 +111,7 @@ def _records(cell: Cell, silence: float) -> Iterator[Word]:
         try:
             item = waiting.get(timeout=silence)
         except queue.Empty:
-            raise _Silence from None
+            raise _Silence(f"{silence:g}") from None
         if item is None:
             return
         if isinstance(item, Exception):

@@ -24,7 +24,7 @@ from worldswitch.harness.results.trial_id import KeptTrial
 from worldswitch.harness.run.request import Request
 
 
-def line(cell: CellName, scenario: str, folder: Path) -> str:
+def command(cell: CellName, scenario: str, folder: Path) -> str:
     """The command that repeats a trial of the run in `folder`."""
     return f"worldswitch repro {shlex.quote(str(trial_id.of(cell, scenario, folder)))}"
 
@@ -103,7 +103,7 @@ def other_machine(kept: KeptTrial, folder: Path) -> Iterator[str]:
             yield f"the processors were {was.fingerprint.cpus}, and are {now.fingerprint.cpus}"
 
 
-def told(kept: KeptTrial, now: Judged | None) -> str:
+def result(kept: KeptTrial, now: Judged | None) -> str:
     """Whether it came to the same."""
     was = kept.judged.trial.verdict.value
     if now is None or not now.trial.verdict.is_verdict:

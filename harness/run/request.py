@@ -63,9 +63,9 @@ class Request:
             raise CouldNotRun("--profile names containers and --engine host leaves them out; drop one of the two")
         try:
             for path in profiles.files(self.profiles):
-                rules.of(profiles.load(path), path)
-            rules.every()
-            rules.own(self.rules)
+                rules.of_profile(profiles.load(path), path)
+            rules.packaged()
+            rules.load_all(self.rules)
             scenarios = select(catalogue.scenarios(), self.ids, chaos=self.chaos)
         except (NotFound, profiles.ProfileError, rules.RuleError) as problem:
             raise CouldNotRun(str(problem)) from problem

@@ -1,9 +1,8 @@
-"""A run: every planned scenario in every environment, on every platform that is asked for.
+"""Runs every planned scenario in every environment, on every platform of the request.
 
-Cells run one after the other, each with the whole machine: scenarios measure nothing, but they have deadlines.  Only
-virtual machines go on side by side, each with a processor of its own (`worldswitch.harness.run.lanes`).  A cell
-that cannot run costs its own scenarios, which are then `miss`, and nothing else.  An interrupted run keeps what it
-reached and misses the rest.
+Cells run one after the other with the whole machine, because scenarios have deadlines.  Only virtual machines run in
+parallel, each with its own processor (`worldswitch.harness.run.lanes`).  If a cell cannot run, its trials are `miss`,
+and no other cell is affected.  An interrupted run has its results so far, and the rest is `miss`.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from itertools import starmap
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from worldswitch.harness.expectations import excuses, rules, stale
 from worldswitch.harness.expectations.excuses import HostAbilities
 from worldswitch.harness.expectations.judgement import Expectation, digest
 from worldswitch.harness.expectations.outcome import CellOutcome, Problem, Stale
-from worldswitch.harness.results.errors import MAKE_ROOM, CannotKeep, ResultError
+from worldswitch.harness.expectations.rules import Rules
+from worldswitch.harness.results.errors import MAKE_ROOM, CannotWrite, ResultError
 from worldswitch.harness.results.manifest import PlannedCell
 from worldswitch.harness.results.writer import RunWriter
 from worldswitch.harness.run.cell_account import CellAccount, CellBasis, RunWatcher
@@ -35,7 +36,7 @@ from worldswitch.harness.run.request import Request, cpus
 
 
 def planned(place: Environment | Missing, platform: str) -> PlannedCell:
-    """A cell as the manifest has it."""
+    """Return the manifest's entry for a cell before it starts."""
     cell = CellName(place.name, platform)
     return PlannedCell(
         environment=place.name,
@@ -48,7 +49,7 @@ def planned(place: Environment | Missing, platform: str) -> PlannedCell:
 
 @dataclass
 class Run:
-    """One run; its outcomes grow as it goes."""
+    """One run; `outcomes` grows while it goes on."""
 
     request: Request
     scenarios: Sequence[Scenario]
@@ -56,75 +57,85 @@ class Run:
     watcher: RunWatcher
     outcomes: list[CellOutcome] = field(default_factory=list)
     machine: HostAbilities = field(default_factory=HostAbilities)
-    stale: list[Stale] = field(default_factory=list)  #: rules that this run shows to be out of date
+    stale: list[Stale] = field(default_factory=list)  #: rules that the run shows to be out of date
     lanes: Lanes = field(default_factory=lambda: Lanes(cpus()))
-    unkept: str = ""  #: why not all of it could be kept in the folder
+    unkept: str = ""  #: the first error of writing the folder, if any
+
+    @cached_property
+    def writer(self) -> RunWriter:
+        """The writer of the folder.  Raises `CouldNotRun`."""
+        try:
+            return RunWriter(self.folder, new(self.folder.name, self.request, self.scenarios))
+        except CannotWrite as problem:
+            raise CouldNotRun(f"{problem}; {MAKE_ROOM}") from problem
+
+    @cached_property
+    def rule_files(self) -> tuple[list[Rules], list[Rules]]:
+        """The rule files of the request and of the package, read once: later edits apply to the next run."""
+        return rules.load_all(self.request.rules), rules.packaged()
 
     def go(self) -> None:
-        """Run every cell."""
-        # Before there are cells: a probe ends whatever new process it finds below this one, and cells are below it.
-        self.machine = excuses.here(self.scenarios)
-        # Once: who edits them meanwhile means the next run.
-        self.files = rules.own(self.request.rules), rules.every()
-        try:
-            self.keeper = RunWriter(self.folder, new(self.folder.name, self.request, self.scenarios))
-        except CannotKeep as problem:
-            raise CouldNotRun(f"{problem}; {MAKE_ROOM}") from problem
+        """Run every cell.  Raises `CouldNotRun`."""
+        # Before any cell starts: a probe kills every new process below this one, and cells are below it.
+        self.machine = excuses.host_abilities(self.scenarios)
+        writer = self.writer
         try:
             with self.request.places(self.watcher.say) as plan:
-                pairs = list(itertools.product(plan, self.request.platforms))
-                with self._noting():
-                    self.keeper.plan(starmap(planned, pairs), digest(starmap(self._rules, pairs)))
-                try:
-                    self.lanes.run([(place.lane, (place, platform)) for place, platform in pairs], self._cell)
-                finally:
-                    order = [CellName(place.name, platform) for place, platform in pairs]
-                    self.outcomes.sort(key=lambda outcome: order.index(outcome.cell))
+                self._run(list(itertools.product(plan, self.request.platforms)))
         except KeyboardInterrupt:
             self.lanes.interrupted = True
-        needs = {scenario.name: scenario.needs for scenario in self.scenarios}
-        self.stale = stale.find(
-            self.outcomes,
-            needs,
-            every=self.request.is_whole,
-            left_out=stale.left_out(chaos=self.request.chaos),
-            today=date.today(),
-        )
+        self.stale = self._stale()
         with self._noting():
-            self.keeper.finish(interrupted=self.interrupted, stale=self.stale)
+            writer.finish(interrupted=self.interrupted, stale=self.stale)
+
+    def _run(self, pairs: Sequence[tuple[Environment | Missing, str]]) -> None:
+        with self._noting():
+            self.writer.plan(starmap(planned, pairs), digest(starmap(self._rules, pairs)))
+        try:
+            self.lanes.run([(place.lane, (place, platform)) for place, platform in pairs], self._cell)
+        finally:
+            order = [CellName(place.name, platform) for place, platform in pairs]
+            self.outcomes.sort(key=lambda outcome: order.index(outcome.cell))
+
+    def _stale(self) -> list[Stale]:
+        needs = {scenario.name: scenario.needs for scenario in self.scenarios}
+        left_out = stale.left_out(chaos=self.request.chaos)
+        every = self.request.is_whole
+        return stale.find(self.outcomes, needs, every=every, left_out=left_out, today=date.today())
 
     @property
     def interrupted(self) -> bool:
-        """Whether somebody ended it before its time."""
+        """True if the run was interrupted."""
         return self.lanes.interrupted
 
     def _cell(self, where: tuple[Environment | Missing, str]) -> None:
         outcome = self._outcome(*where)
         with self._noting():
-            self.keeper.cell_ends(outcome, {} if isinstance(where[0], Missing) else where[0].facts)
+            self.writer.cell_ends(outcome, {} if isinstance(where[0], Missing) else where[0].facts)
         self.outcomes.append(outcome)
 
     def _outcome(self, place: Environment | Missing, platform: str) -> CellOutcome:
         cell = CellName(place.name, platform)
         self.watcher.cell_starts(cell)
         known = {scenario.name: scenario for scenario in self.scenarios}
-        book = self.keeper.book(cell)
-        ledger = CellAccount(cell, self._standing(place, platform), known, book, self.watcher)
+        account = CellAccount(cell, self._basis(place, platform), known, self.writer.cell(cell), self.watcher)
         if self.interrupted:
-            return ledger.close(Problem("the run was interrupted before"))
+            return account.close(Problem("the run was interrupted before"))
         if isinstance(place, Missing):
-            return ledger.close(Problem(place.reason, place.remedy))
+            return account.close(Problem(place.reason, place.remedy))
         try:
-            self.keeper.cell_starts(cell)
-            problem = self._fill(ledger, place, cell)
-        except CannotKeep as trouble:
+            self.writer.cell_starts(cell)
+            problem = self._fill(account, place, cell)
+        except CannotWrite as trouble:
             problem = Problem(str(trouble), MAKE_ROOM)
         except KeyboardInterrupt:
             self.lanes.interrupted = True
             problem = Problem("the run was interrupted")
-        return ledger.close(self._told(problem))
+        if problem and self.lanes.interrupted:  # not the error that taking the lane down caused
+            problem = Problem("the run was interrupted")
+        return account.close(problem)
 
-    def _fill(self, ledger: CellAccount, place: Environment, cell: CellName) -> Problem | None:
+    def _fill(self, account: CellAccount, place: Environment, cell: CellName) -> Problem | None:
         if place.lane:
             try:
                 place.lane.open()
@@ -132,26 +143,22 @@ class Run:
                 return Problem(problem.reason, problem.remedy, problem.log)
         arguments = self.request.arguments(cell, place.facts)
         silence = self.request.silence(self.scenarios, place.facts)
-        return collect(place, arguments, silence, ledger.take, ledger.begin)
-
-    def _told(self, problem: Problem | None) -> Problem | None:
-        """A cell's problem as people know it: one in a lane that was taken down says something else of its end."""
-        return Problem("the run was interrupted") if problem and self.interrupted else problem
+        return collect(place, arguments, silence, account.take, account.begin)
 
     def _rules(self, place: Environment | Missing, platform: str) -> tuple[Expectation, ...]:
-        """What a platform is expected to come to in a place, where that is not a pass; the first that holds decides."""
-        own, packaged = self.files
-        profile = rules.of(place.profile) if place.profile else ()
-        return (*rules.about(platform, own), *profile, *rules.about(platform, packaged))
+        """Return the rules for a platform in an environment, in order of precedence."""
+        own, packaged = self.rule_files
+        profile = rules.of_profile(place.profile) if place.profile else ()
+        return (*rules.for_platform(platform, own), *profile, *rules.for_platform(platform, packaged))
 
-    def _standing(self, place: Environment | Missing, platform: str) -> CellBasis:
+    def _basis(self, place: Environment | Missing, platform: str) -> CellBasis:
         fields = place.profile.fields if place.profile else {}
         return CellBasis(self._rules(place, platform), fields, self.machine)
 
     @contextlib.contextmanager
     def _noting(self) -> Iterator[None]:
-        """What cannot be kept ends no run: what is left of it is still told."""
+        """Note an error of writing the folder; the run goes on and is still reported."""
         try:
             yield
-        except (CannotKeep, ResultError, OSError) as problem:
+        except (CannotWrite, ResultError, OSError) as problem:
             self.unkept = self.unkept or str(problem)

@@ -1,8 +1,8 @@
 // What the C core does for Python.  Both the compiler and cffi read this file
 // as it stands, so it keeps to what both understand: no #include, no guard.
 //
-// A function that can fail returns a negated errno.  Nothing here decides what
-// a stop means: that is Python's, where it can be read and overridden.
+// A function that can fail returns a negated errno.  Python decides what a stop
+// means, because there it can be read and overridden.
 
 // ---- the stub's page and the processes that live in it ----
 
@@ -11,12 +11,12 @@ extern const unsigned char stub_begin[];
 extern const unsigned char stub_end[];
 extern const unsigned char stub_entry[];	// the leader's first instruction, a breakpoint
 extern const unsigned char stub_call[];		// the system call instruction for injected calls
-extern const unsigned char stub_park[];		// where threads wait that nobody traces
+extern const unsigned char stub_park[];		// where untraced threads wait
 
 // Copy the stub to a page at `address`, which must be free, and make it executable.
 int stub_install(unsigned long address, unsigned long length);
 
-// Take the stub's page away again.
+// Unmap the stub's page.
 int stub_remove(unsigned long address, unsigned long length);
 
 // The end of user addresses, by trial: 2^47 - 4096, or 2^56 - 4096 with five-level paging.
@@ -30,7 +30,7 @@ struct step {
 	long expected;
 };
 
-// Where the child leaves word of itself; in shared memory.
+// Where the child reports how far it came; in shared memory.
 struct boot {
 	int step;	// the step under way
 	long result;	// what it returned
@@ -50,15 +50,22 @@ struct registers {
 };
 
 enum tracee_state {
-	TRACEE_PARKED,	// untraced, waiting in the stub; anybody may claim it
-	TRACEE_CLAIMED,	// untraced or half attached; one thread is at it
+	TRACEE_PARKED,	// untraced, waiting in the stub; any thread may claim it
+	TRACEE_CLAIMED,	// untraced or half attached; one thread is attaching it
 	TRACEE_OWNED,	// traced by the thread `owner`
-	TRACEE_LOST,	// dead, or nobody's any more
+	TRACEE_LOST,	// dead, or no thread may use it any more
 };
 
 enum placement { PLACEMENT_FREE, PLACEMENT_FOLLOW, PLACEMENT_PIN };
 
-struct visit;
+// How far attaching to a tracee has come.
+enum stopping {
+	STOP_SEEN,	// it stands in a stop, or has stood in one since it was attached
+	STOP_NOT_ASKED,	// PTRACE_SEIZE succeeded
+	STOP_ASKED,	// PTRACE_INTERRUPT was sent; the stop was not seen yet
+};
+
+struct admission;
 
 // One thread of a stub.
 struct tracee {
@@ -66,14 +73,14 @@ struct tracee {
 	int tid;
 	int state;			// enum tracee_state; changed atomically
 	int owner;			// the tracing thread's id while owned
-	int alone;			// held by Python or by its owner's list, not by both: who lets go last frees it
+	int refs;			// 1: Python's or its owner's list's; 2: both; the last to drop it frees it
 	int placement;
 	int cpu;			// the CPU it is bound to, or -1
 	unsigned long affinity[128];	// where it could run before that
 	int xstate_length;		// bytes of extended state that the kernel transfers
-	unsigned long thread;		// who claimed it or owns it, as pthread_self names it
-	int stopping;			// it was told to stop, and its stop was not seen yet
-	struct visit *visit;		// what it receives; only compared, never followed
+	unsigned long thread;		// the pthread_self of the thread that claimed or owns it
+	int stopping;			// enum stopping
+	struct admission *admission;	// the one that may switch it; compared by address, never dereferenced
 	void *resident;			// where the extended state goes when the thread is parked, or NULL
 	unsigned long park;		// stub_park in the stub's page
 	unsigned long stops;		// how many of its stops its tracers have seen
@@ -85,25 +92,31 @@ struct tracee {
 
 struct tracee *tracee_new(int tgid, int tid);
 
-// Python needs it no more: free it now, or when its owner lets go.
+// Drop Python's reference.
 void tracee_drop(struct tracee *t);
 
-// Become the one that may attach a parked tracee.  Returns 1, or 0 if it is not parked.
+// Reserve a parked tracee for this thread to attach.  Returns 1, or 0 if it is not parked.
 int tracee_claim(struct tracee *t);
 
 // Trace a claimed tracee from this thread, and wait until it stands in a stop:
-// `status` is its wait status, or 0 if it stood already.  After -EINTR, or
-// whatever else came between, it is to be called again by the same thread.
+// `status` is its wait status, or 0 if it stood already.  After -EINTR or another
+// error, the same thread may call it again.
 int tracee_attach(struct tracee *t, unsigned long options, int *status);
 
-// This thread attached it: it is parked again when the thread ends.
-void tracee_own(struct tracee *t);
+// Have this thread's tracees parked when the thread ends.  Returns -EAGAIN if
+// the process has no pthread key left, -ENOMEM if the thread cannot set it.
+int tracee_watch_end(void);
 
-// Its process is dead: every later switch is -ESRCH.
+// Put a tracee that this thread attached on the thread's list: it is parked
+// again when the thread ends.  Fails as tracee_watch_end does.
+int tracee_own(struct tracee *t);
+
+// Mark its process as dead: every later switch fails with ESRCH.
 void tracee_lose(struct tracee *t);
 
 // Send the thread back to the stub's waiting place, all signals blocked and
-// nothing of the guest in its registers, and let go of it.  Only by its owner.
+// nothing of the guest in its registers, and let go of it.  Only its owner can;
+// if it fails, the thread is killed.
 int tracee_park(struct tracee *t);
 
 // How many tracees this thread owns.
@@ -115,68 +128,71 @@ long tracee_request(int request, int tid, unsigned long address, void *data);
 // One wait4.  Returns the tid, 0 where WNOHANG found nothing, or a negated errno.
 int tracee_wait(int tid, int options, int *status);
 
-// Wait until a tracee stops that this thread traces.  Returns the tid or a negated errno.
+// Wait until a tracee of this thread stops.  Returns the tid or a negated errno.
 int tracee_await(struct tracee *t, int *status);
 
-// Have it run where this thread runs, if its placement says so; before it is resumed.
+// Bind it to this thread's CPU, if its placement says so; before it is resumed.
 void tracee_place(struct tracee *t);
 
-// Read the extended state, `xstate_length` bytes of it.
+// Read the extended state, exactly `xstate_length` bytes; -EIO if the kernel has less.
 int tracee_read_xstate(struct tracee *t, void *buffer);
 
-// What a switch returns.  The usual outcome is the least, so that one comparison
-// finds it and Python need not make a number for it.
+// What a switch returns.  The usual results are the lowest, so that one
+// comparison finds them.
 enum {
 	// A smaller value: the number of a system call that was made by the 64-bit
 	// instruction from the 64-bit segment.
 	SWITCH_SYSCALLS = 1024,
 	// The same with any other number.
 	SWITCH_UNUSUAL_SYSCALL = SWITCH_SYSCALLS,
-	// Nothing was done: the tracee is another thread's, or receives another visit.
+	// Nothing was done: another thread owns the tracee, or it has admitted another context.
 	SWITCH_REFUSED,
-	// This plus an errno.
+	// This plus an errno: the guest did not run, or with EINTR runs still.
 	SWITCH_ERROR = 0x20000000,
+	// This plus an errno: the guest ran, and where it is now could not be read.
+	SWITCH_UNREAD = 0x30000000,
 	// This plus a wait status.
 	SWITCH_STOP = 0x40000000,
 };
 
 // A context's side of a switch.
-struct visit {
-	struct tracee *tracee;		// where it goes
-	struct registers *registers;	// what it brings and takes away
+struct admission {
+	struct tracee *tracee;		// the thread that runs the guest
+	struct registers *registers;	// the guest's: loaded before it runs, read after
 	void *xset;			// extended state to load, or NULL; NULL once it is loaded
-	void *xget;			// where the extended state is read to at each stop, or NULL: it is resident
+	void *xget;			// where the extended state is read to at each stop; NULL if it is resident
 	int run;			// the request that resumes
 	int step;			// the request with the trap flag set
-	int result;			// what the last tracee_switch or tracee_collect returned
+	int result;			// what the last tracee_switch, tracee_collect or tracee_halt found
+	int failed;			// after SWITCH_ERROR or SWITCH_UNREAD, the request that failed, or -1 for a wait
 	long about_length;		// of `about`, or a negated errno
 	unsigned char about[128];	// of a signal stop, its siginfo_t; of an unusual system call, its ptrace_syscall_info
 };
 
-// Let this visit, and no other, switch the tracee; NULL: none.
-void tracee_receive(struct tracee *t, struct visit *visit);
+// Let `admission`, and no other, switch the tracee; NULL: none.
+void tracee_admit(struct tracee *t, struct admission *admission);
 
 // Load the registers, resume, then collect, if the tracee stops soon.  Returns as described above.
-int tracee_switch(struct visit *visit);
+int tracee_switch(struct admission *admission);
 
 // Wait for the stop and read the registers.  After SWITCH_ERROR + EINTR the
 // tracee still runs and has to be collected again.
-int tracee_collect(struct visit *visit);
+int tracee_collect(struct admission *admission);
 
-// After SWITCH_ERROR + EINTR, stop the tracee and collect it.  It is one call,
-// so that no Python comes between.
-int tracee_halt(struct visit *visit);
+// After SWITCH_ERROR + EINTR, stop the tracee and collect it; again if that is
+// still the result.  Returns SWITCH_REFUSED, with the result as it was, on a
+// thread that does not trace it.
+int tracee_halt(struct admission *admission);
 
-// ---- what happened last ----
+// ---- the flight recorder ----
 
 // Which registers an event of the flight recorder has.
 enum flight_registers { FLIGHT_NO_REGISTERS, FLIGHT_ALL_REGISTERS, FLIGHT_RESULT_REGISTER };
 
-// A ptrace request and its result, or (request -1) a wait that found the
-// status `result`.  The layout is the harness's (worldswitch.harness.flight),
-// which reads it.
+// A ptrace request and its result, or (request -1) a wait and the status that it
+// found.  worldswitch.harness.flight defines the layout and reads it.
 struct flight_event {
-	unsigned long number;		// its place among all, from 1; 0 while it is written
+	unsigned long number;		// its place among all, from 1; with FLIGHT_WRITING while it is written
 	unsigned long nanoseconds;	// CLOCK_MONOTONIC
 	int tracer;
 	int tid;
@@ -192,12 +208,12 @@ struct flight_event {
 struct flight_ring {
 	unsigned long event_size;
 	unsigned long capacity;	// 0: nothing is noted now
-	unsigned long noted;	// how many there were
+	unsigned long noted;	// the number of events so far
 	unsigned long unused[5];
 	struct flight_event events[];
 };
 
-// Record there from now on, or nowhere if NULL.  -EINVAL if it is not made for events of this size.
+// Record there from now on, or nowhere if NULL.  Returns -EINVAL if its events have another size.
 int flight_record(struct flight_ring *ring);
 
 // ---- the process that holds the platform ----
@@ -213,6 +229,9 @@ int current_cpu(void);
 // Send a signal to one thread; 0 only asks whether there is one.
 int signal_thread(int tgid, int tid, int signal);
 
-// Set SA_NOCLDSTOP on the action for SIGCHLD, whatever it is: a tracee's every
-// stop would run it.
+// Set SA_NOCLDSTOP on the action for SIGCHLD, whatever it is: without it each
+// stop of a tracee would run the handler.
 int sigchld_ignore_stops(void);
+
+// Remove SA_NOCLDSTOP, if sigchld_ignore_stops set it and the action is the same still.
+int sigchld_heed_stops(void);

@@ -1,7 +1,7 @@
 // The flight recorder: the last ptrace events of all threads of this process,
-// in memory that somebody else reads when this process may be stuck or dead.
-// A place is claimed by one locked increment and written without a lock; the
-// reader tells a place that is being written by its number.
+// in memory that another process reads when this one may be stuck or dead.
+// A number is drawn by one locked increment, the place for it claimed by one
+// exchange of the place's number, and the event written without a lock.
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -13,7 +13,8 @@
 #include "internal.h"
 
 static struct flight_ring *ring;
-static __thread int self;	// asking the kernel each time would cost as much as all the rest
+static __thread int self;	// asking the kernel for it would double the cost of an event
+static int forks_are_watched;
 
 static void forget_self(void)
 {
@@ -22,13 +23,13 @@ static void forget_self(void)
 
 __attribute__((constructor)) static void watch_forks(void)
 {
-	pthread_atfork(NULL, NULL, forget_self);
+	forks_are_watched = pthread_atfork(NULL, NULL, forget_self) == 0;
 }
 
 static int own_tid(void)
 {
-	if (self == 0)
-		self = syscall(SYS_gettid);
+	if (self == 0 || !forks_are_watched)
+		self = (int)syscall(SYS_gettid);
 	return self;
 }
 
@@ -40,13 +41,17 @@ int flight_record(struct flight_ring *to)
 	return 0;
 }
 
+// NULL if another thread writes to the place, or has written a later event
+// there: this one was held up for as long as the ring takes to come round.
 static struct flight_event *claim(struct flight_ring *r, unsigned long capacity, unsigned long *number)
 {
 	*number = __atomic_fetch_add(&r->noted, 1, __ATOMIC_RELAXED) + 1;
 	struct flight_event *event = &r->events[(*number - 1) % capacity];
+	unsigned long before = __atomic_load_n(&event->number, __ATOMIC_RELAXED);
 
-	__atomic_store_n(&event->number, 0, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	if (before >= *number || !__atomic_compare_exchange_n(&event->number, &before, *number | FLIGHT_WRITING, 0,
+							      __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return NULL;
 	return event;
 }
 
@@ -60,14 +65,16 @@ void flight_note(int tid, int request, long result, enum flight_registers has, c
 
 	if (capacity == 0)
 		return;
-	clock_gettime(CLOCK_MONOTONIC, &now);
 	struct flight_event *event = claim(r, capacity, &number);
+	if (event == NULL)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
 	event->nanoseconds = now.tv_sec * 1000000000UL + now.tv_nsec;
 	event->tracer = own_tid();
 	event->tid = tid;
 	event->request = request;
-	event->has_registers = has;
-	event->has_about = about != NULL;
+	event->has_registers = (short)has;
+	event->has_about = about == NULL ? 0 : 1;
 	event->result = result;
 	if (has == FLIGHT_ALL_REGISTERS)
 		event->registers = *registers;

@@ -1,12 +1,15 @@
-// From fork to stub.  The child shares nothing with us but file descriptors,
-// and runs in a copy of a many-threaded process: no allocation, no lock, no
+// From fork to stub.  The child shares only file descriptors with its parent
+// and runs in a copy of a process with many threads: no allocation, no lock, no
 // libc, no errno, no return.
 #define _GNU_SOURCE
 #include <sys/syscall.h>
 
 #include "core.h"
 
-static inline __attribute__((always_inline)) long raw_syscall(long number, const unsigned long *a)
+// The child has no libc, so neither a stack protector's nor a sanitizer's runtime.
+#define CHILD_CODE __attribute__((no_stack_protector, no_sanitize("all")))
+
+CHILD_CODE static inline __attribute__((always_inline)) long raw_syscall(long number, const unsigned long *a)
 {
 	register unsigned long r10 __asm__("r10") = a[3];
 	register unsigned long r8 __asm__("r8") = a[4];
@@ -20,7 +23,7 @@ static inline __attribute__((always_inline)) long raw_syscall(long number, const
 	return result;
 }
 
-static __attribute__((noreturn, no_stack_protector))
+CHILD_CODE static __attribute__((noreturn))
 void enter_stub(const struct step *steps, int count, struct boot *boot, unsigned long entry)
 {
 	for (int i = 0; i < count; i++) {
@@ -37,10 +40,10 @@ void enter_stub(const struct step *steps, int count, struct boot *boot, unsigned
 	__builtin_unreachable();
 }
 
-// clone, not fork(3): that would run handlers, and leave a clear_child_tid and
-// a robust list through which the kernel writes into guest memory when the
-// thread ends.  Not clone3: container engines answer ENOSYS.
-__attribute__((no_stack_protector))
+// clone, because fork(3) runs handlers and leaves a clear_child_tid and a robust
+// list, through which the kernel would write into guest memory when the thread
+// ends.  Not clone3: container engines answer ENOSYS.
+CHILD_CODE
 int stub_fork(unsigned long flags, const struct step *steps, int count, struct boot *boot, unsigned long entry)
 {
 	const unsigned long arguments[6] = { flags };
@@ -48,5 +51,5 @@ int stub_fork(unsigned long flags, const struct step *steps, int count, struct b
 
 	if (pid == 0)
 		enter_stub(steps, count, boot, entry);
-	return pid;
+	return (int)pid;
 }

@@ -9,21 +9,40 @@
 #include <sys/ptrace.h>
 #include <sys/user.h>
 #include <sys/wait.h>
+#include <asm/processor-flags.h>
 
 #include "core.h"
 #include "internal.h"
 
 _Static_assert(sizeof(struct registers) == sizeof(struct user_regs_struct), "user_regs_struct");
 
-#define TRAP_FLAG 0x100
-#define SYSCALL_STOP (((SIGTRAP | 0x80) << 8) | 0x7f)
+#define SYSCALL_STOP W_STOPCODE(SIGTRAP | 0x80)	// with PTRACE_O_TRACESYSGOOD
 #define WAIT (__WALL | __WNOTHREAD)
 
-// include/linux/errno.h: a system call's result in this range makes the kernel
-// rewind and restart it on the way to user space.
+// include/linux/errno.h; user space never sees them.
+#define ERESTARTSYS 512UL
+#define ERESTART_RESTARTBLOCK 516UL
+
+// A system call's result in this range makes the kernel rewind and restart the
+// call on the way to user space.
 static int is_restart_code(unsigned long rax)
 {
-	return rax >= -516UL && rax <= -512UL;
+	return rax >= -ERESTART_RESTARTBLOCK && rax <= -ERESTARTSYS;
+}
+
+// A request failed, and the guest did not run.
+static __attribute__((cold)) int failed(const struct tracee *t, struct admission *a, int request, int rc)
+{
+	a->failed = request;
+	flight_note(t->tid, request, rc, FLIGHT_NO_REGISTERS, NULL, NULL);
+	return SWITCH_ERROR - rc;
+}
+
+// A request failed after the guest ran.
+static __attribute__((cold)) int unread(const struct tracee *t, struct admission *a, int request, int rc)
+{
+	int result = failed(t, a, request, rc);
+	return rc == -ESRCH ? result : result - SWITCH_ERROR + SWITCH_UNREAD;
 }
 
 static void force_segments(struct tracee *t, struct registers *r)
@@ -39,10 +58,10 @@ static void force_segments(struct tracee *t, struct registers *r)
 // orig_rax, which is -1, says "not in a system call": else a result between
 // -516 and -512 would be restarted.  When only the result differs from what the thread
 // already has, one word is enough (a quarter of the cost of them all), unless
-// it is such a value.  Returns which registers were loaded, as the recorder
-// calls them, or a negated errno.
-static int load(struct tracee *t, struct registers *r)
+// it is such a value.  Returns 0 or SWITCH_ERROR plus an errno.
+static int load(struct tracee *t, struct admission *a, enum flight_registers *loaded)
 {
+	struct registers *r = a->registers;
 	unsigned long rax = r->rax;
 
 	force_segments(t, r);
@@ -50,21 +69,24 @@ static int load(struct tracee *t, struct registers *r)
 	r->rax = t->shadow.rax;
 	int same = t->shadow_valid && memcmp(r, &t->shadow, sizeof(*r)) == 0;
 	r->rax = rax;
-	if (same && !is_restart_code(rax)) {
-		if (rax == t->shadow.rax)
-			return FLIGHT_NO_REGISTERS;
-		if (ptrace(PTRACE_POKEUSER, t->tid, offsetof(struct user_regs_struct, rax), rax) != 0)
-			return -errno;
-		return FLIGHT_RESULT_REGISTER;
+	t->shadow_valid = 0;	// what follows may write some and fail
+	if (!same || is_restart_code(rax)) {
+		*loaded = FLIGHT_ALL_REGISTERS;
+		r->orig_rax = t->segments.orig_rax;
+		return ptrace(PTRACE_SETREGS, t->tid, 0, r) == 0 ? 0 : failed(t, a, PTRACE_SETREGS, -errno);
 	}
-	r->orig_rax = t->segments.orig_rax;
-	return ptrace(PTRACE_SETREGS, t->tid, 0, r) == 0 ? FLIGHT_ALL_REGISTERS : -errno;
+	if (rax == t->shadow.rax)
+		return 0;
+	*loaded = FLIGHT_RESULT_REGISTER;
+	if (ptrace(PTRACE_POKEUSER, t->tid, offsetof(struct user_regs_struct, rax), rax) != 0)
+		return failed(t, a, PTRACE_POKEUSER, -errno);
+	return 0;
 }
 
 // Yield first: on one CPU the tracee then runs at once and has usually stopped
-// before we are back, and we never sleep.  A guest that still runs then is not
-// waited for here: a signal that came while we had yielded would have to wait
-// as long, and Python has handlers to run.
+// when sched_yield returns, so that this thread never sleeps.  A guest that
+// still runs is not waited for here: Python must first run the handlers of
+// signals that came meanwhile.
 static int glance(struct tracee *t, int *status)
 {
 	sched_yield();
@@ -72,119 +94,129 @@ static int glance(struct tracee *t, int *status)
 	return rc == 0 ? -EINTR : rc;
 }
 
-// The instruction leaves its own address and flags in rcx and r11; int $0x80
-// does not.  A guest can forge that only by lying to itself: it could have
-// made the 64-bit call it pretends to make.
+// The 64-bit instruction leaves its own address and flags in rcx and r11; int
+// $0x80 does not.  A guest that forges them gains nothing: it could have made
+// the 64-bit call.
 static int is_native_syscall(const struct tracee *t, const struct registers *r)
 {
 	return r->rcx == r->rip && r->r11 == r->eflags && r->cs == t->segments.cs;
 }
 
-static int read_back(struct tracee *t, struct visit *v)
+// Returns 0 or, with the request that failed, a negated errno.
+static int read_back(struct tracee *t, struct admission *a, int *request)
 {
-	if (ptrace(PTRACE_GETREGS, t->tid, 0, v->registers) != 0)
+	*request = PTRACE_GETREGS;
+	if (ptrace(PTRACE_GETREGS, t->tid, 0, a->registers) != 0)
 		return -errno;
-	t->shadow = *v->registers;
+	t->shadow = *a->registers;
 	t->shadow_valid = 1;
-	return v->xget == NULL ? 0 : tracee_read_xstate(t, v->xget);
+	*request = PTRACE_GETREGSET;
+	return a->xget == NULL ? 0 : tracee_transfer_xstate(PTRACE_GETREGSET, t, a->xget);
 }
 
-// Only its tracer can ask, and only now: what Python makes of the stop may have
-// to wait until another thread comes.
-static int ask(struct tracee *t, struct visit *v, int request, int status)
+// Only the tracer can ask, and only now: Python may interpret the stop later, on
+// another thread.
+static int ask(struct tracee *t, struct admission *a, int request, int status)
 {
-	v->about_length = tracee_request(request, t->tid, sizeof(v->about), v->about);
-	return v->about_length == -ESRCH ? SWITCH_ERROR + ESRCH : SWITCH_STOP + status;
+	a->failed = request;
+	a->about_length = tracee_request(request, t->tid, sizeof(a->about), a->about);
+	if (a->about_length == -ESRCH)
+		return SWITCH_ERROR + ESRCH;
+	// PTRACE_GET_SYSCALL_INFO is of Linux 5.3, and Python does without it.
+	if (a->about_length < 0 && request == PTRACE_GETSIGINFO)
+		return SWITCH_UNREAD - (int)a->about_length;
+	return SWITCH_STOP + status;
 }
 
-static int failed(struct tracee *t, int request, int rc)
+static int collect(struct tracee *t, struct admission *a, int glancing)
 {
-	flight_note(t->tid, request, rc, FLIGHT_NO_REGISTERS, NULL, NULL);
-	return SWITCH_ERROR - rc;
-}
-
-static int collect(struct tracee *t, struct visit *v, int glancing)
-{
-	struct registers *r = v->registers;
-	int status;
+	struct registers *r = a->registers;
+	int status, request;
 	int rc = glancing ? glance(t, &status) : tracee_wait_unnoted(t->tid, WAIT, &status);
 
 	if (rc < 0)
-		return rc == -EINTR ? SWITCH_ERROR + EINTR : failed(t, FLIGHT_WAIT, rc);
+		return rc == -EINTR ? SWITCH_ERROR + EINTR : failed(t, a, FLIGHT_WAIT, rc);
 	t->stops++;
 	if (!WIFSTOPPED(status)) {
 		flight_note(t->tid, FLIGHT_WAIT, status, FLIGHT_NO_REGISTERS, NULL, NULL);
 		return SWITCH_STOP + status;
 	}
-	rc = read_back(t, v);
+	rc = read_back(t, a, &request);
 	flight_note(t->tid, FLIGHT_WAIT, status, rc < 0 ? FLIGHT_NO_REGISTERS : FLIGHT_ALL_REGISTERS, r, NULL);
 	if (rc < 0)
-		return failed(t, PTRACE_GETREGS, rc);
+		return unread(t, a, request, rc);
 	if (status != SYSCALL_STOP)
-		return status >> 16 == 0 ? ask(t, v, PTRACE_GETSIGINFO, status) : SWITCH_STOP + status;
+		return status >> 16 == 0 ? ask(t, a, PTRACE_GETSIGINFO, status) : SWITCH_STOP + status;
 	r->rax = r->orig_rax;	// the kernel put -ENOSYS there
 	if (!is_native_syscall(t, r))
-		return ask(t, v, PTRACE_GET_SYSCALL_INFO, status);
+		return ask(t, a, PTRACE_GET_SYSCALL_INFO, status);
 	return r->rax < SWITCH_SYSCALLS ? (int)r->rax : SWITCH_UNUSUAL_SYSCALL;
 }
 
-int tracee_collect(struct visit *v)
+int tracee_collect(struct admission *a)
 {
-	return v->result = collect(v->tracee, v, 0);
+	return a->result = collect(a->tracee, a, 0);
 }
 
-void tracee_receive(struct tracee *t, struct visit *v)
+void tracee_admit(struct tracee *t, struct admission *a)
 {
-	__atomic_store_n(&t->visit, v, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&t->admission, a, __ATOMIC_SEQ_CST);
 }
 
-static int take_xstate(struct tracee *t, struct visit *v)
+static int take_xstate(struct tracee *t, struct admission *a)
 {
-	int rc = tracee_write_xstate(t, v->xset);
+	int rc = tracee_transfer_xstate(PTRACE_SETREGSET, t, a->xset);
 
 	if (rc < 0)
-		return rc;
-	if (v->xget == NULL)
-		t->resident = v->xset;
-	v->xset = NULL;
+		return failed(t, a, PTRACE_SETREGSET, rc);
+	if (a->xget == NULL)
+		t->resident = a->xset;
+	a->xset = NULL;
 	return 0;
 }
 
-static int resume(struct tracee *t, struct visit *v)
+// Returns 0 or SWITCH_ERROR plus an errno.
+static int resume(struct tracee *t, struct admission *a)
 {
-	struct registers *r = v->registers;
+	struct registers *r = a->registers;
+	int request = r->eflags & X86_EFLAGS_TF ? a->step : a->run;
+	enum flight_registers loaded = FLIGHT_NO_REGISTERS;
 
 	if (__atomic_load_n(&t->state, __ATOMIC_ACQUIRE) != TRACEE_OWNED)
-		return -ESRCH;
-	int rc = v->xset == NULL ? 0 : take_xstate(t, v);
-	int loaded = rc < 0 ? rc : load(t, r);
-	if (loaded < 0) {
-		t->shadow_valid = 0;	// some may have been written
-		flight_note(t->tid, PTRACE_SETREGS, loaded, FLIGHT_NO_REGISTERS, NULL, NULL);
-		return loaded;
-	}
+		return SWITCH_ERROR + ESRCH;
+	int result = a->xset == NULL ? 0 : take_xstate(t, a);
+	if (result == 0)
+		result = load(t, a, &loaded);
+	if (result != 0)
+		return result;
 	tracee_place(t);
-	t->shadow_valid = 0;
-	return tracee_resume(r->eflags & TRAP_FLAG ? v->step : v->run, t->tid, loaded, r);
+	int rc = (int)tracee_resume(request, t->tid, loaded, r);
+	if (rc == 0)
+		return 0;
+	a->failed = request;
+	return SWITCH_ERROR - rc;
 }
 
-int tracee_switch(struct visit *v)
+int tracee_switch(struct admission *a)
 {
-	struct tracee *t = v->tracee;
+	struct tracee *t = a->tracee;
 
-	if (t->thread != pthread_self() || __atomic_load_n(&t->visit, __ATOMIC_SEQ_CST) != v)
-		return v->result = SWITCH_REFUSED;
-	int rc = resume(t, v);
-	return v->result = rc < 0 ? SWITCH_ERROR - rc : collect(t, v, t->placement != PLACEMENT_FREE);
+	if (t->thread != pthread_self() || __atomic_load_n(&t->admission, __ATOMIC_SEQ_CST) != a)
+		return a->result = SWITCH_REFUSED;
+	int result = resume(t, a);
+	return a->result = result != 0 ? result : collect(t, a, t->placement != PLACEMENT_FREE);
 }
 
-int tracee_halt(struct visit *v)
+int tracee_halt(struct admission *a)
 {
-	const int still_running = SWITCH_ERROR + EINTR;
+	struct tracee *t = a->tracee;
 
-	if (v->result == still_running)
-		tracee_request(PTRACE_INTERRUPT, v->tracee->tid, 0, NULL);
-	while (v->result == still_running)
-		tracee_collect(v);
-	return v->result;
+	if (a->result != SWITCH_ERROR + EINTR)
+		return a->result;
+	if (t->thread != pthread_self())
+		return SWITCH_REFUSED;
+	int rc = (int)tracee_request(PTRACE_INTERRUPT, t->tid, 0, NULL);
+	if (rc != 0 && rc != -ESRCH)	// whether it is dead, the wait tells
+		return a->result = unread(t, a, PTRACE_INTERRUPT, rc);
+	return tracee_collect(a);
 }

@@ -1,15 +1,17 @@
-// One traced thread: ptrace requests one by one, who owns it, and how its
-// owner lets go of it, even by ending.
+// One traced thread: single ptrace requests, its owner, and how the owner lets
+// go of it, also when the owner ends.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <asm/processor-flags.h>
 #include <elf.h>
 #include <unistd.h>
 
@@ -20,11 +22,12 @@
 static __thread struct tracee *owned;
 static __thread int owned_by_pid;
 
-// Guards `state` and `alone`, which say who may touch a tracee and who frees it.
+// Guards `state` and `refs`: which thread may use a tracee, and when it is freed.
 static pthread_mutex_t ownership = PTHREAD_MUTEX_INITIALIZER;
 
+// Its destructor parks the tracees of a thread that ends; there is one once `have_end_of_thread` is set.
 static pthread_key_t end_of_thread;
-static pthread_once_t end_of_thread_once = PTHREAD_ONCE_INIT;
+static int have_end_of_thread;
 
 static long request_unnoted(int request, int tid, unsigned long address, void *data)
 {
@@ -33,7 +36,7 @@ static long request_unnoted(int request, int tid, unsigned long address, void *d
 	return result == -1 && errno != 0 ? -errno : result;
 }
 
-// What a request said, for the recorder.
+// Record a request and its result.
 static void note(int request, int tid, long result, const void *data)
 {
 	int registers = result == 0 && (request == PTRACE_GETREGS || request == PTRACE_SETREGS);
@@ -95,7 +98,7 @@ struct tracee *tracee_new(int tgid, int tid)
 		t->tgid = tgid;
 		t->tid = tid;
 		t->cpu = -1;
-		t->alone = 1;
+		t->refs = 1;
 	}
 	return t;
 }
@@ -125,20 +128,32 @@ void tracee_lose(struct tracee *t)
 	pthread_mutex_unlock(&ownership);
 }
 
-static int extended_state(int request, struct tracee *t, void *buffer)
+int tracee_transfer_xstate(int request, struct tracee *t, void *buffer)
 {
 	struct iovec iov = { buffer, t->xstate_length };
-	return ptrace(request, t->tid, NT_X86_XSTATE, &iov) == 0 ? 0 : -errno;
+
+	if (ptrace(request, t->tid, NT_X86_XSTATE, &iov) != 0)
+		return -errno;
+	return iov.iov_len == (size_t)t->xstate_length ? 0 : -EIO;
 }
 
 int tracee_read_xstate(struct tracee *t, void *buffer)
 {
-	return extended_state(PTRACE_GETREGSET, t, buffer);
+	int rc = tracee_transfer_xstate(PTRACE_GETREGSET, t, buffer);
+
+	if (rc < 0)
+		flight_note(t->tid, PTRACE_GETREGSET, rc, FLIGHT_NO_REGISTERS, NULL, NULL);
+	return rc;
 }
 
-int tracee_write_xstate(struct tracee *t, void *buffer)
+// A stub is reaped only after its tracees are lost, and then another process
+// may have the thread's id.  Returns whether the thread runs there now.
+static int set_affinity(const struct tracee *t, unsigned long *cpus)
 {
-	return extended_state(PTRACE_SETREGSET, t, buffer);
+	pthread_mutex_lock(&ownership);
+	int done = t->state == TRACEE_OWNED && sched_setaffinity(t->tid, sizeof(t->affinity), (cpu_set_t *)cpus) == 0;
+	pthread_mutex_unlock(&ownership);
+	return done;
 }
 
 // A stub that runs where its tracer runs needs no wake-up across CPUs, which
@@ -154,7 +169,7 @@ static void bind_to(struct tracee *t, int cpu)
 	if (t->cpu < 0 && sched_getaffinity(t->tid, sizeof(t->affinity), (cpu_set_t *)t->affinity) != 0)
 		return;
 	one[cpu / bits] = 1UL << cpu % bits;
-	if (sched_setaffinity(t->tid, sizeof(one), (cpu_set_t *)one) == 0)
+	if (set_affinity(t, one))
 		t->cpu = cpu;
 }
 
@@ -169,9 +184,8 @@ void tracee_place(struct tracee *t)
 
 static void unbind(struct tracee *t)
 {
-	if (t->cpu >= 0)
-		sched_setaffinity(t->tid, sizeof(t->affinity), (cpu_set_t *)t->affinity);
-	t->cpu = -1;
+	if (t->cpu >= 0 && set_affinity(t, t->affinity))
+		t->cpu = -1;
 }
 
 static int send_to_stub(struct tracee *t)
@@ -180,12 +194,14 @@ static int send_to_stub(struct tracee *t)
 	struct registers r;
 
 	if (t->resident != NULL) {
-		tracee_read_xstate(t, t->resident);
+		int rc = tracee_read_xstate(t, t->resident);
+		if (rc < 0)
+			return rc;
 		t->resident = NULL;
 	}
 	memset(&r, 0, sizeof(r));
 	r.rip = t->park;
-	r.eflags = 0x202;
+	r.eflags = X86_EFLAGS_IF | X86_EFLAGS_FIXED;
 	r.orig_rax = -1;
 	r.cs = t->segments.cs;
 	r.ss = t->segments.ss;
@@ -196,28 +212,36 @@ static int send_to_stub(struct tracee *t)
 	return ptrace(PTRACE_DETACH, t->tid, 0, 0) == 0 ? 0 : -errno;
 }
 
-// The owner lets go.  What others may do with it next, claim it or free it,
-// they may do from the moment the lock is open.
-static void release(struct tracee *t)
+// What becomes of a tracee that its owner lets go of.  One that cannot be
+// parked is killed: when its tracer ends, the kernel would let the guest run on
+// untraced, unless PTRACE_O_EXITKILL is set.
+static void settle(struct tracee *t, int parked)
+{
+	if (t->state != TRACEE_OWNED)	// it was lost before or while it was sent to the stub
+		return;
+	if (!parked)
+		syscall(SYS_tgkill, t->tgid, t->tid, SIGKILL);
+	set_state(t, parked ? TRACEE_PARKED : TRACEE_LOST);
+}
+
+// The owner lets go.  Once the lock is open, others may claim or free the tracee.
+static int release(struct tracee *t)
 {
 	int rc = __atomic_load_n(&t->state, __ATOMIC_ACQUIRE) == TRACEE_OWNED ? send_to_stub(t) : -ESRCH;
 
 	pthread_mutex_lock(&ownership);
-	int last = t->alone;
-	t->alone = 1;
-	t->thread = 0;	// the next thread may well have the same name
-	if (rc != 0)
-		set_state(t, TRACEE_LOST);
-	else if (t->state == TRACEE_OWNED)	// not lost meanwhile
-		set_state(t, TRACEE_PARKED);
+	int left = --t->refs;
+	t->thread = 0;	// the next thread may have the same pthread_t
+	settle(t, rc == 0);
 	pthread_mutex_unlock(&ownership);
-	if (last)
+	if (left == 0)
 		free(t);
+	return rc;
 }
 
-// Runs when a tracing thread ends by any road but the bare exit system call.
-// The kernel would otherwise kill the stub (PTRACE_O_EXITKILL) or, worse, let
-// the tracee run on untraced.
+// Runs when a tracing thread ends, except by a bare exit system call.
+// Otherwise the kernel would kill the stub (PTRACE_O_EXITKILL) or let the tracee
+// run on untraced.
 static void park_all(void *unused)
 {
 	(void)unused;
@@ -233,9 +257,20 @@ static void park_all(void *unused)
 	}
 }
 
-static void make_key(void)
+static int make_end_of_thread(void)
 {
-	pthread_key_create(&end_of_thread, park_all);
+	pthread_mutex_lock(&ownership);
+	int rc = have_end_of_thread ? 0 : pthread_key_create(&end_of_thread, park_all);
+	have_end_of_thread = rc == 0;
+	pthread_mutex_unlock(&ownership);
+	return -rc;
+}
+
+int tracee_watch_end(void)
+{
+	int rc = make_end_of_thread();
+
+	return rc != 0 ? rc : -pthread_setspecific(end_of_thread, &owned);
 }
 
 static void forget_other_process(void)
@@ -260,49 +295,78 @@ static void sweep(void)
 	}
 }
 
-void tracee_own(struct tracee *t)
+int tracee_own(struct tracee *t)
 {
-	pthread_once(&end_of_thread_once, make_key);
-	pthread_setspecific(end_of_thread, &owned);
+	int rc = tracee_watch_end();
+
+	if (rc != 0)
+		return rc;
 	forget_other_process();
 	sweep();
-	t->owner = syscall(SYS_gettid);
+	t->owner = (int)syscall(SYS_gettid);
 	t->thread = pthread_self();
-	t->visit = NULL;
+	t->admission = NULL;
 	t->shadow_valid = 0;
 	t->next = owned;
 	owned = t;
 	pthread_mutex_lock(&ownership);
-	t->alone = 0;
-	set_state(t, TRACEE_OWNED);
+	t->refs = 2;
+	if (t->state != TRACEE_LOST)	// its stub may have died since it was claimed
+		set_state(t, TRACEE_OWNED);
 	pthread_mutex_unlock(&ownership);
+	return 0;
+}
+
+// Whether its owner's list has it; that thread alone may ask.
+static int is_listed(struct tracee *t)
+{
+	pthread_mutex_lock(&ownership);
+	int listed = t->refs == 2;
+	pthread_mutex_unlock(&ownership);
+	return listed;
+}
+
+// What can fail comes before PTRACE_SEIZE: a running thread cannot be detached.
+static int seize(struct tracee *t, unsigned long options)
+{
+	int rc = tracee_watch_end();
+
+	if (rc == 0)
+		rc = (int)tracee_request(PTRACE_SEIZE, t->tid, 0, (void *)options);
+	if (rc < 0)
+		return rc;
+	t->stopping = STOP_NOT_ASKED;
+	return tracee_own(t);
 }
 
 int tracee_attach(struct tracee *t, unsigned long options, int *status)
 {
+	int rc = is_listed(t) ? 0 : seize(t, options);
+
 	*status = 0;
-	if (__atomic_load_n(&t->state, __ATOMIC_ACQUIRE) != TRACEE_OWNED) {
-		long rc = tracee_request(PTRACE_SEIZE, t->tid, 0, (void *)options);
-		if (rc < 0)
-			return rc;
-		tracee_own(t);
-		t->stopping = 1;
-		tracee_request(PTRACE_INTERRUPT, t->tid, 0, NULL);	// whether it is dead, the wait tells
+	if (rc == 0 && t->stopping == STOP_NOT_ASKED) {
+		rc = (int)tracee_request(PTRACE_INTERRUPT, t->tid, 0, NULL);
+		if (rc == 0 || rc == -ESRCH) {	// whether it is dead, the wait tells
+			t->stopping = STOP_ASKED;
+			rc = 0;
+		}
 	}
-	int rc = t->stopping ? tracee_wait(t->tid, __WALL | __WNOTHREAD, status) : 0;
+	if (rc < 0 || t->stopping == STOP_SEEN)
+		return rc;
+	rc = tracee_wait(t->tid, __WALL | __WNOTHREAD, status);
 	if (rc != -EINTR)
-		t->stopping = 0;
+		t->stopping = STOP_SEEN;
 	t->stops += rc > 0;
 	return rc < 0 ? rc : 0;
 }
 
 int tracee_park(struct tracee *t)
 {
+	forget_other_process();
 	for (struct tracee **link = &owned; *link != NULL; link = &(*link)->next) {
 		if (*link == t) {
 			*link = t->next;
-			release(t);
-			return 0;
+			return release(t);
 		}
 	}
 	return -ESRCH;
@@ -311,10 +375,9 @@ int tracee_park(struct tracee *t)
 void tracee_drop(struct tracee *t)
 {
 	pthread_mutex_lock(&ownership);
-	int last = t->alone;
-	t->alone = 1;
+	int left = --t->refs;
 	pthread_mutex_unlock(&ownership);
-	if (last)
+	if (left == 0)
 		free(t);
 }
 

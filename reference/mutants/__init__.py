@@ -1,11 +1,11 @@
-"""The reference with one thing wrong each: the proof that the scenarios bite.
+"""The reference with one fault each, to check that the scenarios find faults.
 
     @mutant(caught_by=("IN01",), origin="the seed's interrupt package, before its tests")
     class DropsEarlyInterrupts(PtracePlatform):
         \"\"\"Forgets an interrupt that comes before the switch.\"\"\"
 
-A mutant is a platform like any other.  It names exactly the scenarios that must catch it, each by its own assertion;
-the files bear the names of the scenario families.
+A mutant is a platform like any other.  It names exactly the scenarios that must catch it, each by its own assertion.
+The files are named after the scenario families.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Factory = TypeVar("Factory", bound=PlatformFactory)
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """What is wrong (`about`), where that really happened (`origin`), and which scenario ids must see it."""
+    """The fault (`about`), where it really happened (`origin`), and the ids of the scenarios that must catch it."""
 
     name: str
     about: str
@@ -31,12 +31,12 @@ class Mutant:
     module: str
 
 
-#: All mutants by name; filled by importing the modules beside this one.
+#: All mutants by name; filled by importing the other modules of this package.
 MUTANTS: dict[str, Mutant] = {}
 
 
 def mutant(*, caught_by: tuple[str, ...], origin: str) -> Callable[[Factory], Factory]:
-    """Enter a platform class or factory as a mutant, named after it; its docstring says what is wrong."""
+    """Register a platform class or factory as a mutant, under its name; its docstring describes the fault."""
 
     def enter(factory: Factory) -> Factory:
         name = getattr(factory, "__name__", repr(factory))

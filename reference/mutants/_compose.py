@@ -1,8 +1,8 @@
-"""Puts several mutants together: one platform with all that is wrong with each.
+"""Combines several mutants into one platform that has the faults of all.
 
-Mutants override hooks and call on to what they override, so a class that inherits from several has all their faults;
-where two of them override one hook without calling on, the first named wins.  The classes that a platform names for
-its parts (`stub_class`, and that one's `tracee_class`, and so on) are put together the same way.
+Mutants override methods and call `super()`, so a class that inherits from several has all their faults.  If two of them
+override one method without `super()`, the first one counts.  The classes of a platform's parts (`stub_class`, its
+`tracee_class`, and so on) are combined the same way.
 """
 
 from __future__ import annotations
@@ -13,11 +13,19 @@ from typing import Any
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess
 
-PARTS = ("stub_class", "context_class", "address_space_class", "creator_class")
+PARTS = (
+    "stub_class",
+    "context_class",
+    "address_space_class",
+    "creator_class",
+    "stub_creation_class",
+    "pool_class",
+    "housekeeping_class",
+)
 
 
 def composed(name: str, about: str, mutants: Sequence[type[PtracePlatform]]) -> type[PtracePlatform]:
-    """A platform called `name` with everything that is wrong with `mutants`."""
+    """A platform called `name` with the faults of all `mutants`."""
     bases = _most_derived(mutants)
     parts = {part: _part(name, part, [getattr(one, part) for one in bases]) for part in PARTS}
     return type(name, bases, {"__doc__": about, "__module__": __name__, **parts})

@@ -1,4 +1,4 @@
-"""How a mutant comes by a part of the reference that is not the platform's own."""
+"""Makes the part classes that mutants use."""
 
 from __future__ import annotations
 

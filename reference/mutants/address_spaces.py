@@ -1,4 +1,4 @@
-"""Mutants of address spaces: ranges that overflow, mappings that are not what was asked for."""
+"""Mutants of address spaces: ranges that overflow, mappings that differ from the request."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import replace
 from worldswitch.harness.contract import Access, BadAddress
 from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import END_OF_WORDS, PtraceAddressSpace
+from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.creator import Creator
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.page import PAGE
-from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_creation import StubCreation
+from worldswitch.reference.stub_page import PAGE
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
 
@@ -28,7 +29,7 @@ class _CuttingSpace(PtraceAddressSpace):
 
 @mutant(caught_by=("AS01",), origin="Python's integers do not wrap, so seed.Unmap's test for overflow never fires")
 class CutsRangesToWords(PtracePlatform):
-    """Unmaps what is left of a range when its numbers are cut to 64 bits."""
+    """Cuts the numbers of a range to 64 bits and unmaps the result."""
 
     address_space_class = _CuttingSpace
 
@@ -58,7 +59,7 @@ class _LenientSpace(PtraceAddressSpace):
 
 @mutant(caught_by=("AS02",), origin="hostarch.Addr.AddLength: an end of 2^64 is an overflow too")
 class AcceptsTheEndOfAddresses(PtracePlatform):
-    """Takes 2^64 for an end that a range may have, and leaves it to the kernel."""
+    """Accepts a range that ends at 2^64, and leaves it to the kernel."""
 
     address_space_class = _LenientSpace
 
@@ -111,7 +112,7 @@ class _CrowdedStub(StubProcess):
     origin="seed.newSubprocess without its call of unmap",
 )
 class LeavesTheHarnessMapped(PtracePlatform):
-    """Leaves in a new address space all that the forking process had mapped."""
+    """Leaves the mappings of the forking process in a new address space."""
 
     stub_class = _CrowdedStub
 
@@ -133,7 +134,7 @@ class _HintingSpace(PtraceAddressSpace):
     origin="seed.MapFile without MAP_FIXED",
 )
 class TakesAddressesForHints(PtracePlatform):
-    """Maps elsewhere where something is mapped already."""
+    """Maps at another address if the requested one is in use."""
 
     address_space_class = _HintingSpace
 
@@ -168,9 +169,15 @@ class _OffsetlessSpace(PtraceAddressSpace):
 
 @mutant(caught_by=("AS07",), origin="seed.MapFile with the range's start left out")
 class MapsFilesFromTheirBeginning(PtracePlatform):
-    """Maps the beginning of a file, whatever part is asked for."""
+    """Ignores the offset and maps the beginning of a file."""
 
     address_space_class = _OffsetlessSpace
+
+
+class _CopyingCreation(StubCreation):
+    def make_plan(self, go: int) -> StubPlan:
+        """Clone nothing along."""
+        return replace(super().make_plan(go), clone_flags=0)
 
 
 @mutant(
@@ -180,9 +187,7 @@ class MapsFilesFromTheirBeginning(PtracePlatform):
 class CopiesDescriptors(PtracePlatform):
     """Gives each stub a table of open files of its own."""
 
-    def make_plan(self, go: int) -> StubPlan:
-        """Clone nothing along."""
-        return replace(super().make_plan(go), clone_flags=0)
+    stub_creation_class = _CopyingCreation
 
 
 class _BoldSpace(PtraceAddressSpace):

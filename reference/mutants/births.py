@@ -1,4 +1,4 @@
-"""Mutants of how stubs come to life: without a look at the parent, past their own crashes, under everybody's lock."""
+"""Mutants of stub creation: no check of the parent, no report of a crash, a lock that switches wait for."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from worldswitch.harness.contract import AddressSpace, Cause, Death, Event, HostError, State, StubDied
+from worldswitch.harness.contract import AddressSpace, Cause, Death, Event, HostError, PlatformError, State, StubDied
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.stubprocess import StubProcess, Use
 
 
-@mutant(caught_by=("LC14",), origin="prctl(2): the signal comes when the parent ends, and not if it has ended before")
-class NeverLooksForTheParent(PtracePlatform):
-    """Has a stub ask for the signal at its parent's death without a look whether the parent still lives."""
-
+class _CarelessCreation(StubCreation):
     def make_plan(self, go: int) -> StubPlan:
         """Without the second step."""
         plan = super().make_plan(go)
         return replace(plan, steps=(plan.steps[0], *plan.steps[2:]))
 
 
-@mutant(caught_by=("LC15",), origin="gvisor 91f1ac731, gvisor#1408: a child that crashed was 'unexpected status 139'")
-class SaysOnlyThatItFailed(PtracePlatform):
-    """Does not say how a new stub ended."""
+@mutant(caught_by=("LC14",), origin="prctl(2): the signal comes when the parent ends, and not if it has ended before")
+class NeverLooksForTheParent(PtracePlatform):
+    """Has a stub request the parent-death signal without checking that the parent still lives."""
 
+    stub_creation_class = _CarelessCreation
+
+
+class _TaciturnCreation(StubCreation):
     def birth(self) -> StubProcess:
         """A stub, or some error."""
         try:
@@ -41,20 +43,31 @@ class SaysOnlyThatItFailed(PtracePlatform):
             raise HostError(getattr(error, "errno", 0) or 1, "making a stub") from error
 
 
-@mutant(caught_by=("TT08",), origin="kernel.W3: without __WALL, no child but one that announces its end by SIGCHLD")
-class ReapsOrdinaryChildrenOnly(PtracePlatform):
-    """Waits for a child that it could not make a stub of as if it were any child."""
+@mutant(caught_by=("LC15",), origin="gvisor 91f1ac731, gvisor#1408: a child that crashed was 'unexpected status 139'")
+class SaysOnlyThatItFailed(PtracePlatform):
+    """Does not say how a new stub ended."""
 
-    def _abandon(self, pid: int) -> None:
+    stub_creation_class = _TaciturnCreation
+
+
+class _ReapingCreation(StubCreation):
+    def abandon(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
         lib.tracee_wait(pid, 0, ffi.new("int *"))
 
-    def _await_entry(self, pid: int, plan: StubPlan, boot: Any) -> None:
-        # As long as a dead one leads nowhere else; of a tracee its stops are told too, asked for or not.
+    def await_entry(self, pid: int, plan: StubPlan, boot: Any) -> PlatformError | None:
+        # The first look must find the death.  waitid reports a tracee's stops too, without WSTOPPED.
         news = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG | getattr(lib, "__WALL"))
         if news is not None and news.si_code in (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED):
             raise HostError(1, "the new stub is dead")
-        super()._await_entry(pid, plan, boot)
+        return super().await_entry(pid, plan, boot)
+
+
+@mutant(caught_by=("TT08",), origin="kernel.W3: without __WALL, no child but one that announces its end by SIGCHLD")
+class ReapsOrdinaryChildrenOnly(PtracePlatform):
+    """Waits without __WALL for a child that did not become a stub."""
+
+    stub_creation_class = _ReapingCreation
 
 
 class _QueueingContext(PtraceContext):
@@ -73,19 +86,19 @@ class MakesStubsUnderTheLock(PtracePlatform):
     context_class = _QueueingContext
 
     def new_address_space(self) -> PtraceAddressSpace:
-        """One, and nothing else meanwhile."""
+        """An address space, made under the lock."""
         with _QueueingContext.lock:
             return super().new_address_space()
 
 
 @mutant(caught_by=("LC06",), origin="the seed's master: all stubs are forked from one, which may die like any other")
 class NeedsItsFirstStub(PtracePlatform):
-    """Has every new stub wait for the first one, from which it should come."""
+    """Makes no new stub unless the first one answers."""
 
     def new_address_space(self) -> PtraceAddressSpace:
         """When the first stub answers, that is never if it is dead."""
         if not hasattr(self, "master"):
-            self.master = self._pool[0]
+            self.master = self.pool.stubs[0]
         while self.master.cause is not None or not self.creator.call(self.master.answers):
             time.sleep(0.01)
         return super().new_address_space()
@@ -101,6 +114,6 @@ class _FragileStub(StubProcess):
 
 @mutant(caught_by=("TT12",), origin="seed.W20, gvisor#2490: 'error initializing first thread: try again', and a panic")
 class PanicsForWantOfThreads(PtracePlatform):
-    """Gives a stub up when the host has no thread left for it."""
+    """Ends a stub when the host refuses it another thread."""
 
     stub_class = _FragileStub

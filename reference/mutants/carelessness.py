@@ -1,4 +1,4 @@
-"""Mutants of running: results, flags and registers that change on the way, and events that do afterwards."""
+"""Mutants of running: results, flags and registers that change in a switch, and events that change after it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.tracee import Tracee
-from worldswitch.reference.x86_64 import VSYSCALL_PAGE
+from worldswitch.reference.x86_64 import USER_FLAGS, VSYSCALL_PAGE
 
 SYSCALL_LENGTH = 2
 RESTARTS = range(-516 % 2**64, -511 % 2**64)
@@ -33,20 +33,20 @@ class _RestartingContext(PtraceContext):
     origin="kernel.R2, done by a platform: a result that looks like a restart code",
 )
 class RestartsByTheResult(PtracePlatform):
-    """Has a guest make a call again whose result looks like one of the kernel's restart codes."""
+    """Repeats a guest's system call if its result looks like one of the kernel's restart codes."""
 
     context_class = _RestartingContext
 
 
 class _FlaglessContext(PtraceContext):
     def switch(self, address_space: AddressSpace, state: State) -> Event:
-        state["eflags"] = 0x202
+        state["eflags"] = USER_FLAGS
         return super().switch(address_space, state)
 
 
 @mutant(caught_by=("execution::a_guest_sees_the_flags_it_is_given",), origin="registers saved without the flags")
 class ForgetsTheFlags(PtracePlatform):
-    """Begins each switch with the flags that a process begins with."""
+    """Resets the flags at each switch to those of a new process."""
 
     context_class = _FlaglessContext
 
@@ -70,7 +70,7 @@ _last: weakref.WeakKeyDictionary[Any, State] = weakref.WeakKeyDictionary()
     origin="registers that are kept with the address space, and not with the context",
 )
 class KeepsRegistersWithTheSpace(PtracePlatform):
-    """Gives a context a register of whichever one ran in its address space before."""
+    """Gives a context a register of the context that ran in its address space before."""
 
     context_class = _LodgingContext
 
@@ -85,10 +85,10 @@ class _ContextWithoutBuses(PtraceContext):
 
 @mutant(
     caught_by=("traps::memory_past_the_end_of_its_file_is_a_bus_error",),
-    origin="whatever has an address taken for a page fault",
+    origin="any signal with an address reported as a page fault",
 )
 class TakesEveryFaultForASegment(PtracePlatform):
-    """Reports a bus error as a fault of the address."""
+    """Reports SIGBUS as SIGSEGV."""
 
     context_class = _ContextWithoutBuses
 
@@ -131,7 +131,7 @@ class TellsNoVsyscallsAddress(PtracePlatform):
 
 
 class _ContextOfOldImages(PtraceContext):
-    """Loads the extended state it had at first, whatever was written to it."""
+    """Ignores an extended state that was written before the first switch."""
 
     _first: bytes | None = None
 

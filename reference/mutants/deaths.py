@@ -1,20 +1,22 @@
-"""Mutants of what is told of a death: by which road it came, to whom, and what is known of it."""
+"""Mutants of the reports of deaths: a wrong cause, a wrong type of error, missing details."""
 
 from __future__ import annotations
 
 import errno
+import os
 import struct
 from dataclasses import replace
 
 from worldswitch.harness.contract import Cause, Death, HostError, StubDied
 from worldswitch.reference._core import lib
+from worldswitch.reference.birth_plan import StubPlan, standard_plan
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.filter import RETURN, program
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants._parts import stub_of
-from worldswitch.reference.plan import StubPlan, standard_plan
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stops import Stop
+from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
 
@@ -30,7 +32,7 @@ class _ShellStub(StubProcess):
 
 @mutant(caught_by=("LC01", "LC02", "LC03", "LC16"), origin="how a shell tells of a child's end by a signal")
 class TakesSignalsForExits(PtracePlatform):
-    """Tells a death by a signal as an exit with 128 and the signal's number."""
+    """Reports a death by a signal as an exit with 128 plus the signal's number."""
 
     stub_class = _ShellStub
 
@@ -47,7 +49,7 @@ class _OneRoadContext(PtraceContext):
     origin="pitfall 11, gvisor#1335: a death is a wait status, an ESRCH or an ECHILD, as it happens",
 )
 class KnowsDeathByItsStatusOnly(PtracePlatform):
-    """Passes an ESRCH of a switch on, which a kill before its wait brings."""
+    """Reports the ESRCH of a switch whose stub was killed before the wait."""
 
     context_class = _OneRoadContext
 
@@ -57,12 +59,7 @@ class _LenientStub(StubProcess):
         return cause if cause.death is Death.SECCOMP else super().bury(cause)
 
 
-@mutant(caught_by=("LC10",), origin="seed.W27, gvisor eaac94d91: SECCOMP_RET_KILL_THREAD leaves the process hanging")
-class KillsTheOffendingThreadOnly(PtracePlatform):
-    """Has a stub's filter end the thread that makes a forbidden call, and takes that for all there is to do."""
-
-    stub_class = _LenientStub
-
+class _LenientCreation(StubCreation):
     def make_plan(self, go: int) -> StubPlan:
         """With every verdict of death a milder one."""
         plan = super().make_plan(go)
@@ -70,13 +67,21 @@ class KillsTheOffendingThreadOnly(PtracePlatform):
         strict = instruction.pack(RETURN, 0, 0, lib.SECCOMP_RET_KILL_PROCESS)
         mild = instruction.pack(RETURN, 0, 0, SECCOMP_RET_KILL_THREAD)
         filter_program = program(self.page.begin, self.options.injectable).replace(strict, mild)
-        lax = standard_plan(filter_program, go, self._maker, self.options.exit_kill)
+        lax = standard_plan(filter_program, go, os.getpid(), self.options.exit_kill)
         return replace(plan, steps=(*plan.steps[:-1], lax.steps[-1]))
+
+
+@mutant(caught_by=("LC10",), origin="seed.W27, gvisor eaac94d91: SECCOMP_RET_KILL_THREAD leaves the process hanging")
+class KillsTheOffendingThreadOnly(PtracePlatform):
+    """Has a stub's filter kill only the thread that makes a forbidden call."""
+
+    stub_class = _LenientStub
+    stub_creation_class = _LenientCreation
 
 
 class _TrustingTracee(Tracee):
     def check_not_condemned(self) -> None:
-        """What looks like a result is one."""
+        """Believe any result."""
 
 
 @mutant(caught_by=("LC11", "LC10"), origin="seed.W13: the exit-stop of a condemned call shows its number")
@@ -96,7 +101,7 @@ class _TightLippedStub(StubProcess):
     origin="gvisor 2a1303357, 3b7119a7c: unexpected stub exit",
 )
 class KeepsTheStatusToItself(PtracePlatform):
-    """Does not tell with which status a stub exited."""
+    """Omits the status of a stub's exit."""
 
     stub_class = _TightLippedStub
 
@@ -108,10 +113,10 @@ class _SpeechlessStub(StubProcess):
 
 @mutant(
     caught_by=("condemned::a_death_tells_the_registers",),
-    origin="gvisor c5486f512: nobody could say where a stub was when it died",
+    origin="gvisor c5486f512: a stub's death was reported without its registers",
 )
 class DumpsNoRegisters(PtracePlatform):
-    """Tells of a death without the registers."""
+    """Omits the registers from a death's cause."""
 
     stub_class = _SpeechlessStub
 
@@ -123,14 +128,14 @@ class _PanickingContext(PtraceContext):
 
 @mutant(caught_by=("LC01",), origin="gvisor e63ff6d92: a panic where a stub was killed by SIGKILL")
 class PanicsAtAKill(PtracePlatform):
-    """Takes the death of a stub in mid-run for something that cannot be."""
+    """Reports the death of a stub in a switch as an unexpected error."""
 
     context_class = _PanickingContext
 
 
 class _UnpreparedTracee(Tracee):
     def attach(self, options: int) -> None:
-        """Trace it, which must go well."""
+        """Attach, without expecting a death."""
         try:
             super().attach(options)
         except StubDied as death:
@@ -139,6 +144,6 @@ class _UnpreparedTracee(Tracee):
 
 @mutant(caught_by=("LC09",), origin="seed.W21, gvisor H3: ATTACH after a kill in the untraced window")
 class PanicsAtAttaching(PtracePlatform):
-    """Takes the death of a stub before its thread is traced for something that cannot be."""
+    """Reports the death of a stub before its thread is attached as an unexpected error."""
 
     stub_class = stub_of(_UnpreparedTracee)

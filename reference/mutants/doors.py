@@ -1,4 +1,4 @@
-"""Mutants of the doors to the kernel: calls told wrongly, modes that stay, doors left open."""
+"""Mutants of the entry points to the kernel: calls reported wrongly, modes that persist, entries left open."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import replace
 from worldswitch.harness.contract import Access, Event, Fault, State, Syscall
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.context import CODE_SEGMENT, PC, SP, PtraceContext
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.tracee import Tracee
 from worldswitch.reference.x86_64 import NO_CALL, VSYSCALL_PAGE
 
@@ -32,10 +33,10 @@ class _RegsetContext(PtraceContext):
 
 @mutant(
     caught_by=("doors::a_fault_in_32_bit_code_is_whole", "doors::int_0x80_from_32_bit_code_says_so"),
-    origin="seed.W11: NT_PRSTATUS follows the tracee's code segment, and nobody looks at how much came",
+    origin="seed.W11: NT_PRSTATUS follows the tracee's code segment, and the length is not checked",
 )
 class ReadsRegistersByRegset(PtracePlatform):
-    """Takes the 68 bytes of a thread in 32-bit mode for the 64-bit registers."""
+    """Reads the 68 bytes of a thread in 32-bit mode into the 64-bit registers."""
 
     context_class = _RegsetContext
 
@@ -69,10 +70,10 @@ class _EmulatingContext(PtraceContext):
         "doors::sysenter_is_no_native_call",
         "doors::the_other_instructions_from_32_bit_code_are_no_native_calls",
     ),
-    origin="pitfall 19: sysenter is an invalid instruction, and somebody was kind to it",
+    origin="pitfall 19: sysenter is an invalid instruction, and was emulated",
 )
 class EmulatesMissingDoors(PtracePlatform):
-    """Takes an invalid instruction for a system call."""
+    """Reports an invalid instruction as a system call."""
 
     context_class = _EmulatingContext
 
@@ -91,7 +92,7 @@ class _PatchingContext(PtraceContext):
 
 @mutant(caught_by=("EX13",), origin="seed.patchSignalInfo for every signal in that page, and not the filter's only")
 class PatchesWhateverFaultsThere(PtracePlatform):
-    """Pushes a return address for a vsyscall that was none."""
+    """Pushes a return address for a fault in the vsyscall page that was no call."""
 
     context_class = _PatchingContext
 
@@ -99,17 +100,21 @@ class PatchesWhateverFaultsThere(PtracePlatform):
 # ----------------------------------------------------------------------------------------------------------- open doors
 
 
-class _Unfiltered(PtracePlatform):
+class _UnfilteredCreation(StubCreation):
     def make_plan(self, go: int) -> StubPlan:
         plan = super().make_plan(go)
         return replace(plan, steps=plan.steps[:-1])
+
+
+class _Unfiltered(PtracePlatform):
+    stub_creation_class = _UnfilteredCreation
 
 
 class _LooseContext(PtraceContext):
     RUN = STEP = lib.PTRACE_CONT
 
 
-@mutant(caught_by=("EX19",), origin="seed.I6: no system call of a guest's, by whatever door; gvisor#6328")
+@mutant(caught_by=("EX19",), origin="seed.I6: no system call of a guest's, by any entry point; gvisor#6328")
 class LetsGuestsOut(_Unfiltered):
     """Has neither system call emulation nor a filter behind it."""
 

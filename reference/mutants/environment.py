@@ -1,4 +1,4 @@
-"""Mutants of where a platform runs: what it says when it cannot, and whose process ids it believes."""
+"""Mutants of the environment: poor explanations of a refusal, and trust in process ids."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stops import SignalInfo
+from worldswitch.reference.stub_creation import StubCreation
+
+
+class _TerseCreation(StubCreation):
+    def trace_leader(self, pid: int) -> None:
+        options = ffi.cast("void *", lib.PTRACE_O_EXITKILL | lib.PTRACE_O_TRACESYSGOOD)
+        rc = lib.tracee_request(lib.PTRACE_SEIZE, pid, 0, options)
+        if rc < 0:
+            raise HostError(-rc, "PTRACE_SEIZE")
 
 
 @mutant(
@@ -26,11 +35,7 @@ from worldswitch.reference.stops import SignalInfo
 class SaysOnlyTheErrno(PtracePlatform):
     """Does not say why it may not trace its own child, nor what to do."""
 
-    def _trace_leader(self, pid: int) -> None:
-        options = ffi.cast("void *", lib.PTRACE_O_EXITKILL | lib.PTRACE_O_TRACESYSGOOD)
-        rc = lib.tracee_request(lib.PTRACE_SEIZE, pid, 0, options)
-        if rc < 0:
-            raise HostError(-rc, "PTRACE_SEIZE")
+    stub_creation_class = _TerseCreation
 
 
 @mutant(
@@ -38,7 +43,7 @@ class SaysOnlyTheErrno(PtracePlatform):
     origin="seed.W27: a filter's kill was an unexpected stop, and a panic over registers",
 )
 class SaysNothingOfTheFilter(PtracePlatform):
-    """Does not say that it was a filter that killed the first stub, nor what to do."""
+    """Does not say that a filter killed the first stub, nor what to do."""
 
     def _first_stub(self) -> bytes:
         try:
@@ -57,9 +62,16 @@ class TakesSysemuForGranted(PtracePlatform):
     """Does not try PTRACE_SYSEMU before it says that it can run."""
 
     def _first_stub(self) -> bytes:
-        stub = self.birth()
-        self._pool.append(stub)
+        stub = self.stub_creation.birth()
+        self.pool.add(stub)
         return prerequisites.initial_xstate(prerequisites._read_xstate(stub.pid))
+
+
+class _TimidCreation(StubCreation):
+    def trace_leader(self, pid: int) -> None:
+        if ptrace_denial.current().tracer:
+            raise prerequisites.refused("PTRACE_SEIZE", errno.EPERM)
+        super().trace_leader(pid)
 
 
 @mutant(
@@ -67,12 +79,9 @@ class TakesSysemuForGranted(PtracePlatform):
     origin="fact.H4: EPERM under strace -f, concluded from TracerPid alone",
 )
 class RefusesUnderAnyTracer(PtracePlatform):
-    """Does not start where somebody traces the calling thread, whether or not that one follows its clones."""
+    """Does not start if the calling thread is traced, even by a tracer that does not follow clones."""
 
-    def _trace_leader(self, pid: int) -> None:
-        if ptrace_denial.here().tracer:
-            raise prerequisites.refused("PTRACE_SEIZE", errno.EPERM)
-        super()._trace_leader(pid)
+    stub_creation_class = _TimidCreation
 
 
 class _CredulousContext(PtraceContext):
@@ -82,7 +91,7 @@ class _CredulousContext(PtraceContext):
 
 @mutant(caught_by=("EV08",), origin="kernel.I2: a sender outside the PID namespace has no pid in it, so si_pid is 0")
 class TakesOutsidersForTheKernel(PtracePlatform):
-    """Takes a signal without a sender's process id for one of the kernel's."""
+    """Reports a signal without a sender's process id as the kernel's."""
 
     context_class = _CredulousContext
 

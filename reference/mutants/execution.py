@@ -1,4 +1,4 @@
-"""Mutants of execution: registers, system calls, traps and vectors that come out wrong."""
+"""Mutants of execution: wrong registers, system calls, traps and vectors."""
 
 from __future__ import annotations
 
@@ -98,9 +98,9 @@ class _SharingContext(PtraceContext):
         return ffi.NULL
 
 
-@mutant(caught_by=("EX03",), origin="a lazy extended state, the answer to seed.W25, that compares nobody's ownership")
+@mutant(caught_by=("EX03",), origin="a lazy extended state, the answer to seed.W25, that does not compare owners")
 class SharesVectorRegisters(PtracePlatform):
-    """Leaves in a stub thread the vector registers of whichever context ran there last."""
+    """Leaves the vector registers of the last context in a stub thread."""
 
     context_class = _SharingContext
 
@@ -120,7 +120,7 @@ class _DeafContext(PtraceContext):
     origin="microsoft/WSL#3978: registers that were set are not the ones the thread runs with",
 )
 class IgnoresWrittenImages(PtracePlatform):
-    """Has a guest whose extended state the caller wrote begin with a fresh one."""
+    """Replaces an extended state that the caller wrote by a fresh one."""
 
     context_class = _DeafContext
 
@@ -134,10 +134,10 @@ class _CarelessContext(PtraceContext):
 
 @mutant(
     caught_by=("vectors::an_interrupted_guest_keeps_its_vectors",),
-    origin="seed.W28 mended too well: the extended state is read at system calls and faults only",
+    origin="seed.W28 over-corrected: the extended state is read at system calls and faults only",
 )
 class LosesVectorsWhenInterrupted(PtracePlatform):
-    """Has a guest that was interrupted go on with fresh vector registers."""
+    """Resumes an interrupted guest with fresh vector registers."""
 
     context_class = _CarelessContext
 
@@ -154,7 +154,7 @@ class _FlaglessContext(PtraceContext):
     origin="single-step ownership: clearing a trap flag that the guest itself had set",
 )
 class ClearsTheTrapFlag(PtracePlatform):
-    """Takes every trap flag for its own and clears it."""
+    """Clears every trap flag after a switch."""
 
     context_class = _FlaglessContext
 
@@ -172,10 +172,10 @@ class _AddressingContext(PtraceContext):
         *("EX11", "FT05", "faults::a_protection_fault_between_makes_it_another_fault"),
         "unloadable::a_program_counter_nobody_can_have_is_the_guests_fault",
     ),
-    origin="seed.W10: whatever comes from the kernel is a fault at its si_addr",
+    origin="seed.W10: everything from the kernel is a fault at its si_addr",
 )
 class ReportsProtectionFaultsAtZero(PtracePlatform):
-    """Reports a general protection fault as a touch of address 0."""
+    """Reports a general protection fault as an access to address 0."""
 
     context_class = _AddressingContext
 
@@ -205,6 +205,6 @@ class _SkippingContext(PtraceContext):
     caught_by=("K21",), origin="kernel.S2: PTRACE_SYSCALL after a SYSEMU stop leads to the exit of the skipped call"
 )
 class StopsBehindTheCall(PtracePlatform):
-    """Leaves a guest that makes a system call at the call's exit, where nothing of the call can be changed any more."""
+    """Stops a guest at the exit of its system call, where the call can no longer be changed."""
 
     context_class = _SkippingContext

@@ -1,47 +1,48 @@
-"""Mutants of faults: what a guest tried, told wrongly; and last faults remembered too long."""
+"""Mutants of faults: the attempted access reported wrongly, and last faults remembered too long."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from worldswitch.harness.contract import Access, AddressSpace, Event, Fault, State, Syscall
 from worldswitch.reference.address_space import END_OF_WORDS, PtraceAddressSpace
 from worldswitch.reference.context import PC, PtraceContext
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.page import PAGE
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_page import PAGE
 from worldswitch.reference.tracee import Tracee
 
 SEGV_ACCERR = 2  # asm-generic/siginfo.h
 
 
 class _MildContext(PtraceContext):
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+    def _access(self, space: Any, state: State, address: int) -> Access:
         return Access.EXECUTE if address == state.words[PC] else Access.READ
 
 
 @mutant(caught_by=("FT01",), origin="seed.W26 without the heuristic")
 class NeverSaysWrite(PtracePlatform):
-    """Calls every write a read, however often it faults."""
+    """Reports every write as a read, however often it faults."""
 
     context_class = _MildContext
 
 
 class _FetchlessContext(PtraceContext):
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+    def _access(self, space: Any, state: State, address: int) -> Access:
         access = super()._access(space, state, address)
         return Access.READ if access is Access.EXECUTE else access
 
 
 @mutant(caught_by=("FT01",), origin="seed.Switch without its test of the program counter")
 class TakesFetchesForReads(PtracePlatform):
-    """Calls an instruction fetch a read."""
+    """Reports an instruction fetch as a read."""
 
     context_class = _FetchlessContext
 
 
 class _BoldContext(PtraceContext):
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+    def _access(self, space: Any, state: State, address: int) -> Access:
         access = super()._access(space, state, address)
         return Access.WRITE if access is Access.READ else access
 
@@ -51,7 +52,7 @@ class _BoldContext(PtraceContext):
     origin="gvisor 03a28d158 guessed at: every fault a write, and every page copied for it",
 )
 class TakesEveryTouchForAWrite(PtracePlatform):
-    """Calls a read a write from the first."""
+    """Reports every first access as a write."""
 
     context_class = _BoldContext
 
@@ -62,9 +63,9 @@ class _RoundingContext(PtraceContext):
         return replace(event, address=event.address & -PAGE) if isinstance(event, Fault) else event
 
 
-@mutant(caught_by=("faults::the_offset_in_the_page_is_told",), origin="a fault handler that thinks in pages")
+@mutant(caught_by=("faults::the_offset_in_the_page_is_told",), origin="a fault handler that rounds to pages")
 class RoundsFaultsToPages(PtracePlatform):
-    """Tells the page that a fault was in, and not the byte."""
+    """Rounds a fault's address down to its page."""
 
     context_class = _RoundingContext
 
@@ -77,16 +78,16 @@ class _DenyingContext(PtraceContext):
 
 @mutant(
     caught_by=("faults::a_touch_of_nothing_tells_where", "faults::a_jump_to_nothing_is_an_execution"),
-    origin="a fault rebuilt from its address and access, which do not tell what was mapped",
+    origin="a fault rebuilt from its address and access, which do not show what was mapped",
 )
 class TakesNothingForForbidden(PtracePlatform):
-    """Says of memory that is not there that it may not be touched."""
+    """Reports an access to unmapped memory as a forbidden one."""
 
     context_class = _DenyingContext
 
 
 class _ObstinateContext(PtraceContext):
-    def forget_fault(self, space: PtraceAddressSpace, begin: int, end: int) -> bool:
+    def forget_fault(self, space: Any, begin: int, end: int) -> bool:
         return False
 
 
@@ -116,7 +117,7 @@ class _SeedsSpace(PtraceAddressSpace):
 
 @mutant(caught_by=("faults::a_page_that_was_taken_away_is_read_again",), origin="seed.W26: MapFile is not seen")
 class RemembersFaultsOverMapping(PtracePlatform):
-    """Remembers a last fault whatever is mapped there."""
+    """Remembers a last fault when its range is mapped anew."""
 
     address_space_class = _SeedsSpace
 
@@ -131,16 +132,16 @@ class _ForgettingSpace(PtraceAddressSpace):
 
 @mutant(
     caught_by=("faults::a_write_is_told_after_a_read_was_answered",),
-    origin="seed.W26 mended too well: a store to a page that is mapped for reading first never ends",
+    origin="seed.W26 over-corrected: a store to a page that is mapped for reading first never ends",
 )
 class ForgetsFaultsAtEveryMapping(PtracePlatform):
-    """Forgets a last fault when its page is mapped, though that is how it is answered."""
+    """Forgets a last fault when its page is mapped for reading."""
 
     address_space_class = _ForgettingSpace
 
 
 class _SweepingContext(PtraceContext):
-    def forget_fault(self, space: PtraceAddressSpace, begin: int, end: int) -> bool:
+    def forget_fault(self, space: Any, begin: int, end: int) -> bool:
         return super().forget_fault(space, 0, END_OF_WORDS)
 
 
@@ -152,7 +153,7 @@ class ForgetsFaultsElsewhereToo(PtracePlatform):
 
 
 class _VagueContext(PtraceContext):
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+    def _access(self, space: Any, state: State, address: int) -> Access:
         if address != state.words[PC] and self._fault is not None and self._fault[:2] == (space, address):
             return Access.WRITE
         return super()._access(space, state, address)
@@ -160,13 +161,13 @@ class _VagueContext(PtraceContext):
 
 @mutant(caught_by=("FT03",), origin="seed.Switch without its test of lastFaultIP")
 class IgnoresTheInstruction(PtracePlatform):
-    """Calls two instructions' faults on one address a write."""
+    """Reports two instructions' faults on one address as a write."""
 
     context_class = _VagueContext
 
 
 class _AddresslessContext(PtraceContext):
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+    def _access(self, space: Any, state: State, address: int) -> Access:
         last = self._fault
         if address != state.pc and last is not None and last[0] is space and last[2] == state.pc:
             return Access.WRITE
@@ -175,13 +176,13 @@ class _AddresslessContext(PtraceContext):
 
 @mutant(caught_by=("faults::another_address_is_another_fault",), origin="seed.Switch without its test of lastFaultAddr")
 class IgnoresTheAddress(PtracePlatform):
-    """Calls one instruction's faults on two addresses a write."""
+    """Reports one instruction's faults on two addresses as a write."""
 
     context_class = _AddresslessContext
 
 
 class _SpacelessContext(PtraceContext):
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+    def _access(self, space: Any, state: State, address: int) -> Access:
         if address != state.pc and self._fault is not None and self._fault[1:] == (address, state.pc):
             return Access.WRITE
         return super()._access(space, state, address)
@@ -191,15 +192,15 @@ class _SpacelessContext(PtraceContext):
     caught_by=("faults::another_address_space_is_another_fault",), origin="seed.Switch without its test of lastFaultSP"
 )
 class IgnoresTheAddressSpace(PtracePlatform):
-    """Calls the like faults of one context in two address spaces a write."""
+    """Reports equal faults of one context in two address spaces as a write."""
 
     context_class = _SpacelessContext
 
 
 class _CommonContext(PtraceContext):
-    """Keeps the last fault with the address space."""
+    """Keeps the last fault in the address space."""
 
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+    def _access(self, space: Any, state: State, address: int) -> Access:
         last = next((other._fault for other in space._faulted if getattr(other, "_fault", None)), None)
         if address != state.pc and last is not None and last[1:] == (address, state.pc):
             return Access.WRITE
@@ -208,7 +209,7 @@ class _CommonContext(PtraceContext):
 
 @mutant(caught_by=("faults::another_context_is_another_fault",), origin="lastFault in the subprocess, not the context")
 class SharesTheLastFault(PtracePlatform):
-    """Calls the like faults of two contexts a write."""
+    """Reports equal faults of two contexts as a write."""
 
     context_class = _CommonContext
 
@@ -230,22 +231,22 @@ class RemembersFaultsOverSystemCalls(PtracePlatform):
 
 
 class _ContextOfProcesses(PtraceContext):
-    """Knows an address space by its process, which serves others after it."""
+    """Identifies an address space by its process, which is recycled."""
 
     _process = 0
 
-    def _access(self, space: PtraceAddressSpace, state: State, address: int) -> Access:
+    def _access(self, space: Any, state: State, address: int) -> Access:
         process, self._process = self._process, space.live_stub().pid
         if process == self._process and self._fault is not None and self._fault[1:] == (address, state.words[PC]):
             return Access.WRITE
         return super()._access(space, state, address)
 
-    def forget_fault(self, space: PtraceAddressSpace, begin: int, end: int) -> bool:
+    def forget_fault(self, space: Any, begin: int, end: int) -> bool:
         return end == END_OF_WORDS or super().forget_fault(space, begin, end)
 
 
 @mutant(caught_by=("FT06",), origin="seed.Release: the registry of faults goes with the process, not with its tenant")
 class RemembersFaultsOverRecycling(PtracePlatform):
-    """Takes a fault in a recycled address space for one that its last tenant had."""
+    """Confuses faults in a recycled address space with those of its last tenant."""
 
     context_class = _ContextOfProcesses

@@ -1,4 +1,4 @@
-"""Mutants of platforms whose harness stands under a filter: they do what it forbids, or cannot live with its answer."""
+"""Mutants under a seccomp filter of the harness: they make forbidden calls, or mishandle the filter's answer."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ from worldswitch.reference.tracee import Tracee
 class DiesOfRefusals(PtracePlatform):
     """Ends the whole process when the kernel refuses to make a stub."""
 
-    def birth(self) -> StubProcess:
-        """A stub, or the end."""
+    def _birth(self) -> StubProcess:
         try:
-            return super().birth()
+            return super()._birth()
         except HostError:
             self.die()
             raise
@@ -43,14 +42,14 @@ class _OpenlyKilledStub(StubProcess):
     origin="gvisor fd598912b: the sentry's own filter forbids kill(2)",
 )
 class KillsByKill(PtracePlatform):
-    """Makes sure of a stub's death by kill(2)."""
+    """Kills stubs by kill(2)."""
 
     stub_class = _OpenlyKilledStub
 
 
 class _BelievingTracee(Tracee):
     def check_not_condemned(self) -> None:
-        """A number is a number."""
+        """Believe any number."""
 
 
 @mutant(
@@ -58,7 +57,7 @@ class _BelievingTracee(Tracee):
     origin="seed.W13: seccomp rolls the registers back, and the call's number passes for its result",
 )
 class TakesRollBacksForResults(PtracePlatform):
-    """Does not ask whether a call was made that returned its own number."""
+    """Does not check whether a call was made if it returned its own number."""
 
     stub_class = stub_of(_BelievingTracee)
 

@@ -1,4 +1,4 @@
-"""Mutants with no patience for what a freezer stops: silence is taken for death."""
+"""Mutants that give up frozen processes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import time
 from worldswitch.harness.contract import AddressSpace, Cause, Death, Died, Event, State
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.owners import thread_stat
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
+from worldswitch.reference.tracing_threads import thread_stat
 
 #: How long, in seconds, a stub may be silent here.
 PATIENCE = 0.25
@@ -18,17 +18,17 @@ PATIENCE = 0.25
 
 class _DistrustfulStub(StubProcess):
     def _stands(self, tracee: Tracee) -> bool:
-        """Or is in the ice: D in a freezer of version 1, S in one of version 2."""
+        """Or is frozen: D in a freezer of version 1, S in one of version 2."""
         stat = thread_stat(self.pid, tracee.tid)
         return stat is not None and stat[0] in "tDS"
 
 
 @mutant(
     caught_by=("frozen::a_frozen_guest_goes_on_where_it_was",),
-    origin="gvisor 4a8eae08b: what is frozen does not answer, and that was an error",
+    origin="gvisor 4a8eae08b: a frozen process does not answer, and that was an error",
 )
 class TakesTheFrozenForTheRobbed(PtracePlatform):
-    """Gives up a guest that does not run while its tracer waits, as if its stop had been stolen."""
+    """Ends a frozen guest, as if another thread had taken its stop."""
 
     stub_class = _DistrustfulStub
 
@@ -50,6 +50,6 @@ class _HastyContext(PtraceContext):
     origin="CRIU#1905: a clock that went on while everything else stood",
 )
 class TimesStubsByTheClock(PtracePlatform):
-    """Gives up a stub when too much time goes by from one of a guest's events to the next."""
+    """Ends a stub when too much time passes between two of a guest's events."""
 
     context_class = _HastyContext

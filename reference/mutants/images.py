@@ -1,4 +1,4 @@
-"""Mutants of states that no thread can have: images and registers that are lost, half loaded, or a stub's end."""
+"""Mutants of states that the kernel refuses: images and registers that are lost, half loaded, or kill the stub."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ class _ListingContext(PtraceContext):
 
 @mutant(
     caught_by=("images::registers_that_the_header_does_not_list_are_zero",),
-    origin="gvisor aadfe7f23 done without a look at what else that bit brings",
+    origin="gvisor aadfe7f23 without clearing the registers that the bit enables",
 )
 class LoadsUnlistedRegisters(PtracePlatform):
-    """Has every image's header list SSE, and loads registers that were not in it."""
+    """Lists SSE in every image's header, and loads registers that were not listed."""
 
     context_class = _ListingContext
 
 
-@mutant(caught_by=("EX05",), origin="gvisor bb8400681: the size of the image from somewhere else than the kernel")
+@mutant(caught_by=("EX05",), origin="gvisor bb8400681: the size of the image from another source than the kernel")
 class SizesImagesByHand(PtracePlatform):
-    """Takes every processor for one with SSE and nothing more."""
+    """Sizes the extended state for SSE only."""
 
     def _first_stub(self) -> bytes:
         return super()._first_stub()[:SSE_IMAGE]
@@ -65,14 +65,14 @@ class _ProudContext(PtraceContext):
     origin="seed.W20, gvisor 99d595869: a panic, because a guest's registers were refused",
 )
 class GivesUpOverRefusals(PtracePlatform):
-    """Ends the stub when the kernel refuses what a caller wants a guest to have."""
+    """Ends the stub when the kernel refuses a guest's registers."""
 
     context_class = _ProudContext
 
 
 class _HastyContext(PtraceContext):
     def _refused(self, tracee: Tracee, error: int) -> Exception:
-        self._visit.xset = ffi.NULL
+        self._admission.xset = ffi.NULL
         return super()._refused(tracee, error)
 
 
@@ -81,7 +81,7 @@ class _HastyContext(PtraceContext):
     origin="a lazy extended state, the answer to seed.W25, marked as loaded before it is",
 )
 class TriesAnImageOnce(PtracePlatform):
-    """Takes an image that was refused for loaded, and runs the guest the next time with whatever is there."""
+    """Treats a refused image as loaded, and runs the guest without it the next time."""
 
     context_class = _HastyContext
 
@@ -98,7 +98,7 @@ class _StubbornContext(PtraceContext):
     origin="pitfall 22, fact.E11: what the thread has is known from before, and a refusal changed half of it",
 )
 class BelievesItsShadow(PtracePlatform):
-    """Takes a thread's registers for unchanged by a PTRACE_SETREGS that failed."""
+    """Treats a thread's registers as unchanged by a PTRACE_SETREGS that failed."""
 
     context_class = _StubbornContext
 
@@ -117,6 +117,6 @@ class _PassingContext(PtraceContext):
     origin="pitfall 20: cs, ss and the rest as the caller has them, and EIO for most",
 )
 class PassesSelectorsOn(PtracePlatform):
-    """Loads the segment selectors that stand in a state."""
+    """Loads a state's segment selectors."""
 
     context_class = _PassingContext

@@ -1,13 +1,21 @@
-"""Mutants whose stubs keep something of the harness that forked them."""
+"""Mutants whose stubs keep process attributes of the harness."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants.signals import KnowsNoStopSignalButSigstop
-from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_creation import StubCreation
+
+
+class _ForegroundCreation(StubCreation):
+    def make_plan(self, go: int) -> StubPlan:
+        """Without setpgid."""
+        plan = super().make_plan(go)
+        return replace(plan, steps=tuple(step for step in plan.steps if step.name != "setpgid"))
 
 
 @mutant(
@@ -17,10 +25,7 @@ from worldswitch.reference.ptrace import PtracePlatform
 class StaysInTheForeground(PtracePlatform):
     """Leaves its stubs in the process group of the harness, the terminal's foreground."""
 
-    def make_plan(self, go: int) -> StubPlan:
-        """Without setpgid."""
-        plan = super().make_plan(go)
-        return replace(plan, steps=tuple(step for step in plan.steps if step.name != "setpgid"))
+    stub_creation_class = _ForegroundCreation
 
 
 @mutant(
@@ -28,15 +33,19 @@ class StaysInTheForeground(PtracePlatform):
     origin="gvisor 4a1a2dead: ... and were injected twice, or crashed the sentry",
 )
 class PassesTheTerminalsKeysOn(StaysInTheForeground, KnowsNoStopSignalButSigstop):
-    """Leaves its stubs in the terminal's foreground, and reports the ^Z that they get there as the guest's."""
+    """Leaves its stubs in the terminal's foreground, and reports the ^Z that they receive as the guest's."""
 
 
-@mutant(caught_by=("SG16",), origin="kernel.M6: what is ignored or handled is so in a forked child too")
-class KeepsTheHarnessDispositions(PtracePlatform):
-    """Leaves the dispositions that a stub has from the harness as they are."""
-
+class _LazyCreation(StubCreation):
     def make_plan(self, go: int) -> StubPlan:
         """Without the steps that set them."""
         plan = super().make_plan(go)
         kept = tuple(step for step in plan.steps if not step.name.startswith("rt_sigaction"))
         return replace(plan, steps=kept)
+
+
+@mutant(caught_by=("SG16",), origin="kernel.M6: what is ignored or handled is so in a forked child too")
+class KeepsTheHarnessDispositions(PtracePlatform):
+    """Leaves the harness's signal dispositions in a stub."""
+
+    stub_creation_class = _LazyCreation

@@ -1,4 +1,4 @@
-"""Mutants whose stubs keep what the kernel believes of the thread that forked them."""
+"""Mutants whose stubs keep kernel registrations of the thread that forked them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from pathlib import Path
 from worldswitch.harness.contract import Event, Interrupted, State, Unavailable
 from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.birth_plan import Step, StubPlan, standard_plan
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.creator import Creator
 from worldswitch.reference.filter import program
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants.address_spaces import KeepsTheRseqArea
 from worldswitch.reference.mutants.injection import IgnoresItsOwnFaults
-from worldswitch.reference.plan import Step, StubPlan, standard_plan
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import Tracee
 
@@ -53,7 +54,7 @@ class _DemandingCreator(Creator):
     origin="this reference, before: an area that is not there was taken for one of unknown length",
 )
 class InsistsOnAnRseqArea(PtracePlatform):
-    """Does not start where no rseq area is registered."""
+    """Does not start if no rseq area is registered."""
 
     creator_class = _DemandingCreator
 
@@ -67,6 +68,12 @@ class _RegisteredStub(StubProcess):
         return tracee
 
 
+class _PermissiveCreation(StubCreation):
+    def make_plan(self, go: int) -> StubPlan:
+        """Let the call through."""
+        return standard_plan(program(self.page.begin, (*self.options.injectable, RSEQ)), go, os.getpid())
+
+
 @mutant(
     caught_by=(
         "inherited::empty_guest_memory_where_threads_had_theirs_stays_empty",
@@ -75,25 +82,16 @@ class _RegisteredStub(StubProcess):
     origin="pitfall 1, kernel.M6, where guests run in the forked thread itself",
 )
 class RunsGuestsWithAnRseqArea(PtracePlatform):
-    """Runs guests in a thread for which the kernel knows the rseq area of a thread of ours."""
+    """Runs guests in a thread that has a harness thread's rseq area registered."""
 
     stub_class = _RegisteredStub
-
-    def make_plan(self, go: int) -> StubPlan:
-        """Let the call through."""
-        return standard_plan(program(self.page.begin, (*self.options.injectable, RSEQ)), go, os.getpid())
+    stub_creation_class = _PermissiveCreation
 
 
 # ------------------------------------------------------------------------------------------------- the end of a thread
 
 
-@mutant(
-    caught_by=("inherited::a_dying_stub_clears_no_word_of_its_guest",),
-    origin="pitfall 2: glibc's fork passes CLONE_CHILD_CLEARTID",
-)
-class ForksWithATidAddress(PtracePlatform):
-    """Leaves the kernel the address of the C library's thread id, as fork(3) does."""
-
+class _CreationWithATidAddress(StubCreation):
     def make_plan(self, go: int) -> StubPlan:
         """Begin with what fork(3) does."""
         address = ctypes.c_size_t()
@@ -103,12 +101,16 @@ class ForksWithATidAddress(PtracePlatform):
 
 
 @mutant(
-    caught_by=("inherited::a_dying_stub_marks_no_lock_of_its_guest",),
-    origin="pitfall 2: glibc's fork registers the list of robust locks again",
+    caught_by=("inherited::a_dying_stub_clears_no_word_of_its_guest",),
+    origin="pitfall 2: glibc's fork passes CLONE_CHILD_CLEARTID",
 )
-class ForksWithARobustList(PtracePlatform):
-    """Leaves the kernel the C library's list of robust locks, as fork(3) does."""
+class ForksWithATidAddress(PtracePlatform):
+    """Leaves the address of the C library's thread id registered, as fork(3) does."""
 
+    stub_creation_class = _CreationWithATidAddress
+
+
+class _CreationWithARobustList(StubCreation):
     def make_plan(self, go: int) -> StubPlan:
         """Begin with what fork(3) does."""
         head, length = ctypes.c_size_t(), ctypes.c_size_t()
@@ -116,6 +118,16 @@ class ForksWithARobustList(PtracePlatform):
         plan = super().make_plan(go)
         step = Step("set_robust_list", SET_ROBUST_LIST, (head.value, ROBUST_LIST_SIZE))
         return replace(plan, steps=(step, *plan.steps))
+
+
+@mutant(
+    caught_by=("inherited::a_dying_stub_marks_no_lock_of_its_guest",),
+    origin="pitfall 2: glibc's fork registers the list of robust locks again",
+)
+class ForksWithARobustList(PtracePlatform):
+    """Leaves the C library's list of robust locks registered, as fork(3) does."""
+
+    stub_creation_class = _CreationWithARobustList
 
 
 # ------------------------------------------------------------------------------------------------ the kernel's own code
@@ -141,6 +153,6 @@ def _is_in_our_vdso(address: int) -> bool:
     origin="kernel.M6, what a kernel does that finishes robust unlocks in a vdso it only remembers",
 )
 class FinishesUnlocksInTheVdso(PtracePlatform):
-    """Clears the word that a register points at, where a guest is interrupted in what was the vdso."""
+    """Clears the word that a register points at when a guest is interrupted in the former vdso."""
 
     context_class = _UnlockedContext

@@ -1,8 +1,8 @@
-"""Mutants that inject system calls and take something else for the call's own outcome."""
+"""Mutants that mistake another value for the result of an injected system call."""
 
 from __future__ import annotations
 
-from worldswitch.reference import tracing
+from worldswitch.reference import thread_tracees
 from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.mutants import mutant
@@ -69,7 +69,7 @@ class _StartsOver(Tracee):
 
 @mutant(caught_by=("IJ04",), origin="restart_syscall(2): what is left of a timeout is known to the kernel alone")
 class BeginsSleepsAnew(PtracePlatform):
-    """Makes an interrupted sleep again from its beginning, so that signals make it last for ever."""
+    """Restarts an interrupted sleep from its beginning, so that signals prolong it without end."""
 
     stub_class = stub_of(_StartsOver)
 
@@ -79,7 +79,7 @@ class BeginsSleepsAnew(PtracePlatform):
 
 class _OneThreadSpace(PtraceAddressSpace):
     def call_tracee(self) -> Tracee:
-        return tracing.tracee_for(self.platform, self.live_stub(), Use.GUEST)
+        return thread_tracees.tracee_for(self.platform.acquire, self.live_stub(), Use.GUEST)
 
 
 @mutant(caught_by=("IJ05", "IJ10"), origin="gvisor, pitfall 6: the reason for two pools of threads, sysemu and syscall")
@@ -102,7 +102,7 @@ class _Hesitant(Tracee):
 
 @mutant(caught_by=("K11",), origin="kernel.S2: whether a call is skipped is decided on the way to its entry")
 class TakesCallsBack(PtracePlatform):
-    """Takes each injected call back at its entry by PTRACE_SYSEMU, as it believes, and then makes it."""
+    """Tries to skip each injected call at its entry by PTRACE_SYSEMU, and then makes it again."""
 
     stub_class = stub_of(_Hesitant)
 
@@ -114,20 +114,20 @@ class _Inattentive(Tracee):
         self.calls += 1
         self.wait()
         if self.calls % 100 == 0:
-            self.request(lib.PTRACE_SYSCALL)  # the exit was not seen: on to the next stop, whatever it is
+            self.request(lib.PTRACE_SYSCALL)  # the exit was missed: on to the next stop
             self.wait()
 
 
 @mutant(caught_by=("IJ07",), origin="gvisor 17c18241c: now and then a stub did not stop at the exit of its call")
 class LosesExits(PtracePlatform):
-    """Now and then misses the exit of an injected call, and takes the entry of the next one for it."""
+    """Sometimes misses the exit of an injected call, and mistakes the entry of the next one for it."""
 
     stub_class = stub_of(_Inattentive)
 
 
 class _Stubborn(Tracee):
     def check_not_faulting(self) -> None:
-        """Go on whatever the signal is."""
+        """Accept any signal."""
 
 
 @mutant(caught_by=("IJ06",), origin="seed.W7: the injection loop ignores every signal, and a fault comes for ever")
@@ -144,7 +144,7 @@ class _Sloppy(Tracee):
 
 @mutant(
     caught_by=("IJ08",),
-    origin="gVisor 76ff1947b: arguments that were not given were whatever the registers held",
+    origin="gVisor 76ff1947b: arguments that were not given kept old register values",
 )
 class LeavesGarbageInArguments(PtracePlatform):
     """Does not clear the argument registers that an injected call has no use for."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from worldswitch.harness.contract import AddressSpace, Event, Signal, State
 from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import PtraceAddressSpace
-from worldswitch.reference.context import INTERRUPTED, NUDGE, PtraceContext
+from worldswitch.reference.context import PtraceContext
+from worldswitch.reference.interrupts import INTERRUPTED, NUDGE
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stops import SignalInfo
+from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
 
 
@@ -63,7 +67,7 @@ class CountsInterrupts(PtracePlatform):
 
 class _SilentContext(PtraceContext):
     def nudge(self, tracee: Tracee) -> None:
-        """Hope that the guest will stop by itself."""
+        """Do nothing."""
 
 
 @mutant(caught_by=("IN03", "IN06"), origin="an interrupt that is only looked at between switches")
@@ -75,7 +79,7 @@ class NeverNudges(PtracePlatform):
 
 class _ImpreciseContext(PtraceContext):
     def nudge(self, tracee: Tracee) -> None:
-        for tid in tracee.stub.tids():
+        for tid in cast(StubProcess, tracee.stub).tids():
             lib.signal_thread(tracee.stub.pid, tid, NUDGE)
 
     def _unasked_signal(self, info: SignalInfo) -> Event | None:
@@ -138,12 +142,12 @@ class _FaithfulContext(PtraceContext):
     def interrupt(self) -> None:
         super().interrupt()
         if self.last is not None:
-            self.nudge(self.last)
+            lib.signal_thread(self.last.stub.pid, self.last.tid, NUDGE)
 
 
 @mutant(caught_by=("IN07",), origin="gvisor f2d2ff78b: an interrupt was sent to threads that had died")
 class NudgesTheDead(PtracePlatform):
-    """Sends the nudge to the thread that a context ran in last, whether or not that is still there."""
+    """Sends the nudge to the thread that a context ran in last, even if that is dead."""
 
     context_class = _FaithfulContext
 
@@ -162,7 +166,7 @@ class _StrictContext(PtraceContext):
     origin="gvisor interrupt.Forwarder: a notification has no error to return",
 )
 class RefusesLateInterrupts(PtracePlatform):
-    """Raises an error from an interrupt that comes when the platform is closed already."""
+    """Raises an error from an interrupt of a closed platform."""
 
     context_class = _StrictContext
 
@@ -196,6 +200,6 @@ class _UnguardedContext(PtraceContext):
     origin="gvisor interrupt.Enable: the check that panics on a second one, left out",
 )
 class PullsFromTheRunning(PtracePlatform):
-    """Does not look whether a context is being switched when its state is pulled."""
+    """Pulls the state of a context that is being switched."""
 
     context_class = _UnguardedContext

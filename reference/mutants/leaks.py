@@ -1,4 +1,4 @@
-"""Mutants that grow: by open files, by threads of stubs."""
+"""Mutants that leak open files or stub threads."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ import os
 from collections.abc import Callable
 
 from worldswitch.reference._core import lib
+from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import Tracee
+
+
+class _HoardingCreation(StubCreation):
+    def make_plan(self, go: int) -> StubPlan:
+        """The plan, after opening the file."""
+        os.dup(go)
+        return super().make_plan(go)
 
 
 @mutant(
@@ -18,12 +26,9 @@ from worldswitch.reference.tracee import Tracee
     origin="pitfall 23: files stay open in every stub, and what is opened for a birth is easily forgotten",
 )
 class KeepsAFileForEachStub(PtracePlatform):
-    """Leaves a file open for each stub that it makes."""
+    """Leaves a file open for each new stub."""
 
-    def make_plan(self, go: int) -> StubPlan:
-        """A plan, and the file."""
-        os.dup(go)
-        return super().make_plan(go)
+    stub_creation_class = _HoardingCreation
 
 
 class _SpendthriftStub(StubProcess):
@@ -38,7 +43,7 @@ class _SpendthriftStub(StubProcess):
     origin="gvisor#3942: a stub's threads grow with every tracing thread there ever was",
 )
 class NeverReusesThreads(PtracePlatform):
-    """Makes a new stub thread for every tracing thread, and lets those of ended ones lie."""
+    """Makes a new stub thread for every tracing thread, and never reuses those of ended ones."""
 
     stub_class = _SpendthriftStub
 

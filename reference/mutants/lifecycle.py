@@ -1,4 +1,4 @@
-"""Mutants of life and death: deaths missed, told wrongly, left lying about, or taking others along."""
+"""Mutants of stub deaths: missed, reported wrongly, not reaped, or spread to other stubs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from typing import Any
 from worldswitch.harness.contract import Cause, Death, Event, HostError, Interrupted, State
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.context import PtraceContext
+from worldswitch.reference.housekeeping import Housekeeping
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.plan import StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stops import WALL, StopKind, decode
+from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.stubprocess import StubProcess
-from worldswitch.reference.tracee import Tracee
+from worldswitch.reference.tracee import ALL_SIGNALS, Tracee
 
 
 class _DazedContext(PtraceContext):
@@ -36,10 +38,10 @@ class _DazedContext(PtraceContext):
         "chaos::deaths_hit_exactly_those_they_are_meant_for",
         "threads::a_vanished_tracer_is_told_to_all_who_trace_its_stub",
     ),
-    origin="a wait status taken for a stop whatever it says",
+    origin="any wait status taken for a stop",
 )
 class TakesDeathForAnInterrupt(PtracePlatform):
-    """Says `Interrupted` when the stub is killed in mid-run."""
+    """Returns `Interrupted` when the stub is killed in a switch."""
 
     context_class = _DazedContext
 
@@ -66,7 +68,7 @@ class _StubOfBluntTracees(StubProcess):
     origin="seed.W4: set regs: no such process",
 )
 class TellsDeathAsAnErrno(PtracePlatform):
-    """Passes the ESRCH on that ptrace answers for a tracee which is gone."""
+    """Reports ptrace's ESRCH for a dead tracee as it is."""
 
     stub_class = _StubOfBluntTracees
 
@@ -78,7 +80,7 @@ class _UnwatchedStub(StubProcess):
 
 @mutant(caught_by=("LC02", "LC07"), origin="seed.W5: idle threads' tracers never wait")
 class WaitsOnlyForTheBusy(PtracePlatform):
-    """Learns of a stub's death only when it next uses the stub, and leaves it lying until then."""
+    """Notices a stub's death only at its next use, and does not reap it until then."""
 
     stub_class = _UnwatchedStub
 
@@ -87,7 +89,7 @@ class _PrivateStub(StubProcess):
     ending = False
 
     def reap(self) -> bool:
-        """The leader, and nobody else's tracees; at the end of the platform no tracer is to come."""
+        """Reap the leader only, but everything at the end of the platform."""
         if self.ending:
             return super().reap()
         if lib.tracee_wait(self.pid, WALL | os.WNOHANG, ffi.new("int *")) == -errno.ECHILD:
@@ -95,39 +97,45 @@ class _PrivateStub(StubProcess):
         return self.reaped.is_set()
 
 
+class _HousekeepingOfLeaders(Housekeeping):
+    def end_all(self) -> None:
+        for stub in self.stubs:
+            stub.ending = True  # type: ignore[attr-defined]
+        super().end_all()
+
+
 @mutant(caught_by=("LC04",), origin="seed.W5 and kernel.D4: a leader is not waitable before all its threads")
 class LeavesThreadsToTheirTracers(PtracePlatform):
-    """Has the creator reap a dead stub's leader only; its threads wait for tracers that may never come."""
+    """Has the creator thread reap a dead stub's leader only, and leaves its threads to their tracers."""
 
     stub_class = _PrivateStub
-
-    def _end_all(self) -> None:
-        for stub in self._stubs:
-            stub.ending = True  # type: ignore[attr-defined]
-        super()._end_all()
+    housekeeping_class = _HousekeepingOfLeaders
 
 
 class _LooseStub(StubProcess):
     def _seized(self, worker: Tracee) -> Tracee:
         worker.claim()
         worker.attach(lib.PTRACE_O_TRACESYSGOOD)
-        worker.block_signals(0xFFFF_FFFF_FFFF_FFFF)
+        worker.block_signals(ALL_SIGNALS)
         return worker
 
 
-@mutant(caught_by=("LC08", "LC07"), origin="gvisor 7f5d0afe5: stubs escape when the sentry crashes")
-class LeavesOrphans(PtracePlatform):
-    """Ties no stub's life to the platform's: neither by PDEATHSIG nor by PTRACE_O_EXITKILL."""
-
-    stub_class = _LooseStub
-
+class _LooseCreation(StubCreation):
     def make_plan(self, go: int) -> StubPlan:
         """Without the first two steps, the death signal and the look for the parent."""
         plan = super().make_plan(go)
         return replace(plan, steps=plan.steps[2:], trace_options=lib.PTRACE_O_TRACESYSGOOD)
 
-    def _trace_leader(self, pid: int) -> None:
+    def trace_leader(self, pid: int) -> None:
         lib.tracee_request(lib.PTRACE_SEIZE, pid, 0, ffi.cast("void *", lib.PTRACE_O_TRACESYSGOOD))
+
+
+@mutant(caught_by=("LC08", "LC07"), origin="gvisor 7f5d0afe5: stubs escape when the sentry crashes")
+class LeavesOrphans(PtracePlatform):
+    """Sets neither PDEATHSIG nor PTRACE_O_EXITKILL for stubs."""
+
+    stub_class = _LooseStub
+    stub_creation_class = _LooseCreation
 
 
 @mutant(
@@ -138,19 +146,19 @@ class CannotDieAsInit(PtracePlatform):
     """Ends the process that holds the platform by kill(2) alone."""
 
     def die(self) -> None:
-        """Try to."""
+        """Kill, and nothing else."""
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 @mutant(
     caught_by=("LC17", "LC16"),
-    origin="gvisor dc33d71f8, and what 16dba7fa7 mended in systrap: a single stub's death takes everything down",
+    origin="gvisor dc33d71f8, and what 16dba7fa7 fixed in systrap: a single stub's death takes everything down",
 )
 class TakesAllAlong(PtracePlatform):
     """Ends every stub when one dies."""
 
     def _on_death(self, stub: StubProcess) -> None:
-        for other in list(self._stubs):
+        for other in list(self.housekeeping.stubs):
             if other.cause is None:
                 other.bury(Cause(Death.SIGNALED, signo=int(signal.SIGKILL)))
         super()._on_death(stub)
@@ -178,7 +186,7 @@ class _SignalledStub(StubProcess):
 
 @mutant(
     caught_by=("lifecycle::deaths_are_noticed_where_sigchld_is_ignored",),
-    origin="a reaper that is driven by SIGCHLD, which the process that holds the platform may ignore",
+    origin="a reaper that is driven by SIGCHLD, which the process may ignore",
 )
 class LearnsOfDeathsBySigchld(PtracePlatform):
     """Notices the deaths of idle stubs only as long as SIGCHLD is not ignored."""

@@ -1,4 +1,4 @@
-"""Mutants of mappings: files copied or not found, holes shied at, guests stopped for them."""
+"""Mutants of mappings: files copied or not found, holes treated as ends, guests interrupted."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import END_OF_WORDS, PtraceAddressSpace
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.page import PAGE
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_page import PAGE
 
 NO_FILE = END_OF_WORDS - 1
 
@@ -60,10 +60,10 @@ class _FileCountingContext(PtraceContext):
 
 @mutant(
     caught_by=("address_spaces::a_file_opened_after_the_stub_began_can_be_mapped",),
-    origin="seed.createStub without CLONE_FILES: a stub knows the files of the day it was born",
+    origin="seed.createStub without CLONE_FILES: a stub has the files that were open at its fork",
 )
 class KnowsOnlyOldFiles(PtracePlatform):
-    """Maps nothing but zeroes for a file that was opened when a guest had run already."""
+    """Maps zeroes for a file that was opened after the first switch."""
 
     address_space_class = _SpaceOfOldFiles
     context_class = _FileCountingContext
@@ -77,10 +77,10 @@ class _SpaceOfWholePages(PtraceAddressSpace):
 
 @mutant(
     caught_by=("address_ranges::a_length_is_rounded_up_to_pages",),
-    origin="kernel.M1, turned round: a length is rounded, and somebody rounded it down",
+    origin="kernel.M1, turned round: a length is rounded, but down",
 )
 class UnmapsWholePagesOnly(PtracePlatform):
-    """Leaves a page mapped of which less than all is to be unmapped."""
+    """Does not unmap a page that is only partly in the range."""
 
     address_space_class = _SpaceOfWholePages
 
@@ -101,7 +101,7 @@ class _SpaceThatShiesAtHoles(PtraceAddressSpace):
 
 @mutant(
     caught_by=("address_ranges::unmapping_nothing_is_no_error",),
-    origin="kernel.M1: a hole is no error, and somebody took it for the end",
+    origin="kernel.M1: a hole is no error, and was taken for the end",
 )
 class StopsAtTheFirstHole(PtracePlatform):
     """Unmaps nothing of a range that begins with a hole."""
@@ -133,7 +133,7 @@ _contexts: weakref.WeakSet[PtraceContext] = weakref.WeakSet()
     origin="a stub that is stopped as a whole to be injected into",
 )
 class InterruptsGuestsToMap(PtracePlatform):
-    """Ends the switches that are under way when something is mapped."""
+    """Ends all running switches when a file is mapped."""
 
     address_space_class = _SpaceThatStopsGuests
     context_class = _KnownContext

@@ -1,4 +1,4 @@
-"""Mutants that resume a thread as if it were in the middle of something: a system call, a single step."""
+"""Mutants that resume a thread as if it were in a system call or a single step."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class _SteppingContext(PtraceContext):
     origin="kernel.S3, fact.D2: a flag forced by the tracer is hidden from GETREGS and shown to pushf",
 )
 class StepsEveryGuest(PtracePlatform):
-    """Steps guests for purposes of its own, and keeps the traps from their callers."""
+    """Single-steps every guest, and hides the traps from the callers."""
 
     context_class = _SteppingContext
 
@@ -54,7 +54,7 @@ class StepsEveryGuest(PtracePlatform):
 class _SteppedOnce(PtraceContext):
     def switch(self, address_space: AddressSpace, state: State) -> Event:
         if state["eflags"] & TRAP_FLAG:
-            self._visit.run = self.STEP
+            self._admission.run = self.STEP
         return super().switch(address_space, state)
 
 
@@ -78,6 +78,6 @@ class _OptimisticTracee(Tracee):
     origin="kernel.S4: a fatal signal between entry and exit, and no exit to read a result at",
 )
 class TakesDeathForAnInterruption(PtracePlatform):
-    """Says of a call whose stub was killed that it was interrupted."""
+    """Reports a call whose stub was killed as interrupted."""
 
     stub_class = stub_of(_OptimisticTracee)

@@ -1,9 +1,10 @@
-"""Mutants of where threads run: stubs bound once, or for good, or at any price; tracees looked at that do nothing."""
+"""Mutants of CPU placement: stubs bound once, for good, or with errors; idle tracees that cost time."""
 
 from __future__ import annotations
 
 import errno
 import os
+from typing import cast
 
 from worldswitch.harness.contract import AddressSpace, Event, HostError, Placement, State
 from worldswitch.reference._core import ffi, lib
@@ -34,7 +35,7 @@ class _BindingContext(PtraceContext):
     def switch(self, address_space: AddressSpace, state: State) -> Event:
         event = super().switch(address_space, state)
         if self._holder is not None:
-            self._holder.handle.cpu = -1  # so that nobody knows that it is bound
+            self._holder.handle.cpu = -1  # as if it were not bound
         return event
 
 
@@ -43,7 +44,7 @@ class _BindingContext(PtraceContext):
     origin="seed.W24, gvisor f3172c3a1: bind() is never undone",
 )
 class LeavesStubsBound(PtracePlatform):
-    """Binds a stub's thread to CPUs and never lets go of it."""
+    """Binds a stub's thread to a CPU and never unbinds it."""
 
     context_class = _BindingContext
 
@@ -60,10 +61,10 @@ class _InsistentContext(PtraceContext):
 
 @mutant(
     caught_by=("placement::a_guest_gets_on_where_it_may_not_follow",),
-    origin="seed.W24: nobody heard if it failed; here it is heard too well",
+    origin="seed.W24: a failure was ignored; here it is an error",
 )
 class InsistsOnItsCpu(PtracePlatform):
-    """Takes it for an error that a stub may not run where its tracer does."""
+    """Raises an error if a stub may not run on its tracer's CPU."""
 
     context_class = _InsistentContext
 
@@ -72,7 +73,7 @@ class _InspectingContext(PtraceContext):
     def switch(self, address_space: AddressSpace, state: State) -> Event:
         event = super().switch(address_space, state)
         status = ffi.new("int *")
-        for stub in self.platform._stubs:
+        for stub in cast(PtracePlatform, self.platform).housekeeping.stubs:
             for tracee in stub._tracees[Use.GUEST]:
                 lib.tracee_wait(tracee.tid, WALL | os.WNOHANG, status)
         return event
@@ -83,6 +84,6 @@ class _InspectingContext(PtraceContext):
     origin="Shadow#1134: a wait that looks at every tracee; seed.W18: each creation looked at every thread",
 )
 class LooksAtEveryTracee(PtracePlatform):
-    """Asks at each switch whether any other tracee has stopped."""
+    """Waits for every tracee at each switch."""
 
     context_class = _InspectingContext

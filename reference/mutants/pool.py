@@ -1,38 +1,48 @@
-"""Mutants of the pool: stubs handed out dead, twice, in use or with something in them, or never given up."""
+"""Mutants of the pool: stubs handed out dead, twice, in use or not empty, or never ended."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from worldswitch.harness.contract import Options, State
 from worldswitch.reference._core import ffi
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
+from worldswitch.reference.pool import Pool
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
 
 
+class _PoolOfCorpses(Pool):
+    def take(self, answers: Callable[[StubProcess], bool]) -> StubProcess | None:
+        return self.stubs.pop() if self.stubs else None
+
+
 @mutant(caught_by=("PO06",), origin="seed.W15: no check of death in Release or newSubprocess")
 class HandsOutCorpses(PtracePlatform):
-    """Hands a pooled stub out without asking whether it lives."""
+    """Hands out a pooled stub without checking that it lives."""
 
-    def _from_pool(self) -> StubProcess | None:
-        return self._pool.pop() if self._pool else None
+    pool_class = _PoolOfCorpses
+
+
+class _ReversedPool(Pool):
+    def take(self, answers: Callable[[StubProcess], bool]) -> StubProcess | None:
+        self.stubs.reverse()
+        stub = super().take(answers)
+        self.stubs.reverse()
+        return stub
 
 
 @mutant(caught_by=("PO01",), origin="globalPool.available taken from the wrong end")
 class TakesTheOldest(PtracePlatform):
     """Hands out the stub that was released first, whose caches are coldest."""
 
-    def _from_pool(self) -> StubProcess | None:
-        self._pool.reverse()
-        stub = super()._from_pool()
-        self._pool.reverse()
-        return stub
+    pool_class = _ReversedPool
 
 
 class _TidyLookingStub(StubProcess):
@@ -83,7 +93,7 @@ class _LateLease(PtraceAddressSpace):
         if wait:
             super().release()
         else:
-            self.platform._pool.append(self._end_lease())
+            cast(PtracePlatform, self.platform).pool.add(self._end_lease())
 
 
 @mutant(
@@ -91,20 +101,20 @@ class _LateLease(PtraceAddressSpace):
     origin="seed.Release, with its goroutine begun by the push onto the pool",
 )
 class PoolsBeforeItEmpties(PtracePlatform):
-    """Has a stub handed out that is still to be emptied."""
+    """Pools a stub before it is emptied."""
 
     address_space_class = _LateLease
 
 
 @mutant(
     caught_by=("pool::what_is_released_in_the_background_is_used_again",),
-    origin="seed.W15: a release that nobody waits for, and nobody ever hears of",
+    origin="seed.W15: a release in the background that never happens",
 )
 class NeverTakesBackLater(PtracePlatform):
     """Loses the stubs that are released in the background."""
 
     def take_back_later(self, stub: StubProcess) -> None:
-        """Leave it to somebody else."""
+        """Do nothing."""
 
 
 class _BoundStub(StubProcess):

@@ -1,14 +1,23 @@
-"""Mutants of what not every processor has."""
+"""Mutants of features that some processors lack."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from worldswitch.harness.contract import AddressSpace, Event, State
+from worldswitch.reference.birth_plan import ARCH_SET_CPUID, StubPlan
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.plan import ARCH_SET_CPUID, StubPlan
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_creation import StubCreation
+
+
+class _ContentCreation(StubCreation):
+    def make_plan(self, go: int) -> StubPlan:
+        """With any answer to that step good enough."""
+        plan = super().make_plan(go)
+        steps = (replace(s, expected=None) if s.arguments[:1] == (ARCH_SET_CPUID,) else s for s in plan.steps)
+        return replace(plan, steps=tuple(steps))
 
 
 @mutant(
@@ -16,13 +25,9 @@ from worldswitch.reference.ptrace import PtracePlatform
     origin="gvisor 29e00c943: ARCH_SET_CPUID where it can be had, and the host's CPUID where it cannot",
 )
 class HidesCpuidIfItCan(PtracePlatform):
-    """Does not look whether CPUID can be made to fault."""
+    """Does not check whether CPUID can be made to fault."""
 
-    def make_plan(self, go: int) -> StubPlan:
-        """With any answer to that step good enough."""
-        plan = super().make_plan(go)
-        steps = (replace(s, expected=None) if s.arguments[:1] == (ARCH_SET_CPUID,) else s for s in plan.steps)
-        return replace(plan, steps=tuple(steps))
+    stub_creation_class = _ContentCreation
 
 
 class _ZeroingContext(PtraceContext):
@@ -41,6 +46,6 @@ class _ZeroingContext(PtraceContext):
     origin="Linux before 5.9: writing a selector by PTRACE_SETREGS zeroed its base",
 )
 class ZeroesBasesWithSelectors(PtracePlatform):
-    """Takes a selector that is not null for one that has a base of 0."""
+    """Zeroes the base of a selector that is not null."""
 
     context_class = _ZeroingContext

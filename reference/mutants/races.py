@@ -1,18 +1,20 @@
-"""Mutants for chaos: most have a race, right in any order but one, and that one fits between two lines of Python."""
+"""Mutants with a race that fails in one order only, between two lines of Python."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from worldswitch.harness.contract import Busy, Event, Released, State
 from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.owners import thread_stat
+from worldswitch.reference.pool import Pool
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
+from worldswitch.reference.tracing_threads import thread_stat
 
 
 class _HastyContext(PtraceContext):
@@ -29,7 +31,7 @@ class _HastyContext(PtraceContext):
     origin="gvisor interrupt.Forwarder: Enable and NotifyInterrupt agree on an order, under a lock",
 )
 class LooksForTheGuestTooSoon(PtracePlatform):
-    """Looks whether a guest runs, and then says that it is interrupted: one that starts in between hears nothing."""
+    """Looks for a running guest before it sets the interrupt flag: one that starts in between is not interrupted."""
 
     context_class = _HastyContext
 
@@ -54,7 +56,7 @@ class _BusyContext(PtraceContext):
     origin="a nudge that comes between the wait and the next request, taken for needless",
 )
 class SavesNudgesAtStops(PtracePlatform):
-    """Does not nudge a guest that stands in a stop, which may have been looked at already and be about to go on."""
+    """Does not nudge a guest in a stop, which may be about to be resumed."""
 
     context_class = _BusyContext
 
@@ -71,7 +73,7 @@ class _TrustingAddressSpace(PtraceAddressSpace):
         inhabited = stub.is_inhabited()
         if inhabited:
             raise Busy("a guest runs in the address space")
-        stub.receive_nobody()
+        stub.admit_none()
         self.stub_process = None
         return stub
 
@@ -84,7 +86,7 @@ class _TrustingAddressSpace(PtraceAddressSpace):
     origin="gvisor f01bf248c: an address space is given back while a context is on its way into it",
 )
 class ReleasesWhoIsOnTheWay(PtracePlatform):
-    """Looks for guests first and ends the lease then; and a switch that has found the lease good looks no more."""
+    """Looks for guests before it ends the lease, and a switch does not check the lease again."""
 
     address_space_class = _TrustingAddressSpace
 
@@ -99,9 +101,20 @@ class _RashAddressSpace(PtraceAddressSpace):
     origin="gvisor f01bf248c: a lease that is taken away, and given back when guests are found",
 )
 class RefusesWhileItDecides(PtracePlatform):
-    """Takes an address space for released as soon as somebody asks for that, who may be refused."""
+    """Reports an address space as released while its release may still be refused."""
 
     address_space_class = _RashAddressSpace
+
+
+class _OpenPool(Pool):
+    def take(self, answers: Callable[[StubProcess], bool]) -> StubProcess | None:
+        """The stub released last, which another thread may take too."""
+        if not self.stubs:
+            return None
+        stub = self.stubs[-1]
+        self.stubs = [other for other in self.stubs if other is not stub]
+        stub.look_for_vanished(thoroughly=True)
+        return stub if answers(stub) else self.take(answers)
 
 
 @mutant(
@@ -111,14 +124,7 @@ class RefusesWhileItDecides(PtracePlatform):
 class LendsOneStubTwice(PtracePlatform):
     """Takes a stub from the pool in two steps, without a lock."""
 
-    def _from_pool(self) -> StubProcess | None:
-        """The stub released last, still good, and perhaps somebody else's too."""
-        if not self._pool:
-            return None
-        stub = self._pool[-1]
-        self._pool = [other for other in self._pool if other is not stub]
-        stub.look_for_vanished(thoroughly=True)
-        return stub if self.creator.call(stub.answers) else self._from_pool()
+    pool_class = _OpenPool
 
 
 class _SharedTracee(Tracee):
@@ -141,7 +147,7 @@ class _OpenStub(StubProcess):
     origin="seed.lookupOrCreate: what the lock around the pool of threads is for",
 )
 class ClaimsInTwoSteps(PtracePlatform):
-    """Looks whether a stub's thread is parked and then claims it, without a lock."""
+    """Checks that a stub's thread is parked and then claims it, without a lock."""
 
     stub_class = _OpenStub
 
@@ -157,6 +163,6 @@ class _AnxiousStub(StubProcess):
 
 @mutant(caught_by=("CH05",), origin="an error of open(2) on /proc, taken for the answer")
 class TakesSilenceForAbsence(PtracePlatform):
-    """Believes that a tracing thread has vanished when it cannot look it up, for want of a file descriptor."""
+    """Concludes that a tracing thread has vanished if /proc cannot be read for lack of a file descriptor."""
 
     stub_class = _AnxiousStub

@@ -1,4 +1,4 @@
-"""Mutants that make little of what the kernel refuses to unmap."""
+"""Mutants that ignore mappings which the kernel refuses to unmap."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _CarefreeSpace(PtraceAddressSpace):
     origin="seed.W20, turned round: the errors of munmap are not expected",
 )
 class SwallowsRefusedUnmaps(PtracePlatform):
-    """Unmaps without looking whether the kernel did."""
+    """Ignores the kernel's refusal to unmap."""
 
     address_space_class = _CarefreeSpace
 
@@ -39,7 +39,7 @@ class _HastyStub(StubProcess):
 
 @mutant(
     caught_by=("sealing::a_stub_with_sealed_memory_is_not_recycled",),
-    origin="seed.W15, seed.W20: Release pools a subprocess whatever became of its unmap",
+    origin="seed.W15, seed.W20: Release pools a subprocess even if its unmap failed",
 )
 class RecyclesWhatItCannotEmpty(PtracePlatform):
     """Pools a stub although unmapping its last tenant's memory failed."""
@@ -58,7 +58,7 @@ class _CarelessStub(StubProcess):
     origin="pitfall 4: the unmap of vdso and vvar is not looked at",
 )
 class LivesWithASealedVdso(PtracePlatform):
-    """Starts where the kernel's own mappings cannot be unmapped, and leaves them to guests."""
+    """Starts although the kernel's own mappings cannot be unmapped, and leaves them to guests."""
 
     stub_class = _CarelessStub
 
@@ -68,8 +68,8 @@ class LivesWithASealedVdso(PtracePlatform):
     origin="gVisor under CONFIG_MSEAL_SYSTEM_MAPPINGS: a bare EPERM, and the process is gone",
 )
 class SaysOnlyEperm(PtracePlatform):
-    """Passes on what the kernel said to the first stub, and does not say what that means."""
+    """Reports the first stub's errno without an explanation."""
 
     def _first_stub(self) -> bytes:
-        self.birth()
+        self.stub_creation.birth()
         return super()._first_stub()

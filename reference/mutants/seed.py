@@ -1,8 +1,8 @@
-"""The design of 2019: the reference with every weakness of the seed that a mutant expresses, all at once.
+"""The design of 2019: the reference with all weaknesses of the seed that mutants can express.
 
-`--platform seed`, beside the reference, shows what that design gets wrong.  `WEAKNESSES` says which mutant stands for
-which of the seed's weaknesses (gvisor, pkg/sentry/platform/ptrace/subprocess.go, 2019-10).  W16 and W17 are defects of
-comments, W25 and W28 costs, and W21 is a moment between two steps that the reference, having neither, cannot be given.
+A run with `--platform seed` shows the faults of that design.  `WEAKNESSES` maps each weakness of the seed (gvisor,
+pkg/sentry/platform/ptrace/subprocess.go, 2019-10) to its mutants.  W16 and W17 are defects of comments, W25 and W28 are
+costs, and W21 is a state between two steps, neither of which the reference has.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from worldswitch.reference.mutants import (
 from worldswitch.reference.mutants._compose import composed
 from worldswitch.reference.ptrace import PtracePlatform
 
-#: Each of the seed's weaknesses, and what is wrong because of it.
+#: Each of the seed's weaknesses, and the mutants with its faults.
 WEAKNESSES: dict[str, tuple[type[PtracePlatform], ...]] = {
     "W1": (threads.AdoptsTheAbandoned,),
     "W2": (threads.NeverParks,),

@@ -1,4 +1,4 @@
-"""Mutants that read more into a siginfo_t than it says."""
+"""Mutants that misread a siginfo_t."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import signal
 
 from worldswitch.harness.contract import Event, Signal, State, Syscall
 from worldswitch.reference.address_space import PtraceAddressSpace
-from worldswitch.reference.context import NUDGE, NUMBER, PtraceContext
+from worldswitch.reference.context import NUMBER, PtraceContext
+from worldswitch.reference.interrupts import NUDGE
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants._parts import stub_of
 from worldswitch.reference.ptrace import PtracePlatform
@@ -30,7 +31,7 @@ class _SysgoodlessContext(PtraceContext):
     origin="ptrace(2): without PTRACE_O_TRACESYSGOOD a system call's stop is a SIGTRAP like any other",
 )
 class TakesTrapsForCalls(PtracePlatform):
-    """Takes each SIGTRAP of a guest's thread for a system call."""
+    """Reports each SIGTRAP of a guest's thread as a system call."""
 
     context_class = _SysgoodlessContext
 
@@ -42,7 +43,7 @@ class _SysgoodlessTracee(Tracee):
         return Stop(StopKind.SYSCALL, stop.signo) if is_trap else stop
 
     def check_phase(self, expected: int) -> None:
-        """Believe that any stop is the right one."""
+        """Accept any stop."""
 
 
 @mutant(
@@ -50,7 +51,7 @@ class _SysgoodlessTracee(Tracee):
     origin="gvisor 17c18241c: an injected call that ends at a breakpoint ends at any SIGTRAP",
 )
 class TakesTrapsForTheEndsOfCalls(PtracePlatform):
-    """Takes each SIGTRAP of a thread that makes an injected call for the call's next stop."""
+    """Mistakes each SIGTRAP of an injecting thread for the call's next stop."""
 
     stub_class = stub_of(_SysgoodlessTracee)
 
@@ -62,7 +63,7 @@ class _KernelsContext(PtraceContext):
 
 @mutant(caught_by=("SG13",), origin="seed.W10: a positive code is the kernel's, so it must be a fault")
 class PositiveCodesAreFaults(PtracePlatform):
-    """Reports what the kernel says of files and of children as a fault of the guest."""
+    """Reports the kernel's signals about files and children as faults of the guest."""
 
     context_class = _KernelsContext
 
@@ -78,6 +79,6 @@ class _FamiliarContext(PtraceContext):
     origin="kernel.I1: si_pid is a number in the receiver's PID namespace, which others may bear elsewhere",
 )
 class PassesTheHarnessSignalsOn(PtracePlatform):
-    """Reports what the harness's process, or its namesake, sends to the stub as the guest's."""
+    """Reports signals from the harness, or from another process with its pid, as the guest's."""
 
     context_class = _FamiliarContext

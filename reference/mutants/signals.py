@@ -1,23 +1,24 @@
-"""Mutants that take for the guest's, or for the harness's, a signal or a stop that is neither."""
+"""Mutants that mistake a signal or a stop for the guest's or the harness's."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
-from typing import Any
+from typing import Any, cast
 
 from worldswitch.harness.contract import AddressSpace, Event, Signal, State, StubDied
-from worldswitch.reference import tracing, x86_64
+from worldswitch.reference import thread_tracees, x86_64
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
-from worldswitch.reference.context import INTERRUPTED, STILL_RUNNING, PtraceContext
+from worldswitch.reference.context import STILL_RUNNING, PtraceContext
+from worldswitch.reference.interrupts import INTERRUPTED
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants._parts import stub_of
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stops import SignalInfo, Stop
 from worldswitch.reference.stubprocess import StubProcess, Use
-from worldswitch.reference.tracee import Tracee
+from worldswitch.reference.tracee import ALL_SIGNALS, Tracee
 
 # ------------------------------------------------------------------------------------------ group-stops
 
@@ -29,7 +30,7 @@ class _SigstopContext(PtraceContext):
 
 @mutant(caught_by=("SG01", "SG06", "SG12"), origin="a tracer that knows no SIGSTOP but the one it waits for")
 class SigstopIsTheGuests(PtracePlatform):
-    """Reports a SIGSTOP that somebody sends to the stub as the guest's."""
+    """Reports a SIGSTOP from another process as the guest's."""
 
     context_class = _SigstopContext
 
@@ -66,11 +67,9 @@ class _ParksAtBreakpoint(Tracee):
         self.handle.park = stub.page.entry
 
 
-@mutant(
-    caught_by=("SG05",), origin="seed.W21, gVisor 17c18241c: a stub that ends in int3, and a SIGCONT lets it get there"
-)
+@mutant(caught_by=("SG05",), origin="seed.W21, gVisor 17c18241c: a stub that ends in int3, which a SIGCONT reaches")
 class ParksAtABreakpoint(PtracePlatform):
-    """Lets a parked thread run into a breakpoint, which kills a stub that nobody traces."""
+    """Parks threads at a breakpoint, which kills an untraced stub."""
 
     stub_class = stub_of(_ParksAtBreakpoint)
 
@@ -80,7 +79,7 @@ class ParksAtABreakpoint(PtracePlatform):
 
 class _Stopping(Tracee):
     def attach(self, options: int) -> None:
-        """As the seed does, by a SIGSTOP."""
+        """Attach as the seed does, by a SIGSTOP."""
         self.request(lib.PTRACE_SEIZE, 0, options)
         lib.tracee_own(self.handle)
         lib.signal_thread(self.stub.pid, self.tid, signal.SIGSTOP)
@@ -92,14 +91,14 @@ class _Stopping(Tracee):
 
 @mutant(caught_by=("K27",), origin="pitfall 8, kernel.S9: a SIGCONT takes every SIGSTOP off the queue")
 class AttachesByStopping(PtracePlatform):
-    """Stops a thread that it attaches to by a SIGSTOP, and waits until that comes."""
+    """Attaches by a SIGSTOP, and waits for it."""
 
     stub_class = stub_of(_Stopping)
 
 
 class _Expecting(Tracee):
     def attach(self, options: int) -> None:
-        """To a SIGSTOP of its own, with all signals open."""
+        """Attach, and send a SIGSTOP."""
         super().attach(options)
         lib.signal_thread(self.stub.pid, self.tid, signal.SIGSTOP)
         self.request(lib.PTRACE_CONT)
@@ -110,7 +109,7 @@ class _Expecting(Tracee):
 
 @mutant(caught_by=("SG05",), origin="seed.W23, kernel.S5: of the signals that are pending the lowest comes first")
 class ExpectsTheStopFirst(PtracePlatform):
-    """Takes it for granted that the first stop of a thread it attaches to is the SIGSTOP."""
+    """Assumes that the first stop after attaching is the SIGSTOP."""
 
     stub_class = stub_of(_Expecting)
 
@@ -126,14 +125,14 @@ class _GenerousContext(PtraceContext):
             tracee.request(lib.PTRACE_DETACH)
             lib.tracee_park(tracee.handle)  # which finds it gone
             tracee.handle.state = lib.TRACEE_PARKED
-            del tracing.mine.guests[tracee.stub]
+            del thread_tracees.mine.guests[cast(StubProcess, tracee.stub)]
             self._holder = self._space = None
         return event
 
 
 @mutant(caught_by=("SG05",), origin="pitfall 7: a foreign tgkill to a parked thread kills the stub")
 class ParksWithSignalsOpen(PtracePlatform):
-    """Lets go of a thread after each switch, with no signal blocked."""
+    """Detaches after each switch, with no signal blocked."""
 
     context_class = _GenerousContext
 
@@ -148,7 +147,7 @@ class _LazyContext(PtraceContext):
 
 @mutant(caught_by=("SG05",), origin="pitfall 9: a parked thread that wakes must have nothing to run into")
 class ParksInTheGuest(PtracePlatform):
-    """Leaves a thread that it lets go of in the guest's code."""
+    """Parks threads in the guest's code."""
 
     context_class = _LazyContext
 
@@ -174,7 +173,7 @@ class _StaleContext(PtraceContext):
     origin="seed.W14: the number of the call that a thread was in last is kept in orig_rax",
 )
 class KeepsStaleNumbers(PtracePlatform):
-    """Begins a guest with the number of the call that its thread waited in, which the kernel then makes again."""
+    """Leaves the number of the thread's last call in orig_rax, and the kernel restarts that call."""
 
     context_class = _StaleContext
 
@@ -194,10 +193,10 @@ class _ForeignContext(PtraceContext):
         "chaos::signals_and_stops_never_change_what_a_guest_computes",
         "chaos::everything_at_once",
     ),
-    origin="a tracer that never asks who sent a signal",
+    origin="a tracer that does not check the sender of a signal",
 )
 class ForeignSignalsAreTheGuests(PtracePlatform):
-    """Reports what other processes send to the stub as signals of the guest."""
+    """Reports other processes' signals as the guest's."""
 
     context_class = _ForeignContext
 
@@ -209,7 +208,7 @@ class _AnyoneContext(PtraceContext):
 
 @mutant(caught_by=("SG07", "SG08"), origin="a tracer that takes every signal for its own")
 class AnySignalIsAnInterrupt(PtracePlatform):
-    """Takes whatever signal stops the stub for an interrupt, whoever sent it."""
+    """Reports every signal that stops the stub as an interrupt."""
 
     context_class = _AnyoneContext
 
@@ -220,9 +219,9 @@ class _TrustingContext(PtraceContext):
         return INTERRUPTED if own is None and info.code <= 0 and info.pid == os.getpid() else own
 
 
-@mutant(caught_by=("SG08",), origin="seed.W9: si_pid can be forged by anybody with the same uid")
+@mutant(caught_by=("SG08",), origin="seed.W9: any process with the same uid can forge si_pid")
 class BelievesTheSender(PtracePlatform):
-    """Takes a signal for its own by the pid that its sender claims."""
+    """Recognises its own signals by si_pid."""
 
     context_class = _TrustingContext
 
@@ -235,7 +234,7 @@ class _PatientContext(PtraceContext):
 
 @mutant(caught_by=("K32",), origin="remoteprocess#83: a tracer that a storm of signals keeps from its work")
 class WaitsForCalm(PtracePlatform):
-    """Lets a guest stand still for a while after each foreign signal."""
+    """Waits for a while after each foreign signal."""
 
     context_class = _PatientContext
 
@@ -246,12 +245,12 @@ class _StopsAtAnySignal(Tracee):
         self.wait()
 
     def check_phase(self, expected: int) -> None:
-        """Believe that any stop is the right one."""
+        """Accept any stop."""
 
 
 @mutant(caught_by=("SG10", "IJ01"), origin="seed.W13: the phase of an injected call is assumed, not asked")
 class TakesAnyStopForTheEntry(PtracePlatform):
-    """Takes the first stop of an injected call for its entry, even if it is a foreign signal."""
+    """Mistakes the first stop of an injected call for its entry, even if it is a foreign signal."""
 
     stub_class = stub_of(_StopsAtAnySignal)
 
@@ -270,7 +269,7 @@ class NeedsAPlaceInTheSignalQueue(PtracePlatform):
 
 class _KeepsInheritedMask(Tracee):
     def block_signals(self, mask: int) -> None:
-        super().block_signals(mask or 0xFFFF_FFFF_FFFF_FFFF)
+        super().block_signals(mask or ALL_SIGNALS)
 
 
 @mutant(caught_by=("IN03", "SG15"), origin="gvisor forkStub: unmask all signals, or the tracer never sees them")
@@ -305,10 +304,10 @@ class _DeafContext(PtraceContext):
 
 @mutant(
     caught_by=("signals::a_handler_runs_while_the_main_thread_waits_for_a_guest",),
-    origin="pitfall 14: a wait that begins again by itself, and ^C comes when the guest likes",
+    origin="pitfall 14: a wait that is restarted, and delays ^C until the guest's next stop",
 )
 class LetsHandlersWait(PtracePlatform):
-    """Runs no signal handler of Python's before the guest comes back."""
+    """Runs Python's signal handlers only after the guest's next stop."""
 
     context_class = _DeafContext
 
@@ -339,17 +338,17 @@ _shared: dict[type[Event], Event] = {}
 
 @mutant(caught_by=("SG18",), origin="gVisor de5a590ee: the next switch reused the siginfo that the last one returned")
 class ReusesItsEvents(PtracePlatform):
-    """Returns one and the same event from each switch, filled in anew."""
+    """Returns the same event object from each switch, with new values."""
 
     context_class = _OneEventContext
 
 
 @mutant(caught_by=("SG17",), origin="runsc's loader, pitfall 13: a 'tremendous number' of SIGCHLDs")
 class RunsAHandlerForEveryStop(PtracePlatform):
-    """Leaves SIGCHLD as it finds it, so that each stop of a tracee runs the program's handler."""
+    """Does not set SA_NOCLDSTOP, so that each stop of a tracee runs the program's SIGCHLD handler."""
 
     def quiet_sigchld(self) -> None:
-        """Do nothing about it."""
+        """Do nothing."""
 
 
 @mutant(caught_by=("SG03",), origin="kernel.S7: PTRACE_ATTACH leaves a SIGSTOP behind, which the first switch meets")

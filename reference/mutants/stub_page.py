@@ -1,15 +1,15 @@
-"""Mutants of the stub's page: its place, what is around it, its code."""
+"""Mutants of the stub's page: its place, its surroundings, its code."""
 
 from __future__ import annotations
 
 import mmap
 from ctypes import CDLL, c_int, c_long, c_size_t, c_void_p, memmove, string_at
 
-from worldswitch.reference import page
+from worldswitch.reference import stub_page
 from worldswitch.reference._core import lib
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.page import FOUR_LEVELS_END, PAGE, StubPage
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_page import FOUR_LEVELS_END, PAGE, StubPage
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracee import Tracee
 
@@ -23,12 +23,12 @@ def _walk() -> StubPage:
     begin = FOUR_LEVELS_END - PAGE
     while lib.stub_install(begin, PAGE) != 0:
         begin -= PAGE
-    return page.page_at(begin, lib.task_size())
+    return stub_page.page_at(begin, lib.task_size())
 
 
 @mutant(caught_by=("AS15",), origin="gvisor bd7d1a738: stubInit goes from page to page until a hint is honoured")
 class WalksDownPageByPage(PtracePlatform):
-    """Looks for the stub's place one page after the other, from the top."""
+    """Tries one page after the other for the stub, from the top."""
 
     install_page = staticmethod(_walk)
 
@@ -78,16 +78,16 @@ class _PatchedStub(StubProcess):
     origin="gvisor 108410638: what was copied was not the stub",
 )
 class PatchesRecycledStubs(PtracePlatform):
-    """Changes a word of the stub's code when it is recycled."""
+    """Changes a word of the stub's page when the stub is recycled."""
 
     stub_class = _PatchedStub
 
 
 def _share() -> StubPage:
-    """The page as it is, in memory that all who inherit it share and may write to."""
+    """The page in shared, writable memory."""
     libc = CDLL(None)
     libc.mmap.restype, libc.mmap.argtypes = c_void_p, (*[c_size_t] * 2, *[c_int] * 3, c_long)
-    stub = page.install()
+    stub = stub_page.install()
     code = string_at(stub.begin, PAGE)
     access = mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
     libc.mmap(stub.begin, PAGE, access, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | MAP_FIXED, -1, 0)
@@ -103,6 +103,6 @@ def _share() -> StubPage:
     origin="mmap(2) MAP_SHARED where a fork is to have a copy",
 )
 class SharesItsPage(PtracePlatform):
-    """Has one page of code for all stubs and itself."""
+    """Shares one writable page of code with all stubs."""
 
     install_page = staticmethod(_share)

@@ -1,7 +1,8 @@
-"""Mutants of tracing threads: those that end, vanish, fork, or hand a context to one another."""
+"""Mutants of tracing threads: that end, vanish, fork, or pass a context on."""
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
 from collections.abc import Callable
@@ -10,12 +11,13 @@ from typing import Any, TypeVar
 
 from worldswitch.harness.contract import AddressSpace, Event, HostError, State
 from worldswitch.reference._core import ffi, lib
+from worldswitch.reference.birth_plan import StubPlan, standard_plan
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.creator import Creator
 from worldswitch.reference.filter import _on_page, program
 from worldswitch.reference.mutants import mutant
-from worldswitch.reference.plan import StubPlan, standard_plan
 from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import Tracee
 
@@ -24,13 +26,16 @@ Result = TypeVar("Result")
 
 class _StrandedTracee(Tracee):
     def attach(self, options: int) -> None:
-        """As it should be, but off the list of what the thread parks at its end."""
+        """Attach, but without the entry in the list of tracees to park."""
         self.request(lib.PTRACE_SEIZE, 0, options)
         self.handle.owner, self.handle.thread = threading.get_native_id(), threading.get_ident()
         self.handle.state = lib.TRACEE_OWNED
         self.request(lib.PTRACE_INTERRUPT)
         self.wait()
         self.block_signals(0)
+
+    def park(self) -> None:
+        """It stays attached: what is not on the list is not parked."""
 
 
 class _StubOfStrandedTracees(StubProcess):
@@ -45,17 +50,17 @@ class _StubOfStrandedTracees(StubProcess):
         "threads::a_resident_context_moves_on_when_its_thread_ends",
         "chaos::tracing_threads_come_and_go",
     ),
-    origin="seed.W2, gvisor#1333: OS threads never exit, it says",
+    origin="seed.W2, gvisor#1333: it claims that OS threads never exit",
 )
 class NeverParks(PtracePlatform):
-    """Lets a tracing thread end with its tracees attached, and PTRACE_O_EXITKILL do the rest."""
+    """Lets a tracing thread end with its tracees attached, so that PTRACE_O_EXITKILL kills the stub."""
 
     stub_class = _StubOfStrandedTracees
 
 
 class _AdoptingStub(StubProcess):
     def acquire(self, use: Use, spawn: Callable[[], None], options: int, xstate_length: int) -> Tracee:
-        """A thread whose tracer is gone, if there is one, as if it could be had by taking."""
+        """A thread whose tracer is gone, if there is one, without attaching."""
         for tracee in self._tracees[use]:
             if tracee in self._owners and self._owners[tracee].has_vanished(thoroughly=True):
                 lib.tracee_own(tracee.handle)
@@ -70,29 +75,33 @@ class _FrankContext(PtraceContext):
 
 @mutant(caught_by=("TT01", "TT02"), origin="seed.W1: lookupOrCreate adopts a thread without attaching it")
 class AdoptsTheAbandoned(PtracePlatform):
-    """Takes over a vanished tracer's thread, which the kernel has killed or let go, and passes its ESRCH on."""
+    """Takes over a vanished tracer's thread without attaching, and reports the ESRCH."""
 
     stub_class = _AdoptingStub
     context_class = _FrankContext
 
 
-@mutant(caught_by=("TT02",), origin="kernel.D5: without EXITKILL the tracee is detached and runs")
-class LetsTheLooseCallOut(PtracePlatform):
-    """Has no rule in the stub's filter that binds system calls to the stub's own page."""
-
+class _LaxCreation(StubCreation):
     def make_plan(self, go: int) -> StubPlan:
         """With that rule cut out."""
         plan = super().make_plan(go)
         *others, last = plan.steps
         rule = b"".join(struct.pack("=HBBI", *one) for one in _on_page(self.page.begin, None))
         loose = program(self.page.begin, self.options.injectable).replace(rule, b"")
-        lax = standard_plan(loose, go, self._maker, self.options.exit_kill)
+        lax = standard_plan(loose, go, os.getpid(), self.options.exit_kill)
         return replace(plan, steps=(*others, replace(last, arguments=lax.steps[-1].arguments)))
+
+
+@mutant(caught_by=("TT02",), origin="kernel.D5: without EXITKILL the tracee is detached and runs")
+class LetsTheLooseCallOut(PtracePlatform):
+    """Has no rule in the stub's filter that restricts system calls to the stub's page."""
+
+    stub_creation_class = _LaxCreation
 
 
 class _HandsOnCreator(Creator):
     def call(self, function: Callable[[], Result]) -> Result:
-        """Here and now."""
+        """Run it on the calling thread."""
         lib.rseq_unregister()
         return function()
 
@@ -102,7 +111,7 @@ class _HandsOnCreator(Creator):
     origin="kernel.D8: PDEATHSIG is about the thread that forked, not its process",
 )
 class MakesStubsOnTheSpot(PtracePlatform):
-    """Forks and traces a stub's leader on whatever thread asks for the stub."""
+    """Forks and traces a stub's leader on the thread that asks for the stub."""
 
     creator_class = _HandsOnCreator
 
@@ -112,7 +121,7 @@ class _TrustingStub(StubProcess):
         pass
 
 
-@mutant(caught_by=("TT07",), origin="seed.W22: the outcome of a wait belongs to whichever thread waits first")
+@mutant(caught_by=("TT07",), origin="seed.W22: the first thread that waits gets the outcome")
 class WaitsForStolenStops(PtracePlatform):
     """Waits for ever for a stop that another thread has taken."""
 
@@ -126,7 +135,7 @@ class _CarelessContext(PtraceContext):
 
 @mutant(caught_by=("TT04",), origin="an extended state that only its tracer could fetch, not fetched")
 class MovesResidentsWithoutTheirState(PtracePlatform):
-    """Switches a resident context on any thread, with the extended state that happens to be at hand."""
+    """Switches a resident context on any thread, without its extended state."""
 
     context_class = _CarelessContext
 
@@ -154,7 +163,7 @@ class IgnoresForks(PtracePlatform):
     """Lets a forked child use its parent's platform."""
 
     def check_ours(self) -> None:
-        """Anybody's."""
+        """Accept any process."""
 
 
 class _TurnTakingContext(PtraceContext):
@@ -190,6 +199,6 @@ class _NumberedStub(StubProcess):
 
 @mutant(caught_by=("TT03",), origin="seed.W19: a map from thread ids, which the kernel gives out again")
 class KnowsThreadsByTheirIds(PtracePlatform):
-    """Takes a thread for the one that had its id before."""
+    """Identifies tracing threads by their ids, which recycle."""
 
     stub_class = _NumberedStub

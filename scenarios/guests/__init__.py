@@ -133,6 +133,7 @@ class Number(enum.IntEnum):
     EXECVE = lib.SYS_execve
     EXIT = lib.SYS_exit
     EXIT_GROUP = lib.SYS_exit_group
+    ARCH_PRCTL = lib.SYS_arch_prctl
     KILL = lib.SYS_kill
     TKILL = lib.SYS_tkill
     TGKILL = lib.SYS_tgkill

@@ -13,7 +13,7 @@ HERE = Path("scenarios/guests")
 NUMBERS = (
     *("read", "write", "close", "poll", "pselect6", "mmap", "munmap"),
     *("rt_sigreturn", "pause", "nanosleep", "futex", "wait4", "getpid", "getppid"),
-    *("clone", "fork", "vfork", "execve", "exit", "exit_group", "kill", "tkill", "tgkill"),
+    *("clone", "fork", "vfork", "execve", "exit", "exit_group", "arch_prctl", "kill", "tkill", "tgkill"),
     *("ptrace", "restart_syscall", "time", "gettimeofday", "getcpu"),
 )
 

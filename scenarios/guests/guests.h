@@ -9,3 +9,6 @@ struct guest {
 
 extern const struct guest guest_table[];
 extern const size_t guest_count;
+
+// End the calling thread by pthread_exit, after Python has forgotten its frames.  Does not return.
+void exit_thread(void);

@@ -1,7 +1,8 @@
 """A process outside the platform that sends signals to it: single ones, forged ones, or a storm.
 
 Signals that the trial sends carry the platform's own pid, so foreign signals need another process.  A `SignalSender`
-forks that process, commands it over a socket and ends it; if the trial dies, the process sees its socket closed and exits.
+forks that process, commands it over a socket and ends it; if the trial dies, the process sees its socket closed and
+exits.
 """
 
 from __future__ import annotations

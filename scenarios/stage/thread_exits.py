@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.guests._guests import lib
 from worldswitch.scenarios.stage.stage import Stage
 
 libc = ctypes.CDLL(None)
@@ -25,7 +26,7 @@ def by_exception() -> None:
 
 def by_pthread_exit() -> None:
     """The C library ends the thread in the middle of its function."""
-    libc.pthread_exit(None)
+    lib.exit_thread()
 
 
 #: The endings that any program may use.

@@ -1,4 +1,4 @@
-"""A difference is claimed only where it is one, and what cannot be said is said to be so."""
+"""`bench compare` reports only differences beyond the noise, and calls the others inconclusive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worldswitch.harness.bench import compare_text, comparison, noise, ratios, r
 from worldswitch.harness.bench.comparison import RatioVerdict
 from worldswitch.harness.bench.messages import Measured
 from worldswitch.harness.bench.ratios import Estimate
-from worldswitch.harness.bench.results_file import Results, ResultsWriter, Series, Unlike
+from worldswitch.harness.bench.results_file import Results, ResultsWriter, Series, UnlikeMachines
 from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.cli import main
 from worldswitch.harness.expectations.outcome import Status
@@ -23,7 +23,7 @@ NAME = "switch::fault"
 
 
 def samples(count: int, scale: float = 1.0, seed: int = 1) -> list[float]:
-    """Latencies: skewed, a few per cent apart."""
+    """Skewed latencies that scatter by a few per cent."""
     drawn = random.Random(seed)
     return [scale * 1e-5 * drawn.lognormvariate(0, 0.03) for _ in range(count)]
 
@@ -33,13 +33,13 @@ def results(values: list[float], name: str = NAME, unit: str = "second", taken: 
     return Results(Path("made-up"), MACHINE, {name: series}, taken=taken)
 
 
-def finding(before: Results, after: Results) -> RatioVerdict:
+def verdict(before: Results, after: Results) -> RatioVerdict:
     (row,) = comparison.compare(before, after)
-    return row.finding
+    return row.verdict
 
 
 @pytest.mark.parametrize(
-    ("ratio", "said"),
+    ("ratio", "expected"),
     [
         (Estimate(1.10, 1.05, 1.15), RatioVerdict.SLOWER),
         (Estimate(1.10, 1.03, 1.15), RatioVerdict.INCONCLUSIVE),
@@ -49,46 +49,46 @@ def finding(before: Results, after: Results) -> RatioVerdict:
         (Estimate(1.50, 0.00, float("inf")), RatioVerdict.INCONCLUSIVE),
     ],
 )
-def test_the_whole_interval_must_be_beyond_the_threshold(ratio: Estimate, said: RatioVerdict) -> None:
-    assert comparison.find(ratio, 0.04) is said
+def test_the_whole_interval_must_be_beyond_the_threshold(ratio: Estimate, expected: RatioVerdict) -> None:
+    assert comparison.verdict_of(ratio, 0.04) is expected
 
 
-def test_a_clear_difference_is_found_both_ways_and_none_is_not() -> None:
+def test_clear_differences_are_slower_or_faster() -> None:
     usual, slow = results(samples(30)), results(samples(30, 1.2, seed=2))
-    assert finding(usual, slow) is RatioVerdict.SLOWER
-    assert finding(slow, usual) is RatioVerdict.FASTER
-    assert finding(usual, results(samples(30, seed=3))) is RatioVerdict.INCONCLUSIVE
+    assert verdict(usual, slow) is RatioVerdict.SLOWER
+    assert verdict(slow, usual) is RatioVerdict.FASTER
+    assert verdict(usual, results(samples(30, seed=3))) is RatioVerdict.INCONCLUSIVE
 
 
-def test_few_rounds_say_nothing() -> None:
+def test_few_rounds_are_inconclusive() -> None:
     (row,) = comparison.compare(results(samples(5)), results(samples(5, 2.0)))
-    assert row.finding is RatioVerdict.INCONCLUSIVE
+    assert row.verdict is RatioVerdict.INCONCLUSIVE
     assert list(compare_text.table([row]).columns[4].cells) == ["too few rounds"]
 
 
-def test_numbers_of_rounds_may_differ() -> None:
-    assert finding(results(samples(60)), results(samples(57, seed=2))) is RatioVerdict.INCONCLUSIVE
+def test_the_numbers_of_rounds_may_differ() -> None:
+    assert verdict(results(samples(60)), results(samples(57, seed=2))) is RatioVerdict.INCONCLUSIVE
 
 
-def test_a_machine_that_drifts_has_a_floor_and_its_differences_mean_nothing() -> None:
+def test_drift_raises_the_floor_and_makes_differences_inconclusive() -> None:
     drifting = [value * (1 + 0.3 * (number > 15)) for number, value in enumerate(samples(30))]
     assert noise.floor([samples(30)]) < 0.02
     assert 0.15 < noise.floor([drifting]) < 0.3
-    assert finding(results(drifting), results([1.15 * value for value in drifting])) is RatioVerdict.INCONCLUSIVE
+    assert verdict(results(drifting), results([1.15 * value for value in drifting])) is RatioVerdict.INCONCLUSIVE
 
 
-def test_what_others_took_is_in_the_floor() -> None:
+def test_the_floor_includes_cpu_time_taken_by_others() -> None:
     assert comparison.floor_of(results(samples(30), taken=0.25), "switch") == pytest.approx(1 / 3)
-    assert finding(results(samples(30)), results(samples(30, 1.2), taken=0.25)) is RatioVerdict.INCONCLUSIVE
+    assert verdict(results(samples(30)), results(samples(30, 1.2), taken=0.25)) is RatioVerdict.INCONCLUSIVE
 
 
 def test_counts_have_no_floor() -> None:
     before, after = (results([value] * 6, "counted::x.stops", "integer") for value in (1.0, 2.0))
     (row,) = comparison.compare(before, after)
-    assert (row.finding, row.word) == (RatioVerdict.SLOWER, "more")
+    assert (row.verdict, row.label) == (RatioVerdict.SLOWER, "more")
 
 
-def test_rounds_needed_grow_with_the_scatter_and_end() -> None:
+def test_rounds_needed_grow_with_the_scatter_up_to_a_limit() -> None:
     some = noise.rounds_needed(samples(30), 0.03)
     wide = [value**2 for value in samples(30)]
     assert some is not None
@@ -98,18 +98,18 @@ def test_rounds_needed_grow_with_the_scatter_and_end() -> None:
 
 
 def test_ratios_are_made_within_rounds() -> None:
-    mood = [1, 5, 2, 9, 3, 7, 1]
-    above, below = ({number: factor * value for number, value in enumerate(mood)} for factor in (1.3, 1.0))
+    drift = [1, 5, 2, 9, 3, 7, 1]
+    above, below = ({number: factor * value for number, value in enumerate(drift)} for factor in (1.3, 1.0))
     assert ratios.of_pairs(above, below) == Estimate(*[pytest.approx(1.3)] * 3)  # type: ignore[arg-type]
     assert ratios.of_pairs({0: 2.0, 1: 9.0}, {0: 1.0, 2: 4.0}).middle == 2
     with pytest.raises(ValueError, match="no round"):
         ratios.of_pairs({0: 1.0}, {1: 1.0})
 
 
-def test_unlike_machines_are_not_compared_unless_told() -> None:
+def test_unlike_machines_are_compared_only_by_anyway() -> None:
     here, there = results(samples(8)), results(samples(8))
     there = replace(there, fingerprint=other())
-    with pytest.raises(Unlike, match=r"kernel: .* and Linux 2\.2"):
+    with pytest.raises(UnlikeMachines, match=r"kernel: .* and Linux 2\.2"):
         list(comparison.compare(here, there))
     assert list(comparison.compare(here, there, anyway=True))
 
@@ -119,46 +119,47 @@ def other() -> fingerprint.Fingerprint:
 
 
 def written(folder: Path, values: list[float], name: str = NAME, machine: fingerprint.Fingerprint = MACHINE) -> str:
-    recorder = ResultsWriter("reference")
+    writer = ResultsWriter("reference")
     for number, value in enumerate(values):
-        recorder.take([Measured(name, 1, (value,))], number, {})
+        writer.take([Measured(name, 1, (value,))], number, {})
     folder.mkdir()
-    recorder.write(folder / results_file.FILE, machine)
+    writer.write(folder / results_file.FILE, machine)
     return str(folder)
 
 
 @pytest.mark.parametrize(
-    ("scale", "status", "said"),
+    ("scale", "status", "word"),
     [
         (1.0, Status.AS_EXPECTED, "inconclusive"),
         (1.3, Status.UNEXPECTED, "slower"),
         (0.7, Status.AS_EXPECTED, "faster"),
     ],
 )
-def test_the_command_says_what_got_slower(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], scale: float, status: Status, said: str
+def test_the_command_prints_verdicts_and_returns_their_status(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], scale: float, status: Status, word: str
 ) -> None:
     before, after = written(tmp_path / "a", samples(12)), written(tmp_path / "b", samples(12, scale, seed=2))
     assert main.main(["bench", "compare", before, after]) == status
-    assert said in capsys.readouterr().out
+    assert word in capsys.readouterr().out
 
 
-def test_the_command_refuses_what_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_refuses_runs_that_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     here, there = written(tmp_path / "a", samples(6)), written(tmp_path / "b", samples(6), machine=other())
     elsewhere = written(tmp_path / "c", samples(6), "calls::unmap")
-    for words, reason in [
+    for arguments, reason in [
         ([here, there], "unlike machines"),
         ([here, elsewhere], "no benchmark in common"),
         ([here], "takes two runs"),
-        ([here, str(tmp_path / "d")], "no benchmark's results"),
+        ([here, str(tmp_path / "d")], "not a file of benchmark results"),
     ]:
-        assert main.main(["bench", "compare", *words]) == Status.COULD_NOT_RUN
+        assert main.main(["bench", "compare", *arguments]) == Status.COULD_NOT_RUN
         assert reason in capsys.readouterr().err
     assert main.main(["bench", "compare", here, there, "--anyway"]) == Status.AS_EXPECTED
 
 
-def test_how_many_rounds_would_do_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_advice_has_the_number_of_rounds() -> None:
     (row,) = comparison.compare(results(samples(8)), results(samples(8, seed=2)))
-    assert compare_text.advised([row]) == f"to see 10 % everywhere: --rounds {row.needed} in both (for {NAME})"
-    assert "no number of rounds shows 10 % here" in compare_text.advised([replace(row, needed=None)])
+    advice = f"to detect 10 % in every benchmark: --rounds {row.needed} in both runs (for {NAME})"
+    assert compare_text.advised([row]) == advice
+    assert "the noise is too high to detect 10 %" in compare_text.advised([replace(row, needed=None)])
     assert compare_text.advised([replace(row, needed=8)]) == ""

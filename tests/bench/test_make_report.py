@@ -1,4 +1,4 @@
-"""The report says what the file has, keeps silent on what it does not have, and needs nothing else."""
+"""The report shows what the file has, omits what it does not have, and is self-contained."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worldswitch.harness.bench.messages import Measured
 from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.report import content, figures, page
 from worldswitch.harness.bench.report.content import RatioTarget
-from worldswitch.harness.bench.results_file import Results, ResultsWriter, Series, Unlike
+from worldswitch.harness.bench.results_file import Results, ResultsWriter, Series, UnlikeMachines
 from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.cli import main
 from worldswitch.harness.expectations.outcome import Status
@@ -26,10 +26,10 @@ SECONDS = {"limits::getpid": 1e-7, "limits::getpid_filtered": 2e-7, "limits::sys
 
 
 def recorded(folder: Path, rounds: int = 8) -> Path:
-    """A file that has something of everything."""
-    drawn, recorder = random.Random(1), ResultsWriter("reference")
-    recorder.warnings.append("the machine was <loud>")
-    recorder.absent |= {"peers::runsc": "runsc is not installed", "scale::tracees[1000]": "no more processes"}
+    """Write a file with something for every section."""
+    drawn, writer = random.Random(1), ResultsWriter("reference")
+    writer.warnings.append("the machine was <loud>")
+    writer.absent |= {"peers::runsc": "runsc is not installed", "scale::tracees[1000]": "no more processes"}
     about = {one.name: pyperf_script.metadata(one) for one in catalogue.benchmarks().values()}
     about["counted::resident.ptrace"] = {"unit": "integer", "subject": "counted", "description": "A round trip."}
     usual = {name: SECONDS.get(name, 1e-5) for name in about}
@@ -39,14 +39,14 @@ def recorded(folder: Path, rounds: int = 8) -> Path:
     usual |= {"host/switch::resident_pinned": 1e-5, "docker:hardened/switch::resident_pinned": 1.1e-5}
     del usual["scale::tracees[1000]"]
     for number in range(rounds):
-        words = [
+        measured = [
             Measured(name, 1, tuple(value if name.startswith("counted") else value * drawn.lognormvariate(0, 0.02)
                                     for _ in range(20)))
             for name, value in usual.items()
         ]  # fmt: skip
-        recorder.take(words, number, about)
+        writer.take(measured, number, about)
     folder.mkdir(exist_ok=True)
-    recorder.write(folder / results_file.FILE, MACHINE)
+    writer.write(folder / results_file.FILE, MACHINE)
     return folder
 
 
@@ -57,13 +57,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_page_has_every_section_and_needs_nothing_else(report: Path) -> None:
+def test_the_page_has_every_section_and_is_self_contained(report: Path) -> None:
     text = (report / "bench.html").read_text()
     headings = re.findall(r"<h2[^>]*>(.*?)</h2>", text)
     assert headings == [
-        *("Where the time goes", "Kinds of switches", "Ratios", "Beside others", "Under container profiles"),
-        *("More of the same", "Interrupts", "What is asked of the kernel", "Everything that was measured"),
-        "Machine and method",
+        *("Where the time goes", "Kinds of switches", "Ratios", "Other tracers and sandboxes"),
+        *("Under container profiles", "Scaling", "Interrupts", "Kernel calls", "All benchmarks", "Machine and method"),
     ]
     assert text.count("<figure>") == len(figures.FIGURES) == text.count("<svg")
     assert not re.search(r"<(script|link|img|iframe)|src=|@import|url\((?!#)", text)
@@ -72,7 +71,7 @@ def test_the_page_has_every_section_and_needs_nothing_else(report: Path) -> None
     assert "no more processes" in text
 
 
-def test_the_text_says_the_same(report: Path) -> None:
+def test_the_markdown_has_the_same_numbers(report: Path) -> None:
     text = (report / "bench.md").read_text()
     for figure in re.findall(r"!\[.*?\]\((.*?)\)", text):
         assert (report / figure).is_file()
@@ -83,16 +82,16 @@ def test_the_text_says_the_same(report: Path) -> None:
         assert one.count("|") == other.count("|") or f"{one}\n{other}" not in text
 
 
-def test_pictures_are_vectors_and_pixels(report: Path) -> None:
+def test_figures_are_svg_and_png(report: Path) -> None:
     for name in figures.FIGURES:
         assert (report / "figures" / f"{name}.svg").read_text().startswith("<?xml")
         assert (report / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_file_with_little_has_a_page_too(tmp_path: Path) -> None:
-    recorder = ResultsWriter("reference")
-    recorder.take([Measured("calls::unmap", 1, (1e-5,))], 0, {})
-    recorder.write(tmp_path / results_file.FILE, MACHINE)
+def test_a_file_with_one_benchmark_has_a_page(tmp_path: Path) -> None:
+    writer = ResultsWriter("reference")
+    writer.take([Measured("calls::unmap", 1, (1e-5,))], 0, {})
+    writer.write(tmp_path / results_file.FILE, MACHINE)
     text = page.write(results_file.read(tmp_path), tmp_path).read_text()
     assert "<figure>" not in text
     assert "calls::unmap" in text
@@ -107,7 +106,7 @@ def test_steps_add_up(report: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "ratio", "said"),
+    ("target", "ratio", "verdict"),
     [
         (RatioTarget("a", "b", "", at_most=1.1), Estimate(1.0, 0.9, 1.1), "met"),
         (RatioTarget("a", "b", "", at_most=1.1), Estimate(1.0, 0.9, 1.2), "undecided"),
@@ -118,39 +117,39 @@ def test_steps_add_up(report: Path) -> None:
         (RatioTarget("a", "b", ""), Estimate(3, 2.0, 3.9), ""),
     ],
 )
-def test_a_target_is_missed_only_if_the_whole_interval_is(target: RatioTarget, ratio: Estimate, said: str) -> None:
-    assert content._verdict(target, ratio) == said
+def test_a_target_is_missed_only_if_the_whole_interval_is(target: RatioTarget, ratio: Estimate, verdict: str) -> None:
+    assert content._verdict(target, ratio) == verdict
 
 
-def test_peers_are_held_against_the_reference_beside_them(report: Path) -> None:
+def test_peers_are_compared_with_the_reference_within_pairs(report: Path) -> None:
     results = results_file.read(report)
-    found = {(one.manner, one.name): one.ratio for one in content.rivals(results)}
+    found = {(one.mode, one.name): one.ratio for one in content.peer_results(results)}
     others = {("as users run it", "strace"), ("as users run it", "native"), ("all on one CPU", "proot")}
-    assert found.keys() - others == {(manner, "reference") for manner in content.MANNERS.values()}
+    assert found.keys() - others == {(mode, "reference") for mode in content.RUN_MODES.values()}
     assert found["as users run it", "native"] is None
     assert (found["as users run it", "strace"] or Estimate(0, 0, 0)).middle == pytest.approx(9, rel=0.05)
-    (strace,) = (one for one in content.kept(results) if one.above == "peers::getpid::strace")
+    (strace,) = (one for one in content.ratio_results(results) if one.above == "peers::getpid::strace")
     assert (strace.target, strace.verdict) == ("≥ 7", "met")
 
 
-def test_a_program_is_a_table_of_peers_by_the_way_they_ran(report: Path) -> None:
-    (getpid,) = content.contests(results_file.read(report))
+def test_a_program_has_a_table_of_peers_by_mode(report: Path) -> None:
+    (getpid,) = content.program_tables(results_file.read(report))
     assert getpid.program == "getpid"
     lines = dict(getpid.lines)
     assert list(lines) == ["native", "reference", "strace", "proot"], "the cheapest first"
     run_by_users, pinned = lines["strace"]
-    assert run_by_users == next(one for one in content.rivals(results_file.read(report)) if one.name == "strace")
+    assert run_by_users == next(one for one in content.peer_results(results_file.read(report)) if one.name == "strace")
     assert pinned is None
 
 
-def test_percentiles_are_given_where_there_are_enough_values() -> None:
+def test_percentiles_need_enough_values() -> None:
     few = content.Latencies("idle", tuple(range(1, 51)))
     many = content.Latencies("idle", tuple(range(1, 1001)))
     assert few.percentiles == {50: 25, 90: 45}
     assert many.percentiles == pytest.approx({50: 500, 90: 900, 99: 990, 99.9: 999}, abs=1)
 
 
-def test_every_target_speaks_of_benchmarks_that_there_are() -> None:
+def test_every_target_names_existing_benchmarks() -> None:
     known = catalogue.benchmarks()
     for target in content.TARGETS:
         if not target.above.startswith("peers"):
@@ -169,13 +168,13 @@ def test_the_command_reports_on_the_newest_run(tmp_path: Path, capsys: pytest.Ca
     assert main.main(["bench", "report", "a", "b"]) == Status.COULD_NOT_RUN
 
 
-def test_runs_are_joined_if_their_machines_are_alike(tmp_path: Path) -> None:
+def test_runs_of_one_machine_are_joined(tmp_path: Path) -> None:
     def raced(folder: Path, machine: fingerprint.Fingerprint) -> Path:
-        recorder = ResultsWriter("reference")
-        recorder.take([Measured("peers::getpid::strace", 1, (1e-5,))], 0, {})
-        recorder.warnings.append("windy")
+        writer = ResultsWriter("reference")
+        writer.take([Measured("peers::getpid::strace", 1, (1e-5,))], 0, {})
+        writer.warnings.append("windy")
         folder.mkdir()
-        recorder.write(folder / results_file.FILE, machine)
+        writer.write(folder / results_file.FILE, machine)
         return folder
 
     suite, peers = recorded(tmp_path / "a", rounds=1), raced(tmp_path / "b", MACHINE)
@@ -184,9 +183,9 @@ def test_runs_are_joined_if_their_machines_are_alike(tmp_path: Path) -> None:
     joined = results_file.join([results_file.read(suite), results_file.read(peers)])
     assert joined.path == suite / results_file.FILE
     assert {"switch::fault", "peers::getpid::strace"} <= joined.series.keys()
-    assert joined.series["peers::getpid::strace"].median != 1e-5, "the first that is named holds"
+    assert joined.series["peers::getpid::strace"].median != 1e-5, "the first run wins"
     assert "windy" in joined.warnings
     there = raced(tmp_path / "c", msgspec.structs.replace(MACHINE, cpu="an abacus"))
-    with pytest.raises(Unlike, match="an abacus"):
+    with pytest.raises(UnlikeMachines, match="an abacus"):
         results_file.join([joined, results_file.read(there)])
     assert results_file.join([joined, results_file.read(there)], anyway=True).fingerprint == MACHINE

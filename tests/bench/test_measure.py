@@ -1,4 +1,4 @@
-"""Benchmarks measure what they say: each runs, says what it times, and refuses a guest that did something else."""
+"""Every benchmark runs, says what it times, and rejects a guest with unexpected events."""
 
 from __future__ import annotations
 
@@ -7,14 +7,24 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cells import DENY_PTRACE
 
-from worldswitch.harness.bench import catalogue, machine_load, measure, messages, results_file, units, workbench, worker
-from worldswitch.harness.bench import pyperf_script as script
+from worldswitch.harness.bench import (
+    catalogue,
+    machine_load,
+    measure,
+    messages,
+    pyperf_script,
+    results_file,
+    units,
+    workbench,
+    worker,
+)
 from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.messages import Disturbance, Measured, NotMeasured
 from worldswitch.harness.bench.results_file import ResultsWriter
@@ -30,7 +40,7 @@ SMALL = [one for one in ALL.values() if one.size <= 8 or one.subject == "memory"
 
 
 @pytest.mark.parametrize("one", ALL.values(), ids=list(ALL))
-def test_a_benchmark_says_what_is_timed_and_what_is_not(one: Benchmark) -> None:
+def test_a_benchmark_s_docstring_says_what_is_timed_and_what_is_not(one: Benchmark) -> None:
     about = " ".join(one.about.split())
     assert ("Timed:" in about and "Not timed:" in about) or "Timed and not timed: as" in about or "Measured:" in about
     assert one.about.partition("\n")[0].endswith(".")
@@ -41,17 +51,17 @@ def test_a_subject_s_benchmarks_run(subject: str) -> None:
     mine = [one for one in SMALL if one.subject == subject]
     mine = [replace(one, burst=min(one.burst, 3)) for one in mine]
     cpus = os.sched_getaffinity(0)
-    said = list(worker.measure(mine, "reference", 2, 0.0, random.Random(1)))
-    assert not [word for word in said if isinstance(word, NotMeasured)]
-    measured = {word.name: word for word in said if isinstance(word, Measured)}
+    found = list(worker.measure(mine, "reference", 2, 0.0, random.Random(1)))
+    assert not [message for message in found if isinstance(message, NotMeasured)]
+    measured = {message.name: message for message in found if isinstance(message, Measured)}
     assert set(measured) == {one.name for one in mine}
     assert all(len(measured[one.name].values) == 2 * one.burst for one in mine)
-    assert all(value > 0 for word in measured.values() for value in word.values)
-    assert isinstance(said[-1], Disturbance)
+    assert all(value > 0 for message in measured.values() for value in message.values)
+    assert isinstance(found[-1], Disturbance)
     assert os.sched_getaffinity(0) == cpus
 
 
-def test_what_cannot_be_measured_is_absent_with_the_reason() -> None:
+def test_a_benchmark_that_cannot_be_prepared_is_absent_with_the_reason() -> None:
     def refuse(bench: workbench.Bench) -> workbench.Timer:
         raise OSError(1, "no such thing")
 
@@ -61,35 +71,35 @@ def test_what_cannot_be_measured_is_absent_with_the_reason() -> None:
     assert isinstance(last, Disturbance)
 
 
-def test_a_mistake_in_a_benchmark_is_a_traceback() -> None:
-    def mistake(bench: workbench.Bench) -> workbench.Timer:
-        raise TypeError("a mistake of ours")
+def test_a_bug_in_a_benchmark_is_a_traceback() -> None:
+    def fail(bench: workbench.Bench) -> workbench.Timer:
+        raise TypeError("a bug")
 
-    one = Benchmark("switch", "mistaken", "", mistake)
-    with pytest.raises(TypeError, match="of ours"):
+    one = Benchmark("switch", "broken", "", fail)
+    with pytest.raises(TypeError, match="a bug"):
         list(worker.measure([one], "reference", 1, 0.0, random.Random(1)))
 
 
-def test_a_thread_whose_switch_fails_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_switch_in_a_thread_is_raised_and_the_threads_end(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(loops: int) -> float:
         raise HostError(1, "no more")
 
     monkeypatch.setattr(scale, "timed_switches", lambda _: fail)
-    one = scale._Member(None)  # type: ignore[arg-type]
-    one.begin(1)
-    with pytest.raises(HostError, match="no more"):
-        one.finish()
-    one._thread.join(5)
-    assert not one._thread.is_alive()
+    before = threading.active_count()
+    with workbench.Bench() as bench:
+        timer = scale.threads(bench, 2)
+        with pytest.raises(HostError, match="no more"):
+            timer(2)
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("guest", workbench.EVENTS)
-def test_a_guest_that_does_something_else_is_not_timed(guest: str) -> None:
+def test_an_unexpected_event_is_an_error(guest: str) -> None:
     with pytest.raises(workbench.UnexpectedEvent, match="last event is Died"):
         workbench.check(Died(Cause(Death.EXITED)), guest)
 
 
-def test_enough_loops_are_found() -> None:
+def test_loops_are_calibrated_to_the_minimum_time() -> None:
     one = Benchmark("switch", "slow", "", lambda bench: lambda loops: loops * 0.001)
     measured, _ = worker.measure([one], "reference", 1, 0.02, random.Random(1))
     assert isinstance(measured, Measured)
@@ -109,7 +119,7 @@ def test_names_subjects_and_patterns_select() -> None:
         measure.chosen(["switches"])
 
 
-def test_what_is_set_beside_each_other_is_measured_by_one_process() -> None:
+def test_compared_subjects_are_measured_by_one_process() -> None:
     made = tasks(list(ALL.values()))
     assert sorted(one.name for task in made for one in task.benchmarks) == sorted(ALL)
     for above, below in TOGETHER.items():
@@ -117,27 +127,29 @@ def test_what_is_set_beside_each_other_is_measured_by_one_process() -> None:
     assert all(len(task.benchmarks) == 1 for task in made if task.benchmarks[0].alone)
 
 
-def test_words_survive_noise() -> None:
-    said = (Measured("a::b", 2, (1.0,), ((1, 2.0),)), NotMeasured("c::d", "why"), Disturbance(1.0, 0.5, 3, 0.1))
-    lines = b"a library says\n".join(messages.encode(word) for word in said).splitlines()
-    assert tuple(messages.read(lines)) == said
+def test_messages_are_found_among_other_output() -> None:
+    sent = (Measured("a::b", 2, (1.0,), ((1, 2.0),)), NotMeasured("c::d", "why"), Disturbance(1.0, 0.5, 3, 0.1))
+    lines = b"a library says\n".join(messages.encode(message) for message in sent).splitlines()
+    assert tuple(messages.read(lines)) == sent
 
 
 def recorded(folder: Path, scale: float = 1.0, rounds: int = 3) -> Path:
-    recorder = ResultsWriter("reference")
-    recorder.warnings.append("it was loud")
+    writer = ResultsWriter("reference")
+    writer.warnings.append("it was loud")
     one = ALL["switch::fault"]
     for number in range(rounds):
         values = (scale * (1 + number / 100), scale * (1.1 + number / 100))
-        recorder.take(
-            [Measured(one.name, 4, values), NotMeasured("x::y", "none")], number, {one.name: script.metadata(one)}
+        writer.take(
+            [Measured(one.name, 4, values), NotMeasured("x::y", "none")],
+            number,
+            {one.name: pyperf_script.metadata(one)},
         )
     path = folder / results_file.FILE
-    recorder.write(path, fingerprint.take(None))
+    writer.write(path, fingerprint.take(None))
     return path
 
 
-def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
+def test_a_written_file_is_read_back(tmp_path: Path) -> None:
     recorded(tmp_path)
     results = results_file.read(tmp_path)
     one = results.series["switch::fault"]
@@ -158,18 +170,18 @@ def test_pyperf_reads_the_results(tmp_path: Path, command: list[str]) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]"])
-def test_what_is_no_result_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_file_without_results_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / results_file.FILE).write_text(content)
     with pytest.raises(ResultError, match=r"bench\.json"):
         results_file.read(tmp_path)
 
 
-def test_nothing_measured_is_no_file(tmp_path: Path) -> None:
+def test_a_file_without_measurements_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="nothing was measured"):
         ResultsWriter("reference").write(tmp_path / results_file.FILE, fingerprint.take(None))
 
 
-def test_values_are_shown_with_three_digits() -> None:
+def test_values_have_three_significant_digits() -> None:
     assert units.shown(8.4567e-6, "second") == "8.46 µs"
     assert units.shown(0.123456, "second") == "123 ms"
     assert units.shown(12.3e-9, "second") == "12.3 ns"
@@ -177,7 +189,7 @@ def test_values_are_shown_with_three_digits() -> None:
     assert units.shown(3, "integer") == "3"
 
 
-def test_load_by_others_is_told_and_one_s_own_is_not() -> None:
+def test_warnings_report_the_load_by_others_and_not_the_run_s_own() -> None:
     before = machine_load.Reading(at=0, busy=10, stolen=0, waiting=0, own=1)
     cpus = machine_load.os.cpu_count() or 1
     alone = machine_load.Span.between(before, machine_load.Reading(at=1, busy=11, stolen=0, waiting=0, own=2))
@@ -187,17 +199,17 @@ def test_load_by_others_is_told_and_one_s_own_is_not() -> None:
     assert (alone.others, loud.others, loud.stolen, loud.waiting) == pytest.approx((0, 1, 0.1, 1))
     assert "others used 100%" in machine_load.warnings_before(loud)[0]
     log = machine_load.LoadLog()
-    log.worked("switch", alone)
+    log.add_span("switch", alone)
     assert log.warnings() == []
-    log.worked("calls, round 2", loud)
-    log.disturbed(Disturbance(wall=1.0, taken=0.3, involuntary=7, own=1.0))
-    said = " ".join(log.warnings())
-    assert "1 of 2 measurements, at worst 100% (calls, round 2)" in said
-    assert "hypervisor took up to 10%" in said
-    assert "30% of a thread's time that only spins (made to wait 7 times)" in said
+    log.add_span("calls, round 2", loud)
+    log.add_disturbance(Disturbance(wall=1.0, taken=0.3, involuntary=7, own=1.0))
+    warnings = " ".join(log.warnings())
+    assert "1 of 2 measurements, at worst 100% (calls, round 2)" in warnings
+    assert "hypervisor took up to 10%" in warnings
+    assert "30% of a busy-loop thread's CPU time (7 involuntary context switches)" in warnings
 
 
-def test_a_script_is_pyperf_s(tmp_path: Path) -> None:
+def test_a_subject_is_a_pyperf_script(tmp_path: Path) -> None:
     output = tmp_path / "limits.json"
     command = [sys.executable, "-P", "-m", "worldswitch.harness.bench.suite.limits"]
     options = ["--worker", "-l1", "-n1", "-w0", "-o", str(output)]
@@ -208,7 +220,7 @@ def test_a_script_is_pyperf_s(tmp_path: Path) -> None:
     assert set(names) == {one.name for one in ALL.values() if one.subject == "limits"}
 
 
-def test_where_ptrace_is_denied_the_loops_say_so_and_do_not_wait_for_ever() -> None:
+def test_where_ptrace_is_denied_the_loops_return_eperm_and_do_not_hang() -> None:
     script = f"""{DENY_PTRACE}
 from worldswitch.harness.bench.native._native import lib
 print(lib.traced_start())"""

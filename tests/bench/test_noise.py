@@ -1,7 +1,7 @@
-"""The judge of differences, tried on recorded rounds that it was not tuned on: no false alarms, and 10 % is found.
+"""Verdicts on recorded rounds: at most 1 % of equal sessions differ, and a slowdown of 10 % is detected in 95 %.
 
-The first half of the recording is the session in which the floor is measured and the number of rounds is asked for.
-From the second half, which that never saw, two sessions of so many rounds are drawn a thousand times.
+The first half of each recording yields the floor and the number of rounds.  From the second half, two sessions of that
+many rounds are drawn a thousand times.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ PLANTED = 1.10
 ROUNDS = recorded()
 HALVES = {name: (values[: len(values) // 2], values[len(values) // 2 :]) for name, values in ROUNDS.items()}
 FLOOR = noise.floor(first for first, _ in HALVES.values())
-THRESHOLD = max(FLOOR, noise.LEAST_EFFECT)
-ASKED = {name: noise.rounds_needed(first, THRESHOLD) for name, (first, _) in HALVES.items()}
+THRESHOLD = max(FLOOR, noise.MIN_EFFECT)
+NEEDED = {name: noise.rounds_needed(first, THRESHOLD) for name, (first, _) in HALVES.items()}
 
 
-def findings(planted: float) -> list[RatioVerdict]:
-    """What is said of two sessions drawn from the same rounds, the second slower by what is planted."""
+def verdicts(planted: float) -> list[RatioVerdict]:
+    """Compare pairs of sessions drawn from the same rounds, the second slower by the factor `planted`."""
     drawn = random.Random(SEED)
     found = []
     for _ in range(TRIES):
-        name = drawn.choice([name for name, asked in ASKED.items() if asked])
-        pool, rounds = HALVES[name][1], ASKED[name] or 0
+        name = drawn.choice([name for name, needed in NEEDED.items() if needed])
+        pool, rounds = HALVES[name][1], NEEDED[name] or 0
         before, after = (drawn.choices(pool, k=rounds) for _ in range(2))
         ratio = ratios.of_medians([planted * value for value in after], before)
-        found.append(comparison.find(ratio, THRESHOLD))
+        found.append(comparison.verdict_of(ratio, THRESHOLD))
     return found
 
 
-def test_the_recording_is_one_that_can_be_judged() -> None:
+def test_the_recording_is_quiet_enough() -> None:
     assert THRESHOLD < noise.EFFECT
-    assert sum(asked is not None for asked in ASKED.values()) >= len(ASKED) / 2
+    assert sum(needed is not None for needed in NEEDED.values()) >= len(NEEDED) / 2
 
 
-def test_sessions_that_differ_in_nothing_alarm_nobody() -> None:
-    alarms = sum(found is not RatioVerdict.INCONCLUSIVE for found in findings(1.0))
+def test_equal_sessions_are_inconclusive() -> None:
+    alarms = sum(verdict is not RatioVerdict.INCONCLUSIVE for verdict in verdicts(1.0))
     assert alarms <= TRIES / 100
 
 
-def test_ten_per_cent_are_found() -> None:
-    found = sum(one is RatioVerdict.SLOWER for one in findings(PLANTED))
+def test_ten_per_cent_are_detected() -> None:
+    found = sum(verdict is RatioVerdict.SLOWER for verdict in verdicts(PLANTED))
     assert found >= TRIES * 95 / 100

@@ -1,4 +1,4 @@
-"""What the flight recorder adds to a switch is measured in pairs, and told."""
+"""The cost of the flight recorder is measured in pairs and reported."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from worldswitch.harness.bench.recorder_cost import Pair
 from worldswitch.harness.flight import Recorder
 
 
-def test_a_guest_is_timed_with_and_without() -> None:
+def test_a_guest_is_timed_with_and_without_the_recorder() -> None:
     pairs = recorder_cost.measure("reference", pairs=3)
     assert len(pairs) == 3
     assert all(pair.without > 0 < pair.recorded for pair in pairs)
 
 
 @pytest.mark.parametrize("recorded_first", [True, False])
-def test_which_half_is_recorded(recorded_first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_halves_take_turns(recorded_first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder, now, order = Recorder(), [0], []
 
     def timer(loops: int) -> float:
@@ -34,6 +34,6 @@ def test_which_half_is_recorded(recorded_first: bool, monkeypatch: pytest.Monkey
     assert (pair.without, pair.recorded, pair.took) == pytest.approx((5.0, 7.0, 9.0))
 
 
-def test_what_it_adds_is_told() -> None:
+def test_the_report_has_the_median_difference() -> None:
     pairs = [Pair(500, 510, 1000), Pair(700, 720, 1000), Pair(500, 510, 1000)]
     assert recorder_cost.report(pairs) == "flight recorder: +10 ns (+10 .. +20) on 1000 ns a switch, +1.00%, by 3 pairs"

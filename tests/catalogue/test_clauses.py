@@ -1,4 +1,4 @@
-"""What scenarios cite is there to be cited."""
+"""Scenarios cite only clauses that are listed or name their source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SCENARIOS = scenarios.scenarios()
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=[scenario.name for scenario in SCENARIOS])
-def test_every_clause_a_scenario_cites_is_one(scenario: scenarios.Scenario) -> None:
+def test_every_cited_clause_is_citable(scenario: scenarios.Scenario) -> None:
     assert [clause for clause in scenario.clauses if not clauses.is_citable(clause, KNOWN)] == []
 
 
@@ -22,7 +22,7 @@ def test_every_clause_a_scenario_cites_is_one(scenario: scenarios.Scenario) -> N
         *("prctl(2) PR_SET_PDEATHSIG", "wait(2) __WALL", 'signal(7) "Signal dispositions"', "contract Context.switch"),
     ],
 )
-def test_what_may_be_cited(clause: str) -> None:
+def test_a_citable_clause(clause: str) -> None:
     assert clauses.is_citable(clause, KNOWN)
 
 
@@ -30,10 +30,10 @@ def test_what_may_be_cited(clause: str) -> None:
     "clause",
     ["seed.wiat", "seed.W99", "ptrace(2) Group-stop", 'ptrace(2) "Groupstop"', "TT01", "gvisor", "", "ptrace(9)"],
 )
-def test_what_may_not(clause: str) -> None:
+def test_a_clause_that_is_not_citable(clause: str) -> None:
     assert not clauses.is_citable(clause, KNOWN)
 
 
-def test_what_nobody_cites_is_found() -> None:
+def test_uncited_clauses_are_found() -> None:
     assert set(clauses.uncited([])) == set(KNOWN)
-    assert not {clause for one in SCENARIOS for clause in one.clauses} & set(clauses.uncited(SCENARIOS))
+    assert not {clause for scenario in SCENARIOS for clause in scenario.clauses} & set(clauses.uncited(SCENARIOS))

@@ -1,4 +1,4 @@
-"""Platforms, scenarios and mutants are found by their names, and an error says what was tried and what there is."""
+"""Platforms, scenarios and mutants are found by name; an error says what was tried and what exists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worldswitch.harness.catalogue.mutants import load_mutant, mutants
 from worldswitch.harness.catalogue.platforms import load_platform, platforms
 
 
-def test_a_platform_by_its_place() -> None:
+def test_a_platform_by_module_and_attribute() -> None:
     assert load_platform("fakes:Passes") is fakes.Passes
     assert load_platform("fakes:Passes.context") is fakes.Context
 
@@ -23,23 +23,23 @@ def test_a_platform_by_its_entry_point() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("nobody", "no platform is called 'nobody'.*worldswitch.platforms.*reference.*package.module:Class"),
         ("", "no platform is called ''"),
         ("fakes:", "no platform is called 'fakes:'"),
-        ("no_such_module:X", "importing no_such_module said ModuleNotFoundError.*PYTHONPATH"),
-        ("imports.raises:X", "importing imports.raises said RuntimeError: not today"),
+        ("no_such_module:X", "importing no_such_module raised ModuleNotFoundError.*PYTHONPATH"),
+        ("imports.raises:X", "importing imports.raises raised RuntimeError: not today"),
         ("fakes:Nobody", "the module fakes has no Nobody"),
-        ("fakes:not_callable", "is no class or function but int"),
+        ("fakes:not_callable", "is of type int, expected a class or function"),
     ],
 )
-def test_no_platform(name: str, said: str) -> None:
-    with pytest.raises(NotFound, match=said):
+def test_no_platform(name: str, message: str) -> None:
+    with pytest.raises(NotFound, match=message):
         load_platform(name)
 
 
-def test_scenarios_stand_in_the_order_of_the_text() -> None:
+def test_scenarios_are_in_source_order() -> None:
     found = scenarios.scenarios("claims")
     assert [scenario.name for scenario in found][:4] == [
         "basics::a_guest_calls_getpid",
@@ -60,12 +60,12 @@ def test_a_scenario_is_called_by_its_ids_its_name_and_patterns() -> None:
     assert first.family == "basics"
 
 
-def test_scenarios_of_a_package_that_is_not_there() -> None:
-    with pytest.raises(NotFound, match="importing nowhere said ModuleNotFoundError"):
+def test_a_missing_package_of_scenarios() -> None:
+    with pytest.raises(NotFound, match="importing nowhere raised ModuleNotFoundError"):
         scenarios.scenarios("nowhere")
 
 
-def test_mutants_are_what_the_modules_list(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_modules_list_the_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
     mutant = SimpleNamespace(name="deaf", module="fakes", factory=fakes.Answers)
     monkeypatch.setattr(fakes, "MUTANTS", {"deaf": mutant}, raising=False)
     assert mutants("fakes") == {"deaf": mutant}
@@ -74,7 +74,7 @@ def test_mutants_are_what_the_modules_list(monkeypatch: pytest.MonkeyPatch) -> N
         load_mutant("blind", "fakes")
 
 
-def test_the_projects_own_scenarios_can_be_listed() -> None:
+def test_the_scenarios_of_the_project_are_listed() -> None:
     found = scenarios.scenarios()
     assert found
     assert all(scenario.ids and scenario.claim and scenario.clauses for scenario in found)

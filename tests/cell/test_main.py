@@ -173,3 +173,10 @@ def test_assertions_cannot_be_removed() -> None:
     finished = run_cell(*CLAIMS, "--id", "BA01", PYTHONOPTIMIZE="1")
     assert finished.status == 2
     assert "python -O removes" in finished.log
+
+
+def test_the_tests_of_the_folder_it_starts_in_take_no_part(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/conftest.py").write_text("raise RuntimeError('loaded')")
+    finished = run_cell(*CLAIMS, "-k", "calls_getpid", first=f"import os; os.chdir({str(tmp_path)!r})")
+    assert list(finished.verdicts.values()) == ["pass"], finished.log

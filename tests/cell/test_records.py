@@ -80,21 +80,21 @@ def test_a_run_comes_back_as_far_as_it_came(tmp_path: Path, contents: bytes, rea
 
 #: What is wrong with a file, its contents, and what is said after the file's name.
 REFUSED = (
-    ("no header", lines(ONE, footer(ONE)), ":1: a trial where the header should be"),
+    ("no header", lines(ONE, footer(ONE)), ":1: expected the header, got a trial"),
     ("two headers", lines(HEADER, HEADER), ":2: a second header"),
     ("not planned", lines(HEADER, Trial(scenario="b::x", verdict=Verdict.PASS)), ":2: .*'b::x'"),
     ("twice", lines(HEADER, ONE, ONE), ":3: a second verdict on 'a::one'"),
-    ("after the end", lines(HEADER, footer(), ONE), ":2: the footer, but 1 more"),
+    ("after the end", lines(HEADER, footer(), ONE), ":3: a record after the footer"),
     ("counts", lines(HEADER, ONE, footer(ONE, TWO)), ":3: the footer counts"),
     ("two kernel logs", lines(HEADER, LOG, LOG), ":3: a second kernel log"),
-    ("half a line", lines(HEADER, ONE) + b'{"kind":"tri\n', ":3: not a line of a result"),
-    ("no JSON", lines(HEADER) + b"\xff\xfe\n" + lines(footer()), ":2: not a line of a result"),
+    ("half a line", lines(HEADER, ONE) + b'{"kind":"tri\n', ":3: not a record of a cell"),
+    ("no JSON", lines(HEADER) + b"\xff\xfe\n" + lines(footer()), ":2: not a record of a cell"),
     (
         "a verdict nobody knows",
         lines(HEADER) + b'{"kind":"trial","scenario":"a::one","verdict":"maybe"}\n',
         ":2:",
     ),
-    ("another kind", lines(HEADER) + b'{"kind":"poem"}\n', ":2: not a line of a result"),
+    ("another kind", lines(HEADER) + b'{"kind":"poem"}\n', ":2: not a record of a cell"),
     ("another format", lines(HEADER, footer()).replace(b'"format":1', b'"format":2'), ":1: format 2"),
 )
 

@@ -55,12 +55,12 @@ def test_verdict(fake: str, scenario: str, verdict: str, assertion: bool, reason
 
 #: What cannot even be loaded: how it is named, what every trial then is, and what the cell says.
 UNLOADABLE = (
-    ("no_such_module:Platform", "error", "importing no_such_module said ModuleNotFoundError"),
+    ("no_such_module:Platform", "error", "importing no_such_module raised ModuleNotFoundError"),
     ("fakes:Nobody", "error", "the module fakes has no Nobody"),
-    ("fakes:not_callable", "error", "is no class or function but int"),
+    ("fakes:not_callable", "error", "is of type int, expected a class or function"),
     ("nobody", "error", "no platform is called 'nobody': .*reference"),
-    ("imports.raises:Platform", "error", "importing imports.raises said RuntimeError: not today"),
-    ("imports.exits:Platform", "error", "importing imports.exits said SystemExit"),
+    ("imports.raises:Platform", "error", "importing imports.raises raised RuntimeError: not today"),
+    ("imports.exits:Platform", "error", "importing imports.exits raised SystemExit"),
     ("imports.dies:Platform", "crash", "while importing the platform: .*killed by SIGKILL"),
 )
 

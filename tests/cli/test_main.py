@@ -183,7 +183,7 @@ def test_every_profile_and_mutant_names_existing_scenarios() -> None:
 
     scenarios = catalogue.scenarios()
     for profile in profiles.select([profiles.ALL]):
-        for line in rules.of(profile):
+        for line in rules.of_profile(profile):
             for pattern in line.scenarios:
                 assert any(Expectation((pattern,), line.verdicts, "").covers(one.name, one.ids) for one in scenarios), (
                     f"{profile.name} expects something of {pattern}"

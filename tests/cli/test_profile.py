@@ -95,7 +95,7 @@ def test_valid_files_are_described(tmp_path: Path, capsys: pytest.CaptureFixture
         (PROFILE + "kernal = {}\n", "kernal: object contains unknown field `kernal`"),
         (PROFILE + LINE + 'scenarios = ["EV03", "EV77"]\n', "rule 1: scenarios[1]: no scenario is called 'EV77'; "),
         (PROFILE + LINE + 'needs = ["luck"]\n', "rule 1: needs[0]: unknown probe 'luck'; the probes are ptrace, "),
-        (PROFILE + LINE, "rule 1: a line says by `scenarios` or `needs` what it is about"),
+        (PROFILE + LINE, "rule 1: a rule must name `scenarios` or `needs`"),
     ],
 )
 def test_invalid_files_are_reported_and_the_others_still_checked(

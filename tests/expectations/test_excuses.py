@@ -1,4 +1,4 @@
-"""What excuses a verdict whatever the rules say, as the cell's own probes saw it."""
+"""Excuses of verdicts, by the cell's own probes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from worldswitch.harness.verdict import Verdict
 
 HOST, MINE, DOCKER = CellName("host"), CellName("host", "a:Mine"), CellName("docker:a")
 NOWHERE = HostAbilities()
-HERE = HostAbilities("Linux", frozenset({"smp"}))  #: has it, and the kernel of the headers
+HERE = HostAbilities("Linux", frozenset({"smp"}))  #: meets the need, and has the kernel of the headers
 USER = HostAbilities(is_root=False)
 
-#: The verdict, what the cell's probe found of what is needed, where, on which machine, and the excuse.
+#: The verdict, the state of the probe that is needed, the cell, the machine, and the excuse.
 CASES = [
     (Verdict.UNSUPPORTED, "no", HOST, NOWHERE, LACKING),
     (Verdict.UNSUPPORTED, "no", DOCKER, NOWHERE, LACKING),
-    (Verdict.UNSUPPORTED, "no", DOCKER, HERE, ""),  # so its profile took it
+    (Verdict.UNSUPPORTED, "no", DOCKER, HERE, ""),  # so its profile removed it
     (Verdict.UNSUPPORTED, "denied", HOST, NOWHERE, ""),
     (Verdict.UNSUPPORTED, "yes", HOST, NOWHERE, ""),
     (Verdict.UNSUPPORTED, "yes", MINE, NOWHERE, OPTIONAL),
@@ -43,15 +43,15 @@ def test_an_excuse(verdict: Verdict, state: str, cell: CellName, machine: HostAb
     assert excuse(verdict, ("smp",), cell, header(smp=state), machine) == why
 
 
-def test_one_thing_that_is_lacking_is_enough() -> None:
+def test_one_unmet_need_is_enough() -> None:
     found = header(smp="yes", yama="no")
     assert excuse(Verdict.UNSUPPORTED, ("smp", "yama"), DOCKER, found, HERE) == LACKING
     assert excuse(Verdict.UNSUPPORTED, (), HOST, found, NOWHERE) == ""
 
 
 @pytest.mark.parametrize("user", [0, 1000])
-def test_this_machine_has_what_its_probes_find(monkeypatch: pytest.MonkeyPatch, user: int) -> None:
+def test_this_machine_meets_the_needs_whose_probes_say_yes(monkeypatch: pytest.MonkeyPatch, user: int) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: user)
     for state, has in (("yes", frozenset({"ptrace_denied"})), ("no", frozenset()), ("denied", frozenset())):
         monkeypatch.setattr(table, "probe", lambda name, state=state: ProbeResult(state, ""))
-        assert excuses.here(SCENARIOS) == HostAbilities(kernel(), has, user == 0)
+        assert excuses.host_abilities(SCENARIOS) == HostAbilities(kernel(), has, user == 0)

@@ -1,4 +1,4 @@
-"""Which verdicts are to be expected, and what a run then amounts to."""
+"""Judgements of verdicts, and the exit status and totals of a run."""
 
 import itertools
 
@@ -23,21 +23,21 @@ def judged(verdict: Verdict, *lines: Expectation, excuse: str = "") -> Judgement
 
 
 @pytest.mark.parametrize("verdict", Verdict)
-def test_without_a_line_only_a_pass_is_expected(verdict: Verdict) -> None:
+def test_without_a_rule_only_a_pass_is_expected(verdict: Verdict) -> None:
     assert judged(verdict).expected is (verdict is PASS)
 
 
 @pytest.mark.parametrize("pattern", ["SG01", "SG02", "SG*", "*", "signals::one", "signals::*"])
-def test_a_line_covers_ids_and_names_and_patterns_of_both(pattern: str) -> None:
+def test_a_rule_covers_ids_and_names_and_patterns_of_both(pattern: str) -> None:
     assert judged(BLOCKED, line(pattern, BLOCKED)) == Judgement(True, frozenset({BLOCKED}), "for a reason")
 
 
 @pytest.mark.parametrize("pattern", ["SG03", "sg01", "G01", "signals"])
-def test_a_line_covers_nothing_else(pattern: str) -> None:
+def test_a_rule_covers_nothing_else(pattern: str) -> None:
     assert judged(PASS, line(pattern, BLOCKED)) == Judgement(True, PASSES)
 
 
-def test_the_first_line_that_covers_decides() -> None:
+def test_the_first_rule_that_covers_decides() -> None:
     assert judged(PASS, line("SG01", PASS), line("*", BLOCKED)).expected
     assert not judged(PASS, line("*", BLOCKED), line("SG01", PASS)).expected
 
@@ -48,22 +48,22 @@ def test_an_unexpected_pass_is_not_expected() -> None:
     assert str(judgement) == "expected blocked: for a reason"
 
 
-def test_what_was_expected_is_said_in_order() -> None:
+def test_expected_verdicts_are_printed_in_order() -> None:
     assert str(Judgement(False, frozenset({PASS, FAIL, BLOCKED}))) == "expected blocked or fail or pass"
 
 
 @pytest.mark.parametrize("verdict", [ERROR, MISS])
-def test_what_taught_nothing_is_never_expected(verdict: Verdict) -> None:
+def test_error_and_miss_are_never_expected(verdict: Verdict) -> None:
     assert not judged(verdict, line("*", verdict)).expected
 
 
-def test_a_line_covers_what_needs_something() -> None:
+def test_a_rule_covers_scenarios_by_their_needs() -> None:
     line = Expectation((), frozenset({BLOCKED}), "so", frozenset({"pidns"}))
     assert judge("signals::one", ("SG01",), BLOCKED, [line], needs=("smp", "pidns")).expected
     assert not judge("signals::one", ("SG01",), BLOCKED, [line], needs=("smp",)).expected
 
 
-def test_an_excuse_is_for_what_is_absent_alone() -> None:
+def test_an_excuse_applies_to_unsupported_and_blocked_only() -> None:
     assert judged(BLOCKED, excuse="an ordinary user").expected
     assert judged(UNSUPPORTED, line("*", BLOCKED), excuse="no such kernel") == Judgement(
         True, frozenset({BLOCKED, UNSUPPORTED}), "no such kernel"
@@ -72,7 +72,7 @@ def test_an_excuse_is_for_what_is_absent_alone() -> None:
     assert judge("signals::one", (), UNSUPPORTED, ()) == Judgement(False, PASSES)
 
 
-# --------------------------------------------------------------------------------------------------- what it comes to
+# --------------------------------------------------------------------------------------------------- exit status
 
 
 def cell(*verdicts: Verdict, problem: str = "", expected: frozenset[Verdict] = PASSES) -> CellOutcome:
@@ -87,7 +87,7 @@ def cell(*verdicts: Verdict, problem: str = "", expected: frozenset[Verdict] = P
 CELLS = {
     "all passed": ([cell(PASS, PASS)], Status.AS_EXPECTED),
     "one failed": ([cell(PASS, FAIL)], Status.UNEXPECTED),
-    "one failed beside a cell that did not run": ([cell(FAIL), cell(MISS, problem="no engine")], Status.UNEXPECTED),
+    "one failed, and a cell did not run": ([cell(FAIL), cell(MISS, problem="no engine")], Status.UNEXPECTED),
     "blocked as expected": ([cell(BLOCKED, expected=frozenset({BLOCKED}))], Status.AS_EXPECTED),
     "passed unexpectedly": ([cell(PASS, expected=frozenset({BLOCKED}))], Status.UNEXPECTED),
     "one error": ([cell(PASS, ERROR)], Status.UNEXPECTED),
@@ -95,7 +95,7 @@ CELLS = {
     "nothing but misses": ([cell(MISS, MISS)], Status.COULD_NOT_RUN),
     "a cell that did not run": ([cell(PASS), cell(MISS, problem="no engine")], Status.COULD_NOT_RUN),
     "a cell that was cut off": ([cell(PASS, MISS, problem="it died")], Status.COULD_NOT_RUN),
-    "a miss without a word": ([cell(PASS, MISS)], Status.COULD_NOT_RUN),
+    "a miss without a problem": ([cell(PASS, MISS)], Status.COULD_NOT_RUN),
     "a problem after the last trial": ([cell(PASS, problem="no footer")], Status.COULD_NOT_RUN),
     "no cell at all": ([], Status.COULD_NOT_RUN),
     "a cell with nothing in it": ([cell(problem="nothing was selected")], Status.COULD_NOT_RUN),

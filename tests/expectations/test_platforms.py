@@ -1,4 +1,4 @@
-"""Platforms beside the reference: what is known of them beforehand, and how they are shown side by side."""
+"""Rules for platforms other than the reference, and platforms shown side by side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from worldswitch.harness.catalogue import scenarios
+from worldswitch.harness.catalogue import clauses, scenarios
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import rules
@@ -33,29 +33,29 @@ expect = [
 """
 
 
-def test_a_platform_without_a_file_passes_everything() -> None:
-    everywhere = tuple(one for file in rules.every() if not file.platform for one in file.expectations)
-    assert rules.about("reference", rules.every()) == everywhere
-    assert rules.about("package.module:Class", rules.every()) == everywhere
+def test_a_platform_without_a_file_has_the_rules_for_all() -> None:
+    everywhere = tuple(one for file in rules.packaged() if not file.platform for one in file.expectations)
+    assert rules.for_platform("reference", rules.packaged()) == everywhere
+    assert rules.for_platform("package.module:Class", rules.packaged()) == everywhere
 
 
-def test_a_platform_s_file_is_what_is_expected_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_platforms_file_applies_to_it_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.toml").write_text(MINE)
     monkeypatch.setattr(rules, "folder", lambda: tmp_path)
     crashing = frozenset({Verdict.FAIL, Verdict.CRASH})
     crashes = Expectation(("IN01", "traps::*"), crashing, "mine.W1: so", source="mine.toml rule 1")
     blocked = Expectation((), frozenset({Verdict.BLOCKED}), "so", frozenset({"pidns"}), source="mine.toml rule 2")
-    assert rules.about("mine", rules.every()) == (crashes, blocked)
-    assert rules.about("yours", rules.every()) == ()
+    assert rules.for_platform("mine", rules.packaged()) == (crashes, blocked)
+    assert rules.for_platform("yours", rules.packaged()) == ()
     assert rules.load(tmp_path / "mine.toml").about == "x"
 
 
-def test_each_line_of_the_seed_names_a_weakness_and_scenarios_there_are() -> None:
+def test_each_rule_of_the_seed_quotes_a_weakness_and_names_existing_scenarios() -> None:
     known = {scenario.name for scenario in scenarios.scenarios()}
     for line in rules.load(SEED).rules:
-        weakness = re.match(r"seed\.(W\d+): ", line.reason)
-        assert weakness, line.reason
-        assert weakness[1] in WEAKNESSES, line.reason
+        weakness, _, text = line.reason.partition(": ")
+        assert weakness.removeprefix("seed.") in WEAKNESSES, line.reason
+        assert text == clauses.listed()[weakness]
         for name in line.scenarios:
             assert name.partition("[")[0] in known, name
 
@@ -65,13 +65,13 @@ def test_no_scenario_of_the_seed_is_named_twice() -> None:
     assert len(names) == len(set(names))
 
 
-def test_a_parametrised_scenario_is_called_by_its_name() -> None:
+def test_a_parametrised_scenario_is_covered_by_its_full_name() -> None:
     line = Expectation(("traps::a_trap[hlt]",), frozenset({Verdict.FAIL}), "so")
     assert line.covers("traps::a_trap[hlt]", ())
     assert not line.covers("traps::a_trap[ud2]", ())
 
 
-def test_faults_add_up() -> None:
+def test_composed_mutants_have_all_their_faults() -> None:
     both = composed("Both", "Wrong twice.", (pool.HonoursEndedLeases, lifecycle.WaitsOnlyForTheBusy))
     assert both.address_space_class is not pool.PtracePlatform.address_space_class
     assert issubclass(both.address_space_class, pool.HonoursEndedLeases.address_space_class)
@@ -99,7 +99,7 @@ def shown(*outcomes: CellOutcome) -> str:
     return out.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_only_what_differs_is_shown_with_the_reason() -> None:
+def test_only_differences_are_shown_with_their_reason() -> None:
     good = cell("reference", ("a", Verdict.PASS, ""), ("b", Verdict.PASS, ""), ("c", Verdict.PASS, ""))
     bad = cell("seed", ("a", Verdict.PASS, ""), ("b", Verdict.FAIL, "seed.W4: so"), ("c", Verdict.CRASH, ""))
     text = shown(good, bad)
@@ -109,11 +109,11 @@ def test_only_what_differs_is_shown_with_the_reason() -> None:
     assert "signals::a " not in text
 
 
-def test_one_platform_alone_has_nobody_beside_it() -> None:
+def test_one_platform_alone_has_no_table() -> None:
     assert shown(cell("reference", ("a", Verdict.PASS, ""))) == ""
 
 
-def test_in_a_log_no_name_is_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_are_not_truncated_in_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name, why = "a_scenario_" * 8, "seed.W4: " + "and so on " * 8
     cells = cell("reference", (name, Verdict.PASS, "")), cell("seed", (name, Verdict.FAIL, why))
     terminal.summary(cells, tmp_path, 7, console())

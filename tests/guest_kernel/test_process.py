@@ -1,4 +1,4 @@
-"""A little Linux for static programs: what is read of a file, what a program sees, and how it ends."""
+"""The guest kernel: parsing of ELF files, the process image, system calls, and how programs end."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def process() -> Iterator[GuestProcess]:
 
 
 def call(process: GuestProcess, number: int, *arguments: int) -> int:
-    """Serve one call as if the program had made it."""
+    """Serve one system call of the program."""
     for name, value in zip(("rdi", "rsi", "rdx", "r10", "r8", "r9"), arguments, strict=False):
         process.state[name] = value
     return CALLS[number](process)
@@ -45,10 +45,10 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
-# --------------------------------------------------------------------------------------------------------- the file
+# -------------------------------------------------------------------------------------------------------------- elf
 
 
-def test_a_program_says_where_it_goes() -> None:
+def test_a_static_program_is_parsed() -> None:
     found = elf.parse(GETPID.read_bytes(), "getpid")
     assert any(one.address <= found.entry < one.address + one.size for one in found.segments)
     assert Access.READ | Access.EXECUTE in [one.access for one in found.segments]
@@ -71,18 +71,18 @@ def _changed(offset: int, new: bytes) -> bytes:
         (_changed(5, b"\x02"), "ELFDATA2MSB"),
         (_changed(16, b"\x03"), "ET_DYN"),
         (_changed(18, b"\xb7"), "EM_AARCH64"),
-        (_changed(64, struct.pack("<I", 3)), "asks for an interpreter"),
-        (_changed(56, b"\0\0"), "nothing of it is to be loaded"),
+        (_changed(64, struct.pack("<I", 3)), "needs an interpreter"),
+        (_changed(56, b"\0\0"), "no loadable segment"),
         (_changed(64 + 8, struct.pack("<Q", 1 << 63)), "too large|cannot fit"),
-        (_changed(64 + 32, struct.pack("<Q", 1 << 40)), "is not whole"),
+        (_changed(64 + 32, struct.pack("<Q", 1 << 40)), "is truncated"),
     ],
 )
-def test_what_is_no_program_is_named(image: bytes, reason: str) -> None:
-    with pytest.raises(elf.NotAProgram, match=f"some file: no static 64-bit program: .*{reason}"):
+def test_other_files_are_refused_with_the_reason(image: bytes, reason: str) -> None:
+    with pytest.raises(elf.NotAProgram, match=f"some file: not a static 64-bit program: .*{reason}"):
         elf.parse(image, "some file")
 
 
-# ---------------------------------------------------------------------------------------------------- what it sees
+# ----------------------------------------------------------------------------------------------------- system calls
 
 
 def test_the_stack_is_as_execve_leaves_it(process: GuestProcess) -> None:
@@ -98,7 +98,7 @@ def test_the_stack_is_as_execve_leaves_it(process: GuestProcess) -> None:
     assert process.memory.read(auxiliary[3], 4) == GETPID.read_bytes()[64:68]
 
 
-def test_memory_comes_and_goes(process: GuestProcess) -> None:
+def test_anonymous_memory_is_mapped_and_unmapped(process: GuestProcess) -> None:
     address = call(process, MMAP, 0, 3 * PAGE - 1, 3, 0x22, (1 << 64) - 1, 0)
     process.memory.write(address + 3 * PAGE - 1, b"x")
     assert call(process, MUNMAP, address, 3 * PAGE) == 0
@@ -114,24 +114,24 @@ def test_the_heap_grows_to_its_limit(process: GuestProcess) -> None:
     process.memory.write(begin, b"there")
 
 
-def test_files_are_the_hosts(process: GuestProcess, tmp_path: Path) -> None:
+def test_the_program_opens_and_reads_files_of_the_host(process: GuestProcess, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"contents")
-    place = call(process, BRK, 0)
-    process.memory.write(place, os.fsencode(file) + b"\0")
-    number = call(process, OPENAT, (1 << 64) - 100, place, os.O_RDONLY, 0)
+    heap = call(process, BRK, 0)
+    process.memory.write(heap, os.fsencode(file) + b"\0")
+    number = call(process, OPENAT, (1 << 64) - 100, heap, os.O_RDONLY, 0)
     assert number == 3
-    assert call(process, READ, number, place + 512, 4) == 4
-    assert process.memory.read(place + 512, 4) == b"cont"
+    assert call(process, READ, number, heap + 512, 4) == 4
+    assert process.memory.read(heap + 512, 4) == b"cont"
     assert call(process, CLOSE, number) == 0
     assert call(process, CLOSE, number) == -errno.EBADF
-    assert call(process, READ, number, place, 4) == -errno.EBADF
-    process.memory.write(place, b"/nowhere\0")
-    assert call(process, OPEN, place, os.O_RDONLY, 0) == -errno.ENOENT
+    assert call(process, READ, number, heap, 4) == -errno.EBADF
+    process.memory.write(heap, b"/nowhere\0")
+    assert call(process, OPEN, heap, os.O_RDONLY, 0) == -errno.ENOENT
     assert call(process, OPEN, 16, os.O_RDONLY, 0) == -errno.EFAULT
 
 
-def test_bad_pointers_are_the_programs_own_fault(process: GuestProcess) -> None:
+def test_bad_pointers_return_efault(process: GuestProcess) -> None:
     assert call(process, WRITE, 1, 16, 4) == -errno.EFAULT
     assert call(process, CLOCK, 1, 16) == -errno.EFAULT
     assert call(process, ARCH_PRCTL, 0x9999, 0) == -errno.EINVAL
@@ -139,11 +139,11 @@ def test_bad_pointers_are_the_programs_own_fault(process: GuestProcess) -> None:
     assert process.state["fs_base"] == 0x1234
 
 
-# ------------------------------------------------------------------------------------------------------ how it ends
+# ---------------------------------------------------------------------------------------------------------- running
 
 
 @pytest.mark.parametrize("name", ["getpid", "clock", "compute", "files"])
-def test_programs_run_and_tell_their_time(name: str) -> None:
+def test_a_program_runs_and_prints_its_time(name: str) -> None:
     done = run(name, "25")
     assert done.returncode == 0, done.stderr
     word, rounds, nanoseconds = done.stdout.split()
@@ -151,21 +151,21 @@ def test_programs_run_and_tell_their_time(name: str) -> None:
     assert int(nanoseconds) > 0
 
 
-def test_what_is_not_served_is_told() -> None:
+def test_unimplemented_system_calls_are_reported() -> None:
     done = run("processes", "1")
     assert done.returncode == 1
-    assert "system calls that are not served: 56 (1 times)" in done.stderr
+    assert "unimplemented system calls: 56 (1 times)" in done.stderr
 
 
-def test_what_cannot_be_run_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_run_is_status_126(tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text("#!/bin/sh\n" * 20)
     command = [sys.executable, "-P", "-m", "worldswitch.harness.guest_kernel", str(script)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 126
-    assert done.stderr.startswith(f"personality: {script}: no static 64-bit program: ")
+    assert done.stderr.startswith(f"guest_kernel: {script}: not a static 64-bit program: ")
 
 
-def test_a_crash_is_a_status(process: GuestProcess) -> None:
+def test_a_crash_is_128_plus_the_signal(process: GuestProcess) -> None:
     process.state.pc = 16
     assert process.run().status == 128 + 11

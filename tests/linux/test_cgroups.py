@@ -1,4 +1,4 @@
-"""Whoever ends a trial thaws what it froze, and takes its control groups away."""
+"""The killer of a trial thaws its control groups and removes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from worldswitch.scenarios.stage.cgroups import group_of
 
 SECONDS = 10.0
 
-#: A trial that freezes a process, and itself with it if it is told to, and then hangs.
+#: A trial that freezes a process, and itself too with the argument `itself`, and then hangs.
 FREEZES = """
 import os, sys, time
 from worldswitch.scenarios.stage.cgroups import group_of
@@ -40,11 +40,11 @@ with group_of("freezer") as group:
     time.sleep(600)
 """
 
-#: A runner that has a guardian hold such a trial.
+#: A runner whose guardian runs such a trial.
 RUNNER = f"""
 import sys, time
-from worldswitch.harness.environments.guardian import Held
-held = Held([sys.executable, "-P", "-c", {FREEZES!r}, *sys.argv[1:]])
+from worldswitch.harness.environments.guardian import GuardedProcess
+guarded = GuardedProcess([sys.executable, "-P", "-c", {FREEZES!r}, *sys.argv[1:]])
 time.sleep(600)
 """
 
@@ -56,7 +56,7 @@ def nothing_is_left() -> Iterator[None]:
     before = groups()
     yield
     left = groups() - before
-    for group in left:  # no test may leave ice
+    for group in left:  # a frozen process could not be killed
         control_groups.thaw(group)
     assert left == set()
 
@@ -69,11 +69,11 @@ def is_gone(pid: int) -> bool:
     return processes.wait_until(lambda: processes.reap(pid) is not None or not Path(f"/proc/{pid}").exists(), SECONDS)
 
 
-@pytest.mark.parametrize("who", ["another", "itself"])
+@pytest.mark.parametrize("frozen", ["another", "itself"])
 @pytest.mark.parametrize("signo", [signal.SIGKILL, signal.SIGTERM])
-def test_a_runners_death_leaves_nobody_in_the_ice(who: str, signo: signal.Signals) -> None:
+def test_no_process_stays_frozen_after_a_runners_death(frozen: str, signo: signal.Signals) -> None:
     with processes.subreaper():
-        with subprocess.Popen([sys.executable, "-P", "-c", RUNNER, who], stdout=subprocess.PIPE) as runner:
+        with subprocess.Popen([sys.executable, "-P", "-c", RUNNER, frozen], stdout=subprocess.PIPE) as runner:
             assert runner.stdout
             child, trial, folder = runner.stdout.readline().decode().split()
             assert Path(folder).exists()
@@ -84,10 +84,10 @@ def test_a_runners_death_leaves_nobody_in_the_ice(who: str, signo: signal.Signal
         assert processes.wait_until(lambda: not Path(folder).exists(), SECONDS), f"{folder} is still there"
 
 
-@pytest.mark.parametrize("who", ["another", "itself"])
-def test_a_trial_that_is_late_is_thawed_to_be_ended(who: str) -> None:
+@pytest.mark.parametrize("frozen", ["another", "itself"])
+def test_a_late_trial_is_thawed_and_killed(frozen: str) -> None:
     def body() -> bytes:
-        sys.argv = ["", who]
+        sys.argv = ["", frozen]
         exec(FREEZES)
         return b""
 
@@ -99,21 +99,20 @@ def test_a_trial_that_is_late_is_thawed_to_be_ended(who: str) -> None:
     assert not Path(folder).exists()
 
 
-def test_a_group_of_somebody_who_lives_stays() -> None:
+def test_the_group_of_a_live_process_stays() -> None:
     with group_of("freezer") as group:
         control_groups.clear()
         assert group.directory.is_dir()
 
 
-def test_a_probes_group_goes_too() -> None:
-    """A probe that was killed in the middle leaves an empty group."""
-    group = next(iter(cgroups._parents("freezer"))) / "worldswitch-probe-4194305"  # no such process can be
+def test_the_group_of_a_killed_probe_is_removed() -> None:
+    group = next(iter(cgroups._parents("freezer"))) / "worldswitch-probe-4194305"  # above every pid
     group.mkdir()
     control_groups.clear()
     assert not group.exists()
 
 
-def test_what_is_called_otherwise_is_somebody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_with_other_names_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["worldswitch-123456789012", "worldswitch-4194305-0", "worldswitch-probe-4194305", "worldswitch-4194305-x"]
     for name in names:
         (tmp_path / name).mkdir()
@@ -124,9 +123,9 @@ def test_what_is_called_otherwise_is_somebody_elses(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_runs_containers_are_thawed_before_they_are_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_containers_are_thawed_before_they_are_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     with (
-        contextlib.suppress(FileNotFoundError),  # it is gone already
+        contextlib.suppress(FileNotFoundError),  # already removed
         group_of("freezer") as group,
         subprocess.Popen(["sleep", "600"]) as process,
     ):

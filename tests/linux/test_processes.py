@@ -1,4 +1,4 @@
-"""Children of ours: none unwinds into the frames of its parent, and no signal goes to a pid that was reaped."""
+"""A forked child never unwinds into its parent's frames, and no signal goes to a reaped pid."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worldswitch.harness.run.syscall_record import unotify
 
 
 def printed(script: str) -> list[str]:
-    """The lines that a program prints, its forked children included."""
+    """The lines that a program and its forked children print."""
     command = [sys.executable, "-P", "-c", textwrap.dedent(script)]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False).stdout.splitlines()
 
@@ -38,26 +38,26 @@ def test_a_child_never_unwinds_into_its_parents_frames() -> None:
     assert printed(script) == ["RuntimeError"]
 
 
-def test_a_recorded_command_that_cannot_be_run_leaves_one_process() -> None:
+def test_an_invalid_command_to_record_leaves_one_process() -> None:
     script = """
         import os
-        from worldswitch.harness.run.syscall_record import unotify as recording
+        from worldswitch.harness.run.syscall_record import unotify
         out = os.dup(1)
         try:
-            recording.record(["a\\0b"], dict(os.environ), os.open(os.devnull, os.O_WRONLY), print)
+            unotify.record(["a\\0b"], dict(os.environ), os.open(os.devnull, os.O_WRONLY), print)
         finally:
             os.write(out, b"went on\\n")
     """
     assert printed(script) == ["went on"]
 
 
-def test_a_recorded_command_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recorded_command_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unotify, "SILENCE_SECONDS", 0.5)
     with Path(os.devnull).open("wb") as log, pytest.raises(unotify.Unrecordable, match="hangs"):
         unotify.record(["sleep", "600"], dict(os.environ), log.fileno(), print)
 
 
-def test_what_a_child_met_is_raised_here() -> None:
+def test_a_childs_error_is_raised_in_the_parent() -> None:
     def refuse() -> None:
         raise OSError(errno.ENOTTY, "no")
 
@@ -75,14 +75,14 @@ def test_a_child_that_hangs_is_killed() -> None:
         os.waitpid(-1, os.WNOHANG)
 
 
-def test_a_child_that_was_reaped_gets_no_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reaped_child_gets_no_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     child = processes.fork(lambda: None)
     os.waitpid(child, 0)
-    monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a signal to a pid that may be another's"))
+    monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a signal to a pid that may have been reused"))
     processes.end(child)
 
 
-def test_a_tracee_that_ended_gets_no_signal() -> None:
+def test_a_dead_tracee_gets_no_signal() -> None:
     def trace() -> None:
         with ptrace.stopped_child() as child:
             threading.Timer(0.1, os.kill, (child, signal.SIGKILL)).start()
@@ -92,7 +92,7 @@ def test_a_tracee_that_ended_gets_no_signal() -> None:
         trace()
 
 
-def test_a_stop_is_no_end() -> None:
+def test_a_stop_is_not_an_exit() -> None:
     with ptrace.stopped_child() as child:
         began = time.monotonic()
     assert time.monotonic() - began < processes.CHILD_SECONDS
@@ -119,14 +119,14 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("kernel")
-def test_another_process_that_has_the_pid_is_not_killed(sleeper: processes.Process) -> None:
+def test_a_later_process_with_the_pid_is_not_killed(sleeper: processes.Process) -> None:
     processes.kill(replace(sleeper, started=sleeper.started - 1))
     assert processes.descendants(os.getpid())[sleeper.pid].alive
     processes.kill(sleeper)
     assert processes.wait_until(lambda: not processes.descendants(os.getpid())[sleeper.pid].alive, 5.0)
 
 
-def test_a_process_that_is_gone_is_killed_without_error(sleeper: processes.Process) -> None:
+def test_killing_a_dead_process_is_no_error(sleeper: processes.Process) -> None:
     os.kill(sleeper.pid, signal.SIGKILL)
     os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
     processes.kill(sleeper)

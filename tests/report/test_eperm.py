@@ -30,7 +30,7 @@ def found_in(set_up: Callable[[], object]) -> tuple[Confinement, str, str]:
 
     def body() -> bytes:
         set_up()
-        known = replace(confinement.here(), answers={"PTRACE_SEIZE": confinement.answer("PTRACE_SEIZE")})
+        known = replace(ptrace_denial.current(), answers={"PTRACE_SEIZE": confinement.answer("PTRACE_SEIZE")})
         return msgspec.json.encode((known, *_refusal()))
 
     ending = supervise(body, 30)
@@ -96,7 +96,7 @@ def test_a_tracer_that_follows_forks_is_found() -> None:
     if pid == 0:
         syscalls.ptrace(PTRACE_TRACEME, 0)
         os.kill(os.getpid(), 19)
-        os.write(writer, msgspec.json.encode((confinement.here(), *_refusal_of_a_grandchild())))
+        os.write(writer, msgspec.json.encode((ptrace_denial.current(), *_refusal_of_a_grandchild())))
         os._exit(0)
     _let_it_run(pid)
     os.close(writer)
@@ -182,19 +182,19 @@ def test_the_cause_is_the_expected_one(
 
 def test_every_possible_cause_is_listed_with_its_evidence() -> None:
     assert list(eperm.lines(but(yama=2, modules="capability,yama"))) == [
-        "PTRACE_SEIZE: EPERM: yama: ptrace_scope is 2: it takes CAP_SYS_PTRACE",
-        "  seccomp: no: PTRACE_SEIZE of nobody is ESRCH, as the kernel says it: no filter answers",
+        "PTRACE_SEIZE: EPERM: yama: ptrace_scope is 2: tracing requires CAP_SYS_PTRACE",
+        "  seccomp: no: PTRACE_SEIZE for a nonexistent pid returns ESRCH, as the kernel does: no filter rejects it",
         "  already traced: no: TracerPid is 0",
-        "  yama: yes: ptrace_scope is 2: it takes CAP_SYS_PTRACE",
-        "  capability: no: a dumpable child of one's own takes no capability",
-        "  security module: no: another one refuses before it is asked",
-        "what to do: grant CAP_SYS_PTRACE, or set it to 0 or 1",
+        "  yama: yes: ptrace_scope is 2: tracing requires CAP_SYS_PTRACE",
+        "  capability: no: tracing an own dumpable child requires no capability",
+        "  security module: no: another mechanism denies the request first",
+        "what to do: grant CAP_SYS_PTRACE, or set ptrace_scope to 0 or 1",
     ]
 
 
 def test_the_process_s_security_label_is_named() -> None:
     (line,) = [str(one) for one in ptrace_denial.findings(CASES["apparmor"][0]) if one.who is Authority.MODULE]
-    assert line == "security module: perhaps: apparmor is in force, and calls this process 'docker (enforce)'"
+    assert line == "security module: perhaps: apparmor is active; the label of this process is 'docker (enforce)'"
 
 
 def test_a_filter_that_kills_is_probed_in_a_child() -> None:

@@ -1,4 +1,4 @@
-"""A run's folder tells what was planned, what came of it and what was thought of it, however the run ended."""
+"""The folder of a run has its plan, verdicts and judgements, however the run ended."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Run]:
     return run
 
 
-def test_a_run_is_read_as_it_was(go, tmp_path: Path) -> None:
+def test_a_run_is_read_back(go, tmp_path: Path) -> None:
     blocked = trial(NAMES[0], Verdict.BLOCKED)
     mixed = frames(whole(blocked, trial(NAMES[1]), trial(NAMES[2], Verdict.FAIL, reason="no")))
     run = go(place("host", GOOD), place("docker:a", mixed, BLOCKED), Missing("docker:b", "no engine", "install one"))
@@ -61,18 +61,18 @@ def test_a_run_is_read_as_it_was(go, tmp_path: Path) -> None:
     assert kept.manifest.finished >= kept.manifest.started
 
 
-def test_what_no_rule_speaks_of_takes_no_line(go, tmp_path: Path) -> None:
+def test_a_plain_judgement_has_no_line(go, tmp_path: Path) -> None:
     go(place("host", GOOD))
     assert not (tmp_path / manifest.JUDGEMENTS).exists()
 
 
-def test_a_cell_that_is_not_there_is_named_with_those_that_are(go, tmp_path: Path) -> None:
+def test_an_unknown_cell_is_an_error_that_lists_the_cells(go, tmp_path: Path) -> None:
     go(place("host", GOOD))
     with pytest.raises(KeyError, match=r"no cell docker:x in .*; there are host"):
         reader.read(tmp_path).cell("docker:x")
 
 
-def test_the_digest_is_another_when_a_rule_is() -> None:
+def test_the_digest_changes_with_the_rules() -> None:
     other = Expectation(("SG01",), frozenset({Verdict.FAIL}), "no namespaces here")
     more = (
         replace(BLOCKED, expires=date(2027, 1, 1)),
@@ -88,11 +88,11 @@ def test_the_digest_is_another_when_a_rule_is() -> None:
     assert judgement.digest([[BLOCKED]]) == digests[1]
 
 
-# ----------------------------------------------------------------------------------------------------- runs cut short
+# ----------------------------------------------------------------------------------------------------- incomplete runs
 
 
 def cut(folder: Path, *, started: bool = True) -> None:
-    """Make of a run's folder that of one which was killed in its last cell."""
+    """Turn the folder of a run into that of one killed in its last cell."""
     whole = msgspec.json.decode((folder / "run.json").read_bytes())
     whole["finished"] = None
     whole["cells"][-1].pop("finished")
@@ -103,7 +103,7 @@ def cut(folder: Path, *, started: bool = True) -> None:
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"kind":"tri'])
-def test_of_a_killed_run_what_was_reached_is_kept_and_the_rest_is_a_miss(go, tmp_path: Path, torn: bytes) -> None:
+def test_a_killed_run_has_its_results_so_far_and_the_rest_is_a_miss(go, tmp_path: Path, torn: bytes) -> None:
     go(place("host", GOOD), place("docker:a", frames([header(), PASSES[1]]), status=137))
     cut(tmp_path)
     with (tmp_path / "docker-a.jsonl").open("ab") as file:
@@ -119,7 +119,7 @@ def test_of_a_killed_run_what_was_reached_is_kept_and_the_rest_is_a_miss(go, tmp
     assert not cell.judged[1].judgement.expected
 
 
-def test_a_cell_that_never_started_misses_what_was_planned(go, tmp_path: Path) -> None:
+def test_a_cell_that_did_not_start_misses_its_plan(go, tmp_path: Path) -> None:
     go(place("host", GOOD), place("docker:a", []))
     cut(tmp_path, started=False)
     cell = reader.read(tmp_path).cells[1]
@@ -176,7 +176,7 @@ def elsewhere(folder: Path) -> None:
 
 RULING = {"cell": "docker:a", "scenario": NAMES[0], "verdict": "fail", "expected": False, "wanted": ["pass"]}
 
-#: What was done to a folder, and what is said of it: the file first.
+#: The damage of a folder, and the error, which begins with the file.
 DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
     "no manifest": (lambda folder: (folder / "run.json").unlink(), "run.json: not there"),
     "the manifest is a folder": (
@@ -193,25 +193,25 @@ DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
     "no seed": (write("run.json", '{"run": "x", "started": 1}'), "run.json: .*missing required field `seed`"),
     "seed": (rewrite("run.json", seed="x"), r"run.json: .*Expected `int`, got `str` - at `\$.seed`"),
     "cells": (rewrite("run.json", cells=[1]), r"run.json: .*Expected `object`, got `int`"),
-    "another format": (rewrite("run.json", format=9), "run.json: format 9, and this reader knows 1"),
+    "another format": (rewrite("run.json", format=9), "run.json: format 9; this version reads format 1"),
     "a cell twice": (twice, "run.json: cells: docker:a is there twice"),
     "a cell in another's file": (elsewhere, "run.json: cells: the file of docker:a is docker-a.jsonl, not '../../etc"),
     "a cell's file is gone": (
         lambda folder: (folder / "docker-a.jsonl").unlink(),
-        "docker-a.jsonl: run.json says that the cell ended well, and its footer is not there",
+        "docker-a.jsonl: the footer is missing, but run.json has no problem of the cell",
     ),
     "a cell's file is cut": (
         lambda folder: (folder / "docker-a.jsonl").write_bytes((folder / "docker-a.jsonl").read_bytes()[:-2]),
-        "docker-a.jsonl: run.json says that the cell ended well, and its footer is not there",
+        "docker-a.jsonl: the footer is missing, but run.json has no problem of the cell",
     ),
     "a cell's file is a folder": (
         lambda folder: ((folder / "docker-a.jsonl").unlink(), (folder / "docker-a.jsonl").mkdir()),
         "docker-a.jsonl: cannot be read",
     ),
-    "a line of a cell": (add("docker-a.jsonl", "{}\n"), "docker-a.jsonl:6: not a line of a result"),
+    "a line of a cell": (add("docker-a.jsonl", "{}\n"), "docker-a.jsonl:6: not a record of a cell"),
     "a line after the footer": (
         add("docker-a.jsonl", records.encode(trial(NAMES[0])).decode() + "\n"),
-        "docker-a.jsonl:5: the footer, but 1 more",
+        "docker-a.jsonl:6: a record after the footer",
     ),
     "a cell of another format": (rewrite("docker-a.jsonl", format=3), "docker-a.jsonl:1: format 3"),
     "a cell's plan": (rewrite("docker-a.jsonl", planned=["x::y"]), "docker-a.jsonl:2: a verdict on 'signals::one"),
@@ -219,32 +219,32 @@ DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a judgement that is no JSON": (write("judgements.jsonl", "so\n"), "judgements.jsonl:1: not a judgement"),
     "a judgement in no cell": (
         write("judgements.jsonl", json.dumps(RULING | {"cell": "host"}) + "\n"),
-        "judgements.jsonl:1: a judgement in 'host', and run.json planned no such cell",
+        "judgements.jsonl:1: a judgement in 'host', which is not in the plan of run.json",
     ),
     "a judgement on another verdict": (
         write("judgements.jsonl", json.dumps(RULING) + "\n"),
-        "docker-a.jsonl: signals::one_is_ignored: pass, and judgements.jsonl judges fail",
+        "docker-a.jsonl: signals::one_is_ignored: pass, but judgements.jsonl judges fail",
     ),
-    "a verdict nobody knows": (
+    "an unknown verdict": (
         write("judgements.jsonl", json.dumps(RULING | {"verdict": "so so"}) + "\n"),
         r"judgements.jsonl:1: not a judgement: Invalid enum value 'so so' - at `\$.verdict`",
     ),
 }
 
 
-@pytest.mark.parametrize(("damage", "said"), DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_folder_is_named_and_left_alone(
-    go, tmp_path: Path, damage: Callable[[Path], object], said: str
+@pytest.mark.parametrize(("damage", "message"), DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_folder_is_an_error_and_stays_unchanged(
+    go, tmp_path: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     go(place("docker:a", GOOD))
     damage(tmp_path)
     before = {path.name: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(ResultError, match=f"{tmp_path}/{said}"):
+    with pytest.raises(ResultError, match=f"{tmp_path}/{message}"):
         reader.read(tmp_path)
     assert {path.name: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_damaged_line_stops_a_killed_run_from_being_read_too(go, tmp_path: Path) -> None:
+def test_a_damaged_line_of_a_killed_run_is_an_error_too(go, tmp_path: Path) -> None:
     go(place("docker:a", frames([header(), PASSES[0]]), status=137))
     add("docker-a.jsonl", "{}\n")(tmp_path)
     with pytest.raises(Damaged, match=r"docker-a\.jsonl:3"):
@@ -254,7 +254,7 @@ def test_a_damaged_line_stops_a_killed_run_from_being_read_too(go, tmp_path: Pat
 # --------------------------------------------------------------------------------------------------------------- find
 
 
-def test_a_run_is_found_by_path_by_name_and_as_the_last(go, tmp_path: Path) -> None:
+def test_a_run_is_found_by_path_by_name_and_as_last(go, tmp_path: Path) -> None:
     go(place("docker:a", GOOD))
     for name in ("20260101T000000-aaaa", "20260301T000000-aaaa", "20260201T000000-ffff", "baseline"):
         (tmp_path / "results" / name).mkdir(parents=True)
@@ -265,13 +265,13 @@ def test_a_run_is_found_by_path_by_name_and_as_the_last(go, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["nothing", "last", "run.json"])
-def test_a_run_that_is_not_there(name: str, tmp_path: Path) -> None:
+def test_a_missing_run_is_an_error(name: str, tmp_path: Path) -> None:
     with pytest.raises(NoRun, match=str(tmp_path)):
         reader.find(name, tmp_path)
 
 
-def test_what_is_known_of_an_environment_at_the_end_is_kept(go, tmp_path: Path) -> None:
-    """A machine that is booted tells its kernel only then."""
+def test_facts_known_at_the_end_of_a_cell_are_written(go, tmp_path: Path) -> None:
+    """The kernel of a booted machine is known only then."""
     late = place("linux-6.12", GOOD)
     late.facts = {"engine": "none"}
 

@@ -1,4 +1,4 @@
-"""What a run's folder can no longer take is said, and what it took before stays whole."""
+"""A full disk is reported, and the results written before stay valid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worldswitch.harness.environments import plan
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status, status
 from worldswitch.harness.results import reader, writer
-from worldswitch.harness.results.errors import CannotKeep
+from worldswitch.harness.results.errors import CannotWrite
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
@@ -26,11 +26,11 @@ GOOD = frames(whole(*map(trial, NAMES)))
 
 @pytest.fixture
 def room(monkeypatch: pytest.MonkeyPatch):
-    """Leave files so many bytes more."""
+    """A function that limits further writes to a number of bytes."""
     opened, left = Path.open, [1 << 30]
 
     class Full:
-        """A file on a disk that is nearly full."""
+        """A file on a nearly full disk."""
 
         def __init__(self, file: IO[bytes]) -> None:
             self._file = file
@@ -70,25 +70,25 @@ def room(monkeypatch: pytest.MonkeyPatch):
     return leave
 
 
-def test_a_line_is_written_whole_or_not_at_all(tmp_path: Path, room) -> None:
+def test_a_line_is_appended_entirely_or_not_at_all(tmp_path: Path, room) -> None:
     path = tmp_path / "a.jsonl"
     writer.append(path, b"first")
     room(4)
-    with pytest.raises(CannotKeep, match=r"a\.jsonl: cannot be written: No space left on device"):
+    with pytest.raises(CannotWrite, match=r"a\.jsonl: cannot be written: No space left on device"):
         writer.append(path, b"second")
     assert path.read_bytes() == b"first\n"
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_file_is_replaced_entirely_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     writer.replace(path, b"first")
     path.with_name(".run.json.new").mkdir()
-    with pytest.raises(CannotKeep, match=r"run\.json: cannot be written"):
+    with pytest.raises(CannotWrite, match=r"run\.json: cannot be written"):
         writer.replace(path, b"second")
     assert path.read_bytes() == b"first"
 
 
-def test_a_full_disk_costs_what_does_not_fit(tmp_path: Path, room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_full_disk_the_results_before_stay_valid(tmp_path: Path, room, monkeypatch: pytest.MonkeyPatch) -> None:
     records = tmp_path / "host.jsonl"
 
     def fill() -> bytes:
@@ -113,7 +113,7 @@ def test_a_full_disk_costs_what_does_not_fit(tmp_path: Path, room, monkeypatch: 
     assert [one.trial.verdict for one in kept.cells[1].judged] == [Verdict.MISS] * 3
 
 
-def test_without_any_room_nothing_starts(tmp_path: Path, room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_space_no_cell_starts(tmp_path: Path, room, monkeypatch: pytest.MonkeyPatch) -> None:
     host = place("host", GOOD)
     monkeypatch.setattr(plan, "plan", planner(host))
     room(0)
@@ -146,12 +146,12 @@ sys.exit(status)
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="to mount a small file system takes root")
-def test_on_a_file_system_that_is_really_full(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_a_really_full_file_system(tmp_path: Path) -> None:
     script = FULL.format(path=sys.path, folder=tmp_path)
     done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=60, check=False)
     if "mount" in done.stderr and "AssertionError" in done.stderr:
-        pytest.skip("no mounting here")
+        pytest.skip("mount(2) is denied")
     assert done.stdout.splitlines()[-1] == "['pass', 'pass', 'miss']", done.stderr
     assert "host.jsonl: cannot be written: No space left on device" in done.stdout
     assert done.returncode == 2, done.stderr

@@ -1,4 +1,4 @@
-"""What ends in the middle, a cell, an engine or the run itself: what was reached is kept, and the rest is a miss."""
+"""Cells, engines and runs that end early: the results so far are written, and the rest is a miss."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *places: Environment) -> 
 
 
 def verdicts(folder: Path) -> dict[str, list[str]]:
-    """By cell, in the order of the scenarios."""
+    """The verdicts of each cell, in the order of the scenarios."""
     found = {}
     for cell in reader.read(folder).cells:
         by_name = {one.trial.scenario: one.trial.verdict.value for one in cell.judged}
@@ -73,7 +73,7 @@ def test_an_engine_that_dies_costs_its_cells(monkeypatch: pytest.MonkeyPatch, tm
     assert status(made.outcomes) is Status.COULD_NOT_RUN
 
 
-#: A cell that says what it has reached and is then killed, as by the kernel when memory is short.
+#: A cell that sends its records so far and is then killed, as by the OOM killer.
 KILLED = "import os, sys, base64; os.write(1, base64.b64decode(sys.argv[1])); os.kill(os.getpid(), 9)"
 
 
@@ -84,16 +84,18 @@ class Doomed(Scripted):
         return HostCell(GuardedProcess(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
 
 
-def test_a_cell_that_is_killed_keeps_what_it_reached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_results_of_a_killed_cell_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made = run(monkeypatch, tmp_path, Doomed("docker:a", lambda _: ScriptedCell([])), place("docker:b", GOOD))
     assert verdicts(tmp_path) == {"docker:a": ["pass", "miss", "miss"], "docker:b": ["pass"] * 3}
     problem = reader.read(tmp_path).cell("docker:a").problem
-    assert "before its results were whole" in problem.reason
+    assert "before its results were complete" in problem.reason
     assert status(made.outcomes) is Status.COULD_NOT_RUN
     assert read_reached(tmp_path / "docker-a.jsonl").footer is None
 
 
-def test_something_unexpected_in_what_was_reached_is_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_unexpected_verdict_of_an_incomplete_cell_is_status_1(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     failed = frames([header(), trial(NAMES[0], Verdict.FAIL)])
     made = run(monkeypatch, tmp_path, place("docker:a", failed, status=137))
     assert status(made.outcomes) is Status.UNEXPECTED
@@ -118,7 +120,7 @@ cli.main(["run", "--results", {folder!r}])
 """
 
 
-def test_a_run_that_is_killed_tells_what_was_planned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_folder_of_a_killed_run_has_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script = HANGS.format(path=sys.path, folder=str(tmp_path))
     runner = subprocess.Popen([sys.executable, "-P", "-c", script], stdout=subprocess.DEVNULL)
     try:

@@ -60,14 +60,14 @@ def test_or_by_its_runs_name_or_none_and_its_catalogue_id(folder: Path) -> None:
 
 #: What is asked for, and what is said of it.
 UNKNOWN = (
-    ("host", "names no trial; say ENVIRONMENT::module::function@RUN"),
-    ("::signals::x", "names no trial"),
-    ("host::", "names no trial"),
+    ("host", "is not the id of a trial; the form is ENVIRONMENT::module::function@RUN"),
+    ("::signals::x", "is not the id of a trial"),
+    ("host::", "is not the id of a trial"),
     (f"host/mutant:Any::{NAMES[0]}@nowhere", "nowhere: no such folder, and no run of that name in"),
     (f"host::{NAMES[0]}", "no cell host in .*; there are host/mutant:Any, docker:hardened/mutant:Any"),
-    ("host/mutant:Any::signals::none", "no scenario signals::none in host/mutant:Any; nothing failed there"),
-    ("docker:hardened/mutant:Any::signals::none", f"what failed there: {NAMES[0]}"),
-    ("host/mutant:Any::SG01", f"2 scenarios are called SG01: {NAMES[0]}, {NAMES[1]}; name one of them"),
+    ("host/mutant:Any::signals::none", "no scenario signals::none in host/mutant:Any; no verdict there was unexpected"),
+    ("docker:hardened/mutant:Any::signals::none", f"unexpected there: {NAMES[0]}"),
+    ("host/mutant:Any::SG01", f"2 scenarios have the id SG01: {NAMES[0]}, {NAMES[1]}; name one of them"),
 )
 
 
@@ -108,11 +108,11 @@ def test_both_lines_of_a_failure_ask_for_the_same(folder: Path) -> None:
         f"worldswitch run --engine docker --profile hardened --platform mutant:Any --id {NAMES[0]} "
         "--repeat quick --seed 7 --deadline 3.5"
     )
-    assert repro.line(kept.cell.name, NAMES[0], folder) == f"worldswitch repro {NAME}@{folder}"
+    assert repro.command(kept.cell.name, NAMES[0], folder) == f"worldswitch repro {NAME}@{folder}"
 
 
 def test_a_name_with_signs_that_a_shell_knows_is_quoted(folder: Path) -> None:
-    line = repro.line(CellName("host"), "signals::x[a b]", Path("results/a run"))
+    line = repro.command(CellName("host"), "signals::x[a b]", Path("results/a run"))
     assert line == "worldswitch repro 'host::signals::x[a b]@results/a run'"
 
 
@@ -136,9 +136,9 @@ def test_what_is_not_as_it_was_is_said(folder: Path, tmp_path: Path, monkeypatch
 def test_whether_it_came_to_the_same_is_said(folder: Path) -> None:
     kept = trial_id.find(f"{NAME}@{folder}")
     fails, passes = kept.judged, trial_id.find(f"docker:hardened/mutant:Any::{NAMES[1]}@{folder}").judged
-    assert repro.told(kept, fails) == f"reproduced: fail, as in {folder}"
-    assert repro.told(kept, passes) == f"not reproduced: pass here, and fail in {folder}"
-    assert repro.told(kept, None) == f"not tried: it was fail in {folder}, and could not be run here"
+    assert repro.result(kept, fails) == f"reproduced: fail, as in {folder}"
+    assert repro.result(kept, passes) == f"not reproduced: pass here, and fail in {folder}"
+    assert repro.result(kept, None) == f"not tried: it was fail in {folder}, and could not be run here"
 
 
 def test_the_command_runs_that_trial_alone(

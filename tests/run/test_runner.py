@@ -1,4 +1,4 @@
-"""What becomes of a run when its cells behave, and when they do not."""
+"""Runs of cells that end properly, and of cells that do not."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from junitparser import JUnitXml
 from scripted import NAMES, SCENARIOS, Line, Quiet, Scripted, footer, frames, hang, header, place, planner, trial, whole
@@ -27,6 +28,7 @@ from worldswitch.harness.verdict import Verdict
 
 PASSES = tuple(trial(name) for name in NAMES)
 GOOD = frames(whole(*PASSES))
+LOG = records.KernelLog(lines=("x",))
 
 
 @pytest.fixture
@@ -48,37 +50,39 @@ def verdicts(run: Run, cell: int = 0) -> list[str]:
     return [found[name] for name in NAMES]
 
 
-def test_a_good_cell_is_written_as_it_came(go, tmp_path: Path) -> None:
+def test_a_good_cell_is_written_as_received(go, tmp_path: Path) -> None:
     run = go(place("docker:hardened", GOOD))
     assert verdicts(run) == ["pass", "pass", "pass"]
     assert status(run.outcomes) is Status.AS_EXPECTED
     assert read_reached(tmp_path / "docker-hardened.jsonl").trials == PASSES
 
 
-def test_who_waits_is_told_which_trial_begins_and_the_results_are_not(go, tmp_path: Path) -> None:
+def test_the_begin_of_a_trial_is_shown_but_not_written(go, tmp_path: Path) -> None:
     run = go(place("host", [*frames([records.Began(NAMES[0])]), *GOOD]))
     assert run.watcher.began == [NAMES[0]]
     assert b"began" not in (tmp_path / "host.jsonl").read_bytes()
 
 
-def test_noise_among_the_frames_is_nothing(go) -> None:
+def test_noise_between_frames_is_ignored(go) -> None:
     noise: list[Line] = [b"Segmentation fault\n", b"\xff\xfe\n", b"@ws deadbeef {}\n", b'{"kind":"trial"}\n']
     run = go(place("host", [line for pair in zip(noise * 4, GOOD, strict=False) for line in pair]))
     assert verdicts(run) == ["pass", "pass", "pass"]
     assert run.outcomes[0].problem is None
 
 
-#: What a cell says, how it ends, and the word that must be in the problem.
+#: The output of a cell, its exit status, its log, and a part of the problem.
 BROKEN: dict[str, tuple[list[Line], int, str, str]] = {
-    "it says nothing": ([], 2, "no python3 here", "status 2"),
+    "it sends nothing": ([], 2, "no python3 here", "status 2"),
     "it dies after one trial": (frames([header(), PASSES[0]]), 137, "Killed", "status 137"),
     "it loses its footer": (frames([header(), *PASSES]), 0, "", "status 0"),
-    "its footer counts others": (frames([header(), *PASSES, footer(PASSES[:1])]), 0, "", "cannot be believed"),
-    "it judges what nobody planned": (frames([header(), trial("signals::other")]), 0, "", "cannot be believed"),
-    "it judges one twice": (frames([header(), PASSES[0], PASSES[0]]), 0, "", "cannot be believed"),
-    "it judges before its header": (frames([PASSES[0], header()]), 0, "", "cannot be believed"),
-    "it starts over": (frames([header(), header()]), 0, "", "cannot be believed"),
-    "it goes on after its footer": ([*GOOD, *frames([PASSES[0]])], 0, "", "cannot be believed"),
+    "its footer has other counts": (frames([header(), *PASSES, footer(PASSES[:1])]), 0, "", "are invalid"),
+    "it has a verdict that was not planned": (frames([header(), trial("signals::other")]), 0, "", "are invalid"),
+    "it has two verdicts on one scenario": (frames([header(), PASSES[0], PASSES[0]]), 0, "", "are invalid"),
+    "it has a verdict before its header": (frames([PASSES[0], header()]), 0, "", "are invalid"),
+    "it has two headers": (frames([header(), header()]), 0, "", "are invalid"),
+    "it has two kernel logs": (frames([header(), LOG, LOG]), 0, "", "are invalid"),
+    "it is of another format": (frames([msgspec.structs.replace(header(), format=9)]), 0, "", "format 9"),
+    "it goes on after its footer": ([*GOOD, *frames([PASSES[0]])], 0, "", "are invalid"),
     "it refuses after the last trial": (GOOD, 2, "cell: could not run: no core\n", "no core"),
 }
 
@@ -94,7 +98,7 @@ def test_a_broken_cell_is_never_green(go, lines: list[Line], code: int, log: str
     assert scripted.cells[0].killed
 
 
-def test_what_was_reached_is_kept_and_the_rest_is_a_miss(go, tmp_path: Path) -> None:
+def test_results_so_far_are_written_and_the_rest_is_a_miss(go, tmp_path: Path) -> None:
     run = go(place("host", frames([header(), PASSES[1]]), status=137, log="Killed"))
     assert verdicts(run) == ["miss", "pass", "miss"]
     miss = run.outcomes[0].judged[1].trial
@@ -103,16 +107,16 @@ def test_what_was_reached_is_kept_and_the_rest_is_a_miss(go, tmp_path: Path) -> 
     assert (len(reached.trials), reached.footer) == (1, None)
 
 
-def test_a_silent_cell_is_ended(go, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_cell_is_killed(go, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(request, "PATIENCE", -0.8)
     scripted = place("host", [*frames([header(), PASSES[0]]), hang])
     run = go(scripted)
-    assert "said nothing for 0.2 s" in run.outcomes[0].problem.reason
+    assert "sent nothing for 0.2 s" in run.outcomes[0].problem.reason
     assert scripted.cells[0].killed
     assert verdicts(run) == ["pass", "miss", "miss"]
 
 
-def test_a_cell_that_cannot_start_costs_no_other(go) -> None:
+def test_a_cell_that_cannot_start_affects_no_other(go) -> None:
     def refuse(_: object) -> None:
         raise OSError("no space left")
 
@@ -123,22 +127,22 @@ def test_a_cell_that_cannot_start_costs_no_other(go) -> None:
 
 
 @pytest.mark.parametrize("when", ["start", "read"])
-def test_a_mistake_of_ours_is_a_traceback(go, when: str) -> None:
-    def mistake(*_: object) -> None:
-        raise TypeError("a mistake of ours")
+def test_a_bug_of_the_harness_is_a_traceback(go, when: str) -> None:
+    def fail(*_: object) -> None:
+        raise TypeError("a bug")
 
-    with pytest.raises(TypeError, match="of ours"):
-        go(Scripted("docker:a", mistake) if when == "start" else place("host", [mistake]))
+    with pytest.raises(TypeError, match="a bug"):
+        go(Scripted("docker:a", fail) if when == "start" else place("host", [fail]))
 
 
-def test_an_environment_that_cannot_be_had_is_missed(go) -> None:
+def test_the_trials_of_a_missing_environment_are_misses(go) -> None:
     run = go(place("host", GOOD), Missing("docker:a", "no engine", "install one"))
     assert verdicts(run, 1) == ["miss"] * 3
     assert run.outcomes[1].problem.remedy == "install one"
     assert status(run.outcomes) is Status.COULD_NOT_RUN
 
 
-def test_an_interrupted_run_keeps_what_it_reached(go, tmp_path: Path) -> None:
+def test_an_interrupted_run_writes_its_results_so_far(go, tmp_path: Path) -> None:
     file = tmp_path / "host.jsonl"
 
     def interrupt() -> bytes:
@@ -160,15 +164,15 @@ def test_an_interrupted_run_keeps_what_it_reached(go, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "verdict", [Verdict.FAIL, Verdict.TIMEOUT, Verdict.CRASH, Verdict.UNSUPPORTED, Verdict.BLOCKED]
 )
-def test_a_verdict_is_judged_by_the_environments_own_lines(go, verdict: Verdict) -> None:
+def test_a_verdict_is_judged_by_the_rules_of_its_environment(go, verdict: Verdict) -> None:
     lines = frames(whole(trial(NAMES[0], verdict)))
     allowed = Expectation(("SG01",), frozenset({verdict}), "so it is here")
     assert status(go(place("docker:a", lines)).outcomes) is Status.UNEXPECTED
     assert status(go(place("docker:b", lines, allowed)).outcomes) is Status.AS_EXPECTED
 
 
-def test_what_the_machine_lacks_is_excused_everywhere(go) -> None:
-    """Where these tests run, one may trace: the machine has no `ptrace_denied`, and the cell says the same."""
+def test_an_unmet_need_of_the_machine_is_excused_in_every_cell(go) -> None:
+    """Tests may trace: `ptrace_denied` is "no" on this machine as in the cell."""
     lacking = trial(NAMES[2], Verdict.UNSUPPORTED)
     run = go(place("docker:a", frames([header([NAMES[2]], None, ptrace_denied="no"), lacking, footer([lacking])])))
     (judged,) = run.outcomes[0].judged
@@ -186,7 +190,7 @@ def test_an_optional_part_is_excused_for_other_platforms(go, monkeypatch: pytest
     assert status(made.outcomes) is Status.AS_EXPECTED
 
 
-def test_the_junit_file_tells_the_same(go, tmp_path: Path) -> None:
+def test_the_junit_file_has_the_same_verdicts(go, tmp_path: Path) -> None:
     trials = (
         trial(NAMES[0]),
         trial(NAMES[1], Verdict.FAIL, reason="assert 1 == 2"),
@@ -202,9 +206,9 @@ def test_the_junit_file_tells_the_same(go, tmp_path: Path) -> None:
     assert "assert 1 == 2" in failed.result[0].text
 
 
-def test_a_cell_is_told_what_was_asked() -> None:
-    asked = Request(ids=("SG01", "TT*"), keyword="one and two", deadline=2.5, workers=3, seed=0)
-    arguments = asked.arguments(CellName("docker:a", "a:B"), {"engine": "x"})
+def test_the_arguments_of_a_cell_follow_the_request() -> None:
+    request = Request(ids=("SG01", "TT*"), keyword="one and two", deadline=2.5, workers=3, seed=0)
+    arguments = request.arguments(CellName("docker:a", "a:B"), {"engine": "x"})
     pairs = list(zip(arguments[::2], arguments[1::2], strict=True))
     assert ("--platform", "a:B") in pairs
     assert ("--repeat", "quick") in pairs
@@ -212,13 +216,13 @@ def test_a_cell_is_told_what_was_asked() -> None:
     assert ("--deadline", "2.5") in pairs
     assert ("--seed", "0") in pairs
     assert "--no-chaos" not in arguments
-    assert "--no-chaos" in replace(asked, chaos=False).arguments(CellName("docker:a"), {})
+    assert "--no-chaos" in replace(request, chaos=False).arguments(CellName("docker:a"), {})
     assert [value for option, value in pairs if option == "--id"] == ["SG01", "TT*"]
-    assert "normal" in asked.arguments(CellName("host"), {})
+    assert "normal" in request.arguments(CellName("host"), {})
 
 
-def test_platforms_run_beside_each_other(go, tmp_path: Path) -> None:
-    """Each in a cell of its own, with a file of its own."""
+def test_each_platform_has_its_own_cell(go, tmp_path: Path) -> None:
+    """Each cell has its own file."""
     made = Run(Request(platforms=("reference", "a:B")), SCENARIOS, tmp_path, Quiet())
     go(place("host", GOOD))
     made.go()

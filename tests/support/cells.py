@@ -79,7 +79,7 @@ def run(command: list[str], **environment: str) -> tuple[subprocess.CompletedPro
 
 def run_cell(*arguments: str, first: str = "", **environment: str) -> Finished:
     """Run a cell with `arguments`, after the Python text `first`."""
-    text = f"{first}\nimport sys\nfrom worldswitch.harness import cell\nsys.exit(cell.main())"
+    text = f"{first}\nimport sys\nfrom worldswitch.harness.cell.__main__ import main\nsys.exit(main())"
     finished, left = run([sys.executable, "-c", text, "--repeat", "quick", *arguments], **environment)
     noise: list[bytes] = []
     words = list(results.unframe(finished.stdout.splitlines(), noise.append))

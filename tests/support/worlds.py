@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -50,12 +51,13 @@ def stage() -> Iterator[Stage]:
         platform.close()
 
 
-def start(script: str) -> subprocess.Popen[str]:
-    """A Python of its own that runs a script, after the preamble."""
+def start(script: str, **environment: str) -> subprocess.Popen[str]:
+    """A Python of its own that runs a script, after the preamble, with more in its environment."""
     return subprocess.Popen(
         [sys.executable, "-u", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{PREAMBLE}{script}"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        env={**os.environ, **environment},
         text=True,
     )

@@ -47,7 +47,7 @@ def stubs() -> list[str]:
 def leftovers() -> list[str]:
     """Living descendants of ours, of whatever kind, mounts, and control groups of trials that are no more."""
     living = [str(process) for process in processes.descendants(os.getpid()).values() if process.alive]
-    living += map(str, cgroups.left())
+    living += map(str, cgroups.stale())
     return living + [line for line in Path("/proc/self/mounts").read_text().splitlines() if "/worldswitch/" in line]
 
 

@@ -9,7 +9,7 @@ from mutation.__main__ import Change, change_of, explained
 from paths import ROOT
 
 SHOWN = """\
-# worldswitch.harness.run.cell_account.xǁLedgerǁ_judge__mutmut_3: survived
+# worldswitch.harness.run.cell_account.xǁCellAccountǁ_judge__mutmut_3: survived
 --- worldswitch/harness/run/cell_account.py
 +++ worldswitch/harness/run/cell_account.py
 @@ -1,4 +1,4 @@
@@ -27,10 +27,13 @@ SHOWN = """\
 @pytest.mark.parametrize(
     ("name", "function"),
     [
-        ("worldswitch.harness.run.cell_account.xǁLedgerǁ_judge__mutmut_3", "harness.run.cell_account.Ledger._judge"),
         (
-            "worldswitch.harness.run.cell_account.xǁLedgerǁ__init____mutmut_10",
-            "harness.run.cell_account.Ledger.__init__",
+            "worldswitch.harness.run.cell_account.xǁCellAccountǁ_judge__mutmut_3",
+            "harness.run.cell_account.CellAccount._judge",
+        ),
+        (
+            "worldswitch.harness.run.cell_account.xǁCellAccountǁ__init____mutmut_10",
+            "harness.run.cell_account.CellAccount.__init__",
         ),
         ("worldswitch.harness.run.mutants.proof.x__stand__mutmut_12", "harness.run.mutants.proof._stand"),
         ("worldswitch.harness.run.mutants.proof.x_examine__mutmut_1", "harness.run.mutants.proof.examine"),

@@ -1,1 +1,1 @@
-"""What an operation asks of the kernel: ptrace requests, waits, stops, context switches, bytes."""
+"""Counts of what an operation asks of the kernel: ptrace requests, waits, stops, context switches, bytes."""

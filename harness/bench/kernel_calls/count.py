@@ -1,10 +1,10 @@
-"""What an operation asks of the kernel, counted: ptrace requests, waits, stops, context switches, bytes.
+"""Counts what an operation asks of the kernel: ptrace requests, waits, stops, context switches, bytes.
 
-Counts are the same on every machine.  `known.toml` lists those of the reference, and a test fails if one is exceeded.
+Counts are the same on every machine.  `known.toml` lists those of the reference, and a test fails if one differs.
 
-The operation runs in a process of its own (`process`), whose calling thread is traced while it runs.  Each run stands
-between two marks: system calls that nothing else there makes.  A preemption can cost one more wait, so the minimum of
-several runs is the count.
+The operation runs in a process of its own (`process`), whose calling thread is traced.  Each repetition is enclosed in
+two marks: a system call that nothing else there makes.  A preemption can cost one more wait, so the count is the
+minimum over all repetitions.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ import msgspec
 
 from worldswitch.harness.linux import processes, syscalls
 
-#: How often each operation is done while it is counted.
+#: Repetitions of each operation while it is counted.
 TIMES = 50
 
-SECONDS = 120.0  #: for the counted process; each wait for it ends with that
+SECONDS = 120.0  #: until the counted process is killed, which ends every wait for it
 
 #: arch/x86/entry/syscalls/syscall_64.tbl
 WAIT4 = 61
 
-# include/uapi/linux/ptrace.h, arch/x86/include/uapi/asm/ptrace-abi.h: what a request copies, in bytes.
+# include/uapi/linux/ptrace.h, arch/x86/include/uapi/asm/ptrace-abi.h: bytes that a request copies.
 REGISTERS, SIGINFO, WORD = 216, 128, 8
 COPIED = {
     2: WORD,  # PTRACE_PEEKDATA
@@ -46,54 +46,46 @@ COPIED = {
     0x420B: WORD,  # PTRACE_SETSIGMASK
 }
 GETREGSET, SETREGSET, GET_SYSCALL_INFO = 0x4204, 0x4205, 0x420E
-STATUS = 4  #: a wait's
+STATUS = 4  #: bytes of a wait status
 
 
 class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What one operation needs; the fields up to `stops` are exact."""
+    """Counts per operation; the fields up to `stops` are exact."""
 
-    ptrace: int  #: requests
-    waits: int  #: wait4 calls, those too that find nothing
-    stops: int  #: of these, that found one
-    bytes: int = 0  #: between kernel and tracer
-    switches: float = 0.0  #: context switches of tracer and stub together, measured with nobody watching
+    ptrace: int  #: ptrace requests
+    waits: int  #: wait4 calls, successful or not
+    stops: int  #: wait4 calls that reported a stop
+    bytes: int = 0  #: bytes copied between kernel and tracer
+    switches: float = 0.0  #: context switches of tracer and stub, measured untraced
 
     @property
     def exact(self) -> tuple[int, int, int]:
-        """What is gated."""
+        """The fields that a test compares: ptrace requests, waits, stops."""
         return self.ptrace, self.waits, self.stops
 
 
 def known() -> dict[str, Count]:
-    """What the reference is known to need, by operation."""
+    """Return the known counts of the reference, by operation."""
     text = resources.files("worldswitch.harness.bench.kernel_calls").joinpath("known.toml").read_bytes()
     return msgspec.toml.decode(text, type=dict[str, Count])
 
 
 def count(operation: str, name: str = "reference") -> Count:
-    """Count what an operation of `counted_process` needs on the platform of this name.  Raises OSError."""
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "worldswitch.harness.bench.kernel_calls.process",
-        name,
-        operation,
-        str(TIMES),
-    ]
-    with _started(command) as process:
+    """Count an operation of `kernel_calls.process` on the platform `name`.  Raises OSError."""
+    module = "worldswitch.harness.bench.kernel_calls.process"
+    with _started([sys.executable, "-P", "-m", module, name, operation, str(TIMES)]) as process:
         assert process.stdout is not None
-        ready = process.stdout.readline()
-        if not ready:
+        switches = process.stdout.readline()
+        if not switches:
             raise OSError(0, f"{operation}: {process.communicate()[1].decode(errors='replace').strip()}")
-        seen = [_summed(calls) for calls in _between_marks(process)]
-    return msgspec.structs.replace(min(seen, key=lambda one: one.exact), switches=float(ready))
+        counts = [_summed(calls) for calls in _between_marks(process)]
+    return msgspec.structs.replace(min(counts, key=lambda count: count.exact), switches=float(switches))
 
 
 @contextlib.contextmanager
 def _started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        # Popen.kill() would wait for the process first, and take a stop that is the tracer's.
+        # Popen.kill() would poll the process first, and so might consume a stop that the tracer waits for.
         deadline = threading.Timer(SECONDS, processes.kill_if, (process.pid, lambda _: process.returncode is None))
         deadline.start()
         try:
@@ -110,19 +102,19 @@ class TracedCall:
     number: int
     arguments: tuple[int, ...]
     result: int = 0
-    moved: int = 0  #: what an iovec said afterwards
+    moved: int = 0  #: bytes that a request copied by its iovec
 
 
 @dataclass(slots=True)
-class Marked:
-    """What has been seen of the process's calls."""
+class MarkedCalls:
+    """Splits the process's calls at the marks."""
 
     mark: int = field(default_factory=lambda: syscalls.GETPPID[platform.machine()])
     inside: bool = False
     calls: list[TracedCall] = field(default_factory=list)
 
     def take(self, call: TracedCall) -> list[TracedCall] | None:
-        """One more call; all between the marks if it is the second of a pair."""
+        """Add a call; at the second mark of a pair, return the calls in between."""
         if call.number != self.mark:
             if self.inside:
                 self.calls.append(call)
@@ -135,8 +127,8 @@ class Marked:
 
 
 def _between_marks(process: subprocess.Popen[bytes]) -> Iterator[list[TracedCall]]:
-    """The calls of each time the operation was done."""
-    pid, marked = process.pid, Marked()
+    """Trace the process; yield the calls of each repetition.  Raises OSError if it was killed."""
+    pid, marked = process.pid, MarkedCalls()
     syscalls.ptrace(syscalls.PTRACE_SEIZE, pid, 0, syscalls.PTRACE_O_TRACESYSGOOD | syscalls.PTRACE_O_EXITKILL)
     syscalls.ptrace(syscalls.PTRACE_INTERRUPT, pid)
     _, status = os.waitpid(pid, syscalls.WALL)
@@ -153,15 +145,15 @@ def _between_marks(process: subprocess.Popen[bytes]) -> Iterator[list[TracedCall
         _, status = os.waitpid(pid, syscalls.WALL)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode < 0:
-        raise OSError(0, f"{processes.how_ended(status)}; it has {SECONDS:g} s")
+        raise OSError(0, f"{processes.how_ended(status)}; its deadline is {SECONDS:g} s")
 
 
-SYSCALL_STOP = 0x85  #: SIGTRAP, as PTRACE_O_TRACESYSGOOD marks it
+SYSCALL_STOP = 0x85  #: SIGTRAP | 0x80, by PTRACE_O_TRACESYSGOOD
 PTRACE_SYSCALL = 24
 
 
 def _at_stop(pid: int, under_way: TracedCall | None) -> tuple[TracedCall | None, TracedCall | None]:
-    """The call that begins at this stop, and the one that ends."""
+    """Return the call that is entered at this stop, and the one that returns."""
     kind, words = _syscall_info(pid)
     if kind == syscalls.PTRACE_SYSCALL_INFO_ENTRY:
         return TracedCall(words[0], words[1:]), None
@@ -173,7 +165,7 @@ def _at_stop(pid: int, under_way: TracedCall | None) -> tuple[TracedCall | None,
 
 
 def _syscall_info(pid: int) -> tuple[int, tuple[int, ...]]:
-    """What PTRACE_GET_SYSCALL_INFO says: which kind of stop, and its words."""
+    """Return PTRACE_GET_SYSCALL_INFO's kind of stop, and its words."""
     buffer = ctypes.create_string_buffer(88)
     syscalls.ptrace(syscalls.PTRACE_GET_SYSCALL_INFO, pid, len(buffer), ctypes.addressof(buffer))
     return buffer.raw[0], struct.unpack_from("=7Q", buffer.raw, 24)

@@ -1,4 +1,4 @@
-"""The process whose calling thread is counted: makes ready, waits for a word, does its operation between marks."""
+"""The counted process: prepares an operation, waits for a line, then repeats the operation between marks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worldswitch.harness.contract import AddressSpace, Inspectable, Options, Pla
 
 Operation = Callable[[], object]
 
-#: How often it is done for the count of context switches.
+#: Repetitions for the count of context switches, before this process is traced.
 UNWATCHED = 500
 
 
@@ -30,7 +30,7 @@ def _space(bench: Bench) -> AddressSpace:
 
 
 def _answered(guest: BenchGuest) -> Operation:
-    """A switch with a result for the guest, another than the last."""
+    """A switch that passes the guest a new result each time."""
     words, results = guest.state.words, iter(range(1, 1 << 30))
 
     def operation() -> None:
@@ -41,7 +41,7 @@ def _answered(guest: BenchGuest) -> Operation:
 
 
 def resident(bench: Bench) -> Operation:
-    """A system call's round trip, the extended state left in its thread."""
+    """A system call's round trip, the extended state left in the stub thread."""
     return _answered(_guest(bench))
 
 
@@ -51,7 +51,7 @@ def default(bench: Bench) -> Operation:
 
 
 def changed_xstate(bench: Bench) -> Operation:
-    """The same with the extended state loaded too."""
+    """A system call's round trip, the extended state read back and loaded."""
     guest = _guest(bench, resident=False)
     switch = _answered(guest)
 
@@ -63,7 +63,7 @@ def changed_xstate(bench: Bench) -> Operation:
 
 
 def changed_registers(bench: Bench) -> Operation:
-    """A system call's round trip where more than the result is changed."""
+    """A system call's round trip that changes another register as well as the result."""
     guest = _guest(bench)
     switch = _answered(guest)
 
@@ -106,19 +106,19 @@ def map_file(bench: Bench) -> Operation:
 
 
 def unmap(bench: Bench) -> Operation:
-    """A page unmapped, or none: the kernel is asked the same."""
+    """A page unmapped; none is mapped, but the calls are the same."""
     space = _space(bench)
     return lambda: space.unmap(DATA, mmap.PAGESIZE)
 
 
 OPERATIONS = {
-    one.__name__: one
-    for one in (resident, default, changed_xstate, changed_registers, single_step, fault, inject, map_file, unmap)
+    operation.__name__: operation
+    for operation in (resident, default, changed_xstate, changed_registers, single_step, fault, inject, map_file, unmap)
 }
 
 
 def _switches_each(operation: Operation) -> float:
-    """Context switches, of this thread and of all below this process, for one time."""
+    """Context switches per repetition, of this thread and of this process's children."""
     before = _switches()
     for _ in range(UNWATCHED):
         operation()
@@ -131,7 +131,7 @@ def _switches() -> int:
 
 
 def _children() -> list[int]:
-    """Processes that were forked by a thread of this one."""
+    """The children of this process's threads."""
     tasks = Path("/proc/self/task").iterdir()
     return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
 
@@ -142,19 +142,19 @@ def _switches_of(pid: int) -> int:
     return sum(int(line.split()[1]) for line in lines)
 
 
-def _go_before_others() -> None:
-    """On a busy machine a thread that yields lets strangers run; one of this class only its like, and stubs inherit it.
+def _raise_priority() -> None:
+    """Run under SCHED_FIFO, which stubs inherit, so that sched_yield does not let other processes run.
 
-    Who may not have it counts without: what is left to chance then is whether a tracee has stopped when looked at.
+    Without the privilege, counts depend on whether a tracee has stopped when it is polled.
     """
     with suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 
 def main() -> None:
-    """Take the platform, the operation and how often from the command line."""
+    """Take the platform, the operation and the number of repetitions from the command line."""
     platform, name, times = sys.argv[1:]
-    _go_before_others()
+    _raise_priority()
     with pinned(), Bench(platform) as bench:
         operation = OPERATIONS[name](bench)
         operation()

@@ -1,37 +1,31 @@
-"""Counts as results: a series for each thing that is counted of each operation."""
+"""Counts as results: a series for each field of each operation's `Count`."""
 
 from __future__ import annotations
 
 import msgspec
 
 from worldswitch.harness.bench.kernel_calls import count
-from worldswitch.harness.bench.kernel_calls.count import Count
 from worldswitch.harness.bench.kernel_calls.process import OPERATIONS
 from worldswitch.harness.bench.messages import Measured, NotMeasured
 from worldswitch.harness.bench.results_file import ResultsWriter
 from worldswitch.harness.environments.protocol import Say
 
 
-def record(recorder: ResultsWriter, platform: str, say: Say) -> None:
-    """Count every operation; that needs no quiet and no repetition."""
+def record(writer: ResultsWriter, platform: str, say: Say) -> None:
+    """Count every operation once: counts need neither a quiet machine nor repetition."""
     for name, operation in OPERATIONS.items():
+        description = (operation.__doc__ or "").partition("\n")[0]
         try:
-            counts = count.count(name, platform)
+            counts = msgspec.structs.asdict(count.count(name, platform))
         except OSError as problem:
-            recorder.take([NotMeasured(f"counted::{name}", str(problem))], 0, {})
+            writer.take([NotMeasured(f"counted::{name}", str(problem))], number=0, about={})
             continue
-        recorder.take(*_as_values(name, (operation.__doc__ or "").partition("\n")[0], counts))
-    say(f"counted what {len(OPERATIONS)} operations ask of the kernel")
-
-
-def _as_values(name: str, about: str, counts: Count) -> tuple[list[Measured], int, dict[str, dict[str, str]]]:
-    """Counts as what a round measured, as far as they are not 0, which pyperf does not take."""
-    words: list[Measured] = []
-    metadata: dict[str, dict[str, str]] = {}
-    for field, value in msgspec.structs.asdict(counts).items():
-        if round(value):
-            word = Measured(f"counted::{name}.{field}", 1, (round(value),))
-            unit = "byte" if field == "bytes" else "integer"
-            words.append(word)
-            metadata[word.name] = {"unit": unit, "description": about, "subject": "counted"}
-    return words, 0, metadata
+        measured, about = [], {}
+        for field, value in counts.items():
+            if round(value):  # pyperf rejects 0
+                series = Measured(f"counted::{name}.{field}", loops=1, values=(round(value),))
+                unit = "byte" if field == "bytes" else "integer"
+                measured.append(series)
+                about[series.name] = {"unit": unit, "description": description, "subject": "counted"}
+        writer.take(measured, number=0, about=about)
+    say(f"counted the kernel calls of {len(OPERATIONS)} operations")

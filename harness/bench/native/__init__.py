@@ -1,1 +1,1 @@
-"""The C of benchmarks: what the kernel's part of a switch costs at the least, and the guests that are switched into."""
+"""C loops that make the kernel calls of a switch and nothing else, and the guests of benchmarks."""

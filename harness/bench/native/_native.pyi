@@ -1,4 +1,4 @@
-"""native.h, through cffi."""
+"""The cffi binding of native.h."""
 
 from typing import Any
 

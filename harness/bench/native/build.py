@@ -1,4 +1,4 @@
-"""Builds `worldswitch.harness.bench.native._native`; run from the checkout's root."""
+"""Builds `worldswitch.harness.bench.native._native`; must run in the checkout's root."""
 
 from pathlib import Path
 

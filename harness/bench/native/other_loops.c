@@ -42,7 +42,7 @@ static void filtered(long count, int out)
 
 long long loop_getpid_filtered(long count)
 {
-	long long spent = -EPIPE;
+	long long spent;
 	int ends[2];
 
 	if (pipe(ends) != 0)
@@ -50,8 +50,11 @@ long long loop_getpid_filtered(long count)
 	int pid = fork();
 	if (pid == 0)
 		filtered(count, ends[1]);
+	int error = errno;
 	close(ends[1]);
-	if (pid < 0 || read(ends[0], &spent, sizeof(spent)) != sizeof(spent))
+	if (pid < 0)
+		spent = -error;
+	else if (read(ends[0], &spent, sizeof(spent)) != sizeof(spent))
 		spent = -EPIPE;
 	close(ends[0]);
 	if (pid > 0)
@@ -63,8 +66,7 @@ long long loop_getpid_filtered(long count)
 
 static void die_with_parent(int parent)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent)
 		_exit(1);
 }
 
@@ -77,14 +79,19 @@ static void answer_bytes(int in, int out)
 	_exit(0);
 }
 
-int pong_pipe_start(struct pong *p)
+static void close_both(const int ends[2])
 {
-	int there[2], back[2], parent = getpid();
+	close(ends[0]);
+	close(ends[1]);
+}
 
-	*p = (struct pong){ 0 };
-	if (pipe(there) != 0 || pipe(back) != 0)
-		return -errno;
+static int pong_pipe_fork(struct pong *p, const int there[2], const int back[2])
+{
+	int parent = getpid();
+
 	p->pid = fork();
+	if (p->pid < 0)
+		return -errno;
 	if (p->pid == 0) {
 		die_with_parent(parent);
 		close(there[1]);
@@ -95,7 +102,27 @@ int pong_pipe_start(struct pong *p)
 	close(back[1]);
 	p->ask = there[1];
 	p->answer = back[0];
-	return p->pid < 0 ? -errno : 0;
+	return 0;
+}
+
+int pong_pipe_start(struct pong *p)
+{
+	int there[2], back[2];
+
+	*p = (struct pong){ 0 };
+	if (pipe(there) != 0)
+		return -errno;
+	if (pipe(back) != 0) {
+		int error = errno;
+		close_both(there);
+		return -error;
+	}
+	int rc = pong_pipe_fork(p, there, back);
+	if (rc < 0) {
+		close_both(there);
+		close_both(back);
+	}
+	return rc;
 }
 
 static void take_turn(unsigned *turn, unsigned mine)
@@ -128,7 +155,11 @@ int pong_futex_start(struct pong *p)
 			give_turn(p->turn, 0);
 		}
 	}
-	return p->pid < 0 ? -errno : 0;
+	int error = errno;
+	if (p->pid > 0)
+		return 0;
+	munmap(p->turn, sizeof(*p->turn));
+	return -error;
 }
 
 void pong_end(struct pong *p)
@@ -150,9 +181,11 @@ long long loop_pipe(struct pong *p, long count)
 	long long begin = now();
 	char byte = 0;
 
-	for (long i = 0; i < count; i++)
-		if (write(p->ask, &byte, 1) != 1 || read(p->answer, &byte, 1) != 1)
-			return -errno;
+	for (long i = 0; i < count; i++) {
+		ssize_t sent = write(p->ask, &byte, 1), got = sent == 1 ? read(p->answer, &byte, 1) : sent;
+		if (got != 1)
+			return got < 0 ? -errno : -EPIPE;	// the child is gone
+	}
 	return now() - begin;
 }
 

@@ -32,39 +32,57 @@ static int stopped_by_yielding(int pid)
 
 	sched_yield();
 	int rc = wait4(pid, &status, __WALL | WNOHANG, NULL);
+	if (rc < 0)
+		return -errno;
 	if (rc == 0)
 		return stopped(pid);
-	return rc == pid && status == STOPPED_AT_SYSCALL ? 0 : -ECHILD;
+	return status == STOPPED_AT_SYSCALL ? 0 : -ECHILD;
 }
 
-int traced_start(void)
+static __attribute__((noreturn)) void run_guest(void)
 {
-	int status;
-	int pid = fork();
+	if (ptrace(PTRACE_TRACEME, 0, 0, 0) != 0 || raise(SIGSTOP) != 0)
+		_exit(errno);	// without a tracer its stop would last for ever
+	((void (*)(void))guest_getpid_begin)();
+	_exit(1);
+}
 
-	if (pid == 0) {
-		if (ptrace(PTRACE_TRACEME, 0, 0, 0) != 0)
-			_exit(errno);	// else its stop would be nobody's to see
-		raise(SIGSTOP);
-		((void (*)(void))guest_getpid_begin)();
-		_exit(1);
-	}
-	if (pid < 0 || wait4(pid, &status, 0, NULL) != pid)
+// Out of raise and into the guest's loop.
+static int run_to_guest(int pid)
+{
+	struct user_regs_struct r;
+	int status;
+
+	if (wait4(pid, &status, 0, NULL) != pid)
 		return -errno;
 	if (WIFEXITED(status))
 		return -WEXITSTATUS(status);
 	if (ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL) != 0)
 		return -errno;
-	// Out of raise and into the loop.
 	do {
-		struct user_regs_struct r;
-		if (ptrace(PTRACE_SYSEMU, pid, 0, 0) != 0 || wait4(pid, &status, __WALL, NULL) != pid ||
-		    ptrace(PTRACE_GETREGS, pid, 0, &r) != 0)
+		if (ptrace(PTRACE_SYSEMU, pid, 0, 0) != 0 || wait4(pid, &status, __WALL, NULL) != pid)
 			return -errno;
-		if (status == STOPPED_AT_SYSCALL && r.orig_rax == SYS_getpid)
-			return pid;
-	} while (WIFSTOPPED(status));
-	return -ECHILD;
+		if (!WIFSTOPPED(status))
+			return -ECHILD;
+		if (ptrace(PTRACE_GETREGS, pid, 0, &r) != 0)
+			return -errno;
+	} while (status != STOPPED_AT_SYSCALL || r.orig_rax != SYS_getpid);
+	return 0;
+}
+
+int traced_start(void)
+{
+	int pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		run_guest();
+	int rc = run_to_guest(pid);
+	if (rc == 0)
+		return pid;
+	traced_end(pid);
+	return rc;
 }
 
 void traced_end(int pid)

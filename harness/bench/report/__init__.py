@@ -1,1 +1,1 @@
-"""The report on a run of benchmarks: a page, its pictures, and a text."""
+"""The report on a run of benchmarks: a page, its figures, and Markdown."""

@@ -1,4 +1,4 @@
-"""What a report says: numbers out of a file of results, arranged; what the file does not have is left out."""
+"""Extracts a report's tables and curves from a file of results; omits what the file does not have."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from worldswitch.harness.bench.results_file import Results, Series
 
 @dataclass(frozen=True, slots=True)
 class SwitchStep:
-    """One more thing that a switch does: the time up to here, and what this step adds."""
+    """One step of a switch, in seconds."""
 
     label: str
     about: str
-    total: Estimate
-    added: Estimate
+    total: Estimate  #: the time up to and including this step
+    added: Estimate  #: the time that this step adds
 
 
-#: What is added one after the other, and the benchmark that has everything up to there.
+#: The steps in order, and for each the benchmark that contains it and all steps before.
 STEPS = (
-    ("native", "a system call that nobody traces", "limits::getpid"),
-    ("seccomp", "a filter over it that allows everything", "limits::getpid_filtered"),
+    ("native", "an untraced system call", "limits::getpid"),
+    ("seccomp", "a filter that allows everything", "limits::getpid_filtered"),
     ("raw ptrace", "the stop: to the tracer and back", "limits::sysemu_yield"),
     ("registers", "the result in, all registers out", "limits::same_calls"),
     ("extended state", "vector registers out", "limits::same_calls_xstate"),
@@ -38,7 +38,7 @@ STEPS = (
 
 
 def steps(results: Results) -> list[SwitchStep]:
-    """The steps of which there is a measurement, each against the one before it."""
+    """Return the measured steps, each compared with the one before within rounds."""
     found: list[SwitchStep] = []
     before: Mapping[int, float] = {}
     for label, about, name in STEPS:
@@ -58,10 +58,10 @@ def steps(results: Results) -> list[SwitchStep]:
 
 @dataclass(frozen=True, slots=True)
 class RatioTarget:
-    """A ratio that the reference is to keep, or one that is told beside others."""
+    """A ratio of two benchmarks in the report, with a target for the reference if it has one."""
 
-    above: str
-    below: str
+    above: str  #: a benchmark's name, or a pattern of peers' names
+    below: str  #: a benchmark's name, or "reference" for the series paired with the peer
     about: str
     at_most: float | None = None
     at_least: float | None = None
@@ -70,14 +70,14 @@ class RatioTarget:
 TARGETS = (
     RatioTarget("switch::resident_pinned", "limits::sysemu", "a resident switch ÷ the bare round trip", at_most=1.45),
     RatioTarget("switch::resident_pinned", "limits::sysemu_yield", "the same ÷ the bare round trip that yields first"),
-    RatioTarget("switch::resident_pinned", "limits::same_calls", "the same ÷ its kernel calls made by C", at_most=1.10),
+    RatioTarget("switch::resident_pinned", "limits::same_calls", "the same ÷ its kernel calls made in C", at_most=1.10),
     RatioTarget("switch::default_pinned", "limits::sysemu", "a default switch ÷ the bare round trip", at_most=1.85),
     RatioTarget("switch::resident_follow", "switch::resident_pinned", "following stub ÷ pinned", at_most=1.3),
     RatioTarget("switch::resident_free", "switch::resident_pinned", "a stub left to the scheduler ÷ pinned"),
     RatioTarget("switch::recorded", "switch::resident_pinned", "with the flight recorder ÷ without", at_most=1.02),
     RatioTarget("limits::seed", "switch::default_pinned", "the calls of the design of 2019 ÷ a default switch"),
     RatioTarget("spaces::recycled", "spaces::fresh", "a recycled address space ÷ a fresh one", at_most=0.2),
-    RatioTarget("scale::tracees[1000]", "scale::tracees[1]", "a switch beside 999 idle tracees ÷ alone", at_most=1.1),
+    RatioTarget("scale::tracees[1000]", "scale::tracees[1]", "a switch with 999 idle tracees ÷ without", at_most=1.1),
     RatioTarget("peers::getpid::runsc-ptrace*", "reference", "runsc's ptrace platform, as users run both", at_least=4),
     RatioTarget(
         "peers_pinned::getpid::runsc-ptrace*", "reference", "runsc's ptrace platform, both pinned", at_least=1.4
@@ -92,23 +92,23 @@ TARGETS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A target, and what was measured."""
+class RatioResult:
+    """A measured ratio."""
 
     about: str
     ratio: Estimate
-    target: str
-    verdict: str  #: met, missed or undecided; nothing where there is no target
-    above: str
-    below: str
+    target: str  #: such as "≤ 1.1"; empty without a target
+    verdict: str  #: met, missed or undecided; empty without a target
+    above: str  #: the name of the numerator's series
+    below: str  #: the name of the denominator's series
 
 
-def kept(results: Results) -> list[Kept]:
-    """The targets of which both halves were measured in the same rounds."""
-    return [one for target in TARGETS for one in _kept(results, target)]
+def ratio_results(results: Results) -> list[RatioResult]:
+    """Return a result for each target whose two series were measured in the same rounds."""
+    return [one for target in TARGETS for one in _ratio_results(results, target)]
 
 
-def _kept(results: Results, target: RatioTarget) -> Iterator[Kept]:
+def _ratio_results(results: Results, target: RatioTarget) -> Iterator[RatioResult]:
     pattern = re.compile(re.escape(target.above).replace(r"\*", "[^/]*"))
     for name, above in results.series.items():
         if pattern.fullmatch(name):
@@ -116,17 +116,17 @@ def _kept(results: Results, target: RatioTarget) -> Iterator[Kept]:
             below = results.series.get(twin)
             if below is not None and above.by_round.keys() & below.by_round.keys():
                 ratio = ratios.of_pairs(above.by_round, below.by_round)
-                yield Kept(target.about, ratio, _said(target), _verdict(target, ratio), name, twin)
+                yield RatioResult(target.about, ratio, _target_text(target), _verdict(target, ratio), name, twin)
 
 
-def _said(target: RatioTarget) -> str:
+def _target_text(target: RatioTarget) -> str:
     if target.at_most is not None:
         return f"≤ {target.at_most:g}"
     return f"≥ {target.at_least:g}" if target.at_least is not None else ""
 
 
 def _verdict(target: RatioTarget, ratio: Estimate) -> str:
-    """A target is missed only when the whole interval is beyond it."""
+    """A target is met or missed only if the whole interval is on one side of it."""
     if target.at_most is not None:
         return "met" if ratio.high <= target.at_most else "missed" if ratio.low > target.at_most else "undecided"
     if target.at_least is not None:
@@ -138,84 +138,84 @@ def _verdict(target: RatioTarget, ratio: Estimate) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Rival:
-    """A peer with one program: what a round takes under it, and under the reference within moments of that."""
+class PeerResult:
+    """One peer with one program."""
 
-    manner: str  #: as users run it, or pinned
+    mode: str  #: a value of `RUN_MODES`
     program: str
     name: str
     version: str
-    each: Estimate
-    ratio: Estimate | None  #: to the reference; None where that does not run the program
+    each: Estimate  #: seconds per round of the program
+    ratio: Estimate | None  #: peer ÷ reference; None if the reference does not run the program
 
 
-MANNERS = {"peers": "as users run it", "peers_pinned": "all on one CPU"}
+RUN_MODES = {"peers": "as users run it", "peers_pinned": "all on one CPU"}
 
-#: What the programs do, in the order in which they are shown.
+#: What the programs do, in the report's order.
 PROGRAMS = {
     "getpid": "a system call that does nothing",
-    "clock": "the time, by a system call that writes to memory",
+    "clock": "clock_gettime as a system call, which writes to memory",
     "files": "a file opened, read and closed",
-    "compute": "a block of 64 bytes hashed: no system call at all",
-    "processes": "a process forked, its program replaced, and waited for",
-    "start": "until a program runs, and from its end until its starter knows",
+    "compute": "a block of 64 bytes hashed, without system calls",
+    "processes": "fork, execve and wait",
+    "start": "starting and ending the peer, without the program's own time",
 }
 
 
-def rivals(results: Results) -> list[Rival]:
-    """Every peer and program that was measured, and the reference beside them: the cheapest first."""
-    order = (list(MANNERS.values()), list(PROGRAMS))
-    found = _rivals(results)
-    return sorted(found, key=lambda one: (order[0].index(one.manner), order[1].index(one.program), one.each.middle))
+def peer_results(results: Results) -> list[PeerResult]:
+    """Return a result for each peer and program, and for the reference, sorted by mode, program and cost."""
+    order = (list(RUN_MODES.values()), list(PROGRAMS))
+    found = _peer_results(results)
+    return sorted(found, key=lambda one: (order[0].index(one.mode), order[1].index(one.program), one.each.middle))
 
 
-def _rivals(results: Results) -> list[Rival]:
+def _peer_results(results: Results) -> list[PeerResult]:
     found = list(_references(results))
     for name, one in results.series.items():
-        manner, _, rest = name.partition("::")
+        mode, _, rest = name.partition("::")
         program, _, peer = rest.partition("::")
-        if manner in MANNERS and "/" not in peer:
+        if mode in RUN_MODES and "/" not in peer:
             twin = results.series.get(f"{name}/reference")
             ratio = ratios.of_pairs(one.by_round, twin.by_round) if twin else None
             version = str(one.about.get("version", ""))
-            found.append(Rival(MANNERS[manner], program, peer, version, ratios.of_median(one.samples), ratio))
+            found.append(PeerResult(RUN_MODES[mode], program, peer, version, ratios.of_median(one.samples), ratio))
     return found
 
 
-def _references(results: Results) -> Iterator[Rival]:
-    """What a program takes under the reference, in all the pairs that it ran in."""
-    beside: dict[tuple[str, str], list[float]] = {}
+def _references(results: Results) -> Iterator[PeerResult]:
+    """The reference's results: each pools its samples of all pairs."""
+    pooled: dict[tuple[str, str], list[float]] = {}
     for name, one in results.series.items():
-        manner, _, rest = name.partition("::")
-        if manner in MANNERS and name.endswith("/reference"):
-            beside.setdefault((manner, rest.partition("::")[0]), []).extend(one.samples)
-    for (manner, program), samples in beside.items():
-        yield Rival(MANNERS[manner], program, "reference", "", ratios.of_median(samples), None)
+        mode, _, rest = name.partition("::")
+        if mode in RUN_MODES and name.endswith("/reference"):
+            pooled.setdefault((mode, rest.partition("::")[0]), []).extend(one.samples)
+    for (mode, program), samples in pooled.items():
+        yield PeerResult(RUN_MODES[mode], program, "reference", "", ratios.of_median(samples), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
-    """One program, and what it takes under each: a line a peer, in each line the manners' rivals or None."""
+class ProgramTable:
+    """The table of one program."""
 
     program: str
     about: str
-    lines: tuple[tuple[str, tuple[Rival | None, ...]], ...]
+    lines: tuple[tuple[str, tuple[PeerResult | None, ...]], ...]  #: (peer, a result or None for each mode)
 
 
-def contests(results: Results) -> list[Contest]:
-    """Each program that was raced, its lines in the order of what is cheapest as users run it."""
-    found = rivals(results)
+def program_tables(results: Results) -> list[ProgramTable]:
+    """Return a table for each measured program, its cheapest peer first."""
+    found = peer_results(results)
     return [
-        Contest(program, about, lines)
+        ProgramTable(program, about, lines)
         for program, about in PROGRAMS.items()
         if (lines := _lines([one for one in found if one.program == program]))
     ]
 
 
-def _lines(found: Sequence[Rival]) -> tuple[tuple[str, tuple[Rival | None, ...]], ...]:
-    cells = {(one.name, one.manner): one for one in found}
+def _lines(found: Sequence[PeerResult]) -> tuple[tuple[str, tuple[PeerResult | None, ...]], ...]:
+    cells = {(one.name, one.mode): one for one in found}
     names = dict.fromkeys(one.name for one in found)
-    return tuple((name, tuple(cells.get((name, manner)) for manner in MANNERS.values())) for name in names)
+    return tuple((name, tuple(cells.get((name, mode)) for mode in RUN_MODES.values())) for name in names)
 
 
 # ------------------------------------------------------------------------------------------------------------- scaling
@@ -223,16 +223,16 @@ def _lines(found: Sequence[Rival]) -> tuple[tuple[str, tuple[Rival | None, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """What one costs, by how many there are."""
+    """The cost of each of many objects, by their number."""
 
     name: str
     unit: str
     sizes: tuple[int, ...]
-    estimates: tuple[Estimate, ...]
+    estimates: tuple[Estimate, ...]  #: one for each size
 
 
 def curves(results: Results) -> list[Curve]:
-    """A curve for each series of the subject `scale`."""
+    """Return a curve for each series of the subject `scale`."""
     grouped: dict[str, list[Series]] = {}
     for one in results.series.values():
         if one.subject == "scale":
@@ -252,20 +252,20 @@ PERCENTILES = (50, 90, 99, 99.9)
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """How long interrupts took."""
+    """Latencies of interrupts, in seconds."""
 
     name: str
     values: tuple[float, ...]
 
     @property
     def percentiles(self) -> dict[float, float]:
-        """Those of which there are enough values for more than one beyond."""
+        """Percentile → seconds, for each percentile that at least one value is expected to exceed."""
         enough = [percent for percent in PERCENTILES if round(len(self.values) * (100 - percent), 6) >= 100]
         return {percent: float(np.percentile(self.values, percent, method="inverted_cdf")) for percent in enough}
 
 
 def latencies(results: Results) -> list[Latencies]:
-    """Idle and busy."""
+    """Return the latencies on an idle and on a busy machine."""
     found = (results.series.get(f"interrupts::{name}") for name in ("idle", "busy"))
     return [Latencies(one.name.partition("::")[2], one.values) for one in found if one is not None]
 
@@ -275,15 +275,15 @@ def latencies(results: Results) -> list[Latencies]:
 
 @dataclass(frozen=True, slots=True)
 class OperationCost:
-    """What an operation asks of the kernel."""
+    """The counts of one operation."""
 
     name: str
     about: str
-    counts: Mapping[str, int]
+    counts: Mapping[str, int]  #: by field of `kernel_calls.count.Count`
 
 
 def operations(results: Results) -> list[OperationCost]:
-    """Those that were counted."""
+    """Return the counted operations."""
     found: dict[str, OperationCost] = {}
     for one in results.series.values():
         if one.subject == "counted":
@@ -297,16 +297,16 @@ def operations(results: Results) -> list[OperationCost]:
 
 
 @dataclass(frozen=True, slots=True)
-class Confined:
-    """A switch under one container profile."""
+class ProfileCost:
+    """A benchmark under one container profile."""
 
-    name: str
-    each: Estimate
-    ratio: Estimate  #: to the host, within rounds
+    name: str  #: the environment's
+    each: Estimate  #: seconds
+    ratio: Estimate  #: environment ÷ host, within rounds
 
 
-def confined(results: Results, what: str = "switch::resident_pinned") -> list[Confined]:
-    """A benchmark in every environment that has it, and on the host beside them."""
+def profile_costs(results: Results, what: str = "switch::resident_pinned") -> list[ProfileCost]:
+    """Return the cost of one benchmark in each environment, the host first."""
     host = results.series.get(f"host/{what}")
     if host is None:
         return []
@@ -315,31 +315,31 @@ def confined(results: Results, what: str = "switch::resident_pinned") -> list[Co
         environment, slash, benchmark = name.partition("/")
         if slash and benchmark == what and one.by_round.keys() & host.by_round.keys():
             ratio = ratios.of_pairs(one.by_round, host.by_round)
-            found.append(Confined(environment, ratios.of_median(one.samples), ratio))
+            found.append(ProfileCost(environment, ratios.of_median(one.samples), ratio))
     return sorted(found, key=lambda one: (one.name != "host", one.each.middle))
 
 
-# --------------------------------------------------------------------------------------------------------------- trust
+# --------------------------------------------------------------------------------------------------------------- noise
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
-    """How far one subject's numbers may be trusted."""
+class SubjectNoise:
+    """The noise of one subject's benchmarks."""
 
     subject: str
-    floor: float
+    floor: float  #: the noise floor, as a fraction
     rounds: int
-    needed: int | None  #: for 10 %, in the noisiest of its benchmarks
+    needed: int | None  #: rounds that detect 10 % in the noisiest benchmark; None if no number does
 
 
-def trust(results: Results) -> list[Trust]:
-    """Each subject that was timed."""
+def subject_noise(results: Results) -> list[SubjectNoise]:
+    """Return the noise of each timed subject."""
     found = []
     for subject in dict.fromkeys(one.subject for one in results.series.values() if one.unit == "second"):
         mine = [one for one in results.series.values() if one.subject == subject and one.unit == "second"]
         floor = comparison.floor_of(results, subject)
-        threshold = max(floor, noise.LEAST_EFFECT)
+        threshold = max(floor, noise.MIN_EFFECT)
         needed = [noise.rounds_needed(one.samples, threshold) for one in mine]
         most = None if None in needed else max(number for number in needed if number is not None)
-        found.append(Trust(subject, floor, max(len(one.samples) for one in mine), most))
+        found.append(SubjectNoise(subject, floor, max(len(one.samples) for one in mine), most))
     return found

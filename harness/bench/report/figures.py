@@ -1,4 +1,4 @@
-"""The report's pictures."""
+"""Draws the report's figures."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.wspace": 0.06,
     "savefig.dpi": 150,
-    "svg.hashsalt": "worldswitch",  # the same picture is the same file
+    "svg.hashsalt": "worldswitch",  # makes the SVG reproducible
 }
 
 MICRO = 1e6
 TIMES, MINUS = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}"
 WIDTH = 9.0  #: inches
 
-#: The switches that are set side by side, with names for people; the first is what the others vary.
+#: The switches of the figure, with labels; the others are variants of the first.
 VARIANTS = {
     "switch::resident_pinned": "resident",
     "switch::default_pinned": "extended state read back (default)",
@@ -71,28 +71,28 @@ LIMITS = {
 
 def _figure(height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(WIDTH, height))
-    return figure, [figure.add_subplot(1, columns, place + 1) for place in range(columns)]
+    return figure, [figure.add_subplot(1, columns, column + 1) for column in range(columns)]
 
 
 def _errors(estimates: Sequence[Estimate], scale: float) -> list[list[float]]:
-    """The arms of error bars; none where an interval has no end."""
+    """The lengths of error bars; 0 for an infinite interval."""
     known = [one if one.high != float("inf") else Estimate(one.middle, one.middle, one.middle) for one in estimates]
-    # A median can lie a hair outside its own interval.
+    # A median can be slightly outside its own bootstrapped interval.
     low = [max(scale * (one.middle - one.low), 0.0) for one in known]
     return [low, [max(scale * (one.high - one.middle), 0.0) for one in known]]
 
 
 def _bars(axes: Axes, labels: Sequence[str], estimates: Sequence[Estimate], colours: Sequence[str]) -> None:
-    """Horizontal bars from the top down, in microseconds, with intervals and numbers."""
-    places = range(len(labels))
+    """Draw horizontal bars from the top down, in microseconds, with intervals and values."""
+    rows = range(len(labels))
     values = [MICRO * one.middle for one in estimates]
     errors = _errors(estimates, MICRO)
-    axes.barh(places, values, color=colours, height=0.68)
-    axes.errorbar(values, places, xerr=errors, fmt="none", ecolor=TEXT, elinewidth=0.8, capsize=2)
+    axes.barh(rows, values, color=colours, height=0.68)
+    axes.errorbar(values, rows, xerr=errors, fmt="none", ecolor=TEXT, elinewidth=0.8, capsize=2)
     far = max(value + error for value, error in zip(values, errors[1], strict=True))
-    for place, value, error in zip(places, values, errors[1], strict=True):
-        axes.text(value + error + far * 0.012, place, shown(value / MICRO, "second"), va="center", fontsize=8)
-    axes.set_yticks(places, labels)
+    for row, value, error in zip(rows, values, errors[1], strict=True):
+        axes.text(value + error + far * 0.012, row, shown(value / MICRO, "second"), va="center", fontsize=8)
+    axes.set_yticks(rows, labels)
     axes.tick_params(axis="y", length=0)
     axes.set_xlim(0, far * 1.13)
     axes.invert_yaxis()
@@ -101,26 +101,26 @@ def _bars(axes: Axes, labels: Sequence[str], estimates: Sequence[Estimate], colo
 
 
 def where_the_time_goes(results: Results) -> Figure | None:
-    """Step by step from a native system call to a switch as it comes."""
+    """Draw the steps from a native system call to a default switch; None if fewer than two were measured."""
     steps = content.steps(results)
     if len(steps) < 2:
         return None
     figure, (axes,) = _figure(0.42 * len(steps) + 1.1)
     reached = 0.0
-    for place, step in enumerate(steps):
+    for row, step in enumerate(steps):
         end = MICRO * step.total.middle
         colour = OURS if step.label in ("Python", "placement") else LIMIT
-        axes.barh(place, end - reached, left=reached, color=colour, height=0.68)
-        if place + 1 < len(steps):
-            axes.plot((end, end), (place - 0.34, place + 1.34), color=DIM, linewidth=0.7)
-        sign = "" if place == 0 else "+"
+        axes.barh(row, end - reached, left=reached, color=colour, height=0.68)
+        if row + 1 < len(steps):
+            axes.plot((end, end), (row - 0.34, row + 1.34), color=DIM, linewidth=0.7)
+        sign = "" if row == 0 else "+"
         added = MICRO * step.added.middle
-        text = f"{sign}{added:.2f} µs" if added >= 0 or place == 0 else f"{MINUS}{-added:.2f} µs"
-        axes.text(max(end, reached), place, f"  {text}", va="center", fontsize=8)
+        text = f"{sign}{added:.2f} µs" if added >= 0 or row == 0 else f"{MINUS}{-added:.2f} µs"
+        axes.text(max(end, reached), row, f"  {text}", va="center", fontsize=8)
         reached = end
     axes.set_yticks(range(len(steps)), [f"{step.label}\n" for step in steps])
-    for place, step in enumerate(steps):
-        axes.text(-0.01, place + 0.2, step.about, transform=axes.get_yaxis_transform(), ha="right", va="center",
+    for row, step in enumerate(steps):
+        axes.text(-0.01, row + 0.2, step.about, transform=axes.get_yaxis_transform(), ha="right", va="center",
                   fontsize=7, color=DIM)  # fmt: skip
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
@@ -132,7 +132,7 @@ def where_the_time_goes(results: Results) -> Figure | None:
 
 
 def variants(results: Results) -> Figure | None:
-    """Switches of several kinds, with the kernel's own limits beside them."""
+    """Draw kinds of switches next to the C loops; None if no switch was measured."""
     known = {**LIMITS, **VARIANTS}
     found = [name for name in known if name in results.series]
     if not any(name in VARIANTS for name in found):
@@ -146,26 +146,26 @@ def variants(results: Results) -> Figure | None:
 
 
 def peers(results: Results) -> Figure | None:
-    """What a system call costs under each peer, as users run it and pinned."""
-    found = [one for one in content.rivals(results) if one.program == "getpid"]
-    manners = [manner for manner in content.MANNERS.values() if any(one.manner == manner for one in found)]
-    if not manners:
+    """Draw the cost of a system call under each peer, unpinned and pinned; None without peers."""
+    found = [one for one in content.peer_results(results) if one.program == "getpid"]
+    modes = [mode for mode in content.RUN_MODES.values() if any(one.mode == mode for one in found)]
+    if not modes:
         return None
-    most = max(sum(one.manner == manner for one in found) for manner in manners)
-    figure, all_axes = _figure(0.34 * most + 1.2, len(manners))
-    for axes, manner in zip(all_axes, manners, strict=True):
-        mine = sorted((one for one in found if one.manner == manner), key=lambda one: one.each.middle)
+    most = max(sum(one.mode == mode for one in found) for mode in modes)
+    figure, all_axes = _figure(0.34 * most + 1.2, len(modes))
+    for axes, mode in zip(all_axes, modes, strict=True):
+        mine = sorted((one for one in found if one.mode == mode), key=lambda one: one.each.middle)
         colours = [OURS if one.name.startswith("reference") else OTHER if one.ratio else LIMIT for one in mine]
         labels = [f"{one.name}  {TIMES}{one.ratio.middle:.2g}" if one.ratio else one.name for one in mine]
         _bars(axes, labels, [one.each for one in mine], colours)
-        axes.set_title(manner)
+        axes.set_title(mode)
         axes.set_xlabel(f"µs for one getpid; {TIMES} the reference")
     return figure
 
 
 def profiles(results: Results) -> Figure | None:
-    """A switch under each container profile."""
-    found = content.confined(results)
+    """Draw a switch under each container profile; None without containers."""
+    found = content.profile_costs(results)
     if len(found) < 2:
         return None
     figure, (axes,) = _figure(0.32 * len(found) + 0.9)
@@ -176,17 +176,17 @@ def profiles(results: Results) -> Figure | None:
     return figure
 
 
-#: Curves: heading, what is counted.
+#: Curves: title, label of the x axis.
 CURVES = {
-    "tracees": ("Idle tracees beside one", "stub threads that the thread traces"),
-    "spaces": ("Address spaces in turn", "address spaces switched round"),
+    "tracees": ("Switch with idle tracees", "stub threads per tracer"),
+    "spaces": ("Address spaces in turn", "address spaces"),
     "threads": ("Threads that switch at once", "tracing threads"),
-    "memory": ("Memory of each", "address spaces"),
+    "memory": ("Memory per address space", "address spaces"),
 }
 
 
 def scaling(results: Results) -> Figure | None:
-    """What one costs by how many there are."""
+    """Draw the curves of the subject `scale`; None without any."""
     found = [one for one in content.curves(results) if one.name in CURVES]
     found.sort(key=lambda one: list(CURVES).index(one.name))
     if not found:
@@ -198,7 +198,7 @@ def scaling(results: Results) -> Figure | None:
 
 
 def _curve(axes: Axes, curve: Curve) -> None:
-    scale, unit = (1 / 1024, "KiB for each") if curve.unit == "byte" else (MICRO, "µs for one switch")
+    scale, unit = (1 / 1024, "KiB per address space") if curve.unit == "byte" else (MICRO, "µs per switch")
     title, counted = CURVES[curve.name]
     values = [scale * one.middle for one in curve.estimates]
     errors = _errors(curve.estimates, scale)
@@ -217,7 +217,7 @@ def _curve(axes: Axes, curve: Curve) -> None:
 
 
 def interrupts(results: Results) -> Figure | None:
-    """How long interrupts take, up to the rarest: the share that takes longer than so much."""
+    """Draw the latency of interrupts: the share that took longer; None if not measured."""
     found = content.latencies(results)
     if not found:
         return None
@@ -229,8 +229,8 @@ def interrupts(results: Results) -> Figure | None:
     axes.set_yscale("log")
     ticks = {0.5: "50 %", 0.1: "10 %", 0.01: "1 %", 0.001: "0.1 %"}
     least = min(1 / len(one.values) for one in found)
-    kept = {share: text for share, text in ticks.items() if share >= least / 2}
-    axes.set_yticks(list(kept), list(kept.values()))
+    shown_ticks = {share: text for share, text in ticks.items() if share >= least / 2}
+    axes.set_yticks(list(shown_ticks), list(shown_ticks.values()))
     axes.minorticks_off()
     axes.set_ylim(least / 2, 1.05)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} µs" if value < 1000 else f"{value / 1000:g} ms")
@@ -243,22 +243,22 @@ def interrupts(results: Results) -> Figure | None:
 
 def _exceedance(axes: Axes, one: Latencies, colour: str) -> None:
     ordered = [MICRO * value for value in sorted(one.values)]
-    shares = [1 - (place + 1) / len(ordered) for place in range(len(ordered) - 1)]  # the logarithm of the last is none
+    shares = [1 - (rank + 1) / len(ordered) for rank in range(len(ordered) - 1)]  # the last would be 0: no logarithm
     axes.step(ordered[:-1], shares, where="post", color=colour, linewidth=1.5, label=one.name)
 
 
 def _name_percentiles(axes: Axes, one: Latencies, colour: str, others: Sequence[Latencies]) -> None:
-    """Mark them on the curve, their names on the side where no other curve is."""
+    """Mark percentiles on the curve, with labels on the side away from other curves."""
     for percent, value in one.percentiles.items():
-        place = MICRO * value, 1 - percent / 100
+        point = MICRO * value, 1 - percent / 100
         is_first = any(value < other.percentiles.get(percent, 0.0) for other in others)
         offset, side = ((-7, 2), "right") if is_first else ((7, 2), "left")
-        axes.plot(*place, "o", color=colour, markersize=4)
-        axes.annotate(f"p{percent:g}  {shown(value, 'second')}", place, xytext=offset, ha=side,
+        axes.plot(*point, "o", color=colour, markersize=4)
+        axes.annotate(f"p{percent:g}  {shown(value, 'second')}", point, xytext=offset, ha=side,
                       textcoords="offset points", fontsize=7.5, color=colour)  # fmt: skip
 
 
-#: What is drawn, in the report's order.
+#: The figures, in the report's order.
 FIGURES: dict[str, Callable[[Results], Figure | None]] = {
     "steps": where_the_time_goes,
     "variants": variants,
@@ -270,7 +270,7 @@ FIGURES: dict[str, Callable[[Results], Figure | None]] = {
 
 
 def draw(results: Results, folder: Path) -> dict[str, str]:
-    """Write the pictures as SVG and PNG; the SVG's text by name, of those that there is something to draw for."""
+    """Write each figure that has data as SVG and PNG into the folder; returns the SVG texts by name."""
     drawn: dict[str, str] = {}
     with mpl.rc_context(STYLE):
         for name, make in FIGURES.items():

@@ -1,4 +1,4 @@
-"""The report as a page that needs nothing else, and as Markdown."""
+"""Writes the report as a self-contained page, and as Markdown."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import jinja2
 from worldswitch.harness.bench import units
 from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.report import content, figures
-from worldswitch.harness.bench.results_file import Results
+from worldswitch.harness.bench.results_file import Results, Series
 from worldswitch.harness.bench.units import shown
 
-#: The numbers on top, where there are such.
+#: The numbers at the top of the page, with their captions.
 KEY = (
-    ("switch::default_follow", "a switch, every option as it is by default"),
-    ("switch::resident_pinned", "the fastest: resident, pinned"),
+    ("switch::default_follow", "a switch with default options"),
+    ("switch::resident_pinned", "the fastest switch: resident, pinned"),
     ("limits::sysemu", "the bare round trip in C"),
-    ("limits::getpid", "a system call that nobody traces"),
+    ("limits::getpid", "an untraced system call"),
     ("spaces::fresh", "a fresh address space"),
-    ("spaces::recycled", "a recycled one"),
+    ("spaces::recycled", "a recycled address space"),
 )
 
 
 def write(results: Results, folder: Path) -> Path:
-    """Write the page, the text and the pictures into the folder; the page's path."""
-    words = _words(results, figures.draw(results, folder / "figures"))
+    """Write the page, the Markdown and the figures into the folder; returns the page's path."""
+    context = _context(results, figures.draw(results, folder / "figures"))
     for name in ("bench.html", "bench.md"):
-        (folder / name).write_text(_environment(name).get_template(f"{name}.j2").render(words))
+        (folder / name).write_text(_environment(name).get_template(f"{name}.j2").render(context))
     return folder / "bench.html"
 
 
@@ -51,7 +51,7 @@ def _seconds(value: float) -> str:
 
 
 def _ratio(value: float) -> str:
-    """Three digits, those too that are 0."""
+    """Three significant digits, with trailing zeros."""
     return f"{value:#.3g}".rstrip(".")
 
 
@@ -59,10 +59,10 @@ def _interval(estimate: Estimate) -> str:
     return f"{_ratio(estimate.low)} .. {_ratio(estimate.high)}" if estimate.high != float("inf") else "too few rounds"
 
 
-def _words(results: Results, pictures: Mapping[str, str]) -> dict[str, Any]:
+def _context(results: Results, drawn: Mapping[str, str]) -> dict[str, Any]:
     machine = results.fingerprint
-    peers = {name: why for name, why in results.absent.items() if name.partition("::")[0] in content.MANNERS}
-    rivals = content.rivals(results)
+    peers = {name: why for name, why in results.absent.items() if name.partition("::")[0] in content.RUN_MODES}
+    peer_results = content.peer_results(results)
     return {
         "css": resources.files("worldswitch.harness.report.matrix").joinpath("base.css").read_text(),
         "platform": results.facts.get("platform_name", ""),
@@ -77,43 +77,43 @@ def _words(results: Results, pictures: Mapping[str, str]) -> dict[str, Any]:
             for name, about in KEY
             if name in results.series
         ],
-        "figures": dict.fromkeys(figures.FIGURES, "") | {name: _inline(text) for name, text in pictures.items()},
+        "figures": dict.fromkeys(figures.FIGURES, "") | {name: _inline(text) for name, text in drawn.items()},
         "steps": content.steps(results),
-        "kept": content.kept(results),
-        "rivals": rivals,
-        "contests": content.contests(results),
-        "manners": list(content.MANNERS.values()),
-        "versions": {one.name: one.version for one in rivals if one.version},
-        "absent_peers": {_in_words(name): why for name, why in peers.items()},
+        "ratio_results": content.ratio_results(results),
+        "peer_results": peer_results,
+        "program_tables": content.program_tables(results),
+        "modes": list(content.RUN_MODES.values()),
+        "versions": {one.name: one.version for one in peer_results if one.version},
+        "absent_peers": {_peer_text(name): why for name, why in peers.items()},
         "operations": content.operations(results),
         "all": [_line(one) for one in units.in_order(results)],
         "absent": {name: why for name, why in results.absent.items() if name not in peers},
-        "trust": content.trust(results),
+        "noise": content.subject_noise(results),
     }
 
 
-def _in_words(peer: str) -> str:
-    """The name of a peer that was not raced, or not with some program, for people."""
-    manner, _, rest = peer.partition("::")
+def _peer_text(peer: str) -> str:
+    """Turn the key of an absent peer into text: its name, and the program if only one is absent."""
+    mode, _, rest = peer.partition("::")
     program, _, name = rest.rpartition("::")
-    pinned = ", on one CPU" if manner == "peers_pinned" else ""
+    pinned = ", on one CPU" if mode == "peers_pinned" else ""
     return f"{name} with {program}{pinned}" if program else name
 
 
 def _inline(svg: str) -> Any:
-    """An SVG file's element, to stand in a page."""
+    """Return the SVG's root element, to embed in a page."""
     from markupsafe import Markup
 
     return Markup(svg[svg.index("<svg") :])
 
 
-def _line(one: Any) -> dict[str, Any]:
-    low, high = units.quartiles(one.samples)
+def _line(series: Series) -> dict[str, Any]:
+    low, high = units.quartiles(series.samples)
     return {
-        "name": one.name,
-        "median": shown(one.median, one.unit),
-        "low": shown(low, one.unit),
-        "high": shown(high, one.unit),
-        "rounds": len(one.samples),
-        "about": one.about.get("description", ""),
+        "name": series.name,
+        "median": shown(series.median, series.unit),
+        "low": shown(low, series.unit),
+        "high": shown(high, series.unit),
+        "rounds": len(series.samples),
+        "about": series.about.get("description", ""),
     }

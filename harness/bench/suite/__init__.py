@@ -1,1 +1,1 @@
-"""The benchmarks, one file a subject, each a pyperf script: ``python -m worldswitch.harness.bench.suite.switch``."""
+"""The benchmarks, one file per subject, each a pyperf script: ``python -m worldswitch.harness.bench.suite.switch``."""

@@ -1,4 +1,4 @@
-"""What it costs to have a stub make system calls: injected ones, and the mappings that are made by them."""
+"""The cost of system calls injected into a stub, and of the mappings made by them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SUBJECT = Subject(__file__)
 
 PAGE = mmap.PAGESIZE
 MEBIBYTE = 1 << 20
-#: Pages that are mapped one by one before all are unmapped: no mapping of the guest's may be the kernel's last.
+#: Pages mapped one by one before all are unmapped; well below the kernel's limit on mappings per process.
 PAGES = 4096
 
 
@@ -73,16 +73,16 @@ def map_file(bench: Bench) -> Timer:
     """
     space = bench.platform().new_address_space()
     file = bench.file(PAGES * PAGE)
-    places = itertools.cycle(range(0, PAGES * PAGE, PAGE))
-    place = 0
+    offsets = itertools.cycle(range(0, PAGES * PAGE, PAGE))
+    offset = 0
 
     def map_next() -> None:
-        nonlocal place
-        place = next(places)
-        space.map_file(DATA + place, file, place, PAGE, READ_WRITE)
+        nonlocal offset
+        offset = next(offsets)
+        space.map_file(DATA + offset, file, offset, PAGE, READ_WRITE)
 
     def unmap_all() -> None:
-        if place == (PAGES - 1) * PAGE:
+        if offset == (PAGES - 1) * PAGE:
             space.unmap(DATA, PAGES * PAGE)
 
     return on_one_cpu(timed_each(map_next, unmap_all))

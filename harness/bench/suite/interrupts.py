@@ -1,4 +1,4 @@
-"""How long an interrupt takes: from the call in one thread to the return of the switch in another."""
+"""The latency of an interrupt: from the call in one thread to the return of the switch in another."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.workbench import NANO, Bench, Timer, UnexpectedEvent
 from worldswitch.harness.contract import Interrupted
 
-#: Each value is one interrupt: what matters of latencies are the long ones.
+#: Each value is one interrupt, because an average would hide the long latencies.
 SUBJECT = Subject(__file__, loops=1, burst=20, alone=True)
 
-PATIENCE = 10.0  #: seconds after which an interrupt is lost
+PATIENCE = 10.0  #: seconds after which an interrupt counts as lost
 
 
 @SUBJECT.timed()
 def idle(bench: Bench) -> Timer:
-    """An interrupt for a guest that computes, on a machine that does nothing else.
+    """An interrupt of a computing guest on an otherwise idle machine.
 
     Timed: from before Context.interrupt until switch() has returned in the other thread.
-    Not timed: the guest's running before, for a random time.
+    Not timed: the guest's random run time before that.
     """
     return _latency(bench)
 
 
 @SUBJECT.timed()
 def busy(bench: Bench) -> Timer:
-    """The same with a process on each CPU that computes for ever.
+    """An interrupt of a computing guest, with a computing process on each CPU.
 
     Timed and not timed: as `idle`.
     """
@@ -63,12 +63,12 @@ def _latency(bench: Bench) -> Timer:
     def timer(loops: int) -> float:
         total = 0
         for _ in range(loops):
-            time.sleep(random.uniform(0.0002, 0.002))
+            time.sleep(random.uniform(0.0002, 0.002))  # samples the guest at a random time; no ordering depends on it
             begin = time.perf_counter_ns()
             guest.context.interrupt()
             end = returned.get(timeout=PATIENCE)
             if end is None:
-                raise UnexpectedEvent("the guest's switch ended otherwise than by an interrupt")
+                raise UnexpectedEvent("the guest's switch returned, but not because of the interrupt")
             total += end - begin
         return total * NANO
 

@@ -1,4 +1,4 @@
-"""What it costs to begin and to end: a platform, and a thread that traces."""
+"""The cost of starting and ending: a platform, and a tracing thread."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def platform_start(bench: Bench) -> Timer:
 
 @SUBJECT.timed()
 def thread_acquire(bench: Bench) -> Timer:
-    """A new thread's first switch: it attaches a stub thread that was parked by the last one.
+    """A new thread's first switch: it attaches a stub thread that another thread parked.
 
     Timed: the first switch() of a thread.  Not timed: starting and ending the thread.
     """
@@ -36,7 +36,7 @@ def thread_acquire(bench: Bench) -> Timer:
 
 @SUBJECT.timed()
 def thread_hand_back(bench: Bench) -> Timer:
-    """The end of a thread that traces: its stub thread is parked for others, then it is gone.
+    """The end of a tracing thread, which parks its stub thread for others.
 
     Timed: from the thread's last line in Python until the kernel has no such thread.
     Not timed: starting it and its switch.
@@ -53,8 +53,8 @@ def _timed_in_threads(guest: BenchGuest, *, hand_back: bool) -> Timer:
             thread = threading.Thread(target=_one_switch, args=(guest, moments))
             thread.start()
             task = Path(f"/proc/self/task/{thread.native_id}")
-            thread.join()  # bounded by the deadline that the session gives this process
-            # Python takes it for ended before its last destructors ran.
+            thread.join()  # bounded by the session's deadline for this process
+            # join() may return before the thread's destructors have run.
             while task.exists():
                 time.sleep(0)
             begin, switched, ends = moments

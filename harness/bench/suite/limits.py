@@ -1,4 +1,4 @@
-"""What the kernel alone costs, in C: nothing that switches between processes can be faster than these."""
+"""The cost of the kernel's part alone, in C: lower bounds for anything that switches between processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SUBJECT = Subject(__file__)
 
 
 def traced(bench: Bench, loop: str) -> Timer:
-    """A C loop round a traced child, on one CPU with it."""
+    """Return the timer of a C loop that traces a child on the same CPU."""
     with pinned():
         pid = lib.traced_start()
     if pid < 0:
@@ -21,7 +21,7 @@ def traced(bench: Bench, loop: str) -> Timer:
 
 
 def in_turn(bench: Bench, kind: str) -> Timer:
-    """A C loop that passes the turn to a child and waits for it to come back, on one CPU."""
+    """Return the timer of a C loop that wakes a child and waits for its answer, on one CPU."""
     pong = ffi.new("struct pong *")
     with pinned():
         rc = getattr(lib, f"pong_{kind}_start")(pong)
@@ -33,7 +33,7 @@ def in_turn(bench: Bench, kind: str) -> Timer:
 
 @SUBJECT.timed()
 def getpid(bench: Bench) -> Timer:
-    """A system call that nobody traces.
+    """An untraced system call.
 
     Timed: getpid(2), by syscall(3).  Not timed: nothing else is done.
     """
@@ -60,7 +60,7 @@ def pipe(bench: Bench) -> Timer:
 
 @SUBJECT.timed()
 def futex(bench: Bench) -> Timer:
-    """The turn to another process by a futex and back, both on one CPU.
+    """A futex wake-up of another process and one back, both on one CPU.
 
     Timed: two wake-ups and two waits.  Not timed: making the process.
     """
@@ -87,7 +87,7 @@ def sysemu_yield(bench: Bench) -> Timer:
 
 @SUBJECT.timed()
 def registers(bench: Bench) -> Timer:
-    """The bare round trip, and all general registers in and out each time.
+    """The bare round trip with all general registers written and read.
 
     Timed: PTRACE_SETREGS, PTRACE_SYSEMU, wait4, PTRACE_GETREGS.  Not timed: starting the tracee.
     """
@@ -114,7 +114,7 @@ def same_calls_xstate(bench: Bench) -> Timer:
 
 @SUBJECT.timed()
 def seed(bench: Bench) -> Timer:
-    """The kernel calls of the design of 2019: all registers and the extended state, in and out, each time.
+    """The kernel calls of the design of 2019: all registers and the extended state, written and read.
 
     Timed: PTRACE_SETREGSET, PTRACE_SETREGS, PTRACE_SYSEMU, wait4, PTRACE_GETREGS, PTRACE_GETREGSET.
     Not timed: starting the tracee.

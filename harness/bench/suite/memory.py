@@ -1,4 +1,4 @@
-"""What it costs to read guest memory: as the file it is, and as the kernel shows it, which is the limit to beat."""
+"""The cost of reading guest memory: through the shared mapping, and through /proc/PID/mem for comparison."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZES = (8, 4096, 1 << 20)
 
 @SUBJECT.series(SIZES)
 def shared(bench: Bench, size: int) -> Timer:
-    """So many bytes out of the mapping that Python shares with the guest.
+    """N bytes read from the mapping that Python shares with the guest.
 
     Timed: slicing the mapping into bytes.  Not timed: mapping the file, on either side.
     """
@@ -37,7 +37,7 @@ def shared(bench: Bench, size: int) -> Timer:
 
 @SUBJECT.series(SIZES)
 def proc_mem(bench: Bench, size: int) -> Timer:
-    """So many bytes out of the stub's /proc/PID/mem, for comparison: no platform needs to read them so.
+    """N bytes read from the stub's /proc/PID/mem, for comparison: no platform needs to read memory that way.
 
     Timed: pread(2) into new bytes.  Not timed: opening the file, faulting the pages in.
     """

@@ -1,11 +1,11 @@
-"""What more of the same costs: idle tracees, tracing threads, address spaces; in time and in memory."""
+"""How time and memory scale with the number of idle tracees, tracing threads and address spaces."""
 
 from __future__ import annotations
 
 import resource
-import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from worldswitch.harness.arch import registers
@@ -14,7 +14,7 @@ from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.workbench import NANO, Bench, BenchGuest, Timer, check, on_one_cpu, timed_switches
 from worldswitch.harness.contract import Inspectable, Options, Placement, Unavailable
 
-#: Each in a process of its own: what one leaves idle must not be there when the next is timed.
+#: Each in a process of its own, so that the tracees of one benchmark do not slow down the next.
 SUBJECT = Subject(__file__, alone=True)
 
 TRACEES = (1, 10, 100, 1000)
@@ -25,7 +25,7 @@ KERNEL_STACK = 16 * 1024  # arch/x86/include/asm/page_64_types.h: THREAD_SIZE
 
 
 def _guests(bench: Bench, count: int) -> list[BenchGuest]:
-    """Guests that were each switched once by this thread, so that each has a tracee of its own."""
+    """Guests that this thread has switched to once each, so that each has its own tracee."""
     platform = bench.platform(Options(placement=Placement.PIN))
     guests = [bench.guest("getpid", platform) for _ in range(count)]
     for guest in guests:
@@ -35,16 +35,16 @@ def _guests(bench: Bench, count: int) -> list[BenchGuest]:
 
 @SUBJECT.series(TRACEES)
 def tracees(bench: Bench, size: int) -> Timer:
-    """A switch where the thread traces so many stub threads, of which only one is active; resident, pinned.
+    """A switch by a thread that traces N stub threads, all but one idle; resident, pinned.
 
-    Timed: switch() of the one.  Not timed: making the others, each in an address space of its own.
+    Timed: switch() of the active one.  Not timed: making the others, each in an address space of its own.
     """
     return on_one_cpu(timed_switches(_guests(bench, size)[-1]))
 
 
 @SUBJECT.series(SPACES)
 def spaces(bench: Bench, size: int) -> Timer:
-    """A switch where a thread goes round so many address spaces, one switch in each; resident, pinned.
+    """A switch by a thread that visits N address spaces in turn, one switch in each; resident, pinned.
 
     Timed: switch(), each time of the next guest.  Not timed: making them.
     """
@@ -66,73 +66,33 @@ def spaces(bench: Bench, size: int) -> Timer:
 
 @SUBJECT.series(THREADS)
 def threads(bench: Bench, size: int) -> Timer:
-    """A switch where so many threads switch at once, each its own guest; resident, the stubs follow.
+    """A switch while N threads switch at once, each its own guest; resident, the stubs follow.
 
     Timed: all their switches, divided by their number.  Not timed: starting the threads, their first switch.
     """
     platform = bench.platform(Options(placement=Placement.FOLLOW))
     guests = [bench.guest("getpid", platform) for _ in range(size)]
-    crew = [_Member(guest) for guest in guests]
-    for one in crew:
-        bench.ending.callback(one.dismiss)
+    timers = [timed_switches(guest) for guest in guests]
+    # One thread each; every wait for them is bounded by the session's deadline for this process.
+    executors = [bench.ending.enter_context(ThreadPoolExecutor(1)) for _ in guests]
 
     def timer(loops: int) -> float:
         each = -(-loops // size)
         begin = time.perf_counter_ns()
-        for one in crew:
-            one.begin(each)
-        for one in crew:
-            one.finish()
+        runs = [executor.submit(one, each) for executor, one in zip(executors, timers, strict=True)]
+        for run in runs:
+            run.result()
         return (time.perf_counter_ns() - begin) * NANO * loops / (each * size)
 
     return timer
 
 
-class _Member:
-    """A thread that switches its guest so many times when it is told to."""
-
-    def __init__(self, guest: BenchGuest) -> None:
-        self._guest = guest
-        self._loops = 0
-        self._failure: BaseException | None = None
-        self._go, self._done = threading.Semaphore(0), threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def begin(self, loops: int) -> None:
-        self._loops = loops
-        self._go.release()
-
-    def finish(self) -> None:
-        self._done.acquire()  # as `join` below: bounded by the deadline that the session gives this process
-        if self._failure is not None:
-            raise self._failure
-
-    def dismiss(self) -> None:
-        self.begin(0)
-        self._thread.join()
-
-    def _run(self) -> None:
-        timer = timed_switches(self._guest)
-        while True:
-            self._go.acquire()
-            if not self._loops:
-                return
-            try:
-                timer(self._loops)
-            except BaseException as error:  # raised again by `finish`
-                self._failure = error
-                return
-            finally:
-                self._done.release()
-
-
 @SUBJECT.series(SPACES, unit="byte", loops=1)
 def memory(bench: Bench, size: int) -> Timer:
-    """The memory that an address space takes with its guest's thread, of so many.
+    """The memory of one of N address spaces, each with its guest's thread.
 
-    Measured: what this process has grown by, and of each stub the pages of its own, its page tables and its threads'
-    kernel stacks, divided by their number.  Not measured: what else the kernel keeps of a process.
+    Measured: the growth of this process, and of each stub its pages, its page tables and its threads' kernel stacks,
+    divided by their number.  Not measured: the kernel's other data on a process.
     """
     bench.platform(Options(placement=Placement.PIN))
     before = _resident()
@@ -146,12 +106,12 @@ def memory(bench: Bench, size: int) -> Timer:
 
 
 def _resident() -> int:
-    """Bytes of memory that this process has."""
+    """The resident memory of this process, in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def _stubs(pids: Sequence[int]) -> int:
-    """Bytes of memory that these processes have for themselves."""
+    """The memory of these processes, in bytes; shared pages count in proportion."""
     total = 0
     for pid in pids:
         status = dict(_fields(Path(f"/proc/{pid}/status")))
@@ -161,7 +121,7 @@ def _stubs(pids: Sequence[int]) -> int:
 
 
 def _fields(path: Path) -> list[tuple[str, str]]:
-    """The fields of a file of /proc that has one a line, without their units."""
+    """The fields of a /proc file with one field per line, without units."""
     lines = (line.partition(":") for line in path.read_text().splitlines())
     return [(name, rest.split()[0]) for name, _, rest in lines if rest.split()]
 

@@ -1,4 +1,4 @@
-"""What address spaces cost: made, made of a stub that somebody had before, given back."""
+"""The cost of address spaces: making fresh ones, recycling stubs, releasing."""
 
 from __future__ import annotations
 
@@ -10,59 +10,58 @@ from worldswitch.harness.contract import AddressSpace, Options
 SUBJECT = Subject(__file__)
 
 
-def _given_back_by(bench: Bench, options: Options, *, timed: str) -> Timer:
+def _lifecycle(bench: Bench, options: Options, *, timed: str) -> Timer:
     platform = bench.platform(options)
-    # A platform may start with a stub in its pool, which would be no fresh one.
-    kept = platform.new_address_space()
-    bench.ending.callback(kept.release)
-    held: list[AddressSpace] = []
+    # A platform may start with a stub in its pool: take that one, so that fresh address spaces need a new one.
+    bench.ending.callback(platform.new_address_space().release)
+    spaces: list[AddressSpace] = []
 
-    def take() -> None:
-        held.append(platform.new_address_space())
+    def make() -> None:
+        spaces.append(platform.new_address_space())
 
-    def give_back() -> None:
-        held.pop().release()
+    def release() -> None:
+        spaces.pop().release()
 
     if timed == "new":
-        return timed_each(take, give_back)
-    take()
-    return timed_each(give_back, take)
+        return timed_each(make, release)
+    make()
+    return timed_each(release, make)
 
 
 @SUBJECT.timed()
 def fresh(bench: Bench) -> Timer:
-    """An address space for which a process is forked.
+    """An address space in a newly forked stub.
 
     Timed: Platform.new_address_space.  Not timed: ending it.
     """
-    return _given_back_by(bench, Options(pool_limit=0), timed="new")
+    return _lifecycle(bench, Options(pool_limit=0), timed="new")
 
 
 @SUBJECT.timed()
 def recycled(bench: Bench) -> Timer:
-    """An address space in the stub of one that was released.
+    """An address space in a recycled stub.
 
     Timed: Platform.new_address_space.  Not timed: AddressSpace.release.
     """
-    return _given_back_by(bench, Options(), timed="new")
+    return _lifecycle(bench, Options(), timed="new")
 
 
 @SUBJECT.timed()
 def released(bench: Bench) -> Timer:
-    """An empty address space given back, to be recycled.
+    """An empty address space released, its stub recycled.
 
     Timed: AddressSpace.release, until it is in the pool.  Not timed: making one of it again.
     """
-    return _given_back_by(bench, Options(), timed="release")
+    return _lifecycle(bench, Options(), timed="release")
 
 
 @SUBJECT.timed()
 def ended(bench: Bench) -> Timer:
-    """An empty address space given back where nothing is kept: the stub ends.
+    """An empty address space released without recycling: the stub ends.
 
     Timed: AddressSpace.release, until the process is reaped.  Not timed: making the next.
     """
-    return _given_back_by(bench, Options(pool_limit=0), timed="release")
+    return _lifecycle(bench, Options(pool_limit=0), timed="release")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a switch costs: into a guest, up to its next event, and back out with its state."""
+"""The cost of a switch: into a guest, up to its next event, and back out with its state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TRAP_FLAG = 0x100  # asm/processor-flags.h: X86_EFLAGS_TF
 
 
 def pinned_guest(bench: Bench, code: str, *, resident: bool = True) -> BenchGuest:
-    """A guest on one CPU with its tracer."""
+    """Return a guest pinned to the CPU of its tracer."""
     return bench.guest(code, bench.platform(Options(placement=Placement.PIN)), resident=resident)
 
 
@@ -75,7 +75,7 @@ def changed_xstate(bench: Bench) -> Timer:
 
 @SUBJECT.timed()
 def dispatched(bench: Bench) -> Timer:
-    """A system call's round trip with what a sandbox does at the least: six arguments, a table, a result; pinned.
+    """A system call's round trip with a sandbox's minimal dispatch: six arguments, a table, a result; pinned.
 
     Timed: as `resident_pinned`, State.arguments, a look-up and the handler's call.  Not timed: as there.
     """
@@ -132,7 +132,7 @@ def single_step(bench: Bench) -> Timer:
 def fault(bench: Bench) -> Timer:
     """A page fault and the resumption after it: the guest reads where nothing is mapped; pinned.
 
-    Timed: switch(), from one fault to the next.  Not timed: mending it, and as `resident_pinned`.
+    Timed: switch(), from one fault to the next.  Not timed: handling the fault, and as `resident_pinned`.
     """
     guest = pinned_guest(bench, "read")
     switch, space, state = guest.context.switch, guest.space, guest.state
@@ -151,7 +151,7 @@ def fault(bench: Bench) -> Timer:
 
 @SUBJECT.timed()
 def resident_follow(bench: Bench) -> Timer:
-    """A system call's round trip as it comes: nothing is pinned, the stub follows its tracer; resident.
+    """A system call's round trip, not pinned: the stub follows its tracer; resident.
 
     Timed and not timed: as `resident_pinned`.
     """
@@ -160,7 +160,7 @@ def resident_follow(bench: Bench) -> Timer:
 
 @SUBJECT.timed()
 def default_follow(bench: Bench) -> Timer:
-    """A system call's round trip with every option as it is by default: not resident, the stub follows.
+    """A system call's round trip with default options: not resident, the stub follows.
 
     Timed and not timed: as `resident_pinned`.
     """
@@ -169,7 +169,7 @@ def default_follow(bench: Bench) -> Timer:
 
 @SUBJECT.timed()
 def resident_free(bench: Bench) -> Timer:
-    """A system call's round trip with the stub wherever the scheduler puts it, mostly on another CPU; resident.
+    """A system call's round trip with the stub placed by the scheduler, mostly on another CPU; resident.
 
     Timed and not timed: as `resident_pinned`.
     """

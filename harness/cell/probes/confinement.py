@@ -1,7 +1,7 @@
-"""Who could forbid ptrace to this process: what the kernel tells of each, for whoever must know which one it was.
+"""The restrictions on ptrace in this process, which identify the cause of an EPERM.
 
-A seccomp filter cannot hide: a ptrace request about a process that cannot be is ESRCH before the kernel asks about
-permissions, so any other answer is a filter's.
+A seccomp filter cannot hide: the kernel answers a ptrace request for a pid that cannot exist with ESRCH before any
+permission check, so any other answer comes from a filter.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ import msgspec
 
 from worldswitch.harness.cell.supervisor import supervise
 from worldswitch.harness.linux import processes, syscalls
-from worldswitch.harness.ptrace_denial import Confinement, here
+from worldswitch.harness.ptrace_denial import Confinement, current
 
-NOBODY = 0x7FFF_FFFF  #: above PID_MAX_LIMIT (include/linux/threads.h)
+NO_SUCH_PID = 0x7FFF_FFFF  #: above PID_MAX_LIMIT (include/linux/threads.h)
 
-#: The requests by which one comes to trace another, and one of those that follow; PTRACE_TRACEME is about no other.
+#: The requests that start tracing another process, and one that follows; PTRACE_TRACEME has no target.
 REQUESTS = {"PTRACE_SEIZE": syscalls.PTRACE_SEIZE, "PTRACE_ATTACH": 16, "PTRACE_GETREGS": syscalls.PTRACE_GETREGS}
 
 SECONDS = 10.0
 
 
 def look() -> Confinement:
-    """What restricts a child of this process, as trials are; asked in one, since a filter may kill for asking."""
+    """Return the confinement of a child, such as a trial is; read in one, since a filter may kill the caller."""
 
-    def ask() -> bytes:
-        return msgspec.json.encode(replace(here(), answers={name: answer(name) for name in REQUESTS}))
+    def body() -> bytes:
+        return msgspec.json.encode(replace(current(), answers={name: answer(name) for name in REQUESTS}))
 
-    if whole := supervise(ask, SECONDS).payload:
+    if whole := supervise(body, SECONDS).payload:
         return msgspec.json.decode(whole, type=Confinement)
-    return replace(here(), answers={name: _answer_in_a_child(name) for name in REQUESTS})
+    return replace(current(), answers={name: _answer_in_a_child(name) for name in REQUESTS})
 
 
 def answer(request: str) -> str:
-    """How a request about nobody is answered, asked by this very process."""
+    """Make a request for a pid that cannot exist; return the name of its errno, or ``0``."""
     try:
-        syscalls.ptrace(REQUESTS[request], NOBODY)
+        syscalls.ptrace(REQUESTS[request], NO_SUCH_PID)
     except OSError as error:
         return errno.errorcode.get(error.errno or 0, str(error.errno))
     return "0"

@@ -251,6 +251,7 @@ def _wheel_from_builder(engine: Engine, target: ImageTarget, root: Path, run: Ru
     archive = run.scratch() / "wheel.tar"
     archive.write_bytes(b"".join(chunks))
     with tarfile.open(archive) as tar:
-        tar.extractall(archive.parent, filter="data")
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)  # there since Python 3.11.4
+        tar.extractall(archive.parent)
     container.remove()
     return next(archive.parent.glob("wheel/*.whl"))

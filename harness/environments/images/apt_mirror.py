@@ -41,7 +41,8 @@ _HELPER = "/usr/lib/apt/apt-helper"
 #: Finds the few paragraphs that are wanted: an index has tens of thousands, and parsing them all takes ten seconds.
 _PACKAGE = re.compile(r"^Package: (.*)$", re.MULTILINE)
 
-#: apt with everything of its own, and no hook of the machine's: those may clean the machine's own caches.
+#: An apt with files of its own and none of the machine's hooks, which may clean the machine's caches.  It takes no
+#: locks, since `Suite._lock` is held: apt's would be /dev/lock-frontend, one for all runs, and only for root.
 _CONFIGURATION = """\
 Dir::Etc::main "/dev/null";
 Dir::Etc::parts "/dev/null/";
@@ -49,6 +50,7 @@ Dir::Etc::sourcelist "{folder}/sources.list";
 Dir::Etc::sourceparts "/dev/null";
 Dir::State "{folder}";
 Dir::State::status "/dev/null";
+Debug::NoLocking "true";
 Dir::Cache "{folder}";
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";

@@ -142,15 +142,18 @@ def _make(base: str, where: list[Source], run: RunResources, say: Say) -> Path:
 
 def _unpack(tar: Path, root: Path) -> None:
     with tarfile.open(tar) as content:
-        content.extractall(root, numeric_owner=True, filter=_safe)
+        content.extraction_filter = lambda entry, _: entry  # ignored before Python 3.11.4, which has no filters
+        content.extractall(root, _members(content, root.resolve()), numeric_owner=True)
     root.chmod(0o755)
 
 
-def _safe(entry: tarfile.TarInfo, to: str) -> tarfile.TarInfo | None:
-    """Leave out devices, which every container and every kernel makes anew, and refuse what would lie elsewhere."""
-    if entry.isdev():
-        return None
-    return tarfile.tar_filter(entry, to).replace(mode=entry.mode, deep=False)
+def _members(content: tarfile.TarFile, root: Path) -> Iterator[tarfile.TarInfo]:
+    """Yield all but devices, which each container makes; raises `ExtractError` for a path outside of `root`."""
+    for entry in content:
+        if not Path(os.path.realpath(root / entry.name)).is_relative_to(root):
+            raise tarfile.ExtractError(f"{entry.name}: outside of {root}")
+        if not entry.isdev():
+            yield entry
 
 
 def _furnish(root: Path) -> None:

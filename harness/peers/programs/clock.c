@@ -1,4 +1,4 @@
-// Asks for the time again and again, by the system call: it writes to the caller's memory.
+// Calls clock_gettime, which writes to the caller's memory, once per round.
 #include "start.h"
 
 static int work(unsigned long rounds, char **arguments)

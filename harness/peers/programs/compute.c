@@ -1,4 +1,4 @@
-// Computes for long and calls nobody: mixing as SHA-256 does it, a block of 64 bytes a round.
+// Computes without system calls: the mixing of SHA-256, one block of 64 bytes per round.
 #include "start.h"
 
 static unsigned rotate(unsigned value, int count)
@@ -24,6 +24,6 @@ static int work(unsigned long rounds, char **arguments)
 			s[4] += one;
 			s[0] = one + low + most;
 		}
-	// What nobody looks at, a compiler leaves out.
+	// A use of the result, without which the compiler would drop the loop.
 	return s[0] == 0 && s[1] == 0 && s[2] == 0;
 }

@@ -1,4 +1,4 @@
-// Opens a file, its own, reads a page of it and closes it, again and again.
+// Opens its own file, reads a page and closes it, once per round.
 #include "start.h"
 
 #define OPEN_READ_ONLY 0

@@ -1,4 +1,4 @@
-// The least a system call can be: getpid, again and again.
+// Calls getpid, the cheapest system call, once per round.
 #include "start.h"
 
 static int work(unsigned long rounds, char **arguments)

@@ -1,4 +1,4 @@
-// The init of a machine that is there for one program: runs what its arguments say, and turns the machine off.
+// The init of User-Mode Linux: runs the program that its arguments name, then powers the machine off.
 #include "start.h"
 
 #define SIGCHLD 17

@@ -1,6 +1,6 @@
-// What a program without a C library needs: its start, system calls, a line to say how long it took.
+// Runtime of a program without a C library: entry point, system calls, and the line that reports the time.
 //
-// Every program does its work as often as its first argument says, and prints one line:
+// Each program repeats its work as often as its first argument says, then prints one line:
 //
 //     worldswitch-program ROUNDS NANOSECONDS
 #pragma once
@@ -23,9 +23,9 @@ static inline long call(long number, long a, long b, long c, long d)
 
 static inline long long now(void)
 {
-	struct timespec t;
+	struct timespec t = {0};
 
-	// Not through the vDSO: some of those who run this have none.
+	// Not through the vDSO: some peers have none.
 	call(__NR_clock_gettime, CLOCK_MONOTONIC, (long)&t, 0, 0);
 	return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
@@ -38,12 +38,12 @@ static inline char *decimal(char *end, unsigned long long value)
 	return end;
 }
 
-static void say(const char *text, size_t length)
+static void write_out(const char *text, size_t length)
 {
 	call(__NR_write, 1, (long)text, length, 0);
 }
 
-static void tell(unsigned long rounds, long long spent)
+static void report(unsigned long rounds, long long spent)
 {
 	char text[64] = "worldswitch-program ";
 	char digits[24];
@@ -55,10 +55,10 @@ static void tell(unsigned long rounds, long long spent)
 	for (char *c = decimal(digits + 24, spent); c < digits + 24; c++)
 		text[length++] = *c;
 	text[length++] = '\n';
-	say(text, length);
+	write_out(text, length);
 }
 
-// Does the work `rounds` times; 0 if all went well.
+// Does the work `rounds` times; returns 0 on success.
 static int work(unsigned long rounds, char **arguments);
 
 __attribute__((used)) static void begin(long *stack)
@@ -74,7 +74,7 @@ __attribute__((used)) static void begin(long *stack)
 	long long spent = now() - before;
 
 	if (!failed)
-		tell(rounds, spent);
+		report(rounds, spent);
 	call(__NR_exit_group, failed, 0, 0, 0);
 	__builtin_unreachable();
 }

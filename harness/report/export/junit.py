@@ -61,7 +61,7 @@ def _case(cell: CellName, judged: Judged, folder: Path) -> TestCase:
     trial = judged.trial
     family, _, sentence = trial.scenario.partition("::")
     case = TestCase(f"{sentence} [{' '.join(trial.ids)}]", f"{cell}.{family}", trial.seconds)
-    result = _result(judged, repro.line(cell, trial.scenario, folder))
+    result = _result(judged, repro.command(cell, trial.scenario, folder))
     if result is not None:
         case.result = [result]
         case.system_out = _legible("\n".join(trial.transcript))

@@ -11,7 +11,7 @@ from worldswitch.harness.environments.kernels import versions
 from worldswitch.harness.environments.kernels.image import environment_of
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.run.bisect.kernel_judge import Judge
+from worldswitch.harness.run.bisect.kernel_judge import KernelJudge
 from worldswitch.harness.run.bisect.search import Boundary, Undecidable, search
 from worldswitch.harness.run.request import Request, select
 
@@ -34,7 +34,7 @@ def find(name: str, ends: tuple[str, str], profile: str, repeat: int, seed: int,
     try:
         tried = versions.stretch(*ends, say=say)
         out.print(f"{scenario.name}: {len(tried)} kernels, from {tried[0]} to {tried[-1]}")
-        found = search(tried, Judge(scenario, request, repeat, say, lambda sight: out.print(str(sight))))
+        found = search(tried, KernelJudge(scenario, request, repeat, say, lambda sight: out.print(str(sight))))
     except (Unobtainable, Undecidable) as problem:
         raise CouldNotRun(str(problem)) from problem
     _show(found, request, scenario, out)

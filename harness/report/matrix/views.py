@@ -54,7 +54,7 @@ def html(run: KeptRun) -> str:
     """Return the page of a run."""
 
     def again(cell: KeptCell, trial: Trial) -> str:
-        return repro.line(cell.name, trial.scenario, run.folder)
+        return repro.command(cell.name, trial.scenario, run.folder)
 
     return page.page(run, again)
 

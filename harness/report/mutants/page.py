@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from worldswitch.harness.catalogue.scenarios import function_of
 from worldswitch.harness.run.mutants import matrix as kill_matrix
-from worldswitch.harness.run.mutants.matrix import Failure, HeldScenario, Matrix, Mutated, Place
+from worldswitch.harness.run.mutants.matrix import Failure, Matrix, Mutated, Place, ScenarioProof
 from worldswitch.harness.run.mutants.proof import ProofState
 
 TEMPLATE = "page.html.j2"
@@ -55,7 +55,7 @@ class Family:
     """The scenarios of one module, and the mutants that did not pass one of them."""
 
     name: str
-    scenarios: Sequence[HeldScenario]
+    scenarios: Sequence[ScenarioProof]
     mutants: Sequence[Mutated]
     marks: dict[tuple[str, str], Mark]  #: by mutant and scenario
 
@@ -68,7 +68,7 @@ class Sheet:
     columns: Sequence[str]  #: the scenarios' names, by family
     marks: Sequence[Mark]  #: of the map, without passes
     families: Sequence[Family]
-    wrong: Sequence[HeldScenario]
+    wrong: Sequence[ScenarioProof]
 
 
 def write(matrix: Matrix, path: Path) -> None:
@@ -108,8 +108,8 @@ def sheet(place: Place) -> Sheet:
     return Sheet(place, columns, shown, families, kill_matrix.wrong(place))
 
 
-def _nameless(name: str) -> HeldScenario:
-    return HeldScenario(name=name, ids=(), claim="", standing="", reason="", mutants=())
+def _nameless(name: str) -> ScenarioProof:
+    return ScenarioProof(name=name, ids=(), claim="", standing="", reason="", mutants=())
 
 
 def _marks(place: Place, columns: dict[str, int]) -> Iterator[Mark]:
@@ -129,7 +129,7 @@ def _kinds(one: Mutated) -> Iterator[tuple[str, Iterable[Failure]]]:
     yield "else", [it for it in one.undeclared if not it.assertion]
 
 
-def _family(name: str, scenarios: Sequence[HeldScenario], place: Place, marks: Iterable[Mark]) -> Family:
+def _family(name: str, scenarios: Sequence[ScenarioProof], place: Place, marks: Iterable[Mark]) -> Family:
     names = {one.name for one in scenarios}
     own: dict[tuple[str, str], Mark] = {}
     for mark in marks:  # in the order of `_kinds`, so the first of a function's trials is the most significant

@@ -48,7 +48,7 @@ def expectations_of(path: Path) -> tuple[Expectation, ...]:
         is_profile = "capabilities" in msgspec.toml.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         is_profile = False  # `rules.load` raises the proper error
-    return rules.of(profile.load(path), path) if is_profile else rules.load(path).expectations
+    return rules.of_profile(profile.load(path), path) if is_profile else rules.load(path).expectations
 
 
 def complaints(

@@ -187,7 +187,7 @@ def _new_file(path: Path) -> str:
 
 def _drop_idle(found: Rejudgement, proposal: Proposal) -> None:
     """Remove rules that decide nothing or cover nothing; expired rules are left to be edited by hand."""
-    idle = [placed for placed, one in found.stale if one.why in (stale.ABOUT_NOTHING, stale.DECIDES_NOTHING)]
+    idle = [placed for placed, one in found.stale if one.why in (stale.COVERS_NOTHING, stale.DECIDES_NOTHING)]
     for placed in _last_first(idle):
         _drop(placed, proposal)
 

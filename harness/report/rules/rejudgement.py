@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from worldswitch.harness.catalogue.scenarios import function_of
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.expectations import fields, stale
-from worldswitch.harness.expectations.fields import Circumstances
+from worldswitch.harness.expectations.fields import FieldValues
 from worldswitch.harness.expectations.judgement import EXCUSABLE, PASSES, Expectation, deciding
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale
 from worldswitch.harness.report.rules.rulebook import PlacedRule, Rulebook
@@ -21,7 +21,7 @@ class RejudgedTrial:
     """One trial with a verdict on the platform, and the rule that now decides it."""
 
     cell: KeptCell
-    known: Circumstances  #: of its cell
+    known: FieldValues  #: of its cell
     trial: Trial
     excused: bool  #: True if the run expected it without a rule, because a need was missing
     by: PlacedRule | None  #: the rule that decides it now
@@ -74,7 +74,7 @@ def rejudge(run: KeptRun, book: Rulebook) -> Rejudgement:
 
 def _rejudged(
     cell: KeptCell,
-    known: Circumstances,
+    known: FieldValues,
     judged: Judged,
     holding: dict[Expectation, PlacedRule],
     needs: dict[str, tuple[str, ...]],

@@ -65,8 +65,8 @@ def of(run: KeptRun) -> Rulebook:
     for cell in run.cells:
         if name := cell.plan.profile.get("name"):
             named[name] = _profile(name, run)
-    packaged = tuple(file.path for file in rules.every())
-    own = tuple(file.path for file in rules.own(run.manifest.request.get("rules", ())))
+    packaged = tuple(file.path for file in rules.packaged())
+    own = tuple(file.path for file in rules.load_all(run.manifest.request.get("rules", ())))
     texts = {path: path.read_text() for path in (*own, *named.values(), *packaged)}
     return Rulebook(own, named, packaged, texts)
 

@@ -14,7 +14,7 @@ from worldswitch.harness.report.rules import rulebook
 from worldswitch.harness.report.rules.proposals import propose
 from worldswitch.harness.report.rules.rulebook import Rulebook
 from worldswitch.harness.results import reader, writer
-from worldswitch.harness.results.errors import CannotKeep, ResultError
+from worldswitch.harness.results.errors import CannotWrite, ResultError
 
 
 def show(name: str, *, write: bool, tighten: bool) -> Status:
@@ -53,6 +53,6 @@ def _write(book: Rulebook, changed: list[Path]) -> None:
     for path in changed:
         try:
             writer.replace(path, book.texts[path].encode())
-        except CannotKeep as problem:
+        except CannotWrite as problem:
             raise CouldNotRun(f"{problem}; the diff above can be applied by patch(1) to a copy") from problem
         print(f"written: {_shown(path)}", file=sys.stderr)

@@ -1,6 +1,6 @@
-"""The committed baseline: one whole run, made small enough to be kept with the code, and read back as any run is.
+"""The committed baseline: one complete run in a compact file, read back like any other run.
 
-What is kept of a trial is its verdict, a letter, and what was thought of it; of a cell its kernel, what its probes and
-experiments found, and why it did not run if it did not.  Texts, times of trials and transcripts are left out.  `lines`
-says what is in the file, `keep` writes it, `load` reads it.
+It has the verdict of each trial as a letter, and its judgement; the kernel, probes and facts of each cell, and its
+problem.  Texts, times and transcripts of trials are left out.  `file_format` declares the lines of the file, `write`
+writes it, `read` reads it.
 """

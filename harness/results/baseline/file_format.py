@@ -1,4 +1,4 @@
-"""The lines of a baseline's file: JSON, one object a line, so that the difference of two can be read.
+"""The lines of a baseline: one JSON object a line, so that two baselines can be compared by diff.
 
 First the `Head`, then the `Facts` of each behaviour, then the `BaselineCell`s.
 """
@@ -19,8 +19,8 @@ FILE = "baseline.jsonl"
 PLACE = reader.PLACE / "baseline"
 
 
-class Thought(msgspec.Struct, frozen=True, array_like=True):
-    """What was to be expected of trials, why, and which rule says so."""
+class BaselineJudgement(msgspec.Struct, frozen=True, array_like=True):
+    """The expected verdicts of trials, the reason, and the rule."""
 
     wanted: tuple[Verdict, ...]
     reason: str = ""
@@ -38,12 +38,12 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, tag="baseline", tag_field=
     kernel: str
     versions: dict[str, str]
     expectations: str
-    scenarios: tuple[tuple[str, str], ...]  #: name, and ids
-    thoughts: tuple[Thought, ...]  #: the first is that of every trial of which its cell says no other
+    scenarios: tuple[tuple[str, str], ...]  #: name, and ids separated by spaces
+    thoughts: tuple[BaselineJudgement, ...]  #: all judgements; the first is the default
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, tag="facts", tag_field="kind"):
-    """How some kernel behaves."""
+    """The facts of kernels with the same behaviour."""
 
     number: int
     facts: dict[str, str]
@@ -54,8 +54,8 @@ class BaselineCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     environment: str
     platform: str
-    verdicts: str  #: a letter for each of the head's scenarios; capitals were not expected
-    thoughts: dict[str, str] = {}  #: the number of a thought, and of which scenarios it is: ``0-3 7``
+    verdicts: str  #: a letter for each of the head's scenarios; capitals are unexpected
+    thoughts: dict[str, str] = {}  #: the scenarios of each number in the head's `thoughts`: ``0-3 7``
     kernel: str = ""
     machine: str = ""
     cpu: str = ""
@@ -63,29 +63,29 @@ class BaselineCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     python: str = ""
     repeat: str = ""
     behaviour: str = ""
-    facts: int | None = None  #: their number
-    probes: dict[str, str] = {}  #: what they found, and their names
+    facts: int | None = None  #: the number of their `Facts`
+    probes: dict[str, str] = {}  #: their names, by state
     problem: str = ""
-    unsound: bool = False  #: the problem says something against what was under test
+    unsound: bool = False  #: `Problem.unexpected`
 
 
 Line: TypeAlias = Head | Facts | BaselineCell
 
-PLAIN = Thought((Verdict.PASS,))
+PLAIN = BaselineJudgement((Verdict.PASS,))
 
 
-def thought(judgement: Judgement) -> Thought:
-    """What was thought, as it is kept."""
+def baseline_judgement(judgement: Judgement) -> BaselineJudgement:
+    """Return the part of a judgement that the baseline has."""
     wanted = tuple(sorted(judgement.wanted, key=lambda verdict: verdict.value))
     return (
         PLAIN
         if judgement.wanted == PASSES and not judgement.reason
-        else Thought(wanted, judgement.reason, judgement.rule)
+        else BaselineJudgement(wanted, judgement.reason, judgement.rule)
     )
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Ascending numbers as text: ``0-3 7``."""
+    """Format ascending numbers: ``0-3 7``."""
     found: list[list[int]] = []
     for number in numbers:
         if found and found[-1][1] == number - 1:
@@ -96,6 +96,6 @@ def ranges(numbers: Iterable[int]) -> str:
 
 
 def numbers(text: str) -> list[int]:
-    """The numbers that `ranges` wrote; ValueError if it did not."""
+    """Parse the output of `ranges`.  Raises ValueError."""
     ends = [part.partition("-") for part in text.split()]
     return [number for first, _, last in ends for number in range(int(first), int(last or first) + 1)]

@@ -1,4 +1,4 @@
-"""A baseline, read back as the run that it was."""
+"""Reads a baseline back as a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 
 
 def load(folder: Path) -> KeptRun:
-    """The run whose baseline is in `folder`.  Raises `Damaged`, with the line."""
+    """Read the baseline in `folder`.  Raises `Damaged`, which names the line."""
     path = folder / FILE
     head: Head | None = None
     facts: dict[int, dict[str, str]] = {}
@@ -37,7 +37,7 @@ def load(folder: Path) -> KeptRun:
             case BaselineCell() as line if head:
                 cells.append(_cell(line, head, facts, folder, where))
             case line:
-                raise Damaged(f"{where}: a {type(line).__name__.lower()} where none should be")
+                raise Damaged(f"{where}: a {type(line).__name__.lower()} line out of order")
     if head is None:
         raise Damaged(f"{path}: empty")
     return KeptRun(folder, _manifest(head, cells), tuple(cells))
@@ -52,18 +52,18 @@ def _line(text: bytes, where: str) -> Line:
 
 def _checked(head: Head, where: str) -> Head:
     if head.format != FORMAT:
-        raise Damaged(f"{where}: format {head.format}, and this reader knows {FORMAT}")
+        raise Damaged(f"{where}: format {head.format}; this version reads format {FORMAT}")
     if not head.thoughts:
-        raise Damaged(f"{where}: thoughts: there must be one at least")
+        raise Damaged(f"{where}: thoughts: must not be empty")
     return head
 
 
 def _cell(line: BaselineCell, head: Head, facts: Mapping[int, dict[str, str]], folder: Path, where: str) -> KeptCell:
     name = CellName(line.environment, line.platform)
     if len(line.verdicts) != len(head.scenarios):
-        raise Damaged(f"{where}: {len(line.verdicts)} verdicts on {len(head.scenarios)} scenarios")
+        raise Damaged(f"{where}: {len(line.verdicts)} verdicts for {len(head.scenarios)} scenarios")
     if line.facts is not None and line.facts not in facts:
-        raise Damaged(f"{where}: facts {line.facts}, and no line before tells them")
+        raise Damaged(f"{where}: facts {line.facts} are not declared above")
     judged = tuple(_judged(line, head, where))
     problem = Problem(line.problem, unexpected=line.unsound) if line.problem else None
     plan = PlannedCell(
@@ -85,20 +85,20 @@ def _judged(line: BaselineCell, head: Head, where: str) -> Iterator[Judged]:
             continue
         verdict = VERDICTS.get(letter.lower())
         if verdict is None:
-            raise Damaged(f"{where}: verdicts: {letter!r} is no verdict's letter")
+            raise Damaged(f"{where}: verdicts: {letter!r} is not the letter of a verdict")
         thought = head.thoughts[thoughts.get(place, 0)]
         judgement = Judgement(letter.islower(), frozenset(thought.wanted), thought.reason, thought.rule)
         yield Judged(Trial(scenario=name, verdict=verdict, ids=tuple(ids.split())), judgement)
 
 
 def _thoughts(line: BaselineCell, head: Head, where: str) -> dict[int, int]:
-    """By scenario, the number of what was thought."""
+    """Return the number of the judgement by the index of the scenario, without the default."""
     try:
         found = {place: int(number) for number, places in line.thoughts.items() for place in numbers(places)}
     except ValueError as problem:
         raise Damaged(f"{where}: thoughts: {problem}") from problem
-    if any(not 0 <= number < len(head.thoughts) for number in found.values()):
-        raise Damaged(f"{where}: thoughts: the head has {len(head.thoughts)}, and here is another")
+    if wrong := [number for number in found.values() if not 0 <= number < len(head.thoughts)]:
+        raise Damaged(f"{where}: thoughts: index {wrong[0]} is out of range: the head declares {len(head.thoughts)}")
     return found
 
 

@@ -1,4 +1,4 @@
-"""A run made the baseline."""
+"""Writes a run as the baseline."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from worldswitch.harness.results.baseline.file_format import (
     FILE,
     PLAIN,
     BaselineCell,
+    BaselineJudgement,
     Facts,
     Head,
     Line,
-    Thought,
+    baseline_judgement,
     ranges,
-    thought,
 )
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.results.verdict_letters import letter_of
 
-Observed: TypeAlias = tuple[tuple[str, str], ...]  #: facts, each with what was seen
+Observed: TypeAlias = tuple[tuple[str, str], ...]  #: facts with their observations
 
 
-def keep(run: KeptRun, folder: Path) -> Path:
-    """Make `run` the baseline in `folder`; the file's path.  A run that was cut off is none."""
+def write(run: KeptRun, folder: Path) -> Path:
+    """Write `run` as the baseline in `folder`; return the path.  Raises `CouldNotRun`, also if it is incomplete."""
     if run.manifest.finished is None or run.manifest.interrupted:
-        raise CouldNotRun(f"{run.folder} was cut off: a baseline is a whole run")
+        raise CouldNotRun(f"{run.folder} is incomplete; a baseline needs a run that finished")
     path = folder / FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,14 +41,14 @@ def keep(run: KeptRun, folder: Path) -> Path:
 
 
 def lines(run: KeptRun) -> Iterator[Line]:
-    """The lines of a run's baseline."""
+    """Yield the lines of a run's baseline."""
     ids = {one.trial.scenario: " ".join(one.trial.ids) for cell in run.cells for one in cell.judged}
     names = sorted(ids)
-    thoughts: dict[Thought, int] = {PLAIN: 0}
+    thoughts: dict[BaselineJudgement, int] = {PLAIN: 0}
     facts: dict[Observed, int] = {}
     for cell in run.cells:
         for one in cell.judged:
-            thoughts.setdefault(thought(one.judgement), len(thoughts))
+            thoughts.setdefault(baseline_judgement(one.judgement), len(thoughts))
         if cell.header:
             facts.setdefault(_observed(cell.header.fingerprint), len(facts))
     yield _head(run, [(name, ids[name]) for name in names], thoughts)
@@ -58,7 +58,7 @@ def lines(run: KeptRun) -> Iterator[Line]:
         yield _cell(cell, names, thoughts, facts)
 
 
-def _head(run: KeptRun, scenarios: Sequence[tuple[str, str]], thoughts: Mapping[Thought, int]) -> Head:
+def _head(run: KeptRun, scenarios: Sequence[tuple[str, str]], thoughts: Mapping[BaselineJudgement, int]) -> Head:
     kept = run.manifest
     return Head(
         run=kept.run,
@@ -74,12 +74,12 @@ def _head(run: KeptRun, scenarios: Sequence[tuple[str, str]], thoughts: Mapping[
 
 
 def _cell(
-    cell: KeptCell, names: Sequence[str], thoughts: Mapping[Thought, int], facts: Mapping[Observed, int]
+    cell: KeptCell, names: Sequence[str], thoughts: Mapping[BaselineJudgement, int], facts: Mapping[Observed, int]
 ) -> BaselineCell:
     judged = {one.trial.scenario: one for one in cell.judged}
     others: dict[str, list[int]] = {}
     for place, name in enumerate(names):
-        number = thoughts[thought(judged[name].judgement)] if name in judged else 0
+        number = thoughts[baseline_judgement(judged[name].judgement)] if name in judged else 0
         if number:
             others.setdefault(str(number), []).append(place)
     made = BaselineCell(

@@ -30,7 +30,7 @@ UNOBSERVED = "not observed"  #: how the observations begin that are none
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class KernelResult:
     """What was seen on one kernel."""
 
     kernel: str
@@ -41,11 +41,11 @@ class Sight:
         return f"{self.kernel}: {self.answer.value}: {self.words}"
 
 
-class Judge:
+class KernelJudge:
     """Judges kernels by one scenario."""
 
     def __init__(
-        self, scenario: Scenario, request: Request, repeat: int, say: Say, told: Callable[[Sight], object]
+        self, scenario: Scenario, request: Request, repeat: int, say: Say, told: Callable[[KernelResult], object]
     ) -> None:
         """Run `scenario` so often on each kernel, in the one place that `request` names; `told` hears of each."""
         self._scenario = scenario
@@ -62,7 +62,7 @@ class Judge:
         self._told(sight)
         return sight.answer
 
-    def _look(self, kernel: str) -> Sight:
+    def _look(self, kernel: str) -> KernelResult:
         request = replace(self._request, kernels=(kernel,))
         records: list[Record] = []
         try:
@@ -72,7 +72,7 @@ class Judge:
         except Unobtainable as trouble:
             problem = Problem(trouble.reason, trouble.remedy)
         answer, words = self._observation(records) if self._is_fact else _verdicts(records)
-        return Sight(kernel, answer, words or (problem.reason if problem else "it said nothing"))
+        return KernelResult(kernel, answer, words or (problem.reason if problem else "it said nothing"))
 
     def _observation(self, records: list[Record]) -> tuple[Answer, str]:
         said = {one.fingerprint.facts.get(self._scenario.name, "") for one in records if isinstance(one, Header)}

@@ -28,7 +28,7 @@ from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.run.mutants import cells, fates, proof
 from worldswitch.harness.run.mutants import matrix as kill_matrix
-from worldswitch.harness.run.mutants.fates import Account, MutantFate
+from worldswitch.harness.run.mutants.fates import CellReport, MutantFate
 from worldswitch.harness.run.mutants.matrix import Matrix, Place
 from worldswitch.harness.run.mutants.proof import Proof, ProofState
 from worldswitch.harness.run.request import Request
@@ -140,59 +140,61 @@ class Campaign:
 
     def _here(self, place: Environment | Missing) -> Place:
         if isinstance(place, Missing):
-            reference = Account({}, f"{place.reason}; {place.remedy}")
+            reference = CellReport({}, f"{place.reason}; {place.remedy}")
         else:
             reference = self._reference(place)
         if reference.problem or isinstance(place, Missing):
-            autopsies = [self._examine(one, place.name, reference, reference) for one in self.mutants.values()]
+            mutant_fates = [self._examine(one, place.name, reference, reference) for one in self.mutants.values()]
         else:
-            autopsies = self._all(place, reference)
-        proofs = self._proofs(reference, autopsies)
-        return kill_matrix.place(place.name, reference, self.mutants, self.scenarios, autopsies, proofs)
+            mutant_fates = self._all(place, reference)
+        proofs = self._proofs(reference, mutant_fates)
+        return kill_matrix.place(place.name, reference, self.mutants, self.scenarios, mutant_fates, proofs)
 
-    def _proofs(self, reference: Account, autopsies: Sequence[MutantFate]) -> list[Proof]:
+    def _proofs(self, reference: CellReport, mutant_fates: Sequence[MutantFate]) -> list[Proof]:
         if self.unproven is None or reference.problem:
             return []
-        return proof.examine(self.scenarios, reference, autopsies, self.unproven)
+        return proof.examine(self.scenarios, reference, mutant_fates, self.unproven)
 
-    def _reference(self, place: Environment) -> Account:
+    def _reference(self, place: Environment) -> CellReport:
         met = {one.name: one for mutant in self.mutants.values() for one in self.drawn(mutant)}
         every = self.unproven is not None
         chosen = list(self.scenarios) if every else list(met.values())
         self.watcher.reference_starts(place.name)
         return self._put_reference(place, chosen)
 
-    def _all(self, place: Environment, reference: Account) -> list[MutantFate]:
+    def _all(self, place: Environment, reference: CellReport) -> list[MutantFate]:
         """Every mutant, several at a time; told as they end, and answered in their order."""
         self.watcher.mutants_start(place.name, len(self.mutants))
-        accounts: dict[str, Account] = {}
+        reports: dict[str, CellReport] = {}
         with ThreadPoolExecutor(self.request.workers) as pool, cells.StoppableEnvironment(place) as ended:
             put = {pool.submit(self._one, ended, mutant, reference): mutant for mutant in self.mutants.values()}
             for future in as_completed(put):
                 mutant = put[future]
-                accounts[mutant.name] = future.result()
-                self.watcher.mutant_ends(self._examine(mutant, place.name, reference, accounts[mutant.name]))
+                reports[mutant.name] = future.result()
+                self.watcher.mutant_ends(self._examine(mutant, place.name, reference, reports[mutant.name]))
             for draw in range(2, DRAWS + 1):
-                self._prove(ended, pool, reference, accounts, draw)
-        return self._examine_all(place, reference, accounts)
+                self._prove(ended, pool, reference, reports, draw)
+        return self._examine_all(place, reference, reports)
 
-    def _examine_all(self, place: Environment, reference: Account, accounts: Mapping[str, Account]) -> list[MutantFate]:
-        return [self._examine(one, place.name, reference, accounts[name]) for name, one in self.mutants.items()]
+    def _examine_all(
+        self, place: Environment, reference: CellReport, reports: Mapping[str, CellReport]
+    ) -> list[MutantFate]:
+        return [self._examine(one, place.name, reference, reports[name]) for name, one in self.mutants.items()]
 
     def _prove(
-        self, place: Environment, pool: Executor, reference: Account, accounts: dict[str, Account], draw: int
+        self, place: Environment, pool: Executor, reference: CellReport, reports: dict[str, CellReport], draw: int
     ) -> None:
         """Put mutants once more to what they name and none was caught by; what it shows beside a kill is left out."""
-        proofs = self._proofs(reference, self._examine_all(place, reference, accounts))
+        proofs = self._proofs(reference, self._examine_all(place, reference, reports))
         idle = {one.scenario for one in proofs if one.standing is ProofState.UNPROVEN}
         put = {}
         for name, mutant in self.mutants.items():
             if again := [one for one in fates.called(self.scenarios, *mutant.caught_by) if one.name in idle]:
                 put[name] = pool.submit(self._put_mutant, place, mutant, again, draw)
         for name, future in put.items():
-            accounts[name] = fates.later(accounts[name], fates.kills_of(future.result()))
+            reports[name] = fates.later(reports[name], fates.kills_of(future.result()))
 
-    def _one(self, place: Environment, mutant: Mutant, reference: Account) -> Account:
+    def _one(self, place: Environment, mutant: Mutant, reference: CellReport) -> CellReport:
         self.watcher.mutant_starts(mutant.name)
         mutated = self._put_mutant(place, mutant, self.drawn(mutant), 1)
         for draw in range(2, DRAWS + 1):
@@ -203,19 +205,19 @@ class Campaign:
             mutated = fates.later(mutated, self._put_mutant(place, mutant, again, draw))
         return mutated
 
-    def _examine(self, mutant: Mutant, place: str, reference: Account, mutated: Account) -> MutantFate:
+    def _examine(self, mutant: Mutant, place: str, reference: CellReport, mutated: CellReport) -> MutantFate:
         return fates.examine(mutant.name, place, mutant.caught_by, reference, mutated)
 
-    def _put_reference(self, place: Environment, chosen: Sequence[Scenario]) -> Account:
+    def _put_reference(self, place: Environment, chosen: Sequence[Scenario]) -> CellReport:
         def watch(record: Record) -> None:
             if isinstance(record, Header):
                 self.watcher.reference_plans(len(record.planned))
             if isinstance(record, Trial):
                 self.watcher.reference_trial()
 
-        return cells.put(place, self.request, chosen, watch)
+        return cells.run(place, self.request, chosen, watch)
 
-    def _put_mutant(self, place: Environment, mutant: Mutant, chosen: Sequence[Scenario], draw: int) -> Account:
+    def _put_mutant(self, place: Environment, mutant: Mutant, chosen: Sequence[Scenario], draw: int) -> CellReport:
         deadline = min(self.request.deadline or LONGEST, LONGEST)
         seed = self.request.seed + draw - 1
         request = replace(self.request, mutant=mutant.name, workers=0, deadline=deadline, seed=seed)
@@ -231,4 +233,4 @@ class Campaign:
                 if spent > spared:  # what it names came first
                     raise cells.Enough
 
-        return cells.put(place, request, chosen, watch)
+        return cells.run(place, request, chosen, watch)

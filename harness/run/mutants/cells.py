@@ -13,7 +13,7 @@ from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments.protocol import Cell, Environment
 from worldswitch.harness.run.collect import collect
 from worldswitch.harness.run.mutants import fates
-from worldswitch.harness.run.mutants.fates import Account
+from worldswitch.harness.run.mutants.fates import CellReport
 from worldswitch.harness.run.request import Request
 
 
@@ -21,26 +21,24 @@ class Enough(Exception):
     """A cell has told what it was started for."""
 
 
-def put(place: Environment, request: Request, chosen: Sequence[Scenario], watch: Callable[[Record], None]) -> Account:
-    """What a cell says of these scenarios, in this order; `watch` is told each record."""
+def run(
+    place: Environment, request: Request, chosen: Sequence[Scenario], watch: Callable[[Record], None]
+) -> CellReport:
+    """Run these scenarios in one cell, in this order; pass each record to `watch`, which may raise `Enough`."""
     begin = time.monotonic()
     request = replace(request, ids=tuple(one.name for one in chosen))
+    arguments = request.arguments(CellName(place.name), place.facts)
     records: list[Record] = []
-    enough = False
 
     def take(record: Record) -> None:
-        nonlocal enough
         records.append(record)
-        try:
-            watch(record)
-        except Enough:
-            enough = True
-            raise
+        watch(record)
 
-    problem = collect(
-        place, request.arguments(CellName(place.name), place.facts), request.silence(chosen, place.facts), take
-    )
-    return fates.account(records, request.mutant, None if enough else problem, time.monotonic() - begin)
+    try:
+        problem = collect(place, arguments, request.silence(chosen, place.facts), take)
+    except Enough:
+        problem = None
+    return fates.report(records, request.mutant, problem, time.monotonic() - begin)
 
 
 @dataclass

@@ -71,7 +71,7 @@ class MutantFate:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class CellReport:
     """What one cell reported."""
 
     trials: Trials
@@ -81,9 +81,9 @@ class Account:
     draws: int = 1
 
 
-def later(before: Account, after: Account) -> Account:
+def later(before: CellReport, after: CellReport) -> CellReport:
     """What cells said of a mutant, with two seeds: what one scenario said last counts."""
-    return Account(
+    return CellReport(
         {**before.trials, **after.trials},
         before.problem or after.problem,
         before.machine,
@@ -92,13 +92,13 @@ def later(before: Account, after: Account) -> Account:
     )
 
 
-def kills_of(one: Account) -> Account:
+def kills_of(one: CellReport) -> CellReport:
     """Of a cell that may come to nothing: what failed by its own assertion, if any of it counts."""
     kills = {} if one.problem else {name: trial for name, trial in one.trials.items() if _bites(trial)}
     return replace(one, trials=kills, problem="")
 
 
-def account(records: Iterable[Record], mutant: str, problem: Problem | None, seconds: float = 0) -> Account:
+def report(records: Iterable[Record], mutant: str, problem: Problem | None, seconds: float = 0) -> CellReport:
     """What a cell's records say, if it was `mutant` that was put to the test (nothing for the reference)."""
     records = tuple(records)
     headers = [record for record in records if isinstance(record, Header)]
@@ -107,7 +107,7 @@ def account(records: Iterable[Record], mutant: str, problem: Problem | None, sec
     reason = problem.reason if problem else ""
     if not reason and [header.mutant or "" for header in headers] != [mutant]:
         reason = f"the cell did not run {mutant or 'the reference'}"
-    return Account(trials, reason, machine, seconds)
+    return CellReport(trials, reason, machine, seconds)
 
 
 def called(scenarios: Iterable[Scenario], *names: str) -> list[Scenario]:
@@ -115,7 +115,9 @@ def called(scenarios: Iterable[Scenario], *names: str) -> list[Scenario]:
     return [one for one in scenarios if any(map(one.is_called, names))]
 
 
-def examine(mutant: str, place: str, caught_by: Iterable[str], reference: Account, mutated: Account) -> MutantFate:
+def examine(
+    mutant: str, place: str, caught_by: Iterable[str], reference: CellReport, mutated: CellReport
+) -> MutantFate:
     """Hold a mutant's trials against the reference's."""
     names = tuple(caught_by)
     problem = reference.problem or mutated.problem

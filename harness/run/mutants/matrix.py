@@ -3,7 +3,7 @@
 `Matrix`     when, how, and the seed that drew the scenarios; one `Place` an environment
 `Place`      the machine, the counts, every mutant and every scenario
 `Mutated`    one mutant: what is wrong with it, what became of it, by whom it was caught
-`HeldScenario`       one scenario: where it stands, and whom it catches
+`ScenarioProof`       one scenario: where it stands, and whom it catches
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from worldswitch.harness.catalogue.mutants import Mutant
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.expectations.outcome import Status, Tally
-from worldswitch.harness.run.mutants.fates import Account, Fate, MutantFate
+from worldswitch.harness.run.mutants.fates import CellReport, Fate, MutantFate
 from worldswitch.harness.run.mutants.proof import Proof, ProofState
 
 FORMAT = 1
@@ -33,7 +33,7 @@ class Failure(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Unkept(msgspec.Struct, frozen=True):
+class NotCaught(msgspec.Struct, frozen=True):
     """A name in a mutant's `caught_by` of which nothing came."""
 
     name: str
@@ -51,14 +51,14 @@ class Mutated(msgspec.Struct, frozen=True, kw_only=True):
     caught_by: tuple[str, ...]
     fate: str
     killed_by: tuple[Failure, ...]
-    unkept: tuple[Unkept, ...]
+    unkept: tuple[NotCaught, ...]
     undeclared: tuple[Failure, ...]  #: which it does not name; drawn anew each run
     passed: tuple[str, ...]  #: which see nothing wrong with it
     seconds: float
     draws: int = 1  #: how many seeds it took until all that it names had caught it, or none was left
 
 
-class HeldScenario(msgspec.Struct, frozen=True, kw_only=True):
+class ScenarioProof(msgspec.Struct, frozen=True, kw_only=True):
     """One scenario."""
 
     name: str
@@ -79,7 +79,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     fates: dict[str, int]
     standings: dict[str, int]
     mutants: tuple[Mutated, ...]
-    scenarios: tuple[HeldScenario, ...]  #: none if only some mutants were asked for: where scenarios stand takes all
+    scenarios: tuple[ScenarioProof, ...]  #: none if only some mutants were asked for: where scenarios stand takes all
 
 
 class Matrix(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,23 +96,23 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
 
 def place(
     environment: str,
-    reference: Account,
+    reference: CellReport,
     mutants: Mapping[str, Mutant],
     scenarios: Iterable[Scenario],
-    autopsies: Iterable[MutantFate],
+    mutant_fates: Iterable[MutantFate],
     proofs: Iterable[Proof],
 ) -> Place:
     """What was found in one environment."""
     known = {scenario.name: scenario for scenario in scenarios}
-    autopsies, proofs = tuple(autopsies), tuple(proofs)
+    mutant_fates, proofs = tuple(mutant_fates), tuple(proofs)
     return Place(
         environment=environment,
         kernel=reference.machine.kernel if reference.machine else "",
         machine=reference.machine.machine if reference.machine else "",
         problem=reference.problem,
-        fates=dict(Counter(one.fate.value for one in autopsies)),
+        fates=dict(Counter(one.fate.value for one in mutant_fates)),
         standings=dict(Counter(one.standing.value for one in proofs)),
-        mutants=tuple(_mutated(mutants[one.mutant], one) for one in autopsies),
+        mutants=tuple(_mutated(mutants[one.mutant], one) for one in mutant_fates),
         scenarios=tuple(_held(one, known.get(one.scenario)) for one in proofs),
     )
 
@@ -126,7 +126,7 @@ def _mutated(mutant: Mutant, one: MutantFate) -> Mutated:
         caught_by=tuple(mutant.caught_by),
         fate=one.fate.value,
         killed_by=tuple(map(_failure, one.kills)),
-        unkept=tuple(Unkept(it.name, it.fate.value, it.reason) for it in one.findings if it.fate is not Fate.CAUGHT),
+        unkept=tuple(NotCaught(it.name, it.fate.value, it.reason) for it in one.findings if it.fate is not Fate.CAUGHT),
         undeclared=tuple(map(_failure, one.undeclared)),
         passed=one.passed,
         seconds=round(one.seconds, 1),
@@ -138,8 +138,8 @@ def _failure(trial: Trial) -> Failure:
     return Failure(trial.scenario, trial.verdict.value, trial.assertion, trial.reason.partition("\n")[0])
 
 
-def _held(proof: Proof, scenario: Scenario | None) -> HeldScenario:
-    return HeldScenario(
+def _held(proof: Proof, scenario: Scenario | None) -> ScenarioProof:
+    return ScenarioProof(
         name=proof.scenario,
         ids=scenario.ids if scenario else (),
         claim=scenario.claim if scenario else "",
@@ -156,7 +156,7 @@ def tally(matrix: Matrix) -> Tally:
     return Tally(caught, len(fates) - caught - untested + sum(len(wrong(place)) for place in matrix.places), untested)
 
 
-def wrong(place: Place) -> list[HeldScenario]:
+def wrong(place: Place) -> list[ScenarioProof]:
     """The scenarios with which something is wrong."""
     return [one for one in place.scenarios if ProofState(one.standing).is_wrong]
 

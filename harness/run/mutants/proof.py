@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from worldswitch.harness.catalogue.scenarios import Scenario, function_of
 from worldswitch.harness.cell.records import Trial
-from worldswitch.harness.run.mutants.fates import Account, MutantFate
+from worldswitch.harness.run.mutants.fates import CellReport, MutantFate
 from worldswitch.harness.verdict import SEVERITY, Verdict
 
 UNPROVEN = "unproven.toml"  #: the list, beside the mutants
@@ -56,14 +56,17 @@ class Proof:
 
 
 def examine(
-    scenarios: Iterable[Scenario], reference: Account, autopsies: Sequence[MutantFate], unproven: Mapping[str, str]
+    scenarios: Iterable[Scenario],
+    reference: CellReport,
+    mutant_fates: Sequence[MutantFate],
+    unproven: Mapping[str, str],
 ) -> list[Proof]:
     """Where each scenario stands."""
     known = list(scenarios)
     trials: dict[str, list[Trial]] = {}
     for trial in reference.trials.values():
         trials.setdefault(function_of(trial.scenario), []).append(trial)
-    found = [_examine(one, trials.get(one.name, []), autopsies, unproven.get(one.name, "")) for one in known]
+    found = [_examine(one, trials.get(one.name, []), mutant_fates, unproven.get(one.name, "")) for one in known]
     return [*found, *_unknown(known, unproven)]
 
 
@@ -74,11 +77,11 @@ def _unknown(scenarios: Iterable[Scenario], unproven: Mapping[str, str]) -> Iter
             yield Proof(name, ProofState.STALE, f"{UNPROVEN} lists it, and there is no such scenario")
 
 
-def _examine(scenario: Scenario, trials: Sequence[Trial], autopsies: Sequence[MutantFate], excuse: str) -> Proof:
-    killed = tuple(one.mutant for one in autopsies if any(_is_of(scenario, kill) for kill in one.kills))
+def _examine(scenario: Scenario, trials: Sequence[Trial], mutant_fates: Sequence[MutantFate], excuse: str) -> Proof:
+    killed = tuple(one.mutant for one in mutant_fates if any(_is_of(scenario, kill) for kill in one.kills))
     standing, reason = _stand(scenario, trials, excuse, bool(killed))
     if standing is ProofState.UNPROVEN:
-        reason = _hint(scenario, autopsies)
+        reason = _hint(scenario, mutant_fates)
     return Proof(scenario.name, standing, reason, killed)
 
 
@@ -106,8 +109,8 @@ def _severity(trial: Trial) -> int:
     return SEVERITY.index(trial.verdict)
 
 
-def _hint(scenario: Scenario, autopsies: Iterable[MutantFate]) -> str:
+def _hint(scenario: Scenario, mutant_fates: Iterable[MutantFate]) -> str:
     """What helps who must prove it: mutants that it fails on in this draw, but that do not name it."""
-    near = [one.mutant for one in autopsies if any(_is_of(scenario, it) and it.assertion for it in one.undeclared)]
+    near = [one.mutant for one in mutant_fates if any(_is_of(scenario, it) and it.assertion for it in one.undeclared)]
     said = "no mutant that names it is caught by it"
     return f"{said}; it fails on {', '.join(near)}" if near else said

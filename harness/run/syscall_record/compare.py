@@ -23,7 +23,8 @@ from worldswitch.harness.run.syscall_record import unotify
 SLOWER = 20.0
 PASSED, SOME_FAILED = 0, 1  #: pytest's exit statuses
 LINES = 20  #: of what went wrong
-PLAIN = ("-q", "-p", "no:cacheprovider", "-c", os.devnull, "-W", "ignore")
+#: `--noconftest`: pytest would load `tests/conftest.py` of the current folder.
+PLAIN = ("-q", "-p", "no:cacheprovider", "-c", os.devnull, "-W", "ignore", "--noconftest")
 
 
 @dataclass(frozen=True, slots=True)

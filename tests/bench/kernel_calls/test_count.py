@@ -1,4 +1,4 @@
-"""What a switch asks of the kernel is counted exactly; one stop more fails here, on any machine."""
+"""Kernel calls are counted exactly; a different count fails here, on any machine."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import pytest
 from paths import PYTHONPATH
 
 from worldswitch.harness.bench.kernel_calls import count
-from worldswitch.harness.bench.kernel_calls.count import Count, Marked, TracedCall
+from worldswitch.harness.bench.kernel_calls.count import Count, MarkedCalls, TracedCall
 from worldswitch.harness.bench.kernel_calls.process import OPERATIONS
 
 KNOWN = count.known()
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_the_reference_needs_no_more_than_is_known(operation: str) -> None:
+def test_the_reference_has_the_known_counts(operation: str) -> None:
     found = count.count(operation)
-    assert found.exact == KNOWN[operation].exact, "if this is fewer, say so in known.toml"
+    assert found.exact == KNOWN[operation].exact, "if the count is lower, update known.toml"
     assert found.bytes > 0
     assert found.switches > 1
 
 
-def test_all_that_is_counted_is_known() -> None:
+def test_every_operation_has_known_counts() -> None:
     assert KNOWN.keys() == OPERATIONS.keys()
 
 
-def test_a_platform_that_makes_one_stop_more_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_more_stop_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", PYTHONPATH)
     found = count.count("resident", "wasteful:Wasteful")
     assert found.stops == KNOWN["resident"].stops + 1
@@ -34,12 +34,12 @@ def test_a_platform_that_makes_one_stop_more_is_told(monkeypatch: pytest.MonkeyP
     assert found.ptrace > KNOWN["resident"].ptrace
 
 
-def test_an_operation_that_cannot_be_had_says_why() -> None:
+def test_an_unknown_platform_is_an_error() -> None:
     with pytest.raises(OSError, match="no platform is called 'nobody'"):
         count.count("resident", "nobody")
 
 
-def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_process_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(count, "SECONDS", 3.0)
     script = "import sys, time; print(1, flush=True); sys.stdin.readline(); time.sleep(600)"
     with count._started([sys.executable, "-c", script]) as process:
@@ -49,14 +49,14 @@ def test_a_process_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
             list(count._between_marks(process))
 
 
-def test_a_process_that_never_begins_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_never_starts_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(count, "SECONDS", 0.1)
     with pytest.raises(OSError, match="resident"):
         count.count("resident")
 
 
-def test_only_what_is_between_marks_counts() -> None:
-    marked = Marked(mark=1)
+def test_only_calls_between_marks_count() -> None:
+    marked = MarkedCalls(mark=1)
     calls = [
         TracedCall(5, ()),
         TracedCall(1, ()),
@@ -71,7 +71,7 @@ def test_only_what_is_between_marks_counts() -> None:
     assert done == [[6, 7], []]
 
 
-def test_bytes_are_those_that_were_moved() -> None:
+def test_bytes_are_those_that_the_requests_copied() -> None:
     ptrace = count.syscalls.PTRACE["x86_64"]
     calls = [
         TracedCall(ptrace, (12, 1, 0, 0)),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 
@@ -176,6 +178,24 @@ def test_a_fresh_index_is_not_asked_for_again(debian: Debian) -> None:
     said: list[str] = []
     deb_packages.fetch("linux-*", ["first"], said.append)
     assert said == []
+
+
+@pytest.fixture
+def dpkg_lock() -> Iterator[None]:
+    """Have another process hold the lock that apt takes in the folder of /dev/null, as far as this user can."""
+    if os.geteuid() != 0:
+        yield  # an ordinary user cannot take it either
+        return
+    with open("/dev/lock-frontend", "w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.mark.usefixtures("dpkg_lock")
+def test_packages_are_gathered_without_a_lock_of_the_machine(debian: Debian, tmp_path: Path) -> None:
+    debian.has("first", ("linux-6.9", "6.9-1"))
+    apt_mirror.MirrorSuite("first", ignore).gather(["linux-6.9"], tmp_path / "files")
+    assert not (debian.folder / "installed").exists()
 
 
 def test_what_no_suite_has_is_named(debian: Debian) -> None:

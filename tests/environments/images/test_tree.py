@@ -7,6 +7,7 @@ import json
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[s
     base.write_bytes(
         packed({"./dev/null": tarfile.CHRTYPE, "./bin/python3": tarfile.REGTYPE, f"./{tree.TINI}": tarfile.REGTYPE})
     )
-    monkeypatch.setattr(rootfs, "sources", lambda: [Source("http://mirror", "suite", "")])
+    monkeypatch.setattr(tree, "sources", lambda: [Source("http://mirror", "suite", "")])
     monkeypatch.setattr(rootfs, "obtain", lambda *_: base)
     monkeypatch.setattr(chroot, "run", command)
     monkeypatch.setattr(site_packages, "assemble", assemble)
@@ -124,8 +125,21 @@ def test_a_base_that_reaches_out_of_the_tree_is_refused(
 ) -> None:
     (tmp_path / "bad.tar").write_bytes(packed({"../outside": tarfile.REGTYPE}))
     monkeypatch.setattr(rootfs, "obtain", lambda *_: tmp_path / "bad.tar")
-    with pytest.raises(tarfile.OutsideDestinationError):
+    with pytest.raises(tarfile.ExtractError, match=r"\.\./outside"):
         tree.obtain(run, told)
+
+
+def test_a_python_whose_tarfile_has_no_filters_makes_a_tree(
+    commands: list[Sequence[str]], run: RunResources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def extractall(self: tarfile.TarFile, path: Path, members: Any = None, *, numeric_owner: bool = False) -> None:
+        original(self, path, members, numeric_owner=numeric_owner)
+
+    original = tarfile.TarFile.extractall
+    monkeypatch.setattr(tarfile.TarFile, "extractall", extractall)  # as in Python 3.11.2, which Debian 12 has
+    monkeypatch.delattr(tarfile, "tar_filter")
+    made = tree.obtain(run, told)
+    assert not any(path.is_block_device() or path.is_char_device() for path in made.path.rglob("*"))
 
 
 def test_a_package_for_a_newer_c_library_is_refused(

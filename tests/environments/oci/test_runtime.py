@@ -160,13 +160,13 @@ def test_without_root_scenarios_with_several_users_are_expected_to_be_blocked(
     means = container.OciSetup(Runtime("/runc", "runc 1", rootless=True), Tree(Path("/"), "x", "y", (), "/"), run)
     place = container.Oci(means, profile)
     assert place.facts["rootless"]
-    assert [one.source for one in rules.about("reference", rules.every()) if applies(one, place.facts)] == [
+    assert [one.source for one in rules.for_platform("reference", rules.packaged()) if applies(one, place.facts)] == [
         "one_user.toml rule 1"
     ]
     monkeypatch.setattr(user_mapping, "subordinate", lambda _: (IdMapping(1, 100000, 65536),))
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     facts = container.Oci(means, profile).facts
-    assert [one for one in rules.about("reference", rules.every()) if applies(one, facts)] == []
+    assert [one for one in rules.for_platform("reference", rules.packaged()) if applies(one, facts)] == []
 
 
 def test_a_user_s_further_ids_are_read(tmp_path: Path) -> None:

@@ -45,12 +45,12 @@ def test_every_profile_of_the_package_loads(name: str) -> None:
 @pytest.mark.parametrize("name", profiles.available())
 def test_every_need_that_a_profile_speaks_of_is_a_probe(name: str) -> None:
     (profile,) = profiles.select([name])
-    assert {need for line in rules.of(profile) for need in line.needs} <= table.PROBES.keys()
+    assert {need for line in rules.of_profile(profile) for need in line.needs} <= table.PROBES.keys()
 
 
 def test_a_line_that_is_about_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RuleError, match="`scenarios` or `needs`"):
-        rules.of(profiles.load(write(tmp_path, LINE.replace('scenarios = ["EV*"]\n', ""))))
+        rules.of_profile(profiles.load(write(tmp_path, LINE.replace('scenarios = ["EV*"]\n', ""))))
 
 
 def test_who_names_none_gets_the_usual_ones() -> None:
@@ -74,7 +74,7 @@ def test_a_minimal_profile_has_the_strict_defaults(tmp_path: Path) -> None:
 
 
 def test_a_profile_says_which_verdicts_are_expected(tmp_path: Path) -> None:
-    (line,) = rules.of(profiles.load(write(tmp_path, LINE)))
+    (line,) = rules.of_profile(profiles.load(write(tmp_path, LINE)))
     assert line.covers("environment::denied", ["EV03"])
     assert not line.covers("threads::pool", ["TT01"])
     assert line.verdicts == {Verdict.BLOCKED}
@@ -152,7 +152,7 @@ def test_a_wrong_field_is_named(tmp_path: Path, fields: dict[str, str | None], f
 def test_a_wrong_expectation_is_named(tmp_path: Path, old: str, new: str, field: str, problem: str) -> None:
     path = write(tmp_path, LINE.replace(old, new))
     with pytest.raises(RuleError) as caught:
-        rules.of(profiles.load(path), path)
+        rules.of_profile(profiles.load(path), path)
     assert str(caught.value).startswith(f"{path}: {field}: ")
     assert problem in str(caught.value)
 

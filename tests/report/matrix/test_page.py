@@ -261,8 +261,8 @@ def test_a_run_is_found_by_name_and_defaults_to_the_newest(
     ("arguments", "message"),
     [
         (["report", "nowhere"], "nowhere: no such folder, and no run of that name in results"),
-        (["report"], "results: no run is there"),
-        (["report", "."], "run.json: not there; the folder is no run's"),
+        (["report"], "results: no runs there"),
+        (["report", "."], "run.json: not there; the folder is not that of a run"),
     ],
 )
 def test_a_folder_without_a_run_is_refused(

@@ -15,7 +15,7 @@ from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report.mutants import page as kill_page
 from worldswitch.harness.run.mutants import matrix as kill_matrix
 from worldswitch.harness.run.mutants import proof
-from worldswitch.harness.run.mutants.fates import Account, Fate, MutantFate, MutantFinding
+from worldswitch.harness.run.mutants.fates import CellReport, Fate, MutantFate, MutantFinding
 from worldswitch.harness.run.mutants.matrix import Matrix
 from worldswitch.harness.verdict import Verdict
 
@@ -30,11 +30,13 @@ CAUGHT = MutantFate(
 )
 
 
-def matrix(*autopsies: MutantFate, whole: bool = True) -> Matrix:
-    reference = Account({name: trial(name) for name in NAMES})
-    proofs = proof.examine(SCENARIOS, reference, autopsies, {OTHER: "nothing can", THIRD: "nor that"}) if whole else []
-    mutants = {one.mutant: Mutilated(one.mutant) for one in autopsies}
-    place = kill_matrix.place("host", reference, mutants, SCENARIOS, autopsies, proofs)
+def matrix(*mutant_fates: MutantFate, whole: bool = True) -> Matrix:
+    reference = CellReport({name: trial(name) for name in NAMES})
+    proofs = (
+        proof.examine(SCENARIOS, reference, mutant_fates, {OTHER: "nothing can", THIRD: "nor that"}) if whole else []
+    )
+    mutants = {one.mutant: Mutilated(one.mutant) for one in mutant_fates}
+    place = kill_matrix.place("host", reference, mutants, SCENARIOS, mutant_fates, proofs)
     return Matrix(started=0.0, seconds=3.0, seed=7, repeat="quick", full=False, places=(place,))
 
 

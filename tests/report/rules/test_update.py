@@ -240,7 +240,7 @@ def test_a_proposal_is_a_diff_that_patch_applies(
     ("run", "message"),
     [
         ("nothing", "nothing: no such folder, and no run of that name in results"),
-        ("last", "results: no run is there"),
+        ("last", "results: no runs there"),
         ("expectations", "expectations/run.json: not there"),
     ],
 )
@@ -273,7 +273,7 @@ def test_the_user_s_rules_come_first_and_are_updated(update, files: Files, tmp_p
 
 def test_an_invalid_file_of_the_user_stops_a_run(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["run", "--rules", str(files.profile)]) == 2
-    assert "mine.toml: name: no field of a file of rules" in capsys.readouterr().err
+    assert "mine.toml: name: unknown field" in capsys.readouterr().err
 
 
 # --------------------------------------------------------------------------------------------------------------- check

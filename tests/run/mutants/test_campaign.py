@@ -10,6 +10,7 @@ import pytest
 from mutilated import LUCKY, ONE, OTHER, THIRD, Mutilated, bitten, host, meet
 from scripted import NAMES, SCENARIOS, Scripted, ScriptedCell, frames, hang, planner, trial, whole
 
+from worldswitch.harness.catalogue import mutants as catalogue_mutants
 from worldswitch.harness.catalogue import reason_lists, scenarios
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cli import main, mutants
@@ -37,7 +38,8 @@ class World:
         self.excuse()
 
     def have(self, *there: Mutilated) -> None:
-        self.patch.setattr(scenarios, "mutants", lambda *_: {one.name: one for one in there})
+        for module in (catalogue_mutants, campaign):
+            self.patch.setattr(module, "mutants", lambda *_: {one.name: one for one in there})
 
     def excuse(self, **excuses: str) -> None:
         self.patch.setattr(reason_lists, "load", lambda *_: excuses)
@@ -283,7 +285,7 @@ def test_an_interrupted_hunt_ends_its_cells(world: World, monkeypatch: pytest.Mo
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(campaign.autopsy, "examine", interrupt)
+    monkeypatch.setattr(campaign.fates, "examine", interrupt)
     with pytest.raises(KeyboardInterrupt):
         world.run()
     assert all(cell.killed for cell in world.host.cells)

@@ -10,22 +10,22 @@ from scripted import NAMES, SCENARIOS, header, trial, whole
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.expectations.outcome import Problem
 from worldswitch.harness.run.mutants import fates
-from worldswitch.harness.run.mutants.fates import Account, Fate, MutantFate, MutantFinding
+from worldswitch.harness.run.mutants.fates import CellReport, Fate, MutantFate, MutantFinding
 from worldswitch.harness.verdict import Verdict
 
 ONE, OTHER, THIRD = NAMES  # the first two stand under one id, SG01
 PASSES = tuple(trial(name) for name in NAMES)
 
 
-def account(*trials: Trial, problem: str = "") -> Account:
-    return Account({one.scenario: one for one in trials}, problem)
+def account(*trials: Trial, problem: str = "") -> CellReport:
+    return CellReport({one.scenario: one for one in trials}, problem)
 
 
 def bitten(name: str = ONE) -> Trial:
     return trial(name, Verdict.FAIL, assertion=True, reason="assert 1 == 2")
 
 
-def fate(caught_by: str, mutated: Account, reference: Account = account(*PASSES)) -> Fate:  # noqa: B008 - frozen
+def fate(caught_by: str, mutated: CellReport, reference: CellReport = account(*PASSES)) -> Fate:  # noqa: B008 - frozen
     return fates.examine("Forgetful", "host", [caught_by], reference, mutated).fate
 
 
@@ -50,7 +50,7 @@ def test_one_scenario_of_the_name_is_enough(name: str) -> None:
         (account(bitten(ONE), bitten(OTHER), problem="the cell died"), Fate.ERROR),
     ],
 )
-def test_nothing_else_is_a_kill(mutated: Account, expected: Fate) -> None:
+def test_nothing_else_is_a_kill(mutated: CellReport, expected: Fate) -> None:
     assert fate("SG01", mutated) is expected
 
 
@@ -111,7 +111,7 @@ def test_a_failure_by_no_assertion_is_no_kill() -> None:
 
 
 def test_an_autopsy_is_told_whole() -> None:
-    mutated = Account({one.scenario: one for one in (bitten(), trial(OTHER), bitten(THIRD))}, seconds=1.5, draws=3)
+    mutated = CellReport({one.scenario: one for one in (bitten(), trial(OTHER), bitten(THIRD))}, seconds=1.5, draws=3)
     findings = (MutantFinding("SG01", Fate.CAUGHT, f"fail in {ONE}: assert 1 == 2"),)
     assert fates.examine("Forgetful", "host", ["SG01"], account(*PASSES), mutated) == MutantFate(
         "Forgetful", "host", findings, (bitten(),), (bitten(THIRD),), (OTHER,), 1.5, 3
@@ -119,7 +119,7 @@ def test_an_autopsy_is_told_whole() -> None:
 
 
 def test_a_cell_that_died_condemns_every_name() -> None:
-    mutated = Account({ONE: bitten()}, "the cell died", seconds=1.5, draws=3)
+    mutated = CellReport({ONE: bitten()}, "the cell died", seconds=1.5, draws=3)
     findings = tuple(MutantFinding(name, Fate.ERROR, "the cell died") for name in ("SG01", "TT01"))
     assert fates.examine("Forgetful", "host", ["SG01", "TT01"], account(*PASSES), mutated) == MutantFate(
         "Forgetful", "host", findings, seconds=1.5, draws=3
@@ -195,8 +195,8 @@ def test_of_what_a_scenario_said_with_two_seeds_the_last_counts() -> None:
 @pytest.mark.parametrize(("first", "second", "told"), [("", "", ""), ("died", "", "died"), ("", "hung", "hung")])
 def test_two_cells_took_their_time_and_one_that_died_condemns_both(first: str, second: str, told: str) -> None:
     machine = header().fingerprint
-    both = fates.later(Account({}, first, machine, 2.0), Account({}, second, machine, 0.5))
-    assert both == Account({}, told, machine, 2.5, 2)
+    both = fates.later(CellReport({}, first, machine, 2.0), CellReport({}, second, machine, 0.5))
+    assert both == CellReport({}, told, machine, 2.5, 2)
 
 
 @pytest.mark.parametrize(("before", "after", "fate", "reason"), FINDINGS.values(), ids=FINDINGS)
@@ -207,21 +207,21 @@ def test_a_finding_says_why(before: tuple[Trial, ...], after: tuple[Trial, ...],
 
 def test_a_cell_that_ran_something_else_does_not_count() -> None:
     wrong = "the cell did not run Forgetful"
-    assert fates.account(whole(*PASSES, mutant="Other"), "Forgetful", None).problem == wrong
-    assert fates.account(whole(*PASSES), "Forgetful", None).problem == wrong
-    assert fates.account(PASSES, "Forgetful", None).problem == wrong
+    assert fates.report(whole(*PASSES, mutant="Other"), "Forgetful", None).problem == wrong
+    assert fates.report(whole(*PASSES), "Forgetful", None).problem == wrong
+    assert fates.report(PASSES, "Forgetful", None).problem == wrong
     wrong = "the cell did not run the reference"
-    assert fates.account(whole(*PASSES, mutant="Forgetful"), "", None).problem == wrong
+    assert fates.report(whole(*PASSES, mutant="Forgetful"), "", None).problem == wrong
 
 
 def test_a_cell_s_account_has_its_trials_its_machine_and_its_time() -> None:
     trials, machine = {one.scenario: one for one in PASSES}, header().fingerprint
-    assert fates.account(whole(*PASSES), "", None) == Account(trials, "", machine, 0)
-    forgetful = fates.account(whole(*PASSES, mutant="Forgetful"), "Forgetful", None, 1.5)
-    assert forgetful == Account(trials, "", machine, 1.5)
+    assert fates.report(whole(*PASSES), "", None) == CellReport(trials, "", machine, 0)
+    forgetful = fates.report(whole(*PASSES, mutant="Forgetful"), "Forgetful", None, 1.5)
+    assert forgetful == CellReport(trials, "", machine, 1.5)
     died = Problem("the cell died")
-    assert fates.account(whole(*PASSES), "", died, 1.5) == Account(trials, "the cell died", machine, 1.5)
-    assert fates.account([], "Forgetful", died) == Account({}, "the cell died", None, 0)
+    assert fates.report(whole(*PASSES), "", died, 1.5) == CellReport(trials, "the cell died", machine, 1.5)
+    assert fates.report([], "Forgetful", died) == CellReport({}, "the cell died", None, 0)
 
 
 def test_scenarios_are_called_by_id_by_name_and_by_pattern() -> None:

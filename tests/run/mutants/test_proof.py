@@ -13,7 +13,7 @@ from worldswitch.harness.catalogue import reason_lists
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.run.mutants import proof
-from worldswitch.harness.run.mutants.fates import Account, MutantFate
+from worldswitch.harness.run.mutants.fates import CellReport, MutantFate
 from worldswitch.harness.run.mutants.proof import ProofState
 from worldswitch.harness.verdict import Verdict
 
@@ -28,7 +28,7 @@ BARE = Scenario(ONE, ("K01",), "", (), (), {}, 1.0, subject="kernel")
 def stand(
     by: Sequence[MutantFate] = (), verdict: Verdict = Verdict.PASS, one: Scenario = SCENARIOS[0], excuse: str = ""
 ) -> proof.Proof:
-    reference = Account({ONE: trial(ONE, verdict, reason="because")})
+    reference = CellReport({ONE: trial(ONE, verdict, reason="because")})
     (found,) = proof.examine([one], reference, by, {ONE: excuse} if excuse else {})
     return found
 
@@ -67,7 +67,7 @@ def test_what_is_wrong() -> None:
 
 
 def test_a_scenario_the_reference_never_met_is_broken() -> None:
-    (found,) = proof.examine([scenario(OTHER, "SG01")], Account({}), [KILLS], {})
+    (found,) = proof.examine([scenario(OTHER, "SG01")], CellReport({}), [KILLS], {})
     assert found == proof.Proof(OTHER, ProofState.BROKEN, "the reference itself: never ran")
 
 
@@ -84,7 +84,7 @@ def test_a_function_of_several_trials_stands_by_all_of_them(
     verdicts: tuple[Verdict, ...], standing: ProofState, reason: str
 ) -> None:
     names = [f"{ONE}[{number}]" for number in range(len(verdicts))]
-    reference = Account(
+    reference = CellReport(
         {name: trial(name, verdict, reason="so") for name, verdict in zip(names, verdicts, strict=True)}
     )
     kills = MutantFate("Forgetful", "host", (), kills=(bitten(names[0]), bitten(names[1])))
@@ -93,7 +93,7 @@ def test_a_function_of_several_trials_stands_by_all_of_them(
 
 
 def test_a_list_of_what_is_not_there_is_stale() -> None:
-    found = proof.examine([], Account({}), [], {"pool::gone": "nothing can"})
+    found = proof.examine([], CellReport({}), [], {"pool::gone": "nothing can"})
     assert found == [proof.Proof("pool::gone", ProofState.STALE, f"{LISTED}there is no such scenario")]
 
 

@@ -51,7 +51,7 @@ def test_a_program_that_cannot_be_started_has_a_status(tmp_path: Path) -> None:
 
 
 def test_a_listener_that_never_comes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unotify.tracing, "notify_of_everything", lambda: os._exit(0))
+    monkeypatch.setattr(unotify.ptrace, "notify_of_everything", lambda: os._exit(0))
     with pytest.raises(unotify.Unrecordable, match=r"takes Linux 5\.6"):
         unotify.record(["true"], {}, 2, said)
 

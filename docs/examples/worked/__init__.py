@@ -1,0 +1,1 @@
+"""A worked example: one scenario, run by `--scenarios worked`."""

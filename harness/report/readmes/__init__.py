@@ -1,1 +1,0 @@
-"""The generated lists of scenarios and mutants."""

@@ -1,0 +1,130 @@
+"""The birth plan: the system calls that a forked child makes on its way into the stub, as data for fork.c.
+
+The child runs in a copy of a multithreaded process and may not run Python, so the parent decides everything beforehand.
+The order matters:
+
+1. PDEATHSIG, then the check that the parent did not die before it: from here on no crash leaves an orphan.
+2. Wait for the parent's byte, which it sends when the child is traced with PTRACE_O_EXITKILL.
+3. A process group of its own, so that the terminal's ^C and ^Z do not reach stubs.  A session of its own would do that
+   too, but the scheduler groups by session (CONFIG_SCHED_AUTOGROUP), and crossing groups twice makes a switch some 5 %
+   slower.
+4. Default dispositions, no alternate stack, all signals blocked: none of the parent's handlers, and no signal that
+   kills an untraced thread.  Threads that run guests unblock them, since their tracer would not see blocked ones.
+5. Processor settings for guests: no shadow stack, which lies in memory that is soon unmapped, and on request a fault at
+   each CPUID.  Threads inherit both.
+6. The seccomp filter last, since it allows none of the above.
+
+Seed: forkStub in subprocess_linux.go.
+"""
+
+from __future__ import annotations
+
+import signal
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worldswitch.reference._core import ffi, lib
+
+#: Room for the kernel's struct sigaction, all zero: SIG_DFL, no flags, empty mask.
+SIGACTION_SIZE = 32
+SIGSET_SIZE = 8
+ALL_SIGNALS = range(1, 65)  # 1 to _NSIG, include/uapi/asm-generic/signal.h
+FILTER_HEADER_SIZE = 16  # struct sock_fprog: a count and a pointer
+SS_DISABLE = 2  # include/uapi/linux/signal.h
+
+# arch/x86/include/uapi/asm/prctl.h, of Linux 4.12 and 6.6
+ARCH_SET_CPUID = 0x1012
+ARCH_SHSTK_DISABLE, ARCH_SHSTK_SHSTK = 0x5002, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One system call of the child.  `expected` None accepts any result; pointers are cffi objects."""
+
+    name: str
+    number: int
+    arguments: tuple[object, ...] = ()
+    expected: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StubPlan:
+    """Everything that decides how a forked child becomes a stub."""
+
+    steps: tuple[Step, ...]
+    clone_flags: int
+    trace_options: int
+
+    def describe(self, index: int, result: int) -> str:
+        """A phrase for the failure at step `index`."""
+        if index >= len(self.steps):
+            return "after its last step"
+        return f"at step {index + 1}, {self.steps[index].name}, which returned {result}"
+
+    def where(self, index: int) -> str:
+        """A phrase for step `index`, which a child is at."""
+        return self.steps[index].name if index < len(self.steps) else "its last step"
+
+    def encode(self) -> tuple[object, list[object]]:
+        """The steps as a C array, and the objects that must live as long as the array is used."""
+        array = ffi.new("struct step[]", len(self.steps))
+        kept: list[object] = [array]
+        for target, step in zip(array, self.steps, strict=True):
+            target.number = step.number
+            for i, argument in enumerate(step.arguments):
+                if not isinstance(argument, int):
+                    kept.append(argument)
+                    argument = int(ffi.cast("unsigned long", argument))
+                target.arguments[i] = argument & 0xFFFF_FFFF_FFFF_FFFF
+            target.checked = step.expected is not None
+            target.expected = step.expected or 0
+        return array, kept
+
+
+def _filter_argument(program: bytes) -> object:
+    """A ``struct sock_fprog`` followed by its program, in one piece of memory, so that one reference keeps both."""
+    memory = ffi.new("unsigned char[]", FILTER_HEADER_SIZE + len(program))
+    address = int(ffi.cast("unsigned long", memory))
+    ffi.buffer(memory)[:] = struct.pack("=HxxxxxxQ", len(program) // 8, address + FILTER_HEADER_SIZE) + program
+    return memory
+
+
+def standard_plan(
+    filter_program: bytes, go: int, parent: int, exit_kill: bool = True, cpuid_faults: bool = False
+) -> StubPlan:
+    """The plan of every stub.
+
+    `go` is the file descriptor that the parent's byte comes through, `parent` the id of the process that forks.
+    """
+    default_action = ffi.new("unsigned char[]", SIGACTION_SIZE)
+    all_signals = ffi.new("unsigned char[]", b"\xff" * SIGSET_SIZE)
+    no_alternate_stack = ffi.new("unsigned long[3]", [0, SS_DISABLE, 0])
+    byte = ffi.new("unsigned char[1]")
+    program = _filter_argument(filter_program)
+    cpuid = Step("arch_prctl(ARCH_SET_CPUID), to have CPUID fault", lib.SYS_arch_prctl, (ARCH_SET_CPUID, 0))
+    steps = [
+        Step("prctl(PR_SET_PDEATHSIG)", lib.SYS_prctl, (lib.PR_SET_PDEATHSIG, int(signal.SIGKILL))),
+        Step("getppid: its parent is gone", lib.SYS_getppid, (), parent),
+        Step("read: wait until it is traced", lib.SYS_read, (go, byte, 1), 1),
+        Step("setpgid", lib.SYS_setpgid, (0, 0), None),
+        *_default_dispositions(default_action),
+        Step("sigaltstack", lib.SYS_sigaltstack, (no_alternate_stack, 0)),
+        Step("rt_sigprocmask", lib.SYS_rt_sigprocmask, (int(signal.SIG_SETMASK), all_signals, 0, SIGSET_SIZE)),
+        Step("arch_prctl(ARCH_SHSTK_DISABLE)", lib.SYS_arch_prctl, (ARCH_SHSTK_DISABLE, ARCH_SHSTK_SHSTK), None),
+        *([cpuid] if cpuid_faults else ()),
+        Step("prctl(PR_SET_NO_NEW_PRIVS)", lib.SYS_prctl, (lib.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)),
+        Step("seccomp(SECCOMP_SET_MODE_FILTER)", lib.SYS_seccomp, (lib.SECCOMP_SET_MODE_FILTER, 0, program)),
+    ]
+    options = lib.PTRACE_O_TRACESYSGOOD | (lib.PTRACE_O_EXITKILL if exit_kill else 0)
+    return StubPlan(tuple(steps), lib.CLONE_FILES, options)
+
+
+def _default_dispositions(action: object) -> Sequence[Step]:
+    """A step for each signal but SIGKILL and SIGSTOP, which always have theirs."""
+    fixed = (signal.SIGKILL, signal.SIGSTOP)
+    return [
+        Step(f"rt_sigaction({number})", lib.SYS_rt_sigaction, (number, action, 0, SIGSET_SIZE))
+        for number in ALL_SIGNALS
+        if number not in fixed
+    ]
