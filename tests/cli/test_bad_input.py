@@ -64,7 +64,7 @@ PROFILES = {
 }
 RULE_FILES = {
     "no TOML": ("about = ", "mine.toml: not TOML: "),
-    "an empty file": ("", "mine.toml: about: is missing"),
+    "an empty file": ("", "mine.toml: about: missing"),
     "a verdict": (RULES.replace("fail", "fails"), "mine.toml: rule 1: verdicts[0]: "),
     "no evidence": (RULES.replace("evidence", "#"), "mine.toml: rule 1: evidence: "),
     "a profile": (PROFILE, "mine.toml: name: "),
