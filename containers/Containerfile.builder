@@ -1,4 +1,4 @@
-# Builds the wheel against an older C library than this machine's, for images that have one.
+# Builds the wheel for images whose C library is older than this machine's.
 #
 # The base needs a compiler and pip; the build needs a network.
 ARG BUILDER_IMAGE=python:3.13

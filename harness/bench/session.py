@@ -161,7 +161,7 @@ class Session:
         try:
             output = guardian.run(command, DEADLINE)
         except subprocess.CalledProcessError as problem:
-            return _all_absent(names, f"its process ended ({problem.returncode}): {guardian.last_words(problem)}")
+            return _all_absent(names, f"its process ended ({problem.returncode}): {guardian.error_lines(problem)}")
         except subprocess.TimeoutExpired:
             return _all_absent(names, f"its process did not end within {DEADLINE:g} s")
         return list(messages.read(output.encode().splitlines()))

@@ -1,4 +1,4 @@
-"""Container engines installed by apt, without starting their services."""
+"""Install container engines by apt without starting their services."""
 
 from __future__ import annotations
 
@@ -13,33 +13,27 @@ from worldswitch.harness.environments import guardian
 from worldswitch.harness.errors import Unobtainable
 
 INSTALL_SECONDS = 300.0
-
-
-PACKAGES = ("docker.io", "mmdebstrap")  #: what --install-engine brings; the second makes root file systems
-
-
+PACKAGES = ("docker.io", "mmdebstrap")  #: installed by --install-engine; the second makes root file systems
 POLICY = Path("/usr/sbin/policy-rc.d")
-
-
-#: Forbids the start of services for as long as the installing process lives, so one left behind does no harm.
+#: Forbids the start of services while the installing process lives, so a leftover file is harmless.
 POLICY_TEXT = "#!/bin/sh\nkill -0 {pid} 2>/dev/null && exit 101\nexit 0\n"
 
 
 def install_engine(packages: Sequence[str] = PACKAGES) -> None:
-    """Install an engine's packages without having its service started."""
+    """Install the packages of an engine without starting its service.  Raises `Unobtainable`."""
     if os.getuid() != 0 or not shutil.which("apt-get"):
         raise Unobtainable(
-            "--install-engine takes root and a system with apt-get",
+            "--install-engine needs root and a system with apt-get",
             "install a Docker engine with your system's own tools",
         )
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"]
     install = [*apt, "install", "--no-install-recommends", *packages]
-    with services_kept_down():
+    with services_disabled():
         try:
             guardian.run(install, INSTALL_SECONDS, env=environment)
         except subprocess.SubprocessError:
-            # Most often the package lists are missing or old.
+            # The usual cause: the package lists are missing or old.
             _apt([*apt, "update"], environment)
             _apt(install, environment)
 
@@ -49,13 +43,14 @@ def _apt(command: list[str], environment: dict[str, str]) -> None:
         guardian.run(command, INSTALL_SECONDS, env=environment)
     except subprocess.SubprocessError as problem:
         raise Unobtainable(
-            f"`{' '.join(command)}` failed: {guardian.last_words(problem)}", "mend the package system, then run again"
+            f"`{' '.join(command)}` failed: {guardian.error_lines(problem)}",
+            "repair the package system, then run again",
         ) from problem
 
 
 @contextmanager
-def services_kept_down() -> Iterator[None]:
-    """Have Debian's maintainer scripts start nothing; a policy that is there already is its owner's decision."""
+def services_disabled() -> Iterator[None]:
+    """Stop Debian's maintainer scripts from starting services; an existing policy is left in place."""
     if POLICY.exists():
         yield
         return

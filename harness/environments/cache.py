@@ -1,4 +1,4 @@
-"""The cache folder: whatever may be kept between runs."""
+"""The cache folder, shared by all runs of this user."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from worldswitch.harness.errors import Unobtainable
 
 
 def cache(*parts: str) -> Path:
-    """Return a folder for what may be kept between runs, made if need be."""
+    """Return a folder below the cache, created if missing.  Raises `Unobtainable`."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     root = Path(base) if base.startswith("/") else Path.home() / ".cache"
     folder = root.joinpath("worldswitch", *parts)
@@ -17,7 +17,7 @@ def cache(*parts: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise Unobtainable(
-            f"the cache folder {folder} cannot be made: {problem.strerror}",
-            "set XDG_CACHE_HOME to a folder of yours that can be written",
+            f"the cache folder {folder} cannot be created: {problem.strerror}",
+            "set XDG_CACHE_HOME to a writable folder",
         ) from problem
     return folder

@@ -1,4 +1,4 @@
-"""A container that only lends its PID namespace to another one."""
+"""The companion: a container that exists only to share its PID namespace with another."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import msgspec
 
 from worldswitch.harness.environments.profiles.profile import Namespaces, Profile
 
-#: What another container's process 1 does, which only lends its PID namespace.
+#: The companion's command.
 IDLE = ["python3", "-c", "import signal; signal.pause()"]
 
 
-def alone(profile: Profile) -> Profile:
-    """The profile for a container that only lends its PID namespace."""
+def companion_profile(profile: Profile) -> Profile:
+    """Return the profile of the companion of a container under `profile`: private namespaces and an init."""
     return msgspec.structs.replace(profile, namespaces=Namespaces(), init=True)

@@ -1,6 +1,6 @@
-"""Who makes the containers of a run, an engine or a plain runtime; each is got ready when a profile first asks for it.
+"""Factories of a run's containers: an engine or a plain runtime, set up when the first profile needs it.
 
-What they need beside the host's cells, the docker SDK for one, is imported late.
+Libraries that only containers need, such as the docker SDK, are imported late.
 """
 
 from __future__ import annotations
@@ -17,27 +17,30 @@ from worldswitch.harness.errors import Unobtainable
 if TYPE_CHECKING:
     from worldswitch.harness.environments.protocol import Containers, Environment, Say
 
-#: Makes a container under a profile; raises `Unobtainable` if it cannot be had.
+#: Returns a container under a profile; raises `Unobtainable`.
 Maker: TypeAlias = "Callable[[Profile], Environment]"
 
 
-class NotHere(Unobtainable):
-    """A profile that cannot be had here, where others can."""
+class ProfileUnavailable(Unobtainable):
+    """A profile is unavailable on this machine; others may be available."""
 
 
-def docker(held: list[RunResources], install: bool, say: Say) -> Maker:
-    """An engine's containers; of two engines, since one that maps users makes the others' control groups writable."""
+def docker(runs: list[RunResources], install: bool, say: Say) -> Maker:
+    """Return a factory of an engine's containers.
+
+    Profiles with mapped users get an engine of their own: it makes the control groups of all its containers writable.
+    """
 
     def start(map_users: bool) -> Maker:
         with _libraries():
             from worldswitch.harness.environments.docker import container, engine, image
-        run = _hold(held)
+        run = _new_run(runs)
         found = engine.obtain(run, install=install, map_users=map_users, say=say)
         engine.sweep(found)
         built = image.obtain(found, run, say)
 
         def make(profile: Profile) -> Environment:
-            _refuse(container.lacks(profile, found))
+            _refuse(container.unavailable(profile, found))
             return container.Docker(found, built, profile, run.id)
 
         return make
@@ -46,20 +49,20 @@ def docker(held: list[RunResources], install: bool, say: Say) -> Maker:
     return lambda profile: started[profile.namespaces.user == "mapped"].get()(profile)
 
 
-def oci(held: list[RunResources], install: bool, say: Say) -> Maker:
-    """A plain runtime's containers."""
+def oci(runs: list[RunResources], install: bool, say: Say) -> Maker:
+    """Return a factory of a plain runtime's containers."""
 
     def start() -> Maker:
         with _libraries():
             from worldswitch.harness.environments.images import tree
             from worldswitch.harness.environments.oci import container, runtime
-        run = _hold(held)
+        run = _new_run(runs)
         found = runtime.obtain(run, install=install, say=say)
-        means = container.OciSetup(found, tree.obtain(run, say), run)
+        setup = container.OciSetup(found, tree.obtain(run, say), run)
 
         def make(profile: Profile) -> Environment:
-            _refuse(container.lacks(profile))
-            return container.Oci(means, profile)
+            _refuse(container.unavailable(profile))
+            return container.Oci(setup, profile)
 
         return make
 
@@ -71,7 +74,7 @@ BY_KIND: dict[Containers, Callable[[list[RunResources], bool, Say], Maker]] = {"
 
 
 class _Once:
-    """What is tried once: the second who asks gets the same, or the same reason."""
+    """A lazily made factory; later calls return the same factory or raise the same error."""
 
     def __init__(self, start: Callable[[], Maker]) -> None:
         self._start = start
@@ -88,15 +91,15 @@ class _Once:
         return self._found
 
 
-def _hold(held: list[RunResources]) -> RunResources:
+def _new_run(runs: list[RunResources]) -> RunResources:
     run = RunResources.create()
-    held.append(run)
+    runs.append(run)
     return run
 
 
 def _refuse(lack: Unobtainable | None) -> None:
     if lack:
-        raise NotHere(lack.reason, lack.remedy)
+        raise ProfileUnavailable(lack.reason, lack.remedy)
 
 
 @contextmanager

@@ -1,15 +1,17 @@
-"""A process in a session of its own that ends what the runner started, however the runner itself ends.
+"""The guardian: a process in its own session that cleans up after the runner, even if the runner is killed.
 
-A guardian holds a pipe whose only writer is the runner.  Its end-of-file, which comes with the runner's death by any
-signal, means: end everything.  It may hold a command: that is then its child, and as a child subreaper the guardian
-inherits whatever the command's descendants leave behind, so that killing by descent reaches all of it, daemons that
-forked twice included.  And it may hold a run (`holdings`), whose containers and folders it removes last.
+The guardian reads a pipe whose only writer is the runner; end-of-file means that the runner died or asked for the
+cleanup.  The guardian may run a command.  It is that command's parent and a child subreaper, so it inherits every
+orphaned descendant, daemons that forked twice included, and can kill all of them.  It may also own a run
+(`run_resources`), whose containers and folders it removes.
 
-The order of the end: the run's containers through the engine's own API, the command by SIGTERM and, after its grace,
-by SIGKILL with all descendants, which are thawed if they are frozen, then the run's control groups and folders.  Each
-step has a deadline; together they stay below 10 s.
+Cleanup order; each step has a deadline, and all of them together take less than 10 s:
 
-Nobody may hold the writing end but the runner: it is close-on-exec, so a runner that forks must also exec.
+1. remove the run's containers through the engine's API;
+2. send SIGTERM to the command and, after `grace` seconds, SIGKILL to all descendants, thawing frozen ones;
+3. remove the run's control groups and folders.
+
+The runner must hold the only write end of the pipe: it is close-on-exec, so a runner that forks must also exec.
 """
 
 from __future__ import annotations
@@ -23,21 +25,21 @@ from dataclasses import asdict, dataclass
 from typing import IO
 
 PROCESS = "worldswitch.harness.environments.guardian_process"
-RELEASE_SECONDS = 20.0  #: for a guardian's whole work, as the runner waits for it
+RELEASE_SECONDS = 20.0  #: the runner's limit for the whole cleanup
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a guardian is to do, as it crosses the exec."""
+    """A guardian's parameters, passed as JSON on its command line."""
 
-    pipe: int
+    pipe: int  #: descriptor of the read end
     command: tuple[str, ...] = ()
-    grace: float = 0.0  #: seconds from SIGTERM to SIGKILL; without any, SIGKILL comes at once
-    run: str = ""  #: the run whose holdings go at the end
+    grace: float = 0.0  #: seconds from SIGTERM to SIGKILL; 0 sends SIGKILL at once
+    run: str = ""  #: id of the run to remove at the end; empty for none
 
 
 class GuardedProcess:
-    """A guardian at work, seen from the runner: a process with the command's exit status."""
+    """The runner's handle of a guardian; `process` exits with the command's status."""
 
     def __init__(
         self,
@@ -50,7 +52,7 @@ class GuardedProcess:
         stderr: int | IO[bytes] | None = None,
         keep: Sequence[int] = (),
     ) -> None:
-        """Start it; descriptors in `keep` stay open in the guardian, for the locks they carry."""
+        """Start the guardian; it inherits the descriptors in `keep` and the locks on them."""
         reader, self._writer = os.pipe()
         orders = Orders(reader, tuple(command), grace, run)
         try:
@@ -67,7 +69,7 @@ class GuardedProcess:
             os.close(reader)
 
     def release(self) -> int:
-        """Have the guardian end everything; its exit status."""
+        """Start the cleanup, wait for it and return the exit status."""
         self._close()
         try:
             return self.process.wait(RELEASE_SECONDS)
@@ -94,19 +96,22 @@ class GuardedProcess:
 
 
 def run(command: Sequence[str], deadline: float, *, env: Mapping[str, str] | None = None) -> str:
-    """Run a command that must not outlive this process; its output, or CalledProcessError or TimeoutExpired."""
-    with GuardedProcess(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as held:
-        output, _ = held.process.communicate(timeout=deadline)
+    """Run a command that must not outlive this process; returns its output.
+
+    Raises CalledProcessError, or TimeoutExpired after `deadline` seconds.
+    """
+    with GuardedProcess(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as guarded:
+        output, _ = guarded.process.communicate(timeout=deadline)
     text = str(output, errors="replace")
-    if held.process.returncode:
-        raise subprocess.CalledProcessError(held.process.returncode, command, text)
+    if guarded.process.returncode:
+        raise subprocess.CalledProcessError(guarded.process.returncode, command, text)
     return text
 
 
-def last_words(problem: subprocess.SubprocessError) -> str:
-    """Return what a failed command said of its failure: its last lines that speak of an error, else its last ones."""
+def error_lines(problem: subprocess.SubprocessError) -> str:
+    """Return up to three lines of a failed command's output: the last that mention an error, else the last."""
     output = problem.output if isinstance(problem, (subprocess.CalledProcessError, subprocess.TimeoutExpired)) else None
     text = output or str(problem)
     lines = [line.strip() for line in (text.decode(errors="replace") if isinstance(text, bytes) else text).splitlines()]
-    telling = [line for line in lines if "error" in line.lower() and not line.startswith(("note:", "hint:"))]
-    return " / ".join((telling or [line for line in lines if line])[-3:])
+    errors = [line for line in lines if "error" in line.lower() and not line.startswith(("note:", "hint:"))]
+    return " / ".join((errors or [line for line in lines if line])[-3:])

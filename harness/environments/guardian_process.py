@@ -1,4 +1,4 @@
-"""The process that ends what a runner started; its client is `worldswitch.harness.environments.guardian`."""
+"""The guardian process: cleans up after a runner; `worldswitch.harness.environments.guardian` starts it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worldswitch.harness.linux import cgroups, processes, syscalls
 
 
 class Guardian:
-    """What runs in the process of its own."""
+    """The state of a guardian process."""
 
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
@@ -26,7 +26,7 @@ class Guardian:
         self._status = 0
 
     def watch(self) -> int:
-        """Wait for the runner's end, the command's, or a signal to us; then end everything."""
+        """Wait for the end of runner or command, or a signal; then clean up.  Returns the command's status."""
         poll = select.poll()
         poll.register(self._orders.pipe, select.POLLIN)
         poll.register(self._alarm, select.POLLIN)
@@ -43,7 +43,7 @@ class Guardian:
         return ended or (bool(self._orders.command) and not self._command)
 
     def _wake_on_signals(self) -> int:
-        """Have SIGCHLD and the signals that would end us written to a pipe instead."""
+        """Return a pipe that receives SIGCHLD and the signals that would end this process."""
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         for signo in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(signo, lambda *_: None)
@@ -65,7 +65,7 @@ class Guardian:
             os._exit(127)
 
     def _reap(self) -> bool:
-        """Collect who has died; whether anybody is left."""
+        """Reap dead children; True if any child is left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -105,13 +105,13 @@ class Guardian:
             self._pause()
 
     def _pause(self) -> None:
-        """Until a child has died, or a moment has passed: not every death below us is a child's."""
+        """Sleep until SIGCHLD or 50 ms: a grandchild's death does not raise SIGCHLD here."""
         if select.select([self._alarm], [], [], 0.05)[0]:
             os.read(self._alarm, 4096)
 
 
 def main() -> int:
-    """Follow the orders on the command line."""
+    """Run a guardian with the orders on the command line."""
     orders = json.loads(sys.argv[1])
     return Guardian(Orders(**orders)).watch()
 

@@ -1,4 +1,4 @@
-"""The host as an environment: the suite as a child of this process, on this kernel, with what this user may do."""
+"""The host as an environment: the suite runs as a child process, on this kernel, with this user's privileges."""
 
 from __future__ import annotations
 
@@ -24,50 +24,50 @@ class Host:
     lane = None
 
     def start(self, arguments: Sequence[str]) -> HostCell:
-        """Run the suite here, held by a guardian, so that nothing of it outlives this process."""
+        """Run the suite under a guardian, so that none of its processes outlives this one."""
         command = [sys.executable, "-m", "worldswitch.harness.cell", *arguments]
-        # Without a safe path, `harness` in the working directory would be a second `worldswitch.harness`.
+        # Else a checkout as working directory would make `harness` importable as a second copy.
         environment = os.environ | {"PYTHONSAFEPATH": "1"}
         return HostCell(GuardedProcess(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
 
 
 class HostCell:
-    """The suite running on this host."""
+    """A cell on this host."""
 
     where = "on the host"
 
-    def __init__(self, held: GuardedProcess) -> None:
-        self._held = held
+    def __init__(self, guarded: GuardedProcess) -> None:
+        self._guarded = guarded
         self._log: deque[bytes] = deque(maxlen=LOG_LINES)
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
 
     def _read_log(self) -> None:
-        with _stream(self._held.process.stderr) as lines:
+        with _stream(self._guarded.process.stderr) as lines:
             self._log.extend(lines)
 
     def frames(self) -> Iterator[bytes]:
         """Yield the lines of the cell's standard output."""
-        with _stream(self._held.process.stdout) as lines:
+        with _stream(self._guarded.process.stdout) as lines:
             yield from lines
 
     @property
     def log(self) -> str:
-        """The last lines of its standard error."""
-        if self._held.process.poll() is not None:
+        """The last lines of the cell's standard error."""
+        if self._guarded.process.poll() is not None:
             self._reader.join(1)
         return b"".join(tuple(self._log)).decode(errors="replace")
 
     def wait(self, deadline: float) -> int:
-        """Its exit status, 128 and the signal's number if a signal ended it."""
+        """Return the exit status, 128 + signal if a signal ended the cell.  Raises TimeoutError."""
         try:
-            return self._held.process.wait(deadline)
+            return self._guarded.process.wait(deadline)
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"the suite {self.where} did not end within {deadline:g} s") from None
 
     def kill(self) -> None:
-        """End it with all its descendants."""
-        self._held.release()
+        """Kill the cell and all its descendants."""
+        self._guarded.release()
 
 
 def _stream(stream: IO[bytes] | None) -> IO[bytes]:

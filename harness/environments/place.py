@@ -1,4 +1,4 @@
-"""The name of this cache, which labels its containers in engines that several machines and users share."""
+"""The id of this cache, a label on its containers in engines that several machines and users share."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from contextlib import suppress
 
 from worldswitch.harness.environments.cache import cache
 
-LABEL = "worldswitch.run"  #: on every container: the run it belongs to
-
-
-PLACE_LABEL = "worldswitch.place"  #: on every container: whose runs those are; others' are not ours to judge
+LABEL = "worldswitch.run"  #: label of every container: the id of its run
+PLACE_LABEL = "worldswitch.place"  #: label of every container: the id of the cache that knows the run
 
 
 def place() -> str:
-    """Whose containers these are, for an engine that several machines and users share: a name this cache once drew."""
+    """Return the id of this cache, drawn at random on first use."""
     file = cache() / "place"
     if not file.exists():
         with tempfile.NamedTemporaryFile("w", dir=file.parent) as drawn, suppress(FileExistsError):
             drawn.write(uuid.uuid4().hex)
             drawn.flush()
-            os.link(drawn.name, file)  # the first of two at once decides
+            os.link(drawn.name, file)  # atomic: of two concurrent runs the first wins
     return file.read_text()

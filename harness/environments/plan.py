@@ -1,8 +1,8 @@
-"""Where a suite runs: on this host, or in a container under a profile; and which of those can be had here.
+"""Set up the environments of a run: the host, containers under profiles, virtual machines.
 
-An **environment** starts a **cell**: one process of `worldswitch.harness.cell`, whose framed results come out of its
-standard output and whose log out of its standard error.  What cannot be had is a value too, `Missing`, with the reason
-and the way out: a planned cell that never ran must not look like one that was never planned.
+An **environment** starts a **cell**: one process of `worldswitch.harness.cell`, which writes framed results to its
+standard output and its log to standard error.  An environment that cannot be set up becomes a `Missing` with the reason
+and a remedy, so that a planned cell that never ran differs from one that was never planned.
 
     with plan("auto", ["sys-ptrace"]) as environments:
         for environment in environments:
@@ -24,20 +24,21 @@ from worldswitch.harness.errors import Unobtainable
 
 def plan(
     engine: EngineChoice = "auto",
-    wanted: Sequence[str] = (),
+    names: Sequence[str] = (),
     *,
     kernels: Sequence[str] = (),
     install_engine: bool = False,
     say: Say = lambda _: None,
 ) -> Plan:
-    """Get ready what was asked for: the host, a container per profile of an engine, or of a plain runtime.
+    """Return the environments of a run: the host, and a container per profile.
 
-    `auto` is the host and an engine's containers.  With `kernels`, the same in a virtual machine of each, where a plain
-    runtime makes the containers, and nothing on this machine's own.
-    `wanted` names profiles, or files of profiles; `all` means each that comes with the package and can be had here,
-    none the usual ones.
+    `engine` is `host`, `docker`, `oci`, or `auto` for the host and an engine's containers.
+    `names` lists profiles by name or file; `all` selects every shipped profile that is available here, an empty list
+    the usual ones.
+    With `kernels`, the environments are in a virtual machine of each kernel, where a plain runtime makes the
+    containers; none is on this machine's own kernel.
     """
-    chosen = [] if engine == "host" else profiles.select(wanted)
+    chosen = [] if engine == "host" else profiles.select(names)
     result = Plan([Host()] if not kernels and engine in ("auto", "host") else [])
     try:
         if kernels:
@@ -45,7 +46,7 @@ def plan(
 
             machines.add(result, kernels, engine, chosen, say)
         elif chosen:
-            _add_containers(result, "oci" if engine == "oci" else "docker", chosen, wanted, install_engine, say)
+            _add_containers(result, "oci" if engine == "oci" else "docker", chosen, names, install_engine, say)
     except BaseException:
         result.close()
         raise
@@ -53,18 +54,18 @@ def plan(
 
 
 def _add_containers(
-    result: Plan, kind: Containers, chosen: Sequence[Profile], wanted: Sequence[str], install: bool, say: Say
+    result: Plan, kind: Containers, chosen: Sequence[Profile], names: Sequence[str], install: bool, say: Say
 ) -> None:
     from worldswitch.harness.environments import container_factories
 
     sweep()
-    make = container_factories.BY_KIND[kind](result.holdings, install, say)
+    make = container_factories.BY_KIND[kind](result.runs, install, say)
     for profile in chosen:
         try:
             result.environments.append(make(profile))
         except Unobtainable as problem:
-            if profiles.ALL in wanted and isinstance(problem, container_factories.NotHere):
-                say(f"left out: {problem.reason}")  # nobody asked for this one
+            if profiles.ALL in names and isinstance(problem, container_factories.ProfileUnavailable):
+                say(f"skipped: {problem.reason}")  # `all` does not name this profile
                 continue
             missing = Missing(f"{kind}:{profile.name}", problem.reason, problem.remedy, profile)
             result.environments.append(missing)

@@ -1,4 +1,4 @@
-"""The environments of one run and everything that keeps them up."""
+"""The environments of one run and the resources that they use."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from worldswitch.harness.environments.run_resources import RunResources
 
 @dataclass
 class Plan:
-    """The environments of one run, and what keeps them up; closing it takes all of that down."""
+    """The environments of one run; closing it stops their machines and removes their resources."""
 
     environments: list[Environment | Missing] = field(default_factory=list)
-    holdings: list[RunResources] = field(default_factory=list)
-    stack: ExitStack = field(default_factory=ExitStack)  #: what is to be closed before the holdings are
+    runs: list[RunResources] = field(default_factory=list)
+    stack: ExitStack = field(default_factory=ExitStack)  #: closed before the runs
 
     def __iter__(self) -> Iterator[Environment | Missing]:
         return iter(self.environments)
@@ -31,15 +31,15 @@ class Plan:
         self.close()
 
     def close(self) -> None:
-        """Take down machines, the cells' containers, and the engines that were started for them."""
+        """Stop machines, remove the cells' containers, and stop the private engines."""
         try:
             self.stack.close()
         finally:
-            self._give_back()
+            self._close_runs()
 
-    def _give_back(self) -> None:
-        while self.holdings:
+    def _close_runs(self) -> None:
+        while self.runs:
             try:
-                self.holdings.pop().close()
+                self.runs.pop().close()
             finally:
-                self._give_back()
+                self._close_runs()

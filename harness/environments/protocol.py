@@ -1,4 +1,4 @@
-"""The protocol of environments: what one is, what it starts, and the lane that several share."""
+"""The protocols of an environment, of the cell that it starts, and of the lane that several environments share."""
 
 from __future__ import annotations
 
@@ -9,78 +9,78 @@ from typing import Literal, Protocol, TypeAlias
 from worldswitch.harness.environments.profiles.profile import Profile
 
 EngineChoice: TypeAlias = Literal["auto", "host", "docker", "oci"]
-Containers: TypeAlias = Literal["docker", "oci"]  #: what makes them: an engine, or a plain OCI runtime
-Say: TypeAlias = Callable[[str], None]  #: takes one line of what is being done, for whoever waits
+Containers: TypeAlias = Literal["docker", "oci"]  #: made by an engine, or by a plain OCI runtime
+Say: TypeAlias = Callable[[str], None]  #: called with one line of progress for the user
 
 
 class Cell(Protocol):
     """One run of the suite in an environment."""
 
     def frames(self) -> Iterator[bytes]:
-        """Yield the lines of the cell's standard output as they come; ends when the cell has."""
+        """Yield the lines of the cell's standard output as they arrive, until the cell ends."""
         ...
 
     @property
     def log(self) -> str:
-        """The end of what the cell wrote to its standard error."""
+        """The tail of the cell's standard error."""
         ...
 
     def wait(self, deadline: float) -> int:
-        """The exit status, `deadline` seconds from now at the latest; else raises TimeoutError, or `Lost`."""
+        """Return the exit status.  Raises TimeoutError after `deadline` seconds, or `Lost`."""
         ...
 
     def kill(self) -> None:
-        """End the cell and everything it started; harmless when it has ended."""
+        """End the cell and its descendants; a no-op if it has ended."""
         ...
 
 
 class Lost(Exception):
-    """What a cell ran on is no more: a virtual machine that panicked, say."""
+    """The machine below a cell is gone, for example after a kernel panic."""
 
 
 class Lane(Protocol):
-    """What several environments share and what takes a while to get up: a virtual machine, say."""
+    """A resource that several environments share and that is slow to start, such as a virtual machine."""
 
     def open(self) -> None:
-        """Get it up, unless it is; what its environments know of themselves is whole then.  Raises `Unobtainable`."""
+        """Prepare it; afterwards the `facts` of its environments are complete.  Raises `Unobtainable`."""
         ...
 
     def close(self) -> None:
-        """Take it down, with whatever runs in it; any thread may, and it may be down already."""
+        """Stop it and the cells in it; idempotent, callable from any thread."""
         ...
 
 
 class Environment(Protocol):
-    """Somewhere a suite can run."""
+    """A place where the suite can run."""
 
     @property
     def name(self) -> str:
-        """What results call it: `host`, `docker:sys-ptrace`."""
+        """Its name in results: `host`, `docker:sys-ptrace`."""
         ...
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """What a reader of the results needs to know of it: engine, version, profile, image."""
+        """Its description in results: engine, version, profile, image."""
         ...
 
     @property
     def profile(self) -> Profile | None:
-        """The profile of its container; None outside of a container."""
+        """The profile of its container; None without a container."""
         ...
 
     @property
     def lane(self) -> Lane | None:
-        """The lane it shares with other environments; None if it has this whole machine."""
+        """The lane that it shares with other environments; None on this machine."""
         ...
 
     def start(self, arguments: Sequence[str]) -> Cell:
-        """Run `python3 -m worldswitch.harness.cell` with these arguments there."""
+        """Run `python3 -m worldswitch.harness.cell` with these arguments.  Raises `Unobtainable`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """An environment that was asked for and cannot be had."""
+    """A requested environment that is unavailable, with the reason and a remedy."""
 
     name: str
     reason: str

@@ -1,16 +1,15 @@
-"""What a run holds on this machine: a folder of its own, a lock on it, containers with its label.
+"""A run's resources on this machine: its folder, the lock on it, and the containers with its label.
 
-While any process of the run lives the folder's lock is held, for a lock lasts as long as the open file it was taken
-on, and runner and guardian share that.  So a folder whose lock can be had was left behind, by a power cut say, and the
-next start removes it with what it names.
+Runner and guardian share the open file that the folder's lock is on, so the lock is held while either of them lives.
+A folder whose lock is free was left behind, for example by a power cut; the next run removes it and its containers.
 
-Under the cache directory (``$XDG_CACHE_HOME/worldswitch``), everything may be deleted at any time::
+Everything in the cache folder (``$XDG_CACHE_HOME/worldswitch``) may be deleted at any time::
 
     runs/ID/lock, engine, data/    a run's lock, its engine's address, its private engine's data
-    *                              what was downloaded or built, named after what it was made from
+    *                              downloads and build results, named after the digest of their inputs
 
-The sockets of a private engine lie in ``/run/worldswitch/ID``, since their paths must be short; there a plain runtime
-sees the image, since the cache may be closed to its containers' users.
+The sockets of a private engine are in ``/run/worldswitch/ID``, since their paths must be short.  A plain runtime sees
+the image there too, since the users of a container may not be allowed to enter the cache.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 SOCKETS = Path("/run/worldswitch")
 CGROUPS = Path("/sys/fs/cgroup")
-KILL_SECONDS = 3.0  #: for what was sent SIGKILL to be gone
+KILL_SECONDS = 3.0  #: from SIGKILL to the end of a process
 API_SECONDS = 3  #: for one request to an engine that may be dying
 
 
@@ -49,12 +48,12 @@ class RunResources:
         self.id = folder.name
         self.lock = lock
         self.guardian: GuardedProcess | None = None
-        self.closing = ExitStack()  #: what of this process's own is closed with it
+        self.closing = ExitStack()  #: objects of this process to close with the run
 
     @classmethod
     def create(cls) -> RunResources:
-        """Take a new folder and its lock."""
-        # Under a name that no sweep looks at until the lock is taken.
+        """Create a run: a new, locked folder."""
+        # `sweep` ignores hidden names: the folder is renamed once the lock is held.
         hidden = Path(tempfile.mkdtemp(prefix=".", dir=cache("runs")))
         lock = os.open(hidden / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,23 +61,23 @@ class RunResources:
 
     @property
     def sockets(self) -> Path:
-        """Where a private engine of this run has its sockets."""
+        """The folder of the sockets of this run's private engine."""
         return SOCKETS / self.id
 
     def scratch(self) -> Path:
-        """Return a new folder that goes with the run."""
+        """Return a new folder, removed with the run."""
         return Path(tempfile.mkdtemp(dir=self.folder))
 
     def record_engine(self, url: str) -> None:
-        """Note where the run's containers are, for whoever must remove them."""
+        """Record the address of the engine that has the run's containers, for their removal."""
         (self.folder / "engine").write_text(url)
 
     def close(self) -> None:
-        """Give everything back: the guardian does it, as it would if we died."""
+        """Remove the run; the guardian does it, as it would after this process's death."""
         with self.closing:
-            self._give_back()
+            self._remove()
 
-    def _give_back(self) -> None:
+    def _remove(self) -> None:
         if self.guardian:
             self.guardian.release()
         else:
@@ -88,7 +87,7 @@ class RunResources:
 
 
 def sweep() -> None:
-    """Remove what earlier runs left, if nobody of theirs is alive."""
+    """Remove the resources of runs that have no living process."""
     for folder in _runs():
         with suppress(OSError), (folder / "lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -96,8 +95,8 @@ def sweep() -> None:
             remove(folder.name)
 
 
-def living() -> set[str]:
-    """The runs of this place that somebody still holds; whatever exists after a sweep is one."""
+def live_runs() -> set[str]:
+    """Return the ids of the runs that exist; after a `sweep`, those with a living process."""
     return {folder.name for folder in _runs()}
 
 
@@ -106,9 +105,9 @@ def _runs() -> list[Path]:
 
 
 def remove_containers(run: str) -> None:
-    """Remove a run's containers through its engine; takes seconds at most, and says on stderr which it must leave.
+    """Remove a run's containers through its engine, within seconds; prints those left to standard error.
 
-    What an engine of the run's own leaves, `remove` ends by its control groups.
+    `remove` kills what a private engine leaves, by its control groups.
     """
     with suppress(OSError):
         url = (cache("runs") / run / "engine").read_text()
@@ -119,7 +118,7 @@ def remove_containers(run: str) -> None:
 
 
 def reach(url: str) -> None:
-    """Connect to an engine's socket once.  Raises OSError, which libraries wrap thrice and leave a socket open."""
+    """Connect to an engine's socket once.  Raises a plain OSError: libraries wrap it and leave a socket open."""
     if url.startswith("unix://"):
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(API_SECONDS)
@@ -128,9 +127,9 @@ def reach(url: str) -> None:
 
 def _left_after_removal(url: str, run: str) -> Iterator[str]:
     try:
-        import docker  # late: it takes longer to import than a guardian to do its work
+        import docker  # late: the import takes longer than a guardian's other work
     except ModuleNotFoundError as problem:
-        yield f"all with the label {LABEL}={run}, for there is no Python package {problem.name}"
+        yield f"all with the label {LABEL}={run}: there is no Python package {problem.name}"
         return
     errors = (docker.errors.DockerException, OSError)
     try:
@@ -142,7 +141,7 @@ def _left_after_removal(url: str, run: str) -> Iterator[str]:
                 except errors as problem:
                     yield f"{container['Id'][:12]} cannot be removed ({problem})"
     except errors as problem:
-        yield f"all with the label {LABEL}={run}, for it does not answer ({problem})"
+        yield f"all with the label {LABEL}={run}: the engine does not answer ({problem})"
 
 
 def remove(run: str) -> None:
@@ -167,7 +166,7 @@ def _processes(run: str) -> set[int]:
 
 
 def _engine_processes(run: str) -> Iterator[int]:
-    """Yield the private engine's daemons: all of them name its socket folder on their command lines, as we may too."""
+    """Yield the private engine's daemons, found by the socket folder on their command lines."""
     needle = str(SOCKETS / run).encode()
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
@@ -176,15 +175,15 @@ def _engine_processes(run: str) -> Iterator[int]:
 
 
 def _contained_processes(run: str) -> Iterator[int]:
-    """Yield what runs in the private engine's containers, with its runtime's half-made ones."""
+    """Yield the processes in the private engine's containers, half-made ones included."""
     for group in _control_groups(run):
-        cgroups.thaw(group)  # a container's own may be frozen
+        cgroups.thaw(group)  # a container's group may be frozen
         with suppress(OSError):
             yield from map(int, (group / "cgroup.procs").read_text().split())
 
 
 def _control_groups(run: str) -> Iterator[Path]:
-    """Yield the private engine's control groups, the innermost first, in every hierarchy of either version."""
+    """Yield the private engine's control groups, innermost first, in every v1 and v2 hierarchy."""
     for top in (*CGROUPS.glob(f"worldswitch-{run}"), *CGROUPS.glob(f"*/worldswitch-{run}")):
         for folder, _, _ in os.walk(top, topdown=False):
             yield Path(folder)

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-#: Who has no rights anywhere, and which ids stand for those of a container: Linux has 4 billion, people use the lowest.
+#: The unprivileged user, and the ids that a container's ids are mapped to: high ones, which are rarely in use.
 NOBODY, FIRST_MAPPED, MAPPED = 65534, 2_000_000_000, 65536

@@ -109,10 +109,7 @@ def _listed(field: str, kind: FieldKind, wanted: Any) -> list[Any]:
     if not wanted:
         raise BadCondition(field, "an empty list never matches")
     if any(isinstance(one, str) and one.startswith("!") for one in wanted) and len(wanted) > 1:
-        raise BadCondition(
-            field,
-            "a list matches if any element does, so a negated element would match almost everything; negate one value",
-        )
+        raise BadCondition(field, "a list matches if any element does, and `!` almost always does; negate one value")
     return wanted
 
 

@@ -76,7 +76,7 @@ def run(runner: Peer, program: str, rounds: int, mode: RunMode, seconds: float =
     except subprocess.CalledProcessError as problem:
         output = str(problem.output)
         if not REPORT_LINE.search(output):
-            raise PeerFailed(f"status {problem.returncode}: {guardian.last_words(problem)}") from problem
+            raise PeerFailed(f"status {problem.returncode}: {guardian.error_lines(problem)}") from problem
     except subprocess.TimeoutExpired:
         raise PeerFailed(f"it did not end within {seconds:g} s") from None
     line = REPORT_LINE.search(output)

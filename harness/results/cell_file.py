@@ -35,39 +35,33 @@ class CellStream:
 
     def add(self, record: Word) -> None:
         """Add the next record.  Raises `Damaged`, and then has not added it."""
-        if self.footer:
-            raise Damaged("a record after the footer")
+        self._check(record)
         match record:
             case Header():
-                self._add_header(record)
+                self.header, self._planned = record, frozenset(record.planned)
             case Trial():
-                self._add_trial(record)
-            case KernelLog() if self.kernel_log:
-                raise Damaged("a second kernel log")
+                self.trials[record.scenario] = record
             case KernelLog():
                 self.kernel_log = record
             case Footer():
-                self._add_footer(record)
+                self.footer = record
 
-    def _add_header(self, header: Header) -> None:
-        if self.header:
-            raise Damaged("a second header")
-        if header.format != FORMAT:
-            raise Damaged(f"format {header.format}; this version reads format {FORMAT}")
-        self.header, self._planned = header, frozenset(header.planned)
-
-    def _add_trial(self, trial: Trial) -> None:
-        if trial.scenario not in self._planned:
-            raise Damaged(f"a verdict on {trial.scenario!r}, which no header planned")
-        if trial.scenario in self.trials:
-            raise Damaged(f"a second verdict on {trial.scenario!r}")
-        self.trials[trial.scenario] = trial
-
-    def _add_footer(self, footer: Footer) -> None:
-        counted = tally(self.trials.values())
-        if footer.counts != counted:
-            raise Damaged(f"the footer counts {footer.counts}, but the trials before it are {counted}")
-        self.footer = footer
+    def _check(self, record: Word) -> None:
+        if self.footer:
+            raise Damaged("a record after the footer")
+        match record:
+            case Header() if self.header:
+                raise Damaged("a second header")
+            case Header(format=number) if number != FORMAT:
+                raise Damaged(f"format {number}; this version reads format {FORMAT}")
+            case Trial(scenario=name) if name not in self._planned:
+                raise Damaged(f"a verdict on {name!r}, which no header planned")
+            case Trial(scenario=name) if name in self.trials:
+                raise Damaged(f"a second verdict on {name!r}")
+            case KernelLog() if self.kernel_log:
+                raise Damaged("a second kernel log")
+            case Footer(counts=counts) if counts != (counted := tally(self.trials.values())):
+                raise Damaged(f"the footer counts {counts}, but the trials before it are {counted}")
 
 
 def gather(records: Sequence[Record], source: str) -> Reached:

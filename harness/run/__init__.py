@@ -1,1 +1,1 @@
-"""A request becomes outcomes: cells are started, collected, judged and kept."""
+"""Runs requests: starts, collects and judges cells, and writes their results."""

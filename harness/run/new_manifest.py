@@ -1,4 +1,4 @@
-"""The manifest of a run that starts now, from its request."""
+"""Makes the manifest of a run from its request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worldswitch.harness.run.request import Request
 
 
 def new(run: str, request: Request, scenarios: Iterable[Scenario]) -> Manifest:
-    """The manifest of a run that starts now."""
+    """Return the manifest of a run that starts now, in the folder called `run`."""
     return Manifest(
         run=run,
         started=time.time(),

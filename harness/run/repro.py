@@ -1,7 +1,7 @@
-"""One trial of a kept run, once more: alone, and as it was.
+"""Repeats one trial of an earlier run, alone.
 
-What is restored is what the run's folder tells: kernel, profile, platform or mutant, seed and repetitions.  What cannot
-be is said: a host's kernel, or a profile that has changed since.  Nothing is asked of a network.
+Kernel, profile, platform or mutant, seed and repetitions are those in the run's folder.  What cannot be restored is
+reported: the host's kernel, or a profile that has changed since.  Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -25,47 +25,47 @@ from worldswitch.harness.run.request import Request
 
 
 def command(cell: CellName, scenario: str, folder: Path) -> str:
-    """The command that repeats a trial of the run in `folder`."""
+    """Return the command that repeats a trial of the run in `folder`."""
     return f"worldswitch repro {shlex.quote(str(trial_id.of(cell, scenario, folder)))}"
 
 
 def request(kept: KeptTrial) -> Request:
-    """What to ask for to have this trial again, alone."""
+    """Return the request that repeats this trial alone."""
     try:
-        asked = msgspec.convert(kept.run.manifest.request, Request)
+        earlier = msgspec.convert(kept.run.manifest.request, Request)
     except msgspec.ValidationError as problem:
-        raise CouldNotRun(f"{kept.run.folder}: what was asked for cannot be read: {problem}") from problem
+        raise CouldNotRun(f"{kept.run.folder}: the request of the run is invalid: {problem}") from problem
     header, name = kept.cell.header, kept.cell.name
     return replace(
-        asked,
+        earlier,
         platforms=(name.platform,),
         ids=(function_of(kept.judged.trial.scenario),),
         keyword="",
-        chaos=True,  # it was among those that ran
-        repeat=header.repeat if header else asked.repeat_in(name.environment),
-        seed=header.seed if header else asked.seed,
-        **(name.place | _kernel(name, asked)),
+        chaos=True,  # the trial may be one of chaos
+        repeat=header.repeat if header else earlier.repeat_in(name.environment),
+        seed=header.seed if header else earlier.seed,
+        **(name.place | _kernel(name, earlier)),
     )
 
 
-def _kernel(name: CellName, asked: Request) -> dict[str, tuple[str, ...]]:
-    """Of kernels that were given as files, the one that the cell is called after."""
-    if not name.kernel or name.kernel in asked.kernels:
+def _kernel(name: CellName, earlier: Request) -> dict[str, tuple[str, ...]]:
+    """Return the kernel image of the cell, if the kernels of the request were files."""
+    if not name.kernel or name.kernel in earlier.kernels:
         return {}
-    from worldswitch.harness.environments.kernels import image  # which most trials do without
+    from worldswitch.harness.environments.kernels import image  # most trials need no kernel image
 
     environment = image.environment_of(name.kernel)
-    files = (file for file in asked.kernels if Path(file).is_file())
+    files = (file for file in earlier.kernels if Path(file).is_file())
     found = next((file for file in files if image.from_file(Path(file)).environment == environment), None)
     return {"kernels": (found,)} if found else {}
 
 
 def differences(kept: KeptTrial) -> Iterator[str]:
-    """What is not as it was in the run, as far as can be told before it is tried."""
+    """Yield the differences from the run that are known before the trial is repeated."""
     if header := kept.cell.header:
-        was_version, is_version = header.fingerprint.versions.get("worldswitch"), fingerprint.versions()["worldswitch"]
-        if was_version != is_version:
-            yield f"worldswitch was {was_version}, and is {is_version}"
+        before, now = header.fingerprint.versions.get("worldswitch"), fingerprint.versions()["worldswitch"]
+        if before != now:
+            yield f"worldswitch was {before}, now {now}"
     if kept.cell.plan.profile:
         yield from _of_profile(kept)
 
@@ -84,31 +84,31 @@ def _of_profile(kept: KeptTrial) -> Iterator[str]:
 
 
 def again(kept: KeptTrial, outcomes: list[CellOutcome]) -> Judged | None:
-    """What came of it this time; None if it never ran."""
+    """Return the repeated trial; None if it did not run."""
     judged = (one for outcome in outcomes for one in outcome.judged)
     return next((one for one in judged if one.trial.scenario == kept.judged.trial.scenario), None)
 
 
 def other_machine(kept: KeptTrial, folder: Path) -> Iterator[str]:
-    """What is to be said of the machine that the trial met this time, in the run that left `folder`.
+    """Yield the differences between the machines of the trial and of the run in `folder`, which repeated it.
 
-    Guests that share this host with others have fewer processors than one alone.
+    A virtual machine that shares this host with others has fewer processors than one alone.
     """
     cells = [cell for cell in reader.read(folder).cells if cell.header]
     was, now = kept.cell.header, cells[0].header if cells else None
     if was and now:
         if was.fingerprint.kernel != now.fingerprint.kernel:
-            yield f"the kernel was {was.fingerprint.kernel}, and is {now.fingerprint.kernel}"
+            yield f"the kernel was {was.fingerprint.kernel}, now {now.fingerprint.kernel}"
         if was.fingerprint.cpus != now.fingerprint.cpus:
-            yield f"the processors were {was.fingerprint.cpus}, and are {now.fingerprint.cpus}"
+            yield f"the number of processors was {was.fingerprint.cpus}, now {now.fingerprint.cpus}"
 
 
 def result(kept: KeptTrial, now: Judged | None) -> str:
-    """Whether it came to the same."""
+    """Return the line that says whether the trial was reproduced."""
     was = kept.judged.trial.verdict.value
     if now is None or not now.trial.verdict.is_verdict:
         reason = f": {now.trial.reason}" if now else ""
-        return f"not tried: it was {was} in {kept.run.folder}, and could not be run here{reason}"
+        return f"not run here: it was {was} in {kept.run.folder}{reason}"
     if now.trial.verdict is kept.judged.trial.verdict:
         return f"reproduced: {was}, as in {kept.run.folder}"
-    return f"not reproduced: {now.trial.verdict.value} here, and {was} in {kept.run.folder}"
+    return f"not reproduced: {now.trial.verdict.value} here, {was} in {kept.run.folder}"

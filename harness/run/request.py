@@ -1,4 +1,4 @@
-"""What somebody asks to be run: which scenarios, on which platform, where; and whether that can be asked at all."""
+"""The request of a run: scenarios, platforms, environments; validated before anything starts."""
 
 from __future__ import annotations
 
@@ -24,43 +24,45 @@ from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations import rules
 from worldswitch.harness.verdict import Verdict
 
-#: Seconds a cell may say nothing beyond its scenarios' longest deadline: to start, to probe, on a busy machine.
+#: Seconds without a record beyond the longest deadline of a scenario: to start and probe on a busy machine.
 PATIENCE = 120.0
 
 
 def cpus() -> int:
-    """How many CPUs this process may use."""
+    """Return the number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is to be run, and where."""
+    """What to run, and where."""
 
     platforms: tuple[str, ...] = (REFERENCE,)
     mutant: str = ""
     ids: tuple[str, ...] = ()  #: catalogue ids, names ``module::function``, or patterns of them; none means all
     keyword: str = ""
-    chaos: bool = True  #: whether those scenarios are among them in which chaos reigns
+    chaos: bool = True  #: include the chaos scenarios
     engine: EngineChoice = "auto"
     profiles: tuple[str, ...] = ()  #: none means the usual ones
-    kernels: tuple[str, ...] = ()  #: names, or paths of images; none means the one that runs here
-    rules: tuple[str, ...] = ()  #: files of rules of one's own; they come before all others
+    kernels: tuple[str, ...] = ()  #: names, or paths of images; none means the running kernel
+    rules: tuple[str, ...] = ()  #: files of rules that precede all others
     install_engine: bool = False
-    repeat: str = ""  #: if not said, `normal` on the host and `quick` elsewhere
+    repeat: str = ""  #: default: `normal` on the host and `quick` elsewhere
     seed: int = field(default_factory=seeds.draw)  #: the same in every environment
-    deadline: float | None = None  #: seconds that no scenario's own deadline may exceed
-    workers: int = field(default_factory=cpus)  #: trials at a time; 0 is one after the other, in one process
+    deadline: float | None = None  #: upper limit of each scenario's deadline, in seconds
+    workers: int = field(
+        default_factory=cpus
+    )  #: trials in parallel; 0 runs them one after the other in the cell's own worker
 
     @property
     def is_whole(self) -> bool:
-        """Whether every scenario there is is to be run, but perhaps for those in which chaos reigns."""
+        """True if the run is not filtered by id, keyword or mutant (chaos may be excluded)."""
         return not (self.ids or self.keyword or self.mutant)
 
     def scenarios(self) -> list[Scenario]:
-        """What is planned in each environment; raises `CouldNotRun` for what nobody can run."""
+        """Return the scenarios of each environment.  Raises `CouldNotRun` for an invalid request."""
         if self.profiles and self.engine == "host":
-            raise CouldNotRun("--profile names containers and --engine host leaves them out; drop one of the two")
+            raise CouldNotRun("--profile needs containers, and --engine host excludes them; drop one of the two")
         try:
             for path in profiles.files(self.profiles):
                 rules.of_profile(profiles.load(path), path)
@@ -80,35 +82,35 @@ class Request:
         return scenarios
 
     def places(self, say: Say) -> Plan:
-        """The environments to run in; who names a profile means its container and not the host."""
+        """Prepare the environments; a request that names a profile runs in its container and not on the host."""
         engine: EngineChoice = "docker" if self.profiles and self.engine == "auto" else self.engine
         return plan.plan(engine, self.profiles, kernels=self.kernels, install_engine=self.install_engine, say=say)
 
     def silence(self, scenarios: Iterable[Scenario], facts: Mapping[str, str]) -> float:
-        """How many seconds a cell that runs these may say nothing in an environment of which `facts` are known."""
+        """Return how many seconds a cell that runs these may go without a record in an environment with these facts."""
         longest = max((scenario.deadline for scenario in scenarios), default=0)
         return PATIENCE + longest * float(facts.get("time_scale", "1"))
 
     def repeat_in(self, name: str) -> str:
-        """How often scenarios repeat what they repeat in the environment called `name`."""
+        """Return the repetitions of scenarios in the environment called `name`: quick, normal or soak."""
         return self.repeat or ("normal" if name == "host" else "quick")
 
     def again(self, cell: CellName, trial: str) -> str:
-        """The command that repeats one trial of a cell, without the run's folder."""
-        manner = f"--repeat {self.repeat_in(cell.environment)} --seed {self.seed}"
-        manner += f" --deadline {self.deadline:g}" if self.deadline else ""
-        return f"worldswitch run {self._options(cell)} --id {catalogue.function_of(trial)} {manner}"
+        """Return the command that repeats one trial of a cell, without the folder of the run."""
+        how = f"--repeat {self.repeat_in(cell.environment)} --seed {self.seed}"
+        how += f" --deadline {self.deadline:g}" if self.deadline else ""
+        return f"worldswitch run {self._options(cell)} --id {catalogue.function_of(trial)} {how}"
 
     def _options(self, cell: CellName) -> str:
         if not cell.kernel:
             return cell.options
-        from worldswitch.harness.environments.kernels.fetch import word_for
+        from worldswitch.harness.environments.kernels.fetch import argument_for
 
-        word = shlex.quote(word_for(cell.kernel, self.kernels))
+        word = shlex.quote(argument_for(cell.kernel, self.kernels))
         return cell.options.replace(f"--kernel {cell.kernel}", f"--kernel {word}", 1)
 
     def arguments(self, cell: CellName, facts: Mapping[str, str]) -> list[str]:
-        """The arguments of a cell in an environment of which `facts` are known."""
+        """Return the arguments of a cell in an environment with these facts."""
         name = cell.environment
         options = {
             "--environment": json.dumps({"name": name, **facts}),
@@ -121,21 +123,21 @@ class Request:
             "--time-scale": facts.get("time_scale", ""),
             "-n": str(min(self.workers, int(facts.get("trials", self.workers))) or ""),
         }
-        said = [word for option, value in options.items() if value for word in (option, value)]
+        arguments = [word for option, value in options.items() if value for word in (option, value)]
         chaos = () if self.chaos else ("--no-chaos",)
-        return [*chaos, *said, *(word for pattern in self.ids for word in ("--id", pattern))]
+        return [*chaos, *arguments, *(word for pattern in self.ids for word in ("--id", pattern))]
 
 
 def rehearse_platform(platform: str) -> Result:
-    """Load a platform in a process of its own, since importing may do anything."""
-    asked = Settings(catalogue.SCENARIOS, platform, None, "quick", (), IMPORT_SECONDS, time_scale=1, seed=0)
-    return rehearse(asked)
+    """Load a platform in a process of its own, because its import may crash or hang."""
+    settings = Settings(catalogue.SCENARIOS, platform, None, "quick", (), IMPORT_SECONDS, time_scale=1, seed=0)
+    return rehearse(settings)
 
 
 def select(scenarios: Iterable[Scenario], ids: Sequence[str], *, chaos: bool = True) -> list[Scenario]:
-    """The scenarios under these ids; an id that none has is a mistake."""
+    """Return the scenarios with these ids, or all.  Raises `CouldNotRun` for an id that no scenario has."""
     every = list(scenarios)
     for pattern in ids:
         if not any(one.is_called(pattern) for one in every):
-            raise CouldNotRun(f"no scenario has the id {pattern}; `worldswitch list` shows them all")
+            raise CouldNotRun(f"no scenario has the id {pattern}; see `worldswitch list`")
     return [one for one in every if catalogue.is_wanted(one, ids, chaos=chaos)]

@@ -9,7 +9,7 @@ from worldswitch.harness.contract import Access, Event, Fault, State, Syscall
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.birth_plan import StubPlan
-from worldswitch.reference.context import CODE_SEGMENT, PC, SP, PtraceContext
+from worldswitch.reference.context import CODE_SEGMENT, NUMBER, PC, SP, PtraceContext
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stub_creation import StubCreation
@@ -60,6 +60,9 @@ class CapturesSegmentsAgain(PtracePlatform):
 
 
 class _EmulatingContext(PtraceContext):
+    def _foreign_syscall(self, tracee: Tracee, state: State) -> Event:
+        return Syscall(state.words[NUMBER])  # sysenter: an i386 call on Intel's processors, invalid on AMD's
+
     def _signal(self, space: PtraceAddressSpace, tracee: Tracee, state: State) -> Event | None:
         event = super()._signal(space, tracee, state)
         return Syscall(state.result) if getattr(event, "signo", 0) == signal.SIGILL else event
@@ -73,7 +76,7 @@ class _EmulatingContext(PtraceContext):
     origin="pitfall 19: sysenter is an invalid instruction, and was emulated",
 )
 class EmulatesMissingDoors(PtracePlatform):
-    """Reports an invalid instruction as a system call."""
+    """Reports an invalid instruction, and an i386 call, as a native system call."""
 
     context_class = _EmulatingContext
 

@@ -75,7 +75,7 @@ def test_a_quick_matrix_replaces_unavailable_kernels(
     monkeypatch.setattr(fetch, "obtain", obtain)
     main.main(["matrix", "--quick"])
     assert requests[0].kernels == taken
-    assert capsys.readouterr().out.count("Linux 7.3 cannot be had: the mirror has dropped it") == 1
+    assert capsys.readouterr().out.count("Linux 7.3 is unavailable: the mirror has dropped it") == 1
 
 
 def test_without_available_kernels_the_default_choice_is_planned(

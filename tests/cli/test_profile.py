@@ -29,7 +29,7 @@ def test_every_profile_is_listed_and_explained(capsys: pytest.CaptureFixture[str
     message = capsys.readouterr().out
     for name in profiles.available():
         assert f"\n{name}  (" in f"\n{message}"
-    assert "Takes away ptrace" in message
+    assert "Denies ptrace" in message
 
 
 def test_the_json_has_every_profile(capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,14 +43,14 @@ def test_the_json_has_every_profile(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_unmet_kernel_settings_of_a_profile_are_listed(proc: Path) -> None:
     profile = Profile(
-        "p", "Takes away much.", (), "default", kernel=KernelSettings(yama=2, command_line=("vsyscall=none",))
+        "p", "Denies much.", (), "default", kernel=KernelSettings(yama=2, command_line=("vsyscall=none",))
     )
     assert profile_list.engines(profile, proc) == ("kernel",)
     assert "\n".join(profile_list.lines([profile], proc)).startswith(
         "p  (kernel)\n"
-        "    Takes away much.\n"
+        "    Denies much.\n"
         "    capabilities: none; filter: default; kernel.yama: 2; kernel.command_line: vsyscall=none\n"
-        "    not on this machine's own kernel: there is no kernel.yama.ptrace_scope, which is to be 2\n"
+        "    not on this machine's own kernel: kernel.yama.ptrace_scope is missing and must be 2\n"
         "    not on this machine's own kernel: it was not booted with vsyscall=none\n"
     )
 

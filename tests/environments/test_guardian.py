@@ -1,4 +1,4 @@
-"""The guardian: however the runner ends, what it started ends; and what nobody holds any more is swept."""
+"""The guardian ends the runner's processes however the runner ends, and a sweep removes abandoned runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worldswitch.harness.errors import Unobtainable
 
 SECONDS = 10.0
 
-#: A command that leaves a daemon behind: forked twice, in a session of its own, deaf to SIGTERM.
+#: A command that leaves a daemon: forked twice, in its own session, ignoring SIGTERM.
 DAEMON = "trap '' TERM; (setsid sh -c 'echo $$; exec sleep 600' &) ; sleep 601"
 
 
@@ -32,7 +32,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether a process ends within the time that a guardian has."""
+    """True if a process ends within a guardian's time limit."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         try:
@@ -48,7 +48,7 @@ def first_number(stream: object) -> int:
     return int(stream.readline())  # type: ignore[attr-defined]
 
 
-def test_a_command_s_status_is_the_guardian_s() -> None:
+def test_a_guardian_exits_with_the_command_s_status() -> None:
     assert GuardedProcess(["sh", "-c", "exit 7"]).process.wait(SECONDS) == 7
     assert GuardedProcess(["sh", "-c", "kill -9 $$"]).process.wait(SECONDS) == 128 + signal.SIGKILL
     assert GuardedProcess(["/nowhere/command"], stderr=subprocess.DEVNULL).process.wait(SECONDS) == 127
@@ -61,7 +61,7 @@ def test_release_ends_the_command_and_its_daemons() -> None:
         assert is_gone(daemon)
 
 
-def test_a_command_that_ends_leaves_no_daemon_behind() -> None:
+def test_a_command_s_exit_ends_its_daemons() -> None:
     command = ["sh", "-c", "setsid sleep 600 & echo $!"]
     with GuardedProcess(command, stdout=subprocess.PIPE) as held:
         daemon = first_number(held.process.stdout)
@@ -69,7 +69,7 @@ def test_a_command_that_ends_leaves_no_daemon_behind() -> None:
         assert is_gone(daemon)
 
 
-def test_a_command_gets_its_grace() -> None:
+def test_a_command_gets_its_grace_period() -> None:
     script = "trap 'echo 2; exit 3' TERM; echo 1; while :; do sleep 0.05; done"
     with GuardedProcess(["sh", "-c", script], grace=SECONDS, stdout=subprocess.PIPE) as held:
         assert first_number(held.process.stdout) == 1
@@ -78,7 +78,7 @@ def test_a_command_gets_its_grace() -> None:
 
 
 @pytest.mark.parametrize("signo", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_guardian_that_is_told_to_end_ends_everything_first(signo: signal.Signals) -> None:
+def test_a_guardian_cleans_up_when_it_is_signalled(signo: signal.Signals) -> None:
     with GuardedProcess(["sh", "-c", DAEMON], stdout=subprocess.PIPE) as held:
         daemon = first_number(held.process.stdout)
         held.process.send_signal(signo)
@@ -86,7 +86,7 @@ def test_a_guardian_that_is_told_to_end_ends_everything_first(signo: signal.Sign
         assert is_gone(daemon)
 
 
-#: A guardian that is killed after it has forked, and before its child has asked for the signal of its death.
+#: A guardian that is killed after its fork and before the child's PR_SET_PDEATHSIG.
 DYING = """
 import os, signal, time
 from worldswitch.harness.environments.guardian import Orders
@@ -104,7 +104,7 @@ Guardian(Orders(os.pipe()[0], ("echo", "the command runs")))
 """
 
 
-def test_a_command_does_not_begin_after_its_guardian_s_death() -> None:
+def test_a_command_does_not_start_after_its_guardian_s_death() -> None:
     with subprocess.Popen([sys.executable, "-P", "-c", DYING], stdout=subprocess.PIPE) as guardian:
         output, _ = guardian.communicate(timeout=SECONDS)
     assert (guardian.returncode, output) == (-signal.SIGKILL, b"")
@@ -122,7 +122,7 @@ time.sleep(600)
 
 
 @pytest.mark.parametrize("signo", [signal.SIGKILL, signal.SIGTERM, signal.SIGQUIT])
-def test_a_runner_s_death_ends_everything_it_held(signo: signal.Signals) -> None:
+def test_a_runner_s_death_ends_all_its_processes(signo: signal.Signals) -> None:
     with subprocess.Popen([sys.executable, "-P", "-c", RUNNER], stdout=subprocess.PIPE) as runner:
         assert runner.stdout
         lines = sorted((runner.stdout.readline(), runner.stdout.readline()))  # the folder's begins with a slash
@@ -137,39 +137,39 @@ def test_a_runner_s_death_ends_everything_it_held(signo: signal.Signals) -> None
         assert not folder.exists()
 
 
-def test_run_gives_the_output_and_says_how_it_failed() -> None:
+def test_run_returns_the_output_or_raises_with_it() -> None:
     assert guardian.run(["sh", "-c", "echo out; echo log >&2"], SECONDS) == "out\nlog\n"
     with pytest.raises(subprocess.CalledProcessError) as caught:
         guardian.run(["sh", "-c", "echo first; echo an error: no disk; echo hint: error; exit 4"], SECONDS)
     assert caught.value.returncode == 4
-    assert guardian.last_words(caught.value) == "an error: no disk"
+    assert guardian.error_lines(caught.value) == "an error: no disk"
 
 
-def test_run_ends_what_takes_too_long() -> None:
+def test_run_kills_a_command_that_exceeds_its_deadline() -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         guardian.run(["sleep", "600"], 0.2)
 
 
-# -------------------------------------------------------------------------------------------------------- holdings
+# ---------------------------------------------------------------------------------------------------------- sweep
 
 
-def test_a_sweep_takes_what_nobody_holds_and_only_that(cache: Path) -> None:
+def test_a_sweep_removes_unlocked_runs_only(cache: Path) -> None:
     held, abandoned = RunResources.create(), RunResources.create()
     os.close(abandoned.lock)
     run_resources.sweep()
-    assert run_resources.living() == {held.id}
+    assert run_resources.live_runs() == {held.id}
     held.close()
-    assert run_resources.living() == set()
+    assert run_resources.live_runs() == set()
 
 
-def test_a_run_stays_held_while_its_guardian_lives() -> None:
+def test_a_run_stays_locked_while_its_guardian_lives() -> None:
     run = RunResources.create()
     run.guardian = GuardedProcess(["sleep", "600"], run=run.id, keep=[run.lock])
     os.close(run.lock)
     run_resources.sweep()
-    assert run_resources.living() == {run.id}
+    assert run_resources.live_runs() == {run.id}
     run.close()
-    assert run_resources.living() == set()
+    assert run_resources.live_runs() == set()
 
 
 def test_an_engine_s_processes_are_found_by_its_socket_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_an_engine_s_processes_are_found_by_its_socket_folder(monkeypatch: pytes
         subprocess.Popen(command, stdout=subprocess.PIPE) as stranger,
         subprocess.Popen([*command, f"--host=unix://{run.sockets}/docker.sock"], stdout=subprocess.PIPE) as daemon,
     ):
-        # Not before both have spoken: for a moment a starting process has no command line yet.
+        # Wait for output of both: a starting process briefly has no command line.
         assert first_number(stranger.stdout) == first_number(daemon.stdout) == 1
         os.close(run.lock)
         run_resources.sweep()
@@ -189,18 +189,18 @@ def test_an_engine_s_processes_are_found_by_its_socket_folder(monkeypatch: pytes
         stranger.kill()
 
 
-def test_a_place_is_drawn_once(cache: Path) -> None:
+def test_a_place_id_is_drawn_once(cache: Path) -> None:
     assert place() == place() == (cache / "place").read_text()
 
 
-def test_a_cache_that_cannot_be_made_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_created_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
-    with pytest.raises(Unobtainable, match=r"/proc/nowhere/worldswitch cannot be made.*; set XDG_CACHE_HOME"):
+    with pytest.raises(Unobtainable, match=r"/proc/nowhere/worldswitch cannot be created.*; set XDG_CACHE_HOME"):
         cache_folder()
 
 
 class BusyClient:
-    """An engine's, with two containers of the run, of which one is held by something else."""
+    """An engine's client with two containers of the run, one of which is in use."""
 
     def __init__(self, **_: object) -> None:
         self.removed: list[str] = []
@@ -220,7 +220,7 @@ class BusyClient:
 
 @pytest.fixture
 def engine(cache: Path) -> Path:
-    """The file that says where a run's engine is."""
+    """The file with the address of a run's engine."""
     (cache / "runs" / "a-run").mkdir(parents=True)
     file = cache / "runs" / "a-run" / "engine"
     file.write_text("unix:///nowhere/docker.sock")
@@ -228,7 +228,7 @@ def engine(cache: Path) -> Path:
 
 
 @pytest.mark.usefixtures("engine")
-def test_a_container_that_cannot_be_removed_is_told(
+def test_a_container_that_cannot_be_removed_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(run_resources, "reach", lambda _: None)
@@ -240,18 +240,16 @@ def test_a_container_that_cannot_be_removed_is_told(
     assert "idle" not in said
 
 
-def test_an_engine_that_does_not_answer_is_told_unless_it_is_the_runs_own(
-    engine: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_silent_engine_is_reported_unless_it_is_private(engine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_resources.remove_containers("a-run")
-    assert "all with the label worldswitch.run=a-run, for it does not answer" in capsys.readouterr().err
+    assert "all with the label worldswitch.run=a-run: the engine does not answer" in capsys.readouterr().err
     engine.write_text(f"unix://{run_resources.SOCKETS}/a-run/docker.sock")
     run_resources.remove_containers("a-run")
     assert not capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("engine")
-def test_a_mistake_in_the_removal_is_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_in_the_removal_is_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def mistake(**_: object) -> None:
         raise TypeError("a mistake of ours")
 

@@ -7,17 +7,15 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
+from scripted import NAMES, SCENARIOS, frames, place, run_in, trial, whole
 
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.environments import plan
 from worldswitch.harness.expectations import conditions, stale
 from worldswitch.harness.expectations.judgement import PASSES, Expectation, judge
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale, Status, status
 from worldswitch.harness.report import terminal
 from worldswitch.harness.report.console import console
 from worldswitch.harness.results import reader
-from worldswitch.harness.run.request import Request
 from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
@@ -118,11 +116,8 @@ def test_verdicts_that_no_trial_reached() -> None:
 # ------------------------------------------------------------------------------------------------------- in a whole run
 
 
-def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *rules: Expectation, **asked: object) -> Run:
-    monkeypatch.setattr(plan, "plan", planner(place("docker:a", frames(whole(*map(trial, NAMES))), *rules)))
-    made = Run(Request(**asked), SCENARIOS, folder, Quiet())
-    made.go()
-    return made
+def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *rules: Expectation, **request: object) -> Run:
+    return run_in(monkeypatch, folder, place("docker:a", frames(whole(*map(trial, NAMES))), *rules), **request)
 
 
 def test_stale_rules_make_a_run_red_and_are_printed(

@@ -1,4 +1,4 @@
-"""Two runs held against each other: what newly fails, is fixed, missing, flaky, changed; kernels that come and go."""
+"""The comparison of two runs: changes of trials, of fingerprints and of kernels."""
 
 from __future__ import annotations
 
@@ -66,15 +66,15 @@ def kinds(before: KeptRun, *after: KeptRun, across: bool = False) -> list[Kind]:
         (one(F), one(Verdict.CRASH), Kind.STILL),
     ],
 )
-def test_each_trial_has_become_one_thing(was: Judged, now: Judged, kind: Kind | None) -> None:
-    other = one(P, name="a::other")  # so that no kernel vanishes
+def test_each_trial_has_one_kind_of_change(was: Judged, now: Judged, kind: Kind | None) -> None:
+    other = one(P, name="a::other")  # so that the kernel has not vanished
     found = comparison.compare(run(cell("host", was, other)), run(cell("host", now, other)))
     assert [change.kind for change in found.changes] == ([kind] if kind else [])
     assert found.same == (1 if kind else 2)
     assert found.vanished == {}
 
 
-def test_a_change_tells_what_it_was_and_why() -> None:
+def test_a_change_has_the_verdicts_and_the_reason() -> None:
     found = comparison.compare(run(cell("docker:a", one(P))), run(cell("docker:a", one(F, reason="assert 1 == 2"))))
     assert found.changes == [Change(Kind.FAILING, "docker:a", "a::one", ("SG01",), "pass", "fail", "assert 1 == 2")]
 
@@ -85,7 +85,7 @@ def test_a_new_scenario_appears_or_newly_fails() -> None:
     assert kinds(before, run(cell("host", one(P), one(F, name="a::new")))) == [Kind.FAILING]
 
 
-def test_what_repetitions_disagree_on_is_flaky() -> None:
+def test_a_trial_on_which_repetitions_disagree_is_flaky() -> None:
     before, good, bad = (run(cell("host", one(verdict))) for verdict in (P, P, F))
     assert kinds(before, bad, good) == kinds(before, good, bad) == [Kind.FLAKY]
     assert kinds(before, bad, bad) == [Kind.FAILING]
@@ -99,7 +99,7 @@ def test_kernels_are_the_same_by_their_minor_version() -> None:
     assert kinds(old, run(cell("linux-6.12:a", one(F)))) == [Kind.FAILING]
 
 
-def test_a_kernel_that_cannot_be_had_any_more_has_vanished() -> None:
+def test_a_kernel_that_is_no_longer_available_has_vanished() -> None:
     before = run(cell("linux-7.3", one(P)), cell("linux-7.3:a", one(P)), cell("host", one(P)))
     gone = Problem("no package of it in any suite")
     after = run(*(cell(name, one(M), problem=gone) for name in ("linux-7.3", "linux-7.3:a")), cell("host", one(P)))
@@ -123,7 +123,7 @@ def test_a_cell_whose_kernel_complains_newly_fails_though_all_passed() -> None:
     assert kinds(bad, bad) == []
 
 
-def test_what_was_not_planned_is_left_out() -> None:
+def test_cells_and_scenarios_that_were_not_planned_are_left_out() -> None:
     before = run(cell("linux-6.1", one(P)), cell("host", one(P), one(P, name="a::two")), cell("docker:a", one(P)))
     found = comparison.compare(before, run(cell("host", one(P)), cell("linux-7.2", one(P))))
     assert found.left_out == {"kernels": ["linux-6.1"], "cells": ["docker:a"], "scenarios": ["a::two"]}
@@ -131,7 +131,7 @@ def test_what_was_not_planned_is_left_out() -> None:
     assert found.status is Status.AS_EXPECTED
 
 
-def test_this_machine_s_kernel_is_compared_with_its_like_unless_asked() -> None:
+def test_the_host_kernel_is_compared_with_the_same_minor_version_unless_across() -> None:
     before = run(cell("host", one(P), seen=machine("6.12.4")))
     same = run(cell("host", one(F), seen=machine("6.12.9-cloud")))
     other = run(cell("host", one(F), seen=machine("6.18.5")))
@@ -141,20 +141,20 @@ def test_this_machine_s_kernel_is_compared_with_its_like_unless_asked() -> None:
     assert shift == Shift("kernel", "6.12.4", "6.18.5", ("host",))
 
 
-def test_other_fingerprints_are_told_once_for_all_cells() -> None:
+def test_a_difference_of_fingerprints_is_listed_once_for_all_cells() -> None:
     before = run(*(cell(f"docker:{name}", one(P), seen=machine("6.12.4", rseq="yes", avx="no")) for name in "ab"))
     after = run(*(cell(f"docker:{name}", one(P), seen=machine("6.12.4", rseq="no", avx="no")) for name in "ab"))
     assert comparison.compare(before, after).shifts == [Shift("probe rseq", "yes", "no", ("docker:a", "docker:b"))]
 
 
-def test_platforms_and_engines_are_told_apart() -> None:
+def test_platforms_and_engines_are_distinct() -> None:
     before = run(cell("docker:a", one(P)), cell("oci:a", one(F)), cell("docker:a/seed", one(F)))
     assert set(kinds(before, before)) == {Kind.STILL}
 
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> dict[str, KeptRun]:
-    """The runs there are."""
+    """The runs by name."""
     made = {
         "old": run(cell("host", one(P), one(F, name="a::two")), cell("linux-7.3", one(P)), name="old"),
         "new": run(
@@ -165,28 +165,28 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> dict[str, KeptRun]:
     return made
 
 
-def test_the_command_tells_and_its_status_says_whether_something_newly_fails(
+def test_the_command_prints_the_changes_and_its_status_follows_them(
     kept: dict[str, KeptRun], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["diff", "old", "new"]) == 1
-    said = capsys.readouterr().out
+    out = capsys.readouterr().out
     for line in (
         "vanished kernel: linux-7.3",
         "SG01 a::one: pass -> fail in host",
         "SG01 a::two: fail -> pass in host",
     ):
-        assert line in said
-    assert said.splitlines()[-1] == "1 vanished kernels, 1 newly failing, 1 fixed, 0 unchanged"
+        assert line in out
+    assert out.splitlines()[-1] == "1 vanished kernels, 1 newly failing, 1 fixed, 0 unchanged"
     assert main(["diff", "old", "old"]) == 0
     assert main(["diff", "old", "new", "--again", "old"]) == 0
     assert "flaky: 2" in capsys.readouterr().out
 
 
-def test_the_command_tells_programs_the_same(kept: dict[str, KeptRun], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_output_has_the_changes(kept: dict[str, KeptRun], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diff", "old", "new", "--json"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert told["status"] == 1
-    assert told["vanished_kernels"] == {"linux-7.3": "gone"}
-    assert [(it["cell"], it["scenario"], it["was"], it["now"]) for it in told["newly_failing"]] == [
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["status"] == 1
+    assert printed["vanished_kernels"] == {"linux-7.3": "gone"}
+    assert [(it["cell"], it["scenario"], it["was"], it["now"]) for it in printed["newly_failing"]] == [
         ("host", "a::one", "pass", "fail")
     ]

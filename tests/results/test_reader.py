@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Callable
@@ -11,18 +12,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from scripted import NAMES, SCENARIOS, Quiet, frames, header, place, planner, trial, whole
+from scripted import NAMES, SCENARIOS, frames, header, place, run_in, trial, whole
 
 from worldswitch.harness.cell import records
-from worldswitch.harness.environments import plan
-from worldswitch.harness.environments.protocol import Environment, Missing
+from worldswitch.harness.environments.protocol import Missing
 from worldswitch.harness.expectations import conditions, judgement
 from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.expectations.outcome import Problem
 from worldswitch.harness.results import manifest, reader
 from worldswitch.harness.results.errors import Damaged, ResultError
 from worldswitch.harness.results.reader import NoRun
-from worldswitch.harness.run.request import Request
 from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
@@ -34,14 +33,7 @@ BLOCKED = Expectation(("SG01",), frozenset({Verdict.BLOCKED}), "no namespaces he
 @pytest.fixture
 def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Run]:
     """Run in these environments."""
-
-    def run(*places: Environment | Missing) -> Run:
-        monkeypatch.setattr(plan, "plan", planner(*places))
-        made = Run(Request(seed=11), SCENARIOS, tmp_path, Quiet())
-        made.go()
-        return made
-
-    return run
+    return functools.partial(run_in, monkeypatch, tmp_path, seed=11)
 
 
 def test_a_run_is_read_back(go, tmp_path: Path) -> None:

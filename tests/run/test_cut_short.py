@@ -11,30 +11,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from scripted import NAMES, SCENARIOS, Quiet, Scripted, ScriptedCell, frames, header, place, planner, trial, whole
+from scripted import NAMES, Scripted, ScriptedCell, frames, header, place, run_in, trial, whole
 
 from worldswitch.harness.cli import main
-from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.environments.host import HostCell
-from worldswitch.harness.environments.protocol import Environment
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations.outcome import Status, status
 from worldswitch.harness.results import reader
 from worldswitch.harness.results.cell_file import read_reached
-from worldswitch.harness.run.request import Request
-from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
 GOOD = frames(whole(*map(trial, NAMES)))
 REACHED = frames([header(), trial(NAMES[0])])
-
-
-def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *places: Environment) -> Run:
-    monkeypatch.setattr(plan, "plan", planner(*places))
-    made = Run(Request(), SCENARIOS, folder, Quiet())
-    made.go()
-    return made
 
 
 def verdicts(folder: Path) -> dict[str, list[str]]:
@@ -58,7 +47,7 @@ def test_an_engine_that_dies_costs_its_cells(monkeypatch: pytest.MonkeyPatch, tm
             raise Unobtainable("the engine does not answer", "start it")
         return ScriptedCell([*REACHED, die])
 
-    made = run(monkeypatch, tmp_path, place("host", GOOD), Scripted("docker:a", start), Scripted("docker:b", start))
+    made = run_in(monkeypatch, tmp_path, place("host", GOOD), Scripted("docker:a", start), Scripted("docker:b", start))
     assert verdicts(tmp_path) == {
         "host": ["pass"] * 3,
         "docker:a": ["pass", "miss", "miss"],
@@ -85,7 +74,7 @@ class Doomed(Scripted):
 
 
 def test_the_results_of_a_killed_cell_are_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    made = run(monkeypatch, tmp_path, Doomed("docker:a", lambda _: ScriptedCell([])), place("docker:b", GOOD))
+    made = run_in(monkeypatch, tmp_path, Doomed("docker:a", lambda _: ScriptedCell([])), place("docker:b", GOOD))
     assert verdicts(tmp_path) == {"docker:a": ["pass", "miss", "miss"], "docker:b": ["pass"] * 3}
     problem = reader.read(tmp_path).cell("docker:a").problem
     assert "before its results were complete" in problem.reason
@@ -97,7 +86,7 @@ def test_an_unexpected_verdict_of_an_incomplete_cell_is_status_1(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     failed = frames([header(), trial(NAMES[0], Verdict.FAIL)])
-    made = run(monkeypatch, tmp_path, place("docker:a", failed, status=137))
+    made = run_in(monkeypatch, tmp_path, place("docker:a", failed, status=137))
     assert status(made.outcomes) is Status.UNEXPECTED
 
 

@@ -1,4 +1,4 @@
-"""Lanes: machines side by side, the cells of each one after the other, and all of it down when somebody says so."""
+"""Lanes: machines in parallel, the cells of each one after the other, all closed on an interrupt."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ GOOD = frames(whole(*(trial(name) for name in NAMES)))
 
 
 class Machine:
-    """A lane that takes no machine."""
+    """A lane without a machine."""
 
     def __init__(self, problem: Unobtainable | None = None) -> None:
         self.problem = problem
@@ -41,7 +42,7 @@ class Machine:
 
 
 def on(machine: Machine, name: str, *lines: object) -> Environment:
-    """An environment on a machine, whose cells say `lines`, or wait for the machine's end."""
+    """An environment on a machine, whose cells send `lines`."""
     found = place(name, lines or GOOD)  # type: ignore[arg-type]
     found.lane = machine  # type: ignore[attr-defined]
     return found
@@ -49,7 +50,7 @@ def on(machine: Machine, name: str, *lines: object) -> Environment:
 
 @pytest.fixture
 def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
-    """Run in these environments, so many lanes at a time."""
+    """Run in these environments, `width` lanes in parallel."""
 
     def run(*places: Environment | Missing, width: int = 2) -> Run:
         monkeypatch.setattr(plan, "plan", planner(*places))
@@ -60,7 +61,7 @@ def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
     return run
 
 
-def test_a_machine_is_up_for_its_cells_and_down_after_them(go) -> None:
+def test_a_machine_is_open_for_its_cells_and_closed_after_them(go) -> None:
     first, second = Machine(), Machine()
     run = go(on(first, "linux-1:a"), on(second, "linux-2:a"), on(first, "linux-1:b"))
     assert [outcome.cell.environment for outcome in run.outcomes] == ["linux-1:a", "linux-2:a", "linux-1:b"]
@@ -69,7 +70,7 @@ def test_a_machine_is_up_for_its_cells_and_down_after_them(go) -> None:
     assert second.log == ["open", "close"]
 
 
-def test_so_many_lanes_go_on_at_a_time() -> None:
+def test_the_number_of_parallel_lanes_is_bounded() -> None:
     going: list[int] = []
     most: list[int] = []
     lock = threading.Lock()
@@ -88,13 +89,13 @@ def test_so_many_lanes_go_on_at_a_time() -> None:
     assert len(most) == 6
 
 
-def test_what_has_no_lane_runs_first_and_alone() -> None:
+def test_cells_without_a_lane_run_first() -> None:
     order: list[str] = []
     Lanes(2).run([(Machine(), "machine"), (None, "host"), (None, "container")], order.append)
     assert order == ["host", "container", "machine"]
 
 
-def test_a_machine_that_does_not_come_up_costs_its_own_cells(go) -> None:
+def test_a_machine_that_does_not_boot_affects_its_own_cells_only(go) -> None:
     lost = Machine(Unobtainable("the guest panicked", "see its console"))
     run = go(on(lost, "linux-1:a"), on(lost, "linux-1:b"), on(Machine(), "linux-2:a"))
     problems = [outcome.problem and outcome.problem.reason for outcome in run.outcomes]
@@ -103,7 +104,7 @@ def test_a_machine_that_does_not_come_up_costs_its_own_cells(go) -> None:
     assert status(run.outcomes) is Status.COULD_NOT_RUN
 
 
-def test_an_interrupt_takes_down_what_runs_and_misses_the_rest(go) -> None:
+def test_an_interrupt_closes_open_lanes_and_the_rest_is_a_miss(go) -> None:
     machine = Machine()
 
     def wait_for_the_end() -> bytes:
@@ -126,7 +127,24 @@ def test_an_interrupt_takes_down_what_runs_and_misses_the_rest(go) -> None:
     assert "open" not in other.log
 
 
-def test_what_goes_wrong_in_a_lane_is_not_lost() -> None:
+def test_an_interrupt_while_lanes_start_closes_those_that_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine()
+    closed: list[bool] = []
+    submit = ThreadPoolExecutor.submit
+
+    def interrupted(pool: ThreadPoolExecutor, *arguments: object) -> object:
+        if machine not in arguments:
+            raise KeyboardInterrupt
+        return submit(pool, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    lanes = Lanes(2)
+    with pytest.raises(KeyboardInterrupt):
+        lanes.run([(machine, 1), (Machine(), 2)], lambda _: closed.append(machine.down.wait(5)))
+    assert (closed, lanes.interrupted) == ([True], True)
+
+
+def test_an_exception_in_a_lane_is_raised() -> None:
     def fail(_: int) -> None:
         raise ZeroDivisionError
 
@@ -136,8 +154,8 @@ def test_what_goes_wrong_in_a_lane_is_not_lost() -> None:
     assert machine.log == ["close"]
 
 
-def test_cells_know_what_the_machine_told_them(go) -> None:
-    """Facts are asked for when the machine is up, since only then are they whole."""
+def test_cells_get_the_facts_of_the_booted_machine(go) -> None:
+    """Facts are complete only after the machine is open."""
     machine = Machine()
     seen: list[str] = []
 

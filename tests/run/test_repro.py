@@ -1,4 +1,4 @@
-"""A trial of a kept run is found by its name, asked for as it was, and comes to the same again."""
+"""A trial of an earlier run is found by its id, repeated with the same request, and reproduced."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ALL_PASS = frames(whole(*map(trial, NAMES)))
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run's, with a failure in a container of a mutant and none on the host."""
+    """The folder of a run of a mutant, with a failure in a container and none on the host."""
     kept = tmp_path / "20260102T030405-0a1b"
     kept.mkdir()
     monkeypatch.setattr(plan, "plan", planner(place("host", ALL_PASS), place("docker:hardened", ONE_FAILS)))
@@ -44,21 +44,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 NAME = f"docker:hardened/mutant:Any::{NAMES[0]}"
 
 
-def test_a_trial_is_found_by_its_full_name(folder: Path) -> None:
+def test_a_trial_is_found_by_its_full_id(folder: Path) -> None:
     kept = trial_id.find(f"{NAME}@{folder}")
     assert kept.judged.trial == FAILS
     assert (kept.run.folder, str(kept.cell.name)) == (folder, "docker:hardened/mutant:Any")
     assert str(kept.id) == f"{NAME}@{folder}"
 
 
-def test_or_by_its_runs_name_or_none_and_its_catalogue_id(folder: Path) -> None:
+def test_a_trial_is_found_without_its_folder_and_by_catalogue_id(folder: Path) -> None:
     place = folder.parent
     assert trial_id.find(f"{NAME}@{folder.name}", place).judged.trial == FAILS
     assert trial_id.find(NAME, place).judged.trial == FAILS
     assert trial_id.find("docker:hardened/mutant:Any::TT01", place).judged.trial.scenario == NAMES[2]
 
 
-#: What is asked for, and what is said of it.
+#: An id, and the error.
 UNKNOWN = (
     ("host", "is not the id of a trial; the form is ENVIRONMENT::module::function@RUN"),
     ("::signals::x", "is not the id of a trial"),
@@ -71,25 +71,25 @@ UNKNOWN = (
 )
 
 
-@pytest.mark.parametrize(("asked", "said"), UNKNOWN, ids=[asked for asked, _ in UNKNOWN])
-def test_what_is_not_there_is_said(folder: Path, asked: str, said: str) -> None:
-    with pytest.raises(CouldNotRun, match=said):
-        trial_id.find(asked, folder.parent)
+@pytest.mark.parametrize(("text", "message"), UNKNOWN, ids=[text for text, _ in UNKNOWN])
+def test_an_unknown_trial_is_an_error(folder: Path, text: str, message: str) -> None:
+    with pytest.raises(CouldNotRun, match=message):
+        trial_id.find(text, folder.parent)
 
 
-def test_a_folder_that_is_no_runs_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CouldNotRun, match=r"run\.json: not there"):
         trial_id.find(f"host::{NAMES[0]}@{tmp_path}")
 
 
-def test_what_is_asked_for_is_what_was(folder: Path) -> None:
+def test_the_request_is_that_of_the_run(folder: Path) -> None:
     request = repro.request(trial_id.find(f"{NAME}@{folder}"))
     assert (request.platforms, request.ids, request.keyword) == (("mutant:Any",), (NAMES[0],), "")
     assert (request.engine, request.profiles) == ("docker", ("hardened",))
     assert (request.seed, request.repeat, request.deadline) == (7, "quick", 3.5)
 
 
-def test_a_kernel_is_asked_for_by_its_name_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_is_requested_by_its_name_or_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = tmp_path / "bzImage"
     image.write_bytes(b"a kernel")
     monkeypatch.setattr(kernel, "from_file", lambda path: SimpleNamespace(environment="linux-mine"))
@@ -101,7 +101,7 @@ def test_a_kernel_is_asked_for_by_its_name_or_file(tmp_path: Path, monkeypatch: 
     assert (contained.kernels, contained.profiles) == ((str(image),), ("hardened",))
 
 
-def test_both_lines_of_a_failure_ask_for_the_same(folder: Path) -> None:
+def test_both_commands_of_a_failure_are_equivalent(folder: Path) -> None:
     kept = trial_id.find(f"{NAME}@{folder}")
     again = repro.request(kept).again(kept.cell.name, kept.judged.trial.scenario)
     assert again == (
@@ -111,12 +111,12 @@ def test_both_lines_of_a_failure_ask_for_the_same(folder: Path) -> None:
     assert repro.command(kept.cell.name, NAMES[0], folder) == f"worldswitch repro {NAME}@{folder}"
 
 
-def test_a_name_with_signs_that_a_shell_knows_is_quoted(folder: Path) -> None:
+def test_an_id_with_shell_characters_is_quoted(folder: Path) -> None:
     line = repro.command(CellName("host"), "signals::x[a b]", Path("results/a run"))
     assert line == "worldswitch repro 'host::signals::x[a b]@results/a run'"
 
 
-def test_what_is_not_as_it_was_is_said(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_differences_from_the_run_are_reported(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = trial_id.find(f"{NAME}@{folder}")
     assert not list(repro.other_machine(kept, folder))
     first, *rest = whole(trial(NAMES[0]))
@@ -126,19 +126,19 @@ def test_what_is_not_as_it_was_is_said(folder: Path, tmp_path: Path, monkeypatch
     monkeypatch.setattr(plan, "plan", planner(place("host", frames([first, *rest]))))
     Run(Request(), SCENARIOS, later, Quiet()).go()
     assert list(repro.other_machine(kept, later)) == [
-        "the kernel was Linux, and is Linux 9.9",
-        "the processors were 2, and are 9",
+        "the kernel was Linux, now Linux 9.9",
+        "the number of processors was 2, now 9",
     ]
-    (said,) = repro.differences(trial_id.find(f"host::{NAMES[0]}@{later}"))
-    assert said.startswith("worldswitch was none, and is ")
+    (line,) = repro.differences(trial_id.find(f"host::{NAMES[0]}@{later}"))
+    assert line.startswith("worldswitch was none, now ")
 
 
-def test_whether_it_came_to_the_same_is_said(folder: Path) -> None:
+def test_the_result_says_whether_it_was_reproduced(folder: Path) -> None:
     kept = trial_id.find(f"{NAME}@{folder}")
     fails, passes = kept.judged, trial_id.find(f"docker:hardened/mutant:Any::{NAMES[1]}@{folder}").judged
     assert repro.result(kept, fails) == f"reproduced: fail, as in {folder}"
-    assert repro.result(kept, passes) == f"not reproduced: pass here, and fail in {folder}"
-    assert repro.result(kept, None) == f"not tried: it was fail in {folder}, and could not be run here"
+    assert repro.result(kept, passes) == f"not reproduced: pass here, fail in {folder}"
+    assert repro.result(kept, None) == f"not run here: it was fail in {folder}"
 
 
 def test_the_command_runs_that_trial_alone(
@@ -157,8 +157,8 @@ def test_the_command_runs_that_trial_alone(
     assert capsys.readouterr().out.splitlines()[-1] == f"reproduced: fail, as in {folder}"
 
 
-def test_a_run_of_a_mutant_fails_again_where_it_failed(tmp_path: Path) -> None:
-    """The whole way: a mutant is run, one of its failures is drawn, and the printed line reproduces it."""
+def test_a_failure_of_a_mutant_is_reproduced_by_its_printed_command(tmp_path: Path) -> None:
+    """Run a mutant, pick one of its failures, and run the command that was printed with it."""
     pytest.importorskip("worldswitch.reference._core")
     place = ["--results", str(tmp_path)]
     options = ["--engine", "host", "--platform", "mutant:TakesSignalsForExits", "--id", "LC01", "--repeat", "quick"]
@@ -177,7 +177,7 @@ def command(*words: str) -> str:
     ).stdout
 
 
-def test_ci_systems_are_told_the_line_too(folder: Path) -> None:
+def test_the_junit_file_has_the_command(folder: Path) -> None:
     kept = reader.read(folder)
     junit.write(kept.outcomes, folder / "again.xml")
     assert f"worldswitch repro {NAME}@{folder}" in (folder / "again.xml").read_text()

@@ -11,11 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 from junitparser import JUnitXml
-from scripted import NAMES, SCENARIOS, Line, Quiet, Scripted, footer, frames, hang, header, place, planner, trial, whole
+from scripted import NAMES, SCENARIOS, Line, Quiet, Scripted, footer, frames, hang, header, place, run_in, trial, whole
 
 from worldswitch.harness.cell import records
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.expectations.outcome import Status, status
@@ -36,9 +35,7 @@ def go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> object:
     """Run in these environments."""
 
     def run(*places: Environment | Missing) -> Run:
-        monkeypatch.setattr(plan, "plan", planner(*places))
-        made = Run(Request(), SCENARIOS, tmp_path, Quiet())
-        made.go()
+        made = run_in(monkeypatch, tmp_path, *places)
         run_files.write(made.outcomes, made.folder, made.stale)
         return made
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell import records as results
 from worldswitch.harness.cell.records import Fingerprint, Footer, Header, ProbeResult, Record, Trial, Word
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.prepared import Plan
 from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.environments.protocol import Environment, Lane, Missing
 from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged
+from worldswitch.harness.run.request import Request
+from worldswitch.harness.run.runner import Run
 from worldswitch.harness.verdict import Verdict
 
 Line = bytes | Callable[[], bytes]  #: what a cell says, or does before it says it
@@ -166,3 +173,11 @@ class Quiet:
 
     def cell_ends(self, outcome: CellOutcome) -> None:
         self.outcomes.append(outcome)
+
+
+def run_in(patch: pytest.MonkeyPatch, folder: Path, *places: Environment | Missing, **request: Any) -> Run:
+    """Run the scenarios in these environments; return the finished run."""
+    patch.setattr(plan, "plan", planner(*places))
+    made = Run(Request(**request), SCENARIOS, folder, Quiet())
+    made.go()
+    return made

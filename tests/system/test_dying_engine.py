@@ -1,6 +1,6 @@
-"""A real engine that is killed under a run: what was reached is kept, the rest is a miss, and nothing is left.
+"""A real engine is killed during a run: finished trials are kept, the rest are misses, and nothing is left.
 
-Takes root, dockerd and a compiler; the image is a program of a page that says what a cell would, and waits.
+Needs root, dockerd and a compiler; the image is a small C program that prints a cell's first frames and waits.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from worldswitch.harness.run.runner import Run
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("dockerd") or not shutil.which("gcc"),
-    reason="takes root, an installed dockerd, and a compiler",
+    reason="needs root, an installed dockerd, and a compiler",
 )
 
 SAYS = """
@@ -60,7 +60,7 @@ def private(run: RunResources) -> Iterator[Engine]:
 
 
 def image(private: Engine, folder: Path) -> Image:
-    """An image whose program says a header and a trial."""
+    """An image whose program outputs a header and a trial."""
     (folder / "say.c").write_text(SAYS)
     subprocess.run(["gcc", "-static", "-o", folder / "say", folder / "say.c"], check=True)
     said = b"".join(line for line in frames([header(), trial(NAMES[0])]) if isinstance(line, bytes))
@@ -82,7 +82,7 @@ class Saying(Docker):
 
 
 class Killing(Quiet):
-    """Kills the engine as soon as a trial has ended."""
+    """Kills the engine after the first trial."""
 
     def __init__(self, run: RunResources) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class Killing(Quiet):
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # the SDK's own, of connections that were refused
-def test_what_was_reached_is_kept(
+def test_the_trials_before_the_engine_s_death_are_kept(
     run: RunResources, private: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, (profile,) = image(private, tmp_path), profiles.select(["docker-default"])
@@ -114,7 +114,7 @@ def test_what_was_reached_is_kept(
         "docker:second": ["miss"] * 3,
     }
     reasons = [cell.problem.reason for cell in kept.cells if cell.problem]
-    assert "the engine does not say how the container ended" in reasons[0]
+    assert "the engine did not report the exit status of the container" in reasons[0]
     assert "the engine could not start a container under the profile docker-default" in reasons[1]
     assert status(whole.outcomes) is Status.COULD_NOT_RUN
     private.client.close()

@@ -1,7 +1,7 @@
-"""A runner that is killed at any moment leaves nothing.
+"""A runner that is killed at any moment leaves no process, mount or control group.
 
-Its deaths are few by default; ``WORLDSWITCH_KILLS=200`` asks for more of them, and ``WORLDSWITCH_KILLS_ENGINE=docker``
-or ``oci`` has them in a run with containers.
+It is killed a few times by default, ``WORLDSWITCH_KILLS=200`` times on request; ``WORLDSWITCH_KILLS_ENGINE=docker``
+or ``oci`` kills a run with containers.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ KILLS = int(os.environ.get("WORLDSWITCH_KILLS", "3"))
 ENGINE = os.environ.get("WORLDSWITCH_KILLS_ENGINE", "host")
 SEED = int(os.environ.get("WORLDSWITCH_KILLS_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
 
-#: How long a run is left alone at most, in seconds: long enough for trials, and for an engine, to be under way.
+#: Seconds until the kill, at most: long enough for an engine to start and trials to run.
 LONGEST = {"host": 5.0, "docker": 20.0, "oci": 20.0}
 
 STUBS_GONE, ALL_GONE = 1.0, 10.0
 
 
 def stubs() -> list[str]:
-    """Living descendants of ours in which nothing is mapped but a stub's page (and what every process has)."""
+    """Return live descendants with no mapping but a stub's page and those that every process has."""
     found = []
     for pid, process in processes.descendants(os.getpid()).items():
         with contextlib.suppress(OSError):
@@ -45,14 +45,14 @@ def stubs() -> list[str]:
 
 
 def leftovers() -> list[str]:
-    """Living descendants of ours, of whatever kind, mounts, and control groups of trials that are no more."""
-    living = [str(process) for process in processes.descendants(os.getpid()).values() if process.alive]
-    living += map(str, cgroups.stale())
-    return living + [line for line in Path("/proc/self/mounts").read_text().splitlines() if "/worldswitch/" in line]
+    """Return live descendants, mounts, and control groups of ended trials."""
+    live = [str(process) for process in processes.descendants(os.getpid()).values() if process.alive]
+    live += map(str, cgroups.stale())
+    return live + [line for line in Path("/proc/self/mounts").read_text().splitlines() if "/worldswitch/" in line]
 
 
 def gone_within(seconds: float, look: Callable[[], list[str]]) -> list[str]:
-    """What `look` still finds at the end of the time."""
+    """Return the last result of `look`, polled until it is empty or the time is over."""
     until = time.monotonic() + seconds
     while (found := look()) and time.monotonic() < until:
         time.sleep(0.02)
@@ -79,7 +79,7 @@ def test_a_killed_runner_leaves_nothing(moment: int, tmp_path: Path) -> None:
             processes.reap(pid)
 
 
-def test_a_living_stub_is_seen() -> None:
+def test_a_live_stub_is_detected() -> None:
     platform = load_platform("reference")(Options())
     assert len(stubs()) == 1
     platform.close()

@@ -1,4 +1,4 @@
-"""What mutmut shows of a change is told in our own words, and what may survive is still there to be changed."""
+"""The diffs of mutmut are parsed, and each listed survivor still applies to the code."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ SHOWN = """\
         ("worldswitch.harness.run.mutants.proof.x_examine__mutmut_1", "harness.run.mutants.proof.examine"),
     ],
 )
-def test_a_change_is_where_it_was_made_and_what(name: str, function: str) -> None:
+def test_a_diff_is_parsed_to_function_and_lines(name: str, function: str) -> None:
     assert change_of(name, SHOWN) == Change(function, "return Judged( trial, )", "return Judged( None, )")
 
 
-def test_a_line_that_is_left_out_leaves_nothing() -> None:
+def test_a_deleted_line_has_no_line_after() -> None:
     assert change_of("a.b.x_f__mutmut_1", "--- a\n+++ a\n-    go()\n") == Change("a.b.f", "go()", "")
 
 
 @pytest.mark.parametrize("change", explained(), ids=lambda change: change.function)
-def test_what_may_survive_is_still_in_the_code(change: Change) -> None:
-    words = change.function.split(".")  # packages, then a module, then what is in it
+def test_each_survivor_applies_to_the_code(change: Change) -> None:
+    words = change.function.split(".")  # packages, then a module, then a class or function
     files = [(ROOT / Path(*words[:count])).with_suffix(".py") for count in range(2, len(words))]
     sources = [" ".join(file.read_text().split()) for file in files if file.exists()]
     assert any(" ".join(change.before.split()) in source for source in sources)

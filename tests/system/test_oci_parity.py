@@ -1,7 +1,7 @@
-"""The engine's containers and those of a plain runtime: the same specification, and the same verdicts in them.
+"""An engine's containers and those of a plain runtime have the same specification and the same verdicts.
 
-`DIFFERENCES` has all that may differ in what a runtime is told, and why.  A few profiles and scenarios are compared by
-default; ``WORLDSWITCH_PARITY=all`` has every profile and scenario (`nox -s parity`), which takes its time.
+`DIFFERENCES` lists the permitted differences between specifications.  A few profiles and scenarios are compared by
+default; ``WORLDSWITCH_PARITY=all`` compares all of them (`nox -s parity`), which is slow.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ COMPARED = profiles.available() if EVERYTHING else ("docker-default", "hardened"
 PROFILES = ("all",) if EVERYTHING else ("docker-default", "no-process-vm")
 IDS = () if EVERYTHING else ("SG01", "EV02", "SG04")
 
-#: What the engine says otherwise, by patterns of where it says it, and why that makes no difference.
+#: Permitted differences: patterns of places in the specification, and why they do not matter.
 DIFFERENCES = {
     r"ociVersion": "each writes the version of the standard that it was built with",
-    r"hooks\..*": "the engine has its network set up by one; no container here has a network",
-    r"root\.path": "the engine stacks the image's layers, a tree lies as it is",
-    r"mounts\./sbin/docker-init\..*": "the engine shows its own init there; a tree has the same program",
-    r"mounts\./etc/(hosts|hostname|resolv\.conf)\..*": "the engine writes these for each container; a tree has them",
-    r"linux\.resources\.(cpu\.shares|blockIO\.weight)": "the engine says 0, which is no limit",
-    r"linux\.resources\.memory\.disableOOMKiller": "the engine says false, which it is anyway",
-    r"linux\.seccomp\.defaultErrnoRet": "engines before 23.0 drop it, and answer EPERM; so do all filters here",
-    r"process\.noNewPrivileges": "the engine leaves out what is false",
+    r"hooks\..*": "the engine configures networks by a hook; cells have no network",
+    r"root\.path": "the engine mounts the image's layers, a tree is a plain folder",
+    r"mounts\./sbin/docker-init\..*": "the engine mounts its init there; a tree contains the same program",
+    r"mounts\./etc/(hosts|hostname|resolv\.conf)\..*": "the engine writes these per container; a tree contains them",
+    r"linux\.resources\.(cpu\.shares|blockIO\.weight)": "the engine writes 0, which means no limit",
+    r"linux\.resources\.memory\.disableOOMKiller": "the engine writes false, the default",
+    r"linux\.seccomp\.defaultErrnoRet": "engines before 23.0 drop it and answer EPERM, as all filters here do",
+    r"process\.noNewPrivileges": "the engine omits false",
 }
 
 
 @pytest.fixture(scope="module")
 def made() -> Iterator[Callable[[Profile], tuple[Docker, RunResources]]]:
-    """An engine's container under a profile, and the run that has the engine."""
+    """Returns an engine's container under a profile, and the run of the engine."""
     if os.geteuid() != 0 or not shutil.which("dockerd"):
-        pytest.skip("to see what an engine hands to its runtime takes root and an installed dockerd")
+        pytest.skip("reading an engine's specifications needs root and an installed dockerd")
     held: list[RunResources] = []
     make = container_factories.docker(held, False, print)
 
@@ -76,8 +76,8 @@ def made() -> Iterator[Callable[[Profile], tuple[Docker, RunResources]]]:
 
 # ----------------------------------------------------------------------------------------------------------- image
 
-#: What engines add to an image as they make a container, and runtimes on their own.
-ADDED = re.compile(rf"dev/.+|\.dockerenv|etc/mtab|{'|'.join([*tree.FILES, INIT.lstrip('/')])}")
+#: What an engine adds when it makes a container.  The tree's init is below usr/ where the base links /sbin there.
+ADDED = re.compile(rf"dev/.+|\.dockerenv|etc/mtab|(usr/)?{INIT.lstrip('/')}|{'|'.join(tree.FILES)}")
 
 
 def test_the_image_has_the_same_files_with_and_without_an_engine(
@@ -97,7 +97,7 @@ def test_the_image_has_the_same_files_with_and_without_an_engine(
 
 
 def _files(tar: Path) -> dict[str, tuple[int, int, int, str]]:
-    """What is in a tar file by name: mode, user, group, and what it links to or contains."""
+    """Return the entries of a tar file by name: mode, user, group, and link target or digest."""
     found = {}
     with tarfile.open(tar) as content:
         for entry in content:
@@ -111,13 +111,13 @@ def _files(tar: Path) -> dict[str, tuple[int, int, int, str]]:
 
 
 @pytest.mark.parametrize("name", COMPARED)
-def test_a_runtime_is_told_what_the_engine_s_is(
+def test_a_runtime_gets_the_engine_s_specification(
     name: str, made: Callable[[Profile], tuple[Docker, RunResources]]
 ) -> None:
     profile = profiles.select([name])[0]
     docker, run = made(profile)
     if not docker._engine.private:
-        pytest.skip("only an engine of our own can be looked at")
+        pytest.skip("only the specifications of a private engine can be read")
     container, theirs = _handed(docker, run)
     ours = specification(profile, ["sleep", "60"], _around(profile, container, run))
     differing = {
@@ -129,7 +129,7 @@ def test_a_runtime_is_told_what_the_engine_s_is(
 
 
 def _handed(docker: Docker, run: RunResources) -> tuple[str, dict[str, Any]]:
-    """A container's name, and what the engine handed to its runtime for it."""
+    """Return a container's name, and the specification that the engine passed to its runtime."""
     cell = docker.run(["sleep", "60"])
     try:
         return cell._container, default_filter.specification(run, cell._container)
@@ -153,7 +153,7 @@ def _around(profile: Profile, name: str, run: RunResources) -> ContainerContext:
 
 
 def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What is not the same, by its place: what the engine says there, and what we say."""
+    """Return the differences by place: the engine's value, and ours."""
     here, there = dict(_flat(theirs)), dict(_flat(ours))
     return {
         place: (here.get(place), there.get(place))
@@ -162,7 +162,7 @@ def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str
     }
 
 
-#: Lists whose order means nothing, by what tells their members apart.
+#: Lists whose order is irrelevant, and the key of their members.
 KEYS = {"mounts": "destination", "namespaces": "type"}
 UNORDERED = ("additionalGids", "bounding", "effective", "env", "options", "permitted", "syscalls", "maskedPaths")
 
@@ -186,7 +186,7 @@ def _flat(value: object, place: str = "", name: str = "") -> Iterator[tuple[str,
 
 @pytest.fixture
 def worker() -> None:
-    """A runtime that works, if there is one."""
+    """Skip unless a runtime works here."""
     run = RunResources.create()
     try:
         runtime.obtain(run, install=False, say=print)
@@ -206,7 +206,7 @@ def test_verdicts_in_an_engine_s_containers_and_a_runtime_s_are_the_same(tmp_pat
 
 
 def _verdicts(kind: str, folder: Path) -> dict[tuple[str, str], str]:
-    """The verdict of each scenario under each profile."""
+    """Return the verdict of each scenario under each profile."""
     options = [word for name in PROFILES for word in ("--profile", name)]
     options += [word for name in IDS for word in ("--id", name)]
     main = "import sys; from worldswitch.harness.cli.main import main; sys.exit(main())"

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
+from scripted import NAMES, footer, frames, header, place, run_in, trial
 
 from worldswitch.harness.cell.records import Complaint, KernelLog, Record
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.environments import plan
 from worldswitch.harness.expectations.outcome import CellOutcome, Problem, Status, status
 from worldswitch.harness.results import reader
 from worldswitch.harness.run.cell_account import with_complaints
-from worldswitch.harness.run.request import Request
 from worldswitch.harness.run.runner import Run
 
 COMPLAINTS = (
@@ -39,10 +37,7 @@ def test_complaints_are_added_to_another_problem() -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, records: Sequence[Record], status: int = 0) -> Run:
-    monkeypatch.setattr(plan, "plan", planner(place("linux-6.12", frames(records), status=status)))
-    made = Run(Request(), SCENARIOS, folder, Quiet())
-    made.go()
-    return made
+    return run_in(monkeypatch, folder, place("linux-6.12", frames(records), status=status))
 
 
 @pytest.mark.parametrize("end", [(footer([PASSED]),), ()])

@@ -1,7 +1,7 @@
-"""A real guest: what it is told and says, what its loss looks like, and that nothing of it outlives the runner.
+"""A real guest: its protocol, its loss, and that no process of it outlives the runner.
 
-QEMU, a kernel and the image are fetched and made where the cache lacks them, as a run does: that takes two minutes, and
-some 200 MB from a Debian mirror.
+QEMU, a kernel and the image are fetched into the cache if missing, as by a run: this takes two minutes and
+downloads 200 MB from a Debian mirror.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def kernel() -> KernelImage:
 def made(kernel: KernelImage) -> Iterator[MachineParts]:
     run = RunResources.create()
     try:
-        yield environment.workshop(kernel, run, print)
+        yield environment.machine_parts(kernel, run, print)
     except Unobtainable as problem:
         pytest.skip(str(problem))
     finally:
@@ -83,12 +83,12 @@ def test_a_guest_runs_the_kernel_it_was_given(machine: VirtualMachine, kernel: K
     assert cell.wait(SECONDS) == 0
 
 
-def test_more_than_a_megabyte_comes_over(machine: VirtualMachine) -> None:
+def test_more_than_a_megabyte_is_transferred(machine: VirtualMachine) -> None:
     lines = "import os, base64; print('\\n'.join(base64.b64encode(os.urandom(90)).decode() for _ in range(10000)))"
     assert len(output(start(machine, 2, lines))) > 1_200_000
 
 
-def test_what_a_cell_leaves_behind_is_gone(machine: VirtualMachine) -> None:
+def test_a_cell_s_leftovers_are_removed(machine: VirtualMachine) -> None:
     leave = "import subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True); open('/tmp/left', 'w')"
     start(machine, 3, leave).wait(SECONDS)
     look = """import glob, os
@@ -96,7 +96,7 @@ print([open(name).read() for name in glob.glob('/proc/*/comm')].count('sleep\\n'
     assert output(start(machine, 4, look)).decode().split() == ["0", "[]"]
 
 
-def test_a_cell_that_hangs_is_ended_and_the_guest_goes_on(machine: VirtualMachine) -> None:
+def test_a_hanging_cell_is_killed_and_the_guest_survives(machine: VirtualMachine) -> None:
     cell = start(machine, 5, "import time; print('up', flush=True); time.sleep(1000)")
     assert next(cell.frames()) == b"up\n"
     cell.kill()
@@ -111,7 +111,7 @@ print(len(glob.glob('[!_]*.py')), len(glob.glob('__pycache__/[!_]*-pytest-*.pyc'
     assert 0 < modules <= compiled
 
 
-def test_a_kernel_tells_all_its_facts(made: MachineParts, machine: VirtualMachine) -> None:
+def test_all_facts_of_a_kernel_are_observed(made: MachineParts, machine: VirtualMachine) -> None:
     said = observation.observe(machine, 8, made.tree, "here", made.hardware.time_scale, lambda: None)
     assert said
     assert said.where == "here"
@@ -119,7 +119,7 @@ def test_a_kernel_tells_all_its_facts(made: MachineParts, machine: VirtualMachin
     assert all(": needs " in said.facts[name] for name in kernel_facts.unobserved(said.facts))
 
 
-def test_a_panic_is_a_loss_that_says_so(made: MachineParts, kernel: KernelImage) -> None:
+def test_a_panic_is_reported_as_the_loss_of_the_machine(made: MachineParts, kernel: KernelImage) -> None:
     doomed = VirtualMachine(made.hardware, kernel.image, Shape())
     try:
         doomed.boot(SECONDS)
@@ -130,7 +130,7 @@ def test_a_panic_is_a_loss_that_says_so(made: MachineParts, kernel: KernelImage)
         doomed.close()
 
 
-def test_nothing_outlives_a_runner_that_is_killed(made: MachineParts, kernel: KernelImage, tmp_path: Path) -> None:
+def test_no_process_outlives_a_killed_runner(made: MachineParts, kernel: KernelImage, tmp_path: Path) -> None:
     script = f"""
         import time
         from pathlib import Path
@@ -155,7 +155,7 @@ def test_nothing_outlives_a_runner_that_is_killed(made: MachineParts, kernel: Ke
         os.kill(guardian, 0)
 
 
-def test_a_machine_that_is_killed_keeps_what_its_cell_reached(
+def test_the_results_of_a_cell_survive_its_killed_machine(
     made: MachineParts, kernel: KernelImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     doomed = VirtualMachine(made.hardware, kernel.image, Shape())

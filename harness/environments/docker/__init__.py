@@ -1,1 +1,1 @@
-"""Containers of a Docker engine, and the image that they are made from."""
+"""Containers of a Docker engine, and their image."""

@@ -1,7 +1,7 @@
-"""A container under a profile as an environment, and the suite running in one.
+"""A container of an engine under a profile as an environment, and a cell in it.
 
-The suite's results leave through the container's standard output and its log through its standard error, so nothing
-is shared with the host, and what was said before a crash is not lost.
+Results leave through the container's standard output and the log through its standard error: the container shares no
+folder with the host, and output from before a crash is not lost.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import docker
 from docker.errors import APIError
 from docker.types import LogConfig, Ulimit
 
-from worldswitch.harness.environments.companion import IDLE, alone
+from worldswitch.harness.environments.companion import IDLE, companion_profile
 from worldswitch.harness.environments.docker.engine import ERRORS, Engine, connection
 from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.profiles import kernel_settings
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 TMPFS = "rw,exec,nosuid,nodev,mode=1777,size=128m"
 SHARED_MEMORY = "64m"
 LOG_CHUNKS = 400
-EXIT_SECONDS = 10  #: from the end of the output to the engine's knowing the exit status
+EXIT_SECONDS = 10  #: from the end of the output to the exit status
 
 
 def settings(profile: Profile, engine: Engine, run: str, companion: str = "") -> dict[str, Any]:
-    """Return how a container is made under a profile; beside what the profile says, every cell is closed up alike.
+    """Return the arguments that create a container: the profile's settings, and the confinement that all cells have.
 
-    `companion` is the container whose PID namespace it shares, if the profile asks for that.
+    `companion` is the container whose PID namespace it shares, if the profile says so.
     """
     granted = {} if profile.capabilities == "default" else {"cap_drop": ["ALL"], "cap_add": list(profile.capabilities)}
     return granted | {
@@ -55,7 +55,7 @@ def settings(profile: Profile, engine: Engine, run: str, companion: str = "") ->
         "tmpfs": {"/tmp": TMPFS},
         "shm_size": SHARED_MEMORY,
         "ulimits": [Ulimit(name="core", soft=0, hard=0)],
-        "log_config": LogConfig(type=LogConfig.types.NONE),  # we are attached before the start, and miss nothing
+        "log_config": LogConfig(type=LogConfig.types.NONE),  # the cell attaches before the start and misses no output
         "cgroup_parent": engine.cgroup_parent,
         "pid_mode": {"private": None, "host": "host", "shared": f"container:{companion}"}[profile.namespaces.pid],
         "userns_mode": "" if profile.namespaces.user == "mapped" else "host",
@@ -63,20 +63,20 @@ def settings(profile: Profile, engine: Engine, run: str, companion: str = "") ->
     }
 
 
-def lacks(profile: Profile, engine: Engine) -> Unobtainable | None:
-    """Why a profile cannot be had from an engine on this machine, if it cannot."""
-    if lack := kernel_settings.refusal(profile):
+def unavailable(profile: Profile, engine: Engine) -> Unobtainable | None:
+    """Return why this engine cannot provide the profile; None if it can."""
+    if lack := kernel_settings.unavailable(profile):
         return lack
     if profile.namespaces.user == "mapped" and not engine.maps_users:
         return Unobtainable(
-            f"the profile {profile.name} asks for a user namespace, and {engine.name} gives none",
-            "start the engine with --userns-remap; or stop it, and run as root: a private one maps user ids",
+            f"the profile {profile.name} needs a user namespace, and {engine.name} provides none",
+            "start the engine with --userns-remap; or stop it and run as root, for a private engine that maps ids",
         )
     return None
 
 
 class Docker:
-    """A container of an engine, under a profile."""
+    """An engine's containers under a profile as an environment."""
 
     lane = None
 
@@ -94,19 +94,19 @@ class Docker:
         }
 
     def start(self, arguments: Sequence[str]) -> ContainerCell:
-        """Run the suite in a container of its own."""
+        """Run the suite in a new container."""
         return self.run(["python3", "-m", "worldswitch.harness.cell", *arguments])
 
     def run(self, command: Sequence[str]) -> ContainerCell:
-        """Run a command of the image in a container of its own."""
+        """Run a command of the image in a new container.  Raises `Unobtainable`."""
         client: docker.DockerClient | None = None
         made: list[str] = []
         try:
             client = connection(self._engine.url)
             if self.profile.namespaces.pid == "shared":
                 made.append(self._companion(client))
-            asked = settings(self.profile, self._engine, self._run, *made)
-            made.append(str(client.containers.create(self._image.name, list(command), **asked).id))
+            options = settings(self.profile, self._engine, self._run, *made)
+            made.append(str(client.containers.create(self._image.name, list(command), **options).id))
             return ContainerCell(client, self._engine.url, *reversed(made))
         except ERRORS as problem:
             for container in reversed(made):
@@ -114,26 +114,27 @@ class Docker:
             if client:
                 client.close()
             raise Unobtainable(
-                f"the engine could not start a container under the profile {self.profile.name}: {_said(problem)}",
-                "see whether the engine supports what the profile asks for",
+                f"the engine could not start a container under the profile {self.profile.name}: "
+                f"{_explanation(problem)}",
+                "check that the engine supports the settings of the profile",
             ) from problem
 
     def _companion(self, client: docker.DockerClient) -> str:
-        """Start a container that has an init as process 1 and does nothing."""
-        asked = settings(alone(self.profile), self._engine, self._run)
-        container = client.containers.create(self._image.name, IDLE, **asked)
+        """Start the companion; returns its id."""
+        options = settings(companion_profile(self.profile), self._engine, self._run)
+        container = client.containers.create(self._image.name, IDLE, **options)
         container.start()
         return str(container.id)
 
 
 class ContainerCell:
-    """A running container, seen through its two streams."""
+    """A cell in a container, followed through its two streams."""
 
     def __init__(self, client: docker.DockerClient, url: str, container: str, *companions: str) -> None:
         self._client = client
         self._url = url
         self._container = container
-        self._companions = companions  #: containers that this one needs
+        self._companions = companions  #: containers to remove with this one
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._log: deque[bytes] = deque(maxlen=LOG_CHUNKS)
         self._status: int | None = None
@@ -141,12 +142,12 @@ class ContainerCell:
         self._reader = threading.Thread(target=self._read, args=(streams,), daemon=True)
         self._reader.start()
         client.api.start(container)
-        #: The container's first process as the host knows it, should the engine no longer be able to end it.
+        #: Host pid of the container's first process, to kill it if the engine hangs.
         self._pid: int = client.api.inspect_container(container)["State"]["Pid"]
 
     def _read(self, streams: Iterator[tuple[bytes | None, bytes | None]]) -> None:
         rest = b""
-        with suppress(*ERRORS):  # the engine went away: that is the output's end
+        with suppress(*ERRORS):  # the engine is gone: the output ends here
             for out, log in streams:
                 if log:
                     self._log.append(log)
@@ -156,7 +157,7 @@ class ContainerCell:
         if rest:
             self._lines.put(rest)
         self._lines.put(None)
-        # Left to the collector, the response is closed after the socket below it, which Python 3.13 complains about.
+        # The garbage collector would close the socket first, and Python 3.13 warns about that.
         response = getattr(streams, "_response", None)
         if response is not None:
             response.close()
@@ -167,11 +168,11 @@ class ContainerCell:
 
     @property
     def log(self) -> str:
-        """The end of its standard error."""
+        """The tail of the cell's standard error."""
         return b"".join(tuple(self._log)).decode(errors="replace")
 
     def wait(self, deadline: float) -> int:
-        """Its exit status; the container is removed then."""
+        """Return the exit status and remove the container.  Raises TimeoutError."""
         self._reader.join(deadline)
         if self._reader.is_alive():
             raise TimeoutError(f"the suite in the container did not end within {deadline:g} s")
@@ -184,10 +185,12 @@ class ContainerCell:
         try:
             return int(self._client.api.wait(self._container, timeout=EXIT_SECONDS)["StatusCode"])
         except ERRORS as problem:
-            raise TimeoutError(f"the engine does not say how the container ended: {_said(problem)}") from problem
+            raise TimeoutError(
+                f"the engine did not report the exit status of the container: {_explanation(problem)}"
+            ) from problem
 
     def kill(self) -> None:
-        """End it: through the engine, and by its recorded process if the engine hangs."""
+        """Remove the container through the engine; kill its first process if the engine hangs."""
         self._remove()
         self._reader.join(API_SECONDS)
         if self._reader.is_alive() and self._pid:
@@ -196,7 +199,7 @@ class ContainerCell:
         self._client.close()
 
     def _is_ours(self, pid: int) -> bool:
-        """Whether the recorded process is still in this container: pids are given anew, engines may be elsewhere."""
+        """True if the recorded pid is in this container: pids are reused, and the engine may be remote."""
         with suppress(OSError):
             return self._container in Path(f"/proc/{pid}/cgroup").read_text()
         return False
@@ -207,11 +210,11 @@ class ContainerCell:
 
 
 def remove(url: str, container: str) -> None:
-    """Remove a container, if there is one and the engine answers; the run's guardian tries again at the end."""
+    """Remove a container; errors are ignored, since the run's guardian tries again at the end."""
     with suppress(*ERRORS, ValueError), docker.APIClient(base_url=url, version="auto", timeout=API_SECONDS) as client:
         client.remove_container(container, force=True, v=True)
 
 
-def _said(problem: BaseException) -> str:
+def _explanation(problem: BaseException) -> str:
     explanation = problem.explanation if isinstance(problem, APIError) else None
     return str(explanation or problem)

@@ -1,9 +1,9 @@
-"""The container engine: one that runs, or a private one for this run, or the reason why there is none and the way out.
+"""The container engine: a running one, else a private one for this run.
 
-A running engine is anything that speaks Docker's API: its address is ``DOCKER_HOST``, or one of the sockets where
-engines listen.  A private one is an installed `dockerd`, started as root with everything its own: data, sockets,
-containerd, control groups, mounts.  It touches neither the network's set-up (no bridge, no packet filter; no container
-here has a network) nor another engine on the machine, and its guardian takes it down when the run ends.
+A running engine is any that serves Docker's API, at ``DOCKER_HOST`` or at one of the usual sockets.  A private engine
+is an installed `dockerd`, started as root with its own data, sockets, containerd, control groups and mounts.  It leaves
+the network configuration (no bridge, no packet filter; cells have no network) and other engines on the machine alone.
+Its guardian stops it when the run ends.
 """
 
 from __future__ import annotations
@@ -37,29 +37,28 @@ if TYPE_CHECKING:
 PING_SECONDS = 5
 CALL_SECONDS = 60
 START_SECONDS = 30.0
-STOP_SECONDS = 4.0  #: from SIGTERM to SIGKILL; what is left then goes by descent
+STOP_SECONDS = 4.0  #: from SIGTERM to dockerd to SIGKILL to all its descendants
 
-
-#: Errors of the SDK and of the HTTP library below it, which it lets through.
+#: Errors of the SDK, and of the HTTP library whose errors the SDK passes on.
 ERRORS = (DockerException, requests.RequestException, OSError)
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """An engine that answers."""
+    """An engine that answers requests."""
 
     url: str
     client: docker.DockerClient
-    name: str  #: with its version, for the results
+    name: str  #: with version, for the results
     private: bool
     cgroup_parent: str | None = None
-    maps_users: bool = False  #: whether containers may have user namespaces
+    maps_users: bool = False  #: True if its containers may have user namespaces
 
 
 def obtain(run: RunResources, *, install: bool, map_users: bool = False, say: Say) -> Engine:
-    """Find or start an engine for this run, and have a guardian for what the run makes there.
+    """Find or start an engine for this run, with a guardian for the run.  Raises `Unobtainable`.
 
-    One that is started gives its containers user namespaces if `map_users` says so.
+    An engine started here gives its containers user namespaces if `map_users`.
     """
     tried: list[str] = []
     for url in addresses():
@@ -81,7 +80,7 @@ def _closed_with(run: RunResources, found: Engine) -> Engine:
 
 
 def addresses() -> list[str]:
-    """Where an engine may listen; an address that the user gave is the only one."""
+    """Return the addresses to try: ``DOCKER_HOST`` alone if set, else the existing sockets."""
     if given := os.environ.get("DOCKER_HOST"):
         return [given]
     own = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
@@ -90,7 +89,7 @@ def addresses() -> list[str]:
 
 
 def answering(url: str, tried: list[str]) -> Engine | None:
-    """Return the engine at `url`, or add to `tried` why there is none."""
+    """Return the engine at `url`; if there is none, append the reason to `tried`."""
     try:
         return _connect(url, private=False)
     except ERRORS as problem:
@@ -108,22 +107,22 @@ def _connect(url: str, *, private: bool, cgroup_parent: str | None = None) -> En
 
 
 def connection(url: str, seconds: int = CALL_SECONDS) -> docker.DockerClient:
-    """Return a new connection, for a thread of its own or for requests that take their time."""
+    """Return a new connection, for another thread or for requests slower than `CALL_SECONDS`."""
     return docker.DockerClient(base_url=url, version="auto", timeout=seconds)
 
 
 def _cause(problem: BaseException) -> str:
     if isinstance(problem, PermissionError):
-        return "permission denied: this user may not use it"
+        return "permission denied for this user"
     return str(getattr(problem, "strerror", None) or problem)
 
 
 def check_startable(tried: list[str]) -> None:
-    """Raise with the reason and the way out, if a private engine cannot be started here."""
+    """Raise `Unobtainable` if a private engine cannot be started here."""
     context = "; ".join(tried) or "no container engine runs here"
     if os.getuid() != 0:
         raise Unobtainable(
-            f"{context}, and starting a private one takes root",
+            f"{context}, and starting a private one needs root",
             "start a Docker engine that this user may use, or run as root with --install-engine",
         )
     if not shutil.which("dockerd"):
@@ -137,12 +136,12 @@ def check_startable(tried: list[str]) -> None:
 
 
 def start(run: RunResources, *, map_users: bool = False) -> Engine:
-    """Start the installed dockerd for this run only."""
+    """Start a private engine for this run.  Raises `Unobtainable`."""
     make_folders(run)
     url = f"unix://{run.sockets}/docker.sock"
     run.record_engine(url)
     with (run.folder / "engine.log").open("w+b") as log:
-        run.guardian = held = GuardedProcess(
+        run.guardian = guarded = GuardedProcess(
             daemon_command(run, url, map_users=map_users),
             grace=STOP_SECONDS,
             run=run.id,
@@ -151,34 +150,34 @@ def start(run: RunResources, *, map_users: bool = False) -> Engine:
             keep=[run.lock],
         )
         deadline = time.monotonic() + START_SECONDS
-        while held.process.poll() is None and time.monotonic() < deadline:
+        while guarded.process.poll() is None and time.monotonic() < deadline:
             with suppress(*ERRORS):
                 return _closed_with(run, _connect(url, private=True, cgroup_parent=f"/worldswitch-{run.id}"))
             time.sleep(0.05)
-        words = _last_words(log)
+        last_line = _last_line(log)
     raise Unobtainable(
-        f"the private dockerd did not come up within {START_SECONDS:g} s; it said last: {words}",
-        "start a Docker engine yourself; see `dockerd --debug` for what stops it here",
+        f"the private dockerd did not come up within {START_SECONDS:g} s; its last output: {last_line}",
+        "run `dockerd --debug` to see the cause, or start a Docker engine yourself",
     )
 
 
 def make_folders(run: RunResources) -> None:
-    """Make what a private engine lies in.
+    """Make the folders of a private engine.
 
-    Its data are where the cache is, most often below a home that is closed to the users whose ids stand for those of a
-    container; so it sees them beside its sockets.
+    Its data are in the cache, usually below a home that mapped users may not enter; so the engine sees them through a
+    bind mount next to its sockets.
     """
     (run.folder / "data").mkdir()
     (run.sockets / "data").mkdir(parents=True)
     for folder in (run.sockets.parent, run.sockets):
-        folder.chmod(0o711)  # nobody may list it; the socket itself is the engine's group's
+        folder.chmod(0o711)  # may be passed through, not listed
 
 
 def daemon_command(run: RunResources, url: str, *, map_users: bool = False) -> list[str]:
-    """Return the command of a dockerd that shares nothing.
+    """Return the command of a private dockerd.
 
-    Its mounts are in a namespace of its own, so they end with it.  There a tmpfs hides /run/containerd, where it
-    would otherwise find the system's containerd and use that.
+    Its mounts are in its own namespace and end with it.  There a tmpfs hides /run/containerd, else dockerd would use
+    the system's containerd.
     """
     empty = run.folder / "daemon.json"
     empty.write_text("{}")
@@ -201,9 +200,9 @@ HIDE_CONTAINERD = "mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/contain
 
 
 def _user_mapping(run: RunResources) -> tuple[list[str], list[str]]:
-    """What is done before, and said to, a dockerd that can give containers user namespaces; nothing where none can be.
+    """Return commands and options for a dockerd that maps user ids; both are empty where the kernel allows no mapping.
 
-    It looks up whose ids it may use in two files of the machine's; it sees our own there, in its mount namespace.
+    dockerd reads the ids from /etc/subuid and /etc/subgid; its mount namespace has a file of the run in their place.
     """
     try:
         user, group = pwd.getpwuid(NOBODY).pw_name, grp.getgrgid(NOBODY).gr_name
@@ -212,9 +211,9 @@ def _user_mapping(run: RunResources) -> tuple[list[str], list[str]]:
         return [], []
     if not possible:
         return [], []
-    ours = run.folder / "subordinates"
-    ours.write_text("".join(f"{name}:{FIRST_MAPPED}:{MAPPED}\n" for name in dict.fromkeys((user, group))))
-    prepare = [f"mount --bind {shlex.quote(str(ours))} {file}" for file in SUBORDINATES]
+    ranges = run.folder / "subordinates"
+    ranges.write_text("".join(f"{name}:{FIRST_MAPPED}:{MAPPED}\n" for name in dict.fromkeys((user, group))))
+    prepare = [f"mount --bind {shlex.quote(str(ranges))} {file}" for file in SUBORDINATES]
     return prepare, [f"--userns-remap={user}:{group}"]
 
 
@@ -222,24 +221,21 @@ USER_NAMESPACES = Path("/proc/sys/user/max_user_namespaces")
 SUBORDINATES = (Path("/etc/subuid"), Path("/etc/subgid"))
 
 
-def _last_words(log: BinaryIO) -> str:
-    """Return the log's last line, through the open file: its guardian has removed its name if the engine has ended."""
+def _last_line(log: BinaryIO) -> str:
+    """Return the log's last line from the open file: when the engine ends, its guardian unlinks the log."""
     log.seek(0)
     lines = log.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "nothing"
-
-
-# ----------------------------------------------------------------------------------------------------- installation
+    return lines[-1] if lines else "none"
 
 
 # ------------------------------------------------------------------------------------------------------------ sweep
 
 
 def sweep(engine: Engine) -> None:
-    """Remove containers that earlier runs of this place left in an engine that lived on."""
-    living = run_resources.living()
+    """Remove containers of dead runs of this cache from an engine that outlived them."""
+    live = run_resources.live_runs()
     label = f"{PLACE_LABEL}={place()}"
     for container in engine.client.api.containers(all=True, filters={"label": label}):
-        if container["Labels"].get(LABEL) not in living:
+        if container["Labels"].get(LABEL) not in live:
             with suppress(APIError):
                 engine.client.api.remove_container(container["Id"], force=True, v=True)

@@ -1,7 +1,7 @@
-"""The image of the cells: built once for each state of the package, and kept.
+"""The image of the cells: built once for each state of the package and cached.
 
-It is named after what it is made from, so a name that exists is the right image.  A private engine starts empty each
-time; for it the finished image is kept as a file.
+Its name is a digest of its inputs, so an existing name is the right image.  A private engine starts empty; the built
+image is saved as a file for the next one.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from worldswitch.harness.errors import Unobtainable
 if TYPE_CHECKING:
     from worldswitch.harness.environments.protocol import Say
 
-REGISTRY_SECONDS = 10  #: for a registry to say that it has an image
+REGISTRY_SECONDS = 10  #: for a registry to answer whether it has an image
 BUILD_SECONDS = 600
-KEPT = 3  #: image files
+KEPT = 3  #: saved images
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What the image may be built on, and how to get that into the engine."""
+    """A base that the image can be built on, and how to get it into the engine."""
 
-    name: str  #: what the engine calls it, and what tells images on it from others
-    image: str  #: the name of the image on it, fixed before anything is built: people edit while we work
+    name: str  #: its name in the engine
+    image: str  #: the name of the image built on it, computed first: sources may change during a build
     fetch: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image that cells can run."""
+    """An image with the suite in it."""
 
     name: str
     id: str
@@ -56,7 +56,7 @@ class Image:
 
 
 def obtain(engine: Engine, run: RunResources, say: Say) -> Image:
-    """Find, load or build the image."""
+    """Find, load or build the image.  Raises `Unobtainable`."""
     try:
         for base in (bases := list(_bases(engine, run, say))):
             if found := _existing(engine, base):
@@ -64,7 +64,7 @@ def obtain(engine: Engine, run: RunResources, say: Say) -> Image:
         return _build_on_first(engine, bases, run, say)
     except (BuildError, APIError) as problem:
         raise Unobtainable(
-            f"the engine could not build the image: {_cause(problem)}", "see the engine's log, then run again"
+            f"the engine could not build the image: {_cause(problem)}", "read the engine's log, then run again"
         ) from problem
 
 
@@ -77,7 +77,7 @@ def _cause(problem: DockerException) -> str:
 
 
 def _bases(engine: Engine, run: RunResources, say: Say) -> Iterator[Base]:
-    """Yield the possible bases, the first choice first."""
+    """Yield the possible bases in order of preference."""
     given = os.environ.get("WORLDSWITCH_BASE_IMAGE")
     name = given or containerfile.read(containerfile.containerfile()).base
     yield Base(name, _image_name(name), lambda: _pull(engine, name, say))
@@ -100,8 +100,8 @@ def _pull(engine: Engine, name: str, say: Say) -> None:
         engine.client.images.pull(name)
     except ERRORS as problem:
         raise Unobtainable(
-            f"no registry gave the engine {name}: {problem}",
-            "give the engine access to a registry, or name an image it has in WORLDSWITCH_BASE_IMAGE",
+            f"the engine could not pull {name}: {problem}",
+            "give the engine access to a registry, or set WORLDSWITCH_BASE_IMAGE to an image that it has",
         ) from problem
 
 
@@ -150,7 +150,7 @@ def _existing(engine: Engine, base: Base) -> Image | None:
 
 
 def _build_on_first(engine: Engine, bases: list[Base], run: RunResources, say: Say) -> Image:
-    """Build on the first base that can be had; if none, the last one's reason is the one to mend."""
+    """Build on the first base that can be fetched; if none can, raises the error of the last."""
     for number, base in enumerate(bases, 1):
         try:
             base.fetch()
@@ -191,7 +191,7 @@ def _run_build(engine: Engine, context: Path, name: str, *, network: str | None,
 
 
 def _tar(context: Path) -> io.BufferedReader:
-    """Return a build context with nothing of this user's in it: the same files are the same image."""
+    """Return a reproducible build context: owners and modes do not depend on this user."""
     file = context / "context.tar"
     with tarfile.open(file, "w") as tar:
         for path in (context / "Containerfile", *(entry for entry in context.iterdir() if entry.is_dir())):
@@ -207,7 +207,7 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _keep(engine: Engine, name: str, run: RunResources) -> None:
-    """Save the image for the next private engine; of older ones only a few stay."""
+    """Save the image for the next private engine and delete all but the newest saved ones."""
     fresh = run.scratch() / "image.tar"
     with fresh.open("wb") as output:
         for chunk in engine.client.images.get(name).save(named=True):
@@ -222,7 +222,7 @@ def _keep(engine: Engine, name: str, run: RunResources) -> None:
 
 
 def _site(engine: Engine, target: ImageTarget, run: RunResources, say: Say) -> Path:
-    """Return the folder for the image, built here if that runs there, else in a container with an older C library."""
+    """Return the site folder, built here, or in a container if this machine's glibc is newer than the image's."""
     root = site_packages.checkout()
     site = site_packages.assemble(run, target, site_packages.wheel(run, root) if root else None)
     needed = site_packages.highest_glibc(site)
@@ -231,15 +231,15 @@ def _site(engine: Engine, target: ImageTarget, run: RunResources, say: Say) -> P
     if not root:
         raise Unobtainable(
             f"the installed package needs glibc {dotted(needed)}, the image has {dotted(target.glibc)}",
-            "run from a checkout, or name a newer base image in WORLDSWITCH_BASE_IMAGE",
+            "run from a checkout, or set WORLDSWITCH_BASE_IMAGE to a newer image",
         )
     return site_packages.assemble(run, target, _wheel_from_builder(engine, target, root, run, say))
 
 
 def _wheel_from_builder(engine: Engine, target: ImageTarget, root: Path, run: RunResources, say: Say) -> Path:
-    """Build the wheel in a container: this machine's C library is newer than the image's."""
+    """Build the wheel in a container with the image's Python."""
     builder = f"python:{dotted(target.python)}"
-    say(f"building the wheel in {builder}, since this machine's C library is too new for the image")
+    say(f"building the wheel in {builder}: this machine's glibc is too new for the image")
     _pull(engine, builder, say)
     context = run.scratch()
     site_packages.copy_source(root, context / "source")

@@ -1,4 +1,4 @@
-"""Where this machine's apt gets packages from, with which keys, proxies and certificates."""
+"""The configuration of this machine's apt: sources, keys, proxies and certificates."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from debian.deb822 import Deb822
 
 from worldswitch.harness.errors import Unobtainable
 
-KEYRING = re.compile(r"/[^\s\],]+")  #: where a source's key is a file; a key may also stand in the entry itself
+KEYRING = re.compile(r"/[^\s\],]+")  #: a key given as a file; an entry may also contain the key itself
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One package source of this machine that has its release's main packages."""
+    """A package source with the main component of this machine's release."""
 
     uri: str
     suite: str
@@ -25,21 +25,21 @@ class Source:
 
     @property
     def line(self) -> str:
-        """The source as sources.list spells it."""
+        """The source as a line of sources.list."""
         option = f"[signed-by={self.signed_by}] " if self.signed_by else ""
         return f"deb {option}{self.uri} {self.suite} main"
 
 
 def sources() -> list[Source]:
-    """Return where this machine gets its own release's packages from, as apt understands its configuration."""
+    """Return the sources of this machine's release, as apt reads its configuration.  Raises `Unobtainable`."""
     try:
         codename = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
         wanted = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SOURCESENTRY)"
         targets = _output("apt-get", "indextargets", "--format", wanted, "Created-By: Packages")
     except (OSError, subprocess.SubprocessError) as problem:
         raise Unobtainable(
-            f"no registry has the base image, and there is no apt to make one with ({problem})",
-            "give the engine access to a registry, or name a base image it has in WORLDSWITCH_BASE_IMAGE",
+            f"no registry has the base image, and apt, which could make one, failed ({problem})",
+            "give the engine access to a registry, or set WORLDSWITCH_BASE_IMAGE to an image that it has",
         ) from problem
     rows = [line.split("|") for line in targets.splitlines() if line.count("|") == 3]
     found = [
@@ -50,13 +50,13 @@ def sources() -> list[Source]:
     if not found:
         raise Unobtainable(
             f"no registry has the base image, and apt's sources name no main component of {codename or 'a release'}",
-            "run apt-get update, or name a base image the engine has in WORLDSWITCH_BASE_IMAGE",
+            "run apt-get update, or set WORLDSWITCH_BASE_IMAGE to an image that the engine has",
         )
     return list(dict.fromkeys(found))
 
 
 def keyring(file: Path, uri: str) -> str:
-    """Return the keyring that a sources file names for an address, if it names one by path."""
+    """Return the path of the keyring that a sources file names for an address; empty if it names none."""
     text = file.read_text() if file.exists() else ""
     if file.suffix == ".sources":
         paragraphs = Deb822.iter_paragraphs(text, use_apt_pkg=False)
@@ -68,7 +68,7 @@ def keyring(file: Path, uri: str) -> str:
 
 
 def network_settings() -> list[str]:
-    """Return apt's own proxies and certificates, which a fresh apt would not know of."""
+    """Return the lines of apt's configuration with proxies and certificates, for a private apt."""
     lines = _output("apt-config", "dump", "Acquire").splitlines()
     return [line for line in lines if any(word in line for word in ("::Proxy", "::CaInfo")) and '""' not in line]
 

@@ -1,9 +1,8 @@
-"""A machine's own Debian mirror, read by an apt of our own: other releases' packages, and nothing is installed.
+"""Read any suite of this machine's Debian mirror through a private apt; nothing is installed.
 
-Each suite has a private apt: configuration, lists and state below the cache folder.  The machine's own apt is asked
-for the mirror's address, its keyring and the proxies, and is otherwise neither read nor changed.  apt itself checks
-the signature on a suite's index, and every file against it.  An index that is past its date is taken nevertheless, and
-that is said: what is wanted is a certain old kernel, not the latest fix.
+Each suite has its own apt configuration, lists and state in the cache.  The machine's apt only supplies the mirror's
+address, the keyring and the proxies; its state is neither read nor changed.  apt checks the signature of a suite's
+index, and each file against the index.  An expired index is used, with a message: an old kernel needs no recent index.
 """
 
 from __future__ import annotations
@@ -31,18 +30,18 @@ from worldswitch.harness.errors import Unobtainable
 
 Say: TypeAlias = Callable[[str], None]
 
-MIRROR = "WORLDSWITCH_DEBIAN_MIRROR"  #: names a mirror where apt knows none
+MIRROR = "WORLDSWITCH_DEBIAN_MIRROR"  #: sets the mirror where apt's sources name none
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-FRESH_SECONDS = 86400.0  #: a younger index is not asked for again
+FRESH_SECONDS = 86400.0  #: a younger index is not fetched again
 UPDATE_SECONDS = 180.0
 DOWNLOAD_SECONDS = 600.0
 
 _HELPER = "/usr/lib/apt/apt-helper"
-#: Finds the few paragraphs that are wanted: an index has tens of thousands, and parsing them all takes ten seconds.
+#: Finds the paragraphs to parse: parsing all of an index, tens of thousands, takes ten seconds.
 _PACKAGE = re.compile(r"^Package: (.*)$", re.MULTILINE)
 
-#: An apt with files of its own and none of the machine's hooks, which may clean the machine's caches.  It takes no
-#: locks, since `Suite._lock` is held: apt's would be /dev/lock-frontend, one for all runs, and only for root.
+#: A private apt, without the machine's hooks, which may clean the machine's caches.  It takes no locks, since
+#: `MirrorSuite._lock` is held: apt's would be /dev/lock-frontend, one for all runs, and only for root.
 _CONFIGURATION = """\
 Dir::Etc::main "/dev/null";
 Dir::Etc::parts "/dev/null/";
@@ -64,49 +63,49 @@ Acquire::http::Timeout "20";
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """A package that a suite has."""
+    """A package in a suite's index."""
 
     name: str
     version: str
     suite: str
     sha256: str
-    place: str  #: of its file, below the mirror's address
+    place: str  #: path of its file below the mirror's address
 
 
 def mirror() -> tuple[str, str]:
-    """The address of the Debian mirror, and the keyring its suites are checked with; `Unobtainable` if there is none.
+    """Return the address of the Debian mirror and the path of its keyring, empty for apt's trusted keys.
 
-    The keyring is a path, or empty for the keys that apt trusts anyway.
+    Raises `Unobtainable`.
     """
     ring = str(KEYRING) if KEYRING.exists() else ""
     if named := os.environ.get(MIRROR):
         return named, ring
     if platform.freedesktop_os_release().get("ID") != "debian":
         raise Unobtainable(
-            "packages of Debian are wanted, and this machine is no Debian whose mirror could be asked",
+            "Debian packages are needed, and this machine, which is not a Debian, has no Debian mirror configured",
             f"install debian-archive-keyring and set {MIRROR}=https://deb.debian.org/debian",
         )
     try:
         source = sources()[0]
     except Unobtainable as problem:
         raise Unobtainable(
-            "packages of Debian are wanted, and apt's sources name no mirror of this machine's release",
+            "Debian packages are needed, and apt's sources name no mirror of this machine's release",
             f"run apt-get update, or set {MIRROR}=https://deb.debian.org/debian",
         ) from problem
     return source.uri, source.signed_by or ring
 
 
 class MirrorSuite:
-    """One suite of the mirror, through an apt of its own."""
+    """A suite of the mirror, read through a private apt."""
 
     def __init__(self, name: str, say: Say) -> None:
-        """Take the suite called `name`; `say` is told what takes long or is not as one may think."""
+        """Open the suite called `name`; `say` receives progress messages and warnings."""
         self.name = name
         self._say = say
         self._folder = cache("apt", name)
 
     def offers(self, pattern: str) -> list[Offer]:
-        """The packages whose names match the shell pattern, newest first; `Unobtainable` without any index."""
+        """Return the packages whose names match the shell pattern, newest first.  Raises `Unobtainable`."""
         with self._lock():
             self._refresh()
             index = self._index()
@@ -116,8 +115,8 @@ class MirrorSuite:
         return sorted(found, key=lambda offer: (Version(offer.version), offer.name), reverse=True)
 
     def download(self, offer: Offer, file: Path) -> None:
-        """Have the package's file at `file`."""
-        # apt would only link to a file on this machine, and what is kept must stay as it is.
+        """Download a package to `file`.  Raises `Unobtainable`."""
+        # With file: apt would only link to a mirror on this machine, whose files may change.
         source = f"{re.sub('^file:', 'copy:', mirror()[0]).rstrip('/')}/{offer.place}"
         try:
             with self._lock():
@@ -126,12 +125,12 @@ class MirrorSuite:
                 )
         except subprocess.SubprocessError as problem:
             raise Unobtainable(
-                f"{source} cannot be had: {guardian.last_words(problem)}",
-                f"run again; if the mirror has dropped it, delete {self._folder}, so that its index is read anew",
+                f"{source} cannot be downloaded: {guardian.error_lines(problem)}",
+                f"run again; if the mirror has dropped it, delete {self._folder} to fetch the index again",
             ) from problem
 
     def gather(self, names: Sequence[str], folder: Path) -> None:
-        """Have the files of these packages in `folder`, and of all they depend on, as for a machine without any."""
+        """Download these packages and all their dependencies into `folder`.  Raises `Unobtainable`."""
         words = ("--download-only", "--no-install-recommends", "--yes", "--quiet=2")
         archives = f"Dir::Cache::archives={folder}"
         (folder / "partial").mkdir(parents=True, exist_ok=True)
@@ -141,29 +140,30 @@ class MirrorSuite:
                 self._run("apt-get", "install", *words, "-o", archives, *names, seconds=DOWNLOAD_SECONDS)
         except subprocess.SubprocessError as problem:
             raise Unobtainable(
-                f"{', '.join(names)} of {self.name} cannot be had: {guardian.last_words(problem)}",
-                f"run again; if it stays so, delete {self._folder}, so that its index is read anew",
+                f"{', '.join(names)} of {self.name} cannot be downloaded: {guardian.error_lines(problem)}",
+                f"run again; if it fails again, delete {self._folder} to fetch the index again",
             ) from problem
 
     def _refresh(self) -> None:
-        """Get the index, unless there is a fresh one; an old one does, if the mirror cannot be reached."""
+        """Fetch the index unless it is fresh; if the mirror cannot be reached, an old one is used."""
         done = self._folder / "updated"
         if done.exists() and 0 <= time.time() - done.stat().st_mtime < FRESH_SECONDS:
             return
-        self._say(f"reading what the Debian mirror has in {self.name}")
+        self._say(f"reading the index of {self.name} from the Debian mirror")
         try:
             self._configure()
             self._run("apt-get", "--quiet", "update", seconds=UPDATE_SECONDS)
         except (OSError, subprocess.SubprocessError) as problem:
-            said = guardian.last_words(problem) if isinstance(problem, subprocess.SubprocessError) else str(problem)
+            reason = guardian.error_lines(problem) if isinstance(problem, subprocess.SubprocessError) else str(problem)
             if not done.exists():
                 raise Unobtainable(
-                    f"the index of {self.name} cannot be had: {said}",
+                    f"the index of {self.name} cannot be fetched: {reason}",
                     "check that apt-get update works here, then run again",
                 ) from problem
-            self._say(f"{self.name}: its index is not renewed ({said}); the one of {time.ctime(done.stat().st_mtime)}")
+            date = time.ctime(done.stat().st_mtime)
+            self._say(f"{self.name}: the index cannot be renewed ({reason}); using the one of {date}")
             return
-        self._tell_age()
+        self._warn_if_expired()
         done.touch()
 
     def _configure(self) -> None:
@@ -176,14 +176,14 @@ class MirrorSuite:
         settings = "\n".join(network_settings())
         (self._folder / "apt.conf").write_text(_CONFIGURATION.format(folder=self._folder) + settings + "\n")
 
-    def _tell_age(self) -> None:
+    def _warn_if_expired(self) -> None:
         for release in (self._folder / "lists").glob("*Release"):
             until = Deb822(release.read_bytes()).get("Valid-Until")
             if until and parsedate_to_datetime(until).timestamp() < time.time():
-                self._say(f"{self.name}: its index was valid until {until}; taken nevertheless, for it is signed")
+                self._say(f"{self.name}: the index expired on {until}; it is used, since its signature is valid")
 
     def _index(self) -> str:
-        """The index, a paragraph a package."""
+        """Return the index: one paragraph per package."""
         targets = self._run("apt-get", "indextargets", "--format", "$(FILENAME)", "Created-By: Packages", seconds=30)
         return "".join(self._run(_HELPER, "cat-file", name, seconds=60) + "\n\n" for name in targets.splitlines())
 

@@ -1,11 +1,10 @@
-"""Debian packages from other releases than this machine's, fetched and kept, never installed.
+"""Debian packages of any release, fetched into the cache and unpacked, never installed.
 
-    image = packages.fetch("linux-image-6.12.*-cloud-amd64", ["trixie"], say)
-    packages.unpack(image, folder)
+    image = deb_packages.fetch("linux-image-6.12.*-cloud-amd64", ["trixie"], say)
+    deb_packages.unpack(image, folder)
 
-Mirrors drop what is superseded, so a package is asked for by a pattern and what comes says exactly what it is.  What
-was once fetched is kept below the cache folder, each in a folder named after its digest, and is used when the mirror
-cannot be reached.
+Mirrors drop superseded versions, so a package is requested by pattern and the result states its exact version.
+Each package is cached in a folder named after its digest, and the cache is used when the mirror cannot be reached.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ from worldswitch.harness.environments.images.apt_mirror import MirrorSuite, Offe
 from worldswitch.harness.errors import Unobtainable
 
 UNPACK_SECONDS = 120.0
-_FILE, _NOTE = "package.deb", "package.json"  #: in each folder: the file, and what it is
+_FILE, _NOTE = "package.deb", "package.json"  #: in each folder: the package, and its `Offer`
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package that was fetched: what it is exactly, and where its file lies."""
+    """A fetched package: its exact identity and its file."""
 
     name: str
     version: str
@@ -43,9 +42,9 @@ class Package:
 
 
 def fetch(pattern: str, suites: Sequence[str], say: Say) -> Package:
-    """The newest package whose name matches the shell pattern, from the first of these suites that has one.
+    """Fetch the newest package whose name matches the shell pattern, from the first of these suites that has one.
 
-    Raises `Unobtainable` if none has it, and it is not kept from earlier.
+    Falls back to the cache; raises `Unobtainable` if neither has one.
     """
     try:
         return download(_newest(pattern, suites, say), say)
@@ -53,23 +52,23 @@ def fetch(pattern: str, suites: Sequence[str], say: Say) -> Package:
         known = [package for package in kept(suites) if fnmatch.fnmatchcase(package.name, pattern)]
         if not known:
             raise
-        say(f"{problem.reason}; taking {known[0].name} {known[0].version}, which is kept")
+        say(f"{problem.reason}; using {known[0].name} {known[0].version} from the cache")
         return known[0]
 
 
 def offers(pattern: str, suites: Sequence[str], say: Say) -> list[Offer]:
-    """Every package that matches, newest first in each suite; suites that cannot be read are left out, and named."""
+    """Return all matching packages, newest first in each suite; unreadable suites are skipped with a message."""
     found: list[Offer] = []
     for suite in suites:
         try:
             found += MirrorSuite(suite, say).offers(pattern)
         except Unobtainable as problem:
-            say(f"{suite} is left out: {problem.reason}")
+            say(f"{suite} is skipped: {problem.reason}")
     return found
 
 
 def download(offer: Offer, say: Say) -> Package:
-    """What is offered; from the mirror, unless it is kept."""
+    """Return a package from the cache, else from the mirror.  Raises `Unobtainable`."""
     home = cache("packages") / offer.sha256
     if found := _kept_in(home):
         return found
@@ -84,26 +83,26 @@ def download(offer: Offer, say: Say) -> Package:
     if package := _kept_in(home):
         return package
     raise Unobtainable(
-        f"{offer.name} came, and its SHA-256 is not {offer.sha256}, as the signed index says",
-        "run again; if it stays so, the mirror is broken",
+        f"the SHA-256 of {offer.name} is not {offer.sha256}, which the signed index states",
+        "run again; if it fails again, the mirror is broken",
     )
 
 
 def kept(suites: Sequence[str] = ()) -> list[Package]:
-    """What was fetched before, from these suites if any are named; what was fetched last comes first."""
+    """Return the cached packages, of these suites if any are named; the most recently fetched come first."""
     homes = sorted(cache("packages").glob("[0-9a-f]*"), key=lambda home: home.stat().st_mtime, reverse=True)
     found = [package for home in homes if (package := _kept_in(home))]
     return [package for package in found if not suites or package.suite in suites]
 
 
 def unpack(package: Package, folder: Path) -> None:
-    """Unpack a package's files below `folder`, which is made; its scripts are not run."""
+    """Unpack a package into `folder`, created if missing; its scripts are not run.  Raises `Unobtainable`."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         guardian.run(["dpkg-deb", "--extract", str(package.path), str(folder)], UNPACK_SECONDS)
     except subprocess.SubprocessError as problem:
         raise Unobtainable(
-            f"{package.path} cannot be unpacked: {guardian.last_words(problem)}",
+            f"{package.path} cannot be unpacked: {guardian.error_lines(problem)}",
             f"delete {package.path.parent} and run again; is there room in {folder}?",
         ) from problem
 
@@ -120,12 +119,12 @@ def _newest(pattern: str, suites: Sequence[str], say: Say) -> Offer:
         raise unread[0]
     raise Unobtainable(
         f"the Debian mirror has no {pattern} in {', '.join(suites)}",
-        "mirrors drop what is superseded; what comes in its place must be named",
+        "the mirror may have dropped this version; name its successor",
     )
 
 
 def _kept_in(home: Path) -> Package | None:
-    """The package in a folder of the cache, if it is whole."""
+    """Return the package in a folder of the cache; None if it is missing or damaged."""
     file = home / _FILE
     try:
         offer = msgspec.json.decode((home / _NOTE).read_bytes(), type=Offer)
@@ -137,7 +136,7 @@ def _kept_in(home: Path) -> Package | None:
 
 
 def _move(work: Path, home: Path) -> None:
-    """Have the folder appear whole; another run's of the same content does as well."""
+    """Move the folder into place atomically; an intact one from another run is as good."""
     if home.exists() and not _kept_in(home):
         shutil.rmtree(home)
     try:

@@ -1,6 +1,6 @@
-"""A root file system with Python, made from this machine's own package mirror, for want of a registry to pull from.
+"""A root file system with Python, made from this machine's package mirror when no registry can be reached.
 
-Packages are unpacked, nothing of theirs is run; that is all a container needs which has no users and no services.
+Packages are unpacked and their scripts are not run: a container without users and services needs no more.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from worldswitch.harness.environments.images.apt import Source, network_settings
 from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 
-PACKAGES = ("python3", "libc-bin", "coreutils", "dash", "base-files", "tini")  #: the last is the init that engines have
+PACKAGES = ("python3", "libc-bin", "coreutils", "dash", "base-files", "tini")  #: tini is the init that engines have
 UNWANTED = ("doc", "man", "info", "locale")  #: below /usr/share
-MERGED = ("bin", "lib", "lib64", "sbin")  #: are links into /usr
+MERGED = ("bin", "lib", "lib64", "sbin")  #: links into /usr
 SECONDS = 300.0
-#: dpkg-deb alone would put folders in the place of such links.
+#: `dpkg-deb --extract` would replace those links by folders.
 UNPACK = 'set -o pipefail; dpkg-deb --fsys-tarfile "$1" | tar -C "$2" --keep-directory-symlink -xf -'
 
 
 def key(where: list[Source]) -> str:
-    """Name what is made from these sources."""
+    """Return a digest of the inputs: packages, sources, architecture."""
     parts = [*PACKAGES, *UNWANTED, *(source.line for source in where), platform.machine()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def obtain(where: list[Source], run: RunResources) -> Path:
-    """Return the root file system as a tar file, made once."""
+    """Return the root file system as a tar file, made once.  Raises `Unobtainable`."""
     kept = cache("base") / f"{key(where)}.tar"
     if kept.exists():
         return kept
@@ -45,14 +45,14 @@ def obtain(where: list[Source], run: RunResources) -> Path:
             _unpack(where[0], run, tar)
     except subprocess.SubprocessError as problem:
         raise Unobtainable(
-            f"making a root file system from {where[0].uri} failed: {guardian.last_words(problem)}",
+            f"making a root file system from {where[0].uri} failed: {guardian.error_lines(problem)}",
             "check that apt-get update works here, then run again",
         ) from problem
     return tar.rename(kept)
 
 
 def _command(where: list[Source], tar: Path) -> list[str]:
-    """Return the command of a tool that makes root file systems, nothing if there is none."""
+    """Return the command of an installed tool that makes root file systems; empty if there is none."""
     if shutil.which("mmdebstrap"):
         return _mmdebstrap(where, tar)
     if shutil.which("debootstrap"):
@@ -61,7 +61,7 @@ def _command(where: list[Source], tar: Path) -> list[str]:
 
 
 def _mmdebstrap(where: list[Source], tar: Path) -> list[str]:
-    # Nothing is run in it, so that an ordinary user need not seem to be root there.
+    # Nothing runs inside, so an ordinary user needs no fake root.
     mode = [] if os.geteuid() == 0 else ["--mode=chrootless"]
     return [
         *("mmdebstrap", "--quiet", *mode, "--variant=extract", f"--include={','.join(PACKAGES)}"),
@@ -73,7 +73,7 @@ def _mmdebstrap(where: list[Source], tar: Path) -> list[str]:
 
 
 def _debootstrap(source: Source, tar: Path) -> list[str]:
-    """Return the slower way, in mounts of its own, since it mounts /proc and may be killed."""
+    """Return the slower command, in its own mount namespace: debootstrap mounts /proc and may be killed."""
     tree = tar.with_suffix("")
     include = ",".join(PACKAGES)
     keyring = [f"--keyring={source.signed_by}"] if source.signed_by else []
@@ -84,7 +84,7 @@ def _debootstrap(source: Source, tar: Path) -> list[str]:
 
 
 def _unpack(source: Source, run: RunResources, tar: Path) -> None:
-    """Do it without a tool for it: the same packages by an apt of our own, unpacked one after the other."""
+    """Make it without such a tool: fetch the same packages by a private apt and unpack each."""
     from worldswitch.harness.environments.images.apt_mirror import MirrorSuite  # it asks this module where packages are
 
     archives, tree = run.scratch(), run.scratch()

@@ -1,7 +1,7 @@
-"""What goes into the image: this package and what it needs, in one folder, for the image's Python and C library.
+"""Collect this package and its dependencies in one folder, for the image's Python and C library.
 
-From a checkout the package is built anew as a wheel, in a copy, so that the checkout stays as it is.  An installed
-package is taken as it was installed.
+From a checkout, a wheel is built in a copy, so that the checkout stays unchanged.  The files of an installed package
+are copied.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ VERSION = re.compile(rb"GLIBC_(\d+)\.(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class ImageTarget:
-    """What the base image has."""
+    """Python and C library of the base image."""
 
     python: tuple[int, int]
     glibc: tuple[int, int]
@@ -39,12 +39,12 @@ class ImageTarget:
 
     @property
     def platforms(self) -> list[str]:
-        """The wheels that run there, by the names of their platforms."""
+        """The platform tags of wheels that run there."""
         minors = range(self.glibc[1], 16, -1)
         return [*(f"manylinux_2_{minor}_{self.machine}" for minor in minors), f"manylinux2014_{self.machine}"]
 
 
-#: What a base is asked, in its own Python.
+#: A script for the base's Python; prints the fields of `ImageTarget` as JSON.
 QUESTIONS = """\
 import json, os, platform, sys
 libc = os.confstr("CS_GNU_LIBC_VERSION") or ""
@@ -53,16 +53,16 @@ print(json.dumps({"python": sys.version_info[:2], "libc": libc, "machine": platf
 
 
 def target(answers: str | bytes, base: str) -> ImageTarget:
-    """Read what `base` answered to `QUESTIONS`."""
+    """Parse the output of `QUESTIONS` in `base`.  Raises `Unobtainable` if its C library is not glibc."""
     answer = json.loads(answers)
     if not (version := re.fullmatch(r"glibc (\d+)\.(\d+)", answer["libc"])):
-        raise Unobtainable(f"{base} has another C library than glibc", "name another in WORLDSWITCH_BASE_IMAGE")
+        raise Unobtainable(f"the C library of {base} is not glibc", "set WORLDSWITCH_BASE_IMAGE to an image with glibc")
     major, minor = answer["python"]
     return ImageTarget((major, minor), (int(version[1]), int(version[2])), answer["machine"])
 
 
 def dotted(version: tuple[int, int]) -> str:
-    """Return a version as people write it."""
+    """Return a version as text: ``3.11``."""
     return ".".join(map(str, version))
 
 
@@ -70,7 +70,7 @@ def dotted(version: tuple[int, int]) -> str:
 
 
 def checkout() -> Path | None:
-    """Return the folder this package is run from, if that is a checkout."""
+    """Return the checkout that this package runs from; None if it is installed."""
     root = Path(__file__).resolve().parents[3]
     try:
         project = tomllib.loads((root / "pyproject.toml").read_text())
@@ -80,7 +80,7 @@ def checkout() -> Path | None:
 
 
 def source_files(root: Path) -> Iterator[Path]:
-    """Yield what a wheel is built from."""
+    """Yield the files that a wheel is built from."""
     packages = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     yield from (root / name for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "NOTICE"))
     for folder in sorted({name.split(".")[1] for name in packages}):
@@ -90,20 +90,20 @@ def source_files(root: Path) -> Iterator[Path]:
 
 
 def _is_source(path: Path) -> bool:
-    """Tell what people wrote from what was made of it (cffi's C begins with an underscore)."""
+    """True unless the file is generated (the name of cffi's C begins with an underscore)."""
     generated = path.suffix == ".c" and path.name.startswith("_")
     return path.is_file() and not generated and (path.suffix in SOURCES or path.name.startswith("Containerfile"))
 
 
 def installed_files() -> list[tuple[str, Path]]:
-    """Return the installed package's files, with their names in site-packages."""
+    """Return the installed package's files: name in site-packages, and path."""
     files = metadata.distribution("worldswitch").files or []
     pairs = [(str(file), Path(str(file.locate()))) for file in files]
     return [(name, path) for name, path in pairs if not name.startswith("..") and path.suffix != ".pyc"]
 
 
 def key() -> str:
-    """Name the present state of the package's files."""
+    """Return a digest of the package's files."""
     root = checkout()
     pairs = [(str(path.relative_to(root)), path) for path in source_files(root)] if root else installed_files()
     digest = hashlib.sha256()
@@ -114,7 +114,7 @@ def key() -> str:
 
 
 def copy_source(root: Path, to: Path) -> Path:
-    """Copy what a wheel is built from."""
+    """Copy the files that a wheel is built from; returns `to`."""
     for path in source_files(root):
         if path.exists():
             (to / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def copy_source(root: Path, to: Path) -> Path:
 
 
 def wheel(run: RunResources, root: Path) -> Path:
-    """Return this checkout's wheel, built on this machine, once for each state of its files."""
+    """Return this checkout's wheel, built on this machine once for each state of its files."""
     kept = cache("wheel", key())
     if not (found := list(kept.glob("*.whl"))):
         source, out = copy_source(root, run.scratch()), run.scratch()
@@ -135,7 +135,7 @@ def wheel(run: RunResources, root: Path) -> Path:
 
 
 def _can_build() -> bool:
-    """Whether what pyproject.toml asks of a builder is installed here, so that nothing need be downloaded."""
+    """True if the build requirements of pyproject.toml are installed, so that pip need not download them."""
     try:
         return int(metadata.version("setuptools").split(".")[0]) >= 77 and bool(metadata.version("cffi"))
     except metadata.PackageNotFoundError:
@@ -143,7 +143,7 @@ def _can_build() -> bool:
 
 
 def highest_glibc(folder: Path) -> tuple[int, int]:
-    """Return the newest glibc that any extension module in a folder asks for, by its symbols' versions."""
+    """Return the newest glibc symbol version that an extension module in a folder requires."""
     found = (VERSION.findall(path.read_bytes()) for path in folder.rglob("*.so"))
     versions = [(int(major), int(minor)) for matches in found for major, minor in matches]
     return max(versions, default=(2, 0))
@@ -153,12 +153,12 @@ def highest_glibc(folder: Path) -> tuple[int, int]:
 
 
 def requirements() -> list[str]:
-    """Return what a trial needs beside this package."""
+    """Return the run-time requirements of this package."""
     return sorted(line for line in metadata.requires("worldswitch") or [] if "extra ==" not in line)
 
 
 def dependencies(run: RunResources, target: ImageTarget) -> Path:
-    """Return a folder with the packages we depend on, as the target's Python wants them, fetched once."""
+    """Return a folder with the dependencies for the target's Python, fetched once."""
     wanted = requirements()
     name = hashlib.sha256(repr((wanted, target)).encode()).hexdigest()[:16]
     kept = cache("dependencies") / name
@@ -176,7 +176,7 @@ def dependencies(run: RunResources, target: ImageTarget) -> Path:
 
 
 def assemble(run: RunResources, target: ImageTarget, built: Path | None) -> Path:
-    """Put dependencies and package into one new folder; `built` is a wheel, or None for the installed package."""
+    """Return a new folder with package and dependencies; `built` is a wheel, or None for the installed package."""
     folder = run.scratch() / "site"
     shutil.copytree(dependencies(run, target), folder)
     if built:
@@ -189,13 +189,13 @@ def assemble(run: RunResources, target: ImageTarget, built: Path | None) -> Path
 
 
 def pip(*arguments: str, doing: str) -> None:
-    """Run pip, held."""
+    """Run pip under a guardian; `doing` describes it in errors.  Raises `Unobtainable`."""
     if not util.find_spec("pip"):
-        raise Unobtainable(f"{doing} takes pip, which this Python lacks", "python3 -m ensurepip")
+        raise Unobtainable(f"{doing} needs pip, which this Python lacks", "python3 -m ensurepip")
     try:
         guardian.run([sys.executable, "-m", "pip", "--quiet", *arguments], SECONDS)
     except subprocess.SubprocessError as problem:
         raise Unobtainable(
-            f"{doing} failed: {guardian.last_words(problem)}",
+            f"{doing} failed: {guardian.error_lines(problem)}",
             "check that `python3 -m pip download pytest` works here, then run again",
         ) from problem

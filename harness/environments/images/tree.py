@@ -1,7 +1,7 @@
-"""The image as a tree of files, made without an engine: what a plain runtime runs, and what a VM's disk holds.
+"""The image as a tree of files, made without an engine: for a plain runtime, and for a VM's disk.
 
-It is made by the Containerfile's own steps, and bears the same name of its contents as the engine's image on the same
-base.  Nobody writes to a finished tree; it is shared by all who run it at the same time.
+It is made by the steps of the Containerfile and has the same content name as an engine's image on the same base.  A
+finished tree is read-only and shared by concurrent runs.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ from worldswitch.harness.errors import Unobtainable
 if TYPE_CHECKING:
     from worldswitch.harness.environments.protocol import Say
 
-KEPT = 3  #: trees, beside those in use
-PATIENCE = 1.0  #: seconds before it is said that we wait
-MAKING_SECONDS = 900.0  #: that another run may take to make a tree
+KEPT = 3  #: unused trees to keep
+PATIENCE = 1.0  #: seconds of waiting before a message says so
+MAKING_SECONDS = 900.0  #: another run's limit for making a tree
 
-#: What runtimes mount on; in a tree that they may not write to it has to be there before.
+#: Mount points: a runtime cannot create them in a read-only tree.
 FOLDERS = ("dev/mqueue", "dev/pts", "dev/shm", "etc", "proc", "run", "sbin", "sys", "tmp", "var/tmp")
 OPEN_FOLDERS = ("tmp", "var/tmp")
-#: What engines add to each container.
+#: Files that engines add to each container.
 FILES = {"etc/hostname": "container\n", "etc/hosts": "127.0.0.1\tlocalhost\n::1\tlocalhost\n", "etc/resolv.conf": ""}
-TINI = "usr/bin/tini-static"  #: the init that engines have, as Debian's package has it
+TINI = "usr/bin/tini-static"  #: the init that engines have, from Debian's package
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """An image as files, with what an engine would know of it."""
+    """An image as files, with the configuration that an engine would store."""
 
     path: Path  #: the root folder
-    id: str  #: named after all that it is made from
+    id: str  #: digest of its inputs
     base: str
     environment: tuple[str, ...]  #: ``NAME=value``
-    folder: str  #: where processes start
+    folder: str  #: working directory of processes
 
     def tar(self, to: Path) -> Path:
-        """Write it as a tar file, byte for byte the same each time: to be imported, or sent."""
+        """Write it as a reproducible tar file; returns `to`."""
         with tarfile.open(to, "w") as tar:
             for path in sorted(self.path.rglob("*")):
                 tar.add(path, str(path.relative_to(self.path)), recursive=False, filter=_plain)
@@ -67,11 +67,11 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def obtain(run: RunResources, say: Say) -> Tree:
-    """Find or make the tree; it stays for as long as the run's folder does."""
+    """Find or make the tree; it is kept while the run's folder exists.  Raises `Unobtainable`."""
     where = sources()
     base = f"{REPOSITORY}-base:{rootfs.key(where)}"
     made = cache("tree") / containerfile.contents(base)
-    with _alone(made, say):
+    with _exclusive(made, say):
         (run.folder / f"{made.name}.tree").touch()
         if not made.exists():
             _make(base, where, run, say).rename(made)
@@ -81,13 +81,13 @@ def obtain(run: RunResources, say: Say) -> Tree:
 
 
 @contextmanager
-def _alone(made: Path, say: Say) -> Iterator[None]:
-    """Nobody else makes or removes this tree meanwhile."""
+def _exclusive(made: Path, say: Say) -> Iterator[None]:
+    """Hold the lock that making and removing this tree need."""
     lock = _lock(made)
     try:
         lock.acquire(timeout=PATIENCE)
     except filelock.Timeout:
-        say("waiting for another run, which is making the image")
+        say("waiting for another run that is making the image")
         lock.acquire(timeout=MAKING_SECONDS)
     try:
         yield
@@ -105,13 +105,13 @@ def _read(made: Path) -> Tree:
 
 
 def _forget_old(run: RunResources) -> None:
-    """Of trees that no run names only a few stay."""
+    """Remove all but the newest `KEPT` trees that no run uses."""
     named = _named()
     trees = [path for path in cache("tree").iterdir() if path.is_dir() and path.name not in named]
     for old in sorted(trees, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
         with suppress(filelock.Timeout, OSError), _lock(old).acquire(timeout=0):
             if old.name not in _named():
-                old.rename(run.scratch() / "old")  # at once: half a tree would be taken for a whole one
+                old.rename(run.scratch() / "old")  # atomic: a partial tree would look complete
 
 
 def _named() -> set[str]:
@@ -122,19 +122,19 @@ def _named() -> set[str]:
 
 
 def _make(base: str, where: list[Source], run: RunResources, say: Say) -> Path:
-    said = containerfile.read(containerfile.containerfile())
+    steps = containerfile.read(containerfile.containerfile())
     made = run.scratch()
     root = made / "root"
     say(f"making a root file system from {where[0].uri} {where[0].suite}")
     _unpack(rootfs.obtain(where, run), root)
-    _furnish(root)
-    target = _look_at(root, base)
+    _add_container_files(root)
+    target = _inspect(root, base)
     say(f"making the image on {base}: Python {dotted(target.python)}, glibc {dotted(target.glibc)}")
     shutil.move(_site(target, run), root / SITE)
-    _make_plain(root / SITE)
-    for command in said.commands:
+    _normalise(root / SITE)
+    for command in steps.commands:
         chroot.run(root, command, doing=f"`{' '.join(command)}` in the image")
-    known = {"base": base, "environment": [chroot.PATH, *said.environment], "folder": said.folder}
+    known = {"base": base, "environment": [chroot.PATH, *steps.environment], "folder": steps.folder}
     (made / "tree.json").write_text(json.dumps(known))
     made.chmod(0o755)
     return made
@@ -156,7 +156,7 @@ def _members(content: tarfile.TarFile, root: Path) -> Iterator[tarfile.TarInfo]:
             yield entry
 
 
-def _furnish(root: Path) -> None:
+def _add_container_files(root: Path) -> None:
     for name in FOLDERS:
         (root / name).mkdir(parents=True, exist_ok=True)
     for name in OPEN_FOLDERS:
@@ -168,8 +168,8 @@ def _furnish(root: Path) -> None:
     (root / SITE).parent.mkdir(parents=True, exist_ok=True)
 
 
-def _look_at(root: Path, base: str) -> ImageTarget:
-    # -B: what this Python would compile by the way is not what the image has.
+def _inspect(root: Path, base: str) -> ImageTarget:
+    # -B: bytecode written here would differ from the engine's image.
     answers = chroot.run(root, ["python3", "-B", "-c", QUESTIONS], doing=f"running the Python of {base}")
     return site_packages.target(answers, base)
 
@@ -180,12 +180,12 @@ def _site(target: ImageTarget, run: RunResources) -> Path:
     if (needed := site_packages.highest_glibc(site)) > target.glibc:
         raise Unobtainable(
             f"the package built here needs glibc {dotted(needed)}, the image has {dotted(target.glibc)}",
-            "run on the distribution that the image is made from, or use an engine: --engine docker",
+            "run on the distribution of the image, or use an engine: --engine docker",
         )
     return site
 
 
-def _make_plain(folder: Path) -> None:
-    """Give everything to root, as the build context of an engine does: the same files are the same image."""
+def _normalise(folder: Path) -> None:
+    """Set the modes that an engine's build context has, so that the image does not depend on this user."""
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)

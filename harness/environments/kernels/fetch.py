@@ -1,8 +1,8 @@
-"""Kernels by name: from the cache, from the mirror, or from a file; each fetched once, in the background if one likes.
+"""Fetch kernels by name from the cache, the mirror or a file, optionally in the background.
 
-6.12               the newest that there is of this entry of the list
+6.12               the newest version of this entry of the list
 6.12.94+deb13      exactly this version of it
-path/to/bzImage    one's own
+path/to/bzImage    a file
 """
 
 from __future__ import annotations
@@ -28,36 +28,36 @@ from worldswitch.harness.errors import Unobtainable
 
 
 def is_file(name: str) -> bool:
-    """Whether somebody names a kernel by its image: by a path, that is."""
+    """True if a kernel is named by the path of its image."""
     return "/" in name
 
 
-def word_for(name: str, words: Iterable[str]) -> str:
-    """The word among these by which one asks for the kernel called `name`: a file's path, if it is in a file."""
+def argument_for(name: str, words: Iterable[str]) -> str:
+    """Return the argument among `words` that selects the kernel called `name`: the path, if it is a file's kernel."""
     return next((word for word in words if is_file(word) and _name_in(word) == name), name)
 
 
 def _name_in(file: str) -> str:
     try:
         return kernel.from_file(Path(file)).name
-    except Unobtainable:  # gone since
+    except Unobtainable:  # the file is gone
         return ""
 
 
 def entry_of(name: str) -> Entry:
-    """The entry of the list that a kernel's name means; `Unobtainable` if there is none."""
+    """Return the entry of the list that a kernel's name selects.  Raises `Unobtainable`."""
     entries = known.load()
     for entry in entries:
         if name == entry.name or name.startswith(f"{entry.name}."):
             return entry
     raise Unobtainable(
-        f"no kernel is called {name}: there are {', '.join(entry.name for entry in entries)}",
-        "name one of them, a version of one (6.12.94+deb13), or a path to a bzImage (./bzImage)",
+        f"no kernel is called {name}; the list has {', '.join(entry.name for entry in entries)}",
+        "choose one of them, a version of one (6.12.94+deb13), or the path of a bzImage (./bzImage)",
     )
 
 
 def obtain(name: str, say: Say) -> KernelImage:
-    """The kernel called `name`; raises `Unobtainable`."""
+    """Return the kernel called `name`.  Raises `Unobtainable`."""
     if is_file(name):
         return kernel.from_file(Path(name))
     entry = entry_of(name)
@@ -66,7 +66,7 @@ def obtain(name: str, say: Say) -> KernelImage:
 
 
 def unpacked(package: Package, entry: Entry, name: str) -> KernelImage:
-    """The kernel in a package, unpacked once."""
+    """Return the kernel in a package, unpacked once.  Raises `Unobtainable`."""
     about = f"{package.name} {package.version} from {package.suite}, sha256 {package.sha256}"
     image = cache("kernels") / f"{package.sha256}.vmlinuz"
     if not image.exists():
@@ -81,54 +81,54 @@ def _image_in(tree: Path, package: Package, entry: Entry) -> Path:
     found = list(tree.glob(entry.layout))
     if len(found) == 1:
         return found[0]
-    has = ", ".join(str(path.relative_to(tree)) for path in tree.rglob("vmlinu*")) or "nothing like an image"
+    has = ", ".join(str(path.relative_to(tree)) for path in tree.rglob("vmlinu*")) or "no image"
     raise Unobtainable(
-        f"{package.name} {package.version} has {len(found)} files {entry.layout}, and one is wanted; it has {has}",
-        f"Debian's packages have changed once more: correct `layout` of {entry.name} in kernels.toml",
+        f"{package.name} {package.version} has {len(found)} files {entry.layout}, expected 1; its images: {has}",
+        f"the layout of Debian's packages changed: correct `layout` of {entry.name} in kernels.toml",
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Lacking:
-    """A kernel that cannot be had, and why."""
+class UnavailableKernel:
+    """A kernel that is unavailable, and why."""
 
     name: str
     problem: Unobtainable
 
 
 class KernelFetcher:
-    """Kernels that are on their way: all are fetched behind one's back, in the order of their names as given."""
+    """Fetches kernels in the background, in the given order."""
 
     def __init__(self, names: Iterable[str], say: Say) -> None:
-        """Begin to fetch these."""
+        """Start fetching these kernels."""
         self._say = say
         self._coming: dict[str, Future[KernelImage]] = {}
         for word in dict.fromkeys(names):
             self._add(word)
-        # No thread that one would wait for at the end: a download that nobody wants any more ends with this process.
+        # A daemon thread: an unneeded download ends with this process.
         threading.Thread(target=self._fetch, daemon=True).start()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What they are called: a file's kernel by its release."""
+        """The kernels' names; a file's kernel is named by its release."""
         return tuple(self._coming)
 
     def get(self, name: str) -> KernelImage:
-        """The kernel called so, as soon as it is there; raises `Unobtainable`.
+        """Wait for the kernel called `name`.  Raises `Unobtainable`.
 
-        The wait has the deadlines of the fetch: for an index, for a download, for unpacking; `close` ends it.
+        The wait is bounded by the timeouts of the fetch (index, download, unpacking); `close` ends it.
         """
         return self._coming[name].result()
 
-    def all(self) -> list[KernelImage | Lacking]:
-        """Every one of them, or why not."""
+    def all(self) -> list[KernelImage | UnavailableKernel]:
+        """Wait for all kernels; an unavailable one is returned as such."""
         return [self._one(name) for name in self._coming]
 
     def close(self) -> None:
-        """Nobody waits any more."""
+        """Cancel what is pending."""
         for name, coming in self._coming.items():
             with suppress(InvalidStateError):
-                coming.set_exception(Unobtainable(f"the kernel {name} is not waited for any more", "run again"))
+                coming.set_exception(Unobtainable(f"the fetch of the kernel {name} was cancelled", "run again"))
 
     def __enter__(self) -> KernelFetcher:
         return self
@@ -137,7 +137,7 @@ class KernelFetcher:
         self.close()
 
     def _add(self, word: str) -> None:
-        """Have it on its way; a file is here already."""
+        """Add a pending kernel; a file's kernel is read at once."""
         coming: Future[KernelImage] = Future()
         name = word
         if is_file(word):
@@ -150,7 +150,7 @@ class KernelFetcher:
                 coming.set_exception(problem)
         if name in self._coming:
             coming, name = Future(), f"{name} in {word.replace('/', '-')}"
-            coming.set_exception(Unobtainable(f"there are two kernels of the name {name}", "run them one by one"))
+            coming.set_exception(Unobtainable(f"two kernels have the name {name}", "run them one at a time"))
         self._coming[name] = coming
 
     def _fetch(self) -> None:
@@ -163,8 +163,8 @@ class KernelFetcher:
                 except Exception as problem:  # raised again by the thread that waits
                     coming.set_exception(problem)
 
-    def _one(self, name: str) -> KernelImage | Lacking:
+    def _one(self, name: str) -> KernelImage | UnavailableKernel:
         try:
             return self.get(name)
         except Unobtainable as problem:
-            return Lacking(name, problem)
+            return UnavailableKernel(name, problem)

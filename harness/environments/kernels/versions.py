@@ -1,4 +1,4 @@
-"""Every kernel that the mirror has of the list's, in order: what a bisection may try."""
+"""The kernel versions on the mirror, in order: the candidates of a bisection."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from worldswitch.harness.linux.release import minor
 
 
 def newest(entry: Entry, say: Say) -> str:
-    """The version that the entry's name stands for; raises `CouldNotRun` if there is none."""
+    """Return the newest version of an entry.  Raises `CouldNotRun` if the mirror has none."""
     found = _of(entry, say)
     if not found:
         raise CouldNotRun(
             f"the Debian mirror has no Linux {entry.name} in {', '.join(entry.suites)}; "
-            "take another end, `worldswitch kernels fetch` shows which can be had"
+            "choose another end: `worldswitch kernels fetch` shows the available kernels"
         )
     return found[0]
 
 
-def stretch(one: str, other: str, say: Say) -> list[str]:
-    """Every version from one kernel to another, both among them; from the newer to the older if they stand so."""
+def between(one: str, other: str, say: Say) -> list[str]:
+    """Return every version from one kernel to another, ends included; descending if the first is the newer."""
     ends = [_exact(name, say) for name in (one, other)]
     first, last = sorted(ends, key=Version)
     entries = [entry for entry in known.load() if minor(first) <= entry.minor <= minor(last)]
@@ -37,11 +37,13 @@ def stretch(one: str, other: str, say: Say) -> list[str]:
 
 def _exact(name: str, say: Say) -> str:
     if fetch.is_file(name):
-        raise CouldNotRun(f"{name} is a file, and only the kernels of the mirror have others between them")
+        raise CouldNotRun(
+            f"{name} is a file: name two kernels of the list, since only those have versions between them"
+        )
     entry = fetch.entry_of(name)
     return newest(entry, say) if name == entry.name else name
 
 
 def _of(entry: Entry, say: Say) -> Sequence[str]:
-    """All of an entry; first what its name stands for."""
+    """Return all versions of an entry, the newest first."""
     return [entry.version_of(offer.name) for offer in deb_packages.offers(entry.pattern, entry.suites, say)]

@@ -1,1 +1,1 @@
-"""Containers without an engine: the image as a tree of files, and a plain OCI runtime that runs the suite in it."""
+"""Containers without an engine: a plain OCI runtime runs the suite in the image's tree of files."""

@@ -1,7 +1,7 @@
-"""The command that makes and runs one container, from a bundle in the run's folder.
+"""A container's bundle in the run's folder, and the command that runs it.
 
-As root it runs in mounts of its own.  There the image's files are seen below the run's folder in /run, which users of
-a user namespace can reach when the cache, most often below somebody's home, is closed to them.
+As root the command gets its own mount namespace, which shows the image below the run's folder in /run: the users of a
+user namespace may not be allowed to enter the cache, usually below a home.
 """
 
 from __future__ import annotations
@@ -17,28 +17,30 @@ from worldswitch.harness.environments.oci.spec import Json
 from worldswitch.harness.environments.run_resources import RunResources
 
 SHOW = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
-Specify: TypeAlias = Callable[[Path, str], Json]  #: makes a specification for the image's folder and a control group
+Specify: TypeAlias = Callable[
+    [Path, str], Json
+]  #: returns the specification, given the image's folder and a control group
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """A runtime that can be started."""
+    """An installed OCI runtime."""
 
     path: str
-    name: str  #: with its version, for the results
-    rootless: bool  #: whether it runs without root: in a user namespace, and without control groups
+    name: str  #: with version, for the results
+    rootless: bool  #: True without root: containers get a user namespace and no control groups
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How a container is started, and where its first process's id will be written."""
+    """The command that starts a container, and the file that will hold the pid of its first process."""
 
     command: list[str]
     pid_file: Path
 
 
 def prepare(runtime: Runtime, run: RunResources, image: Path, name: str, specify: Specify) -> Launch:
-    """Write a container's bundle."""
+    """Write a container's bundle and return how to start it."""
     bundle = run.scratch()
     pid_file = bundle / "pid"
     start = [runtime.path, "--root", str(run.folder / "runtime"), "run"]
@@ -49,14 +51,14 @@ def prepare(runtime: Runtime, run: RunResources, image: Path, name: str, specify
     else:
         shown = _place(run)
         specification = specify(shown, f"/worldswitch-{run.id}/{name}")
-        own = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", SHOW, "sh"]
-        command = [*own, str(image), str(shown), *start]
+        mounts = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", SHOW, "sh"]
+        command = [*mounts, str(image), str(shown), *start]
     (bundle / "config.json").write_text(json.dumps(specification))
     return Launch(command, pid_file)
 
 
 def _place(run: RunResources) -> Path:
-    """Where the image is seen; nobody may list what lies above it."""
+    """Create the mount point of the image; other users may pass through its parents but not list them."""
     place = run.sockets / "image"
     place.mkdir(parents=True, exist_ok=True)
     for folder in (run.sockets.parent, run.sockets):
@@ -65,5 +67,5 @@ def _place(run: RunResources) -> Path:
 
 
 def is_root() -> bool:
-    """Tell whether we may make containers without a user namespace."""
+    """True if containers need no user namespace."""
     return os.geteuid() == 0

@@ -1,11 +1,11 @@
-"""Capabilities by name, and which of them a container's processes have."""
+"""Capabilities by name, and those of a container's processes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
 
-#: All of them, in the kernel's order (linux/capability.h).
+#: All capabilities, in the kernel's order (linux/capability.h).
 EVERY = tuple(
     f"CAP_{name}"
     for name in (
@@ -18,7 +18,7 @@ EVERY = tuple(
     )
 )
 
-#: What engines grant where nobody says otherwise.
+#: The engines' default.
 USUAL = tuple(
     f"CAP_{name}"
     for name in (
@@ -28,15 +28,15 @@ USUAL = tuple(
 )
 
 
-def granted(said: Literal["default"] | Sequence[str]) -> tuple[str, ...]:
-    """Return the capabilities that a profile grants, by their full names."""
-    return USUAL if said == "default" else tuple(f"CAP_{name}" for name in said)
+def granted(capabilities: Literal["default"] | Sequence[str]) -> tuple[str, ...]:
+    """Return a profile's capabilities by their full names."""
+    return USUAL if capabilities == "default" else tuple(f"CAP_{name}" for name in capabilities)
 
 
 def sets(names: Sequence[str], *, root: bool) -> dict[str, list[str]]:
-    """Return a process's sets.
+    """Return a process's capability sets.
 
-    Who is not root gets them into the bounding set alone: no file of the image has capabilities, so they hold none.
+    Without root only the bounding set has them: no file of the image grants capabilities, so the process has none.
     """
     where = ("bounding", "effective", "permitted") if root else ("bounding",)
     return {name: list(names) for name in where} if names else {}

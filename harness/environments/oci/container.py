@@ -1,4 +1,4 @@
-"""A container under a profile as an environment, made by a plain OCI runtime and no engine."""
+"""A container of a plain OCI runtime under a profile as an environment, and a cell in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
 
-from worldswitch.harness.environments.companion import IDLE, alone
+from worldswitch.harness.environments.companion import IDLE, companion_profile
 from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.environments.host import HostCell
 from worldswitch.harness.environments.images.tree import Tree
@@ -24,34 +24,34 @@ from worldswitch.harness.environments.run_resources import CGROUPS, RunResources
 from worldswitch.harness.errors import Unobtainable
 
 ROOTLESS = "in a user namespace, and without limits on processes and memory"
-START_SECONDS = 30.0  #: until a container has a process
+START_SECONDS = 30.0  #: for a container's first process to start
 
 
 @dataclass(frozen=True, slots=True)
 class OciSetup:
-    """What all containers of a run are made with."""
+    """The runtime, tree and run that all containers of a run share."""
 
     runtime: Runtime
     tree: Tree
     run: RunResources
 
 
-def lacks(profile: Profile) -> Unobtainable | None:
-    """Why a profile cannot be had from a runtime on this machine, if it cannot."""
+def unavailable(profile: Profile) -> Unobtainable | None:
+    """Return why a runtime cannot provide the profile on this machine; None if it can."""
     try:
         mapped = user_mapping.mapped(profile)
     except Unobtainable as lack:
         return lack
     if mapped.get("rootless") and _limited(profile.limits) != _limited(Limits()):
         return Unobtainable(
-            f"the profile {profile.name} has limits of its own, and without root no control groups hold them",
+            f"the profile {profile.name} sets limits, and without root there are no control groups to enforce them",
             "run as root, or use an engine: --engine docker",
         )
-    return kernel_settings.refusal(profile)
+    return kernel_settings.unavailable(profile)
 
 
-def _limited(said: Limits) -> tuple[int, int]:
-    return said.pids, said.memory_bytes
+def _limited(limits: Limits) -> tuple[int, int]:
+    return limits.pids, limits.memory_bytes
 
 
 def _rootless(profile: Profile) -> dict[str, str]:
@@ -60,42 +60,42 @@ def _rootless(profile: Profile) -> dict[str, str]:
 
 
 class Oci:
-    """A container of a plain runtime, under a profile."""
+    """A plain runtime's containers under a profile as an environment."""
 
     lane = None
 
-    def __init__(self, means: OciSetup, profile: Profile) -> None:
-        self._means = means
+    def __init__(self, setup: OciSetup, profile: Profile) -> None:
+        self._setup = setup
         self.profile = profile
         self.name = f"oci:{profile.name}"
         self.facts: Mapping[str, str] = {
-            "engine": means.runtime.name,
-            "image": means.tree.id,
-            "base": means.tree.base,
+            "engine": setup.runtime.name,
+            "image": setup.tree.id,
+            "base": setup.tree.base,
             **({"default_filter": seccomp.digest(seccomp.default())} if profile.seccomp == "default" else {}),
-            **(_rootless(profile) if means.runtime.rootless else {}),
+            **(_rootless(profile) if setup.runtime.rootless else {}),
             **profile.facts,
         }
 
     def start(self, arguments: Sequence[str]) -> OciCell:
-        """Run the suite in a container of its own."""
+        """Run the suite in a new container."""
         return self.run(["python3", "-m", "worldswitch.harness.cell", *arguments])
 
     def run(self, command: Sequence[str]) -> OciCell:
-        """Run a command of the image in a container of its own."""
+        """Run a command of the image in a new container.  Raises `Unobtainable`."""
         if self.profile.namespaces.pid != "shared":
-            return OciCell(self._held(self.profile, command)[0])
-        companion, pid_file = self._held(alone(self.profile), IDLE)
+            return OciCell(self._start(self.profile, command)[0])
+        companion, pid_file = self._start(companion_profile(self.profile), IDLE)
         try:
-            return OciCell(self._held(self.profile, command, self._first_process(companion, pid_file))[0], companion)
+            return OciCell(self._start(self.profile, command, self._first_process(companion, pid_file))[0], companion)
         except BaseException:
             companion.release()
             raise
 
-    def _held(self, profile: Profile, command: Sequence[str], pid: int = 0) -> tuple[GuardedProcess, Path]:
+    def _start(self, profile: Profile, command: Sequence[str], pid: int = 0) -> tuple[GuardedProcess, Path]:
         name = uuid.uuid4().hex[:12]
         specify = partial(self._specification, profile, command, name, pid)
-        ready = bundle.prepare(self._means.runtime, self._means.run, self._means.tree.path, name, specify)
+        ready = bundle.prepare(self._setup.runtime, self._setup.run, self._setup.tree.path, name, specify)
         return GuardedProcess(ready.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE), ready.pid_file
 
     def _specification(
@@ -104,8 +104,8 @@ class Oci:
         around = ContainerContext(
             name,
             image,
-            environment=self._means.tree.environment,
-            folder=self._means.tree.folder,
+            environment=self._setup.tree.environment,
+            folder=self._setup.tree.folder,
             machine=SeccompTarget.here(),
             cgroup=group,
             own_cgroups=(CGROUPS / "cgroup.controllers").exists(),
@@ -121,28 +121,28 @@ class Oci:
                 return int(text)
             time.sleep(0.02)
         raise Unobtainable(
-            f"{self._means.runtime.name} could not start the container whose processes {self.name} is to share",
-            "see whether other profiles can be had",
+            f"{self._setup.runtime.name} could not start the container whose PID namespace {self.name} shares",
+            'try a profile without `pid = "shared"`, to see whether the runtime works',
         )
 
 
 class OciCell(HostCell):
-    """The suite running in a container, which is a child of ours as it would be without one."""
+    """A cell in a container; the runtime is a child process, as the cell itself is on the host."""
 
     where = "in the container"
 
-    def __init__(self, held: GuardedProcess, companion: GuardedProcess | None = None) -> None:
-        super().__init__(held)
+    def __init__(self, guarded: GuardedProcess, companion: GuardedProcess | None = None) -> None:
+        super().__init__(guarded)
         self._companion = companion
 
     def wait(self, deadline: float) -> int:
-        """Its exit status; what it shared processes with ends then."""
+        """Return the exit status and end the companion.  Raises TimeoutError."""
         status = super().wait(deadline)
         self.kill()
         return status
 
     def kill(self) -> None:
-        """End it with all its processes."""
+        """Kill the container's processes and the companion."""
         super().kill()
         if self._companion:
             self._companion.release()

@@ -1,10 +1,10 @@
-"""An engine's default filter, as the engine writes it for a container.
+"""Print an engine's default seccomp filter, read from the containers that it makes.
 
 Run as ``python3 -m worldswitch.harness.environments.oci.default_filter``.
 
-An engine does not say its default, but hands each container's share of it to the runtime, in a file that can be read
-while the container runs.  One container without any capability and one with each give the rules and their conditions;
-as a file in the engines' format that is `containers/seccomp/default.json`.
+An engine does not publish its default filter, but passes the part that applies to a container to the runtime, in a
+file that exists while the container runs.  A container without capabilities and one with each capability reveal the
+rules and their conditions; `containers/seccomp/default.json` is the result in the engines' format.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from docker.errors import APIError
 
+from worldswitch.harness.environments.companion import IDLE
 from worldswitch.harness.environments.docker import engine, image
 from worldswitch.harness.environments.docker.engine import Engine
 from worldswitch.harness.environments.docker.image import Image
@@ -26,28 +27,28 @@ from worldswitch.harness.environments.run_resources import RunResources
 
 Rule: TypeAlias = dict[str, Any]
 
-#: Where the containerd of a private dockerd keeps what it hands to the runtime, below the engine's exec-root.
-HANDED = "containerd/daemon/io.containerd.runtime.v2.task/moby/{container}/config.json"
+#: The specification that a private dockerd's containerd passes to the runtime, below the engine's exec-root.
+PASSED = "containerd/daemon/io.containerd.runtime.v2.task/moby/{container}/config.json"
 
 
 def specification(run: RunResources, container: str) -> dict[str, Any]:
-    """What the run's private engine handed to the runtime for a container that runs."""
-    file = run.sockets / "exec" / HANDED.format(container=container)
-    handed: dict[str, Any] = json.loads(file.read_text())
-    return handed
+    """Return the specification of a running container of the run's private engine."""
+    file = run.sockets / "exec" / PASSED.format(container=container)
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
 
 
 def shares(found: Engine, built: Image, run: RunResources) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield a capability, or none, and the filter of a container with that capability."""
+    """Yield each capability, and first an empty name, with the filter of a container that has it alone."""
     for name in ("", *EVERY):
-        with suppress(APIError):  # the engine, or this machine, has no such capability
+        with suppress(APIError):  # the engine or the kernel lacks this capability
             yield name, _share(found, built, run, name)
 
 
 def _share(found: Engine, built: Image, run: RunResources, name: str) -> dict[str, Any]:
     container = found.client.containers.create(
         built.name,
-        ["python3", "-c", "import signal; signal.pause()"],
+        IDLE,
         cap_drop=["ALL"],
         cap_add=[name.removeprefix("CAP_")] if name else [],
         cgroup_parent=found.cgroup_parent,
@@ -63,7 +64,7 @@ def _share(found: Engine, built: Image, run: RunResources, name: str) -> dict[st
 
 
 def whole(seen: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the filter whose shares are these, by capability; that of none is `seen[""]`."""
+    """Merge the filters that `shares` yields, by capability, into one with conditions."""
     bare = seen[""]
     native, *others = bare["architectures"]
     rules: list[Rule] = []
@@ -81,13 +82,13 @@ def whole(seen: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Print the default filter of a private engine, with its name as the comment."""
+    """Print the default filter of a private engine, with the engine's name as the comment."""
     run = RunResources.create()
     try:
         found = engine.start(run)
         built = image.obtain(found, run, lambda line: print(line, file=sys.stderr, flush=True))
-        said = whole(dict(shares(found, built, run)))
-        print(json.dumps({"comment": f"The default filter of {found.name}, as observed.", **said}, indent="\t"))
+        merged = whole(dict(shares(found, built, run)))
+        print(json.dumps({"comment": f"The default filter of {found.name}, as observed.", **merged}, indent="\t"))
     finally:
         run.close()
 

@@ -1,7 +1,7 @@
-"""A plain OCI runtime that works on this machine, found by having it run `true`: that it is installed says little.
+"""Find a plain OCI runtime that works on this machine: an installed one must first run `true` in a container.
 
-Without root one can work too, where users may have user namespaces; containers then have no control groups, so that
-nothing holds them to their profile's limits on processes and memory.
+Without root a runtime needs user namespaces.  Its containers then have no control groups, so the profile's limits on
+processes and memory are not enforced.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from worldswitch.harness.errors import Unobtainable
 if TYPE_CHECKING:
     from worldswitch.harness.environments.protocol import Say
 
-NAMES = ("runc", "crun")  #: the one that engines use first
-PACKAGES = ("runc", "mmdebstrap")  #: what --install-engine brings; the second makes root file systems
+NAMES = ("runc", "crun")  #: in order of preference: engines use runc
+PACKAGES = ("runc", "mmdebstrap")  #: installed by --install-engine; the second makes root file systems
 PROBE_SECONDS = 20.0
 
-#: What every container can be, as far as the profile goes.
-PROBE = Profile("probe", "Everything that cells have in common.", "default", "default", init=False)
-#: Folders that a program needs to run; on most systems all but the first are links into it.
+#: The profile of the container that runs `true`.
+PROBE = Profile("probe", "The settings that all cells have in common.", "default", "default", init=False)
+#: Folders with programs and libraries; on most systems the others are links into usr.
 SYSTEM = ("usr", "bin", "lib", "lib32", "lib64", "libx32", "sbin")
 
 
 def obtain(run: RunResources, *, install: bool, say: Say) -> Runtime:
-    """Find a runtime that works, and have a guardian for what the run makes; raises `Unobtainable` with what each said.
+    """Find a runtime that works, and start the run's guardian before any container.
 
-    The guardian is there before the first container is.
+    Raises `Unobtainable` with the error of each runtime tried.
     """
     run.guardian = GuardedProcess(run=run.id, keep=[run.lock])
     if install and not any(map(shutil.which, NAMES)):
         say(f"installing {' and '.join(PACKAGES)}")
         install_engine(PACKAGES)
-    said: list[str] = []
+    failures: list[str] = []
     for runtime in installed():
         if not (refusal := probe(runtime, run)):
             return runtime
-        said.append(f"{runtime.name} could not run `true`: {refusal}")
-    if said:
-        raise Unobtainable("; ".join(said), _remedy())
+        failures.append(f"{runtime.name} could not run `true`: {refusal}")
+    if failures:
+        raise Unobtainable("; ".join(failures), _remedy())
     raise Unobtainable(
         "no OCI runtime is installed (runc, crun)",
         "run again as root with --install-engine, or: apt-get install runc mmdebstrap",
@@ -61,19 +61,19 @@ def obtain(run: RunResources, *, install: bool, say: Say) -> Runtime:
 
 def _remedy() -> str:
     if bundle.is_root():
-        return "install the other of runc and crun, or use an engine: --engine docker"
-    return "run as root, or install the other of runc and crun, or have user namespaces allowed: `unshare --user true`"
+        return "install the other one of runc and crun, or use an engine: --engine docker"
+    return "run as root, install the other one of runc and crun, or allow user namespaces (test: `unshare --user true`)"
 
 
 def installed() -> Iterator[Runtime]:
-    """Yield the runtimes in the path."""
+    """Yield the runtimes in PATH."""
     for name in NAMES:
         if path := shutil.which(name):
             yield Runtime(path, _version(path), rootless=not bundle.is_root())
 
 
 def _version(path: str) -> str:
-    """Return the first line of what it says of itself: ``runc version 1.1.5``."""
+    """Return a runtime's name and version: ``runc 1.1.5``."""
     try:
         lines = guardian.run([path, "--version"], PROBE_SECONDS).splitlines()
     except subprocess.SubprocessError:
@@ -82,7 +82,7 @@ def _version(path: str) -> str:
 
 
 def probe(runtime: Runtime, run: RunResources) -> str:
-    """Have it run `true` in a container of this system's own programs; what it said, if it could not."""
+    """Run `true` in a container of this system's programs; returns the error, empty on success."""
     name = f"probe-{Path(runtime.path).name}"
     try:
         ready = bundle.prepare(runtime, run, system(run), name, partial(_probe_specification, name))
@@ -90,7 +90,7 @@ def probe(runtime: Runtime, run: RunResources) -> str:
     except subprocess.TimeoutExpired:
         return f"it did not end within {PROBE_SECONDS:g} s"
     except subprocess.SubprocessError as problem:
-        return guardian.last_words(problem)
+        return guardian.error_lines(problem)
     except Unobtainable as problem:
         return problem.reason
     return ""
@@ -116,7 +116,7 @@ def _probe_specification(name: str, image: PurePath, group: str) -> Json:
 
 
 def system(run: RunResources) -> Path:
-    """Make a root folder that has nothing but what can be mounted on, and this system's own links."""
+    """Return a new root folder with mount points and this system's links only."""
     root = run.scratch()
     root.chmod(0o755)
     for name in ("dev", "etc", "proc", "sys", "tmp"):

@@ -1,7 +1,7 @@
-"""A filter in the engines' format, resolved as an engine resolves it: what a runtime understands.
+"""Resolve a seccomp filter in the engines' format into the OCI's, as an engine does.
 
-The engines' format has rules that hold for some capabilities, architectures or kernels only.  A runtime's, the OCI's,
-has none of that: whoever hands the filter on says which rules hold.
+A rule in the engines' format may be conditional on capabilities, architecture and kernel.  The OCI format has no
+conditions, so the engine selects the rules that apply before it calls the runtime.
 """
 
 from __future__ import annotations
@@ -17,44 +17,45 @@ from worldswitch.harness.environments.profiles.containers_data import folder
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.linux.release import Numbers, minor
 
-DEFAULT = "default.json"  #: of `containers/seccomp`: what stands for an engine's default where there is no engine
+DEFAULT = "default.json"  #: in `containers/seccomp`: the default of engines, for use without one
 
-#: Machines as the kernel calls them, to what the rules of a filter and its `archMap` call them.
+#: The kernel's name of a machine, and its names in a filter's rules and in `archMap`.
 ARCHITECTURES = {
     "x86_64": ("amd64", "SCMP_ARCH_X86_64"),
     "aarch64": ("arm64", "SCMP_ARCH_AARCH64"),
 }
-COPIED = ("defaultAction", "defaultErrnoRet", "architectures", "flags")  #: as they are
+COPIED = ("defaultAction", "defaultErrnoRet", "architectures", "flags")  #: copied unchanged
 RULE = ("names", "action", "errnoRet", "args")
 
 
 @dataclass(frozen=True, slots=True)
 class SeccompTarget:
-    """What a filter is resolved for."""
+    """The machine that a filter is resolved for."""
 
-    architecture: str  #: as the kernel calls it: x86_64
+    architecture: str  #: the kernel's name: x86_64
     kernel: Numbers
 
     @classmethod
     def here(cls) -> SeccompTarget:
-        """Return what is known of this one."""
+        """Return the machine that this process runs on."""
         return cls(platform.machine(), minor(platform.release()))
 
 
 def default() -> str:
-    """Return the text of the engine's default."""
+    """Return the text of the engines' default filter."""
     return (folder("seccomp") / DEFAULT).read_text()
 
 
 def digest(text: str) -> str:
-    """Name a filter by what it says."""
+    """Return a digest of a filter's text."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def resolve(text: str, capabilities: Collection[str], machine: SeccompTarget) -> dict[str, Any]:
-    """Return the filter with those of its rules that hold.
+    """Return the filter with the rules that apply.
 
-    `capabilities` are those in the container's bounding set: ``CAP_KILL``.
+    `capabilities` is the container's bounding set, by names such as ``CAP_KILL``.  Raises `Unobtainable` if the filter
+    does not support the architecture.
     """
     content = json.loads(text)
     resolved = {name: content[name] for name in COPIED if content.get(name)}
@@ -70,12 +71,12 @@ def _architectures(known: Collection[Mapping[str, Any]], machine: SeccompTarget)
         if one["architecture"] == wanted:
             return [wanted, *(one.get("subArchitectures") or ())]
     raise Unobtainable(
-        f"the filter knows nothing of {machine.architecture}", "name the architecture in the filter's `archMap`"
+        f"the filter does not support {machine.architecture}", "add the architecture to the filter's `archMap`"
     )
 
 
 def _holds(rule: Mapping[str, Any], capabilities: Collection[str], machine: SeccompTarget) -> bool:
-    """Tell whether all that the rule includes is here, and nothing that it excludes."""
+    """True if all conditions in `includes` hold and none in `excludes` does."""
     includes, excludes = rule.get("includes") or {}, rule.get("excludes") or {}
     name = ARCHITECTURES.get(machine.architecture, (machine.architecture,))[0]
     return (
@@ -93,11 +94,11 @@ def _is_from(kernel: Numbers, least: str | None, *, unsaid: bool) -> bool:
 
 
 def _plain(rule: Mapping[str, Any]) -> dict[str, Any]:
-    said = {"names": [rule["name"]], **rule} if "name" in rule else dict(rule)
-    said["args"] = [_without_zero(argument) for argument in rule.get("args") or ()]
-    return {name: said[name] for name in RULE if said.get(name) not in (None, [])}
+    copied = {"names": [rule["name"]], **rule} if "name" in rule else dict(rule)
+    copied["args"] = [_without_zero(argument) for argument in rule.get("args") or ()]
+    return {name: copied[name] for name in RULE if copied.get(name) not in (None, [])}
 
 
 def _without_zero(argument: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out, as engines do, what is 0 if nobody says it."""
+    """Omit a `valueTwo` of 0, the default, as engines do."""
     return {name: value for name, value in argument.items() if name != "valueTwo" or value}

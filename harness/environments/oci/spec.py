@@ -1,7 +1,7 @@
-"""The specification of a container, as the engine makes it for the same profile: a runtime's `config.json`.
+"""The OCI specification (`config.json`) of a container, equivalent to the engine's for the same profile.
 
-Beside what the profile says, every container is closed up alike: no network, a read-only root, bounded /tmp and
-/dev/shm, no core files.  `tests/test_oci_parity.py` compares it with what a real engine hands to its runtime.
+Every container has the same confinement in addition to its profile: no network, a read-only root, bounded /tmp and
+/dev/shm, no core files.  `tests/system/test_oci_parity.py` compares it with the specification of a real engine.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from worldswitch.harness.environments.profiles.profile import Profile
 Json: TypeAlias = dict[str, Any]
 
 VERSION = "1.0.2"
-INIT = "/sbin/docker-init"  #: where engines put the init that is process 1, and where a tree has it
+INIT = "/sbin/docker-init"  #: path of the init, in engines and in a tree
 SHARED_MEMORY = 64 << 20
 TEMPORARY = "128m"
-SWAPLESS = ("limit", "swap")  #: `swap` is memory and swap together
+SWAPLESS = ("limit", "swap")  #: `swap` counts memory plus swap
 
 MASKED = (
     *("/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list"),
@@ -29,10 +29,10 @@ MASKED = (
 )
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
-#: Devices by number: full, null, urandom, random, tty, console; and, forbidden as in the engines, fuse.
+#: Devices by number: full, null, urandom, random, tty, console; fuse is denied, as by engines.
 DEVICES = ((1, 5, True), (1, 3, True), (1, 9, True), (1, 8, True), (5, 0, True), (5, 1, True), (10, 229, False))
 
-#: Where, of what type, from what, and how; in the order in which they are made.
+#: Destination, type, source, options; in mount order.
 MOUNTS = (
     ("/proc", "proc", "proc", "nosuid noexec nodev"),
     ("/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k"),
@@ -44,7 +44,7 @@ MOUNTS = (
     ("/tmp", "tmpfs", "tmpfs", f"rprivate rw exec nosuid nodev mode=1777 size={TEMPORARY}"),
 )
 
-#: Settings of a network of its own that engines change, so that nobody in it needs privileges.
+#: Settings of the network namespace that engines relax for unprivileged processes.
 PORTS = {"net.ipv4.ip_unprivileged_port_start": "0"}
 PING = {"net.ipv4.ping_group_range": "0 2147483647"}
 TERMINALS = "gid=5"  #: the group that owns terminals
@@ -52,7 +52,7 @@ TERMINALS = "gid=5"  #: the group that owns terminals
 
 @dataclass(frozen=True, slots=True)
 class IdMapping:
-    """Which ids outside stand for ids in a user namespace: `count` of them, from `inside` and from `outside` on."""
+    """A range of a user namespace: `count` ids from `inside` are those from `outside` on outside of it."""
 
     inside: int
     outside: int
@@ -61,19 +61,19 @@ class IdMapping:
 
 @dataclass(frozen=True, slots=True)
 class ContainerContext:
-    """What a container is made from and finds, beside what its profile says; paths are those of where it is made."""
+    """The parameters of a container that its profile does not set; paths are those of the machine that runs it."""
 
-    id: str  #: its name, and its host name
+    id: str  #: its name and host name
     root: PurePath  #: the image's files
     environment: Sequence[str]  #: the image's, ``NAME=value``
-    folder: str  #: where its first process starts
+    folder: str  #: working directory of its first process
     machine: SeccompTarget
-    cgroup: str = ""  #: its control group, an absolute path in each hierarchy; none if it can have none
-    own_cgroups: bool = False  #: whether it sees its control group as the root of all: engines do so with version 2
-    pid: int = 0  #: of a process whose PID namespace it shares, if the profile asks for that
-    users: Sequence[IdMapping] = ()  #: whose ids its users have outside; none without a user namespace
+    cgroup: str = ""  #: absolute path of its control group in each hierarchy; empty for none
+    own_cgroups: bool = False  #: True for a cgroup namespace, as engines make with cgroup v2
+    pid: int = 0  #: a process whose PID namespace it shares, if the profile says so
+    users: Sequence[IdMapping] = ()  #: mapping of its users; empty without a user namespace
     groups: Sequence[IdMapping] = ()
-    rootless: bool = False  #: whether it is made by an ordinary user, who may not choose further groups
+    rootless: bool = False  #: True if made by an ordinary user, without supplementary groups
 
 
 def specification(profile: Profile, command: Sequence[str], found: ContainerContext) -> Json:
@@ -104,16 +104,20 @@ def _process(profile: Profile, command: Sequence[str], found: ContainerContext) 
 
 
 def _mount(where: str, kind: str, source: str, options: str, found: ContainerContext) -> Json:
-    said = options.split()
+    flags = options.split()
     if found.users and kind == "cgroup":
-        said.remove("ro")  # in a user namespace it could not be made read-only afterwards, which is how runtimes do it
-    if found.groups and TERMINALS in said and not any(one.inside <= 5 < one.inside + one.count for one in found.groups):
-        said.remove(TERMINALS)
-    return {"destination": where, "type": kind, "source": source, "options": said}
+        flags.remove("ro")  # runtimes remount read-only, which fails in a user namespace
+    if (
+        found.groups
+        and TERMINALS in flags
+        and not any(one.inside <= 5 < one.inside + one.count for one in found.groups)
+    ):
+        flags.remove(TERMINALS)
+    return {"destination": where, "type": kind, "source": source, "options": flags}
 
 
 def _network(found: ContainerContext) -> dict[str, str]:
-    """All groups may ping, unless there are none but those of a user namespace."""
+    """All groups may ping; in a user namespace the range would have unmapped groups."""
     return PORTS if found.users else {**PORTS, **PING}
 
 

@@ -1,4 +1,4 @@
-"""Whose ids a container's users have outside of it, where they are not the machine's own."""
+"""The user and group ids of a container outside of its user namespace."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.environments.subordinate_ids import FIRST_MAPPED, MAPPED
 from worldswitch.harness.errors import Unobtainable
 
-TOOLS = ("newuidmap", "newgidmap")  #: by which an ordinary user maps more ids than his own
+TOOLS = ("newuidmap", "newgidmap")  #: let an ordinary user map more ids than one
 
 
 class Mapped(TypedDict, total=False):
-    """The fields of `Surroundings` that say it."""
+    """The fields of `ContainerContext` that describe the mapping."""
 
     users: tuple[IdMapping, ...]
     groups: tuple[IdMapping, ...]
@@ -26,16 +26,16 @@ class Mapped(TypedDict, total=False):
 
 
 def mapped(profile: Profile) -> Mapped:
-    """Return what a container under this profile needs here; raises `Unobtainable`.
+    """Return the mapping of a container under this profile on this machine.  Raises `Unobtainable`.
 
-    An ordinary user's containers are always in a user namespace: its root is that user.
+    An ordinary user's containers always have a user namespace, whose root is that user.
     """
     if bundle.is_root():
         whole = (IdMapping(0, FIRST_MAPPED, MAPPED),)
         return {"users": whole, "groups": whole} if profile.namespaces.user == "mapped" else {}
     if profile.namespaces.pid != "private":
         raise Unobtainable(
-            f"the profile {profile.name} shares processes with others, which takes root without an engine",
+            f"the profile {profile.name} shares a PID namespace, which needs root without an engine",
             "run as root, or use an engine: --engine docker",
         )
     users, groups = (IdMapping(0, os.geteuid(), 1),), (IdMapping(0, os.getegid(), 1),)
@@ -44,14 +44,14 @@ def mapped(profile: Profile) -> Mapped:
         return {"users": users + more_users, "groups": groups + more_groups, "rootless": True}
     if profile.user != "0:0":
         raise Unobtainable(
-            f"the profile {profile.name} runs as user {profile.user}, and without root this user has one id to give",
-            "run as root; or apt-get install uidmap, and have a range of ids in /etc/subuid and /etc/subgid",
+            f"the profile {profile.name} runs as user {profile.user}, and without root only one id can be mapped",
+            "run as root; or apt-get install uidmap, and add a range of ids to /etc/subuid and /etc/subgid",
         )
     return {"users": users, "groups": groups, "rootless": True}
 
 
 def subordinate(file: str) -> tuple[IdMapping, ...]:
-    """Return the first range that this file gives to the user, as the ids from 1 on."""
+    """Return this user's first range in /etc/subuid or /etc/subgid, mapped to the ids from 1 on; empty if none."""
     try:
         names = {pwd.getpwuid(os.geteuid()).pw_name, str(os.geteuid())}
         lines = Path(file).read_text().splitlines()

@@ -1,1 +1,1 @@
-"""Profiles: what a container's processes may do, and the seccomp filters that they name."""
+"""Container profiles and their seccomp filters."""

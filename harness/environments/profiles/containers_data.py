@@ -1,4 +1,4 @@
-"""Where the data of the package `worldswitch.containers` is: profiles, seccomp filters, rules, lists."""
+"""The data folders of the package `worldswitch.containers`: profiles, seccomp filters, rules, lists."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from pathlib import Path
 
 
 def folder(name: str = "") -> Path:
-    """Return a folder of the package's data, or the one that has them all."""
+    """Return a folder of the package's data; without `name`, the top folder."""
     return Path(str(resources.files("worldswitch.containers"))) / name

@@ -1,4 +1,4 @@
-"""Whether the kernel that runs here is as a profile asks: seen in /proc, never by its version."""
+"""Compare the running kernel with a profile's kernel table: observed in /proc, never by its version."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from worldswitch.harness.errors import Unobtainable
 PROC = Path("/proc")
 
 
-def unmet(asked: KernelSettings, proc: Path = PROC) -> list[str]:
-    """What a kernel has otherwise than is asked; nothing if it can be used as it is."""
-    return [*_settings(asked, proc), *_command_line(asked, proc)]
+def unmet(required: KernelSettings, proc: Path = PROC) -> list[str]:
+    """Return the differences between the running kernel and `required`; empty if there are none."""
+    return [*_settings(required, proc), *_command_line(required, proc)]
 
 
-def refusal(profile: Profile) -> Unobtainable | None:
-    """Why a profile cannot be had on this kernel, if it cannot."""
+def unavailable(profile: Profile) -> Unobtainable | None:
+    """Return why a profile is unavailable on this kernel; None if it is available."""
     if not (problems := unmet(profile.kernel)):
         return None
     return Unobtainable(
-        f"the profile {profile.name} asks for another kernel than runs here: {'; '.join(problems)}",
-        f"have one booted for it: worldswitch run --kernel 6.12 --profile {profile.name}",
+        f"the profile {profile.name} needs other kernel settings: {'; '.join(problems)}",
+        f"boot a kernel with these settings: worldswitch run --kernel 6.12 --profile {profile.name}",
     )
 
 
-def wanted(asked: KernelSettings) -> dict[str, str]:
-    """Every setting to be written below /proc/sys, by its name."""
-    return {**asked.sysctls, **({YAMA: str(asked.yama)} if asked.yama is not None else {})}
+def required_sysctls(required: KernelSettings) -> dict[str, str]:
+    """Return the sysctls to set, by dotted name."""
+    return {**required.sysctls, **({YAMA: str(required.yama)} if required.yama is not None else {})}
 
 
-def _settings(asked: KernelSettings, proc: Path) -> Iterator[str]:
-    for name, value in wanted(asked).items():
+def _settings(required: KernelSettings, proc: Path) -> Iterator[str]:
+    for name, value in required_sysctls(required).items():
         try:
-            said = proc.joinpath("sys", *name.split(".")).read_text().split()
+            found = proc.joinpath("sys", *name.split(".")).read_text().split()
         except OSError:
-            yield f"there is no {name}, which is to be {value}"
+            yield f"{name} is missing and must be {value}"
             continue
-        if said != value.split():
-            yield f"{name} is {' '.join(said)}, not {value}"
+        if found != value.split():
+            yield f"{name} is {' '.join(found)}, not {value}"
 
 
-def _command_line(asked: KernelSettings, proc: Path) -> Iterator[str]:
+def _command_line(required: KernelSettings, proc: Path) -> Iterator[str]:
     words = (proc / "cmdline").read_text().split()
-    yield from (f"it was not booted with {word}" for word in asked.command_line if word not in words)
+    yield from (f"it was not booted with {word}" for word in required.command_line if word not in words)

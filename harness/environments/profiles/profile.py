@@ -1,8 +1,7 @@
-"""A profile: what a container's processes may do, and what the scenarios are then expected to come to.
+"""A profile: the privileges and limits of a container, and the results that are expected under it.
 
-Profiles are TOML files in `containers/profiles`, made to be read aloud; filters are JSON files in
-`containers/seccomp`, in the container engines' own format.  What is wrong with a file is said with its name and the
-field's.
+Profiles are TOML files in `containers/profiles`; filters are JSON files in `containers/seccomp`, in the container
+engines' format.  Errors name the file and the field.
 """
 
 from __future__ import annotations
@@ -17,65 +16,65 @@ from msgspec import Meta
 
 from worldswitch.harness.environments.profiles import seccomp_filter
 from worldswitch.harness.environments.profiles.containers_data import folder
-from worldswitch.harness.environments.profiles.seccomp_filter import ProfileError as ProfileError  # offered here too
+from worldswitch.harness.environments.profiles.seccomp_filter import ProfileError as ProfileError  # re-exported
 from worldswitch.harness.environments.validation import field_and_problem
 
 Word = Annotated[str, Meta(pattern=r"^[\w.-]+(=\S+)?$")]
 Sentence = Annotated[str, Meta(min_length=1)]
 Capability = Annotated[str, Meta(pattern="^[A-Z_]+$")]
 
-#: Which of the kernel's settings are a container's own (sysctl(8) names); all others are the machine's.
+#: Prefixes of sysctls that belong to a container's namespaces; all others are the machine's.
 CONTAINER_SYSCTLS = ("net.", "fs.mqueue.", "kernel.msg", "kernel.sem", "kernel.shm")
 
 UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How much a container may take."""
+    """A container's resource limits."""
 
-    pids: Annotated[int, Meta(ge=16)] = 512  #: processes and threads, of the whole container
-    memory: Annotated[str, Meta(pattern="^[1-9][0-9]*[kmg]$")] = "1g"  #: without swap, which there is none of
-    #: Trials at a time at most, 0 for as many as there are CPUs: where a trial meets a limit, so do those beside it.
+    pids: Annotated[int, Meta(ge=16)] = 512  #: processes and threads of the whole container
+    memory: Annotated[str, Meta(pattern="^[1-9][0-9]*[kmg]$")] = "1g"  #: there is no swap
+    #: Concurrent trials at most, 0 for one per CPU: when one trial reaches a limit, concurrent ones do too.
     trials: Annotated[int, Meta(ge=0)] = 0
 
     @property
     def memory_bytes(self) -> int:
-        """The limit on memory as a number."""
+        """The memory limit in bytes."""
         return int(self.memory[:-1]) * UNITS[self.memory[-1]]
 
 
 class Namespaces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which namespaces a container has beside its own network, mounts, IPC and host name, which it always has."""
+    """A container's optional namespaces; network, mounts, IPC and host name are always private."""
 
-    #: `private`: its own, with its first process as process 1.  `shared`: that of another container, which is made
-    #: first, has an init as process 1, and is removed last.  `host`: the machine's, with all that runs there.
+    #: `private`: a new one, with the container's first process as process 1.  `shared`: that of a companion container,
+    #: which has an init as process 1, starts first and is removed last.  `host`: the machine's.
     pid: Literal["private", "shared", "host"] = "private"
-    #: `host`: user ids are the machine's.  `mapped`: a namespace of its own, whose ids, root's too, are those of
-    #: ordinary users outside, 65536 of them from one that the engine chooses; capabilities hold inside only.
+    #: `host`: user ids are the machine's.  `mapped`: a new one with 65536 ids, root included, mapped to unprivileged
+    #: ids that the engine chooses; capabilities apply inside only.
     user: Literal["host", "mapped"] = "host"
 
 
 class KernelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the kernel below the container is to be like; only who boots one can give that.
+    """A profile's kernel table: settings of the kernel below the container, set by booting one in a virtual machine.
 
-    An engine on a machine that already has these settings can run the profile; `kernel_settings` compares them.
+    An engine can run the profile on a machine that already has these settings; `kernel_settings` compares them.
     """
 
-    yama: Annotated[int, Meta(ge=0, le=3)] | None = None  #: kernel.yama.ptrace_scope; 3 cannot be left without a boot
-    command_line: tuple[Word, ...] = ()  #: words for the boot: vsyscall=none
-    sysctls: dict[str, str] = {}  #: settings of the whole machine, name to value: vm.max_map_count = "1024"
+    yama: Annotated[int, Meta(ge=0, le=3)] | None = None  #: kernel.yama.ptrace_scope; only a reboot leaves 3
+    command_line: tuple[Word, ...] = ()  #: kernel parameters: vsyscall=none
+    sysctls: dict[str, str] = {}  #: sysctls of the machine: vm.max_map_count = "1024"
 
     def __bool__(self) -> bool:
-        """Whether anything is asked."""
+        """True if any setting is required."""
         return self != KernelSettings()
 
     def __post_init__(self) -> None:
-        """Refuse what is no name of a setting, and what is said elsewhere."""
+        """Raise ValueError for an invalid sysctl name, and for Yama's, which has its own field."""
         for name in self.sysctls:
             if not SYSCTL.fullmatch(name):
-                raise ValueError(f"{name!r} in `sysctls` is no name of a setting, as vm.max_map_count is")
+                raise ValueError(f"{name!r} in `sysctls` is not the name of a sysctl such as vm.max_map_count")
             if name == YAMA:
-                raise ValueError(f"{name!r} in `sysctls` is said by `yama`")
+                raise ValueError(f"{name!r} in `sysctls`: use the field `yama`")
 
 
 YAMA = "kernel.yama.ptrace_scope"
@@ -86,56 +85,55 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of `containers/profiles`."""
 
     name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]*$")]
-    about: Sentence  #: what it takes away, and whose default it is
-    capabilities: Literal["default"] | tuple[Capability, ...]  #: all are dropped but these
-    seccomp: Sentence  #: `default`, `unconfined`, or a file: of `containers/seccomp`, or beside the profile's own
-    user: Annotated[str, Meta(pattern="^[0-9]+:[0-9]+$")] = "0:0"  #: numeric: an image need not have names
+    about: Sentence  #: what it restricts, and where it is the default
+    capabilities: Literal["default"] | tuple[Capability, ...]  #: all others are dropped
+    seccomp: Sentence  #: `default`, `unconfined`, or a file in `containers/seccomp` or in the profile's folder
+    user: Annotated[str, Meta(pattern="^[0-9]+:[0-9]+$")] = "0:0"  #: numeric, since the image may have no names
     no_new_privileges: bool = True
-    init: bool = True  #: whether an init of the engine's is PID 1, or the suite itself
+    init: bool = True  #: True if the engine's init is PID 1, else the suite is
     namespaces: Namespaces = Namespaces()
-    sysctls: dict[str, str] = {}  #: settings of the container's own namespaces, name to value
+    sysctls: dict[str, str] = {}  #: sysctls of the container's namespaces
     limits: Limits = Limits()
     kernel: KernelSettings = KernelSettings()
-    usual: bool = False  #: whether `worldswitch run` has a container of it where no profile is named
-    expect: tuple[
-        dict[str, Any], ...
-    ] = ()  #: what is expected under it: `worldswitch.harness.expectations.rules` reads that
+    usual: bool = False  #: True if `worldswitch run` includes it when no profile is named
+    #: Raw rules of its expected results, parsed by `worldswitch.harness.expectations.rules`.
+    expect: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what does not go together."""
+        """Raise ValueError for fields that contradict each other."""
         for name in self.sysctls:
             if not name.startswith(CONTAINER_SYSCTLS):
                 raise ValueError(
-                    f"{name!r} in `sysctls` is no setting of a container's own; say it in [kernel.sysctls]"
+                    f"{name!r} in `sysctls` is a machine's setting, not a container's; put it in [kernel.sysctls]"
                 )
         if self.init and self.namespaces.pid != "private":
-            raise ValueError(f"`init` is for a PID namespace of its own, and `namespaces.pid` is {self.namespaces.pid}")
+            raise ValueError(f"`init` needs a private PID namespace, and `namespaces.pid` is {self.namespaces.pid}")
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What it says of its cells, for the results and for conditions; without what is expected of them."""
-        said: dict[str, Any] = msgspec.to_builtins(self)
-        return {name: value for name, value in said.items() if name != "expect"}
+        """Its fields without `expect`, for results and conditions."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return {name: value for name, value in fields.items() if name != "expect"}
 
     @property
     def facts(self) -> dict[str, str]:
-        """What an environment under it says of it among its own `facts`."""
+        """Its part of the `facts` of an environment."""
         trials = {"trials": str(self.limits.trials)} if self.limits.trials else {}
         return {"profile": self.name, **trials}
 
     @property
     def security_options(self) -> list[str]:
-        """The engine's `security_opt`; its API takes a filter as text, not by path."""
+        """The engine's `security_opt`; the API expects a filter's text, not its path."""
         options = ["no-new-privileges:true"] if self.no_new_privileges else []
         if self.seccomp == "default":
             return options
         if self.seccomp == "unconfined":
-            options.append("apparmor=unconfined")  # which forbids mounts, where there is AppArmor
+            options.append("apparmor=unconfined")  # AppArmor's default profile forbids mounts
         return [*options, f"seccomp={self.filter or self.seccomp}"]
 
     @property
     def filter(self) -> str:
-        """The filter's own text, a JSON object (`filters.Filter`); none if it is the engine's, or there is none."""
+        """The text of its filter (`seccomp_filter.Filter`); empty for `default` and `unconfined`."""
         return "" if self.seccomp in ENGINES_OWN else read_filter(self.seccomp)
 
 
@@ -143,33 +141,36 @@ ALL = "all"
 
 
 def available() -> dict[str, Path]:
-    """The profiles that come with the package, in the order of their names."""
+    """Return the shipped profiles, sorted by name."""
     return {path.stem: path for path in sorted(folder("profiles").glob("*.toml"))}
 
 
-def select(wanted: Sequence[str]) -> list[Profile]:
-    """Load profiles by name or by path, each once; `all` for each of the package's, and none for the usual ones."""
-    found = [load(path) for path in files(wanted)]
-    return found if wanted else [profile for profile in found if profile.usual]
+def select(names: Sequence[str]) -> list[Profile]:
+    """Load profiles by name or path, each once; `all` means every shipped profile, no name the usual ones."""
+    found = [load(path) for path in files(names)]
+    return found if names else [profile for profile in found if profile.usual]
 
 
-def files(wanted: Sequence[str]) -> list[Path]:
-    """Return the files of profiles that are wanted by name or by path, each once; all of the package's without any."""
+def files(names: Sequence[str]) -> list[Path]:
+    """Return the files of profiles given by name or path, each once; no name means every shipped profile.
+
+    Raises `ProfileError`.
+    """
     paths = available()
-    wanted = wanted or [ALL]
-    for name in wanted:
+    names = names or [ALL]
+    for name in names:
         if name not in (*paths, ALL) and not name.endswith(".toml"):
             raise ProfileError(
                 name,
                 "",
-                f"no such profile; there are {', '.join(paths)}, or all of them: {ALL}, or give the path of a file",
+                f"no such profile; choose {', '.join(paths)}, {ALL}, or the path of a .toml file",
             )
-    named = (one for name in wanted for one in (paths if name == ALL else [name]))
+    named = (one for name in names for one in (paths if name == ALL else [name]))
     return [paths.get(name, Path(name)) for name in dict.fromkeys(named)]
 
 
 def load(path: Path) -> Profile:
-    """Read one profile."""
+    """Read and check a profile.  Raises `ProfileError`."""
     try:
         profile = msgspec.toml.decode(path.read_bytes(), type=Profile)
     except OSError as problem:
@@ -179,7 +180,7 @@ def load(path: Path) -> Profile:
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise ProfileError(path, "", f"not TOML: {problem}") from problem
     if profile.name != path.stem:
-        raise ProfileError(path, "name", f"says {profile.name!r}, but a profile bears its file's name")
+        raise ProfileError(path, "name", f"is {profile.name!r}, but must be the file's name, {path.stem!r}")
     return profile if profile.seccomp in ENGINES_OWN else _with_filter(profile, path)
 
 
@@ -187,19 +188,21 @@ ENGINES_OWN = ("default", "unconfined")
 
 
 def read_filter(name: str) -> str:
-    """Return the text of a filter, checked: a file of `containers/seccomp`, or any by its whole path."""
-    path = folder("seccomp") / name  # a whole path stays what it is
+    """Return the checked text of a filter in `containers/seccomp` or at an absolute path.  Raises `ProfileError`."""
+    path = folder("seccomp") / name  # an absolute path stays as it is
     seccomp_filter.load(path)
     return path.read_text()
 
 
 def _with_filter(profile: Profile, path: Path) -> Profile:
-    """The profile with a filter that exists and is right; one beside the profile's file by its whole path."""
-    beside = path.parent.resolve() / profile.seccomp
-    if beside.is_file():
-        profile = msgspec.structs.replace(profile, seccomp=str(beside))
+    """Check the profile's filter; one in the profile's own folder becomes an absolute path."""
+    local = path.parent.resolve() / profile.seccomp
+    if local.is_file():
+        profile = msgspec.structs.replace(profile, seccomp=str(local))
     elif profile.seccomp not in (known := sorted(file.name for file in folder("seccomp").glob("*.json"))):
         choices = ", ".join([*ENGINES_OWN, *known])
-        raise ProfileError(path, "seccomp", f"{profile.seccomp!r} is none of {choices}, nor a file beside this one")
+        raise ProfileError(
+            path, "seccomp", f"{profile.seccomp!r} is neither one of {choices} nor a file in this folder"
+        )
     read_filter(profile.seccomp)
     return profile

@@ -1,7 +1,6 @@
-"""A seccomp filter: a JSON file in the container engines' own format, checked before an engine meets it.
+"""Check a seccomp filter: a JSON file in the container engines' format.
 
-An engine refuses a wrong filter only when the container starts, and some mistakes it does not see at all: a field it
-does not know is a rule it does not make.
+An engine rejects an invalid filter only when a container starts, and silently drops fields that it does not know.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-#: What a rule may say, as the engines name it (libseccomp's names).
+#: Actions of a rule, by libseccomp's names.
 ACTIONS = frozenset(
     f"SCMP_ACT_{name}"
     for name in ("ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "LOG", "NOTIFY", "TRACE", "TRAP")
 )
 OPERATORS = frozenset(f"SCMP_CMP_{name}" for name in ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"))
-#: With which of them `errnoRet` means something: an errno, or what a tracer is told.
+#: Actions with an `errnoRet`: an errno, or the tracer's message.
 ANSWERING = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 
 CALL_NAME = re.compile(r"[a-z_][a-z0-9_]*")
@@ -30,7 +29,7 @@ Filter: TypeAlias = dict[str, Any]  #: the JSON object of the file
 
 
 class ProfileError(ValueError):
-    """A profile, or its filter, that cannot be used: which file, which field, and what is wrong with it."""
+    """A profile or filter is invalid; names the file, the field and the problem."""
 
     def __init__(self, path: Path | str, field: str, problem: str) -> None:
         super().__init__(f"{path}: {field}: {problem}" if field else f"{path}: {problem}")
@@ -39,7 +38,7 @@ class ProfileError(ValueError):
 
 
 def load(path: Path) -> Filter:
-    """Read one filter.  Raises `ProfileError`."""
+    """Read and check a filter.  Raises `ProfileError`."""
     try:
         content = json.loads(path.read_bytes())
     except OSError as problem:
@@ -52,7 +51,7 @@ def load(path: Path) -> Filter:
 
 
 def check(content: object, path: Path) -> Filter:
-    """Return `content`, if it is a filter.  Raises `ProfileError`."""
+    """Return `content` if it is a valid filter.  Raises `ProfileError`."""
     if not isinstance(content, dict):
         raise ProfileError(path, "", "a filter is a JSON object")
     place = _Place(path)
@@ -69,7 +68,7 @@ def check(content: object, path: Path) -> Filter:
 
 
 class _Place:
-    """Where in which file something is said, for the complaint about it."""
+    """A field of a file, for error messages."""
 
     def __init__(self, path: Path, field: str = "") -> None:
         self.path = path
@@ -84,15 +83,15 @@ class _Place:
     def known(self, content: Mapping[str, object], fields: frozenset[str]) -> None:
         for name in content:
             if name not in fields:
-                raise self.into(name).wrong(f"no such field; there are {', '.join(sorted(fields))}")
+                raise self.into(name).wrong(f"unknown field; expected one of {', '.join(sorted(fields))}")
 
     def one_of(self, value: object, choices: frozenset[str], what: str) -> None:
         if not isinstance(value, str) or value not in choices:
-            raise self.wrong(f"{value!r} is no {what}; there are {', '.join(sorted(choices))}")
+            raise self.wrong(f"{value!r} is not a known {what}; expected one of {', '.join(sorted(choices))}")
 
     def number(self, value: object, end: int) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < end:
-            raise self.wrong(f"{value!r} is no whole number from 0 to {end - 1}")
+            raise self.wrong(f"{value!r} is not an integer from 0 to {end - 1}")
 
 
 FILTER_FIELDS = frozenset(
@@ -108,14 +107,12 @@ def _check_rule(rule: object, place: _Place) -> None:
     place.known(rule, RULE_FIELDS)
     for number, name in enumerate(rule["names"]):
         if not isinstance(name, str) or not CALL_NAME.fullmatch(name):
-            raise place.into(f"names[{number}]").wrong(f"{name!r} is no name of a system call")
+            raise place.into(f"names[{number}]").wrong(f"{name!r} is not the name of a system call")
     place.into("action").one_of(rule.get("action"), ACTIONS, "action")
     if "errnoRet" in rule:
         place.into("errnoRet").number(rule["errnoRet"], MOST_ERRNO + 1)
         if rule["action"] not in ANSWERING:
-            raise place.into("errnoRet").wrong(
-                f"{rule['action']} answers nothing; that is for {' and '.join(ANSWERING)}"
-            )
+            raise place.into("errnoRet").wrong(f"{rule['action']} returns no errno; only {' and '.join(ANSWERING)} do")
     for number, argument in enumerate(rule.get("args") or ()):
         _check_argument(argument, place.into(f"args[{number}]"))
 

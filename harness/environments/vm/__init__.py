@@ -1,1 +1,1 @@
-"""Kernels other than this machine's: each booted in QEMU from the image's own files, with the cells run inside."""
+"""Other kernels than this machine's, booted in QEMU from the image's files, with cells inside."""

@@ -1,6 +1,6 @@
-"""A cell in a machine, seen through what the guest says of it.
+"""A cell in a guest, followed through the guest's messages.
 
-What the kernel logged meanwhile becomes a record before the cell's own last one, so that the results have it.
+The kernel's log during the cell becomes a record before the cell's footer, so that it is part of the results.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from worldswitch.harness.environments.vm.machine import VirtualMachine
 
 LOG_CHUNKS = 400
-KILL_SECONDS = 30.0  #: for a guest to be rid of a cell: its processor is emulated
-KEPT_LINES = 500  #: of the kernel's log, in results
+KILL_SECONDS = 30.0  #: for a guest to kill a cell: its CPU may be emulated
+KEPT_LINES = 500  #: lines of the kernel's log in results
 
-#: How a footer begins: it is told from other records without decoding them all twice.
+#: Prefix of a footer, to recognise it without decoding every record.
 FOOTER = b'{"kind":"footer"'
 
 
@@ -35,16 +35,16 @@ class GuestCell:
     def __init__(
         self, machine: VirtualMachine, number: int, order: Mapping[str, object], spoil: Callable[[], None]
     ) -> None:
-        """Start it; `spoil` is called when the machine must not be used for others."""
+        """Start the cell; `spoil` is called when the machine must not run further cells."""
         self._machine = machine
         self._number = number
         self._spoil = spoil
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._half = b""
-        self._last: list[bytes] = []  #: the footer, until it is known what the kernel said
+        self._last: list[bytes] = []  #: the footer, held back until the kernel's log has arrived
         self._log: deque[str] = deque(maxlen=LOG_CHUNKS)
         self._ended = threading.Event()
-        self._hearing = threading.Lock()  #: the loss of a machine is told by two threads: its follower, and `kill`
+        self._hearing = threading.Lock()  #: two threads report a lost machine: its follower, and `kill`
         self._status = 0
         self._lost = ""
         machine.listen(self._hear)
@@ -56,11 +56,11 @@ class GuestCell:
 
     @property
     def log(self) -> str:
-        """The end of its standard error; of a lost machine, of its console."""
+        """The tail of the cell's standard error, or of the console of a lost machine."""
         return self._machine.console if self._lost else "".join(tuple(self._log))
 
     def wait(self, deadline: float) -> int:
-        """Its exit status; `Lost` if its machine is."""
+        """Return the exit status.  Raises TimeoutError, or `Lost` with the machine."""
         if not self._ended.wait(deadline):
             raise TimeoutError(f"the suite in the guest did not end within {deadline:g} s")
         if self._lost:
@@ -68,7 +68,7 @@ class GuestCell:
         return self._status
 
     def kill(self) -> None:
-        """End it: by its guest, and with the guest if that does not answer."""
+        """Kill the cell through the guest, or the whole guest if it does not answer."""
         if not self._ended.is_set():
             self._machine.send({"do": "kill", "cell": self._number})
             if not self._ended.wait(KILL_SECONDS):
@@ -87,7 +87,7 @@ class GuestCell:
         elif message["cell"] == self._number:
             match message["say"]:
                 case "out":
-                    self._take(serial_link.data(message["data"]))
+                    self._split_lines(serial_link.data(message["data"]))
                 case "log":
                     self._log.append(serial_link.data(message["data"]).decode(errors="replace"))
                 case "refused":
@@ -95,10 +95,10 @@ class GuestCell:
                     self._end(2)
                 case "end":
                     before, after = message["taint"]
-                    self._say_of_kernel(message["kernel"], (before, after))
+                    self._record_kernel_log(message["kernel"], (before, after))
                     self._end(message["status"])
 
-    def _take(self, chunk: bytes) -> None:
+    def _split_lines(self, chunk: bytes) -> None:
         *lines, self._half = (self._half + chunk).split(b"\n")
         for line in lines:
             if self._last or _is_footer(line):
@@ -106,17 +106,17 @@ class GuestCell:
             else:
                 self._lines.put(line + b"\n")
 
-    def _say_of_kernel(self, lines: list[str], taint: tuple[int, int]) -> None:
+    def _record_kernel_log(self, lines: list[str], taint: tuple[int, int]) -> None:
         complaints = tuple(kernel_log.shipped().complaints(lines, taint))
         if complaints:
-            self._spoil()  # what comes after a mistake of the kernel's proves nothing
-        said = records.KernelLog(lines=tuple(lines[-KEPT_LINES:]), taint=taint, complaints=complaints)
-        self._lines.put(records.frame(said).lstrip())
+            self._spoil()  # later verdicts on a broken kernel are meaningless
+        record = records.KernelLog(lines=tuple(lines[-KEPT_LINES:]), taint=taint, complaints=complaints)
+        self._lines.put(records.frame(record).lstrip())
 
     def _end_lost(self, reason: str) -> None:
         self._lost = reason
         self._spoil()
-        self._say_of_kernel(self._machine.console.splitlines(), (0, 0))
+        self._record_kernel_log(self._machine.console.splitlines(), (0, 0))
         self._end(1)
 
     def _end(self, status: int) -> None:

@@ -1,10 +1,10 @@
-"""A machine's root disk: the image's files as they are, what the image lacks to be booted, and the OCI runtime.
+"""A machine's root disk: the image's tree, the folders that booting needs, and the OCI runtime.
 
-    /image        the image's tree, the same that containers have as their root
-    /bin ...      links into it, so that the image's Python finds what it needs; suites without container see them too
-    /runtime      the OCI runtime with libraries of its own
+    /image        the image's tree, the root of containers
+    /bin ...      links into it, for the image's Python; visible to cells without a container
+    /runtime      the OCI runtime with its own libraries
 
-Machines write to copies of their own in memory (QEMU's snapshots), so that all on this host share one file.
+Machines write to private copies in memory (QEMU's snapshots), so all machines on this host share one disk file.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from worldswitch.harness.environments.protocol import Say
     from worldswitch.harness.environments.vm.toolbox import QemuTools
 
-LAYOUT = 1  #: to be counted up when the same tree and tools make another disk
-KEPT = 3
+LAYOUT = 1  #: increment when the same tree and tools make a different disk
+KEPT = 3  #: disks to keep
 SECONDS = 300.0
 BLOCK = 4096
-ROOM = 64 << 20  #: bytes free for what cells write outside of /tmp
+ROOM = 64 << 20  #: free bytes for cells to write outside of /tmp
 
-#: The kernel mounts nothing on these itself.
+#: Mount points that the kernel does not create.
 FOLDERS = ("dev", "proc", "run", "runtime/lib", "sys", "tmp")
-#: Of the image's own top folders, those that every cell has a new one of.
+#: Top folders that are mount points, instead of links into the image.
 OWN = frozenset(("boot", "dev", "media", "mnt", "proc", "run", "sys", "tmp"))
 
 
 def obtain(tree: Tree, tools: QemuTools, run: RunResources, say: Say) -> Path:
-    """The disk with this tree, made once; raises `Unobtainable`."""
+    """Return the disk with this tree, made once.  Raises `Unobtainable`."""
     name = hashlib.sha256(f"{LAYOUT} {tree.id} {tools.id}".encode()).hexdigest()[:16]
     made = cache("disks") / f"{name}.ext4"
     with filelock.FileLock(cache("disks") / "lock", timeout=SECONDS):
@@ -56,26 +56,27 @@ def obtain(tree: Tree, tools: QemuTools, run: RunResources, say: Say) -> Path:
 def _make(tree: Tree, tools: QemuTools, run: RunResources) -> Path:
     work = run.scratch()
     root = work / "root"
-    furnish(root, tree.path, tools.runtime())
+    lay_out(root, tree.path, tools.runtime())
     disk = work / "disk.ext4"
     with disk.open("wb") as file:
         file.truncate(_size(root))
-    # A journal and reserved blocks are for disks that are written to, and live on.
+    # No journal and no reserved blocks: writes are discarded with the machine.
     command = [*tools.command("usr/sbin/mke2fs"), "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d", str(root)]
     as_root = [] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--"]
     try:
         guardian.run([*as_root, *command, "-F", str(disk)], SECONDS, env={**os.environ, "MKE2FS_CONFIG": os.devnull})
     except subprocess.SubprocessError as problem:
         raise Unobtainable(
-            f"the machines' disk cannot be made: {guardian.last_words(problem)}", f"is there room in {work.parent}?"
+            f"making the machines' disk failed: {guardian.error_lines(problem)}",
+            f"check the free space in {work.parent}",
         ) from problem
     finally:
         shutil.rmtree(root, ignore_errors=True)
     return disk
 
 
-def furnish(root: Path, image: Path, runtime: dict[str, Path]) -> None:
-    """Lay out the disk's files in the new folder `root`; the image's are linked to, and not copied."""
+def lay_out(root: Path, image: Path, runtime: dict[str, Path]) -> None:
+    """Lay out the disk's files in the new folder `root`; the image's files are hard links."""
     root.mkdir(parents=True)
     for name in FOLDERS:
         (root / name).mkdir(parents=True)
@@ -88,14 +89,14 @@ def furnish(root: Path, image: Path, runtime: dict[str, Path]) -> None:
 
 
 def _size(root: Path) -> int:
-    """Room for all of it, each file in whole blocks with an inode's share, and some more."""
+    """Return the disk's size in bytes: whole blocks and an inode per file, 5 % more, and `ROOM`."""
     entries = [path.lstat().st_size for path in root.rglob("*")]
     content = sum((size + BLOCK - 1) // BLOCK * BLOCK + 512 for size in entries)
     return (content * 21 // 20 + ROOM) // BLOCK * BLOCK
 
 
 def _forget_old(used: Path) -> None:
-    """Of older disks a few stay; who runs on one has it open, and loses nothing."""
+    """Remove old disks; a running machine has its disk open and is unaffected."""
     disks = sorted(cache("disks").glob("*.ext4"), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in disks[KEPT:]:
         if old != used:

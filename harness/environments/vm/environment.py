@@ -1,7 +1,6 @@
-"""A kernel in a virtual machine as an environment: the whole guest for the suite, or a container in it under a profile.
+"""A kernel in a virtual machine as an environment: the whole guest, or a container in it under a profile.
 
-The image is the one that containers on this host have, and a container is made from the same specification; only that
-below it is another kernel.
+Image and container specification are those of containers on this host; only the kernel differs.
 """
 
 from __future__ import annotations
@@ -34,20 +33,17 @@ if TYPE_CHECKING:
     from worldswitch.harness.environments.protocol import Say
     from worldswitch.harness.environments.run_resources import RunResources
 
-#: More processors than this make an emulated guest slower, for they wait for each other.
+#: More emulated CPUs make a guest slower, since they wait for each other.
 MOST_CPUS = 2
 
 COMMAND = ("python3", "-m", "worldswitch.harness.cell")
 IMAGE = PurePath("/image")  #: on a guest's disk
-USERS = (Ids(0, 100000, 65536),)  #: whom the users of a user namespace are in a guest, where nobody else is
-YAMA_LOCKED = 3  #: the scope of Yama that only a boot undoes
+USERS = (Ids(0, 100000, 65536),)  #: mapping of a user namespace in a guest, which has no other users
+YAMA_LOCKED = 3  #: Yama's scope that only a reboot resets
 
 
-def workshop(kernel: KernelImage, run: RunResources, say: Say) -> MachineParts:
-    """Find or make QEMU and the disk, and see, by booting a kernel, what QEMU can accelerate by.
-
-    Raises `Unobtainable`.
-    """
+def machine_parts(kernel: KernelImage, run: RunResources, say: Say) -> MachineParts:
+    """Find or make QEMU and the disk, and choose the accelerator by booting `kernel`.  Raises `Unobtainable`."""
     from worldswitch.harness.environments.images import tree
 
     image = tree.obtain(run, say)
@@ -59,21 +55,21 @@ def workshop(kernel: KernelImage, run: RunResources, say: Say) -> MachineParts:
 class GuestEnvironment:
     """A kernel in a virtual machine; with a profile, a container in it."""
 
-    def __init__(self, rack: ReusedMachine, tree: Tree, profile: Profile | None = None, machines: int = 1) -> None:
-        """Take the machine of a rack, beside which those of others run: so many in all, while there are processors."""
-        self._rack = self.lane = rack
+    def __init__(self, lane: ReusedMachine, tree: Tree, profile: Profile | None = None, machines: int = 1) -> None:
+        """Run cells in the machine of `lane`; `machines` is the number of concurrent machines on this host."""
+        self.lane = lane
         self._tree = tree
         self.profile = profile
-        self.name = environment_of(rack.name) + (f":{profile.name}" if profile else "")
+        self.name = environment_of(lane.name) + (f":{profile.name}" if profile else "")
         self._shape = Shape(cpus(machines), options=_boot_options(profile))
-        self._seen: dict[str, str] = {}
+        self._boot_facts: dict[str, str] = {}
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """What is known of it; as soon as there is a machine, also what was seen of that."""
-        hardware = self._rack.hardware
+        """Its description in results; facts of the boot are added by the first `start`."""
+        hardware = self.lane.hardware
         return {
-            **(self._rack.kernel.facts if self._rack.kernel else {}),
+            **(self.lane.kernel.facts if self.lane.kernel else {}),
             "engine": f"crun {hardware.tools.crun}" if self.profile else f"QEMU {hardware.tools.qemu}",
             "qemu": hardware.tools.qemu,
             "accelerator": hardware.accelerator,
@@ -83,24 +79,24 @@ class GuestEnvironment:
             "time_scale": str(hardware.time_scale),
             **(self.profile.facts if self.profile else {}),
             "trials": str(trials(self._shape.cpus, self.profile.limits.trials if self.profile else 0)),
-            **self._seen,
+            **self._boot_facts,
         }
 
     def start(self, arguments: Sequence[str]) -> GuestCell:
-        """Run the suite in the kernel's machine, which is booted if need be."""
-        up = self._rack.machine(self._shape, observed=self._is_observed and "--mutant" not in arguments)
-        self._seen = seen(up.boot, up.number)
+        """Run the suite in the kernel's machine, booted if necessary.  Raises `Unobtainable`."""
+        up = self.lane.machine(self._shape, observed=self._is_observed and "--mutant" not in arguments)
+        self._boot_facts = boot_facts(up.boot, up.number)
         known = ("--observed", msgspec.json.encode(up.observed).decode()) if up.observed else ()
-        command = [*COMMAND, *with_facts(arguments, self._seen), *known]
+        command = [*COMMAND, *with_facts(arguments, self._boot_facts), *known]
         if self.profile and self.profile.kernel.yama == YAMA_LOCKED:
-            self._rack.spoil()
-        number = self._rack.number()
-        return GuestCell(up.machine, number, self._order(number, command, up.boot), self._rack.spoil)
+            self.lane.spoil()
+        number = self.lane.number()
+        return GuestCell(up.machine, number, self._order(number, command, up.boot), self.lane.spoil)
 
     @property
     def _is_observed(self) -> bool:
-        """Whether its kernel behaves in its cells as in the rest of the machine: settings that last as long do not."""
-        return not (self.profile and kernel_settings.wanted(self.profile.kernel))
+        """True if facts about the machine's kernel hold in its cells: a cell under its own sysctls may differ."""
+        return not (self.profile and kernel_settings.required_sysctls(self.profile.kernel))
 
     def _order(self, number: int, command: Sequence[str], boot: Boot) -> dict[str, object]:
         if not self.profile:
@@ -118,7 +114,7 @@ class GuestEnvironment:
         )
         return {
             "configuration": specification(self.profile, command, found),
-            "sysctls": kernel_settings.wanted(self.profile.kernel),
+            "sysctls": kernel_settings.required_sysctls(self.profile.kernel),
         }
 
 
@@ -127,8 +123,8 @@ def _boot_options(profile: Profile | None) -> dict[str, str]:
     return dict(word.partition("=")[::2] for word in words)
 
 
-def seen(boot: Boot, boots: int) -> dict[str, str]:
-    """What a boot adds to what is known of an environment."""
+def boot_facts(boot: Boot, boots: int) -> dict[str, str]:
+    """Return the facts of an environment that a boot determines."""
     return {
         "guest": f"Linux {boot.kernel} {boot.version}",
         "boot_seconds": f"{boot.seconds:g}",
@@ -139,28 +135,28 @@ def seen(boot: Boot, boots: int) -> dict[str, str]:
 
 
 def with_facts(arguments: Sequence[str], facts: Mapping[str, str]) -> list[str]:
-    """A cell's arguments, with more facts among those on its environment."""
+    """Return a cell's arguments with `facts` added to those in `--environment`."""
     words = list(arguments)
     if "--environment" in words:
-        place = words.index("--environment") + 1
-        words[place] = json.dumps(json.loads(words[place]) | facts)
+        index = words.index("--environment") + 1
+        words[index] = json.dumps(json.loads(words[index]) | facts)
     return words
 
 
 def cpus(machines: int = 1) -> int:
-    """How many processors a guest has, of so many that share this host."""
+    """Return the number of CPUs of a guest when `machines` guests share this host."""
     return min(MOST_CPUS, processors() // min(machines, processors()))
 
 
 def processors() -> int:
-    """How many this host has for us."""
+    """Return the number of CPUs that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def trials(cpus: int, limit: int = 0) -> int:
-    """How many trials at a time such a guest runs, with a profile's limit; else one after the other in its own process.
+    """Return the number of worker processes for concurrent trials; 0 runs them in the suite's own process.
 
-    A second process takes twice as long to begin, for nothing.
+    A single worker process would only double the start-up time.
     """
     most = min(cpus, limit or cpus)
     return most if most > 1 else 0

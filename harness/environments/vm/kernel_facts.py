@@ -1,6 +1,6 @@
-"""What a guest's kernel does, observed once a boot for all cells of that boot: as its root, outside of any container.
+"""Observe the facts of a guest's kernel once per boot for all its cells, as root outside of a container.
 
-How a kernel behaves is its own and no profile's, and to find out takes an emulated processor as long as many trials.
+The facts do not depend on the profile, and observing them on an emulated CPU takes as long as many trials.
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ if TYPE_CHECKING:
     from worldswitch.harness.environments.images.tree import Tree
     from worldswitch.harness.environments.vm.machine import VirtualMachine
 
-START_SECONDS = 60.0  #: beside the time that the experiments have
+START_SECONDS = 60.0  #: in addition to the experiments' own limit
 
 
 def observe(
     machine: VirtualMachine, number: int, tree: Tree, where: str, time_scale: float, spoil: Callable[[], None]
 ) -> Observed | None:
-    """The facts, as cell `number` of a machine, whose place is called `where`.
+    """Return the kernel's facts, observed by cell `number` of a machine; `where` names the place in results.
 
-    None if not all went well: then each cell is to see for itself, so that what went wrong is told of it.  `spoil` is
-    called when the machine must not be used any more.
+    Returns None on any problem: each cell then observes for itself and reports the problem.  `spoil` is called when the
+    machine must not be used any more.
     """
     seconds = kernel_facts.SECONDS * time_scale
     command = ["python3", "-m", kernel_facts.__name__, "--seconds", f"{seconds:g}", "--where", where]
     spoilt = False
 
-    def and_say_so() -> None:
+    def on_spoil() -> None:
         nonlocal spoilt
         spoilt = True
         spoil()
 
     order = {"command": command, "environment": tree.environment, "folder": tree.folder}
-    cell = GuestCell(machine, number, order, and_say_so)
+    cell = GuestCell(machine, number, order, on_spoil)
     try:
         status = cell.wait(seconds + START_SECONDS)
     except (Lost, TimeoutError):
         return None
     finally:
         cell.kill()
-    return None if spoilt or status else _said(cell)
+    return None if spoilt or status else _facts(cell)
 
 
-def _said(cell: GuestCell) -> Observed | None:
-    """Its frame; the only other one is what the kernel logged."""
+def _facts(cell: GuestCell) -> Observed | None:
+    """Return the facts in the cell's frames; the only other frame is the kernel's log."""
     for payload in filter(None, map(frames.decode, cell.frames())):
         found = msgspec.json.decode(payload)
         if "facts" in found:

@@ -1,4 +1,4 @@
-"""What a guest's kernel logged, held against what it must not say (`containers/kernel_log.toml`)."""
+"""Check the log of a guest's kernel against the patterns in `containers/kernel_log.toml`."""
 
 from __future__ import annotations
 
@@ -14,40 +14,40 @@ from msgspec import Meta
 from worldswitch.harness.cell.records import Complaint
 from worldswitch.harness.environments.profiles.containers_data import folder
 
-#: Level and time, as the guest's own words and the console have them before a line.
+#: Level and time before a line, in the guest's messages and on the console.
 _HEAD = re.compile(r"^(?:[0-7] \d+\.\d+ |\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? )")
 
-#: Flags of /proc/sys/kernel/tainted that nothing but a mistake of the kernel's sets (tainted-kernels.rst): bad page,
-#: died, warned, soft lock-up.  Others say what was loaded, or what somebody did.
+#: Flags of /proc/sys/kernel/tainted that only a kernel bug sets (tainted-kernels.rst): bad page, died, warned, soft
+#: lock-up.  The others report loaded modules or actions of a user.
 TAINTS = {5: "found a bad page", 7: "died once", 9: "warned", 14: "was stuck once"}
 
 
 class KernelLogError(ValueError):
-    """A list of patterns that cannot be used: which file, and why."""
+    """A file of patterns is invalid; names the file and the problem."""
 
 
 class Deny(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A line that no kernel should log."""
+    """A pattern of lines that report a kernel bug."""
 
     pattern: Annotated[str, Meta(min_length=1)]
     meaning: Annotated[str, Meta(min_length=1)]
 
 
 class Allow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A line that is right all the same."""
+    """A pattern of lines that are exempt from `Deny`."""
 
     pattern: Annotated[str, Meta(min_length=1)]
     reason: Annotated[str, Meta(min_length=1)]
 
 
 class LogRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The file."""
+    """A file of patterns."""
 
     deny: Annotated[tuple[Deny, ...], Meta(min_length=1)]
     allow: tuple[Allow, ...] = ()
 
     def complaints(self, lines: Iterable[str], taint: tuple[int, int] = (0, 0)) -> Iterator[Complaint]:
-        """Yield what is wrong with a log, and with the kernel's taint before and after it."""
+        """Yield the complaints about a log and about taint flags (before, after)."""
         for line in lines:
             text = _HEAD.sub("", line)
             if any(re.search(rule.pattern, text) for rule in self.allow):
@@ -55,14 +55,14 @@ class LogRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if rule := next((rule for rule in self.deny if re.search(rule.pattern, text)), None):
                 yield Complaint(meaning=rule.meaning, line=line)
         yield from (
-            Complaint(meaning=f"since then it says of itself that it {said}", line=f"tainted: {taint[0]} -> {taint[1]}")
-            for bit, said in TAINTS.items()
+            Complaint(meaning=f"the taint flags say that the kernel {event}", line=f"tainted: {taint[0]} -> {taint[1]}")
+            for bit, event in TAINTS.items()
             if (taint[1] & ~taint[0]) >> bit & 1
         )
 
 
 def load(path: Path) -> LogRules:
-    """Read a file of patterns; raises `KernelLogError`."""
+    """Read and check a file of patterns.  Raises `KernelLogError`."""
     try:
         rules = msgspec.toml.decode(path.read_bytes(), type=LogRules)
     except OSError as problem:
@@ -79,5 +79,5 @@ def load(path: Path) -> LogRules:
 
 @functools.cache
 def shipped() -> LogRules:
-    """The patterns that come with the package."""
+    """Return the shipped patterns."""
     return load(folder() / "kernel_log.toml")

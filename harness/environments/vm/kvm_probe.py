@@ -1,7 +1,6 @@
-"""Whether a guest's processor must be emulated: found out by booting one, and kept for as long as this host runs.
+"""Find out by a test boot whether KVM works; the answer is cached until this host reboots.
 
-That /dev/kvm is there, opens, and makes a machine proves nothing: where this host is a guest itself, what runs in
-such a machine may end at its first instruction.
+A usable /dev/kvm proves nothing: if this host is itself a guest, a nested guest may die at its first instruction.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ PROBE_SECONDS = 20.0
 
 
 def choose(tools: QemuTools, disk: Path, kernel: Path, say: Say) -> Accelerator:
-    """`kvm` if a guest boots with it here, else `tcg`."""
+    """Return `kvm` if a guest boots with it here, else `tcg`."""
     if not os.access(DEVICE, os.R_OK | os.W_OK):
         return "tcg"
     known = cache("kvm") / key(tools.id)
     if not known.exists():
-        say(f"trying whether guests boot with {DEVICE}, for {PROBE_SECONDS:g} s at most")
+        say(f"testing whether guests boot with {DEVICE}, for at most {PROBE_SECONDS:g} s")
         known.write_text("yes" if boots(Hardware(tools, disk, "kvm"), kernel) else "no")
     return "kvm" if known.read_text() == "yes" else "tcg"
 
 
 def boots(hardware: Hardware, kernel: Path) -> bool:
-    """Whether a guest comes up."""
+    """True if a guest boots within `PROBE_SECONDS`."""
     machine = VirtualMachine(hardware, kernel, Shape())
     try:
         machine.boot(PROBE_SECONDS)
@@ -48,7 +47,7 @@ def boots(hardware: Hardware, kernel: Path) -> bool:
 
 
 def key(tools: str) -> str:
-    """Name what the answer depends on: this host's kernel, its processor, and QEMU; and this boot of it."""
+    """Return a digest of the inputs of the answer: this host's kernel and boot, and the QEMU tools."""
     parts = (platform.release(), platform.version(), _read("/proc/sys/kernel/random/boot_id"), tools)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 

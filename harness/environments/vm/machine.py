@@ -1,7 +1,7 @@
-"""A virtual machine: booted once, then asked to run one cell after the other, until it is closed or lost.
+"""A virtual machine: booted once, then runs one cell at a time until it is closed or lost.
 
-A guardian holds QEMU, so that the machine ends with this process however that ends; it writes nothing to this host's
-disks.  Whatever is waited for has a bound: a guest that does not come up in time is given up.
+QEMU runs under a guardian, so the machine ends with this process even if that is killed, and it writes nothing to this
+host's disks.  Every wait is bounded.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from worldswitch.harness.environments.vm.qemu import Accelerator, Shape
     from worldswitch.harness.environments.vm.toolbox import QemuTools
 
-#: For a guest to come up: an idle host takes 4 s to emulate that, a busy one many times as long.
+#: For a boot: emulated it takes 4 s on an idle host, and many times as long on a busy one.
 BOOT_SECONDS = 120.0
-#: How much slower than most a guest is whose processor is emulated; of one with a processor, and little memory, less.
+#: Factors for the time limits in a guest; with KVM it is slower only by having few CPUs and little memory.
 TIME_SCALES = {"tcg": 10, "kvm": 2}
 OFF_SECONDS = 5.0
 CONSOLE_LINES = 400
@@ -41,7 +41,7 @@ Listener = Callable[[Message], None]
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What machines on this host are made with."""
+    """The tools, disk and accelerator of all machines on this host."""
 
     tools: QemuTools
     disk: Path
@@ -49,13 +49,13 @@ class Hardware:
 
     @property
     def time_scale(self) -> int:
-        """How many times slower than most a machine is."""
+        """The factor for time limits in a machine."""
         return TIME_SCALES[self.accelerator]
 
 
 @dataclass(frozen=True, slots=True)
 class MachineParts:
-    """What the machines of every kernel are made from."""
+    """The hardware and image that the machines of all kernels share."""
 
     hardware: Hardware
     tree: Tree
@@ -63,9 +63,9 @@ class MachineParts:
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """How a guest came up."""
+    """A successful boot, as the guest reported it."""
 
-    kernel: str  #: its release, as it says itself
+    kernel: str  #: its release
     version: str
     taint: int
     cpus: int
@@ -73,20 +73,20 @@ class Boot:
 
 
 class NoBoot(Unobtainable):
-    """A guest did not come up; `log` is its console."""
+    """A guest did not boot; carries its console."""
 
     def __init__(self, reason: str, console: str) -> None:
-        super().__init__(reason, "see what its console shows, and whether this host is very busy", console)
+        super().__init__(reason, "read its console, and check whether this host is very busy", console)
 
 
 class VirtualMachine:
     """A running guest."""
 
     def __init__(self, hardware: Hardware, kernel: Path, shape: Shape) -> None:
-        """Start it; whether it comes up is seen by `boot`."""
+        """Start QEMU; `boot` waits for the guest."""
         self._socket, theirs = socket.socketpair()
         with theirs:
-            self._held = self._start(hardware, kernel, shape, theirs.fileno())
+            self._qemu = self._start(hardware, kernel, shape, theirs.fileno())
         self._sender = MessageSender(self._write)
         self._console: deque[str] = deque(maxlen=CONSOLE_LINES)
         self._booted = threading.Event()
@@ -95,7 +95,7 @@ class VirtualMachine:
         self._lost = ""
         self._lock = threading.Lock()
         self._started = self._up = time.monotonic()
-        self._readers = [self._read_lines(self._held.process.stdout), self._read_lines(self._held.process.stderr)]
+        self._readers = [self._read_lines(self._qemu.process.stdout), self._read_lines(self._qemu.process.stderr)]
         self._follower = threading.Thread(target=self._follow, daemon=True)
         self._follower.start()
 
@@ -113,27 +113,28 @@ class VirtualMachine:
             raise
 
     def boot(self, seconds: float = BOOT_SECONDS) -> Boot:
-        """Wait for the guest; `NoBoot` if it does not come up within so many seconds."""
+        """Wait until the guest has booted.  Raises `NoBoot` after `seconds`."""
         came = self._booted.wait(seconds)
-        said = self._boot
-        if not said:
-            how = "ended" if came else f"said nothing for {seconds:g} s"
+        report = self._boot
+        if not report:
+            how = "ended" if came else f"was silent for {seconds:g} s"
             self.close()
-            raise NoBoot(f"the guest {how} before it was up: {self._last_word()}", self.console)
-        return Boot(said["kernel"], said["version"], said["taint"], said["cpus"], round(self._up - self._started, 1))
+            raise NoBoot(f"the guest {how} before it was up: {self._last_line()}", self.console)
+        seconds = round(self._up - self._started, 1)
+        return Boot(report["kernel"], report["version"], report["taint"], report["cpus"], seconds)
 
     @property
     def lost(self) -> str:
-        """Why the machine is no more, or nothing."""
+        """Why the machine is lost; empty while it runs."""
         return self._lost
 
     @property
     def console(self) -> str:
-        """The end of what the guest's kernel and QEMU said."""
+        """The tail of the output of the guest's kernel and of QEMU."""
         return "\n".join(qemu.noteworthy(tuple(self._console)))
 
     def listen(self, listener: Listener | None) -> None:
-        """Have what the guest says told to `listener`; a message that says ``lost`` is our own."""
+        """Pass the guest's messages to `listener`; this class adds a ``lost`` message."""
         with self._lock:
             self._listener = listener
             lost = self._lost
@@ -141,16 +142,16 @@ class VirtualMachine:
             listener({"say": "lost", "reason": lost})
 
     def send(self, order: Mapping[str, object]) -> None:
-        """Order something; who is lost does not hear it."""
+        """Send an order; a no-op if the machine is lost."""
         with suppress(OSError):
             self._sender.send(order)
 
     def close(self) -> None:
-        """End it: by its own hand if it still obeys."""
+        """Power the guest off, or kill QEMU if it does not react."""
         if not self._lost and self._boot:
             self.send({"do": "off"})
             self._follower.join(OFF_SECONDS)
-        self._held.release()
+        self._qemu.release()
         self._follower.join(OFF_SECONDS)
         for reader in self._readers:
             reader.join(OFF_SECONDS)
@@ -172,7 +173,7 @@ class VirtualMachine:
         return thread
 
     def _follow(self) -> None:
-        """Pass on what the guest says until it says no more."""
+        """Pass on the guest's messages until the port closes."""
         reason = ""
         try:
             for message in received(self._chunks()):
@@ -182,11 +183,11 @@ class VirtualMachine:
                 elif listener := self._listener:
                     listener(message)
         except (Broken, ValueError, KeyError) as problem:
-            reason = f"what it says cannot be believed: {problem}"
+            reason = f"it sent a damaged message: {problem}"
         for reader in self._readers:
             reader.join(OFF_SECONDS)
         with self._lock:
-            self._lost = reason or self._last_word()
+            self._lost = reason or self._last_line()
             listener = self._listener
         self._booted.set()
         if listener:
@@ -197,8 +198,8 @@ class VirtualMachine:
             while chunk := self._socket.recv(CHUNK):
                 yield chunk
 
-    def _last_word(self) -> str:
-        """What tells most of how a guest ended: the kernel's panic, else the last line of its console."""
+    def _last_line(self) -> str:
+        """Return the kernel's panic message, else the last line of the console."""
         lines = [line for line in self.console.splitlines() if line.strip()]
         panics = [line for line in lines if "Kernel panic" in line or "BUG:" in line]
-        return next(iter(panics or lines[-1:]), "its console shows nothing")
+        return next(iter(panics or lines[-1:]), "its console is empty")

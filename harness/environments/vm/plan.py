@@ -1,4 +1,4 @@
-"""The environments of kernels that are booted: for each kernel its whole guest, and a container in it per profile."""
+"""Plan the environments of booted kernels: for each the whole guest, and a container in it per profile."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ if TYPE_CHECKING:
 
 
 def add(plan: Plan, names: Sequence[str], engine: EngineChoice, chosen: Sequence[Profile], say: Say) -> None:
-    """Add the environments of these kernels; those of one that is known not to be had are `Missing`.
+    """Add the environments of these kernels to `plan`; those of an unavailable kernel are `Missing`.
 
-    An `engine` that makes containers, as where a profile is named, means only those.  One kernel must be there before
-    anything begins, to see what QEMU can do with it; the others are fetched meanwhile.
+    With `docker` or `oci` as `engine` only containers are added.  One kernel is fetched first, to choose QEMU's
+    accelerator; the others are fetched in the background.
     """
-    wanted: list[Profile | None] = [*([None] if engine in ("auto", "host") else []), *chosen]
+    profiles: list[Profile | None] = [*([None] if engine in ("auto", "host") else []), *chosen]
     kernels = KernelFetcher(names, say)
     plan.stack.callback(kernels.close)
     made, lacking = _make(kernels, plan, say)
-    shares = racks_each(len(kernels.names), len(wanted), environment.processors())
+    shares = machines_per_kernel(len(kernels.names), len(profiles), environment.processors())
     for name, each in zip(kernels.names, shares, strict=True):
         if made and name not in lacking:
-            racks = [ReusedMachine(made, name, kernels, say) for _ in range(each)]
-            for rack in racks:
-                plan.stack.callback(rack.close)
-            dealt = zip(wanted, itertools.cycle(racks), strict=False)
-            plan.environments += [GuestEnvironment(rack, made.tree, profile, sum(shares)) for profile, rack in dealt]
+            lanes = [ReusedMachine(made, name, kernels, say) for _ in range(each)]
+            for lane in lanes:
+                plan.stack.callback(lane.close)
+            dealt = zip(profiles, itertools.cycle(lanes), strict=False)
+            plan.environments += [GuestEnvironment(lane, made.tree, profile, sum(shares)) for profile, lane in dealt]
         else:
-            plan.environments += _missing(name, wanted, lacking[name])
+            plan.environments += _missing(name, profiles, lacking[name])
 
 
-def racks_each(kernels: int, cells: int, processors: int) -> list[int]:
-    """In how many machines each kernel's cells are run beside each other, of so many for each of so many kernels.
+def machines_per_kernel(kernels: int, cells: int, processors: int) -> list[int]:
+    """Return the number of concurrent machines of each kernel, given `cells` cells per kernel.
 
-    Emulated processors wait for each other, and each worker of a suite imports and collects for itself: two machines
-    with a processor each take half the time of one with two.  Kernels come by as many as there are processors, and
-    those of the last round, if they are fewer, have more machines than one each.
+    Two machines with one CPU each take half the time of one with two: emulated CPUs wait for each other, and each
+    worker of a suite imports and collects for itself.  As many kernels as CPUs run at a time; the kernels of an
+    incomplete last round get several machines each.
     """
     last = kernels % processors
     return [1] * (kernels - last) + [max(1, min(cells, processors // max(1, last)))] * last
 
 
 def _make(kernels: KernelFetcher, plan: Plan, say: Say) -> tuple[MachineParts | None, dict[str, Unobtainable]]:
-    """What machines are made from, as soon as a kernel is there; and why some of them or all cannot be had."""
+    """Return the parts of all machines, made with the first available kernel, and the errors of the others."""
     lacking = {}
     for name in kernels.names:
         try:
@@ -63,16 +63,19 @@ def _make(kernels: KernelFetcher, plan: Plan, say: Say) -> tuple[MachineParts | 
         except Unobtainable as problem:
             lacking[name] = problem
             continue
-        if not plan.holdings:
+        if not plan.runs:
             sweep()
-            plan.holdings.append(RunResources.create())
+            plan.runs.append(RunResources.create())
         try:
-            return environment.workshop(kernel, plan.holdings[0], say), lacking
+            return environment.machine_parts(kernel, plan.runs[0], say), lacking
         except Unobtainable as problem:
             return None, dict.fromkeys(kernels.names, problem)
     return None, lacking
 
 
-def _missing(name: str, wanted: Iterable[Profile | None], problem: Unobtainable) -> list[Missing]:
-    place = environment_of(name)
-    return [Missing(f"{place}:{one.name}" if one else place, problem.reason, problem.remedy, one) for one in wanted]
+def _missing(name: str, profiles: Iterable[Profile | None], problem: Unobtainable) -> list[Missing]:
+    environment = environment_of(name)
+    return [
+        Missing(f"{environment}:{one.name}" if one else environment, problem.reason, problem.remedy, one)
+        for one in profiles
+    ]

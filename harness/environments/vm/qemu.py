@@ -1,4 +1,4 @@
-"""How QEMU and the guest's kernel are told what machine to be."""
+"""The command lines of QEMU and of the guest's kernel."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 Accelerator: TypeAlias = Literal["kvm", "tcg"]
 
-GUEST = "worldswitch.harness.environments.vm.guest"  #: the module that is a guest's first process
-CODE_MIB = 256  #: for translated code, where the processor is emulated
+GUEST = "worldswitch.harness.environments.vm.guest"  #: the module that runs as a guest's first process
+CODE_MIB = 256  #: QEMU's cache of translated code
 
-#: The processor that guests see.  Emulated, EPYC has AVX2 and XSAVE, and runs faster than the larger ones; protection
-#: keys and five levels of page tables, which few machines have both, cost it some 5 %.
+#: The guest's CPU model.  Emulated, EPYC has AVX2 and XSAVE and is faster than larger models; protection keys and
+#: five-level page tables, which few machines have both, cost about 5 %.
 PROCESSORS: Mapping[Accelerator, str] = {"kvm": "host", "tcg": "EPYC,+pku,+la57"}
 
-#: What the kernel is told whatever it is to do.  A panic ends the machine; what distrusts a processor that is not
-#: there is left out, and so are its own tests at boot; a busy host may hold an emulated processor up for long.
+#: Kernel parameters of every guest.  A panic ends the machine.  Mitigations and self-tests at boot are off, for speed.
+#: The RCU stall timeout is long, since a busy host may not run an emulated CPU for a while.
 KERNEL_OPTIONS: Mapping[str, str] = {
     "console": "ttyS0",
     "loglevel": "4",
@@ -31,7 +31,7 @@ KERNEL_OPTIONS: Mapping[str, str] = {
     "rcupdate.rcu_cpu_stall_timeout": "120",
     "root": "/dev/nvme0n1",
     "rootfstype": "ext4",
-    # Names without a dot that the kernel does not know become the environment of its first process.
+    # The kernel passes unknown names without a dot to its first process as environment variables.
     "PYTHONPATH": "/opt/worldswitch",
     "PYTHONSAFEPATH": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
@@ -42,15 +42,15 @@ KERNEL_FLAGS = ("quiet", "rw", "rootwait")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a machine has; what differs here takes a boot of its own."""
+    """A machine's configuration; a different one needs another boot."""
 
     cpus: int = 1
-    memory: int = 1536  #: MiB; a profile's limit and the suite beside it must fit in
-    options: Mapping[str, str] = field(default_factory=dict)  #: for the kernel: ``vsyscall=xonly``
+    memory: int = 1536  #: MiB; must hold a profile's memory limit and the suite
+    options: Mapping[str, str] = field(default_factory=dict)  #: kernel parameters: ``vsyscall=xonly``
 
 
 def command(tools: QemuTools, accelerator: Accelerator, shape: Shape, kernel: Path, disk: Path, link: int) -> list[str]:
-    """QEMU's command line: console on standard output, and the link to the guest on the open socket `link`."""
+    """Return QEMU's command line: the console is standard output, the serial link is the open socket `link`."""
     accel = f"tcg,thread=multi,tb-size={CODE_MIB}" if accelerator == "tcg" else "kvm"
     return [
         *tools.command("usr/bin/qemu-system-x86_64"),
@@ -66,12 +66,12 @@ def command(tools: QemuTools, accelerator: Accelerator, shape: Shape, kernel: Pa
 
 
 def kernel_line(options: Mapping[str, str]) -> str:
-    """The kernel's command line; its first process's own words come last."""
+    """Return the kernel's command line; the arguments of its first process come last."""
     named = {**KERNEL_OPTIONS, **options}
     words = [*(f"{name}={value}" for name, value in named.items()), *KERNEL_FLAGS]
     return " ".join([*words, "init=/usr/bin/python3", "--", "-m", GUEST])
 
 
 def noteworthy(lines: Sequence[str]) -> list[str]:
-    """What QEMU said that somebody should read: not what its emulated processor lacks of the one it is named after."""
+    """Return QEMU's output without warnings about CPU features that emulation lacks."""
     return [line for line in lines if "TCG doesn't support requested feature" not in line]

@@ -1,7 +1,7 @@
-"""The machine of one kernel: booted when a cell first needs it, kept for the next, booted anew when it is lost.
+"""The lane of one kernel: a machine that is booted on first use, reused by later cells, and rebooted when it is lost.
 
-One at a time.  A profile that asks something else of the boot, or leaves what only a boot undoes, gets one of its own.
-How the kernel behaves is observed once a boot (`worldswitch.harness.environments.vm.kernel_facts`).
+One machine runs at a time.  A profile with other kernel parameters, or with effects that only a reboot resets, gets a
+machine of its own.  The kernel's facts are observed once per boot (`worldswitch.harness.environments.vm.kernel_facts`).
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ if TYPE_CHECKING:
     from worldswitch.harness.environments.kernels.image import KernelImage
     from worldswitch.harness.environments.protocol import Say
 
-ATTEMPTS = 2  #: an emulated guest may fail to come up where the host is very busy; each attempt is counted
+ATTEMPTS = 2  #: to boot: an emulated guest may fail to boot on a very busy host; each attempt is counted
 
 
 @dataclass(frozen=True, slots=True)
-class Up:
-    """A machine that is up and sound."""
+class BootedMachine:
+    """A booted machine without complaints."""
 
     machine: VirtualMachine
     boot: Boot
-    number: int  #: which boot of this kernel it is
-    observed: Observed | None = None  #: how the kernel behaves, if that was observed for all cells
+    number: int  #: number of this boot of the kernel, from 1
+    observed: Observed | None = None  #: the kernel's facts, if observed for all cells
 
 
 class ReusedMachine:
-    """Where the machines of one kernel run, one after the other: the lane of the kernel's environments."""
+    """The lane of a kernel's environments: its machines run one after the other."""
 
     def __init__(self, made: MachineParts, name: str, kernels: KernelFetcher, say: Say) -> None:
-        """Take the kernel called `name` from the shelf, as soon as it is needed."""
+        """Use the kernel called `name`, fetched from `kernels` on first use."""
         self.hardware = made.hardware
         self._tree = made.tree
         self.name = name
-        self.kernel: KernelImage | None = None  #: None until it is there
+        self.kernel: KernelImage | None = None  #: None until it is fetched
         self._kernels = kernels
         self._say = say
         self._machine: VirtualMachine | None = None
         self._boot: Boot | None = None
         self._observed: Observed | None = None
-        self._observes = True  #: until that is seen to be too much for the kernel
+        self._observes = True  #: False once observing has failed on this kernel
         self._shape = Shape()
         self._cells = 0
         self._boots = 0
@@ -57,39 +57,39 @@ class ReusedMachine:
         self._lock = threading.Lock()
 
     def open(self) -> None:
-        """Have the kernel; which machine is wanted is known when a cell starts.  Raises `Unobtainable`."""
+        """Fetch the kernel; `machine` boots it.  Raises `Unobtainable`."""
         self.kernel = self._kernels.get(self.name)
 
-    def machine(self, shape: Shape, *, observed: bool = True) -> Up:
-        """A machine of this shape; if `observed`, with what is known of its kernel.
+    def machine(self, shape: Shape, *, observed: bool = True) -> BootedMachine:
+        """Return a machine of this shape; if `observed`, with its kernel's facts.
 
-        Raises `NoBoot` if it does not come up, and `Unobtainable` if the rack was closed.
+        Raises `NoBoot`, and `Unobtainable` if the lane was closed.
         """
         with self._lock:
             machine, boot = self._have(shape)
             if observed and self._observes and not self._observed:
                 self._observe(machine, boot)
-                machine, boot = self._have(shape)  # another one, if that was too much for it
-            return Up(machine, boot, self._boots, self._observed if observed else None)
+                machine, boot = self._have(shape)  # a new one, if observing spoilt it
+            return BootedMachine(machine, boot, self._boots, self._observed if observed else None)
 
     def number(self) -> int:
-        """A number for a cell that none before had."""
+        """Return a new cell number."""
         with self._lock:
             self._cells += 1
             return self._cells
 
     def spoil(self) -> None:
-        """Let no other cell have the present machine."""
+        """Run no further cell in the current machine."""
         self._spoilt = True
 
     def close(self) -> None:
-        """End the machine, even one that is just coming up, and let there be no other; any thread may."""
+        """End the machine, even while it boots, and start no other; callable from any thread."""
         self._closed = True
         if machine := self._machine:
             machine.close()
 
     def _have(self, shape: Shape) -> tuple[VirtualMachine, Boot]:
-        """The present machine, if it will do, or a new one."""
+        """Return the current machine if it is usable, else a new one."""
         if self._machine and (self._machine.lost or self._spoilt or shape != self._shape):
             self._stop()
         if not self._machine or not self._boot:
@@ -100,7 +100,7 @@ class ReusedMachine:
         return self._machine, self._boot
 
     def _observe(self, machine: VirtualMachine, boot: Boot) -> None:
-        self._say(f"observing how Linux {boot.kernel} behaves")
+        self._say(f"observing the facts of Linux {boot.kernel}")
         self._cells += 1
         where = f"as root of the machine, once for all cells of boot {self._boots}"
         scale = self.hardware.time_scale

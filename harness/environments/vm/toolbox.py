@@ -1,8 +1,8 @@
-"""The programs that machines take: QEMU, mke2fs for their disks, and crun for the containers in them.
+"""The programs that virtual machines need: QEMU, mke2fs for disks, and crun for containers in guests.
 
-They come from a Debian release whose QEMU is known to be good, with every library they use, the C library included, so
-that it does not matter what this machine is; they are unpacked into one folder of the cache, and nothing is installed.
-QEMU 7.2, of Debian 12, loses guests at random under emulation, so that what is installed here would be no better.
+They are unpacked, not installed, into a cache folder, from a Debian release with a good QEMU, with all their libraries
+including the C library, so that this machine's distribution does not matter.  An installed QEMU is not used: 7.2, in
+Debian 12, loses guests at random under emulation.
 """
 
 from __future__ import annotations
@@ -33,35 +33,35 @@ MAKING_SECONDS = 900.0
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 LOADER = "usr/lib64/ld-linux-x86-64.so.2"
 
-_PACKAGE = re.compile(r"^([a-z0-9.+-]+)_(?:\d+:)?([0-9.]+)", re.MULTILINE)  #: of the names of packages' files
+_PACKAGE = re.compile(r"^([a-z0-9.+-]+)_(?:\d+:)?([0-9.]+)", re.MULTILINE)  #: name and version in a package's file name
 
 
 @dataclass(frozen=True, slots=True)
 class QemuTools:
-    """A folder with a system's worth of programs, which run with its own C library."""
+    """A folder of programs that run with its own C library."""
 
     path: Path
-    qemu: str  #: its version
-    crun: str
-    id: str  #: named after the packages it is made from
+    qemu: str  #: version
+    crun: str  #: version
+    id: str  #: digest of its packages
 
     def command(self, program: str) -> list[str]:
-        """The words that run a program of it, given by its path below the folder."""
+        """Return the start of a command that runs a program, given by its path below the folder."""
         library_path = f"{self.path / LIBRARIES}:{self.path / 'usr/lib'}"
         return [str(self.path / LOADER), "--library-path", library_path, str(self.path / program)]
 
     @property
     def environment(self) -> dict[str, str]:
-        """What QEMU needs to be told, since it cannot see where it lies."""
+        """QEMU's environment variables: it cannot find its modules in this folder by itself."""
         return {"QEMU_MODULE_DIR": str(self.path / LIBRARIES / "qemu")}
 
     @property
     def firmware(self) -> list[Path]:
-        """Where QEMU finds what it loads into machines."""
+        """The folders of QEMU's firmware."""
         return [self.path / "usr/share" / name for name in ("qemu", "seabios")]
 
     def runtime(self) -> dict[str, Path]:
-        """The OCI runtime with its libraries and loader: names in the guest's folder, and the files."""
+        """Return the OCI runtime, its libraries and loader: name in the guest's folder, and file."""
         libraries = {name: self.path / LIBRARIES / name for name in self._libraries("usr/bin/crun")}
         return {
             "crun": self.path / "usr/bin/crun",
@@ -70,7 +70,7 @@ class QemuTools:
         }
 
     def _libraries(self, program: str) -> list[str]:
-        """The shared libraries a program is loaded with, as its loader lists them."""
+        """Return the shared libraries of a program, as its loader lists them."""
         listing = subprocess.run(
             [*self.command(program)[:-1], "--list", str(self.path / program)],
             capture_output=True,
@@ -83,7 +83,7 @@ class QemuTools:
 
 
 def obtain(run: RunResources, say: Say) -> QemuTools:
-    """The toolbox, made once; `Unobtainable` where the packages cannot be had."""
+    """Return the tools, unpacked once.  Raises `Unobtainable`."""
     made = cache("tools") / hashlib.sha256(" ".join((SUITE, *PACKAGES)).encode()).hexdigest()[:16]
     with filelock.FileLock(cache("tools") / "lock", timeout=MAKING_SECONDS):
         if not made.exists():
@@ -95,7 +95,7 @@ def obtain(run: RunResources, say: Say) -> QemuTools:
 
 def _make(folder: Path, run: RunResources, say: Say) -> None:
     archives = run.scratch()
-    say(f"fetching QEMU from Debian's {SUITE}, with its libraries, some 40 MB")
+    say(f"fetching QEMU and its libraries from Debian's {SUITE}, about 40 MB")
     apt_mirror.MirrorSuite(SUITE, say).gather(PACKAGES, archives)
     files = sorted(archives.glob("*.deb"))
     for file in files:
@@ -111,6 +111,6 @@ def _read(made: Path) -> QemuTools:
     versions = dict(_PACKAGE.findall(packages))
     lacking = [name for name in PACKAGES if name not in versions]
     if lacking:
-        raise Unobtainable(f"{made} is without {', '.join(lacking)}", "delete that folder and run again")
+        raise Unobtainable(f"{made} lacks {', '.join(lacking)}", "delete that folder and run again")
     digest = hashlib.sha256(packages.encode()).hexdigest()[:16]
     return QemuTools(made, versions["qemu-system-x86"], versions["crun"], digest)

@@ -32,7 +32,7 @@ def find(name: str, ends: tuple[str, str], profile: str, repeat: int, seed: int,
         out.print(f"{line} ...")
 
     try:
-        tried = versions.stretch(*ends, say=say)
+        tried = versions.between(*ends, say=say)
         out.print(f"{scenario.name}: {len(tried)} kernels, from {tried[0]} to {tried[-1]}")
         found = search(tried, KernelJudge(scenario, request, repeat, say, lambda sight: out.print(str(sight))))
     except (Unobtainable, Undecidable) as problem:

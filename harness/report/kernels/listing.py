@@ -14,7 +14,7 @@ from rich.table import Table
 from worldswitch.harness.environments.images import deb_packages
 from worldswitch.harness.environments.images.deb_packages import Package
 from worldswitch.harness.environments.kernels import known
-from worldswitch.harness.environments.kernels.fetch import KernelFetcher, Lacking
+from worldswitch.harness.environments.kernels.fetch import KernelFetcher, UnavailableKernel
 from worldswitch.harness.environments.kernels.image import KernelImage
 from worldswitch.harness.expectations.outcome import Status
 
@@ -44,7 +44,7 @@ def fetch(names: Sequence[str], out: Console, *, as_json: bool) -> int:
     else:
         for one in found:
             out.print(_sentence(one))
-    return Status.COULD_NOT_RUN if any(isinstance(one, Lacking) for one in found) else Status.AS_EXPECTED
+    return Status.COULD_NOT_RUN if any(isinstance(one, UnavailableKernel) for one in found) else Status.AS_EXPECTED
 
 
 def _version(entry: known.Entry, fetched: Sequence[Package]) -> str:
@@ -53,13 +53,13 @@ def _version(entry: known.Entry, fetched: Sequence[Package]) -> str:
     return next((entry.version_of(name) for name in names if fnmatch.fnmatchcase(name, entry.pattern)), "")
 
 
-def _fields(one: KernelImage | Lacking) -> dict[str, str]:
-    if isinstance(one, Lacking):
+def _fields(one: KernelImage | UnavailableKernel) -> dict[str, str]:
+    if isinstance(one, UnavailableKernel):
         return {"name": one.name, "reason": one.problem.reason, "remedy": one.problem.remedy}
     return {"name": one.name, "image": str(one.image), **one.facts}
 
 
-def _sentence(one: KernelImage | Lacking) -> str:
-    if isinstance(one, Lacking):
+def _sentence(one: KernelImage | UnavailableKernel) -> str:
+    if isinstance(one, UnavailableKernel):
         return f"{one.name}: not available: {one.problem.reason}\n  what to do: {one.problem.remedy}"
     return f"{one.name}: {one.release}\n  {one.facts['kernel_package']}\n  {one.image}"

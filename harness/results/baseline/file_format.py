@@ -76,12 +76,10 @@ PLAIN = BaselineJudgement((Verdict.PASS,))
 
 def baseline_judgement(judgement: Judgement) -> BaselineJudgement:
     """Return the part of a judgement that the baseline has."""
+    if judgement.wanted == PASSES and not judgement.reason:
+        return PLAIN
     wanted = tuple(sorted(judgement.wanted, key=lambda verdict: verdict.value))
-    return (
-        PLAIN
-        if judgement.wanted == PASSES and not judgement.reason
-        else BaselineJudgement(wanted, judgement.reason, judgement.rule)
-    )
+    return BaselineJudgement(wanted, judgement.reason, judgement.rule)
 
 
 def ranges(numbers: Iterable[int]) -> str:

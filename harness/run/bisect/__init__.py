@@ -1,1 +1,1 @@
-"""The first kernel of a list on which a scenario ends otherwise."""
+"""Finds the first kernel of a list with another verdict on a scenario."""

@@ -1,11 +1,11 @@
-"""Where between two kernels a scenario turns: each of them booted in turn, and the scenario run in it a few times.
+"""Judges a kernel for a bisection: boots it and runs one scenario several times.
 
     good         it passed each time
-    bad          it failed, crashed or ran out of time, once at least
-    untestable   no verdict: the kernel cannot be had or does not boot, or lacks what the scenario needs
+    bad          it failed, crashed or timed out at least once
+    untestable   no verdict: the kernel is not available, does not boot, or lacks what the scenario needs
 
-A fact passes on every kernel whose answer is known.  So with a fact good is the answer of the good end, and bad any
-other.
+A fact passes on every kernel whose observation is known; for a fact, good is the observation of the good end, and bad
+any other.
 """
 
 from __future__ import annotations
@@ -26,41 +26,41 @@ from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
 
 BAD = frozenset({Verdict.FAIL, Verdict.TIMEOUT, Verdict.CRASH})
-UNOBSERVED = "not observed"  #: how the observations begin that are none
+UNOBSERVED = "not observed"  #: prefix of an observation that could not be made
 
 
 @dataclass(frozen=True, slots=True)
 class KernelResult:
-    """What was seen on one kernel."""
+    """The answer for one kernel, with a short explanation."""
 
     kernel: str
     answer: Answer
-    words: str
+    explanation: str
 
     def __str__(self) -> str:
-        return f"{self.kernel}: {self.answer.value}: {self.words}"
+        return f"{self.kernel}: {self.answer.value}: {self.explanation}"
 
 
 class KernelJudge:
     """Judges kernels by one scenario."""
 
     def __init__(
-        self, scenario: Scenario, request: Request, repeat: int, say: Say, told: Callable[[KernelResult], object]
+        self, scenario: Scenario, request: Request, repeat: int, say: Say, report: Callable[[KernelResult], object]
     ) -> None:
-        """Run `scenario` so often on each kernel, in the one place that `request` names; `told` hears of each."""
+        """Run `scenario` `repeat` times on each kernel, in the one environment of `request`; report each result."""
         self._scenario = scenario
         self._request = request
         self._repeat = repeat
         self._say = say
-        self._told = told
+        self._report = report
         self._is_fact = any(fact.scenario.name == scenario.name for fact in scenarios.facts())
-        self._wanted = ""  #: what the good end says, if this is a fact
+        self._wanted = ""  #: the observation of the good end, if the scenario is a fact
 
     def __call__(self, kernel: str) -> Answer:
-        """What a kernel shows."""
-        sight = self._look(kernel)
-        self._told(sight)
-        return sight.answer
+        """Return the answer for a kernel."""
+        result = self._look(kernel)
+        self._report(result)
+        return result.answer
 
     def _look(self, kernel: str) -> KernelResult:
         request = replace(self._request, kernels=(kernel,))
@@ -71,14 +71,16 @@ class KernelJudge:
                 problem = _run(place, request, self._scenario, self._repeat, records.append)
         except Unobtainable as trouble:
             problem = Problem(trouble.reason, trouble.remedy)
-        answer, words = self._observation(records) if self._is_fact else _verdicts(records)
-        return KernelResult(kernel, answer, words or (problem.reason if problem else "it said nothing"))
+        answer, explanation = self._observation(records) if self._is_fact else _verdicts(records)
+        return KernelResult(kernel, answer, explanation or (problem.reason if problem else "it sent no verdict"))
 
     def _observation(self, records: list[Record]) -> tuple[Answer, str]:
-        said = {one.fingerprint.facts.get(self._scenario.name, "") for one in records if isinstance(one, Header)}
-        if len(said) != 1 or any(not one or one.startswith(UNOBSERVED) for one in said):
-            return Answer.UNTESTABLE, " / ".join(sorted(said))
-        (observation,) = said
+        observations = {
+            one.fingerprint.facts.get(self._scenario.name, "") for one in records if isinstance(one, Header)
+        }
+        if len(observations) != 1 or any(not one or one.startswith(UNOBSERVED) for one in observations):
+            return Answer.UNTESTABLE, " / ".join(sorted(observations))
+        (observation,) = observations
         self._wanted = self._wanted or observation
         return (Answer.GOOD if observation == self._wanted else Answer.BAD), observation
 
@@ -97,7 +99,7 @@ def _verdicts(records: list[Record]) -> tuple[Answer, str]:
 def _run(
     place: Environment | Missing, request: Request, scenario: Scenario, repeat: int, take: Callable[[Record], None]
 ) -> Problem | None:
-    """Run a scenario so often, each time by another seed, until that cannot be done."""
+    """Run a scenario `repeat` times, each with another seed; stop at the first problem and return it."""
     if isinstance(place, Missing):
         return Problem(place.reason, place.remedy)
     for turn in range(repeat):

@@ -1,1 +1,1 @@
-"""Mutation testing: whether the scenarios fail each platform that has a known fault."""
+"""Mutation testing: checks that each platform with a known fault fails the scenarios that it names."""

@@ -1,11 +1,11 @@
 """Runs the mutants: `worldswitch mutants`.
 
-In each environment the unmutated reference goes first, through all scenarios that any of the mutants will meet; then
-each mutant in a cell of its own, several at a time, through the scenarios that it names and a random tenth of the
-others, drawn for each mutant anew from a seed that is told.  Some scenarios leave what they do to chance: one that a
-mutant names and that does not catch it is tried again with the next seeds, a bounded number of times; in the end so is
-one that no mutant that names it was caught by.  What that shows of a mutant is decided in
-`worldswitch.harness.run.mutants.fates`, what it shows of the scenarios in `worldswitch.harness.run.mutants.proof`.
+In each environment the unmutated reference runs first, with every scenario that any mutant will run.  Then each mutant
+runs in its own cell, several in parallel, with the scenarios that it names and a random tenth of the others, drawn for
+each mutant from the seed that is printed.  Some scenarios depend on chance: one that a mutant names and that does not
+catch it is repeated with the next seeds, a bounded number of times; at the end so is one that killed no mutant that
+names it.  `worldswitch.harness.run.mutants.fates` decides the fates of mutants, `worldswitch.harness.run.mutants.proof`
+the states of scenarios.
 """
 
 from __future__ import annotations
@@ -33,43 +33,43 @@ from worldswitch.harness.run.mutants.matrix import Matrix, Place
 from worldswitch.harness.run.mutants.proof import Proof, ProofState
 from worldswitch.harness.run.request import Request
 
-TENTH = 10  #: one in so many of the scenarios that a mutant does not name
+TENTH = 10  #: one in ten of the scenarios that a mutant does not name
 
-#: How many seeds a scenario may take to catch a mutant that names it.
+#: The number of seeds with which a scenario may catch a mutant that names it.
 DRAWS = 5
 
-#: On a mutant no trial takes longer than this, and what it does not name not longer than that altogether, in seconds:
-#: some hang everywhere, and of those it is enough to see a few.
-LONGEST, SPARED = 30.0, 30.0
+#: The limits of one trial on a mutant, and of all the trials that it does not name together, in seconds: some mutants
+#: hang in every trial, and a few of those are enough.
+TRIAL_SECONDS, OTHERS_SECONDS = 30.0, 30.0
 
 
 class CampaignWatcher(Protocol):
-    """Is told how a hunt goes on; by several threads."""
+    """Is notified of the progress of a campaign, from any thread."""
 
     def say(self, line: str) -> None:
-        """What is being done that takes a while."""
+        """A long operation starts."""
 
     def reference_starts(self, environment: str) -> None:
-        """The reference goes first."""
+        """The reference starts."""
 
     def reference_plans(self, trials: int) -> None:
-        """It is put to so many."""
+        """The reference will run this number of trials."""
 
     def reference_trial(self) -> None:
-        """One of them has a verdict."""
+        """One of these has a verdict."""
 
     def mutants_start(self, environment: str, mutants: int) -> None:
-        """So many mutants are next."""
+        """The mutants start."""
 
     def mutant_starts(self, mutant: str) -> None:
-        """One of them is put to its scenarios."""
+        """A mutant starts."""
 
     def mutant_ends(self, one: MutantFate) -> None:
-        """Its fate is known."""
+        """The fate of a mutant is known."""
 
 
 def chosen(names: Sequence[str]) -> Mapping[str, Mutant]:
-    """The mutants called so, or all."""
+    """Return the mutants of these names, or all.  Raises `CouldNotRun`."""
     try:
         return {name: load_mutant(name) for name in names} if names else mutants()
     except NotFound as problem:
@@ -77,7 +77,7 @@ def chosen(names: Sequence[str]) -> Mapping[str, Mutant]:
 
 
 def scenarios() -> Sequence[Scenario]:
-    """All scenarios."""
+    """Return all scenarios.  Raises `CouldNotRun`."""
     try:
         return catalogue.scenarios()
     except NotFound as problem:
@@ -85,7 +85,7 @@ def scenarios() -> Sequence[Scenario]:
 
 
 def unproven() -> Mapping[str, str]:
-    """The scenarios that no mutant can be caught by, and why."""
+    """Return the scenarios that can kill no mutant, with the reasons.  Raises `CouldNotRun`."""
     try:
         return reason_lists.load(MUTANTS, proof.UNPROVEN)
     except NotFound as problem:
@@ -94,26 +94,26 @@ def unproven() -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class Campaign:
-    """Mutants, and the scenarios that are to catch them."""
+    """A run of mutants, and the scenarios that should catch them."""
 
     request: Request
     mutants: Mapping[str, Mutant]
     scenarios: Sequence[Scenario]
     watcher: CampaignWatcher
-    full: bool = False  #: put them to every scenario, not only to those they name and a tenth of the others
-    unproven: Mapping[str, str] | None = None  #: None if there are not all mutants: what a scenario proves is open then
+    full: bool = False  #: run every scenario, not only those that a mutant names and a tenth of the others
+    unproven: Mapping[str, str] | None = None  #: None for some mutants only: the states of scenarios are unknown then
 
     def __post_init__(self) -> None:
-        """Refuse what would show nothing: no mutant, or one that names no scenario there is."""
+        """Raise `CouldNotRun` without mutants, and for a mutant that names no existing scenario."""
         if not self.mutants:
             raise CouldNotRun(f"there are no mutants: {MUTANTS} lists none")
         for mutant in self.mutants.values():
             for name in mutant.caught_by or ("",):
                 if not fates.called(self.scenarios, name):
-                    raise CouldNotRun(f"mutant {mutant.name}: caught by {name!r}, and no scenario is called that")
+                    raise CouldNotRun(f"mutant {mutant.name}: caught_by: no scenario is called {name!r}")
 
     def go(self) -> Matrix:
-        """What becomes of each mutant in each environment."""
+        """Run every mutant in every environment."""
         started, begin = time.time(), time.monotonic()
         with self.request.places(self.watcher.say) as plan:
             places = tuple(self._here(place) for place in plan)
@@ -127,12 +127,14 @@ class Campaign:
         )
 
     def drawn(self, mutant: Mutant) -> list[Scenario]:
-        """The scenarios that `mutant` is put to; the same for the same seed."""
+        """Return the scenarios that `mutant` runs; the same for the same seed."""
         named = fates.called(self.scenarios, *mutant.caught_by)
         others = [one for one in self.scenarios if one.subject == "platform" and one not in named]
         if self.full:
             return [*named, *others]
-        others = [one for one in others if not one.is_called(catalogue.CHAOS)]  # it looks long for the shortest way
+        others = [
+            one for one in others if not one.is_called(catalogue.CHAOS)
+        ]  # a failing chaos scenario is shrunk, which takes long
         return [
             *named,
             *random.Random(f"{self.request.seed} {mutant.name}").sample(others, math.ceil(len(others) / TENTH)),
@@ -156,24 +158,24 @@ class Campaign:
         return proof.examine(self.scenarios, reference, mutant_fates, self.unproven)
 
     def _reference(self, place: Environment) -> CellReport:
-        met = {one.name: one for mutant in self.mutants.values() for one in self.drawn(mutant)}
+        drawn = {one.name: one for mutant in self.mutants.values() for one in self.drawn(mutant)}
         every = self.unproven is not None
-        chosen = list(self.scenarios) if every else list(met.values())
+        chosen = list(self.scenarios) if every else list(drawn.values())
         self.watcher.reference_starts(place.name)
-        return self._put_reference(place, chosen)
+        return self._run_reference(place, chosen)
 
     def _all(self, place: Environment, reference: CellReport) -> list[MutantFate]:
-        """Every mutant, several at a time; told as they end, and answered in their order."""
+        """Run every mutant, several in parallel; notify as they end, return their fates in order."""
         self.watcher.mutants_start(place.name, len(self.mutants))
         reports: dict[str, CellReport] = {}
-        with ThreadPoolExecutor(self.request.workers) as pool, cells.StoppableEnvironment(place) as ended:
-            put = {pool.submit(self._one, ended, mutant, reference): mutant for mutant in self.mutants.values()}
-            for future in as_completed(put):
-                mutant = put[future]
+        with ThreadPoolExecutor(self.request.workers) as pool, cells.StoppableEnvironment(place) as stoppable:
+            futures = {pool.submit(self._one, stoppable, mutant, reference): mutant for mutant in self.mutants.values()}
+            for future in as_completed(futures):
+                mutant = futures[future]
                 reports[mutant.name] = future.result()
                 self.watcher.mutant_ends(self._examine(mutant, place.name, reference, reports[mutant.name]))
             for draw in range(2, DRAWS + 1):
-                self._prove(ended, pool, reference, reports, draw)
+                self._prove(stoppable, pool, reference, reports, draw)
         return self._examine_all(place, reference, reports)
 
     def _examine_all(
@@ -184,31 +186,31 @@ class Campaign:
     def _prove(
         self, place: Environment, pool: Executor, reference: CellReport, reports: dict[str, CellReport], draw: int
     ) -> None:
-        """Put mutants once more to what they name and none was caught by; what it shows beside a kill is left out."""
+        """Repeat the unproven scenarios on the mutants that name them; only kills count."""
         proofs = self._proofs(reference, self._examine_all(place, reference, reports))
-        idle = {one.scenario for one in proofs if one.standing is ProofState.UNPROVEN}
-        put = {}
+        unproven = {one.scenario for one in proofs if one.standing is ProofState.UNPROVEN}
+        futures = {}
         for name, mutant in self.mutants.items():
-            if again := [one for one in fates.called(self.scenarios, *mutant.caught_by) if one.name in idle]:
-                put[name] = pool.submit(self._put_mutant, place, mutant, again, draw)
-        for name, future in put.items():
+            if again := [one for one in fates.called(self.scenarios, *mutant.caught_by) if one.name in unproven]:
+                futures[name] = pool.submit(self._run_mutant, place, mutant, again, draw)
+        for name, future in futures.items():
             reports[name] = fates.later(reports[name], fates.kills_of(future.result()))
 
     def _one(self, place: Environment, mutant: Mutant, reference: CellReport) -> CellReport:
         self.watcher.mutant_starts(mutant.name)
-        mutated = self._put_mutant(place, mutant, self.drawn(mutant), 1)
+        mutated = self._run_mutant(place, mutant, self.drawn(mutant), 1)
         for draw in range(2, DRAWS + 1):
             missed = self._examine(mutant, place.name, reference, mutated).missed
             if not missed:
                 break
             again = fates.called(self.scenarios, *missed)
-            mutated = fates.later(mutated, self._put_mutant(place, mutant, again, draw))
+            mutated = fates.later(mutated, self._run_mutant(place, mutant, again, draw))
         return mutated
 
     def _examine(self, mutant: Mutant, place: str, reference: CellReport, mutated: CellReport) -> MutantFate:
         return fates.examine(mutant.name, place, mutant.caught_by, reference, mutated)
 
-    def _put_reference(self, place: Environment, chosen: Sequence[Scenario]) -> CellReport:
+    def _run_reference(self, place: Environment, chosen: Sequence[Scenario]) -> CellReport:
         def watch(record: Record) -> None:
             if isinstance(record, Header):
                 self.watcher.reference_plans(len(record.planned))
@@ -217,11 +219,11 @@ class Campaign:
 
         return cells.run(place, self.request, chosen, watch)
 
-    def _put_mutant(self, place: Environment, mutant: Mutant, chosen: Sequence[Scenario], draw: int) -> CellReport:
-        deadline = min(self.request.deadline or LONGEST, LONGEST)
+    def _run_mutant(self, place: Environment, mutant: Mutant, chosen: Sequence[Scenario], draw: int) -> CellReport:
+        deadline = min(self.request.deadline or TRIAL_SECONDS, TRIAL_SECONDS)
         seed = self.request.seed + draw - 1
         request = replace(self.request, mutant=mutant.name, workers=0, deadline=deadline, seed=seed)
-        spared = math.inf if self.full else SPARED
+        limit = math.inf if self.full else OTHERS_SECONDS
         spent = 0.0
 
         def watch(record: Record) -> None:
@@ -230,7 +232,7 @@ class Campaign:
                 is_meant(it, record.scenario, record.ids) for it in mutant.caught_by
             ):
                 spent += record.seconds
-                if spent > spared:  # what it names came first
+                if spent > limit:  # the scenarios that it names came first
                     raise cells.Enough
 
         return cells.run(place, request, chosen, watch)

@@ -1,4 +1,4 @@
-"""Runs the cells of a hunt: what one says as far as is needed, and no cell left behind when the hunt is over."""
+"""Runs the cells of a campaign, and kills them when it ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worldswitch.harness.run.request import Request
 
 
 class Enough(Exception):
-    """A cell has told what it was started for."""
+    """No further record of a cell is needed."""
 
 
 def run(
@@ -43,7 +43,7 @@ def run(
 
 @dataclass
 class StoppableEnvironment:
-    """An environment whose cells end with this: an interrupted hunt waits for none of them."""
+    """An environment whose cells are killed on exit, so that an interrupted campaign does not wait for them."""
 
     _place: Environment
     _cells: list[Cell] = field(default_factory=list)
@@ -55,16 +55,16 @@ class StoppableEnvironment:
         self.profile, self.lane = self._place.profile, self._place.lane
 
     def start(self, arguments: Sequence[str]) -> Cell:
-        """A cell there.  Raises `InterruptedError` when the hunt is over, and what the environment raises."""
+        """Start a cell.  Raises `InterruptedError` after exit, and the errors of the environment."""
         if self._over.is_set():
-            raise InterruptedError("the hunt is over")
+            raise InterruptedError("the campaign has ended")
         cell = self._place.start(arguments)
         with self._lock:
             self._cells.append(cell)
             if not self._over.is_set():
                 return cell
-        cell.kill()  # it was being started when the others were ended
-        raise InterruptedError("the hunt is over")
+        cell.kill()  # it was starting while the others were killed
+        raise InterruptedError("the campaign has ended")
 
     def __enter__(self) -> StoppableEnvironment:
         return self

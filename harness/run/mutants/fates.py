@@ -1,14 +1,14 @@
-"""Whether the scenarios bite: each mutant must be caught by the scenarios it names, and by their own assertions.
+"""Decides what became of each mutant: killed by the scenarios that it names, or not.
 
-A mutant is the reference with one thing wrong.  First the unmutated reference must pass the scenarios a mutant names,
-in the same environment; then the mutant must fail each of them.  What each name comes to:
+A mutant is the reference with one fault.  The reference must pass the scenarios that the mutant names, in the same
+environment, and the mutant must fail each of them by the scenario's own assertion.  The fate of each name:
 
     caught      a scenario of that name, which the reference passes here, failed by its own assertion
-    survived    all of them came to another verdict about the platform
-    error       one of them crashed, timed out, broke or never ran, or the reference does not pass it: nothing was shown
-    untested    the reference cannot be put to it here (`unsupported`, `blocked`)
+    survived    all of them reached another verdict about the platform
+    error       one of them crashed, timed out, broke or did not run, or the reference does not pass it
+    untested    the reference cannot run it here (`unsupported`, `blocked`)
 
-The mutant is worth the worst of these.
+The fate of the mutant is the worst of these.
 """
 
 from __future__ import annotations
@@ -37,52 +37,52 @@ class Fate(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class MutantFinding:
-    """What one name in a mutant's `caught_by` came to."""
+    """The fate of one name in a mutant's `caught_by`."""
 
     name: str
     fate: Fate
     reason: str
-    undecided: tuple[str, ...] = ()  #: if it was not caught: the scenarios with which another seed may decide
+    undecided: tuple[str, ...] = ()  #: if not caught: the scenarios that may fail with another seed
 
 
 @dataclass(frozen=True, slots=True)
 class MutantFate:
-    """What became of one mutant in one environment."""
+    """The fate of one mutant in one environment."""
 
     mutant: str
     environment: str
     findings: tuple[MutantFinding, ...]
-    kills: tuple[Trial, ...] = ()  #: by scenarios that it names, each by its own assertion
-    undeclared: tuple[Trial, ...] = ()  #: what else did not pass, where the reference does, whatever became of it
-    passed: tuple[str, ...] = ()  #: the scenarios that see nothing wrong
+    kills: tuple[Trial, ...] = ()  #: failures by their own assertion of scenarios that it names
+    undeclared: tuple[Trial, ...] = ()  #: other trials that do not pass, and that the reference passes
+    passed: tuple[str, ...] = ()  #: the scenarios that it passes
     seconds: float = 0.0
-    draws: int = 1  #: how many seeds it took
+    draws: int = 1  #: the number of seeds
 
     @property
     def fate(self) -> Fate:
-        """The worst of the findings; naming nothing is an error."""
+        """The worst of the findings; `ERROR` if there are none."""
         fates = {finding.fate for finding in self.findings}
         return next((fate for fate in Fate if fate in fates), Fate.ERROR)
 
     @property
     def missed(self) -> tuple[str, ...]:
-        """The scenarios that should have caught it, and did not by their own assertion: another seed may decide."""
+        """The scenarios that should have caught it and may do so with another seed."""
         return tuple(scenario for finding in self.findings for scenario in finding.undecided)
 
 
 @dataclass(frozen=True, slots=True)
 class CellReport:
-    """What one cell reported."""
+    """The trials that one or more cells reported."""
 
     trials: Trials
-    problem: str = ""  #: why none of it counts
+    problem: str = ""  #: why none of them counts
     machine: Fingerprint | None = None
     seconds: float = 0.0
     draws: int = 1
 
 
 def later(before: CellReport, after: CellReport) -> CellReport:
-    """What cells said of a mutant, with two seeds: what one scenario said last counts."""
+    """Merge the reports on a mutant with two seeds; the later trial of a scenario counts."""
     return CellReport(
         {**before.trials, **after.trials},
         before.problem or after.problem,
@@ -92,14 +92,14 @@ def later(before: CellReport, after: CellReport) -> CellReport:
     )
 
 
-def kills_of(one: CellReport) -> CellReport:
-    """Of a cell that may come to nothing: what failed by its own assertion, if any of it counts."""
-    kills = {} if one.problem else {name: trial for name, trial in one.trials.items() if _bites(trial)}
-    return replace(one, trials=kills, problem="")
+def kills_of(report: CellReport) -> CellReport:
+    """Keep the failures by assertion, none of a cell with a problem; the problem is dropped."""
+    kills = {} if report.problem else {name: trial for name, trial in report.trials.items() if _is_kill(trial)}
+    return replace(report, trials=kills, problem="")
 
 
 def report(records: Iterable[Record], mutant: str, problem: Problem | None, seconds: float = 0) -> CellReport:
-    """What a cell's records say, if it was `mutant` that was put to the test (nothing for the reference)."""
+    """Return the report of a cell that should have run `mutant` ("" for the reference)."""
     records = tuple(records)
     headers = [record for record in records if isinstance(record, Header)]
     trials = {record.scenario: record for record in records if isinstance(record, Trial)}
@@ -111,14 +111,14 @@ def report(records: Iterable[Record], mutant: str, problem: Problem | None, seco
 
 
 def called(scenarios: Iterable[Scenario], *names: str) -> list[Scenario]:
-    """The scenarios that are meant by one of these names."""
+    """Return the scenarios that one of these names or patterns matches."""
     return [one for one in scenarios if any(map(one.is_called, names))]
 
 
 def examine(
     mutant: str, place: str, caught_by: Iterable[str], reference: CellReport, mutated: CellReport
 ) -> MutantFate:
-    """Hold a mutant's trials against the reference's."""
+    """Decide the fate of a mutant by its trials and those of the reference."""
     names = tuple(caught_by)
     problem = reference.problem or mutated.problem
     if problem:
@@ -130,7 +130,7 @@ def examine(
         mutant,
         place,
         findings=tuple(_finding(name, reference.trials, mutated.trials) for name in names),
-        kills=tuple(filter(_bites, declared)),
+        kills=tuple(filter(_is_kill, declared)),
         undeclared=tuple(trial for trial in comparable if not (_passes(trial) or _is_named(trial, names))),
         passed=tuple(trial.scenario for trial in comparable if _passes(trial)),
         seconds=mutated.seconds,
@@ -142,7 +142,7 @@ def _passes(trial: Trial | None) -> bool:
     return trial is not None and trial.verdict is Verdict.PASS
 
 
-def _bites(trial: Trial) -> bool:
+def _is_kill(trial: Trial) -> bool:
     return trial.verdict is Verdict.FAIL and trial.assertion
 
 
@@ -154,27 +154,27 @@ def _finding(name: str, reference: Trials, mutated: Trials) -> MutantFinding:
     before = [trial for trial in reference.values() if is_meant(name, trial.scenario, trial.ids)]
     broken = [trial for trial in before if trial.verdict not in (Verdict.PASS, Verdict.UNSUPPORTED, Verdict.BLOCKED)]
     if broken or not before:
-        said = f"the reference itself: {_said(broken[0])}" if broken else "no such scenario ran on the reference"
-        return MutantFinding(name, Fate.ERROR, said)
+        reason = f"the reference itself: {_line(broken[0])}" if broken else "no such scenario ran on the reference"
+        return MutantFinding(name, Fate.ERROR, reason)
     passed = [trial.scenario for trial in before if trial.verdict is Verdict.PASS]
     if not passed:
-        return MutantFinding(name, Fate.UNTESTED, _said(before[0]))
-    return _bite(name, passed, mutated)
+        return MutantFinding(name, Fate.UNTESTED, _line(before[0]))
+    return _mutant_finding(name, passed, mutated)
 
 
-def _bite(name: str, scenarios: Sequence[str], mutated: Trials) -> MutantFinding:
-    """What came of `scenarios`, all of which the reference passes, on the mutant."""
+def _mutant_finding(name: str, scenarios: Sequence[str], mutated: Trials) -> MutantFinding:
+    """Return the finding for a name whose `scenarios` the reference passes."""
     after = [mutated[scenario] for scenario in scenarios if scenario in mutated]
     nothing = [trial for trial in after if trial.verdict not in (Verdict.PASS, Verdict.FAIL)]
     if nothing or len(after) < len(scenarios):
         broken = tuple(trial.scenario for trial in nothing if trial.verdict in (Verdict.ERROR, Verdict.CRASH))
-        return MutantFinding(name, Fate.ERROR, _said(nothing[0]) if nothing else "never ran on the mutant", broken)
-    biting = list(filter(_bites, after))
-    if biting:
-        return MutantFinding(name, Fate.CAUGHT, _said(biting[0]))
-    return MutantFinding(name, Fate.SURVIVED, "; ".join(map(_said, after)), tuple(trial.scenario for trial in after))
+        return MutantFinding(name, Fate.ERROR, _line(nothing[0]) if nothing else "did not run on the mutant", broken)
+    kills = list(filter(_is_kill, after))
+    if kills:
+        return MutantFinding(name, Fate.CAUGHT, _line(kills[0]))
+    return MutantFinding(name, Fate.SURVIVED, "; ".join(map(_line, after)), tuple(trial.scenario for trial in after))
 
 
-def _said(trial: Trial) -> str:
+def _line(trial: Trial) -> str:
     reason = trial.reason.partition("\n")[0]
     return f"{trial.verdict.value} in {trial.scenario}" + (f": {reason}" if reason else "")

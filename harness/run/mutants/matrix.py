@@ -1,9 +1,9 @@
-"""The kill matrix: which scenario is bitten by which mutant, as one JSON document.
+"""The kill matrix: which scenario kills which mutant, as one JSON document.
 
-`Matrix`     when, how, and the seed that drew the scenarios; one `Place` an environment
-`Place`      the machine, the counts, every mutant and every scenario
-`Mutated`    one mutant: what is wrong with it, what became of it, by whom it was caught
-`ScenarioProof`       one scenario: where it stands, and whom it catches
+`Matrix`         when and how it was made, and the seed that drew the scenarios; one `Place` an environment
+`Place`          the machine, the counts, every mutant and every scenario
+`Mutated`        one mutant: its fault, its fate, and the scenarios that kill it
+`ScenarioProof`  one scenario: its state, and the mutants that it kills
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class NotCaught(msgspec.Struct, frozen=True):
-    """A name in a mutant's `caught_by` of which nothing came."""
+    """A name in a mutant's `caught_by` that did not catch it."""
 
     name: str
     fate: str
@@ -52,10 +52,10 @@ class Mutated(msgspec.Struct, frozen=True, kw_only=True):
     fate: str
     killed_by: tuple[Failure, ...]
     unkept: tuple[NotCaught, ...]
-    undeclared: tuple[Failure, ...]  #: which it does not name; drawn anew each run
-    passed: tuple[str, ...]  #: which see nothing wrong with it
+    undeclared: tuple[Failure, ...]  #: of scenarios that it does not name, drawn anew each run
+    passed: tuple[str, ...]  #: the scenarios that it passes
     seconds: float
-    draws: int = 1  #: how many seeds it took until all that it names had caught it, or none was left
+    draws: int = 1  #: the number of seeds until all that it names caught it, or the limit
 
 
 class ScenarioProof(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ class ScenarioProof(msgspec.Struct, frozen=True, kw_only=True):
     ids: tuple[str, ...]
     claim: str
     standing: str
-    reason: str  #: why it stands so, where it is not `proven`
+    reason: str  #: why it is not `proven`
     mutants: tuple[str, ...]  #: that it kills
 
 
@@ -75,11 +75,11 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     environment: str
     kernel: str
     machine: str
-    problem: str  #: why nothing was learnt here
+    problem: str  #: why there are no fates here
     fates: dict[str, int]
     standings: dict[str, int]
     mutants: tuple[Mutated, ...]
-    scenarios: tuple[ScenarioProof, ...]  #: none if only some mutants were asked for: where scenarios stand takes all
+    scenarios: tuple[ScenarioProof, ...]  #: empty unless all mutants ran
 
 
 class Matrix(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +90,7 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     seed: int
     repeat: str
-    full: bool  #: every mutant met every scenario, not only a tenth of those that it does not name
+    full: bool  #: each mutant ran every scenario, not only a tenth of those that it does not name
     places: tuple[Place, ...]
 
 
@@ -102,7 +102,7 @@ def place(
     mutant_fates: Iterable[MutantFate],
     proofs: Iterable[Proof],
 ) -> Place:
-    """What was found in one environment."""
+    """Return the matrix of one environment."""
     known = {scenario.name: scenario for scenario in scenarios}
     mutant_fates, proofs = tuple(mutant_fates), tuple(proofs)
     return Place(
@@ -150,19 +150,19 @@ def _held(proof: Proof, scenario: Scenario | None) -> ScenarioProof:
 
 
 def tally(matrix: Matrix) -> Tally:
-    """The three numbers a run of mutants closes with; a scenario with which something is wrong has failed."""
+    """Count mutants; a scenario whose state is wrong counts as failed."""
     fates = [one.fate for place in matrix.places for one in place.mutants]
     caught, untested = fates.count(Fate.CAUGHT.value), fates.count(Fate.UNTESTED.value)
     return Tally(caught, len(fates) - caught - untested + sum(len(wrong(place)) for place in matrix.places), untested)
 
 
 def wrong(place: Place) -> list[ScenarioProof]:
-    """The scenarios with which something is wrong."""
+    """Return the scenarios whose state is wrong."""
     return [one for one in place.scenarios if ProofState(one.standing).is_wrong]
 
 
 def status(matrix: Matrix) -> Status:
-    """The exit status this amounts to; without a mutant that shows something, nothing ran."""
+    """Return the exit status; without a caught mutant, the run could not run."""
     fates = {Fate(one.fate) for place in matrix.places for one in place.mutants}
     if Fate.SURVIVED in fates or any(map(wrong, matrix.places)):
         return Status.UNEXPECTED
@@ -172,5 +172,5 @@ def status(matrix: Matrix) -> Status:
 
 
 def write(matrix: Matrix, path: Path) -> None:
-    """Write `matrix` to `path`, as JSON that people can read too."""
+    """Write `matrix` to `path` as indented JSON."""
     path.write_bytes(msgspec.json.format(msgspec.json.encode(matrix), indent=1) + b"\n")

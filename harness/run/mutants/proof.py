@@ -1,17 +1,17 @@
-"""Whether each scenario bites: at least one mutant must be caught by it, or a list says why none can be.
+"""Decides whether each scenario is proven: it must kill a mutant that names it, or a list must say why none can be.
 
-What is decided in one environment, after all mutants were put to the test there:
+The states of a scenario in one environment, after all mutants have run there:
 
-    proven     a mutant that names it is caught by it
-    excused    none is, and `unproven.toml` beside the mutants says why
-    kernel     its claim is about the kernel alone: no mutant of a platform can break it
-    not here   the reference cannot be put to it here (`unsupported`, `blocked`)
-    unproven   none is, and nothing says why
-    stale      the list says why none can be, but one is, or none need be, or there is no such scenario
+    proven     it kills a mutant that names it
+    excused    it kills none, and `unproven.toml` of the mutants says why
+    kernel     its claim is about the kernel alone, which no mutant of a platform can break
+    not here   the reference cannot run it here (`unsupported`, `blocked`)
+    unproven   it kills none, and the list does not have it
+    stale      the list has it, but it kills a mutant, need not kill one, or does not exist
     broken     the reference itself does not pass it
 
-The last three are wrong.  What merely happens to fail on a mutant that does not name it proves nothing: the scenarios
-that a mutant is put to beside those that it names are drawn, and the next draw is another.
+The last three are wrong.  A failure on a mutant that does not name the scenario proves nothing, because the scenarios
+that a mutant runs besides those that it names are drawn at random.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.run.mutants.fates import CellReport, MutantFate
 from worldswitch.harness.verdict import SEVERITY, Verdict
 
-UNPROVEN = "unproven.toml"  #: the list, beside the mutants
+UNPROVEN = "unproven.toml"  #: the list, in the package of the mutants
 
 
 class ProofState(enum.Enum):
-    """Where a scenario stands."""
+    """The state of a scenario."""
 
     PROVEN = "proven"
     EXCUSED = "excused"
@@ -41,13 +41,13 @@ class ProofState(enum.Enum):
 
     @property
     def is_wrong(self) -> bool:
-        """Somebody must do something about it."""
+        """True if a scenario or the list must be mended."""
         return self in (ProofState.UNPROVEN, ProofState.STALE, ProofState.BROKEN)
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Where one scenario stands in one environment, and which mutants it kills there."""
+    """The state of one scenario in one environment, and the mutants that it kills there."""
 
     scenario: str
     standing: ProofState
@@ -61,7 +61,7 @@ def examine(
     mutant_fates: Sequence[MutantFate],
     unproven: Mapping[str, str],
 ) -> list[Proof]:
-    """Where each scenario stands."""
+    """Return the state of each scenario and of each unknown name in the list."""
     known = list(scenarios)
     trials: dict[str, list[Trial]] = {}
     for trial in reference.trials.values():
@@ -74,7 +74,7 @@ def _unknown(scenarios: Iterable[Scenario], unproven: Mapping[str, str]) -> Iter
     names = {scenario.name for scenario in scenarios}
     for name in unproven:
         if name not in names:
-            yield Proof(name, ProofState.STALE, f"{UNPROVEN} lists it, and there is no such scenario")
+            yield Proof(name, ProofState.STALE, f"{UNPROVEN} lists it, but there is no such scenario")
 
 
 def _examine(scenario: Scenario, trials: Sequence[Trial], mutant_fates: Sequence[MutantFate], excuse: str) -> Proof:
@@ -91,13 +91,13 @@ def _is_of(scenario: Scenario, trial: Trial) -> bool:
 
 def _stand(scenario: Scenario, trials: Sequence[Trial], excuse: str, kills: bool) -> tuple[ProofState, str]:
     if excuse and (kills or scenario.subject == "kernel"):
-        return ProofState.STALE, f"{UNPROVEN} lists it, and {'it kills a mutant' if kills else 'it need not kill one'}"
-    said = [f"{trial.verdict.value}: {trial.reason}" for trial in sorted(trials, key=_severity)]
+        return ProofState.STALE, f"{UNPROVEN} lists it, but {'it kills a mutant' if kills else 'it need not kill one'}"
+    reasons = [f"{trial.verdict.value}: {trial.reason}" for trial in sorted(trials, key=_severity)]
     verdicts = {trial.verdict for trial in trials}
     if not verdicts or verdicts - {Verdict.PASS, Verdict.UNSUPPORTED, Verdict.BLOCKED}:
-        return ProofState.BROKEN, f"the reference itself: {said[0] if said else 'never ran'}"
+        return ProofState.BROKEN, f"the reference itself: {reasons[0] if reasons else 'did not run'}"
     if Verdict.PASS not in verdicts:
-        return ProofState.NOT_HERE, said[0]
+        return ProofState.NOT_HERE, reasons[0]
     if scenario.subject == "kernel":
         return ProofState.KERNEL, ""
     if kills:
@@ -110,7 +110,7 @@ def _severity(trial: Trial) -> int:
 
 
 def _hint(scenario: Scenario, mutant_fates: Iterable[MutantFate]) -> str:
-    """What helps who must prove it: mutants that it fails on in this draw, but that do not name it."""
+    """Return a reason that lists the mutants that it fails on in this draw, but that do not name it."""
     near = [one.mutant for one in mutant_fates if any(_is_of(scenario, it) and it.assertion for it in one.undeclared)]
-    said = "no mutant that names it is caught by it"
-    return f"{said}; it fails on {', '.join(near)}" if near else said
+    reason = "it kills no mutant that names it"
+    return f"{reason}; it fails on {', '.join(near)}" if near else reason

@@ -1,1 +1,1 @@
-"""Which system calls a container makes, recorded and compared with its filter."""
+"""Records the system calls of a container and compares them with its filter."""

@@ -1,4 +1,4 @@
-"""What a filter must allow, seen and not guessed: the calls of real trials, held against a filter's names."""
+"""Compares the system calls of real trials with the names in a seccomp filter."""
 
 from __future__ import annotations
 
@@ -19,45 +19,45 @@ from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.run.request import select
 from worldswitch.harness.run.syscall_record import unotify
 
-#: How much slower trials are whose every call is asked about.
+#: How much slower trials are while every call waits for the recorder.
 SLOWER = 20.0
-PASSED, SOME_FAILED = 0, 1  #: pytest's exit statuses
-LINES = 20  #: of what went wrong
+PASSED, SOME_FAILED = 0, 1  #: exit statuses of pytest
+LINES = 20  #: of the log in an error
 #: `--noconftest`: pytest would load `tests/conftest.py` of the current folder.
 PLAIN = ("-q", "-p", "no:cacheprovider", "-c", os.devnull, "-W", "ignore", "--noconftest")
 
 
 @dataclass(frozen=True, slots=True)
 class SyscallComparison:
-    """What was called, and what a filter says of it."""
+    """The recorded system calls, compared with a filter."""
 
     filter: str
     scenarios: int
-    by_traced: tuple[str, ...]  #: by stubs, and by what else is traced in a scenario
+    by_traced: tuple[str, ...]  #: by stubs and other tracees
     by_others: tuple[str, ...]
-    unnamed: tuple[str, ...]  #: called, and no rule of the filter speaks of it
-    unused: tuple[str, ...]  #: allowed, and not called
+    unnamed: tuple[str, ...]  #: called, but in no rule of the filter
+    unused: tuple[str, ...]  #: allowed, but not called
 
     @property
     def status(self) -> Status:
-        """Whether the filter speaks of all that was called."""
+        """`UNEXPECTED` if a recorded call is in no rule of the filter."""
         return Status.UNEXPECTED if self.unnamed else Status.AS_EXPECTED
 
     def lines(self) -> Iterator[str]:
-        """For people."""
+        """Yield the lines of the report."""
         yield f"{self.scenarios} scenarios make {len({*self.by_traced, *self.by_others})} different system calls"
-        yield f"by stubs and others that are traced: {' '.join(self.by_traced)}"
-        yield f"by all others: {' '.join(self.by_others)}"
+        yield f"by stubs and other tracees: {' '.join(self.by_traced)}"
+        yield f"by other processes: {' '.join(self.by_others)}"
         yield (
-            f"{self.filter} speaks of all of them"
-            if not self.unnamed
-            else (f"{self.filter} does not speak of: {' '.join(self.unnamed)}")
+            f"{self.filter} does not name: {' '.join(self.unnamed)}"
+            if self.unnamed
+            else f"{self.filter} names them all"
         )
-        yield f"it allows, and nobody made here: {' '.join(self.unused)}"
+        yield f"it allows, but none was made here: {' '.join(self.unused)}"
 
 
 def show(ids: Sequence[str], against: str, *, as_json: bool, say: Say) -> Status:
-    """Record, compare and print."""
+    """Record, compare and print.  Raises `CouldNotRun`."""
     try:
         found = compare(ids, against, say)
     except (unotify.Unrecordable, profile.ProfileError) as problem:
@@ -71,7 +71,7 @@ def show(ids: Sequence[str], against: str, *, as_json: bool, say: Say) -> Status
 
 
 def compare(ids: Sequence[str], against: str, say: Say) -> SyscallComparison:
-    """Run scenarios here, each call recorded, and hold them against the filter called `against`, or in that file."""
+    """Run scenarios here, record their calls, and compare them with a filter: a name, or a path with a slash."""
     path = Path(against) if "/" in against else folder("seccomp") / against
     content = seccomp_filter.load(path)
     scenarios = [one.name for one in select(catalogue.scenarios(), ids, chaos=False) if ids or _is_plain(one)]
@@ -79,34 +79,36 @@ def compare(ids: Sequence[str], against: str, say: Say) -> SyscallComparison:
     say(f"recording the calls of {len(scenarios)} scenarios")
     calls = _record(scenarios, say)
     called = _named(calls.all, names)
-    spoken_of = {name for rule in content["syscalls"] for name in rule["names"]}
+    named = {name for rule in content["syscalls"] for name in rule["names"]}
     allowed = {name for rule in content["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}
     return SyscallComparison(
         filter=path.name,
         scenarios=len(scenarios),
         by_traced=_named(calls.of_tracees, names),
         by_others=_named(calls.of_others, names),
-        unnamed=tuple(name for name in called if name not in spoken_of),
+        unnamed=tuple(name for name in called if name not in named),
         unused=tuple(sorted(allowed.difference(called))),
     )
 
 
 def _is_plain(scenario: catalogue.Scenario) -> bool:
-    """Whether it is about a platform, and needs nothing that a platform does not need: no namespaces, no root."""
+    """True if the scenario tests a platform and has no needs of its own, such as namespaces or root."""
     return scenario.subject == "platform" and not scenario.needs
 
 
 def _record(scenarios: Iterable[str], say: Say) -> unotify.Calls:
-    wanted = [word for name in scenarios for word in ("--id", name)]
-    asked = ("--no-chaos", "--repeat", "quick", "--time-scale", f"{SLOWER:g}")
-    # By pytest alone: a cell would also look at all that this machine can do.
-    command = [sys.executable, "-m", "pytest", *PLAIN, "--pyargs", catalogue.SCENARIOS, *asked, *wanted]
+    ids = [word for name in scenarios for word in ("--id", name)]
+    options = ("--no-chaos", "--repeat", "quick", "--time-scale", f"{SLOWER:g}")
+    # By pytest alone: a cell would also run its probes.
+    command = [sys.executable, "-m", "pytest", *PLAIN, "--pyargs", catalogue.SCENARIOS, *options, *ids]
     with tempfile.TemporaryFile() as log:
         calls, status = unotify.record(command, dict(os.environ), log.fileno(), say)
-        if status not in (PASSED, SOME_FAILED):  # a trial may well mind that its calls take their time
+        if status not in (PASSED, SOME_FAILED):  # a trial may fail because its calls are slow
             log.seek(0)
-            said = "\n".join(log.read().decode(errors="replace").splitlines()[-LINES:])
-            raise unotify.Unrecordable(f"the cell that was recorded ended with status {status}; it said last:\n{said}")
+            end = "\n".join(log.read().decode(errors="replace").splitlines()[-LINES:])
+            raise unotify.Unrecordable(
+                f"the recorded scenarios ended with status {status}; the end of their log:\n{end}"
+            )
     return calls
 
 

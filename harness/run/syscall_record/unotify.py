@@ -1,10 +1,10 @@
-"""Which system calls a program and all it starts really make: the kernel asks before each, and is told to go on.
+"""Records the system calls of a program and all its descendants by seccomp user notification.
 
-    install    the program's own process puts itself under a filter that notifies of everything (SECCOMP_RET_USER_NOTIF)
-    fetch      we take a copy of the filter's listener out of that process, which waits at its next call
-    listen     note each call, by whom, and have it made, until nobody is left
+    install    the program's process installs a filter that notifies of every call (SECCOMP_RET_USER_NOTIF)
+    fetch      the recorder copies the filter's listener out of that process, which waits at its next call
+    listen     it notes each call and its thread, and lets it continue, until no process is left
 
-This takes no privilege, and no tracer: what is recorded traces others itself.  See seccomp_unotify(2).
+This needs neither privilege nor a tracer, so the recorded program can trace.  See seccomp_unotify(2).
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ RECEIVE, SEND = 0xC0502100, 0xC0182101  # SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCT
 PIDFD_GETFD = 438  # include/uapi/asm-generic/unistd.h
 
 START_SECONDS = 10.0
-TELL_SECONDS = 30.0
-SILENCE_SECONDS = 3600.0  #: more than any trial has, twenty times slower than else
+PROGRESS_SECONDS = 30.0
+SILENCE_SECONDS = 3600.0  #: longer than any trial that runs twenty times slower
 HEADERS = Path("/usr/include")
 
 
 class Unrecordable(Exception):
-    """Calls cannot be recorded here: why."""
+    """Calls cannot be recorded here; the message says why."""
 
 
 @dataclass(slots=True)
 class Calls:
-    """The numbers of the calls that were seen."""
+    """The numbers of the recorded calls."""
 
-    of_tracees: set[int] = field(default_factory=set)  #: in processes that somebody traced, as stubs are
+    of_tracees: set[int] = field(default_factory=set)  #: by traced threads, such as stubs
     of_others: set[int] = field(default_factory=set)
 
     @property
     def all(self) -> set[int]:
-        """Whoever made them."""
+        """The calls of all threads."""
         return self.of_tracees | self.of_others
 
     def note(self, tid: int, number: int) -> None:
-        """Add a call of a thread, which waits in it."""
+        """Add a call of a thread, which is blocked in it."""
         if number not in self.of_tracees or number not in self.of_others:
             (self.of_tracees if _is_traced(tid) else self.of_others).add(number)
 
@@ -66,7 +66,7 @@ def _is_traced(tid: int) -> bool:
 
 
 def record(command: Sequence[str], environment: dict[str, str], log: int, say: Say) -> tuple[Calls, int]:
-    """Run a command, its output going to descriptor `log`: its calls, its exit status.  Raises `Unrecordable`."""
+    """Run a command with its output to descriptor `log`; return its calls and exit status.  Raises `Unrecordable`."""
     calls = Calls()
     with _started(command, environment, log) as (pid, listener):
         _listen(listener, calls.note, lambda: say(f"{len(calls.all)} different calls so far"))
@@ -75,15 +75,15 @@ def record(command: Sequence[str], environment: dict[str, str], log: int, say: S
 
 @contextmanager
 def _started(command: Sequence[str], environment: dict[str, str], log: int) -> Iterator[tuple[int, int]]:
-    told, tell = os.pipe()
-    pid = processes.fork(lambda: _become(command, environment, log, tell))
+    reader, writer = os.pipe()
+    pid = processes.fork(lambda: _become(command, environment, log, writer))
     listener = -1
     try:
-        os.close(tell)
-        listener = _fetch(pid, _heard(told))
+        os.close(writer)
+        listener = _fetch(pid, _listener_number(reader))
         yield pid, listener
     finally:
-        os.close(told)
+        os.close(reader)
         processes.end(pid)
         if listener >= 0:
             os.close(listener)
@@ -95,31 +95,31 @@ def _lowest_free() -> int:
     return free
 
 
-def _heard(told: int) -> int:
-    """Where the child's listener will be; -1 if it does not come to say so."""
-    text = os.read(told, 32) if select.select([told], [], [], START_SECONDS)[0] else b""
+def _listener_number(reader: int) -> int:
+    """Return the descriptor that the child's listener will have; -1 if the child does not report it in time."""
+    text = os.read(reader, 32) if select.select([reader], [], [], START_SECONDS)[0] else b""
     return int(text or b"-1")
 
 
-def _become(command: Sequence[str], environment: dict[str, str], log: int, tell: int) -> None:
+def _become(command: Sequence[str], environment: dict[str, str], log: int, writer: int) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.setsid()
-    gc.disable()  # or what it closes would make another number the lowest free
-    os.write(tell, str(_lowest_free()).encode())
+    gc.disable()  # a collection could close a descriptor and make another number the lowest free one
+    os.write(writer, str(_lowest_free()).encode())
     ptrace.notify_of_everything()
     os.execvpe(command[0], list(command), environment)
 
 
 def _fetch(pid: int, theirs: int) -> int:
-    """Take a copy of the listener, once it is there."""
+    """Wait for the listener and copy it into this process."""
     pidfd = os.pidfd_open(pid)
     end = time.monotonic() + START_SECONDS
     try:
         while time.monotonic() < end:
             with suppress(OSError):
                 copy = syscalls.syscall(PIDFD_GETFD, pidfd, theirs, 0)
-                if "seccomp notify" in os.readlink(f"/proc/self/fd/{copy}"):  # noqa: PTH115 - it is no path
+                if "seccomp notify" in os.readlink(f"/proc/self/fd/{copy}"):  # noqa: PTH115 - not a path
                     return copy
                 os.close(copy)
             if select.select([pidfd], [], [], 0.002)[0]:
@@ -127,24 +127,24 @@ def _fetch(pid: int, theirs: int) -> int:
     finally:
         os.close(pidfd)
     raise Unrecordable(
-        "a filter that notifies (SECCOMP_RET_USER_NOTIF) cannot be installed, or its listener cannot be had: that "
-        "takes Linux 5.6, and that nobody has forbidden seccomp(2) or pidfd_getfd(2)"
+        "a filter with SECCOMP_RET_USER_NOTIF cannot be installed, or its listener cannot be copied: this needs "
+        "Linux 5.6, and a sandbox that allows seccomp(2) and pidfd_getfd(2)"
     )
 
 
-def _listen(listener: int, note: Callable[[int, int], None], tell: Callable[[], None]) -> None:
+def _listen(listener: int, note: Callable[[int, int], None], progress: Callable[[], None]) -> None:
     poll = select.poll()
     poll.register(listener, select.POLLIN)
-    told = time.monotonic()
+    reported = time.monotonic()
     while True:
-        if time.monotonic() > told + TELL_SECONDS:
-            told = time.monotonic()
-            tell()
+        if time.monotonic() > reported + PROGRESS_SECONDS:
+            reported = time.monotonic()
+            progress()
         ready = poll.poll(SILENCE_SECONDS * 1000)
         if not ready:
-            raise Unrecordable(f"no call was made for {SILENCE_SECONDS:g} s: what was recorded hangs")
+            raise Unrecordable(f"no call was made for {SILENCE_SECONDS:g} s: the recorded program hangs")
         if not ready[0][1] & select.POLLIN:
-            return  # nobody is left whom the filter is for
+            return  # no process under the filter is left
         notification = bytearray(NOTIFICATION.size)
         try:
             fcntl.ioctl(listener, RECEIVE, notification)
@@ -152,13 +152,13 @@ def _listen(listener: int, note: Callable[[int, int], None], tell: Callable[[], 
             note(tid, number)
             fcntl.ioctl(listener, SEND, bytearray(RESPONSE.pack(id_, 0, 0, GO_ON)))
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.EINTR):  # it died, or a signal took it out of the call
+            if error.errno not in (errno.ENOENT, errno.EINTR):  # the thread died, or a signal interrupted the call
                 raise
 
 
 def names() -> dict[int, str]:
-    """What the calls of this machine are called, by number, from the C library's headers.  Raises `Unrecordable`."""
+    """Return the names of this machine's system calls by number, from the headers.  Raises `Unrecordable`."""
     for header in sorted(HEADERS.glob("**/asm/unistd_64.h")):
         found = re.findall(r"^#define __NR_(\w+) (\d+)$", header.read_text(), re.MULTILINE)
         return {int(number): name for name, number in found}
-    raise Unrecordable(f"there is no asm/unistd_64.h in {HEADERS}, which says what calls are called: linux-libc-dev")
+    raise Unrecordable(f"{HEADERS} has no asm/unistd_64.h (system call names): install linux-libc-dev")

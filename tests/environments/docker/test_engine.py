@@ -1,4 +1,4 @@
-"""Engines and environments: which are looked for, what is said when there is none, and how closed a cell is."""
+"""Engines and their containers: discovery, errors without an engine, and the confinement of a cell."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from worldswitch.harness.environments import host, plan, run_resources
-from worldswitch.harness.environments.apt_install import POLICY_TEXT, install_engine, services_kept_down
+from worldswitch.harness.environments import apt_install, host, plan, run_resources
+from worldswitch.harness.environments.apt_install import POLICY_TEXT, install_engine, services_disabled
 from worldswitch.harness.environments.docker import container, engine, image
 from worldswitch.harness.environments.docker.engine import Engine
 from worldswitch.harness.environments.images import rootfs, site_packages
@@ -31,14 +31,12 @@ pytestmark = pytest.mark.usefixtures("cache")
 # ------------------------------------------------------------------------------------------------------- no engine
 
 
-def test_an_engine_that_the_user_named_is_the_only_one_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docker_host_is_the_only_address_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     assert engine.addresses() == ["unix:///nowhere/docker.sock"]
 
 
-def test_without_a_name_the_usual_sockets_are_tried_if_they_exist(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_without_docker_host_existing_sockets_are_tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     (tmp_path / "docker.sock").touch()
@@ -46,11 +44,11 @@ def test_without_a_name_the_usual_sockets_are_tried_if_they_exist(
     assert f"unix://{tmp_path}/podman/podman.sock" not in engine.addresses()
 
 
-def test_without_root_the_reason_and_the_ways_out_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_root_the_error_has_reason_and_remedies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     with pytest.raises(Unobtainable) as caught:
         engine.check_startable([])
-    assert caught.value.reason == "no container engine runs here, and starting a private one takes root"
+    assert caught.value.reason == "no container engine runs here, and starting a private one needs root"
     assert "as root with --install-engine" in caught.value.remedy
 
 
@@ -63,13 +61,13 @@ def test_without_dockerd_the_command_that_installs_it_is_named(monkeypatch: pyte
     assert "apt-get install docker.io" in caught.value.remedy
 
 
-def test_installing_takes_root_and_apt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_installing_needs_root_and_apt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Unobtainable, match="takes root and a system with apt-get"):
+    with pytest.raises(Unobtainable, match="needs root and a system with apt-get"):
         install_engine()
 
 
-def test_cells_of_an_engine_that_does_not_answer_are_missing_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environments_of_a_silent_engine_are_missing_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     with plan.plan("auto", ["hardened", "no-ptrace"]) as places:
@@ -89,7 +87,7 @@ def test_the_host_alone_needs_no_engine() -> None:
 
 @pytest.fixture
 def obtained(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Engines that map user ids if they are asked to, on a machine without Yama; whether each was asked."""
+    """Fake engines on a machine without Yama; records `map_users` of each."""
     asked: list[bool] = []
 
     def obtain(run: RunResources, *, install: bool, map_users: bool, say: object) -> Engine:
@@ -107,32 +105,32 @@ def test_a_profile_for_another_kernel_is_missing_if_it_was_named(obtained: list[
     with plan.plan("docker", ["yama-1", "hardened"]) as places:
         first, second = places
     assert isinstance(first, Missing)
-    assert first.reason == "the profile yama-1 asks for another kernel than runs here: no Yama"
+    assert first.reason == "the profile yama-1 needs other kernel settings: no Yama"
     assert "--kernel 6.12 --profile yama-1" in first.remedy
     assert second.name == "docker:hardened"
     assert obtained == [False]
 
 
-def test_of_all_profiles_those_are_left_out_and_said(obtained: list[bool]) -> None:
+def test_of_all_profiles_unavailable_ones_are_skipped_with_a_message(obtained: list[bool]) -> None:
     said: list[str] = []
     with plan.plan("docker", ["all"], say=said.append) as places:
         names = {place.name for place in places}
         assert not any(isinstance(place, Missing) for place in places)
     assert "docker:user-namespace" in names
     assert not any("yama" in name for name in names)
-    assert "left out: the profile yama-1 asks for another kernel than runs here: no Yama" in said
+    assert "skipped: the profile yama-1 needs other kernel settings: no Yama" in said
     assert obtained == [False, True]
 
 
-def test_an_engine_that_maps_user_ids_is_for_those_who_ask_alone(obtained: list[bool]) -> None:
+def test_a_mapping_engine_serves_profiles_with_mapped_users_only(obtained: list[bool]) -> None:
     with plan.plan("docker", ["user-namespace", "hardened"]) as places:
         runs = [place._run for place in places]  # type: ignore[union-attr]
     assert obtained == [True, False]
     assert len(set(runs)) == 2
-    assert run_resources.living() == set()
+    assert run_resources.live_runs() == set()
 
 
-def test_an_engine_that_cannot_be_had_costs_its_own_profiles(
+def test_an_unavailable_engine_costs_only_its_own_profiles(
     obtained: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = engine.obtain
@@ -150,11 +148,11 @@ def test_an_engine_that_cannot_be_had_costs_its_own_profiles(
     assert (second.name, isinstance(second, Missing)) == ("docker:hardened", False)
 
 
-def test_a_plan_that_fails_gives_back_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_that_fails_releases_its_resources(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "obtain", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         plan.plan("docker")
-    assert run_resources.living() == set()
+    assert run_resources.live_runs() == set()
 
 
 # -------------------------------------------------------------------------------------------------- private engine
@@ -203,19 +201,19 @@ def test_a_private_engine_can_map_users_where_the_kernel_can(
     assert "--userns-remap" not in " ".join(engine.daemon_command(run, "unix:///x", map_users=True))
 
 
-def test_a_dockerd_that_dies_is_reported_with_its_last_words(
+def test_a_dockerd_that_dies_is_reported_with_its_last_line(
     run: RunResources, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(run_resources, "SOCKETS", tmp_path / "sockets")
     monkeypatch.setattr(engine, "daemon_command", lambda *_, **__: ["sh", "-c", "echo no such cgroup; exit 1"])
-    with pytest.raises(Unobtainable, match="it said last: no such cgroup; start a Docker engine yourself"):
+    with pytest.raises(Unobtainable, match="its last output: no such cgroup; run `dockerd --debug`"):
         engine.start(run)
 
 
-def test_services_are_kept_down_only_while_the_installer_lives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_services_are_disabled_only_while_the_installer_lives(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     policy = tmp_path / "policy-rc.d"
-    monkeypatch.setattr(engine, "POLICY", policy)
-    with services_kept_down():
+    monkeypatch.setattr(apt_install, "POLICY", policy)
+    with services_disabled():
         assert policy.stat().st_mode & stat.S_IXUSR
         assert subprocess.run([policy], check=False).returncode == 101
     assert not policy.exists()
@@ -223,11 +221,11 @@ def test_services_are_kept_down_only_while_the_installer_lives(monkeypatch: pyte
     assert subprocess.run(["sh", policy], check=False).returncode == 0
 
 
-def test_a_policy_that_is_there_already_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_existing_policy_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     policy = tmp_path / "policy-rc.d"
     policy.write_text("theirs")
-    monkeypatch.setattr(engine, "POLICY", policy)
-    with services_kept_down():
+    monkeypatch.setattr(apt_install, "POLICY", policy)
+    with services_disabled():
         assert policy.read_text() == "theirs"
     assert policy.read_text() == "theirs"
 
@@ -238,7 +236,7 @@ ENGINE: Any = Engine("unix:///x", client=None, name="none", private=True, cgroup
 
 
 @pytest.mark.parametrize("name", profiles.available())
-def test_every_cell_is_closed_up(name: str) -> None:
+def test_every_cell_is_confined(name: str) -> None:
     profile = profiles.select([name])[0]
     made = container.settings(profile, ENGINE, "x")
     assert made["network_mode"] == "none"
@@ -252,7 +250,7 @@ def test_every_cell_is_closed_up(name: str) -> None:
     assert made["labels"][LABEL] == "x"
 
 
-def test_capabilities_are_dropped_but_those_granted() -> None:
+def test_all_capabilities_but_those_granted_are_dropped() -> None:
     by_name = {profile.name: container.settings(profile, ENGINE, "x") for profile in profiles.select([])}
     assert "cap_drop" not in by_name["docker-default"]
     assert (by_name["sys-ptrace"]["cap_drop"], by_name["sys-ptrace"]["cap_add"]) == (["ALL"], ["SYS_PTRACE"])
@@ -260,7 +258,7 @@ def test_capabilities_are_dropped_but_those_granted() -> None:
     assert by_name["hardened"]["user"] == "65534:65534"
 
 
-def test_namespaces_are_asked_of_the_engine() -> None:
+def test_namespaces_become_engine_options() -> None:
     by_name = {profile.name: profile for profile in profiles.select([profiles.ALL])}
 
     def asked(name: str, *companions: str) -> tuple[object, object]:
@@ -274,7 +272,7 @@ def test_namespaces_are_asked_of_the_engine() -> None:
 
 
 class FakeClient:
-    """An engine whose container says these chunks, and then has ended with 3."""
+    """An engine whose container outputs these chunks and exits with 3."""
 
     def __init__(self, chunks: list[tuple[bytes | None, bytes | None]]) -> None:
         self.chunks = chunks
@@ -292,7 +290,7 @@ class FakeClient:
         return {"StatusCode": 3}
 
 
-def test_lines_are_put_together_and_the_log_is_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_are_assembled_and_the_log_is_separate(monkeypatch: pytest.MonkeyPatch) -> None:
     removed: list[str] = []
     monkeypatch.setattr(container, "remove", lambda _, name: removed.append(name))
     chunks = [(b"one\ntw", None), (None, b"log 1\n"), (b"o\n", b"log 2\n"), (b"cut off", None)]
@@ -304,7 +302,7 @@ def test_lines_are_put_together_and_the_log_is_kept_apart(monkeypatch: pytest.Mo
     assert removed == ["x"]
 
 
-def test_a_container_goes_before_those_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_container_is_removed_before_its_companion(monkeypatch: pytest.MonkeyPatch) -> None:
     removed: list[str] = []
     monkeypatch.setattr(container, "remove", lambda _, name: removed.append(name))
     client: Any = FakeClient([])
@@ -348,13 +346,13 @@ def test_the_newest_glibc_symbol_decides(tmp_path: Path) -> None:
     assert site_packages.highest_glibc(tmp_path) == (2, 34)
 
 
-def test_wheels_up_to_the_target_s_glibc_are_taken() -> None:
+def test_wheels_up_to_the_target_s_glibc_are_accepted() -> None:
     platforms = ImageTarget((3, 13), (2, 36), "x86_64").platforms
     assert platforms[0] == "manylinux_2_36_x86_64"
     assert platforms[-2:] == ["manylinux_2_17_x86_64", "manylinux2014_x86_64"]
 
 
-def test_a_checkout_s_wheel_is_built_from_what_people_wrote() -> None:
+def test_a_checkout_s_wheel_is_built_from_source_files_only() -> None:
     root = site_packages.checkout()
     assert root
     names = {str(path.relative_to(root)) for path in site_packages.source_files(root)}

@@ -1,4 +1,4 @@
-"""Packages of other releases: from a signed mirror and no other, exactly known, kept, and nothing installed."""
+"""Packages of other releases are fetched from a signed mirror only, identified exactly, cached and not installed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOOLS = ("apt-get", "dpkg-deb", "gpg", "gpgv")
 
 
 class Debian:
-    """A mirror of two suites in a folder, signed with a key of its own."""
+    """A mirror of two suites in a folder, signed with its own key."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -34,7 +34,7 @@ class Debian:
         self._gpg("--export", "--output", str(self.ring))
 
     def has(self, suite: str, *wanted: tuple[str, str], valid: float = 3600) -> None:
-        """Have a suite that has these packages, each a name and a version, and is valid for so many seconds."""
+        """Make a suite with these packages (name, version) that is valid for some seconds."""
         index = "".join(self._package(name, version) for name, version in wanted)
         place = self.folder / "dists" / suite / "main" / "binary-amd64"
         place.mkdir(parents=True, exist_ok=True)
@@ -95,16 +95,16 @@ def debian(key: Debian, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Debi
 
 
 def ignore(line: str) -> None:
-    """Say it to nobody."""
+    """Drop the message."""
 
 
 def age() -> None:
-    """Have every index be too old to be used unasked."""
+    """Make every index too old to be used without an update."""
     for done in cache("apt").glob("*/updated"):
         os.utime(done, (0, 0))
 
 
-def test_the_newest_of_the_first_suite_that_has_one_is_taken(debian: Debian, tmp_path: Path) -> None:
+def test_the_newest_version_of_the_first_suite_with_the_package_is_fetched(debian: Debian, tmp_path: Path) -> None:
     debian.has("first", ("other", "1"))
     debian.has("second", ("linux-6.9-cloud", "6.9-1"), ("linux-6.10-cloud", "6.10-1"), ("linux-7.0", "7.0-1"))
     found = deb_packages.fetch("linux-*-cloud", ["first", "second"], ignore)
@@ -115,20 +115,20 @@ def test_the_newest_of_the_first_suite_that_has_one_is_taken(debian: Debian, tmp
     assert not (debian.folder / "installed").exists()
 
 
-def test_what_was_fetched_is_kept_for_when_the_mirror_is_away(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cached_package_is_used_without_the_mirror(debian: Debian, monkeypatch: pytest.MonkeyPatch) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"))
     before = deb_packages.fetch("linux-*", ["first"], ignore)
     monkeypatch.setenv(apt_mirror.MIRROR, "file:/nowhere")
     age()
     said: list[str] = []
     assert deb_packages.fetch("linux-*", ["first"], said.append) == before
-    assert "its index is not renewed" in said[1]
+    assert "the index cannot be renewed" in said[1]
     shutil.rmtree(cache("apt"))
     assert deb_packages.fetch("linux-*", ["first"], said.append) == before
-    assert said[-1].endswith("taking linux-6.9 6.9-1, which is kept")
+    assert said[-1].endswith("using linux-6.9 6.9-1 from the cache")
 
 
-def test_what_the_mirror_dropped_since_is_replaced_by_what_is_kept(debian: Debian) -> None:
+def test_a_cached_package_replaces_one_that_the_mirror_dropped(debian: Debian) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"))
     before = deb_packages.fetch("linux-*", ["first"], ignore)
     debian.has("first", ("linux-6.9", "6.9-1"), ("linux-6.10", "6.10-1"))
@@ -136,27 +136,27 @@ def test_what_the_mirror_dropped_since_is_replaced_by_what_is_kept(debian: Debia
     age()
     said: list[str] = []
     assert deb_packages.fetch("linux-*", ["first"], said.append) == before
-    assert "linux-6.10_6.10-1_amd64.deb cannot be had" in said[-1]
+    assert "linux-6.10_6.10-1_amd64.deb cannot be downloaded" in said[-1]
 
 
-def test_a_suite_whose_index_somebody_changed_is_refused(debian: Debian) -> None:
+def test_a_suite_with_a_tampered_index_is_refused(debian: Debian) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"))
     signed = debian.folder / "dists" / "first" / "InRelease"
     signed.write_text(signed.read_text().replace("Components: main", "Components: main other"))
-    with pytest.raises(Unobtainable, match="the index of first cannot be had"):
+    with pytest.raises(Unobtainable, match="the index of first cannot be fetched"):
         deb_packages.fetch("linux-*", ["first"], ignore)
 
 
-def test_a_file_that_is_not_the_one_of_the_index_is_refused(debian: Debian) -> None:
+def test_a_file_that_differs_from_the_index_is_refused(debian: Debian) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"))
     file = debian.folder / "pool" / "linux-6.9_6.9-1_amd64.deb"
     file.write_bytes(file.read_bytes().replace(b"linux", b"xinul"))
-    with pytest.raises(Unobtainable, match=r"cannot be had: .*(Hash|hash|size)"):
+    with pytest.raises(Unobtainable, match=r"cannot be downloaded: .*(Hash|hash|size)"):
         deb_packages.fetch("linux-*", ["first"], ignore)
     assert deb_packages.kept() == []
 
 
-def test_a_kept_file_that_was_damaged_is_fetched_anew(debian: Debian) -> None:
+def test_a_damaged_cached_file_is_fetched_again(debian: Debian) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"))
     before = deb_packages.fetch("linux-*", ["first"], ignore)
     before.path.write_bytes(b"nothing")
@@ -165,14 +165,14 @@ def test_a_kept_file_that_was_damaged_is_fetched_anew(debian: Debian) -> None:
     assert deb_packages.kept() == [before]
 
 
-def test_an_index_past_its_date_is_taken_and_that_is_said(debian: Debian) -> None:
+def test_an_expired_index_is_used_with_a_message(debian: Debian) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"), valid=-60)
     said: list[str] = []
     deb_packages.fetch("linux-*", ["first"], said.append)
-    assert any("first: its index was valid until" in line for line in said)
+    assert any("first: the index expired on" in line for line in said)
 
 
-def test_a_fresh_index_is_not_asked_for_again(debian: Debian) -> None:
+def test_a_fresh_index_is_not_fetched_again(debian: Debian) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"))
     deb_packages.fetch("linux-*", ["first"], ignore)
     said: list[str] = []
@@ -198,21 +198,21 @@ def test_packages_are_gathered_without_a_lock_of_the_machine(debian: Debian, tmp
     assert not (debian.folder / "installed").exists()
 
 
-def test_what_no_suite_has_is_named(debian: Debian) -> None:
+def test_a_package_that_no_suite_has_is_named(debian: Debian) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"))
     with pytest.raises(Unobtainable, match="the Debian mirror has no linux-9"):
         deb_packages.fetch("linux-9.*", ["first"], ignore)
 
 
-def test_all_that_there_is_is_offered_and_suites_that_cannot_be_read_are_named(debian: Debian) -> None:
+def test_all_packages_are_offered_and_unreadable_suites_are_named(debian: Debian) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"), ("linux-6.10", "6.10-1"))
     said: list[str] = []
     found = deb_packages.offers("linux-*", ["away", "first"], said.append)
     assert [offer.version for offer in found] == ["6.10-1", "6.9-1"]
-    assert said[1].startswith("away is left out: the index of away cannot be had")
+    assert said[1].startswith("away is skipped: the index of away cannot be fetched")
 
 
-def test_a_machine_that_is_no_debian_is_told_how_to_name_a_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_another_distribution_the_error_says_how_to_set_a_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(apt_mirror.MIRROR, raising=False)
     monkeypatch.setattr(apt_mirror.platform, "freedesktop_os_release", lambda: {"ID": "fedora"})
     with pytest.raises(Unobtainable, match="set WORLDSWITCH_DEBIAN_MIRROR="):

@@ -1,4 +1,4 @@
-"""A root file system where nothing is installed that makes them: an apt of our own fetches, and all is unpacked."""
+"""A root file system without mmdebstrap and debootstrap: a private apt fetches packages, which are unpacked."""
 
 from __future__ import annotations
 
@@ -60,9 +60,7 @@ def test_packages_are_unpacked_over_each_other(
     assert "usr/share/doc" not in names
 
 
-def test_where_they_cannot_be_had_it_says_what_else_would_do(
-    run: RunResources, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_packages_the_error_names_alternatives(run: RunResources, monkeypatch: pytest.MonkeyPatch) -> None:
     def gather(*_: object) -> None:
         raise Unobtainable("no mirror", "get one")
 

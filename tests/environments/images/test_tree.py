@@ -1,4 +1,4 @@
-"""The image as a tree: what it is made of, that it is the engine's image, and how long it stays."""
+"""The image as a tree: its contents, its equality with the engine's image, and its lifetime."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[str]]:
-    """A base of three entries, a site of one file, and what is run in the tree."""
+    """Fakes a base of three entries and a site of one file; records the commands run in the tree."""
     base, ran = tmp_path / "base.tar", []
 
     def command(root: Path, command: Sequence[str], *, doing: str) -> str:
@@ -51,7 +51,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Sequence[s
 
 
 def packed(entries: dict[str, bytes]) -> bytes:
-    """A tar file with these names, of these types."""
+    """Return a tar file with these names and types."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:
         for name, kind in entries.items():
@@ -61,12 +61,12 @@ def packed(entries: dict[str, bytes]) -> bytes:
     return content.getvalue()
 
 
-def told(line: str) -> None:
-    """Whoever waits; here nobody."""
+def ignore(line: str) -> None:
+    """Drop the message."""
 
 
-def test_the_containerfile_s_steps_are_taken(commands: list[Sequence[str]], run: RunResources) -> None:
-    made = tree.obtain(run, told)
+def test_the_containerfile_s_steps_are_run(commands: list[Sequence[str]], run: RunResources) -> None:
+    made = tree.obtain(run, ignore)
     said = containerfile.read(containerfile.containerfile())
     assert commands[0][:3] == ["python3", "-B", "-c"]
     assert tuple(commands[1:]) == said.commands
@@ -76,10 +76,8 @@ def test_the_containerfile_s_steps_are_taken(commands: list[Sequence[str]], run:
     assert made.folder == "/tmp"
 
 
-def test_a_tree_has_the_base_the_suite_and_what_runtimes_mount_on(
-    commands: list[Sequence[str]], run: RunResources
-) -> None:
-    made = tree.obtain(run, told).path
+def test_a_tree_has_the_base_the_suite_and_mount_points(commands: list[Sequence[str]], run: RunResources) -> None:
+    made = tree.obtain(run, ignore).path
     assert (made / "bin/python3").stat().st_mode & 0o7777 == 0o4755
     assert (made / "opt/worldswitch/suite.py").stat().st_mode & 0o7777 == 0o644
     assert not (made / "dev/null").exists()
@@ -91,19 +89,19 @@ def test_a_tree_has_the_base_the_suite_and_what_runtimes_mount_on(
 def test_the_tree_and_the_engine_s_image_on_one_base_have_one_name(
     commands: list[Sequence[str]], run: RunResources
 ) -> None:
-    made = tree.obtain(run, told)
+    made = tree.obtain(run, ignore)
     assert image._image_name(made.base) == f"worldswitch:{made.id}"
 
 
 def test_a_tree_is_made_once(commands: list[Sequence[str]], run: RunResources) -> None:
-    first = tree.obtain(run, told)
+    first = tree.obtain(run, ignore)
     made = len(commands)
-    assert tree.obtain(run, told) == first
+    assert tree.obtain(run, ignore) == first
     assert len(commands) == made
 
 
-def test_a_tree_s_tar_is_the_same_each_time(commands: list[Sequence[str]], run: RunResources, tmp_path: Path) -> None:
-    made = tree.obtain(run, told)
+def test_a_tree_s_tar_is_reproducible(commands: list[Sequence[str]], run: RunResources, tmp_path: Path) -> None:
+    made = tree.obtain(run, ignore)
     first = made.tar(tmp_path / "1.tar").read_bytes()
     (made.path / "etc/hosts").touch()
     assert made.tar(tmp_path / "2.tar").read_bytes() == first
@@ -111,22 +109,22 @@ def test_a_tree_s_tar_is_the_same_each_time(commands: list[Sequence[str]], run: 
         assert "opt/worldswitch/suite.py" in tar.getnames()
 
 
-def test_trees_in_use_and_a_few_others_stay(commands: list[Sequence[str]], run: RunResources, cache: Path) -> None:
+def test_trees_in_use_and_a_few_others_are_kept(commands: list[Sequence[str]], run: RunResources, cache: Path) -> None:
     for name in "abcde":
         (cache / "tree" / name).mkdir(parents=True)
-    used = tree.obtain(run, told).id
+    used = tree.obtain(run, ignore).id
     left = {path.name for path in (cache / "tree").iterdir() if path.is_dir()}
     assert used in left
     assert len(left) == 1 + tree.KEPT
 
 
-def test_a_base_that_reaches_out_of_the_tree_is_refused(
+def test_a_base_with_entries_outside_of_the_tree_is_refused(
     commands: list[Sequence[str]], run: RunResources, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.tar").write_bytes(packed({"../outside": tarfile.REGTYPE}))
     monkeypatch.setattr(rootfs, "obtain", lambda *_: tmp_path / "bad.tar")
     with pytest.raises(tarfile.ExtractError, match=r"\.\./outside"):
-        tree.obtain(run, told)
+        tree.obtain(run, ignore)
 
 
 def test_a_python_whose_tarfile_has_no_filters_makes_a_tree(
@@ -138,7 +136,7 @@ def test_a_python_whose_tarfile_has_no_filters_makes_a_tree(
     original = tarfile.TarFile.extractall
     monkeypatch.setattr(tarfile.TarFile, "extractall", extractall)  # as in Python 3.11.2, which Debian 12 has
     monkeypatch.delattr(tarfile, "tar_filter")
-    made = tree.obtain(run, told)
+    made = tree.obtain(run, ignore)
     assert not any(path.is_block_device() or path.is_char_device() for path in made.path.rglob("*"))
 
 
@@ -147,9 +145,9 @@ def test_a_package_for_a_newer_c_library_is_refused(
 ) -> None:
     monkeypatch.setattr(site_packages, "highest_glibc", lambda _: (2, 40))
     with pytest.raises(Unobtainable, match=r"needs glibc 2\.40, the image has 2\.36"):
-        tree.obtain(run, told)
+        tree.obtain(run, ignore)
 
 
-def test_a_command_that_fails_inside_says_what_was_done(tmp_path: Path) -> None:
+def test_a_command_that_fails_inside_names_its_step(tmp_path: Path) -> None:
     with pytest.raises(Unobtainable, match="trying it out failed"):
         chroot.run(tmp_path / "nowhere", ["true"], doing="trying it out")

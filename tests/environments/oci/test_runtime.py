@@ -1,4 +1,4 @@
-"""A plain runtime: found by what it does, refused with its own words, and gone with the run however that ends."""
+"""A plain runtime is chosen by a probe, its errors are quoted, and its containers end with the run."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 
 def applies(rule: Expectation, facts: dict[str, str]) -> bool:
-    """Whether a rule holds in a cell of an environment with these facts."""
+    """True if a rule holds in a cell of an environment with these facts."""
     known = fields.of(CellName("oci:x"), replace(header(), environment=facts), {})
     return rule.holds(known)
 
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Have runtimes that are these scripts, and an ordinary user."""
+    """Install scripts as runtimes, for an ordinary user."""
     monkeypatch.setattr(runtime, "NAMES", ())
     monkeypatch.setattr(bundle, "is_root", lambda: False)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -54,34 +54,34 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
     return install
 
 
-def told(line: str) -> None:
-    """Whoever waits; here nobody."""
+def ignore(line: str) -> None:
+    """Drop the message."""
 
 
-def test_the_first_runtime_that_works_is_taken(run: RunResources, install: Callable[[str, str], None]) -> None:
+def test_the_first_runtime_that_works_is_used(run: RunResources, install: Callable[[str, str], None]) -> None:
     install("refuser", "echo cgroups in hybrid mode not supported; exit 1")
     install("worker", "exit 0")
-    assert runtime.obtain(run, install=False, say=told).name == "worker 1.2"
+    assert runtime.obtain(run, install=False, say=ignore).name == "worker 1.2"
 
 
-def test_runtimes_that_refuse_are_quoted(run: RunResources, install: Callable[[str, str], None]) -> None:
+def test_the_errors_of_failing_runtimes_are_quoted(run: RunResources, install: Callable[[str, str], None]) -> None:
     install("refuser", "echo cgroups in hybrid mode not supported; exit 1")
     with pytest.raises(Unobtainable) as caught:
-        runtime.obtain(run, install=False, say=told)
+        runtime.obtain(run, install=False, say=ignore)
     assert caught.value.reason == "refuser 1.2 could not run `true`: cgroups in hybrid mode not supported"
     assert caught.value.remedy.startswith("run as root")
 
 
-def test_a_runtime_that_hangs_is_not_waited_for(
+def test_a_runtime_that_hangs_is_killed(
     run: RunResources, install: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime, "PROBE_SECONDS", 0.5)
     install("sleeper", "sleep 60")
     with pytest.raises(Unobtainable, match=r"did not end within 0\.5 s"):
-        runtime.obtain(run, install=False, say=told)
+        runtime.obtain(run, install=False, say=ignore)
 
 
-def test_without_a_runtime_every_container_is_missing_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_runtime_every_container_is_missing_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "NAMES", ())
     with plan.plan("oci", ["hardened", "no-ptrace"]) as places:
         first, second = places
@@ -90,17 +90,15 @@ def test_without_a_runtime_every_container_is_missing_with_the_way_out(monkeypat
     assert (first.name, second.name) == ("oci:hardened", "oci:no-ptrace")
     assert first.reason == "no OCI runtime is installed (runc, crun)"
     assert "apt-get install runc" in first.remedy
-    assert run_resources.living() == set()
+    assert run_resources.live_runs() == set()
 
 
-def test_what_is_missing_is_installed_if_that_is_asked_for(run: RunResources, monkeypatch: pytest.MonkeyPatch) -> None:
-    from worldswitch.harness.environments.docker import engine
-
+def test_a_missing_runtime_is_installed_on_request(run: RunResources, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
     monkeypatch.setattr(runtime, "NAMES", ())
-    monkeypatch.setattr(engine, "install_engine", asked.append)
+    monkeypatch.setattr(runtime, "install_engine", asked.append)
     with pytest.raises(Unobtainable, match="no OCI runtime is installed"):
-        runtime.obtain(run, install=True, say=told)
+        runtime.obtain(run, install=True, say=ignore)
     assert asked == [("runc", "mmdebstrap")]
 
 
@@ -109,7 +107,7 @@ def test_what_is_missing_is_installed_if_that_is_asked_for(run: RunResources, mo
 
 @pytest.fixture
 def ordinary(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Be nobody special."""
+    """Run as an ordinary user."""
     monkeypatch.setattr(bundle, "is_root", lambda: False)
     monkeypatch.setattr(user_mapping, "subordinate", lambda _: ())
 
@@ -122,34 +120,34 @@ def test_without_root_a_container_s_root_is_this_user() -> None:
 
 
 @pytest.mark.usefixtures("ordinary")
-def test_without_root_other_users_take_ids_that_one_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_root_other_users_need_subordinate_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     hardened = profiles.select(["hardened"])[0]
-    lack = container.lacks(hardened)
+    lack = container.unavailable(hardened)
     assert lack
-    assert "runs as user 65534:65534, and without root this user has one id" in lack.reason
+    assert "runs as user 65534:65534, and without root only one id can be mapped" in lack.reason
     monkeypatch.setattr(user_mapping, "subordinate", lambda _: (IdMapping(1, 100000, 65536),))
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert not container.lacks(hardened)
+    assert not container.unavailable(hardened)
 
 
 @pytest.mark.usefixtures("ordinary")
 @pytest.mark.parametrize("pid", ["shared", "host"])
-def test_without_root_processes_of_others_cannot_be_shared(pid: str, tmp_path: Path) -> None:
+def test_without_root_pid_namespaces_cannot_be_shared(pid: str, tmp_path: Path) -> None:
     path = tmp_path / "sharing.toml"
     path.write_text(
         'name = "sharing"\nabout = "x"\ncapabilities = []\nseccomp = "default"\ninit = false\n'
         f'namespaces = {{ pid = "{pid}" }}\n'
     )
-    lack = container.lacks(profiles.load(path))
+    lack = container.unavailable(profiles.load(path))
     assert lack
-    assert "takes root" in lack.reason
+    assert "needs root" in lack.reason
 
 
 @pytest.mark.usefixtures("ordinary")
-def test_without_root_limits_cannot_be_had() -> None:
-    lack = container.lacks(profiles.select(["few-processes"])[0])
+def test_without_root_limits_are_unavailable() -> None:
+    lack = container.unavailable(profiles.select(["few-processes"])[0])
     assert lack
-    assert "without root no control groups hold them" in lack.reason
+    assert "without root there are no control groups to enforce them" in lack.reason
 
 
 @pytest.mark.usefixtures("ordinary")
@@ -169,7 +167,7 @@ def test_without_root_scenarios_with_several_users_are_expected_to_be_blocked(
     assert [one for one in rules.for_platform("reference", rules.packaged()) if applies(one, facts)] == []
 
 
-def test_a_user_s_further_ids_are_read(tmp_path: Path) -> None:
+def test_a_user_s_subordinate_ids_are_read(tmp_path: Path) -> None:
     file = tmp_path / "subuid"
     file.write_text(f"somebody:1:2\nroot-but-not:3:4\n{os.geteuid()}:100000:65536\n")
     assert user_mapping.subordinate(str(file)) == (IdMapping(1, 100000, 65536),)
@@ -181,7 +179,7 @@ def test_a_user_s_further_ids_are_read(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------------------------------- cell
 
 
-def test_a_cell_takes_its_companion_with_it() -> None:
+def test_the_end_of_a_cell_ends_its_companion() -> None:
     companion = GuardedProcess(["sleep", "60"])
     cell = OciCell(GuardedProcess(["sh", "-c", "echo one"], stdout=subprocess.PIPE, stderr=subprocess.PIPE), companion)
     assert list(cell.frames()) == [b"one\n"]
@@ -189,7 +187,7 @@ def test_a_cell_takes_its_companion_with_it() -> None:
     assert companion.process.poll() is not None
 
 
-def test_a_cell_that_goes_on_is_said_to_be_in_a_container() -> None:
+def test_the_timeout_of_a_cell_names_the_container() -> None:
     cell = OciCell(GuardedProcess(["sleep", "60"], stdout=subprocess.PIPE, stderr=subprocess.PIPE))
     with pytest.raises(TimeoutError, match="the suite in the container did not end"):
         cell.wait(0.1)
@@ -226,11 +224,11 @@ run.close()
 
 @pytest.fixture
 def real(run: RunResources) -> Runtime:
-    """The runtime that works here."""
+    """A runtime that works on this machine."""
     if os.geteuid() != 0:
         pytest.skip("without root there are no control groups to look for")
     try:
-        return runtime.obtain(run, install=False, say=told)
+        return runtime.obtain(run, install=False, say=ignore)
     except Unobtainable as problem:
         pytest.skip(problem.reason)
 
@@ -259,5 +257,5 @@ def test_a_runner_that_dies_leaves_no_container(signo: signal.Signals, cache: Pa
 
 
 def groups(run: str) -> list[Path]:
-    """A run's control groups."""
+    """Return a run's control groups."""
     return list(run_resources._control_groups(run))

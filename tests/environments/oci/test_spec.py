@@ -1,4 +1,4 @@
-"""The specification that a plain runtime is given, and the filter in it."""
+"""The OCI specification of a container, and its seccomp filter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLAIN = Profile("plain", "nothing is granted", capabilities=(), seccomp="unconfi
 
 
 def made(around: ContainerContext = AROUND, **said: Any) -> dict[str, Any]:
-    """The specification for a profile that says this."""
+    """Return the specification for a profile with these fields."""
     return specification(msgspec.structs.replace(PLAIN, **said), ["suite"], around)
 
 
@@ -33,7 +33,7 @@ def made(around: ContainerContext = AROUND, **said: Any) -> dict[str, Any]:
 def resolve(
     *rules: dict[str, Any], capabilities: tuple[str, ...] = (), machine: SeccompTarget = HERE
 ) -> list[list[str]]:
-    """The names of the rules that hold."""
+    """Return the names of the rules that apply."""
     text = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules})
     return [rule["names"] for rule in seccomp.resolve(text, capabilities, machine)["syscalls"]]
 
@@ -62,11 +62,11 @@ def rule(name: str, **said: object) -> dict[str, Any]:
         ({"excludes": {"minKernel": "7.0"}}, True),
     ],
 )
-def test_a_rule_holds_where_it_says(said: dict[str, Any], holds: bool) -> None:
+def test_a_rule_applies_where_its_conditions_hold(said: dict[str, Any], holds: bool) -> None:
     assert resolve(rule("x", **said), capabilities=("CAP_KILL",)) == ([["x"]] if holds else [])
 
 
-def test_a_resolved_rule_says_nothing_that_a_runtime_does_not_know() -> None:
+def test_a_resolved_rule_has_only_fields_of_the_oci_format() -> None:
     argument = {"index": 0, "value": 8, "op": "SCMP_CMP_EQ"}
     zero = {"name": "z", "action": "SCMP_ACT_ERRNO", "errnoRet": 0, "args": [{**argument, "valueTwo": 0}]}
     text = json.dumps(
@@ -90,18 +90,18 @@ def test_a_resolved_rule_says_nothing_that_a_runtime_does_not_know() -> None:
     }
 
 
-def test_an_architecture_brings_those_that_it_runs_too() -> None:
+def test_an_architecture_includes_its_subarchitectures() -> None:
     assert seccomp.resolve(seccomp.default(), (), HERE)["architectures"] == [
         *("SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32")
     ]
 
 
-def test_a_filter_that_does_not_know_the_machine_is_refused() -> None:
-    with pytest.raises(Unobtainable, match="knows nothing of riscv64"):
+def test_a_filter_without_the_machine_s_architecture_is_refused() -> None:
+    with pytest.raises(Unobtainable, match="does not support riscv64"):
         seccomp.resolve(seccomp.default(), (), SeccompTarget("riscv64", (6, 12)))
 
 
-def test_a_filter_is_found_out_from_its_shares() -> None:
+def test_a_filter_is_merged_from_its_shares() -> None:
     always, closed, opened = rule("read"), rule("clone3", errnoRet=38), rule("kcmp")
     shares: dict[str, Any] = {
         "": {"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["A", "B"], "syscalls": [always, closed]},
@@ -116,7 +116,7 @@ def test_a_filter_is_found_out_from_its_shares() -> None:
         assert seccomp.resolve(text, {name}, HERE)["syscalls"] == share["syscalls"]
 
 
-def test_the_default_opens_ptrace_s_kin_to_who_may_trace() -> None:
+def test_the_default_filter_allows_ptrace_s_relatives_with_sys_ptrace() -> None:
     def names(*granted: str) -> set[str]:
         return {name for one in seccomp.resolve(seccomp.default(), granted, HERE)["syscalls"] for name in one["names"]}
 
@@ -128,7 +128,7 @@ def test_the_default_opens_ptrace_s_kin_to_who_may_trace() -> None:
 # ----------------------------------------------------------------------------------------------------- specification
 
 
-def test_root_holds_what_is_granted_and_others_are_only_bounded_by_it() -> None:
+def test_root_has_the_granted_capabilities_and_others_only_in_the_bounding_set() -> None:
     root = made(capabilities=("KILL",))["process"]["capabilities"]
     other = made(capabilities=("KILL",), user="7:8")["process"]
     assert root == {name: ["CAP_KILL"] for name in ("bounding", "effective", "permitted")}
@@ -139,13 +139,13 @@ def test_root_holds_what_is_granted_and_others_are_only_bounded_by_it() -> None:
     assert set(capabilities.USUAL) < set(capabilities.EVERY)
 
 
-def test_an_init_is_process_1_where_a_profile_wants_one() -> None:
+def test_an_init_is_process_1_if_the_profile_says_so() -> None:
     assert made()["process"]["args"] == ["/sbin/docker-init", "--", "suite"]
     assert made(init=False)["process"]["args"] == ["suite"]
 
 
 @pytest.mark.parametrize("name", profiles.available())
-def test_every_container_is_closed_up(name: str) -> None:
+def test_every_container_is_confined(name: str) -> None:
     profile = profiles.select([name])[0]
     spec = specification(profile, ["suite"], AROUND)
     kinds = {one["type"] for one in spec["linux"]["namespaces"]}
@@ -161,14 +161,14 @@ def namespaces(spec: dict[str, Any]) -> dict[str, str]:
     return {one["type"]: one.get("path", "") for one in spec["linux"]["namespaces"]}
 
 
-def test_a_pid_namespace_is_its_own_another_s_or_the_machine_s() -> None:
+def test_a_pid_namespace_is_private_shared_or_the_machine_s() -> None:
     shared = made(replace(AROUND, pid=42), namespaces=Namespaces("shared"), init=False)
     assert namespaces(made())["pid"] == ""
     assert namespaces(shared)["pid"] == "/proc/42/ns/pid"
     assert "pid" not in namespaces(made(namespaces=Namespaces("host"), init=False))
 
 
-def test_users_are_mapped_where_they_are_to_be() -> None:
+def test_users_are_mapped_if_the_profile_says_so() -> None:
     spec = made(replace(AROUND, users=[IdMapping(0, 1000, 1)], groups=[IdMapping(0, 100, 1)]))
     assert "user" in namespaces(spec)
     assert spec["linux"]["uidMappings"] == [{"containerID": 0, "hostID": 1000, "size": 1}]

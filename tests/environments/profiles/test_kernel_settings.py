@@ -1,4 +1,4 @@
-"""What a kernel has otherwise than a profile asks is said, setting by setting."""
+"""Differences between the running kernel and a profile's kernel table are reported one by one."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ def proc(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_kernel_that_is_as_asked_lacks_nothing(proc: Path) -> None:
+def test_a_kernel_with_the_required_settings_has_no_differences(proc: Path) -> None:
     asked = KernelSettings(command_line=("vsyscall=none",), sysctls={"vm.max_map_count": "512", "vm.lowmem": "256 32"})
     assert kernel_settings.unmet(asked, proc) == []
     assert kernel_settings.unmet(KernelSettings(), proc) == []
 
 
-def test_each_setting_that_is_another_is_said(proc: Path) -> None:
+def test_each_different_setting_is_reported(proc: Path) -> None:
     asked = KernelSettings(yama=2, command_line=("vsyscall=xonly",), sysctls={"vm.max_map_count": "9"})
     assert kernel_settings.unmet(asked, proc) == [
         "vm.max_map_count is 512, not 9",
-        "there is no kernel.yama.ptrace_scope, which is to be 2",
+        "kernel.yama.ptrace_scope is missing and must be 2",
         "it was not booted with vsyscall=xonly",
     ]
 
 
-def test_yama_is_a_setting_like_others() -> None:
-    assert kernel_settings.wanted(KernelSettings(yama=0, sysctls={"vm.x": "1"})) == {
+def test_yama_is_among_the_required_sysctls() -> None:
+    assert kernel_settings.required_sysctls(KernelSettings(yama=0, sysctls={"vm.x": "1"})) == {
         "vm.x": "1",
         "kernel.yama.ptrace_scope": "0",
     }
@@ -49,12 +49,12 @@ def test_yama_is_a_setting_like_others() -> None:
     [
         (Profile("p", "x", (), "default"), False, ""),
         (Profile("p", "x", (), "default", namespaces=Namespaces(user="mapped")), True, ""),
-        (Profile("p", "x", (), "default", namespaces=Namespaces(user="mapped")), False, "asks for a user namespace"),
-        (Profile("p", "x", (), "default", kernel=KernelSettings(sysctls={"vm.x": "1"})), True, "there is no vm.x"),
+        (Profile("p", "x", (), "default", namespaces=Namespaces(user="mapped")), False, "needs a user namespace"),
+        (Profile("p", "x", (), "default", kernel=KernelSettings(sysctls={"vm.x": "1"})), True, "vm.x is missing"),
     ],
 )
-def test_a_profile_that_an_engine_cannot_give_says_why(profile: Profile, maps_users: bool, reason: str) -> None:
+def test_a_profile_that_an_engine_cannot_provide_has_a_reason(profile: Profile, maps_users: bool, reason: str) -> None:
     engine = Engine("unix:///x", None, "an engine", private=False, maps_users=maps_users)  # type: ignore[arg-type]
-    lack = container.lacks(profile, engine)
+    lack = container.unavailable(profile, engine)
     assert (lack is None) == (reason == "")
     assert lack is None or (reason in lack.reason and lack.remedy)

@@ -1,4 +1,4 @@
-"""Profiles: the ones that come with the package load, and whatever is wrong with one is said with file and field."""
+"""Shipped profiles load, and an invalid one is reported with file and field."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LINE = '[[expect]]\nscenarios = ["EV*"]\nverdicts = ["blocked"]\nreason = "denie
 
 
 def write(folder: Path, text: str = "", fields: Mapping[str, str | None] | None = None) -> Path:
-    """Write a good profile with these fields changed, added or (None) left out."""
+    """Write a valid profile with these fields changed, added or (None) omitted."""
     lines = [f"{name} = {value}" for name, value in {**GOOD, **(fields or {})}.items() if value is not None]
     path = folder / "sample.toml"
     path.write_text("\n".join(lines) + "\n" + text)
@@ -43,22 +43,22 @@ def test_every_profile_of_the_package_loads(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", profiles.available())
-def test_every_need_that_a_profile_speaks_of_is_a_probe(name: str) -> None:
+def test_every_need_in_a_profile_is_a_probe(name: str) -> None:
     (profile,) = profiles.select([name])
     assert {need for line in rules.of_profile(profile) for need in line.needs} <= table.PROBES.keys()
 
 
-def test_a_line_that_is_about_nothing_is_refused(tmp_path: Path) -> None:
+def test_a_rule_without_scenarios_or_needs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RuleError, match="`scenarios` or `needs`"):
         rules.of_profile(profiles.load(write(tmp_path, LINE.replace('scenarios = ["EV*"]\n', ""))))
 
 
-def test_who_names_none_gets_the_usual_ones() -> None:
+def test_without_names_the_usual_profiles_are_selected() -> None:
     usual = ["docker-default", "hardened", "no-ptrace", "ptrace-killed", "sys-ptrace", "unconfined"]
     assert [profile.name for profile in profiles.select([])] == usual
 
 
-def test_all_of_them_can_be_named_at_once() -> None:
+def test_all_selects_every_profile() -> None:
     assert [profile.name for profile in profiles.select(["hardened", "all"])] == [
         "hardened",
         *(name for name in profiles.available() if name != "hardened"),
@@ -73,7 +73,7 @@ def test_a_minimal_profile_has_the_strict_defaults(tmp_path: Path) -> None:
     assert profile.security_options == ["no-new-privileges:true"]
 
 
-def test_a_profile_says_which_verdicts_are_expected(tmp_path: Path) -> None:
+def test_a_profile_states_the_expected_verdicts(tmp_path: Path) -> None:
     (line,) = rules.of_profile(profiles.load(write(tmp_path, LINE)))
     assert line.covers("environment::denied", ["EV03"])
     assert not line.covers("threads::pool", ["TT01"])
@@ -88,7 +88,7 @@ def test_a_profile_says_which_verdicts_are_expected(tmp_path: Path) -> None:
         ({"about": None}, "about", "missing required field"),
         ({"capabilities": None}, "capabilities", "missing required field"),
         ({"seccomp": None}, "seccomp", "missing required field"),
-        ({"name": '"other"'}, "name", "bears its file's name"),
+        ({"name": '"other"'}, "name", "must be the file's name"),
         ({"name": '"Sample Profile"'}, "name", "matching regex"),
         ({"name": "7"}, "name", "expected `str`"),
         ({"about": '""'}, "about", "length >= 1"),
@@ -98,7 +98,7 @@ def test_a_profile_says_which_verdicts_are_expected(tmp_path: Path) -> None:
         (
             {"seccomp": '"harden.json"'},
             "seccomp",
-            "is none of default, unconfined, default.json, hardened.json, ",
+            "is neither one of default, unconfined, default.json, hardened.json, ",
         ),
         ({"seccomp": "true"}, "seccomp", "expected `str`"),
         ({"user": '"nobody"'}, "user", "matching regex"),
@@ -116,11 +116,15 @@ def test_a_profile_says_which_verdicts_are_expected(tmp_path: Path) -> None:
         ({"kernel": '{ yama = "1" }'}, "kernel.yama", "expected `int | null`, got `str`"),
         ({"kernel": '{ command_line = "quiet" }'}, "kernel.command_line", "expected `array`"),
         ({"kernel": '{ command_line = ["a b"] }'}, "kernel.command_line[0]", "matching regex"),
-        ({"kernel": '{ sysctls = { "/proc/x" = "1" } }'}, "kernel", "'/proc/x' in `sysctls` is no name of a setting"),
+        (
+            {"kernel": '{ sysctls = { "/proc/x" = "1" } }'},
+            "kernel",
+            "'/proc/x' in `sysctls` is not the name of a sysctl",
+        ),
         (
             {"kernel": '{ sysctls = { "kernel.yama.ptrace_scope" = "1" } }'},
             "kernel",
-            "'kernel.yama.ptrace_scope' in `sysctls` is said by `yama`",
+            "'kernel.yama.ptrace_scope' in `sysctls`: use the field `yama`",
         ),
         ({"kernel": '{ version = "6.12" }'}, "kernel.version", "unknown field"),
         ({"limits": "{ trials = -1 }"}, "limits.trials", ">= 0"),
@@ -157,29 +161,27 @@ def test_a_wrong_expectation_is_named(tmp_path: Path, old: str, new: str, field:
     assert problem in str(caught.value)
 
 
-def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
     path = write(tmp_path, "][")
     with pytest.raises(ProfileError, match=r"sample\.toml: not TOML: .*line 5"):
         profiles.load(path)
 
 
-def test_a_file_that_is_not_there_is_named() -> None:
+def test_a_missing_file_is_named() -> None:
     with pytest.raises(ProfileError, match=r"^/nowhere/x\.toml: cannot be read: No such file"):
         profiles.select(["/nowhere/x.toml"])
 
 
-def test_a_name_that_is_not_known_is_answered_with_those_that_are() -> None:
-    with pytest.raises(
-        ProfileError, match=r"no such profile; there are docker-default, few-mappings, .* or all of them: all, or"
-    ):
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
+    with pytest.raises(ProfileError, match=r"no such profile; choose docker-default, few-mappings, .*, all, or"):
         profiles.select(["harden"])
 
 
-def test_a_profile_asked_for_twice_comes_once() -> None:
+def test_a_profile_named_twice_is_selected_once() -> None:
     assert [profile.name for profile in profiles.select(["hardened", "hardened"])] == ["hardened"]
 
 
-def test_a_filter_beside_a_profile_is_its_own(tmp_path: Path) -> None:
+def test_a_filter_in_the_profile_s_folder_is_used(tmp_path: Path) -> None:
     mine = tmp_path / "mine.json"
     mine.write_text('{"defaultAction": "SCMP_ACT_LOG", "syscalls": []}')
     profile = profiles.load(write(tmp_path, fields={"seccomp": '"mine.json"'}))
@@ -190,17 +192,17 @@ def test_a_filter_beside_a_profile_is_its_own(tmp_path: Path) -> None:
         profiles.load(write(tmp_path, fields={"seccomp": '"mine.json"'}))
 
 
-def test_limits_are_numbers_too() -> None:
+def test_limits_are_available_in_bytes() -> None:
     assert [profiles.Limits(memory=said).memory_bytes for said in ("3k", "64m", "1g")] == [3072, 64 << 20, 1 << 30]
 
 
-def test_only_what_limits_trials_says_so(tmp_path: Path) -> None:
+def test_only_a_profile_that_limits_trials_has_the_fact(tmp_path: Path) -> None:
     assert profiles.load(write(tmp_path)).facts == {"profile": "sample"}
     limited = profiles.load(write(tmp_path, fields={"limits": "{ trials = 3 }"}))
     assert limited.facts == {"profile": "sample", "trials": "3"}
 
 
-def test_where_trials_meet_a_limit_together_they_run_one_by_one() -> None:
+def test_trials_that_share_a_limit_run_one_at_a_time() -> None:
     alone = {one.name for one in profiles.select([profiles.ALL]) if one.limits.trials == 1}
     meet = {one.name for one in profiles.select([profiles.ALL]) if (one.limits.pids, one.limits.memory) != (512, "1g")}
     assert alone == meet == {"few-processes", "little-memory"}
@@ -211,15 +213,15 @@ def test_where_trials_meet_a_limit_together_they_run_one_by_one() -> None:
     [
         (
             'sysctls = { "vm.overcommit_memory" = "1" }',
-            "'vm.overcommit_memory' in `sysctls` is no setting of a container's own; say it in [kernel.sysctls]",
+            "'vm.overcommit_memory' in `sysctls` is a machine's setting, not a container's; put it in [kernel.sysctls]",
         ),
         (
             '[namespaces]\npid = "shared"',
-            "`init` is for a PID namespace of its own, and `namespaces.pid` is shared",
+            "`init` needs a private PID namespace, and `namespaces.pid` is shared",
         ),
     ],
 )
-def test_what_does_not_go_together_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+def test_contradicting_fields_are_refused(tmp_path: Path, text: str, problem: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(ProfileError) as caught:
         profiles.load(path)
@@ -248,70 +250,79 @@ def condition(**changes: object) -> dict[str, object]:
     ("content", "said"),
     [
         ([], "a filter is a JSON object"),
-        ({"syscalls": []}, f"defaultAction: None is no action; there are {ACTIONS}"),
-        ({"defaultAction": "ALLOW", "syscalls": []}, f"defaultAction: 'ALLOW' is no action; there are {ACTIONS}"),
-        ({"defaultAction": ["x"], "syscalls": []}, f"defaultAction: ['x'] is no action; there are {ACTIONS}"),
+        ({"syscalls": []}, f"defaultAction: None is not a known action; expected one of {ACTIONS}"),
+        (
+            {"defaultAction": "ALLOW", "syscalls": []},
+            f"defaultAction: 'ALLOW' is not a known action; expected one of {ACTIONS}",
+        ),
+        (
+            {"defaultAction": ["x"], "syscalls": []},
+            f"defaultAction: ['x'] is not a known action; expected one of {ACTIONS}",
+        ),
         ({"defaultAction": "SCMP_ACT_ALLOW"}, "syscalls: must be a list of rules"),
         ({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": {}}, "syscalls: must be a list of rules"),
         (
             {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": "EPERM", "syscalls": []},
-            "defaultErrnoRet: 'EPERM' is no whole number from 0 to 4095",
+            "defaultErrnoRet: 'EPERM' is not an integer from 0 to 4095",
         ),
         (
             {"defaultAction": "SCMP_ACT_LOG", "syscall": [], "syscalls": []},
-            "syscall: no such field; there are archMap, architectures, comment, defaultAction, defaultErrnoRet, flags, "
-            "syscalls",
+            "syscall: unknown field; expected one of archMap, architectures, comment, defaultAction, defaultErrnoRet, "
+            "flags, syscalls",
         ),
         ({"defaultAction": "SCMP_ACT_LOG", "syscalls": ["read"]}, "syscalls[0]: a rule is an object with `names`"),
         (rule(names=[]), "syscalls[1]: a rule is an object with `names`"),
         (rule(names="read"), "syscalls[1]: a rule is an object with `names`"),
-        (rule(names=["read", 7]), "syscalls[1].names[1]: 7 is no name of a system call"),
-        (rule(names=["SYS read"]), "syscalls[1].names[0]: 'SYS read' is no name of a system call"),
-        (rule(action="SCMP_ACT_DENY"), f"syscalls[1].action: 'SCMP_ACT_DENY' is no action; there are {ACTIONS}"),
-        (rule(action=None), f"syscalls[1].action: None is no action; there are {ACTIONS}"),
+        (rule(names=["read", 7]), "syscalls[1].names[1]: 7 is not the name of a system call"),
+        (rule(names=["SYS read"]), "syscalls[1].names[0]: 'SYS read' is not the name of a system call"),
+        (
+            rule(action="SCMP_ACT_DENY"),
+            f"syscalls[1].action: 'SCMP_ACT_DENY' is not a known action; expected one of {ACTIONS}",
+        ),
+        (rule(action=None), f"syscalls[1].action: None is not a known action; expected one of {ACTIONS}"),
         (
             rule(arguments=[]),
-            "syscalls[1].arguments: no such field; there are action, args, comment, errno, errnoRet, excludes, "
+            "syscalls[1].arguments: unknown field; expected one of action, args, comment, errno, errnoRet, excludes, "
             "includes, name, names",
         ),
         (
             rule(errnoRet=1),
-            "syscalls[1].errnoRet: SCMP_ACT_ALLOW answers nothing; that is for SCMP_ACT_ERRNO and SCMP_ACT_TRACE",
+            "syscalls[1].errnoRet: SCMP_ACT_ALLOW returns no errno; only SCMP_ACT_ERRNO and SCMP_ACT_TRACE do",
         ),
         (
             rule(action="SCMP_ACT_ERRNO", errnoRet=4096),
-            "syscalls[1].errnoRet: 4096 is no whole number from 0 to 4095",
+            "syscalls[1].errnoRet: 4096 is not an integer from 0 to 4095",
         ),
         (
             rule(action="SCMP_ACT_ERRNO", errnoRet=True),
-            "syscalls[1].errnoRet: True is no whole number from 0 to 4095",
+            "syscalls[1].errnoRet: True is not an integer from 0 to 4095",
         ),
         (rule(args=[0]), "syscalls[1].args[0]: a condition is an object with `index`, `value` and `op`"),
-        (condition(index=6), "syscalls[1].args[0].index: 6 is no whole number from 0 to 5"),
-        (condition(index=None), "syscalls[1].args[0].index: None is no whole number from 0 to 5"),
-        (condition(value=-1), "syscalls[1].args[0].value: -1 is no whole number from 0 to 18446744073709551615"),
+        (condition(index=6), "syscalls[1].args[0].index: 6 is not an integer from 0 to 5"),
+        (condition(index=None), "syscalls[1].args[0].index: None is not an integer from 0 to 5"),
+        (condition(value=-1), "syscalls[1].args[0].value: -1 is not an integer from 0 to 18446744073709551615"),
         (
             condition(value="0x10"),
-            "syscalls[1].args[0].value: '0x10' is no whole number from 0 to 18446744073709551615",
+            "syscalls[1].args[0].value: '0x10' is not an integer from 0 to 18446744073709551615",
         ),
         (
             condition(valueTwo=1 << 64),
-            "syscalls[1].args[0].valueTwo: 18446744073709551616 is no whole number from 0 to 18446744073709551615",
+            "syscalls[1].args[0].valueTwo: 18446744073709551616 is not an integer from 0 to 18446744073709551615",
         ),
-        (condition(op="=="), f"syscalls[1].args[0].op: '==' is no operator; there are {OPERATORS}"),
+        (condition(op="=="), f"syscalls[1].args[0].op: '==' is not a known operator; expected one of {OPERATORS}"),
         (
             condition(mask=1),
-            "syscalls[1].args[0].mask: no such field; there are index, op, value, valueTwo",
+            "syscalls[1].args[0].mask: unknown field; expected one of index, op, value, valueTwo",
         ),
     ],
 )
-def test_a_wrong_filter_is_told_with_file_field_and_reason(content: object, said: str) -> None:
+def test_an_invalid_filter_is_reported_with_file_field_and_reason(content: object, said: str) -> None:
     with pytest.raises(ProfileError) as caught:
         seccomp_filter.check(content, Path("sample.json"))
     assert str(caught.value) == f"sample.json: {said}"
 
 
-def test_a_right_filter_is_what_it_was() -> None:
+def test_a_valid_filter_is_returned_unchanged() -> None:
     for content in (rule(), condition(), condition(op="SCMP_CMP_MASKED_EQ", valueTwo=(1 << 64) - 1)):
         assert seccomp_filter.check(content, Path("sample.json")) is content
 
@@ -320,7 +331,7 @@ def test_a_right_filter_is_what_it_was() -> None:
     ("content", "said"),
     [(b"{", "line 1: not JSON: "), (b"[\n7,]", "line 2: not JSON: "), (b"\xff\xfe\x00", "not JSON: ")],
 )
-def test_a_filter_that_is_no_json_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_filter_that_is_not_json_is_named(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "sample.json"
     path.write_bytes(content)
     with pytest.raises(ProfileError) as caught:
@@ -328,13 +339,13 @@ def test_a_filter_that_is_no_json_is_named(tmp_path: Path, content: bytes, said:
     assert str(caught.value).startswith(f"{path}: {said}")
 
 
-def test_a_filter_that_is_not_there_is_named() -> None:
+def test_a_missing_filter_is_named() -> None:
     with pytest.raises(ProfileError, match=r"^/nowhere/x\.json: cannot be read: No such file"):
         seccomp_filter.load(Path("/nowhere/x.json"))
 
 
 @pytest.mark.parametrize("path", sorted(folder("seccomp").glob("*.json")), ids=lambda path: path.name)
-def test_every_filter_of_the_package_is_right(path: Path) -> None:
+def test_every_shipped_filter_is_valid(path: Path) -> None:
     assert seccomp_filter.load(path)["syscalls"]
 
 
@@ -345,7 +356,7 @@ def test_the_hardened_filter_names_every_group_and_has_clone3_answer_enosys() ->
     assert [rule["errnoRet"] for rule in rules if "clone3" in rule["names"]] == [38]
 
 
-def test_unconfined_is_by_whatever_confines(tmp_path: Path) -> None:
+def test_unconfined_disables_seccomp_and_apparmor(tmp_path: Path) -> None:
     profile = profiles.load(write(tmp_path, fields={"seccomp": '"unconfined"', "no_new_privileges": "false"}))
     assert profile.security_options == ["apparmor=unconfined", "seccomp=unconfined"]
     assert profile.filter == ""

@@ -1,4 +1,4 @@
-"""A cell in a guest as the runner sees it: its lines, what its kernel said, its end, and the loss of its machine."""
+"""A cell in a guest as the runner sees it: output, kernel log, exit, and the loss of its machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOOTER = Footer(finished=1.0, counts={})
 
 
 class Machine:
-    """A guest that says what a test has it say."""
+    """A guest whose messages come from the test."""
 
     def __init__(self) -> None:
         self.orders: list[dict[str, object]] = []
@@ -81,12 +81,12 @@ def records(cell: GuestCell) -> list[results.Word]:
     return list(results.unframe(cell.frames(), lambda _: None))
 
 
-def test_the_order_is_given_with_the_cells_number(place: Place) -> None:
+def test_the_order_has_the_cell_s_number(place: Place) -> None:
     place.cell()
     assert place.machine.orders == [{"do": "run", "cell": 7, "command": ["x"]}]
 
 
-def test_lines_come_whole_however_the_guest_cuts_them(place: Place) -> None:
+def test_lines_are_assembled_from_chunks(place: Place) -> None:
     cell = place.cell()
     frame = results.frame(results.Began("a::b"))
     for byte in frame:
@@ -95,7 +95,7 @@ def test_lines_come_whole_however_the_guest_cuts_them(place: Place) -> None:
     assert records(cell)[0] == results.Began("a::b")
 
 
-def test_what_the_kernel_said_comes_before_the_footer(place: Place) -> None:
+def test_the_kernel_s_log_precedes_the_footer(place: Place) -> None:
     cell = place.cell()
     place.machine.out(results.frame(FOOTER))
     place.machine.end(kernel=("6 1.000000 hello",))
@@ -104,7 +104,7 @@ def test_what_the_kernel_said_comes_before_the_footer(place: Place) -> None:
     assert not place.spoilt
 
 
-def test_a_kernel_that_warns_spoils_its_machine_for_others(place: Place) -> None:
+def test_a_kernel_warning_spoils_the_machine(place: Place) -> None:
     cell = place.cell()
     place.machine.end(kernel=("4 1.000000 WARNING: CPU: 0 PID: 1 at kernel/ptrace.c:1",))
     (said,) = records(cell)
@@ -113,20 +113,20 @@ def test_a_kernel_that_warns_spoils_its_machine_for_others(place: Place) -> None
     assert place.spoilt
 
 
-def test_a_lost_machine_is_a_loss_with_what_the_console_showed(place: Place) -> None:
+def test_a_lost_machine_is_reported_with_its_console(place: Place) -> None:
     cell = place.cell()
     place.machine.console = "[    9.000000] Kernel panic - not syncing: test"
     place.machine.say("lost", reason="Kernel panic - not syncing: test")
     (said,) = records(cell)
     assert isinstance(said, KernelLog)
-    assert [one.meaning for one in said.complaints] == ["the kernel gave up"]
+    assert [one.meaning for one in said.complaints] == ["the kernel panicked"]
     with pytest.raises(Lost, match="Kernel panic"):
         cell.wait(1)
     assert "Kernel panic" in cell.log
     assert place.spoilt
 
 
-def test_what_a_lost_cell_said_before_is_kept(place: Place) -> None:
+def test_the_output_of_a_lost_cell_is_kept(place: Place) -> None:
     taken: list[Record] = []
 
     class Environment(Place):
@@ -143,7 +143,7 @@ def test_what_a_lost_cell_said_before_is_kept(place: Place) -> None:
     assert "the guest was lost: gone" in problem.reason
 
 
-def test_a_loss_that_two_threads_tell_of_is_told_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_two_threads_report_is_recorded_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     both = threading.Barrier(2)
 
     def console(_: Machine) -> str:
@@ -162,7 +162,7 @@ def test_a_loss_that_two_threads_tell_of_is_told_once(place: Place, monkeypatch:
     assert cell._lines.empty()
 
 
-def test_a_refusal_is_a_reason(place: Place) -> None:
+def test_a_refusal_has_a_reason(place: Place) -> None:
     cell = place.cell()
     place.machine.say("refused", reason="sysctl kernel/nothing: No such file or directory")
     assert records(cell) == []
@@ -170,7 +170,7 @@ def test_a_refusal_is_a_reason(place: Place) -> None:
     assert "could not run" in cell.log
 
 
-def test_a_guest_that_does_not_obey_is_ended(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_guest_that_ignores_a_kill_is_ended(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KILL_SECONDS", 0.01)
     cell = place.cell()
     cell.kill()
@@ -186,7 +186,7 @@ def test_a_cell_that_ended_is_not_killed(place: Place) -> None:
     assert len(place.machine.orders) == 1
 
 
-def test_a_cell_that_does_not_end_is_late(place: Place) -> None:
+def test_waiting_for_a_cell_that_does_not_end_times_out(place: Place) -> None:
     with pytest.raises(TimeoutError):
         place.cell().wait(0.01)
 
@@ -203,7 +203,7 @@ def test_a_machine_whose_guardian_cannot_start_leaves_no_socket(monkeypatch: pyt
         raise BlockingIOError("no more processes")
 
     monkeypatch.setattr(socket, "socketpair", recorded)
-    monkeypatch.setattr(machine, "Held", refuse)
+    monkeypatch.setattr(machine, "GuardedProcess", refuse)
     hardware = Hardware(QemuTools(Path("/tools"), "", "", ""), Path("/disk"), "tcg")
     with pytest.raises(BlockingIOError):
         machine.VirtualMachine(hardware, Path("/kernel"), Shape())

@@ -1,4 +1,4 @@
-"""A kernel that complains is heard, and one that tells of what scenarios do on purpose is not blamed."""
+"""Kernel bugs in the log raise complaints; messages about intended faults do not."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ GOOD = sorted((DATA / "kernel_logs" / "good").glob("*.log"))
 
 
 def lines(path: Path) -> list[str]:
-    """The log's lines; the first of a file says, after a hash, what must be found."""
+    """Return the log's lines; the first line of a file, after a hash, is the expected meaning."""
     return path.read_text().splitlines()[1:]
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
-def test_a_log_of_a_kernel_in_trouble_is_a_complaint(path: Path) -> None:
+def test_a_log_with_a_kernel_bug_raises_a_complaint(path: Path) -> None:
     wanted = path.read_text().splitlines()[0].removeprefix("# ")
     assert wanted in {one.meaning for one in kernel_log.shipped().complaints(lines(path))}
 
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
-def test_a_log_of_a_sound_kernel_is_none(path: Path) -> None:
+def test_a_log_of_a_sound_kernel_raises_none(path: Path) -> None:
     assert list(kernel_log.shipped().complaints(lines(path))) == []
 
 
@@ -35,12 +35,12 @@ def test_there_is_a_log_for_each_pattern() -> None:
     assert found == {rule.meaning for rule in kernel_log.shipped().deny}
 
 
-def test_a_kernel_that_taints_itself_meanwhile_is_a_complaint() -> None:
+def test_a_new_taint_flag_raises_a_complaint() -> None:
     (complaint,) = kernel_log.shipped().complaints([], (0, 1 << 9 | 1))
     assert "warned" in complaint.meaning
 
 
-def test_what_it_was_tainted_with_before_is_none() -> None:
+def test_an_old_taint_flag_raises_none() -> None:
     assert list(kernel_log.shipped().complaints([], (1 << 9, 1 << 9))) == []
 
 
@@ -54,7 +54,7 @@ def test_what_it_was_tainted_with_before_is_none() -> None:
         ("deny = ", "kernel_log.toml"),
     ],
 )
-def test_a_bad_list_of_patterns_is_refused(tmp_path: Path, content: str, said: str) -> None:
+def test_an_invalid_list_of_patterns_is_refused(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "kernel_log.toml"
     path.write_text(content)
     with pytest.raises(KernelLogError, match=said):

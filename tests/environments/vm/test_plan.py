@@ -1,4 +1,4 @@
-"""Which environments kernels make, what is fetched before they begin, and what becomes of those nobody has."""
+"""The environments of booted kernels, the order of fetching, and unavailable kernels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HARDENED = profile.select(["hardened"])
 
 @pytest.fixture
 def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, threading.Event]:
-    """When each kernel comes: those that are not named cannot be had."""
+    """Events that let each kernel arrive; kernels that are not named are unavailable."""
     events: dict[str, threading.Event] = {}
 
     def obtain(name: str, say: object) -> KernelImage:
@@ -35,12 +35,12 @@ def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, thread
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(fetch, "obtain", obtain)
-    monkeypatch.setattr(environment, "workshop", lambda *_: MachineParts(HARDWARE, TREE))
+    monkeypatch.setattr(environment, "machine_parts", lambda *_: MachineParts(HARDWARE, TREE))
     return events
 
 
 class Anything:
-    """What is told of, and not used."""
+    """A value that is reported but not used."""
 
     def __getattr__(self, name: str) -> object:
         return 1
@@ -52,7 +52,7 @@ TREE: object = Anything()
 
 @pytest.fixture(autouse=True)
 def one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a kernel's cells share does not depend on this machine."""
+    """Fix the number of CPUs, so that results do not depend on this machine."""
     monkeypatch.setattr(environment, "processors", lambda: 1)
 
 
@@ -67,7 +67,7 @@ def planned(*names: str, engine: str = "auto") -> Plan:
     return made
 
 
-def test_a_kernel_has_its_machine_and_a_container_a_profile(fetched: dict[str, threading.Event]) -> None:
+def test_a_kernel_has_a_whole_guest_and_a_container_per_profile(fetched: dict[str, threading.Event]) -> None:
     come(fetched, "6.12", "7.3")
     with planned("6.12", "7.3") as places:
         assert [place.name for place in places] == [
@@ -84,13 +84,13 @@ def test_a_kernel_has_its_machine_and_a_container_a_profile(fetched: dict[str, t
         assert first.lane is not third.lane
 
 
-def test_an_engine_for_containers_means_those_alone(fetched: dict[str, threading.Event]) -> None:
+def test_a_container_engine_selects_containers_only(fetched: dict[str, threading.Event]) -> None:
     come(fetched, "6.12")
     with planned("6.12", engine="docker") as places:
         assert [place.name for place in places] == ["linux-6.12:hardened"]
 
 
-def test_what_is_not_there_yet_is_waited_for_by_its_own_cells(fetched: dict[str, threading.Event]) -> None:
+def test_cells_wait_for_their_own_kernel_only(fetched: dict[str, threading.Event]) -> None:
     come(fetched, "6.12")
     fetched["7.3"] = threading.Event()
     with planned("6.12", "7.3") as places:
@@ -102,7 +102,7 @@ def test_what_is_not_there_yet_is_waited_for_by_its_own_cells(fetched: dict[str,
         assert late.facts["kernel"] == "7.3.1-cloud"
 
 
-def test_a_kernel_that_cannot_be_had_is_missing_and_costs_no_other(fetched: dict[str, threading.Event]) -> None:
+def test_an_unavailable_kernel_is_missing_and_costs_no_other(fetched: dict[str, threading.Event]) -> None:
     come(fetched, "6.12")
     with planned("5.10", "6.12", "7.3") as places:
         old, _, _, _, new, _ = places
@@ -113,7 +113,7 @@ def test_a_kernel_that_cannot_be_had_is_missing_and_costs_no_other(fetched: dict
             new.lane.open()
 
 
-def test_without_any_kernel_or_what_machines_take_all_is_missing(
+def test_without_kernels_or_tools_all_environments_are_missing(
     fetched: dict[str, threading.Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with planned("6.12", "7.3") as places:
@@ -123,7 +123,7 @@ def test_without_any_kernel_or_what_machines_take_all_is_missing(
         raise Unobtainable("no QEMU", "get one")
 
     come(fetched, "6.12", "7.3")
-    monkeypatch.setattr(environment, "workshop", refuse)
+    monkeypatch.setattr(environment, "machine_parts", refuse)
     with planned("6.12", "7.3") as places:
         assert [place.reason for place in places if isinstance(place, Missing)] == ["no QEMU"] * 4
 
@@ -131,12 +131,12 @@ def test_without_any_kernel_or_what_machines_take_all_is_missing(
 @pytest.mark.parametrize(
     ("here", "machines", "each"), [(1, 1, 1), (2, 1, 2), (2, 11, 1), (4, 2, 2), (64, 11, 2), (12, 11, 1)]
 )
-def test_machines_share_the_processors(monkeypatch: pytest.MonkeyPatch, here: int, machines: int, each: int) -> None:
+def test_machines_share_the_cpus(monkeypatch: pytest.MonkeyPatch, here: int, machines: int, each: int) -> None:
     monkeypatch.setattr(environment, "processors", lambda: here)
     assert environment.cpus(machines) == each
 
 
-def test_who_has_one_processor_runs_trials_in_the_cells_own_process(fetched: dict[str, threading.Event]) -> None:
+def test_a_guest_with_one_cpu_runs_trials_in_the_suite_s_process(fetched: dict[str, threading.Event]) -> None:
     come(fetched, "6.12", "7.3")
     with planned("6.12", "7.3") as places:
         place = places.environments[0]
@@ -156,13 +156,11 @@ def test_who_has_one_processor_runs_trials_in_the_cells_own_process(fetched: dic
         *((3, 3, 2, [1, 1, 2]), (5, 6, 4, [1, 1, 1, 1, 4]), (3, 6, 1, [1, 1, 1])),
     ],
 )
-def test_a_kernels_cells_use_what_processors_there_are(
-    kernels: int, cells: int, processors: int, each: list[int]
-) -> None:
-    assert plan.racks_each(kernels, cells, processors) == each
+def test_a_kernel_s_cells_use_all_cpus(kernels: int, cells: int, processors: int, each: list[int]) -> None:
+    assert plan.machines_per_kernel(kernels, cells, processors) == each
 
 
-def test_cells_of_one_kernel_are_dealt_to_machines_with_a_processor_each(
+def test_cells_of_one_kernel_are_split_over_machines_with_one_cpu(
     fetched: dict[str, threading.Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     come(fetched, "6.12")
@@ -175,7 +173,7 @@ def test_cells_of_one_kernel_are_dealt_to_machines_with_a_processor_each(
         assert whole.facts["trials"] == "0"
 
 
-def test_a_cell_alone_has_every_processor(fetched: dict[str, threading.Event], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_cell_has_every_cpu(fetched: dict[str, threading.Event], monkeypatch: pytest.MonkeyPatch) -> None:
     come(fetched, "6.12")
     monkeypatch.setattr(environment, "processors", lambda: 2)
     with planned("6.12", engine="docker") as places:

@@ -1,4 +1,4 @@
-"""A rack's machines: how their kernel behaves is observed once a boot, and what goes wrong with that costs no cell."""
+"""A lane's machines: the kernel's facts are observed once per boot, and a failure to observe costs no cell."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WARNING = "4 1.000000 WARNING: CPU: 0 PID: 1 at kernel/ptrace.c:1"
 
 
 class Fake:
-    """A machine whose guest answers at once; a class attribute says how."""
+    """A machine whose guest answers at once, as the class attribute `answer` defines."""
 
     made: list[Fake]
     answer: Callable[[Fake, Message], None]
@@ -60,7 +60,7 @@ class Fake:
         self._listener({"say": word, "cell": order["cell"], **fields})
 
     def tells(self, order: Message, status: int = 0, kernel: tuple[str, ...] = ()) -> None:
-        """Its facts, from wherever it was told that it is."""
+        """Answer with the facts, and the place from the order."""
         where = order["command"][order["command"].index("--where") + 1]
         frame = frames.encode(msgspec.json.encode(Observed(FACTS, where)))
         self.say("out", order, data=serial_link.text(frame))
@@ -96,7 +96,7 @@ class Shelf:
 
 @pytest.fixture
 def machines(monkeypatch: pytest.MonkeyPatch) -> list[Fake]:
-    monkeypatch.setattr(reused_machine, "Machine", Fake)
+    monkeypatch.setattr(reused_machine, "VirtualMachine", Fake)
     monkeypatch.setattr(Fake, "made", [], raising=False)
     monkeypatch.setattr(Fake, "answer", Fake.tells, raising=False)
     return Fake.made
@@ -108,7 +108,7 @@ def one(machines: list[Fake]) -> ReusedMachine:
     return ReusedMachine(made, "6.12", Shelf(), lambda _: None)  # type: ignore[arg-type]
 
 
-def test_a_kernel_is_observed_once_a_boot(one: ReusedMachine, machines: list[Fake]) -> None:
+def test_a_kernel_is_observed_once_per_boot(one: ReusedMachine, machines: list[Fake]) -> None:
     ups = [one.machine(Shape()) for _ in range(3)]
     assert [up.observed and up.observed.facts for up in ups] == [FACTS] * 3
     assert len(machines) == 1
@@ -117,7 +117,7 @@ def test_a_kernel_is_observed_once_a_boot(one: ReusedMachine, machines: list[Fak
     assert ups[0].observed.where == "as root of the machine, once for all cells of boot 1"
 
 
-def test_another_boot_is_observed_anew(one: ReusedMachine, machines: list[Fake]) -> None:
+def test_another_boot_is_observed_again(one: ReusedMachine, machines: list[Fake]) -> None:
     one.machine(Shape())
     up = one.machine(Shape(options={"vsyscall": "none"}))
     assert (len(machines), machines[0].closed, up.number) == (2, True, 2)
@@ -125,7 +125,7 @@ def test_another_boot_is_observed_anew(one: ReusedMachine, machines: list[Fake])
     assert up.observed.where.endswith("boot 2")
 
 
-def test_who_does_not_ask_does_not_wait(one: ReusedMachine, machines: list[Fake]) -> None:
+def test_a_machine_without_facts_is_not_observed(one: ReusedMachine, machines: list[Fake]) -> None:
     assert one.machine(Shape(), observed=False).observed is None
     assert machines[0].orders == []
 
@@ -138,7 +138,7 @@ def complains(machine: Fake, order: Message) -> None:
     machine.tells(order, kernel=(WARNING,))
 
 
-def test_an_observation_that_fails_leaves_it_to_the_cells(
+def test_after_a_failed_observation_cells_observe_for_themselves(
     one: ReusedMachine, machines: list[Fake], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Fake, "answer", fails)
@@ -148,7 +148,7 @@ def test_an_observation_that_fails_leaves_it_to_the_cells(
 
 
 @pytest.mark.parametrize("answer", [complains, Fake.dies])
-def test_a_kernel_that_does_not_stand_it_is_booted_anew_for_cells_that_will_tell(
+def test_a_kernel_spoilt_by_observing_is_rebooted_for_the_cells(
     one: ReusedMachine, machines: list[Fake], monkeypatch: pytest.MonkeyPatch, answer: Callable[[Fake, Message], None]
 ) -> None:
     monkeypatch.setattr(Fake, "answer", answer)
@@ -160,7 +160,7 @@ def test_a_kernel_that_does_not_stand_it_is_booted_anew_for_cells_that_will_tell
 
 
 def started(one: ReusedMachine, profile: str | None, *arguments: str) -> list[str]:
-    """What a cell's command is told beside its environment."""
+    """Return the arguments of a cell's command after its environment."""
     chosen = profiles.select([profile])[0] if profile else None
     order = GuestEnvironment(one, Tree(), chosen).start(["--environment", "{}", *arguments])._machine.orders[-1]  # type: ignore[arg-type, attr-defined]
     command = order["configuration"]["process"]["args"] if chosen else order["command"]
@@ -168,15 +168,15 @@ def started(one: ReusedMachine, profile: str | None, *arguments: str) -> list[st
 
 
 @pytest.mark.parametrize("profile", [None, "hardened", "no-ptrace"])
-def test_every_cell_is_handed_what_was_observed(one: ReusedMachine, profile: str | None) -> None:
+def test_every_cell_receives_the_observed_facts(one: ReusedMachine, profile: str | None) -> None:
     option, text = started(one, profile)
     assert (option, json.loads(text)["facts"]) == ("--observed", FACTS)
 
 
-def test_a_cell_under_settings_of_its_own_sees_for_itself(one: ReusedMachine) -> None:
+def test_a_cell_with_its_own_sysctls_observes_for_itself(one: ReusedMachine) -> None:
     assert started(one, "few-mappings") == []
 
 
-def test_a_mutants_cell_needs_none(one: ReusedMachine, machines: list[Fake]) -> None:
+def test_a_mutant_s_cell_receives_no_facts(one: ReusedMachine, machines: list[Fake]) -> None:
     assert started(one, None, "--mutant", "Forgetful") == ["--mutant", "Forgetful"]
     assert len(machines[0].orders) == 1

@@ -1,4 +1,4 @@
-"""Bisection over kernels: which there are to try, what each shows, and what is said of it at the end."""
+"""Bisection over kernels: the candidates, the answer of each, and the report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
 
-#: What the mirror has, by the package's pattern; newest first, as the mirror sorts.
+#: The packages of the mirror by pattern; newest first, as the mirror sorts them.
 HAS = {
     "linux-image-6.12.*-cloud-amd64": ["6.12.107+deb13", "6.12.94+deb13", "6.12.94+deb13~rc1", "6.12.9+deb12"],
     "linux-image-6.16.*-cloud-amd64": ["6.16.12+deb13", "6.16.3+deb13"],
@@ -42,7 +42,7 @@ def mirror(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ignore(line: str) -> None:
-    """Say it to nobody."""
+    """Discard a line of progress."""
 
 
 # -------------------------------------------------------------------------------------------------------- versions
@@ -57,19 +57,19 @@ def ignore(line: str) -> None:
         (("6.17", "6.16"), ["6.17.8+deb13", "6.16.12+deb13"]),
     ],
 )
-def test_all_that_the_mirror_has_between_two_kernels_is_tried(
+def test_the_candidates_are_all_packages_between_the_ends(
     mirror: None, ends: tuple[str, str], wanted: list[str]
 ) -> None:
-    assert versions.stretch(*ends, ignore) == wanted
+    assert versions.between(*ends, ignore) == wanted
 
 
-def test_ends_that_nobody_has_or_that_are_files_are_refused(mirror: None) -> None:
+def test_unknown_ends_and_files_are_errors(mirror: None) -> None:
     with pytest.raises(CouldNotRun, match=r"the Debian mirror has no Linux 7\.3"):
-        versions.stretch("6.12", "7.3", ignore)
+        versions.between("6.12", "7.3", ignore)
     with pytest.raises(CouldNotRun, match=r"\./bzImage is a file"):
-        versions.stretch("6.12", "./bzImage", ignore)
+        versions.between("6.12", "./bzImage", ignore)
     with pytest.raises(Unobtainable, match=r"no kernel is called 6\.2"):
-        versions.stretch("6.2", "6.12", ignore)
+        versions.between("6.2", "6.12", ignore)
 
 
 # --------------------------------------------------------------------------------------------------------- judging
@@ -77,7 +77,7 @@ def test_ends_that_nobody_has_or_that_are_files_are_refused(mirror: None) -> Non
 
 @pytest.fixture
 def bisect(mirror: None, monkeypatch: pytest.MonkeyPatch):
-    """Run `worldswitch bisect` where each kernel shows these verdicts in turn, or this problem, or this fact."""
+    """Run `worldswitch bisect` where each kernel has these verdicts in turn, or this problem or observation."""
     shown: dict[str, Sequence[Verdict] | str] = {}
 
     def plan(*_: object, kernels: Sequence[str] = (), **__: object) -> Plan:
@@ -112,7 +112,7 @@ def _place(kernel: str, shows: Sequence[Verdict] | str) -> Environment | Missing
 PASS, FAIL, ERROR, UNSUPPORTED = [Verdict.PASS], [Verdict.FAIL], [Verdict.ERROR], [Verdict.UNSUPPORTED]
 
 
-def test_the_boundary_is_told_with_the_commands_that_show_it(bisect, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_boundary_is_printed_with_the_commands_that_show_it(bisect, capsys: pytest.CaptureFixture[str]) -> None:
     kernels = {
         "6_12_107plusdeb13": PASS,
         "6_16_3plusdeb13": PASS,
@@ -128,7 +128,7 @@ def test_the_boundary_is_told_with_the_commands_that_show_it(bisect, capsys: pyt
     assert "6.16.12+deb13 " in printed.partition("to repeat both:")[2]
 
 
-def test_what_cannot_be_judged_is_named(bisect, capsys: pytest.CaptureFixture[str]) -> None:
+def test_untestable_kernels_are_listed(bisect, capsys: pytest.CaptureFixture[str]) -> None:
     kernels = {
         "6_12_107plusdeb13": PASS,
         "6_16_3plusdeb13": "!the guest panicked",
@@ -156,19 +156,19 @@ def test_one_failure_among_several_is_bad(bisect, capsys: pytest.CaptureFixture[
     assert "last good: 6.12.107+deb13\nfirst bad: 6.16.3+deb13" in printed
 
 
-def test_ends_that_are_the_same_have_nothing_between_them(bisect, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_good_ends_are_an_error(bisect, capsys: pytest.CaptureFixture[str]) -> None:
     assert bisect(**{"6_12_107plusdeb13": PASS, "6_17_8plusdeb13": PASS}) == 2
-    assert "6.17.8+deb13 should be bad, and is good" in capsys.readouterr().err
+    assert "6.17.8+deb13 should be bad, but is good" in capsys.readouterr().err
 
 
-def test_an_end_without_a_verdict_is_told(bisect, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_untestable_end_is_an_error(bisect, capsys: pytest.CaptureFixture[str]) -> None:
     assert bisect(**{"6_12_107plusdeb13": ERROR}) == 2
     captured = capsys.readouterr()
     assert "6.12.107+deb13: untestable: error: assert 1 == 2" in captured.out
-    assert "should be good, and is untestable" in captured.err
+    assert "should be good, but is untestable" in captured.err
 
 
-def test_a_fact_turns_where_its_observation_does(
+def test_a_fact_is_bad_where_its_observation_changes(
     bisect, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(scenarios, "facts", lambda: [Fact(SCENARIOS[1], lambda: "")])
@@ -196,7 +196,7 @@ def test_a_fact_turns_where_its_observation_does(
         (["TT01", "--good", "6.12", "--bad", "6.17", "--profile", "nope"], "no such profile"),
     ],
 )
-def test_what_cannot_be_bisected_is_said(
+def test_invalid_arguments_are_errors(
     mirror: None,
     arguments: list[str],
     words: str,
@@ -208,7 +208,7 @@ def test_what_cannot_be_bisected_is_said(
     assert words in capsys.readouterr().err
 
 
-def test_places_are_planned_with_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environments_are_planned_with_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Sequence[str]] = []
 
     def plan(*_: object, kernels: Sequence[str] = (), **__: object) -> Plan:

@@ -1,4 +1,4 @@
-"""Bisection: it finds where something turns, judges each kernel once, and says what it could not judge."""
+"""Bisection finds the first bad kernel, judges each once, and lists the untestable ones."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from worldswitch.harness.run.bisect.search import Answer, Undecidable, search
 
 
-def judged(first_bad: int, untestable: set[int], asked: list[int]):
+def judged(first_bad: int, untestable: set[int], judged_numbers: list[int]):
     """A judge of numbers, of which each from `first_bad` on is bad."""
 
     def judge(number: int) -> Answer:
-        asked.append(number)
+        judged_numbers.append(number)
         if number in untestable:
             return Answer.UNTESTABLE
         return Answer.BAD if number >= first_bad else Answer.GOOD
@@ -26,10 +26,10 @@ def judged(first_bad: int, untestable: set[int], asked: list[int]):
 @given(st.integers(2, 60).flatmap(lambda count: st.tuples(st.just(count), st.integers(1, count - 1))))
 def test_it_finds_the_first_bad_one(case: tuple[int, int]) -> None:
     count, first = case
-    asked: list[int] = []
-    found = search(range(count), judged(first, set(), asked))
+    judged_numbers: list[int] = []
+    found = search(range(count), judged(first, set(), judged_numbers))
     assert (found.good, found.bad, found.between) == (first - 1, first, ())
-    assert len(asked) == len(set(asked)) <= 3 + math.ceil(math.log2(count))
+    assert len(judged_numbers) == len(set(judged_numbers)) <= 3 + math.ceil(math.log2(count))
 
 
 @given(
@@ -39,27 +39,27 @@ def test_it_finds_the_first_bad_one(case: tuple[int, int]) -> None:
         )
     )
 )
-def test_what_cannot_be_judged_is_left_aside_and_named(case: tuple[int, int, set[int]]) -> None:
+def test_untestable_kernels_are_skipped_and_listed(case: tuple[int, int, set[int]]) -> None:
     count, first, untestable = case
-    asked: list[int] = []
-    found = search(range(count), judged(first, untestable, asked))
+    judged_numbers: list[int] = []
+    found = search(range(count), judged(first, untestable, judged_numbers))
     assert found.good < first <= found.bad
     assert set(found.between) <= untestable
     assert found.between == tuple(range(found.good + 1, found.bad))
-    assert len(asked) == len(set(asked))
+    assert len(judged_numbers) == len(set(judged_numbers))
 
 
 @pytest.mark.parametrize(
-    ("first", "untestable", "words"),
+    ("first", "untestable", "message"),
     [
-        (0, set(), "0 should be good, and is bad"),
-        (9, set(), "4 should be bad, and is good"),
-        (2, {0}, "0 should be good, and is untestable"),
-        (2, {4}, "4 should be bad, and is untestable"),
+        (0, set(), "0 should be good, but is bad"),
+        (9, set(), "4 should be bad, but is good"),
+        (2, {0}, "0 should be good, but is untestable"),
+        (2, {4}, "4 should be bad, but is untestable"),
     ],
 )
-def test_ends_that_are_not_what_they_should_be_are_told(first: int, untestable: set[int], words: str) -> None:
-    with pytest.raises(Undecidable, match=words):
+def test_ends_with_the_wrong_answer_are_an_error(first: int, untestable: set[int], message: str) -> None:
+    with pytest.raises(Undecidable, match=message):
         search(range(5), judged(first, untestable, []))
 
 

@@ -1,4 +1,4 @@
-"""A whole run of mutants: what is put to what, what it leaves behind, and the exit status."""
+"""A campaign: which mutant runs which scenarios, the files, and the exit status."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ WELL = (FORGETFUL, VANISHED, Mutilated("Broken", (OTHER,)))
 
 
 class World:
-    """What there is to run, and what came of it."""
+    """Scenarios and mutants to run, and the matrix."""
 
     def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
         self.patch, self.folder, self.host = patch, folder, host()
         patch.setattr(environment, "plan", planner(self.host))
         patch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
-        self.have(*WELL)
-        self.excuse()
+        self.set_mutants(*WELL)
+        self.set_unproven()
 
-    def have(self, *there: Mutilated) -> None:
+    def set_mutants(self, *there: Mutilated) -> None:
         for module in (catalogue_mutants, campaign):
             self.patch.setattr(module, "mutants", lambda *_: {one.name: one for one in there})
 
-    def excuse(self, **excuses: str) -> None:
+    def set_unproven(self, **excuses: str) -> None:
         self.patch.setattr(reason_lists, "load", lambda *_: excuses)
 
     def run(self, *names: str, seed: int = 7, full: bool = False) -> Status:
@@ -70,7 +70,7 @@ def test_every_mutant_caught_and_every_scenario_proven_is_0(world: World, capsys
 
 
 def test_a_mutant_that_survives_is_1(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    world.have(*WELL, HARMLESS)
+    world.set_mutants(*WELL, HARMLESS)
     assert world.run() is Status.UNEXPECTED
     printed = capsys.readouterr().out
     assert printed.splitlines()[-1] == "3 passed, 1 failed, 0 skipped"
@@ -79,43 +79,43 @@ def test_a_mutant_that_survives_is_1(world: World, capsys: pytest.CaptureFixture
 
 
 def test_a_scenario_that_kills_nothing_is_1(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    world.have(*WELL[:2])
+    world.set_mutants(*WELL[:2])
     assert world.run() is Status.UNEXPECTED
     printed = capsys.readouterr().out
     assert printed.splitlines()[-1] == "2 passed, 1 failed, 0 skipped"
     assert f"unproven  {OTHER} in host" in printed
 
 
-def test_unless_a_list_says_why(world: World) -> None:
-    world.have(*WELL[:2])
-    world.excuse(**{OTHER: "nothing can break it"})
+def test_a_scenario_in_the_list_need_not_kill(world: World) -> None:
+    world.set_mutants(*WELL[:2])
+    world.set_unproven(**{OTHER: "nothing can break it"})
     assert world.run() is Status.AS_EXPECTED
 
 
 @pytest.mark.parametrize("name", [ONE, "signals::gone"])
 def test_an_entry_that_no_longer_applies_is_1(world: World, name: str) -> None:
-    world.excuse(**{name: "nothing can break it"})
+    world.set_unproven(**{name: "nothing can break it"})
     assert world.run() is Status.UNEXPECTED
 
 
-def test_of_some_mutants_no_scenario_s_proof_is_asked(world: World) -> None:
+def test_some_mutants_alone_decide_no_states(world: World) -> None:
     assert world.run("Forgetful") is Status.AS_EXPECTED
     assert len(world.host.cells) == 2
     assert world.matrix.places[0].scenarios == ()
 
 
-def test_a_scenario_that_leaves_it_to_chance_gets_further_seeds(world: World) -> None:
-    world.have(Mutilated("Fickle", (ONE, OTHER)))
+def test_a_scenario_that_depends_on_chance_gets_further_seeds(world: World) -> None:
+    world.set_mutants(Mutilated("Fickle", (ONE, OTHER)))
     assert world.run("Fickle", seed=LUCKY - 2) is Status.AS_EXPECTED
     (mutant,) = world.matrix.places[0].mutants
     assert (mutant.fate, mutant.draws) == ("caught", 3)
     said = [b"".join(line for line in cell.frames()) for cell in world.host.cells]
-    assert [name.encode() in said[-1] for name in NAMES] == [True, True, False]  # not what it merely met
+    assert [name.encode() in said[-1] for name in NAMES] == [True, True, False]  # only the scenarios that it names
     assert len(said) == 1 + 3
 
 
-def test_and_not_for_ever(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    world.have(Mutilated("Fickle", (ONE,)))
+def test_the_seeds_of_a_mutant_are_bounded(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.set_mutants(Mutilated("Fickle", (ONE,)))
     assert world.run("Fickle", seed=LUCKY + 1) is Status.UNEXPECTED
     (mutant,) = world.matrix.places[0].mutants
     assert (mutant.fate, mutant.draws) == ("survived", campaign.DRAWS)
@@ -123,8 +123,8 @@ def test_and_not_for_ever(world: World, capsys: pytest.CaptureFixture[str]) -> N
     assert any(line.startswith(f"survived  Fickle in host: {ONE}: ") for line in last)
 
 
-def test_a_scenario_that_nothing_proves_yet_gets_further_seeds(world: World) -> None:
-    world.have(Mutilated("Slow"), VANISHED)  # caught by one scenario that it names at once, by the other with luck
+def test_an_unproven_scenario_gets_further_seeds(world: World) -> None:
+    world.set_mutants(Mutilated("Slow"), VANISHED)  # one scenario catches it at once, the other with one seed
     assert world.run(seed=LUCKY - 2) is Status.AS_EXPECTED
     (place,) = world.matrix.places
     assert [(one.name, one.fate, one.draws) for one in place.mutants] == [
@@ -137,20 +137,20 @@ def test_a_scenario_that_nothing_proves_yet_gets_further_seeds(world: World) -> 
     assert [name.encode() in met for name in NAMES] == [False, True, False]
 
 
-def test_nor_these_for_ever(world: World) -> None:
-    world.have(Mutilated("Slow"), VANISHED)
+def test_the_seeds_of_an_unproven_scenario_are_bounded(world: World) -> None:
+    world.set_mutants(Mutilated("Slow"), VANISHED)
     assert world.run(seed=LUCKY + 1) is Status.UNEXPECTED
     (place,) = world.matrix.places
     assert (place.mutants[0].fate, place.mutants[0].draws) == ("caught", campaign.DRAWS)
     assert {one.name: one.standing for one in place.scenarios}[OTHER] == "unproven"
 
 
-def test_a_further_cell_that_breaks_takes_nothing_back(world: World) -> None:
+def test_a_repetition_that_breaks_changes_no_fate(world: World) -> None:
     def script(arguments: Sequence[str]) -> ScriptedCell:
         return meet(arguments) if len(world.host.cells) < 3 else ScriptedCell([])
 
     world.host.script = script
-    world.have(Mutilated("Slow"), VANISHED)
+    world.set_mutants(Mutilated("Slow"), VANISHED)
     assert world.run(seed=LUCKY - 2) is Status.UNEXPECTED
     (place,) = world.matrix.places
     assert place.mutants[0].fate == "caught"
@@ -174,15 +174,15 @@ def test_the_command_line(world: World, capsys: pytest.CaptureFixture[str]) -> N
     assert (matrix.seed, matrix.full, matrix.repeat) == (5, True, "quick")
 
 
-def test_without_a_seed_one_is_drawn_and_told(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_seed_one_is_drawn_and_printed(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     mutants.show(Request(), [], full=False, results=world.folder)
     assert f"seed {world.matrix.seed}" in capsys.readouterr().out
 
 
-# ------------------------------------------------------------------------------------------- what is put to what
+# ------------------------------------------------------------------------------------------- the draw
 
 
-def _hunt(seed: int = 7, *, full: bool = False) -> campaign.Campaign:
+def _campaign(seed: int = 7, *, full: bool = False) -> campaign.Campaign:
     many = [Scenario(f"many::number_{n}", ("SG02",), "", (), (), {}, 1.0) for n in range(99)]
     bare = Scenario("kernel_facts::one", ("K01",), "", (), (), {}, 1.0, subject="kernel")
     return campaign.Campaign(Request(seed=seed), {"Forgetful": FORGETFUL}, [*SCENARIOS, *many, bare], _Quiet(), full)
@@ -205,34 +205,34 @@ class _Quiet:
 
 
 def _drawn(mutant: Mutilated, seed: int = 7, *, full: bool = False) -> list[str]:
-    return [one.name for one in _hunt(seed, full=full).drawn(mutant)]
+    return [one.name for one in _campaign(seed, full=full).drawn(mutant)]
 
 
-def test_a_mutant_meets_what_it_names_and_a_tenth_of_the_others() -> None:
+def test_a_mutant_runs_what_it_names_and_a_tenth_of_the_others() -> None:
     drawn = _drawn(FORGETFUL)
     assert drawn[:2] == [ONE, OTHER]
     assert len(drawn) == len(set(drawn)) == 2 + 10
 
 
-def test_the_draw_is_the_seed_s_and_the_mutant_s() -> None:
+def test_the_draw_depends_on_seed_and_mutant() -> None:
     assert _drawn(FORGETFUL) == _drawn(FORGETFUL)
     assert _drawn(FORGETFUL) != _drawn(FORGETFUL, seed=8)
     assert _drawn(FORGETFUL)[2:] != _drawn(HARMLESS)[2:]
 
 
-def test_in_full_it_meets_all_that_are_about_a_platform() -> None:
-    assert sorted(_drawn(FORGETFUL, full=True)) == sorted(one.name for one in _hunt().scenarios[:-1])
+def test_in_full_it_runs_every_scenario_about_a_platform() -> None:
+    assert sorted(_drawn(FORGETFUL, full=True)) == sorted(one.name for one in _campaign().scenarios[:-1])
 
 
 def test_chaos_is_not_drawn() -> None:
-    before = _hunt()
-    reigns = Scenario("chaos::reigns", ("CH01",), "", (), (), {}, 1.0)
-    many = campaign.Campaign(before.request, before.mutants, [*before.scenarios, *[reigns] * 50], _Quiet())
-    assert "chaos::reigns" not in [one.name for one in many.drawn(FORGETFUL)]
+    before = _campaign()
+    chaos = Scenario("chaos::one", ("CH01",), "", (), (), {}, 1.0)
+    many = campaign.Campaign(before.request, before.mutants, [*before.scenarios, *[chaos] * 50], _Quiet())
+    assert "chaos::one" not in [one.name for one in many.drawn(FORGETFUL)]
 
 
-def test_a_mutant_that_hangs_everywhere_is_not_waited_for(world: World) -> None:
-    hung = trial(THIRD, Verdict.TIMEOUT, seconds=campaign.SPARED + 1)
+def test_a_mutant_that_hangs_in_every_trial_is_stopped(world: World) -> None:
+    hung = trial(THIRD, Verdict.TIMEOUT, seconds=campaign.OTHERS_SECONDS + 1)
 
     def script(arguments: Sequence[str]) -> ScriptedCell:
         if "--mutant" not in arguments:
@@ -246,27 +246,27 @@ def test_a_mutant_that_hangs_everywhere_is_not_waited_for(world: World) -> None:
     assert world.host.cells[-1].killed
 
 
-# -------------------------------------------------------------------------------------------- what cannot be run
+# -------------------------------------------------------------------------------------------- errors
 
 
-def test_a_mutant_nobody_knows_is_refused(world: World) -> None:
+def test_an_unknown_mutant_is_an_error(world: World) -> None:
     with pytest.raises(CouldNotRun, match="no mutant is called 'Nobody'"):
         world.run("Nobody")
 
 
-def test_a_mutant_that_names_no_scenario_is_refused(world: World) -> None:
-    world.have(Mutilated("Lost", ("XX99",)))
+def test_a_mutant_that_names_no_scenario_is_an_error(world: World) -> None:
+    world.set_mutants(Mutilated("Lost", ("XX99",)))
     with pytest.raises(CouldNotRun, match="XX99"):
         world.run()
 
 
-def test_no_mutants_at_all_is_no_success(world: World) -> None:
-    world.have()
+def test_no_mutants_at_all_is_an_error(world: World) -> None:
+    world.set_mutants()
     with pytest.raises(CouldNotRun, match="no mutants"):
         world.run()
 
 
-def test_results_that_cannot_be_written_are_refused_before_the_hunt(world: World) -> None:
+def test_an_unwritable_folder_is_an_error_before_the_campaign(world: World) -> None:
     (world.folder / "file").touch()
     world.folder /= "file"
     with pytest.raises(CouldNotRun, match="results cannot go to"):
@@ -274,14 +274,14 @@ def test_results_that_cannot_be_written_are_refused_before_the_hunt(world: World
     assert not world.host.cells
 
 
-def test_an_environment_that_cannot_be_had_is_an_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_environment_is_an_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = Missing("docker:a", "no engine runs here", "install one")
     monkeypatch.setattr(environment, "plan", planner(missing))
     assert world.run() is Status.COULD_NOT_RUN
     assert "no engine runs here" in world.matrix.places[0].problem
 
 
-def test_an_interrupted_hunt_ends_its_cells(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_campaign_kills_its_cells(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -292,7 +292,7 @@ def test_an_interrupted_hunt_ends_its_cells(world: World, monkeypatch: pytest.Mo
     assert list(world.folder.iterdir()) == []
 
 
-def test_a_cell_that_starts_when_the_hunt_is_over_is_ended() -> None:
+def test_a_cell_that_starts_after_the_campaign_is_killed() -> None:
     late: Scripted = host()
     ended = cells.StoppableEnvironment(late)
     start, late.start = late.start, lambda arguments: (ended.__exit__(), start(arguments))[1]  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""When a scenario counts as proven, and what is wrong with it otherwise."""
+"""The state of a scenario by the mutants that it kills."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def stand(
     return found
 
 
-LISTED = "unproven.toml lists it, and "
-NONE = "no mutant that names it is caught by it"
+LISTED = "unproven.toml lists it, but "
+NONE = "it kills no mutant that names it"
 
-#: What is known of a scenario, where it stands, and why.
+#: The arguments of `stand`, the state, and the reason.
 TABLE = (
     ({"by": [KILLS]}, ProofState.PROVEN, ""),
     ({}, ProofState.UNPROVEN, NONE),
@@ -57,18 +57,18 @@ TABLE = (
 
 
 @pytest.mark.parametrize(("known", "standing", "reason"), TABLE)
-def test_where_a_scenario_stands(known: dict[str, Any], standing: ProofState, reason: str) -> None:
+def test_the_state_of_a_scenario(known: dict[str, Any], standing: ProofState, reason: str) -> None:
     kills = ("Forgetful",) if KILLS in known.get("by", []) else ()
     assert stand(**known) == proof.Proof(ONE, standing, reason, kills)
 
 
-def test_what_is_wrong() -> None:
+def test_the_states_that_are_wrong() -> None:
     assert {one for one in ProofState if one.is_wrong} == {ProofState.UNPROVEN, ProofState.STALE, ProofState.BROKEN}
 
 
-def test_a_scenario_the_reference_never_met_is_broken() -> None:
+def test_a_scenario_that_did_not_run_on_the_reference_is_broken() -> None:
     (found,) = proof.examine([scenario(OTHER, "SG01")], CellReport({}), [KILLS], {})
-    assert found == proof.Proof(OTHER, ProofState.BROKEN, "the reference itself: never ran")
+    assert found == proof.Proof(OTHER, ProofState.BROKEN, "the reference itself: did not run")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_scenario_the_reference_never_met_is_broken() -> None:
         ((Verdict.UNSUPPORTED, Verdict.BLOCKED), ProofState.NOT_HERE, "blocked: so"),
     ],
 )
-def test_a_function_of_several_trials_stands_by_all_of_them(
+def test_the_state_of_a_parametrised_scenario_follows_all_its_trials(
     verdicts: tuple[Verdict, ...], standing: ProofState, reason: str
 ) -> None:
     names = [f"{ONE}[{number}]" for number in range(len(verdicts))]
@@ -92,17 +92,17 @@ def test_a_function_of_several_trials_stands_by_all_of_them(
     assert found == [proof.Proof(ONE, standing, reason, ("Forgetful",))]
 
 
-def test_a_list_of_what_is_not_there_is_stale() -> None:
+def test_an_unknown_name_in_the_list_is_stale() -> None:
     found = proof.examine([], CellReport({}), [], {"pool::gone": "nothing can"})
     assert found == [proof.Proof("pool::gone", ProofState.STALE, f"{LISTED}there is no such scenario")]
 
 
-def test_the_project_s_own_list_can_be_read() -> None:
+def test_the_list_of_the_reference_can_be_read() -> None:
     assert reason_lists.load("worldswitch.reference.mutants", proof.UNPROVEN) is not None
 
 
 @pytest.mark.parametrize("text", ['"a" = ""', '"a" = 1', '"a" =', '"a" = "b"\n"a" = "c"'])
-def test_a_list_without_reasons_is_refused(text: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_without_reasons_is_rejected(text: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "list.toml").write_text(text)
     monkeypatch.setattr(reason_lists.resources, "files", lambda _: tmp_path)
     with pytest.raises(NotFound):

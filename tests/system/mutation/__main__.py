@@ -1,8 +1,7 @@
-"""Mutates the judging code with mutmut, and sees whether our own tests notice: `nox -s mutation`.
+"""Mutates the judging code with mutmut and fails if the survivors are not those listed: `nox -s mutation`.
 
-What decides a verdict must itself be beyond doubt.  Each change to that code that no test notices has to be listed,
-with the reason, in ``survivors.toml`` beside this file; a line there that no longer applies is as red as a survivor
-that is not there.  mutmut wants the package as a folder of its own name, which a checkout is not: it works on a copy.
+Each mutation that no test detects must be in ``survivors.toml``, with the reason; a line there that no longer applies
+fails too.  mutmut needs the package in a folder of its own name, which a checkout is not, so it works on a copy.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
-#: The code that decides, and the tests that can see it decide in their own process.
+#: The modules that decide a verdict, and the tests that run them in their own process.
 JUDGING = (
     "cell/attribution",
     "cell/records",
@@ -57,13 +56,13 @@ only_mutate = {modules}
 pytest_add_cli_args_test_selection = {tests}
 """
 
-#: How many seconds of mutmut's progress a line of a log stands for.
-WHILE = 20
+#: Seconds between lines of mutmut's progress in a log.
+PROGRESS_SECONDS = 20
 
 
 @dataclass(frozen=True, order=True)
 class Change:
-    """One mutation: where, and the lines before and after."""
+    """One mutation: the function, and its lines before and after."""
 
     function: str
     before: str
@@ -74,7 +73,7 @@ class Change:
 
 
 def prepare(work: Path) -> None:
-    """Lay the copy out."""
+    """Make the copy in `work`."""
     shutil.rmtree(work, ignore_errors=True)
     copy = work / "worldswitch"
     copy.mkdir(parents=True)
@@ -92,7 +91,7 @@ def prepare(work: Path) -> None:
 
 
 def mutate(work: Path) -> None:
-    """Have mutmut try every change.  Its turning signs are for terminals: a log has one of them in a while."""
+    """Run mutmut.  Its spinner is for terminals; a log gets a line of it now and then."""
     command = [sys.executable, "-m", "mutmut", "run"]
     if sys.stdout.isatty():
         subprocess.run(command, cwd=work, check=True)
@@ -100,43 +99,43 @@ def mutate(work: Path) -> None:
     with subprocess.Popen(command, cwd=work, stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         next_time = time.monotonic()
-        # A line ends where mutmut goes on to the next one, and where it goes back to the beginning of the same.
+        # mutmut ends a line by a newline, and redraws it by a carriage return.
         for line in io.TextIOWrapper(running.stdout, "utf-8", newline=""):
             if line.endswith("\n") or time.monotonic() >= next_time:
                 print(line.strip("\r\n"), flush=True)
-                next_time = time.monotonic() + WHILE
+                next_time = time.monotonic() + PROGRESS_SECONDS
     if running.returncode:
         raise subprocess.CalledProcessError(running.returncode, command)
 
 
-def asked(work: Path, *words: str) -> str:
-    """What mutmut says to a question."""
+def mutmut(work: Path, *words: str) -> str:
+    """Return the output of a mutmut command."""
     return subprocess.check_output([sys.executable, "-m", "mutmut", *words], cwd=work, text=True)
 
 
 def survivors(work: Path) -> set[Change]:
-    """The changes that no test noticed, those that no test even ran, and whatever else mutmut does not call killed."""
-    found = re.findall(r"^\s*(\S+): ", asked(work, "results"), re.MULTILINE)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each question is a process that takes a second
-        return set(pool.map(lambda name: change_of(name, asked(work, "show", name)), found))
+    """Return the mutations that mutmut does not report as killed: undetected, or not run by any test."""
+    found = re.findall(r"^\s*(\S+): ", mutmut(work, "results"), re.MULTILINE)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each command takes a second
+        return set(pool.map(lambda name: change_of(name, mutmut(work, "show", name)), found))
 
 
 def change_of(name: str, diff: str) -> Change:
-    """The change that `diff`, as mutmut shows it, makes.
+    """Return the change that a diff of mutmut makes.
 
     `name` is mutmut's, such as ``a.xǁClassǁmethod__mutmut_3`` or ``a.x_function__mutmut_1``.
     """
     function = re.sub(r"__mutmut_\d+$", "", name)
     module, _, rest = function.rpartition(".x")
-    spoken = f"{module.removeprefix('worldswitch.')}.{rest[1:].replace('ǁ', '.')}"
+    place = f"{module.removeprefix('worldswitch.')}.{rest[1:].replace('ǁ', '.')}"
     lines = diff.splitlines()
     before = " ".join(line[1:].strip() for line in lines if line.startswith("-") and not line.startswith("---"))
     after = " ".join(line[1:].strip() for line in lines if line.startswith("+") and not line.startswith("+++"))
-    return Change(spoken, before, after)
+    return Change(place, before, after)
 
 
 def explained() -> dict[Change, str]:
-    """What may survive, and why."""
+    """Return the listed survivors with their reasons."""
     listed = tomllib.loads((Path(__file__).parent / "survivors.toml").read_text())
     found = {}
     for entry in listed.get("survivor", []):
@@ -145,14 +144,14 @@ def explained() -> dict[Change, str]:
 
 
 def main(work: Path) -> int:
-    """Mutate, and hold what survived against what may; the exit status."""
+    """Mutate, compare the survivors with the list, and return the exit status."""
     prepare(work)
     mutate(work)
     found, known = survivors(work), explained()
     for change in sorted(found - known.keys()):
-        print(f"survived, and nobody says why it may: {change}")
+        print(f"survived, and survivors.toml does not list it: {change}")
     for change in sorted(known.keys() - found):
-        print(f"listed as a survivor, and is none: {change}")
+        print(f"listed in survivors.toml, but killed: {change}")
     unexplained, stale = len(found - known.keys()), len(known.keys() - found)
     print(f"{len(found)} survived, {unexplained} unexplained; {stale} lines of survivors.toml no longer apply")
     return int(bool(unexplained or stale))

@@ -1,5 +1,4 @@
-"""The inside of a machine: its first process, and the supervisor that runs cells one after the other.
+"""The inside of a machine: its first process, and the supervisor that runs one cell at a time.
 
-It comes with the image, runs in the image's Python, and needs the standard library alone, since what it imports is
-paid for at each boot.
+It runs in the image's Python and imports the standard library only, since imports slow down every boot.
 """

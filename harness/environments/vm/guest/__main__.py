@@ -1,6 +1,6 @@
-"""The first process of a machine: it mounts, starts the supervisor, reaps whom nobody else does, and powers off.
+"""The first process of a machine: mounts file systems, starts the supervisor, reaps orphans and powers off.
 
-The kernel starts it as ``python3 -m worldswitch.harness.environments.vm.guest``; nobody else does.
+Only the kernel starts it, as ``python3 -m worldswitch.harness.environments.vm.guest``.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from worldswitch.harness.linux import syscalls
 
 PORT = "/dev/ttyS1"
 RUNTIME = Path(mounts.RUNTIME)
-CLEAR_SECONDS = 30.0  #: for what was killed to be gone
+CLEAR_SECONDS = 30.0  #: from SIGKILL to the end of all processes
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-#: The processor is emulated on a machine that does other things: what looks like a lock-up may be a busy host.
+#: A long watchdog threshold: with an emulated CPU a busy host looks like a lock-up.
 SYSCTLS = {"kernel/watchdog_thresh": "60", "kernel/printk": "4 4 1 7"}
 
 
 def main() -> int:
-    """Be the init of this machine."""
+    """Run as the init of this machine."""
     if os.getpid() != 1:
-        print("this is the first process of a virtual machine, and does nothing elsewhere", file=sys.stderr)
+        print("this program is the first process of a virtual machine and must have pid 1", file=sys.stderr)
         return 2
     try:
         _be_init()
     except BaseException:
-        traceback.print_exc()  # to the console, which the host keeps the end of
+        traceback.print_exc()  # to the console, whose tail the host stores
     finally:
         mounts.power_off()
     return 1
@@ -91,7 +91,7 @@ def _supervise() -> None:
         clear=_clear,
         renew=mounts.fresh,
         new_lines=log.new,
-        neighbour=mounts.new_pid_namespace,
+        companion=mounts.new_pid_namespace,
     )
     Supervisor(sender, around).serve(received(_chunks(port)))
     termios.tcdrain(port)
@@ -103,18 +103,18 @@ def _chunks(port: int) -> Iterator[bytes]:
 
 
 def _clear() -> None:
-    """Kill every process but init, this one and the kernel's own, whose executables cannot be read."""
+    """Kill every process but init and this one; kernel threads have no executable."""
     assert os.getppid() == 1
     spared = {1, os.getpid()}
     end = time.monotonic() + CLEAR_SECONDS
-    while (found := [pid for pid in _users() if pid not in spared]) and time.monotonic() < end:
+    while (found := [pid for pid in _user_processes() if pid not in spared]) and time.monotonic() < end:
         for pid in found:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
 
 
-def _users() -> Iterator[int]:
+def _user_processes() -> Iterator[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             (folder / "exe").readlink()

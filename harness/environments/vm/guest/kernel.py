@@ -1,4 +1,4 @@
-"""What the guest's kernel says of itself: its log, and whether it is tainted."""
+"""Read the log and the taint flags of the guest's kernel."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from contextlib import suppress
 from pathlib import Path
 
 LOG = "/dev/kmsg"
-RECORD = 1 << 13  #: no record of the kernel's is longer
+RECORD = 1 << 13  #: bytes; the kernel's longest record
 
 
 class KernelLogReader:
-    """The kernel's log from where it was last read."""
+    """Reads the kernel's log incrementally."""
 
     def __init__(self, path: str = LOG) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def new(self) -> list[str]:
-        """The lines that came since, each after its level and the seconds since boot: ``4 12.345678 text``."""
+        """Return the lines since the last call, with level and seconds since boot: ``4 12.345678 text``."""
         found: list[str] = []
         while True:
             try:
                 record = os.read(self._fd, RECORD)
-            except BrokenPipeError:  # older records were overwritten before we came
+            except BrokenPipeError:  # older records were overwritten before this read
                 found.append("4 0.000000 worldswitch: part of the kernel's log was overwritten")
                 continue
             except BlockingIOError:
@@ -33,16 +33,16 @@ class KernelLogReader:
 
 
 def lines(record: str) -> list[str]:
-    """The lines of a record of /dev/kmsg: ``priority,number,microseconds,flags;text``, then what belongs to it."""
+    """Return the lines of a record of /dev/kmsg: ``priority,number,microseconds,flags;text``."""
     head, _, text = record.partition(";")
     priority, _, micros = [*head.split(","), "0", "0", "0"][:3]
-    # Lines that begin with a blank are a dictionary for programs.
-    said = [line for line in text.splitlines() if not line.startswith(" ")]
-    return [f"{int(priority) & 7} {int(micros) / 1e6:.6f} {line}" for line in said]
+    # Lines that begin with a space are machine-readable attributes.
+    texts = [line for line in text.splitlines() if not line.startswith(" ")]
+    return [f"{int(priority) & 7} {int(micros) / 1e6:.6f} {line}" for line in texts]
 
 
 def taint() -> int:
-    """The kernel's taint flags; 0 where they cannot be read."""
+    """Return the kernel's taint flags, 0 if they cannot be read."""
     with suppress(OSError, ValueError):
         return int(Path("/proc/sys/kernel/tainted").read_text())
     return 0

@@ -1,4 +1,4 @@
-"""The guest's file systems: what a distribution's init would mount, as far as cells look at it."""
+"""Mount the guest's file systems: those of a distribution's init that cells depend on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One line of an fstab."""
+    """A mount, as a line of fstab."""
 
     kind: str
     to: str
@@ -30,7 +30,7 @@ class Mount:
     options: str = ""
 
 
-#: In the order in which they lie in each other.  The image has device files of its own, and /dev goes over them.
+#: In mount order.  /dev hides the image's device files.
 SYSTEM = (
     Mount("proc", "/proc"),
     Mount("sysfs", "/sys"),
@@ -40,7 +40,7 @@ SYSTEM = (
     Mount("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755"),
 )
 
-#: New for each cell, so that none finds what another left.
+#: New for each cell, so that no cell finds files of another.
 SCRATCH = (
     Mount("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777,size=128m"),
     Mount("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777,size=64m"),
@@ -48,80 +48,80 @@ SCRATCH = (
 
 RUNTIME = "/runtime"
 
-NAMESPACE = "a new PID namespace"  #: as errors name it
-NAMESPACE_SECONDS = 30.0  #: for its init to be there: the processor is emulated
+NAMESPACE = "a new PID namespace"  #: its name in errors
+NAMESPACE_SECONDS = 30.0  #: for its init to start: the CPU may be emulated
 
 CONTROLLERS = "+cpuset +memory +pids"
 
 
-def mount(what: Mount) -> None:
-    """Mount it; `OSError` if that cannot be."""
-    Path(what.to).mkdir(parents=True, exist_ok=True)
+def mount(entry: Mount) -> None:
+    """Mount a file system, creating the mount point.  Raises OSError."""
+    Path(entry.to).mkdir(parents=True, exist_ok=True)
     _check(
-        _libc.mount(what.kind.encode(), what.to.encode(), what.kind.encode(), what.flags, what.options.encode()),
-        what.to,
+        _libc.mount(entry.kind.encode(), entry.to.encode(), entry.kind.encode(), entry.flags, entry.options.encode()),
+        entry.to,
     )
 
 
 def system() -> None:
-    """Mount what stays."""
-    for one in SYSTEM:
-        mount(one)
-    with suppress(OSError):  # not every kernel has it
+    """Mount everything at boot."""
+    for entry in SYSTEM:
+        mount(entry)
+    with suppress(OSError):  # optional in the kernel
         mount(Mount("mqueue", "/dev/mqueue"))
     with suppress(OSError):
         Path("/sys/fs/cgroup/cgroup.subtree_control").write_text(CONTROLLERS)
-    for one in SCRATCH:
-        mount(one)
-    _lock(RUNTIME)
+    for entry in SCRATCH:
+        mount(entry)
+    _make_read_only(RUNTIME)
 
 
-def _lock(place: str) -> None:
-    """Have a folder be read-only.
+def _make_read_only(folder: str) -> None:
+    """Bind-mount a folder read-only over itself.
 
-    For the runtime's: crun protects itself from containers by running from a copy, unless nobody can write to it
-    anyway, and Linux 5.10 lacks what makes a copy that it knows again.
+    Unless its executable is read-only, crun protects it from containers by running from a copy in memory, and on Linux
+    5.10 crun fails to recognise the copy.
     """
     for flags in (MS_BIND, MS_BIND | MS_REMOUNT | MS_RDONLY):
-        _check(_libc.mount(place.encode(), place.encode(), b"", flags, b""), place)
+        _check(_libc.mount(folder.encode(), folder.encode(), b"", flags, b""), folder)
 
 
 def fresh() -> None:
-    """Give the next cell empty folders."""
-    for one in SCRATCH:
-        _libc.umount2(one.to.encode(), MNT_DETACH)
-        mount(one)
+    """Mount new scratch folders for the next cell."""
+    for entry in SCRATCH:
+        _libc.umount2(entry.to.encode(), MNT_DETACH)
+        mount(entry)
 
 
 def new_pid_namespace() -> int:
-    """Start the init of a new PID namespace, which does nothing but reap; its pid here.  It ends with the cell.
+    """Start the init of a new PID namespace, which only reaps and ends with the cell; returns its pid here.
 
     Raises OSError.
     """
-    told, tell = os.pipe()
+    reader, writer = os.pipe()
     try:
-        outside = processes.fork(lambda: _tell_of_init(tell))
+        outside = processes.fork(lambda: _report_init(writer))
     finally:
-        os.close(tell)
+        os.close(writer)
     try:
-        ready, _, _ = select.select([told], [], [], NAMESPACE_SECONDS)
-        word = os.read(told, 20) if ready else b""
+        ready, _, _ = select.select([reader], [], [], NAMESPACE_SECONDS)
+        answer = os.read(reader, 20) if ready else b""
     finally:
-        os.close(told)
+        os.close(reader)
         processes.end(outside)
-    if not word:
-        raise TimeoutError(errno.ETIMEDOUT, f"no word within {NAMESPACE_SECONDS:g} s", NAMESPACE)
-    return _pid_or_error(int(word))
+    if not answer:
+        raise TimeoutError(errno.ETIMEDOUT, f"no answer within {NAMESPACE_SECONDS:g} s", NAMESPACE)
+    return _pid_or_error(int(answer))
 
 
-def _tell_of_init(tell: int) -> None:
-    """Send the pid of a new namespace's init; if there can be none, the negative errno."""
+def _report_init(writer: int) -> None:
+    """Write the pid of a new namespace's init, or a negative errno."""
     try:
         _check(_libc.unshare(CLONE_NEWPID), NAMESPACE)
         answer = processes.fork(_reap_for_ever)
     except OSError as problem:
         answer = -(problem.errno or errno.EIO)
-    os.write(tell, str(answer).encode())
+    os.write(writer, str(answer).encode())
 
 
 def _pid_or_error(answer: int) -> int:
@@ -132,13 +132,13 @@ def _pid_or_error(answer: int) -> int:
 
 def _reap_for_ever() -> None:
     os.closerange(0, os.sysconf("SC_OPEN_MAX"))
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps, and at once
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps at once
     while True:
         signal.pause()
 
 
 def power_off() -> None:
-    """End the machine, at once: its disk is a copy that nobody reads again."""
+    """Power the machine off at once: its disk is a temporary copy."""
     os.sync()
     _libc.reboot(0x4321FEDC)  # LINUX_REBOOT_CMD_POWER_OFF
 

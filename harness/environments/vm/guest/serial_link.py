@@ -1,7 +1,7 @@
-"""What host and guest say to each other over a serial port: messages in JSON, compressed, each in a frame of its own.
+"""The protocol between host and guest over a serial port: compressed JSON messages, one per frame.
 
-A port has no notion of a message and an emulated one is slow, some 400 kB a second; what a suite says is text that
-compresses well.  Messages are numbered, so that one that was lost or mangled on the way is noticed by the next.
+A serial port is a byte stream, and an emulated one carries only some 400 kB/s; a suite's output compresses well.
+Messages are numbered, so that the receiver detects a lost or damaged one when the next arrives.
 
     to the guest    do    run, kill, off
     to the host     say   boot, out, log, end, refused
@@ -18,21 +18,21 @@ from typing import Any
 
 from worldswitch.harness.cell import frames
 
-#: A received line beyond this is no message of ours; what a guest prints without end must not fill the memory.
+#: Bytes of the longest line: endless output of a guest must not fill the memory.
 LONGEST = 1 << 24
 
 Message = dict[str, Any]
 
 
 class Broken(Exception):
-    """Something was lost on the way."""
+    """A message was lost or damaged."""
 
 
 class MessageSender:
-    """One direction, at the end where messages are made; threads may share it."""
+    """Sends numbered messages; thread-safe."""
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
-        """`write` takes all it is given."""
+        """`write` must write all of its argument."""
         self._write = write
         self._number = 0
         self._lock = threading.Lock()
@@ -42,12 +42,12 @@ class MessageSender:
         with self._lock:
             self._number += 1
             text = json.dumps({**message, "n": self._number}, separators=(",", ":"))
-            # The fastest compression: the guest's processor is emulated.
+            # The fastest level: the guest's CPU may be emulated.
             self._write(frames.encode(base64.b64encode(zlib.compress(text.encode(), 1))))
 
 
 def received(chunks: Iterable[bytes], noise: Callable[[bytes], object] = lambda _: None) -> Iterator[Message]:
-    """Yield the messages among what came; `Broken` if one did not come."""
+    """Yield the messages in a stream; other lines go to `noise`.  Raises `Broken`."""
     number = 0
     for line in lines(chunks):
         payload = frames.decode(line)
@@ -63,7 +63,7 @@ def received(chunks: Iterable[bytes], noise: Callable[[bytes], object] = lambda 
 
 
 def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines that chunks amount to, without their ends; half a line at the end is one too."""
+    """Yield the lines in a stream without line ends; an incomplete last line is included."""
     rest = b""
     for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")
@@ -75,10 +75,10 @@ def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def text(data: bytes) -> str:
-    """Any bytes as text that JSON can carry; `data` is the way back."""
+    """Encode any bytes as text for JSON; `data` is the inverse."""
     return data.decode("latin-1")
 
 
 def data(text: str) -> bytes:
-    """The bytes of what `text` made."""
+    """Decode text made by `text`."""
     return text.encode("latin-1")

@@ -1,10 +1,10 @@
-"""Runs cells, one after the other, as the host orders: each a process whose streams go to the host as they come.
+"""The guest's supervisor: runs one cell at a time on the host's orders and forwards its output.
 
-    run     start a cell: a command as it is, or an OCI configuration for the runtime; with sysctls while it lasts
-    kill    end it
+    run     start a cell: a plain command, or an OCI configuration for the runtime; sysctls apply while it runs
+    kill    kill the cell
     off     end the machine
 
-Whatever becomes of a cell, its end is said: the exit status, what the kernel logged meanwhile, and its taint.
+The end of every cell is reported with its exit status, the kernel's log during the cell, and the taint flags.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ SYSCTLS = Path("/proc/sys")
 
 @dataclass(frozen=True, slots=True)
 class GuestContext:
-    """What a supervisor acts upon; in a test, nothing of this machine's."""
+    """The system that a supervisor acts on; tests substitute it."""
 
-    runtime: Sequence[str]  #: the OCI runtime's command, to which its own words are added
-    bundles: Path  #: where to put what the runtime is to read
-    clear: Callable[[], None]  #: end every process that a cell left
+    runtime: Sequence[str]  #: start of the OCI runtime's command
+    bundles: Path  #: folder of the runtime's bundles
+    clear: Callable[[], None]  #: kill every process that a cell left
     renew: Callable[[], None]  #: empty the folders that cells write to
-    new_lines: Callable[[], list[str]]  #: what the kernel logged since this was last asked
-    neighbour: Callable[[], int]  #: start the init of a new PID namespace; its number
+    new_lines: Callable[[], list[str]]  #: return the kernel's log since the last call
+    companion: Callable[[], int]  #: start the init of a new PID namespace; returns its pid
     sysctls: Path = SYSCTLS
 
 
 @dataclass(slots=True)
 class RunningCell:
-    """A cell while it runs."""
+    """A running cell."""
 
     number: int
     process: subprocess.Popen[bytes]
@@ -50,9 +50,9 @@ class RunningCell:
 
 
 class Supervisor:
-    """At most one cell at a time.
+    """Runs at most one cell at a time.
 
-    Its waits have no deadline here: a host that hears nothing for too long kills the cell, and then ends the machine.
+    Its waits are unbounded: the host has the deadline, kills a silent cell and then the machine.
     """
 
     def __init__(self, sender: MessageSender, around: GuestContext) -> None:
@@ -63,7 +63,7 @@ class Supervisor:
         self._ended.set()
 
     def serve(self, orders: Iterable[Message]) -> None:
-        """Obey until told to go, or until nobody is left to tell."""
+        """Execute orders until `off` or the end of the stream."""
         for order in orders:
             match order["do"]:
                 case "run":
@@ -103,7 +103,7 @@ class Supervisor:
         if configuration := order.get("configuration"):
             bundle = self._around.bundles / f"cell-{order['cell']}"
             bundle.mkdir(parents=True)
-            self._join_neighbour(configuration)
+            self._join_companion(configuration)
             (bundle / "config.json").write_text(json.dumps(configuration))
             command = [*self._around.runtime, "run", f"--bundle={bundle}", bundle.name]
             folder = str(bundle)
@@ -117,11 +117,11 @@ class Supervisor:
             start_new_session=True,
         )
 
-    def _join_neighbour(self, configuration: Message) -> None:
-        """Give a container that shares somebody's PID namespace somebody to share it with: who that is, we say."""
+    def _join_companion(self, configuration: Message) -> None:
+        """Start a companion for a container with a shared PID namespace, and set the namespace's path."""
         for namespace in configuration.get("linux", {}).get("namespaces", ()):
             if namespace.get("type") == "pid" and "path" in namespace:
-                namespace["path"] = f"/proc/{self._around.neighbour()}/ns/pid"
+                namespace["path"] = f"/proc/{self._around.companion()}/ns/pid"
 
     def _pump(self, number: int, kind: str, stream: IO[bytes] | None) -> threading.Thread:
         assert stream is not None
@@ -137,7 +137,7 @@ class Supervisor:
 
     def _wait(self, running: RunningCell, order: Message, before: Mapping[str, str], tainted: int) -> None:
         status = running.process.wait()
-        self._around.clear()  # what it left may hold its streams open
+        self._around.clear()  # a leftover process may hold the streams open
         for reader in running.readers:
             reader.join()
         if order.get("configuration"):
@@ -164,13 +164,13 @@ class Supervisor:
     def _kill(self, number: int) -> None:
         running = self._running
         if running and running.number == number:
-            with suppress(ProcessLookupError):  # should it just have been reaped: all in a guest is to end
+            with suppress(ProcessLookupError):  # just reaped; `clear` kills the rest
                 os.killpg(running.process.pid, signal.SIGKILL)
             self._around.clear()
 
 
 def _set(root: Path, wanted: Mapping[str, str]) -> dict[str, str]:
-    """Set sysctls by their dotted names; what they were before."""
+    """Set sysctls by their dotted names; returns the previous values of those changed."""
     before: dict[str, str] = {}
     for name, value in wanted.items():
         path = root / name.replace(".", "/")

@@ -1,4 +1,4 @@
-"""The supervisor inside a guest, run here with nothing of this machine's to act upon."""
+"""The guest's supervisor, run here on substitutes for the system."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ print(word, *rest, file=open(os.environ["CALLS"], "a"))
 
 
 class Guest:
-    """A supervisor with a host at the other end."""
+    """A supervisor with the host's end of its link."""
 
     def __init__(self, folder: Path) -> None:
         self.sysctls = folder / "sysctls"
@@ -50,7 +50,7 @@ class Guest:
             clear=lambda: None,
             renew=lambda: None,
             new_lines=self._new_lines,
-            neighbour=lambda: 4711,
+            companion=lambda: 4711,
             sysctls=self.sysctls,
         )
         sender = MessageSender(lambda data: os.write(writer, data))
@@ -105,7 +105,7 @@ def guest(tmp_path: Path) -> Iterator[Guest]:
     made.close()
 
 
-def test_a_cells_streams_and_status_come_apart(guest: Guest) -> None:
+def test_a_cell_s_streams_and_status_are_separate(guest: Guest) -> None:
     guest.run(1, "import sys; print('out'); print('log', file=sys.stderr); sys.exit(3)")
     said = guest.until_end()
     assert output(said) == b"out\n"
@@ -120,14 +120,14 @@ def test_cells_run_one_after_the_other(guest: Guest) -> None:
         assert output(guest.until_end()) == b"%d\n" % number
 
 
-def test_a_cell_that_dies_of_a_signal_is_no_end_of_the_supervisor(guest: Guest) -> None:
+def test_the_supervisor_survives_a_cell_that_dies_of_a_signal(guest: Guest) -> None:
     guest.run(1, "import os; os.kill(os.getpid(), 9)")
     assert guest.until_end()[-1]["status"] == 128 + 9
     guest.run(2, "print('alive')")
     assert output(guest.until_end()) == b"alive\n"
 
 
-def test_a_cell_is_ended_when_the_host_says_so(guest: Guest) -> None:
+def test_a_cell_is_killed_on_the_host_s_order(guest: Guest) -> None:
     guest.run(1, "import time; print('up', flush=True); time.sleep(60)")
     assert next(guest.messages)["say"] == "out"
     start = time.monotonic()
@@ -136,7 +136,7 @@ def test_a_cell_is_ended_when_the_host_says_so(guest: Guest) -> None:
     assert time.monotonic() - start < 10
 
 
-def test_a_kill_that_comes_late_ends_nobody_else(guest: Guest) -> None:
+def test_a_late_kill_does_not_end_the_next_cell(guest: Guest) -> None:
     guest.run(1, "")
     guest.until_end()
     guest.run(2, "print('alive')")
@@ -144,33 +144,33 @@ def test_a_kill_that_comes_late_ends_nobody_else(guest: Guest) -> None:
     assert output(guest.until_end()) == b"alive\n"
 
 
-def test_what_cannot_be_started_is_refused(guest: Guest) -> None:
+def test_a_command_that_cannot_start_is_refused(guest: Guest) -> None:
     guest.order("run", cell=1, command=["/nowhere/at/all"])
     (refusal,) = guest.until_end()
     assert refusal["say"] == "refused"
     assert "/nowhere/at/all" in refusal["reason"]
 
 
-def test_more_than_a_megabyte_comes_out(guest: Guest) -> None:
+def test_more_than_a_megabyte_of_output_is_forwarded(guest: Guest) -> None:
     guest.run(1, "import sys; sys.stdout.write('0123456789abcdef' * 100000)")
     assert len(output(guest.until_end())) == 1_600_000
 
 
-def test_only_what_the_kernel_logged_meanwhile_is_the_cells(guest: Guest) -> None:
+def test_a_cell_has_only_the_kernel_s_log_of_its_time(guest: Guest) -> None:
     guest.run(1, "print('up', flush=True); import time; time.sleep(0.2)")
     next(guest.messages)
     guest.log.append("4 2.000000 in the cell")
     assert guest.until_end()[-1]["kernel"] == ["4 2.000000 in the cell"]
 
 
-def test_a_setting_holds_for_one_cell(guest: Guest) -> None:
+def test_a_sysctl_applies_to_one_cell(guest: Guest) -> None:
     file = guest.sysctls / "kernel" / "example"
     guest.run(1, f"print(open({str(file)!r}).read())", sysctls={"kernel.example": "2"})
     assert output(guest.until_end()).strip() == b"2"
     assert file.read_text().strip() == "0"
 
 
-def test_a_setting_that_is_not_there_is_refused(guest: Guest) -> None:
+def test_an_unknown_sysctl_is_refused(guest: Guest) -> None:
     guest.run(1, "", sysctls={"kernel.nothing": "1"})
     (refusal,) = guest.until_end()
     assert "kernel/nothing" in refusal["reason"]
@@ -184,7 +184,7 @@ def test_a_container_is_run_and_removed(guest: Guest, tmp_path: Path, monkeypatc
     assert (tmp_path / "calls").read_text() == "delete --force cell-4\n"
 
 
-def test_who_shares_a_pid_namespace_shares_a_neighbours(guest: Guest, tmp_path: Path) -> None:
+def test_a_shared_pid_namespace_is_the_companion_s(guest: Guest, tmp_path: Path) -> None:
     namespaces = [{"type": "pid", "path": "/proc/0/ns/pid"}, {"type": "uts"}]
     configuration = {"process": {"args": ["true"]}, "linux": {"namespaces": namespaces}}
     guest.order("run", cell=5, configuration=configuration)
@@ -194,31 +194,31 @@ def test_who_shares_a_pid_namespace_shares_a_neighbours(guest: Guest, tmp_path: 
 
 
 @pytest.fixture
-def neighbour() -> Iterator[int]:
+def companion() -> Iterator[int]:
     pid = mounts.new_pid_namespace()
     yield pid
     os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a PID namespace takes root")
-def test_a_neighbour_is_the_init_of_a_namespace_of_its_own(neighbour: int) -> None:
-    assert Path(f"/proc/{neighbour}/ns/pid").readlink() != Path("/proc/self/ns/pid").readlink()
+@pytest.mark.skipif(os.geteuid() != 0, reason="a new PID namespace needs root")
+def test_a_companion_is_the_init_of_its_own_namespace(companion: int) -> None:
+    assert Path(f"/proc/{companion}/ns/pid").readlink() != Path("/proc/self/ns/pid").readlink()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a PID namespace takes root")
-def test_a_neighbour_has_no_descriptor_of_the_supervisors(neighbour: int) -> None:
-    descriptors = Path(f"/proc/{neighbour}/fd")
+@pytest.mark.skipif(os.geteuid() != 0, reason="a new PID namespace needs root")
+def test_a_companion_has_no_descriptor_of_the_supervisor(companion: int) -> None:
+    descriptors = Path(f"/proc/{companion}/fd")
     assert processes.wait_until(lambda: not list(descriptors.iterdir()), 5.0)
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("nsenter"), reason="takes root, and nsenter")
-def test_a_neighbour_reaps_many_at_once(neighbour: int) -> None:
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("nsenter"), reason="needs root and nsenter")
+def test_a_companion_reaps_many_at_once(companion: int) -> None:
     script = "for i in $(seq 50); do (sleep 0.2 &); done"
-    subprocess.run(["nsenter", f"--target={neighbour}", "--pid", "sh", "-c", script], check=True, timeout=30)
-    assert processes.wait_until(lambda: not processes.descendants(neighbour), 2.0)
+    subprocess.run(["nsenter", f"--target={companion}", "--pid", "sh", "-c", script], check=True, timeout=30)
+    assert processes.wait_until(lambda: not processes.descendants(companion), 2.0)
 
 
-def test_a_neighbour_that_cannot_be_leaves_one_supervisor() -> None:
+def test_a_companion_that_cannot_start_leaves_one_supervisor() -> None:
     script = """
 import os
 from worldswitch.harness.linux import syscalls
@@ -235,9 +235,9 @@ except OSError as problem:
     assert said.stdout == "Operation not permitted: a new PID namespace\n"
 
 
-def test_elsewhere_than_in_a_machine_init_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_outside_of_a_machine_init_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert init.main() == 2
-    assert "does nothing elsewhere" in capsys.readouterr().err
+    assert "must have pid 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
