@@ -1,12 +1,12 @@
-"""The commands of `worldswitch`, a file each: its options, and what is done when it is asked.
+"""The commands of `worldswitch`, one module each.
 
 A command is a module with
 
     ABOUT                    what it does, for the list of commands
-    add_options(parser)      its options
-    main(asked)              do it; the exit status
+    add_options(parser)      add its options to the parser
+    main(arguments)          run it; returns the exit status
 
-Modules import what they do it with inside `main`, so that `--help` and a wrong option answer at once.
+`main` imports what it needs itself, so that `--help` and argument errors do not wait for imports.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Protocol
 
 
 class Command(Protocol):
-    """A module of this package."""
+    """A command module of this package."""
 
     ABOUT: str
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the command's options."""
 
-    def main(self, asked: argparse.Namespace) -> int:
-        """Do it; the exit status."""
+    def main(self, arguments: argparse.Namespace) -> int:
+        """Run the command; returns the exit status."""

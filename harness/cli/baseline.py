@@ -1,4 +1,4 @@
-"""`worldswitch baseline`: the run that later ones are held against."""
+"""`worldswitch baseline`: save a run as the baseline."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from worldswitch.harness.cli import options
 
-ABOUT = "make a run the baseline: the run that later ones are held against"
+ABOUT = "save a run as the baseline that later runs are compared with"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Which run, and where the baseline is kept."""
+    """Add the options: the run, and the baseline's folder."""
     options.run_folder(parser)
     parser.add_argument(
         "-o",
@@ -19,18 +19,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("results", "baseline"),
         metavar="DIR",
-        help="the folder to keep it in (default: %(default)s)",
+        help="write the baseline to this folder (default: %(default)s)",
     )
 
 
-def main(asked: argparse.Namespace) -> int:
-    """Keep it, and tell what it is."""
+def main(arguments: argparse.Namespace) -> int:
+    """Write the baseline, and print its size and counts."""
     from worldswitch.harness.expectations.outcome import Status, tally
     from worldswitch.harness.report.matrix import summary, views
     from worldswitch.harness.results.baseline import write
 
-    run = views.read(asked.run)
-    path = write.write(run, asked.output)
+    run = views.read(arguments.run)
+    path = write.write(run, arguments.output)
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB\n{run.manifest.run}, {summary.headline(run)}")
-    print(f"hold a run against it: worldswitch diff {asked.output} RUN\n{tally(run.outcomes)}")
+    print(f"compare a run with it: worldswitch diff {arguments.output} RUN\n{tally(run.outcomes)}")
     return Status.AS_EXPECTED

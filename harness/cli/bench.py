@@ -1,4 +1,4 @@
-"""`worldswitch bench`: what a world switch costs."""
+"""`worldswitch bench`: measure what a world switch costs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from worldswitch.harness.cell import seeds
 from worldswitch.harness.cell_name import REFERENCE
+from worldswitch.harness.cli import options
 from worldswitch.harness.environments.protocol import EngineChoice
 from worldswitch.harness.errors import CouldNotRun
 
@@ -19,114 +19,106 @@ USAGE = """worldswitch bench [NAME ...] [options]
        worldswitch bench compare BEFORE AFTER [--anyway]
        worldswitch bench report [RUN ...] [--anyway]"""
 
-#: What the command needs beyond what a run of scenarios needs.
+#: Packages of the extra `bench`, which a run of scenarios does not need.
 PACKAGES = ("pyperf", "scipy", "matplotlib", "jinja2", "rich")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Which benchmarks, how much, and where results go."""
+    """Add the options of all three forms in `USAGE`: a first word that is no benchmark's name selects the form."""
     parser.usage = USAGE
     parser.add_argument(
         "words",
         nargs="*",
         metavar="NAME",
-        help="a subject (switch), a benchmark (switch::resident_pinned), or a pattern (default: all)",
+        help="subject (switch), benchmark (switch::resident_pinned), or a pattern; with --peers: peers (default: all)",
     )
     how = parser.add_argument_group("measuring")
-    how.add_argument("--platform", default=REFERENCE, metavar="NAME", help="as in run (default: %(default)s)")
-    how.add_argument("--quick", action="store_true", help="within 3 minutes: to see that it works, not to compare")
-    how.add_argument("--rounds", type=_rounds, metavar="N", help="processes for each benchmark")
-    how.add_argument(
-        "--realtime", action="store_true", help="before all other processes, which wait: for a loud machine; takes root"
-    )
-    how.add_argument("--seed", type=seeds.number, default=seeds.draw(), metavar="N", help="draws the order")
-    how.add_argument("--list", action="store_true", help="say what each benchmark times and what it does not")
-    beside = parser.add_argument_group("beside other tracers and sandboxes")
-    beside.add_argument(
-        "--peers", action="store_true", help="race static programs under them, or those that NAME begins the name of"
-    )
-    beside.add_argument(
-        "--fetch-peers", action="store_true", help="get those that are not installed from the distribution's mirror"
-    )
-    where = parser.add_argument_group("in containers too, on the host and in each in turn")
+    how.add_argument("--platform", default=REFERENCE, metavar="NAME", help="as for run (default: %(default)s)")
+    how.add_argument("--quick", action="store_true", help="few rounds, at most 3 minutes; not for comparisons")
+    how.add_argument("--rounds", type=options.count, metavar="N", help="number of processes for each benchmark")
+    how.add_argument("--realtime", action="store_true", help="use real-time priority, on a busy machine; needs root")
+    options.seed(how)
+    how.add_argument("--list", action="store_true", help="list what each benchmark times and what it excludes")
+    peers = parser.add_argument_group("comparing with other tracers and sandboxes (peers)")
+    peers.add_argument("--peers", action="store_true", help="time programs under all peers, or those that NAME selects")
+    peers.add_argument("--fetch-peers", action="store_true", help="as --peers; fetch missing peers from the mirror")
+    where = parser.add_argument_group("measuring on the host and in containers, in alternation")
     where.add_argument(
         "--engine",
         choices=("auto", "host", "docker", "oci"),
-        help="host: in none (default: auto for a full run of all, or if a profile is named; else host)",
+        help="what makes the containers; host: none (default: auto for a full run or with --profile, else host)",
     )
-    where.add_argument(
-        "--profile", action="append", default=[], dest="profiles", metavar="NAME", help="as in run; repeatable"
-    )
-    then = parser.add_argument_group("comparing two runs, or reporting on several, by their folders or files")
-    then.add_argument("--anyway", action="store_true", help="though the machines are not alike")
-    parser.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="where results go (default: %(default)s)"
-    )
+    options.profiles(where, "also")
+    then = parser.add_argument_group("compare and report: BEFORE, AFTER and RUN are folders or files of results")
+    then.add_argument("--anyway", action="store_true", help="accept runs from machines that differ")
+    options.results(parser)
 
 
-def main(asked: argparse.Namespace) -> int:
-    """Do what was asked for."""
+def main(arguments: argparse.Namespace) -> int:
+    """Measure, compare or report; returns the exit status."""
     _check_packages()
-    if asked.peers or asked.fetch_peers:
-        return _race(asked)
-    doing = _OTHERS.get(asked.words[0], _measure) if asked.words else _measure
-    return doing(asked)
+    if arguments.peers or arguments.fetch_peers:
+        return _race(arguments)
+    form = _FORMS.get(arguments.words[0], _measure) if arguments.words else _measure
+    return form(arguments)
 
 
-def _measure(asked: argparse.Namespace) -> int:
+def _measure(arguments: argparse.Namespace) -> int:
     from worldswitch.harness.bench import measure, session
 
-    names = tuple(asked.words)
-    if asked.list:
+    names = tuple(arguments.words)
+    if arguments.list:
         return measure.print_descriptions(measure.chosen(names))
-    effort = session.QUICK if asked.quick else session.FULL
-    if asked.rounds:
-        effort = replace(effort, rounds=asked.rounds, heavy=asked.rounds, seconds=float("inf"))
-    effort = replace(effort, realtime=_realtime(asked))
-    engine: EngineChoice = asked.engine or ("auto" if asked.profiles or not (names or asked.quick) else "host")
-    if engine == "host" and asked.profiles:
-        raise CouldNotRun("--profile names containers and --engine host leaves them out; drop one of the two")
-    profiles = tuple(asked.profiles)
-    request = measure.BenchRequest(names, asked.platform, effort, asked.seed, engine, profiles)
-    return measure.show(request, asked.results)
+    effort = session.QUICK if arguments.quick else session.FULL
+    if arguments.rounds:
+        effort = replace(effort, rounds=arguments.rounds, heavy=arguments.rounds, seconds=float("inf"))
+    effort = replace(effort, realtime=_realtime(arguments))
+    engine: EngineChoice = arguments.engine or (
+        "auto" if arguments.profiles or not (names or arguments.quick) else "host"
+    )
+    if engine == "host" and arguments.profiles:
+        raise CouldNotRun("--profile needs containers, and --engine host excludes them; drop one of the two")
+    profiles = tuple(arguments.profiles)
+    request = measure.BenchRequest(names, arguments.platform, effort, arguments.seed, engine, profiles)
+    return measure.show(request, arguments.results)
 
 
-def _realtime(asked: argparse.Namespace) -> bool:
-    """Whether it is asked for; raises `CouldNotRun` where it is refused."""
-    if asked.realtime:
+def _realtime(arguments: argparse.Namespace) -> bool:
+    """True if `--realtime` was given; raises `CouldNotRun` if the kernel refuses it."""
+    if arguments.realtime:
         try:
             subprocess.run(["chrt", "-f", "1", "true"], check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError) as problem:
-            raise CouldNotRun(f"--realtime: this user may not have that, be root ({problem})") from problem
-    return bool(asked.realtime)
+            raise CouldNotRun(f"--realtime: `chrt -f 1 true` failed ({problem}); run as root") from problem
+    return bool(arguments.realtime)
 
 
-def _race(asked: argparse.Namespace) -> int:
+def _race(arguments: argparse.Namespace) -> int:
     from worldswitch.harness.peers import race, race_report
 
-    effort = race.QUICK if asked.quick else race.FULL
-    if asked.rounds:
-        effort = replace(effort, rounds=asked.rounds, others=asked.rounds)
-    return race_report.show(asked.words, effort, asked.seed, asked.results, fetch=asked.fetch_peers)
+    effort = race.QUICK if arguments.quick else race.FULL
+    if arguments.rounds:
+        effort = replace(effort, rounds=arguments.rounds, others=arguments.rounds)
+    return race_report.show(arguments.words, effort, arguments.seed, arguments.results, fetch=arguments.fetch_peers)
 
 
-def _compare(asked: argparse.Namespace) -> int:
+def _compare(arguments: argparse.Namespace) -> int:
     from worldswitch.harness.bench import compare_text
 
-    if len(asked.words) != 3:
+    if len(arguments.words) != 3:
         raise CouldNotRun("compare takes two runs: worldswitch bench compare BEFORE AFTER")
-    return compare_text.show(Path(asked.words[1]), Path(asked.words[2]), anyway=asked.anyway)
+    return compare_text.show(Path(arguments.words[1]), Path(arguments.words[2]), anyway=arguments.anyway)
 
 
-def _report(asked: argparse.Namespace) -> int:
+def _report(arguments: argparse.Namespace) -> int:
     from worldswitch.harness.bench import make_report
 
-    runs = [Path(word) for word in asked.words[1:]]
-    return make_report.show(runs, asked.results, anyway=asked.anyway)
+    runs = [Path(word) for word in arguments.words[1:]]
+    return make_report.show(runs, arguments.results, anyway=arguments.anyway)
 
 
-#: What a first word other than a benchmark's name asks for.
-_OTHERS = {"compare": _compare, "report": _report}
+#: By the first word.
+_FORMS = {"compare": _compare, "report": _report}
 
 
 def _check_packages() -> None:
@@ -136,9 +128,3 @@ def _check_packages() -> None:
             f"benchmarks need {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed: "
             'python3 -m pip install "worldswitch[bench]"'
         )
-
-
-def _rounds(text: str) -> int:
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number of rounds, 1 or more")

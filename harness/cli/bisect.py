@@ -1,4 +1,4 @@
-"""`worldswitch bisect`: between two kernels, where a scenario turns."""
+"""`worldswitch bisect`: find the first bad kernel between a good and a bad one."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ import argparse
 from worldswitch.harness.cli import options
 from worldswitch.harness.report.console import console
 
-ABOUT = "find the kernel on which a scenario turns, among all that the Debian mirror has"
+ABOUT = "find the first bad kernel of a scenario, among those on the Debian mirror"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Which scenario, between what, and how."""
-    parser.add_argument("scenario", metavar="SCENARIO", help="an id or a name that means one scenario")
+    """Add the options: the scenario, the two kernels, and how to run it."""
+    parser.add_argument("scenario", metavar="SCENARIO", help="an id or name that matches exactly one scenario")
     parser.add_argument("--good", required=True, metavar="KERNEL", help="where it passes: 6.12, or 6.12.94+deb13")
-    parser.add_argument("--bad", required=True, metavar="KERNEL", help="where it does not; may be the older of the two")
+    parser.add_argument("--bad", required=True, metavar="KERNEL", help="where it fails; may be older than the good one")
     parser.add_argument(
-        "--profile", metavar="NAME", default="", help="in the container of this profile (default: in no container)"
+        "--profile", metavar="NAME", default="", help="run it in a container of this profile (default: no container)"
     )
     parser.add_argument(
         "--repeat",
         type=options.count,
         default=1,
         metavar="N",
-        help="run it so often on each kernel; one failure is bad",
+        help="run it N times on each kernel; one failure makes the kernel bad (default: %(default)s)",
     )
     options.seed(parser)
 
 
-def main(asked: argparse.Namespace) -> int:
-    """Find it, and say how to see it."""
+def main(arguments: argparse.Namespace) -> int:
+    """Find the first bad kernel, and print the commands that show the difference."""
     from worldswitch.harness.report.kernels import first_bad
 
-    ends = (asked.good, asked.bad)
-    return first_bad.find(asked.scenario, ends, asked.profile, asked.repeat, asked.seed, console())
+    ends = (arguments.good, arguments.bad)
+    return first_bad.find(arguments.scenario, ends, arguments.profile, arguments.repeat, arguments.seed, console())

@@ -1,4 +1,4 @@
-"""`worldswitch doctor`: what can run here."""
+"""`worldswitch doctor`: list what can run on this machine."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import argparse
 
 from worldswitch.harness.cli import options
 
-ABOUT = "say what can run here, what cannot, why, and the command that enables it"
+ABOUT = "list what can run on this machine, what cannot and why, and the command that enables it"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """For whom."""
+    """Add the option for JSON."""
     options.json(parser)
 
 
-def main(asked: argparse.Namespace) -> int:
-    """Look, and tell."""
+def main(arguments: argparse.Namespace) -> int:
+    """Probe the machine, and print the findings."""
     from worldswitch.harness.report import doctor
 
-    return doctor.show(as_json=asked.json)
+    return doctor.show(as_json=arguments.json)

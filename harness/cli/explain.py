@@ -1,33 +1,31 @@
-"""`worldswitch explain`: one trial of a kept run, explained."""
+"""`worldswitch explain`: explain one trial of a saved run."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from worldswitch.harness.cli import options
 from worldswitch.harness.report.console import console
 
-ABOUT = "explain one trial of a kept run: what was claimed and expected, what happened, and what bears on it"
+ABOUT = "explain one trial of a saved run: the claim, the expectation, what happened, and the likely cause"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Which, and where results are."""
+    """Add the options: the trial, and the folder of the runs."""
     parser.add_argument(
-        "cell",
-        metavar="CELL[@RUN]",
-        help="as in host::signals::a_sentence@results/20260102T030405-0a1b; an id for the scenario and a run's name do "
-        "too; without a run, the last",
+        "trial",
+        metavar="TRIAL[@RUN]",
+        help="such as host::signals::a_sentence@results/20260102T030405-0a1b; an id may replace the scenario, and a "
+        "run's name its folder (default: the last run)",
     )
-    parser.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="where results are (default: %(default)s)"
-    )
+    options.results(parser)
 
 
-def main(asked: argparse.Namespace) -> int:
-    """Explain it."""
+def main(arguments: argparse.Namespace) -> int:
+    """Print the explanation of the trial."""
     from worldswitch.harness.expectations.outcome import Status
     from worldswitch.harness.report import explain
     from worldswitch.harness.results import trial_id
 
-    explain.show(trial_id.find(asked.cell, asked.results), console())
+    explain.show(trial_id.find(arguments.trial, arguments.results), console())
     return Status.AS_EXPECTED

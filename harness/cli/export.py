@@ -1,4 +1,4 @@
-"""`worldswitch export`: a run in the formats of others."""
+"""`worldswitch export`: write a run in another tool's format."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ FORMATS = ("junit", "ktap", "ctrf", "sqlite")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Which run, how, and where it goes."""
+    """Add the options: the run, the format and the output file."""
     options.run_folder(parser)
-    parser.add_argument("--format", choices=FORMATS, required=True)
+    parser.add_argument("--format", choices=FORMATS, required=True, help="the output format")
     parser.add_argument(
-        "-o", dest="output", type=Path, metavar="FILE", help="where it goes (default: a file in the run's folder)"
+        "-o", dest="output", type=Path, metavar="FILE", help="the output file (default: a file in the run's folder)"
     )
 
 
-def main(asked: argparse.Namespace) -> int:
-    """Read the run, and write it."""
+def main(arguments: argparse.Namespace) -> int:
+    """Convert the run; returns the exit status."""
     from worldswitch.harness.report.export import formats
 
-    return formats.export(asked.run, asked.format, asked.output)
+    return formats.export(arguments.run, arguments.format, arguments.output)

@@ -1,4 +1,4 @@
-"""`worldswitch kernels`: which kernels there are, and how they are had."""
+"""`worldswitch kernels`: list, fetch and compare kernels."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ import argparse
 from worldswitch.harness.cli import options
 from worldswitch.harness.report.console import console
 
-ABOUT = "list the kernels of the matrix, fetch them, or tell how two of them differ"
+ABOUT = "list the kernels of the matrix, fetch them, or show how two of them differ"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What to do with which."""
+    """Add the subcommands `list`, `fetch` and `diff`."""
     what = parser.add_subparsers(metavar="WHAT", required=True, dest="what")
-    listed = what.add_parser("list", help="the list, and what of it is kept on this machine")
+    listed = options.subcommand(what, "list", "list the kernels, and which of them are on this machine")
     options.json(listed)
-    fetched = what.add_parser("fetch", help="fetch kernels from the Debian mirror, and say exactly what came")
+    fetched = options.subcommand(what, "fetch", "fetch kernels from the Debian mirror, and print their exact versions")
     fetched.add_argument(
         "names", nargs="*", metavar="NAME", help="6.12, 6.12.94+deb13, or a path to a bzImage (default: the whole list)"
     )
     options.json(fetched)
-    compared = what.add_parser("diff", help="tell how two kernels differ: probes, behaviour, verdicts")
-    compared.add_argument("one", metavar="A", help="6.12")
-    compared.add_argument("other", metavar="B", help="7.3")
+    compared = options.subcommand(what, "diff", "show how two kernels differ: probes, behaviour, verdicts")
+    compared.add_argument("one", metavar="A", help="a kernel, such as 6.12")
+    compared.add_argument("other", metavar="B", help="the other kernel, such as 7.3")
     compared.add_argument(
-        "--run", default="", metavar="RUN", help="as this run met them (default: the newest that did, or a new one)"
+        "--run", default="", metavar="RUN", help="compare by this run (default: the newest with both, or a new run)"
     )
     options.results(compared)
 
 
-def main(asked: argparse.Namespace) -> int:
-    """Do it."""
+def main(arguments: argparse.Namespace) -> int:
+    """Run the subcommand; returns its exit status."""
     from worldswitch.harness.report.kernels import compare, listing
 
     out = console()
-    if asked.what == "list":
-        return listing.show(out, as_json=asked.json)
-    if asked.what == "fetch":
-        return listing.fetch(asked.names, out, as_json=asked.json)
-    return compare.compare(asked.one, asked.other, asked.run, asked.results, out)
+    if arguments.what == "list":
+        return listing.show(out, as_json=arguments.json)
+    if arguments.what == "fetch":
+        return listing.fetch(arguments.names, out, as_json=arguments.json)
+    return compare.compare(arguments.one, arguments.other, arguments.run, arguments.results, out)

@@ -1,4 +1,4 @@
-"""`worldswitch list`: what there is to run."""
+"""`worldswitch list`: list what can be named to `worldswitch run`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ ABOUT = "list the scenarios with their claims, and the profiles, platforms and m
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Which, and for whom."""
+    """Add the options: which scenarios, and the output format."""
     options.ids(parser)
     options.json(parser)
 
 
-def main(asked: argparse.Namespace) -> int:
-    """Print them."""
+def main(arguments: argparse.Namespace) -> int:
+    """Print the lists."""
     from worldswitch.harness.report import listing
 
-    return listing.show(asked.ids, as_json=asked.json)
+    return listing.show(arguments.ids, as_json=arguments.json)

@@ -1,4 +1,4 @@
-"""The command line of `worldswitch`: it understands what is asked; `worldswitch.harness.cli` do it."""
+"""The command line of `worldswitch`: parses the arguments and calls a command of `worldswitch.harness.cli`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from worldswitch.harness.cli import (
     kernels,
     matrix,
     mutants,
+    options,
     profile,
     profiles,
     report,
@@ -37,18 +38,19 @@ SUMMARY = "Can a ptrace sandbox run here, does it behave, and what does each wor
 
 STATUSES = """\
 exit status:
-  0  all ran, and all was as expected
-  1  something was not as expected; an unexpected pass counts
-  2  nothing unexpected was seen, but something could not run: no container engine,
-     wrong arguments, an interrupted run; the message says what to do
+  0  everything ran, and every result was as expected
+  1  a result was not as expected: a failure, an unexpected pass, a stale rule,
+     an invalid profile or filter
+  2  nothing was unexpected, but something could not run: no container engine,
+     invalid arguments, an interrupted run; the message says what to do
 """
 
 EXAMPLES = """\
 examples:
-  worldswitch run                               on the host, and in a container per usual profile
+  worldswitch run                               on the host, and in a container of each usual profile
   worldswitch run --engine host -k interrupt    some scenarios, on the host only
   worldswitch run --profile hardened            in one container
-  worldswitch run --id TT01 --repeat soak       one catalogue entry, for long
+  worldswitch run --id TT01 --repeat soak       one scenario, with many repetitions
   worldswitch run --platform package.module:Class
   worldswitch matrix --quick                    on three kernels, in containers
   worldswitch kernels diff 6.12 7.3             how two kernels differ
@@ -59,28 +61,28 @@ examples:
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; its exit status."""
-    asked = _parser().parse_args(arguments)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that `argv` (by default the process's own) names; returns the exit status."""
+    arguments = _parser().parse_args(argv)
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        command: Command = asked.command
-        return command.main(asked)
+        command: Command = arguments.command
+        return command.main(arguments)
     except BrokenPipeError:
-        # Whoever read the output has seen enough; what is still buffered must not complain at the end.
+        # The reader of the output has closed the pipe; the flush at exit must not raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except CouldNotRun as problem:
-        print(f"worldswitch {asked.name}: {problem}", file=sys.stderr)
+        print(f"worldswitch {arguments.name}: {problem}", file=sys.stderr)
     except KeyboardInterrupt:
-        print(f"worldswitch {asked.name}: interrupted", file=sys.stderr)
+        print(f"worldswitch {arguments.name}: interrupted", file=sys.stderr)
     finally:
         signal.signal(signal.SIGTERM, before)
     return Status.COULD_NOT_RUN
 
 
 def _interrupt(signo: int, frame: FrameType | None) -> None:
-    """Take SIGTERM, by which CI systems cancel a job, like Ctrl-C: what was started is ended."""
+    """Treat SIGTERM, by which CI systems cancel a job, like Ctrl-C, so that containers and machines are removed."""
     raise KeyboardInterrupt
 
 
@@ -88,17 +90,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="worldswitch", description=SUMMARY, epilog=EXAMPLES + STATUSES, **_RAW)
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="name")
     for command in _COMMANDS:
-        name = command.__name__.rpartition(".")[2].strip("_").replace("_", "-")
-        sentence = f"{command.ABOUT[0].upper()}{command.ABOUT[1:]}."
-        made = commands.add_parser(name, help=command.ABOUT, description=sentence, epilog=STATUSES, **_RAW)
-        made.set_defaults(command=command)
-        command.add_options(made)
+        name = command.__name__.rpartition(".")[2]
+        subparser = options.subcommand(commands, name, command.ABOUT, epilog=STATUSES, **_RAW)
+        subparser.set_defaults(command=command)
+        command.add_options(subparser)
     return parser
 
 
 _RAW: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
 
-#: In the order in which people meet them; a command is called as its module is, which may end in an underscore.
+#: In the order of the help text; a command has the name of its module.
 _COMMANDS = (
     run,
     matrix,

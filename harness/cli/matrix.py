@@ -1,4 +1,4 @@
-"""`worldswitch matrix`: every kernel, in it every profile, in that every scenario without chaos."""
+"""`worldswitch matrix`: run every scenario but chaos in a container of every profile on every kernel."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import replace
 
 from worldswitch.harness.cli import options
 
-ABOUT = "put a platform through the scenarios on many kernels, in a container per profile"
+ABOUT = "run the scenarios on many kernels, in a container of each profile"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Which, how, and where results go."""
+    """Add the options: which cells, how, and the results' folder."""
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="three kernels, three profiles, and the scenarios that say most about a kernel",
+        help="run three kernels, three profiles, and the scenarios that depend most on the kernel",
     )
-    where = parser.add_argument_group("which part of it")
+    where = parser.add_argument_group("which part to run")
     where.add_argument(
         "--kernel",
         **options.MANY,
@@ -25,27 +25,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="only this kernel: 6.12, 6.12.94+deb13, or a path to a bzImage; repeatable (default: the whole list)",
     )
-    where.add_argument(
-        "--profile",
-        **options.MANY,
-        dest="profiles",
-        metavar="NAME",
-        help="only in the container of this profile, this file's, or all; repeatable (default: the usual ones)",
-    )
+    options.profiles(where)
     options.ids(where)
-    options.manner(parser, repeat="quick")
+    options.how_to_run(parser, repeat="quick")
     options.results(parser)
     parser.set_defaults(chaos=False, engine="docker")
 
 
-def main(asked: argparse.Namespace) -> int:
-    """Run it, and show what came of it."""
+def main(arguments: argparse.Namespace) -> int:
+    """Run the matrix, and print the outcome as a table."""
     from worldswitch.harness.catalogue import quick_set
     from worldswitch.harness.cli import run
     from worldswitch.harness.environments.kernels import selection
 
-    request = options.request(asked)
-    if asked.quick:
+    request = options.request(arguments)
+    if arguments.quick:
         request = replace(
             request,
             kernels=request.kernels or selection.quick(print),
@@ -53,4 +47,4 @@ def main(asked: argparse.Namespace) -> int:
             ids=request.ids or quick_set.names(),
         )
     request = replace(request, kernels=request.kernels or selection.names())
-    return run.carry_out(request, asked.results, asked.name, as_matrix=True)
+    return run.carry_out(request, arguments.results, arguments.name, as_matrix=True)

@@ -1,4 +1,4 @@
-"""`worldswitch mutants`: check that the scenarios bite."""
+"""`worldswitch mutants`: check that the scenarios catch known-bad platforms."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report.console import console
 from worldswitch.harness.run.request import Request
 
-NAME = "kill_matrix"  #: of the files, before .json and .html
-ABOUT = "check that each known-bad platform is caught by the scenarios it names"
+NAME = "kill_matrix"  #: stem of the files written
+ABOUT = "check that each mutant (a known-bad platform) fails the scenarios it names"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Which mutants, where, how, and where the kill matrix goes."""
+    """Add the options: which mutants, where, how, and the kill matrix's folder."""
     what = parser.add_argument_group("what to run")
-    what.add_argument("mutants", nargs="*", metavar="NAME", help="only these mutants")
+    what.add_argument("mutants", nargs="*", metavar="NAME", help="only these mutants (default: all)")
     what.add_argument(
         "--full",
         "--all",
         action="store_true",
-        help="put each mutant to every scenario, not only to those it names and a random tenth of the others",
+        help="run each mutant on every scenario, not only on those it names and a random tenth of the others",
     )
-    options.place(parser, engine="host")
-    options.manner(parser, repeat="quick")
+    options.where_to_run(parser, engine="host")
+    options.how_to_run(parser, repeat="quick")
     parser.add_argument(
         "--results",
         type=Path,
         metavar="DIR",
-        help="where the kill matrix goes (default: results; nowhere if only some mutants are named)",
+        help="write the kill matrix to this folder (default: results; not written if mutants are named)",
     )
 
 
-def main(asked: argparse.Namespace) -> int:
-    """Run the campaign, and show what became of each mutant."""
-    return show(options.request(asked), asked.mutants, full=asked.full, results=asked.results)
+def main(arguments: argparse.Namespace) -> int:
+    """Run the campaign, and print the fate of each mutant."""
+    return show(options.request(arguments), arguments.mutants, full=arguments.full, results=arguments.results)
 
 
 def show(request: Request, names: Sequence[str], *, full: bool, results: Path | None) -> Status:
-    """Run the mutants called `names`, or all; the matrix of all goes to `results`."""
+    """Run the mutants called `names`, or all of them; write the kill matrix to `results`, if wanted."""
     from worldswitch.harness.report.mutants import page, table
     from worldswitch.harness.report.mutants.progress import CampaignProgress
     from worldswitch.harness.run.mutants import campaign
@@ -64,11 +64,11 @@ def show(request: Request, names: Sequence[str], *, full: bool, results: Path | 
 
 
 def _folder(folder: Path) -> Path:
-    """The folder for the matrix: better refused before the hunt than after it."""
+    """Create the matrix's folder before the campaign starts; raises `CouldNotRun`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise CouldNotRun(
-            f"results cannot go to {folder}: {problem.strerror}; name another place by --results"
+            f"results cannot go to {folder}: {problem.strerror}; name another folder with --results"
         ) from problem
     return folder

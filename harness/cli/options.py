@@ -1,4 +1,4 @@
-"""The options that several commands share, and the request that they amount to."""
+"""The options that several commands share, and the request made from them."""
 
 from __future__ import annotations
 
@@ -14,122 +14,131 @@ from worldswitch.harness.run.request import Request, cpus
 MANY: Any = {"action": "append", "default": []}  #: an option that may be given more than once
 
 
-def request(asked: argparse.Namespace) -> Request:
-    """What is asked for, with the defaults for all that is not said."""
-    said = {field.name: getattr(asked, field.name) for field in fields(Request) if field.name in asked}
+def request(arguments: argparse.Namespace) -> Request:
+    """Return the request; a field without an option, or with an empty list, has its default."""
+    given = {field.name: getattr(arguments, field.name) for field in fields(Request) if field.name in arguments}
     values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in said.items() if value != []
+        name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if value != []
     }
     return Request(**values)
 
 
-def place(parser: argparse.ArgumentParser, engine: str) -> None:
-    """Where to run."""
-    where = parser.add_argument_group("where to run it")
+def where_to_run(parser: argparse.ArgumentParser, engine: str) -> None:
+    """Add the options for where to run; `engine` is the default engine."""
+    where = parser.add_argument_group("where to run")
     where.add_argument(
         "--engine",
         choices=("auto", "host", "docker", "oci"),
         default=engine,
-        help="auto: on the host, and in an engine's container per usual profile; host, docker: only there; "
-        "oci: in containers that runc or crun makes, without an engine (default: %(default)s)",
+        help="auto: on the host, and in a container of each usual profile; host: on the host only; docker: in Docker "
+        "containers only; oci: in containers made by runc or crun, without an engine (default: %(default)s)",
     )
+    profiles(where)
+    _kernels(where)
     where.add_argument(
+        "--install-engine",
+        action="store_true",
+        help="if there is no container engine, install docker.io (oci: runc) with apt-get; needs root",
+    )
+
+
+def profiles(group: argparse._ArgumentGroup, where: str = "only") -> None:
+    """Add `--profile`."""
+    group.add_argument(
         "--profile",
         **MANY,
         dest="profiles",
         metavar="NAME",
-        help="only in the container of this profile, this file's, or all; repeatable (default: the usual ones)",
+        help=f"{where} in a container of this profile: a name, a path, or all; repeatable (default: the usual ones)",
     )
-    where.add_argument(
+
+
+def _kernels(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--kernel",
         **MANY,
         dest="kernels",
         metavar="NAME",
-        help="in a virtual machine with this kernel, by name (`worldswitch kernels`) or by the path of a bzImage: the "
-        "suite as its root, and in a container of each profile; --engine host: the first only; repeatable",
-    )
-    where.add_argument(
-        "--install-engine",
-        action="store_true",
-        help="if there is no container engine, install docker.io with apt-get, or for oci runc; takes root",
+        help="in a virtual machine with this kernel: a name (see `worldswitch kernels list`) or the path of a bzImage; "
+        "runs as root of the machine, and in a container of each profile (--engine host: as root only); repeatable",
     )
 
 
-def manner(parser: argparse.ArgumentParser, repeat: str = "") -> None:
-    """How to run."""
-    how = parser.add_argument_group("how to run it")
+def how_to_run(parser: argparse.ArgumentParser, repeat: str = "") -> None:
+    """Add the options for how to run; `repeat` is the default count, if it is the same everywhere."""
+    how = parser.add_argument_group("how to run")
     how.add_argument(
         "--repeat",
         choices=("quick", "normal", "soak"),
         default=repeat,
-        help="how often scenarios repeat what they repeat "
+        help="how many repetitions each scenario makes "
         f"(default: {repeat or 'normal on the host, quick in containers'})",
     )
     seed(how)
+    how.add_argument("--deadline", type=_seconds, metavar="SECONDS", help="upper limit for the deadline of each trial")
     how.add_argument(
-        "--deadline", type=_seconds, metavar="SECONDS", help="end any trial after so long, whatever its own deadline"
+        "-n", dest="workers", type=count, default=cpus(), metavar="N", help="trials at a time (default: %(default)s)"
     )
-    how.add_argument(
-        "-n", dest="workers", type=_workers, default=cpus(), metavar="N", help="trials at a time (default: %(default)s)"
+
+
+def subcommand(commands: Any, name: str, about: str, **more: Any) -> argparse.ArgumentParser:
+    """Add a subcommand with `about` as its help and, as a sentence, its description."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=about, description=f"{about[0].upper()}{about[1:]}.", **more
     )
+    return parser
 
 
 def ids(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """Which scenarios."""
+    """Add `--id`."""
     parser.add_argument(
-        "--id", **MANY, dest="ids", metavar="ID", help="by id or name: TT01, 'SG*', 'pool::*'; repeatable"
+        "--id", **MANY, dest="ids", metavar="ID", help="scenarios by id or name: TT01, 'SG*', 'pool::*'; repeatable"
     )
 
 
 def run_folder(parser: argparse.ArgumentParser) -> None:
-    """Which run."""
+    """Add the argument RUN."""
     parser.add_argument(
         "run",
         nargs="?",
         default="last",
         metavar="RUN",
-        help="a run's folder, or its name in results (default: the last one there)",
+        help="a run's folder, or its name in results (default: the last run)",
     )
 
 
 def json(parser: argparse.ArgumentParser) -> None:
-    """For programs."""
-    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def results(parser: argparse.ArgumentParser) -> None:
-    """Where a run leaves its folder."""
+    """Add `--results`."""
     parser.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="where results go (default: %(default)s)"
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="folder of the runs (default: %(default)s)"
     )
 
 
 def seed(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """What all that is random is drawn from."""
+    """Add `--seed`; the default is drawn anew for each process."""
     parser.add_argument(
         "--seed",
         type=seeds.number,
         default=seeds.draw(),
         metavar="N",
-        help="repeat the random choices of the run with this seed (default: another each time)",
+        help="make the random choices of the run with this seed again (default: a new seed)",
     )
 
 
 def count(text: str) -> int:
-    """A number of times."""
+    """Return `text` as an integer ≥ 1."""
     if text.isdecimal() and int(text) > 0:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number of times, 1 or more")
+    raise argparse.ArgumentTypeError(f"expected an integer ≥ 1, got {text!r}")
 
 
 def _seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 < (value := float(text)) < float("inf"):
             return value
-    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
-
-
-def _workers(text: str) -> int:
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number of trials, 1 or more")
+    raise argparse.ArgumentTypeError(f"expected a number of seconds > 0, got {text!r}")

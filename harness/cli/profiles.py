@@ -1,4 +1,4 @@
-"""`worldswitch profiles`: what containers may be like."""
+"""`worldswitch profiles`: list the container profiles."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import argparse
 
 from worldswitch.harness.cli import options
 
-ABOUT = "list the container profiles: what each takes away, and who can run it here"
+ABOUT = "list the container profiles: what each restricts, and which engines can run it here"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """For whom."""
+    """Add the option for JSON."""
     options.json(parser)
 
 
-def main(asked: argparse.Namespace) -> int:
-    """Print them."""
+def main(arguments: argparse.Namespace) -> int:
+    """Print the profiles."""
     from worldswitch.harness.report import profiles
 
-    return profiles.show(as_json=asked.json)
+    return profiles.show(as_json=arguments.json)

@@ -1,4 +1,4 @@
-"""`worldswitch report`: show what came of a run."""
+"""`worldswitch report`: show a run as a matrix."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from pathlib import Path
 
 from worldswitch.harness.cli import options
 
-ABOUT = "show a run as a matrix: a page, Markdown, or text"
+ABOUT = "show a run as a matrix: an HTML page, Markdown, or text"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Which run, and how."""
+    """Add the options: the run, the format and the output file."""
     options.run_folder(parser)
     parser.add_argument(
-        "--format", choices=("html", "markdown", "text"), default="text", help="(default: %(default)s, to be read here)"
+        "--format", choices=("html", "markdown", "text"), default="text", help="output format (default: %(default)s)"
     )
     parser.add_argument(
-        "-o", dest="output", type=Path, metavar="FILE", help="where it goes (default: matrix.html in the run's folder)"
+        "-o", dest="output", type=Path, metavar="FILE", help="default: print; for html, matrix.html in the run's folder"
     )
 
 
-def main(asked: argparse.Namespace) -> int:
-    """Read the run, and show it."""
+def main(arguments: argparse.Namespace) -> int:
+    """Print or write the matrix of the run."""
     from worldswitch.harness.report.matrix import views
 
-    return views.show(asked.run, asked.format, asked.output)
+    return views.show(arguments.run, arguments.format, arguments.output)

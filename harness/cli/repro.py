@@ -1,58 +1,62 @@
-"""`worldswitch repro`: one trial of a kept run, once more."""
+"""`worldswitch repro`: repeat one trial of a saved run."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from worldswitch.harness.cli import options
 from worldswitch.harness.report.console import console
 from worldswitch.harness.report.progress import Progress
 from worldswitch.harness.results.new_folder import new_folder
 
-ABOUT = "repeat one trial of a kept run, alone and as it was"
+ABOUT = "repeat one trial of a saved run, alone and with the same settings and seed"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Which, and where results are and go."""
+    """Add the options: the trial, how often, and the folder of the runs."""
     parser.add_argument(
-        "cell", metavar="CELL@RUN", help="as the run printed it: host::signals::a_sentence@results/20260102T030405-0a1b"
+        "trial",
+        metavar="TRIAL[@RUN]",
+        help="such as host::signals::a_sentence@results/20260102T030405-0a1b (default: the last run)",
     )
     parser.add_argument(
-        "--times", type=int, default=1, metavar="N", help="repeat it until it fails again, N times at most"
+        "--times",
+        type=options.count,
+        default=1,
+        metavar="N",
+        help="repeat it until its verdict is the same, at most N times (default: %(default)s)",
     )
-    parser.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="where results are (default: %(default)s)"
-    )
+    options.results(parser)
 
 
-def main(asked: argparse.Namespace) -> int:
-    """Repeat it, and say whether it came to the same."""
+def main(arguments: argparse.Namespace) -> int:
+    """Repeat the trial, and print whether the verdict is the same."""
     from worldswitch.harness.expectations.outcome import status
     from worldswitch.harness.report import run_files, terminal
     from worldswitch.harness.results import trial_id
     from worldswitch.harness.run import repro, runner
 
-    kept = trial_id.find(asked.cell, asked.results)
-    request = repro.request(kept)
+    saved = trial_id.find(arguments.trial, arguments.results)
+    request = repro.request(saved)
     scenarios = request.scenarios()
     out = console()
-    out.print(f"{kept.id}: {kept.judged.trial.verdict.value}, {kept.judged.judgement}")
-    out.print(f"the same as: {request.again(kept.cell.name, request.ids[0])}")
-    for difference in repro.differences(kept):
+    out.print(f"{saved.id}: {saved.judged.trial.verdict.value}, {saved.judged.judgement}")
+    out.print(f"the same as: {request.again(saved.cell.name, request.ids[0])}")
+    for difference in repro.differences(saved):
         out.print(f"not as it was: {difference}")
-    for _ in range(max(1, asked.times)):
-        folder = new_folder(asked.results)
+    for _ in range(arguments.times):
+        folder = new_folder(arguments.results)
         with Progress(out, request, folder) as progress:
             run = runner.Run(request, scenarios, folder, progress)
             run.go()
-        now = repro.again(kept, run.outcomes)
-        if run.interrupted or (now and now.trial.verdict is kept.judged.trial.verdict):
+        now = repro.again(saved, run.outcomes)
+        if run.interrupted or (now and now.trial.verdict is saved.judged.trial.verdict):
             break
     run_files.write(run.outcomes, run.folder, run.stale)
     terminal.summary(run.outcomes, run.folder, request.seed, out)
-    for other in repro.other_machine(kept, run.folder):
+    for other in repro.other_machine(saved, run.folder):
         out.print(f"not as it was: {other}")
-    out.print(repro.result(kept, now))
+    out.print(repro.result(saved, now))
     if run.interrupted:
         raise KeyboardInterrupt
     return status(run.outcomes)

@@ -1,4 +1,4 @@
-"""`worldswitch run`: put a platform through the scenarios."""
+"""`worldswitch run`: run the scenarios against a platform."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from worldswitch.harness.report.progress import Progress
 from worldswitch.harness.results.new_folder import new_folder
 from worldswitch.harness.run.request import Request
 
-ABOUT = "put a platform through the scenarios"
+ABOUT = "run the scenarios against a platform"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What, where, how, and where results go."""
+    """Add the options: what to run, where, how, and the results' folder."""
     what = parser.add_argument_group("what to run")
     what.add_argument(
         "--platform",
         **options.MANY,
         dest="platforms",
         metavar="NAME",
-        help="an installed platform, package.module:Class, or mutant:NAME; repeatable: side by side "
+        help="an installed platform, package.module:Class, or mutant:NAME; repeatable, to compare platforms "
         f"(default: {REFERENCE})",
     )
-    what.add_argument("-k", dest="keyword", default="", metavar="EXPRESSION", help="scenarios by name, as in pytest")
-    options.ids(what)
     what.add_argument(
-        "--no-chaos", dest="chaos", action="store_false", help="leave the scenarios out in which chaos reigns: CH*"
+        "-k", dest="keyword", default="", metavar="EXPRESSION", help="scenarios by a pytest keyword expression"
     )
+    options.ids(what)
+    what.add_argument("--no-chaos", dest="chaos", action="store_false", help="exclude the chaos scenarios (CH*)")
     what.add_argument(
         "--rules",
         **options.MANY,
         metavar="FILE",
-        help="what you expect where that is not a pass, before all other rules; see `worldswitch expect`; repeatable",
+        help="a file of your own rules of expected verdicts, which take precedence over all others (see `worldswitch "
+        "expect`); repeatable",
     )
-    options.place(parser, engine="auto")
-    options.manner(parser)
+    options.where_to_run(parser, engine="auto")
+    options.how_to_run(parser)
     options.results(parser)
 
 
-def main(asked: argparse.Namespace) -> int:
-    """Run, and show what came of it."""
-    return carry_out(options.request(asked), asked.results, asked.name)
+def main(arguments: argparse.Namespace) -> int:
+    """Run the scenarios, and print the outcome."""
+    return carry_out(options.request(arguments), arguments.results, arguments.name)
 
 
 def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool = False) -> int:
-    """Run what is asked for, and show what came of it, for the command called so: at length, or as a table of cells."""
+    """Run `request` for `command`, and print the outcome, as a table if `as_matrix`; returns the exit status."""
     from worldswitch.harness.expectations.outcome import Status, status
-    from worldswitch.harness.report import run_files
-    from worldswitch.harness.report import terminal as report
+    from worldswitch.harness.report import run_files, terminal
     from worldswitch.harness.results import reader
     from worldswitch.harness.results.errors import MAKE_ROOM
     from worldswitch.harness.run import runner
@@ -67,13 +67,13 @@ def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool 
     if as_matrix:
         from worldswitch.harness.report.matrix import table
 
-        page = run.folder / report.PAGE
+        page = run.folder / terminal.PAGE
         out.print(f"\nresults: {run.folder}" + (f"\nmatrix: {page}" if page.exists() else ""))
         table.show(reader.read(run.folder), out)
     else:
-        report.summary(run.outcomes, run.folder, request.seed, out, run.stale)
+        terminal.summary(run.outcomes, run.folder, request.seed, out, run.stale)
     if run.interrupted:
         raise KeyboardInterrupt
     if unkept:
-        print(f"worldswitch {command}: not all of it could be kept: {unkept}; {MAKE_ROOM}", file=sys.stderr)
+        print(f"worldswitch {command}: not all results could be written: {unkept}; {MAKE_ROOM}", file=sys.stderr)
     return status(run.outcomes, run.stale) or (Status.COULD_NOT_RUN if unkept else Status.AS_EXPECTED)

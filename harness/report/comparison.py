@@ -1,4 +1,4 @@
-"""A comparison of two runs, for people and for programs."""
+"""A comparison of two runs, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rich.text import Text
 from worldswitch.harness.report.matrix.summary import named
 from worldswitch.harness.results.comparison import Change, Comparison, Kind
 
-MOST = 40  #: lines of a kind; JSON has them all
+MOST = 40  #: the maximum number of lines per kind; JSON has all of them
 
 STYLES = {Kind.FAILING: "bold red", Kind.MISSING: "bold magenta", Kind.FLAKY: "bold yellow", Kind.FIXED: "green"}
 
-#: Said with its number alone: the lines would bury the rest.
+#: Printed as a count only: the lines would hide the others.
 COUNTED = (Kind.APPEARED, Kind.STILL)
 
 
 def show(found: Comparison, out: Console) -> None:
-    """Print it; the last line is plain, for programs."""
-    out.print(f"{' and '.join(found.after)} against {found.before}")
+    """Print the comparison; the last line is the counts, for programs."""
+    out.print(f"{' and '.join(found.after)} compared with {found.before}")
     for kernel, reason in found.vanished.items():
         out.print(Text(f"\nvanished kernel: {kernel}", "bold magenta"))
         out.print(f"  {reason}")
@@ -31,12 +31,12 @@ def show(found: Comparison, out: Console) -> None:
     for kind in Kind:
         _show_kind(kind, found.of(kind), out)
     _show_shifts(found, out)
-    for what, names in found.left_out.items():
+    for kind_left_out, names in found.left_out.items():
         if names:
-            out.print(f"\nnot planned, and not compared: {len(names)} {what}: {named(names)}")
+            out.print(f"\nnot planned, so not compared: {len(names)} {kind_left_out}: {named(names)}")
     counts = [f"{len(found.of(kind))} {kind.value}" for kind in Kind if found.of(kind)]
     gone = [f"{len(found.vanished)} vanished kernels"] if found.vanished else []
-    out.print("\n" + ", ".join([*gone, *counts, f"{found.same} as they were"]))
+    out.print("\n" + ", ".join([*gone, *counts, f"{found.same} unchanged"]))
 
 
 def _show_kind(kind: Kind, changes: Sequence[Change], out: Console) -> None:
@@ -49,7 +49,7 @@ def _show_kind(kind: Kind, changes: Sequence[Change], out: Console) -> None:
     for line in lines[:MOST]:
         out.print(f"  {line}")
     if len(lines) > MOST:
-        out.print(f"  and {len(lines) - MOST} more: --json has them")
+        out.print(f"  and {len(lines) - MOST} more; --json lists all")
 
 
 def _by_scenario(changes: Sequence[Change]) -> Iterator[str]:
@@ -76,15 +76,15 @@ def _by_cell(changes: Sequence[Change]) -> Iterator[str]:
 
 def _show_shifts(found: Comparison, out: Console) -> None:
     if found.shifts:
-        out.print(Text(f"\nother fingerprint: {len(found.shifts)}", "bold"))
+        out.print(Text(f"\nchanged fingerprint: {len(found.shifts)}", "bold"))
     for shift in found.shifts[:MOST]:
         out.print(f"  {shift.what}: {shift.was} -> {shift.now}, in {named(shift.cells)}")
     if len(found.shifts) > MOST:
-        out.print(f"  and {len(found.shifts) - MOST} more: --json has them")
+        out.print(f"  and {len(found.shifts) - MOST} more; --json lists all")
 
 
 def as_json(found: Comparison) -> Mapping[str, Any]:
-    """The same, whole."""
+    """Return the whole comparison as plain values."""
     kinds = {kind.value.replace(" ", "_"): [_plain(one) for one in found.of(kind)] for kind in Kind}
     return {
         "before": found.before,

@@ -6,8 +6,7 @@ from rich.console import Console
 
 from worldswitch.harness.verdict import Verdict
 
-LOG_WIDTH = 320  #: of a table in a log, where nothing need be cut
-
+LOG_WIDTH = 320  #: columns of a table in a log, so that no text is cut
 
 STYLES = {
     Verdict.PASS: "green",
@@ -22,7 +21,7 @@ STYLES = {
 
 
 def console() -> Console:
-    """Where reports go: standard output, with colour and movement only where somebody watches."""
+    """Return a console on standard output, with colour and live updates on a terminal only."""
     out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     if not out.is_terminal:
         out.width = LOG_WIDTH

@@ -1,7 +1,6 @@
-"""What can run on this machine, what cannot, why, and the command that enables it: `worldswitch doctor`.
+"""Lists what can run on this machine, what cannot and why, and the command that enables it.
 
-It looks and changes nothing: no engine is started, nothing is installed; a plain runtime is looked at by having it run
-`true`.
+It starts no engine and installs nothing.  An OCI runtime is tested by running `true` in a container.
 """
 
 from __future__ import annotations
@@ -33,24 +32,24 @@ from worldswitch.harness.verdict import Verdict
 
 BUILD = "apt-get install -y python3-dev gcc && python3 -m pip install -e '.[harness]'"
 
-#: What makes a probe say yes where it does not; a machine that simply lacks the thing has no entry.
+#: How to make a probe succeed; hardware and kernel features have no entry.
 REMEDIES = {
     "ptrace": "allow ptrace: `sysctl kernel.yama.ptrace_scope=1`; in a container, a seccomp filter that allows it",
-    "stub_calls": "allow mmap, munmap and clone of threads: in a container, a seccomp filter that does",
+    "stub_calls": "allow mmap, munmap and clone of threads: in a container, a seccomp filter that allows them",
     "root": "run as root: sudo",
-    "pidns": "run as root, and outside of a container that forbids namespaces: sudo",
-    "mountns": "run as root, and outside of a container that forbids namespaces: sudo",
+    "pidns": "run as root (sudo), outside of containers that forbid namespaces",
+    "mountns": "run as root (sudo), outside of containers that forbid namespaces",
     "userns": "`sysctl user.max_user_namespaces=10000`",
     "container": "run it in a container: worldswitch run --engine docker",
     "pid1": "run it in a container without init: worldswitch run --engine docker",
     "ptrace_denied": "run it where ptrace is denied: worldswitch run --profile no-ptrace",
-    "smp": "give this machine, or this process, a second CPU",
+    "smp": "add a second CPU to the machine, or to the affinity of this process",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at."""
+    """One finding; field names are the keys of the JSON output."""
 
     name: str
     works: bool
@@ -59,7 +58,7 @@ class Check:
 
 
 def show(*, as_json: bool) -> Status:
-    """Print it; `COULD_NOT_RUN` if the host or the containers cannot run."""
+    """Print the findings; returns COULD_NOT_RUN if scenarios cannot run on the host or in containers."""
     machine = fingerprint.take()
     needed = [_host(), _containers()]
     lanes = [*needed, _oci(), _kernels()]
@@ -91,7 +90,7 @@ def _host() -> Check:
 
 
 def _refused(need: str, found: ProbeResult) -> Check:
-    """A probe that every scenario needs and that did not say yes; of ptrace, with what refuses it."""
+    """The finding for a failed probe that every scenario needs; for ptrace, with the cause of the EPERM."""
     one = ptrace_denial.cause(confinement.look()) if need == "ptrace" else None
     if one is None:
         return Check("host", False, f"{need}: {found.detail}", REMEDIES[need])
@@ -100,10 +99,10 @@ def _refused(need: str, found: ProbeResult) -> Check:
 
 def _containers() -> Check:
     try:
-        said = _engine()
+        answer = _engine()
     except Unobtainable as problem:
         return Check("containers", False, problem.reason, problem.remedy)
-    return Check("containers", True, f"{said}; profiles: {', '.join(profile.available())}")
+    return Check("containers", True, f"{answer}; profiles: {', '.join(profile.available())}")
 
 
 def _engine() -> str:
@@ -135,12 +134,12 @@ def _kernels() -> Check:
         return Check("kernels", False, str(problem))
     except Unobtainable as problem:
         return Check("kernels", False, problem.reason, problem.remedy)
-    kept = len(list(cache("kernels").glob("*.vmlinuz")))
-    return Check("kernels", True, f"{count} in QEMU, from {address}, {kept} kept here; worldswitch matrix --quick")
+    fetched = len(list(cache("kernels").glob("*.vmlinuz")))
+    return Check("kernels", True, f"{count} in QEMU, from {address}, {fetched} fetched; worldswitch matrix --quick")
 
 
 def _lacking() -> Iterator[Check]:
-    """What scenarios need and do not have on this host."""
+    """Yield the probes that scenarios need and that fail on this host."""
     scenarios = catalogue.scenarios()
     needs = [required(scenario.needs) for scenario in scenarios]
     for need in dict.fromkeys(itertools.chain(*needs)):

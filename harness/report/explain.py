@@ -1,7 +1,7 @@
-"""One trial of a kept run, explained: what was claimed, what was expected and why, what happened, and what bears on it.
+"""Explains one trial of a saved run: the claim, the expectation, what happened, and the relevant probes.
 
-Everything comes from the run's folder; the texts of clauses and rules are today's.  An EPERM is always put down to the
-one who said it.
+Everything is read from the run's folder, except the texts of clauses, which are the installed ones.  For each EPERM,
+the explanation names the probable cause.
 """
 
 from __future__ import annotations
@@ -25,15 +25,13 @@ from worldswitch.harness.report import eperm
 from worldswitch.harness.results.trial_id import KeptTrial
 from worldswitch.harness.run import repro
 
-#: So many lines of a long text; the folder has the rest.
-LINES = 40
+LINES = 40  #: the last lines of a long text; the folder has the rest
+EVENTS = 40  #: the last events
 
-#: The last events that are shown.
-EVENTS = 40
-
+#: Families of probes: if one probe of a family is needed, the others may explain the verdict.
 FAMILIES = (ptrace.PROBES, stub_calls.PROBES, cpu.PROBES, memory.PROBES, policy.PROBES, cgroups.PROBES)
 
-#: The capability that what a probe tries takes, by its number and its name in include/uapi/linux/capability.h.
+#: The capability that each probe's attempt needs: number and name in include/uapi/linux/capability.h.
 CAPABILITIES = {
     **dict.fromkeys(("pidns", "mountns", "ns_last_pid", "memcg", "cpuset", "freezer"), (21, "CAP_SYS_ADMIN")),
     "other_user": (7, "CAP_SETUID"),
@@ -48,15 +46,15 @@ class Section:
     lines: tuple[str, ...]
 
 
-def sections(kept: KeptTrial) -> list[Section]:
-    """The parts that have something to say, in the order in which one reads them."""
-    made = (Section(title, tuple(make(kept))) for title, make in _PARTS)
-    return [section for section in made if section.lines]
+def sections(saved: KeptTrial) -> list[Section]:
+    """The sections of the explanation that are not empty."""
+    parts = (Section(title, tuple(make(saved))) for title, make in _PARTS)
+    return [section for section in parts if section.lines]
 
 
-def show(kept: KeptTrial, out: Console) -> None:
-    """Print them: with colour where somebody watches, else plain."""
-    for section in sections(kept):
+def show(saved: KeptTrial, out: Console) -> None:
+    """Print the explanation."""
+    for section in sections(saved):
         out.print(Text(section.title, style="bold"))
         for line in section.lines:
             out.print(Text(f"  {line}"))
@@ -66,38 +64,38 @@ def show(kept: KeptTrial, out: Console) -> None:
 # ------------------------------------------------------------------------------------------------------------ the parts
 
 
-def _trial(kept: KeptTrial) -> Iterator[str]:
-    header, trial = kept.cell.header, kept.judged.trial
-    word = "as expected" if kept.judged.judgement.expected else "not as expected"
-    yield f"{kept.id.cell}::{trial.scenario}: {trial.verdict.value}, {word}"
-    yield f"run {kept.run.folder}, seed {kept.run.manifest.seed}"
+def _trial(saved: KeptTrial) -> Iterator[str]:
+    header, trial = saved.cell.header, saved.judged.trial
+    word = "as expected" if saved.judged.judgement.expected else "not as expected"
+    yield f"{saved.id.cell}::{trial.scenario}: {trial.verdict.value}, {word}"
+    yield f"run {saved.run.folder}, seed {saved.run.manifest.seed}"
     if header:
         yield f"{header.fingerprint.kernel}, {header.repeat} repetitions, {trial.seconds:.1f} s"
-    # A kernel is fetched, and a machine booted, after the plan is made: the cell knows more.
-    met = {key: value for key, value in header.environment.items() if key != "name"} if header else {}
-    yield from (f"{key}: {value}" for key, value in {**kept.cell.plan.facts, **met}.items())
+    # The kernel is fetched, and the machine booted, after the plan is made: the cell's header has more facts.
+    facts = {key: value for key, value in header.environment.items() if key != "name"} if header else {}
+    yield from (f"{key}: {value}" for key, value in {**saved.cell.plan.facts, **facts}.items())
 
 
-def _claim(kept: KeptTrial) -> Iterator[str]:
-    trial = kept.judged.trial
+def _claim(saved: KeptTrial) -> Iterator[str]:
+    trial = saved.judged.trial
     if trial.claim:
         yield from f"{' '.join(trial.ids)}: {trial.claim}".splitlines()
 
 
-def _clauses(kept: KeptTrial) -> Iterator[str]:
+def _clauses(saved: KeptTrial) -> Iterator[str]:
     try:
         known: Mapping[str, str] = clauses.listed()
     except NotFound:
         known = {}
-    for clause in kept.judged.trial.clauses:
+    for clause in saved.judged.trial.clauses:
         yield f"{clause}: {known[clause]}" if clause in known else clause
 
 
-def _expected(kept: KeptTrial) -> Iterator[str]:
-    judgement = kept.judged.judgement
+def _expected(saved: KeptTrial) -> Iterator[str]:
+    judgement = saved.judged.judgement
     wanted = " or ".join(sorted(verdict.value for verdict in judgement.wanted))
     if judgement.wanted == PASSES and not judgement.reason:
-        yield "pass, as of every scenario that no rule speaks of"
+        yield "pass: no rule covers this trial"
         return
     yield f"{wanted}: {judgement.reason}"
     if judgement.rule:
@@ -105,61 +103,61 @@ def _expected(kept: KeptTrial) -> Iterator[str]:
     yield from (f"evidence: {one}" for one in judgement.evidence)
 
 
-def _happened(kept: KeptTrial) -> Iterator[str]:
-    trial = kept.judged.trial
+def _happened(saved: KeptTrial) -> Iterator[str]:
+    trial = saved.judged.trial
     yield f"{trial.verdict.value}: {trial.reason}" if trial.reason else trial.verdict.value
-    if kept.cell.problem:
-        yield f"the cell: {kept.cell.problem.reason}"
-        if kept.cell.problem.remedy:
-            yield f"what to do: {kept.cell.problem.remedy}"
+    if saved.cell.problem:
+        yield f"the cell: {saved.cell.problem.reason}"
+        if saved.cell.problem.remedy:
+            yield f"what to do: {saved.cell.problem.remedy}"
 
 
 def _end(lines: Sequence[str]) -> Iterator[str]:
     if len(lines) > LINES:
-        yield f"... {len(lines) - LINES} lines before"
+        yield f"... {len(lines) - LINES} earlier lines"
     yield from lines[-LINES:]
 
 
-def _detail(kept: KeptTrial) -> Iterator[str]:
-    return _end(kept.judged.trial.detail.splitlines())
+def _detail(saved: KeptTrial) -> Iterator[str]:
+    return _end(saved.judged.trial.detail.splitlines())
 
 
-def _transcript(kept: KeptTrial) -> Iterator[str]:
-    return _end(kept.judged.trial.transcript)
+def _transcript(saved: KeptTrial) -> Iterator[str]:
+    return _end(saved.judged.trial.transcript)
 
 
-def _output(kept: KeptTrial) -> Iterator[str]:
-    return _end(text.output(kept.judged.trial.output).splitlines())
+def _output(saved: KeptTrial) -> Iterator[str]:
+    return _end(text.output(saved.judged.trial.output).splitlines())
 
 
-def _events(kept: KeptTrial) -> Iterator[str]:
-    yield from text.events(kept.judged.trial.diagnosis, EVENTS)
+def _events(saved: KeptTrial) -> Iterator[str]:
+    yield from text.events(saved.judged.trial.diagnosis, EVENTS)
 
 
-def _processes(kept: KeptTrial) -> Iterator[str]:
-    diagnosis = kept.judged.trial.diagnosis
+def _processes(saved: KeptTrial) -> Iterator[str]:
+    diagnosis = saved.judged.trial.diagnosis
     if diagnosis and diagnosis.processes:
-        yield f"as they were {diagnosis.moment}:"
+        yield f"{diagnosis.moment}:"
         yield from text.processes(diagnosis, whole=True)
 
 
 # ----------------------------------------------------------------------------------------------------- probes and EPERM
 
 
-def _found(kept: KeptTrial) -> Mapping[str, ProbeResult]:
-    return kept.cell.header.fingerprint.probes if kept.cell.header else {}
+def _found(saved: KeptTrial) -> Mapping[str, ProbeResult]:
+    return saved.cell.header.fingerprint.probes if saved.cell.header else {}
 
 
-def needs(kept: KeptTrial) -> tuple[str, ...]:
-    """The probes that the scenario needs, with those that it need not name."""
-    function = scenarios.function_of(kept.judged.trial.scenario)
-    named = next((one.needs for one in kept.run.manifest.scenarios if one.name == function), ())
+def needs(saved: KeptTrial) -> tuple[str, ...]:
+    """The probes that the scenario needs, including those that every scenario needs."""
+    function = scenarios.function_of(saved.judged.trial.scenario)
+    named = next((one.needs for one in saved.run.manifest.scenarios if one.name == function), ())
     return required(named)
 
 
-def _probes(kept: KeptTrial) -> Iterator[str]:
-    """Those that it needs, and of the same families those that did not find what they look for."""
-    found, needed = _found(kept), needs(kept)
+def _probes(saved: KeptTrial) -> Iterator[str]:
+    """The needed probes, and the others of the same families that did not answer yes."""
+    found, needed = _found(saved), needs(saved)
     for name in needed:
         yield f"{name}: {_said(found.get(name))} (needed)"
     for name in _related(needed):
@@ -173,22 +171,22 @@ def _related(names: Sequence[str]) -> list[str]:
 
 
 def _said(finding: ProbeResult | None) -> str:
-    return f"{finding.state}: {finding.detail}" if finding else "not looked for"
+    return f"{finding.state}: {finding.detail}" if finding else "not probed"
 
 
-def _eperm(kept: KeptTrial) -> Iterator[str]:
-    """Of each EPERM that had a part in it: who said it."""
-    known = kept.cell.header.fingerprint.confinement if kept.cell.header else None
-    denied = [name for name in needs(kept) if (one := _found(kept).get(name)) and one.state == "denied"]
-    requests = _refused_requests(kept, ptrace_denied=any(name in ptrace.PROBES for name in denied))
+def _eperm(saved: KeptTrial) -> Iterator[str]:
+    """The probable cause of each EPERM that the trial met."""
+    known = saved.cell.header.fingerprint.confinement if saved.cell.header else None
+    denied = [name for name in needs(saved) if (one := _found(saved).get(name)) and one.state == "denied"]
+    requests = _refused_requests(saved, ptrace_denied=any(name in ptrace.PROBES for name in denied))
     others = [name for name in denied if name not in ptrace.PROBES]
-    if not (requests or others) and any(_NAMED.search(line) for line in _said_of_it(kept)):
-        others = ["what was refused"]
+    if not (requests or others) and any(_NAMED.search(line) for line in _message(saved)):
+        others = ["an operation"]
     if (requests or others) and known is None:
-        yield "who could have said it was not looked at in this run"
+        yield "unknown: the run did not record this process's confinement"
     elif known:
         for request in requests:
-            yield from eperm.told(known, request)
+            yield from eperm.lines(known, request)
         for name in others:
             yield _other(name, known)
 
@@ -197,17 +195,17 @@ _NAMED = re.compile(r"\bEPERM\b|Operation not permitted")
 _REQUEST = re.compile(r"PTRACE_[A-Z]+|ptrace|attach")
 
 
-def _said_of_it(kept: KeptTrial) -> list[str]:
-    return [*kept.judged.trial.reason.splitlines(), *kept.judged.trial.detail.splitlines()]
+def _message(saved: KeptTrial) -> list[str]:
+    return [*saved.judged.trial.reason.splitlines(), *saved.judged.trial.detail.splitlines()]
 
 
-def _refused_requests(kept: KeptTrial, *, ptrace_denied: bool) -> list[str]:
-    """The ptrace requests that were refused: as the recorder has it, else as the texts say."""
-    diagnosis = kept.judged.trial.diagnosis
+def _refused_requests(saved: KeptTrial, *, ptrace_denied: bool) -> list[str]:
+    """The ptrace requests that were refused, from the recorded events, else from the trial's messages."""
+    diagnosis = saved.judged.trial.diagnosis
     events = diagnosis.events if diagnosis else ()
     refused = [one.request for one in events if one.result == "EPERM" and one.request != "wait4"]
     if not refused:
-        named = [_REQUEST.findall(line) for line in _said_of_it(kept) if _NAMED.search(line)]
+        named = [_REQUEST.findall(line) for line in _message(saved) if _NAMED.search(line)]
         words = [word for words in named for word in words]
         refused = [word for word in words if word.startswith("PTRACE_")]
         if not refused and (words or ptrace_denied):
@@ -216,42 +214,42 @@ def _refused_requests(kept: KeptTrial, *, ptrace_denied: bool) -> list[str]:
 
 
 def _other(name: str, known: Confinement) -> str:
-    """Who refused what is not ptrace: without the capability that it takes, nobody else need be asked."""
+    """The cause of an EPERM outside ptrace: a missing capability suffices as the cause, so it is checked first."""
     number, capability = CAPABILITIES.get(name, (None, ""))
     if number is not None and not known.may(number):
-        return f"{name}: EPERM: capability: it takes {capability}, which is not there"
+        return f"{name}: EPERM: capability: it needs {capability}, which this process lacks"
     if known.seccomp == 2:
-        return f"{name}: EPERM: seccomp, by elimination: filters are in force, and it lacks no capability that is known"
-    who = f"{known.modules}, {known.label}".strip(", ") or "which are in force cannot be seen here"
-    return f"{name}: EPERM: a security module or the mount's own rules, by elimination: {who}"
+        return f"{name}: EPERM: seccomp, by elimination: a filter is installed, and no needed capability is missing"
+    modules = f"{known.modules}, {known.label}".strip(", ") or "the active modules are not visible here"
+    return f"{name}: EPERM: a security module or mount options, by elimination: {modules}"
 
 
-def _kernel_log(kept: KeptTrial) -> Iterator[str]:
-    """What a kernel that was booted for the cell logged: first what no kernel should, then its last words."""
-    log = kept.cell.reached.kernel_log
+def _kernel_log(saved: KeptTrial) -> Iterator[str]:
+    """The log of the kernel booted for the cell: first its warnings and faults, then its last lines."""
+    log = saved.cell.reached.kernel_log
     if log:
         yield from (f"{one.meaning}: {one.line}" for one in log.complaints)
         yield from _end(log.lines)
 
 
-def _again(kept: KeptTrial) -> Iterator[str]:
-    yield repro.command(kept.cell.name, kept.judged.trial.scenario, kept.run.folder)
+def _again(saved: KeptTrial) -> Iterator[str]:
+    yield repro.command(saved.cell.name, saved.judged.trial.scenario, saved.run.folder)
 
 
-#: In the order in which one reads them.
+#: In the order of output.
 _PARTS: tuple[tuple[str, Callable[[KeptTrial], Iterator[str]]], ...] = (
     ("trial", _trial),
     ("claim", _claim),
-    ("stands on", _clauses),
+    ("clauses", _clauses),
     ("expected", _expected),
     ("what happened", _happened),
-    ("not permitted, by whom", _eperm),
-    ("probes that bear on it", _probes),
+    ("cause of EPERM", _eperm),
+    ("relevant probes", _probes),
     ("assertion", _detail),
     ("transcript", _transcript),
     ("output", _output),
     ("last ptrace events", _events),
-    ("who was there", _processes),
+    ("processes", _processes),
     ("kernel log", _kernel_log),
     ("again", _again),
 )

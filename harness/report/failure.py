@@ -1,4 +1,4 @@
-"""One trial that did not end as expected, for people."""
+"""The text that a run prints about an unexpected verdict."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from worldswitch.harness.report.console import STYLES
 from worldswitch.harness.run import repro
 from worldswitch.harness.run.request import Request
 
-LINES = 40  #: of a long text, its last: the end says most, and the results have it all
+LINES = 40  #: the last lines of a long text; the results have all of it
 
 
 def failure(cell: CellName, judged: Judged, request: Request, folder: Path | None = None) -> Text:
-    """The block on one trial that was not as expected: the claim, what spoke against it, and the way there."""
+    """The block of text on one unexpected verdict: the claim, the evidence, and the commands that repeat the trial."""
     trial = judged.trial
     head = f"{trial.verdict.value.upper()} {' '.join(trial.ids)} {trial.scenario} in {cell}"
     block = Text(f"\n{head}", style=STYLES[trial.verdict])
@@ -42,4 +42,4 @@ def failure(cell: CellName, judged: Judged, request: Request, folder: Path | Non
 
 def _end(lines: Sequence[str]) -> Sequence[str]:
     left_out = len(lines) - LINES
-    return lines if left_out <= 0 else [f"... {left_out} lines before", *lines[-LINES:]]
+    return lines if left_out <= 0 else [f"... {left_out} earlier lines", *lines[-LINES:]]

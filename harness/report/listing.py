@@ -1,4 +1,4 @@
-"""What there is to run: the scenarios with their claims, the profiles, the platforms, the mutants."""
+"""Lists the scenarios with their claims, the profiles, the platforms and the mutants."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from worldswitch.harness.run.request import select
 
 
 def show(ids: Sequence[str], *, as_json: bool) -> Status:
-    """Print it, only these scenarios if `ids` names some."""
+    """Print the lists; if there are `ids`, only the scenarios that they name."""
     try:
         scenarios = select(catalogue.scenarios(), ids)
         others: dict[str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""Tables in Markdown."""
+"""Writes tables in Markdown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _ESCAPED = re.compile(r"[<_*\[\]]")
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    """The lines of a table; a cell is one line, and means nothing but itself."""
+    """Yield the lines of a table; line breaks and bars in a cell are escaped."""
     names = list(head)
     yield _row(names)
     yield _row("---" for _ in names)
@@ -21,16 +21,16 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def cell(text: str) -> str:
-    """`text` on one line, where a bar is no border."""
+    """Return `text` as one line with bars escaped."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
 def code(names: Iterable[str]) -> str:
-    """Names, set as code."""
+    """Return the names as code, separated by commas."""
     return ", ".join(f"`{name}`" for name in names)
 
 
 def plain(text: str) -> str:
-    """`text` where angle brackets, underscores and asterisks stand for themselves; code in it stays code."""
+    """Return `text` with Markdown's special characters escaped outside of code."""
     parts = text.split("`")
     return "`".join(part if number % 2 else _ESCAPED.sub(r"\\\g<0>", part) for number, part in enumerate(parts))

@@ -1,4 +1,4 @@
-"""Whether a profile or a filter of one's own can be used: each file that cannot is named, with field and reason."""
+"""Checks users' profiles and filters; each error names the file, the field and the reason."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from worldswitch.harness.expectations.rules import RuleError
 
 
 def show(files: Sequence[Path]) -> Status:
-    """Say of each file what it is, or what is wrong with it."""
+    """Print what each file is, or its error; returns UNEXPECTED if a file has one."""
     status = Status.AS_EXPECTED
     for path in files:
         try:
@@ -31,30 +31,30 @@ def show(files: Sequence[Path]) -> Status:
 
 
 def check(path: Path) -> str:
-    """What a file is.  Raises `ProfileError`, and `RuleError` for what it expects."""
+    """Return what the file is; raises `ProfileError`, or `RuleError` for its rules."""
     if path.suffix == ".json":
         return f"a filter of {len(seccomp_filter.load(path)['syscalls'])} rules"
     if path.suffix != ".toml":
-        raise ProfileError(path, "", "neither a profile, NAME.toml, nor a filter, NAME.json")
+        raise ProfileError(path, "", "expected a profile, NAME.toml, or a filter, NAME.json")
     profile = profiles.load(path)
     check_expectations(rules.of_profile(profile, path), path, catalogue.scenarios())
-    return f"a profile with {len(profile.expect)} expectations"
+    return f"a profile with {len(profile.expect)} rules"
 
 
 def check_expectations(expected: Sequence[Expectation], path: Path, scenarios: Sequence[Scenario]) -> None:
-    """Refuse what is expected of scenarios that there are not, or of needs that nobody can have."""
+    """Raise `ProfileError` if a rule names a scenario or a probe that does not exist."""
     for number, line in enumerate(expected, 1):
-        for place, need in enumerate(sorted(line.needs)):
+        for index, need in enumerate(sorted(line.needs)):
             if need not in table.PROBES:
                 raise ProfileError(
                     path,
-                    f"rule {number}: needs[{place}]",
-                    f"{need!r} is no probe; there are {', '.join(table.PROBES)}",
+                    f"rule {number}: needs[{index}]",
+                    f"unknown probe {need!r}; the probes are {', '.join(table.PROBES)}",
                 )
-        for place, pattern in enumerate(line.scenarios):
+        for index, pattern in enumerate(line.scenarios):
             if not any(one.is_called(pattern) for one in scenarios):
                 raise ProfileError(
                     path,
-                    f"rule {number}: scenarios[{place}]",
-                    f"no scenario is called {pattern!r}; `worldswitch list` shows them all",
+                    f"rule {number}: scenarios[{index}]",
+                    f"no scenario is called {pattern!r}; `worldswitch list` lists all scenarios",
                 )

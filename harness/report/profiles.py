@@ -1,4 +1,4 @@
-"""The profiles as text: what each takes away, what it is made of, and who can run it on this machine."""
+"""Lists the profiles: what each restricts, its settings, and the engines that can run it on this machine."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from worldswitch.harness.environments.profiles.kernel_settings import PROC
 from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.expectations.outcome import Status
 
-ENGINES = ("docker", "oci")  #: who can run a profile that asks nothing of the kernel
+ENGINES = ("docker", "oci")  #: can run a profile that needs no kernel settings
 WIDTH = 110
 
 
 def show(*, as_json: bool) -> Status:
-    """Print them."""
+    """Print the profiles."""
     found = profiles.select([profiles.ALL])
     if as_json:
-        print(json.dumps([told(profile) for profile in found], indent=2))
+        print(json.dumps([fields(profile) for profile in found], indent=2))
     else:
         print("\n".join(lines(found)))
     return Status.AS_EXPECTED
 
 
 def engines(profile: Profile, proc: Path = PROC) -> tuple[str, ...]:
-    """Who can run a profile: engines of this machine, by the names that `--engine` takes, and a kernel of one's own."""
+    """Return what can run a profile: values of `--engine`, and "kernel", a virtual machine."""
     return (*(() if kernel_settings.unmet(profile.kernel, proc) else ENGINES), "kernel")
 
 
-def told(profile: Profile, proc: Path = PROC) -> dict[str, Any]:
-    """All there is to say of a profile, as plain values."""
+def fields(profile: Profile, proc: Path = PROC) -> dict[str, Any]:
+    """Return the profile and the engines that can run it, as plain values."""
     return {
         **profile.fields,
         "about": " ".join(profile.about.split()),
@@ -44,7 +44,7 @@ def told(profile: Profile, proc: Path = PROC) -> dict[str, Any]:
 
 
 def lines(found: Sequence[Profile], proc: Path = PROC) -> Iterator[str]:
-    """The same for people; what is as in every container is not said."""
+    """Yield the profiles as text; settings with default values are omitted."""
     for profile in found:
         usual = ", usual" if profile.usual else ""
         yield f"{profile.name}  ({', '.join(engines(profile, proc))}{usual})"
@@ -57,25 +57,25 @@ def lines(found: Sequence[Profile], proc: Path = PROC) -> Iterator[str]:
         )
         yield ""
     yield "docker, oci: worldswitch run --engine ENGINE --profile NAME; kernel: with --kernel, in a virtual machine"
-    yield "default: as the engine has it; usual: what worldswitch run has where no profile is named"
-    yield "--profile all: each that can run here"
+    yield "default: the engine's own setting; usual: run by default, if no profile is named"
+    yield "--profile all: every profile that can run here"
 
 
 def _made_of(profile: Profile) -> Iterator[str]:
     granted = profile.capabilities if isinstance(profile.capabilities, str) else " ".join(profile.capabilities)
     yield f"capabilities: {granted or 'none'}"
     yield f"filter: {profile.seccomp}"
-    standard, said = Profile(profile.name, "-", (), "default"), profile.fields
+    standard, own = Profile(profile.name, "-", (), "default"), profile.fields
     for name, value in standard.fields.items():
-        if name not in ("about", "capabilities", "seccomp", "usual", "name") and said[name] != value:
-            yield from _differences(name, said[name], value)
+        if name not in ("about", "capabilities", "seccomp", "usual", "name") and own[name] != value:
+            yield from _differences(name, own[name], value)
 
 
-def _differences(name: str, said: Any, standard: Any) -> Iterator[str]:
-    if not isinstance(said, dict):
-        yield f"{name}: {_plain(said)}"
+def _differences(name: str, own: Any, standard: Any) -> Iterator[str]:
+    if not isinstance(own, dict):
+        yield f"{name}: {_plain(own)}"
         return
-    for key, value in said.items():
+    for key, value in own.items():
         if value != standard.get(key):
             yield f"{name}.{key}: {_plain(value)}"
 

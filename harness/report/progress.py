@@ -1,4 +1,4 @@
-"""A run's progress: a live table on a terminal, a line a cell in a log."""
+"""Shows a run's progress: a live table on a terminal, a line per cell in a log."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from worldswitch.harness.report.failure import failure
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
 
-TELL_EVERY = 30.0  #: seconds between two words of a log on trials that run for so long
-
-
-LONG = 2.0  #: seconds from which on a terminal shows that a trial runs
+TELL_EVERY = 30.0  #: seconds between two log lines on long-running trials; also what counts as long in a log
+LONG = 2.0  #: seconds after which a terminal shows a trial as running
 
 
 class Progress:
-    """Shows a run while it goes on: a row a cell on a terminal, a line a cell elsewhere, and each failure at once."""
+    """Shows a run in progress: a row per cell on a terminal, a line per cell elsewhere, and each failure at once.
+
+    The run may call it from several threads.
+    """
 
     def __init__(self, out: Console, request: Request, folder: Path | None = None) -> None:
         self._out = out
@@ -36,13 +37,13 @@ class Progress:
         self._rows: dict[CellName, _Row] = {}
         self._live = Live(get_renderable=self._table, console=out) if out.is_terminal else None
         self._over = threading.Event()
-        self._teller = threading.Thread(target=self._tell_what_runs, daemon=True)
+        self._logger = threading.Thread(target=self._log_running, daemon=True)
 
     def __enter__(self) -> Progress:
         if self._live:
             self._live.start()
         else:
-            self._teller.start()
+            self._logger.start()
         return self
 
     def __exit__(
@@ -52,33 +53,33 @@ class Progress:
         if self._live:
             self._live.stop()
 
-    def _tell_what_runs(self) -> None:
-        """In a log, say now and then what runs for long."""
+    def _log_running(self) -> None:
+        """Log the long-running trials every `TELL_EVERY` seconds."""
         while not self._over.wait(TELL_EVERY):
             for cell, row in list(self._rows.items()):
                 if running := row.running(TELL_EVERY):
                     self._out.print(f"{cell}: {row.verdicts.total()} of {row.planned} done; running: {running}")
 
     def say(self, line: str) -> None:
-        """What is being done that takes a while."""
+        """Print `line` about a step that takes a while."""
         self._out.print(f"{line} ...")
 
     def cell_starts(self, cell: CellName) -> None:
-        """A cell starts."""
+        """Add the cell's row."""
         self._rows[cell] = _Row()
 
     def cell_plans(self, cell: CellName, trials: int) -> None:
-        """It is about to run so many trials."""
+        """Show that the cell will run this number of trials."""
         self._rows[cell].planned = trials
         if not self._live:
             self._out.print(f"{cell}: {trials} trials, seed {self._request.seed}")
 
     def trial_begins(self, cell: CellName, scenario: str) -> None:
-        """A trial of a started cell begins."""
+        """Show that a trial runs."""
         self._rows[cell].begun[scenario] = time.monotonic()
 
     def trial_ends(self, cell: CellName, judged: Judged) -> None:
-        """One more trial of a started cell has a verdict."""
+        """Count the verdict, and print the failure if it is unexpected."""
         row = self._rows[cell]
         row.begun.pop(judged.trial.scenario, None)
         row.verdicts[judged.trial.verdict] += 1
@@ -86,7 +87,7 @@ class Progress:
             self._out.print(failure(cell, judged, self._request, self._folder))
 
     def cell_ends(self, outcome: CellOutcome) -> None:
-        """The cell is done; all its trials have been shown."""
+        """Show the cell's final counts."""
         row = self._rows[outcome.cell]
         row.planned, row.verdicts, row.seconds = len(outcome.judged), outcome.verdicts, outcome.seconds
         row.begun.clear()
@@ -94,7 +95,7 @@ class Progress:
             self._out.print(f"{outcome.cell}: {_counts(outcome.verdicts)} in {outcome.seconds:.1f} s")
 
     def _table(self) -> Table:
-        """Draw a row a cell, and of the verdicts those that occur: the rest would only take room."""
+        """The table: a row per cell, a column per verdict that occurs."""
         occurring = [
             verdict
             for verdict in STYLES
@@ -115,13 +116,13 @@ class _Row:
     def __init__(self) -> None:
         self.planned = 0
         self.verdicts: Counter[Verdict] = Counter()
-        self.begun: dict[str, float] = {}  #: since when each trial runs
+        self.begun: dict[str, float] = {}  #: monotonic start time of each running trial
         self.seconds: float | None = None
         self._started = time.monotonic()
         self._faults: set[str] = set()
 
     def has_shown(self, judged: Judged) -> bool:
-        """Whether this is one more of the same: what stops the harness once may stop it for every scenario."""
+        """True if a fault of the harness with the same reason was shown: one fault may stop every scenario."""
         trial = judged.trial
         known = trial.reason in self._faults
         if not trial.verdict.is_verdict:
@@ -129,7 +130,7 @@ class _Row:
         return known
 
     def running(self, long: float) -> str:
-        """The trials that have been running for so many seconds, and for how many."""
+        """The trials that have run for at least `long` seconds, with the seconds."""
         now = time.monotonic()
         since = {name: now - begin for name, begin in list(self.begun.items())}
         return ", ".join(f"{name} {seconds:.0f} s" for name, seconds in since.items() if seconds >= long)

@@ -1,4 +1,4 @@
-"""What a finished run leaves in its folder for readers: JUnit XML and, of several environments, the matrix."""
+"""Writes the reports of a finished run to its folder: JUnit XML and, for several environments, the matrix page."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ JUNIT = "junit.xml"
 
 
 def write(outcomes: Sequence[CellOutcome], folder: Path, stale: Sequence[Stale]) -> str:
-    """Write the files of a run that has ended; the reason if one of them cannot be written, else ""."""
+    """Write the reports of a finished run; returns "", or why a file could not be written."""
     try:
         junit.write(outcomes, folder / JUNIT, stale=stale)
         if len({outcome.cell.environment for outcome in outcomes}) > 1:
-            from worldswitch.harness.report.matrix import (
-                views,  # needs a template engine, which a single environment does not
-            )
+            from worldswitch.harness.report.matrix import views  # imports jinja2, needed for the page alone
 
-            views.leave(folder)
+            views.write_to_folder(folder)
     except (ResultError, OSError) as problem:
         return str(problem)
     return ""

@@ -1,4 +1,4 @@
-"""Platforms side by side: the scenarios on which they differ, a row each, with what was expected of each and why."""
+"""Compares platforms in a table: a row per trial whose verdicts differ."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worldswitch.harness.verdict import Verdict
 
 
 def tables(outcomes: Sequence[CellOutcome], styles: Mapping[Verdict, str]) -> Iterator[Table]:
-    """One table for each environment in which more than one platform ran."""
+    """Yield a table for each environment in which more than one platform ran."""
     for environment, cells in groupby(outcomes, lambda outcome: outcome.cell.environment):
         together = list(cells)
         if len(together) > 1:
@@ -24,7 +24,7 @@ def _table(environment: str, cells: Sequence[CellOutcome], styles: Mapping[Verdi
     names = [cell.cell.platform for cell in cells]
     rows = list(_differing(cells))
     planned = len(cells[0].judged)
-    title = f"{environment}: {' and '.join(names)} differ in {len(rows)} of {planned} scenarios"
+    title = f"{environment}: {' and '.join(names)} differ in {len(rows)} of {planned} trials"
     table = Table("ids", "scenario", *names, "why", title=title, title_justify="left", box=None)
     for row in rows:
         trial = row[0].trial

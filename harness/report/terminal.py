@@ -1,4 +1,4 @@
-"""A run as text: a live table for people who watch, plain lines for logs, and at the end what there is to know."""
+"""The summary of a finished run, as text."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ from worldswitch.harness.report import side_by_side
 from worldswitch.harness.report.console import STYLES
 from worldswitch.harness.verdict import Verdict
 
-PAGE = "matrix.html"  #: in a run's folder, if there is anything to compare
-
-
-IDS = 12  #: of those that share a reason, so many are named
+PAGE = "matrix.html"  #: in a run's folder, if the run had more than one environment
+IDS = 12  #: the maximum number of ids listed for a reason
 
 
 def summary(
     outcomes: Sequence[CellOutcome], folder: Path, seed: int, out: Console, stale: Sequence[Stale] = ()
 ) -> None:
-    """All there is to know at the end; the last line is plain, for programs."""
+    """Print problems, skipped trials, stale rules, paths and counts; the last line is the counts, for programs."""
     for outcome in outcomes:
         if outcome.problem:
             _print_problem(outcome, out)
@@ -42,11 +40,11 @@ def summary(
 
 
 def _print_matrix(folder: Path, out: Console) -> None:
-    from worldswitch.harness.report.matrix import table as terminal  # which uses this module
+    from worldswitch.harness.report.matrix import table  # imports this module
     from worldswitch.harness.results import reader
 
     out.print()
-    out.print(terminal.matrix(reader.read(folder)))
+    out.print(table.matrix(reader.read(folder)))
 
 
 def _print_problem(outcome: CellOutcome, out: Console) -> None:
@@ -63,13 +61,13 @@ def _print_problem(outcome: CellOutcome, out: Console) -> None:
 
 def _print_stale(stale: Sequence[Stale], out: Console) -> None:
     if stale:
-        out.print(Text("\nunexpected: rules that are out of date", style=STYLES[Verdict.FAIL]))
+        out.print(Text("\nunexpected: stale rules", style=STYLES[Verdict.FAIL]))
     for one in stale:
         out.print(f"  {one}")
 
 
 def _print_skipped(outcomes: Iterable[CellOutcome], out: Console) -> None:
-    """What did not pass and was not to: each reason once, with the environments, the ids and what showed it."""
+    """Print the trials that did not pass, as expected: by reason, with cells, ids and the trials' own reasons."""
     places: dict[tuple[Verdict, str, tuple[str, ...]], list[str]] = {}
     for outcome in outcomes:
         groups: dict[tuple[Verdict, str], list[Trial]] = {}
@@ -85,7 +83,7 @@ def _print_skipped(outcomes: Iterable[CellOutcome], out: Console) -> None:
 
 
 def _shown(trials: Iterable[Trial]) -> Iterator[str]:
-    """What showed it, with the ids it was shown for."""
+    """Each trial's own reason, after the ids of the trials that share it."""
     shown: dict[str, set[str]] = {}
     for trial in trials:
         shown.setdefault(trial.reason, set()).add(trial.ids[0])

@@ -1,4 +1,4 @@
-"""Whatever file a command is given that is not right: it says so with the file, exits with 2, and changes nothing."""
+"""Given an invalid file, every command names the file, exits with 2, and changes nothing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ KERNELS = '[[kernel]]\nname = "6.12"\npackage = "linux-image-VERSION"\nsuites = 
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
+    """The contents of every file below a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the test is, with a good run in it."""
+    """The working directory, which has a valid run."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
     (tmp_path / "run").mkdir()
@@ -36,20 +36,20 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def is_refused(folder: Path, capsys: pytest.CaptureFixture[str], said: str, *arguments: str) -> None:
-    """The command exits with 2, names the file, and leaves all as it was."""
+def is_refused(folder: Path, capsys: pytest.CaptureFixture[str], message: str, *arguments: str) -> None:
+    """Assert that the command exits with 2, prints one line that names the file, and changes nothing."""
     before = tree(folder)
     capsys.readouterr()
     assert main.main(arguments) == 2
-    told = capsys.readouterr()
-    assert told.err.startswith(f"worldswitch {arguments[0]}: ")
-    assert said in told.err
-    assert told.err.count("\n") == 1
-    assert told.out == ""
+    output = capsys.readouterr()
+    assert output.err.startswith(f"worldswitch {arguments[0]}: ")
+    assert message in output.err
+    assert output.err.count("\n") == 1
+    assert output.out == ""
     assert tree(folder) == before
 
 
-# ------------------------------------------------------------------------------------------------------ what is given
+# ------------------------------------------------------------------------------------------------------ invalid files
 
 PROFILES = {
     "no TOML": ("name = ", "mine.toml: not TOML: "),
@@ -78,35 +78,35 @@ KERNEL_LISTS = {
 }
 
 
-@pytest.mark.parametrize(("text", "said"), PROFILES.values(), ids=PROFILES)
-def test_a_profile(folder: Path, capsys: pytest.CaptureFixture[str], text: str, said: str) -> None:
+@pytest.mark.parametrize(("text", "message"), PROFILES.values(), ids=PROFILES)
+def test_a_profile(folder: Path, capsys: pytest.CaptureFixture[str], text: str, message: str) -> None:
     (folder / "mine.toml").write_text(text)
     (folder / "bad.json").write_text("{}")
-    is_refused(folder, capsys, f"{folder}/{said}", "run", "--profile", f"{folder}/mine.toml")
+    is_refused(folder, capsys, f"{folder}/{message}", "run", "--profile", f"{folder}/mine.toml")
 
 
-@pytest.mark.parametrize(("text", "said"), RULE_FILES.values(), ids=RULE_FILES)
-def test_rules(folder: Path, capsys: pytest.CaptureFixture[str], text: str, said: str) -> None:
+@pytest.mark.parametrize(("text", "message"), RULE_FILES.values(), ids=RULE_FILES)
+def test_rules(folder: Path, capsys: pytest.CaptureFixture[str], text: str, message: str) -> None:
     (folder / "mine.toml").write_text(text)
-    is_refused(folder, capsys, f"{folder}/{said}", "run", "--rules", f"{folder}/mine.toml")
+    is_refused(folder, capsys, f"{folder}/{message}", "run", "--rules", f"{folder}/mine.toml")
 
 
 @pytest.mark.parametrize("arguments", [("kernels", "list"), ("run", "--kernel", "6.12"), ("matrix",)], ids=" ".join)
-@pytest.mark.parametrize(("text", "said"), KERNEL_LISTS.values(), ids=KERNEL_LISTS)
+@pytest.mark.parametrize(("text", "message"), KERNEL_LISTS.values(), ids=KERNEL_LISTS)
 def test_a_list_of_kernels(
     folder: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     text: str,
-    said: str,
+    message: str,
     arguments: tuple[str, ...],
 ) -> None:
     (folder / "mine.toml").write_text(text)
     monkeypatch.setenv("WORLDSWITCH_KERNELS", f"{folder}/mine.toml")
-    is_refused(folder, capsys, f"{folder}/{said}", *arguments)
+    is_refused(folder, capsys, f"{folder}/{message}", *arguments)
 
 
-# ------------------------------------------------------------------------------------------------------ what is kept
+# ------------------------------------------------------------------------------------------------------ damaged runs
 
 DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
     "half a manifest": (lambda run: (run / "run.json").write_text('{"format": 1, "run": "x'), "run.json: "),
@@ -133,12 +133,12 @@ READERS = (
 
 
 @pytest.mark.parametrize("arguments", READERS, ids=" ".join)
-@pytest.mark.parametrize(("damage", "said"), DAMAGED.values(), ids=DAMAGED)
+@pytest.mark.parametrize(("damage", "message"), DAMAGED.values(), ids=DAMAGED)
 def test_damaged_results(
     folder: Path,
     capsys: pytest.CaptureFixture[str],
     damage: Callable[[Path], object],
-    said: str,
+    message: str,
     arguments: tuple[str, ...],
 ) -> None:
     (folder / "run").rename(folder / "damaged")
@@ -146,4 +146,4 @@ def test_damaged_results(
     for name, content in tree(folder / "damaged").items():
         (folder / "run" / name).write_bytes(content)
     damage(folder / "damaged")
-    is_refused(folder, capsys, f"damaged/{said}", *arguments)
+    is_refused(folder, capsys, f"damaged/{message}", *arguments)

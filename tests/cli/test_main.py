@@ -1,4 +1,4 @@
-"""The command line: what it refuses and how it says so, its exit statuses, and its last line."""
+"""The command line: its error messages, its exit statuses, and its last line."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_something_unexpected_is_1(run, capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out.splitlines()[-1] == "3 passed, 1 failed, 0 skipped"
 
 
-def test_what_could_not_run_is_2(run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_environment_that_could_not_run_is_2(run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(PASSES, Missing("docker:a", "no engine runs here", "install one")) == 2
     printed = capsys.readouterr().out
     assert "no engine runs here" in printed
@@ -67,7 +67,7 @@ def test_what_could_not_run_is_2(run, capsys: pytest.CaptureFixture[str]) -> Non
     assert printed.splitlines()[-1] == "3 passed, 3 failed, 0 skipped"
 
 
-def test_a_failure_is_told_with_all_one_needs(run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_has_its_claim_evidence_and_commands(run, capsys: pytest.CaptureFixture[str]) -> None:
     run(FAILS, arguments=("--seed", "11"))
     printed = capsys.readouterr().out
     for part in (
@@ -81,7 +81,7 @@ def test_a_failure_is_told_with_all_one_needs(run, capsys: pytest.CaptureFixture
         assert part in printed
 
 
-def test_what_does_not_pass_as_expected_is_told_with_its_reason(run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_expected_skips_are_printed_with_their_reason(run, capsys: pytest.CaptureFixture[str]) -> None:
     line = Expectation(("SG01",), frozenset({Verdict.BLOCKED}), "no namespaces here")
     blocked = trial(NAMES[0], Verdict.BLOCKED, reason="needs pidns: not permitted")
     assert run(place("docker:a", frames(whole(blocked)), line)) == 0
@@ -90,7 +90,7 @@ def test_what_does_not_pass_as_expected_is_told_with_its_reason(run, capsys: pyt
     assert "SG01: needs pidns: not permitted" in printed
 
 
-def test_one_fault_of_the_harness_is_told_once(run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_of_the_harness_is_printed_once(run, capsys: pytest.CaptureFixture[str]) -> None:
     errors = [trial(name, Verdict.ERROR, reason="no such module") for name in NAMES]
     assert run(place("host", frames(whole(*errors)))) == 2
     assert capsys.readouterr().out.count("no such module") == 1
@@ -115,14 +115,14 @@ def test_one_fault_of_the_harness_is_told_once(run, capsys: pytest.CaptureFixtur
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_cannot_be_run_is_said_in_a_line(
+def test_an_impossible_request_is_refused_in_one_line(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main.main(arguments) == 2
-    said = capsys.readouterr().err
-    assert words in said
-    assert said.startswith(f"worldswitch {arguments[0]}: ")
-    assert "Traceback" not in said
+    message = capsys.readouterr().err
+    assert words in message
+    assert message.startswith(f"worldswitch {arguments[0]}: ")
+    assert "Traceback" not in message
 
 
 @pytest.mark.parametrize(
@@ -130,13 +130,13 @@ def test_what_cannot_be_run_is_said_in_a_line(
     [
         ([], "required: COMMAND"),
         (["fly"], "invalid choice: 'fly'"),
-        (["run", "--deadline", "0"], "'0' is no number of seconds above 0"),
-        (["run", "--deadline", "soon"], "'soon' is no number of seconds above 0"),
-        (["run", "--deadline", "inf"], "'inf' is no number of seconds above 0"),
+        (["run", "--deadline", "0"], "expected a number of seconds > 0, got '0'"),
+        (["run", "--deadline", "soon"], "expected a number of seconds > 0, got 'soon'"),
+        (["run", "--deadline", "inf"], "expected a number of seconds > 0, got 'inf'"),
         (["run", "--seed", "-1"], "argument --seed"),
         (["run", "--seed", "4294967296"], "expected an integer from 0 to 4294967295, got '4294967296'"),
-        (["run", "-n", "0"], "'0' is no number of trials, 1 or more"),
-        (["run", "-n", "many"], "'many' is no number of trials, 1 or more"),
+        (["run", "-n", "0"], "expected an integer ≥ 1, got '0'"),
+        (["run", "-n", "many"], "expected an integer ≥ 1, got 'many'"),
         (["run", "--repeat", "ever"], "invalid choice: 'ever'"),
         (["run", "--engine", "steam"], "invalid choice: 'steam'"),
     ],
@@ -152,7 +152,7 @@ def test_a_wrong_option_is_refused(arguments: list[str], words: str, capsys: pyt
 @pytest.mark.parametrize(
     "command", [[], ["run"], ["matrix"], ["kernels"], ["bisect"], ["list"], ["doctor"], ["mutants"]]
 )
-def test_help_says_the_exit_statuses(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_exit_statuses(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main.main([*command, "--help"])
     assert ended.value.code == 0
@@ -162,7 +162,7 @@ def test_help_says_the_exit_statuses(command: list[str], capsys: pytest.CaptureF
 # ------------------------------------------------------------------------------------------------------------- lists
 
 
-def test_a_list_for_programs_has_everything(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_list_has_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert {"name", "ids", "claim", "clauses", "needs"} <= listed["scenarios"][0].keys()
@@ -171,12 +171,12 @@ def test_a_list_for_programs_has_everything(capsys: pytest.CaptureFixture[str]) 
     assert all(mutant["caught_by"] for mutant in listed["mutants"].values())
 
 
-def test_a_list_for_people_has_the_claims(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_text_list_has_the_claims(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["list", "--id", "IN03"]) == 0
     assert "an interrupt ends a running switch" in capsys.readouterr().out
 
 
-def test_every_profile_and_mutant_names_scenarios_that_there_are() -> None:
+def test_every_profile_and_mutant_names_existing_scenarios() -> None:
     from worldswitch.harness.environments.profiles import profile as profiles
     from worldswitch.harness.expectations import rules
     from worldswitch.harness.run.mutants import fates

@@ -1,4 +1,4 @@
-"""The matrix: which kernels, profiles and scenarios it has, and what it makes of what cannot be had."""
+"""The matrix: its kernels, profiles and scenarios, and its choice if kernels are not available."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from worldswitch.harness.run.request import Request
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
-    """What is to be run, in place of a run."""
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    """The requests, which are recorded instead of run."""
     requests: list[Request] = []
 
     def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool) -> int:
@@ -30,23 +30,23 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     return requests
 
 
-def test_a_matrix_is_all_kernels_in_containers_quickly_and_without_chaos(asked: list[Request]) -> None:
+def test_a_matrix_is_all_kernels_in_containers_with_quick_repetitions_and_no_chaos(requests: list[Request]) -> None:
     assert main.main(["matrix"]) == 0
-    (request,) = asked
+    (request,) = requests
     assert len(request.kernels) == 11
     assert (request.profiles, request.ids) == ((), ())
     assert (request.engine, request.repeat, request.chaos) == ("docker", "quick", False)
 
 
-def test_a_part_of_it_can_be_named(asked: list[Request]) -> None:
+def test_a_part_of_the_matrix_can_be_selected(requests: list[Request]) -> None:
     main.main(["matrix", "--kernel", "6.12", "--kernel", "./bzImage", "--profile", "hardened", "--id", "SG*"])
-    (request,) = asked
+    (request,) = requests
     assert (request.kernels, request.profiles, request.ids) == (("6.12", "./bzImage"), ("hardened",), ("SG*",))
 
 
-def test_a_quick_one_has_three_of_each_and_what_says_most(asked: list[Request]) -> None:
+def test_a_quick_matrix_has_three_kernels_three_profiles_and_the_quick_set(requests: list[Request]) -> None:
     main.main(["matrix", "--quick"])
-    (request,) = asked
+    (request,) = requests
     assert request.kernels == ("5.10", "6.12", "7.3")
     assert len(request.profiles) == 3
     assert {profile.name for profile in profiles.select(request.profiles)} == set(request.profiles)
@@ -61,8 +61,8 @@ def test_a_quick_one_has_three_of_each_and_what_says_most(asked: list[Request]) 
         (("6.12", "7.3"), ("5.10", "6.1", "7.2")),
     ],
 )
-def test_a_quick_one_takes_others_for_those_that_cannot_be_had(
-    asked: list[Request],
+def test_a_quick_matrix_replaces_unavailable_kernels(
+    requests: list[Request],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     dropped: tuple[str, ...],
@@ -74,12 +74,12 @@ def test_a_quick_one_takes_others_for_those_that_cannot_be_had(
 
     monkeypatch.setattr(fetch, "obtain", obtain)
     main.main(["matrix", "--quick"])
-    assert asked[0].kernels == taken
+    assert requests[0].kernels == taken
     assert capsys.readouterr().out.count("Linux 7.3 is unavailable: the mirror has dropped it") == 1
 
 
-def test_where_none_can_be_had_the_newest_is_planned_and_will_be_a_miss(
-    asked: list[Request], monkeypatch: pytest.MonkeyPatch
+def test_without_available_kernels_the_default_choice_is_planned(
+    requests: list[Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def obtain(name: str, say: object) -> None:
         raise Unobtainable("no mirror", "wait")
@@ -94,26 +94,26 @@ def test_the_middle_is_a_long_term_kernel_if_there_is_one() -> None:
     assert selection.around_the_middle([entry for entry in entries if not entry.long_term])[0].name == "7.0"
 
 
-def test_what_is_starred_exists_and_is_thirty_to_a_hundred_scenarios() -> None:
+def test_the_quick_set_exists_and_has_thirty_to_a_hundred_scenarios() -> None:
     every = scenarios.scenarios()
     for name in quick_set.listed():
         assert any(one.is_called(name) for one in every), name
     assert 30 <= len(request.select(every, quick_set.names(), chaos=False)) <= 100
 
 
-def test_what_is_starred_is_asked_for_by_name_so_that_cells_import_no_more() -> None:
-    asked = collection.modules_of(quick_set.names())
+def test_the_quick_set_is_named_by_module_so_that_cells_import_only_those() -> None:
+    modules = collection.modules_of(quick_set.names())
     families = {one.family for one in scenarios.scenarios()}
-    assert set(asked) < families
-    assert len(asked) < len(families) / 2
+    assert set(modules) < families
+    assert len(modules) < len(families) / 2
 
 
-def test_a_wrong_list_of_kernels_is_told(
-    asked: list[Request], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_invalid_list_of_kernels_is_refused(
+    requests: list[Request], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine.toml").write_text("kernel = []")
     monkeypatch.setenv(known.LIST, str(tmp_path / "mine.toml"))
     for arguments in (["matrix"], ["matrix", "--quick"], ["bisect", "TT02", "--good", "6.12", "--bad", "7.3"]):
         assert main.main(arguments) == 2
         assert "kernel: expected `array` of length >= 1" in capsys.readouterr().err
-    assert asked == []
+    assert requests == []

@@ -1,4 +1,4 @@
-"""`worldswitch profiles` and `worldswitch profile check`: what there is, and what is wrong with one's own."""
+"""`worldswitch profiles` lists profiles, and `worldswitch profile check` reports errors in files."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ LINE = '[[expect]]\nverdicts = ["blocked"]\nreason = "x"\n'
 
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
-    """A kernel without Yama, that says nothing of how it was booted."""
+    """A /proc without Yama and without a command line."""
     (tmp_path / "cmdline").write_text("\n")
     return tmp_path
 
 
 def test_every_profile_is_listed_and_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["profiles"]) == 0
-    said = capsys.readouterr().out
+    message = capsys.readouterr().out
     for name in profiles.available():
-        assert f"\n{name}  (" in f"\n{said}"
-    assert "Denies ptrace" in said
+        assert f"\n{name}  (" in f"\n{message}"
+    assert "Denies ptrace" in message
 
 
-def test_every_profile_is_there_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_json_has_every_profile(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["profiles", "--json"]) == 0
     listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
     assert list(listed) == list(profiles.available())
@@ -41,7 +41,7 @@ def test_every_profile_is_there_for_programs(capsys: pytest.CaptureFixture[str])
     assert listed["few-processes"]["limits"]["trials"] == 1
 
 
-def test_a_profile_that_asks_for_a_kernel_says_what_this_one_lacks(proc: Path) -> None:
+def test_unmet_kernel_settings_of_a_profile_are_listed(proc: Path) -> None:
     profile = Profile(
         "p", "Denies much.", (), "default", kernel=KernelSettings(yama=2, command_line=("vsyscall=none",))
     )
@@ -55,7 +55,7 @@ def test_a_profile_that_asks_for_a_kernel_says_what_this_one_lacks(proc: Path) -
     )
 
 
-def test_what_is_as_in_every_container_is_not_said(proc: Path) -> None:
+def test_default_settings_are_not_listed(proc: Path) -> None:
     profile = Profile(
         "p",
         "x",
@@ -80,36 +80,36 @@ def test_what_is_as_in_every_container_is_not_said(proc: Path) -> None:
     ]
 
 
-def test_what_can_be_used_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_valid_files_are_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     profile, filter_ = tmp_path / "mine.toml", tmp_path / "mine.json"
     profile.write_text(PROFILE.replace("default", "mine.json") + LINE + 'scenarios = ["EV03"]\nneeds = ["pidns"]\n')
     filter_.write_text(FILTER)
     assert main.main(["profile", "check", str(profile), str(filter_)]) == 0
-    assert capsys.readouterr().out == f"{profile}: a profile with 1 expectations\n{filter_}: a filter of 1 rules\n"
+    assert capsys.readouterr().out == f"{profile}: a profile with 1 rules\n{filter_}: a filter of 1 rules\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (PROFILE.replace("[]", '["ptrace"]'), "capabilities[0]: expected `str` matching regex '^[A-Z_]+$'"),
         (PROFILE + "kernal = {}\n", "kernal: object contains unknown field `kernal`"),
         (PROFILE + LINE + 'scenarios = ["EV03", "EV77"]\n', "rule 1: scenarios[1]: no scenario is called 'EV77'; "),
-        (PROFILE + LINE + 'needs = ["luck"]\n', "rule 1: needs[0]: 'luck' is no probe; there are ptrace, "),
+        (PROFILE + LINE + 'needs = ["luck"]\n', "rule 1: needs[0]: unknown probe 'luck'; the probes are ptrace, "),
         (PROFILE + LINE, "rule 1: a rule must name `scenarios` or `needs`"),
     ],
 )
-def test_what_cannot_is_named_and_the_rest_is_still_checked(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
+def test_invalid_files_are_reported_and_the_others_still_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
 ) -> None:
     wrong, right = tmp_path / "mine.toml", tmp_path / "mine.json"
     wrong.write_text(text)
     right.write_text(FILTER)
     assert main.main(["profile", "check", str(wrong), str(right)]) == 1
     out, err = capsys.readouterr()
-    assert err.startswith(f"{wrong}: {said}")
+    assert err.startswith(f"{wrong}: {message}")
     assert out == f"{right}: a filter of 1 rules\n"
 
 
-def test_another_kind_of_file_is_no_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_kind_of_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["profile", "check", str(tmp_path / "x.yaml")]) == 1
-    assert capsys.readouterr().err == f"{tmp_path}/x.yaml: neither a profile, NAME.toml, nor a filter, NAME.json\n"
+    assert capsys.readouterr().err == f"{tmp_path}/x.yaml: expected a profile, NAME.toml, or a filter, NAME.json\n"

@@ -103,7 +103,7 @@ def test_only_differences_are_shown_with_their_reason() -> None:
     good = cell("reference", ("a", Verdict.PASS, ""), ("b", Verdict.PASS, ""), ("c", Verdict.PASS, ""))
     bad = cell("seed", ("a", Verdict.PASS, ""), ("b", Verdict.FAIL, "seed.W4: so"), ("c", Verdict.CRASH, ""))
     text = shown(good, bad)
-    assert "host: reference and seed differ in 2 of 3 scenarios" in text
+    assert "host: reference and seed differ in 2 of 3 trials" in text
     assert re.search(r"B +signals::b +pass +fail +seed\.W4: so", text)
     assert re.search(r"C +signals::c +pass +crash \(unexpected\)", text)
     assert "signals::a " not in text

@@ -128,7 +128,7 @@ def test_stale_rules_make_a_run_red_and_are_printed(
     assert status(made.outcomes, made.stale) is Status.UNEXPECTED
     terminal.summary(made.outcomes, tmp_path, 7, console(), made.stale)
     printed = capsys.readouterr().out
-    assert "unexpected: rules that are out of date\n  x.toml rule 1: it expired after 2020-01-01; " in printed
+    assert "unexpected: stale rules\n  x.toml rule 1: it expired after 2020-01-01; " in printed
     assert f"\n  x.toml rule 2: {stale.COVERS_NOTHING}\n" in printed
     assert [one.rule for one in reader.read(tmp_path).manifest.stale] == ["x.toml rule 1", "x.toml rule 2"]
 

@@ -1,4 +1,4 @@
-"""What the doctor says, for people and for programs."""
+"""The doctor's findings, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def _refuse(tried: list[str]) -> None:
     raise Unobtainable("dockerd is not installed", "apt-get install docker.io")
 
 
-def test_what_cannot_run_is_told_with_the_command_that_enables_it(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.main(["doctor"]) == 2
+def test_the_doctor_prints_what_cannot_run_with_the_command_that_enables_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 2
     printed = capsys.readouterr().out
     assert "dockerd is not installed" in printed
     assert "2 facts about the kernel, 1 of them not observed" in printed
@@ -56,8 +56,8 @@ def test_what_cannot_run_is_told_with_the_command_that_enables_it(capsys: pytest
     assert len(printed.splitlines()) < 40
 
 
-def test_programs_get_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.main(["doctor", "--json"]) == 2
+def test_the_json_has_the_same_findings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 2
     found = json.loads(capsys.readouterr().out)
     host, containers, oci, kernels = found["can_run"]
     assert (host["name"], host["works"]) == ("host", True)
@@ -65,18 +65,18 @@ def test_programs_get_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert containers["remedy"] == "apt-get install docker.io"
     assert (oci["name"], oci["works"], oci["remedy"]) == ("oci", False, "apt-get install runc mmdebstrap")
     assert (kernels["name"], kernels["works"]) == ("kernels", True)
-    assert kernels["said"].startswith("11 in QEMU, from http://there/debian, 0 kept here")
+    assert kernels["said"].startswith("11 in QEMU, from http://there/debian, 0 fetched")
     assert [check["name"] for check in found["lacking"]] == ["yama"]
     assert found["machine"]["probes"]["yama"]["state"] == "no"
 
 
-def test_a_filter_that_denies_what_every_stub_does_is_told(
+def test_a_filter_that_denies_stub_calls_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(
         table, "probe", lambda name: ProbeResult("denied" if name == "stub_calls" else "yes", f"so says {name}")
     )
-    assert main.main(["doctor", "--json"]) == 2
+    assert main(["doctor", "--json"]) == 2
     found = json.loads(capsys.readouterr().out)
     host = found["can_run"][0]
     assert (host["works"], host["said"]) == (False, "stub_calls: so says stub_calls")
@@ -84,21 +84,21 @@ def test_a_filter_that_denies_what_every_stub_does_is_told(
     assert [check["name"] for check in found["lacking"]] == ["stub_calls"]
 
 
-def test_a_machine_without_a_mirror_is_told_how_to_name_one(
+def test_a_missing_mirror_is_reported_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv(apt_mirror.MIRROR)
     monkeypatch.setattr(apt_mirror.platform, "freedesktop_os_release", lambda: {"ID": "fedora"})
-    main.main(["doctor"])
+    main(["doctor"])
     assert f"->  install debian-archive-keyring and set {apt_mirror.MIRROR}=" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("answer", [_refuse, lambda tried: None])
-def test_it_is_well_when_host_and_containers_can_run(
+def test_the_status_is_0_if_host_and_containers_can_run(
     answer: Callable[[list[str]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "check_startable", answer)
-    assert main.main(["doctor"]) == (2 if answer is _refuse else 0)
+    assert main(["doctor"]) == (2 if answer is _refuse else 0)
 
 
 def test_an_engine_that_answers_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,7 +106,7 @@ def test_an_engine_that_answers_is_named(monkeypatch: pytest.MonkeyPatch, capsys
     found = Engine("unix:///there", client, "Docker 20.10", private=False)
     monkeypatch.setattr(engine, "addresses", lambda: ["unix:///there"])
     monkeypatch.setattr(engine, "answering", lambda url, tried: found)
-    assert main.main(["doctor"]) == 0
+    assert main(["doctor"]) == 0
     assert "Docker 20.10 answers at unix:///there" in capsys.readouterr().out
 
 
@@ -115,32 +115,34 @@ def test_a_runtime_that_ran_a_container_is_named(
 ) -> None:
     found = Runtime("/usr/sbin/runc", "runc 1.1.5", rootless=False)
     monkeypatch.setattr(runtime, "obtain", lambda *_, **__: found)
-    assert main.main(["doctor"]) == 2  # the default needs an engine
+    assert main(["doctor"]) == 2  # the default needs an engine
     assert "runc 1.1.5 ran a container" in capsys.readouterr().out
 
 
-def test_a_reference_that_does_not_load_is_told(
+def test_a_reference_that_does_not_load_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken = Result(verdict=Verdict.ERROR, reason="no module named _core")
     monkeypatch.setattr(doctor, "rehearse_platform", lambda _: broken)
-    assert main.main(["doctor"]) == 2
+    assert main(["doctor"]) == 2
     printed = capsys.readouterr().out
     assert "no module named _core" in printed
     assert doctor.BUILD in printed
 
 
-def test_denied_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_denied_ptrace_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(probes, "probe", lambda name: ProbeResult("denied", "Operation not permitted"))
-    assert main.main(["doctor"]) == 2
+    assert main(["doctor"]) == 2
     assert "ptrace: Operation not permitted" in capsys.readouterr().out
 
 
-def test_who_denies_ptrace_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_cause_of_denied_ptrace_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(probes, "probe", lambda name: ProbeResult("denied", "Operation not permitted"))
     known = Confinement(capabilities="0", yama=2, answers={"PTRACE_SEIZE": "ESRCH"})
     monkeypatch.setattr(confinement, "look", lambda: known)
-    assert main.main(["doctor"]) == 2
+    assert main(["doctor"]) == 2
     printed = capsys.readouterr().out
     assert "Operation not permitted; yama: ptrace_scope is 2" in printed
     assert "->  grant CAP_SYS_PTRACE" in printed

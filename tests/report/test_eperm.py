@@ -1,4 +1,4 @@
-"""EPERM from ptrace is put down to the one that it was, where each is really set up; the reference says the same."""
+"""The cause of an EPERM from ptrace is found, with each cause really set up; the reference finds the same."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ NOBODY = 65534
 
 
 def found_in(set_up: Callable[[], object]) -> tuple[Confinement, str, str]:
-    """After this was set up, in a process of its own: what confines it, what ptrace says, what the reference says."""
+    """In a process after `set_up`: its confinement, the errno of ptrace, and the reference's message."""
 
     def body() -> bytes:
         set_up()
-        said = replace(ptrace_denial.current(), answers={"PTRACE_SEIZE": confinement.answer("PTRACE_SEIZE")})
-        return msgspec.json.encode((said, *_refusal()))
+        known = replace(ptrace_denial.current(), answers={"PTRACE_SEIZE": confinement.answer("PTRACE_SEIZE")})
+        return msgspec.json.encode((known, *_refusal()))
 
     ending = supervise(body, 30)
     assert ending.payload is not None, ending.output
@@ -57,13 +57,13 @@ def deny_seize_only() -> None:
 
 
 def be_another_user() -> None:
-    """After that neither this process nor its children can be dumped, and there is no capability left."""
+    """Drop all capabilities; this process and its children are no longer dumpable."""
     os.setgroups([])
     os.setresgid(NOBODY, NOBODY, NOBODY)
     os.setresuid(NOBODY, NOBODY, NOBODY)
 
 
-#: What is set up, who it is, and the word the reference has for it.
+#: The set-up, the cause, and the text in the reference's message.
 REAL = (
     (deny_ptrace, Mechanism.SECCOMP, "seccomp: "),
     (deny_seize_only, Mechanism.SECCOMP, "seccomp: "),
@@ -71,11 +71,11 @@ REAL = (
 )
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="takes root to become another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
 @pytest.mark.parametrize(("set_up", "who", "word"), REAL, ids=[one[0].__name__ for one in REAL])
-def test_who_refuses_is_found(set_up: Callable[[], object], who: Mechanism, word: str) -> None:
-    known, said, reference = found_in(set_up)
-    assert said == "EPERM"
+def test_the_cause_is_found(set_up: Callable[[], object], who: Mechanism, word: str) -> None:
+    known, error, reference = found_in(set_up)
+    assert error == "EPERM"
     one = ptrace_denial.cause(known)
     assert one is not None
     assert (one.mechanism, one.denies) == (who, True)
@@ -83,14 +83,14 @@ def test_who_refuses_is_found(set_up: Callable[[], object], who: Mechanism, word
     assert word in reference
 
 
-def test_nobody_refuses_where_nothing_is_set_up() -> None:
-    known, said, _ = found_in(lambda: None)
-    assert said == ""
+def test_no_cause_is_found_in_an_unconfined_process() -> None:
+    known, error, _ = found_in(lambda: None)
+    assert error == ""
     assert [one.mechanism for one in ptrace_denial.checks(known) if one.denies] == []
 
 
 def test_a_tracer_that_follows_forks_is_found() -> None:
-    """The child of a traced process is its tracer's from birth: nobody else can trace it."""
+    """A tracer with PTRACE_O_TRACEFORK traces each child from its birth, so no other process can."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -100,10 +100,10 @@ def test_a_tracer_that_follows_forks_is_found() -> None:
         os._exit(0)
     _let_it_run(pid)
     os.close(writer)
-    known, said, reference = msgspec.json.decode(os.read(reader, 1 << 16), type=tuple[Confinement, str, str])
+    known, error, reference = msgspec.json.decode(os.read(reader, 1 << 16), type=tuple[Confinement, str, str])
     os.close(reader)
     one = ptrace_denial.cause(replace(known, answers={"PTRACE_SEIZE": "ESRCH"}))
-    assert said == "EPERM"
+    assert error == "EPERM"
     assert one is not None
     assert (one.mechanism, one.denies) == (Mechanism.ALREADY_TRACED, True)
     assert f"process {os.getpid()} (" in one.evidence
@@ -172,15 +172,17 @@ CASES = {
 
 
 @pytest.mark.parametrize(("known", "own_child", "who", "denies"), CASES.values(), ids=CASES)
-def test_it_is_put_down_to_one(known: Confinement, own_child: bool, who: Mechanism | None, denies: bool | None) -> None:
+def test_the_cause_is_the_expected_one(
+    known: Confinement, own_child: bool, who: Mechanism | None, denies: bool | None
+) -> None:
     one = ptrace_denial.cause(known, own_child=own_child)
     assert (one and (one.mechanism, one.denies)) == (who and (who, denies))
     assert {finding.mechanism for finding in ptrace_denial.checks(known)} == set(Mechanism)
 
 
-def test_what_is_told_names_each_with_what_shows_it() -> None:
-    assert list(eperm.told(but(yama=2, modules="capability,yama"))) == [
-        "PTRACE_SEIZE: EPERM: it was yama: ptrace_scope is 2: tracing requires CAP_SYS_PTRACE",
+def test_every_possible_cause_is_listed_with_its_evidence() -> None:
+    assert list(eperm.lines(but(yama=2, modules="capability,yama"))) == [
+        "PTRACE_SEIZE: EPERM: yama: ptrace_scope is 2: tracing requires CAP_SYS_PTRACE",
         "  seccomp: no: PTRACE_SEIZE for a nonexistent pid returns ESRCH, as the kernel does: no filter rejects it",
         "  already traced: no: TracerPid is 0",
         "  yama: yes: ptrace_scope is 2: tracing requires CAP_SYS_PTRACE",
@@ -190,12 +192,12 @@ def test_what_is_told_names_each_with_what_shows_it() -> None:
     ]
 
 
-def test_a_modules_name_for_us_is_told() -> None:
+def test_the_process_s_security_label_is_named() -> None:
     (line,) = [str(one) for one in ptrace_denial.checks(CASES["apparmor"][0]) if one.mechanism is Mechanism.MODULE]
     assert line == "security module: perhaps: apparmor is active; the label of this process is 'docker (enforce)'"
 
 
-def test_a_filter_that_kills_is_asked_in_a_child() -> None:
+def test_a_filter_that_kills_is_probed_in_a_child() -> None:
     def body() -> bytes:
         ptrace.install_filter((0x20, 0, 0, 0), (0x15, 0, 1, 101), (0x06, 0, 0, 0x80000000))
         return msgspec.json.encode(confinement.look())
@@ -207,7 +209,7 @@ def test_a_filter_that_kills_is_asked_in_a_child() -> None:
     assert known.seccomp == 2
 
 
-def test_what_confines_this_process_is_seen() -> None:
+def test_the_confinement_of_this_process_is_read() -> None:
     known = confinement.look()
     assert known.answers == {"PTRACE_SEIZE": "ESRCH", "PTRACE_ATTACH": "ESRCH", "PTRACE_GETREGS": "ESRCH"}
     assert known.user == os.geteuid()

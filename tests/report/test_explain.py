@@ -1,4 +1,4 @@
-"""An explanation has what was claimed, expected and seen, and puts each EPERM down to the one who said it."""
+"""An explanation has the claim, the expectation and the evidence, and names the cause of each EPERM."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ Kept = Callable[..., trial_id.KeptTrial]
 
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
-    """A trial of the run of one cell."""
+    """Runs one cell with one trial, and returns the saved trial."""
 
     def run(
         one: Trial, known: Confinement | None = FREE, rules: tuple[Expectation, ...] = (), **probes: str
@@ -76,11 +76,11 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
     return run
 
 
-def told(kept: trial_id.KeptTrial) -> dict[str, str]:
+def explained(kept: trial_id.KeptTrial) -> dict[str, str]:
     return {section.title: "\n".join(section.lines) for section in explain.sections(kept)}
 
 
-def test_a_failure_is_told_from_claim_to_line(kept: Kept) -> None:
+def test_a_failure_is_explained_from_the_claim_to_the_assertion(kept: Kept) -> None:
     one = trial(
         NAMES[0],
         Verdict.FAIL,
@@ -92,69 +92,71 @@ def test_a_failure_is_told_from_claim_to_line(kept: Kept) -> None:
         output="printed",
         diagnosis=DIAGNOSIS,
     )
-    said = told(found := kept(one))
-    assert said["trial"].startswith(f"docker:a::{NAMES[0]}: fail, not as expected")
-    assert "guest: Linux 5.10" in said["trial"].splitlines(), "what only the cell knows"
-    assert said["claim"] == f"SG01: The claim of {NAMES[0]}."
-    assert said["stands on"].splitlines()[0].startswith("seed.W4: a stub's death is expected at one place only")
-    assert said["stands on"].splitlines()[1] == "gvisor d844c7bbb"
-    assert said["expected"] == "pass, as of every scenario that no rule speaks of"
-    assert said["what happened"] == "fail: AssertionError: assert 1 == 2"
-    assert said["assertion"] == ">  assert 1 == 2"
-    assert said["transcript"] == "0.1 switch()"
-    assert said["output"] == "printed"
-    assert said["last ptrace events"].splitlines() == [
+    sections = explained(found := kept(one))
+    assert sections["trial"].startswith(f"docker:a::{NAMES[0]}: fail, not as expected")
+    assert "guest: Linux 5.10" in sections["trial"].splitlines(), "a fact from the cell's header"
+    assert sections["claim"] == f"SG01: The claim of {NAMES[0]}."
+    assert sections["clauses"].splitlines()[0].startswith("seed.W4: a stub's death is expected in one place only")
+    assert sections["clauses"].splitlines()[1] == "gvisor d844c7bbb"
+    assert sections["expected"] == "pass: no rule covers this trial"
+    assert sections["what happened"] == "fail: AssertionError: assert 1 == 2"
+    assert sections["assertion"] == ">  assert 1 == 2"
+    assert sections["transcript"] == "0.1 switch()"
+    assert sections["output"] == "printed"
+    assert sections["last ptrace events"].splitlines() == [
         "... 12 events before",
         "  0.500000  7 PTRACE_SYSEMU 8 -> 0  rax=0x7",
         "  0.600000  7 wait4 8 -> stopped by SIGSEGV",
     ]
-    assert said["who was there"].splitlines() == [
-        "as they were at the deadline:",
+    assert sections["processes"].splitlines() == [
+        "at the deadline:",
         "process 8 stub, child of 7",
         "  thread 8 stub: t (tracing stop), traced by 7, waits in ptrace_stop",
         "    ptrace_stop+0x1/0x2",
         "    SigPnd 0000000000000400",
         "  1000-2000 r-xp",
     ]
-    assert said["again"] == f"worldswitch repro docker:a::{NAMES[0]}@{found.run.folder}"
-    assert "not permitted, by whom" not in said
+    assert sections["again"] == f"worldswitch repro docker:a::{NAMES[0]}@{found.run.folder}"
+    assert "cause of EPERM" not in sections
 
 
-def test_what_was_expected_is_told_with_its_rule_and_evidence(kept: Kept) -> None:
+def test_the_expectation_has_its_rule_and_evidence(kept: Kept) -> None:
     rule = Expectation(
         (NAMES[0],),
         frozenset({Verdict.FAIL}),
         "it cannot",
-        source="a.toml rule 2",
+        source="a.toml rule 1",
         evidence=("ptrace(2) PTRACE_SEIZE",),
     )
-    said = told(kept(trial(NAMES[0], Verdict.FAIL), rules=(rule,)))
-    assert said["trial"].startswith(f"docker:a::{NAMES[0]}: fail, as expected")
-    assert said["expected"].splitlines() == [
+    sections = explained(kept(trial(NAMES[0], Verdict.FAIL), rules=(rule,)))
+    assert sections["trial"].startswith(f"docker:a::{NAMES[0]}: fail, as expected")
+    assert sections["expected"].splitlines() == [
         "fail: it cannot",
-        "rule: a.toml rule 2",
+        "rule: a.toml rule 1",
         "evidence: ptrace(2) PTRACE_SEIZE",
     ]
 
 
-def test_the_probes_it_needs_are_told_and_those_beside_them_that_found_nothing(kept: Kept) -> None:
-    said = told(kept(trial(NAMES[0]), ptrace="yes", stub_calls="yes", sysemu="no", syscall_info="yes", amx="no"))
-    assert said["probes that bear on it"].splitlines() == [
+def test_needed_probes_and_failed_probes_of_their_families_are_listed(kept: Kept) -> None:
+    sections = explained(
+        kept(trial(NAMES[0]), ptrace="yes", stub_calls="yes", sysemu="no", syscall_info="yes", amx="no")
+    )
+    assert sections["relevant probes"].splitlines() == [
         "ptrace: yes: ptrace is yes (needed)",
         "stub_calls: yes: stub_calls is yes (needed)",
         "sysemu: no: sysemu is no",
     ]
 
 
-def test_what_blocked_a_trial_is_told_though_no_scenario_names_it(kept: Kept) -> None:
+def test_an_implied_need_that_blocked_a_trial_is_listed(kept: Kept) -> None:
     blocked = trial(NAMES[0], Verdict.BLOCKED, reason="needs stub_calls: system call 9: Operation not permitted")
-    known = msgspec.structs.replace(FREE, seccomp=2)
-    said = told(kept(blocked, known, ptrace="yes", stub_calls="denied"))
-    assert "stub_calls: denied: stub_calls is denied (needed)" in said["probes that bear on it"].splitlines()
-    assert said["not permitted, by whom"].startswith("stub_calls: EPERM: seccomp")
+    known = replace(FREE, seccomp=2)
+    sections = explained(kept(blocked, known, ptrace="yes", stub_calls="denied"))
+    assert "stub_calls: denied: stub_calls is denied (needed)" in sections["relevant probes"].splitlines()
+    assert sections["cause of EPERM"].startswith("stub_calls: EPERM: seccomp")
 
 
-def test_a_claim_that_ptrace_is_denied_needs_no_ptrace(kept: Kept) -> None:
+def test_a_scenario_about_denied_ptrace_needs_no_ptrace(kept: Kept) -> None:
     assert explain.needs(kept(trial(NAMES[2]))) == ("ptrace_denied",)
 
 
@@ -163,76 +165,76 @@ BLOCKED = trial(NAMES[0], Verdict.BLOCKED, reason="needs ptrace: ptrace request 
 
 def test_a_filter_that_denies_ptrace_is_named(kept: Kept) -> None:
     known = replace(FREE, answers={"PTRACE_SEIZE": "EPERM"}, seccomp=2)
-    said = told(kept(BLOCKED, known, ptrace="denied"))["not permitted, by whom"]
-    assert said.startswith("PTRACE_SEIZE: EPERM: it was seccomp: ")
-    assert "what to do: use a profile that allows ptrace" in said
+    cause = explained(kept(BLOCKED, known, ptrace="denied"))["cause of EPERM"]
+    assert cause.startswith("PTRACE_SEIZE: EPERM: seccomp: ")
+    assert "what to do: use a profile that allows ptrace" in cause
 
 
 def test_yama_is_named(kept: Kept) -> None:
     known = replace(FREE, yama=2)
-    assert told(kept(BLOCKED, known, ptrace="denied"))["not permitted, by whom"].startswith(
-        "PTRACE_SEIZE: EPERM: it was yama: ptrace_scope is 2"
+    assert explained(kept(BLOCKED, known, ptrace="denied"))["cause of EPERM"].startswith(
+        "PTRACE_SEIZE: EPERM: yama: ptrace_scope is 2"
     )
 
 
-def test_the_request_that_was_refused_is_the_recorders(kept: Kept) -> None:
+def test_the_refused_request_is_read_from_the_events(kept: Kept) -> None:
     refused = Diagnosis(events=(Event(seconds=0.5, tracer=7, tid=8, request="PTRACE_ATTACH", result="EPERM"),))
     known = replace(FREE, answers={"PTRACE_SEIZE": "ESRCH", "PTRACE_ATTACH": "EPERM"})
-    said = told(kept(trial(NAMES[0], Verdict.FAIL, diagnosis=refused), known))["not permitted, by whom"]
-    assert said.startswith("PTRACE_ATTACH: EPERM: it was seccomp")
+    cause = explained(kept(trial(NAMES[0], Verdict.FAIL, diagnosis=refused), known))["cause of EPERM"]
+    assert cause.startswith("PTRACE_ATTACH: EPERM: seccomp")
 
 
 def test_an_eperm_that_only_the_reason_names_is_explained_too(kept: Kept) -> None:
     one = trial(NAMES[0], Verdict.FAIL, reason="ptrace: PTRACE_SEIZE of our own child: EPERM")
     known = replace(FREE, tracer=99, tracer_name="strace")
-    assert "it was already traced: process 99 (strace)" in told(kept(one, known))["not permitted, by whom"]
+    assert "EPERM: already traced: process 99 (strace)" in explained(kept(one, known))["cause of EPERM"]
 
 
-def test_an_eperm_of_something_else_is_not_put_down_to_who_denies_ptrace(kept: Kept) -> None:
+def test_an_eperm_outside_ptrace_is_not_attributed_to_ptrace_s_denial(kept: Kept) -> None:
     one = trial(NAMES[0], Verdict.FAIL, reason="HostError: munmap: Operation not permitted")
-    said = told(kept(one, replace(FREE, seccomp=2)))["not permitted, by whom"]
-    assert said.startswith("what was refused: EPERM: seccomp, by elimination: filters are in force")
+    cause = explained(kept(one, replace(FREE, seccomp=2)))["cause of EPERM"]
+    assert cause.startswith("an operation: EPERM: seccomp, by elimination: a filter is installed")
 
 
-def test_where_nobody_looked_that_is_said(kept: Kept) -> None:
-    said = told(kept(BLOCKED, None, ptrace="denied"))["not permitted, by whom"]
-    assert said == "who could have said it was not looked at in this run"
+def test_an_unrecorded_confinement_is_reported(kept: Kept) -> None:
+    cause = explained(kept(BLOCKED, None, ptrace="denied"))["cause of EPERM"]
+    assert cause == "unknown: the run did not record this process's confinement"
 
 
-#: What is known, and who denies a mount namespace there.
+#: By the expected text: a confinement in which unshare(CLONE_NEWNS) fails.
 DENIERS = {
-    "it takes CAP_SYS_ADMIN, which is not there": FREE,
+    "it needs CAP_SYS_ADMIN, which this process lacks": FREE,
     "seccomp, by elimination": replace(FREE, capabilities=f"{1 << 21:x}", seccomp=2),
-    "a security module or the mount's own rules": replace(FREE, capabilities=f"{1 << 21:x}"),
+    "a security module or mount options": replace(FREE, capabilities=f"{1 << 21:x}"),
 }
 
 
 @pytest.mark.parametrize(("word", "known"), DENIERS.items(), ids=DENIERS)
-def test_what_is_not_ptrace_is_put_down_too(
+def test_an_eperm_outside_ptrace_is_attributed(
     kept: Kept, word: str, known: Confinement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(explain, "needs", lambda _: ("ptrace", "mountns"))
     one = trial(NAMES[0], Verdict.BLOCKED, reason="needs mountns: unshare: Operation not permitted")
-    assert word in told(kept(one, known, ptrace="yes", mountns="denied"))["not permitted, by whom"]
+    assert word in explained(kept(one, known, ptrace="yes", mountns="denied"))["cause of EPERM"]
 
 
-def test_what_the_kernel_logged_is_told(kept: Kept) -> None:
+def test_the_kernel_s_log_is_shown(kept: Kept) -> None:
     found = kept(trial(NAMES[0], Verdict.FAIL))
     log = KernelLog(lines=("6 [ 1.0] well",), complaints=(Complaint(meaning="it broke", line="4 [ 2.0] WARNING"),))
     reached = msgspec.structs.replace(found.cell.reached, kernel_log=log)
     found = dataclasses.replace(found, cell=dataclasses.replace(found.cell, reached=reached))
-    assert told(found)["kernel log"].splitlines() == ["it broke: 4 [ 2.0] WARNING", "6 [ 1.0] well"]
+    assert explained(found)["kernel log"].splitlines() == ["it broke: 4 [ 2.0] WARNING", "6 [ 1.0] well"]
 
 
-def test_the_command_prints_it(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_the_explanation(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     found = kept(trial(NAMES[0], Verdict.FAIL, reason="no"))
-    assert main.main(["explain", str(found.id)]) == 0
+    assert main(["explain", str(found.id)]) == 0
     printed = capsys.readouterr().out
     assert "what happened\n  fail: no\n" in printed
     assert "\x1b" not in printed
 
 
-def test_what_is_not_there_is_said(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_cell_is_refused(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     found = kept(trial(NAMES[0]))
-    assert main.main(["explain", f"docker:b::{NAMES[0]}@{found.run.folder}"]) == 2
+    assert main(["explain", f"docker:b::{NAMES[0]}@{found.run.folder}"]) == 2
     assert "no cell docker:b" in capsys.readouterr().err

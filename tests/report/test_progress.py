@@ -1,4 +1,4 @@
-"""What a run says while it goes on."""
+"""The progress of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_log_counts_trials() -> None:
     assert out.file.getvalue() == f"{CELL}: 2 trials, seed 7\n"
 
 
-def test_a_log_says_what_runs_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_names_long_running_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress_module, "TELL_EVERY", 0.02)
     out = Console(file=io.StringIO(), soft_wrap=True)
     with Progress(out, Request()) as progress:

@@ -176,7 +176,7 @@ def test_the_command_prints_the_changes_and_its_status_follows_them(
         "SG01 a::two: fail -> pass in host",
     ):
         assert line in out
-    assert out.splitlines()[-1] == "1 vanished kernels, 1 newly failing, 1 fixed, 0 as they were"
+    assert out.splitlines()[-1] == "1 vanished kernels, 1 newly failing, 1 fixed, 0 unchanged"
     assert main(["diff", "old", "old"]) == 0
     assert main(["diff", "old", "new", "--again", "old"]) == 0
     assert "flaky: 2" in capsys.readouterr().out

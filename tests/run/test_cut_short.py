@@ -130,4 +130,4 @@ def test_the_folder_of_a_killed_run_has_the_plan(tmp_path: Path, capsys: pytest.
     assert (kept.manifest.finished, kept.manifest.interrupted) == (None, False)
     assert status(kept.outcomes) is Status.COULD_NOT_RUN
     assert main.main(["expect", "update", str(folder)]) == 0
-    assert "the rules expect what came" in capsys.readouterr().out
+    assert "the rules expect every verdict" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The matrix in a browser: opened, filtered, unfolded, a cell of it opened, by hand and by keys, and printed."""
+"""The matrix in a browser: filters, unfolding, the panel, the keyboard, and print."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def watched(browser: Any, file: Path) -> Iterator[tuple[Any, list[str]]]:
-    """The page, and whatever its scripts complain about or it asks the network for."""
+    """The page, with the errors of its scripts and the requests that it makes."""
     opened = browser.new_page(viewport={"width": 1280, "height": 800})
     wrong: list[str] = []
     opened.on("pageerror", lambda error: wrong.append(str(error)))
@@ -57,7 +57,7 @@ def watched(browser: Any, file: Path) -> Iterator[tuple[Any, list[str]]]:
 
 @pytest.fixture
 def page(watched: tuple[Any, list[str]]) -> Iterator[Any]:
-    """The page as it is when opened."""
+    """The page in its initial state; at the end, there must be no errors."""
     opened, wrong = watched
     opened.evaluate("location.hash = 'order=kernel'")
     opened.click("#fold")
@@ -66,25 +66,25 @@ def page(watched: tuple[Any, list[str]]) -> Iterator[Any]:
 
 
 def ask(page: Any, query: str) -> str:
-    """Filter, and say what was answered."""
+    """Filter, and return the answer."""
     page.fill("#query", query)
     page.wait_for_function("asked => location.hash.includes(new URLSearchParams({ query: asked }))", arg=query)
     return str(page.inner_text("#answer"))
 
 
 def names(page: Any, level: int) -> list[str]:
-    """The rows of a level that are in the document."""
+    """The names of the rows of a level in the document."""
     return [str(one) for one in page.locator(f"tr.level{level} .name").all_inner_texts()]
 
 
-def test_it_opens_folded_with_a_row_a_kernel(page: Any) -> None:
+def test_it_opens_folded_with_a_row_per_kernel(page: Any) -> None:
     assert names(page, 0) == ["host", "linux-5.10", "linux-6.12", "linux-7.2", "linux-7.3"]
     heads = page.locator(".matrix thead th").all_inner_texts()
     assert heads == ["kernel", "no container", *big_run.PROFILES[1:6]]
     assert page.inner_text("#answer") == "14100 trials of 470 scenarios in 30 cells"
 
 
-def test_it_unfolds_to_families_and_scenarios_and_draws_only_what_is_in_sight(page: Any) -> None:
+def test_it_unfolds_to_families_and_scenarios_and_draws_only_visible_rows(page: Any) -> None:
     page.click("#unfold")
     assert set(big_run.FAMILIES) <= set(names(page, 1))
     page.click("#unfold")
@@ -121,7 +121,7 @@ def test_a_row_is_folded_by_its_head(page: Any) -> None:
         ("clause:seed.W1 cell:host id:SG01", "1 trials of 1 scenarios in 1 cells"),
         ("differs:kernel id:SG31 profile:hardened", "5 trials of 1 scenarios in 5 cells"),
         ("is:different id:SG33 kernel:7.2", "6 trials of 1 scenarios in 6 cells"),
-        ("is:nothing is:expected", "nothing is like that"),
+        ("is:nothing is:expected", "no trial matches"),
         ("engine:docker id:SG01", "5 trials of 1 scenarios in 5 cells"),
     ],
 )
@@ -132,38 +132,38 @@ def test_the_filter_finds(page: Any, query: str, answer: str) -> None:
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("kernal<6", "there is no kernal; there are verdict, kernel, profile"),
-        ("verdict:failed", "there is no verdict failed; there are pass, fail"),
-        ("is:odd", "is:odd says nothing; it takes unexpected, different"),
-        ("kernel<new", "kernel<new: new is no version; as in kernel<6.12"),
-        ("verdict<fail", "verdict is no number: only a kernel can be < another"),
-        ("(id:SG01", "a ( is not closed"),
-        ("id:SG01)", "there is a ) too many"),
-        ('"id', 'a " is not closed: "id'),
-        ("id:SG01 or", "something is missing at the end"),
-        ("or id:SG01", "nothing stands before or"),
-        ("profile:", "profile: says nothing; it takes a profile's name, or none"),
+        ("kernal<6", "unknown field kernal; the fields are verdict, kernel, profile"),
+        ("verdict:failed", "unknown verdict failed; the verdicts are pass, fail"),
+        ("is:odd", "is:odd is not valid; the values are unexpected, different"),
+        ("kernel<new", "kernel<new: expected a version, as in kernel<6.12"),
+        ("verdict<fail", "verdict< is not valid: only kernels can be compared"),
+        ("(id:SG01", "unmatched ("),
+        ("id:SG01)", "unmatched )"),
+        ('"id', 'unmatched ": "id'),
+        ("id:SG01 or", "a term is missing at the end"),
+        ("or id:SG01", "a term is missing before or"),
+        ("profile:", "profile: needs a value: a profile's name, or none"),
     ],
 )
-def test_what_the_filter_cannot_understand_is_said_and_changes_nothing(page: Any, query: str, said: str) -> None:
+def test_an_invalid_filter_is_reported_and_changes_nothing(page: Any, query: str, said: str) -> None:
     assert said in ask(page, query)
     assert len(names(page, 0)) == 5
 
 
-def test_few_matches_are_unfolded_and_columns_without_any_are_left_out(page: Any) -> None:
+def test_few_matches_are_unfolded_and_empty_columns_omitted(page: Any) -> None:
     ask(page, "id:SG01 profile:hardened not verdict:miss")
     assert names(page, 2) == ["SG01claim number 1 holds whatever else goes on"] * 4
     assert page.locator(".matrix thead th").all_inner_texts() == ["kernel", "hardened"]
 
 
 def unexpected(page: Any) -> Any:
-    """Open a trial that was not as expected; the panel."""
+    """Open an unexpected trial, and return the panel."""
     ask(page, "is:unexpected verdict:fail,timeout,crash")
     page.locator("tr.level2 td.unexpected").first.click()
     return page.locator("#panel")
 
 
-def test_a_cell_opens_with_all_that_is_known(page: Any) -> None:
+def test_a_trial_opens_with_all_its_texts(page: Any) -> None:
     panel = unexpected(page)
     text = panel.inner_text()
     for said in (
@@ -175,10 +175,10 @@ def test_a_cell_opens_with_all_that_is_known(page: Any) -> None:
     ):
         assert said in text
     for said in (
-        "Everywhere",
+        "All cells",
         "Transcript",
-        "The last 40 ptrace events, 912 before",
-        "Who was there when its assertion failed",
+        "The last 40 ptrace events, after 912 others",
+        "Processes when its assertion failed",
     ):
         assert said in text
     for said in (
@@ -193,7 +193,7 @@ def test_a_cell_opens_with_all_that_is_known(page: Any) -> None:
     assert panel.is_hidden()
 
 
-def test_the_address_remembers_what_is_opened(page: Any, browser: Any) -> None:
+def test_the_address_stores_the_open_trial(page: Any, browser: Any) -> None:
     panel = unexpected(page)
     again = browser.new_page()
     again.goto(page.url)
@@ -207,13 +207,13 @@ def test_a_whole_cell_opens_with_its_machine(page: Any) -> None:
     page.locator("tr.level0 td").first.click()
     text = page.inner_text("#panel")
     assert "Linux 6.18.5 #1 SMP" in text
-    page.click("summary:has-text('What the probes saw')")
+    page.click("summary:has-text('Probes')")
     assert "it says 0" in page.inner_text("#panel")
     page.click("tr.level0:has-text('linux-7.3') td >> nth=0")
     assert "What to do: name a kernel by --kernel" in page.inner_text("#panel")
 
 
-def test_keys_suffice(page: Any) -> None:
+def test_the_keyboard_suffices(page: Any) -> None:
     page.keyboard.press("/")
     page.keyboard.type("id:SG1*")
     page.wait_for_function("location.hash.includes('SG1')")
@@ -226,13 +226,13 @@ def test_keys_suffice(page: Any) -> None:
     assert page.evaluate("document.activeElement.tagName") == "TD"
 
 
-def test_by_scenario_kernels_stand_below_each_other(page: Any) -> None:
+def test_ordered_by_scenario_kernels_are_the_innermost_rows(page: Any) -> None:
     ask(page, "id:SG01 not profile:no-ptrace")
     page.check("[name=order][value=scenario]")
     assert names(page, 2) == ["host", "linux-5.10", "linux-6.12", "linux-7.2", "linux-7.3"]
 
 
-def test_it_prints_all_that_is_unfolded(page: Any, tmp_path: Path) -> None:
+def test_it_prints_all_unfolded_rows(page: Any, tmp_path: Path) -> None:
     folded = page.pdf(path=tmp_path / "a.pdf", prefer_css_page_size=True)
     ask(page, "kernel:6.12 profile:hardened family:pool")
     page.click("#unfold")
@@ -258,7 +258,7 @@ def test_a_whole_matrix_is_quick(browser: Any, tmp_path: Path) -> None:
     opened.close()
 
 
-def test_a_run_that_came_to_no_cell_is_empty_and_does_not_complain(browser: Any, tmp_path: Path) -> None:
+def test_a_run_without_cells_opens_without_errors(browser: Any, tmp_path: Path) -> None:
     path = tmp_path / "matrix.html"
     path.write_text(matrix.page(big_run.kept_run(), lambda *_: ""))
     opened = browser.new_page()

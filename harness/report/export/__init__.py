@@ -1,1 +1,1 @@
-"""A run in the formats of others: JUnit XML, KTAP, CTRF, SQLite."""
+"""Exports a run as JUnit XML, KTAP, CTRF or SQLite."""

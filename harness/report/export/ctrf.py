@@ -1,7 +1,9 @@
-"""A run in the Common Test Report Format, one JSON document that many CI systems and dashboards read.
+"""Exports a run in the Common Test Report Format, one JSON document for CI systems and dashboards.
 
-Its statuses are fewer than our verdicts, which stay in `rawStatus`: what was not expected has failed; `error` and
-`miss`, which tell of the harness, are `other`; of what was expected a pass has passed, others were skipped.
+CTRF has fewer statuses than there are verdicts; the verdict is in `rawStatus`.
+
+    as expected     pass: `passed`; any other verdict: `skipped`
+    not expected    error, miss: `other`; any other verdict: `failed`
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ SPECIFICATION = "1.0.0"
 
 
 def text(run: KeptRun) -> str:
-    """The document."""
+    """Return the document as JSON."""
     return msgspec.json.format(msgspec.json.encode(report(run)), indent=1).decode() + "\n"
 
 
 def report(run: KeptRun) -> dict[str, Any]:
-    """The document's contents."""
+    """Return the document as plain values."""
     tests = [_test(cell, one) for cell in run.cells for one in cell.judged]
     unsound = [cell for cell in run.cells if cell.problem and cell.problem.unexpected]
     tests += [_wrong(str(cell.name), cell.problem.reason) for cell in unsound if cell.problem]
@@ -60,7 +62,7 @@ def _extra(run: KeptRun) -> dict[str, Any]:
 def _test(cell: KeptCell, one: Judged) -> dict[str, Any]:
     trial, judgement = one.trial, one.judgement
     family, _, name = trial.scenario.partition("::")
-    said = {
+    fields = {
         "testId": f"{cell.name}::{trial.scenario}",
         "name": name,
         "status": _status(one),
@@ -73,11 +75,11 @@ def _test(cell: KeptCell, one: Judged) -> dict[str, Any]:
         "stdout": trial.output.splitlines(),
     }
     expected = {"expected": sorted(verdict.value for verdict in judgement.wanted), "because": judgement.reason}
-    return {key: value for key, value in said.items() if value not in ("", [])} | {"extra": expected}
+    return {key: value for key, value in fields.items() if value not in ("", [])} | {"extra": expected}
 
 
 def _wrong(name: str, reason: str) -> dict[str, Any]:
-    """What is wrong beside trials, as a test that failed: or the report's reader would call the run good."""
+    """A problem of a cell or a stale rule as a failed test, so that consumers do not report the run as green."""
     return {"name": name, "status": "failed", "duration": 0, "message": reason}
 
 

@@ -1,7 +1,4 @@
-"""A run as an SQLite database; `database.sql` says which tables there are.
-
-Several runs may go into one file: a run that is there already is replaced.
-"""
+"""Exports runs to an SQLite database with the tables of `database.sql`; a run of the same name is replaced."""
 
 from __future__ import annotations
 
@@ -16,11 +13,11 @@ from worldswitch.harness.linux.release import series
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 
-TABLES = ("facts", "probes", "trials", "cells", "runs")  #: first those that refer to others
+TABLES = ("facts", "probes", "trials", "cells", "runs")  #: in the order of deletion: referring tables first
 
 
 def write(run: KeptRun, path: Path) -> None:
-    """Add `run` to the database at `path`; raises `sqlite3.Error` if it is none, or of another make."""
+    """Add `run` to the database at `path`; raises `sqlite3.Error` if it is not a database with these tables."""
     with closing(sqlite3.connect(path)) as database, database:
         if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'runs'").fetchone():
             database.executescript(resources.files(__package__).joinpath("database.sql").read_text(encoding="utf-8"))
@@ -42,8 +39,8 @@ def _insert(database: sqlite3.Connection, table: str, rows: list[tuple[object, .
 
 
 def _run(run: KeptRun) -> tuple[object, ...]:
-    kept = run.manifest
-    return kept.run, kept.started, kept.finished, kept.seed, kept.kernel
+    manifest = run.manifest
+    return manifest.run, manifest.started, manifest.finished, manifest.seed, manifest.kernel
 
 
 def _cell(run: KeptRun, cell: KeptCell) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""The formats a kept run can be exported in, and what writes each."""
+"""The export formats, and the function that writes each."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def _sqlite(run: KeptRun, path: Path) -> None:
     try:
         database.write(run, path)
     except sqlite3.Error as problem:
-        raise CouldNotRun(f"{path} is no database of runs, or cannot be written: {problem}") from problem
+        raise CouldNotRun(f"cannot write runs to {path}: {problem}; name a new file or such a database") from problem
 
 
-#: By name, what writes it and the file's name where none is given.
+#: By format: the function that writes it, and the default file name.
 WRITERS: Mapping[str, tuple[Callable[[KeptRun, Path], None], str]] = {
     "junit": (_junit, "junit.xml"),
     "ktap": (_ktap, "results.ktap"),
@@ -42,7 +42,7 @@ WRITERS: Mapping[str, tuple[Callable[[KeptRun, Path], None], str]] = {
 
 
 def export(name: str, kind: str, output: Path | None) -> Status:
-    """Write a run in one of the formats, into its own folder if no file is named."""
+    """Write a run in the format `kind`, by default to its own folder; raises `CouldNotRun`."""
     run = views.read(name)
     writer, file = WRITERS[kind]
     path = output or run.folder / file

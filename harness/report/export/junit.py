@@ -1,4 +1,4 @@
-"""A run as JUnit XML, for the CI systems that show it: one test suite a cell, one test case a trial."""
+"""Exports a run as JUnit XML, for CI systems: a test suite per cell, a test case per trial."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale
 from worldswitch.harness.run import repro
 from worldswitch.harness.verdict import Verdict
 
-#: What XML cannot hold in any form: what a guest or a terminal left in some text must not cost the whole file.
+#: Characters that XML cannot represent; a guest's or a terminal's output may contain them.
 _ILLEGIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -21,13 +21,12 @@ def _legible(text: str) -> str:
     return _ILLEGIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-#: What went wrong beside trials is a case too, or its reader would call the run good: here is what it is called.
-SOUND = "nothing is wrong with the cell itself"
-CURRENT = "expectations"
+SOUND = "the cell itself has no problem"  #: the failing case for a cell's problem, so that the run is not green
+CURRENT = "expectations"  #: the failing suite for stale rules
 
 
 def write(outcomes: Iterable[CellOutcome], path: Path, folder: Path | None = None, stale: Iterable[Stale] = ()) -> None:
-    """Write all cells of the run in `folder`, if not said that of `path`, to `path`, and the rules out of date."""
+    """Write the cells and stale rules of the run in `folder` (by default that of `path`) to `path`."""
     report = JUnitXml("worldswitch")
     for outcome in outcomes:
         report.add_testsuite(_suite(outcome, folder or path.parent))
@@ -43,8 +42,8 @@ def _suite(outcome: CellOutcome, folder: Path) -> TestSuite:
     suite = TestSuite(str(outcome.cell))
     suite.add_property("platform", outcome.cell.platform)
     if outcome.problem:
-        said = " - ".join(filter(None, (outcome.problem.reason, outcome.problem.remedy)))
-        suite.add_property("problem", _legible(said))
+        problem = " - ".join(filter(None, (outcome.problem.reason, outcome.problem.remedy)))
+        suite.add_property("problem", _legible(problem))
     if outcome.problem and outcome.problem.unexpected:
         suite.add_testcase(_wrong(SOUND, str(outcome.cell), outcome.problem.reason))
     for judged in outcome.judged:
@@ -52,8 +51,8 @@ def _suite(outcome: CellOutcome, folder: Path) -> TestSuite:
     return suite
 
 
-def _wrong(name: str, place: str, reason: str) -> TestCase:
-    case = TestCase(name, place, 0.0)
+def _wrong(name: str, class_name: str, reason: str) -> TestCase:
+    case = TestCase(name, class_name, 0.0)
     case.result = [Failure(_legible(reason))]
     return case
 
@@ -70,7 +69,7 @@ def _case(cell: CellName, judged: Judged, folder: Path) -> TestCase:
 
 
 def _result(judged: Judged, again: str) -> Error | Failure | Skipped | None:
-    """An unexpected pass is a failure too; what is expected not to pass was skipped."""
+    """The result: unexpected verdicts, also a pass, are failures or errors; expected ones but pass are skipped."""
     trial, judgement = judged.trial, judged.judgement
     if judgement.expected:
         return (

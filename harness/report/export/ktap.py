@@ -1,11 +1,11 @@
-"""A run as KTAP version 1, the kernel's test protocol: its tools show it, and so does whatever reads TAP.
+"""Exports a run as KTAP version 1, the kernel's test protocol, which TAP consumers read too.
 
-Nested as the matrix is: cells, families, scenarios.  What each verdict becomes:
+Tests are nested: cells, families, trials.  The result of a trial:
 
     as expected     pass: `ok`;  unsupported, blocked: `ok # SKIP`;  anything else: `ok # XFAIL`, as its rule says
-    not expected    `not ok`, a time-out with `# TIMEOUT`, an error or a miss with `# ERROR`
+    not expected    `not ok`, timeout with `# TIMEOUT`, error and miss with `# ERROR`
 
-A cell with something wrong beside its trials is not ok whatever these say; a rule out of date is one more test.
+A cell with an unexpected problem of its own is `not ok`; so is each stale rule, as a test after the cells.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ DIRECTIVES = {Verdict.TIMEOUT: "TIMEOUT", Verdict.ERROR: "ERROR", Verdict.MISS: 
 
 
 def text(run: KeptRun) -> str:
-    """The whole run."""
+    """Return the run as KTAP."""
     tests = (*run.cells, *run.manifest.stale)
     rules = (f"not ok {number} {_plain(str(one))}" for number, one in enumerate(run.manifest.stale, len(run.cells) + 1))
     return "\n".join([VERSION, *_plan(tests), *_cells(run.cells), *rules]) + "\n"
 
 
 def _plan(tests: Sequence[object]) -> Iterator[str]:
-    """How many tests follow; of none, nobody need be told."""
+    """The number of tests that follow."""
     yield f"1..{len(tests)}"
 
 
@@ -64,7 +64,7 @@ def _nested(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _remarks(text: str) -> Iterator[str]:
-    """Diagnostic lines, which stand before the result that they are about."""
+    """Diagnostic lines, which precede the result that they belong to."""
     yield from (f"# {line}" for line in text.splitlines())
 
 
@@ -72,26 +72,26 @@ def _line(number: int, name: str, one: Judged) -> str:
     verdict, reason = one.trial.verdict, _plain(one.trial.reason or one.judgement.reason)
     if one.judgement.expected:
         directive = "" if verdict is Verdict.PASS else "SKIP" if verdict in EXCUSABLE else "XFAIL"
-        return _said("ok", number, name, directive, "" if verdict is Verdict.PASS else reason)
-    return _said("not ok", number, name, DIRECTIVES.get(verdict, ""), f"{verdict.value} {reason}".strip())
+        return _format("ok", number, name, directive, "" if verdict is Verdict.PASS else reason)
+    return _format("not ok", number, name, DIRECTIVES.get(verdict, ""), f"{verdict.value} {reason}".strip())
 
 
 def _result(number: int, name: str, judged: Sequence[Judged], *, unsound: bool = False) -> str:
-    """The line of a test that has subtests: not ok if one of them is not, skipped if all were."""
+    """The line of a test with subtests: not ok if one of them is not ok, skipped if all are skipped."""
     if unsound or not judged or not all(one.judgement.expected for one in judged):
-        return _said("not ok", number, name)
+        return _format("not ok", number, name)
     if all(one.trial.verdict in EXCUSABLE for one in judged):
-        return _said("ok", number, name, "SKIP")
-    return _said("ok", number, name)
+        return _format("ok", number, name, "SKIP")
+    return _format("ok", number, name)
 
 
-def _said(result: str, number: int, name: str, directive: str = "", more: str = "") -> str:
-    said = " ".join(filter(None, (directive, more)))
-    return f"{result} {number} {_plain(name)}" + (f" # {said}" if said else "")
+def _format(result: str, number: int, name: str, directive: str = "", more: str = "") -> str:
+    comment = " ".join(filter(None, (directive, more)))
+    return f"{result} {number} {_plain(name)}" + (f" # {comment}" if comment else "")
 
 
 def _plain(text: str) -> str:
-    """On one line, and without the sign that would end a description."""
+    """`text` as one line without `#`, which would start a directive."""
     return " ".join(text.replace("#", "_").split())
 
 

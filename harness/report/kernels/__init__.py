@@ -1,1 +1,1 @@
-"""Kernels in words: which there are, how two differ, which is the first bad one."""
+"""Reports on kernels: the list, the difference between two, the first bad one."""

@@ -1,4 +1,4 @@
-"""`worldswitch kernels diff`: two kernels side by side, from a run that met both, or from one made for it."""
+"""Compares two kernels, by a saved run that has both or by a new run."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from worldswitch.harness.results.reader import KeptRun
 from worldswitch.harness.run import runner
 from worldswitch.harness.run.request import Request
 
-#: The cheapest thing to run: what is wanted is the header, which says what machine it is.
+#: The cheapest scenario: a new run is made for its cells' headers, which have the kernels' fingerprints.
 SCENARIO = "KV1"
 
 
 def compare(one: str, other: str, run: str, results: Path, out: Console) -> int:
-    """Print how two kernels differ: in the run called `run`, or the newest that met both, or in a new one."""
+    """Print how two kernels differ, by the run called `run`, else by the newest run with both, else by a new run."""
     found = _in(run, results, one, other) if run else _in_any(results, one, other)
     if not found:
-        found = _afresh(one, other, results, out)
+        found = _in_new(one, other, results, out)
     difference.show(found, (one, other), out)
     return Status.AS_EXPECTED
 
 
 def _in(run: str, results: Path, one: str, other: str) -> KernelDifference:
     try:
-        kept = reader.read(reader.find(run, results))
+        saved = reader.read(reader.find(run, results))
     except ResultError as problem:
         raise CouldNotRun(str(problem)) from problem
-    if found := difference.between(kept, one, other):
+    if found := difference.between(saved, one, other):
         return found
     raise CouldNotRun(
-        f"{kept.folder} did not meet Linux {one} and {other} in the same surroundings; "
-        f"its cells with a result are {_cells(kept)}"
+        f"{saved.folder} has no results of Linux {one} and {other} under the same profile; "
+        f"its cells with results are {_cells(saved)}"
     )
 
 
@@ -52,14 +52,14 @@ def _in_any(results: Path, one: str, other: str) -> KernelDifference | None:
     for file in sorted(results.glob(f"*/{manifest.FILE}"), reverse=True):
         try:
             found = difference.between(reader.read(file.parent), one, other)
-        except ResultError:  # somebody else's concern
+        except ResultError:  # a damaged run; the next older one may do
             continue
         if found:
             return found
     return None
 
 
-def _afresh(one: str, other: str, results: Path, out: Console) -> KernelDifference:
+def _in_new(one: str, other: str, results: Path, out: Console) -> KernelDifference:
     request = Request(engine="host", kernels=(one, other), ids=(SCENARIO,), repeat="quick")
     scenarios = request.scenarios()
     folder = new_folder(results)
@@ -71,4 +71,4 @@ def _afresh(one: str, other: str, results: Path, out: Console) -> KernelDifferen
     if found := difference.between(reader.read(run.folder), one, other):
         return found
     problems = [f"{outcome.cell}: {outcome.problem.reason}" for outcome in run.outcomes if outcome.problem]
-    raise CouldNotRun("; ".join(problems) or f"{run.folder} says nothing of what these kernels are")
+    raise CouldNotRun("; ".join(problems) or f"{run.folder} has no fingerprints of these kernels")

@@ -1,7 +1,6 @@
-"""How two kernels differ, as a run saw them: what their probes found, how they behave, and which verdicts changed.
+"""How two kernels differ according to a run: probes, facts, and verdicts.
 
-Both must have been met in the same surroundings, the whole machine or a container of one profile: a profile changes
-what probes find, and what scenarios come to.
+Cells are compared under the same profile, or without a container: a profile changes probes and verdicts.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.environments.kernels.image import environment_of
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 
-ABSENT = "-"  #: in place of what one side does not say
+ABSENT = "-"  #: the value on a side that has none
 
 
 @dataclass(frozen=True, slots=True)
 class KernelChange:
-    """Something that the two say differently."""
+    """A probe, fact or scenario with different values on the two kernels."""
 
     what: str
     one: str
@@ -32,18 +31,18 @@ class KernelChange:
 
 @dataclass(frozen=True, slots=True)
 class KernelDifference:
-    """All that two kernels say differently."""
+    """All changes between two kernels."""
 
     kernels: tuple[str, str]  #: as `uname` names them
-    run: Path  #: that met them
-    seen_in: str  #: the profile under which probes and facts were looked at; "" is the whole machine
+    run: Path
+    seen_in: str  #: the profile under which probes and facts were observed; "" is no container
     probes: tuple[KernelChange, ...]
     facts: tuple[KernelChange, ...]
-    verdicts: Mapping[str, tuple[KernelChange, ...]]  #: by profile; "" is the whole machine
+    verdicts: Mapping[str, tuple[KernelChange, ...]]  #: by profile; "" is no container
 
 
 def between(run: KeptRun, one: str, other: str) -> KernelDifference | None:
-    """How the kernels called so differ in a run; None if it did not meet both in the same surroundings."""
+    """Return how two kernels differ in a run; None if no profile has results of both."""
     ours, theirs = _cells(run, one), _cells(run, other)
     both = [profile for profile in ours if profile in theirs]
     if not both:
@@ -60,9 +59,9 @@ def between(run: KeptRun, one: str, other: str) -> KernelDifference | None:
 
 
 def show(difference: KernelDifference, names: Sequence[str], out: Console) -> None:
-    """Print it."""
+    """Print the changes as tables."""
     out.print(" and ".join(difference.kernels))
-    out.print(f"as they were met in {difference.run}")
+    out.print(f"according to {difference.run}")
     parts = [
         (f"probes, {_words(difference.seen_in)}", difference.probes),
         (f"behaviour, {_words(difference.seen_in)}", difference.facts),
@@ -84,12 +83,12 @@ def _words(profile: str) -> str:
 
 
 def _cells(run: KeptRun, kernel: str) -> dict[str, KeptCell]:
-    """The cells of a kernel that said what machine they are on, by profile; the whole machine's first."""
+    """The kernel's cells that have a header, by profile; the cell without a container comes first."""
     whole = environment_of(kernel)
     found = {}
     for cell in run.cells:
-        place, _, profile = cell.name.environment.partition(":")
-        if place == whole and cell.name.platform == REFERENCE and cell.header:
+        machine, _, profile = cell.name.environment.partition(":")
+        if machine == whole and cell.name.platform == REFERENCE and cell.header:
             found[profile] = cell
     return dict(sorted(found.items()))
 

@@ -1,4 +1,4 @@
-"""`worldswitch bisect`: what is tried, as it is tried, and where the boundary is."""
+"""Bisects kernels for a scenario, and prints each step and the first bad kernel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worldswitch.harness.run.request import Request, select
 
 
 def find(name: str, ends: tuple[str, str], profile: str, repeat: int, seed: int, out: Console) -> Status:
-    """Find where the scenario called `name` turns between the good and the bad end, and print it."""
+    """Find the first kernel between `ends`, good and bad, on which the scenario fails, and print it."""
     scenario = _one(name)
     request = Request(
         ids=(scenario.name,),
@@ -26,7 +26,7 @@ def find(name: str, ends: tuple[str, str], profile: str, repeat: int, seed: int,
         repeat="quick",
         seed=seed,
     )
-    request.scenarios()  # which says what is wrong with the profile
+    request.scenarios()  # raises `CouldNotRun` if the profile is invalid
 
     def say(line: str) -> None:
         out.print(f"{line} ...")
@@ -45,15 +45,15 @@ def _one(name: str) -> Scenario:
     found = select(scenarios.scenarios(), (name,))
     if len(found) > 1:
         names = ", ".join(scenario.name for scenario in found)
-        raise CouldNotRun(f"{name} means {len(found)} scenarios, and one is wanted: {names}")
+        raise CouldNotRun(f"{name} matches {len(found)} scenarios; name exactly one: {names}")
     return found[0]
 
 
 def _show(found: Boundary[str], request: Request, scenario: Scenario, out: Console) -> None:
     out.print(f"\nlast good: {found.good}\nfirst bad: {found.bad}")
     if found.between:
-        out.print(f"could not be judged, any of these may be the first bad one: {', '.join(found.between)}")
-    out.print("\nto see it:")
+        out.print(f"could not be judged; any of these may be the first bad kernel: {', '.join(found.between)}")
+    out.print("\nto repeat both:")
     for kernel in (found.good, found.bad):
         profile = f":{request.profiles[0]}" if request.profiles else ""
         out.print(f"  {request.again(CellName(f'{environment_of(kernel)}{profile}'), scenario.name)}")

@@ -1,6 +1,6 @@
-// The packed run as objects.  `pack.py` says what the letters and numbers are.
+// Unpacks the run into objects; pack.py defines the format.
 
-/** What differs along each of these ways, while the others are the same. */
+/** The axes along which cells are compared: cells differ in one, and agree in the others. */
 const WAYS = ["kernel", "profile", "engine", "platform"];
 
 function unpack(pack) {
@@ -27,12 +27,12 @@ function unpack(pack) {
   return run;
 }
 
-/** The letter of a verdict in small; of what was not planned, "-". */
+/** The verdict's letter in lower case; "-" if not planned. */
 const letterOf = (cell, scenario) => cell.verdicts[scenario].toLowerCase();
 const isPlanned = (cell, scenario) => cell.verdicts[scenario] !== "-";
 const isUnexpected = (cell, scenario) => cell.verdicts[scenario] !== letterOf(cell, scenario) && isPlanned(cell, scenario);
 
-/** For each cell and scenario, whether verdicts differ along one way.  What never ran differs from nothing. */
+/** For each cell and scenario, 1 if verdicts differ along one axis.  Misses are ignored. */
 function differing(run, way) {
   const groups = Map.groupBy ? Map.groupBy(run.cells, key) : groupBy(run.cells, key);
   const found = run.cells.map(() => new Uint8Array(run.scenarios.length));
@@ -57,7 +57,7 @@ function groupBy(things, key) {
   return groups;
 }
 
-/** Everything about one trial. */
+/** One trial with all its texts. */
 function trialOf(run, cell, scenario) {
   const [, judgement = 0, reason, seconds = 0, detail, transcript, output, again, diagnosis] =
     cell.notes.get(scenario) ?? [scenario];

@@ -1,13 +1,13 @@
-// The table.  Only rows in sight are in the document: a matrix has more than a browser likes.
+// The table.  Only visible rows are in the document: a browser is slow with all rows of a matrix.
 
-const HEIGHTS = [42, 27, 27]; // of a row of each level, in pixels; matrix.css has them too
-const BEYOND = 600; // pixels above and below what is in sight that are drawn as well
-const ON_PAPER = 3000; // rows
+const HEIGHTS = [42, 27, 27]; // pixels of a row, by level; must match matrix.css
+const BEYOND = 600; // pixels drawn above and below the visible part
+const ON_PAPER = 3000; // the maximum number of rows printed
 
 const SIGNS = { p: "✓", f: "F", t: "T", c: "C", u: "U", b: "B", e: "E", m: "M" };
-const SHOWN = "FTCEMPUBftcemub"; // the order of signs in a sum: what is wrong comes first
+const SHOWN = "FTCEMPUBftcemub"; // the order of signs in a sum: unexpected verdicts come first
 
-/** An element: el("td.sign", { title }, child, "text"). */
+/** Creates an element: el("td.sign", { title }, child, "text"). */
 function el(what, attributes = {}, ...children) {
   const [tag, ...classes] = what.split(".");
   const made = document.createElement(tag);
@@ -20,7 +20,7 @@ function el(what, attributes = {}, ...children) {
   return made;
 }
 
-/** One verdict as a sign: its shape and letter say as much as its colour. */
+/** A verdict as a sign; its shape and letter repeat what its colour shows. */
 function sign(run, letter, number = "") {
   const small = letter.toLowerCase();
   const wrong = letter !== small;
@@ -30,7 +30,7 @@ function sign(run, letter, number = "") {
 }
 
 class Grid {
-  /** `open(node, column)` is called for what is chosen, `fold(node)` for what is to be folded or unfolded. */
+  /** Calls `open(node, column)` for a chosen cell, and `fold(node)` for a row to fold or unfold. */
   constructor(run, frame, { open, fold }) {
     Object.assign(this, { run, frame, open, fold, nodes: [], matches: [], at: [0, -1] });
     this.body = el("tbody");
@@ -46,7 +46,7 @@ class Grid {
     addEventListener("afterprint", () => { this.paper = false; this.draw(true); });
   }
 
-  /** Show these nodes; columns in which nothing matches are left out. */
+  /** Shows these nodes, without the columns in which no trial matches. */
   show(nodes, matches, corner) {
     const columns = this.run.columns.filter((column) => this.run.cells.some((cell) => cell.column === column && matches[cell.number].includes(1)));
     Object.assign(this, { nodes, matches, columns });
@@ -145,7 +145,7 @@ class Grid {
     this.focus(true);
   }
 
-  /** Give the focus to where it was or is to be; the row is drawn first if it is out of sight. */
+  /** Focuses the current place; if `scroll`, its row is scrolled into view and drawn first. */
   focus(scroll) {
     const [row] = this.at;
     if (scroll) {
@@ -158,7 +158,7 @@ class Grid {
     this.tabbable()?.focus({ preventScroll: !scroll });
   }
 
-  /** Have what is chosen in sight, should room have become less. */
+  /** Scrolls the current place into view, after the panel has narrowed the table. */
   reveal() {
     this.tabbable()?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }

@@ -1,4 +1,4 @@
-// The page: the filter, the table and the panel, and the address that remembers what one looks at.
+// The page: connects the filter, the table and the panel, and stores their state in the address.
 
 function start() {
   const run = unpack(JSON.parse(document.getElementById("pack").textContent));
@@ -21,23 +21,23 @@ function start() {
   follow();
 
   function follow() {
-    const said = new URLSearchParams(location.hash.slice(1));
-    state.order = said.get("order") in ORDERS ? said.get("order") : state.order;
-    if (said.has("query") || !said.has("cell")) state.query = said.get("query") ?? "";
-    state.cell = said.get("cell") ?? "";
-    state.scenario = said.get("scenario") ?? "";
+    const stored = new URLSearchParams(location.hash.slice(1));
+    state.order = stored.get("order") in ORDERS ? stored.get("order") : state.order;
+    if (stored.has("query") || !stored.has("cell")) state.query = stored.get("query") ?? "";
+    state.cell = stored.get("cell") ?? "";
+    state.scenario = stored.get("scenario") ?? "";
     if (by("query").value !== state.query) by("query").value = state.query;
     draw();
     look();
   }
 
-  /** Change what is looked at, and the address with it. */
+  /** Changes the state, and the address with it. */
   function go(change, then = () => {}) {
     Object.assign(state, change);
-    const said = Object.entries(state).filter(([name, value]) => value && !(name === "order" && value === "kernel"));
-    const hash = new URLSearchParams(said).toString();
+    const stored = Object.entries(state).filter(([name, value]) => value && !(name === "order" && value === "kernel"));
+    const hash = new URLSearchParams(stored).toString();
     history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
-    if ("query" in change) folds.closed.clear(); // what was folded was so for another question
+    if ("query" in change) folds.closed.clear(); // folds belong to the previous query
     if ("order" in change || "query" in change) draw();
     if ("cell" in change) look();
     if (state.cell) grid.reveal();
@@ -72,8 +72,8 @@ function start() {
     const cells = matches.filter((flags) => { const sum = flags.reduce((one, other) => one + other, 0); trials += sum; return sum; }).length;
     const scenarios = run.scenarios.filter((_, one) => matches.some((flags) => flags[one])).length;
     by("answer").className = "dim";
-    by("answer").dataset.query = state.query; // for paper, where the filter is not seen
-    by("answer").textContent = trials ? `${trials} trials of ${scenarios} scenarios in ${cells} cells` : "nothing is like that";
+    by("answer").dataset.query = state.query; // printed, since the filter is not
+    by("answer").textContent = trials ? `${trials} trials of ${scenarios} scenarios in ${cells} cells` : "no trial matches";
   }
 
   function fold(node) {
@@ -82,7 +82,7 @@ function start() {
     draw();
   }
 
-  /** Unfold one level more. */
+  /** Unfolds one more level. */
   function unfold() {
     folds.closed.clear();
     const shallow = Math.min(...grid.nodes.filter((node) => !node.leaf && !node.open).map((node) => node.level));

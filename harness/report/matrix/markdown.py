@@ -1,4 +1,4 @@
-"""A run's matrix in Markdown, for a pull request or a job's summary."""
+"""Renders a run's matrix as Markdown, for a pull request or a job's summary."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from worldswitch.harness.verdict import Verdict
 
 FILE = "matrix.md"
 
-MOST = 100  #: rows of a table; the page has them all
+MOST = 100  #: the maximum number of rows per table; the page has all of them
 
 
 def text(run: KeptRun) -> str:
-    """The matrix, what was not as expected, and where kernels differ."""
+    """Return the matrix, the unexpected verdicts, and the differences between kernels."""
     return "\n".join(_lines(run)) + "\n"
 
 
@@ -29,7 +29,7 @@ def _lines(run: KeptRun) -> Iterator[str]:
     columns = matrix_axes.columns(cell.name for cell in run.cells)
     rows = ([f"{row}<br>{release}", *map(_cell, cells)] for row, release, cells in summary.table(run))
     yield from table(["kernel", *(column or matrix_axes.NOWHERE for column in columns)], rows)
-    yield "\nA number is of passes, a bold one of what was not as expected."
+    yield "\nA plain number counts passed trials; a bold number counts trials with an unexpected verdict."
     yield from _problems(run)
     yield from _stale(run)
     yield from _unexpected(run)
@@ -41,10 +41,10 @@ def _cell(cell: KeptCell | None) -> str:
         return ""
     wrong = Counter(one.trial.verdict for one in cell.outcome.unexpected)
     fine = cell.outcome.verdicts - wrong
-    said = [f"**{wrong[verdict]} {verdict.value}**" for verdict in Verdict if wrong[verdict]]
-    passed = [str(fine[Verdict.PASS])] if fine[Verdict.PASS] or not said else []
+    bold = [f"**{wrong[verdict]} {verdict.value}**" for verdict in Verdict if wrong[verdict]]
+    passed = [str(fine[Verdict.PASS])] if fine[Verdict.PASS] or not bold else []
     rest = [f"{fine[verdict]} {verdict.value}" for verdict in Verdict if fine[verdict] and verdict is not Verdict.PASS]
-    return "<br>".join((*passed, *said, *rest))
+    return "<br>".join((*passed, *bold, *rest))
 
 
 def _problems(run: KeptRun) -> Iterator[str]:
@@ -56,7 +56,7 @@ def _problems(run: KeptRun) -> Iterator[str]:
 
 def _stale(run: KeptRun) -> Iterator[str]:
     if run.manifest.stale:
-        yield "\n## Rules out of date\n"
+        yield "\n## Stale rules\n"
         yield from (f"- {plain(str(one))}" for one in run.manifest.stale)
 
 

@@ -1,7 +1,7 @@
-"""A run, packed for its page: every verdict a letter, every text once.
+"""Packs a run for its page: each verdict is a letter, each text is stored once.
 
-A matrix has a hundred thousand trials, nearly all of which passed: those are a letter in the word of their cell and
-nothing else.  What has more to say has a note, whose texts are numbers into one table.
+A matrix has about a hundred thousand trials, and nearly all of them pass: these take one letter in the cell's string.
+The others also have a note, which refers to texts by their index in one table.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.results.verdict_letters import LETTERS, letter_of
 from worldswitch.harness.verdict import Verdict
 
-TEXT = 1 << 14  #: of a long text the last so many characters are kept: the end says most
-ALL = 24 << 20  #: characters for all texts; a page that is larger opens badly, and the results have it all
-LEFT_OUT = "left out, for this page is long enough: see the cell's file of results"
+TEXT = 1 << 14  #: the last characters of a long text
+ALL = 24 << 20  #: characters of all texts: larger pages load slowly; the results have everything
+LEFT_OUT = "omitted to limit the size of this page; see the cell's file of results"
 
-Again = Callable[[KeptCell, Trial], str]  #: the command that repeats a trial
+RepeatCommand = Callable[[KeptCell, Trial], str]  #: the command that repeats a trial
 
 
 class PackedMachine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What a cell's fingerprint says; numbers are of texts."""
+    """A cell's fingerprint; integers in `probes` and `facts` are indexes of texts."""
 
     release: str = ""
     machine: str = ""
@@ -38,11 +38,11 @@ class PackedMachine(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     cpus: int = 0
     python: str = ""
     behaviour: str = ""
-    facts_from: str = ""  #: where the facts were observed, if not in the cell
+    facts_from: str = ""  #: the cell in which the facts were observed, if another
     versions: dict[str, str] = {}
     environment: dict[str, Any] = {}
-    probes: tuple[tuple[int, int], ...] = ()  #: for each of the run's probes its state and its detail
-    facts: tuple[int, ...] = ()  #: for each of the run's facts what was seen
+    probes: tuple[tuple[int, int], ...] = ()  #: state and detail, for each of the run's probes
+    facts: tuple[int, ...] = ()  #: the observation, for each of the run's facts
 
 
 class PackedCell(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -51,19 +51,19 @@ class PackedCell(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     name: str
     row: int
     column: int
-    verdicts: str  #: a letter for each of the run's scenarios
+    verdicts: str  #: a letter for each of the run's trials
     notes: tuple[tuple[Any, ...], ...]  #: see `_Packer.note`
     seconds: float
     machine: PackedMachine
     problem: str = ""
     remedy: str = ""
     log: str = ""
-    kernel_log: int = 0  #: the number of a text
-    complaints: tuple[tuple[str, str], ...] = ()  #: of its kernel: what a line means, and the line
+    kernel_log: int = 0  #: the index of a text
+    complaints: tuple[tuple[str, str], ...] = ()  #: the kernel log's warnings and faults: the meaning, and the line
 
 
 class PackedScenario(msgspec.Struct, frozen=True, array_like=True):
-    """What is claimed."""
+    """A scenario with its claim."""
 
     name: str
     ids: str
@@ -79,27 +79,27 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[dict[str, Any], ...]
     columns: tuple[str, ...]
     scenarios: tuple[PackedScenario, ...]
-    judgements: tuple[tuple[str, ...], ...]  #: the verdicts to expect, why, which rule says so, what it stands on
+    judgements: tuple[tuple[str, ...], ...]  #: expected verdicts, reason, rule, evidence
     probes: tuple[str, ...]
     facts: tuple[str, ...]
     cells: tuple[PackedCell, ...]
     texts: tuple[str, ...]
 
 
-def pack(run: KeptRun, again: Again) -> Pack:
-    """Pack a run."""
+def pack(run: KeptRun, again: RepeatCommand) -> Pack:
+    """Return the packed run; `again` returns the command that repeats a trial."""
     return _Packer(run, again).pack()
 
 
 class _Table(dict[Any, int]):
-    """Things, each once, numbered as they come."""
+    """Numbers distinct values in the order of first use."""
 
     def number(self, thing: object) -> int:
         return self.setdefault(thing, len(self))
 
 
 class _Packer:
-    def __init__(self, run: KeptRun, again: Again) -> None:
+    def __init__(self, run: KeptRun, again: RepeatCommand) -> None:
         names = [cell.name for cell in run.cells]
         self._run = run
         self._again = again
@@ -111,7 +111,7 @@ class _Packer:
         self._probes = list(dict.fromkeys(name for one in prints for name in one.probes))
         self._facts = list(dict.fromkeys(name for one in prints for name in one.facts))
         self._judgements = _Table()
-        self._judgements.number(_said(Judgement(True, PASSES)))  # 0: that of nearly all
+        self._judgements.number(_judged(Judgement(True, PASSES)))  # 0, the default in data.js
         self._texts = _Table()
         self._texts.number("")
         self._room = ALL
@@ -148,18 +148,20 @@ class _Packer:
             "version": version,
         }
 
-    def cell(self, kept: KeptCell) -> PackedCell:
-        row, column = matrix_axes.place(kept.name)
-        judged = {one.trial.scenario: one for one in kept.judged}
-        problem, logged = kept.problem, kept.reached.kernel_log
+    def cell(self, saved: KeptCell) -> PackedCell:
+        row, column = matrix_axes.place(saved.name)
+        judged = {one.trial.scenario: one for one in saved.judged}
+        problem, logged = saved.problem, saved.reached.kernel_log
         return PackedCell(
-            name=str(kept.name),
+            name=str(saved.name),
             row=self._rows.index(row),
             column=self._columns.index(column),
             verdicts="".join(letter_of(judged.get(name)) for name in self._numbers),
-            notes=tuple(self.note(kept, one) for one in judged.values() if _is_notable(one)),
-            seconds=round(kept.seconds, 1),
-            machine=self.machine(kept.header.fingerprint, kept.header.environment) if kept.header else PackedMachine(),
+            notes=tuple(self.note(saved, one) for one in judged.values() if _is_notable(one)),
+            seconds=round(saved.seconds, 1),
+            machine=self.machine(saved.header.fingerprint, saved.header.environment)
+            if saved.header
+            else PackedMachine(),
             problem=problem.reason if problem else "",
             remedy=problem.remedy if problem else "",
             log=problem.log if problem else "",
@@ -184,14 +186,14 @@ class _Packer:
             facts=tuple(number(seen.facts.get(name, "")) for name in self._facts),
         )
 
-    def note(self, kept: KeptCell, one: Judged) -> tuple[Any, ...]:
-        """Scenario, judgement, reason, seconds, detail, transcript, output, command, diagnosis; no zeros at the end."""
+    def note(self, saved: KeptCell, one: Judged) -> tuple[Any, ...]:
+        """Scenario, judgement, reason, seconds, detail, transcript, output, command, diagnosis; without final zeros."""
         trial = one.trial
         bare = trial.verdict in (Verdict.UNSUPPORTED, Verdict.BLOCKED) and one.judgement.expected
-        more = () if bare else self.more(kept, trial)
+        more = () if bare else self.more(saved, trial)
         values = [
             self._numbers[trial.scenario],
-            self._judgements.number(_said(one.judgement)),
+            self._judgements.number(_judged(one.judgement)),
             self.text(trial.reason),
             *more,
         ]
@@ -199,18 +201,18 @@ class _Packer:
             values.pop()
         return tuple(values)
 
-    def more(self, kept: KeptCell, trial: Trial) -> tuple[Any, ...]:
+    def more(self, saved: KeptCell, trial: Trial) -> tuple[Any, ...]:
         return (
             round(trial.seconds, 3),
             self.text(trial.detail),
             self.text("\n".join(trial.transcript)),
             self.text(trial.output),
-            self.text(self._again(kept, trial)),
+            self.text(self._again(saved, trial)),
             self.diagnosis(trial.diagnosis) if trial.diagnosis else 0,
         )
 
     def diagnosis(self, seen: Diagnosis) -> tuple[Any, ...]:
-        """When, events, how many came before, processes."""
+        """The moment, the events, the number of earlier events, the processes."""
         events = [self.event(one) for one in seen.events]
         return self.text(seen.moment), events, seen.forgotten, [self.process(one) for one in seen.processes]
 
@@ -226,16 +228,16 @@ class _Packer:
         return self.text(name), threads, self.text("\n".join((*seen.maps, seen.left_out)).strip())
 
     def text(self, text: str) -> int:
-        kept = text if len(text) <= TEXT else f"... {len(text) - TEXT} characters before\n{text[-TEXT:]}"
-        if kept not in self._texts:
-            if len(kept) > self._room:
+        end = text if len(text) <= TEXT else f"... {len(text) - TEXT} earlier characters\n{text[-TEXT:]}"
+        if end not in self._texts:
+            if len(end) > self._room:
                 return self._texts.number(LEFT_OUT)
-            self._room -= len(kept)
-        return self._texts.number(kept)
+            self._room -= len(end)
+        return self._texts.number(end)
 
 
 def _scenarios(run: KeptRun) -> list[PackedScenario]:
-    """All that was planned anywhere, by family; of what never ran anywhere only the name is known."""
+    """The scenarios planned in any cell, by family; only the name is known of those that never ran."""
     found: dict[str, Trial] = {}
     for trial in (one.trial for cell in run.cells for one in cell.judged):
         if not found.get(trial.scenario, trial).claim or trial.scenario not in found:
@@ -248,13 +250,13 @@ def _is_notable(one: Judged) -> bool:
     return one.trial.verdict is not Verdict.PASS or not one.judgement.expected or bool(one.judgement.reason)
 
 
-def _said(judgement: Judgement) -> tuple[str, ...]:
+def _judged(judgement: Judgement) -> tuple[str, ...]:
     wanted = " or ".join(sorted(verdict.value for verdict in judgement.wanted))
     return wanted, judgement.reason, judgement.rule, "; ".join(judgement.evidence)
 
 
 def _thread(seen: ThreadSnapshot) -> str:
-    """One thread in lines."""
+    """One thread as lines of text."""
     traced = f", traced by {seen.tracer}" if seen.tracer else ""
     where = " ".join(f"{name} {value}" for name, value in (("in", seen.syscall), ("at", seen.wchan)) if value)
     lines: Iterable[str] = (f"{seen.tid} {seen.name}: {seen.state}{traced}", where, *seen.stack)

@@ -1,4 +1,4 @@
-"""The page of a run: the template, the styles and the scripts of this folder, and the packed run, in one file."""
+"""Renders the page of a run: template, styles, scripts and the packed run in one file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from markupsafe import Markup
 from worldswitch.harness.expectations.outcome import tally
 from worldswitch.harness.report.matrix import pack as packing
 from worldswitch.harness.report.matrix import summary
-from worldswitch.harness.report.matrix.pack import Again, Pack, PackedCell
+from worldswitch.harness.report.matrix.pack import Pack, PackedCell, RepeatCommand
 from worldswitch.harness.results.reader import KeptRun
 from worldswitch.harness.results.verdict_letters import LETTERS
 
@@ -21,16 +21,16 @@ FILE = "matrix.html"
 STYLES = ("base.css", "matrix.css")
 SCRIPTS = ("data.js", "query.js", "tree.js", "grid.js", "panel.js", "main.js")
 
-MOST = 200  #: of what was not as expected, so many are listed where no script runs
+MOST = 200  #: the maximum number of unexpected verdicts listed below the table
 
 
 def source(name: str) -> str:
-    """A file of this folder."""
+    """Return the text of a file in this folder."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def page(run: KeptRun, again: Again) -> str:
-    """The page.  `again` gives the command that repeats a trial."""
+def page(run: KeptRun, again: RepeatCommand) -> str:
+    """Return the page as HTML; `again` returns the command that repeats a trial."""
     packed = packing.pack(run, again)
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -56,18 +56,18 @@ def page(run: KeptRun, again: Again) -> str:
 
 
 def _embedded(packed: Pack) -> str:
-    """The pack as JSON that no tag in it can end."""
+    """The pack as JSON for a script element; `<` is escaped, so no text can close the element."""
     return msgspec.json.encode(packed).decode().replace("<", "\\u003c")
 
 
 def _table(packed: Pack) -> list[list[PackedCell | None]]:
-    """The cells, by row and column."""
+    """The cells by row and column; None if not planned."""
     places = {(cell.row, cell.column): cell for cell in packed.cells}
     return [[places.get((row, column)) for column in range(len(packed.columns))] for row in range(len(packed.rows))]
 
 
 def counted(cell: PackedCell) -> Markup:
-    """What came of a cell, in signs: as the script draws it."""
+    """A cell's verdicts as counts and signs, as grid.js draws them."""
     counts = Counter(cell.verdicts)
     parts = [Markup('<span class="passed">{}</span>').format(counts["p"] or "")]
     for verdict, letter in LETTERS.items():

@@ -1,4 +1,4 @@
-// One cell, opened: a trial with all that is known of it, or a whole cell with its machine.
+// The panel: one trial with all its texts, or one cell with its machine.
 
 class Panel {
   constructor(run, frame, closed) {
@@ -15,7 +15,7 @@ class Panel {
     this.frame.hidden = false;
     document.body.classList.add("opened");
     this.frame.scrollTop = 0;
-    for (const events of this.frame.querySelectorAll(".events")) events.scrollTop = events.scrollHeight; // the last say most
+    for (const events of this.frame.querySelectorAll(".events")) events.scrollTop = events.scrollHeight; // show the last events
     close.focus({ preventScroll: true });
   }
 
@@ -36,15 +36,15 @@ class Panel {
       facts([
         ["verdict", trial.verdict + (trial.unexpected ? ", unexpected" : ", as expected") + (trial.seconds ? ` (${trial.seconds} s)` : "")],
         ["expected", trial.wanted],
-        ["because", trial.why],
+        ["reason for that", trial.why],
         ["rule", trial.rule],
         ["evidence", trial.evidence],
         ["reason", trial.reason],
-        ["stands on", trial.scenario.clauses],
+        ["clauses", trial.scenario.clauses],
       ]),
       command(trial.again),
       this.elsewhere(cell, number),
-      block("What its assertion said", trial.detail),
+      block("Assertion", trial.detail),
       block("Transcript", trial.transcript),
       ...this.diagnosis(trial.diagnosis),
       block("Output", trial.output),
@@ -62,7 +62,7 @@ class Panel {
       return el(`td${cell === here ? ".here" : ""}`, {}, link);
     })));
     const heads = this.run.columns.map((column) => el("th.turned", { scope: "col" }, column.label));
-    return this.run.cells.length < 2 ? null : section("Everywhere", el("div.scroll", {}, el("table.small", {}, el("thead", {}, el("tr", {}, el("th"), ...heads)), el("tbody", {}, ...rows))));
+    return this.run.cells.length < 2 ? null : section("All cells", el("div.scroll", {}, el("table.small", {}, el("thead", {}, el("tr", {}, el("th"), ...heads)), el("tbody", {}, ...rows))));
   }
 
   diagnosis(packed) {
@@ -74,8 +74,8 @@ class Panel {
     const heads = ["seconds", "tracer", "tracee", "request", "result", "more"].map((name) => el("th", { scope: "col" }, name));
     const table = el("table", {}, el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...lines));
     return [
-      lines.length ? section(`The last ${lines.length} ptrace events${forgotten ? `, ${forgotten} before` : ""}`, el("div.events", {}, table)) : null,
-      processes.length ? section(`Who was there${text(moment) ? ` ${text(moment)}` : ""}`, ...processes.map(([name, threads, maps]) =>
+      lines.length ? section(`The last ${lines.length} ptrace events${forgotten ? `, after ${forgotten} others` : ""}`, el("div.events", {}, table)) : null,
+      processes.length ? section(`Processes${text(moment) ? ` ${text(moment)}` : ""}`, ...processes.map(([name, threads, maps]) =>
         el("details", { open: true }, el("summary", {}, text(name)), ...threads.map((one) => el("pre", {}, text(one))), text(maps) ? el("details", {}, el("summary", {}, "its memory"), el("pre", {}, text(maps))) : ""))) : null,
     ];
   }
@@ -90,7 +90,7 @@ class Panel {
       el("p", {}, ...["p", ...SHOWN].filter((letter) => counts[letter]).map((letter) => sign(run, letter, counts[letter])), el("span.dim", {}, ` in ${cell.seconds} s`)),
       cell.problem ? el("p.wrong", {}, cell.problem) : null,
       cell.remedy ? el("p", {}, `What to do: ${cell.remedy}`) : null,
-      block("Its log", cell.log),
+      block("Log", cell.log),
       ...this.kernel(cell),
       this.trials(cell),
       section("Machine", facts([
@@ -99,16 +99,16 @@ class Panel {
         ...Object.entries(machine.environment ?? {}).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]),
         ...Object.entries(machine.versions ?? {}),
       ])),
-      this.seen("What the probes saw", run.pack.probes, cell, (other) => other.machine.probes, ([state, detail]) => [run.text(state), run.text(detail)]),
-      this.seen("How the kernel behaves", run.pack.facts, cell, (other) => other.machine.facts, (said) => [run.text(said)]),
+      this.seen("Probes", run.pack.probes, cell, (other) => other.machine.probes, ([state, detail]) => [run.text(state), run.text(detail)]),
+      this.seen("Kernel behaviour", run.pack.facts, cell, (other) => other.machine.facts, (fact) => [run.text(fact)]),
     );
   }
 
-  /** What the kernel said that was booted for the cell. */
+  /** The log of the kernel that was booted for the cell. */
   kernel(cell) {
     const complaints = (cell.complaints ?? []).map(([meaning, line]) => el("li", {}, el("b.wrong", {}, meaning), el("br"), el("code", {}, line)));
     return [
-      complaints.length ? section("What its kernel complained of", el("ul", {}, ...complaints)) : null,
+      complaints.length ? section("Warnings and faults of the kernel", el("ul", {}, ...complaints)) : null,
       cell.kernel_log ? el("details", {}, el("summary", {}, "The kernel's log"), el("pre", {}, this.run.text(cell.kernel_log))) : null,
     ];
   }
@@ -122,7 +122,7 @@ class Panel {
     return lines.length ? section(`Did not pass: ${lines.length}`, el("table", {}, el("tbody", {}, ...lines))) : null;
   }
 
-  /** What was seen here, with a mark where another cell saw otherwise. */
+  /** The observations of this cell, with the number of cells that observed something else. */
   seen(title, names, cell, all, words) {
     const here = all(cell);
     if (!names.length || !here?.length) return null;
@@ -130,7 +130,7 @@ class Panel {
     const lines = names.map((name, number) => {
       const mine = JSON.stringify(here[number]);
       const apart = others.filter((other) => JSON.stringify(all(other)[number]) !== mine).length;
-      return el("tr", {}, el("th", { scope: "row" }, name), ...words(here[number]).map((word) => el("td", {}, word)), el("td.dim", {}, apart ? `otherwise in ${apart} of ${others.length}` : ""));
+      return el("tr", {}, el("th", { scope: "row" }, name), ...words(here[number]).map((word) => el("td", {}, word)), el("td.dim", {}, apart ? `different in ${apart} of ${others.length} cells` : ""));
     });
     return el("details", {}, el("summary", {}, title), el("table", {}, el("tbody", {}, ...lines)));
   }
@@ -147,13 +147,13 @@ function block(title, text) {
 }
 
 function facts(pairs) {
-  const said = pairs.filter(([, value]) => value);
-  return el("dl", {}, ...said.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))]));
+  const known = pairs.filter(([, value]) => value);
+  return el("dl", {}, ...known.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, String(value))]));
 }
 
 function command(text) {
   if (!text) return null;
-  const copy = el("button", { type: "button", onclick: async () => { copy.textContent = (await copied(text)) ? "copied" : "select it by hand"; } }, "copy");
+  const copy = el("button", { type: "button", onclick: async () => { copy.textContent = (await copied(text)) ? "copied" : "cannot copy; select the text"; } }, "copy");
   return el("p.again", {}, el("span", {}, "Again: "), el("code", {}, text), " ", copy);
 }
 
@@ -162,6 +162,6 @@ async function copied(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    return false; // not allowed in a page that was opened as a file, in some browsers
+    return false; // some browsers refuse in a page opened as a file
   }
 }

@@ -1,8 +1,8 @@
-// The filter's language: terms, joined by and (or nothing), or, not, and brackets.
+// The filter's language: terms combined with and (or a space), or, not, and brackets.
 //
 //     verdict:fail,timeout   kernel<6.12   profile:hardened   id:SG*   is:unexpected   differs:kernel   "any text"
 
-/** What a term can ask for.  `of` gives the words of a cell, a scenario, or a trial; a word is meant as a whole. */
+/** Fields of terms.  `cell`, `scenario` or `trial` returns the words to match; a word matches as a whole, unless `part`. */
 const FIELDS = {
   verdict: { about: "pass, fail, timeout, crash, unsupported, blocked, error, miss", trial: (run, cell, one) => run.pack.letters[letterOf(cell, one)] },
   kernel: { about: "host, linux-6.12, 6.12; also < <= > >=", cell: (cell) => [cell.kernel, cell.row.version.join(".")] },
@@ -13,13 +13,13 @@ const FIELDS = {
   id: { about: "a catalogue id: SG01, SG*", scenario: (one) => one.ids.split(" ") },
   family: { about: "a family: signals", scenario: (one) => [one.family] },
   scenario: { about: "a part of a scenario's name", scenario: (one) => [one.name, one.sentence], part: true },
-  clause: { about: "what a claim stands on: seed.W2", scenario: (one) => one.clauses.split(" ") },
-  reason: { about: "a part of what was said about a verdict", text: true },
+  clause: { about: "a clause of the claim: seed.W2", scenario: (one) => one.clauses.split(" ") },
+  reason: { about: "a part of a verdict's reason or texts", text: true },
   is: { about: "unexpected, different, failure, nothing", is: true },
-  differs: { about: "kernel, profile, engine, platform: where only that differs, verdicts do", is: true },
+  differs: { about: "kernel, profile, engine, platform: verdicts differ between cells that differ in this alone", is: true },
 };
 
-/** What can be said by is: and differs:, as tests of a trial. */
+/** The values of is: and differs:, as tests of a trial. */
 const STATES = {
   "is:unexpected": (run, cell, one) => isUnexpected(cell, one),
   "is:expected": (run, cell, one) => !isUnexpected(cell, one),
@@ -33,13 +33,13 @@ class QueryError extends Error {}
 
 const TOKEN = /\s*(?:([()])|"([^"]*)"|(-?)([a-z]+)(:|<=|>=|<|>|=)("[^"]*"|[^\s()]*)|([^\s()"]+))/iy;
 
-/** A test (cell, scenario's number) => boolean; raises QueryError. */
+/** Returns a test (cell, scenario's number) => boolean; throws QueryError. */
 function compile(text, run) {
   const tokens = tokenize(text);
   let next = 0;
   if (!tokens.length) return isPlanned;
   const test = either();
-  if (next < tokens.length) throw new QueryError("there is a ) too many");
+  if (next < tokens.length) throw new QueryError("unmatched )");
   return (cell, scenario) => isPlanned(cell, scenario) && test(cell, scenario);
 
   function either() {
@@ -58,13 +58,13 @@ function compile(text, run) {
   function single() {
     if (word("not")) return negate(single());
     const token = tokens[next++];
-    if (!token) throw new QueryError("something is missing at the end");
+    if (!token) throw new QueryError("a term is missing at the end");
     if (token.bracket === "(") {
       const test = either();
-      if (tokens[next++]?.bracket !== ")") throw new QueryError("a ( is not closed");
+      if (tokens[next++]?.bracket !== ")") throw new QueryError("unmatched (");
       return test;
     }
-    if (token.bracket || is("or", token) || is("and", token)) throw new QueryError(`nothing stands before ${token.bracket ?? token.text}`);
+    if (token.bracket || is("or", token) || is("and", token)) throw new QueryError(`a term is missing before ${token.bracket ?? token.text}`);
     const test = token.field ? term(run, token) : anywhere(run, token.text);
     return token.not ? negate(test) : test;
   }
@@ -84,7 +84,7 @@ function tokenize(text) {
   for (let end = text.trimEnd().length; TOKEN.lastIndex < end; ) {
     const from = TOKEN.lastIndex;
     const found = TOKEN.exec(text);
-    if (!found) throw new QueryError(`a " is not closed: ${text.slice(from).trim()}`);
+    if (!found) throw new QueryError(`unmatched ": ${text.slice(from).trim()}`);
     const [, bracket, quoted, not, field, sign, value, plain] = found;
     if (bracket) tokens.push({ bracket });
     else if (quoted !== undefined) tokens.push({ text: quoted, quoted: true });
@@ -96,8 +96,8 @@ function tokenize(text) {
 
 function term(run, { field, sign, value }) {
   const meant = FIELDS[field];
-  if (!meant) throw new QueryError(`there is no ${field}; there are ${Object.keys(FIELDS).join(", ")}`);
-  if (!value) throw new QueryError(`${field}${sign} says nothing; it takes ${meant.about}`);
+  if (!meant) throw new QueryError(`unknown field ${field}; the fields are ${Object.keys(FIELDS).join(", ")}`);
+  if (!value) throw new QueryError(`${field}${sign} needs a value: ${meant.about}`);
   if (/[<>]/.test(sign)) return compared(run, field, sign, value);
   const [refused, words] = value[0] === "!" ? [true, value.slice(1)] : [false, value];
   const tests = words.split(",").filter(Boolean).map((one) => single(run, field, meant, one));
@@ -108,17 +108,17 @@ function term(run, { field, sign, value }) {
 function single(run, field, meant, value) {
   if (meant.is) {
     const test = STATES[`${field}:${value.toLowerCase()}`];
-    if (!test) throw new QueryError(`${field}:${value} says nothing; it takes ${meant.about}`);
+    if (!test) throw new QueryError(`${field}:${value} is not valid; the values are ${meant.about}`);
     return (cell, one) => test(run, cell, one);
   }
-  if (meant.text) return said(run, value);
+  if (meant.text) return inTexts(run, value);
   const fits = meant.part ? containing(value) : wholly(value);
   if (meant.trial) {
     const verdicts = Object.values(run.pack.letters).filter(fits);
-    if (!verdicts.length) throw new QueryError(`there is no verdict ${value}; there are ${meant.about}`);
+    if (!verdicts.length) throw new QueryError(`unknown verdict ${value}; the verdicts are ${meant.about}`);
     return (cell, one) => verdicts.includes(meant.trial(run, cell, one));
   }
-  // What depends on the cell or on the scenario alone is asked once of each.
+  // A word of the cell or the scenario alone is matched once for each, not once for each trial.
   const answers = (meant.cell ? run.cells.map(meant.cell) : run.scenarios.map(meant.scenario)).map((words) => words.some(fits));
   return meant.cell ? (cell) => answers[cell.number] : (cell, one) => answers[one];
 }
@@ -135,9 +135,9 @@ function containing(value) {
 }
 
 function compared(run, field, sign, value) {
-  if (field !== "kernel") throw new QueryError(`${field} is no number: only a kernel can be ${sign} another`);
+  if (field !== "kernel") throw new QueryError(`${field}${sign} is not valid: only kernels can be compared`);
   const wanted = value.match(/(\d+)\.(\d+)/);
-  if (!wanted) throw new QueryError(`kernel${sign}${value}: ${value} is no version; as in kernel${sign}6.12`);
+  if (!wanted) throw new QueryError(`kernel${sign}${value}: expected a version, as in kernel${sign}6.12`);
   const number = ([major, minor]) => Number(major) * 1000 + Number(minor);
   const bound = number(wanted.slice(1));
   const holds = { "<": (one) => one < bound, "<=": (one) => one <= bound, ">": (one) => one > bound, ">=": (one) => one >= bound }[sign];
@@ -145,8 +145,8 @@ function compared(run, field, sign, value) {
   return (cell) => answers[cell.number];
 }
 
-/** Trials about which `value` was said: in a reason, a transcript, whatever there is. */
-function said(run, value) {
+/** Tests whether a trial's texts (reason, detail, transcript, output, command) contain `value`. */
+function inTexts(run, value) {
   const fits = containing(value);
   const texts = run.pack.texts.map(fits);
   const whys = run.pack.judgements.map(([, why]) => fits(why));
@@ -161,6 +161,6 @@ function anywhere(run, value) {
   const fits = containing(value);
   const cells = run.cells.map((cell) => fits(cell.name) || fits(cell.row.release));
   const scenarios = run.scenarios.map((one) => [one.name, one.sentence, one.ids, one.claim, one.clauses].some(fits));
-  const texts = said(run, value);
+  const texts = inTexts(run, value);
   return (cell, one) => cells[cell.number] || scenarios[one] || texts(cell, one);
 }

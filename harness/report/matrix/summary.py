@@ -1,4 +1,4 @@
-"""What there is to say of a whole run, in few words: the same on the page, in Markdown and on a terminal."""
+"""Summarises a run: the texts and groups that the page, Markdown and the terminal share."""
 
 from __future__ import annotations
 
@@ -7,41 +7,42 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from worldswitch.harness.catalogue.scenarios import function_of
 from worldswitch.harness.expectations.outcome import Judged, Status, status
 from worldswitch.harness.linux.release import minor
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 
-FEW = 8  #: cells are named where there are more
+FEW = 8  #: the maximum number of cells named in a list
 
 CONCLUSIONS = {
-    Status.AS_EXPECTED: "Every cell ran, and every verdict was the one to expect.",
-    Status.UNEXPECTED: "Not every verdict was the one to expect.",
-    Status.COULD_NOT_RUN: "Nothing unexpected was seen, but not all that was planned could run.",
+    Status.AS_EXPECTED: "Every cell ran, and every verdict was as expected.",
+    Status.UNEXPECTED: "Some results were not as expected.",
+    Status.COULD_NOT_RUN: "No result was unexpected, but some planned trials could not run.",
 }
 
 
 @dataclass
 class UnexpectedGroup:
-    """One scenario that ended in one unexpected way, with the cells where it did."""
+    """The cells in which one scenario had the same unexpected verdict."""
 
     scenario: str
     ids: str
     verdict: str
-    reason: str  #: that of the first cell
+    reason: str  #: in the first cell
     expected: str
     cells: list[str] = field(default_factory=list)
 
     @property
     def sentence(self) -> str:
-        """Its name, for people."""
+        """The scenario's name as a sentence."""
         return self.scenario.partition("::")[2].replace("_", " ")
 
 
 @dataclass
 class KernelVerdicts:
-    """One scenario on which kernels differ, with the profiles in which they do so alike."""
+    """A scenario whose verdict depends on the kernel, with the profiles that share these verdicts."""
 
     scenario: str
     ids: str
@@ -53,21 +54,21 @@ class KernelVerdicts:
 
 
 def conclusion(run: KeptRun) -> str:
-    """What it amounts to."""
-    return CONCLUSIONS[verdict_on(run)]
+    """Return the run's outcome as a sentence."""
+    return CONCLUSIONS[exit_status(run)]
 
 
-def verdict_on(run: KeptRun) -> Status:
-    """The exit status that the run had."""
+def exit_status(run: KeptRun) -> Status:
+    """Return the run's exit status."""
     found = status(run.outcomes, run.manifest.stale)
     cut_off = run.manifest.interrupted or run.manifest.finished is None
     return Status.COULD_NOT_RUN if cut_off and found is Status.AS_EXPECTED else found
 
 
 def headline(run: KeptRun) -> str:
-    """The run in a line."""
+    """Return when the run started, its duration, its seed, and what it covered, as one line."""
     cells = [cell.name for cell in run.cells]
-    scenarios = {one.trial.scenario for cell in run.cells for one in cell.judged}
+    scenarios = {function_of(one.trial.scenario) for cell in run.cells for one in cell.judged}
     rows = matrix_axes.rows(cells)
     counts = (
         (len({row.kernel for row in rows}), "kernel"),
@@ -75,18 +76,18 @@ def headline(run: KeptRun) -> str:
         (len(matrix_axes.columns(cells)), "profile"),
         (len(scenarios), "scenario"),
     )
-    return f"{started(run)}, {took(run)}, seed {run.manifest.seed}: " + ", ".join(
+    return f"{started(run)}, {duration(run)}, seed {run.manifest.seed}: " + ", ".join(
         f"{number} {name}{'s' if number != 1 else ''}" for number, name in counts if name != "platform" or number > 1
     )
 
 
 def started(run: KeptRun) -> str:
-    """When."""
+    """Return the start time, in UTC."""
     return datetime.fromtimestamp(run.manifest.started, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def took(run: KeptRun) -> str:
-    """How long, for people."""
+def duration(run: KeptRun) -> str:
+    """Return the duration in hours and minutes, or in minutes and seconds."""
     if run.manifest.finished is None:
         return "cut off"
     minutes, rest = divmod(round(run.manifest.finished - run.manifest.started), 60)
@@ -95,13 +96,13 @@ def took(run: KeptRun) -> str:
 
 
 def verdicts(run: KeptRun) -> dict[str, int]:
-    """How often each verdict occurs."""
+    """Return the number of trials of each verdict that occurs."""
     counts = sum((outcome.verdicts for outcome in run.outcomes), Counter[Verdict]())
     return {verdict.value: counts[verdict] for verdict in Verdict if counts[verdict]}
 
 
 def table(run: KeptRun) -> list[tuple[matrix_axes.MatrixRow, str, list[KeptCell | None]]]:
-    """The rows of the matrix, each with the kernel's release and its cells, column by column."""
+    """Return the rows of the matrix, each with the kernel's release and its cells by column."""
     places = {matrix_axes.place(cell.name): cell for cell in run.cells}
     names = [cell.name for cell in run.cells]
     columns = matrix_axes.columns(names)
@@ -110,13 +111,13 @@ def table(run: KeptRun) -> list[tuple[matrix_axes.MatrixRow, str, list[KeptCell 
 
 
 def release(cells: Iterable[KeptCell | None]) -> str:
-    """The kernel's release, as the cells saw it."""
+    """Return the kernel's release, as the cells report it."""
     seen = (matrix_axes.release(cell.header.fingerprint.kernel) for cell in cells if cell and cell.header)
     return " ".join(dict.fromkeys(seen))
 
 
 def differences(run: KeptRun) -> list[KernelVerdicts]:
-    """The scenarios on which kernels differ where the profile is the same; what never ran differs from nothing."""
+    """Return the scenarios whose verdicts differ between kernels under the same profile; misses are ignored."""
     groups: dict[tuple[str, str], dict[str, list[tuple[str, Judged]]]] = {}
     for cell in run.cells:
         row, column = matrix_axes.place(cell.name)
@@ -128,8 +129,8 @@ def differences(run: KeptRun) -> list[KernelVerdicts]:
     for (column, _), scenarios in groups.items():
         for seen in scenarios.values():
             if len({one.trial.verdict for _, one in seen}) > 1:
-                made = _difference(seen)
-                known = found.setdefault((made.scenario, str(made.kernels)), made)
+                group = _difference(seen)
+                known = found.setdefault((group.scenario, str(group.kernels)), group)
                 known.profiles.append(column or matrix_axes.NOWHERE)
     return sorted(found.values(), key=lambda one: (one.ids, one.scenario))
 
@@ -143,7 +144,7 @@ def _difference(seen: Sequence[tuple[str, Judged]]) -> KernelVerdicts:
 
 
 def problems(run: KeptRun) -> dict[tuple[str, str], list[str]]:
-    """Why cells did not run as planned, and what to do, each with all the cells of which it is true."""
+    """Return the cells of each problem, by its reason and remedy."""
     found: dict[tuple[str, str], list[str]] = {}
     for cell in run.cells:
         if cell.problem:
@@ -152,13 +153,13 @@ def problems(run: KeptRun) -> dict[tuple[str, str], list[str]]:
 
 
 def named(names: Sequence[str]) -> str:
-    """Some of them, and how many more."""
+    """Return the first names as text, and the number of the others."""
     more = len(names) - FEW
     return ", ".join(names[:FEW]) + (f" and {more} more" if more > 0 else "")
 
 
 def unexpected(run: KeptRun) -> Sequence[UnexpectedGroup]:
-    """What was not as expected, each with all the cells where it was so; what a cell's problem explains is not said."""
+    """Return the unexpected verdicts by scenario, without the misses that a cell's problem explains."""
     found: dict[tuple[str, Verdict], UnexpectedGroup] = {}
     for cell in run.cells:
         for one in cell.outcome.unexpected:
@@ -166,8 +167,8 @@ def unexpected(run: KeptRun) -> Sequence[UnexpectedGroup]:
             if trial.verdict is Verdict.MISS and cell.problem:
                 continue
             key = (trial.scenario, trial.verdict)
-            made = UnexpectedGroup(trial.scenario, " ".join(trial.ids), trial.verdict.value, trial.reason, "")
-            it = found.setdefault(key, made)
-            it.expected = str(one.judgement).removeprefix("expected ")
-            it.cells.append(str(cell.name))
+            group = UnexpectedGroup(trial.scenario, " ".join(trial.ids), trial.verdict.value, trial.reason, "")
+            group = found.setdefault(key, group)
+            group.expected = str(one.judgement).removeprefix("expected ")
+            group.cells.append(str(cell.name))
     return list(found.values())

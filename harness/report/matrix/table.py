@@ -1,4 +1,4 @@
-"""A run's matrix on a terminal."""
+"""Prints a run's matrix on a terminal."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.results.verdict_letters import LETTERS
 from worldswitch.harness.verdict import Verdict
 
-MOST = 40  #: of a kind; the page has them all
+MOST = 40  #: the maximum number of entries per list; the page has all of them
 
 
 def show(run: KeptRun, out: Console) -> None:
-    """Print the matrix, what was not as expected, and where kernels differ; the last line is plain, for programs."""
+    """Print the matrix, the unexpected verdicts, and the differences between kernels; the counts come last."""
     out.print(f"{run.manifest.run}\n{summary.headline(run)}\n")
     out.print(matrix(run))
     letters = ", ".join(f"{letter.upper()} {verdict.value}" for verdict, letter in LETTERS.items() if letter != "p")
-    out.print(f"numbers alone are of passes; {letters}; ! not as expected")
+    out.print(f"a number without a letter counts passed trials; {letters}; ! unexpected")
     _problems(run, out)
     for rule in run.manifest.stale:
-        out.print(Text(f"\nrule out of date: {rule}", STYLES[Verdict.FAIL]))
+        out.print(Text(f"\nstale rule: {rule}", STYLES[Verdict.FAIL]))
     _unexpected(run, out)
     _differences(run, out)
     out.print(f"\n{summary.conclusion(run)}\n{tally(run.outcomes)}")
 
 
 def matrix(run: KeptRun) -> Table:
-    """Kernels down, profiles across."""
+    """Return the table: a row per kernel, a column per profile."""
     table = Table("kernel", box=None)
     for column in matrix_axes.columns(cell.name for cell in run.cells):
         table.add_column(column or matrix_axes.NOWHERE)

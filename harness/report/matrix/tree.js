@@ -1,17 +1,17 @@
-// The rows of the table: kernels, families and scenarios, as far as they are unfolded and match the filter.
+// The rows of the table: the unfolded kernels, families and scenarios that match the filter.
 
-/** The ways to unfold: which axis comes first. */
+/** The axes by level, for each order. */
 const ORDERS = { kernel: ["kernel", "family", "scenario"], scenario: ["family", "scenario", "kernel"] };
 
-/** With at most so many rows left by a filter, all of them are shown unfolded. */
+/** A filter that leaves at most this number of rows unfolds all of them. */
 const FEW = 60;
 
-/** For each cell a flag for each scenario. */
+/** For each cell, a flag for each scenario: 1 if the trial matches. */
 function match(run, test) {
   return run.cells.map((cell) => Uint8Array.from(run.scenarios, (_, one) => test(cell, one)));
 }
 
-/** All nodes in reading order, those in sight under `folds`; each has {key, level, axis, label, rows, scenarios}. */
+/** The unfolded nodes in reading order; each has {key, level, axis, label, rows, scenarios}. */
 function tree(run, order, matches, folds) {
   const nodes = [];
   const axes = ORDERS[order];
@@ -47,7 +47,7 @@ function some(run, matches, rows, scenarios) {
   return rows.some((row) => run.at[row.number].some((cell) => cell && scenarios.some((one) => matches[cell.number][one])));
 }
 
-/** How often each letter occurs where a node and a column meet; capitals are the unexpected. */
+/** The number of trials by letter in a node and a column; capitals are unexpected verdicts. */
 function count(run, node, column, matches) {
   const counts = {};
   for (const row of node.rows) {

@@ -1,4 +1,4 @@
-"""A run shown to somebody, in one of the ways there are."""
+"""Prints or writes a run's matrix in one of its formats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from worldswitch.harness.run import repro
 
 
 def show(name: str, kind: str, output: Path | None) -> Status:
-    """Show a run as `kind`; without a file to write, text is printed and the page goes into the run's folder."""
+    """Write a run's matrix to `output`; by default print text or Markdown, and write a page to the run's folder."""
     run = read(name)
     if kind == "html":
         path = output or run.folder / page.FILE
@@ -35,7 +35,7 @@ def show(name: str, kind: str, output: Path | None) -> Status:
 
 
 def read(name: str) -> KeptRun:
-    """The run, or the baseline, at a path or in `results`, or the last run there; raises `CouldNotRun`."""
+    """Return the run or baseline called `name`: a path, a name in `results`, or `last`; raises `CouldNotRun`."""
     try:
         folder = reader.find(name)
         return load.load(folder) if (folder / file_format.FILE).exists() else reader.read(folder)
@@ -43,15 +43,15 @@ def read(name: str) -> KeptRun:
         raise CouldNotRun(str(problem)) from problem
 
 
-def leave(folder: Path) -> None:
-    """Leave the page and its twin in Markdown in a run's folder."""
+def write_to_folder(folder: Path) -> None:
+    """Write the page and the Markdown to a run's folder."""
     run = reader.read(folder)
     (folder / page.FILE).write_text(html(run), encoding="utf-8")
     (folder / markdown.FILE).write_text(markdown.text(run), encoding="utf-8")
 
 
 def html(run: KeptRun) -> str:
-    """The page of a run."""
+    """Return the page of a run."""
 
     def again(cell: KeptCell, trial: Trial) -> str:
         return repro.command(cell.name, trial.scenario, run.folder)
@@ -71,8 +71,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def write(path: Path, how: Callable[[], object]) -> None:
-    """Write `path`; `CouldNotRun` says why that cannot be."""
+    """Write `path` by calling `how`; raises `CouldNotRun`."""
     try:
         how()
     except OSError as problem:
-        raise CouldNotRun(f"{path} cannot be written: {problem.strerror}; name another file by -o") from problem
+        raise CouldNotRun(f"{path} cannot be written: {problem.strerror}; name another file with -o") from problem

@@ -1,1 +1,1 @@
-"""The kill matrix for people: progress, table, page."""
+"""Reports of a mutation campaign: progress, the kill matrix as a table and as a page."""

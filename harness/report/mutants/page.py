@@ -1,7 +1,7 @@
-"""The kill matrix as a page: one HTML file that needs nothing else, on a screen or on paper.
+"""Renders the kill matrix as one HTML file that loads nothing else.
 
-A map of all (mutants down, scenarios across, a square where something did not pass), then a table a family of
-scenarios with the mutants that meet it, then each mutant.  The template beside this file says how it looks.
+It has a map (a row per mutant, a column per scenario, a square for each trial that did not pass), a table per family of
+scenarios, and a table of the mutants.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from worldswitch.harness.run.mutants.matrix import Failure, Matrix, Mutated, Pla
 from worldswitch.harness.run.mutants.proof import ProofState
 
 TEMPLATE = "page.html.j2"
-LOOK = "base.css"  #: that of all pages
+LOOK = "base.css"  #: styles of all pages
 
-#: What a cell of the grid shows: class, sign and meaning.
+#: Class, sign and meaning of a mark.
 SIGNS = (
-    ("kill", "●", "the mutant names it, and is caught by its own assertion"),
-    ("also", "○", "fails by its own assertion, and the mutant does not name it"),
-    ("else", "x", "ends otherwise: a crash, a time-out, an error; shows nothing"),
-    ("pass", "·", "sees nothing wrong"),
+    ("kill", "●", "killed: the mutant names the scenario, and fails its assertion"),
+    ("also", "○", "fails its assertion, but the mutant does not name it"),
+    ("else", "x", "a crash, a timeout or an error, which proves nothing"),
+    ("pass", "·", "passes"),
 )
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What one scenario made of one mutant."""
+    """The result of one scenario on one mutant."""
 
     mutant: str
-    scenario: str  #: its function
+    scenario: str  #: the function's name
     kind: str  #: one of SIGNS
     reason: str = ""
     row: int = 0
@@ -46,13 +46,13 @@ class Mark:
 
     @property
     def sign(self) -> str:
-        """How it is shown."""
+        """The character that shows it."""
         return next(sign for kind, sign, _ in SIGNS if kind == self.kind)
 
 
 @dataclass(frozen=True)
 class Family:
-    """The scenarios of one module, and the mutants on which one of them did not pass."""
+    """The scenarios of one module, and the mutants that did not pass one of them."""
 
     name: str
     scenarios: Sequence[ScenarioProof]
@@ -62,11 +62,11 @@ class Family:
 
 @dataclass(frozen=True)
 class Sheet:
-    """One environment, arranged."""
+    """The page's content for one environment."""
 
     place: Place
     columns: Sequence[str]  #: the scenarios' names, by family
-    marks: Sequence[Mark]  #: of the map: what passed is left blank
+    marks: Sequence[Mark]  #: of the map, without passes
     families: Sequence[Family]
     wrong: Sequence[ScenarioProof]
 
@@ -77,7 +77,7 @@ def write(matrix: Matrix, path: Path) -> None:
 
 
 def page(matrix: Matrix) -> str:
-    """The page."""
+    """Return the page as HTML."""
     text = resources.files("worldswitch.harness.report.mutants").joinpath(TEMPLATE).read_text(encoding="utf-8")
     look = resources.files("worldswitch.harness.report.matrix").joinpath(LOOK).read_text(encoding="utf-8")
     environment = jinja2.Environment(
@@ -94,7 +94,7 @@ def page(matrix: Matrix) -> str:
 
 
 def sheet(place: Place) -> Sheet:
-    """`place`, arranged, without the scenarios that no mutant meets: those about the kernel alone."""
+    """Return the content for `place`, without the scenarios about the kernel alone, which no mutant can fail."""
     met = sorted({mark.scenario for mark in _marks(place, {})})
     about = [one for one in place.scenarios if one.standing != ProofState.KERNEL.value]
     held = about if place.scenarios else [_nameless(name) for name in met]
@@ -132,7 +132,7 @@ def _kinds(one: Mutated) -> Iterator[tuple[str, Iterable[Failure]]]:
 def _family(name: str, scenarios: Sequence[ScenarioProof], place: Place, marks: Iterable[Mark]) -> Family:
     names = {one.name for one in scenarios}
     own: dict[tuple[str, str], Mark] = {}
-    for mark in marks:  # of one function's several trials, the mark that says most comes first
+    for mark in marks:  # in the order of `_kinds`, so the first of a function's trials is the most significant
         if mark.scenario in names:
             own.setdefault((mark.mutant, mark.scenario), mark)
     bad = {mark.mutant for mark in own.values() if mark.kind != "pass"}

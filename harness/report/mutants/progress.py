@@ -1,4 +1,4 @@
-"""How a hunt goes on, for whoever waits: a moving line on a terminal, and a line a mutant everywhere."""
+"""Shows a campaign's progress: a live line on a terminal, and a printed line per mutant."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from worldswitch.harness.run.request import Request
 
 STYLES = {Fate.CAUGHT: "green", Fate.UNTESTED: "dim", Fate.SURVIVED: "bold red", Fate.ERROR: "bold magenta"}
 
-SILENCE = 10.0  #: in a log, seconds between two words on what takes long
+SILENCE = 10.0  #: seconds between two log lines on the reference's trials
 
 
 class CampaignProgress:
-    """Tells what is done now; its methods may be called by several threads."""
+    """Shows a campaign in progress; its methods may be called from several threads."""
 
     def __init__(self, out: Console, request: Request) -> None:
         self._out = out
@@ -30,7 +30,7 @@ class CampaignProgress:
         self._what = ""
         self._done = self._all = 0
         self._now: dict[str, float] = {}
-        self._said = time.monotonic()
+        self._last_line = time.monotonic()
         self._live = Live(get_renderable=self._line, console=out) if out.is_terminal else None
 
     def __enter__(self) -> CampaignProgress:
@@ -45,39 +45,39 @@ class CampaignProgress:
             self._live.stop()
 
     def say(self, line: str) -> None:
-        """What is being done that takes a while."""
+        """Print `line` about a step that takes a while."""
         self._out.print(f"{line} ...")
 
     def reference_starts(self, environment: str) -> None:
-        """The reference goes first."""
+        """Show that the reference runs, before the mutants."""
         self._start(f"{environment}: the reference", 0)
 
     def reference_plans(self, trials: int) -> None:
-        """It is put to so many trials."""
+        """Set the number of the reference's trials."""
         self._all = trials
 
     def mutants_start(self, environment: str, mutants: int) -> None:
-        """So many mutants are next."""
+        """Show that this number of mutants runs next."""
         self._start(f"{environment}: {mutants} mutants", mutants)
 
     def _start(self, what: str, count: int) -> None:
-        self._what, self._done, self._all, self._said = what, 0, count, time.monotonic()
+        self._what, self._done, self._all, self._last_line = what, 0, count, time.monotonic()
         self._out.print(what)
 
     def reference_trial(self) -> None:
-        """One of the reference's scenarios has a verdict."""
+        """Count a verdict of the reference."""
         self._done += 1
-        if not self._live and time.monotonic() - self._said > SILENCE:
-            self._said = time.monotonic()
+        if not self._live and time.monotonic() - self._last_line > SILENCE:
+            self._last_line = time.monotonic()
             self._out.print(f"{self._done} of {self._all} done")
 
     def mutant_starts(self, mutant: str) -> None:
-        """One mutant is put to its scenarios."""
+        """Show that a mutant runs."""
         with self._lock:
             self._now[mutant] = time.monotonic()
 
     def mutant_ends(self, one: MutantFate) -> None:
-        """Its fate is known."""
+        """Print the mutant's fate, with the scenarios that did not catch it and the commands that repeat them."""
         with self._lock:
             self._now.pop(one.mutant, None)
             self._done += 1
@@ -91,7 +91,7 @@ class CampaignProgress:
                     cell = CellName(one.environment, f"{MUTANT}{one.mutant}")
                     self._out.print(f"    again: {self._request.again(cell, finding.name)}")
         for trial in one.undeclared:
-            self._out.print(f"  not named, and does not pass either: {trial.scenario} ({trial.verdict.value})")
+            self._out.print(f"  not named, but does not pass: {trial.scenario} ({trial.verdict.value})")
 
     def _line(self) -> Text:
         with self._lock:

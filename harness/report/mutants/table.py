@@ -1,4 +1,4 @@
-"""The kill matrix for a terminal: each mutant, each family of scenarios, and what is to be mended."""
+"""Prints the kill matrix on a terminal: the mutants, the families of scenarios, and what must be fixed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worldswitch.harness.run.mutants.proof import ProofState
 
 
 def show(matrix: Matrix, out: Console) -> None:
-    """All there is to know at the end, without the last line."""
+    """Print the summary of a campaign, without its counts."""
     for place in matrix.places:
         out.print(_mutants(place))
         if place.scenarios:
@@ -25,7 +25,7 @@ def show(matrix: Matrix, out: Console) -> None:
             out.print(line, style="bold red")
         if place.problem:
             out.print(f"\n{place.environment}: {place.problem}", style="bold magenta")
-    out.print(f"\nseed {matrix.seed}, in {matrix.seconds:.0f} s; the same draw again: --seed {matrix.seed}")
+    out.print(f"\n{matrix.seconds:.0f} s; repeat with the same random choices: --seed {matrix.seed}")
 
 
 def _mutants(place: Place) -> Table:
@@ -39,7 +39,7 @@ def _mutants(place: Place) -> Table:
 
 
 def _families(place: Place) -> Table:
-    """How many scenarios of each family stand where."""
+    """The number of scenarios per family and state of proof."""
     occurring = [standing for standing in ProofState if any(one.standing == standing.value for one in place.scenarios)]
     table = Table("scenarios", "all", *(standing.value for standing in occurring), "kills", box=None)
     for family, members in groupby(place.scenarios, lambda one: one.name.partition("::")[0]):

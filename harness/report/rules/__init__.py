@@ -1,8 +1,9 @@
-"""Keeping rules right: `worldswitch expect check` reads them, `worldswitch expect update` amends them after a run.
+"""Checks rules of expected verdicts, and updates them from a run.
 
-check       what is wrong with files of rules, without any run
-rulebook    the files of rules as texts, and which of them speak of a cell
-hindsight   a run judged anew, by the rules of today
-proposals   the edits after which the rules would have expected what came
-texts       edits of a file that leave the rest of it alone, comments too
+check        errors in files of rules, without a run: `worldswitch expect check`
+update       the edits as a diff: `worldswitch expect update`
+rulebook     the texts of the files of rules, and the rules that apply to a cell
+rejudgement  a run judged again by the current rules
+proposals    the edits that make the rules expect the verdicts of a run
+toml_edits   edits of a file that preserve the rest of its text, with comments
 """

@@ -1,9 +1,9 @@
-"""What is wrong with files of rules, as far as that can be said without a run.
+"""Checks files of rules for errors that need no run to find.
 
-unreadable    not TOML, an unknown field, a condition that means nothing: the first of a file, and nothing else of it
-idle words    a scenario, a need or a fact by a name that nothing bears
-expired       its last day is over
-idle rules    those above it in the file hold where it does, and decide on all that it is about
+unreadable    not TOML, an unknown field, an invalid condition: only the first error of a file is reported
+unknown       a scenario, a need or a fact that does not exist
+expired       the rule's last day has passed
+shadowed      earlier rules of the file hold wherever this one does, and decide all its trials
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from worldswitch.harness.expectations.rules import RuleError
 
 
 def show(files: Sequence[Path]) -> Status:
-    """Print what is wrong with each file; all that come with the package if none is named."""
+    """Print the errors of each file, by default of all files of the package; returns UNEXPECTED if there are any."""
     known, facts = scenarios.scenarios(), {fact.scenario.name for fact in scenarios.facts()}
     status = Status.AS_EXPECTED
     for path in files or [*sorted(rules.folder().glob("*.toml")), *profile.available().values()]:
@@ -37,30 +37,30 @@ def show(files: Sequence[Path]) -> Status:
             status = Status.UNEXPECTED
             continue
         wrong = [line for rule in found for line in complaints(rule, found, known, facts)]
-        print("\n".join(wrong) or f"{path}: {len(found)} rules, in order")
+        print("\n".join(wrong) or f"{path}: {len(found)} rules, no errors")
         status = Status.UNEXPECTED if wrong else status
     return status
 
 
 def expectations_of(path: Path) -> tuple[Expectation, ...]:
-    """The rules of a file of rules, or of a profile.  Raises `RuleError` and `ProfileError`."""
+    """Return the rules of a file of rules or a profile; raises `RuleError` or `ProfileError`."""
     try:
         is_profile = "capabilities" in msgspec.toml.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        is_profile = False  # whoever reads it says what is wrong with it
+        is_profile = False  # `rules.load` raises the proper error
     return rules.of_profile(profile.load(path), path) if is_profile else rules.load(path).expectations
 
 
 def complaints(
     rule: Expectation, file: Sequence[Expectation], known: Sequence[Scenario], facts: set[str]
 ) -> Iterator[str]:
-    """What is wrong with a rule of a file."""
+    """Yield the errors of a rule of `file`."""
     for pattern in rule.scenarios:
         if not any(one.is_called(name) for one in known for name in (pattern, function_of(pattern))):
-            yield f"{rule.source}: scenarios: {pattern} means none; `worldswitch list` shows them all"
+            yield f"{rule.source}: scenarios: {pattern} matches none; `worldswitch list` lists all scenarios"
     for need in sorted(rule.needs):
         if need not in PROBES:
-            yield f"{rule.source}: needs: there is no probe {need}; there are {', '.join(PROBES)}"
+            yield f"{rule.source}: needs: unknown probe {need}; the probes are {', '.join(PROBES)}"
         elif not any(need in one.needs for one in known):
             yield f"{rule.source}: needs: no scenario needs {need}"
     for condition in rule.when:

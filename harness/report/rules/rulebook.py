@@ -1,4 +1,4 @@
-"""The files of rules as texts, to be edited before they are written, and the rules in them that speak of a cell."""
+"""The texts of the files of rules, edited in memory, and the rules in them that apply to a cell."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from worldswitch.harness.results.reader import KeptCell, KeptRun
 
 
 @dataclass(frozen=True)
-class Placed:
-    """A rule, and where it stands."""
+class PlacedRule:
+    """A rule and its position."""
 
     path: Path
     index: int  #: from 0, among the rules of its file
@@ -26,41 +26,41 @@ class Placed:
 
 @dataclass(frozen=True)
 class Rulebook:
-    """Files by their paths."""
+    """Files of rules by path."""
 
-    own: tuple[Path, ...]  #: that the run was given; they come first
+    own: tuple[Path, ...]  #: the run's `--rules`, which take precedence
     profiles: Mapping[str, Path]  #: by the profile's name
-    files: tuple[Path, ...]  #: of `containers/expectations`, in their order
+    files: tuple[Path, ...]  #: of `containers/expectations`, in order of precedence
     texts: Mapping[Path, str]
 
     def with_text(self, path: Path, text: str) -> Rulebook:
-        """The same, with another text of a file, or a new file."""
+        """Return a copy in which the file, which may be new, has this text."""
         files = self.files if path in self.texts else tuple(sorted((*self.files, path)))
         return replace(self, files=files, texts={**self.texts, path: text})
 
-    def speaking_of(self, cell: KeptCell) -> list[Placed]:
-        """The rules that may hold in a cell, in the order in which they decide."""
+    def applying_to(self, cell: KeptCell) -> list[PlacedRule]:
+        """Return the rules that may hold in a cell, in order of precedence."""
         profile = self.profiles.get(cell.plan.profile.get("name", ""))
         paths = (*self.own, *((profile,) if profile else ()), *self.files)
         about = [path for path in paths if self.platform(path) in ("", cell.name.platform)]
         return [placed for path in about for placed in self.placed(path)]
 
     def platform(self, path: Path) -> str:
-        """The platform that a file is about; "" if it is about every one."""
+        """Return the platform that a file is about; "" if it is about all."""
         return str(self._content(path).get("platform", ""))
 
-    def placed(self, path: Path) -> list[Placed]:
-        """The rules of a file.  Raises `RuleError`."""
+    def placed(self, path: Path) -> list[PlacedRule]:
+        """Return the rules of a file; raises `RuleError`."""
         content = self._content(path)
         read = tuple(rules.read(path, content.get("expect", []), "any"))
-        return [Placed(path, index, rule) for index, rule in enumerate(rules.numbered(path.name, read))]
+        return [PlacedRule(path, index, rule) for index, rule in enumerate(rules.numbered(path.name, read))]
 
     def _content(self, path: Path) -> dict[str, Any]:
         return rules.parse(path, self.texts[path].encode())
 
 
 def of(run: KeptRun) -> Rulebook:
-    """The rules that come with the package, and those of the profiles of a run.  Raises `RuleError`."""
+    """Return the rules of the package, of the run's `--rules`, and of its profiles; raises `RuleError`."""
     named: dict[str, Path] = {}
     for cell in run.cells:
         if name := cell.plan.profile.get("name"):
@@ -72,11 +72,11 @@ def of(run: KeptRun) -> Rulebook:
 
 
 def _profile(name: str, run: KeptRun) -> Path:
-    """The file of a profile: one that the run was given by its path, or one of the package's."""
-    asked = [Path(one) for one in run.manifest.request.get("profiles", ()) if one.endswith(f"{name}.toml")]
-    found = next((path for path in asked if path.is_file()), profiles.available().get(name))
+    """The file of a profile: the path in the run's request, or the package's file."""
+    paths = [Path(one) for one in run.manifest.request.get("profiles", ()) if one.endswith(f"{name}.toml")]
+    found = next((path for path in paths if path.is_file()), profiles.available().get(name))
     if found is None:
-        raise rules.RuleError(f"{name}.toml", None, "", "the run had this profile, and it is no longer there")
+        raise rules.RuleError(f"{name}.toml", None, "", "the run used this profile, but the file no longer exists")
     try:
         msgspec.toml.decode(found.read_bytes())
     except msgspec.DecodeError as problem:

@@ -1,7 +1,7 @@
-"""Edits of a file of rules that change some of it and leave the rest as it was written, comments too.
+"""Edits a file of rules without changing the rest of its text, with comments.
 
-A comment right above a rule is part of it.  Each edit is checked by reading the new text: if it does not say exactly
-what was meant, `CannotEdit` is raised, and people have to do it.
+A comment directly above a rule belongs to it.  Each edit is verified by parsing the new text: unless its content is
+exactly the intended one, `CannotEdit` is raised.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from worldswitch.harness.expectations.fields import flat
 
 Table = Mapping[str, Any]
 
-WIDTH = 100  #: a longer list gets a line for each item
+WIDTH = 100  #: characters; a longer list is written with a line per item
 
-_MARK = "\0"  #: no TOML has it
+_MARK = "\0"  #: cannot occur in TOML
 
 
 class CannotEdit(Exception):
-    """The text is not written as this editor knows it."""
+    """The text is written in a way that cannot be edited; the message says why."""
 
 
 def rules_in(text: str) -> list[Table]:
-    """The rules as tables."""
+    """Return the rules as tables."""
     return list(msgspec.toml.decode(text).get("expect", []))
 
 
 def without_rule(text: str, index: int) -> str:
-    """The text without a rule, and without the comment right above it."""
+    """Return the text without the rule and its comment."""
     wanted, pieces = rules_in(text), _pieces(text)
     del wanted[index], pieces[index + 1]
     left = "".join(pieces)
@@ -41,7 +41,7 @@ def without_rule(text: str, index: int) -> str:
 
 
 def without_scenarios(text: str, index: int, names: Iterable[str]) -> str:
-    """The text with a rule that is no longer about these; a rule about nothing else goes."""
+    """Return the text without these scenarios in the rule; a rule with no others is removed."""
     wanted, gone = rules_in(text)[index], set(names)
     rest = [one for one in wanted.get("scenarios", []) if one not in gone]
     if not (rest or wanted.get("needs")):
@@ -50,12 +50,12 @@ def without_scenarios(text: str, index: int, names: Iterable[str]) -> str:
 
 
 def with_verdicts(text: str, index: int, verdicts: Sequence[str]) -> str:
-    """The text with a rule that expects these."""
+    """Return the text with these verdicts, a subset of its own, in the rule."""
     return _with_list(text, index, "verdicts", verdicts)
 
 
 def with_rule(text: str, index: int, rule: Table) -> str:
-    """The text with one more rule at this place among them, or at the end."""
+    """Return the text with a new rule at `index`, or at the end."""
     wanted, pieces = rules_in(text), _pieces(text)
     before, after = "".join(pieces[: index + 1]).rstrip("\n"), "".join(pieces[index + 1 :])
     wanted.insert(index, rule)
@@ -63,7 +63,7 @@ def with_rule(text: str, index: int, rule: Table) -> str:
 
 
 def written(rule: Table) -> str:
-    """A rule as people write it."""
+    """Return a rule as TOML."""
     table = tomlkit.table()
     for name, value in rule.items():
         if value:
@@ -80,7 +80,7 @@ def _item(value: Any) -> Item:
 
 
 def _with_list(text: str, index: int, name: str, left: Sequence[str]) -> str:
-    """The text with a rule whose list has only these of its items; without any, it has no such list."""
+    """The text with only the items `left` in a list of the rule; an empty list is removed."""
     wanted, pieces = rules_in(text), _pieces(text)
     document = tomlkit.parse(pieces[index + 1])
     (rule,) = document["expect"]
@@ -94,11 +94,11 @@ def _with_list(text: str, index: int, name: str, left: Sequence[str]) -> str:
 
 
 def _pieces(text: str) -> list[str]:
-    """What stands above the rules, and each rule with the comment right above it."""
+    """The text before the rules, then each rule with its comment."""
     document = tomlkit.parse(text)
     rules = document.get("expect", tomlkit.aot())
     if not isinstance(rules, AoT) or document.as_string() != text:
-        raise CannotEdit("its rules are not all written as [[expect]], one after the other")
+        raise CannotEdit("some of its rules are not consecutive [[expect]] tables")
     for rule in rules:
         rule.trivia.indent = _MARK
     pieces = document.as_string().split(_MARK)
@@ -114,7 +114,7 @@ def _checked(text: str, before: str, wanted: Sequence[Table]) -> str:
     try:
         found = msgspec.toml.decode(text)
     except msgspec.DecodeError as problem:
-        raise CannotEdit(f"its text would no longer be TOML: {problem}") from problem
+        raise CannotEdit(f"the edited text would not be TOML: {problem}") from problem
     if {"expect": [], **found} != {**msgspec.toml.decode(before), "expect": list(wanted)}:
-        raise CannotEdit("its text would say something else")
+        raise CannotEdit("the edited text would have another meaning")
     return text

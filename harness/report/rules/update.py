@@ -1,4 +1,4 @@
-"""What `worldswitch expect update` prints, and what it writes: the rules as a run would have them, as a diff."""
+"""Prints the edits that make the rules expect the verdicts of a run as a diff, and writes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worldswitch.harness.results.errors import CannotWrite, ResultError
 
 
 def show(name: str, *, write: bool, tighten: bool) -> Status:
-    """Print the edits that a run proposes; 1 if there are any left for people to make."""
+    """Print the edits; returns UNEXPECTED if some are not written or must be made by hand."""
     try:
         run = reader.read(reader.find(name))
         before = rulebook.of(run)
@@ -31,7 +31,7 @@ def show(name: str, *, write: bool, tighten: bool) -> Status:
     for line in proposal.left:
         print(line, file=sys.stderr)
     if not changed and not proposal.left:
-        print(f"the rules expect what came in {run.folder}")
+        print(f"the rules expect every verdict in {run.folder}")
     if write:
         _write(proposal.book, changed)
     return Status.UNEXPECTED if proposal.left or (changed and not write) else Status.AS_EXPECTED
@@ -39,13 +39,13 @@ def show(name: str, *, write: bool, tighten: bool) -> Status:
 
 def _diff(path: Path, before: Rulebook, after: Rulebook) -> Iterator[str]:
     old, new = before.texts.get(path, ""), after.texts[path]
-    place = _spoken(path)
+    name = _shown(path)
     return difflib.unified_diff(
-        old.splitlines(keepends=True), new.splitlines(keepends=True), place if old else "/dev/null", place
+        old.splitlines(keepends=True), new.splitlines(keepends=True), name if old else "/dev/null", name
     )
 
 
-def _spoken(path: Path) -> str:
+def _shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
@@ -55,4 +55,4 @@ def _write(book: Rulebook, changed: list[Path]) -> None:
             writer.replace(path, book.texts[path].encode())
         except CannotWrite as problem:
             raise CouldNotRun(f"{problem}; the diff above can be applied by patch(1) to a copy") from problem
-        print(f"written: {_spoken(path)}", file=sys.stderr)
+        print(f"written: {_shown(path)}", file=sys.stderr)

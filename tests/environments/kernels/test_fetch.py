@@ -255,7 +255,7 @@ def test_fetched_kernels_are_listed_and_an_unavailable_one_sets_the_exit_status(
     assert main.main(["kernels", "fetch", "6.12"]) == 0
     assert "6.12: 6.12.94-cloud\n  linux-image-6.12.94-cloud-amd64 6.12.94-1" in capsys.readouterr().out
     assert main.main(["kernels", "fetch", "6.12", "7.3"]) == 2
-    assert "7.3: cannot be had: the Debian mirror has no linux-binary-7.3" in capsys.readouterr().out
+    assert "7.3: not available: the Debian mirror has no linux-binary-7.3" in capsys.readouterr().out
     assert main.main(["kernels", "fetch", "6.12", "7.3", "--json"]) == 2
     first, second = json.loads(capsys.readouterr().out)
     assert first["kernel"] == "6.12.94-cloud"

@@ -1,4 +1,4 @@
-"""Exports: held against the schemas and grammars of their formats, and telling what the run told."""
+"""Exports conform to the schemas and grammars of their formats, and have the run's verdicts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def one(name: str, verdict: Verdict, *wanted: Verdict, **more: object) -> Judged
     return Judged(Trial(**(values | more)), judgement)  # type: ignore[arg-type]
 
 
-#: Each verdict, expected where that can be, and not.
+#: Each verdict, unexpected and, where possible, expected.
 EVERY = (
     one("a::passes", Verdict.PASS, Verdict.PASS),
     one("a::is_blocked", Verdict.BLOCKED, Verdict.BLOCKED, reason="needs #1"),
@@ -71,7 +71,7 @@ def ctrf_schema() -> Any:
     return validator(json.loads((SCHEMAS / "ctrf.schema.json").read_text()))
 
 
-def test_junit_is_valid_whatever_is_in_it(junit_schema: Any, tmp_path: Path) -> None:
+def test_junit_is_valid_with_any_characters(junit_schema: Any, tmp_path: Path) -> None:
     junit.write(RUN.outcomes, tmp_path / "j.xml")
     junit_schema.validate(tmp_path / "j.xml")
     host, tight, new = JUnitXml.fromfile(str(tmp_path / "j.xml"))
@@ -80,7 +80,7 @@ def test_junit_is_valid_whatever_is_in_it(junit_schema: Any, tmp_path: Path) -> 
     assert [(it.name, it.value) for it in new.properties()][-1] == ("problem", "no such kernel - name another")
 
 
-def test_what_is_wrong_beside_trials_is_red_in_every_format(
+def test_problems_of_cells_and_stale_rules_fail_in_every_format(
     junit_schema: Any, ctrf_schema: Any, tmp_path: Path
 ) -> None:
     unsound = Problem("the cell's kernel is not sound", unexpected=True)
@@ -103,14 +103,14 @@ def test_what_is_wrong_beside_trials_is_red_in_every_format(
     assert "- tight.toml:2: expired" in markdown.text(run)
 
 
-def test_the_junit_schema_refuses_what_is_no_junit(junit_schema: Any) -> None:
+def test_the_junit_schema_rejects_invalid_documents(junit_schema: Any) -> None:
     good = '<testsuites name="" tests="0" failures="0" errors="0" skipped="0" time="0"/>'
     assert junit_schema.is_valid(good)
     assert not junit_schema.is_valid(good.replace('tests="0"', ""))
     assert not junit_schema.is_valid(good.replace("/>", "><odd/></testsuites>"))
 
 
-def test_ktap_is_grammatical_and_nested_as_the_matrix_is() -> None:
+def test_ktap_is_valid_and_nested_by_cell_and_family() -> None:
     whole = grammar.parse(ktap.text(RUN))
     assert [(cell.name, cell.ok, cell.directive) for cell in whole.tests] == [
         ("host", False, ""),
@@ -125,10 +125,10 @@ def test_ktap_is_grammatical_and_nested_as_the_matrix_is() -> None:
     assert whole.tests[2].remarks == ["no such kernel"]
 
 
-def test_ktap_says_of_each_verdict_what_the_kernel_s_tools_understand() -> None:
+def test_ktap_maps_each_verdict_to_the_kernel_s_directives() -> None:
     families = grammar.parse(ktap.text(RUN)).tests[0].tests
-    said = {test.name: (test.ok, test.directive, test.more) for family in families for test in family.tests}
-    assert said == {
+    results = {test.name: (test.ok, test.directive, test.more) for family in families for test in family.tests}
+    assert results == {
         "passes": (True, "", ""),
         "is_blocked": (True, "SKIP", "needs _1"),
         "fails_as_it_must": (True, "XFAIL", "known"),
@@ -141,7 +141,7 @@ def test_ktap_says_of_each_verdict_what_the_kernel_s_tools_understand() -> None:
     }
 
 
-def test_what_spoke_against_a_test_stands_before_its_result() -> None:
+def test_ktap_diagnostics_precede_the_result() -> None:
     fails = grammar.parse(ktap.text(RUN)).tests[0].tests[1].tests[1]
     assert fails.remarks[:2] == ["assert 1 == 2", "expected pass: a rule says so"]
 
@@ -157,17 +157,17 @@ def test_what_spoke_against_a_test_stands_before_its_result() -> None:
         "KTAP version 1\n1..1\nfine",
     ],
 )
-def test_the_grammar_refuses_what_is_no_ktap(text: str) -> None:
+def test_the_grammar_rejects_invalid_ktap(text: str) -> None:
     with pytest.raises((AssertionError, StopIteration)):
         grammar.parse(text)
 
 
 def test_ctrf_is_valid_and_counts_right(ctrf_schema: Any) -> None:
-    told = json.loads(ctrf.text(RUN))
-    ctrf_schema.validate(told)
-    counts = {key: value for key, value in told["results"]["summary"].items() if key not in ("start", "stop")}
+    document = json.loads(ctrf.text(RUN))
+    ctrf_schema.validate(document)
+    counts = {key: value for key, value in document["results"]["summary"].items() if key not in ("start", "stop")}
     assert counts == {"tests": 11, "passed": 1, "failed": 4, "skipped": 3, "pending": 0, "other": 3, "suites": 3}
-    fails = next(test for test in told["results"]["tests"] if test["name"] == "fails")
+    fails = next(test for test in document["results"]["tests"] if test["name"] == "fails")
     assert (fails["status"], fails["rawStatus"], fails["duration"], fails["suite"]) == (
         "failed",
         "fail",
@@ -175,13 +175,13 @@ def test_ctrf_is_valid_and_counts_right(ctrf_schema: Any) -> None:
         ["host", "b"],
     )
     assert fails["extra"] == {"expected": ["pass"], "because": "a rule says so"}
-    assert told["results"]["environment"]["extra"]["problems"] == {"linux-7.3": "no such kernel"}
+    assert document["results"]["environment"]["extra"]["problems"] == {"linux-7.3": "no such kernel"}
 
 
-def test_the_ctrf_schema_refuses_what_is_no_ctrf(ctrf_schema: Any) -> None:
-    told = ctrf.report(RUN)
-    told["results"]["tests"][0]["status"] = "fine"
-    assert not ctrf_schema.is_valid(told)
+def test_the_ctrf_schema_rejects_invalid_documents(ctrf_schema: Any) -> None:
+    document = ctrf.report(RUN)
+    document["results"]["tests"][0]["status"] = "fine"
+    assert not ctrf_schema.is_valid(document)
 
 
 def test_a_whole_matrix_can_be_exported(ctrf_schema: Any, tmp_path: Path) -> None:
@@ -198,14 +198,14 @@ EXAMPLES = re.findall(r"^```sql\n(.*?)^```", (ROOT / "results" / "README.md").re
 
 
 @pytest.mark.parametrize("query", EXAMPLES, ids=range(len(EXAMPLES)))
-def test_the_documented_queries_find_something(query: str, tmp_path: Path) -> None:
+def test_the_documented_queries_return_rows(query: str, tmp_path: Path) -> None:
     path = tmp_path / "r.sqlite"
     database.write(big_run.run(kernels=("5.10", "6.12"), profiles=("", "hardened", "no-ptrace"), scenarios=80), path)
     with sqlite3.connect(path) as base:
         assert base.execute(query).fetchall()
 
 
-def test_a_database_holds_several_runs_and_each_once(tmp_path: Path) -> None:
+def test_a_database_holds_each_run_once(tmp_path: Path) -> None:
     path = tmp_path / "r.sqlite"
     other = kept_run(*RUN.cells, name="another")
     for run in (RUN, other, RUN):
@@ -226,31 +226,31 @@ def test_the_command_writes_each_format(
 ) -> None:
     monkeypatch.setattr("worldswitch.harness.report.matrix.views.read", lambda _: RUN)
     out = tmp_path / "out"
-    assert main.main(["export", "some-run", "--format", kind, "-o", str(out)]) == 0
+    assert main(["export", "some-run", "--format", kind, "-o", str(out)]) == 0
     assert capsys.readouterr().out == f"{out}\n"
     assert out.stat().st_size > 100
 
 
-def test_what_is_no_database_is_left_alone(
+def test_a_file_that_is_not_a_database_is_not_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("worldswitch.harness.report.matrix.views.read", lambda _: RUN)
     (tmp_path / "notes").write_text("not a database, and longer than a hundred characters " * 20)
-    assert main.main(["export", "some-run", "--format", "sqlite", "-o", str(tmp_path / "notes")]) == 2
-    assert "is no database of runs, or cannot be written" in capsys.readouterr().err
+    assert main(["export", "some-run", "--format", "sqlite", "-o", str(tmp_path / "notes")]) == 2
+    assert "cannot write runs to " in capsys.readouterr().err
     assert (tmp_path / "notes").read_text().startswith("not a database")
 
 
-def test_a_run_that_came_to_no_cell_can_be_shown_and_exported(
+def test_a_run_without_cells_can_be_shown_and_exported(
     junit_schema: Any, ctrf_schema: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worldswitch.harness.report.matrix.views.read", lambda _: kept_run())
     for kind in formats.WRITERS:
-        assert main.main(["export", "a-run", "--format", kind, "-o", str(tmp_path / kind)]) == 0
+        assert main(["export", "a-run", "--format", kind, "-o", str(tmp_path / kind)]) == 0
     junit_schema.validate(tmp_path / "junit")
     ctrf_schema.validate(json.loads((tmp_path / "ctrf").read_text()))
     assert grammar.parse((tmp_path / "ktap").read_text()).tests == []
     for kind in ("text", "markdown", "html"):
-        assert main.main(["report", "a-run", "--format", kind, "-o", str(tmp_path / kind)]) == 0
+        assert main(["report", "a-run", "--format", kind, "-o", str(tmp_path / kind)]) == 0
         assert "0 passed" in (tmp_path / kind).read_text() or "<b>0</b>passed" in (tmp_path / kind).read_text()
-    assert main.main(["diff", "a-run", "a-run"]) == 0
+    assert main(["diff", "a-run", "a-run"]) == 0

@@ -1,4 +1,4 @@
-"""How two kernels differ: from a run's folder, only where both were met in the same surroundings."""
+"""Kernel differences come from a run's folder, and only from cells under the same profile."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ FACTS = {"kernel::a": "one", "kernel::b": "same"}
 
 
 def met(name: str, kernel: str, verdict: Verdict = Verdict.PASS, fact: str = "one", **probes: str) -> Scripted:
-    """An environment on a kernel that says so much of itself."""
+    """An environment on a kernel with these probes, facts and verdicts."""
     trials = (trial(NAMES[0], verdict), trial(NAMES[1]))
-    said = header([one.scenario for one in trials], **probes)
-    print_ = replace(said.fingerprint, kernel=f"Linux {kernel}", facts=FACTS | {"kernel::a": fact})
-    return place(name, frames([replace(said, fingerprint=print_), *trials, footer(trials)]))
+    head = header([one.scenario for one in trials], **probes)
+    print_ = replace(head.fingerprint, kernel=f"Linux {kernel}", facts=FACTS | {"kernel::a": fact})
+    return place(name, frames([replace(head, fingerprint=print_), *trials, footer(trials)]))
 
 
 def keep(folder: Path, monkeypatch: pytest.MonkeyPatch, *places: Environment | Missing) -> None:
-    """Leave a run's folder."""
+    """Write a run's folder."""
     folder.mkdir(parents=True)
     monkeypatch.setattr(plan, "plan", planner(*places))
     Run(Request(), SCENARIOS[:2], folder, Quiet()).go()
@@ -40,9 +40,7 @@ OLD = met("linux-6.12:hardened", "6.12.94", sysemu="yes", mseal="no")
 NEW = met("linux-7.3:hardened", "7.3.4", Verdict.FAIL, "two", sysemu="yes", mseal="yes")
 
 
-def test_probes_behaviour_and_verdicts_are_told_where_they_differ(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_differing_probes_facts_and_verdicts_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(tmp_path / "run", monkeypatch, OLD, NEW)
     found = difference.between(reader.read(tmp_path / "run"), "6.12", "7.3")
     assert found is not None
@@ -52,9 +50,7 @@ def test_probes_behaviour_and_verdicts_are_told_where_they_differ(
     assert found.verdicts == {"hardened": (KernelChange(NAMES[0], "pass", "fail"),)}
 
 
-def test_the_whole_machine_tells_of_the_kernel_before_any_container(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cell_without_a_container_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = met("linux-6.12", "6.12.94", mseal="yes"), met("linux-7.3", "7.3.4", mseal="yes")
     keep(tmp_path / "run", monkeypatch, OLD, NEW, *whole)
     found = difference.between(reader.read(tmp_path / "run"), "6.12", "7.3")
@@ -64,7 +60,7 @@ def test_the_whole_machine_tells_of_the_kernel_before_any_container(
     assert list(found.verdicts) == ["", "hardened"]
 
 
-def test_kernels_in_different_surroundings_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_under_different_profiles_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(tmp_path / "run", monkeypatch, OLD, met("linux-7.3", "7.3.4"), Missing("linux-7.3:hardened", "gone", "wait"))
     assert difference.between(reader.read(tmp_path / "run"), "6.12", "7.3") is None
 
@@ -72,7 +68,7 @@ def test_kernels_in_different_surroundings_are_not_compared(tmp_path: Path, monk
 # ----------------------------------------------------------------------------------------------------------- command
 
 
-def test_the_newest_run_that_met_both_is_taken(
+def test_the_newest_run_with_both_kernels_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keep(tmp_path / "20260101T000000-0001", monkeypatch, OLD, NEW)
@@ -81,22 +77,22 @@ def test_the_newest_run_that_met_both_is_taken(
     (tmp_path / "20260101T000000-0003" / "run.json").write_text("{")
     assert main.main(["kernels", "diff", "6.12", "7.3", "--results", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    assert f"as they were met in {tmp_path / '20260101T000000-0001'}" in printed
+    assert f"according to {tmp_path / '20260101T000000-0001'}" in printed
     for words in ("Linux 6.12.94 and Linux 7.3.4", "behaviour, hardened", "kernel::a", "verdicts, hardened", NAMES[0]):
         assert words in printed
 
 
-def test_a_run_that_did_not_meet_both_is_named(
+def test_a_run_without_both_kernels_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keep(tmp_path / "run", monkeypatch, OLD)
     assert main.main(["kernels", "diff", "6.12", "7.3", "--run", "run", "--results", str(tmp_path)]) == 2
-    assert "its cells with a result are linux-6.12:hardened" in capsys.readouterr().err
+    assert "its cells with results are linux-6.12:hardened" in capsys.readouterr().err
     assert main.main(["kernels", "diff", "6.12", "7.3", "--run", "none", "--results", str(tmp_path)]) == 2
     assert "none: no such folder" in capsys.readouterr().err
 
 
-def test_without_a_run_that_met_both_one_is_made(
+def test_a_run_is_made_if_none_has_both_kernels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Request, "scenarios", lambda self: list(SCENARIOS[:2]))
@@ -108,5 +104,5 @@ def test_without_a_run_that_met_both_one_is_made(
     assert "linux-6.12: no mirror" in capsys.readouterr().err
 
 
-def test_what_is_run_for_it_is_one_scenario() -> None:
+def test_the_new_run_has_one_scenario() -> None:
     assert len(Request(ids=(compare.SCENARIO,)).scenarios()) == 1

@@ -1,4 +1,4 @@
-"""The matrix in one file: whole, small, nothing fetched, nothing in it believed; and its twins in text."""
+"""The matrix as a page (complete, small, escaped, loads nothing), as Markdown and as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import big_run
 import pytest
 from big_run import kept_cell
 from scripted import NAMES, SCENARIOS, frames, place, planner, whole
-from scripted import trial as told
+from scripted import trial as scripted_trial
 
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell.records import Complaint, KernelLog, Trial
@@ -70,11 +70,11 @@ SMALL = account(entry("linux-6.12:tight", ODD, BLOCKED), entry("host", FINE), en
         ("linux-6.12:tight", (MatrixRow("linux-6.12"), "tight")),
     ],
 )
-def test_a_name_says_where_a_cell_stands(environment: str, place: tuple[MatrixRow, str]) -> None:
+def test_a_cell_s_name_gives_its_row_and_column(environment: str, place: tuple[MatrixRow, str]) -> None:
     assert matrix_axes.place(CellName(environment)) == place
 
 
-def test_rows_are_in_the_order_of_versions_and_platforms_apart() -> None:
+def test_rows_are_sorted_by_version_with_a_row_per_platform() -> None:
     names = ["linux-7.0", "linux-6.12:a", "linux-6.1:a", "host", "oci:a", "docker:a", "linux-5.10"]
     rows = matrix_axes.rows([*map(CellName, names), CellName("host", "seed")])
     assert list(map(str, rows)) == [
@@ -98,14 +98,14 @@ def test_kernels_are_compared_by_minor_version(text: str, version: tuple[int, ..
     assert series(text) == (".".join(map(str, version)) or text)
 
 
-def test_a_pass_is_a_letter_and_what_is_wrong_a_capital() -> None:
+def test_verdicts_are_letters_and_unexpected_ones_capitals() -> None:
     packed = packing.pack(SMALL, again)
     assert [one.name for one in packed.scenarios] == ["a::one", "a::two"]
     assert [cell.verdicts for cell in packed.cells] == ["Fb", "p-", "pb"]
     assert [len(cell.notes) for cell in packed.cells] == [2, 0, 1]
 
 
-def test_a_note_has_all_that_is_known() -> None:
+def test_a_note_has_all_texts_of_a_trial() -> None:
     packed = packing.pack(SMALL, again)
     scenario, judgement, reason, seconds, detail, transcript, output, command = packed.cells[0].notes[0]
     assert (scenario, seconds, detail, output) == (0, 0.0, 0, 0)
@@ -118,7 +118,7 @@ def test_a_note_has_all_that_is_known() -> None:
     assert packed.judgements[packed.cells[0].notes[1][1]] == ("blocked", "so", "", "")
 
 
-def test_the_kernel_s_log_goes_with_its_cell() -> None:
+def test_a_cell_has_its_kernel_s_log() -> None:
     complaint = Complaint(meaning="a bug in the kernel", line="BUG: x")
     log = KernelLog(lines=("6 0.1 booted", "4 9.2 BUG: x"), complaints=(complaint,))
     plain = entry("linux-6.12", FINE)
@@ -128,18 +128,18 @@ def test_the_kernel_s_log_goes_with_its_cell() -> None:
     assert [packed.texts[it.kernel_log] for it in packed.cells] == ["6 0.1 booted\n4 9.2 BUG: x", ""]
 
 
-def test_long_texts_keep_their_end_and_too_many_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_texts_keep_their_end_and_excess_texts_are_omitted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "TEXT", 100)
     monkeypatch.setattr(packing, "ALL", 150)
     long = [Judged(trial(f"a::{n}", Verdict.FAIL, detail=f"{n}" * 200 + "the end"), NOT_SO) for n in range(3)]
     texts = packing.pack(account(entry("host", *long)), lambda *_: "").texts
     assert [text for text in texts if text.endswith("the end")] == [
-        "... 107 characters before\n" + "0" * 93 + "the end"
+        "... 107 earlier characters\n" + "0" * 93 + "the end"
     ]
     assert packing.LEFT_OUT in texts
 
 
-def test_what_only_a_cell_that_never_ran_has_is_known_by_name() -> None:
+def test_a_claim_is_taken_from_a_cell_that_ran() -> None:
     bare = Judged(Trial(scenario="a::one", verdict=Verdict.MISS), NOT_SO)
     for entries in ((entry("host", bare), entry("docker:a", FINE)), (entry("docker:a", FINE), entry("host", bare))):
         (scenario,) = packing.pack(account(*entries), again).scenarios
@@ -161,7 +161,7 @@ class _Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_well_formed_and_needs_nothing_else() -> None:
+def test_the_page_is_well_formed_and_loads_nothing() -> None:
     page = matrix.page(SMALL, again)
     parser = _Tags()
     parser.feed(page)
@@ -170,7 +170,7 @@ def test_the_page_is_well_formed_and_needs_nothing_else() -> None:
     assert "<b>1 == 2" not in page
 
 
-def test_without_a_script_the_page_still_says_what_came_of_each_cell() -> None:
+def test_without_scripts_the_page_shows_each_cell() -> None:
     shown = matrix.page(SMALL, again).partition("<aside")[0]
     assert '<span class="v fail wrong">1<i>F</i></span><span class="v blocked">1<i>B</i></span>' in shown
     assert "&lt;b&gt;1 == 2&lt;/b&gt;" in shown
@@ -186,14 +186,14 @@ def test_a_whole_matrix_is_made_quickly_and_is_small() -> None:
     assert len(packed["cells"]) == 24
 
 
-def test_where_kernels_differ_is_said_once_for_all_profiles_alike() -> None:
+def test_differences_between_kernels_are_grouped_by_profile() -> None:
     other = (entry("linux-6.12:loose", ODD), entry("linux-6.1:loose", FINE))
     (difference,) = summary.differences(account(*SMALL.cells, *other))
     assert str(difference) == "pass: linux-6.1; fail: linux-6.12"
     assert (difference.ids, sorted(difference.profiles)) == ("SG01", ["loose", "tight"])
 
 
-def test_what_a_problem_explains_is_said_as_that() -> None:
+def test_misses_that_a_problem_explains_are_not_listed() -> None:
     missed = Judged(trial("a::one", Verdict.MISS), NOT_SO)
     run = account(*(entry(name, missed, problem=Problem("gone", "fetch it")) for name in ("linux-7.3", "linux-7.3:a")))
     assert summary.problems(run) == {("gone", "fetch it"): ["linux-7.3", "linux-7.3:a"]}
@@ -202,19 +202,19 @@ def test_what_a_problem_explains_is_said_as_that() -> None:
     assert summary.named(list("abcdefghij")) == "a, b, c, d, e, f, g, h and 2 more"
 
 
-def test_what_went_wrong_in_one_way_is_said_once() -> None:
+def test_equal_unexpected_verdicts_are_grouped() -> None:
     other = Judged(trial("a::one", Verdict.FAIL, reason="2 == 3"), NOT_SO)
     (found,) = summary.unexpected(account(entry("host", ODD), entry("docker:a", other)))
     assert (found.reason, found.cells) == ("</script><b>1 == 2</b>", ["host", "docker:a"])
 
 
-def test_the_headline_counts_platforms_where_there_are_several() -> None:
+def test_the_headline_counts_platforms_if_there_are_several() -> None:
     assert summary.headline(SMALL).endswith("seed 7: 3 kernels, 2 profiles, 2 scenarios")
     several = account(entry("host", FINE), entry("host/seed", FINE))
     assert summary.headline(several).endswith("1 kernel, 2 platforms, 1 profile, 1 scenario")
 
 
-def test_markdown_has_the_matrix_and_what_was_not_as_expected() -> None:
+def test_markdown_has_the_matrix_and_the_unexpected_verdicts() -> None:
     lines = markdown.text(SMALL).splitlines()
     assert "**2 passed, 1 failed, 2 skipped**" in lines
     assert "| kernel | no container | tight |" in lines
@@ -228,13 +228,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run's folder."""
     monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
     monkeypatch.setattr(request, "rehearse_platform", lambda _: Result(verdict=Verdict.PASS))
-    monkeypatch.setattr(environment, "plan", planner(place("host", frames(whole(*map(told, NAMES))))))
+    monkeypatch.setattr(environment, "plan", planner(place("host", frames(whole(*map(scripted_trial, NAMES))))))
     assert main.main(["run", "--results", str(tmp_path / "results")]) == 0
     (made,) = (tmp_path / "results").iterdir()
     return made
 
 
-def test_the_command_shows_a_run_in_each_way(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_shows_a_run_in_each_format(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main.main(["report", str(folder)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "3 passed, 0 failed, 0 skipped"
@@ -247,45 +247,49 @@ def test_the_command_shows_a_run_in_each_way(folder: Path, capsys: pytest.Captur
     assert (folder / "m.txt").read_text().splitlines()[-1] == "3 passed, 0 failed, 0 skipped"
 
 
-def test_a_run_is_found_by_its_name_or_is_the_newest(
+def test_a_run_is_found_by_name_and_defaults_to_the_newest(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(folder.parent.parent)
     capsys.readouterr()
-    for said in ([folder.name], []):
-        assert main.main(["report", *said]) == 0
+    for names in ([folder.name], []):
+        assert main.main(["report", *names]) == 0
         assert capsys.readouterr().out.startswith(folder.name)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["report", "nowhere"], "nowhere: no such folder, and no run of that name in results"),
         (["report"], "results: no runs there"),
         (["report", "."], "run.json: not there; the folder is not that of a run"),
     ],
 )
-def test_what_is_no_run_is_refused(
-    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_folder_without_a_run_is_refused(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main.main(arguments) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_where_a_page_cannot_go_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unwritable_output_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["report", str(folder), "--format", "html", "-o", str(folder / "no" / "m.html")]) == 2
-    assert "m.html cannot be written: No such file or directory; name another file by -o" in capsys.readouterr().err
+    assert "m.html cannot be written: No such file or directory; name another file with -o" in capsys.readouterr().err
 
 
-def test_a_run_in_more_than_one_environment_leaves_the_matrix(
+def test_a_run_in_several_environments_writes_the_matrix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
     monkeypatch.setattr(request, "rehearse_platform", lambda _: Result(verdict=Verdict.PASS))
-    said = frames(whole(*map(told, NAMES)))
+    output = frames(whole(*map(scripted_trial, NAMES)))
     for names, pages in ((("host",), 0), (("host", "docker:a"), 1)):
-        monkeypatch.setattr(environment, "plan", planner(*(place(name, said) for name in names)))
+        monkeypatch.setattr(environment, "plan", planner(*(place(name, output) for name in names)))
         assert main.main(["run", "--results", str(tmp_path / str(pages))]) == 0
         lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("matrix: ")]
         assert lines == [f"matrix: {page}" for page in (tmp_path / str(pages)).glob("*/matrix.html")]

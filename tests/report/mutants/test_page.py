@@ -1,4 +1,4 @@
-"""The kill matrix as data and as a page: whole, well formed, and nothing in it that is fetched or believed."""
+"""The kill matrix as data and as a page: complete, well formed and escaped, and loads nothing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_matrix_can_be_read_back(tmp_path: Path) -> None:
     assert msgspec.json.decode((tmp_path / "m.json").read_bytes(), type=Matrix) == matrix(CAUGHT)
 
 
-def test_it_says_of_each_mutant_and_each_scenario_what_became_of_it() -> None:
+def test_it_has_the_fate_of_each_mutant_and_the_state_of_each_scenario() -> None:
     (place,) = matrix(CAUGHT).places
     (mutant,) = place.mutants
     assert (mutant.fate, mutant.module, [kill.scenario for kill in mutant.killed_by]) == ("caught", "memory", [ONE])
@@ -108,7 +108,7 @@ def test_the_page_is_well_formed(made: Matrix) -> None:
     assert parser.open == []
 
 
-def test_the_page_needs_nothing_else() -> None:
+def test_the_page_loads_nothing() -> None:
     page = kill_page.page(matrix(CAUGHT))
     assert not re.search(r"https?:|<script|<link|<img|url\(|@import", page)
     assert "<b>bold</b>" not in page
@@ -119,21 +119,21 @@ def test_every_mark_is_on_the_page_with_its_reason() -> None:
     parser = _Tags()
     parser.feed(kill_page.page(matrix(CAUGHT)))
     assert parser.tags.count("td") > len(NAMES)
-    for said in ("Forgetful", "crash: a <b>bold</b> crash", "fail: assert 1 == 2", "nothing can", "seed 7"):
-        assert said in parser.text
+    for text in ("Forgetful", "crash: a <b>bold</b> crash", "fail: assert 1 == 2", "nothing can", "seed 7"):
+        assert text in parser.text
     (sheet,) = (kill_page.sheet(place) for place in matrix(CAUGHT).places)
     assert {(mark.kind, mark.scenario) for mark in sheet.marks} == {("kill", ONE), ("else", THIRD)}
     assert [family.name for family in sheet.families] == ["signals", "threads"]
 
 
-def test_a_function_of_several_trials_has_one_square_which_shows_the_worst() -> None:
+def test_a_function_with_several_trials_has_one_square_for_the_worst() -> None:
     several = msgspec.structs.replace(trial(f"{ONE}[1]"), verdict=Verdict.FAIL, assertion=True)
     made = MutantFate("Forgetful", "host", CAUGHT.findings, kills=(several,), passed=(f"{ONE}[0]", f"{ONE}[2]"))
     (sheet,) = (kill_page.sheet(place) for place in matrix(made).places)
     assert sheet.families[0].marks["Forgetful", ONE].kind == "kill"
 
 
-def test_claims_about_the_kernel_are_counted_and_not_shown() -> None:
+def test_kernel_scenarios_are_counted_but_not_shown() -> None:
     (place,) = matrix(CAUGHT).places
     held = [msgspec.structs.replace(one, standing="kernel") if one.name == THIRD else one for one in place.scenarios]
     changed = msgspec.structs.replace(place, scenarios=tuple(held), standings={"proven": 1, "excused": 1, "kernel": 1})

@@ -1,4 +1,4 @@
-"""Nothing is missing silently: ids without a scenario, weaknesses and commits without a mutant have a reason."""
+"""Each id without a scenario, and each weakness or commit without a mutant, has a listed reason."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_seed_has_28_weaknesses_and_origins_name_no_others() -> None:
     assert set(UNMUTATED) <= set(ORIGINS)
 
 
-def test_cells_are_one_line_and_mean_only_themselves() -> None:
+def test_table_cells_are_one_line_and_escaped() -> None:
     assert list(table(("a", "b"), [("1 | 2", "x\n  y")])) == ["| a | b |", "| --- | --- |", "| 1 \\| 2 | x y |"]
     assert cell(" a\n\n b ") == "a b"
     assert plain("a_b `c_d` <e>") == "a\\_b `c_d` \\<e>"

@@ -1,4 +1,4 @@
-"""What the documents say is so: the commands they name are there, and CI runs the ones it should."""
+"""The documents are true: the sessions they name exist, and CI runs them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_every_session_that_is_named_is_on_the_menu(name: str) -> None:
     assert sessions - {"and"} <= SESSIONS
 
 
-def test_ci_runs_what_the_readme_says() -> None:
+def test_ci_runs_the_sessions_that_the_readme_names() -> None:
     blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     setup, _, run = blocks[0].strip().rpartition(" && ")
     assert run == ".venv/bin/nox -s scenarios -- --install-engine"
@@ -38,7 +38,7 @@ def test_ci_runs_what_the_readme_says() -> None:
     assert positions == sorted(positions)
 
 
-def test_what_is_soaked_is_there() -> None:
+def test_soaked_scenarios_exist() -> None:
     (listed,) = re.findall(r"^SOAK = \((.*?)\)", (ROOT / "noxfile.py").read_text(), re.MULTILINE | re.DOTALL)
     names = re.findall(r'"(.+?)"', listed)
     assert names
@@ -52,18 +52,18 @@ def test_the_readme_explains_every_verdict_and_exit_status() -> None:
         assert f"| {status.value} |" in README
 
 
-def test_the_documents_link_only_what_is_there() -> None:
+def test_the_links_in_the_documents_exist() -> None:
     for document in [*ROOT.glob("*.md"), *ROOT.glob("*/README.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name} links {target}"
 
 
-def test_the_reference_s_example_prints_what_it_says() -> None:
+def test_the_reference_s_example_prints_the_documented_output() -> None:
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "reference/README.md").read_text(), re.DOTALL)
-    said = re.findall(r"# (Syscall.*)", code)
+    documented = re.findall(r"# (Syscall.*)", code)
     command = [sys.executable, "-P", "-c", code]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
-    assert printed == said * 2
+    assert printed == documented * 2
 
 
 def test_every_file_of_scenarios_is_in_a_family() -> None:

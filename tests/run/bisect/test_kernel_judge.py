@@ -125,7 +125,7 @@ def test_the_boundary_is_printed_with_the_commands_that_show_it(bisect, capsys: 
     assert "6.16.12+deb13: bad: 1 of 1 failed: assert 1 == 2" in printed
     assert "last good: 6.16.3+deb13\nfirst bad: 6.16.12+deb13" in printed
     assert f"--id {NAMES[1]}" in printed
-    assert "6.16.12+deb13 " in printed.partition("to see it:")[2]
+    assert "6.16.12+deb13 " in printed.partition("to repeat both:")[2]
 
 
 def test_untestable_kernels_are_listed(bisect, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,7 +139,7 @@ def test_untestable_kernels_are_listed(bisect, capsys: pytest.CaptureFixture[str
     printed = capsys.readouterr().out
     assert "6.16.3+deb13: untestable: the guest panicked" in printed
     assert "6.16.12+deb13: untestable: unsupported: assert 1 == 2" in printed
-    assert "any of these may be the first bad one: 6.16.3+deb13, 6.16.12+deb13" in printed
+    assert "any of these may be the first bad kernel: 6.16.3+deb13, 6.16.12+deb13" in printed
 
 
 def test_one_failure_among_several_is_bad(bisect, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,7 +189,7 @@ def test_a_fact_is_bad_where_its_observation_changes(
     ("arguments", "words"),
     [
         (["XX99", "--good", "6.12", "--bad", "6.17"], "no scenario has the id XX99"),
-        (["signals::*", "--good", "6.12", "--bad", "6.17"], "means 2 scenarios, and one is wanted"),
+        (["signals::*", "--good", "6.12", "--bad", "6.17"], "matches 2 scenarios; name exactly one"),
         (["TT01", "--good", "6.2", "--bad", "6.17"], "no kernel is called 6.2"),
         (["TT01", "--good", "6.12", "--bad", "./bzImage"], "./bzImage is a file"),
         (["TT01", "--good", "6.12", "--bad", "6.12"], "there must be at least two kernels"),
