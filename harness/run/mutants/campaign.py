@@ -18,9 +18,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from worldswitch.harness.catalogue import reason_lists
 from worldswitch.harness.catalogue import scenarios as catalogue
-from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.catalogue.mutants import MUTANTS, Mutant, load_mutant, mutants
 from worldswitch.harness.catalogue.scenarios import Scenario, is_meant
 from worldswitch.harness.cell.records import Header, Record, Trial
@@ -69,27 +67,8 @@ class CampaignWatcher(Protocol):
 
 
 def chosen(names: Sequence[str]) -> Mapping[str, Mutant]:
-    """Return the mutants of these names, or all.  Raises `CouldNotRun`."""
-    try:
-        return {name: load_mutant(name) for name in names} if names else mutants()
-    except NotFound as problem:
-        raise CouldNotRun(str(problem)) from problem
-
-
-def scenarios() -> Sequence[Scenario]:
-    """Return all scenarios.  Raises `CouldNotRun`."""
-    try:
-        return catalogue.scenarios()
-    except NotFound as problem:
-        raise CouldNotRun(str(problem)) from problem
-
-
-def unproven() -> Mapping[str, str]:
-    """Return the scenarios that can kill no mutant, with the reasons.  Raises `CouldNotRun`."""
-    try:
-        return reason_lists.load(MUTANTS, proof.UNPROVEN)
-    except NotFound as problem:
-        raise CouldNotRun(str(problem)) from problem
+    """Return the mutants of these names, or all.  Raises `NotFound`."""
+    return {name: load_mutant(name) for name in names} if names else mutants()
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worldswitch.harness.environments.protocol import Say
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.linux import processes, ptrace, syscalls
 
 NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # struct seccomp_notif: id, pid, flags, number, architecture, ip, arguments
@@ -37,7 +38,7 @@ SILENCE_SECONDS = 3600.0  #: longer than any trial that runs twenty times slower
 HEADERS = Path("/usr/include")
 
 
-class Unrecordable(Exception):
+class Unrecordable(CouldNotRun):
     """Calls cannot be recorded here; the message says why."""
 
 
