@@ -32,10 +32,7 @@ def compare(one: str, other: str, run: str, results: Path, out: Console) -> int:
 
 
 def _in(run: str, results: Path, one: str, other: str) -> KernelDifference:
-    try:
-        kept = reader.read(reader.find(run, results))
-    except ResultError as problem:
-        raise CouldNotRun(str(problem)) from problem
+    kept = reader.read(reader.find(run, results))
     if found := difference.between(kept, one, other):
         return found
     raise CouldNotRun(
