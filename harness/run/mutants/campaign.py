@@ -129,7 +129,7 @@ class Campaign:
         else:
             mutant_fates = self._all(place, reference)
         proofs = self._proofs(reference, mutant_fates)
-        return kill_matrix.place(place.name, reference, self.mutants, self.scenarios, mutant_fates, proofs)
+        return kill_matrix.place(place.name, reference, self.mutants, mutant_fates, proofs)
 
     def _proofs(self, reference: CellReport, mutant_fates: Sequence[MutantFate]) -> list[Proof]:
         if self.unproven is None or reference.problem:
@@ -138,10 +138,16 @@ class Campaign:
 
     def _reference(self, place: Environment) -> CellReport:
         drawn = {one.name: one for mutant in self.mutants.values() for one in self.drawn(mutant)}
-        every = self.unproven is not None
-        chosen = list(self.scenarios) if every else list(drawn.values())
+        chosen = self.scenarios if self.unproven is not None else list(drawn.values())
         self.watcher.reference_starts(place.name)
-        return self._run_reference(place, chosen)
+
+        def watch(record: Record) -> None:
+            if isinstance(record, Header):
+                self.watcher.reference_plans(len(record.planned))
+            if isinstance(record, Trial):
+                self.watcher.reference_trial()
+
+        return cells.run(place, self.request, chosen, watch)
 
     def _all(self, place: Environment, reference: CellReport) -> list[MutantFate]:
         """Run every mutant, several in parallel; notify as they end, return their fates in order."""
@@ -167,7 +173,7 @@ class Campaign:
     ) -> None:
         """Repeat the unproven scenarios on the mutants that name them; only kills count."""
         proofs = self._proofs(reference, self._examine_all(place, reference, reports))
-        unproven = {one.scenario for one in proofs if one.standing is ProofState.UNPROVEN}
+        unproven = {one.name for one in proofs if one.standing is ProofState.UNPROVEN}
         futures = {}
         for name, mutant in self.mutants.items():
             if again := [one for one in fates.called(self.scenarios, *mutant.caught_by) if one.name in unproven]:
@@ -188,15 +194,6 @@ class Campaign:
 
     def _examine(self, mutant: Mutant, place: str, reference: CellReport, mutated: CellReport) -> MutantFate:
         return fates.examine(mutant.name, place, mutant.caught_by, reference, mutated)
-
-    def _run_reference(self, place: Environment, chosen: Sequence[Scenario]) -> CellReport:
-        def watch(record: Record) -> None:
-            if isinstance(record, Header):
-                self.watcher.reference_plans(len(record.planned))
-            if isinstance(record, Trial):
-                self.watcher.reference_trial()
-
-        return cells.run(place, self.request, chosen, watch)
 
     def _run_mutant(self, place: Environment, mutant: Mutant, chosen: Sequence[Scenario], draw: int) -> CellReport:
         deadline = min(self.request.deadline or TRIAL_SECONDS, TRIAL_SECONDS)
