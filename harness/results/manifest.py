@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.expectations.judgement import Judgement
-from worldswitch.harness.expectations.outcome import Judged, Problem, Stale
+from worldswitch.harness.expectations.outcome import Problem, Stale
 from worldswitch.harness.verdict import Verdict
 
 FORMAT = 1
@@ -72,8 +71,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     stale: tuple[Stale, ...] = ()  #: see `worldswitch.harness.expectations.stale`
 
 
-class Ruling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A line of `judgements.jsonl`: the judgement on one trial.
+class JudgedTrial(msgspec.Struct, frozen=True, kw_only=True):
+    """The trial of a line in `judgements.jsonl`; its other fields are those of the `Judgement`.
 
     A trial to which no rule and no excuse applies has no line: a pass is expected.
     """
@@ -81,28 +80,3 @@ class Ruling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cell: str
     scenario: str
     verdict: Verdict
-    expected: bool
-    wanted: tuple[Verdict, ...]
-    reason: str = ""
-    rule: str = ""
-    evidence: tuple[str, ...] = ()
-
-    @property
-    def judgement(self) -> Judgement:
-        """The judgement that the run made."""
-        return Judgement(self.expected, frozenset(self.wanted), self.reason, self.rule, self.evidence)
-
-
-def ruling(cell: CellName, judged: Judged) -> Ruling:
-    """Return the line for a judgement in `judgements.jsonl`."""
-    trial, judgement = judged.trial, judged.judgement
-    return Ruling(
-        cell=str(cell),
-        scenario=trial.scenario,
-        verdict=trial.verdict,
-        expected=judgement.expected,
-        wanted=tuple(sorted(judgement.wanted, key=lambda verdict: verdict.value)),
-        reason=judgement.reason,
-        rule=judgement.rule,
-        evidence=judgement.evidence,
-    )

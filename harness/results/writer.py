@@ -7,6 +7,7 @@ the run ends.  Raises `CannotWrite` when the folder cannot be written.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -72,7 +73,9 @@ class CellWriter:
     def write_judgement(self, judged: Judged) -> None:
         """Write a judgement, unless it is plain."""
         if not is_plain(judged):
-            append(self._judgements, msgspec.json.encode(manifest.ruling(self._cell, judged)))
+            trial = {"cell": str(self._cell), "scenario": judged.trial.scenario, "verdict": judged.trial.verdict}
+            line = trial | dataclasses.asdict(judged.judgement)
+            append(self._judgements, msgspec.json.encode(line, order="deterministic"))
 
 
 class RunWriter:
