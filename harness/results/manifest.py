@@ -7,10 +7,13 @@ together with the files of the cells.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from worldswitch.harness.catalogue.scenarios import Scenario, function_of
+from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.outcome import Problem, Stale
 from worldswitch.harness.verdict import Verdict
@@ -28,11 +31,6 @@ class PlannedScenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     claim: str = ""
     clauses: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
-
-    def missed(self, trial: str, reason: str) -> dict[str, Any]:
-        """Return the fields of a `miss` for its trial named `trial`."""
-        known = {"ids": self.ids, "claim": self.claim, "clauses": self.clauses}
-        return {"scenario": trial, "verdict": Verdict.MISS, "reason": reason, **known}
 
 
 class PlannedCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -80,3 +78,17 @@ class JudgedTrial(msgspec.Struct, frozen=True, kw_only=True):
     cell: str
     scenario: str
     verdict: Verdict
+
+
+def misses(
+    planned: Sequence[str],
+    reported: Collection[str],
+    scenarios: Mapping[str, Scenario] | Mapping[str, PlannedScenario],
+    reason: str,
+) -> Iterator[Trial]:
+    """Yield a `miss`, with this reason, for each planned trial that was not reported."""
+    for name in planned:
+        if name not in reported:
+            known = scenarios.get(function_of(name)) or PlannedScenario(name=name)
+            fields: dict[str, Any] = {"ids": known.ids, "claim": known.claim, "clauses": known.clauses}
+            yield Trial(scenario=name, verdict=Verdict.MISS, reason=reason, **fields)

@@ -18,7 +18,7 @@ that no run can have written is `Damaged`; the message names the file and the li
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -189,7 +189,8 @@ def _cell(folder: Path, plan: PlannedCell, known: Mapping[str, PlannedScenario],
     problem = _problem(plan, path, reached)
     planned = reached.header.planned if reached.header else tuple(known)
     reason = problem.reason if problem else "planned, but not reported"
-    trials = (*reached.trials, *_missing(planned, reached.trials, known, reason))
+    reported = {trial.scenario for trial in reached.trials}
+    trials = (*reached.trials, *manifest.misses(planned, reported, known, reason))
     own = judgements[str(plan.name)]
     judged = tuple(Judged(trial, _judgement(trial, path, *own.get(trial.scenario, (None, None)))) for trial in trials)
     return KeptCell(plan, path, reached, planned, judged, problem)
@@ -203,16 +204,6 @@ def _problem(plan: PlannedCell, path: Path, reached: Reached) -> Problem | None:
     if not reached.footer:
         raise Damaged(f"{path}: the footer is missing, but {manifest.FILE} has no problem of the cell")
     return None
-
-
-def _missing(
-    planned: Sequence[str], trials: Sequence[Trial], known: Mapping[str, PlannedScenario], reason: str
-) -> Iterator[Trial]:
-    reported = {trial.scenario for trial in trials}
-    for name in planned:
-        if name not in reported:
-            scenario = known.get(name.partition("[")[0]) or PlannedScenario(name=name)
-            yield Trial(**scenario.missed(name, reason))
 
 
 def _judgement(trial: Trial, path: Path, verdict: Verdict | None, judgement: Judgement | None) -> Judgement:
