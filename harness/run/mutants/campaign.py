@@ -124,10 +124,10 @@ class Campaign:
             reference = CellReport({}, f"{place.reason}; {place.remedy}")
         else:
             reference = self._reference(place)
-        if reference.problem or isinstance(place, Missing):
-            mutant_fates = [self._examine(one, place.name, reference, reference) for one in self.mutants.values()]
-        else:
-            mutant_fates = self._all(place, reference)
+        reports = dict.fromkeys(self.mutants, reference)
+        if not (reference.problem or isinstance(place, Missing)):
+            reports = self._all(place, reference)
+        mutant_fates = self._examine_all(place.name, reference, reports)
         proofs = self._proofs(reference, mutant_fates)
         return kill_matrix.place(place.name, reference, self.mutants, mutant_fates, proofs)
 
@@ -149,8 +149,8 @@ class Campaign:
 
         return cells.run(place, self.request, chosen, watch)
 
-    def _all(self, place: Environment, reference: CellReport) -> list[MutantFate]:
-        """Run every mutant, several in parallel; notify as they end, return their fates in order."""
+    def _all(self, place: Environment, reference: CellReport) -> dict[str, CellReport]:
+        """Run every mutant, several in parallel; notify as they end, return their reports."""
         self.watcher.mutants_start(place.name, len(self.mutants))
         reports: dict[str, CellReport] = {}
         with ThreadPoolExecutor(self.request.workers) as pool, cells.StoppableEnvironment(place) as stoppable:
@@ -161,18 +161,16 @@ class Campaign:
                 self.watcher.mutant_ends(self._examine(mutant, place.name, reference, reports[mutant.name]))
             for draw in range(2, DRAWS + 1):
                 self._prove(stoppable, pool, reference, reports, draw)
-        return self._examine_all(place, reference, reports)
+        return reports
 
-    def _examine_all(
-        self, place: Environment, reference: CellReport, reports: Mapping[str, CellReport]
-    ) -> list[MutantFate]:
-        return [self._examine(one, place.name, reference, reports[name]) for name, one in self.mutants.items()]
+    def _examine_all(self, place: str, reference: CellReport, reports: Mapping[str, CellReport]) -> list[MutantFate]:
+        return [self._examine(one, place, reference, reports[name]) for name, one in self.mutants.items()]
 
     def _prove(
         self, place: Environment, pool: Executor, reference: CellReport, reports: dict[str, CellReport], draw: int
     ) -> None:
         """Repeat the unproven scenarios on the mutants that name them; only kills count."""
-        proofs = self._proofs(reference, self._examine_all(place, reference, reports))
+        proofs = self._proofs(reference, self._examine_all(place.name, reference, reports))
         unproven = {one.name for one in proofs if one.standing is ProofState.UNPROVEN}
         futures = {}
         for name, mutant in self.mutants.items():

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from worldswitch.harness.catalogue import scenarios as catalogue
@@ -59,8 +59,7 @@ def show(ids: Sequence[str], against: str, *, as_json: bool, say: Say) -> Status
     """Record, compare and print.  Raises `CouldNotRun`."""
     found = compare(ids, against, say)
     if as_json:
-        fields = {name: getattr(found, name) for name in SyscallComparison.__slots__}
-        print(json.dumps(fields, indent=2))
+        print(json.dumps(asdict(found), indent=2))
     else:
         print("\n".join(found.lines()))
     return found.status
