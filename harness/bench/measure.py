@@ -22,7 +22,7 @@ from worldswitch.harness.environments.protocol import EngineChoice, Environment,
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report.console import console
-from worldswitch.harness.results.new_folder import new_folder
+from worldswitch.harness.results.writer import new_folder
 
 
 def chosen(names: Sequence[str]) -> list[Benchmark]:

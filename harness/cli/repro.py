@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worldswitch.harness.report.console import console
 from worldswitch.harness.report.progress import Progress
-from worldswitch.harness.results.new_folder import new_folder
+from worldswitch.harness.results.writer import new_folder
 
 ABOUT = "repeat one trial of a kept run, alone and as it was"
 

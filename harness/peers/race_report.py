@@ -21,7 +21,7 @@ from worldswitch.harness.peers import peer_list, race
 from worldswitch.harness.peers.peer import Kit
 from worldswitch.harness.peers.race import RaceEffort
 from worldswitch.harness.report.console import console
-from worldswitch.harness.results.new_folder import new_folder
+from worldswitch.harness.results.writer import new_folder
 
 WITH_REFERENCE = f"/{peer_list.REFERENCE}"  #: the suffix of the series that the reference ran paired with a peer
 

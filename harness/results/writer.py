@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import threading
 import time
+import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,24 @@ import msgspec
 from worldswitch.harness.cell import records
 from worldswitch.harness.cell.records import Record
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale, is_plain
 from worldswitch.harness.results import manifest
 from worldswitch.harness.results.errors import CannotWrite
 from worldswitch.harness.results.manifest import Manifest, PlannedCell
+
+
+def new_folder(parent: Path) -> Path:
+    """Make the folder of a run, named by its start and a random suffix.  Raises `CouldNotRun`."""
+    folder = parent / f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:4]}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as problem:
+        raise CouldNotRun(
+            f"results cannot go to {folder}: {problem.strerror}; name another place by --results"
+        ) from problem
+    return folder
+
 
 _APPENDING = threading.Lock()
 

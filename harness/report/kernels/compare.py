@@ -13,8 +13,8 @@ from worldswitch.harness.report.kernels.difference import KernelDifference
 from worldswitch.harness.report.progress import Progress
 from worldswitch.harness.results import manifest, reader
 from worldswitch.harness.results.errors import ResultError
-from worldswitch.harness.results.new_folder import new_folder
 from worldswitch.harness.results.reader import KeptRun
+from worldswitch.harness.results.writer import new_folder
 from worldswitch.harness.run import runner
 from worldswitch.harness.run.request import Request
 
