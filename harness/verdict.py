@@ -6,7 +6,7 @@
 import enum
 
 
-class Verdict(enum.Enum):
+class Verdict(enum.StrEnum):
     """The outcome of one scenario on one platform in one environment."""
 
     PASS = "pass"  #: the claim held

@@ -15,7 +15,6 @@ from worldswitch.harness.bench.units import shown
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report.console import console
-from worldswitch.harness.results.errors import ResultError
 
 STYLES = {RatioVerdict.SLOWER: "bold red", RatioVerdict.FASTER: "green", RatioVerdict.INCONCLUSIVE: "dim"}
 
@@ -26,8 +25,6 @@ def show(first: Path, second: Path, *, anyway: bool = False) -> Status:
     try:
         before, after = results_file.read(first), results_file.read(second)
         rows = list(comparison.compare(before, after, anyway=anyway))
-    except ResultError as problem:
-        raise CouldNotRun(str(problem)) from problem
     except UnlikeMachines as problem:
         raise CouldNotRun(f"{problem}; --anyway compares them nevertheless") from problem
     if not rows:

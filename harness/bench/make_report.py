@@ -11,7 +11,6 @@ from worldswitch.harness.bench.results_file import UnlikeMachines
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report.console import console
-from worldswitch.harness.results.errors import ResultError
 
 
 def show(runs: Sequence[Path], parent: Path, *, anyway: bool = False) -> Status:
@@ -22,8 +21,6 @@ def show(runs: Sequence[Path], parent: Path, *, anyway: bool = False) -> Status:
     try:
         read = [results_file.read(run) for run in runs or newest(parent)]
         joined = results_file.join(read, anyway=anyway)
-    except ResultError as problem:
-        raise CouldNotRun(str(problem)) from problem
     except UnlikeMachines as problem:
         raise CouldNotRun(f"{problem}; name only one of them, or join them by --anyway") from problem
     console().print(f"report: {page.write(joined, joined.path.parent)}")

@@ -18,13 +18,11 @@ from worldswitch.harness.bench.report import page
 from worldswitch.harness.bench.results_file import Results, ResultsWriter
 from worldswitch.harness.bench.session import Effort, Session, results_writer
 from worldswitch.harness.bench.units import in_order, quartiles, shown
-from worldswitch.harness.environments.profiles.profile import ProfileError
 from worldswitch.harness.environments.protocol import EngineChoice, Environment, Missing
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report.console import console
-from worldswitch.harness.results.errors import ResultError
-from worldswitch.harness.results.new_folder import new_folder
+from worldswitch.harness.results.writer import new_folder
 
 
 def chosen(names: Sequence[str]) -> list[Benchmark]:
@@ -51,15 +49,12 @@ def show(request: BenchRequest, parent: Path) -> Status:
     """Measure into a new folder below `parent`, and print one line per benchmark."""
     out = console()
     benchmarks, effort = chosen(request.names), request.effort
-    try:
-        in_containers.check(request.profiles)
-        folder = new_folder(parent)
-        out.print(f"{len(benchmarks)} benchmarks of {request.platform}, {effort.rounds} rounds, seed {request.seed}")
-        with results_writer(folder, request.platform) as writer:
-            _measure(request, benchmarks, writer, out)
-        results = results_file.read(folder)
-    except (ResultError, ProfileError) as problem:
-        raise CouldNotRun(str(problem)) from problem
+    in_containers.check(request.profiles)
+    folder = new_folder(parent)
+    out.print(f"{len(benchmarks)} benchmarks of {request.platform}, {effort.rounds} rounds, seed {request.seed}")
+    with results_writer(folder, request.platform) as writer:
+        _measure(request, benchmarks, writer, out)
+    results = results_file.read(folder)
     print_results(results, out)
     out.print(f"report: {page.write(results, folder)}")
     return Status.COULD_NOT_RUN if _missed(request, results) else Status.AS_EXPECTED

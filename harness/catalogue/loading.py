@@ -7,8 +7,10 @@ import pkgutil
 from collections.abc import Iterator
 from types import ModuleType
 
+from worldswitch.harness.errors import CouldNotRun
 
-class NotFound(Exception):
+
+class NotFound(CouldNotRun):
     """Nothing has this name, or it cannot be loaded; the message says what was tried and what to do."""
 
 

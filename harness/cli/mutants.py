@@ -43,17 +43,20 @@ def main(arguments: argparse.Namespace) -> int:
 
 def show(request: Request, names: Sequence[str], *, full: bool, results: Path | None) -> Status:
     """Run the mutants called `names`, or all of them; write the kill matrix to `results`, if wanted."""
+    from worldswitch.harness.catalogue import reason_lists, scenarios
+    from worldswitch.harness.catalogue.mutants import MUTANTS
     from worldswitch.harness.report.mutants import page, table
     from worldswitch.harness.report.mutants.progress import CampaignProgress
     from worldswitch.harness.run.mutants import campaign
     from worldswitch.harness.run.mutants import matrix as kill_matrix
+    from worldswitch.harness.run.mutants.proof import UNPROVEN
 
     out = console()
     folder = _folder(results or Path("results")) if results or not names else None
     out.print(f"seed {request.seed}")
     with CampaignProgress(out, request) as progress:
-        mutants, unproven = campaign.chosen(names), None if names else campaign.unproven()
-        matrix = campaign.Campaign(request, mutants, campaign.scenarios(), progress, full, unproven).go()
+        mutants, unproven = campaign.chosen(names), None if names else reason_lists.load(MUTANTS, UNPROVEN)
+        matrix = campaign.Campaign(request, mutants, scenarios.scenarios(), progress, full, unproven).go()
     table.show(matrix, out)
     if folder:
         kill_matrix.write(matrix, folder / f"{NAME}.json")

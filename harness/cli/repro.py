@@ -7,7 +7,7 @@ import argparse
 from worldswitch.harness.cli import options
 from worldswitch.harness.report.console import console
 from worldswitch.harness.report.progress import Progress
-from worldswitch.harness.results.new_folder import new_folder
+from worldswitch.harness.results.writer import new_folder
 
 ABOUT = "repeat one trial of a saved run, alone and with the same settings and seed"
 

@@ -10,7 +10,7 @@ from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.cli import options
 from worldswitch.harness.report.console import console
 from worldswitch.harness.report.progress import Progress
-from worldswitch.harness.results.new_folder import new_folder
+from worldswitch.harness.results.writer import new_folder
 from worldswitch.harness.run.request import Request
 
 ABOUT = "run the scenarios against a platform"

@@ -125,7 +125,7 @@ def kind_of(field: str) -> FieldKind | None:
     if group == "fact" and name:
         return FieldKind.TEXT
     if group == "probe":
-        return FieldKind.TEXT if name in _probes() else None
+        return FieldKind.TEXT if name in table.PROBES else None
     if group == "profile":
         return next((kind for known, kind in _profile().items() if _matches(known, name)), None)
     return None
@@ -139,14 +139,10 @@ def choices(field: str) -> list[str]:
     """Return the names to suggest for an unknown field."""
     group = field.partition(".")[0]
     if group == "probe":
-        return [f"probe.{name}" for name in _probes()]
+        return [f"probe.{name}" for name in table.PROBES]
     if group == "profile":
         return [f"profile.{name}" for name in _profile()]
     return [*FIELDS, "probe.NAME", "fact.NAME", "profile.FIELD"]
-
-
-def _probes() -> list[str]:
-    return list(table.PROBES)
 
 
 @functools.cache

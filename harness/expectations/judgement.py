@@ -62,7 +62,7 @@ class Judgement:
     evidence: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        wanted = " or ".join(sorted(verdict.value for verdict in self.wanted))
+        wanted = " or ".join(sorted(self.wanted))
         return f"expected {wanted}" + (f": {self.reason}" if self.reason else "")
 
 

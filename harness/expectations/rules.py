@@ -32,6 +32,7 @@ from msgspec import Meta
 from worldswitch.harness.environments.profiles import containers_data
 from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.environments.validation import field_and_problem
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations import conditions
 from worldswitch.harness.expectations.conditions import BadCondition
 from worldswitch.harness.expectations.judgement import Expectation
@@ -40,7 +41,7 @@ from worldswitch.harness.verdict import Verdict
 Sentence = Annotated[str, Meta(min_length=1)]
 
 
-class RuleError(ValueError):
+class RuleError(CouldNotRun, ValueError):
     """A file of rules is invalid; the message names the file, the rule, the field and the problem."""
 
     def __init__(self, path: Path | str, number: int | None, field: str, problem: str) -> None:

@@ -16,14 +16,12 @@ from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.results_file import Results
 from worldswitch.harness.bench.session import results_writer
 from worldswitch.harness.bench.units import shown
-from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.peers import peer_list, race
 from worldswitch.harness.peers.peer import Kit
 from worldswitch.harness.peers.race import RaceEffort
 from worldswitch.harness.report.console import console
-from worldswitch.harness.results.errors import ResultError
-from worldswitch.harness.results.new_folder import new_folder
+from worldswitch.harness.results.writer import new_folder
 
 WITH_REFERENCE = f"/{peer_list.REFERENCE}"  #: the suffix of the series that the reference ran paired with a peer
 
@@ -45,13 +43,10 @@ def show(names: Sequence[str], effort: RaceEffort, seed: int, parent: Path, *, f
     out = console()
     folder = new_folder(parent)
     out.print(f"{len(effort.programs)} programs, {effort.rounds} rounds, seed {seed}")
-    try:
-        with results_writer(folder, peer_list.REFERENCE) as writer, tempfile.TemporaryDirectory() as work:
-            kit = Kit(fetch, lambda line: out.print(line), Path(work))
-            race.Race(writer, effort, race.modes(), kit, random.Random(seed), kit.say).go(names)
-        results = results_file.read(folder)
-    except ResultError as problem:
-        raise CouldNotRun(str(problem)) from problem
+    with results_writer(folder, peer_list.REFERENCE) as writer, tempfile.TemporaryDirectory() as work:
+        kit = Kit(fetch, lambda line: out.print(line), Path(work))
+        race.Race(writer, effort, race.modes(), kit, random.Random(seed), kit.say).go(names)
+    results = results_file.read(folder)
     print_results(results, out)
     out.print(f"results: {folder / results_file.FILE}")
     return Status.AS_EXPECTED

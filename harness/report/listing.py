@@ -8,27 +8,22 @@ from itertools import groupby
 from typing import Any
 
 from worldswitch.harness.catalogue import scenarios as catalogue
-from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.catalogue.mutants import Mutant, mutants
 from worldswitch.harness.catalogue.platforms import platforms
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.environments.profiles import profile as profiles
-from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.run.request import select
 
 
 def show(ids: Sequence[str], *, as_json: bool) -> Status:
     """Print the lists; if there are `ids`, only the scenarios that they name."""
-    try:
-        scenarios = select(catalogue.scenarios(), ids)
-        others: dict[str, dict[str, Any]] = {
-            "profiles": {profile.name: profile.about for profile in profiles.select([profiles.ALL])},
-            "platforms": dict(platforms()),
-            "mutants": {name: _mutant(mutant) for name, mutant in sorted(mutants().items())},
-        }
-    except (NotFound, profiles.ProfileError) as problem:
-        raise CouldNotRun(str(problem)) from problem
+    scenarios = select(catalogue.scenarios(), ids)
+    others: dict[str, dict[str, Any]] = {
+        "profiles": {profile.name: profile.about for profile in profiles.select([profiles.ALL])},
+        "platforms": dict(platforms()),
+        "mutants": {name: _mutant(mutant) for name, mutant in sorted(mutants().items())},
+    }
     if as_json:
         print(json.dumps({"scenarios": [_scenario(one) for one in scenarios], **others}, indent=2))
     else:

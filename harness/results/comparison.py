@@ -102,53 +102,49 @@ def compare(before: KeptRun, *after: KeptRun, across: bool = False) -> Compariso
 
     The host's kernel is only compared with one of the same minor version, unless `across`.
     """
-    return _Comparing(before, after, across).result()
+    then, now = _cells(before, across), _cells(after[0], across)
+    repeats = [_cells(run, across) for run in after[1:]]
+    kernels = _kernels(then)
+    found = Comparison(
+        before.manifest.run,
+        tuple(run.manifest.run for run in after),
+        shifts=list(_shifts(then, now)),
+        vanished=_vanished(kernels, _kernels(now)),
+        new_kernels=[kernel for kernel in _kernels(now) if kernel not in kernels],
+        left_out=_left_out(then, now),
+    )
+    for place, cell in now.items():
+        if place[0] not in found.vanished:
+            _compare_cell(found, then.get(place), cell, [_judged(cells.get(place)) for cells in repeats])
+    return found
 
 
-class _Comparing:
-    def __init__(self, before: KeptRun, after: Sequence[KeptRun], across: bool) -> None:
-        self._before = _cells(before, across)
-        self._after = _cells(after[0], across)
-        self._repeats = [_cells(run, across) for run in after[1:]]
-        self._planned = _scenarios(self._after.values())
-        self._found = Comparison(before.manifest.run, tuple(run.manifest.run for run in after))
+def _vanished(then: Mapping[str, Sequence[KeptCell]], now: Mapping[str, Sequence[KeptCell]]) -> dict[str, str]:
+    gone = {kernel: cells for kernel, cells in now.items() if not _reached(cells) and _reached(then.get(kernel, ()))}
+    return {kernel: _why(cells) for kernel, cells in gone.items()}
 
-    def result(self) -> Comparison:
-        found = self._found
-        kernels_before, kernels_now = _kernels(self._before), _kernels(self._after)
-        found.vanished = {
-            kernel: _why(cells)
-            for kernel, cells in kernels_now.items()
-            if not _reached(cells) and _reached(kernels_before.get(kernel, ()))
-        }
-        found.new_kernels = [kernel for kernel in kernels_now if kernel not in kernels_before]
-        found.left_out = dict(self._left_out(kernels_before, kernels_now))
-        for place, cell in self._after.items():
-            if place[0] not in found.vanished:
-                self._cell(place, cell)
-        found.shifts = list(_shifts(self._before, self._after))
-        return found
 
-    def _left_out(
-        self, before: Mapping[str, Sequence[KeptCell]], now: Mapping[str, Sequence[KeptCell]]
-    ) -> Iterator[tuple[str, list[str]]]:
-        yield "kernels", [kernel for kernel in before if kernel not in now]
-        gone = [place for place in self._before if place not in self._after and place[0] in now]
-        yield "cells", [str(self._before[place].name) for place in gone]
-        yield "scenarios", [name for name in _scenarios(self._before.values()) if name not in self._planned]
+def _left_out(then: Mapping[Place, KeptCell], now: Mapping[Place, KeptCell]) -> dict[str, list[str]]:
+    kernels, planned = _kernels(now), _scenarios(now.values())
+    return {
+        "kernels": [kernel for kernel in _kernels(then) if kernel not in kernels],
+        "cells": [str(cell.name) for place, cell in then.items() if place not in now and place[0] in kernels],
+        "scenarios": [name for name in _scenarios(then.values()) if name not in planned],
+    }
 
-    def _cell(self, place: Place, cell: KeptCell) -> None:
-        if cell.problem and _is_unsound(cell) and not _is_unsound(self._before.get(place)):
-            self._found.changes.append(Change(Kind.FAILING, str(cell.name), ITSELF, (), "", "", cell.problem.reason))
-        before = _judged(self._before.get(place))
-        repeats = [_judged(cells.get(place)) for cells in self._repeats]
-        for name, now in _judged(cell).items():
-            again = [judged[name] for judged in repeats if name in judged]
-            change = _change(str(cell.name), before.get(name), now, again)
-            if change:
-                self._found.changes.append(change)
-            else:
-                self._found.same += 1
+
+def _compare_cell(
+    found: Comparison, before: KeptCell | None, cell: KeptCell, repeats: Sequence[Mapping[str, Judged]]
+) -> None:
+    if cell.problem and _is_unsound(cell) and not _is_unsound(before):
+        found.changes.append(Change(Kind.FAILING, str(cell.name), ITSELF, (), "", "", cell.problem.reason))
+    was = _judged(before)
+    for name, now in _judged(cell).items():
+        again = [judged[name] for judged in repeats if name in judged]
+        if change := _change(str(cell.name), was.get(name), now, again):
+            found.changes.append(change)
+        else:
+            found.same += 1
 
 
 def _cells(run: KeptRun, across: bool) -> dict[Place, KeptCell]:

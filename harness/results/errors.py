@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from worldswitch.harness.errors import CouldNotRun
+
 MAKE_ROOM = "make room there, or name another place by --results"
 
 
-class ResultError(Exception):
+class ResultError(CouldNotRun):
     """Results cannot be read; the message names the file and, where there is one, the line."""
 
 

@@ -7,13 +7,15 @@ together with the files of the cells.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from worldswitch.harness.catalogue.scenarios import Scenario, function_of
+from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.expectations.judgement import Judgement
-from worldswitch.harness.expectations.outcome import Judged, Problem, Stale
+from worldswitch.harness.expectations.outcome import Problem, Stale
 from worldswitch.harness.verdict import Verdict
 
 FORMAT = 1
@@ -29,11 +31,6 @@ class PlannedScenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     claim: str = ""
     clauses: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
-
-    def missed(self, trial: str, reason: str) -> dict[str, Any]:
-        """Return the fields of a `miss` for its trial named `trial`."""
-        known = {"ids": self.ids, "claim": self.claim, "clauses": self.clauses}
-        return {"scenario": trial, "verdict": Verdict.MISS, "reason": reason, **known}
 
 
 class PlannedCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -72,8 +69,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     stale: tuple[Stale, ...] = ()  #: see `worldswitch.harness.expectations.stale`
 
 
-class Ruling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A line of `judgements.jsonl`: the judgement on one trial.
+class JudgedTrial(msgspec.Struct, frozen=True, kw_only=True):
+    """The trial of a line in `judgements.jsonl`; its other fields are those of the `Judgement`.
 
     A trial to which no rule and no excuse applies has no line: a pass is expected.
     """
@@ -81,28 +78,17 @@ class Ruling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cell: str
     scenario: str
     verdict: Verdict
-    expected: bool
-    wanted: tuple[Verdict, ...]
-    reason: str = ""
-    rule: str = ""
-    evidence: tuple[str, ...] = ()
-
-    @property
-    def judgement(self) -> Judgement:
-        """The judgement that the run made."""
-        return Judgement(self.expected, frozenset(self.wanted), self.reason, self.rule, self.evidence)
 
 
-def ruling(cell: CellName, judged: Judged) -> Ruling:
-    """Return the line for a judgement in `judgements.jsonl`."""
-    trial, judgement = judged.trial, judged.judgement
-    return Ruling(
-        cell=str(cell),
-        scenario=trial.scenario,
-        verdict=trial.verdict,
-        expected=judgement.expected,
-        wanted=tuple(sorted(judgement.wanted, key=lambda verdict: verdict.value)),
-        reason=judgement.reason,
-        rule=judgement.rule,
-        evidence=judgement.evidence,
-    )
+def misses(
+    planned: Sequence[str],
+    reported: Collection[str],
+    scenarios: Mapping[str, Scenario] | Mapping[str, PlannedScenario],
+    reason: str,
+) -> Iterator[Trial]:
+    """Yield a `miss`, with this reason, for each planned trial that was not reported."""
+    for name in planned:
+        if name not in reported:
+            known = scenarios.get(function_of(name)) or PlannedScenario(name=name)
+            fields: dict[str, Any] = {"ids": known.ids, "claim": known.claim, "clauses": known.clauses}
+            yield Trial(scenario=name, verdict=Verdict.MISS, reason=reason, **fields)

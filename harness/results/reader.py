@@ -17,10 +17,12 @@ that no run can have written is `Damaged`; the message names the file and the li
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 
@@ -31,11 +33,14 @@ from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Proble
 from worldswitch.harness.results import manifest
 from worldswitch.harness.results.cell_file import Reached, lines, read_reached
 from worldswitch.harness.results.errors import Damaged, ResultError
-from worldswitch.harness.results.manifest import Manifest, PlannedCell, PlannedScenario, Ruling
+from worldswitch.harness.results.manifest import JudgedTrial, Manifest, PlannedCell, PlannedScenario
 from worldswitch.harness.verdict import Verdict
 
 #: The default of `worldswitch run --results`.
 PLACE = Path("results")
+
+#: A verdict and the judgement on it, by cell and scenario.
+Judgements: TypeAlias = dict[str, dict[str, tuple[Verdict, Judgement]]]
 
 CUT_OFF = "the run was cut off"
 
@@ -135,9 +140,9 @@ def _last(place: Path) -> Path:
 def read(folder: Path) -> KeptRun:
     """Read the run in `folder`.  Raises `NoRun` and `Damaged`."""
     found = _manifest(folder / manifest.FILE)
-    rulings = _rulings(folder / manifest.JUDGEMENTS, found)
+    judgements = _judgements(folder / manifest.JUDGEMENTS, found)
     known = {scenario.name: scenario for scenario in found.scenarios}
-    cells = tuple(_cell(folder, plan, known, rulings) for plan in found.cells)
+    cells = tuple(_cell(folder, plan, known, judgements) for plan in found.cells)
     return KeptRun(folder, found, cells)
 
 
@@ -162,35 +167,32 @@ def _manifest(path: Path) -> Manifest:
     return found
 
 
-def _rulings(path: Path, run: Manifest) -> Mapping[tuple[str, str], Ruling]:
-    """Read the judgements by cell and scenario; the last one counts."""
+def _judgements(path: Path, run: Manifest) -> Judgements:
+    """Read the judgements; the last one on a trial counts."""
     cells = {str(cell.name) for cell in run.cells}
-    found = {}
+    found: Judgements = defaultdict(dict)
     for number, line in enumerate(lines(path) if path.exists() else [], 1):
         try:
-            one = msgspec.json.decode(line, type=Ruling)
+            one = msgspec.json.decode(line, type=JudgedTrial)
+            judgement = msgspec.json.decode(line, type=Judgement)
         except (msgspec.DecodeError, UnicodeDecodeError) as problem:
             raise Damaged(f"{path}:{number}: not a judgement: {problem}") from problem
         if one.cell not in cells:
             raise Damaged(f"{path}:{number}: a judgement in {one.cell!r}, which is not in the plan of {manifest.FILE}")
-        found[one.cell, one.scenario] = one
+        found[one.cell][one.scenario] = one.verdict, judgement
     return found
 
 
-def _cell(
-    folder: Path,
-    plan: PlannedCell,
-    known: Mapping[str, PlannedScenario],
-    rulings: Mapping[tuple[str, str], Ruling],
-) -> KeptCell:
+def _cell(folder: Path, plan: PlannedCell, known: Mapping[str, PlannedScenario], judgements: Judgements) -> KeptCell:
     path = folder / plan.file
     reached = read_reached(path) if path.exists() else Reached()
     problem = _problem(plan, path, reached)
     planned = reached.header.planned if reached.header else tuple(known)
     reason = problem.reason if problem else "planned, but not reported"
-    trials = (*reached.trials, *_missing(planned, reached.trials, known, reason))
-    own = {scenario: ruling for (cell, scenario), ruling in rulings.items() if cell == str(plan.name)}
-    judged = tuple(Judged(trial, _judgement(trial, own.get(trial.scenario), path)) for trial in trials)
+    reported = {trial.scenario for trial in reached.trials}
+    trials = (*reached.trials, *manifest.misses(planned, reported, known, reason))
+    own = judgements[str(plan.name)]
+    judged = tuple(Judged(trial, _judgement(trial, path, *own.get(trial.scenario, (None, None)))) for trial in trials)
     return KeptCell(plan, path, reached, planned, judged, problem)
 
 
@@ -204,21 +206,9 @@ def _problem(plan: PlannedCell, path: Path, reached: Reached) -> Problem | None:
     return None
 
 
-def _missing(
-    planned: Sequence[str], trials: Sequence[Trial], known: Mapping[str, PlannedScenario], reason: str
-) -> Iterator[Trial]:
-    reported = {trial.scenario for trial in trials}
-    for name in planned:
-        if name not in reported:
-            scenario = known.get(name.partition("[")[0]) or PlannedScenario(name=name)
-            yield Trial(**scenario.missed(name, reason))
-
-
-def _judgement(trial: Trial, ruling: Ruling | None, path: Path) -> Judgement:
-    if ruling and ruling.verdict is trial.verdict:
-        return ruling.judgement
-    if ruling and trial.verdict is not Verdict.MISS:  # the judgement is written before the verdict
-        raise Damaged(
-            f"{path}: {trial.scenario}: {trial.verdict.value}, but {manifest.JUDGEMENTS} judges {ruling.verdict.value}"
-        )
+def _judgement(trial: Trial, path: Path, verdict: Verdict | None, judgement: Judgement | None) -> Judgement:
+    if judgement and verdict is trial.verdict:
+        return judgement
+    if judgement and trial.verdict is not Verdict.MISS:  # the judgement is written before the verdict
+        raise Damaged(f"{path}: {trial.scenario}: {trial.verdict}, but {manifest.JUDGEMENTS} judges {verdict}")
     return Judgement(trial.verdict is Verdict.PASS, PASSES)

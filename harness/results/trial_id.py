@@ -14,7 +14,6 @@ from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.results import reader
-from worldswitch.harness.results.errors import ResultError
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 
 FORM = "ENVIRONMENT::module::function@RUN, as in host::signals::a_sentence@results/20260102T030405-0a1b"
@@ -66,8 +65,6 @@ def find(text: str, place: Path = reader.PLACE) -> KeptTrial:
     try:
         run = reader.read(reader.find(wanted.run, place))
         cell = run.cell(wanted.cell)
-    except ResultError as problem:
-        raise CouldNotRun(str(problem)) from problem
     except KeyError as problem:
         raise CouldNotRun(str(problem.args[0])) from problem
     found = [one for one in cell.judged if one.trial.scenario == wanted.scenario]

@@ -7,8 +7,10 @@ the run ends.  Raises `CannotWrite` when the folder cannot be written.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 import time
+import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,24 @@ import msgspec
 from worldswitch.harness.cell import records
 from worldswitch.harness.cell.records import Record
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale, is_plain
 from worldswitch.harness.results import manifest
 from worldswitch.harness.results.errors import CannotWrite
 from worldswitch.harness.results.manifest import Manifest, PlannedCell
+
+
+def new_folder(parent: Path) -> Path:
+    """Make the folder of a run, named by its start and a random suffix.  Raises `CouldNotRun`."""
+    folder = parent / f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:4]}"
+    try:
+        folder.mkdir(parents=True)
+    except OSError as problem:
+        raise CouldNotRun(
+            f"results cannot go to {folder}: {problem.strerror}; name another place by --results"
+        ) from problem
+    return folder
+
 
 _APPENDING = threading.Lock()
 
@@ -72,7 +88,9 @@ class CellWriter:
     def write_judgement(self, judged: Judged) -> None:
         """Write a judgement, unless it is plain."""
         if not is_plain(judged):
-            append(self._judgements, msgspec.json.encode(manifest.ruling(self._cell, judged)))
+            trial = {"cell": str(self._cell), "scenario": judged.trial.scenario, "verdict": judged.trial.verdict}
+            line = trial | dataclasses.asdict(judged.judgement)
+            append(self._judgements, msgspec.json.encode(line, order="deterministic"))
 
 
 class RunWriter:

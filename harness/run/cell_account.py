@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.catalogue.scenarios import Scenario, function_of
 from worldswitch.harness.cell.records import Complaint, Footer, Header, KernelLog, Record, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import fields
 from worldswitch.harness.expectations.excuses import HostAbilities, excuse
 from worldswitch.harness.expectations.judgement import Expectation, judge
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Problem
+from worldswitch.harness.results import manifest
 from worldswitch.harness.results.errors import CannotWrite
 from worldswitch.harness.results.writer import CellWriter
-from worldswitch.harness.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +124,7 @@ class CellAccount:
         """Return the outcome; a planned trial without a verdict is a `miss`."""
         problem = with_complaints(self._complaints, problem) if self._complaints else problem
         reason = problem.reason if problem else "planned, but not reported"
-        missing = [self._miss(name, reason) for name in self.planned if name not in self._judged]
-        misses = [self._judge(trial) for trial in missing]
+        misses = [self._judge(one) for one in manifest.misses(self.planned, self._judged, self._scenarios, reason)]
         with contextlib.suppress(CannotWrite):  # the problem is known already, and a miss needs no line
             for one in misses:
                 self._writer.write_judgement(one)
@@ -136,17 +135,8 @@ class CellAccount:
         self._watcher.cell_ends(outcome)
         return outcome
 
-    def _miss(self, name: str, reason: str) -> Trial:
-        known = self._known(name)
-        fields: dict[str, Any] = {"ids": known.ids, "claim": known.claim, "clauses": known.clauses} if known else {}
-        return Trial(scenario=name, verdict=Verdict.MISS, reason=reason, **fields)
-
     def _judge(self, trial: Trial) -> Judged:
-        known = self._known(trial.scenario)
+        known = self._scenarios.get(function_of(trial.scenario))
         needs = known.needs if known else ()
         why = excuse(trial.verdict, needs, self._cell, self._header, self._basis.machine) if self._header else ""
         return Judged(trial, judge(trial.scenario, trial.ids, trial.verdict, self._rules, why, needs))
-
-    def _known(self, name: str) -> Scenario | None:
-        """Return the scenario of a trial, whose name may have parameters."""
-        return self._scenarios.get(name.partition("[")[0])

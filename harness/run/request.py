@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worldswitch.harness.catalogue import scenarios as catalogue
-from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell import seeds
 from worldswitch.harness.cell.rehearsal import rehearse
@@ -63,14 +62,11 @@ class Request:
         """Return the scenarios of each environment.  Raises `CouldNotRun` for an invalid request."""
         if self.profiles and self.engine == "host":
             raise CouldNotRun("--profile needs containers, and --engine host excludes them; drop one of the two")
-        try:
-            for path in profiles.files(self.profiles):
-                rules.of_profile(profiles.load(path), path)
-            rules.packaged()
-            rules.load_all(self.rules)
-            scenarios = select(catalogue.scenarios(), self.ids, chaos=self.chaos)
-        except (NotFound, profiles.ProfileError, rules.RuleError) as problem:
-            raise CouldNotRun(str(problem)) from problem
+        for path in profiles.files(self.profiles):
+            rules.of_profile(profiles.load(path), path)
+        rules.packaged()
+        rules.load_all(self.rules)
+        scenarios = select(catalogue.scenarios(), self.ids, chaos=self.chaos)
         if self.kernels:
             from worldswitch.harness.environments.kernels import known
 

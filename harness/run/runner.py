@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cached_property
 from itertools import starmap
 from pathlib import Path
 
 from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
@@ -25,13 +27,13 @@ from worldswitch.harness.expectations.excuses import HostAbilities
 from worldswitch.harness.expectations.judgement import Expectation, digest
 from worldswitch.harness.expectations.outcome import CellOutcome, Problem, Stale
 from worldswitch.harness.expectations.rules import Rules
+from worldswitch.harness.linux.uname import kernel
 from worldswitch.harness.results.errors import MAKE_ROOM, CannotWrite, ResultError
-from worldswitch.harness.results.manifest import PlannedCell
+from worldswitch.harness.results.manifest import Manifest, PlannedCell, PlannedScenario
 from worldswitch.harness.results.writer import RunWriter
 from worldswitch.harness.run.cell_account import CellAccount, CellBasis, RunWatcher
 from worldswitch.harness.run.collect import collect
 from worldswitch.harness.run.lanes import Lanes
-from worldswitch.harness.run.new_manifest import new
 from worldswitch.harness.run.request import Request, cpus
 
 
@@ -63,9 +65,19 @@ class Run:
 
     @cached_property
     def writer(self) -> RunWriter:
-        """The writer of the folder.  Raises `CouldNotRun`."""
+        """The writer of the folder; the run starts now.  Raises `CouldNotRun`."""
+        fields = ("name", "ids", "claim", "clauses", "needs")
+        new = Manifest(
+            run=self.folder.name,
+            started=time.time(),
+            seed=self.request.seed,
+            request=asdict(self.request),
+            kernel=kernel(),
+            versions=fingerprint.versions(),
+            scenarios=tuple(PlannedScenario(**{key: getattr(one, key) for key in fields}) for one in self.scenarios),
+        )
         try:
-            return RunWriter(self.folder, new(self.folder.name, self.request, self.scenarios))
+            return RunWriter(self.folder, new)
         except CannotWrite as problem:
             raise CouldNotRun(f"{problem}; {MAKE_ROOM}") from problem
 
@@ -118,7 +130,9 @@ class Run:
         cell = CellName(place.name, platform)
         self.watcher.cell_starts(cell)
         known = {scenario.name: scenario for scenario in self.scenarios}
-        account = CellAccount(cell, self._basis(place, platform), known, self.writer.cell(cell), self.watcher)
+        profile = place.profile.fields if place.profile else {}
+        basis = CellBasis(self._rules(place, platform), profile, self.machine)
+        account = CellAccount(cell, basis, known, self.writer.cell(cell), self.watcher)
         if self.interrupted:
             return account.close(Problem("the run was interrupted before"))
         if isinstance(place, Missing):
@@ -150,10 +164,6 @@ class Run:
         own, packaged = self.rule_files
         profile = rules.of_profile(place.profile) if place.profile else ()
         return (*rules.for_platform(platform, own), *profile, *rules.for_platform(platform, packaged))
-
-    def _basis(self, place: Environment | Missing, platform: str) -> CellBasis:
-        fields = place.profile.fields if place.profile else {}
-        return CellBasis(self._rules(place, platform), fields, self.machine)
 
     @contextlib.contextmanager
     def _noting(self) -> Iterator[None]:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from worldswitch.harness.errors import CouldNotRun
+
 #: Actions of a rule, by libseccomp's names.
 ACTIONS = frozenset(
     f"SCMP_ACT_{name}"
@@ -28,7 +30,7 @@ ARGUMENTS = 6
 Filter: TypeAlias = dict[str, Any]  #: the JSON object of the file
 
 
-class ProfileError(ValueError):
+class ProfileError(CouldNotRun, ValueError):
     """A profile or filter is invalid; names the file, the field and the problem."""
 
     def __init__(self, path: Path | str, field: str, problem: str) -> None:

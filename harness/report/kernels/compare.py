@@ -13,8 +13,8 @@ from worldswitch.harness.report.kernels.difference import KernelDifference
 from worldswitch.harness.report.progress import Progress
 from worldswitch.harness.results import manifest, reader
 from worldswitch.harness.results.errors import ResultError
-from worldswitch.harness.results.new_folder import new_folder
 from worldswitch.harness.results.reader import KeptRun
+from worldswitch.harness.results.writer import new_folder
 from worldswitch.harness.run import runner
 from worldswitch.harness.run.request import Request
 
@@ -32,10 +32,7 @@ def compare(one: str, other: str, run: str, results: Path, out: Console) -> int:
 
 
 def _in(run: str, results: Path, one: str, other: str) -> KernelDifference:
-    try:
-        saved = reader.read(reader.find(run, results))
-    except ResultError as problem:
-        raise CouldNotRun(str(problem)) from problem
+    saved = reader.read(reader.find(run, results))
     if found := difference.between(saved, one, other):
         return found
     raise CouldNotRun(

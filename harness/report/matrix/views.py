@@ -13,7 +13,6 @@ from worldswitch.harness.report.matrix import markdown, page, table
 from worldswitch.harness.results import reader
 from worldswitch.harness.results.baseline import file_format
 from worldswitch.harness.results.baseline import read as load
-from worldswitch.harness.results.errors import ResultError
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.run import repro
 
@@ -36,11 +35,8 @@ def show(name: str, kind: str, output: Path | None) -> Status:
 
 def read(name: str) -> KeptRun:
     """Return the run or baseline called `name`: a path, a name in `results`, or `last`; raises `CouldNotRun`."""
-    try:
-        folder = reader.find(name)
-        return load.load(folder) if (folder / file_format.FILE).exists() else reader.read(folder)
-    except ResultError as problem:
-        raise CouldNotRun(str(problem)) from problem
+    folder = reader.find(name)
+    return load.load(folder) if (folder / file_format.FILE).exists() else reader.read(folder)
 
 
 def write_to_folder(folder: Path) -> None:

@@ -18,8 +18,8 @@ from markupsafe import Markup
 
 from worldswitch.harness.catalogue.scenarios import function_of
 from worldswitch.harness.run.mutants import matrix as kill_matrix
-from worldswitch.harness.run.mutants.matrix import Failure, Matrix, Mutated, Place, ScenarioProof
-from worldswitch.harness.run.mutants.proof import ProofState
+from worldswitch.harness.run.mutants.matrix import Failure, Matrix, Mutated, Place
+from worldswitch.harness.run.mutants.proof import Proof, ProofState
 
 TEMPLATE = "page.html.j2"
 LOOK = "base.css"  #: styles of all pages
@@ -55,7 +55,7 @@ class Family:
     """The scenarios of one module, and the mutants that did not pass one of them."""
 
     name: str
-    scenarios: Sequence[ScenarioProof]
+    scenarios: Sequence[Proof]
     mutants: Sequence[Mutated]
     marks: dict[tuple[str, str], Mark]  #: by mutant and scenario
 
@@ -68,7 +68,7 @@ class Sheet:
     columns: Sequence[str]  #: the scenarios' names, by family
     marks: Sequence[Mark]  #: of the map, without passes
     families: Sequence[Family]
-    wrong: Sequence[ScenarioProof]
+    wrong: Sequence[Proof]
 
 
 def write(matrix: Matrix, path: Path) -> None:
@@ -96,8 +96,8 @@ def page(matrix: Matrix) -> str:
 def sheet(place: Place) -> Sheet:
     """Return the content for `place`, without the scenarios about the kernel alone, which no mutant can fail."""
     met = sorted({mark.scenario for mark in _marks(place, {})})
-    about = [one for one in place.scenarios if one.standing != ProofState.KERNEL.value]
-    held = about if place.scenarios else [_nameless(name) for name in met]
+    about = [one for one in place.scenarios if one.standing != ProofState.KERNEL]
+    held = about if place.scenarios else [Proof(name, "") for name in met]
     columns = [one.name for one in held]
     marks = list(_marks(place, {name: number for number, name in enumerate(columns)}))
     families = [
@@ -106,10 +106,6 @@ def sheet(place: Place) -> Sheet:
     ]
     shown = [mark for mark in marks if mark.kind != "pass" and mark.scenario in columns]
     return Sheet(place, columns, shown, families, kill_matrix.wrong(place))
-
-
-def _nameless(name: str) -> ScenarioProof:
-    return ScenarioProof(name=name, ids=(), claim="", standing="", reason="", mutants=())
 
 
 def _marks(place: Place, columns: dict[str, int]) -> Iterator[Mark]:
@@ -129,7 +125,7 @@ def _kinds(one: Mutated) -> Iterator[tuple[str, Iterable[Failure]]]:
     yield "else", [it for it in one.undeclared if not it.assertion]
 
 
-def _family(name: str, scenarios: Sequence[ScenarioProof], place: Place, marks: Iterable[Mark]) -> Family:
+def _family(name: str, scenarios: Sequence[Proof], place: Place, marks: Iterable[Mark]) -> Family:
     names = {one.name for one in scenarios}
     own: dict[tuple[str, str], Mark] = {}
     for mark in marks:  # in the order of `_kinds`, so the first of a function's trials is the most significant

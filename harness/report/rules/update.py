@@ -9,22 +9,18 @@ from pathlib import Path
 
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.expectations.rules import RuleError
 from worldswitch.harness.report.rules import rulebook
 from worldswitch.harness.report.rules.proposals import propose
 from worldswitch.harness.report.rules.rulebook import Rulebook
 from worldswitch.harness.results import reader, writer
-from worldswitch.harness.results.errors import CannotWrite, ResultError
+from worldswitch.harness.results.errors import CannotWrite
 
 
 def show(name: str, *, write: bool, tighten: bool) -> Status:
     """Print the edits; returns UNEXPECTED if some are not written or must be made by hand."""
-    try:
-        run = reader.read(reader.find(name))
-        before = rulebook.of(run)
-        proposal = propose(run, before, tighten=tighten)
-    except (ResultError, RuleError) as problem:
-        raise CouldNotRun(str(problem)) from problem
+    run = reader.read(reader.find(name))
+    before = rulebook.of(run)
+    proposal = propose(run, before, tighten=tighten)
     changed = [path for path, text in proposal.book.texts.items() if text != before.texts.get(path, "")]
     for path in changed:
         sys.stdout.writelines(_diff(path, before, proposal.book))

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from worldswitch.harness.expectations.judgement import PASSES, Judgement
+from worldswitch.harness.expectations.judgement import Judgement
 from worldswitch.harness.results import reader
 from worldswitch.harness.verdict import Verdict
 
@@ -19,12 +19,14 @@ FILE = "baseline.jsonl"
 PLACE = reader.PLACE / "baseline"
 
 
-class BaselineJudgement(msgspec.Struct, frozen=True, array_like=True):
-    """The expected verdicts of trials, the reason, and the rule."""
+#: The expected verdicts of trials, the reason, and the rule.
+Thought: TypeAlias = tuple[tuple[Verdict, ...], str, str]
 
-    wanted: tuple[Verdict, ...]
-    reason: str = ""
-    rule: str = ""
+PLAIN: Thought = ((Verdict.PASS,), "", "")
+
+#: The fields that the head has in common with the manifest, and a cell with a fingerprint.
+OF_MANIFEST = ("run", "started", "finished", "seed", "kernel", "versions", "expectations")
+OF_FINGERPRINT = ("kernel", "machine", "cpu", "cpus", "python", "behaviour")
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, tag="baseline", tag_field="kind"):
@@ -39,7 +41,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, tag="baseline", tag_field=
     versions: dict[str, str]
     expectations: str
     scenarios: tuple[tuple[str, str], ...]  #: name, and ids separated by spaces
-    thoughts: tuple[BaselineJudgement, ...]  #: all judgements; the first is the default
+    thoughts: tuple[Thought, ...]  #: all judgements; the first is the default
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, tag="facts", tag_field="kind"):
@@ -71,15 +73,10 @@ class BaselineCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 Line: TypeAlias = Head | Facts | BaselineCell
 
-PLAIN = BaselineJudgement((Verdict.PASS,))
 
-
-def baseline_judgement(judgement: Judgement) -> BaselineJudgement:
+def thought(judgement: Judgement) -> Thought:
     """Return the part of a judgement that the baseline has."""
-    if judgement.wanted == PASSES and not judgement.reason:
-        return PLAIN
-    wanted = tuple(sorted(judgement.wanted, key=lambda verdict: verdict.value))
-    return BaselineJudgement(wanted, judgement.reason, judgement.rule)
+    return tuple(sorted(judgement.wanted)), judgement.reason, judgement.rule
 
 
 def ranges(numbers: Iterable[int]) -> str:

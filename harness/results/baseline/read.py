@@ -11,7 +11,17 @@ from worldswitch.harness.cell.records import Fingerprint, Header, ProbeResult, T
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.judgement import Judgement
 from worldswitch.harness.expectations.outcome import Judged, Problem
-from worldswitch.harness.results.baseline.file_format import FILE, FORMAT, BaselineCell, Facts, Head, Line, numbers
+from worldswitch.harness.results.baseline.file_format import (
+    FILE,
+    FORMAT,
+    OF_FINGERPRINT,
+    OF_MANIFEST,
+    BaselineCell,
+    Facts,
+    Head,
+    Line,
+    numbers,
+)
 from worldswitch.harness.results.cell_file import Reached
 from worldswitch.harness.results.errors import Damaged
 from worldswitch.harness.results.manifest import Manifest, PlannedCell, PlannedScenario
@@ -86,8 +96,8 @@ def _judged(line: BaselineCell, head: Head, where: str) -> Iterator[Judged]:
         verdict = VERDICTS.get(letter.lower())
         if verdict is None:
             raise Damaged(f"{where}: verdicts: {letter!r} is not the letter of a verdict")
-        thought = head.thoughts[thoughts.get(place, 0)]
-        judgement = Judgement(letter.islower(), frozenset(thought.wanted), thought.reason, thought.rule)
+        wanted, reason, rule = head.thoughts[thoughts.get(place, 0)]
+        judgement = Judgement(letter.islower(), frozenset(wanted), reason, rule)
         yield Judged(Trial(scenario=name, verdict=verdict, ids=tuple(ids.split())), judgement)
 
 
@@ -104,15 +114,10 @@ def _thoughts(line: BaselineCell, head: Head, where: str) -> dict[int, int]:
 
 def _header(line: BaselineCell, head: Head, facts: Mapping[int, dict[str, str]], planned: tuple[str, ...]) -> Header:
     seen = Fingerprint(
-        kernel=line.kernel,
-        machine=line.machine,
-        cpu=line.cpu,
-        cpus=line.cpus,
-        python=line.python,
+        **{field: getattr(line, field) for field in OF_FINGERPRINT},
         versions=head.versions,
         probes={name: ProbeResult(state, "") for state, names in line.probes.items() for name in names.split()},
         facts={} if line.facts is None else facts[line.facts],
-        behaviour=line.behaviour,
     )
     return Header(
         run=head.run,
@@ -128,14 +133,8 @@ def _header(line: BaselineCell, head: Head, facts: Mapping[int, dict[str, str]],
 
 def _manifest(head: Head, cells: list[KeptCell]) -> Manifest:
     return Manifest(
-        run=head.run,
-        started=head.started,
-        finished=head.finished,
-        seed=head.seed,
+        **{field: getattr(head, field) for field in OF_MANIFEST},
         request={},
-        kernel=head.kernel,
-        versions=head.versions,
-        expectations=head.expectations,
         scenarios=tuple(PlannedScenario(name=name, ids=tuple(ids.split())) for name, ids in head.scenarios),
         cells=tuple(cell.plan for cell in cells),
     )

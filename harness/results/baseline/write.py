@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any
 
 import msgspec
 
-from worldswitch.harness.cell.records import Fingerprint
+from worldswitch.harness.cell.records import Header
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.results.baseline.file_format import (
     FILE,
+    OF_FINGERPRINT,
+    OF_MANIFEST,
     PLAIN,
     BaselineCell,
-    BaselineJudgement,
     Facts,
     Head,
     Line,
-    baseline_judgement,
+    Thought,
     ranges,
+    thought,
 )
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.results.verdict_letters import letter_of
-
-Observed: TypeAlias = tuple[tuple[str, str], ...]  #: facts with their observations
 
 
 def write(run: KeptRun, folder: Path) -> Path:
@@ -43,72 +44,47 @@ def write(run: KeptRun, folder: Path) -> Path:
 def lines(run: KeptRun) -> Iterator[Line]:
     """Yield the lines of a run's baseline."""
     ids = {one.trial.scenario: " ".join(one.trial.ids) for cell in run.cells for one in cell.judged}
-    names = sorted(ids)
-    thoughts: dict[BaselineJudgement, int] = {PLAIN: 0}
-    facts: dict[Observed, int] = {}
+    judgements = (one.judgement for cell in run.cells for one in cell.judged)
+    thoughts = {one: number for number, one in enumerate(dict.fromkeys((PLAIN, *map(thought, judgements))))}
+    facts: list[dict[str, str]] = []
     for cell in run.cells:
-        for one in cell.judged:
-            thoughts.setdefault(baseline_judgement(one.judgement), len(thoughts))
-        if cell.header:
-            facts.setdefault(_observed(cell.header.fingerprint), len(facts))
-    yield _head(run, [(name, ids[name]) for name in names], thoughts)
-    for observed, number in facts.items():
-        yield Facts(number=number, facts=dict(observed))
+        if cell.header and cell.header.fingerprint.facts not in facts:
+            facts.append(cell.header.fingerprint.facts)
+    known = {field: getattr(run.manifest, field) for field in OF_MANIFEST}
+    yield Head(**known, scenarios=tuple(sorted(ids.items())), thoughts=tuple(thoughts))
+    for number, observed in enumerate(facts):
+        yield Facts(number=number, facts=observed)
     for cell in run.cells:
-        yield _cell(cell, names, thoughts, facts)
-
-
-def _head(run: KeptRun, scenarios: Sequence[tuple[str, str]], thoughts: Mapping[BaselineJudgement, int]) -> Head:
-    kept = run.manifest
-    return Head(
-        run=kept.run,
-        started=kept.started,
-        finished=kept.finished or kept.started,
-        seed=kept.seed,
-        kernel=kept.kernel,
-        versions=kept.versions,
-        expectations=kept.expectations,
-        scenarios=tuple(scenarios),
-        thoughts=tuple(thoughts),
-    )
+        yield _cell(cell, sorted(ids), thoughts, facts)
 
 
 def _cell(
-    cell: KeptCell, names: Sequence[str], thoughts: Mapping[BaselineJudgement, int], facts: Mapping[Observed, int]
+    cell: KeptCell, names: Sequence[str], thoughts: Mapping[Thought, int], facts: Sequence[dict[str, str]]
 ) -> BaselineCell:
     judged = {one.trial.scenario: one for one in cell.judged}
-    others: dict[str, list[int]] = {}
+    others: dict[str, list[int]] = defaultdict(list)
     for place, name in enumerate(names):
-        number = thoughts[baseline_judgement(judged[name].judgement)] if name in judged else 0
-        if number:
-            others.setdefault(str(number), []).append(place)
-    made = BaselineCell(
+        if name in judged and (number := thoughts[thought(judged[name].judgement)]):
+            others[str(number)].append(place)
+    return BaselineCell(
         environment=cell.plan.environment,
         platform=cell.plan.platform,
         verdicts="".join(letter_of(judged.get(name)) for name in names),
         thoughts={number: ranges(places) for number, places in others.items()},
         problem=cell.problem.reason if cell.problem else "",
         unsound=cell.problem.unexpected if cell.problem else False,
-    )
-    if cell.header is None:
-        return made
-    seen = cell.header.fingerprint
-    fields = ("kernel", "machine", "cpu", "cpus", "python", "behaviour")
-    return msgspec.structs.replace(
-        made,
-        **{field: getattr(seen, field) for field in fields},
-        repeat=cell.header.repeat,
-        facts=facts[_observed(seen)],
-        probes=_by_state(seen),
+        **(_of_header(cell.header, facts) if cell.header else {}),
     )
 
 
-def _observed(seen: Fingerprint) -> Observed:
-    return tuple(seen.facts.items())
-
-
-def _by_state(seen: Fingerprint) -> dict[str, str]:
-    states: dict[str, list[str]] = {}
+def _of_header(header: Header, facts: Sequence[dict[str, str]]) -> dict[str, Any]:
+    seen = header.fingerprint
+    states: dict[str, list[str]] = defaultdict(list)
     for name, found in seen.probes.items():
-        states.setdefault(found.state, []).append(name)
-    return {state: " ".join(names) for state, names in states.items()}
+        states[found.state].append(name)
+    return {
+        **{field: getattr(seen, field) for field in OF_FINGERPRINT},
+        "repeat": header.repeat,
+        "facts": facts.index(seen.facts),
+        "probes": {state: " ".join(names) for state, names in states.items()},
+    }

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from worldswitch.harness.errors import CouldNotRun
+
 T = TypeVar("T")
 
 
@@ -22,7 +24,7 @@ class Answer(enum.Enum):
     UNTESTABLE = "untestable"  #: it is not available, does not boot, or lacks what the scenario needs
 
 
-class Undecidable(Exception):
+class Undecidable(CouldNotRun):
     """There is no boundary to search for; the message says why."""
 
 

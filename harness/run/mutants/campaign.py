@@ -18,9 +18,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from worldswitch.harness.catalogue import reason_lists
 from worldswitch.harness.catalogue import scenarios as catalogue
-from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.catalogue.mutants import MUTANTS, Mutant, load_mutant, mutants
 from worldswitch.harness.catalogue.scenarios import Scenario, is_meant
 from worldswitch.harness.cell.records import Header, Record, Trial
@@ -69,27 +67,8 @@ class CampaignWatcher(Protocol):
 
 
 def chosen(names: Sequence[str]) -> Mapping[str, Mutant]:
-    """Return the mutants of these names, or all.  Raises `CouldNotRun`."""
-    try:
-        return {name: load_mutant(name) for name in names} if names else mutants()
-    except NotFound as problem:
-        raise CouldNotRun(str(problem)) from problem
-
-
-def scenarios() -> Sequence[Scenario]:
-    """Return all scenarios.  Raises `CouldNotRun`."""
-    try:
-        return catalogue.scenarios()
-    except NotFound as problem:
-        raise CouldNotRun(str(problem)) from problem
-
-
-def unproven() -> Mapping[str, str]:
-    """Return the scenarios that can kill no mutant, with the reasons.  Raises `CouldNotRun`."""
-    try:
-        return reason_lists.load(MUTANTS, proof.UNPROVEN)
-    except NotFound as problem:
-        raise CouldNotRun(str(problem)) from problem
+    """Return the mutants of these names, or all.  Raises `NotFound`."""
+    return {name: load_mutant(name) for name in names} if names else mutants()
 
 
 @dataclass(frozen=True)
@@ -145,12 +124,12 @@ class Campaign:
             reference = CellReport({}, f"{place.reason}; {place.remedy}")
         else:
             reference = self._reference(place)
-        if reference.problem or isinstance(place, Missing):
-            mutant_fates = [self._examine(one, place.name, reference, reference) for one in self.mutants.values()]
-        else:
-            mutant_fates = self._all(place, reference)
+        reports = dict.fromkeys(self.mutants, reference)
+        if not (reference.problem or isinstance(place, Missing)):
+            reports = self._all(place, reference)
+        mutant_fates = self._examine_all(place.name, reference, reports)
         proofs = self._proofs(reference, mutant_fates)
-        return kill_matrix.place(place.name, reference, self.mutants, self.scenarios, mutant_fates, proofs)
+        return kill_matrix.place(place.name, reference, self.mutants, mutant_fates, proofs)
 
     def _proofs(self, reference: CellReport, mutant_fates: Sequence[MutantFate]) -> list[Proof]:
         if self.unproven is None or reference.problem:
@@ -159,13 +138,19 @@ class Campaign:
 
     def _reference(self, place: Environment) -> CellReport:
         drawn = {one.name: one for mutant in self.mutants.values() for one in self.drawn(mutant)}
-        every = self.unproven is not None
-        chosen = list(self.scenarios) if every else list(drawn.values())
+        chosen = self.scenarios if self.unproven is not None else list(drawn.values())
         self.watcher.reference_starts(place.name)
-        return self._run_reference(place, chosen)
 
-    def _all(self, place: Environment, reference: CellReport) -> list[MutantFate]:
-        """Run every mutant, several in parallel; notify as they end, return their fates in order."""
+        def watch(record: Record) -> None:
+            if isinstance(record, Header):
+                self.watcher.reference_plans(len(record.planned))
+            if isinstance(record, Trial):
+                self.watcher.reference_trial()
+
+        return cells.run(place, self.request, chosen, watch)
+
+    def _all(self, place: Environment, reference: CellReport) -> dict[str, CellReport]:
+        """Run every mutant, several in parallel; notify as they end, return their reports."""
         self.watcher.mutants_start(place.name, len(self.mutants))
         reports: dict[str, CellReport] = {}
         with ThreadPoolExecutor(self.request.workers) as pool, cells.StoppableEnvironment(place) as stoppable:
@@ -176,19 +161,17 @@ class Campaign:
                 self.watcher.mutant_ends(self._examine(mutant, place.name, reference, reports[mutant.name]))
             for draw in range(2, DRAWS + 1):
                 self._prove(stoppable, pool, reference, reports, draw)
-        return self._examine_all(place, reference, reports)
+        return reports
 
-    def _examine_all(
-        self, place: Environment, reference: CellReport, reports: Mapping[str, CellReport]
-    ) -> list[MutantFate]:
-        return [self._examine(one, place.name, reference, reports[name]) for name, one in self.mutants.items()]
+    def _examine_all(self, place: str, reference: CellReport, reports: Mapping[str, CellReport]) -> list[MutantFate]:
+        return [self._examine(one, place, reference, reports[name]) for name, one in self.mutants.items()]
 
     def _prove(
         self, place: Environment, pool: Executor, reference: CellReport, reports: dict[str, CellReport], draw: int
     ) -> None:
         """Repeat the unproven scenarios on the mutants that name them; only kills count."""
-        proofs = self._proofs(reference, self._examine_all(place, reference, reports))
-        unproven = {one.scenario for one in proofs if one.standing is ProofState.UNPROVEN}
+        proofs = self._proofs(reference, self._examine_all(place.name, reference, reports))
+        unproven = {one.name for one in proofs if one.standing is ProofState.UNPROVEN}
         futures = {}
         for name, mutant in self.mutants.items():
             if again := [one for one in fates.called(self.scenarios, *mutant.caught_by) if one.name in unproven]:
@@ -209,15 +192,6 @@ class Campaign:
 
     def _examine(self, mutant: Mutant, place: str, reference: CellReport, mutated: CellReport) -> MutantFate:
         return fates.examine(mutant.name, place, mutant.caught_by, reference, mutated)
-
-    def _run_reference(self, place: Environment, chosen: Sequence[Scenario]) -> CellReport:
-        def watch(record: Record) -> None:
-            if isinstance(record, Header):
-                self.watcher.reference_plans(len(record.planned))
-            if isinstance(record, Trial):
-                self.watcher.reference_trial()
-
-        return cells.run(place, self.request, chosen, watch)
 
     def _run_mutant(self, place: Environment, mutant: Mutant, chosen: Sequence[Scenario], draw: int) -> CellReport:
         deadline = min(self.request.deadline or TRIAL_SECONDS, TRIAL_SECONDS)

@@ -18,6 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+import msgspec
+
 from worldswitch.harness.catalogue.scenarios import Scenario, is_meant
 from worldswitch.harness.cell.records import Fingerprint, Header, Record, Trial
 from worldswitch.harness.expectations.outcome import Problem
@@ -26,7 +28,7 @@ from worldswitch.harness.verdict import Verdict
 Trials: TypeAlias = Mapping[str, Trial]  #: by the scenario's name
 
 
-class Fate(enum.Enum):
+class Fate(enum.StrEnum):
     """What became of a mutant, worst first."""
 
     ERROR = "error"
@@ -35,8 +37,7 @@ class Fate(enum.Enum):
     CAUGHT = "caught"
 
 
-@dataclass(frozen=True, slots=True)
-class MutantFinding:
+class MutantFinding(msgspec.Struct, frozen=True, omit_defaults=True):
     """The fate of one name in a mutant's `caught_by`."""
 
     name: str

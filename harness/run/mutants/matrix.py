@@ -1,9 +1,9 @@
 """The kill matrix: which scenario kills which mutant, as one JSON document.
 
-`Matrix`         when and how it was made, and the seed that drew the scenarios; one `Place` an environment
-`Place`          the machine, the counts, every mutant and every scenario
-`Mutated`        one mutant: its fault, its fate, and the scenarios that kill it
-`ScenarioProof`  one scenario: its state, and the mutants that it kills
+`Matrix`   when and how it was made, and the seed that drew the scenarios; one `Place` an environment
+`Place`    the machine, the counts, every mutant and every scenario
+`Mutated`  one mutant: its fault, its fate, and the scenarios that kill it
+`Proof`    one scenario: its state, and the mutants that it kills
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from pathlib import Path
 import msgspec
 
 from worldswitch.harness.catalogue.mutants import Mutant
-from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.expectations.outcome import Status, Tally
-from worldswitch.harness.run.mutants.fates import CellReport, Fate, MutantFate
+from worldswitch.harness.run.mutants.fates import CellReport, Fate, MutantFate, MutantFinding
 from worldswitch.harness.run.mutants.proof import Proof, ProofState
 
 FORMAT = 1
@@ -33,14 +32,6 @@ class Failure(msgspec.Struct, frozen=True):
     reason: str
 
 
-class NotCaught(msgspec.Struct, frozen=True):
-    """A name in a mutant's `caught_by` that did not catch it."""
-
-    name: str
-    fate: str
-    reason: str
-
-
 class Mutated(msgspec.Struct, frozen=True, kw_only=True):
     """One mutant."""
 
@@ -51,22 +42,11 @@ class Mutated(msgspec.Struct, frozen=True, kw_only=True):
     caught_by: tuple[str, ...]
     fate: str
     killed_by: tuple[Failure, ...]
-    unkept: tuple[NotCaught, ...]
+    unkept: tuple[MutantFinding, ...]  #: the names in `caught_by` that did not catch it
     undeclared: tuple[Failure, ...]  #: of scenarios that it does not name, drawn anew each run
     passed: tuple[str, ...]  #: the scenarios that it passes
     seconds: float
     draws: int = 1  #: the number of seeds until all that it names caught it, or the limit
-
-
-class ScenarioProof(msgspec.Struct, frozen=True, kw_only=True):
-    """One scenario."""
-
-    name: str
-    ids: tuple[str, ...]
-    claim: str
-    standing: str
-    reason: str  #: why it is not `proven`
-    mutants: tuple[str, ...]  #: that it kills
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +59,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     fates: dict[str, int]
     standings: dict[str, int]
     mutants: tuple[Mutated, ...]
-    scenarios: tuple[ScenarioProof, ...]  #: empty unless all mutants ran
+    scenarios: tuple[Proof, ...]  #: empty unless all mutants ran
 
 
 class Matrix(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,22 +78,20 @@ def place(
     environment: str,
     reference: CellReport,
     mutants: Mapping[str, Mutant],
-    scenarios: Iterable[Scenario],
     mutant_fates: Iterable[MutantFate],
     proofs: Iterable[Proof],
 ) -> Place:
     """Return the matrix of one environment."""
-    known = {scenario.name: scenario for scenario in scenarios}
     mutant_fates, proofs = tuple(mutant_fates), tuple(proofs)
     return Place(
         environment=environment,
         kernel=reference.machine.kernel if reference.machine else "",
         machine=reference.machine.machine if reference.machine else "",
         problem=reference.problem,
-        fates=dict(Counter(one.fate.value for one in mutant_fates)),
-        standings=dict(Counter(one.standing.value for one in proofs)),
+        fates=dict(Counter(one.fate for one in mutant_fates)),
+        standings=dict(Counter(one.standing for one in proofs)),
         mutants=tuple(_mutated(mutants[one.mutant], one) for one in mutant_fates),
-        scenarios=tuple(_held(one, known.get(one.scenario)) for one in proofs),
+        scenarios=proofs,
     )
 
 
@@ -124,9 +102,9 @@ def _mutated(mutant: Mutant, one: MutantFate) -> Mutated:
         origin=mutant.origin,
         module=mutant.module.rpartition(".")[2],
         caught_by=tuple(mutant.caught_by),
-        fate=one.fate.value,
+        fate=one.fate,
         killed_by=tuple(map(_failure, one.kills)),
-        unkept=tuple(NotCaught(it.name, it.fate.value, it.reason) for it in one.findings if it.fate is not Fate.CAUGHT),
+        unkept=tuple(msgspec.structs.replace(it, undecided=()) for it in one.findings if it.fate is not Fate.CAUGHT),
         undeclared=tuple(map(_failure, one.undeclared)),
         passed=one.passed,
         seconds=round(one.seconds, 1),
@@ -138,32 +116,21 @@ def _failure(trial: Trial) -> Failure:
     return Failure(trial.scenario, trial.verdict.value, trial.assertion, trial.reason.partition("\n")[0])
 
 
-def _held(proof: Proof, scenario: Scenario | None) -> ScenarioProof:
-    return ScenarioProof(
-        name=proof.scenario,
-        ids=scenario.ids if scenario else (),
-        claim=scenario.claim if scenario else "",
-        standing=proof.standing.value,
-        reason=proof.reason,
-        mutants=proof.mutants,
-    )
-
-
 def tally(matrix: Matrix) -> Tally:
     """Count mutants; a scenario whose state is wrong counts as failed."""
     fates = [one.fate for place in matrix.places for one in place.mutants]
-    caught, untested = fates.count(Fate.CAUGHT.value), fates.count(Fate.UNTESTED.value)
+    caught, untested = fates.count(Fate.CAUGHT), fates.count(Fate.UNTESTED)
     return Tally(caught, len(fates) - caught - untested + sum(len(wrong(place)) for place in matrix.places), untested)
 
 
-def wrong(place: Place) -> list[ScenarioProof]:
+def wrong(place: Place) -> list[Proof]:
     """Return the scenarios whose state is wrong."""
     return [one for one in place.scenarios if ProofState(one.standing).is_wrong]
 
 
 def status(matrix: Matrix) -> Status:
     """Return the exit status; without a caught mutant, the run could not run."""
-    fates = {Fate(one.fate) for place in matrix.places for one in place.mutants}
+    fates = {one.fate for place in matrix.places for one in place.mutants}
     if Fate.SURVIVED in fates or any(map(wrong, matrix.places)):
         return Status.UNEXPECTED
     if Fate.ERROR in fates or Fate.CAUGHT not in fates:

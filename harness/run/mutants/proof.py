@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from worldswitch.harness.catalogue.scenarios import Scenario, function_of
 from worldswitch.harness.cell.records import Trial
@@ -28,7 +29,7 @@ from worldswitch.harness.verdict import SEVERITY, Verdict
 UNPROVEN = "unproven.toml"  #: the list, in the package of the mutants
 
 
-class ProofState(enum.Enum):
+class ProofState(enum.StrEnum):
     """The state of a scenario."""
 
     PROVEN = "proven"
@@ -45,14 +46,15 @@ class ProofState(enum.Enum):
         return self in (ProofState.UNPROVEN, ProofState.STALE, ProofState.BROKEN)
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """The state of one scenario in one environment, and the mutants that it kills there."""
+class Proof(msgspec.Struct, frozen=True):
+    """One scenario in one environment: its state, and the mutants that it kills there."""
 
-    scenario: str
-    standing: ProofState
-    reason: str = ""
-    mutants: tuple[str, ...] = ()
+    name: str
+    standing: str  #: a `ProofState`
+    reason: str = ""  #: why it is not `proven`
+    mutants: tuple[str, ...] = ()  #: that it kills
+    ids: tuple[str, ...] = ()
+    claim: str = ""
 
 
 def examine(
@@ -82,7 +84,7 @@ def _examine(scenario: Scenario, trials: Sequence[Trial], mutant_fates: Sequence
     standing, reason = _stand(scenario, trials, excuse, bool(killed))
     if standing is ProofState.UNPROVEN:
         reason = _hint(scenario, mutant_fates)
-    return Proof(scenario.name, standing, reason, killed)
+    return Proof(scenario.name, standing, reason, killed, scenario.ids, scenario.claim)
 
 
 def _is_of(scenario: Scenario, trial: Trial) -> bool:

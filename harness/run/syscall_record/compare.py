@@ -7,14 +7,13 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from worldswitch.harness.catalogue import scenarios as catalogue
-from worldswitch.harness.environments.profiles import profile, seccomp_filter
+from worldswitch.harness.environments.profiles import seccomp_filter
 from worldswitch.harness.environments.profiles.containers_data import folder
 from worldswitch.harness.environments.protocol import Say
-from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.run.request import select
 from worldswitch.harness.run.syscall_record import unotify
@@ -58,13 +57,9 @@ class SyscallComparison:
 
 def show(ids: Sequence[str], against: str, *, as_json: bool, say: Say) -> Status:
     """Record, compare and print.  Raises `CouldNotRun`."""
-    try:
-        found = compare(ids, against, say)
-    except (unotify.Unrecordable, profile.ProfileError) as problem:
-        raise CouldNotRun(str(problem)) from problem
+    found = compare(ids, against, say)
     if as_json:
-        fields = {name: getattr(found, name) for name in SyscallComparison.__slots__}
-        print(json.dumps(fields, indent=2))
+        print(json.dumps(asdict(found), indent=2))
     else:
         print("\n".join(found.lines()))
     return found.status

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worldswitch.harness.environments.protocol import Say
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.linux import processes, ptrace, syscalls
 
 NOTIFICATION = struct.Struct("=QIIiIQ6Q")  # struct seccomp_notif: id, pid, flags, number, architecture, ip, arguments
@@ -37,7 +38,7 @@ SILENCE_SECONDS = 3600.0  #: longer than any trial that runs twenty times slower
 HEADERS = Path("/usr/include")
 
 
-class Unrecordable(Exception):
+class Unrecordable(CouldNotRun):
     """Calls cannot be recorded here; the message says why."""
 
 
@@ -89,12 +90,6 @@ def _started(command: Sequence[str], environment: dict[str, str], log: int) -> I
             os.close(listener)
 
 
-def _lowest_free() -> int:
-    free = os.dup(0)
-    os.close(free)
-    return free
-
-
 def _listener_number(reader: int) -> int:
     """Return the descriptor that the child's listener will have; -1 if the child does not report it in time."""
     text = os.read(reader, 32) if select.select([reader], [], [], START_SECONDS)[0] else b""
@@ -106,7 +101,9 @@ def _become(command: Sequence[str], environment: dict[str, str], log: int, write
     os.dup2(log, 2)
     os.setsid()
     gc.disable()  # a collection could close a descriptor and make another number the lowest free one
-    os.write(writer, str(_lowest_free()).encode())
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    os.write(writer, str(lowest_free).encode())
     ptrace.notify_of_everything()
     os.execvpe(command[0], list(command), environment)
 

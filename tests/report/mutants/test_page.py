@@ -36,7 +36,7 @@ def matrix(*mutant_fates: MutantFate, whole: bool = True) -> Matrix:
         proof.examine(SCENARIOS, reference, mutant_fates, {OTHER: "nothing can", THIRD: "nor that"}) if whole else []
     )
     mutants = {one.mutant: Mutilated(one.mutant) for one in mutant_fates}
-    place = kill_matrix.place("host", reference, mutants, SCENARIOS, mutant_fates, proofs)
+    place = kill_matrix.place("host", reference, mutants, mutant_fates, proofs)
     return Matrix(started=0.0, seconds=3.0, seed=7, repeat="quick", full=False, places=(place,))
 
 

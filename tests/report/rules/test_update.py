@@ -20,7 +20,7 @@ from worldswitch.harness.expectations import rules
 from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.report.rules import check, toml_edits
 from worldswitch.harness.report.rules.toml_edits import CannotEdit
-from worldswitch.harness.results.new_folder import new_folder
+from worldswitch.harness.results.writer import new_folder
 from worldswitch.harness.run import runner
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict

@@ -33,6 +33,10 @@ def stand(
     return found
 
 
+def proven(one: Scenario, standing: ProofState, reason: str, kills: tuple[str, ...] = ()) -> proof.Proof:
+    return proof.Proof(one.name, standing, reason, kills, one.ids, one.claim)
+
+
 LISTED = "unproven.toml lists it, but "
 NONE = "it kills no mutant that names it"
 
@@ -59,7 +63,7 @@ TABLE = (
 @pytest.mark.parametrize(("known", "standing", "reason"), TABLE)
 def test_the_state_of_a_scenario(known: dict[str, Any], standing: ProofState, reason: str) -> None:
     kills = ("Forgetful",) if KILLS in known.get("by", []) else ()
-    assert stand(**known) == proof.Proof(ONE, standing, reason, kills)
+    assert stand(**known) == proven(known.get("one", SCENARIOS[0]), standing, reason, kills)
 
 
 def test_the_states_that_are_wrong() -> None:
@@ -68,7 +72,7 @@ def test_the_states_that_are_wrong() -> None:
 
 def test_a_scenario_that_did_not_run_on_the_reference_is_broken() -> None:
     (found,) = proof.examine([scenario(OTHER, "SG01")], CellReport({}), [KILLS], {})
-    assert found == proof.Proof(OTHER, ProofState.BROKEN, "the reference itself: did not run")
+    assert found == proven(scenario(OTHER, "SG01"), ProofState.BROKEN, "the reference itself: did not run")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +93,7 @@ def test_the_state_of_a_parametrised_scenario_follows_all_its_trials(
     )
     kills = MutantFate("Forgetful", "host", (), kills=(bitten(names[0]), bitten(names[1])))
     found = proof.examine(SCENARIOS[:1], reference, [kills], {})
-    assert found == [proof.Proof(ONE, standing, reason, ("Forgetful",))]
+    assert found == [proven(SCENARIOS[0], standing, reason, ("Forgetful",))]
 
 
 def test_an_unknown_name_in_the_list_is_stale() -> None:
