@@ -194,7 +194,7 @@ def test_a_whole_matrix_can_be_exported(ctrf_schema: Any, tmp_path: Path) -> Non
         assert base.execute("SELECT count(*) FROM trials").fetchone() == (360,)
 
 
-EXAMPLES = re.findall(r"^```sql\n(.*?)^```", (ROOT / "results" / "README.md").read_text(), re.M | re.S)
+EXAMPLES = re.findall(r"^```sql\n(.*?)^```", (ROOT / "docs" / "results.md").read_text(), re.M | re.S)
 
 
 @pytest.mark.parametrize("query", EXAMPLES, ids=range(len(EXAMPLES)))
