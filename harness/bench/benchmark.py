@@ -18,6 +18,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,13 @@ class Benchmark:
         """Its name in results: `subject::title`."""
         return f"{self.subject}::{self.title}"
 
+    @property
+    def metadata(self) -> dict[str, str | int]:
+        """Its metadata in a file of pyperf's."""
+        description = self.about.partition("\n")[0]
+        common: dict[str, str | int] = {"unit": self.unit, "description": description, "subject": self.subject}
+        return common | ({"series": self.series, "size": self.size} if self.series else {})
+
 
 class Subject:
     """The benchmarks of one file, in its order."""
@@ -58,7 +66,7 @@ class Subject:
         """Register the decorated function as a benchmark; `options` are fields of `Benchmark`."""
 
         def add(make: Callable[[Bench], Timer]) -> Callable[[Bench], Timer]:
-            self._add(make.__name__, make, make, options)
+            self._add(make.__name__, make, options)
             return make
 
         return add
@@ -71,15 +79,11 @@ class Subject:
         def add(make: Callable[[Bench, int], Timer]) -> Callable[[Bench, int], Timer]:
             for size in sizes:
                 fields = options | {"series": make.__name__, "size": size}
-                self._add(f"{make.__name__}[{size}]", make, _of_size(make, size), fields)
+                self._add(f"{make.__name__}[{size}]", partial(make, size=size), fields)
             return make
 
         return add
 
-    def _add(self, title: str, documented: Any, make: Callable[[Bench], Timer], options: dict[str, Any]) -> None:
-        about = inspect.getdoc(documented) or ""
+    def _add(self, title: str, make: Callable[[Bench], Timer], options: dict[str, Any]) -> None:
+        about = inspect.getdoc(make.func if isinstance(make, partial) else make) or ""
         self.benchmarks.append(Benchmark(self.name, title, about, make, **(self._common | options)))
-
-
-def _of_size(make: Callable[[Bench, int], Timer], size: int) -> Callable[[Bench], Timer]:
-    return lambda bench: make(bench, size)

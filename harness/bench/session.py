@@ -15,7 +15,6 @@ from pathlib import Path
 from worldswitch.harness.bench import in_containers, machine_load, messages
 from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.messages import Disturbance, Measured, NotMeasured
-from worldswitch.harness.bench.pyperf_script import metadata
 from worldswitch.harness.bench.results_file import FILE, ResultsWriter
 from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.environments import guardian
@@ -153,7 +152,7 @@ class Session:
         self, found: Sequence[messages.Message], benchmarks: Sequence[Benchmark], number: int, prefix: str = ""
     ) -> None:
         measured = [message for message in found if isinstance(message, Measured | NotMeasured)]
-        self.writer.take(measured, number, {one.name: metadata(one) for one in benchmarks}, prefix)
+        self.writer.take(measured, number, {one.name: one.metadata for one in benchmarks}, prefix)
 
     def _run_worker(self, arguments: Sequence[str]) -> list[messages.Message]:
         command = [sys.executable, "-P", "-m", "worldswitch.harness.bench.worker", *arguments]

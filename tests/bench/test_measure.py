@@ -19,7 +19,6 @@ from worldswitch.harness.bench import (
     machine_load,
     measure,
     messages,
-    pyperf_script,
     results_file,
     units,
     workbench,
@@ -142,7 +141,7 @@ def recorded(folder: Path, scale: float = 1.0, rounds: int = 3) -> Path:
         writer.take(
             [Measured(one.name, 4, values), NotMeasured("x::y", "none")],
             number,
-            {one.name: pyperf_script.metadata(one)},
+            {one.name: one.metadata},
         )
     path = folder / results_file.FILE
     writer.write(path, fingerprint.take(None))
@@ -209,9 +208,9 @@ def test_warnings_report_the_load_by_others_and_not_the_run_s_own() -> None:
     assert "30% of a busy-loop thread's CPU time (7 involuntary context switches)" in warnings
 
 
-def test_a_subject_is_a_pyperf_script(tmp_path: Path) -> None:
+def test_pyperf_runs_a_subject(tmp_path: Path) -> None:
     output = tmp_path / "limits.json"
-    command = [sys.executable, "-P", "-m", "worldswitch.harness.bench.suite.limits"]
+    command = [sys.executable, "-P", "-m", "worldswitch.harness.bench.pyperf_script", "limits"]
     options = ["--worker", "-l1", "-n1", "-w0", "-o", str(output)]
     subprocess.run([*command, *options], check=True, capture_output=True)
     import pyperf

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from worldswitch.harness.bench import pyperf_script
 from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.native._native import ffi, lib
 from worldswitch.harness.bench.workbench import Bench, Timer, on_one_cpu, pinned, timed_by_c
@@ -120,7 +119,3 @@ def seed(bench: Bench) -> Timer:
     Not timed: starting the tracee.
     """
     return traced(bench, "loop_seed")
-
-
-if __name__ == "__main__":
-    pyperf_script.main(SUBJECT)
