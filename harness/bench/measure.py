@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from worldswitch.harness.bench.report import page
 from worldswitch.harness.bench.results_file import Results, ResultsWriter
 from worldswitch.harness.bench.session import Effort, Session, results_writer
 from worldswitch.harness.bench.units import in_order, quartiles, shown
+from worldswitch.harness.environments.profiles import profile
 from worldswitch.harness.environments.profiles.profile import ProfileError
 from worldswitch.harness.environments.protocol import EngineChoice, Environment, Missing
 from worldswitch.harness.errors import CouldNotRun
@@ -52,7 +54,7 @@ def show(request: BenchRequest, parent: Path) -> Status:
     out = console()
     benchmarks, effort = chosen(request.names), request.effort
     try:
-        in_containers.check(request.profiles)
+        profile.select(request.profiles)
         folder = new_folder(parent)
         out.print(f"{len(benchmarks)} benchmarks of {request.platform}, {effort.rounds} rounds, seed {request.seed}")
         with results_writer(folder, request.platform) as writer:
@@ -81,7 +83,8 @@ def _measure(request: BenchRequest, benchmarks: Sequence[Benchmark], writer: Res
         if request.engine != "host":
             plan = in_containers.host_and_containers(request.engine, request.profiles, say)
             environments = list(stack.enter_context(plan))
-        Session(benchmarks, request.platform, request.effort, request.seed, say, writer, environments).run()
+        order = random.Random(request.seed)
+        Session(benchmarks, request.platform, request.effort, order, say, writer, environments).run()
 
 
 def print_descriptions(benchmarks: Sequence[Benchmark]) -> Status:

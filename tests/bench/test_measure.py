@@ -120,10 +120,10 @@ def test_names_subjects_and_patterns_select() -> None:
 
 def test_compared_subjects_are_measured_by_one_process() -> None:
     made = tasks(list(ALL.values()))
-    assert sorted(one.name for task in made for one in task.benchmarks) == sorted(ALL)
+    assert sorted(one.name for task in made for one in task) == sorted(ALL)
     for above, below in TOGETHER.items():
-        assert any({above, below} <= {one.subject for one in task.benchmarks} for task in made)
-    assert all(len(task.benchmarks) == 1 for task in made if task.benchmarks[0].alone)
+        assert any({above, below} <= {one.subject for one in task} for task in made)
+    assert all(len(task) == 1 for task in made if task[0].alone)
 
 
 def test_messages_are_found_among_other_output() -> None:
