@@ -18,7 +18,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,7 @@ class Subject:
         """Register the decorated function as a benchmark; `options` are fields of `Benchmark`."""
 
         def add(make: Callable[[Bench], Timer]) -> Callable[[Bench], Timer]:
-            self._add(make.__name__, make, options)
+            self.add(make.__name__, inspect.getdoc(make) or "", make, **options)
             return make
 
         return add
@@ -77,13 +76,17 @@ class Subject:
         """Register one benchmark per size; the decorated function takes the size."""
 
         def add(make: Callable[[Bench, int], Timer]) -> Callable[[Bench, int], Timer]:
+            name, about = make.__name__, inspect.getdoc(make) or ""
             for size in sizes:
-                fields = options | {"series": make.__name__, "size": size}
-                self._add(f"{make.__name__}[{size}]", partial(make, size=size), fields)
+
+                def of_size(bench: Bench, size: int = size) -> Timer:
+                    return make(bench, size)
+
+                self.add(f"{name}[{size}]", about, of_size, series=name, size=size, **options)
             return make
 
         return add
 
-    def _add(self, title: str, make: Callable[[Bench], Timer], options: dict[str, Any]) -> None:
-        about = inspect.getdoc(make.func if isinstance(make, partial) else make) or ""
+    def add(self, title: str, about: str, make: Callable[[Bench], Timer], **options: Any) -> None:
+        """Register a benchmark; `options` are fields of `Benchmark`."""
         self.benchmarks.append(Benchmark(self.name, title, about, make, **(self._common | options)))
