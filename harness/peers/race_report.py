@@ -32,7 +32,7 @@ def show(names: Sequence[str], effort: RaceEffort, seed: int, parent: Path, *, f
     out.print(f"{len(effort.programs)} programs, {effort.rounds} rounds, seed {seed}")
     try:
         with results_writer(folder, peer_list.REFERENCE) as writer, tempfile.TemporaryDirectory() as work:
-            kit = Kit(fetch, lambda line: out.print(line), Path(work))
+            kit = Kit(fetch, out.print, Path(work))
             race.Race(writer, effort, race.modes(), kit, random.Random(seed), kit.say).go(names)
         results = results_file.read(folder)
     except ResultError as problem:
