@@ -44,6 +44,13 @@ class Benchmark:
         """Its name in results: `subject::title`."""
         return f"{self.subject}::{self.title}"
 
+    @property
+    def metadata(self) -> dict[str, str | int]:
+        """Its metadata in a file of pyperf's."""
+        description = self.about.partition("\n")[0]
+        common: dict[str, str | int] = {"unit": self.unit, "description": description, "subject": self.subject}
+        return common | ({"series": self.series, "size": self.size} if self.series else {})
+
 
 class Subject:
     """The benchmarks of one file, in its order."""
@@ -58,7 +65,7 @@ class Subject:
         """Register the decorated function as a benchmark; `options` are fields of `Benchmark`."""
 
         def add(make: Callable[[Bench], Timer]) -> Callable[[Bench], Timer]:
-            self._add(make.__name__, make, make, options)
+            self.add(make.__name__, inspect.getdoc(make) or "", make, **options)
             return make
 
         return add
@@ -69,17 +76,17 @@ class Subject:
         """Register one benchmark per size; the decorated function takes the size."""
 
         def add(make: Callable[[Bench, int], Timer]) -> Callable[[Bench, int], Timer]:
+            name, about = make.__name__, inspect.getdoc(make) or ""
             for size in sizes:
-                fields = options | {"series": make.__name__, "size": size}
-                self._add(f"{make.__name__}[{size}]", make, _of_size(make, size), fields)
+
+                def of_size(bench: Bench, size: int = size) -> Timer:
+                    return make(bench, size)
+
+                self.add(f"{name}[{size}]", about, of_size, series=name, size=size, **options)
             return make
 
         return add
 
-    def _add(self, title: str, documented: Any, make: Callable[[Bench], Timer], options: dict[str, Any]) -> None:
-        about = inspect.getdoc(documented) or ""
+    def add(self, title: str, about: str, make: Callable[[Bench], Timer], **options: Any) -> None:
+        """Register a benchmark; `options` are fields of `Benchmark`."""
         self.benchmarks.append(Benchmark(self.name, title, about, make, **(self._common | options)))
-
-
-def _of_size(make: Callable[[Bench, int], Timer], size: int) -> Callable[[Bench], Timer]:
-    return lambda bench: make(bench, size)

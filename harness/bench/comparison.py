@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from worldswitch.harness.bench import noise, ratios, results_file
 from worldswitch.harness.bench.ratios import Estimate
@@ -58,17 +59,10 @@ def compare(before: Results, after: Results, *, anyway: bool = False) -> Iterato
     """Return a row for each benchmark in both files.  Raises `UnlikeMachines` unless `anyway`."""
     if not anyway:
         results_file.check_alike(before, after)
-    return _rows(before, after)
-
-
-def _rows(before: Results, after: Results) -> Iterator[ComparisonRow]:
-    floors: dict[str, float] = {}
+    floor = cache(lambda subject: max(floor_of(before, subject), floor_of(after, subject)))
     for name, one in before.series.items():
-        if (other := after.series.get(name)) is None:
-            continue
-        if one.subject not in floors:
-            floors[one.subject] = max(floor_of(before, one.subject), floor_of(after, one.subject))
-        yield compare_series(one, other, floors[one.subject])
+        if other := after.series.get(name):
+            yield compare_series(one, other, floor(one.subject))
 
 
 def floor_of(results: Results, subject: str) -> float:

@@ -10,13 +10,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
-from worldswitch.harness.bench import catalogue, messages
-from worldswitch.harness.bench.benchmark import Benchmark
-from worldswitch.harness.bench.messages import Message, NotMeasured
+from worldswitch.harness.bench import messages
+from worldswitch.harness.bench.messages import Message, absent
 from worldswitch.harness.environments.host import Host
 from worldswitch.harness.environments.plan import plan
 from worldswitch.harness.environments.prepared import Plan
-from worldswitch.harness.environments.profiles import profile
 from worldswitch.harness.environments.protocol import Cell, EngineChoice, Environment, Missing, Say
 from worldswitch.harness.errors import Unobtainable
 
@@ -39,11 +37,6 @@ class RunsCommands(Protocol):
 HostWorker = Callable[[Sequence[str]], list[Message]]
 
 
-def benchmarks() -> list[Benchmark]:
-    """Return the benchmarks measured in every environment."""
-    return [catalogue.benchmarks()[name] for name in NAMES]
-
-
 def host_and_containers(engine: EngineChoice, profiles: Sequence[str], say: Say) -> Plan:
     """Plan the host and one container per profile.  Raises `ProfileError`."""
     made = plan(engine, profiles, say=say)
@@ -52,23 +45,18 @@ def host_and_containers(engine: EngineChoice, profiles: Sequence[str], say: Say)
     return made
 
 
-def check(profiles: Sequence[str]) -> None:
-    """Raise `ProfileError` if a profile does not exist."""
-    profile.select(profiles)
-
-
 def measure_in(environment: Environment | Missing, arguments: Sequence[str], run_on_host: HostWorker) -> list[Message]:
     """Run a worker with this command line in the environment; returns its messages, `NotMeasured` for any failure."""
     if isinstance(environment, Missing):
-        return _absent(f"{environment.reason}; {environment.remedy}")
+        return absent(NAMES, f"{environment.reason}; {environment.remedy}")
     if isinstance(environment, Host):
         return run_on_host(arguments)
     if not isinstance(environment, RunsCommands):
-        return _absent("this environment can run only scenarios")
+        return absent(NAMES, "this environment can run only scenarios")
     try:
         return _messages_of(environment.run(["python3", "-m", "worldswitch.harness.bench.worker", *arguments]))
     except Unobtainable as problem:
-        return _absent(f"{problem.reason}; {problem.remedy}")
+        return absent(NAMES, f"{problem.reason}; {problem.remedy}")
 
 
 def _messages_of(cell: Cell) -> list[Message]:
@@ -78,14 +66,10 @@ def _messages_of(cell: Cell) -> list[Message]:
         found = list(messages.read(cell.frames()))
         status = cell.wait(DEADLINE)
     except TimeoutError as problem:
-        return _absent(str(problem))
+        return absent(NAMES, str(problem))
     finally:
         late.cancel()
         cell.kill()
     reported = {message.name for message in found if not isinstance(message, messages.Disturbance)}
     reason = f"the worker ended ({status}): {cell.log.strip()[-300:]}".rstrip(": ")
-    return [*found, *(NotMeasured(name, reason) for name in NAMES if name not in reported)]
-
-
-def _absent(reason: str) -> list[Message]:
-    return [NotMeasured(name, reason) for name in NAMES]
+    return [*found, *absent((name for name in NAMES if name not in reported), reason)]

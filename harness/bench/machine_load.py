@@ -104,8 +104,7 @@ class LoadLog:
 
     def __init__(self) -> None:
         self._spans: list[tuple[str, Span]] = []
-        self._wall = self._taken = 0.0
-        self._involuntary = 0
+        self._disturbances: list[Disturbance] = []
 
     def add_span(self, what: str, span: Span) -> None:
         """Add the load during one measurement."""
@@ -113,14 +112,13 @@ class LoadLog:
 
     def add_disturbance(self, disturbance: Disturbance) -> None:
         """Add the disturbance that a worker measured by spinning."""
-        self._wall += disturbance.wall
-        self._taken += disturbance.taken
-        self._involuntary += disturbance.involuntary
+        self._disturbances.append(disturbance)
 
     @property
     def taken(self) -> float:
         """CPU time stolen from a busy-loop thread, as a fraction."""
-        return self._taken / self._wall if self._wall else 0.0
+        wall = sum(one.wall for one in self._disturbances)
+        return sum(one.taken for one in self._disturbances) / wall if wall else 0.0
 
     def warnings(self) -> list[str]:
         """Return warnings on the load during the whole run."""
@@ -136,8 +134,9 @@ class LoadLog:
         if stolen:
             warnings.append(f"the hypervisor took up to {max(stolen):.0%} of the CPUs")
         if self.taken > TAKEN:
+            switches = sum(one.involuntary for one in self._disturbances)
             warnings.append(
                 f"other processes took {self.taken:.0%} of a busy-loop thread's CPU time "
-                f"({self._involuntary} involuntary context switches)"
+                f"({switches} involuntary context switches)"
             )
         return warnings

@@ -37,6 +37,12 @@ class Disturbance(msgspec.Struct, frozen=True, tag="disturbance"):
 
 Message: TypeAlias = Measured | NotMeasured | Disturbance
 
+
+def absent(names: Iterable[str], reason: str) -> list[Message]:
+    """Return the same reason for each benchmark."""
+    return [NotMeasured(name, reason) for name in names]
+
+
 _decode = msgspec.json.Decoder(Message).decode
 
 

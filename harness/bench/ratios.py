@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class Estimate:
 
 def of_median(samples: Sequence[float]) -> Estimate:
     """Return the median of the samples."""
-    return _interval((np.asarray(samples),), np.median, float(np.median(samples)))
+    return _interval(np.median, np.asarray(samples))
 
 
 def of_pairs(above: Mapping[int, float], below: Mapping[int, float]) -> Estimate:
@@ -45,35 +46,38 @@ def of_pairs(above: Mapping[int, float], below: Mapping[int, float]) -> Estimate
     rounds = sorted(above.keys() & below.keys())
     if not rounds:
         raise ValueError("no round measured both")
-    ratios = np.array([above[number] / below[number] for number in rounds])
-    return _interval((ratios,), np.median, float(np.median(ratios)))
+    return of_median([above[number] / below[number] for number in rounds])
 
 
 def of_medians(above: Sequence[float], below: Sequence[float]) -> Estimate:
     """Return the ratio of the medians of independent samples."""
-    samples = (np.asarray(above), np.asarray(below))
-    return _interval(samples, _ratio, float(_ratio(*samples)))
+    return _interval(_ratio, np.asarray(above), np.asarray(below))
 
 
 def _ratio(above: Any, below: Any, axis: int = -1) -> Any:
     return np.median(above, axis=axis) / np.median(below, axis=axis)
 
 
-def _interval(samples: tuple[Any, ...], statistic: Any, middle: float) -> Estimate:
+def _interval(statistic: Any, *samples: Any) -> Estimate:
+    middle = float(statistic(*samples))
     if min(len(sample) for sample in samples) < MIN_SAMPLES:
         return Estimate(middle, 0.0, float("inf"))
     if all(np.ptp(sample) == 0 for sample in samples):
         return Estimate(middle, middle, middle)
-    common: dict[str, Any] = {
-        "vectorized": True,
-        "n_resamples": RESAMPLES,
-        "confidence_level": CONFIDENCE,
-    }
+    bootstrap = partial(
+        stats.bootstrap,
+        samples,
+        statistic,
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        rng=SEED,
+        confidence_level=CONFIDENCE,
+    )
     with warnings.catch_warnings():
         # The acceleration may be undefined for medians of few samples; the percentile method is the fallback.
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
-        found = stats.bootstrap(samples, statistic, method="BCa", rng=SEED, **common).confidence_interval
+        found = bootstrap(method="BCa").confidence_interval
         if not (np.isfinite(found.low) and np.isfinite(found.high)):
-            found = stats.bootstrap(samples, statistic, method="percentile", rng=SEED, **common).confidence_interval
+            found = bootstrap(method="percentile").confidence_interval
     return Estimate(middle, float(found.low), float(found.high))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyperf
 
 from worldswitch.harness.bench.messages import Measured, NotMeasured
 from worldswitch.harness.cell.records import Fingerprint
@@ -22,8 +23,8 @@ from worldswitch.harness.results.errors import ResultError
 
 FILE = "bench.json"
 
-#: The keys of pyperf's metadata that `Results.facts` has.
-FACTS = ("date", "hostname", "platform_name", "perf_version")
+#: The keys of pyperf's metadata that `Results.facts` has, besides `date`.
+FACTS = ("hostname", "platform_name", "perf_version")
 
 #: The fields of a fingerprint that must be equal in two files to compare them.
 MACHINE = ("kernel", "machine", "cpu", "cpus", "python")
@@ -95,8 +96,6 @@ class ResultsWriter:
         prefix: str = "",
     ) -> None:
         """Add one process's messages of round `number`; `about` is metadata by name, `prefix` is prepended to names."""
-        import pyperf
-
         collected: dict[str, Any] = {}
         for message in found:
             name = prefix + message.name
@@ -112,8 +111,6 @@ class ResultsWriter:
 
     def write(self, path: Path, fingerprint: Fingerprint) -> None:
         """Write the file.  Raises `ResultError` if nothing was measured."""
-        import pyperf
-
         if not self._runs:
             raise ResultError(f"{path}: nothing was measured")
         common = {
@@ -130,8 +127,6 @@ class ResultsWriter:
 
 def read(path: Path) -> Results:
     """Read a file, or the one in a run's folder.  Raises `ResultError`."""
-    import pyperf
-
     file = path / FILE if path.is_dir() else path
     try:
         suite = pyperf.BenchmarkSuite.load(str(file))
@@ -145,21 +140,17 @@ def read(path: Path) -> Results:
         series[benchmark.get_name()] = _series(benchmark, common)
         dates += benchmark.get_dates() or ()
     try:
-        return _results(file, series, common | {"date": str(min(dates, default=""))})
+        return Results(
+            file,
+            msgspec.json.decode(common["fingerprint"], type=Fingerprint),
+            series,
+            msgspec.json.decode(common["warnings"], type=list[str]),
+            msgspec.json.decode(common["absent"], type=dict[str, str]),
+            float(common["taken"]),
+            {"date": str(min(dates, default=""))} | {key: common[key] for key in FACTS if key in common},
+        )
     except (KeyError, ValueError, msgspec.DecodeError) as problem:
         raise ResultError(f"{file}: not written by worldswitch: missing or invalid metadata: {problem}") from problem
-
-
-def _results(file: Path, series: Mapping[str, Series], common: Mapping[str, Any]) -> Results:
-    return Results(
-        file,
-        msgspec.json.decode(common["fingerprint"], type=Fingerprint),
-        series,
-        msgspec.json.decode(common["warnings"], type=list[str]),
-        msgspec.json.decode(common["absent"], type=dict[str, str]),
-        float(common["taken"]),
-        {key: common[key] for key in FACTS if key in common},
-    )
 
 
 def _series(benchmark: Any, about: Mapping[str, Any]) -> Series:
@@ -170,24 +161,16 @@ def _series(benchmark: Any, about: Mapping[str, Any]) -> Series:
     return Series(benchmark.get_name(), benchmark.get_unit(), rounds, dict(about))
 
 
-def differences(one: Fingerprint, other: Fingerprint) -> dict[str, tuple[object, object]]:
-    """Return the differences of two machines that affect results: field → both values."""
-    pairs = {name: (getattr(one, name), getattr(other, name)) for name in MACHINE}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
 class UnlikeMachines(Exception):
     """Two files are from different machines; the message has the differences."""
-
-    def __init__(self, differences: Mapping[str, tuple[object, object]]) -> None:
-        shown = "; ".join(f"{name}: {one} and {other}" for name, (one, other) in differences.items())
-        super().__init__(f"these runs are from unlike machines ({shown}), so their numbers cannot be compared")
 
 
 def check_alike(one: Results, other: Results) -> None:
     """Raise `UnlikeMachines` if two files are from different machines."""
-    if found := differences(one.fingerprint, other.fingerprint):
-        raise UnlikeMachines(found)
+    pairs = {name: (getattr(one.fingerprint, name), getattr(other.fingerprint, name)) for name in MACHINE}
+    shown = "; ".join(f"{name}: {here} and {there}" for name, (here, there) in pairs.items() if here != there)
+    if shown:
+        raise UnlikeMachines(f"these runs are from unlike machines ({shown}), so their numbers cannot be compared")
 
 
 def join(several: Sequence[Results], *, anyway: bool = False) -> Results:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -24,10 +24,16 @@ def in_order(results: Results) -> Iterator[Series]:
     yield from (one for name, one in results.series.items() if name not in catalogue.benchmarks())
 
 
-def quartiles(samples: Sequence[float]) -> tuple[float, float]:
-    """Return the lower and upper quartile."""
-    low, high = np.quantile(samples, (0.25, 0.75))
-    return float(low), float(high)
+def summary(one: Series) -> dict[str, str]:
+    """Return a series' name, median, quartiles, number of rounds and description, as text."""
+    low, high = map(float, np.quantile(one.samples, (0.25, 0.75)))
+    return {
+        "name": one.name,
+        "median": shown(one.median, one.unit),
+        "quartiles": f"{shown(low, one.unit)} .. {shown(high, one.unit)}",
+        "rounds": str(len(one.samples)),
+        "about": str(one.about.get("description", "")),
+    }
 
 
 def shown(value: float, unit: str) -> str:

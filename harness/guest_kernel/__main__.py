@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from worldswitch.harness.catalogue.loading import NotFound
@@ -30,15 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     options = parser.parse_args(arguments)
     try:
-        platform = load_platform(options.platform)(Options(placement=options.placement))
-        try:
-            process = GuestProcess(platform, options.program, options.arguments, resident=options.resident)
-            try:
-                return _reported(process.run())
-            finally:
-                process.close()
-        finally:
-            platform.close()
+        with closing(load_platform(options.platform)(Options(placement=options.placement))) as platform:
+            guest = GuestProcess(platform, options.program, options.arguments, resident=options.resident)
+            with closing(guest):
+                return _reported(guest.run())
     except (NotAProgram, OSError, ProgramLost, PlatformError, NotFound) as problem:
         print(f"guest_kernel: {problem}", file=sys.stderr)
         return CANNOT

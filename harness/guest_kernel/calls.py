@@ -13,11 +13,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from worldswitch.harness.contract import Access, PlatformError, State
-from worldswitch.harness.guest_kernel.memory import PAGE, BadPointer, GuestMemory
+from worldswitch.harness.guest_kernel.memory import PAGE, BadPointer, GuestMemory, whole_pages
 
 Serve = Callable[["CallingProcess"], int]
 
-AT_FDCWD = -100
+AT_FDCWD = -100 & 0xFFFF_FFFF
 MAP_FIXED, MAP_ANONYMOUS = 0x10, 0x20
 ARCH_SET_FS, ARCH_SET_GS = 0x1002, 0x1001
 HEAP_SIZE = 16 << 20
@@ -41,10 +41,6 @@ class ProgramEnded(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >> 63 else value
 
 
 # ------------------------------------------------------------------------------------------------------------ process
@@ -93,15 +89,12 @@ def _read(process: CallingProcess) -> int:
 
 
 def _open(process: CallingProcess) -> int:
-    path, flags, mode, *_ = process.state.arguments
-    return _opened(process, path, flags, mode)
+    return _opened(process, *process.state.arguments[:3])
 
 
 def _openat(process: CallingProcess) -> int:
-    folder, path, flags, mode, *_ = process.state.arguments
-    if _signed(folder) & 0xFFFF_FFFF != AT_FDCWD & 0xFFFF_FFFF:
-        return -errno.ENOSYS
-    return _opened(process, path, flags, mode)
+    folder, *rest = process.state.arguments[:4]
+    return _opened(process, *rest) if folder & 0xFFFF_FFFF == AT_FDCWD else -errno.ENOSYS
 
 
 def _opened(process: CallingProcess, path: int, flags: int, mode: int) -> int:
@@ -132,7 +125,7 @@ def _mmap(process: CallingProcess) -> int:
     address, length, access, flags, *_ = process.state.arguments
     if not flags & MAP_ANONYMOUS or flags & MAP_FIXED or not length:
         return -errno.EINVAL if flags & MAP_ANONYMOUS else -errno.ENODEV
-    size = -(-length // PAGE) * PAGE
+    size = whole_pages(length)
     address, process.arena = process.arena, process.arena + size + PAGE
     process.memory.add(address, size, Access(access & 7))
     return address
@@ -140,7 +133,7 @@ def _mmap(process: CallingProcess) -> int:
 
 def _munmap(process: CallingProcess) -> int:
     address, length, *_ = process.state.arguments
-    process.memory.remove(address, -(-length // PAGE) * PAGE)
+    process.memory.remove(address, whole_pages(length))
     return 0
 
 
@@ -165,21 +158,17 @@ def _errors_as_errno(serve: Serve) -> Serve:
     return served
 
 
-#: By number.  Calls that cannot fail are not wrapped, since programs make them most.
+#: Calls that may fail, by number.
+FALLIBLE = {0: _read, 1: _write, 2: _open, 3: _close, 9: _mmap, 11: _munmap, 228: _clock_gettime, 257: _openat}
+
+#: All calls.  Those that cannot fail are not wrapped, since programs make them most.
 CALLS: dict[int, Serve] = {
-    0: _errors_as_errno(_read),
-    1: _errors_as_errno(_write),
-    2: _errors_as_errno(_open),
-    3: _errors_as_errno(_close),
-    9: _errors_as_errno(_mmap),
-    11: _errors_as_errno(_munmap),
+    **{number: _errors_as_errno(serve) for number, serve in FALLIBLE.items()},
     12: _brk,
     39: _getpid,
     60: _end,
     158: _arch_prctl,
     186: _getpid,  # gettid
     218: _getpid,  # set_tid_address
-    228: _errors_as_errno(_clock_gettime),
     231: _end,
-    257: _errors_as_errno(_openat),
 }

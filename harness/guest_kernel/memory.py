@@ -15,6 +15,11 @@ from worldswitch.harness.contract import Access, AddressSpace
 PAGE = mmap.PAGESIZE
 
 
+def whole_pages(size: int) -> int:
+    """Return the size rounded up to whole pages."""
+    return -(-size // PAGE) * PAGE
+
+
 class BadPointer(Exception):
     """The guest passed an address outside its memory: EFAULT."""
 

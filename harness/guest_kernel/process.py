@@ -12,7 +12,7 @@ from worldswitch.harness.arch import registers
 from worldswitch.harness.contract import Abi, Access, Died, Event, Fault, Platform, Signal, Syscall
 from worldswitch.harness.guest_kernel import elf
 from worldswitch.harness.guest_kernel.calls import CALLS, HEAP_SIZE, ProgramEnded
-from worldswitch.harness.guest_kernel.memory import PAGE, GuestMemory
+from worldswitch.harness.guest_kernel.memory import PAGE, GuestMemory, whole_pages
 
 STACK, STACK_SIZE = 0x7FF0_0000_0000, 1 << 20
 ARENA = 0x7000_0000_0000  #: the first mapping for which the program names no address
@@ -63,14 +63,14 @@ class GuestProcess:
     def _load(self, program: elf.ElfProgram) -> int:
         """Map the program's segments and its heap; returns the heap's address."""
         begin = min(segment.address for segment in program.segments) & -PAGE
-        region = self.memory.add(begin, _pages(program.end - begin), Access.NONE)
+        region = self.memory.add(begin, whole_pages(program.end - begin), Access.NONE)
         for segment in program.segments:
             offset = segment.address - begin
             region.bytes[offset : offset + len(segment.contents)] = segment.contents
             first = segment.address & -PAGE
-            length = _pages(segment.address + segment.size - first)
+            length = whole_pages(segment.address + segment.size - first)
             self.space.map_file(first, region.file, first - begin, length, segment.access)
-        heap = begin + _pages(program.end - begin) + PAGE
+        heap = begin + whole_pages(program.end - begin) + PAGE
         self.memory.add(heap, HEAP_SIZE, Access.READ | Access.WRITE)
         return heap
 
@@ -127,7 +127,3 @@ class GuestProcess:
         if isinstance(event, Died):
             raise ProgramLost(f"its stub {event.cause}, at {self.state.pc:#x}")
         raise ProgramLost(f"unexpected event at {self.state.pc:#x}: {event}")
-
-
-def _pages(size: int) -> int:
-    return -(-size // PAGE) * PAGE

@@ -7,6 +7,7 @@ distribution's package into the cache and run from there.  Nothing is installed.
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,17 +62,13 @@ def program(name: str) -> Path:
     return path
 
 
-def find(kit: Kit, name: str, package: str, *libraries: str, suites: Sequence[str] = ()) -> FoundProgram:
+def find(kit: Kit, name: str, package: str, *libraries: str) -> FoundProgram:
     """Return a program of this machine, else of the mirror's newest package.  Raises `Unobtainable`."""
     if path := shutil.which(name):
         return FoundProgram(Path(path), "installed")
     if not kit.fetch:
         raise Unobtainable(f"{name} is not installed", f"run again with --fetch-peers, or: apt-get install {package}")
-    return fetch(kit, name, package, *libraries, suites=suites or own_suites())
-
-
-def fetch(kit: Kit, name: str, package: str, *libraries: str, suites: Sequence[str]) -> FoundProgram:
-    """Return a program from its package in one of these suites, with its libraries.  Raises `Unobtainable`."""
+    suites = own_suites()
     main = deb_packages.fetch(package, suites, kit.say)
     parts = [deb_packages.fetch(library, [main.suite, *suites], kit.say) for library in libraries]
     return unpacked(kit, name, main, *parts)
@@ -96,12 +93,5 @@ def unpacked(kit: Kit, name: str, main: Package, *libraries: Package) -> FoundPr
 
 def own_suites() -> list[str]:
     """All suites, this machine's own first."""
-    codename = next(
-        (
-            line.partition("=")[2].strip('"')
-            for line in Path("/etc/os-release").read_text().splitlines()
-            if line.startswith("VERSION_CODENAME=")
-        ),
-        "",
-    )
-    return [*filter(None, [codename]), *(suite for suite in SUITES if suite != codename)]
+    own = platform.freedesktop_os_release().get("VERSION_CODENAME")
+    return list(dict.fromkeys((own, *SUITES) if own else SUITES))

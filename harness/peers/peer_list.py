@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -61,9 +62,11 @@ def python_ptrace(kit: Kit) -> Iterator[Peer]:
 def runsc(kit: Kit) -> Iterator[Peer]:
     """Google's gVisor on each of its platforms: the installed version, and each of the distribution's if fetched."""
     for found in _runscs(kit):
-        year = next((word[:4] for word in _digits(found.source) if len(word) >= 8), "")
+        date = re.search(r"\d{8}", found.source)
+        suffix = f"-{date[0][:4]}" if date else ""
         for platform in ("ptrace", "systrap", "kvm"):
-            yield _runsc(f"runsc-{platform}{'-' if year else ''}{year}", found, platform)
+            options = (f"--platform={platform}", "--network=none", "--ignore-cgroups", "do")
+            yield _simple(f"runsc-{platform}{suffix}", found, *options)
 
 
 def user_mode_linux(kit: Kit) -> Iterator[Peer]:
@@ -111,12 +114,3 @@ def _runscs(kit: Kit) -> Iterator[FoundProgram]:
                 yield peer.unpacked(kit, "runsc", deb_packages.download(offer, kit.say))
     if not known and not path:
         raise Unobtainable("no suite of the mirror has runsc", "install it as gVisor's documentation describes")
-
-
-def _runsc(name: str, found: FoundProgram, platform: str) -> Peer:
-    options = (f"--platform={platform}", "--network=none", "--ignore-cgroups", "do")
-    return Peer(name, found.source, lambda path, rounds: [str(found.path), *options, str(path), str(rounds)])
-
-
-def _digits(text: str) -> list[str]:
-    return "".join(c if c.isdigit() else " " for c in text).split()

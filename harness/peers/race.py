@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -170,7 +170,8 @@ class Race:
         except PeerFailed as problem:
             self.writer.absent[name] = str(problem)
             return
-        self._take(runs, number)
+        for title, timed in runs.items():
+            self._record(title, timed.rounds, timed.per_round, number)
         if program == self.effort.programs[0]:
             start = runs[name].outside - runs[name].inside
             self._record(f"{mode.label}::start::{runner.name}", 1, start, number)
@@ -181,10 +182,6 @@ class Race:
             seconds = self.effort.seconds if program == self.effort.programs[0] else self.effort.brief
             self._rounds_of[key] = calibrated_rounds(runner, program, seconds, mode)
         return run(runner, program, self._rounds_of[key], mode)
-
-    def _take(self, runs: Mapping[str, TimedRun], number: int) -> None:
-        for title, timed in runs.items():
-            self._record(title, timed.rounds, timed.per_round, number)
 
     def _record(self, name: str, loops: int, seconds: float, number: int) -> None:
         version = self.versions.get(name.rpartition("::")[2])

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from worldswitch.harness.bench import ratios, results_file
-from worldswitch.harness.bench.ratios import Estimate
+from worldswitch.harness.bench import results_file
+from worldswitch.harness.bench.report.content import peer_results
 from worldswitch.harness.bench.results_file import Results
 from worldswitch.harness.bench.session import results_writer
 from worldswitch.harness.bench.units import shown
@@ -23,20 +22,6 @@ from worldswitch.harness.peers.race import RaceEffort
 from worldswitch.harness.report.console import console
 from worldswitch.harness.results.writer import new_folder
 
-WITH_REFERENCE = f"/{peer_list.REFERENCE}"  #: the suffix of the series that the reference ran paired with a peer
-
-
-@dataclass(frozen=True, slots=True)
-class RaceRow:
-    """One peer with one program."""
-
-    mode: str
-    program: str
-    peer: str
-    seconds: float  #: per round of the program
-    ratio: Estimate | None  #: peer ÷ reference; None if the reference does not run the program
-    version: str
-
 
 def show(names: Sequence[str], effort: RaceEffort, seed: int, parent: Path, *, fetch: bool) -> Status:
     """Race the peers whose names start with one of `names`, or all; results go to a new folder below `parent`."""
@@ -44,7 +29,7 @@ def show(names: Sequence[str], effort: RaceEffort, seed: int, parent: Path, *, f
     folder = new_folder(parent)
     out.print(f"{len(effort.programs)} programs, {effort.rounds} rounds, seed {seed}")
     with results_writer(folder, peer_list.REFERENCE) as writer, tempfile.TemporaryDirectory() as work:
-        kit = Kit(fetch, lambda line: out.print(line), Path(work))
+        kit = Kit(fetch, out.print, Path(work))
         race.Race(writer, effort, race.modes(), kit, random.Random(seed), kit.say).go(names)
     results = results_file.read(folder)
     print_results(results, out)
@@ -52,24 +37,12 @@ def show(names: Sequence[str], effort: RaceEffort, seed: int, parent: Path, *, f
     return Status.AS_EXPECTED
 
 
-def rows(results: Results) -> Iterator[RaceRow]:
-    """Yield a row per peer and program; the program `start` is the time to start and end the peer."""
-    for name, series in results.series.items():
-        mode, program, peer = name.split("::") if name.count("::") == 2 else ("", "", "")
-        if not mode.startswith("peers") or peer.endswith(WITH_REFERENCE):
-            continue
-        below = results.series.get(f"{name}{WITH_REFERENCE}")
-        ratio = ratios.of_pairs(series.by_round, below.by_round) if below else None
-        yield RaceRow(mode, program, peer, series.median, ratio, str(series.about.get("version", "")))
-
-
 def print_results(results: Results, out: Console) -> None:
     """Print a table of the results, and the peers that did not run."""
     table = Table("program", "peer", "placement", "median", "reference = 1", "version", box=None)
-    for row in sorted(rows(results), key=lambda row: (row.mode, row.program, row.seconds)):
-        placement = "one CPU" if row.mode.endswith("pinned") else "as users run it"
-        ratio = str(row.ratio) if row.ratio else ""
-        table.add_row(row.program, row.peer, placement, shown(row.seconds, "second"), ratio, row.version)
+    for one in peer_results(results):
+        ratio = str(one.ratio) if one.ratio else ""
+        table.add_row(one.program, one.name, one.mode, shown(one.each.middle, "second"), ratio, one.version)
     out.print(table)
     for name, reason in sorted(results.absent.items()):
         out.print(f"{name}: {reason}")

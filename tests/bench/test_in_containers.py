@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -125,7 +126,7 @@ def test_a_session_measures_every_environment_once_per_round() -> None:
     writer = ResultsWriter("reference")
     environment, missing = Fake(FakeCell(ALL_MEASURED)), Missing("docker:x", "no engine", "get one")
     effort = Effort(rounds=2, heavy=2, sweeps=1, min_time=0.0)
-    Session([], "reference", effort, 1, lambda line: None, writer, [Host(), environment, missing]).run()
+    Session([], "reference", effort, random.Random(1), lambda line: None, writer, [Host(), environment, missing]).run()
     assert writer.absent.keys() == {f"docker:x/{name}" for name in in_containers.NAMES}
     assert len(environment.commands) == 2
     measured = {name: len(runs) for name, runs in writer._runs.items()}
@@ -151,7 +152,7 @@ def test_only_requested_environments_and_the_host_are_missed(
 def test_a_run_ends_at_its_time_limit_with_a_warning() -> None:
     writer = ResultsWriter("reference")
     effort = Effort(rounds=5, heavy=0, sweeps=1, min_time=0.0, seconds=0.0)
-    Session([], "reference", effort, 1, lambda line: None, writer).run()
+    Session([], "reference", effort, random.Random(1), lambda line: None, writer).run()
     assert writer.warnings[-1] == "only 1 of 5 rounds fit into 0 s"
 
 
@@ -159,7 +160,7 @@ def test_benchmarks_with_a_process_of_their_own_get_no_real_time_priority(monkey
     commands: list[list[str]] = []
     effort = Effort(rounds=1, heavy=1, sweeps=1, min_time=0.0, realtime=True)
     chosen = catalogue.select(("calls::unmap", "interrupts::busy"))
-    session = Session(chosen, "reference", effort, 1, lambda line: None, ResultsWriter("reference"))
+    session = Session(chosen, "reference", effort, random.Random(1), lambda line: None, ResultsWriter("reference"))
     monkeypatch.setattr(session, "_run_worker", lambda arguments: commands.append(list(arguments)) or [])
     session.run()
     realtime = {command[-1]: "--realtime" in command for command in commands}

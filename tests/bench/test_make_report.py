@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from worldswitch.harness.bench import catalogue, make_report, pyperf_script, results_file
+from worldswitch.harness.bench import catalogue, make_report, results_file
 from worldswitch.harness.bench.messages import Measured
 from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.report import content, figures, page
@@ -30,7 +30,7 @@ def recorded(folder: Path, rounds: int = 8) -> Path:
     drawn, writer = random.Random(1), ResultsWriter("reference")
     writer.warnings.append("the machine was <loud>")
     writer.absent |= {"peers::runsc": "runsc is not installed", "scale::tracees[1000]": "no more processes"}
-    about = {one.name: pyperf_script.metadata(one) for one in catalogue.benchmarks().values()}
+    about = {one.name: one.metadata for one in catalogue.benchmarks().values()}
     about["counted::resident.ptrace"] = {"unit": "integer", "subject": "counted", "description": "A round trip."}
     usual = {name: SECONDS.get(name, 1e-5) for name in about}
     usual |= {"counted::resident.ptrace": 3}

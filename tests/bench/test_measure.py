@@ -19,7 +19,6 @@ from worldswitch.harness.bench import (
     machine_load,
     measure,
     messages,
-    pyperf_script,
     results_file,
     units,
     workbench,
@@ -121,10 +120,10 @@ def test_names_subjects_and_patterns_select() -> None:
 
 def test_compared_subjects_are_measured_by_one_process() -> None:
     made = tasks(list(ALL.values()))
-    assert sorted(one.name for task in made for one in task.benchmarks) == sorted(ALL)
+    assert sorted(one.name for task in made for one in task) == sorted(ALL)
     for above, below in TOGETHER.items():
-        assert any({above, below} <= {one.subject for one in task.benchmarks} for task in made)
-    assert all(len(task.benchmarks) == 1 for task in made if task.benchmarks[0].alone)
+        assert any({above, below} <= {one.subject for one in task} for task in made)
+    assert all(len(task) == 1 for task in made if task[0].alone)
 
 
 def test_messages_are_found_among_other_output() -> None:
@@ -142,7 +141,7 @@ def recorded(folder: Path, scale: float = 1.0, rounds: int = 3) -> Path:
         writer.take(
             [Measured(one.name, 4, values), NotMeasured("x::y", "none")],
             number,
-            {one.name: pyperf_script.metadata(one)},
+            {one.name: one.metadata},
         )
     path = folder / results_file.FILE
     writer.write(path, fingerprint.take(None))
@@ -209,9 +208,9 @@ def test_warnings_report_the_load_by_others_and_not_the_run_s_own() -> None:
     assert "30% of a busy-loop thread's CPU time (7 involuntary context switches)" in warnings
 
 
-def test_a_subject_is_a_pyperf_script(tmp_path: Path) -> None:
+def test_pyperf_runs_a_subject(tmp_path: Path) -> None:
     output = tmp_path / "limits.json"
-    command = [sys.executable, "-P", "-m", "worldswitch.harness.bench.suite.limits"]
+    command = [sys.executable, "-P", "-m", "worldswitch.harness.bench.pyperf_script", "limits"]
     options = ["--worker", "-l1", "-n1", "-w0", "-o", str(output)]
     subprocess.run([*command, *options], check=True, capture_output=True)
     import pyperf

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from worldswitch.harness.bench import results_file
+from worldswitch.harness.bench.report.content import peer_results
 from worldswitch.harness.bench.results_file import ResultsWriter
 from worldswitch.harness.bench.session import results_writer
 from worldswitch.harness.errors import Unobtainable
@@ -103,7 +104,7 @@ def test_a_pinned_peer_has_one_cpu() -> None:
 def test_a_ratio_is_made_from_pairs(kit: Kit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     writer = go(kit, monkeypatch, says("slow", takes(400)), says("fast", takes(50)))
     writer.write(tmp_path / results_file.FILE, results_file.msgspec.convert(MACHINE, results_file.Fingerprint))
-    found = {row.peer: row for row in race_report.rows(results_file.read(tmp_path)) if row.program == "getpid"}
+    found = {one.name: one for one in peer_results(results_file.read(tmp_path)) if one.program == "getpid"}
     assert found["slow"].ratio
     assert found["fast"].ratio
     assert (found["slow"].ratio.middle, found["fast"].ratio.middle) == (4.0, 0.5)
@@ -136,8 +137,8 @@ def test_a_program_that_the_reference_does_not_run_has_no_ratio(
 ) -> None:
     writer = go(kit, monkeypatch, says("some", takes(50)), programs=("processes",))
     writer.write(tmp_path / results_file.FILE, results_file.msgspec.convert(MACHINE, results_file.Fingerprint))
-    (row,) = [row for row in race_report.rows(results_file.read(tmp_path)) if row.program == "processes"]
-    assert row.ratio is None
+    (one,) = [one for one in peer_results(results_file.read(tmp_path)) if one.program == "processes"]
+    assert one.ratio is None
 
 
 # ------------------------------------------------------------------------------------------------------- the command

@@ -10,7 +10,7 @@ import numpy as np
 
 from worldswitch.harness.bench import comparison, noise, ratios
 from worldswitch.harness.bench.ratios import Estimate
-from worldswitch.harness.bench.results_file import Results, Series
+from worldswitch.harness.bench.results_file import Results
 
 # ---------------------------------------------------------------------------------------------- where the time goes
 
@@ -169,28 +169,21 @@ def peer_results(results: Results) -> list[PeerResult]:
     return sorted(found, key=lambda one: (order[0].index(one.mode), order[1].index(one.program), one.each.middle))
 
 
-def _peer_results(results: Results) -> list[PeerResult]:
-    found = list(_references(results))
+def _peer_results(results: Results) -> Iterator[PeerResult]:
+    pooled: dict[tuple[str, str], list[float]] = {}  # the reference's samples of all pairs, by mode and program
     for name, one in results.series.items():
-        mode, _, rest = name.partition("::")
-        program, _, peer = rest.partition("::")
-        if mode in RUN_MODES and "/" not in peer:
-            twin = results.series.get(f"{name}/reference")
-            ratio = ratios.of_pairs(one.by_round, twin.by_round) if twin else None
-            version = str(one.about.get("version", ""))
-            found.append(PeerResult(RUN_MODES[mode], program, peer, version, ratios.of_median(one.samples), ratio))
-    return found
-
-
-def _references(results: Results) -> Iterator[PeerResult]:
-    """The reference's results: each pools its samples of all pairs."""
-    pooled: dict[tuple[str, str], list[float]] = {}
-    for name, one in results.series.items():
-        mode, _, rest = name.partition("::")
-        if mode in RUN_MODES and name.endswith("/reference"):
-            pooled.setdefault((mode, rest.partition("::")[0]), []).extend(one.samples)
+        if one.subject not in RUN_MODES:
+            continue
+        mode, (program, peer) = RUN_MODES[one.subject], name.split("::")[1:]
+        if peer.endswith("/reference"):
+            pooled.setdefault((mode, program), []).extend(one.samples)
+            continue
+        twin = results.series.get(f"{name}/reference")
+        ratio = ratios.of_pairs(one.by_round, twin.by_round) if twin else None
+        version = str(one.about.get("version", ""))
+        yield PeerResult(mode, program, peer, version, ratios.of_median(one.samples), ratio)
     for (mode, program), samples in pooled.items():
-        yield PeerResult(RUN_MODES[mode], program, "reference", "", ratios.of_median(samples), None)
+        yield PeerResult(mode, program, "reference", "", ratios.of_median(samples), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,22 +220,19 @@ class Curve:
 
     name: str
     unit: str
-    sizes: tuple[int, ...]
-    estimates: tuple[Estimate, ...]  #: one for each size
+    estimates: dict[int, Estimate]  #: by size
 
 
 def curves(results: Results) -> list[Curve]:
     """Return a curve for each series of the subject `scale`."""
-    grouped: dict[str, list[Series]] = {}
-    for one in results.series.values():
-        if one.subject == "scale":
-            grouped.setdefault(str(one.about["series"]), []).append(one)
-    return [_curve(name, sorted(several, key=lambda one: one.about["size"])) for name, several in grouped.items()]
-
-
-def _curve(name: str, several: Sequence[Series]) -> Curve:
-    sizes = tuple(int(one.about["size"]) for one in several)
-    return Curve(name, several[0].unit, sizes, tuple(ratios.of_median(one.samples) for one in several))
+    found: dict[str, Curve] = {}
+    scale = (one for one in results.series.values() if one.subject == "scale")
+    for one in sorted(scale, key=lambda one: int(one.about["size"])):
+        name = str(one.about["series"])
+        found.setdefault(name, Curve(name, one.unit, {})).estimates[int(one.about["size"])] = ratios.of_median(
+            one.samples
+        )
+    return list(found.values())
 
 
 # ----------------------------------------------------------------------------------------------------------- latencies
@@ -279,7 +269,7 @@ class OperationCost:
 
     name: str
     about: str
-    counts: Mapping[str, int]  #: by field of `kernel_calls.count.Count`
+    counts: dict[str, int]  #: by field of `kernel_calls.count.Count`
 
 
 def operations(results: Results) -> list[OperationCost]:
@@ -289,7 +279,7 @@ def operations(results: Results) -> list[OperationCost]:
         if one.subject == "counted":
             name, _, field = one.name.partition("::")[2].rpartition(".")
             operation = found.setdefault(name, OperationCost(name, str(one.about.get("description", "")), {}))
-            found[name] = OperationCost(name, operation.about, {**operation.counts, field: round(one.median)})
+            operation.counts[field] = round(one.median)
     return list(found.values())
 
 
@@ -335,11 +325,11 @@ class SubjectNoise:
 def subject_noise(results: Results) -> list[SubjectNoise]:
     """Return the noise of each timed subject."""
     found = []
-    for subject in dict.fromkeys(one.subject for one in results.series.values() if one.unit == "second"):
-        mine = [one for one in results.series.values() if one.subject == subject and one.unit == "second"]
+    timed = [one for one in results.series.values() if one.unit == "second"]
+    for subject in dict.fromkeys(one.subject for one in timed):
+        mine = [one for one in timed if one.subject == subject]
         floor = comparison.floor_of(results, subject)
-        threshold = max(floor, noise.MIN_EFFECT)
-        needed = [noise.rounds_needed(one.samples, threshold) for one in mine]
+        needed = [noise.rounds_needed(one.samples, max(floor, noise.MIN_EFFECT)) for one in mine]
         most = None if None in needed else max(number for number in needed if number is not None)
         found.append(SubjectNoise(subject, floor, max(len(one.samples) for one in mine), most))
     return found

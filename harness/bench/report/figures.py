@@ -200,16 +200,15 @@ def scaling(results: Results) -> Figure | None:
 def _curve(axes: Axes, curve: Curve) -> None:
     scale, unit = (1 / 1024, "KiB per address space") if curve.unit == "byte" else (MICRO, "µs per switch")
     title, counted = CURVES[curve.name]
-    values = [scale * one.middle for one in curve.estimates]
-    errors = _errors(curve.estimates, scale)
-    axes.errorbar(curve.sizes, values, yerr=errors, color=OURS, marker="o", markersize=4,
+    sizes, estimates = list(curve.estimates), list(curve.estimates.values())
+    values = [scale * one.middle for one in estimates]
+    errors = _errors(estimates, scale)
+    axes.errorbar(sizes, values, yerr=errors, color=OURS, marker="o", markersize=4,
                   linewidth=1.4, ecolor=DIM, elinewidth=0.8, capsize=2)  # fmt: skip
     axes.set_xscale("log")
-    axes.set_xticks(curve.sizes, [str(size) for size in curve.sizes])
+    axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.minorticks_off()
-    axes.set_ylim(
-        0, max(scale * one.high if one.high != float("inf") else scale * one.middle for one in curve.estimates) * 1.15
-    )
+    axes.set_ylim(0, max(value + error for value, error in zip(values, errors[1], strict=True)) * 1.15)
     axes.set_title(title, fontsize=8.5)
     axes.set_xlabel(counted, fontsize=8)
     axes.set_ylabel(unit, fontsize=8)

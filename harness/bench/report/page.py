@@ -12,7 +12,7 @@ import jinja2
 from worldswitch.harness.bench import units
 from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.report import content, figures
-from worldswitch.harness.bench.results_file import Results, Series
+from worldswitch.harness.bench.results_file import Results
 from worldswitch.harness.bench.units import shown
 
 #: The numbers at the top of the page, with their captions.
@@ -86,7 +86,7 @@ def _context(results: Results, drawn: Mapping[str, str]) -> dict[str, Any]:
         "versions": {one.name: one.version for one in peer_results if one.version},
         "absent_peers": {_peer_text(name): why for name, why in peers.items()},
         "operations": content.operations(results),
-        "all": [_line(one) for one in units.in_order(results)],
+        "all": [units.summary(one) for one in units.in_order(results)],
         "absent": {name: why for name, why in results.absent.items() if name not in peers},
         "noise": content.subject_noise(results),
     }
@@ -105,15 +105,3 @@ def _inline(svg: str) -> Any:
     from markupsafe import Markup
 
     return Markup(svg[svg.index("<svg") :])
-
-
-def _line(series: Series) -> dict[str, Any]:
-    low, high = units.quartiles(series.samples)
-    return {
-        "name": series.name,
-        "median": shown(series.median, series.unit),
-        "low": shown(low, series.unit),
-        "high": shown(high, series.unit),
-        "rounds": len(series.samples),
-        "about": series.about.get("description", ""),
-    }

@@ -7,7 +7,6 @@ import mmap
 import os
 import time
 
-from worldswitch.harness.bench import pyperf_script
 from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.workbench import (
     DATA,
@@ -131,7 +130,3 @@ def _mebibyte(bench: Bench, *, precommit: bool) -> Timer:
             lambda: space.unmap(DATA, MEBIBYTE),
         )
     )
-
-
-if __name__ == "__main__":
-    pyperf_script.main(SUBJECT)

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 
-from worldswitch.harness.bench import pyperf_script
 from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.workbench import NANO, Bench, Timer, UnexpectedEvent
 from worldswitch.harness.contract import Interrupted
@@ -76,7 +75,3 @@ def _latency(bench: Bench) -> Timer:
     thread.start()
     bench.ending.callback(end)
     return timer
-
-
-if __name__ == "__main__":
-    pyperf_script.main(SUBJECT)

@@ -6,7 +6,6 @@ import threading
 import time
 from pathlib import Path
 
-from worldswitch.harness.bench import pyperf_script
 from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.workbench import NANO, Bench, BenchGuest, Timer, timed_each
 from worldswitch.harness.contract import Options, Platform
@@ -70,7 +69,3 @@ def _one_switch(guest: BenchGuest, moments: list[int]) -> None:
     moments += (begin, time.perf_counter_ns())
     guest.context.pull()
     moments.append(time.perf_counter_ns())
-
-
-if __name__ == "__main__":
-    pyperf_script.main(SUBJECT)

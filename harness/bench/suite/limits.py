@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from worldswitch.harness.bench import pyperf_script
+from functools import partial
+
 from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.native._native import ffi, lib
 from worldswitch.harness.bench.workbench import Bench, Timer, on_one_cpu, pinned, timed_by_c
@@ -67,60 +68,28 @@ def futex(bench: Bench) -> Timer:
     return in_turn(bench, "futex")
 
 
-@SUBJECT.timed()
-def sysemu(bench: Bench) -> Timer:
-    """The bare round trip: PTRACE_SYSEMU and a blocking wait4, on one CPU.
+#: The C loops that trace a child, and what each times.
+TRACED = {
+    "sysemu": """The bare round trip: PTRACE_SYSEMU and a blocking wait4, on one CPU.
 
-    Timed: the two calls and the tracee's system call.  Not timed: starting the tracee.  No register is read.
-    """
-    return traced(bench, "loop_sysemu")
+Timed: the two calls and the tracee's system call.  Not timed: starting the tracee.  No register is read.""",
+    "sysemu_yield": """The bare round trip with sched_yield and a wait4 that does not block in place of one that does.
 
+Timed: the three calls and the tracee's system call.  Not timed: starting the tracee.""",
+    "registers": """The bare round trip with all general registers written and read.
 
-@SUBJECT.timed()
-def sysemu_yield(bench: Bench) -> Timer:
-    """The bare round trip with sched_yield and a wait4 that does not block in place of one that does.
+Timed: PTRACE_SETREGS, PTRACE_SYSEMU, wait4, PTRACE_GETREGS.  Not timed: starting the tracee.""",
+    "same_calls": """The kernel calls of a resident switch, and nothing else.
 
-    Timed: the three calls and the tracee's system call.  Not timed: starting the tracee.
-    """
-    return traced(bench, "loop_sysemu_yield")
+Timed: PTRACE_POKEUSER, PTRACE_SYSEMU, sched_yield, wait4, PTRACE_GETREGS.  Not timed: starting the tracee.""",
+    "same_calls_xstate": """The kernel calls of a switch that reads the extended state back, and nothing else.
 
+Timed: as `same_calls`, and PTRACE_GETREGSET of the extended state.  Not timed: starting the tracee.""",
+    "seed": """The kernel calls of the design of 2019: all registers and the extended state, written and read.
 
-@SUBJECT.timed()
-def registers(bench: Bench) -> Timer:
-    """The bare round trip with all general registers written and read.
+Timed: PTRACE_SETREGSET, PTRACE_SETREGS, PTRACE_SYSEMU, wait4, PTRACE_GETREGS, PTRACE_GETREGSET.
+Not timed: starting the tracee.""",
+}
 
-    Timed: PTRACE_SETREGS, PTRACE_SYSEMU, wait4, PTRACE_GETREGS.  Not timed: starting the tracee.
-    """
-    return traced(bench, "loop_registers")
-
-
-@SUBJECT.timed()
-def same_calls(bench: Bench) -> Timer:
-    """The kernel calls of a resident switch, and nothing else.
-
-    Timed: PTRACE_POKEUSER, PTRACE_SYSEMU, sched_yield, wait4, PTRACE_GETREGS.  Not timed: starting the tracee.
-    """
-    return traced(bench, "loop_same_calls")
-
-
-@SUBJECT.timed()
-def same_calls_xstate(bench: Bench) -> Timer:
-    """The kernel calls of a switch that reads the extended state back, and nothing else.
-
-    Timed: as `same_calls`, and PTRACE_GETREGSET of the extended state.  Not timed: starting the tracee.
-    """
-    return traced(bench, "loop_same_calls_xstate")
-
-
-@SUBJECT.timed()
-def seed(bench: Bench) -> Timer:
-    """The kernel calls of the design of 2019: all registers and the extended state, written and read.
-
-    Timed: PTRACE_SETREGSET, PTRACE_SETREGS, PTRACE_SYSEMU, wait4, PTRACE_GETREGS, PTRACE_GETREGSET.
-    Not timed: starting the tracee.
-    """
-    return traced(bench, "loop_seed")
-
-
-if __name__ == "__main__":
-    pyperf_script.main(SUBJECT)
+for _name, _about in TRACED.items():
+    SUBJECT.add(_name, _about, partial(traced, loop=f"loop_{_name}"))

@@ -6,7 +6,6 @@ import mmap
 import os
 import time
 
-from worldswitch.harness.bench import pyperf_script
 from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.workbench import DATA, NANO, READ_WRITE, Bench, Timer, on_one_cpu
 from worldswitch.harness.contract import Inspectable, Unavailable
@@ -56,7 +55,3 @@ def proc_mem(bench: Bench, size: int) -> Timer:
         return (time.perf_counter_ns() - begin) * NANO
 
     return on_one_cpu(timer)
-
-
-if __name__ == "__main__":
-    pyperf_script.main(SUBJECT)

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from worldswitch.harness.arch import registers
-from worldswitch.harness.bench import pyperf_script
 from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.workbench import NANO, Bench, BenchGuest, Timer, check, on_one_cpu, timed_switches
 from worldswitch.harness.contract import Inspectable, Options, Placement, Unavailable
@@ -124,7 +123,3 @@ def _fields(path: Path) -> list[tuple[str, str]]:
     """The fields of a /proc file with one field per line, without units."""
     lines = (line.partition(":") for line in path.read_text().splitlines())
     return [(name, rest.split()[0]) for name, _, rest in lines if rest.split()]
-
-
-if __name__ == "__main__":
-    pyperf_script.main(SUBJECT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from worldswitch.harness.bench import pyperf_script
 from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.workbench import Bench, Timer, timed_each
 from worldswitch.harness.contract import AddressSpace, Options
@@ -62,7 +61,3 @@ def ended(bench: Bench) -> Timer:
     Timed: AddressSpace.release, until the process is reaped.  Not timed: making the next.
     """
     return _lifecycle(bench, Options(pool_limit=0), timed="release")
-
-
-if __name__ == "__main__":
-    pyperf_script.main(SUBJECT)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 
 from worldswitch.harness.arch import registers
-from worldswitch.harness.bench import pyperf_script
 from worldswitch.harness.bench.benchmark import Subject
 from worldswitch.harness.bench.workbench import (
     GETPID,
@@ -174,7 +173,3 @@ def resident_free(bench: Bench) -> Timer:
     Timed and not timed: as `resident_pinned`.
     """
     return timed_switches(bench.guest("getpid", bench.platform(Options(placement=Placement.FREE))))
-
-
-if __name__ == "__main__":
-    pyperf_script.main(SUBJECT)
