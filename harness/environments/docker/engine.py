@@ -24,7 +24,7 @@ import requests
 from docker.errors import APIError, DockerException
 
 from worldswitch.harness.environments import run_resources
-from worldswitch.harness.environments.apt_install import PACKAGES, install_engine
+from worldswitch.harness.environments.apt_install import install_engine
 from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.run_resources import RunResources, reach
@@ -67,8 +67,8 @@ def obtain(run: RunResources, *, install: bool, map_users: bool = False, say: Sa
             run.guardian = GuardedProcess(run=run.id, keep=[run.lock])
             return _closed_with(run, found)
     if install and not shutil.which("dockerd"):
-        say(f"installing {' and '.join(PACKAGES)}")
-        install_engine()
+        say("installing docker.io")
+        install_engine("docker.io")
     check_startable(tried)
     say("starting a private container engine" + (" that maps user ids" if map_users else ""))
     return start(run, map_users=map_users)
@@ -128,7 +128,7 @@ def check_startable(tried: list[str]) -> None:
     if not shutil.which("dockerd"):
         raise Unobtainable(
             f"{context}, and dockerd is not installed",
-            "run again with --install-engine, or: apt-get install docker.io mmdebstrap",
+            "run again with --install-engine, or: apt-get install docker.io",
         )
 
 

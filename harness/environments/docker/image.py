@@ -107,8 +107,7 @@ def _pull(engine: Engine, name: str, say: Say) -> None:
 
 def _import(engine: Engine, name: str, where: list[Source], run: RunResources, say: Say) -> None:
     repository, tag = name.split(":")
-    say(f"making a root file system from {where[0].uri} {where[0].suite}")
-    tar = rootfs.obtain(where, run)
+    tar = rootfs.obtain(where, run, say)
     with tar.open("rb") as content:
         engine.client.api.import_image_from_data(content, repository=repository, tag=tag)
 

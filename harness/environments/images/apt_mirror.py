@@ -8,6 +8,7 @@ index, and each file against the index.  An expired index is used, with a messag
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import os
 import platform
 import re
@@ -25,7 +26,7 @@ from debian.debian_support import Version
 
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.cache import cache
-from worldswitch.harness.environments.images.apt import network_settings, sources
+from worldswitch.harness.environments.images.apt import Source, network_settings, sources
 from worldswitch.harness.errors import Unobtainable
 
 Say: TypeAlias = Callable[[str], None]
@@ -54,6 +55,7 @@ Dir::Cache "{folder}";
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 APT::Sandbox::User "";
+Acquire::Check-Valid-Until "false";
 APT::Update::Error-Mode "any";
 Acquire::Languages "none";
 Acquire::GzipIndexes "true";
@@ -98,11 +100,13 @@ def mirror() -> tuple[str, str]:
 class MirrorSuite:
     """A suite of the mirror, read through a private apt."""
 
-    def __init__(self, name: str, say: Say) -> None:
-        """Open the suite called `name`; `say` receives progress messages and warnings."""
+    def __init__(self, name: str, say: Say, where: Sequence[Source] = ()) -> None:
+        """Open the suite called `name`, of the Debian mirror or `where`; `say` receives progress and warnings."""
         self.name = name
         self._say = say
-        self._folder = cache("apt", name)
+        self._where = where
+        lines = "".join(source.line for source in where)
+        self._folder = cache("apt", f"{name}-{hashlib.sha256(lines.encode()).hexdigest()[:16]}" if where else name)
 
     def offers(self, pattern: str) -> list[Offer]:
         """Return the packages whose names match the shell pattern, newest first.  Raises `Unobtainable`."""
@@ -167,12 +171,14 @@ class MirrorSuite:
         done.touch()
 
     def _configure(self) -> None:
-        address, keyring = mirror()
+        where = self._where
+        if not where:
+            address, keyring = mirror()
+            where = [Source(address, self.name, keyring)]
+        lines = "".join(f"{source.line}\n" for source in where)
         (self._folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
         (self._folder / "archives" / "partial").mkdir(parents=True, exist_ok=True)
-        signed = f" signed-by={keyring}" if keyring else ""
-        source = f"deb [check-valid-until=no{signed}] {address} {self.name} main\n"
-        (self._folder / "sources.list").write_text(source)
+        (self._folder / "sources.list").write_text(lines.replace(" file:", " copy:"))
         settings = "\n".join(network_settings())
         (self._folder / "apt.conf").write_text(_CONFIGURATION.format(folder=self._folder) + settings + "\n")
 

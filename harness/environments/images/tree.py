@@ -125,8 +125,7 @@ def _make(base: str, where: list[Source], run: RunResources, say: Say) -> Path:
     steps = containerfile.read(containerfile.containerfile())
     made = run.scratch()
     root = made / "root"
-    say(f"making a root file system from {where[0].uri} {where[0].suite}")
-    _unpack(rootfs.obtain(where, run), root)
+    _unpack(rootfs.obtain(where, run, say), root)
     _add_container_files(root)
     target = _inspect(root, base)
     say(f"making the image on {base}: Python {dotted(target.python)}, glibc {dotted(target.glibc)}")

@@ -71,7 +71,7 @@ def unpacked(package: Package, entry: Entry, name: str) -> KernelImage:
     image = cache("kernels") / f"{package.sha256}.vmlinuz"
     if not image.exists():
         with tempfile.TemporaryDirectory(prefix=".", dir=image.parent) as work:
-            deb_packages.unpack(package, Path(work))
+            deb_packages.unpack(package.path, Path(work))
             shutil.move(_image_in(Path(work), package, entry), Path(work, "image"))
             Path(work, "image").rename(image)
     return kernel.from_file(image, name, about)

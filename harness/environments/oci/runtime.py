@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from worldswitch.harness.environments.protocol import Say
 
 NAMES = ("runc", "crun")  #: in order of preference: engines use runc
-PACKAGES = ("runc", "mmdebstrap")  #: installed by --install-engine; the second makes root file systems
 PROBE_SECONDS = 20.0
 
 #: The profile of the container that runs `true`.
@@ -44,8 +43,8 @@ def obtain(run: RunResources, *, install: bool, say: Say) -> Runtime:
     """
     run.guardian = GuardedProcess(run=run.id, keep=[run.lock])
     if install and not any(map(shutil.which, NAMES)):
-        say(f"installing {' and '.join(PACKAGES)}")
-        install_engine(PACKAGES)
+        say("installing runc")
+        install_engine("runc")
     failures: list[str] = []
     for runtime in installed():
         if not (refusal := probe(runtime, run)):
@@ -55,7 +54,7 @@ def obtain(run: RunResources, *, install: bool, say: Say) -> Runtime:
         raise Unobtainable("; ".join(failures), _remedy())
     raise Unobtainable(
         "no OCI runtime is installed (runc, crun)",
-        "run again as root with --install-engine, or: apt-get install runc mmdebstrap",
+        "run again as root with --install-engine, or: apt-get install runc",
     )
 
 
