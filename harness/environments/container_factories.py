@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from worldswitch.harness.environments.profiles.profile import Profile
+from worldswitch.harness.environments.protocol import Containers, Environment, Say
 from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.protocol import Containers, Environment, Say
 
 #: Returns a container under a profile; raises `Unobtainable`.
 Maker: TypeAlias = "Callable[[Profile], Environment]"

@@ -21,13 +21,13 @@ from typing import Any
 import pytest
 
 from worldswitch.harness.environments import container_factories
+from worldswitch.harness.environments.cache import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.docker.container import Docker
 from worldswitch.harness.environments.images import chroot as inside
 from worldswitch.harness.environments.images import containerfile, tree
 from worldswitch.harness.environments.oci import default_filter, runtime, user_mapping
 from worldswitch.harness.environments.oci.seccomp import SeccompTarget
 from worldswitch.harness.environments.oci.spec import INIT, ContainerContext, specification
-from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.environments.run_resources import RunResources

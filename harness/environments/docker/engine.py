@@ -17,7 +17,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import docker
 import requests
@@ -25,14 +25,12 @@ from docker.errors import APIError, DockerException
 
 from worldswitch.harness.environments import run_resources
 from worldswitch.harness.environments.apt_install import install_engine
+from worldswitch.harness.environments.cache import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.guardian import GuardedProcess
-from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
+from worldswitch.harness.environments.oci.spec import FIRST_MAPPED, MAPPED, NOBODY
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.run_resources import RunResources, reach
-from worldswitch.harness.environments.subordinate_ids import FIRST_MAPPED, MAPPED, NOBODY
 from worldswitch.harness.errors import Unobtainable
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.protocol import Say
 
 PING_SECONDS = 5
 CALL_SECONDS = 60
@@ -168,9 +166,7 @@ def make_folders(run: RunResources) -> None:
     bind mount next to its sockets.
     """
     (run.folder / "data").mkdir()
-    (run.sockets / "data").mkdir(parents=True)
-    for folder in (run.sockets.parent, run.sockets):
-        folder.chmod(0o711)  # may be passed through, not listed
+    run.passable("data")
 
 
 def daemon_command(run: RunResources, url: str, *, map_users: bool = False) -> list[str]:

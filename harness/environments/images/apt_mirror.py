@@ -14,10 +14,9 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TypeAlias
 
 import filelock
 import msgspec
@@ -27,9 +26,8 @@ from debian.debian_support import Version
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images.apt import Source, network_settings, sources
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import Unobtainable
-
-Say: TypeAlias = Callable[[str], None]
 
 MIRROR = "WORLDSWITCH_DEBIAN_MIRROR"  #: sets the mirror where apt's sources name none
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

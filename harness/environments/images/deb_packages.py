@@ -23,7 +23,8 @@ import msgspec
 
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.cache import cache
-from worldswitch.harness.environments.images.apt_mirror import MirrorSuite, Offer, Say
+from worldswitch.harness.environments.images.apt_mirror import MirrorSuite, Offer
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import Unobtainable
 
 UNPACK_SECONDS = 120.0

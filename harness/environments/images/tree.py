@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import filelock
 
@@ -24,11 +23,9 @@ from worldswitch.harness.environments.images.apt import Source, sources
 from worldswitch.harness.environments.images.containerfile import REPOSITORY, SITE
 from worldswitch.harness.environments.images.site_packages import QUESTIONS, ImageTarget, dotted
 from worldswitch.harness.environments.oci.spec import INIT
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.protocol import Say
 
 KEPT = 3  #: unused trees to keep
 PATIENCE = 1.0  #: seconds of waiting before a message says so

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images import deb_packages
-from worldswitch.harness.environments.images.apt_mirror import Say
 from worldswitch.harness.environments.images.deb_packages import Package
 from worldswitch.harness.environments.kernels import image as kernel
 from worldswitch.harness.environments.kernels import known
 from worldswitch.harness.environments.kernels.image import KernelImage
 from worldswitch.harness.environments.kernels.known import VERSION, Entry
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import Unobtainable
 
 

@@ -109,6 +109,10 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.init and self.namespaces.pid != "private":
             raise ValueError(f"`init` needs a private PID namespace, and `namespaces.pid` is {self.namespaces.pid}")
 
+    def companion(self) -> Profile:
+        """Return the profile of its containers' companion: private namespaces and an init."""
+        return msgspec.structs.replace(self, namespaces=Namespaces(), init=True)
+
     @property
     def fields(self) -> dict[str, Any]:
         """Its fields without `expect`, for results and conditions."""
@@ -138,6 +142,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 ALL = "all"
+#: The command of a companion, a container that exists only to share its PID namespace with another.
+IDLE = ["python3", "-c", "import signal; signal.pause()"]
 
 
 def available() -> dict[str, Path]:

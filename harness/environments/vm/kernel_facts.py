@@ -6,19 +6,16 @@ The facts do not depend on the profile, and observing them on an emulated CPU ta
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from worldswitch.harness.cell import frames
 from worldswitch.harness.cell.probes import kernel_facts
 from worldswitch.harness.cell.probes.kernel_facts import Observed
+from worldswitch.harness.environments.images.tree import Tree
 from worldswitch.harness.environments.protocol import Lost
 from worldswitch.harness.environments.vm.cell import GuestCell
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.images.tree import Tree
-    from worldswitch.harness.environments.vm.machine import VirtualMachine
+from worldswitch.harness.environments.vm.machine import VirtualMachine
 
 START_SECONDS = 60.0  #: in addition to the experiments' own limit
 

@@ -9,15 +9,12 @@ import hashlib
 import os
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from worldswitch.harness.environments.cache import cache
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.vm.machine import Hardware, NoBoot, VirtualMachine
 from worldswitch.harness.environments.vm.qemu import Accelerator, Shape
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.protocol import Say
-    from worldswitch.harness.environments.vm.toolbox import QemuTools
+from worldswitch.harness.environments.vm.toolbox import QemuTools
 
 DEVICE = Path("/dev/kvm")
 PROBE_SECONDS = 20.0

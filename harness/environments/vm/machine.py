@@ -16,17 +16,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from worldswitch.harness.environments.guardian import GuardedProcess
+from worldswitch.harness.environments.images.tree import Tree
 from worldswitch.harness.environments.vm import qemu
 from worldswitch.harness.environments.vm.guest.serial_link import Broken, Message, MessageSender, received
+from worldswitch.harness.environments.vm.qemu import Accelerator, Shape
+from worldswitch.harness.environments.vm.toolbox import QemuTools
 from worldswitch.harness.errors import Unobtainable
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.images.tree import Tree
-    from worldswitch.harness.environments.vm.qemu import Accelerator, Shape
-    from worldswitch.harness.environments.vm.toolbox import QemuTools
 
 #: For a boot: emulated it takes 4 s on an idle host, and many times as long on a busy one.
 BOOT_SECONDS = 120.0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from worldswitch.harness.environments.kernels.fetch import KernelFetcher
 from worldswitch.harness.environments.kernels.image import environment_of
 from worldswitch.harness.environments.prepared import Plan
+from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.environments.protocol import EngineChoice, Missing, Say
 from worldswitch.harness.environments.run_resources import RunResources, sweep
 from worldswitch.harness.environments.vm import environment
@@ -16,9 +16,6 @@ from worldswitch.harness.environments.vm.environment import GuestEnvironment
 from worldswitch.harness.environments.vm.machine import MachineParts
 from worldswitch.harness.environments.vm.reused_machine import ReusedMachine
 from worldswitch.harness.errors import Unobtainable
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.profiles.profile import Profile
 
 
 def add(plan: Plan, names: Sequence[str], engine: EngineChoice, chosen: Sequence[Profile], say: Say) -> None:

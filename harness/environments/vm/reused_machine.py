@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from worldswitch.harness.cell.probes.kernel_facts import Observed
+from worldswitch.harness.environments.kernels.fetch import KernelFetcher
+from worldswitch.harness.environments.kernels.image import KernelImage
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.vm import kernel_facts
 from worldswitch.harness.environments.vm.machine import Boot, MachineParts, NoBoot, VirtualMachine
 from worldswitch.harness.environments.vm.qemu import Shape
 from worldswitch.harness.errors import Unobtainable
-
-if TYPE_CHECKING:
-    from worldswitch.harness.cell.probes.kernel_facts import Observed
-    from worldswitch.harness.environments.kernels.fetch import KernelFetcher
-    from worldswitch.harness.environments.kernels.image import KernelImage
-    from worldswitch.harness.environments.protocol import Say
 
 ATTEMPTS = 2  #: to boot: an emulated guest may fail to boot on a very busy host; each attempt is counted
 

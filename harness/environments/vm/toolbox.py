@@ -13,18 +13,15 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import filelock
 
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images import deb_packages
 from worldswitch.harness.environments.images.apt_mirror import MirrorSuite
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.protocol import Say
 
 SUITE = "trixie"
 PACKAGES = ("qemu-system-x86", "e2fsprogs", "crun")

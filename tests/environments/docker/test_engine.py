@@ -14,12 +14,12 @@ import pytest
 
 from worldswitch.harness.environments import apt_install, host, plan, run_resources
 from worldswitch.harness.environments.apt_install import POLICY_TEXT, install_engine, services_disabled
+from worldswitch.harness.environments.cache import LABEL
 from worldswitch.harness.environments.docker import container, engine, image
 from worldswitch.harness.environments.docker.engine import Engine
 from worldswitch.harness.environments.images import site_packages
 from worldswitch.harness.environments.images.apt import keyring
 from worldswitch.harness.environments.images.site_packages import ImageTarget
-from worldswitch.harness.environments.place import LABEL
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.protocol import Missing
 from worldswitch.harness.environments.run_resources import RunResources

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -64,19 +63,3 @@ def test_a_damaged_package_is_named(run: RunResources, monkeypatch: pytest.Monke
     monkeypatch.setattr(apt_mirror.MirrorSuite, "gather", gather)
     with pytest.raises(Unobtainable, match=r"shell\.deb cannot be unpacked: .*dpkg-deb"):
         rootfs.obtain(WHERE, run, print)
-
-
-def test_modes_do_not_depend_on_the_user_s_umask(
-    run: RunResources, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def gather(_: apt_mirror.MirrorSuite, names: Sequence[str], folder: Path) -> None:
-        package("shell", FILES["shell"], folder, tmp_path)
-
-    monkeypatch.setattr(apt_mirror.MirrorSuite, "gather", gather)
-    before = os.umask(0o077)
-    try:
-        made = rootfs.obtain(WHERE, run, print)
-    finally:
-        os.umask(before)
-    with tarfile.open(made) as tar:
-        assert tar.getmember(".").mode & 0o7777 == 0o755
