@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -58,7 +59,7 @@ def made() -> Iterator[Callable[[Profile], tuple[Docker, RunResources]]]:
     """Returns an engine's container under a profile, and the run of the engine."""
     if os.geteuid() != 0 or not shutil.which("dockerd"):
         pytest.skip("reading an engine's specifications needs root and an installed dockerd")
-    held: list[RunResources] = []
+    held = ExitStack()
     make = container_factories.docker(held, False, print)
 
     def made(profile: Profile) -> tuple[Docker, RunResources]:
@@ -67,11 +68,10 @@ def made() -> Iterator[Callable[[Profile], tuple[Docker, RunResources]]]:
         except Unobtainable as problem:
             pytest.skip(problem.reason)
         assert isinstance(docker, Docker)
-        return docker, next(run for run in held if run.id == docker._run)
+        return docker, docker._run
 
-    yield made
-    for run in held:
-        run.close()
+    with held:
+        yield made
 
 
 # ----------------------------------------------------------------------------------------------------------- image

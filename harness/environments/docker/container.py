@@ -23,7 +23,7 @@ from worldswitch.harness.environments.docker.engine import ERRORS, Engine, conne
 from worldswitch.harness.environments.docker.image import Image
 from worldswitch.harness.environments.profiles import kernel_settings
 from worldswitch.harness.environments.profiles.profile import IDLE, Profile
-from worldswitch.harness.environments.run_resources import API_SECONDS
+from worldswitch.harness.environments.run_resources import API_SECONDS, RunResources
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.linux import processes
 
@@ -77,7 +77,7 @@ class Docker:
 
     lane = None
 
-    def __init__(self, engine: Engine, image: Image, profile: Profile, run: str) -> None:
+    def __init__(self, engine: Engine, image: Image, profile: Profile, run: RunResources) -> None:
         self._engine = engine
         self._image = image
         self._run = run
@@ -102,7 +102,7 @@ class Docker:
             client = connection(self._engine.url)
             if self.profile.namespaces.pid == "shared":
                 made.append(self._companion(client))
-            options = settings(self.profile, self._engine, self._run, *made)
+            options = settings(self.profile, self._engine, self._run.id, *made)
             made.append(str(client.containers.create(self._image.name, list(command), **options).id))
             return ContainerCell(client, self._engine.url, *reversed(made))
         except ERRORS as problem:
@@ -118,7 +118,7 @@ class Docker:
 
     def _companion(self, client: docker.DockerClient) -> str:
         """Start the companion; returns its id."""
-        options = settings(self.profile.companion(), self._engine, self._run)
+        options = settings(self.profile.companion(), self._engine, self._run.id)
         container = client.containers.create(self._image.name, IDLE, **options)
         container.start()
         return str(container.id)
