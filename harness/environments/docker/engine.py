@@ -63,18 +63,14 @@ def obtain(run: RunResources, *, install: bool, map_users: bool = False, say: Sa
         if found := answering(url, tried):
             run.record_engine(url)
             run.guardian = GuardedProcess(run=run.id, keep=[run.lock])
-            return _closed_with(run, found)
+            run.closing.callback(found.client.close)
+            return found
     if install and not shutil.which("dockerd"):
         say("installing docker.io")
         install_engine("docker.io")
     check_startable(tried)
     say("starting a private container engine" + (" that maps user ids" if map_users else ""))
     return start(run, map_users=map_users)
-
-
-def _closed_with(run: RunResources, found: Engine) -> Engine:
-    run.closing.callback(found.client.close)
-    return found
 
 
 def addresses() -> list[str]:
@@ -150,7 +146,9 @@ def start(run: RunResources, *, map_users: bool = False) -> Engine:
         deadline = time.monotonic() + START_SECONDS
         while guarded.process.poll() is None and time.monotonic() < deadline:
             with suppress(*ERRORS):
-                return _closed_with(run, _connect(url, private=True, cgroup_parent=f"/worldswitch-{run.id}"))
+                found = _connect(url, private=True, cgroup_parent=f"/worldswitch-{run.id}")
+                run.closing.callback(found.client.close)
+                return found
             time.sleep(0.05)
         last_line = _last_line(log)
     raise Unobtainable(

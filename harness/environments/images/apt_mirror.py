@@ -113,7 +113,8 @@ class MirrorSuite:
             index = self._index()
         wanted = re.compile(fnmatch.translate(pattern))
         places = [found.start() for found in _PACKAGE.finditer(index) if wanted.match(found[1])]
-        found = (self._offer(Deb822(index[start : index.index("\n\n", start)])) for start in places)
+        packages = (Deb822(index[start : index.index("\n\n", start)]) for start in places)
+        found = (Offer(one["Package"], one["Version"], self.name, one["SHA256"], one["Filename"]) for one in packages)
         return sorted(found, key=lambda offer: (Version(offer.version), offer.name), reverse=True)
 
     def download(self, offer: Offer, file: Path) -> None:
@@ -190,9 +191,6 @@ class MirrorSuite:
         """Return the index: one paragraph per package."""
         targets = self._run("apt-get", "indextargets", "--format", "$(FILENAME)", "Created-By: Packages", seconds=30)
         return "".join(self._run(_HELPER, "cat-file", name, seconds=60) + "\n\n" for name in targets.splitlines())
-
-    def _offer(self, package: Deb822) -> Offer:
-        return Offer(package["Package"], package["Version"], self.name, package["SHA256"], package["Filename"])
 
     def _lock(self) -> filelock.BaseFileLock:
         return filelock.FileLock(self._folder / "lock", timeout=UPDATE_SECONDS + DOWNLOAD_SECONDS)

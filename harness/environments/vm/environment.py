@@ -13,6 +13,7 @@ from pathlib import PurePath
 
 import msgspec
 
+from worldswitch.harness.environments.images import tree
 from worldswitch.harness.environments.images.tree import Tree
 from worldswitch.harness.environments.kernels.image import KernelImage, environment_of
 from worldswitch.harness.environments.oci import seccomp
@@ -40,8 +41,6 @@ YAMA_LOCKED = 3  #: Yama's scope that only a reboot resets
 
 def machine_parts(kernel: KernelImage, run: RunResources, say: Say) -> MachineParts:
     """Find or make QEMU and the disk, and choose the accelerator by booting `kernel`.  Raises `Unobtainable`."""
-    from worldswitch.harness.environments.images import tree
-
     image = tree.obtain(run, say)
     tools = toolbox.obtain(run, say)
     made = disk.obtain(image, tools, run, say)

@@ -45,9 +45,6 @@ def boots(hardware: Hardware, kernel: Path) -> bool:
 
 def key(tools: str) -> str:
     """Return a digest of the inputs of the answer: this host's kernel and boot, and the QEMU tools."""
-    parts = (platform.release(), platform.version(), _read("/proc/sys/kernel/random/boot_id"), tools)
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    parts = (platform.release(), platform.version(), boot.read_text() if boot.exists() else "", tools)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-def _read(path: str) -> str:
-    return Path(path).read_text() if Path(path).exists() else ""

@@ -85,7 +85,7 @@ class VirtualMachine:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._qemu = self._start(hardware, kernel, shape, theirs.fileno())
-        self._sender = MessageSender(self._write)
+        self._sender = MessageSender(self._socket.sendall)
         self._console: deque[str] = deque(maxlen=CONSOLE_LINES)
         self._booted = threading.Event()
         self._boot: Message = {}
@@ -154,9 +154,6 @@ class VirtualMachine:
         for reader in self._readers:
             reader.join(OFF_SECONDS)
         self._socket.close()
-
-    def _write(self, data: bytes) -> None:
-        self._socket.sendall(data)
 
     def _read_lines(self, stream: IO[bytes] | None) -> threading.Thread:
         assert stream is not None
