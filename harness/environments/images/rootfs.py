@@ -40,6 +40,7 @@ def obtain(where: list[Source], run: RunResources, say: Say) -> Path:
     tree = run.scratch()
     for name in MERGED:
         (tree / "usr" / name).mkdir(parents=True)
+        (tree / "usr" / name).chmod(0o755)
         (tree / name).symlink_to(f"usr/{name}")
     deb_packages.assemble(MirrorSuite(where[0].suite, say, where), PACKAGES, run.scratch(), tree)
     tar = run.scratch() / "base.tar"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -54,6 +55,17 @@ def test_packages_are_unpacked_over_each_other(
         assert {tar.getmember(name).uid for name in tar.getnames()} == {0}
     assert {"usr/bin/python3", "usr/bin/sh", "usr/lib64/ld.so", "usr/lib64/other.so"} <= names
     assert "usr/share/doc" not in names
+
+
+def test_modes_do_not_depend_on_the_user_s_umask(run: RunResources, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apt_mirror.MirrorSuite, "gather", lambda *_: None)
+    before = os.umask(0o077)
+    try:
+        made = rootfs.obtain(WHERE, run, print)
+    finally:
+        os.umask(before)
+    with tarfile.open(made) as tar:
+        assert {oct(tar.getmember(f"./usr/{name}").mode) for name in rootfs.MERGED} == {"0o755"}
 
 
 def test_a_damaged_package_is_named(run: RunResources, monkeypatch: pytest.MonkeyPatch) -> None:
