@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,14 +13,13 @@ from worldswitch.harness.environments import guardian
 from worldswitch.harness.errors import Unobtainable
 
 INSTALL_SECONDS = 300.0
-PACKAGES = ("docker.io", "mmdebstrap")  #: installed by --install-engine; the second makes root file systems
 POLICY = Path("/usr/sbin/policy-rc.d")
 #: Forbids the start of services while the installing process lives, so a leftover file is harmless.
 POLICY_TEXT = "#!/bin/sh\nkill -0 {pid} 2>/dev/null && exit 101\nexit 0\n"
 
 
-def install_engine(packages: Sequence[str] = PACKAGES) -> None:
-    """Install the packages of an engine without starting its service.  Raises `Unobtainable`."""
+def install_engine(package: str) -> None:
+    """Install an engine's package without starting its service.  Raises `Unobtainable`."""
     if os.getuid() != 0 or not shutil.which("apt-get"):
         raise Unobtainable(
             "--install-engine needs root and a system with apt-get",
@@ -28,7 +27,7 @@ def install_engine(packages: Sequence[str] = PACKAGES) -> None:
         )
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"]
-    install = [*apt, "install", "--no-install-recommends", *packages]
+    install = [*apt, "install", "--no-install-recommends", package]
     with services_disabled():
         try:
             guardian.run(install, INSTALL_SECONDS, env=environment)

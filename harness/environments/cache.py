@@ -1,11 +1,17 @@
-"""The cache folder, shared by all runs of this user."""
+"""The cache folder, shared by all runs of this user, and its id, a label on its containers in shared engines."""
 
 from __future__ import annotations
 
 import os
+import tempfile
+import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from worldswitch.harness.errors import Unobtainable
+
+LABEL = "worldswitch.run"  #: label of every container: the id of its run
+PLACE_LABEL = "worldswitch.place"  #: label of every container: the id of the cache that knows the run
 
 
 def cache(*parts: str) -> Path:
@@ -21,3 +27,14 @@ def cache(*parts: str) -> Path:
             "set XDG_CACHE_HOME to a writable folder",
         ) from problem
     return folder
+
+
+def place() -> str:
+    """Return the id of this cache, drawn at random on first use."""
+    file = cache() / "place"
+    if not file.exists():
+        with tempfile.NamedTemporaryFile("w", dir=file.parent) as drawn, suppress(FileExistsError):
+            drawn.write(uuid.uuid4().hex)
+            drawn.flush()
+            os.link(drawn.name, file)  # atomic: of two concurrent runs the first wins
+    return file.read_text()

@@ -6,16 +6,14 @@ Libraries that only containers need, such as the docker SDK, are imported late.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from typing import TypeAlias
 
 from worldswitch.harness.environments.profiles.profile import Profile
+from worldswitch.harness.environments.protocol import Containers, Environment, Say
 from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.protocol import Containers, Environment, Say
 
 #: Returns a container under a profile; raises `Unobtainable`.
 Maker: TypeAlias = "Callable[[Profile], Environment]"
@@ -25,38 +23,39 @@ class ProfileUnavailable(Unobtainable):
     """A profile is unavailable on this machine; others may be available."""
 
 
-def docker(runs: list[RunResources], install: bool, say: Say) -> Maker:
+def docker(stack: ExitStack, install: bool, say: Say) -> Maker:
     """Return a factory of an engine's containers.
 
     Profiles with mapped users get an engine of their own: it makes the control groups of all its containers writable.
     """
 
+    @_once
     def start(map_users: bool) -> Maker:
         with _libraries():
             from worldswitch.harness.environments.docker import container, engine, image
-        run = _new_run(runs)
+        run = _new_run(stack)
         found = engine.obtain(run, install=install, map_users=map_users, say=say)
         engine.sweep(found)
         built = image.obtain(found, run, say)
 
         def make(profile: Profile) -> Environment:
             _refuse(container.unavailable(profile, found))
-            return container.Docker(found, built, profile, run.id)
+            return container.Docker(found, built, profile, run)
 
         return make
 
-    started = {map_users: _Once(partial(start, map_users)) for map_users in (False, True)}
-    return lambda profile: started[profile.namespaces.user == "mapped"].get()(profile)
+    return lambda profile: start(profile.namespaces.user == "mapped")(profile)
 
 
-def oci(runs: list[RunResources], install: bool, say: Say) -> Maker:
+def oci(stack: ExitStack, install: bool, say: Say) -> Maker:
     """Return a factory of a plain runtime's containers."""
 
+    @_once
     def start() -> Maker:
         with _libraries():
             from worldswitch.harness.environments.images import tree
             from worldswitch.harness.environments.oci import container, runtime
-        run = _new_run(runs)
+        run = _new_run(stack)
         found = runtime.obtain(run, install=install, say=say)
         setup = container.OciSetup(found, tree.obtain(run, say), run)
 
@@ -66,34 +65,33 @@ def oci(runs: list[RunResources], install: bool, say: Say) -> Maker:
 
         return make
 
-    started = _Once(start)
-    return lambda profile: started.get()(profile)
+    return lambda profile: start()(profile)
 
 
-BY_KIND: dict[Containers, Callable[[list[RunResources], bool, Say], Maker]] = {"docker": docker, "oci": oci}
+BY_KIND: dict[Containers, Callable[[ExitStack, bool, Say], Maker]] = {"docker": docker, "oci": oci}
 
 
-class _Once:
-    """A lazily made factory; later calls return the same factory or raise the same error."""
+def _once(start: Callable[..., Maker]) -> Callable[..., Maker]:
+    """Return `start` with a memory of its factories; one that cannot be made raises the same error for each profile."""
 
-    def __init__(self, start: Callable[[], Maker]) -> None:
-        self._start = start
-        self._found: Maker | Unobtainable | None = None
+    @cache
+    def started(*arguments: object) -> Maker:
+        try:
+            return start(*arguments)
+        except Unobtainable as problem:
+            lack = problem
 
-    def get(self) -> Maker:
-        if self._found is None:
-            try:
-                self._found = self._start()
-            except Unobtainable as problem:
-                self._found = problem
-        if isinstance(self._found, Unobtainable):
-            raise self._found
-        return self._found
+        def refuse(_: Profile) -> Environment:
+            raise lack
+
+        return refuse
+
+    return started
 
 
-def _new_run(runs: list[RunResources]) -> RunResources:
+def _new_run(stack: ExitStack) -> RunResources:
     run = RunResources.create()
-    runs.append(run)
+    stack.callback(run.close)
     return run
 
 

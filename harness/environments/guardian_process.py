@@ -8,7 +8,6 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
 
 from worldswitch.harness.environments import run_resources
 from worldswitch.harness.environments.guardian import Orders
@@ -90,7 +89,9 @@ class Guardian:
     def _end_processes(self) -> None:
         if self._command and self._orders.grace:
             os.kill(self._command, signal.SIGTERM)
-            self._wait(self._orders.grace, lambda: not self._command)
+            deadline = time.monotonic() + self._orders.grace
+            while self._reap() and self._command and time.monotonic() < deadline:
+                self._pause()
         deadline = time.monotonic() + run_resources.KILL_SECONDS
         while self._reap() and time.monotonic() < deadline:
             for process in processes.descendants(os.getpid()).values():
@@ -98,11 +99,6 @@ class Guardian:
                 processes.kill(process)
             self._pause()
         cgroups.clear()
-
-    def _wait(self, seconds: float, done: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + seconds
-        while self._reap() and not done() and time.monotonic() < deadline:
-            self._pause()
 
     def _pause(self) -> None:
         """Sleep until SIGCHLD or 50 ms: a grandchild's death does not raise SIGCHLD here."""

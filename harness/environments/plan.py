@@ -59,7 +59,7 @@ def _add_containers(
     from worldswitch.harness.environments import container_factories
 
     sweep()
-    make = container_factories.BY_KIND[kind](result.runs, install, say)
+    make = container_factories.BY_KIND[kind](result.stack, install, say)
     for profile in chosen:
         try:
             result.environments.append(make(profile))

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from worldswitch.harness.environments.protocol import Environment, Missing
-from worldswitch.harness.environments.run_resources import RunResources
 
 
 @dataclass
@@ -15,8 +14,7 @@ class Plan:
     """The environments of one run; closing it stops their machines and removes their resources."""
 
     environments: list[Environment | Missing] = field(default_factory=list)
-    runs: list[RunResources] = field(default_factory=list)
-    stack: ExitStack = field(default_factory=ExitStack)  #: closed before the runs
+    stack: ExitStack = field(default_factory=ExitStack)  #: the runs, and the machines that use them
 
     def __iter__(self) -> Iterator[Environment | Missing]:
         return iter(self.environments)
@@ -32,14 +30,4 @@ class Plan:
 
     def close(self) -> None:
         """Stop machines, remove the cells' containers, and stop the private engines."""
-        try:
-            self.stack.close()
-        finally:
-            self._close_runs()
-
-    def _close_runs(self) -> None:
-        while self.runs:
-            try:
-                self.runs.pop().close()
-            finally:
-                self._close_runs()
+        self.stack.close()

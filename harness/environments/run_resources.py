@@ -25,14 +25,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from worldswitch.harness.environments.cache import cache
-from worldswitch.harness.environments.place import LABEL
+from worldswitch.harness.environments.cache import LABEL, cache
+from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.linux import cgroups, processes
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.guardian import GuardedProcess
 
 SOCKETS = Path("/run/worldswitch")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -63,6 +59,14 @@ class RunResources:
     def sockets(self) -> Path:
         """The folder of the sockets of this run's private engine."""
         return SOCKETS / self.id
+
+    def passable(self, name: str) -> Path:
+        """Make a folder next to the sockets; other users may pass through its parents but not list them."""
+        folder = self.sockets / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for parent in (SOCKETS, self.sockets):
+            parent.chmod(0o711)
+        return folder
 
     def scratch(self) -> Path:
         """Return a new folder, removed with the run."""

@@ -30,6 +30,7 @@ import msgspec
 from msgspec import Meta
 
 from worldswitch.harness.environments.profiles import containers_data
+from worldswitch.harness.environments.profiles.containers_data import field_and_problem
 from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.environments.validation import field_and_problem
 from worldswitch.harness.errors import CouldNotRun

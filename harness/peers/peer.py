@@ -80,7 +80,7 @@ def unpacked(kit: Kit, name: str, main: Package, *libraries: Package) -> FoundPr
     if not root.exists():
         work = kit.folder / main.name
         for part in (main, *libraries):
-            deb_packages.unpack(part, work)
+            deb_packages.unpack(part.path, work)
         shutil.move(work, root)
     path = next((root / folder / name for folder in ("usr/bin", "bin") if (root / folder / name).exists()), None)
     if path is None:

@@ -14,8 +14,8 @@ import pytest
 
 from worldswitch.harness.environments import guardian, run_resources
 from worldswitch.harness.environments.cache import cache as cache_folder
+from worldswitch.harness.environments.cache import place
 from worldswitch.harness.environments.guardian import GuardedProcess
-from worldswitch.harness.environments.place import place
 from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 

@@ -40,7 +40,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def _no_runtime(*_: object, **__: object) -> Runtime:
-    raise Unobtainable("no OCI runtime is installed (runc, crun)", "apt-get install runc mmdebstrap")
+    raise Unobtainable("no OCI runtime is installed (runc, crun)", "apt-get install runc")
 
 
 def _refuse(tried: list[str]) -> None:
@@ -63,7 +63,7 @@ def test_the_json_has_the_same_findings(capsys: pytest.CaptureFixture[str]) -> N
     assert (host["name"], host["works"]) == ("host", True)
     assert (containers["name"], containers["works"]) == ("containers", False)
     assert containers["remedy"] == "apt-get install docker.io"
-    assert (oci["name"], oci["works"], oci["remedy"]) == ("oci", False, "apt-get install runc mmdebstrap")
+    assert (oci["name"], oci["works"], oci["remedy"]) == ("oci", False, "apt-get install runc")
     assert (kernels["name"], kernels["works"]) == ("kernels", True)
     assert kernels["said"].startswith("11 in QEMU, from http://there/debian, 0 fetched")
     assert [check["name"] for check in found["lacking"]] == ["yama"]

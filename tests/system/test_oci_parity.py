@@ -15,19 +15,20 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
 
 from worldswitch.harness.environments import container_factories
+from worldswitch.harness.environments.cache import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.docker.container import Docker
 from worldswitch.harness.environments.images import chroot as inside
 from worldswitch.harness.environments.images import containerfile, tree
 from worldswitch.harness.environments.oci import default_filter, runtime, user_mapping
 from worldswitch.harness.environments.oci.seccomp import SeccompTarget
 from worldswitch.harness.environments.oci.spec import INIT, ContainerContext, specification
-from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.environments.run_resources import RunResources
@@ -58,7 +59,7 @@ def made() -> Iterator[Callable[[Profile], tuple[Docker, RunResources]]]:
     """Returns an engine's container under a profile, and the run of the engine."""
     if os.geteuid() != 0 or not shutil.which("dockerd"):
         pytest.skip("reading an engine's specifications needs root and an installed dockerd")
-    held: list[RunResources] = []
+    held = ExitStack()
     make = container_factories.docker(held, False, print)
 
     def made(profile: Profile) -> tuple[Docker, RunResources]:
@@ -67,11 +68,10 @@ def made() -> Iterator[Callable[[Profile], tuple[Docker, RunResources]]]:
         except Unobtainable as problem:
             pytest.skip(problem.reason)
         assert isinstance(docker, Docker)
-        return docker, next(run for run in held if run.id == docker._run)
+        return docker, docker._run
 
-    yield made
-    for run in held:
-        run.close()
+    with held:
+        yield made
 
 
 # ----------------------------------------------------------------------------------------------------------- image

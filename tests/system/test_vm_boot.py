@@ -26,8 +26,7 @@ from worldswitch.harness.environments.kernels import fetch
 from worldswitch.harness.environments.kernels.image import KernelImage
 from worldswitch.harness.environments.protocol import Lost
 from worldswitch.harness.environments.run_resources import RunResources
-from worldswitch.harness.environments.vm import environment
-from worldswitch.harness.environments.vm import kernel_facts as observation
+from worldswitch.harness.environments.vm import environment, reused_machine
 from worldswitch.harness.environments.vm.cell import GuestCell
 from worldswitch.harness.environments.vm.machine import MachineParts, VirtualMachine
 from worldswitch.harness.environments.vm.qemu import Shape
@@ -112,7 +111,7 @@ print(len(glob.glob('[!_]*.py')), len(glob.glob('__pycache__/[!_]*-pytest-*.pyc'
 
 
 def test_all_facts_of_a_kernel_are_observed(made: MachineParts, machine: VirtualMachine) -> None:
-    said = observation.observe(machine, 8, made.tree, "here", made.hardware.time_scale, lambda: None)
+    said = reused_machine.observe(machine, 8, made.tree, "here", made.hardware.time_scale, lambda: None)
     assert said
     assert said.where == "here"
     assert said.facts.keys() == {fact.scenario.name for fact in scenarios.facts()}

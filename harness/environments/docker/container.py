@@ -12,23 +12,20 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import docker
 from docker.errors import APIError
 from docker.types import LogConfig, Ulimit
 
-from worldswitch.harness.environments.companion import IDLE, companion_profile
+from worldswitch.harness.environments.cache import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.docker.engine import ERRORS, Engine, connection
-from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
+from worldswitch.harness.environments.docker.image import Image
 from worldswitch.harness.environments.profiles import kernel_settings
-from worldswitch.harness.environments.profiles.profile import Profile
-from worldswitch.harness.environments.run_resources import API_SECONDS
+from worldswitch.harness.environments.profiles.profile import IDLE, Profile
+from worldswitch.harness.environments.run_resources import API_SECONDS, RunResources
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.linux import processes
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.docker.image import Image
 
 TMPFS = "rw,exec,nosuid,nodev,mode=1777,size=128m"
 SHARED_MEMORY = "64m"
@@ -80,7 +77,7 @@ class Docker:
 
     lane = None
 
-    def __init__(self, engine: Engine, image: Image, profile: Profile, run: str) -> None:
+    def __init__(self, engine: Engine, image: Image, profile: Profile, run: RunResources) -> None:
         self._engine = engine
         self._image = image
         self._run = run
@@ -105,7 +102,7 @@ class Docker:
             client = connection(self._engine.url)
             if self.profile.namespaces.pid == "shared":
                 made.append(self._companion(client))
-            options = settings(self.profile, self._engine, self._run, *made)
+            options = settings(self.profile, self._engine, self._run.id, *made)
             made.append(str(client.containers.create(self._image.name, list(command), **options).id))
             return ContainerCell(client, self._engine.url, *reversed(made))
         except ERRORS as problem:
@@ -121,7 +118,7 @@ class Docker:
 
     def _companion(self, client: docker.DockerClient) -> str:
         """Start the companion; returns its id."""
-        options = settings(companion_profile(self.profile), self._engine, self._run)
+        options = settings(self.profile.companion(), self._engine, self._run.id)
         container = client.containers.create(self._image.name, IDLE, **options)
         container.start()
         return str(container.id)

@@ -17,22 +17,20 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import docker
 import requests
 from docker.errors import APIError, DockerException
 
 from worldswitch.harness.environments import run_resources
-from worldswitch.harness.environments.apt_install import PACKAGES, install_engine
+from worldswitch.harness.environments.apt_install import install_engine
+from worldswitch.harness.environments.cache import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.guardian import GuardedProcess
-from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
+from worldswitch.harness.environments.oci.spec import FIRST_MAPPED, MAPPED, NOBODY
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.run_resources import RunResources, reach
-from worldswitch.harness.environments.subordinate_ids import FIRST_MAPPED, MAPPED, NOBODY
 from worldswitch.harness.errors import Unobtainable
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.protocol import Say
 
 PING_SECONDS = 5
 CALL_SECONDS = 60
@@ -65,18 +63,14 @@ def obtain(run: RunResources, *, install: bool, map_users: bool = False, say: Sa
         if found := answering(url, tried):
             run.record_engine(url)
             run.guardian = GuardedProcess(run=run.id, keep=[run.lock])
-            return _closed_with(run, found)
+            run.closing.callback(found.client.close)
+            return found
     if install and not shutil.which("dockerd"):
-        say(f"installing {' and '.join(PACKAGES)}")
-        install_engine()
+        say("installing docker.io")
+        install_engine("docker.io")
     check_startable(tried)
     say("starting a private container engine" + (" that maps user ids" if map_users else ""))
     return start(run, map_users=map_users)
-
-
-def _closed_with(run: RunResources, found: Engine) -> Engine:
-    run.closing.callback(found.client.close)
-    return found
 
 
 def addresses() -> list[str]:
@@ -128,7 +122,7 @@ def check_startable(tried: list[str]) -> None:
     if not shutil.which("dockerd"):
         raise Unobtainable(
             f"{context}, and dockerd is not installed",
-            "run again with --install-engine, or: apt-get install docker.io mmdebstrap",
+            "run again with --install-engine, or: apt-get install docker.io",
         )
 
 
@@ -152,7 +146,9 @@ def start(run: RunResources, *, map_users: bool = False) -> Engine:
         deadline = time.monotonic() + START_SECONDS
         while guarded.process.poll() is None and time.monotonic() < deadline:
             with suppress(*ERRORS):
-                return _closed_with(run, _connect(url, private=True, cgroup_parent=f"/worldswitch-{run.id}"))
+                found = _connect(url, private=True, cgroup_parent=f"/worldswitch-{run.id}")
+                run.closing.callback(found.client.close)
+                return found
             time.sleep(0.05)
         last_line = _last_line(log)
     raise Unobtainable(
@@ -168,9 +164,7 @@ def make_folders(run: RunResources) -> None:
     bind mount next to its sockets.
     """
     (run.folder / "data").mkdir()
-    (run.sockets / "data").mkdir(parents=True)
-    for folder in (run.sockets.parent, run.sockets):
-        folder.chmod(0o711)  # may be passed through, not listed
+    run.passable("data")
 
 
 def daemon_command(run: RunResources, url: str, *, map_users: bool = False) -> list[str]:

@@ -14,23 +14,19 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import docker
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 
-from worldswitch.harness.environments.cache import cache
+from worldswitch.harness.environments.cache import LABEL, PLACE_LABEL, cache, place
 from worldswitch.harness.environments.docker.engine import ERRORS, Engine, connection
 from worldswitch.harness.environments.images import containerfile, rootfs, site_packages
 from worldswitch.harness.environments.images.apt import Source, sources
 from worldswitch.harness.environments.images.containerfile import REPOSITORY
 from worldswitch.harness.environments.images.site_packages import ImageTarget, dotted
-from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.protocol import Say
 
 REGISTRY_SECONDS = 10  #: for a registry to answer whether it has an image
 BUILD_SECONDS = 600
@@ -107,8 +103,7 @@ def _pull(engine: Engine, name: str, say: Say) -> None:
 
 def _import(engine: Engine, name: str, where: list[Source], run: RunResources, say: Say) -> None:
     repository, tag = name.split(":")
-    say(f"making a root file system from {where[0].uri} {where[0].suite}")
-    tar = rootfs.obtain(where, run)
+    tar = rootfs.obtain(where, run, say)
     with tar.open("rb") as content:
         engine.client.api.import_image_from_data(content, repository=repository, tag=tag)
 

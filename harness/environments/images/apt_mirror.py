@@ -8,15 +8,15 @@ index, and each file against the index.  An expired index is used, with a messag
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import os
 import platform
 import re
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TypeAlias
 
 import filelock
 import msgspec
@@ -25,10 +25,9 @@ from debian.debian_support import Version
 
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.cache import cache
-from worldswitch.harness.environments.images.apt import network_settings, sources
+from worldswitch.harness.environments.images.apt import Source, network_settings, sources
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import Unobtainable
-
-Say: TypeAlias = Callable[[str], None]
 
 MIRROR = "WORLDSWITCH_DEBIAN_MIRROR"  #: sets the mirror where apt's sources name none
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -54,6 +53,7 @@ Dir::Cache "{folder}";
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 APT::Sandbox::User "";
+Acquire::Check-Valid-Until "false";
 APT::Update::Error-Mode "any";
 Acquire::Languages "none";
 Acquire::GzipIndexes "true";
@@ -98,11 +98,13 @@ def mirror() -> tuple[str, str]:
 class MirrorSuite:
     """A suite of the mirror, read through a private apt."""
 
-    def __init__(self, name: str, say: Say) -> None:
-        """Open the suite called `name`; `say` receives progress messages and warnings."""
+    def __init__(self, name: str, say: Say, where: Sequence[Source] = ()) -> None:
+        """Open the suite called `name`, of the Debian mirror or `where`; `say` receives progress and warnings."""
         self.name = name
         self._say = say
-        self._folder = cache("apt", name)
+        self._where = where
+        lines = "".join(source.line for source in where)
+        self._folder = cache("apt", f"{name}-{hashlib.sha256(lines.encode()).hexdigest()[:16]}" if where else name)
 
     def offers(self, pattern: str) -> list[Offer]:
         """Return the packages whose names match the shell pattern, newest first.  Raises `Unobtainable`."""
@@ -111,7 +113,8 @@ class MirrorSuite:
             index = self._index()
         wanted = re.compile(fnmatch.translate(pattern))
         places = [found.start() for found in _PACKAGE.finditer(index) if wanted.match(found[1])]
-        found = (self._offer(Deb822(index[start : index.index("\n\n", start)])) for start in places)
+        packages = (Deb822(index[start : index.index("\n\n", start)]) for start in places)
+        found = (Offer(one["Package"], one["Version"], self.name, one["SHA256"], one["Filename"]) for one in packages)
         return sorted(found, key=lambda offer: (Version(offer.version), offer.name), reverse=True)
 
     def download(self, offer: Offer, file: Path) -> None:
@@ -167,12 +170,14 @@ class MirrorSuite:
         done.touch()
 
     def _configure(self) -> None:
-        address, keyring = mirror()
+        where = self._where
+        if not where:
+            address, keyring = mirror()
+            where = [Source(address, self.name, keyring)]
+        lines = "".join(f"{source.line}\n" for source in where)
         (self._folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
         (self._folder / "archives" / "partial").mkdir(parents=True, exist_ok=True)
-        signed = f" signed-by={keyring}" if keyring else ""
-        source = f"deb [check-valid-until=no{signed}] {address} {self.name} main\n"
-        (self._folder / "sources.list").write_text(source)
+        (self._folder / "sources.list").write_text(lines.replace(" file:", " copy:"))
         settings = "\n".join(network_settings())
         (self._folder / "apt.conf").write_text(_CONFIGURATION.format(folder=self._folder) + settings + "\n")
 
@@ -186,9 +191,6 @@ class MirrorSuite:
         """Return the index: one paragraph per package."""
         targets = self._run("apt-get", "indextargets", "--format", "$(FILENAME)", "Created-By: Packages", seconds=30)
         return "".join(self._run(_HELPER, "cat-file", name, seconds=60) + "\n\n" for name in targets.splitlines())
-
-    def _offer(self, package: Deb822) -> Offer:
-        return Offer(package["Package"], package["Version"], self.name, package["SHA256"], package["Filename"])
 
     def _lock(self) -> filelock.BaseFileLock:
         return filelock.FileLock(self._folder / "lock", timeout=UPDATE_SECONDS + DOWNLOAD_SECONDS)

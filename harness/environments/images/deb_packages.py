@@ -1,7 +1,7 @@
 """Debian packages of any release, fetched into the cache and unpacked, never installed.
 
     image = deb_packages.fetch("linux-image-6.12.*-cloud-amd64", ["trixie"], say)
-    deb_packages.unpack(image, folder)
+    deb_packages.unpack(image.path, folder)
 
 Mirrors drop superseded versions, so a package is requested by pattern and the result states its exact version.
 Each package is cached in a folder named after its digest, and the cache is used when the mirror cannot be reached.
@@ -23,10 +23,14 @@ import msgspec
 
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.cache import cache
-from worldswitch.harness.environments.images.apt_mirror import MirrorSuite, Offer, Say
+from worldswitch.harness.environments.images.apt_mirror import MirrorSuite, Offer
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import Unobtainable
 
 UNPACK_SECONDS = 120.0
+UNWANTED = ("doc", "man", "info", "locale")  #: below /usr/share
+#: `dpkg-deb --extract` would replace links to folders, such as /bin, by folders.
+UNPACK = 'set -o pipefail; dpkg-deb --fsys-tarfile "$1" | tar -C "$2" -p --keep-directory-symlink -xf -'
 _FILE, _NOTE = "package.deb", "package.json"  #: in each folder: the package, and its `Offer`
 
 
@@ -95,16 +99,30 @@ def kept(suites: Sequence[str] = ()) -> list[Package]:
     return [package for package in found if not suites or package.suite in suites]
 
 
-def unpack(package: Package, folder: Path) -> None:
-    """Unpack a package into `folder`, created if missing; its scripts are not run.  Raises `Unobtainable`."""
+def unpack(file: Path, folder: Path) -> None:
+    """Unpack a package's file into `folder`, created if missing; its scripts are not run.  Raises `Unobtainable`."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        guardian.run(["dpkg-deb", "--extract", str(package.path), str(folder)], UNPACK_SECONDS)
+        guardian.run(["bash", "-c", UNPACK, "bash", str(file), str(folder)], UNPACK_SECONDS)
     except subprocess.SubprocessError as problem:
         raise Unobtainable(
-            f"{package.path} cannot be unpacked: {guardian.error_lines(problem)}",
-            f"delete {package.path.parent} and run again; is there room in {folder}?",
+            f"{file} cannot be unpacked: {guardian.error_lines(problem)}",
+            f"delete {file.parent} and run again; is there room in {folder}?",
         ) from problem
+
+
+def assemble(suite: MirrorSuite, names: Sequence[str], archives: Path, folder: Path) -> list[Path]:
+    """Unpack packages and all their dependencies into `folder`, without documentation.  Raises `Unobtainable`.
+
+    Returns the packages' files, which are in the empty folder `archives`.
+    """
+    suite.gather(names, archives)
+    files = sorted(archives.glob("*.deb"))
+    for file in files:
+        unpack(file, folder)
+    for name in UNWANTED:
+        shutil.rmtree(folder / "usr/share" / name, ignore_errors=True)
+    return files
 
 
 def _newest(pattern: str, suites: Sequence[str], say: Say) -> Offer:

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import filelock
 
@@ -24,11 +23,9 @@ from worldswitch.harness.environments.images.apt import Source, sources
 from worldswitch.harness.environments.images.containerfile import REPOSITORY, SITE
 from worldswitch.harness.environments.images.site_packages import QUESTIONS, ImageTarget, dotted
 from worldswitch.harness.environments.oci.spec import INIT
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.protocol import Say
 
 KEPT = 3  #: unused trees to keep
 PATIENCE = 1.0  #: seconds of waiting before a message says so
@@ -125,8 +122,7 @@ def _make(base: str, where: list[Source], run: RunResources, say: Say) -> Path:
     steps = containerfile.read(containerfile.containerfile())
     made = run.scratch()
     root = made / "root"
-    say(f"making a root file system from {where[0].uri} {where[0].suite}")
-    _unpack(rootfs.obtain(where, run), root)
+    _unpack(rootfs.obtain(where, run, say), root)
     _add_container_files(root)
     target = _inspect(root, base)
     say(f"making the image on {base}: Python {dotted(target.python)}, glibc {dotted(target.glibc)}")

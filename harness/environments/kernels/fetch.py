@@ -18,12 +18,12 @@ from pathlib import Path
 
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images import deb_packages
-from worldswitch.harness.environments.images.apt_mirror import Say
 from worldswitch.harness.environments.images.deb_packages import Package
 from worldswitch.harness.environments.kernels import image as kernel
 from worldswitch.harness.environments.kernels import known
 from worldswitch.harness.environments.kernels.image import KernelImage
 from worldswitch.harness.environments.kernels.known import VERSION, Entry
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import Unobtainable
 
 
@@ -71,7 +71,7 @@ def unpacked(package: Package, entry: Entry, name: str) -> KernelImage:
     image = cache("kernels") / f"{package.sha256}.vmlinuz"
     if not image.exists():
         with tempfile.TemporaryDirectory(prefix=".", dir=image.parent) as work:
-            deb_packages.unpack(package, Path(work))
+            deb_packages.unpack(package.path, Path(work))
             shutil.move(_image_in(Path(work), package, entry), Path(work, "image"))
             Path(work, "image").rename(image)
     return kernel.from_file(image, name, about)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from worldswitch.harness.environments.profiles.containers_data import folder
-from worldswitch.harness.environments.validation import field_and_problem
+from worldswitch.harness.environments.profiles.containers_data import folder, read_toml
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.linux.release import Numbers, minor
 
@@ -61,23 +61,10 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     kernel: Annotated[tuple[Entry, ...], Meta(min_length=1)]
 
 
-def list_path() -> Path:
-    """Return the path of the list in use."""
-    shipped = folder() / "kernels.toml"
-    return Path(os.environ.get(LIST) or shipped)
-
-
 def load(path: Path | None = None) -> tuple[Entry, ...]:
     """Return the entries of a list, oldest first; without `path`, of the list in use.  Raises `ManifestError`."""
-    path = path or list_path()
-    try:
-        entries = msgspec.toml.decode(path.read_bytes(), type=_File).kernel
-    except OSError as problem:
-        raise ManifestError(path, "", "", f"cannot be read: {problem.strerror}") from problem
-    except msgspec.ValidationError as problem:
-        raise _invalid(path, str(problem)) from problem
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-        raise ManifestError(path, "", "", f"not TOML: {problem}") from problem
+    path = path or Path(os.environ.get(LIST) or folder() / "kernels.toml")
+    entries = read_toml(path, _File, partial(_invalid, path)).kernel
     for entry in entries:
         _check(path, entry)
     _check_order(path, entries)
@@ -102,9 +89,8 @@ def _check_order(path: Path, entries: tuple[Entry, ...]) -> None:
             raise ManifestError(path, entry.name, "name", f"follows {before.name}; the oldest must come first")
 
 
-def _invalid(path: Path, message: str) -> ManifestError:
-    """Convert msgspec's error; it counts entries from 0, the message from 1."""
-    field, problem = field_and_problem(message)
+def _invalid(path: Path, field: str, problem: str) -> ManifestError:
+    """Return the error; msgspec counts entries from 0, the message from 1."""
     if entry := _ENTRY.match(field):
         return ManifestError(path, f"entry {int(entry[1]) + 1}", entry[2], problem)
     return ManifestError(path, "", field, problem)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from worldswitch.harness.environments.images.apt_mirror import Say
 from worldswitch.harness.environments.kernels import fetch, known
 from worldswitch.harness.environments.kernels.known import Entry
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import Unobtainable
 
 #: The profiles of a quick matrix: the usual default, the minimum that works, and one that must be blocked.
@@ -24,7 +24,7 @@ def quick(say: Say) -> tuple[str, ...]:
     entries = known.load()
     available = functools.cache(functools.partial(_is_available, say=say))
     orders = (entries, around_the_middle(entries), list(reversed(entries)))
-    picked = (next(filter(available, map(_name, order)), order[0].name) for order in orders)
+    picked = (next(filter(available, (entry.name for entry in order)), order[0].name) for order in orders)
     return tuple(dict.fromkeys(picked))
 
 
@@ -33,10 +33,6 @@ def around_the_middle(entries: Sequence[Entry]) -> list[Entry]:
     long_term = [entry for entry in entries if entry.long_term] or list(entries)
     middle = len(long_term) // 2
     return sorted(long_term, key=lambda entry: abs(long_term.index(entry) - middle))
-
-
-def _name(entry: Entry) -> str:
-    return entry.name
 
 
 def _is_available(name: str, say: Say) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from debian.debian_support import Version
 
 from worldswitch.harness.environments.images import deb_packages
-from worldswitch.harness.environments.images.apt_mirror import Say
 from worldswitch.harness.environments.kernels import fetch, known
 from worldswitch.harness.environments.kernels.known import Entry
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.linux.release import minor
 

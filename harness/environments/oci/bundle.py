@@ -31,16 +31,8 @@ class Runtime:
     rootless: bool  #: True without root: containers get a user namespace and no control groups
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """The command that starts a container, and the file that will hold the pid of its first process."""
-
-    command: list[str]
-    pid_file: Path
-
-
-def prepare(runtime: Runtime, run: RunResources, image: Path, name: str, specify: Specify) -> Launch:
-    """Write a container's bundle and return how to start it."""
+def prepare(runtime: Runtime, run: RunResources, image: Path, name: str, specify: Specify) -> tuple[list[str], Path]:
+    """Write a container's bundle; returns its command, and the file that will hold the pid of its first process."""
     bundle = run.scratch()
     pid_file = bundle / "pid"
     start = [runtime.path, "--root", str(run.folder / "runtime"), "run"]
@@ -49,21 +41,12 @@ def prepare(runtime: Runtime, run: RunResources, image: Path, name: str, specify
         specification = specify(image, "")
         command = start
     else:
-        shown = _place(run)
+        shown = run.passable("image")
         specification = specify(shown, f"/worldswitch-{run.id}/{name}")
         mounts = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", SHOW, "sh"]
         command = [*mounts, str(image), str(shown), *start]
     (bundle / "config.json").write_text(json.dumps(specification))
-    return Launch(command, pid_file)
-
-
-def _place(run: RunResources) -> Path:
-    """Create the mount point of the image; other users may pass through its parents but not list them."""
-    place = run.sockets / "image"
-    place.mkdir(parents=True, exist_ok=True)
-    for folder in (run.sockets.parent, run.sockets):
-        folder.chmod(0o711)
-    return place
+    return command, pid_file
 
 
 def is_root() -> bool:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
 
-from worldswitch.harness.environments.companion import IDLE, companion_profile
 from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.environments.host import HostCell
 from worldswitch.harness.environments.images.tree import Tree
@@ -19,7 +18,7 @@ from worldswitch.harness.environments.oci.bundle import Runtime
 from worldswitch.harness.environments.oci.seccomp import SeccompTarget
 from worldswitch.harness.environments.oci.spec import ContainerContext, Json, specification
 from worldswitch.harness.environments.profiles import kernel_settings
-from worldswitch.harness.environments.profiles.profile import Limits, Profile
+from worldswitch.harness.environments.profiles.profile import IDLE, Limits, Profile
 from worldswitch.harness.environments.run_resources import CGROUPS, RunResources
 from worldswitch.harness.errors import Unobtainable
 
@@ -85,7 +84,7 @@ class Oci:
         """Run a command of the image in a new container.  Raises `Unobtainable`."""
         if self.profile.namespaces.pid != "shared":
             return OciCell(self._start(self.profile, command)[0])
-        companion, pid_file = self._start(companion_profile(self.profile), IDLE)
+        companion, pid_file = self._start(self.profile.companion(), IDLE)
         try:
             return OciCell(self._start(self.profile, command, self._first_process(companion, pid_file))[0], companion)
         except BaseException:
@@ -95,8 +94,8 @@ class Oci:
     def _start(self, profile: Profile, command: Sequence[str], pid: int = 0) -> tuple[GuardedProcess, Path]:
         name = uuid.uuid4().hex[:12]
         specify = partial(self._specification, profile, command, name, pid)
-        ready = bundle.prepare(self._setup.runtime, self._setup.run, self._setup.tree.path, name, specify)
-        return GuardedProcess(ready.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE), ready.pid_file
+        start, pid_file = bundle.prepare(self._setup.runtime, self._setup.run, self._setup.tree.path, name, specify)
+        return GuardedProcess(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE), pid_file
 
     def _specification(
         self, profile: Profile, command: Sequence[str], name: str, pid: int, image: PurePath, group: str

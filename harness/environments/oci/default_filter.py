@@ -17,12 +17,12 @@ from typing import Any, TypeAlias
 
 from docker.errors import APIError
 
-from worldswitch.harness.environments.companion import IDLE
+from worldswitch.harness.environments.cache import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.docker import engine, image
 from worldswitch.harness.environments.docker.engine import Engine
 from worldswitch.harness.environments.docker.image import Image
 from worldswitch.harness.environments.oci.capabilities import EVERY
-from worldswitch.harness.environments.place import LABEL, PLACE_LABEL, place
+from worldswitch.harness.environments.profiles.profile import IDLE
 from worldswitch.harness.environments.run_resources import RunResources
 
 Rule: TypeAlias = dict[str, Any]

@@ -11,7 +11,6 @@ import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
 
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.apt_install import install_engine
@@ -21,14 +20,11 @@ from worldswitch.harness.environments.oci.bundle import Runtime
 from worldswitch.harness.environments.oci.seccomp import SeccompTarget
 from worldswitch.harness.environments.oci.spec import ContainerContext, Json, specification
 from worldswitch.harness.environments.profiles.profile import Profile
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.protocol import Say
-
 NAMES = ("runc", "crun")  #: in order of preference: engines use runc
-PACKAGES = ("runc", "mmdebstrap")  #: installed by --install-engine; the second makes root file systems
 PROBE_SECONDS = 20.0
 
 #: The profile of the container that runs `true`.
@@ -44,8 +40,8 @@ def obtain(run: RunResources, *, install: bool, say: Say) -> Runtime:
     """
     run.guardian = GuardedProcess(run=run.id, keep=[run.lock])
     if install and not any(map(shutil.which, NAMES)):
-        say(f"installing {' and '.join(PACKAGES)}")
-        install_engine(PACKAGES)
+        say("installing runc")
+        install_engine("runc")
     failures: list[str] = []
     for runtime in installed():
         if not (refusal := probe(runtime, run)):
@@ -55,7 +51,7 @@ def obtain(run: RunResources, *, install: bool, say: Say) -> Runtime:
         raise Unobtainable("; ".join(failures), _remedy())
     raise Unobtainable(
         "no OCI runtime is installed (runc, crun)",
-        "run again as root with --install-engine, or: apt-get install runc mmdebstrap",
+        "run again as root with --install-engine, or: apt-get install runc",
     )
 
 
@@ -85,8 +81,8 @@ def probe(runtime: Runtime, run: RunResources) -> str:
     """Run `true` in a container of this system's programs; returns the error, empty on success."""
     name = f"probe-{Path(runtime.path).name}"
     try:
-        ready = bundle.prepare(runtime, run, system(run), name, partial(_probe_specification, name))
-        guardian.run(ready.command, PROBE_SECONDS)
+        command, _ = bundle.prepare(runtime, run, system(run), name, partial(_probe_specification, name))
+        guardian.run(command, PROBE_SECONDS)
     except subprocess.TimeoutExpired:
         return f"it did not end within {PROBE_SECONDS:g} s"
     except subprocess.SubprocessError as problem:

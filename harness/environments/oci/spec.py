@@ -47,6 +47,8 @@ MOUNTS = (
 #: Settings of the network namespace that engines relax for unprivileged processes.
 PORTS = {"net.ipv4.ip_unprivileged_port_start": "0"}
 PING = {"net.ipv4.ping_group_range": "0 2147483647"}
+#: The unprivileged user, and the ids that a container's ids are mapped to: high ones, which are rarely in use.
+NOBODY, FIRST_MAPPED, MAPPED = 65534, 2_000_000_000, 65536
 TERMINALS = "gid=5"  #: the group that owns terminals
 
 

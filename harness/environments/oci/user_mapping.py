@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from worldswitch.harness.environments.oci import bundle
-from worldswitch.harness.environments.oci.spec import IdMapping
+from worldswitch.harness.environments.oci.spec import FIRST_MAPPED, MAPPED, IdMapping
 from worldswitch.harness.environments.profiles.profile import Profile
-from worldswitch.harness.environments.subordinate_ids import FIRST_MAPPED, MAPPED
 from worldswitch.harness.errors import Unobtainable
 
 TOOLS = ("newuidmap", "newgidmap")  #: let an ordinary user map more ids than one

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,9 +16,8 @@ import msgspec
 from msgspec import Meta
 
 from worldswitch.harness.environments.profiles import seccomp_filter
-from worldswitch.harness.environments.profiles.containers_data import folder
+from worldswitch.harness.environments.profiles.containers_data import folder, read_toml
 from worldswitch.harness.environments.profiles.seccomp_filter import ProfileError as ProfileError  # re-exported
-from worldswitch.harness.environments.validation import field_and_problem
 
 Word = Annotated[str, Meta(pattern=r"^[\w.-]+(=\S+)?$")]
 Sentence = Annotated[str, Meta(min_length=1)]
@@ -109,6 +109,10 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.init and self.namespaces.pid != "private":
             raise ValueError(f"`init` needs a private PID namespace, and `namespaces.pid` is {self.namespaces.pid}")
 
+    def companion(self) -> Profile:
+        """Return the profile of its containers' companion: private namespaces and an init."""
+        return msgspec.structs.replace(self, namespaces=Namespaces(), init=True)
+
     @property
     def fields(self) -> dict[str, Any]:
         """Its fields without `expect`, for results and conditions."""
@@ -138,6 +142,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 ALL = "all"
+#: The command of a companion, a container that exists only to share its PID namespace with another.
+IDLE = ["python3", "-c", "import signal; signal.pause()"]
 
 
 def available() -> dict[str, Path]:
@@ -171,14 +177,7 @@ def files(names: Sequence[str]) -> list[Path]:
 
 def load(path: Path) -> Profile:
     """Read and check a profile.  Raises `ProfileError`."""
-    try:
-        profile = msgspec.toml.decode(path.read_bytes(), type=Profile)
-    except OSError as problem:
-        raise ProfileError(path, "", f"cannot be read: {problem.strerror}") from problem
-    except msgspec.ValidationError as problem:
-        raise ProfileError(path, *field_and_problem(str(problem))) from problem
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-        raise ProfileError(path, "", f"not TOML: {problem}") from problem
+    profile = read_toml(path, Profile, partial(ProfileError, path))
     if profile.name != path.stem:
         raise ProfileError(path, "name", f"is {profile.name!r}, but must be the file's name, {path.stem!r}")
     return profile if profile.seccomp in ENGINES_OWN else _with_filter(profile, path)

@@ -9,7 +9,6 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from worldswitch.harness.cell import frames, records
 from worldswitch.harness.cell.records import REFUSAL
@@ -17,9 +16,7 @@ from worldswitch.harness.environments.protocol import Lost
 from worldswitch.harness.environments.vm import kernel_log
 from worldswitch.harness.environments.vm.guest import serial_link
 from worldswitch.harness.environments.vm.guest.serial_link import Message
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.vm.machine import VirtualMachine
+from worldswitch.harness.environments.vm.machine import VirtualMachine
 
 LOG_CHUNKS = 400
 KILL_SECONDS = 30.0  #: for a guest to kill a cell: its CPU may be emulated

@@ -14,19 +14,16 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import filelock
 
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.cache import cache
+from worldswitch.harness.environments.images.tree import Tree
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.run_resources import RunResources
+from worldswitch.harness.environments.vm.toolbox import QemuTools
 from worldswitch.harness.errors import Unobtainable
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.images.tree import Tree
-    from worldswitch.harness.environments.protocol import Say
-    from worldswitch.harness.environments.vm.toolbox import QemuTools
 
 LAYOUT = 1  #: increment when the same tree and tools make a different disk
 KEPT = 3  #: disks to keep

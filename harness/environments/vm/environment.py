@@ -10,28 +10,25 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from worldswitch.harness.environments.kernels.image import environment_of
+from worldswitch.harness.environments.images import tree
+from worldswitch.harness.environments.images.tree import Tree
+from worldswitch.harness.environments.kernels.image import KernelImage, environment_of
 from worldswitch.harness.environments.oci import seccomp
 from worldswitch.harness.environments.oci.spec import ContainerContext, specification
 from worldswitch.harness.environments.oci.spec import IdMapping as Ids
 from worldswitch.harness.environments.profiles import kernel_settings
+from worldswitch.harness.environments.profiles.profile import Profile
+from worldswitch.harness.environments.protocol import Say
+from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.environments.vm import disk, kvm_probe, toolbox
 from worldswitch.harness.environments.vm.cell import GuestCell
 from worldswitch.harness.environments.vm.machine import Boot, Hardware, MachineParts
 from worldswitch.harness.environments.vm.qemu import PROCESSORS, Shape
 from worldswitch.harness.environments.vm.reused_machine import ReusedMachine
 from worldswitch.harness.linux.release import minor
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.images.tree import Tree
-    from worldswitch.harness.environments.kernels.image import KernelImage
-    from worldswitch.harness.environments.profiles.profile import Profile
-    from worldswitch.harness.environments.protocol import Say
-    from worldswitch.harness.environments.run_resources import RunResources
 
 #: More emulated CPUs make a guest slower, since they wait for each other.
 MOST_CPUS = 2
@@ -44,8 +41,6 @@ YAMA_LOCKED = 3  #: Yama's scope that only a reboot resets
 
 def machine_parts(kernel: KernelImage, run: RunResources, say: Say) -> MachineParts:
     """Find or make QEMU and the disk, and choose the accelerator by booting `kernel`.  Raises `Unobtainable`."""
-    from worldswitch.harness.environments.images import tree
-
     image = tree.obtain(run, say)
     tools = toolbox.obtain(run, say)
     made = disk.obtain(image, tools, run, say)

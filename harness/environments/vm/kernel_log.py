@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from worldswitch.harness.cell.records import Complaint
-from worldswitch.harness.environments.profiles.containers_data import folder
+from worldswitch.harness.environments.profiles.containers_data import folder, read_toml
 
 #: Level and time before a line, in the guest's messages and on the console.
 _HEAD = re.compile(r"^(?:[0-7] \d+\.\d+ |\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? )")
@@ -63,12 +63,7 @@ class LogRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load(path: Path) -> LogRules:
     """Read and check a file of patterns.  Raises `KernelLogError`."""
-    try:
-        rules = msgspec.toml.decode(path.read_bytes(), type=LogRules)
-    except OSError as problem:
-        raise KernelLogError(f"{path}: cannot be read: {problem.strerror}") from problem
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
-        raise KernelLogError(f"{path}: {problem}") from problem
+    rules = read_toml(path, LogRules, lambda *words: KernelLogError(": ".join(filter(None, (str(path), *words)))))
     for pattern in [*(rule.pattern for rule in rules.deny), *(rule.pattern for rule in rules.allow)]:
         try:
             re.compile(pattern)

@@ -9,15 +9,12 @@ import hashlib
 import os
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from worldswitch.harness.environments.cache import cache
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.vm.machine import Hardware, NoBoot, VirtualMachine
 from worldswitch.harness.environments.vm.qemu import Accelerator, Shape
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.protocol import Say
-    from worldswitch.harness.environments.vm.toolbox import QemuTools
+from worldswitch.harness.environments.vm.toolbox import QemuTools
 
 DEVICE = Path("/dev/kvm")
 PROBE_SECONDS = 20.0
@@ -48,9 +45,6 @@ def boots(hardware: Hardware, kernel: Path) -> bool:
 
 def key(tools: str) -> str:
     """Return a digest of the inputs of the answer: this host's kernel and boot, and the QEMU tools."""
-    parts = (platform.release(), platform.version(), _read("/proc/sys/kernel/random/boot_id"), tools)
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    parts = (platform.release(), platform.version(), boot.read_text() if boot.exists() else "", tools)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-def _read(path: str) -> str:
-    return Path(path).read_text() if Path(path).exists() else ""

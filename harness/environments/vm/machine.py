@@ -16,17 +16,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from worldswitch.harness.environments.guardian import GuardedProcess
+from worldswitch.harness.environments.images.tree import Tree
 from worldswitch.harness.environments.vm import qemu
 from worldswitch.harness.environments.vm.guest.serial_link import Broken, Message, MessageSender, received
+from worldswitch.harness.environments.vm.qemu import Accelerator, Shape
+from worldswitch.harness.environments.vm.toolbox import QemuTools
 from worldswitch.harness.errors import Unobtainable
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.images.tree import Tree
-    from worldswitch.harness.environments.vm.qemu import Accelerator, Shape
-    from worldswitch.harness.environments.vm.toolbox import QemuTools
 
 #: For a boot: emulated it takes 4 s on an idle host, and many times as long on a busy one.
 BOOT_SECONDS = 120.0
@@ -87,7 +85,7 @@ class VirtualMachine:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._qemu = self._start(hardware, kernel, shape, theirs.fileno())
-        self._sender = MessageSender(self._write)
+        self._sender = MessageSender(self._socket.sendall)
         self._console: deque[str] = deque(maxlen=CONSOLE_LINES)
         self._booted = threading.Event()
         self._boot: Message = {}
@@ -156,9 +154,6 @@ class VirtualMachine:
         for reader in self._readers:
             reader.join(OFF_SECONDS)
         self._socket.close()
-
-    def _write(self, data: bytes) -> None:
-        self._socket.sendall(data)
 
     def _read_lines(self, stream: IO[bytes] | None) -> threading.Thread:
         assert stream is not None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from worldswitch.harness.environments.kernels.fetch import KernelFetcher
 from worldswitch.harness.environments.kernels.image import environment_of
 from worldswitch.harness.environments.prepared import Plan
+from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.environments.protocol import EngineChoice, Missing, Say
 from worldswitch.harness.environments.run_resources import RunResources, sweep
 from worldswitch.harness.environments.vm import environment
@@ -16,9 +16,6 @@ from worldswitch.harness.environments.vm.environment import GuestEnvironment
 from worldswitch.harness.environments.vm.machine import MachineParts
 from worldswitch.harness.environments.vm.reused_machine import ReusedMachine
 from worldswitch.harness.errors import Unobtainable
-
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.profiles.profile import Profile
 
 
 def add(plan: Plan, names: Sequence[str], engine: EngineChoice, chosen: Sequence[Profile], say: Say) -> None:
@@ -28,9 +25,12 @@ def add(plan: Plan, names: Sequence[str], engine: EngineChoice, chosen: Sequence
     accelerator; the others are fetched in the background.
     """
     profiles: list[Profile | None] = [*([None] if engine in ("auto", "host") else []), *chosen]
+    sweep()
+    run = RunResources.create()
+    plan.stack.callback(run.close)
     kernels = KernelFetcher(names, say)
     plan.stack.callback(kernels.close)
-    made, lacking = _make(kernels, plan, say)
+    made, lacking = _make(kernels, run, say)
     shares = machines_per_kernel(len(kernels.names), len(profiles), environment.processors())
     for name, each in zip(kernels.names, shares, strict=True):
         if made and name not in lacking:
@@ -54,7 +54,7 @@ def machines_per_kernel(kernels: int, cells: int, processors: int) -> list[int]:
     return [1] * (kernels - last) + [max(1, min(cells, processors // max(1, last)))] * last
 
 
-def _make(kernels: KernelFetcher, plan: Plan, say: Say) -> tuple[MachineParts | None, dict[str, Unobtainable]]:
+def _make(kernels: KernelFetcher, run: RunResources, say: Say) -> tuple[MachineParts | None, dict[str, Unobtainable]]:
     """Return the parts of all machines, made with the first available kernel, and the errors of the others."""
     lacking = {}
     for name in kernels.names:
@@ -63,11 +63,8 @@ def _make(kernels: KernelFetcher, plan: Plan, say: Say) -> tuple[MachineParts | 
         except Unobtainable as problem:
             lacking[name] = problem
             continue
-        if not plan.runs:
-            sweep()
-            plan.runs.append(RunResources.create())
         try:
-            return environment.machine_parts(kernel, plan.runs[0], say), lacking
+            return environment.machine_parts(kernel, run, say), lacking
         except Unobtainable as problem:
             return None, dict.fromkeys(kernels.names, problem)
     return None, lacking

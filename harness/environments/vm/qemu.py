@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.vm.toolbox import QemuTools
+from worldswitch.harness.environments.vm.toolbox import QemuTools
 
 Accelerator: TypeAlias = Literal["kvm", "tcg"]
 

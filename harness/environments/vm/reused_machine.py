@@ -1,26 +1,31 @@
 """The lane of one kernel: a machine that is booted on first use, reused by later cells, and rebooted when it is lost.
 
 One machine runs at a time.  A profile with other kernel parameters, or with effects that only a reboot resets, gets a
-machine of its own.  The kernel's facts are observed once per boot (`worldswitch.harness.environments.vm.kernel_facts`).
+machine of its own.  The kernel's facts are observed once per boot for all its cells, as root outside of a container:
+they do not depend on the profile, and observing them on an emulated CPU takes as long as many trials.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from worldswitch.harness.environments.vm import kernel_facts
+import msgspec
+
+from worldswitch.harness.cell import frames
+from worldswitch.harness.cell.probes import kernel_facts
+from worldswitch.harness.cell.probes.kernel_facts import Observed
+from worldswitch.harness.environments.images.tree import Tree
+from worldswitch.harness.environments.kernels.fetch import KernelFetcher
+from worldswitch.harness.environments.kernels.image import KernelImage
+from worldswitch.harness.environments.protocol import Lost, Say
+from worldswitch.harness.environments.vm.cell import GuestCell
 from worldswitch.harness.environments.vm.machine import Boot, MachineParts, NoBoot, VirtualMachine
 from worldswitch.harness.environments.vm.qemu import Shape
 from worldswitch.harness.errors import Unobtainable
 
-if TYPE_CHECKING:
-    from worldswitch.harness.cell.probes.kernel_facts import Observed
-    from worldswitch.harness.environments.kernels.fetch import KernelFetcher
-    from worldswitch.harness.environments.kernels.image import KernelImage
-    from worldswitch.harness.environments.protocol import Say
-
+START_SECONDS = 60.0  #: for a cell that observes, in addition to the experiments' own limit
 ATTEMPTS = 2  #: to boot: an emulated guest may fail to boot on a very busy host; each attempt is counted
 
 
@@ -104,7 +109,7 @@ class ReusedMachine:
         self._cells += 1
         where = f"as root of the machine, once for all cells of boot {self._boots}"
         scale = self.hardware.time_scale
-        self._observed = kernel_facts.observe(machine, self._cells, self._tree, where, scale, self.spoil)
+        self._observed = observe(machine, self._cells, self._tree, where, scale, self.spoil)
         self._observes = self._observed is not None
 
     def _start(self, kernel: KernelImage, shape: Shape) -> tuple[VirtualMachine, Boot]:
@@ -126,3 +131,40 @@ class ReusedMachine:
         if self._machine:
             self._machine.close()
         self._machine, self._boot = None, None
+
+
+def observe(
+    machine: VirtualMachine, number: int, tree: Tree, where: str, time_scale: float, spoil: Callable[[], None]
+) -> Observed | None:
+    """Return the kernel's facts, observed by cell `number` of a machine; `where` names the place in results.
+
+    Returns None on any problem: each cell then observes for itself and reports the problem.  `spoil` is called when the
+    machine must not be used any more.
+    """
+    seconds = kernel_facts.SECONDS * time_scale
+    command = ["python3", "-m", kernel_facts.__name__, "--seconds", f"{seconds:g}", "--where", where]
+    spoilt = False
+
+    def on_spoil() -> None:
+        nonlocal spoilt
+        spoilt = True
+        spoil()
+
+    order = {"command": command, "environment": tree.environment, "folder": tree.folder}
+    cell = GuestCell(machine, number, order, on_spoil)
+    try:
+        status = cell.wait(seconds + START_SECONDS)
+    except (Lost, TimeoutError):
+        return None
+    finally:
+        cell.kill()
+    return None if spoilt or status else _facts(cell)
+
+
+def _facts(cell: GuestCell) -> Observed | None:
+    """Return the facts in the cell's frames; the only other frame is the kernel's log."""
+    for payload in filter(None, map(frames.decode, cell.frames())):
+        found = msgspec.json.decode(payload)
+        if "facts" in found:
+            return msgspec.convert(found, Observed)
+    return None

@@ -13,22 +13,18 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import filelock
 
-from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.cache import cache
-from worldswitch.harness.environments.images import apt_mirror
+from worldswitch.harness.environments.images import deb_packages
+from worldswitch.harness.environments.images.apt_mirror import MirrorSuite
+from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 
-if TYPE_CHECKING:
-    from worldswitch.harness.environments.protocol import Say
-
 SUITE = "trixie"
 PACKAGES = ("qemu-system-x86", "e2fsprogs", "crun")
-UNWANTED = ("doc", "info", "locale", "man")  #: below /usr/share
 MAKING_SECONDS = 900.0
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 LOADER = "usr/lib64/ld-linux-x86-64.so.2"
@@ -96,12 +92,7 @@ def obtain(run: RunResources, say: Say) -> QemuTools:
 def _make(folder: Path, run: RunResources, say: Say) -> None:
     archives = run.scratch()
     say(f"fetching QEMU and its libraries from Debian's {SUITE}, about 40 MB")
-    apt_mirror.MirrorSuite(SUITE, say).gather(PACKAGES, archives)
-    files = sorted(archives.glob("*.deb"))
-    for file in files:
-        guardian.run(["dpkg-deb", "--extract", str(file), str(folder)], 120)
-    for name in UNWANTED:
-        shutil.rmtree(folder / "usr/share" / name, ignore_errors=True)
+    files = deb_packages.assemble(MirrorSuite(SUITE, say), PACKAGES, archives, folder)
     (folder / "packages").write_text("".join(f"{file.stem.replace('%3a', ':')}\n" for file in files))
     shutil.rmtree(archives)
 

@@ -14,12 +14,12 @@ import pytest
 
 from worldswitch.harness.environments import apt_install, host, plan, run_resources
 from worldswitch.harness.environments.apt_install import POLICY_TEXT, install_engine, services_disabled
+from worldswitch.harness.environments.cache import LABEL
 from worldswitch.harness.environments.docker import container, engine, image
 from worldswitch.harness.environments.docker.engine import Engine
-from worldswitch.harness.environments.images import rootfs, site_packages
-from worldswitch.harness.environments.images.apt import Source, keyring
+from worldswitch.harness.environments.images import site_packages
+from worldswitch.harness.environments.images.apt import keyring
 from worldswitch.harness.environments.images.site_packages import ImageTarget
-from worldswitch.harness.environments.place import LABEL
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.protocol import Missing
 from worldswitch.harness.environments.run_resources import RunResources
@@ -64,7 +64,7 @@ def test_without_dockerd_the_command_that_installs_it_is_named(monkeypatch: pyte
 def test_installing_needs_root_and_apt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unobtainable, match="needs root and a system with apt-get"):
-        install_engine()
+        install_engine("docker.io")
 
 
 def test_environments_of_a_silent_engine_are_missing_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,16 +328,6 @@ def test_a_container_is_removed_before_its_companion(monkeypatch: pytest.MonkeyP
 def test_a_source_s_keyring_is_found(tmp_path: Path, name: str, text: str, key: str) -> None:
     (tmp_path / name).write_text(text)
     assert keyring(tmp_path / name, "http://a/debian/") == key
-
-
-@pytest.mark.parametrize(("user", "mode"), [(0, []), (1000, ["--mode=chrootless"])])
-def test_an_ordinary_user_unpacks_packages_as_that_user(
-    user: int, mode: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: user)
-    monkeypatch.setattr(rootfs, "network_settings", list)
-    command = rootfs._mmdebstrap([Source("http://a", "x", "")], Path("base.tar"))
-    assert [word for word in command if word.startswith("--mode")] == mode
 
 
 def test_the_newest_glibc_symbol_decides(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images import apt_mirror, deb_packages
+from worldswitch.harness.environments.images.apt import Source
 from worldswitch.harness.errors import Unobtainable
 
 TOOLS = ("apt-get", "dpkg-deb", "gpg", "gpgv")
@@ -110,7 +111,7 @@ def test_the_newest_version_of_the_first_suite_with_the_package_is_fetched(debia
     found = deb_packages.fetch("linux-*-cloud", ["first", "second"], ignore)
     assert (found.name, found.version, found.suite) == ("linux-6.10-cloud", "6.10-1", "second")
     assert hashlib.sha256(found.path.read_bytes()).hexdigest() == found.sha256
-    deb_packages.unpack(found, tmp_path / "tree")
+    deb_packages.unpack(found.path, tmp_path / "tree")
     assert (tmp_path / "tree" / "boot" / "what").read_text() == "linux-6.10-cloud 6.10-1"
     assert not (debian.folder / "installed").exists()
 
@@ -194,7 +195,10 @@ def dpkg_lock() -> Iterator[None]:
 @pytest.mark.usefixtures("dpkg_lock")
 def test_packages_are_gathered_without_a_lock_of_the_machine(debian: Debian, tmp_path: Path) -> None:
     debian.has("first", ("linux-6.9", "6.9-1"))
-    apt_mirror.MirrorSuite("first", ignore).gather(["linux-6.9"], tmp_path / "files")
+    where = [Source(f"file:{debian.folder}", "first", str(debian.ring))]
+    for suite in (apt_mirror.MirrorSuite("first", ignore), apt_mirror.MirrorSuite("first", ignore, where)):
+        suite.gather(["linux-6.9"], tmp_path / "files")
+        (tmp_path / "files" / "linux-6.9_6.9-1_amd64.deb").unlink()
     assert not (debian.folder / "installed").exists()
 
 

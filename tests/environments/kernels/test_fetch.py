@@ -166,8 +166,8 @@ def mirror(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
             raise Unobtainable(f"the Debian mirror has no {pattern}", "wait")
         return Package("linux-image-6.12.94-cloud-amd64", "6.12.94-1", "trixie", "5a", tmp_path / pattern)
 
-    def unpack(package: Package, folder: Path) -> None:
-        file = folder / has[package.path.name]
+    def unpack(package: Path, folder: Path) -> None:
+        file = folder / has[package.name]
         file.parent.mkdir(parents=True)
         file.write_bytes(image())
 

@@ -111,7 +111,9 @@ def new_pid_namespace() -> int:
         processes.end(outside)
     if not answer:
         raise TimeoutError(errno.ETIMEDOUT, f"no answer within {NAMESPACE_SECONDS:g} s", NAMESPACE)
-    return _pid_or_error(int(answer))
+    if (pid := int(answer)) < 0:
+        raise OSError(-pid, os.strerror(-pid), NAMESPACE)
+    return pid
 
 
 def _report_init(writer: int) -> None:
@@ -122,12 +124,6 @@ def _report_init(writer: int) -> None:
     except OSError as problem:
         answer = -(problem.errno or errno.EIO)
     os.write(writer, str(answer).encode())
-
-
-def _pid_or_error(answer: int) -> int:
-    if answer < 0:
-        raise OSError(-answer, os.strerror(-answer), NAMESPACE)
-    return answer
 
 
 def _reap_for_ever() -> None:
