@@ -32,7 +32,6 @@ from msgspec import Meta
 from worldswitch.harness.environments.profiles import containers_data
 from worldswitch.harness.environments.profiles.containers_data import field_and_problem
 from worldswitch.harness.environments.profiles.profile import Profile
-from worldswitch.harness.environments.validation import field_and_problem
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations import conditions
 from worldswitch.harness.expectations.conditions import BadCondition
