@@ -86,7 +86,7 @@ static int load(struct tracee *t, struct admission *a, enum flight_registers *lo
 // Yield first: on one CPU the tracee then runs at once and has usually stopped
 // when sched_yield returns, so that this thread never sleeps.  A guest that
 // still runs is not waited for here: Python must first run the handlers of
-// signals that came meanwhile.
+// signals that arrived in the meantime.
 static int glance(struct tracee *t, int *status)
 {
 	sched_yield();

@@ -45,7 +45,7 @@ long long loop_seed(int pid, long count);
 
 // ---- loops without ptrace ----
 
-// A system call that nobody traces.
+// A system call without a tracer.
 long long loop_getpid(long count);
 
 // The same in a child under a seccomp filter that allows all.
