@@ -16,7 +16,7 @@ from worlds import Rehearsal
 from worldswitch.harness.contract import Context, Died, Options
 from worldswitch.harness.flight import Recorder
 from worldswitch.scenarios import guests
-from worldswitch.scenarios.stage import Stage
+from worldswitch.scenarios.stage.stage import Stage
 
 SECONDS = 5.0
 
