@@ -8,7 +8,7 @@ import pytest
 from cells import run_cell
 
 #: How many seeds are tried at most.  Each is a run of forty schedules or fewer.
-SEEDS = 8
+SEEDS = 20
 
 #: Mutants with a race of one place between two lines, and the drawn schedules that are to find it.
 RACES = {

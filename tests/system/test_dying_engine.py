@@ -99,7 +99,7 @@ def test_the_trials_before_the_engine_s_death_are_kept(
     run: RunResources, private: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, (profile,) = image(private, tmp_path), profiles.select(["docker-default"])
-    first, second = (Saying(private, made, profile, run.id) for _ in range(2))
+    first, second = (Saying(private, made, profile, run) for _ in range(2))
     second.name = "docker:second"
     monkeypatch.setattr(plan, "plan", planner(first, second))
     folder = tmp_path / "results"
