@@ -6,7 +6,6 @@ raises `Released`.  Seed: the part of `subprocess` that is platform.AddressSpace
 
 from __future__ import annotations
 
-import threading
 import weakref
 
 from worldswitch.harness.contract import (
@@ -21,6 +20,7 @@ from worldswitch.harness.contract import (
 from worldswitch.reference import thread_tracees
 from worldswitch.reference._core import lib
 from worldswitch.reference.fault_memory import FaultMemory
+from worldswitch.reference.locks import Lock
 from worldswitch.reference.services import Services
 from worldswitch.reference.stub_page import PAGE
 from worldswitch.reference.stubprocess import StubProcess, Use
@@ -39,7 +39,7 @@ class PtraceAddressSpace:
         #: The process, or None after release.
         self.stub_process: StubProcess | None = stub
         self._faulted: weakref.WeakSet[FaultMemory] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     # ------------------------------------------------------------------------------------------------------ mapping
 

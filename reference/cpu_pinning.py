@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import suppress
 
 from worldswitch.reference._core import lib
+from worldswitch.reference.locks import Lock
 from worldswitch.reference.tracing_threads import TracingThread
 
 
@@ -14,7 +14,7 @@ class CpuPinning:
     """The threads that are pinned, and where they could run before."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._masks: dict[TracingThread, set[int]] = {}
         self._is_over = False
 

@@ -6,10 +6,10 @@ Seed: lastFaultSP, lastFaultAddr, lastFaultIP.
 from __future__ import annotations
 
 import signal
-import threading
 from typing import Protocol
 
 from worldswitch.harness.contract import Access, Event, Fault, State
+from worldswitch.reference.locks import Lock
 from worldswitch.reference.stub_page import PAGE
 
 
@@ -34,7 +34,7 @@ class FaultMemory:
 
     def __init__(self) -> None:
         self._fault: tuple[Space, int, int] | None = None
-        self._fault_lock = threading.Lock()
+        self._fault_lock = Lock()
 
     def _access(self, space: Space, state: State, address: int) -> Access:
         """What the guest tried: the seed's heuristic, as ptrace does not report the page fault's error code.

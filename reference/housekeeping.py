@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from functools import cache
 
 from worldswitch.harness.contract import Cause, Death
+from worldswitch.reference.locks import Lock
 from worldswitch.reference.pool import Pool
 from worldswitch.reference.stubprocess import StubProcess
 from worldswitch.reference.tracing_threads import waits_for
@@ -32,7 +32,7 @@ class Housekeeping:
     def __init__(self, pool: Pool, quiet_sigchld: Callable[[], None]) -> None:
         self._pool = pool
         self._quiet_sigchld = quiet_sigchld
-        self._lock = threading.Lock()
+        self._lock = Lock()
         #: Those examined next are first.
         self.stubs: list[StubProcess] = []
         self._next_look = 0.0

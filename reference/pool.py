@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from worldswitch.harness.contract import Cause, Death, HostError, StubDied
+from worldswitch.reference.locks import Lock
 from worldswitch.reference.stubprocess import StubProcess
 
 
@@ -16,7 +16,7 @@ class Pool:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._lock = threading.Lock()
+        self._lock = Lock()
         #: The stub released last is the last.
         self.stubs: list[StubProcess] = []
 

@@ -50,6 +50,7 @@ from worldswitch.reference.cpu_pinning import CpuPinning
 from worldswitch.reference.creator import Creator
 from worldswitch.reference.flight import record
 from worldswitch.reference.housekeeping import Housekeeping
+from worldswitch.reference.locks import Lock
 from worldswitch.reference.pool import Pool
 from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.stubprocess import StubProcess, Use
@@ -83,7 +84,7 @@ class PtracePlatform:
         self._maker = os.getpid()
         self._closed = False
         #: Reentrant: a signal handler may close the platform while it is being closed.
-        self._close_lock = threading.RLock()
+        self._close_lock = Lock()
         prerequisites.check_machine()
         self.page = self.install_page()
         self.pinning = CpuPinning()

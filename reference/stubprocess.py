@@ -29,6 +29,7 @@ from worldswitch.reference import x86_64
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.birth_plan import StubPlan
 from worldswitch.reference.filter import THREAD_FLAGS
+from worldswitch.reference.locks import Lock
 from worldswitch.reference.stops import WALL
 from worldswitch.reference.stub_page import StubPage
 from worldswitch.reference.tracee import ALL_SIGNALS, MAX_ERRNO, Tracee
@@ -57,10 +58,10 @@ class StubProcess:
         self.reaped = threading.Event()
         self._on_death = on_death
         self._maker = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         #: Held while the leader is reaped, which frees the pid, and while a signal is sent.  Reentrant: a signal
         #: handler may interrupt a context in the middle of `kill`.
-        self._pid_lock = threading.RLock()
+        self._pid_lock = Lock()
         self._tracees: dict[Use, list[Tracee]] = {use: [] for use in Use}
         self._owners: dict[Tracee, TracingThread] = {}
         #: For each tracee that stood in a stop while its tracer waited, when last looked at: the number of that stop.

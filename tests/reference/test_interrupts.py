@@ -11,6 +11,7 @@ import pytest
 
 from worldswitch.harness.contract import Event, Interrupted
 from worldswitch.reference.interrupts import INTERRUPTED, NUDGE, Interruptible
+from worldswitch.reference.locks import Lock
 
 #: More steps than either side has.
 STEPS = 12
@@ -124,3 +125,20 @@ def test_two_interrupts_are_one(context: Interruptible) -> None:
     assert ends(switch(context, Thread()))
     assert not ends(switch(context, Thread()))
     assert Interrupted() == INTERRUPTED
+
+
+def test_a_handlers_exception_after_the_acquisition_leaves_no_lock() -> None:
+    """Since Python 3.14 a signal handler may run between the two."""
+
+    class Interrupted(Exception):
+        """A handler raises it."""
+
+    class Interrupting(Lock):
+        def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+            super().acquire(blocking, timeout)
+            raise Interrupted
+
+    lock = Interrupting()
+    with pytest.raises(Interrupted), lock:
+        pass
+    assert not lock._is_owned()

@@ -51,10 +51,14 @@ def stage() -> Iterator[Stage]:
         platform.close()
 
 
+#: Python warns of a fork with threads, which is what these scripts are about.
+QUIET = ("-W", "ignore:.*fork.*:DeprecationWarning")
+
+
 def start(script: str, **environment: str) -> subprocess.Popen[str]:
     """Start a Python process that runs the preamble and a script, with more in its environment."""
     return subprocess.Popen(
-        [sys.executable, "-u", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{PREAMBLE}{script}"],
+        [sys.executable, *QUIET, "-u", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{PREAMBLE}{script}"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
