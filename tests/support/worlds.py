@@ -52,7 +52,7 @@ def stage() -> Iterator[Stage]:
 
 
 #: Python warns of a fork with threads, which is what these scripts are about.
-QUIET = ("-W", "ignore:.*fork.*:DeprecationWarning")
+QUIET = ("-W", "ignore::DeprecationWarning")
 
 
 def start(script: str, **environment: str) -> subprocess.Popen[str]:
