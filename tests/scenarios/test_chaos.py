@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from cells import run_cell
 
+from worldswitch.harness.verdict import Verdict
+
 #: How many seeds are tried at most.  Each is a run of forty schedules or fewer.
 SEEDS = 20
 
@@ -42,3 +44,9 @@ def test_chaos_is_left_out_when_it_is_not_wanted() -> None:
     with_it, without = run_cell(*named).run, run_cell(*named, "--no-chaos").run
     assert [name for name in with_it.header.planned if name.startswith("chaos::")]
     assert set(without.header.planned) == {name for name in with_it.header.planned if not name.startswith("chaos::")}
+
+
+@pytest.mark.parametrize("seed", [2944486676, 3184929293])
+def test_a_killed_stub_may_say_released_while_its_release_is_under_way(seed: int) -> None:
+    trial = run_cell("--id", "CH04", "--repeat", "normal", "--seed", str(seed)).trial
+    assert trial.verdict is Verdict.PASS, trial.reason

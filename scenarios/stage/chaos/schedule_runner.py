@@ -262,6 +262,9 @@ class ScheduleRunner:
             if outcome != Interrupted() or not target.was_interrupted:
                 break
             target.is_owed = False
+        if isinstance(outcome, Released) and target.home.may_say_released():
+            target.home.is_dead = True  # its release began before the kill
+            return
         assert isinstance(outcome, Died), f"the stub of {target} was killed, and a switch to it returned {outcome!r}"
         assert self._may_be(outcome, target.home), f"the stub of {target} was killed, but died by {outcome!r}"
         self._see_dead(target.home, outcome)
