@@ -22,6 +22,7 @@ from worldswitch.harness.cli import (
     export,
     kernels,
     matrix,
+    merge,
     mutants,
     options,
     profile,
@@ -64,6 +65,7 @@ examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` (by default the process's own) names; returns the exit status."""
     arguments = _parser().parse_args(argv)
+    arguments.words = tuple(sys.argv[1:] if argv is None else argv)
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         command: Command = arguments.command
@@ -105,6 +107,7 @@ _COMMANDS = (
     matrix,
     report,
     diff,
+    merge,
     baseline,
     export,
     explain,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
+from functools import partial
 
 from worldswitch.harness.cli import options
 
@@ -28,6 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     options.profiles(where)
     options.ids(where)
     options.how_to_run(parser, repeat="quick")
+    options.many_machines(parser)
     options.results(parser)
     parser.set_defaults(chaos=False, engine="docker")
 
@@ -42,9 +45,9 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.quick:
         request = replace(
             request,
-            kernels=request.kernels or selection.quick(print),
+            kernels=request.kernels or selection.quick(partial(print, file=sys.stderr)),
             profiles=request.profiles or selection.QUICK_PROFILES,
             ids=request.ids or quick_set.names(),
         )
     request = replace(request, kernels=request.kernels or selection.names())
-    return run.carry_out(request, arguments.results, arguments.name, as_matrix=True)
+    return run.distribute(request, arguments, as_matrix=True)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from worldswitch.harness.cell import seeds
+from worldswitch.harness.run import sharding
 from worldswitch.harness.run.request import Request, cpus
+from worldswitch.harness.run.sharding import Shard
 
 MANY: Any = {"action": "append", "default": []}  #: an option that may be given more than once
 
@@ -81,6 +83,28 @@ def how_to_run(parser: argparse.ArgumentParser, repeat: str = "") -> None:
     )
 
 
+def many_machines(parser: argparse.ArgumentParser) -> None:
+    """Add the options that split a run among machines."""
+    how = parser.add_argument_group("many machines")
+    how.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="run only the I-th of N parts; `worldswitch merge` makes one run of all parts",
+    )
+    how.add_argument(
+        "--list-json",
+        action="store_true",
+        help="run nothing; print the cells and the arguments that select each, for the job matrix of a CI system",
+    )
+    how.add_argument(
+        "--dask",
+        default="",
+        metavar="SCHEDULER",
+        help="run each cell on a worker of this dask.distributed scheduler (tcp://HOST:8786), and merge them here",
+    )
+
+
 def subcommand(commands: Any, name: str, about: str, **more: Any) -> argparse.ArgumentParser:
     """Add a subcommand with `about` as its help and, as a sentence, its description."""
     parser: argparse.ArgumentParser = commands.add_parser(
@@ -135,6 +159,13 @@ def count(text: str) -> int:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"expected an integer ≥ 1, got {text!r}")
+
+
+def _shard(text: str) -> Shard:
+    try:
+        return sharding.parse(text)
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from problem
 
 
 def _seconds(text: str) -> float:

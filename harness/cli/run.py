@@ -41,12 +41,29 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     options.where_to_run(parser, engine="auto")
     options.how_to_run(parser)
+    options.many_machines(parser)
     options.results(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the scenarios, and print the outcome."""
-    return carry_out(options.request(arguments), arguments.results, arguments.name)
+    return distribute(options.request(arguments), arguments)
+
+
+def distribute(request: Request, arguments: argparse.Namespace, *, as_matrix: bool = False) -> int:
+    """Run `request` here, or a shard of it, or all of it on the workers of a cluster; or print its cells."""
+    from worldswitch.harness.run import sharding
+
+    if arguments.list_json:
+        from worldswitch.harness.report import job_list
+
+        return job_list.show(request)
+    if arguments.dask:
+        from worldswitch.harness.cli import dask
+
+        return dask.main(request, arguments)
+    request = sharding.part(request, arguments.shard) if arguments.shard else request
+    return carry_out(request, arguments.results, arguments.name, as_matrix=as_matrix)
 
 
 def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool = False) -> int:

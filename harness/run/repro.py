@@ -41,6 +41,8 @@ def request(kept: KeptTrial) -> Request:
         platforms=(name.platform,),
         ids=(function_of(kept.judged.trial.scenario),),
         keyword="",
+        cells=(),
+        whole=(),
         chaos=True,  # the trial may be one of chaos
         repeat=header.repeat if header else earlier.repeat_in(name.environment),
         seed=header.seed if header else earlier.seed,

@@ -45,6 +45,8 @@ class Request:
     profiles: tuple[str, ...] = ()  #: none means the usual ones
     kernels: tuple[str, ...] = ()  #: names, or paths of images; none means the running kernel
     rules: tuple[str, ...] = ()  #: files of rules that precede all others
+    cells: tuple[str, ...] = ()  #: the environments of this shard; none means all that the fields above select
+    whole: tuple[str, ...] = ()  #: the environments of all shards, in the order of the plan; none without shards
     install_engine: bool = False
     repeat: str = ""  #: default: `normal` on the host and `quick` elsewhere
     seed: int = field(default_factory=seeds.draw)  #: the same in every environment
@@ -55,8 +57,8 @@ class Request:
 
     @property
     def is_whole(self) -> bool:
-        """True if the run is not filtered by id, keyword or mutant (chaos may be excluded)."""
-        return not (self.ids or self.keyword or self.mutant)
+        """True if the run is not filtered by id, keyword, mutant or shard (chaos may be excluded)."""
+        return not (self.ids or self.keyword or self.mutant or self.cells)
 
     def scenarios(self) -> list[Scenario]:
         """Return the scenarios of each environment.  Raises `CouldNotRun` for an invalid request."""
@@ -77,10 +79,17 @@ class Request:
                 raise CouldNotRun(loading.reason)
         return scenarios
 
+    @property
+    def where(self) -> EngineChoice:
+        """The engine; a request that names a profile runs in its container and not on the host."""
+        return "docker" if self.profiles and self.engine == "auto" and not self.cells else self.engine
+
     def places(self, say: Say) -> Plan:
-        """Prepare the environments; a request that names a profile runs in its container and not on the host."""
-        engine: EngineChoice = "docker" if self.profiles and self.engine == "auto" else self.engine
-        return plan.plan(engine, self.profiles, kernels=self.kernels, install_engine=self.install_engine, say=say)
+        """Prepare the environments."""
+        made = plan.plan(self.where, self.profiles, kernels=self.kernels, install_engine=self.install_engine, say=say)
+        if self.cells:
+            made.environments = [one for one in made if one.name in self.cells]
+        return made
 
     def silence(self, scenarios: Iterable[Scenario], facts: Mapping[str, str]) -> float:
         """Return how many seconds a cell that runs these may go without a record in an environment with these facts."""

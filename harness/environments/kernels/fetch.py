@@ -37,9 +37,14 @@ def argument_for(name: str, words: Iterable[str]) -> str:
     return next((word for word in words if is_file(word) and _name_in(word) == name), name)
 
 
+def name_of(word: str) -> str:
+    """Return the kernel's name in results: that of the list, or the release of an image.  Raises `Unobtainable`."""
+    return kernel.from_file(Path(word)).name if is_file(word) else word
+
+
 def _name_in(file: str) -> str:
     try:
-        return kernel.from_file(Path(file)).name
+        return name_of(file)
     except Unobtainable:  # the file is gone
         return ""
 
