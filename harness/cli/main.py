@@ -22,7 +22,6 @@ from worldswitch.harness.cli import (
     export,
     kernels,
     matrix,
-    merge,
     mutants,
     options,
     profile,
@@ -32,6 +31,7 @@ from worldswitch.harness.cli import (
     run,
 )
 from worldswitch.harness.cli import list as list_
+from worldswitch.harness.cli.machines import merge
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 
@@ -122,3 +122,6 @@ _COMMANDS = (
     mutants,
     bench,
 )
+
+if __name__ == "__main__":
+    sys.exit(main())

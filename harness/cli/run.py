@@ -59,7 +59,7 @@ def distribute(request: Request, arguments: argparse.Namespace, *, as_matrix: bo
 
         return job_list.show(request)
     if arguments.dask:
-        from worldswitch.harness.cli import dask
+        from worldswitch.harness.cli.machines import dask
 
         return dask.main(request, arguments)
     request = sharding.part(request, arguments.shard) if arguments.shard else request

@@ -46,7 +46,7 @@ def run_shard(words: Sequence[str], folder: str, stop: str) -> ShardRun:
 def run(words: Sequence[str], folder: Path, work: Path, is_stopped: Callable[[], bool]) -> ShardRun:
     """Run the command; `work` is an empty folder for its results.  An error of `is_stopped` stops it too."""
     results, log = work / "results", work / "log"
-    command = [sys.executable, "-m", "worldswitch.harness.cli", *words, "--results", str(results)]
+    command = [sys.executable, "-m", "worldswitch.harness.cli.main", *words, "--results", str(results)]
     dies = partial(syscalls.die_with_parent, os.getpid(), signal.SIGTERM)
     with log.open("wb") as output:
         child = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_a_quick_matrix_replaces_unavailable_kernels(
     monkeypatch.setattr(fetch, "obtain", obtain)
     main.main(["matrix", "--quick"])
     assert requests[0].kernels == taken
-    assert capsys.readouterr().out.count("Linux 7.3 is unavailable: the mirror has dropped it") == 1
+    assert capsys.readouterr().err.count("Linux 7.3 is unavailable: the mirror has dropped it") == 1
 
 
 def test_without_available_kernels_the_default_choice_is_planned(
@@ -117,3 +118,26 @@ def test_an_invalid_list_of_kernels_is_refused(
         assert main.main(arguments) == 2
         assert "kernel: expected `array` of length >= 1" in capsys.readouterr().err
     assert requests == []
+
+
+def test_a_job_matrix_has_each_cell_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["matrix", "--list-json", "--kernel", "6.1", "--kernel", "6.12", "--profile", "hardened"]) == 0
+    jobs = json.loads(capsys.readouterr().out)
+    assert [(job["name"], job["arguments"]) for job in jobs] == [
+        ("linux-6.1:hardened", "--shard 1/2"),
+        ("linux-6.12:hardened", "--shard 2/2"),
+    ]
+
+
+def test_a_shard_of_the_matrix_is_a_part_of_it(requests: list[Request]) -> None:
+    main.main(["matrix", "--shard", "1/11"])
+    (request,) = requests
+    assert request.kernels == ("5.10",)
+    assert len(request.cells) * 11 == len(request.whole)
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "half", "1"])
+def test_a_mistyped_shard_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main.main(["matrix", "--shard", text])
+    assert "expected a shard such as 2/5" in capsys.readouterr().err

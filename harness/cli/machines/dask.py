@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from worldswitch.harness.cli import merge
+from worldswitch.harness.cli.machines import merge
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.results import reader
 from worldswitch.harness.run import sharding

@@ -1,0 +1,1 @@
+"""Commands and options that spread a run over many machines."""
