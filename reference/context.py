@@ -82,6 +82,7 @@ from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.extended_state import ExtendedState
 from worldswitch.reference.fault_memory import FaultMemory
 from worldswitch.reference.interrupts import INTERRUPTED, Interruptible
+from worldswitch.reference.refusals import REQUESTS
 from worldswitch.reference.services import Services
 from worldswitch.reference.stops import (
     SEGV_MAPERR,
@@ -109,15 +110,6 @@ SWITCH_REFUSED: int = lib.SWITCH_REFUSED
 STILL_RUNNING: int = lib.SWITCH_ERROR + errno.EINTR
 tracee_switch = lib.tracee_switch
 tracee_halt = lib.tracee_halt
-
-#: What C may have failed in.
-REQUESTS = {
-    getattr(lib, name): name
-    for name in (
-        *("PTRACE_GETREGS", "PTRACE_SETREGS", "PTRACE_POKEUSR", "PTRACE_GETREGSET", "PTRACE_SETREGSET"),
-        *("PTRACE_GETSIGINFO", "PTRACE_INTERRUPT", "PTRACE_SYSEMU", "PTRACE_SYSEMU_SINGLESTEP"),
-    )
-}
 
 PC, SP, NUMBER, CODE_SEGMENT = (names.INDEX[name] for name in ("rip", "rsp", "orig_rax", "cs"))
 

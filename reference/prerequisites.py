@@ -11,7 +11,6 @@ import os
 import platform as machine
 import signal
 import struct
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,13 @@ from worldswitch.harness.contract import Death, HostError, PlatformError, StubDi
 from worldswitch.reference import x86_64
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.birth_plan import StubPlan
+from worldswitch.reference.refusals import RequestRefused, refused
 from worldswitch.reference.stops import Stop, StopKind
 from worldswitch.reference.stub_page import PAGE
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.x86_64 import FCW, FCW_INITIAL, LEGACY_END, MXCSR, MXCSR_INITIAL, SOFTWARE, XSTATE_BV
 
 PTRACE_GET_RSEQ_CONFIGURATION = 0x420F  # include/uapi/linux/ptrace.h, Linux 5.13
-NO_PROCESS = 0x7FFF_FFFF  # above PID_MAX_LIMIT, include/linux/threads.h
 ENOSYS_RESULT = (1 << 64) - errno.ENOSYS
 
 #: The default of vm.mmap_min_addr in most distributions.
@@ -56,25 +55,6 @@ def lowest_address() -> int:
     return max(lowest, PAGE)
 
 
-def _answer_for_no_process(request: str) -> int:
-    """The result of a request for a process that cannot exist: -ESRCH, unless a filter answers instead of ptrace."""
-    result: int = lib.tracee_request(getattr(lib, request), NO_PROCESS, 0, ffi.NULL)
-    return result
-
-
-def refused(request: str, error: int) -> PlatformError:
-    """The error for a kernel that refuses to let us trace our own child: the cause and the remedy."""
-    said = f"ptrace: {request} of our own child: {errno.errorcode.get(error, error)} ({os.strerror(error)})"
-    answer = -_answer_for_no_process(request)
-    known = replace(ptrace_denial.current(), answers={request: errno.errorcode.get(answer, str(answer))})
-    if error != errno.EPERM:
-        known = replace(known, yama=None)  # which answers nothing else
-    one = ptrace_denial.cause(known, request)
-    if one is None:
-        return Unavailable(f"{said}: nothing that can be seen from here denies it", "see the kernel log")
-    return Unavailable(f"{said}: {one.mechanism.value}: {one.evidence}", one.remedy)
-
-
 def stillborn(plan: StubPlan, boot: Any, stop: Stop) -> PlatformError:
     """The error for a child that did not reach the stub."""
     step, result = boot.step, boot.result
@@ -87,19 +67,35 @@ def stillborn(plan: StubPlan, boot: Any, stop: Stop) -> PlatformError:
     return Unavailable(said)
 
 
-def explain(error: PlatformError) -> Unavailable:
+def explain(error: PlatformError | RequestRefused) -> Unavailable:
     """The error for a platform whose first stub failed."""
-    if isinstance(error, HostError) and error.errno == errno.EPERM and "munmap" in error.operation:
-        return Unavailable(
-            f"{error}: the kernel seals its own mappings (vdso, vvar) against unmapping",
-            "use a kernel without CONFIG_MSEAL_SYSTEM_MAPPINGS, whose help text says that it breaks such sandboxes",
-        )
+    if isinstance(error, RequestRefused):
+        return refused(error.request, error.errno or 0)
     if isinstance(error, StubDied) and error.cause.death is Death.SECCOMP:
         return Unavailable(
-            f"a seccomp filter killed the first stub process for an injected system call: {error}",
-            "use a profile that allows mmap, munmap and clone with any arguments",
+            f"a seccomp filter killed the first stub process for an injected system call: {error}", ALLOW_INJECTED
         )
+    if isinstance(error, HostError) and error.errno == errno.EPERM:
+        return _denied_call(error)
     return Unavailable(f"the first stub process failed: {error}")
+
+
+def _denied_call(error: HostError) -> Unavailable:
+    """The error for a system call of the first stub that is denied: the kernel seals mappings, or a filter answers."""
+    sealed = "the kernel seals its own mappings (vdso, vvar) against unmapping"
+    unseal = "use a kernel without CONFIG_MSEAL_SYSTEM_MAPPINGS, whose help text says that it breaks such sandboxes"
+    filters = ptrace_denial.current().seccomp != 0
+    if "munmap" not in error.operation:
+        cause = ": perhaps seccomp: filters are in force" if filters else ""
+        return Unavailable(f"the first stub process failed: {error}{cause}", ALLOW_INJECTED if filters else "")
+    if filters:
+        return Unavailable(
+            f"{error}: perhaps seccomp: filters are in force; or {sealed}", f"{ALLOW_INJECTED}; {unseal}"
+        )
+    return Unavailable(f"{error}: {sealed}", unseal)
+
+
+ALLOW_INJECTED = "use a profile that allows mmap, munmap and clone with any arguments"
 
 
 # --------------------------------------------------------------------------------------------------- on the first stub
@@ -133,14 +129,7 @@ def _check_sysemu(stub: StubProcess) -> None:
     registers = tracee.registers()
     x86_64.set_call(registers, tracee.handle.segments, stub.page.call, lib.SYS_getpid, ())
     tracee.request(lib.PTRACE_SETREGS, 0, registers)
-    try:
-        tracee.request(lib.PTRACE_SYSEMU)
-    except OSError as error:
-        raise Unavailable(
-            f"ptrace: PTRACE_SYSEMU: {error.strerror}",
-            "this kernel, or a filter before it, has no system call emulation; x86 kernels have it since 2.6.14, "
-            "User-Mode Linux does not",
-        ) from error
+    tracee.request(lib.PTRACE_SYSEMU)
     try:
         stop = tracee.wait()
     except StubDied as death:
@@ -158,10 +147,12 @@ def _read_xstate(tid: int) -> bytes:
     buffer = ffi.new("unsigned char[]", XSTATE_ROOM)
     vector = ffi.new("unsigned long[2]", [int(ffi.cast("unsigned long", buffer)), XSTATE_ROOM])
     rc = lib.tracee_request(lib.PTRACE_GETREGSET, tid, lib.NT_X86_XSTATE, vector)
-    if rc < 0:
+    if rc == -errno.ENODEV:
         raise Unavailable(
             f"ptrace: PTRACE_GETREGSET of the extended state: {os.strerror(-rc)}", "the CPU and kernel must have XSAVE"
         )
+    if rc < 0:
+        raise RequestRefused(-rc, lib.PTRACE_GETREGSET)
     return bytes(ffi.buffer(buffer, vector[1]))
 
 

@@ -52,6 +52,7 @@ from worldswitch.reference.flight import record
 from worldswitch.reference.housekeeping import Housekeeping
 from worldswitch.reference.locks import Lock
 from worldswitch.reference.pool import Pool
+from worldswitch.reference.refusals import RequestRefused
 from worldswitch.reference.stub_creation import StubCreation
 from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import Tracee
@@ -113,7 +114,7 @@ class PtracePlatform:
         try:
             stub = self.stub_creation.birth()
             xstate = prerequisites.check_stub(stub)
-        except (HostError, StubDied) as error:
+        except (HostError, StubDied, RequestRefused) as error:
             raise prerequisites.explain(error) from error
         self.pool.add(stub)
         return xstate

@@ -19,6 +19,7 @@ from worldswitch.reference import prerequisites
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.birth_plan import StubPlan, standard_plan
 from worldswitch.reference.filter import program
+from worldswitch.reference.refusals import refused
 from worldswitch.reference.stops import WALL, StopKind, decode
 from worldswitch.reference.stub_page import StubPage
 from worldswitch.reference.stubprocess import StubProcess
@@ -107,7 +108,7 @@ class StubCreation:
         options = ffi.cast("void *", lib.PTRACE_O_EXITKILL | lib.PTRACE_O_TRACESYSGOOD)
         rc = lib.tracee_request(lib.PTRACE_SEIZE, pid, 0, options)
         if rc < 0 and not _is_dead(pid):  # the wait for its first stop reports a death
-            raise prerequisites.refused("PTRACE_SEIZE", -rc)
+            raise refused("PTRACE_SEIZE", -rc, pid)
 
     def await_entry(self, pid: int, plan: StubPlan, boot: Any) -> PlatformError | None:
         """Wait for the trap at the stub's first instruction, past the signals of other processes.

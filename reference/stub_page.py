@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldswitch.harness.contract import Unavailable
+from worldswitch.harness.ptrace_denial.in_a_child import refuses_executable_memory
 from worldswitch.reference._core import ffi, lib
 
 PAGE = mmap.PAGESIZE
@@ -57,15 +58,22 @@ def install() -> StubPage:
         if rc == 0:
             return page_at(begin, task_size)
         if rc != -errno.EEXIST:
-            raise Unavailable(
-                f"mapping the stub's page at {begin:#x} failed: {os.strerror(-rc)}",
-                "allow mmap and mprotect(PROT_EXEC) of anonymous memory (SELinux execmem, PaX, systemd "
-                "MemoryDenyWriteExecute)",
-            )
+            raise _not_executable(begin, -rc)
     raise Unavailable(
         "/proc/self/maps shows no free page for the stub in this process's address space",
         "create the platform before mapping so much memory",
     )
+
+
+def _not_executable(begin: int, error: int) -> Unavailable:
+    """The error for a page that cannot be made executable."""
+    said = f"mapping the stub's page at {begin:#x} failed: {os.strerror(error)}"
+    remedy = "allow mmap and mprotect(PROT_EXEC) of anonymous memory"
+    if error == errno.EACCES and refuses_executable_memory():
+        return Unavailable(
+            f"{said}: PR_SET_MDWE is in force (systemd MemoryDenyWriteExecute)", f"{remedy}: MemoryDenyWriteExecute=no"
+        )
+    return Unavailable(said, f"{remedy} (seccomp, SELinux execmem, PaX)")
 
 
 def page_at(begin: int, task_size: int) -> StubPage:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from worldswitch.harness.contract import Cause, Death, HostError, StubDied
 from worldswitch.reference import x86_64
 from worldswitch.reference._core import ffi, lib
+from worldswitch.reference.refusals import RequestRefused, why_this_thread
 from worldswitch.reference.stops import (
     SIGINFO_SIZE,
     SYS_SECCOMP,
@@ -146,7 +147,8 @@ class Tracee:
         if rc in (-errno.EAGAIN, -errno.ENOMEM):
             raise HostError(-rc, "registering the end of this thread, at which its tracees are parked (a pthread key)")
         if rc < 0:
-            raise HostError(-rc, f"attaching to thread {self.tid} of stub {self.stub.pid}")
+            why = why_this_thread(-rc, self.tid)
+            raise HostError(-rc, f"attaching to thread {self.tid} of stub {self.stub.pid}{why}")
         if status[0] != 0 and decode(status[0]).kind is StopKind.DEATH:
             raise StubDied(self.gone_with(status[0]))
         self.user = None
@@ -188,14 +190,14 @@ class Tracee:
     # --------------------------------------------------------------------------------------------- ptrace, waiting
 
     def request(self, request: int, address: int = 0, data: Any = 0) -> int:
-        """Make one ptrace request.  Raises `StubDied`, and OSError if the kernel refuses it for a living tracee."""
+        """Make one ptrace request.  Raises `StubDied`, and `RequestRefused` for a living tracee."""
         if isinstance(data, int):
             data = ffi.cast("void *", data)
         result: int = lib.tracee_request(request, self.tid, address, data)
         if result == -errno.ESRCH:
             raise StubDied(self.gone())
         if result < 0:
-            raise OSError(-result, f"ptrace request {request:#x}: {os.strerror(-result)}")
+            raise RequestRefused(-result, request)
         return result
 
     def wait(self) -> Stop:

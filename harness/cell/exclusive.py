@@ -1,12 +1,13 @@
 """The lock between trials: shared, or exclusive for a trial that changes machine-wide state.
 
-xdist's workers use flock(2) on a memfd of the process that started them.
+xdist's workers use flock(2) on a file without a name, which the process that started them has open.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,12 +16,12 @@ class LockFile:
     """The lock file, in the process that starts the workers."""
 
     def __init__(self) -> None:
-        self._descriptor = os.memfd_create("worldswitch-trials")
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as this object; a memfd may be denied
 
     @property
     def path(self) -> str:
         """Its path for the workers, valid while this process lives."""
-        return f"/proc/{os.getpid()}/fd/{self._descriptor}"
+        return f"/proc/{os.getpid()}/fd/{self._file.fileno()}"
 
 
 @contextmanager

@@ -29,11 +29,12 @@ FORMAT = 1
 REFUSAL = "cell: could not run: "  #: the prefix of the reason that a cell cannot run, on standard error
 
 
-class ProbeResult(msgspec.Struct, frozen=True):
+class ProbeResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """The result of a probe and the evidence."""
 
     state: str  #: yes, no, denied
     detail: str
+    remedy: str = ""  #: what to do, if the probe saw the evidence for it
 
 
 class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):

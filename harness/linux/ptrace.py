@@ -20,10 +20,12 @@ from worldswitch.harness.linux import processes, syscalls
 
 SYSCALL_STOP = signal.SIGTRAP | 0x80  #: the signal of a system call stop with PTRACE_O_TRACESYSGOOD
 
+OPTIONS = syscalls.PTRACE_O_EXITKILL | syscalls.PTRACE_O_TRACESYSGOOD
+
 
 @contextlib.contextmanager
-def stopped_child(prepare: Callable[[], object] = lambda: None) -> Iterator[int]:
-    """A seized and stopped child that runs `prepare` and then loops in getppid(2); killed and reaped on exit."""
+def child(prepare: Callable[[], object] = lambda: None) -> Iterator[int]:
+    """A child that runs `prepare` and then loops in getppid(2); killed and reaped on exit."""
     parent = os.getpid()
     ready, tell = os.pipe()
     pid = processes.fork(lambda: _call_for_ever(parent, prepare, tell))
@@ -31,13 +33,24 @@ def stopped_child(prepare: Callable[[], object] = lambda: None) -> Iterator[int]
         os.close(tell)
         os.read(ready, 1)  # or EOF; the probe's deadline bounds this and the waits for a tracee
         os.close(ready)
-        options = syscalls.PTRACE_O_EXITKILL | syscalls.PTRACE_O_TRACESYSGOOD
-        syscalls.ptrace(syscalls.PTRACE_SEIZE, pid, 0, options)
-        syscalls.ptrace(syscalls.PTRACE_INTERRUPT, pid)
-        os.waitpid(pid, syscalls.WALL)
         yield pid
     finally:
         processes.end(pid)  # no effect if `resume` reaped it
+
+
+@contextlib.contextmanager
+def stopped_child(prepare: Callable[[], object] = lambda: None) -> Iterator[int]:
+    """A seized and stopped child, as of `child`."""
+    with child(prepare) as pid:
+        syscalls.ptrace(syscalls.PTRACE_SEIZE, pid, 0, OPTIONS)
+        interrupt(pid)
+        yield pid
+
+
+def interrupt(pid: int) -> None:
+    """Stop a seized tracee."""
+    syscalls.ptrace(syscalls.PTRACE_INTERRUPT, pid)
+    os.waitpid(pid, syscalls.WALL)
 
 
 def _call_for_ever(parent: int, prepare: Callable[[], object], tell: int) -> None:

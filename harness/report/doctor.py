@@ -12,11 +12,9 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
-from worldswitch.harness import ptrace_denial
 from worldswitch.harness.catalogue import scenarios as catalogue
-from worldswitch.harness.cell.probes import confinement, fingerprint, kernel_facts, table
+from worldswitch.harness.cell.probes import fingerprint, kernel_facts, remedies, table
 from worldswitch.harness.cell.probes.needs import IMPLIED, required
-from worldswitch.harness.cell.records import ProbeResult
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.docker import engine
@@ -31,20 +29,6 @@ from worldswitch.harness.run.request import rehearse_platform
 from worldswitch.harness.verdict import Verdict
 
 BUILD = "apt-get install -y python3-dev gcc && python3 -m pip install -e '.[harness]'"
-
-#: How to make a probe succeed; hardware and kernel features have no entry.
-REMEDIES = {
-    "ptrace": "allow ptrace: `sysctl kernel.yama.ptrace_scope=1`; in a container, a seccomp filter that allows it",
-    "stub_calls": "allow mmap, munmap and clone of threads: in a container, a seccomp filter that allows them",
-    "root": "run as root: sudo",
-    "pidns": "run as root (sudo), outside of containers that forbid namespaces",
-    "mountns": "run as root (sudo), outside of containers that forbid namespaces",
-    "userns": "`sysctl user.max_user_namespaces=10000`",
-    "container": "run it in a container: worldswitch run --engine docker",
-    "pid1": "run it in a container without init: worldswitch run --engine docker",
-    "ptrace_denied": "run it where ptrace is denied: worldswitch run --profile no-ptrace",
-    "smp": "add a second CPU to the machine, or to the affinity of this process",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +69,8 @@ def _host() -> Check:
         return Check("host", False, loading.reason, BUILD)
     for need in required(()):
         if (found := table.probe(need)).state != "yes":
-            return _refused(need, found)
+            return Check("host", False, f"{need}: {found.detail}", remedies.of(need, found))
     return Check("host", True, "the reference loads, and ptrace works; worldswitch run --engine host")
-
-
-def _refused(need: str, found: ProbeResult) -> Check:
-    """The finding for a failed probe that every scenario needs; for ptrace, with the cause of the EPERM."""
-    one = ptrace_denial.cause(confinement.look()) if need == "ptrace" else None
-    if one is None:
-        return Check("host", False, f"{need}: {found.detail}", REMEDIES[need])
-    return Check("host", False, f"{need}: {found.detail}; {one.mechanism.value}: {one.evidence}", one.remedy)
 
 
 def _containers() -> Check:
@@ -146,7 +122,7 @@ def _lacking() -> Iterator[Check]:
         if (found := table.probe(need)).state != "yes":
             ids = dict.fromkeys(scenario.ids[0] for scenario in scenarios if need in scenario.needs)
             which = "all but those about its denial" if need in IMPLIED else " ".join(ids)
-            yield Check(need, False, f"{found.state}: {found.detail}; {which}", REMEDIES.get(need, ""))
+            yield Check(need, False, f"{found.state}: {found.detail}; {which}", remedies.of(need, found))
 
 
 def _plain(checks: Iterable[Check]) -> list[dict[str, object]]:

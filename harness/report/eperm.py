@@ -1,4 +1,4 @@
-"""Names the cause of an EPERM from ptrace."""
+"""Names the cause of a denied ptrace request."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from worldswitch.harness.ptrace_denial import Confinement, cause, checks
 
 
-def lines(known: Confinement, request: str = "PTRACE_SEIZE", *, own_child: bool = True) -> Iterator[str]:
-    """Yield the cause, then the finding about each possible cause, then the remedy."""
-    one = cause(known, request, own_child=own_child)
-    if one:
-        yield f"{request}: EPERM: {one.mechanism.value}{'' if one.denies else ', by elimination'}: {one.evidence}"
-    else:
-        yield f"{request}: no visible cause"
-    yield from (f"  {finding}" for finding in checks(known, request, own_child=own_child))
+def lines(known: Confinement, request: str, error: str = "", *, own_thread: bool = True) -> Iterator[str]:
+    """Yield the cause of `error`, an errno's name, then the finding about each possible cause, then the remedy.
+
+    The target is an own child; `own_thread` is false if another thread forked it.
+    """
+    one = cause(known, request, error, own_thread=own_thread)
+    seen = f"{request}: {error or known.errors.get(request) or 'denied'}"
+    yield f"{seen}: {one.told if one else 'nothing that can be seen denies it'}"
+    yield from (f"  {finding}" for finding in checks(known, request, error, own_thread=own_thread))
     if one and one.remedy:
         yield f"what to do: {one.remedy}"

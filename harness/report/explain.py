@@ -1,12 +1,11 @@
 """Explains one trial of a saved run: the claim, the expectation, what happened, and the relevant probes.
 
-Everything is read from the run's folder, except the texts of clauses, which are the installed ones.  For each EPERM,
+Everything is read from the run's folder, except the texts of clauses, which are the installed ones.  For each denial,
 the explanation names the probable cause.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,12 +15,12 @@ from rich.text import Text
 from worldswitch.harness.catalogue import clauses, scenarios
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.cell.diagnosis import text
-from worldswitch.harness.cell.probes import cgroups, cpu, memory, policy, ptrace, stub_calls
+from worldswitch.harness.cell.probes import cgroups, cpu, memory, platform_calls, policy, ptrace, stub_calls
 from worldswitch.harness.cell.probes.needs import required
 from worldswitch.harness.cell.records import ProbeResult
 from worldswitch.harness.expectations.judgement import PASSES
 from worldswitch.harness.ptrace_denial import Confinement
-from worldswitch.harness.report import eperm
+from worldswitch.harness.report import denied_requests, eperm
 from worldswitch.harness.results.trial_id import KeptTrial
 from worldswitch.harness.run import repro
 
@@ -29,7 +28,10 @@ LINES = 40  #: the last lines of a long text; the folder has the rest
 EVENTS = 40  #: the last events
 
 #: Families of probes: if one probe of a family is needed, the others may explain the verdict.
-FAMILIES = (ptrace.PROBES, stub_calls.PROBES, cpu.PROBES, memory.PROBES, policy.PROBES, cgroups.PROBES)
+FAMILIES = (
+    *(ptrace.PROBES, platform_calls.PROBES, stub_calls.PROBES),
+    *(cpu.PROBES, memory.PROBES, policy.PROBES, cgroups.PROBES),
+)
 
 #: The capability that each probe's attempt needs: number and name in include/uapi/linux/capability.h.
 CAPABILITIES = {
@@ -141,7 +143,7 @@ def _processes(saved: KeptTrial) -> Iterator[str]:
         yield from text.processes(diagnosis, whole=True)
 
 
-# ----------------------------------------------------------------------------------------------------- probes and EPERM
+# --------------------------------------------------------------------------------------------------- probes and denials
 
 
 def _found(saved: KeptTrial) -> Mapping[str, ProbeResult]:
@@ -174,54 +176,41 @@ def _said(finding: ProbeResult | None) -> str:
     return f"{finding.state}: {finding.detail}" if finding else "not probed"
 
 
-def _eperm(saved: KeptTrial) -> Iterator[str]:
-    """The probable cause of each EPERM that the trial met."""
+def _cause(saved: KeptTrial) -> Iterator[str]:
+    """The cause of each denial that the trial met, by the evidence of what was denied."""
     known = saved.cell.header.fingerprint.confinement if saved.cell.header else None
-    denied = [name for name in needs(saved) if (one := _found(saved).get(name)) and one.state == "denied"]
-    requests = _refused_requests(saved, ptrace_denied=any(name in ptrace.PROBES for name in denied))
-    others = [name for name in denied if name not in ptrace.PROBES]
-    if not (requests or others) and any(_NAMED.search(line) for line in _message(saved)):
-        others = ["an operation"]
-    if (requests or others) and known is None:
+    found = {name: one for name in needs(saved) if (one := _found(saved).get(name)) and one.state == "denied"}
+    denials = list(denied_requests.of(saved.judged.trial, known, found))
+    others = {name: one for name, one in found.items() if name not in ptrace.PROBES}
+    if not (denials or others) and (said := denied_requests.errno_in(_message(saved))):
+        others = {"an operation": ProbeResult("denied", said)}
+    if (denials or others) and known is None:
         yield "unknown: the run did not record this process's confinement"
     elif known:
-        for request in requests:
-            yield from eperm.lines(known, request)
-        for name in others:
-            yield _other(name, known)
+        for denial in denials:
+            yield from eperm.lines(known, denial.request, denial.error, own_thread=denial.own_thread)
+        for name, result in others.items():
+            yield from _other(name, result, known)
 
 
-_NAMED = re.compile(r"\bEPERM\b|Operation not permitted")
-_REQUEST = re.compile(r"PTRACE_[A-Z]+|ptrace|attach")
+def _message(saved: KeptTrial) -> str:
+    return f"{saved.judged.trial.reason}\n{saved.judged.trial.detail}"
 
 
-def _message(saved: KeptTrial) -> list[str]:
-    return [*saved.judged.trial.reason.splitlines(), *saved.judged.trial.detail.splitlines()]
-
-
-def _refused_requests(saved: KeptTrial, *, ptrace_denied: bool) -> list[str]:
-    """The ptrace requests that were refused, from the recorded events, else from the trial's messages."""
-    diagnosis = saved.judged.trial.diagnosis
-    events = diagnosis.events if diagnosis else ()
-    refused = [one.request for one in events if one.result == "EPERM" and one.request != "wait4"]
-    if not refused:
-        named = [_REQUEST.findall(line) for line in _message(saved) if _NAMED.search(line)]
-        words = [word for words in named for word in words]
-        refused = [word for word in words if word.startswith("PTRACE_")]
-        if not refused and (words or ptrace_denied):
-            refused = ["PTRACE_SEIZE"]
-    return list(dict.fromkeys(refused))
-
-
-def _other(name: str, known: Confinement) -> str:
-    """The cause of an EPERM outside ptrace: a missing capability suffices as the cause, so it is checked first."""
+def _other(name: str, found: ProbeResult, known: Confinement) -> Iterator[str]:
+    """The cause of a denial outside ptrace: what the probe saw, or a missing capability, which suffices."""
+    said = f"{name}: {found.detail}"
     number, capability = CAPABILITIES.get(name, (None, ""))
-    if number is not None and not known.may(number):
-        return f"{name}: EPERM: capability: it needs {capability}, which this process lacks"
-    if known.seccomp == 2:
-        return f"{name}: EPERM: seccomp, by elimination: a filter is installed, and no needed capability is missing"
-    modules = f"{known.modules}, {known.label}".strip(", ") or "the active modules are not visible here"
-    return f"{name}: EPERM: a security module or mount options, by elimination: {modules}"
+    if found.remedy:
+        yield said
+        yield f"what to do: {found.remedy}"
+    elif number is not None and not known.may(number):
+        yield f"{said}: capability: it needs {capability}, which this process lacks"
+    elif known.seccomp == 2:
+        yield f"{said}: perhaps seccomp: a filter is in force, and no needed capability is missing"
+    else:
+        modules = f"{known.modules}, {known.label}".strip(", ") or "the active modules are not visible here"
+        yield f"{said}: perhaps a security module or mount options: {modules}"
 
 
 def _kernel_log(saved: KeptTrial) -> Iterator[str]:
@@ -243,7 +232,7 @@ _PARTS: tuple[tuple[str, Callable[[KeptTrial], Iterator[str]]], ...] = (
     ("clauses", _clauses),
     ("expected", _expected),
     ("what happened", _happened),
-    ("cause of EPERM", _eperm),
+    ("cause of the denial", _cause),
     ("relevant probes", _probes),
     ("assertion", _detail),
     ("transcript", _transcript),

@@ -6,7 +6,7 @@ import errno
 
 from worldswitch.harness import ptrace_denial
 from worldswitch.harness.contract import Event, HostError, Options, Signal, StubDied, Unavailable
-from worldswitch.reference import prerequisites
+from worldswitch.reference import prerequisites, refusals
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
@@ -70,7 +70,7 @@ class TakesSysemuForGranted(PtracePlatform):
 class _TimidCreation(StubCreation):
     def trace_leader(self, pid: int) -> None:
         if ptrace_denial.current().tracer:
-            raise prerequisites.refused("PTRACE_SEIZE", errno.EPERM)
+            raise refusals.refused("PTRACE_SEIZE", errno.EPERM)
         super().trace_leader(pid)
 
 

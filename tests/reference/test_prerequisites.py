@@ -14,7 +14,7 @@ import pytest
 from worldswitch.harness import ptrace_denial
 from worldswitch.harness.contract import Cause, Death, HostError, StubDied, Unavailable
 from worldswitch.harness.ptrace_denial import Confinement
-from worldswitch.reference import prerequisites
+from worldswitch.reference import prerequisites, refusals
 from worldswitch.reference.birth_plan import Step, StubPlan
 from worldswitch.reference.stops import Stop, StopKind
 
@@ -26,12 +26,12 @@ def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """The fields of what restricts this process, at first nothing."""
     fields: dict[str, object] = {}
     monkeypatch.setattr(ptrace_denial, "current", lambda: Confinement(**fields))
-    monkeypatch.setattr(prerequisites, "_answer_for_no_process", lambda _: -errno.ESRCH)
+    monkeypatch.setattr(refusals, "_answer_for_no_process", lambda _: -errno.ESRCH)
     return fields
 
 
 def refusal() -> Unavailable:
-    error = prerequisites.refused("PTRACE_SEIZE", errno.EPERM)
+    error = refusals.refused("PTRACE_SEIZE", errno.EPERM)
     assert isinstance(error, Unavailable)
     assert "PTRACE_SEIZE" in error.reason
     assert "EPERM" in error.reason
@@ -62,8 +62,8 @@ def test_yama_is_not_blamed(known: dict[str, object], scope: int) -> None:
 def test_a_seccomp_filter_is_known_by_its_answer(
     known: dict[str, object], monkeypatch: pytest.MonkeyPatch, answer: int
 ) -> None:
-    monkeypatch.setattr(prerequisites, "_answer_for_no_process", lambda _: answer)
-    known["tracer"] = 4711
+    monkeypatch.setattr(refusals, "_answer_for_no_process", lambda _: answer)
+    known["seccomp"], known["tracer"] = 2, 4711
     assert "seccomp: PTRACE_SEIZE for a nonexistent pid" in refusal().reason
     assert "profile" in refusal().remedy
 
@@ -86,7 +86,7 @@ def test_where_nothing_is_left_that_is_said(known: dict[str, object]) -> None:
 
 
 def test_an_errno_without_a_name(known: dict[str, object]) -> None:
-    assert "4095" in str(prerequisites.refused("PTRACE_SEIZE", 4095))
+    assert "4095" in str(refusals.refused("PTRACE_SEIZE", 4095))
 
 
 def test_scope_3_takes_a_reboot_whoever_one_is(known: dict[str, object]) -> None:
@@ -99,7 +99,7 @@ def test_scope_3_takes_a_reboot_whoever_one_is(known: dict[str, object]) -> None
 @pytest.mark.parametrize("scope", [2, 3])
 def test_yama_answers_eperm_and_nothing_else(known: dict[str, object], scope: int) -> None:
     known["yama"] = scope
-    assert "yama" not in str(prerequisites.refused("PTRACE_SEIZE", errno.ENOSYS))
+    assert "yama" not in str(refusals.refused("PTRACE_SEIZE", errno.ENOSYS))
 
 
 def test_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:

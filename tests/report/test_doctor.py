@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from docker import DockerClient
 
-from worldswitch.harness.cell.probes import confinement, table
 from worldswitch.harness.cell.probes import kernel_facts as behaviour
+from worldswitch.harness.cell.probes import table
 from worldswitch.harness.cell.probes import table as probes
 from worldswitch.harness.cell.records import ProbeResult
 from worldswitch.harness.cell.trial import Result
@@ -21,7 +21,6 @@ from worldswitch.harness.environments.images import apt_mirror
 from worldswitch.harness.environments.oci import runtime
 from worldswitch.harness.environments.oci.bundle import Runtime
 from worldswitch.harness.errors import Unobtainable
-from worldswitch.harness.ptrace_denial import Confinement
 from worldswitch.harness.report import doctor
 from worldswitch.harness.verdict import Verdict
 
@@ -73,14 +72,13 @@ def test_the_json_has_the_same_findings(capsys: pytest.CaptureFixture[str]) -> N
 def test_a_filter_that_denies_stub_calls_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        table, "probe", lambda name: ProbeResult("denied" if name == "stub_calls" else "yes", f"so says {name}")
-    )
+    denied = ProbeResult("denied", "so says stub_calls", "allow mmap")
+    monkeypatch.setattr(table, "probe", lambda name: denied if name == "stub_calls" else ProbeResult("yes", ""))
     assert main(["doctor", "--json"]) == 2
     found = json.loads(capsys.readouterr().out)
     host = found["can_run"][0]
     assert (host["works"], host["said"]) == (False, "stub_calls: so says stub_calls")
-    assert "mmap" in host["remedy"]
+    assert host["remedy"] == "allow mmap"
     assert [check["name"] for check in found["lacking"]] == ["stub_calls"]
 
 
@@ -136,13 +134,12 @@ def test_denied_ptrace_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert "ptrace: Operation not permitted" in capsys.readouterr().out
 
 
-def test_the_cause_of_denied_ptrace_is_reported(
+def test_the_cause_and_remedy_that_a_probe_found_are_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(probes, "probe", lambda name: ProbeResult("denied", "Operation not permitted"))
-    known = Confinement(capabilities="0", yama=2, answers={"PTRACE_SEIZE": "ESRCH"})
-    monkeypatch.setattr(confinement, "look", lambda: known)
+    found = ProbeResult("denied", "EPERM: yama: ptrace_scope is 2", "grant CAP_SYS_PTRACE")
+    monkeypatch.setattr(probes, "probe", lambda name: found)
     assert main(["doctor"]) == 2
     printed = capsys.readouterr().out
-    assert "Operation not permitted; yama: ptrace_scope is 2" in printed
+    assert "ptrace: EPERM: yama: ptrace_scope is 2" in printed
     assert "->  grant CAP_SYS_PTRACE" in printed

@@ -12,6 +12,7 @@ import pytest
 from scripted import NAMES, SCENARIOS, Quiet, footer, frames, header, place, planner, trial
 
 from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, ProcessSnapshot, ThreadSnapshot
+from worldswitch.harness.cell.probes.needs import IMPLIED
 from worldswitch.harness.cell.records import Complaint, KernelLog, Trial
 from worldswitch.harness.cli.main import main
 from worldswitch.harness.environments import plan
@@ -117,7 +118,7 @@ def test_a_failure_is_explained_from_the_claim_to_the_assertion(kept: Kept) -> N
         "  1000-2000 r-xp",
     ]
     assert sections["again"] == f"worldswitch repro docker:a::{NAMES[0]}@{found.run.folder}"
-    assert "cause of EPERM" not in sections
+    assert "cause of the denial" not in sections
 
 
 def test_the_expectation_has_its_rule_and_evidence(kept: Kept) -> None:
@@ -139,10 +140,12 @@ def test_the_expectation_has_its_rule_and_evidence(kept: Kept) -> None:
 
 def test_needed_probes_and_failed_probes_of_their_families_are_listed(kept: Kept) -> None:
     sections = explained(
-        kept(trial(NAMES[0]), ptrace="yes", stub_calls="yes", sysemu="no", syscall_info="yes", amx="no")
+        kept(trial(NAMES[0]), **dict.fromkeys(IMPLIED, "yes"), sysemu="no", syscall_info="yes", amx="no")
     )
     assert sections["relevant probes"].splitlines() == [
         "ptrace: yes: ptrace is yes (needed)",
+        "platform_calls: yes: platform_calls is yes (needed)",
+        "ptrace_requests: yes: ptrace_requests is yes (needed)",
         "stub_calls: yes: stub_calls is yes (needed)",
         "sysemu: no: sysemu is no",
     ]
@@ -153,11 +156,11 @@ def test_an_implied_need_that_blocked_a_trial_is_listed(kept: Kept) -> None:
     known = replace(FREE, seccomp=2)
     sections = explained(kept(blocked, known, ptrace="yes", stub_calls="denied"))
     assert "stub_calls: denied: stub_calls is denied (needed)" in sections["relevant probes"].splitlines()
-    assert sections["cause of EPERM"].startswith("stub_calls: EPERM: seccomp")
+    assert sections["cause of the denial"].startswith("stub_calls: stub_calls is denied: perhaps seccomp")
 
 
 def test_a_scenario_about_denied_ptrace_needs_no_ptrace(kept: Kept) -> None:
-    assert explain.needs(kept(trial(NAMES[2]))) == ("ptrace_denied",)
+    assert explain.needs(kept(trial(NAMES[2]))) == ("platform_calls", "ptrace_denied")
 
 
 BLOCKED = trial(NAMES[0], Verdict.BLOCKED, reason="needs ptrace: ptrace request 0x4206: Operation not permitted")
@@ -165,47 +168,87 @@ BLOCKED = trial(NAMES[0], Verdict.BLOCKED, reason="needs ptrace: ptrace request 
 
 def test_a_filter_that_denies_ptrace_is_named(kept: Kept) -> None:
     known = replace(FREE, answers={"PTRACE_SEIZE": "EPERM"}, seccomp=2)
-    cause = explained(kept(BLOCKED, known, ptrace="denied"))["cause of EPERM"]
+    cause = explained(kept(BLOCKED, known, ptrace="denied"))["cause of the denial"]
     assert cause.startswith("PTRACE_SEIZE: EPERM: seccomp: ")
     assert "what to do: use a profile that allows ptrace" in cause
 
 
 def test_yama_is_named(kept: Kept) -> None:
-    known = replace(FREE, yama=2)
-    assert explained(kept(BLOCKED, known, ptrace="denied"))["cause of EPERM"].startswith(
+    known = replace(FREE, yama=2, errors={"PTRACE_SEIZE": "EPERM"})
+    assert explained(kept(BLOCKED, known, ptrace="denied"))["cause of the denial"].startswith(
         "PTRACE_SEIZE: EPERM: yama: ptrace_scope is 2"
     )
 
 
 def test_the_refused_request_is_read_from_the_events(kept: Kept) -> None:
     refused = Diagnosis(events=(Event(seconds=0.5, tracer=7, tid=8, request="PTRACE_ATTACH", result="EPERM"),))
-    known = replace(FREE, answers={"PTRACE_SEIZE": "ESRCH", "PTRACE_ATTACH": "EPERM"})
-    cause = explained(kept(trial(NAMES[0], Verdict.FAIL, diagnosis=refused), known))["cause of EPERM"]
+    known = replace(FREE, answers={"PTRACE_SEIZE": "ESRCH", "PTRACE_ATTACH": "EPERM"}, seccomp=2)
+    cause = explained(kept(trial(NAMES[0], Verdict.FAIL, diagnosis=refused), known))["cause of the denial"]
     assert cause.startswith("PTRACE_ATTACH: EPERM: seccomp")
 
 
 def test_an_eperm_that_only_the_reason_names_is_explained_too(kept: Kept) -> None:
     one = trial(NAMES[0], Verdict.FAIL, reason="ptrace: PTRACE_SEIZE of our own child: EPERM")
-    known = replace(FREE, tracer=99, tracer_name="strace")
-    assert "EPERM: already traced: process 99 (strace)" in explained(kept(one, known))["cause of EPERM"]
+    known = replace(FREE, tracer=99, tracer_name="strace", child_tracer=99)
+    assert "EPERM: already traced: process 99 (strace)" in explained(kept(one, known))["cause of the denial"]
 
 
 def test_an_eperm_outside_ptrace_is_not_attributed_to_ptrace_s_denial(kept: Kept) -> None:
     one = trial(NAMES[0], Verdict.FAIL, reason="HostError: munmap: Operation not permitted")
-    cause = explained(kept(one, replace(FREE, seccomp=2)))["cause of EPERM"]
-    assert cause.startswith("an operation: EPERM: seccomp, by elimination: a filter is installed")
+    cause = explained(kept(one, replace(FREE, seccomp=2)))["cause of the denial"]
+    assert cause.startswith("an operation: EPERM: perhaps seccomp: a filter is in force")
+
+
+def test_a_later_request_is_explained_by_what_was_tried_for_it(kept: Kept) -> None:
+    """A filter answers PTRACE_SYSEMU alone: neither an invented answer nor a security module is told."""
+    refused = Diagnosis(events=(Event(seconds=0.5, tracer=7, tid=8, request="PTRACE_SYSEMU", result="EPERM"),))
+    one = trial(NAMES[0], Verdict.FAIL, diagnosis=refused)
+    answers = {"PTRACE_SEIZE": "ESRCH", "PTRACE_SYSEMU": "EPERM"}
+    known = replace(FREE, answers=answers, errors={"PTRACE_SYSEMU": "EPERM"}, seccomp=2, modules="apparmor")
+    lines = explained(kept(one, known))["cause of the denial"].splitlines()
+    said = "PTRACE_SYSEMU for a nonexistent pid returns EPERM, but the kernel returns ESRCH: a filter answers"
+    assert lines[0] == f"PTRACE_SYSEMU: EPERM: seccomp: {said}"
+    assert not any("perhaps" in line for line in lines)
+
+
+def test_a_request_that_was_not_tried_is_told_so(kept: Kept) -> None:
+    refused = Diagnosis(events=(Event(seconds=0.5, tracer=7, tid=8, request="PTRACE_SYSEMU", result="EPERM"),))
+    cause = explained(kept(trial(NAMES[0], Verdict.FAIL, diagnosis=refused), replace(FREE, seccomp=2)))
+    assert "PTRACE_SYSEMU for a nonexistent pid was not tried" in cause["cause of the denial"].splitlines()[0]
+
+
+@pytest.mark.parametrize(("answer", "told"), [("EIO", True), ("ESRCH", False)])
+def test_an_ordinary_errno_is_a_denial_only_if_a_filter_answers(kept: Kept, answer: str, told: bool) -> None:
+    failed = Diagnosis(events=(Event(seconds=0.5, tracer=7, tid=8, request="PTRACE_SYSEMU", result="EIO"),))
+    known = replace(FREE, answers={"PTRACE_SYSEMU": answer}, seccomp=2)
+    sections = explained(kept(trial(NAMES[0], Verdict.FAIL, diagnosis=failed), known))
+    assert ("cause of the denial" in sections) == told
+
+
+def test_eacces_is_told_as_eacces(kept: Kept) -> None:
+    one = trial(NAMES[0], Verdict.FAIL, reason="ptrace: PTRACE_SEIZE of our own child: Permission denied")
+    known = replace(FREE, modules="apparmor", label="docker-default (enforce)")
+    cause = explained(kept(one, known))["cause of the denial"]
+    assert cause.startswith("PTRACE_SEIZE: EACCES: perhaps AppArmor")
+    assert "apparmor=unconfined" in cause
+
+
+def test_a_thread_in_a_landlock_domain_is_told_at_the_attaching(kept: Kept) -> None:
+    one = trial(NAMES[0], Verdict.FAIL, reason="HostError: attaching to thread 7 of stub 6: Operation not permitted")
+    known = replace(FREE, modules="landlock", landlock=1)
+    assert "perhaps Landlock: this thread is in 1 nested domain" in explained(kept(one, known))["cause of the denial"]
 
 
 def test_an_unrecorded_confinement_is_reported(kept: Kept) -> None:
-    cause = explained(kept(BLOCKED, None, ptrace="denied"))["cause of EPERM"]
+    cause = explained(kept(BLOCKED, None, ptrace="denied"))["cause of the denial"]
     assert cause == "unknown: the run did not record this process's confinement"
 
 
 #: By the expected text: a confinement in which unshare(CLONE_NEWNS) fails.
 DENIERS = {
     "it needs CAP_SYS_ADMIN, which this process lacks": FREE,
-    "seccomp, by elimination": replace(FREE, capabilities=f"{1 << 21:x}", seccomp=2),
-    "a security module or mount options": replace(FREE, capabilities=f"{1 << 21:x}"),
+    "perhaps seccomp": replace(FREE, capabilities=f"{1 << 21:x}", seccomp=2),
+    "perhaps a security module or mount options": replace(FREE, capabilities=f"{1 << 21:x}"),
 }
 
 
@@ -215,7 +258,7 @@ def test_an_eperm_outside_ptrace_is_attributed(
 ) -> None:
     monkeypatch.setattr(explain, "needs", lambda _: ("ptrace", "mountns"))
     one = trial(NAMES[0], Verdict.BLOCKED, reason="needs mountns: unshare: Operation not permitted")
-    assert word in explained(kept(one, known, ptrace="yes", mountns="denied"))["cause of EPERM"]
+    assert word in explained(kept(one, known, ptrace="yes", mountns="denied"))["cause of the denial"]
 
 
 def test_the_kernel_s_log_is_shown(kept: Kept) -> None:

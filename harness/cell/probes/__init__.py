@@ -1,6 +1,7 @@
 """Probes of the machine, one file a subject; each is a function that tries one ability.
 
-It returns its evidence as text for yes, raises `Absent` or an OSError for no, and PermissionError for denied.
+It returns its evidence as text for yes.  It raises `Absent` or an OSError for no, and `Denied` or PermissionError for
+denied.
 `worldswitch.harness.cell.probes.table` defines these states and runs each probe in a process of its own.
 """
 
@@ -13,4 +14,8 @@ Look: TypeAlias = Callable[[], str]
 
 
 class Absent(Exception):
-    """The machine lacks the ability that a probe tried."""
+    """The machine lacks the ability that a probe tried; the second argument is a remedy, if its evidence was seen."""
+
+
+class Denied(Exception):
+    """A policy forbids the ability that a probe tried; the second argument is a remedy, if its evidence was seen."""

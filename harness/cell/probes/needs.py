@@ -8,9 +8,11 @@ from worldswitch.harness.cell.probes import table
 from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.verdict import SEVERITY, Verdict
 
-#: The probes that every scenario needs, since it traces stubs, unless it has one of these needs, about their denial.
-IMPLIED = {
+#: The probes that every scenario needs, since it makes stubs, unless it has one of these needs, about their denial.
+IMPLIED: dict[str, frozenset[str]] = {
     "ptrace": frozenset(("ptrace_denied", "ptrace_deniable")),
+    "platform_calls": frozenset(),
+    "ptrace_requests": frozenset(("ptrace_denied", "ptrace_deniable")),
     "stub_calls": frozenset(("ptrace_denied", "ptrace_deniable", "stub_calls_denied")),
 }
 

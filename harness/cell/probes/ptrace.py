@@ -5,19 +5,14 @@ from __future__ import annotations
 import errno
 import platform
 
-from worldswitch.harness.cell.probes import Absent, Look
+from worldswitch.harness.cell.probes import Absent, Look, requests
 from worldswitch.harness.linux import ptrace, syscalls
-
-
-def _ptrace() -> str:
-    with ptrace.stopped_child():
-        return "PTRACE_SEIZE of a child, with PTRACE_O_EXITKILL"
 
 
 def _uncapped_ptrace() -> str:
     """Trace without capabilities, which Yama's scope 2 denies."""
     syscalls.drop_capabilities()
-    return f"without any capability: {_ptrace()}"
+    return f"without any capability: {requests.seize()}"
 
 
 def _traceme() -> str:
@@ -26,11 +21,13 @@ def _traceme() -> str:
 
 
 def _ptrace_denied() -> str:
-    try:
-        evidence = _ptrace()
-    except OSError as error:
-        return str(error)
-    raise Absent(f"ptrace is allowed: {evidence}")
+    """Check that PTRACE_SEIZE of a child fails with an errno."""
+    with ptrace.child() as pid:
+        try:
+            syscalls.ptrace(syscalls.PTRACE_SEIZE, pid, 0, ptrace.OPTIONS)
+        except OSError as error:
+            return str(error)
+    raise Absent("ptrace is allowed: PTRACE_SEIZE of a child")
 
 
 def _ptrace_deniable() -> str:
@@ -87,16 +84,19 @@ def _rt_tgsigqueueinfo() -> str:
 
 #: The probes of this file, by their names in a scenario's ``needs``.
 PROBES: dict[str, Look] = {
-    "ptrace": _ptrace,
+    "ptrace": requests.seize,
+    "ptrace_requests": requests.all_requests,
     "uncapped_ptrace": _uncapped_ptrace,
     "traceme": _traceme,
     "ptrace_denied": _ptrace_denied,
     "ptrace_deniable": _ptrace_deniable,
     "seccomp_first": _seccomp_first,
-    "sysemu": _sysemu,
-    "sysemu_singlestep": _sysemu_singlestep,
-    "syscall_info": _syscall_info,
-    "set_syscall_info": _set_syscall_info,
+    "sysemu": requests.judging(_sysemu, "PTRACE_SYSEMU"),
+    "sysemu_singlestep": requests.judging(_sysemu_singlestep, "PTRACE_SYSEMU", "PTRACE_SYSEMU_SINGLESTEP"),
+    "syscall_info": requests.judging(_syscall_info, "PTRACE_SYSEMU", "PTRACE_GET_SYSCALL_INFO"),
+    "set_syscall_info": requests.judging(
+        _set_syscall_info, "PTRACE_SYSEMU", "PTRACE_GET_SYSCALL_INFO", "PTRACE_SET_SYSCALL_INFO"
+    ),
     "rt_tgsigqueueinfo": _rt_tgsigqueueinfo,
     "rseq": _rseq,
 }

@@ -2,7 +2,7 @@
 
     yes      the ability works
     no       the machine or kernel lacks it: a scenario that needs it is `unsupported`
-    denied   a policy forbids it (EPERM, EACCES, a seccomp kill): a scenario that needs it is `blocked`
+    denied   a policy forbids it (EPERM, EACCES, a filter's answer): a scenario that needs it is `blocked`
 
 A probe runs in a process of its own and never through a platform, so that no platform judges itself.
 """
@@ -11,13 +11,24 @@ from __future__ import annotations
 
 import functools
 
-from worldswitch.harness.cell.probes import Look, cgroups, cpu, memory, policy, ptrace, stub_calls, trying
+from worldswitch.harness.cell.probes import (
+    Look,
+    cgroups,
+    cpu,
+    memory,
+    platform_calls,
+    policy,
+    ptrace,
+    stub_calls,
+    trying,
+)
 from worldswitch.harness.cell.records import ProbeResult
 
 #: Every probe, by its name in a scenario's ``needs``; `ptrace` is first, since most need it.
 PROBES: dict[str, Look] = {
     **ptrace.PROBES,
     **stub_calls.PROBES,
+    **platform_calls.PROBES,
     **cpu.PROBES,
     **memory.PROBES,
     **policy.PROBES,

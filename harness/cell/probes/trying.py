@@ -8,7 +8,7 @@ from signal import SIGSYS
 
 import msgspec
 
-from worldswitch.harness.cell.probes import Absent, Look
+from worldswitch.harness.cell.probes import Absent, Denied, Look
 from worldswitch.harness.cell.records import ProbeResult
 from worldswitch.harness.cell.supervisor import Ending, supervise
 from worldswitch.harness.linux import processes
@@ -26,7 +26,9 @@ def _attempt(look: Look) -> ProbeResult:
     try:
         return ProbeResult("yes", look())
     except Absent as finding:
-        return ProbeResult("no", str(finding))
+        return ProbeResult("no", *finding.args)
+    except Denied as finding:
+        return ProbeResult("denied", *finding.args)
     except OSError as error:
         return ProbeResult("denied" if error.errno in (EPERM, EACCES) else "no", error.strerror or str(error))
 

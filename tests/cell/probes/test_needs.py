@@ -12,11 +12,11 @@ from worldswitch.harness.verdict import Verdict
 @pytest.mark.parametrize(
     ("named", "required"),
     [
-        ((), ("ptrace", "stub_calls")),
-        (("root",), ("ptrace", "stub_calls", "root")),
-        (("root", "ptrace"), ("ptrace", "stub_calls", "root")),
-        (("ptrace_denied",), ("ptrace_denied",)),
-        (("stub_calls_denied",), ("ptrace", "stub_calls_denied")),
+        ((), ("ptrace", "platform_calls", "ptrace_requests", "stub_calls")),
+        (("root",), ("ptrace", "platform_calls", "ptrace_requests", "stub_calls", "root")),
+        (("root", "ptrace"), ("ptrace", "platform_calls", "ptrace_requests", "stub_calls", "root")),
+        (("ptrace_denied",), ("platform_calls", "ptrace_denied")),
+        (("stub_calls_denied",), ("ptrace", "platform_calls", "ptrace_requests", "stub_calls_denied")),
     ],
 )
 def test_implied_needs_are_required_unless_the_claim_is_their_denial(
@@ -26,7 +26,7 @@ def test_implied_needs_are_required_unless_the_claim_is_their_denial(
 
 
 def test_the_worst_unmet_need_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    states = {"ptrace": "yes", "stub_calls": "denied", "root": "no"}
+    states = dict.fromkeys(needs.IMPLIED, "yes") | {"stub_calls": "denied", "root": "no"}
     monkeypatch.setattr(table, "probe", lambda name: ProbeResult(states[name], "so it is"))  # type: ignore[arg-type]
     result = needs.unmet(("root",))
     assert result

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from cells import DENY_PTRACE
 
-from worldswitch.harness.cell.probes import Absent, cgroups, stub_calls, table, trying
+from worldswitch.harness.cell.probes import Absent, cgroups, requests, stub_calls, table, trying
 from worldswitch.harness.cell.supervisor import supervise
 from worldswitch.harness.linux import cgroups as control_groups
 from worldswitch.harness.linux import ptrace
@@ -39,7 +39,7 @@ def test_uncapped_ptrace_runs_without_capabilities(fresh: pytest.MonkeyPatch) ->
     def show(*_: object) -> None:
         raise Absent(re.findall("Cap(?:Prm|Eff):\t(.*)", Path("/proc/thread-self/status").read_text()))
 
-    fresh.setattr(ptrace, "stopped_child", show)
+    fresh.setattr(requests, "seize", show)
     assert table.probe("uncapped_ptrace").detail == str(["0" * 16] * 2)
 
 
