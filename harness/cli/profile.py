@@ -14,8 +14,9 @@ ABOUT = "check your own profile or seccomp filter, or record the system calls th
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands `check` and `record`."""
     what = parser.add_subparsers(metavar="WHAT", required=True, dest="what")
-    checked = options.subcommand(what, "check", "check that profiles (.toml) and filters (.json) are valid")
+    checked = options.subcommand(what, "check", "check profiles (.toml) and seccomp filters (.json, .yaml)")
     checked.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a profile or a seccomp filter")
+    options.json(checked)
     recorded = options.subcommand(what, "record", "run scenarios here, and compare their system calls with a filter")
     recorded.add_argument(
         "--filter",
@@ -33,7 +34,7 @@ def main(arguments: argparse.Namespace) -> int:
     from worldswitch.harness.run.syscall_record import compare
 
     if arguments.what == "check":
-        return profile_check.show(arguments.files)
+        return profile_check.show(arguments.files, as_json=arguments.json)
     return compare.show(arguments.ids, arguments.filter, as_json=arguments.json, say=_say)
 
 

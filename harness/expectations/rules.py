@@ -180,13 +180,26 @@ def read(path: Path, tables: object, platform: str) -> Iterator[Rule]:
     if not isinstance(tables, list):
         raise RuleError(path, None, "expect", "rules must be an array of tables: [[expect]]")
     for number, table in enumerate(tables, 1):
+        yield _rule(path, number, table, platform)
+
+
+def errors(path: Path, tables: list[Any], platform: str) -> Iterator[RuleError]:
+    """Yield the error of each table that is no rule."""
+    for number, table in enumerate(tables, 1):
         try:
-            rule = msgspec.convert(table, Rule)
-        except msgspec.ValidationError as problem:
-            raise RuleError(path, number, *_field(problem)) from problem
-        if not (rule.evidence or platform):
-            raise RuleError(path, number, "evidence", "missing: a commit, a section of a manual, a clause or a run")
-        yield rule
+            _rule(path, number, table, platform)
+        except RuleError as problem:
+            yield problem
+
+
+def _rule(path: Path, number: int, table: object, platform: str) -> Rule:
+    try:
+        rule = msgspec.convert(table, Rule)
+    except msgspec.ValidationError as problem:
+        raise RuleError(path, number, *_field(problem)) from problem
+    if not (rule.evidence or platform):
+        raise RuleError(path, number, "evidence", "missing: a commit, a section of a manual, a clause or a run")
+    return rule
 
 
 def _field(problem: msgspec.ValidationError) -> tuple[str, str]:

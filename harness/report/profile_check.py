@@ -1,60 +1,130 @@
-"""Checks users' profiles and filters; each error names the file, the field and the reason."""
+"""Checks users' profiles and filters: what each file is, every error, and what an engine ignores."""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.probes import table
+from worldswitch.harness.environments.filters import filter_file
+from worldswitch.harness.environments.filters.file_text import Unreadable
+from worldswitch.harness.environments.filters.findings import Finding, Severity
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.profiles import seccomp_filter
 from worldswitch.harness.environments.profiles.profile import ProfileError
 from worldswitch.harness.expectations import rules
 from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.expectations.rules import RuleError
+from worldswitch.harness.report import filter_summary
 
 
-def show(files: Sequence[Path]) -> Status:
-    """Print what each file is, or its error; returns UNEXPECTED if a file has one."""
-    status = Status.AS_EXPECTED
-    for path in files:
-        try:
-            print(f"{path}: {check(path)}")
-        except (ProfileError, RuleError) as problem:
-            print(problem, file=sys.stderr)
-            status = Status.UNEXPECTED
-    return status
+class FileCheck(msgspec.Struct, frozen=True):
+    """The check of one file."""
+
+    file: str
+    what: tuple[str, ...] = ()  #: what it is, a line for each filter
+    errors: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+    notes: tuple[Finding, ...] = ()
+    readable: bool = True
+
+    @property
+    def status(self) -> Status:
+        """COULD_NOT_RUN if the file could not be read, UNEXPECTED if it has an error."""
+        if not self.readable:
+            return Status.COULD_NOT_RUN
+        return Status.UNEXPECTED if self.errors else Status.AS_EXPECTED
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines for standard error."""
+        yield from (f"{self.file}: {one}" for one in self.errors)
+        yield from (f"{self.file}: {one.severity}: {one}" for one in (*self.warnings, *self.notes))
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Its JSON."""
+        findings = {
+            kind: [{"field": one.field, "text": one.text} for one in getattr(self, kind)]
+            for kind in ("errors", "warnings", "notes")
+        }
+        return {"file": self.file, "ok": not self.errors, "what": list(self.what), **findings}
 
 
-def check(path: Path) -> str:
-    """Return what the file is; raises `ProfileError`, or `RuleError` for its rules."""
-    if path.suffix == ".json":
-        return f"a filter of {len(seccomp_filter.load(path)['syscalls'])} rules"
-    if path.suffix != ".toml":
-        raise ProfileError(path, "", "expected a profile, NAME.toml, or a filter, NAME.json")
+def show(files: Sequence[Path], *, as_json: bool = False) -> Status:
+    """Print what each file is, its errors and warnings; returns the worst status."""
+    found = [check(path) for path in files]
+    if as_json:
+        print(json.dumps([one.fields for one in found], indent=2))
+    else:
+        for one in found:
+            print("\n".join(one.lines()), end="\n" if any(one.lines()) else "", file=sys.stderr, flush=True)
+            print("\n".join(f"{one.file}: {line}" for line in one.what), end="\n" if one.what else "", flush=True)
+    return max((one.status for one in found), default=Status.AS_EXPECTED)
+
+
+def check(path: Path) -> FileCheck:
+    """Return what the file is and what is wrong with it."""
+    try:
+        if path.suffix.lower() in seccomp_filter.SUFFIXES:
+            return _of_filter(path)
+        if path.suffix != ".toml":
+            raise ProfileError(
+                path, "", f"expected a profile, NAME.toml, or a filter, NAME{', NAME'.join(seccomp_filter.SUFFIXES)}"
+            )
+        return _of_profile(path)
+    except ProfileError as problem:
+        readable = not isinstance(problem.__cause__, Unreadable)
+        return FileCheck(str(path), errors=problem.findings, readable=readable)
+
+
+def _of_filter(path: Path) -> FileCheck:
+    try:
+        found, around = filter_file.read(path)
+    except Unreadable as problem:
+        raise ProfileError(path, "", str(problem)) from problem
+    what = [filter_summary.summary(one) for one in found if not one.errors]
+    return _sorted(path, what, [*around, *(finding for one in found for finding in one.findings)])
+
+
+def _of_profile(path: Path) -> FileCheck:
     profile = profiles.load(path)
-    check_expectations(rules.of_profile(profile, path), path, catalogue.scenarios())
-    return f"a profile with {len(profile.expect)} rules"
+    findings = list(_rule_errors(profile, path))
+    if profile.filter:
+        checked = seccomp_filter.load_checked(profiles.filter_path(profile.seccomp))
+        findings += [Finding(one.severity, f"seccomp: {one.field}", one.text) for one in checked.findings]
+    return _sorted(path, [f"a profile with {len(profile.expect)} rules"], findings)
 
 
-def check_expectations(expected: Sequence[Expectation], path: Path, scenarios: Sequence[Scenario]) -> None:
-    """Raise `ProfileError` if a rule names a scenario or a probe that does not exist."""
+def _sorted(path: Path, what: Sequence[str], findings: Sequence[Finding]) -> FileCheck:
+    errors, warnings, notes = (
+        tuple(one for one in findings if one.severity is severity)
+        for severity in (Severity.ERROR, Severity.WARNING, Severity.NOTE)
+    )
+    return FileCheck(str(path), () if errors else tuple(what), errors, warnings, notes)
+
+
+def _rule_errors(profile: profiles.Profile, path: Path) -> Iterator[Finding]:
+    wrong = list(rules.errors(path, list(profile.expect), profile.name))
+    yield from (Finding(Severity.ERROR, "", str(one).removeprefix(f"{path}: ")) for one in wrong)
+    if not wrong:
+        yield from wrong_names(rules.of_profile(profile, path), catalogue.scenarios())
+
+
+def wrong_names(expected: Sequence[Expectation], scenarios: Sequence[Scenario]) -> Iterator[Finding]:
+    """Yield an error for each scenario and probe of a rule that does not exist."""
     for number, line in enumerate(expected, 1):
         for index, need in enumerate(sorted(line.needs)):
             if need not in table.PROBES:
-                raise ProfileError(
-                    path,
-                    f"rule {number}: needs[{index}]",
-                    f"unknown probe {need!r}; the probes are {', '.join(table.PROBES)}",
-                )
+                problem = f"unknown probe {need!r}; the probes are {', '.join(table.PROBES)}"
+                yield Finding(Severity.ERROR, f"rule {number}: needs[{index}]", problem)
         for index, pattern in enumerate(line.scenarios):
             if not any(one.is_called(pattern) for one in scenarios):
-                raise ProfileError(
-                    path,
-                    f"rule {number}: scenarios[{index}]",
-                    f"no scenario is called {pattern!r}; `worldswitch list` lists all scenarios",
-                )
+                problem = f"no scenario is called {pattern!r}; `worldswitch list` lists all scenarios"
+                yield Finding(Severity.ERROR, f"rule {number}: scenarios[{index}]", problem)

@@ -36,15 +36,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def is_refused(folder: Path, capsys: pytest.CaptureFixture[str], message: str, *arguments: str) -> None:
-    """Assert that the command exits with 2, prints one line that names the file, and changes nothing."""
+def is_refused(folder: Path, capsys: pytest.CaptureFixture[str], message: str, *arguments: str, lines: int = 1) -> None:
+    """Assert that the command exits with 2, prints a line for each error, the file first, and changes nothing."""
     before = tree(folder)
     capsys.readouterr()
     assert main.main(arguments) == 2
     output = capsys.readouterr()
     assert output.err.startswith(f"worldswitch {arguments[0]}: ")
     assert message in output.err
-    assert output.err.count("\n") == 1
+    assert output.err.count("\n") == lines
     assert output.out == ""
     assert tree(folder) == before
 
@@ -81,8 +81,9 @@ KERNEL_LISTS = {
 @pytest.mark.parametrize(("text", "message"), PROFILES.values(), ids=PROFILES)
 def test_a_profile(folder: Path, capsys: pytest.CaptureFixture[str], text: str, message: str) -> None:
     (folder / "mine.toml").write_text(text)
-    (folder / "bad.json").write_text("{}")
-    is_refused(folder, capsys, f"{folder}/{message}", "run", "--profile", f"{folder}/mine.toml")
+    (folder / "bad.json").write_text('{"defaultAction": "x"}')
+    missing = 1 if text else 4
+    is_refused(folder, capsys, f"{folder}/{message}", "run", "--profile", f"{folder}/mine.toml", lines=missing)
 
 
 @pytest.mark.parametrize(("text", "message"), RULE_FILES.values(), ids=RULE_FILES)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,10 @@ from worldswitch.harness.report import profiles as profile_list
 
 PROFILE = 'name = "mine"\nabout = "x"\ncapabilities = []\nseccomp = "default"\n'
 FILTER = '{"defaultAction": "SCMP_ACT_LOG", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}'
+WHAT = (
+    "a filter: by default allowed, with a line in the kernel log; 1 rule for 1 call; "
+    f"for {platform.machine()} only; ptrace: allowed, with a line in the kernel log"
+)
 LINE = '[[expect]]\nverdicts = ["blocked"]\nreason = "x"\n'
 
 
@@ -85,13 +91,13 @@ def test_valid_files_are_described(tmp_path: Path, capsys: pytest.CaptureFixture
     profile.write_text(PROFILE.replace("default", "mine.json") + LINE + 'scenarios = ["EV03"]\nneeds = ["pidns"]\n')
     filter_.write_text(FILTER)
     assert main.main(["profile", "check", str(profile), str(filter_)]) == 0
-    assert capsys.readouterr().out == f"{profile}: a profile with 1 rules\n{filter_}: a filter of 1 rules\n"
+    assert capsys.readouterr().out == f"{profile}: a profile with 1 rules\n{filter_}: {WHAT}\n"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (PROFILE.replace("[]", '["ptrace"]'), "capabilities[0]: expected `str` matching regex '^[A-Z_]+$'"),
+        (PROFILE.replace("[]", '["ptrace"]'), "capabilities[0]: 'ptrace' is no capability; did you mean SYS_PTRACE?"),
         (PROFILE + "kernal = {}\n", "kernal: object contains unknown field `kernal`"),
         (PROFILE + LINE + 'scenarios = ["EV03", "EV77"]\n', "rule 1: scenarios[1]: no scenario is called 'EV77'; "),
         (PROFILE + LINE + 'needs = ["luck"]\n', "rule 1: needs[0]: unknown probe 'luck'; the probes are ptrace, "),
@@ -107,9 +113,58 @@ def test_invalid_files_are_reported_and_the_others_still_checked(
     assert main.main(["profile", "check", str(wrong), str(right)]) == 1
     out, err = capsys.readouterr()
     assert err.startswith(f"{wrong}: {message}")
-    assert out == f"{right}: a filter of 1 rules\n"
+    assert out == f"{right}: {WHAT}\n"
 
 
 def test_another_kind_of_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.main(["profile", "check", str(tmp_path / "x.yaml")]) == 1
-    assert capsys.readouterr().err == f"{tmp_path}/x.yaml: expected a profile, NAME.toml, or a filter, NAME.json\n"
+    assert main.main(["profile", "check", str(tmp_path / "x.ini")]) == 1
+    assert capsys.readouterr().err == (
+        f"{tmp_path}/x.ini: expected a profile, NAME.toml, or a filter, NAME.json, NAME.yaml, NAME.yml\n"
+    )
+
+
+@pytest.mark.parametrize("suffix", [".json", ".yaml", ".toml"])
+def test_a_file_that_cannot_be_read_is_bad_input(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+) -> None:
+    missing, pipe, device = (tmp_path / f"{name}{suffix}" for name in ("missing", "pipe", "device"))
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    for path, reason in (
+        (missing, "No such file or directory"),
+        (pipe, "it is a pipe, and a regular file is needed"),
+        (device, "it is a device, and a regular file is needed"),
+    ):
+        assert main.main(["profile", "check", str(path)]) == 2
+        assert capsys.readouterr().err == f"{path}: cannot be read: {reason}\n"
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "huge.json"
+    with path.open("wb") as file:
+        file.truncate(100 << 20)
+    assert main.main(["profile", "check", str(path)]) == 2
+    assert capsys.readouterr().err == f"{path}: cannot be read: it is larger than 4 MiB\n"
+
+
+def test_warnings_are_told_and_the_file_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, profile = tmp_path / "deny.json", tmp_path / "mine.toml"
+    path.write_text(
+        '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["ptracee"], "action": "SCMP_ACT_KILL"}]}'
+    )
+    profile.write_text(PROFILE.replace("default", "deny.json"))
+    told = "syscalls[0].names[0]: 'ptracee' is no system call, and runtimes drop it silently; did you mean ptrace?"
+    assert main.main(["profile", "check", str(path), str(profile)]) == 0
+    assert capsys.readouterr().err == f"{path}: warning: {told}\n{profile}: warning: seccomp: {told}\n"
+
+
+def test_the_json_has_every_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    right, wrong = tmp_path / "right.json", tmp_path / "wrong.json"
+    right.write_text(FILTER)
+    wrong.write_text('{"defaultAction": "SCMP_ACT_DENY", "syscalls": [{"name": "ptracee", "action": "x"}]}')
+    assert main.main(["profile", "check", "--json", str(right), str(wrong)]) == 1
+    first, second = json.loads(capsys.readouterr().out)
+    assert first == {"file": str(right), "ok": True, "what": [WHAT], "errors": [], "warnings": [], "notes": []}
+    assert second["ok"] is False
+    assert [one["field"] for one in second["errors"]] == ["defaultAction", "syscalls[0].action"]
+    assert [one["field"] for one in second["warnings"]] == ["syscalls[0].name"]

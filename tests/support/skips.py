@@ -5,6 +5,7 @@ An entry has patterns of tests, the machines on which they may be skipped, and t
 
 from __future__ import annotations
 
+import ctypes.util
 import fnmatch
 import os
 import platform
@@ -26,6 +27,8 @@ CONDITIONS: Mapping[str, Callable[[], bool]] = {
     "one CPU": lambda: len(os.sched_getaffinity(0)) < 2,
     "no dockerd": lambda: not shutil.which("dockerd"),
     "an engine runs": lambda: Path("/var/run/docker.sock").exists() or "DOCKER_HOST" in os.environ,
+    "no libseccomp": lambda: not ctypes.util.find_library("seccomp"),
+    "no runc": lambda: not shutil.which("runc"),
     "no runc or crun": lambda: not (shutil.which("runc") or shutil.which("crun")),
     "no Debian, and no mirror is named": lambda: (
         platform.freedesktop_os_release().get("ID") != "debian" and apt_mirror.MIRROR not in os.environ

@@ -1,22 +1,12 @@
-"""Capabilities by name, and those of a container's processes."""
+"""The capabilities of a container's processes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
-#: All capabilities, in the kernel's order (linux/capability.h).
-EVERY = tuple(
-    f"CAP_{name}"
-    for name in (
-        *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP"),
-        *("LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER"),
-        *("SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE"),
-        *("SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP"),
-        *("MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF"),
-        "CHECKPOINT_RESTORE",
-    )
-)
+from worldswitch.harness.linux.capabilities import ALL, EVERY, PREFIX
 
 #: The engines' default.
 USUAL = tuple(
@@ -27,10 +17,16 @@ USUAL = tuple(
     )
 )
 
+LAST = Path("/proc/sys/kernel/cap_last_cap")  #: the number of the kernel's newest capability
+
 
 def granted(capabilities: Literal["default"] | Sequence[str]) -> tuple[str, ...]:
-    """Return a profile's capabilities by their full names."""
-    return USUAL if capabilities == "default" else tuple(f"CAP_{name}" for name in capabilities)
+    """Return a profile's capabilities by their full names; ALL is every capability of this machine's kernel."""
+    if capabilities == "default":
+        return USUAL
+    if ALL in capabilities:
+        return EVERY[: int(LAST.read_text()) + 1] if LAST.exists() else EVERY
+    return tuple(PREFIX + name for name in capabilities)
 
 
 def sets(names: Sequence[str], *, root: bool) -> dict[str, list[str]]:

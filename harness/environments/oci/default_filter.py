@@ -21,9 +21,9 @@ from worldswitch.harness.environments.cache import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.docker import engine, image
 from worldswitch.harness.environments.docker.engine import Engine
 from worldswitch.harness.environments.docker.image import Image
-from worldswitch.harness.environments.oci.capabilities import EVERY
 from worldswitch.harness.environments.profiles.profile import IDLE
 from worldswitch.harness.environments.run_resources import RunResources
+from worldswitch.harness.linux.capabilities import EVERY
 
 Rule: TypeAlias = dict[str, Any]
 

@@ -136,7 +136,8 @@ def _linux(profile: Profile, found: ContainerContext) -> Json:
         made |= {"uidMappings": _ids(found.users), "gidMappings": _ids(found.groups)}
     if profile.seccomp != "unconfined":
         granted = capabilities.granted(profile.capabilities)
-        made["seccomp"] = seccomp.resolve(profile.filter or seccomp.default(), granted, found.machine)
+        if resolved := seccomp.resolve(profile.filter or seccomp.default(), granted, found.machine):
+            made["seccomp"] = resolved
     return made
 
 

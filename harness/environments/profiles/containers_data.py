@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
+from worldswitch.harness.environments.filters import file_text
+
 Checked = TypeVar("Checked")
+
+FieldProblem: TypeAlias = tuple[str, str]  #: a field and its problem
 
 _NAMED = re.compile(r"(?:required|unknown) field `(.+?)`")
 
@@ -20,7 +24,16 @@ def folder(name: str = "") -> Path:
     return Path(str(resources.files("worldswitch.containers"))) / name
 
 
-def field_and_problem(message: str) -> tuple[str, str]:
+class InvalidField(ValueError):
+    """Raised by a struct that checks its own fields; carries the field and the problem."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+def field_and_problem(message: str) -> FieldProblem:
     """Split a validation error into field and problem; msgspec names a missing or unknown field inside the text."""
     problem, _, path = message.partition(" - at `$")
     field = path.rstrip("`").lstrip(".")
@@ -32,10 +45,47 @@ def field_and_problem(message: str) -> tuple[str, str]:
 def read_toml(path: Path, kind: type[Checked], error: Callable[[str, str], Exception]) -> Checked:
     """Return the content of a file; raises what `error` returns for the field, empty if unknown, and the problem."""
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=kind)
-    except OSError as problem:
-        raise error("", f"cannot be read: {problem.strerror}") from problem
+        return msgspec.toml.decode(file_text.read(path), type=kind)
+    except file_text.Unreadable as problem:
+        raise error("", str(problem)) from problem
+    except RecursionError as problem:
+        raise error("", "not TOML: its tables and arrays are nested too deeply") from problem
     except msgspec.ValidationError as problem:
-        raise error(*field_and_problem(str(problem))) from problem
+        raise error(*_named(problem)) from problem
     except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise error("", f"not TOML: {problem}") from problem
+
+
+def every_problem(table: Any, kind: type[msgspec.Struct], prefix: str = "") -> Iterator[FieldProblem]:
+    """Yield each problem of a decoded table; msgspec alone reports the first."""
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    missing = [name for name, field in fields.items() if field.required and name not in table]
+    unknown = [name for name in table if name not in fields]
+    yield from ((f"{prefix}{name}", f"object missing required field `{name}`") for name in missing)
+    yield from ((f"{prefix}{name}", f"object contains unknown field `{name}`") for name in unknown)
+    wrong = [one for name, value in table.items() if name in fields for one in _of_field(value, fields[name], prefix)]
+    yield from wrong
+    if not (missing or unknown or wrong):
+        yield from _of_value(table, kind, prefix.rstrip("."))
+
+
+def _of_field(value: Any, field: msgspec.structs.FieldInfo, prefix: str) -> Iterator[FieldProblem]:
+    name = f"{prefix}{field.encode_name}"
+    if isinstance(value, dict) and isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+        yield from every_problem(value, field.type, f"{name}.")
+    else:
+        yield from _of_value(value, field.type, name)
+
+
+def _of_value(value: Any, kind: Any, name: str) -> Iterator[FieldProblem]:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as problem:
+        field, text = _named(problem)
+        yield f"{name}{'' if field.startswith('[') or not (field and name) else '.'}{field}", text
+
+
+def _named(problem: msgspec.ValidationError) -> FieldProblem:
+    if isinstance(cause := problem.__cause__, InvalidField):
+        return cause.field, cause.problem
+    return field_and_problem(str(problem))

@@ -15,13 +15,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from worldswitch.harness.environments.profiles import seccomp_filter
-from worldswitch.harness.environments.profiles.containers_data import folder, read_toml
+from worldswitch.harness.environments.filters.findings import Finding, Severity
+from worldswitch.harness.environments.profiles import containers_data, seccomp_filter
+from worldswitch.harness.environments.profiles.containers_data import InvalidField, folder, read_toml
 from worldswitch.harness.environments.profiles.seccomp_filter import ProfileError as ProfileError  # re-exported
+from worldswitch.harness.linux import capabilities
 
 Word = Annotated[str, Meta(pattern=r"^[\w.-]+(=\S+)?$")]
 Sentence = Annotated[str, Meta(min_length=1)]
-Capability = Annotated[str, Meta(pattern="^[A-Z_]+$")]
 
 #: Prefixes of sysctls that belong to a container's namespaces; all others are the machine's.
 CONTAINER_SYSCTLS = ("net.", "fs.mqueue.", "kernel.msg", "kernel.sem", "kernel.shm")
@@ -86,7 +87,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]*$")]
     about: Sentence  #: what it restricts, and where it is the default
-    capabilities: Literal["default"] | tuple[Capability, ...]  #: all others are dropped
+    capabilities: Literal["default"] | tuple[str, ...]  #: all others are dropped; ALL: none is
     seccomp: Sentence  #: `default`, `unconfined`, or a file in `containers/seccomp` or in the profile's folder
     user: Annotated[str, Meta(pattern="^[0-9]+:[0-9]+$")] = "0:0"  #: numeric, since the image may have no names
     no_new_privileges: bool = True
@@ -100,7 +101,9 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expect: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise ValueError for fields that contradict each other."""
+        """Write capabilities without prefix; raises ValueError for an unknown one, and for contradictions."""
+        if not isinstance(self.capabilities, str):
+            msgspec.structs.force_setattr(self, "capabilities", tuple(_normal(self.capabilities)))
         for name in self.sysctls:
             if not name.startswith(CONTAINER_SYSCTLS):
                 raise ValueError(
@@ -141,6 +144,16 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return "" if self.seccomp in ENGINES_OWN else read_filter(self.seccomp)
 
 
+def _normal(names: Sequence[str]) -> dict[str, None]:
+    found: dict[str, None] = {}
+    for number, name in enumerate(names):
+        try:
+            found[capabilities.normal(name)] = None
+        except ValueError as problem:
+            raise InvalidField(f"capabilities[{number}]", str(problem)) from problem
+    return found
+
+
 ALL = "all"
 #: The command of a companion, a container that exists only to share its PID namespace with another.
 IDLE = ["python3", "-c", "import signal; signal.pause()"]
@@ -165,19 +178,25 @@ def files(names: Sequence[str]) -> list[Path]:
     paths = available()
     names = names or [ALL]
     for name in names:
-        if name not in (*paths, ALL) and not name.endswith(".toml"):
+        if name not in (*paths, ALL) and not name.lower().endswith((".toml", *seccomp_filter.SUFFIXES)):
             raise ProfileError(
                 name,
                 "",
-                f"no such profile; choose {', '.join(paths)}, {ALL}, or the path of a .toml file",
+                f"no such profile; choose {', '.join(paths)}, {ALL}, or the path of a profile, .toml, or of a filter, "
+                + " or ".join(seccomp_filter.SUFFIXES),
             )
     named = (one for name in names for one in (paths if name == ALL else [name]))
     return [paths.get(name, Path(name)) for name in dict.fromkeys(named)]
 
 
 def load(path: Path) -> Profile:
-    """Read and check a profile.  Raises `ProfileError`."""
-    profile = read_toml(path, Profile, partial(ProfileError, path))
+    """Read and check a profile, or a filter as one.  Raises `ProfileError`."""
+    if path.suffix.lower() in seccomp_filter.SUFFIXES:
+        return _of_filter(path)
+    try:
+        profile = read_toml(path, Profile, partial(ProfileError, path))
+    except ProfileError as problem:
+        raise _with_every_problem(path, problem) from problem.__cause__
     if profile.name != path.stem:
         raise ProfileError(path, "name", f"is {profile.name!r}, but must be the file's name, {path.stem!r}")
     return profile if profile.seccomp in ENGINES_OWN else _with_filter(profile, path)
@@ -186,11 +205,33 @@ def load(path: Path) -> Profile:
 ENGINES_OWN = ("default", "unconfined")
 
 
+def _with_every_problem(path: Path, problem: ProfileError) -> ProfileError:
+    if not isinstance(problem.__cause__, msgspec.ValidationError):
+        return problem
+    first, *others = containers_data.every_problem(msgspec.toml.decode(path.read_bytes()), Profile)
+    return ProfileError(path, *first, [Finding(Severity.ERROR, *other) for other in others])
+
+
+def _of_filter(path: Path) -> Profile:
+    """A filter's profile: the filter, with the engine's usual capabilities."""
+    seccomp_filter.load(path)
+    name = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "filter"
+    return Profile(
+        name=f"filter-{name}" if name in (*available(), ALL) else name,
+        about=f"The filter {path.name}, with the engine's usual capabilities.",
+        capabilities="default",
+        seccomp=str(path.resolve()),
+    )
+
+
 def read_filter(name: str) -> str:
     """Return the checked text of a filter in `containers/seccomp` or at an absolute path.  Raises `ProfileError`."""
-    path = folder("seccomp") / name  # an absolute path stays as it is
-    seccomp_filter.load(path)
-    return path.read_text()
+    return seccomp_filter.load_checked(filter_path(name)).text
+
+
+def filter_path(name: str) -> Path:
+    """Return the path of a filter in `containers/seccomp`; an absolute path stays as it is."""
+    return folder("seccomp") / name
 
 
 def _with_filter(profile: Profile, path: Path) -> Profile:

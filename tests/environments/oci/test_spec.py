@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from worldswitch.harness.environments.oci.seccomp import SeccompTarget
 from worldswitch.harness.environments.oci.spec import ContainerContext, IdMapping, specification
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.profiles.profile import Namespaces, Profile
-from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.linux.capabilities import EVERY
 
 HERE = SeccompTarget("x86_64", (6, 12))
 AROUND = ContainerContext("name", PurePath("/tree"), ["PATH=/bin"], "/tmp", HERE, cgroup="/group")
@@ -72,7 +72,7 @@ def test_a_resolved_rule_has_only_fields_of_the_oci_format() -> None:
     text = json.dumps(
         {
             "comment": "of ours",
-            "defaultAction": "SCMP_ACT_ALLOW",
+            "defaultAction": "SCMP_ACT_ERRNO",
             "defaultErrnoRet": 38,
             "syscalls": [
                 {"name": "x", "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [argument], "comment": "y"},
@@ -81,7 +81,7 @@ def test_a_resolved_rule_has_only_fields_of_the_oci_format() -> None:
         }
     )
     assert seccomp.resolve(text, (), HERE) == {
-        "defaultAction": "SCMP_ACT_ALLOW",
+        "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": 38,
         "syscalls": [
             {"names": ["x"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1, "args": [argument]},
@@ -96,13 +96,36 @@ def test_an_architecture_includes_its_subarchitectures() -> None:
     ]
 
 
-def test_a_filter_without_the_machine_s_architecture_is_refused() -> None:
-    with pytest.raises(Unobtainable, match="does not support riscv64"):
-        seccomp.resolve(seccomp.default(), (), SeccompTarget("riscv64", (6, 12)))
+def test_a_filter_without_the_machine_s_architecture_has_its_own_calls_only() -> None:
+    assert "architectures" not in seccomp.resolve(seccomp.default(), (), SeccompTarget("riscv64", (6, 12)))
+
+
+def test_errnos_by_name_become_numbers() -> None:
+    rule_ = {"names": ["x"], "action": "SCMP_ACT_ERRNO", "errno": "EACCES"}
+    text = json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrno": "ENOSYS", "syscalls": [rule_]})
+    resolved = seccomp.resolve(text, (), HERE)
+    assert resolved["defaultErrnoRet"] == 38
+    assert resolved["syscalls"] == [{"names": ["x"], "action": "SCMP_ACT_ERRNO", "errnoRet": 13}]
+
+
+def test_an_errno_of_an_action_that_answers_none_is_dropped() -> None:
+    text = json.dumps({"defaultAction": "SCMP_ACT_LOG", "defaultErrnoRet": 1, "syscalls": [rule("x", errnoRet=1)]})
+    assert seccomp.resolve(text, (), HERE) == {"defaultAction": "SCMP_ACT_LOG", "syscalls": [rule("x")]}
+
+
+def test_a_filter_without_default_action_is_none() -> None:
+    assert seccomp.resolve("{}", (), HERE) == {}
+
+
+def test_all_capabilities_are_those_of_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capabilities, "LAST", tmp_path / "cap_last_cap")
+    assert capabilities.granted(("ALL", "KILL")) == EVERY
+    (tmp_path / "cap_last_cap").write_text("5\n")
+    assert capabilities.granted(("ALL",)) == EVERY[:6]
 
 
 def test_a_filter_is_merged_from_its_shares() -> None:
-    always, closed, opened = rule("read"), rule("clone3", errnoRet=38), rule("kcmp")
+    always, closed, opened = rule("read"), rule("clone3", action="SCMP_ACT_TRACE", errnoRet=38), rule("kcmp")
     shares: dict[str, Any] = {
         "": {"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["A", "B"], "syscalls": [always, closed]},
         "CAP_KILL": {"syscalls": [always, closed]},
