@@ -1,0 +1,56 @@
+"""Evaluates a runtime's rules directly: which rule decides a call, and the answer where libseccomp is absent.
+
+As in libseccomp a rule without conditions decides its call, whatever other rules there are, and the first of two wins.
+Where two rules with conditions match the same call, libseccomp's own order decides, which is not that of the rules:
+only its program tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from worldswitch.harness.environments.simulation.runtime_rules import Condition, RuntimeRule
+
+COMPARISONS: dict[str, Callable[[int, int], bool]] = {
+    "SCMP_CMP_NE": lambda word, value: word != value,
+    "SCMP_CMP_LT": lambda word, value: word < value,
+    "SCMP_CMP_LE": lambda word, value: word <= value,
+    "SCMP_CMP_EQ": lambda word, value: word == value,
+    "SCMP_CMP_GE": lambda word, value: word >= value,
+    "SCMP_CMP_GT": lambda word, value: word > value,
+}
+Arguments = Sequence[int | None]
+
+
+def results(rules: Iterable[RuntimeRule], default: int, arguments: Arguments, mask: int) -> frozenset[int]:
+    """Return what the rules of one call may answer; `mask` covers the bits of an argument."""
+    every = list(rules)
+    for rule in every:
+        if not rule.conditions:
+            return frozenset((rule.value,))
+    possible = set()
+    for rule in every:
+        matched = matches(rule, arguments, mask)
+        if matched is not False:
+            possible.add(rule.value)
+        if matched:
+            return frozenset(possible)
+    return frozenset((*possible, default))
+
+
+def matches(rule: RuntimeRule, arguments: Arguments, mask: int) -> bool | None:
+    """Return whether all conditions hold; None if that depends on an unknown argument."""
+    found = [_holds(one, arguments[one.index], mask) for one in rule.conditions]
+    if False in found:
+        return False
+    return None if None in found else True
+
+
+def _holds(condition: Condition, argument: int | None, mask: int) -> bool | None:
+    if condition.operator == "SCMP_CMP_MASKED_EQ":
+        value = condition.value & mask
+        # libseccomp masks the operand too.
+        return None if argument is None and value else (argument or 0) & value == condition.second & value
+    if argument is None:
+        return None
+    return COMPARISONS[condition.operator](argument & mask, condition.value & mask)
