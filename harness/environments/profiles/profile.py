@@ -7,7 +7,7 @@ engines' format.  Errors name the file and the field.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +18,7 @@ from msgspec import Meta
 from worldswitch.harness.environments.profiles import seccomp_filter
 from worldswitch.harness.environments.profiles.containers_data import folder, read_toml
 from worldswitch.harness.environments.profiles.seccomp_filter import ProfileError as ProfileError  # re-exported
+from worldswitch.harness.nearest import hint
 
 Word = Annotated[str, Meta(pattern=r"^[\w.-]+(=\S+)?$")]
 Sentence = Annotated[str, Meta(min_length=1)]
@@ -166,13 +167,18 @@ def files(names: Sequence[str]) -> list[Path]:
     names = names or [ALL]
     for name in names:
         if name not in (*paths, ALL) and not name.endswith(".toml"):
-            raise ProfileError(
-                name,
-                "",
-                f"no such profile; choose {', '.join(paths)}, {ALL}, or the path of a .toml file",
-            )
+            raise ProfileError(name, "", _no_profile(name, paths))
     named = (one for name in names for one in (paths if name == ALL else [name]))
     return [paths.get(name, Path(name)) for name in dict.fromkeys(named)]
+
+
+def _no_profile(name: str, known: Iterable[str]) -> str:
+    if Path(name).is_file():
+        return "this file is no profile, which is NAME.toml; name a seccomp filter in the field `seccomp` of a profile"
+    return (
+        f"no such profile{hint(name, [*known, ALL])}; choose one of `worldswitch list profiles`, {ALL}, or the path of "
+        "a .toml file"
+    )
 
 
 def load(path: Path) -> Profile:
