@@ -6,6 +6,7 @@ from typing import Protocol
 
 from worldswitch.harness.catalogue.loading import NotFound, import_module, submodules
 from worldswitch.harness.contract import PlatformFactory
+from worldswitch.harness.nearest import hint
 
 MUTANTS = "worldswitch.reference.mutants"
 
@@ -53,5 +54,8 @@ def load_mutant(name: str, package: str = MUTANTS) -> Mutant:
     """Return the mutant called `name`; raises `NotFound`."""
     known = mutants(package)
     if name not in known:
-        raise NotFound(f"no mutant is called {name!r} in {package}; there are: {', '.join(sorted(known)) or 'none'}")
+        raise NotFound(
+            f"no mutant is called {name!r} in {package}{hint(name, known)}; "
+            f"`worldswitch list mutants` shows all {len(known)}"
+        )
     return known[name]

@@ -6,10 +6,11 @@ import fnmatch
 import importlib.util
 import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from worldswitch.harness.catalogue import variants
 from worldswitch.harness.catalogue.loading import submodules
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ class Scenario:
     deadline: float  #: seconds, before scaling to the environment
     subject: str = "platform"  #: the subject of the claim; "kernel" if no platform takes part
     alone: bool = False  #: True if no other trial may run at the same time
+    variants: tuple[str, ...] = ("",)  #: what each of its trials in a cell has after the name: ``[resident]``
+    keywords: tuple[str, ...] = ()  #: what ``-k`` finds beside its name: folder, attributes, marks
+
+    @property
+    def trials(self) -> tuple[str, ...]:
+        """The names of its trials in a cell: one for each set of parameters, its own name without any."""
+        return tuple(f"{self.name}{variant}" for variant in self.variants)
 
     @property
     def family(self) -> str:
@@ -98,7 +106,16 @@ def _declarations(package: str) -> Iterator[tuple[Scenario, object]]:
         for name, function in vars(module).items():
             mark = mark_of(function)
             if mark and function.__module__ == module.__name__:
-                yield declared(f"{short}::{name}", function, mark), function
+                found = declared(f"{short}::{name}", function, mark)
+                yield replace(found, variants=variants.of(function), keywords=_keywords(function)), function
+
+
+def _keywords(function: Any) -> tuple[str, ...]:
+    """Return what pytest's ``-k`` knows of a function beside its name: its folder, attributes and marks."""
+    folder = function.__module__.split(".")[-2]
+    attributes = (name for name in vars(function) if name != "pytestmark")
+    # The suite itself adds `filterwarnings` to each scenario.
+    return (folder, *attributes, *(mark.name for mark in function.pytestmark), "filterwarnings")
 
 
 def _families(package: str) -> Iterator[ModuleType]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from worldswitch.harness.catalogue import platforms
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.cell import trial
 from worldswitch.harness.cell.settings import IMPORT_SECONDS, Settings
@@ -18,7 +19,9 @@ def rehearse(settings: Settings) -> Result:
 
     def body(_: Transcript, __: Recorder) -> Result:
         try:
-            settings.load()
+            factory = settings.load()
+            if not settings.mutant:
+                platforms.check(settings.platform, factory)
         except NotFound as error:
             return Result(verdict=Verdict.ERROR, reason=str(error))
         return Result(verdict=Verdict.PASS)

@@ -3,6 +3,8 @@
 A command is a module with
 
     ABOUT                    what it does, for the list of commands
+    STATUSES                 what each of its exit statuses means
+    EXAMPLES                 command lines for its help, each with a comment
     add_options(parser)      add its options to the parser
     main(arguments)          run it; returns the exit status
 
@@ -12,6 +14,7 @@ A command is a module with
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Protocol
 
 
@@ -19,6 +22,8 @@ class Command(Protocol):
     """A command module of this package."""
 
     ABOUT: str
+    STATUSES: Mapping[int, str]
+    EXAMPLES: str
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """Add the command's options."""

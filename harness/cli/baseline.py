@@ -6,8 +6,13 @@ import argparse
 from pathlib import Path
 
 from worldswitch.harness.cli import options
+from worldswitch.harness.cli.parsing import statuses
 
 ABOUT = "save a run as the baseline that later runs are compared with"
+STATUSES = {0: "written", 2: f"nothing ran in that run; or {statuses.BAD_INPUT}"}
+EXAMPLES = """
+worldswitch baseline last -o results/baseline
+"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

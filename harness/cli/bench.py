@@ -10,10 +10,23 @@ from pathlib import Path
 
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.cli import options
+from worldswitch.harness.cli.parsing import completers, statuses
+from worldswitch.harness.cli.parsing.completers import completed_by
 from worldswitch.harness.environments.protocol import EngineChoice
 from worldswitch.harness.errors import CouldNotRun
 
 ABOUT = "measure what a world switch costs"
+STATUSES = {
+    0: "measured, compared or reported; compare: nothing is slower",
+    1: "compare: a benchmark is slower",
+    2: f"a cell could not be measured; a package of the extra `bench` is not installed; or {statuses.BAD_INPUT}",
+}
+EXAMPLES = """
+worldswitch bench --list
+worldswitch bench --quick
+worldswitch bench switch::resident_pinned
+worldswitch bench compare BEFORE AFTER
+"""
 
 USAGE = """worldswitch bench [NAME ...] [options]
        worldswitch bench compare BEFORE AFTER [--anyway]
@@ -26,12 +39,13 @@ PACKAGES = ("pyperf", "scipy", "matplotlib", "jinja2", "rich")
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of all three forms in `USAGE`: a first word that is no benchmark's name selects the form."""
     parser.usage = USAGE
-    parser.add_argument(
+    words = parser.add_argument(
         "words",
         nargs="*",
         metavar="NAME",
         help="subject (switch), benchmark (switch::resident_pinned), or a pattern; with --peers: peers (default: all)",
     )
+    completed_by(completers.benchmarks, words)
     how = parser.add_argument_group("measuring")
     how.add_argument("--platform", default=REFERENCE, metavar="NAME", help="as for run (default: %(default)s)")
     how.add_argument("--quick", action="store_true", help="few rounds, at most 3 minutes; not for comparisons")

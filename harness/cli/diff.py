@@ -5,15 +5,32 @@ from __future__ import annotations
 import argparse
 
 from worldswitch.harness.cli import options
+from worldswitch.harness.cli.parsing import completers
+from worldswitch.harness.cli.parsing.completers import completed_by
 from worldswitch.harness.report.console import console
 
 ABOUT = "compare two runs: list what newly fails, is fixed, is missing or has changed"
+STATUSES = {
+    0: "nothing newly fails, and nothing is newly missing",
+    1: "a trial newly fails",
+    2: "a trial that had a result has none now; or no trial has a result in both runs; or a run cannot be read",
+}
+EXAMPLES = """
+worldswitch diff RUN_A RUN_B
+worldswitch diff baseline                       # the last run, with the baseline
+"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options: the runs, and the output format."""
-    parser.add_argument("before", metavar="RUN_A", help="the earlier run: a folder, or a name in results")
-    parser.add_argument("after", metavar="RUN_B", nargs="?", default="last", help="the later run (default: the last)")
+    before = parser.add_argument(
+        "before", metavar="RUN_A", help="the earlier run: a folder, a name in results, baseline"
+    )
+    after = parser.add_argument(
+        "after", metavar="RUN_B", nargs="?", default="last", help="the later run (default: last)"
+    )
+    for run in (before, after):
+        completed_by(completers.runs, run)
     parser.add_argument(
         "--again",
         **options.MANY,

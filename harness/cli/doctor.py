@@ -7,6 +7,13 @@ import argparse
 from worldswitch.harness.cli import options
 
 ABOUT = "list what can run on this machine, what cannot and why, and the command that enables it"
+STATUSES = {
+    0: "scenarios can run on the host and in containers",
+    2: "they cannot; the output says why, and what to do",
+}
+EXAMPLES = """
+worldswitch doctor
+"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

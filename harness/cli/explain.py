@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 
 from worldswitch.harness.cli import options
+from worldswitch.harness.cli.parsing import statuses
 from worldswitch.harness.report.console import console
 
 ABOUT = "explain one trial of a saved run: the claim, the expectation, what happened, and the likely cause"
+STATUSES = statuses.READ
+EXAMPLES = """
+worldswitch explain host::IN03                  # of the last run
+worldswitch explain docker:hardened::TT01@RUN
+"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -6,8 +6,14 @@ import argparse
 from pathlib import Path
 
 from worldswitch.harness.cli import options
+from worldswitch.harness.cli.parsing import statuses
 
 ABOUT = "write a run as JUnit XML, KTAP, CTRF or an SQLite database"
+STATUSES = statuses.READ
+EXAMPLES = """
+worldswitch export --format junit -o junit.xml
+worldswitch export RUN --format sqlite -o runs.sqlite
+"""
 
 FORMATS = ("junit", "ktap", "ctrf", "sqlite")
 

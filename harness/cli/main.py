@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
 
 from worldswitch.harness.cli import (
     Command,
@@ -32,39 +30,30 @@ from worldswitch.harness.cli import (
 )
 from worldswitch.harness.cli import list as list_
 from worldswitch.harness.cli.machines import merge
+from worldswitch.harness.cli.parsing import completion, statuses
+from worldswitch.harness.cli.parsing.parser import Parser
+from worldswitch.harness.cli.parsing.version import Version
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 
 SUMMARY = "Can a ptrace sandbox run here, does it behave, and what does each world switch cost?"
 
-STATUSES = """\
-exit status:
-  0  everything ran, and every result was as expected
-  1  a result was not as expected: a failure, an unexpected pass, a stale rule,
-     an invalid profile or filter
-  2  nothing was unexpected, but something could not run: no container engine,
-     invalid arguments, an interrupted run; the message says what to do
-"""
-
-EXAMPLES = """\
-examples:
-  worldswitch run                               on the host, and in a container of each usual profile
-  worldswitch run --engine host -k interrupt    some scenarios, on the host only
-  worldswitch run --profile hardened            in one container
-  worldswitch run --id TT01 --repeat soak       one scenario, with many repetitions
-  worldswitch run --platform package.module:Class
-  worldswitch matrix --quick                    on three kernels, in containers
-  worldswitch kernels diff 6.12 7.3             how two kernels differ
-  worldswitch bisect KD3 --good 6.12 --bad 7.3
-  worldswitch run --engine host --platform reference --platform seed
-  worldswitch bench --quick                     what a switch costs here
-
+EXAMPLES = """
+worldswitch doctor                            # what can run here
+worldswitch run --engine host -k interrupt    # some scenarios, on the host only
+worldswitch run --profile hardened            # all of them, in one container
+worldswitch run --platform package.module:Class
+worldswitch list scenarios -k vsyscall        # what there is to name
+worldswitch explain TRIAL                     # one trial of the last run
+worldswitch bench --quick                     # what a switch costs here
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` (by default the process's own) names; returns the exit status."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    completion.answer(parser)
+    arguments = parser.parse_args(argv)
     arguments.words = tuple(sys.argv[1:] if argv is None else argv)
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -88,18 +77,17 @@ def _interrupt(signo: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="worldswitch", description=SUMMARY, epilog=EXAMPLES + STATUSES, **_RAW)
+def _parser() -> Parser:
+    parser = Parser(prog="worldswitch", description=SUMMARY, examples=EXAMPLES, statuses=statuses.ANY)
+    parser.add_argument("--version", action=Version, help="print the version, and the commit of a checkout")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="name")
     for command in _COMMANDS:
         name = command.__name__.rpartition(".")[2]
-        subparser = options.subcommand(commands, name, command.ABOUT, epilog=STATUSES, **_RAW)
+        subparser = options.subcommand(commands, name, command.ABOUT, command.STATUSES, command.EXAMPLES)
         subparser.set_defaults(command=command)
         command.add_options(subparser)
     return parser
 
-
-_RAW: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
 
 #: In the order of the help text; a command has the name of its module.
 _COMMANDS = (
@@ -121,6 +109,7 @@ _COMMANDS = (
     doctor,
     mutants,
     bench,
+    completion,
 )
 
 if __name__ == "__main__":

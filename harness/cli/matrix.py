@@ -8,8 +8,14 @@ from dataclasses import replace
 from functools import partial
 
 from worldswitch.harness.cli import options
+from worldswitch.harness.cli.parsing import statuses
 
 ABOUT = "run the scenarios on many kernels, in a container of each profile"
+STATUSES = statuses.RUN
+EXAMPLES = """
+worldswitch matrix --quick                      # three kernels, three profiles
+worldswitch matrix --kernel 6.1 --profile hardened --id 'SG*'
+"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from worldswitch.harness.cli import options
+from worldswitch.harness.cli.parsing import completers
+from worldswitch.harness.cli.parsing.completers import completed_by
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report.console import console
@@ -14,12 +16,22 @@ from worldswitch.harness.run.request import Request
 
 NAME = "kill_matrix"  #: stem of the files written
 ABOUT = "check that each mutant (a known-bad platform) fails the scenarios it names"
+STATUSES = {
+    0: "every mutant was caught by the scenarios that it names",
+    1: "a mutant was not caught, or the reference failed a scenario",
+    2: "something could not run; or invalid arguments",
+}
+EXAMPLES = """
+worldswitch list mutants -k pool                # their names
+worldswitch mutants NAME                        # one, on the host
+"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options: which mutants, where, how, and the kill matrix's folder."""
     what = parser.add_argument_group("what to run")
-    what.add_argument("mutants", nargs="*", metavar="NAME", help="only these mutants (default: all)")
+    names = what.add_argument("mutants", nargs="*", metavar="NAME", help="only these mutants (default: all)")
+    completed_by(completers.mutants, names)
     what.add_argument(
         "--full",
         "--all",
@@ -52,10 +64,11 @@ def show(request: Request, names: Sequence[str], *, full: bool, results: Path | 
     from worldswitch.harness.run.mutants.proof import UNPROVEN
 
     out = console()
+    mutants, unproven = campaign.chosen(names), None if names else reason_lists.load(MUTANTS, UNPROVEN)
+    request.scenarios()  # raises `CouldNotRun` for an invalid request
     folder = _folder(results or Path("results")) if results or not names else None
     out.print(f"seed {request.seed}")
     with CampaignProgress(out, request) as progress:
-        mutants, unproven = campaign.chosen(names), None if names else reason_lists.load(MUTANTS, UNPROVEN)
         matrix = campaign.Campaign(request, mutants, scenarios.scenarios(), progress, full, unproven).go()
     table.show(matrix, out)
     if folder:

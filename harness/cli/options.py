@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worldswitch.harness.cell import seeds
-from worldswitch.harness.run import sharding
-from worldswitch.harness.run.request import Request, cpus
-from worldswitch.harness.run.sharding import Shard
+from worldswitch.harness.cli.parsing import completers
+from worldswitch.harness.cli.parsing.completers import completed_by
+from worldswitch.harness.cli.parsing.parser import Parser
+
+if TYPE_CHECKING:
+    from worldswitch.harness.run.request import Request
+    from worldswitch.harness.run.sharding import Shard
 
 MANY: Any = {"action": "append", "default": []}  #: an option that may be given more than once
 
 
 def request(arguments: argparse.Namespace) -> Request:
     """Return the request; a field without an option, or with an empty list, has its default."""
+    from worldswitch.harness.run.request import Request
+
     given = {field.name: getattr(arguments, field.name) for field in fields(Request) if field.name in arguments}
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if value != []
@@ -46,17 +54,18 @@ def where_to_run(parser: argparse.ArgumentParser, engine: str) -> None:
 
 def profiles(group: argparse._ArgumentGroup, where: str = "only") -> None:
     """Add `--profile`."""
-    group.add_argument(
+    option = group.add_argument(
         "--profile",
         **MANY,
         dest="profiles",
         metavar="NAME",
         help=f"{where} in a container of this profile: a name, a path, or all; repeatable (default: the usual ones)",
     )
+    completed_by(completers.profiles, option)
 
 
 def _kernels(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
+    option = group.add_argument(
         "--kernel",
         **MANY,
         dest="kernels",
@@ -64,6 +73,7 @@ def _kernels(group: argparse._ArgumentGroup) -> None:
         help="in a virtual machine with this kernel: a name (see `worldswitch kernels list`) or the path of a bzImage; "
         "runs as root of the machine, and in a container of each profile (--engine host: as root only); repeatable",
     )
+    completed_by(completers.kernels, option)
 
 
 def how_to_run(parser: argparse.ArgumentParser, repeat: str = "") -> None:
@@ -79,7 +89,12 @@ def how_to_run(parser: argparse.ArgumentParser, repeat: str = "") -> None:
     seed(how)
     how.add_argument("--deadline", type=_seconds, metavar="SECONDS", help="upper limit for the deadline of each trial")
     how.add_argument(
-        "-n", dest="workers", type=count, default=cpus(), metavar="N", help="trials at a time (default: %(default)s)"
+        "-n",
+        dest="workers",
+        type=count,
+        default=len(os.sched_getaffinity(0)),
+        metavar="N",
+        help="trials at a time (default: %(default)s)",
     )
 
 
@@ -105,30 +120,41 @@ def many_machines(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def subcommand(commands: Any, name: str, about: str, **more: Any) -> argparse.ArgumentParser:
+def subcommand(
+    commands: Any, name: str, about: str, statuses: Mapping[int, str], examples: str = "", **more: Any
+) -> Parser:
     """Add a subcommand with `about` as its help and, as a sentence, its description."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=about, description=f"{about[0].upper()}{about[1:]}.", **more
+    parser: Parser = commands.add_parser(
+        name, help=about, description=f"{about[0].upper()}{about[1:]}.", statuses=statuses, examples=examples, **more
     )
     return parser
 
 
 def ids(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """Add `--id`."""
-    parser.add_argument(
+    option = parser.add_argument(
         "--id", **MANY, dest="ids", metavar="ID", help="scenarios by id or name: TT01, 'SG*', 'pool::*'; repeatable"
+    )
+    completed_by(completers.scenarios, option)
+
+
+def keyword(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Add `-k`."""
+    parser.add_argument(
+        "-k", dest="keyword", default="", metavar="EXPRESSION", help="scenarios by a pytest keyword expression"
     )
 
 
 def run_folder(parser: argparse.ArgumentParser) -> None:
     """Add the argument RUN."""
-    parser.add_argument(
+    argument = parser.add_argument(
         "run",
         nargs="?",
         default="last",
         metavar="RUN",
-        help="a run's folder, or its name in results (default: the last run)",
+        help="a run's folder, its name in results, or baseline (default: last, the last run in which anything ran)",
     )
+    completed_by(completers.runs, argument)
 
 
 def json(parser: argparse.ArgumentParser) -> None:
@@ -162,6 +188,8 @@ def count(text: str) -> int:
 
 
 def _shard(text: str) -> Shard:
+    from worldswitch.harness.run import sharding
+
     try:
         return sharding.parse(text)
     except ValueError as problem:

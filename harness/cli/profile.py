@@ -9,15 +9,40 @@ from pathlib import Path
 from worldswitch.harness.cli import options
 
 ABOUT = "check your own profile or seccomp filter, or record the system calls that a filter must allow"
+STATUSES = {
+    0: "check: every file is valid; record: the filter names every call",
+    1: "check: a file is invalid; record: the filter does not name a call that was made",
+    2: "invalid arguments, or nothing could be recorded",
+}
+EXAMPLES = """
+worldswitch profile check mine.toml mine.json
+worldswitch profile record --filter ./mine.json --id 'SG*'
+"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands `check` and `record`."""
     what = parser.add_subparsers(metavar="WHAT", required=True, dest="what")
-    checked = options.subcommand(what, "check", "check profiles (.toml) and seccomp filters (.json, .yaml)")
+    checked = options.subcommand(
+        what,
+        "check",
+        "check profiles (.toml) and seccomp filters (.json, .yaml)",
+        {0: "every file is valid", 1: "a file is invalid", 2: "a file cannot be read, or invalid arguments"},
+        "worldswitch profile check mine.toml mine.json",
+    )
     checked.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a profile or a seccomp filter")
     options.json(checked)
-    recorded = options.subcommand(what, "record", "run scenarios here, and compare their system calls with a filter")
+    recorded = options.subcommand(
+        what,
+        "record",
+        "run scenarios here, and compare their system calls with a filter",
+        {
+            0: "the filter names every call",
+            1: "it does not name a call that was made",
+            2: "nothing could be recorded, or the filter is invalid",
+        },
+        "worldswitch profile record --filter ./mine.json --id 'SG*'",
+    )
     recorded.add_argument(
         "--filter",
         default="hardened.json",

@@ -6,8 +6,14 @@ import argparse
 from pathlib import Path
 
 from worldswitch.harness.cli import options
+from worldswitch.harness.cli.parsing import statuses
 
 ABOUT = "show a run as a matrix: an HTML page, Markdown, or text"
+STATUSES = {0: "shown", 2: f"nothing ran in that run; or {statuses.BAD_INPUT}"}
+EXAMPLES = """
+worldswitch report                              # the last run in which anything ran
+worldswitch report --format html -o matrix.html
+"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,14 @@ from worldswitch.harness.report.progress import Progress
 from worldswitch.harness.results.writer import new_folder
 
 ABOUT = "repeat one trial of a saved run, alone and with the same settings and seed"
+STATUSES = {
+    0: "the repeated trial's verdict was expected",
+    1: "it was not expected, as before or anew; the last line says whether it is the same",
+    2: "there is no such trial, or it could not run here",
+}
+EXAMPLES = """
+worldswitch repro host::IN03 --times 20         # of the last run
+"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -8,18 +8,29 @@ from pathlib import Path
 
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.cli import options
+from worldswitch.harness.cli.parsing import completers, statuses
+from worldswitch.harness.cli.parsing.completers import completed_by
 from worldswitch.harness.report.console import console
 from worldswitch.harness.report.progress import Progress
 from worldswitch.harness.results.writer import new_folder
 from worldswitch.harness.run.request import Request
 
 ABOUT = "run the scenarios against a platform"
+STATUSES = statuses.RUN
+EXAMPLES = """
+worldswitch run                                 # on the host, and in a container of each usual profile
+worldswitch run --engine host -k 'signal and not vsyscall'
+worldswitch run --profile hardened              # in one container
+worldswitch run --id TT01 --repeat soak         # one scenario, with many repetitions
+worldswitch run --kernel 6.12 --engine host     # in a virtual machine
+worldswitch run --engine host --platform reference --platform seed
+"""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options: what to run, where, how, and the results' folder."""
     what = parser.add_argument_group("what to run")
-    what.add_argument(
+    platform = what.add_argument(
         "--platform",
         **options.MANY,
         dest="platforms",
@@ -27,9 +38,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="an installed platform, package.module:Class, or mutant:NAME; repeatable, to compare platforms "
         f"(default: {REFERENCE})",
     )
-    what.add_argument(
-        "-k", dest="keyword", default="", metavar="EXPRESSION", help="scenarios by a pytest keyword expression"
-    )
+    completed_by(completers.platforms, platform)
+    options.keyword(what)
     options.ids(what)
     what.add_argument("--no-chaos", dest="chaos", action="store_false", help="exclude the chaos scenarios (CH*)")
     what.add_argument(

@@ -34,7 +34,10 @@ def docker(stack: ExitStack, install: bool, say: Say) -> Maker:
         with _libraries():
             from worldswitch.harness.environments.docker import container, engine, image
         run = _new_run(stack)
-        found = engine.obtain(run, install=install, map_users=map_users, say=say)
+        try:
+            found = engine.obtain(run, install=install, map_users=map_users, say=say)
+        except Unobtainable as problem:
+            raise Unobtainable(problem.reason, problem.remedy + _oci_instead(), problem.log) from problem
         engine.sweep(found)
         built = image.obtain(found, run, say)
 
@@ -45,6 +48,20 @@ def docker(stack: ExitStack, install: bool, say: Say) -> Maker:
         return make
 
     return lambda profile: start(profile.namespaces.user == "mapped")(profile)
+
+
+def _oci_instead() -> str:
+    """Return the end of a remedy: that a plain runtime works here, if it does."""
+    from worldswitch.harness.environments.oci import runtime
+
+    run = RunResources.create()
+    try:
+        found = runtime.obtain(run, install=False, say=lambda _: None)
+    except Unobtainable:
+        return ""
+    finally:
+        run.close()
+    return f"; or run with --engine oci: {found.name} makes containers here without an engine"
 
 
 def oci(stack: ExitStack, install: bool, say: Say) -> Maker:

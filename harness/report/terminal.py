@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from worldswitch.harness.cell.records import Trial
-from worldswitch.harness.expectations.outcome import CellOutcome, Stale, tally
+from worldswitch.harness.expectations.outcome import CellOutcome, Problem, Stale, tally
 from worldswitch.harness.report import side_by_side
 from worldswitch.harness.report.console import STYLES
 from worldswitch.harness.verdict import Verdict
@@ -22,9 +22,8 @@ def summary(
     outcomes: Sequence[CellOutcome], folder: Path, seed: int, out: Console, stale: Sequence[Stale] = ()
 ) -> None:
     """Print problems, skipped trials, stale rules, paths and counts; the last line is the counts, for programs."""
-    for outcome in outcomes:
-        if outcome.problem:
-            _print_problem(outcome, out)
+    for problem, cells in _problems(outcomes).items():
+        _print_problem(problem, cells, out)
     _print_skipped(outcomes, out)
     for table in side_by_side.tables(outcomes, STYLES):
         out.print()
@@ -47,15 +46,24 @@ def _print_matrix(folder: Path, out: Console) -> None:
     out.print(table.matrix(reader.read(folder)))
 
 
-def _print_problem(outcome: CellOutcome, out: Console) -> None:
-    assert outcome.problem
-    missed = outcome.verdicts[Verdict.MISS]
-    out.print(Text(f"\n{outcome.cell}: {outcome.problem.reason}", style=STYLES[Verdict.MISS]))
+def _problems(outcomes: Iterable[CellOutcome]) -> dict[Problem, list[CellOutcome]]:
+    """Return the cells of each problem: one cause may stop several."""
+    found: dict[Problem, list[CellOutcome]] = {}
+    for outcome in outcomes:
+        if outcome.problem:
+            found.setdefault(outcome.problem, []).append(outcome)
+    return found
+
+
+def _print_problem(problem: Problem, cells: Sequence[CellOutcome], out: Console) -> None:
+    names = ", ".join(str(one.cell) for one in cells)
+    out.print(Text(f"\n{names}: {problem.reason}", style=STYLES[Verdict.MISS]))
+    missed = sum(one.verdicts[Verdict.MISS] for one in cells)
     if missed:
-        out.print(f"  {missed} of {len(outcome.judged)} trials never ran")
-    if outcome.problem.remedy:
-        out.print(f"  what to do: {outcome.problem.remedy}")
-    for line in outcome.problem.log.splitlines():
+        out.print(f"  {missed} of {sum(len(one.judged) for one in cells)} trials never ran")
+    if problem.remedy:
+        out.print(f"  what to do: {problem.remedy}")
+    for line in problem.log.splitlines():
         out.print(f"  | {line}")
 
 

@@ -7,7 +7,7 @@ together with the files of the cells.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -31,6 +31,12 @@ class PlannedScenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     claim: str = ""
     clauses: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ("",)  #: of its trials; see `worldswitch.harness.catalogue.scenarios.Scenario`
+
+    @property
+    def trials(self) -> tuple[str, ...]:
+        """The names of its trials that are planned in every cell."""
+        return tuple(f"{self.name}{variant}" for variant in self.variants)
 
 
 class PlannedCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -78,6 +84,11 @@ class JudgedTrial(msgspec.Struct, frozen=True, kw_only=True):
     cell: str
     scenario: str
     verdict: Verdict
+
+
+def trials(scenarios: Iterable[Scenario | PlannedScenario]) -> tuple[str, ...]:
+    """Return the names of the trials of these scenarios in a cell."""
+    return tuple(trial for scenario in scenarios for trial in scenario.trials)
 
 
 def misses(

@@ -187,7 +187,7 @@ def _cell(folder: Path, plan: PlannedCell, known: Mapping[str, PlannedScenario],
     path = folder / plan.file
     reached = read_reached(path) if path.exists() else Reached()
     problem = _problem(plan, path, reached)
-    planned = reached.header.planned if reached.header else tuple(known)
+    planned = reached.header.planned if reached.header else manifest.trials(known.values())
     reason = problem.reason if problem else "planned, but not reported"
     reported = {trial.scenario for trial in reached.trials}
     trials = (*reached.trials, *manifest.misses(planned, reported, known, reason))

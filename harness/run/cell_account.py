@@ -86,7 +86,7 @@ class CellAccount:
     @property
     def planned(self) -> tuple[str, ...]:
         """The planned trials: those of the header, and before it those of the request."""
-        return self._header.planned if self._header else tuple(self._scenarios)
+        return self._header.planned if self._header else manifest.trials(self._scenarios.values())
 
     def take(self, record: Record) -> None:
         """Judge and write a record that `CellStream` has validated.  Raises `CannotWrite`."""

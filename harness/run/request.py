@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from worldswitch.harness.catalogue import keyword
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell import seeds
@@ -21,6 +22,7 @@ from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.protocol import EngineChoice, Say
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations import rules
+from worldswitch.harness.nearest import hint
 from worldswitch.harness.verdict import Verdict
 
 #: Seconds without a record beyond the longest deadline of a scenario: to start and probe on a busy machine.
@@ -69,10 +71,12 @@ class Request:
         rules.packaged()
         rules.load_all(self.rules)
         scenarios = select(catalogue.scenarios(), self.ids, chaos=self.chaos)
+        if self.keyword:
+            scenarios = keyword.select(scenarios, self.keyword)
         if self.kernels:
-            from worldswitch.harness.environments.kernels import known
+            from worldswitch.harness.environments.kernels import names
 
-            known.load()
+            names.check(self.kernels)
         for platform in self.platforms:
             loading = rehearse_platform(platform)
             if loading.verdict is not Verdict.PASS:
@@ -140,9 +144,18 @@ def rehearse_platform(platform: str) -> Result:
 
 
 def select(scenarios: Iterable[Scenario], ids: Sequence[str], *, chaos: bool = True) -> list[Scenario]:
-    """Return the scenarios with these ids, or all.  Raises `CouldNotRun` for an id that no scenario has."""
+    """Return the scenarios with these ids, or all.
+
+    Raises `CouldNotRun` for an id that no scenario has, and if no scenario is left.
+    """
     every = list(scenarios)
     for pattern in ids:
         if not any(one.is_called(pattern) for one in every):
-            raise CouldNotRun(f"no scenario has the id {pattern}; see `worldswitch list`")
-    return [one for one in every if catalogue.is_wanted(one, ids, chaos=chaos)]
+            known = [*(own for one in every for own in one.ids), *(one.name for one in every)]
+            raise CouldNotRun(
+                f"no scenario has the id {pattern}{hint(pattern, known)}; see `worldswitch list scenarios`"
+            )
+    found = [one for one in every if catalogue.is_wanted(one, ids, chaos=chaos)]
+    if ids and not found:
+        raise CouldNotRun(f"the chaos scenarios (CH*) are excluded here, and --id {' '.join(ids)} names no other")
+    return found

@@ -66,7 +66,7 @@ class Run:
     @cached_property
     def writer(self) -> RunWriter:
         """The writer of the folder; the run starts now.  Raises `CouldNotRun`."""
-        fields = ("name", "ids", "claim", "clauses", "needs")
+        fields = ("name", "ids", "claim", "clauses", "needs", "variants")
         new = Manifest(
             run=self.folder.name,
             started=time.time(),

@@ -70,7 +70,7 @@ def test_the_modules_list_the_mutants(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fakes, "MUTANTS", {"deaf": mutant}, raising=False)
     assert mutants("fakes") == {"deaf": mutant}
     assert load_mutant("deaf", "fakes") is mutant
-    with pytest.raises(NotFound, match="no mutant is called 'blind' in fakes; there are: deaf"):
+    with pytest.raises(NotFound, match="no mutant is called 'blind' in fakes; `worldswitch list mutants` shows all 1"):
         load_mutant("blind", "fakes")
 
 

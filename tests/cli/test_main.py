@@ -102,8 +102,8 @@ def test_a_fault_of_the_harness_is_printed_once(run, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["run", "--id", "XX99"], "no scenario has the id XX99; see `worldswitch list`"),
-        (["run", "--profile", "nope"], "no such profile; choose docker-default"),
+        (["run", "--id", "XX99"], "no scenario has the id XX99; see `worldswitch list scenarios`"),
+        (["run", "--profile", "nope"], "no such profile (did you mean no-ptrace?)"),
         (["run", "--profile", "nope.toml"], "cannot be read"),
         (["run", "--engine", "host", "--profile", "hardened"], "drop one of the two"),
         (["run", "--platform", "nope"], "no platform is called 'nope'"),

@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from worldswitch.harness.cli import options
+from worldswitch.harness.cli.parsing import statuses
 from worldswitch.harness.expectations.outcome import Problem
 from worldswitch.harness.results.reader import KeptRun
 
 ABOUT = "make one run of the runs that `--shard` made on several machines"
+STATUSES = statuses.RUN
+EXAMPLES = "worldswitch merge results/20260102T030405-0a1b results/20260102T030406-2c3d"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

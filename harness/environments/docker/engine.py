@@ -32,13 +32,14 @@ from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.run_resources import RunResources, reach
 from worldswitch.harness.errors import Unobtainable
 
+HOST = "DOCKER_HOST"  #: the environment variable that names an engine
 PING_SECONDS = 5
 CALL_SECONDS = 60
 START_SECONDS = 30.0
 STOP_SECONDS = 4.0  #: from SIGTERM to dockerd to SIGKILL to all its descendants
 
-#: Errors of the SDK, and of the HTTP library whose errors the SDK passes on.
-ERRORS = (DockerException, requests.RequestException, OSError)
+#: Errors of the SDK, and of the libraries whose errors it passes on; ValueError for an address that is none.
+ERRORS = (DockerException, requests.RequestException, OSError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ def obtain(run: RunResources, *, install: bool, map_users: bool = False, say: Sa
             run.guardian = GuardedProcess(run=run.id, keep=[run.lock])
             run.closing.callback(found.client.close)
             return found
+    refuse_named(tried)
     if install and not shutil.which("dockerd"):
         say("installing docker.io")
         install_engine("docker.io")
@@ -75,7 +77,7 @@ def obtain(run: RunResources, *, install: bool, map_users: bool = False, say: Sa
 
 def addresses() -> list[str]:
     """Return the addresses to try: ``DOCKER_HOST`` alone if set, else the existing sockets."""
-    if given := os.environ.get("DOCKER_HOST"):
+    if given := os.environ.get(HOST):
         return [given]
     own = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
     sockets = ("/var/run/docker.sock", f"{own}/docker.sock", "/run/podman/podman.sock", f"{own}/podman/podman.sock")
@@ -106,13 +108,27 @@ def connection(url: str, seconds: int = CALL_SECONDS) -> docker.DockerClient:
 
 
 def _cause(problem: BaseException) -> str:
+    """Return the system's error below a library's exceptions, if there is one, else the message."""
     if isinstance(problem, PermissionError):
         return "permission denied for this user"
-    return str(getattr(problem, "strerror", None) or problem)
+    said, below = str(problem), problem
+    while below := below.__cause__ or below.__context__:  # type: ignore[assignment]
+        said = getattr(below, "strerror", None) or said
+    return str(getattr(problem, "strerror", None) or said)
+
+
+def refuse_named(tried: list[str]) -> None:
+    """Raise `Unobtainable` if ``DOCKER_HOST`` names an engine: no other may be tested in its place."""
+    if given := os.environ.get(HOST):
+        raise Unobtainable(
+            f"{HOST} names the engine to use, and {'; '.join(tried) or f'{given} was not tried'}",
+            f"start that engine, correct {HOST} (unix:///run/docker.sock, tcp://127.0.0.1:2375), or unset it",
+        )
 
 
 def check_startable(tried: list[str]) -> None:
     """Raise `Unobtainable` if a private engine cannot be started here."""
+    refuse_named(tried)
     context = "; ".join(tried) or "no container engine runs here"
     if os.getuid() != 0:
         raise Unobtainable(

@@ -7,6 +7,7 @@ path/to/bzImage    a file
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import threading
@@ -25,6 +26,7 @@ from worldswitch.harness.environments.kernels.image import KernelImage
 from worldswitch.harness.environments.kernels.known import VERSION, Entry
 from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.nearest import hint
 
 
 def is_file(name: str) -> bool:
@@ -53,12 +55,17 @@ def entry_of(name: str) -> Entry:
     """Return the entry of the list that a kernel's name selects.  Raises `Unobtainable`."""
     entries = known.load()
     for entry in entries:
-        if name == entry.name or name.startswith(f"{entry.name}."):
+        version = name.removeprefix(entry.name)
+        if name == entry.name or (version != name and _VERSION.fullmatch(version)):
             return entry
+    names = [entry.name for entry in entries]
     raise Unobtainable(
-        f"no kernel is called {name}; the list has {', '.join(entry.name for entry in entries)}",
+        f"no kernel is called {name}{hint(name, names)}; the list has {', '.join(names)}",
         "choose one of them, a version of one (6.12.94+deb13), or the path of a bzImage (./bzImage)",
     )
+
+
+_VERSION = re.compile(r"\.\d[\w.+~-]*")  #: what follows the name of an entry in the name of a version
 
 
 def obtain(name: str, say: Say) -> KernelImage:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from debian.debian_support import Version
 
 from worldswitch.harness.environments.images import deb_packages
-from worldswitch.harness.environments.kernels import fetch, known
+from worldswitch.harness.environments.kernels import fetch, known, names
 from worldswitch.harness.environments.kernels.known import Entry
 from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import CouldNotRun
@@ -27,6 +27,14 @@ def newest(entry: Entry, say: Say) -> str:
 
 def between(one: str, other: str, say: Say) -> list[str]:
     """Return every version from one kernel to another, ends included; descending if the first is the newer."""
+    for name in (one, other):
+        if fetch.is_file(name):
+            raise CouldNotRun(
+                f"{name} is a file: name two kernels of the list, since only those have versions between them"
+            )
+    names.check((one, other))
+    if one == other:
+        raise CouldNotRun(f"{one} is both ends; name two kernels, one good and one bad")
     ends = [_exact(name, say) for name in (one, other)]
     first, last = sorted(ends, key=Version)
     entries = [entry for entry in known.load() if minor(first) <= entry.minor <= minor(last)]
@@ -36,10 +44,6 @@ def between(one: str, other: str, say: Say) -> list[str]:
 
 
 def _exact(name: str, say: Say) -> str:
-    if fetch.is_file(name):
-        raise CouldNotRun(
-            f"{name} is a file: name two kernels of the list, since only those have versions between them"
-        )
     entry = fetch.entry_of(name)
     return newest(entry, say) if name == entry.name else name
 

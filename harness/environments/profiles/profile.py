@@ -7,7 +7,7 @@ engines' format.  Errors name the file and the field.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +20,7 @@ from worldswitch.harness.environments.profiles import containers_data, seccomp_f
 from worldswitch.harness.environments.profiles.containers_data import InvalidField, folder, read_toml
 from worldswitch.harness.environments.profiles.seccomp_filter import ProfileError as ProfileError  # re-exported
 from worldswitch.harness.linux import capabilities
+from worldswitch.harness.nearest import hint
 
 Word = Annotated[str, Meta(pattern=r"^[\w.-]+(=\S+)?$")]
 Sentence = Annotated[str, Meta(min_length=1)]
@@ -179,14 +180,17 @@ def files(names: Sequence[str]) -> list[Path]:
     names = names or [ALL]
     for name in names:
         if name not in (*paths, ALL) and not name.lower().endswith((".toml", *seccomp_filter.SUFFIXES)):
-            raise ProfileError(
-                name,
-                "",
-                f"no such profile; choose {', '.join(paths)}, {ALL}, or the path of a profile, .toml, or of a filter, "
-                + " or ".join(seccomp_filter.SUFFIXES),
-            )
+            raise ProfileError(name, "", _no_profile(name, paths))
     named = (one for name in names for one in (paths if name == ALL else [name]))
     return [paths.get(name, Path(name)) for name in dict.fromkeys(named)]
+
+
+def _no_profile(name: str, known: Iterable[str]) -> str:
+    ends = " or ".join((".toml", *seccomp_filter.SUFFIXES))
+    if Path(name).is_file():
+        return f"this file is neither a profile nor a filter: its name must end in {ends}"
+    suggested = hint(name, [*known, ALL])
+    return f"no such profile{suggested}; choose one of `worldswitch list profiles`, {ALL}, or a file {ends}"
 
 
 def load(path: Path) -> Profile:

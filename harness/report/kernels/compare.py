@@ -24,6 +24,8 @@ SCENARIO = "KV1"
 
 def compare(one: str, other: str, run: str, results: Path, out: Console) -> int:
     """Print how two kernels differ, by the run called `run`, else by the newest run with both, else by a new run."""
+    if one == other:
+        raise CouldNotRun(f"{one} is both kernels; name two")
     found = _in(run, results, one, other) if run else _in_any(results, one, other)
     if not found:
         found = _in_new(one, other, results, out)

@@ -14,6 +14,7 @@ from rich.table import Table
 from worldswitch.harness.environments.images import deb_packages
 from worldswitch.harness.environments.images.deb_packages import Package
 from worldswitch.harness.environments.kernels import known
+from worldswitch.harness.environments.kernels import names as kernel_names
 from worldswitch.harness.environments.kernels.fetch import KernelFetcher, UnavailableKernel
 from worldswitch.harness.environments.kernels.image import KernelImage
 from worldswitch.harness.expectations.outcome import Status
@@ -36,6 +37,7 @@ def show(out: Console, *, as_json: bool) -> int:
 
 def fetch(names: Sequence[str], out: Console, *, as_json: bool) -> int:
     """Fetch these kernels, or all, and print their versions; returns COULD_NOT_RUN if a kernel is not available."""
+    kernel_names.check(names)
     wanted = names or [entry.name for entry in known.load()]
     with KernelFetcher(wanted, lambda line: print(f"{line} ...", file=sys.stderr)) as kernels:
         found = kernels.all()

@@ -195,7 +195,7 @@ def test_an_exact_version_is_fetched(mirror: dict[str, str]) -> None:
 
 
 def test_an_unlisted_kernel_is_an_error_that_names_the_listed_ones(mirror: dict[str, str]) -> None:
-    with pytest.raises(Unobtainable, match=r"no kernel is called 6\.2; the list has 5\.10, "):
+    with pytest.raises(Unobtainable, match=r"no kernel is called 6\.2 \(did you mean 6\.12\?\); the list has 5\.10, "):
         shelf.obtain("6.2", ignore)
 
 
