@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from worldswitch.harness.cli import options
+from worldswitch.harness.cli import options, run
+from worldswitch.harness.report.progress import Detail
 
 ABOUT = "run the scenarios on many kernels, in a container of each profile"
 
@@ -29,22 +30,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     options.ids(where)
     options.how_to_run(parser, repeat="quick")
     options.results(parser)
+    run.how_to_print(parser)
     parser.set_defaults(chaos=False, engine="docker")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the matrix, and print the outcome as a table."""
     from worldswitch.harness.catalogue import quick_set
-    from worldswitch.harness.cli import run
     from worldswitch.harness.environments.kernels import selection
 
     request = options.request(arguments)
+    say = _silent if arguments.detail is Detail.QUIET else print
     if arguments.quick:
+        say("choosing the kernels of a quick matrix ...")
         request = replace(
             request,
-            kernels=request.kernels or selection.quick(print),
+            kernels=request.kernels or selection.quick(say),
             profiles=request.profiles or selection.QUICK_PROFILES,
             ids=request.ids or quick_set.names(),
         )
     request = replace(request, kernels=request.kernels or selection.names())
-    return run.carry_out(request, arguments.results, arguments.name, as_matrix=True)
+    return run.carry_out(request, arguments.results, arguments.name, arguments.detail, as_matrix=True)
+
+
+def _silent(line: str) -> None:
+    """Print nothing."""

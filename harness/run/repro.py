@@ -42,6 +42,8 @@ def request(kept: KeptTrial) -> Request:
         ids=(function_of(kept.judged.trial.scenario),),
         keyword="",
         chaos=True,  # the trial may be one of chaos
+        maxfail=0,
+        only={},
         repeat=header.repeat if header else earlier.repeat_in(name.environment),
         seed=header.seed if header else earlier.seed,
         **(name.place | _kernel(name, earlier)),

@@ -52,6 +52,8 @@ class Request:
     workers: int = field(
         default_factory=cpus
     )  #: trials in parallel; 0 runs them one after the other in the cell's own worker
+    maxfail: int = 0  #: the number of unexpected verdicts that ends the run; 0 means that none does
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  #: the scenarios of each cell, if not the same
 
     @property
     def is_whole(self) -> bool:
@@ -76,6 +78,10 @@ class Request:
             if loading.verdict is not Verdict.PASS:
                 raise CouldNotRun(loading.reason)
         return scenarios
+
+    def scenarios_in(self, cell: CellName, scenarios: Iterable[Scenario]) -> list[Scenario]:
+        """Return those of the request's scenarios that are planned in this cell."""
+        return [one for one in scenarios if not self.only or one.name in self.only.get(str(cell), ())]
 
     def places(self, say: Say) -> Plan:
         """Prepare the environments; a request that names a profile runs in its container and not on the host."""
@@ -121,7 +127,8 @@ class Request:
         }
         arguments = [word for option, value in options.items() if value for word in (option, value)]
         chaos = () if self.chaos else ("--no-chaos",)
-        return [*chaos, *arguments, *(word for pattern in self.ids for word in ("--id", pattern))]
+        ids = self.only[str(cell)] if self.only else self.ids
+        return [*chaos, *arguments, *(word for pattern in ids for word in ("--id", pattern))]
 
 
 def rehearse_platform(platform: str) -> Result:

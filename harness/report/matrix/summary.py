@@ -65,6 +65,21 @@ def exit_status(run: KeptRun) -> Status:
     return Status.COULD_NOT_RUN if cut_off and found is Status.AS_EXPECTED else found
 
 
+def title(run: KeptRun) -> str:
+    """Return what was tested and where: platforms, machine, kernel, date, version of worldswitch."""
+    prints = [cell.header.fingerprint for cell in run.cells if cell.header]
+    platforms = list(dict.fromkeys(cell.name.platform for cell in run.cells))
+    version = run.manifest.versions.get("worldswitch", "")
+    parts = (
+        named(platforms),
+        named(list(dict.fromkeys(f"{one.machine}, {one.cpu}" for one in prints))),
+        named(list(dict.fromkeys(" ".join(one.kernel.split()[:2]) for one in prints)) or [run.manifest.kernel]),
+        started(run)[:10],
+        f"worldswitch {version}" if version else "",
+    )
+    return " · ".join(part for part in parts if part)
+
+
 def headline(run: KeptRun) -> str:
     """Return when the run started, its duration, its seed, and what it covered, as one line."""
     cells = [cell.name for cell in run.cells]
