@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from worldswitch.harness.catalogue.scenarios import function_of
+from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.outcome import Judged, Status, status
 from worldswitch.harness.linux.release import minor
+from worldswitch.harness.report.outcome import causes
+from worldswitch.harness.report.outcome.causes import FailureGroup
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
@@ -175,15 +178,20 @@ def named(names: Sequence[str]) -> str:
 
 def unexpected(run: KeptRun) -> Sequence[UnexpectedGroup]:
     """Return the unexpected verdicts by scenario, without the misses that a cell's problem explains."""
+    return _by_scenario(causes.unexpected(run.outcomes))
+
+
+def causes_of(run: KeptRun) -> list[tuple[FailureGroup, Sequence[UnexpectedGroup]]]:
+    """Return the unexpected verdicts by cause, and those of each cause by scenario."""
+    return [(group, _by_scenario(group.trials)) for group in causes.groups(run.outcomes)]
+
+
+def _by_scenario(trials: Iterable[tuple[CellName, Judged]]) -> Sequence[UnexpectedGroup]:
     found: dict[tuple[str, Verdict], UnexpectedGroup] = {}
-    for cell in run.cells:
-        for one in cell.outcome.unexpected:
-            trial = one.trial
-            if trial.verdict is Verdict.MISS and cell.problem:
-                continue
-            key = (trial.scenario, trial.verdict)
-            group = UnexpectedGroup(trial.scenario, " ".join(trial.ids), trial.verdict.value, trial.reason, "")
-            group = found.setdefault(key, group)
-            group.expected = str(one.judgement).removeprefix("expected ")
-            group.cells.append(str(cell.name))
+    for cell, one in trials:
+        trial = one.trial
+        group = UnexpectedGroup(trial.scenario, " ".join(trial.ids), trial.verdict.value, trial.reason, "")
+        group = found.setdefault((trial.scenario, trial.verdict), group)
+        group.expected = str(one.judgement).removeprefix("expected ")
+        group.cells.append(str(cell))
     return list(found.values())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
 import json
 import re
 from dataclasses import replace
@@ -168,6 +171,43 @@ def test_the_page_is_well_formed_and_loads_nothing() -> None:
     assert parser.open == []
     assert not re.search(r"https?:|<link|<img|url\(|@import|src=|fetch\(|import ", page)
     assert "<b>1 == 2" not in page
+
+
+def test_the_page_says_first_what_was_found_and_where() -> None:
+    page = matrix.page(SMALL, again)
+    assert "<title>worldswitch: reference · " in page
+    main = page.partition("<main>")[2]
+    assert main.strip().startswith("<h1>reference runs on the host and on Linux 6.1 under tight; ")
+    assert "misbehaves on Linux 6.12 under tight: 1 of 2 scenarios failed.</h1>" in main
+    run = big_run.run(kernels=(), profiles=("",))
+    assert re.search(
+        r"<title>worldswitch: reference · x86_64, made up · Linux 6\.18\.5 · 2026-01-02</title>",
+        matrix.page(run, again),
+    )
+
+
+def test_the_policy_names_the_style_and_the_script_of_the_page_alone() -> None:
+    page = matrix.page(SMALL, again)
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', page)
+    for kind, tag in (("style-src", "style"), ("script-src", "script")):
+        (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind} 'sha256-{digest}'" in html.unescape(policy)
+    assert "default-src 'none'" in policy
+    assert not re.search(r'<[^>]+ style="', page.partition('id="pack"')[0])
+
+
+def test_causes_are_listed_with_their_scenarios() -> None:
+    other = Judged(trial("a::two", Verdict.FAIL, reason="</script><b>3 == 4</b>"), NOT_SO)
+    page = matrix.page(account(entry("host", ODD, other)), again)
+    assert page.count("FAIL 2 trials: &lt;/script&gt;&lt;b&gt;1 == 2&lt;/b&gt;") == 1
+    assert page.count('<td class="claim">two</td>') == 1
+
+
+def test_a_cell_in_which_ptrace_is_denied_is_packed_as_such() -> None:
+    denied = Judged(trial("a::two", Verdict.BLOCKED, reason="needs ptrace: so"), BLOCKED.judgement)
+    packed = packing.pack(account(entry("host", FINE, BLOCKED), entry("docker:no", FINE, denied)), again)
+    assert [cell.denied for cell in packed.cells] == [False, True]
 
 
 def test_without_scripts_the_page_shows_each_cell() -> None:
