@@ -30,7 +30,7 @@ def repetition(run: KeptRun) -> Repetition:
     failed = [(cell, trial) for cell, trial in unexpected if trial.verdict is not Verdict.MISS]
     only: dict[str, tuple[str, ...]] = {}
     for cell, trial in failed:
-        only[str(cell)] = tuple(dict.fromkeys((*only.get(str(cell), ()), function_of(trial.scenario))))
+        only[str(cell)] = tuple(dict.fromkeys((*only.get(str(cell), ()), trial.scenario)))
     again = _request(run, list(dict.fromkeys(cell for cell, _ in failed)), only) if failed else None
     return Repetition(len(failed), len(unexpected) - len(failed), again)
 
@@ -42,7 +42,7 @@ def _request(run: KeptRun, cells: list[CellName], only: dict[str, tuple[str, ...
         raise CouldNotRun(f"{run.folder}: the request of the run is invalid: {problem}") from problem
     return replace(
         earlier,
-        ids=tuple(dict.fromkeys(name for names in only.values() for name in names)),
+        ids=tuple(dict.fromkeys(function_of(name) for names in only.values() for name in names)),
         keyword="",
         chaos=True,  # an unexpected trial may be one of chaos
         platforms=tuple(dict.fromkeys(cell.platform for cell in cells)),

@@ -274,7 +274,7 @@ def slow_idle(results: Results) -> str:
     idle, busy = (shown(medians[name], "second") for name in ("idle", "busy"))
     return (
         f"The median is higher on the idle machine, {idle} and not {busy}. A likely reason: an idle CPU sleeps, and "
-        "must wake up before it can run the tracer (in a virtual machine, by way of the hypervisor); a computing process "
+        "must wake up before it can run the tracer (in a virtual machine, through the hypervisor); a computing process "
         "keeps it awake. On the busy machine the slowest interrupts may wait for a time slice."
     )
 
