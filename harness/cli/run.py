@@ -98,7 +98,8 @@ def _last_failed(arguments: argparse.Namespace) -> int:
         print(f"nothing to repeat: no verdict of the last run, {run.folder}, was unexpected{missed}")
         return Status.COULD_NOT_RUN if found.missed else Status.AS_EXPECTED
     if arguments.detail is not Detail.QUIET:
-        print(f"repeating the {found.trials} unexpected trials of {run.folder}{missed}", flush=True)
+        plural = "" if found.trials == 1 else "s"
+        print(f"repeating {found.trials} unexpected trial{plural} of {run.folder}{missed}", flush=True)
     request = replace(found.request, maxfail=arguments.maxfail)
     return carry_out(request, arguments.results, arguments.name, arguments.detail)
 

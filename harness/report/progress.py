@@ -103,6 +103,7 @@ class Progress:
         """Add the cell's row."""
         self._rows[cell] = _Row()
         self._estimate.begin(cell)
+        self._step = f"starting {cell}: probes and facts", time.monotonic()
 
     def cell_plans(self, cell: CellName, trials: int) -> None:
         """Show that the cell will run this number of trials."""
@@ -134,6 +135,7 @@ class Progress:
 
     def cell_ends(self, outcome: CellOutcome) -> None:
         """Show the cell's final counts."""
+        self._step = None
         row = self._rows[outcome.cell]
         row.planned, row.verdicts, row.seconds = len(outcome.judged), outcome.verdicts, outcome.seconds
         row.begun.clear()

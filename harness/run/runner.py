@@ -95,6 +95,7 @@ class Run:
 
     def go(self) -> None:
         """Run every cell.  Raises `CouldNotRun`."""
+        self.watcher.say("probing this machine")
         # Before any cell starts: a probe kills every new process below this one, and cells are below it.
         self.machine = excuses.host_abilities(self.scenarios)
         writer = self.writer

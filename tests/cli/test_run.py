@@ -117,7 +117,7 @@ def test_lf_repeats_the_unexpected_trials_each_in_its_cell(
     assert [[word for word in words if "::" in word] for words in started] == [[NAMES[0], NAMES[2]], [NAMES[1]]]
     assert all(words[words.index("--seed") + 1] == "11" for words in started)
     printed = capsys.readouterr().out
-    assert printed.startswith("repeating the 3 unexpected trials of ")
+    assert printed.startswith("repeating 3 unexpected trials of ")
     assert printed.splitlines()[-1] == "3 passed, 0 failed, 0 skipped"
 
 
