@@ -219,7 +219,9 @@ def test_github_gets_an_annotation_for_each_cause_and_a_summary(
         "::error title=could not run%3A no engine::docker:b: no engine%0Aget one",
     ]
     text = summary.read_text()
-    assert text.startswith("before\n# reference runs under a; misbehaves on the host: 2 of 3 scenarios failed;")
+    assert text.startswith(
+        "before\n# reference runs under a (3 scenarios); misbehaves on the host: 2 of 3 scenarios failed;"
+    )
     assert "| kernel | no container | a | b |" in text
 
 

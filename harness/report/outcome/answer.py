@@ -42,6 +42,7 @@ class CellFinding:
     cell: CellName
     finding: Finding
     why: str = ""
+    scenarios: int = 0  #: the number that ran
 
 
 def answer(outcomes: Sequence[CellOutcome]) -> str:
@@ -57,7 +58,7 @@ def finding(outcome: CellOutcome) -> CellFinding:
     """Return what the trials of a cell showed about its platform."""
     own = [one for one in outcome.judged if not is_about_the_kernel(one.trial.scenario)]
     kind, why = _finding(own, outcome)
-    return CellFinding(outcome.cell, kind, why)
+    return CellFinding(outcome.cell, kind, why, len(own))
 
 
 def is_denied(outcome: CellOutcome) -> bool:
@@ -103,22 +104,24 @@ def _scenarios(number: int) -> str:
 
 
 def _sentence(platform: str, found: Sequence[CellFinding]) -> str:
-    groups: dict[tuple[Finding, str], list[CellName]] = {}
+    groups: dict[tuple[Finding, str], list[CellFinding]] = {}
     for one in sorted(found, key=lambda one: list(Finding).index(one.finding)):
-        groups.setdefault((one.finding, one.why), []).append(one.cell)
+        groups.setdefault((one.finding, one.why), []).append(one)
     planned = _kernels(one.cell for one in found)
     parts = [
-        _part(kind, why, _where(cells, planned, brief=number > 0))
-        for number, ((kind, why), cells) in enumerate(groups.items())
+        _part(kind, why, _where([one.cell for one in group], planned, brief=number > 0), group)
+        for number, ((kind, why), group) in enumerate(groups.items())
     ]
     if next(iter(groups))[0] is Finding.DENIED:
         parts[0] = f"cannot run{parts[0].removeprefix('not')}"
     return f"{platform} {'; '.join(parts)}."
 
 
-def _part(kind: Finding, why: str, where: str) -> str:
+def _part(kind: Finding, why: str, where: str, group: Sequence[CellFinding]) -> str:
+    """One finding with its reason; without one, with the number of scenarios that showed it."""
     reason = why if len(why) <= LONG else f"{why[:LONG]}…"
-    return kind.value.format(where=where) + (f": {reason.rstrip('.')}" if reason else "")
+    most = max(one.scenarios for one in group)
+    return kind.value.format(where=where) + (f": {reason.rstrip('.')}" if reason else f" ({_scenarios(most)})")
 
 
 def _kernels(cells: Iterable[CellName]) -> dict[str, list[str]]:

@@ -33,10 +33,10 @@ def cell(name: str, *judged: Judged, problem: str = "") -> CellOutcome:
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
-        ([cell("host", PASS)], "reference runs on the host."),
+        ([cell("host", PASS)], "reference runs on the host (1 scenario)."),
         (
             [cell("host", PASS), cell("docker:a", PASS), cell("docker:b", PASS), cell("docker:no", BLOCKED, PASS)],
-            "reference runs on the host and under a, b; not under no: the profile denies ptrace.",
+            "reference runs on the host and under a, b (1 scenario); not under no: the profile denies ptrace.",
         ),
         ([cell("docker:no", BLOCKED)], "reference cannot run under no: the profile denies ptrace."),
         (
@@ -46,32 +46,32 @@ def cell(name: str, *judged: Judged, problem: str = "") -> CellOutcome:
         ([cell("host", PASS, FAIL)], "reference misbehaves on the host: 1 of 2 scenarios failed."),
         (
             [cell("host", PASS, one(Verdict.FAIL, "x", Judgement(True, frozenset({Verdict.FAIL}), "seed.W1")))],
-            "reference runs with known failures on the host.",
+            "reference runs with known failures on the host (2 scenarios).",
         ),
         (
             [cell("host", PASS), cell("host/seed", FAIL)],
-            "reference runs on the host. seed misbehaves on the host: 1 of 1 scenario failed.",
+            "reference runs on the host (1 scenario). seed misbehaves on the host: 1 of 1 scenario failed.",
         ),
         (
             [cell(f"linux-{kernel}:{profile}", PASS) for kernel in ("5.10", "6.12") for profile in "ab"],
-            "reference runs on Linux 5.10, Linux 6.12 under a, b.",
+            "reference runs on Linux 5.10, Linux 6.12 under a, b (1 scenario).",
         ),
         (
             [
                 *(cell(f"linux-{kernel}:a", PASS) for kernel in ("5.10", "6.12")),
                 *(cell(f"linux-{kernel}:no", BLOCKED) for kernel in ("5.10", "6.12")),
             ],
-            "reference runs on Linux 5.10, Linux 6.12 under a; not under no: the profile denies ptrace.",
+            "reference runs on Linux 5.10, Linux 6.12 under a (1 scenario); not under no: the profile denies ptrace.",
         ),
         (
             [cell("linux-5.10:a", FAIL), cell("linux-6.12:a", PASS)],
-            "reference runs on Linux 6.12 under a; misbehaves on Linux 5.10 under a: 1 of 1 scenario failed.",
+            "reference runs on Linux 6.12 under a (1 scenario); misbehaves on Linux 5.10 under a: 1 of 1 scenario failed.",
         ),
         (
             [cell("linux-6.12", PASS), cell("linux-6.12:a", PASS)],
-            "reference runs on Linux 6.12 without a container and under a.",
+            "reference runs on Linux 6.12 without a container and under a (1 scenario).",
         ),
-        ([cell("docker:a", PASS), cell("oci:a", PASS)], "reference runs under a, a (oci)."),
+        ([cell("docker:a", PASS), cell("oci:a", PASS)], "reference runs under a, a (oci) (1 scenario)."),
     ],
 )
 def test_the_answer_is_a_sentence(cells: list[CellOutcome], said: str) -> None:
