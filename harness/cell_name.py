@@ -56,3 +56,9 @@ class CellName:
         words += [f"--profile {profile}" for profile in self.profiles]
         words += [f"--platform {self.platform}"] if self.platform != REFERENCE else []
         return " ".join(words)
+
+
+def parse(text: str) -> CellName:
+    """Return the name that `str` made."""
+    environment, _, platform = text.partition("/")
+    return CellName(environment, platform or REFERENCE)

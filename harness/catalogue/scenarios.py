@@ -73,6 +73,11 @@ def function_of(trial: str) -> str:
     return trial.partition("[")[0]
 
 
+def is_about_the_kernel(trial: str) -> bool:
+    """True if the trial's scenario makes a claim about the kernel alone: its module is one of the family `kernel`."""
+    return trial.startswith("kernel_")
+
+
 def declared(name: str, function: object, mark: pytest.Mark) -> Scenario:
     """Return the scenario that `mark` declares on `function`."""
     values = mark.kwargs

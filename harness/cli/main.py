@@ -35,6 +35,7 @@ from worldswitch.harness.cli.parsing.parser import Parser
 from worldswitch.harness.cli.parsing.version import Version
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.report.legible import legible
 
 SUMMARY = "Can a ptrace sandbox run here, does it behave, and what does each world switch cost?"
 
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except CouldNotRun as problem:
-        print(f"worldswitch {arguments.name}: {problem}", file=sys.stderr)
+        print(f"worldswitch {arguments.name}: {legible(str(problem))}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"worldswitch {arguments.name}: interrupted", file=sys.stderr)
     finally:

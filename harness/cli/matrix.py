@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
-from functools import partial
 
-from worldswitch.harness.cli import options
+from worldswitch.harness.cli import options, run
 from worldswitch.harness.cli.parsing import statuses
+from worldswitch.harness.report.progress import Detail
 
 ABOUT = "run the scenarios on many kernels, in a container of each profile"
 STATUSES = statuses.RUN
@@ -38,22 +38,33 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     options.how_to_run(parser, repeat="quick")
     options.many_machines(parser)
     options.results(parser)
+    run.how_to_print(parser)
     parser.set_defaults(chaos=False, engine="docker")
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the matrix, and print the outcome as a table."""
     from worldswitch.harness.catalogue import quick_set
-    from worldswitch.harness.cli import run
     from worldswitch.harness.environments.kernels import selection
 
     request = options.request(arguments)
+    say = _silent if arguments.detail is Detail.QUIET else _say
     if arguments.quick:
+        say("choosing the kernels of a quick matrix ...")
         request = replace(
             request,
-            kernels=request.kernels or selection.quick(partial(print, file=sys.stderr)),
+            kernels=request.kernels or selection.quick(say),
             profiles=request.profiles or selection.QUICK_PROFILES,
             ids=request.ids or quick_set.names(),
         )
     request = replace(request, kernels=request.kernels or selection.names())
     return run.distribute(request, arguments, as_matrix=True)
+
+
+def _say(line: str) -> None:
+    """Print a line of progress, beside the JSON of `--list-json`."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _silent(line: str) -> None:
+    """Print nothing."""

@@ -61,7 +61,7 @@ def main(arguments: argparse.Namespace) -> int:
         if run.interrupted or (now and now.trial.verdict is saved.judged.trial.verdict):
             break
     run_files.write(run.outcomes, run.folder, run.stale)
-    terminal.summary(run.outcomes, run.folder, request.seed, out)
+    terminal.summary(run.outcomes, run.folder, request, out)
     for other in repro.other_machine(saved, run.folder):
         out.print(f"not as it was: {other}")
     out.print(repro.result(saved, now))

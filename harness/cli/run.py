@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from worldswitch.harness.cell import seeds
 from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.cli import options
 from worldswitch.harness.cli.parsing import completers, statuses
 from worldswitch.harness.cli.parsing.completers import completed_by
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.report.console import console
-from worldswitch.harness.report.progress import Progress
+from worldswitch.harness.report.progress import Detail, Progress
 from worldswitch.harness.results.writer import new_folder
 from worldswitch.harness.run.request import Request
 
@@ -53,11 +56,42 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     options.how_to_run(parser)
     options.many_machines(parser)
     options.results(parser)
+    parser.set_defaults(seed=None)  # so that --lf sees whether one is given
+    how_to_print(parser).add_argument(
+        "--lf",
+        action="store_true",
+        help="repeat only the unexpected trials of the last run, in the same environments and with the same seed",
+    )
+
+
+def how_to_print(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options for when a run ends, and for what it prints; returns their group."""
+    group = parser.add_argument_group("as in pytest")
+    stop = group.add_mutually_exclusive_group()
+    stop.add_argument(
+        "-x", dest="maxfail", action="store_const", const=1, default=0, help="stop at the first unexpected verdict"
+    )
+    stop.add_argument("--maxfail", type=options.count, metavar="N", help="stop after N unexpected verdicts")
+    detail = group.add_mutually_exclusive_group()
+    detail.add_argument(
+        "-q",
+        dest="detail",
+        action="store_const",
+        const=Detail.QUIET,
+        default=Detail.CAUSES,
+        help="print the counts only",
+    )
+    detail.add_argument("-v", dest="detail", action="store_const", const=Detail.TRIALS, help="print each trial")
+    return group
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the scenarios, and print the outcome."""
-    return distribute(options.request(arguments), arguments)
+    if arguments.lf:
+        return _last_failed(arguments)
+    request = options.request(arguments)
+    request = request if arguments.seed is not None else replace(request, seed=seeds.draw())
+    return distribute(request, arguments)
 
 
 def distribute(request: Request, arguments: argparse.Namespace, *, as_matrix: bool = False) -> int:
@@ -73,32 +107,80 @@ def distribute(request: Request, arguments: argparse.Namespace, *, as_matrix: bo
 
         return dask.main(request, arguments)
     request = sharding.part(request, arguments.shard) if arguments.shard else request
-    return carry_out(request, arguments.results, arguments.name, as_matrix=as_matrix)
+    return carry_out(request, arguments.results, arguments.name, arguments.detail, as_matrix=as_matrix)
 
 
-def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool = False) -> int:
+def _last_failed(arguments: argparse.Namespace) -> int:
+    """Repeat the unexpected trials of the last run, if there are any."""
+    from worldswitch.harness.expectations.outcome import Status
+    from worldswitch.harness.results import reader
+    from worldswitch.harness.run import last_failed
+
+    if given := _given(arguments):
+        raise CouldNotRun(f"--lf repeats trials as they were in the last run; drop {', '.join(given)}")
+    run = reader.read(reader.find("last", arguments.results))
+    found = last_failed.repetition(run)
+    missed = f"; {found.missed} of its trials never ran, and are not repeated" if found.missed else ""
+    if found.request is None:
+        print(f"nothing to repeat: no verdict of the last run, {run.folder}, was unexpected{missed}")
+        return Status.COULD_NOT_RUN if found.missed else Status.AS_EXPECTED
+    if arguments.detail is not Detail.QUIET:
+        plural = "" if found.trials == 1 else "s"
+        print(f"repeating {found.trials} unexpected trial{plural} of {run.folder}{missed}", flush=True)
+    request = replace(found.request, maxfail=arguments.maxfail)
+    return carry_out(request, arguments.results, arguments.name, arguments.detail)
+
+
+def _given(arguments: argparse.Namespace) -> list[str]:
+    """Return the given options that say what to run, where or how."""
+    asked, default = options.request(arguments), Request()
+    seed = [] if arguments.seed is None else ["--seed"]
+    return [option for name, option in _OPTIONS.items() if getattr(asked, name) != getattr(default, name)] + seed
+
+
+#: The option of each field of a request, but for the seed, whose default is drawn.
+_OPTIONS = {
+    "platforms": "--platform",
+    "keyword": "-k",
+    "ids": "--id",
+    "chaos": "--no-chaos",
+    "rules": "--rules",
+    "engine": "--engine",
+    "profiles": "--profile",
+    "kernels": "--kernel",
+    "install_engine": "--install-engine",
+    "repeat": "--repeat",
+    "deadline": "--deadline",
+    "workers": "-n",
+}
+
+
+def carry_out(
+    request: Request, results: Path, command: str, detail: Detail = Detail.CAUSES, *, as_matrix: bool = False
+) -> int:
     """Run `request` for `command`, and print the outcome, as a table if `as_matrix`; returns the exit status."""
-    from worldswitch.harness.expectations.outcome import Status, status
+    from worldswitch.harness.expectations.outcome import Status, status, tally
     from worldswitch.harness.report import run_files, terminal
+    from worldswitch.harness.report.export import github
+    from worldswitch.harness.report.matrix import table
     from worldswitch.harness.results import reader
     from worldswitch.harness.results.errors import MAKE_ROOM
     from worldswitch.harness.run import runner
 
-    scenarios = request.scenarios()
     out = console()
+    scenarios = request.scenarios()
     folder = new_folder(results)
-    with Progress(out, request, folder) as progress:
+    with Progress(out, request, folder, detail) as progress:
         run = runner.Run(request, scenarios, folder, progress)
         run.go()
     unkept = run.unkept or run_files.write(run.outcomes, run.folder, run.stale)
-    if as_matrix:
-        from worldswitch.harness.report.matrix import table
-
-        page = run.folder / terminal.PAGE
-        out.print(f"\nresults: {run.folder}" + (f"\nmatrix: {page}" if page.exists() else ""))
+    if detail is Detail.QUIET:
+        out.print(str(tally(run.outcomes)))
+    elif as_matrix:
         table.show(reader.read(run.folder), out)
     else:
-        terminal.summary(run.outcomes, run.folder, request.seed, out, run.stale)
+        terminal.summary(run.outcomes, run.folder, request, out, run.stale)
+    github.tell(run.outcomes, run.folder, run.stale)
     if run.interrupted:
         raise KeyboardInterrupt
     if unkept:

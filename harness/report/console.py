@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
+from rich.segment import Segment
+
+from worldswitch.harness.report.legible import legible
 from worldswitch.harness.verdict import Verdict
 
 LOG_WIDTH = 320  #: columns of a table in a log, so that no text is cut
@@ -21,8 +27,37 @@ STYLES = {
 
 
 def console() -> Console:
-    """Return a console on standard output, with colour and live updates on a terminal only."""
+    """Return a console on standard output, with colour and live updates on a terminal only, that prints legibly."""
     out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
     if not out.is_terminal:
         out.width = LOG_WIDTH
+    return legibly(out)
+
+
+def legibly(out: Console) -> Console:
+    """Make `out` print only legible text, whatever the reports contain; returns it."""
+    out.push_render_hook(_Legibly())
     return out
+
+
+@dataclass(frozen=True, slots=True)
+class Legible:
+    """A renderable whose text is made legible; its colours and positions stay."""
+
+    inner: ConsoleRenderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        """Render it; a CI system's command is one only at the start of a line, whatever the styles there."""
+        blank = True
+        for text, style, control in console.render(self.inner, options):
+            if control:
+                yield Segment(text, style, control)
+                continue
+            for part in re.findall("[^\n]+|\n", text):
+                yield Segment(legible(part) if blank else legible(f".{part}")[1:], style)
+                blank = part == "\n" or (blank and not part.strip())
+
+
+class _Legibly(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [Legible(one) for one in renderables]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from worldswitch.harness.report.legible import legible
+
 _ESCAPED = re.compile(r"[<_*\[\]]")
 
 
@@ -21,8 +23,8 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def cell(text: str) -> str:
-    """Return `text` as one line with bars escaped."""
-    return " ".join(text.split()).replace("|", "\\|")
+    """Return `text` as one line with bars escaped, legibly."""
+    return " ".join(legible(text).split()).replace("|", "\\|")
 
 
 def code(names: Iterable[str]) -> str:
@@ -31,6 +33,6 @@ def code(names: Iterable[str]) -> str:
 
 
 def plain(text: str) -> str:
-    """Return `text` with Markdown's special characters escaped outside of code."""
-    parts = text.split("`")
+    """Return `text` with Markdown's special characters escaped outside of code, legibly."""
+    parts = legible(text).split("`")
     return "`".join(part if number % 2 else _ESCAPED.sub(r"\\\g<0>", part) for number, part in enumerate(parts))

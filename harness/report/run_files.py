@@ -1,4 +1,4 @@
-"""Writes the reports of a finished run to its folder: JUnit XML and, for several environments, the matrix page."""
+"""Writes the reports of a finished run to its folder: JUnit XML, and the page."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from worldswitch.harness.expectations.outcome import CellOutcome, Stale
 from worldswitch.harness.report.export import junit
+from worldswitch.harness.report.matrix import views
 from worldswitch.harness.results.errors import ResultError
 
 JUNIT = "junit.xml"
@@ -16,10 +17,7 @@ def write(outcomes: Sequence[CellOutcome], folder: Path, stale: Sequence[Stale])
     """Write the reports of a finished run; returns "", or why a file could not be written."""
     try:
         junit.write(outcomes, folder / JUNIT, stale=stale)
-        if len({outcome.cell.environment for outcome in outcomes}) > 1:
-            from worldswitch.harness.report.matrix import views  # imports jinja2, needed for the page alone
-
-            views.write_to_folder(folder)
+        views.write_to_folder(folder)
     except (ResultError, OSError) as problem:
         return str(problem)
     return ""

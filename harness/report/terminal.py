@@ -9,62 +9,60 @@ from rich.console import Console
 from rich.text import Text
 
 from worldswitch.harness.cell.records import Trial
-from worldswitch.harness.expectations.outcome import CellOutcome, Problem, Stale, tally
-from worldswitch.harness.report import side_by_side
+from worldswitch.harness.expectations.outcome import CellOutcome, Stale, tally
+from worldswitch.harness.report import failure, side_by_side
 from worldswitch.harness.report.console import STYLES
+from worldswitch.harness.report.matrix import table as matrix_table
+from worldswitch.harness.report.outcome import causes, closing
+from worldswitch.harness.report.outcome.answer import answer
+from worldswitch.harness.results import reader
+from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
 
-PAGE = "matrix.html"  #: in a run's folder, if the run had more than one environment
 IDS = 12  #: the maximum number of ids listed for a reason
 
 
 def summary(
-    outcomes: Sequence[CellOutcome], folder: Path, seed: int, out: Console, stale: Sequence[Stale] = ()
+    outcomes: Sequence[CellOutcome], folder: Path, request: Request, out: Console, stale: Sequence[Stale] = ()
 ) -> None:
-    """Print problems, skipped trials, stale rules, paths and counts; the last line is the counts, for programs."""
-    for problem, cells in _problems(outcomes).items():
-        _print_problem(problem, cells, out)
+    """Print the answer, skipped trials, stale rules, problems, failures, paths; the last line is the counts."""
+    out.print(Text(f"\n{answer(outcomes)}", "bold"))
     _print_skipped(outcomes, out)
     for table in side_by_side.tables(outcomes, STYLES):
         out.print()
         out.print(table)
     _print_stale(stale, out)
-    drawn = (folder / PAGE).exists()
-    if drawn:
+    if len({outcome.cell.environment for outcome in outcomes}) > 1:
         _print_matrix(folder, out)
-    out.print(f"\nseed: {seed}\nresults: {folder}")
-    if drawn:
-        out.print(f"matrix: {folder / PAGE}")
+    _print_problems(outcomes, out)
+    _print_failures(outcomes, folder, request, out)
+    out.print(f"\nseed: {request.seed}")
+    closing.places(folder, out)
     out.print(str(tally(outcomes)))
 
 
+def _print_failures(outcomes: Sequence[CellOutcome], folder: Path, request: Request, out: Console) -> None:
+    failure.by_cause(causes.groups(outcomes), out, failure.evidence(request, folder))
+    closing.repeat(outcomes, folder, out)
+
+
 def _print_matrix(folder: Path, out: Console) -> None:
-    from worldswitch.harness.report.matrix import table  # imports this module
-    from worldswitch.harness.results import reader
-
-    out.print()
-    out.print(table.matrix(reader.read(folder)))
+    if (folder / closing.PAGE).exists():
+        out.print()
+        out.print(matrix_table.matrix(reader.read(folder)))
 
 
-def _problems(outcomes: Iterable[CellOutcome]) -> dict[Problem, list[CellOutcome]]:
-    """Return the cells of each problem: one cause may stop several."""
-    found: dict[Problem, list[CellOutcome]] = {}
-    for outcome in outcomes:
-        if outcome.problem:
-            found.setdefault(outcome.problem, []).append(outcome)
-    return found
-
-
-def _print_problem(problem: Problem, cells: Sequence[CellOutcome], out: Console) -> None:
-    names = ", ".join(str(one.cell) for one in cells)
-    out.print(Text(f"\n{names}: {problem.reason}", style=STYLES[Verdict.MISS]))
-    missed = sum(one.verdicts[Verdict.MISS] for one in cells)
-    if missed:
-        out.print(f"  {missed} of {sum(len(one.judged) for one in cells)} trials never ran")
-    if problem.remedy:
-        out.print(f"  what to do: {problem.remedy}")
-    for line in problem.log.splitlines():
-        out.print(f"  | {line}")
+def _print_problems(outcomes: Sequence[CellOutcome], out: Console) -> None:
+    """Print each problem once, with the cells that have it."""
+    missed = {str(one.cell): (one.verdicts[Verdict.MISS], len(one.judged)) for one in outcomes}
+    for problem, cells in causes.problems(outcomes).items():
+        out.print(Text(f"\n{', '.join(cells)}: {problem.reason}", style=STYLES[Verdict.MISS]))
+        if never := sum(missed[cell][0] for cell in cells):
+            out.print(f"  {never} of {sum(missed[cell][1] for cell in cells)} trials never ran")
+        if problem.remedy:
+            out.print(f"  what to do: {problem.remedy}")
+        for line in problem.log.splitlines():
+            out.print(f"  | {line}")
 
 
 def _print_stale(stale: Sequence[Stale], out: Console) -> None:

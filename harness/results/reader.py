@@ -134,7 +134,21 @@ def _last(place: Path) -> Path:
     folders = sorted(path.parent for path in place.glob(f"[0-9]*T[0-9]*/{manifest.FILE}"))
     if not folders:
         raise NoRun(f"{place}: no runs there; see `worldswitch run --results`")
-    return folders[-1]
+    second = folders[-1].name.partition("-")[0]
+    together = [folder for folder in folders if folder.name.partition("-")[0] == second]
+    return max(together, key=_started) if len(together) > 1 else folders[-1]
+
+
+class _Started(msgspec.Struct):
+    started: float = 0.0
+
+
+def _started(folder: Path) -> float:
+    """Return when a run started; 0 if its manifest cannot be read."""
+    try:
+        return msgspec.json.decode((folder / manifest.FILE).read_bytes(), type=_Started).started
+    except (OSError, msgspec.MsgspecError):
+        return 0.0
 
 
 def read(folder: Path) -> KeptRun:

@@ -35,6 +35,9 @@ class RunWatcher(Protocol):
     def say(self, line: str) -> None:
         """A long operation starts."""
 
+    def run_plans(self, cells: Mapping[CellName, int]) -> None:
+        """The run has these cells, each with this number of scenarios."""
+
     def cell_starts(self, cell: CellName) -> None:
         """A cell starts."""
 
@@ -87,6 +90,11 @@ class CellAccount:
     def planned(self) -> tuple[str, ...]:
         """The planned trials: those of the header, and before it those of the request."""
         return self._header.planned if self._header else manifest.trials(self._scenarios.values())
+
+    @property
+    def unexpected(self) -> int:
+        """The number of reported trials with an unexpected verdict."""
+        return sum(not one.judgement.expected for one in list(self._judged.values()))
 
     def take(self, record: Record) -> None:
         """Judge and write a record that `CellStream` has validated.  Raises `CannotWrite`."""

@@ -44,6 +44,8 @@ def request(kept: KeptTrial) -> Request:
         cells=(),
         whole=(),
         chaos=True,  # the trial may be one of chaos
+        maxfail=0,
+        only={},
         repeat=header.repeat if header else earlier.repeat_in(name.environment),
         seed=header.seed if header else earlier.seed,
         **(name.place | _kernel(name, earlier)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shlex
@@ -56,6 +57,10 @@ class Request:
     workers: int = field(
         default_factory=cpus
     )  #: trials in parallel; 0 runs them one after the other in the cell's own worker
+    maxfail: int = 0  #: the number of unexpected verdicts that ends the run; 0 means that none does
+    only: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  #: the trials of each cell, if not all of the scenarios
 
     @property
     def is_whole(self) -> bool:
@@ -87,6 +92,11 @@ class Request:
     def where(self) -> EngineChoice:
         """The engine; a request that names a profile runs in its container and not on the host."""
         return "docker" if self.profiles and self.engine == "auto" and not self.cells else self.engine
+
+    def scenarios_in(self, cell: CellName, scenarios: Iterable[Scenario]) -> list[Scenario]:
+        """Return those of the request's scenarios that are planned in this cell."""
+        planned = set(map(catalogue.function_of, self.only.get(str(cell), ())))
+        return [one for one in scenarios if not self.only or one.name in planned]
 
     def places(self, say: Say) -> Plan:
         """Prepare the environments."""
@@ -134,7 +144,9 @@ class Request:
         }
         arguments = [word for option, value in options.items() if value for word in (option, value)]
         chaos = () if self.chaos else ("--no-chaos",)
-        return [*chaos, *arguments, *(word for pattern in self.ids for word in ("--id", pattern))]
+        # The brackets of a parametrised trial would be a pattern.
+        ids = map(glob.escape, self.only[str(cell)]) if self.only else self.ids
+        return [*chaos, *arguments, *(word for pattern in ids for word in ("--id", pattern))]
 
 
 def rehearse_platform(platform: str) -> Result:

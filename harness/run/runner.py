@@ -10,15 +10,17 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cached_property
 from itertools import starmap
 from pathlib import Path
 
+from worldswitch.harness import cell_name
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.probes import fingerprint
+from worldswitch.harness.cell.records import Record
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
@@ -49,6 +51,10 @@ def planned(place: Environment | Missing, platform: str) -> PlannedCell:
     )
 
 
+class _Enough(Exception):
+    """The run has as many unexpected verdicts as the request allows."""
+
+
 @dataclass
 class Run:
     """One run; `outcomes` grows while it goes on."""
@@ -62,6 +68,7 @@ class Run:
     stale: list[Stale] = field(default_factory=list)  #: rules that the run shows to be out of date
     lanes: Lanes = field(default_factory=lambda: Lanes(cpus()))
     unkept: str = ""  #: the first error of writing the folder, if any
+    accounts: list[CellAccount] = field(default_factory=list)  #: of the cells that have started
 
     @cached_property
     def writer(self) -> RunWriter:
@@ -88,26 +95,42 @@ class Run:
 
     def go(self) -> None:
         """Run every cell.  Raises `CouldNotRun`."""
+        self.watcher.say("probing this machine")
         # Before any cell starts: a probe kills every new process below this one, and cells are below it.
         self.machine = excuses.host_abilities(self.scenarios)
         writer = self.writer
         try:
             with self.request.places(self.watcher.say) as plan:
-                self._run(list(itertools.product(plan, self.request.platforms)))
+                self._run(self._pairs(plan))
         except KeyboardInterrupt:
             self.lanes.interrupted = True
         self.stale = self._stale()
         with self._noting():
             writer.finish(interrupted=self.interrupted, stale=self.stale)
 
+    def _pairs(self, plan: Iterable[Environment | Missing]) -> list[tuple[Environment | Missing, str]]:
+        """Return the environment and platform of each cell; a cell of the request that is not there is `Missing`."""
+        pairs = list(itertools.product(plan, self.request.platforms))
+        if not self.request.only:
+            return pairs
+        wanted = [(place, name) for place, name in pairs if str(CellName(place.name, name)) in self.request.only]
+        there = {str(CellName(place.name, name)) for place, name in wanted}
+        gone = [cell_name.parse(name) for name in self.request.only if name not in there]
+        remedy = "run the cell again by its own options"
+        lost = [
+            (Missing(cell.environment, f"the environment of {cell} is not there now", remedy), cell) for cell in gone
+        ]
+        return [*wanted, *((place, cell.platform) for place, cell in lost)]
+
     def _run(self, pairs: Sequence[tuple[Environment | Missing, str]]) -> None:
+        names = [CellName(place.name, platform) for place, platform in pairs]
+        self.watcher.run_plans({name: len(self.request.scenarios_in(name, self.scenarios)) for name in names})
         with self._noting():
             self.writer.plan(starmap(planned, pairs), digest(starmap(self._rules, pairs)))
         try:
             self.lanes.run([(place.lane, (place, platform)) for place, platform in pairs], self._cell)
         finally:
-            order = [CellName(place.name, platform) for place, platform in pairs]
-            self.outcomes.sort(key=lambda outcome: order.index(outcome.cell))
+            self.outcomes.sort(key=lambda outcome: names.index(outcome.cell))
 
     def _stale(self) -> list[Stale]:
         needs = {scenario.name: scenario.needs for scenario in self.scenarios}
@@ -129,12 +152,15 @@ class Run:
     def _outcome(self, place: Environment | Missing, platform: str) -> CellOutcome:
         cell = CellName(place.name, platform)
         self.watcher.cell_starts(cell)
-        known = {scenario.name: scenario for scenario in self.scenarios}
+        known = {scenario.name: scenario for scenario in self.request.scenarios_in(cell, self.scenarios)}
         profile = place.profile.fields if place.profile else {}
         basis = CellBasis(self._rules(place, platform), profile, self.machine)
         account = CellAccount(cell, basis, known, self.writer.cell(cell), self.watcher)
+        self.accounts.append(account)
         if self.interrupted:
             return account.close(Problem("the run was interrupted before"))
+        if self._is_enough:
+            return account.close(Problem(f"not started: {self._stopped}"))
         if isinstance(place, Missing):
             return account.close(Problem(place.reason, place.remedy))
         try:
@@ -142,6 +168,8 @@ class Run:
             problem = self._fill(account, place, cell)
         except CannotWrite as trouble:
             problem = Problem(str(trouble), MAKE_ROOM)
+        except _Enough:
+            problem = Problem(self._stopped)
         except KeyboardInterrupt:
             self.lanes.interrupted = True
             problem = Problem("the run was interrupted")
@@ -155,9 +183,30 @@ class Run:
                 place.lane.open()
             except Unobtainable as problem:
                 return Problem(problem.reason, problem.remedy, problem.log)
+        self._check()
         arguments = self.request.arguments(cell, place.facts)
         silence = self.request.silence(self.scenarios, place.facts)
-        return collect(place, arguments, silence, account.take, account.begin)
+
+        def take(record: Record) -> None:
+            account.take(record)
+            self._check()
+
+        return collect(place, arguments, silence, take, account.begin)
+
+    @property
+    def _is_enough(self) -> bool:
+        most = self.request.maxfail
+        return most > 0 and sum(account.unexpected for account in list(self.accounts)) >= most
+
+    def _check(self) -> None:
+        """End the cell if the run has enough unexpected verdicts.  Raises `_Enough`."""
+        if self._is_enough:
+            raise _Enough
+
+    @property
+    def _stopped(self) -> str:
+        most = self.request.maxfail
+        return f"the run stopped after {most} unexpected verdict{'' if most == 1 else 's'}, as --maxfail asks"
 
     def _rules(self, place: Environment | Missing, platform: str) -> tuple[Expectation, ...]:
         """Return the rules for a platform in an environment, in order of precedence."""

@@ -189,3 +189,41 @@ def test_runs_of_one_machine_are_joined(tmp_path: Path) -> None:
     with pytest.raises(UnlikeMachines, match="an abacus"):
         results_file.join([joined, results_file.read(there)])
     assert results_file.join([joined, results_file.read(there)], anyway=True).fingerprint == MACHINE
+
+
+def test_a_quick_run_says_in_words_that_it_decides_nothing(tmp_path: Path) -> None:
+    results = results_file.read(recorded(tmp_path / "a", rounds=3))
+    page.write(results, tmp_path)
+    for name in ("bench.html", "bench.md"):
+        text = (tmp_path / name).read_text()
+        assert page.FEW_ROUNDS in text
+        assert "undecided<" not in text
+        assert "| undecided" not in text
+        assert "too few rounds " not in text.replace(page.FEW_ROUNDS, "")
+        assert ">95 % interval<" not in text
+        assert "| 95 % interval" not in text
+    rows = [line for line in (tmp_path / "bench.md").read_text().splitlines() if line.startswith("|")]
+    for one, other in itertools.pairwise(rows):
+        assert one.count("|") == other.count("|") or not other.startswith("|---")
+
+
+@pytest.mark.parametrize(("idle", "busy", "said"), [(9e-5, 2e-5, True), (2e-5, 9e-5, False), (2e-5, None, False)])
+def test_an_idle_machine_that_is_slower_is_explained(
+    idle: float, busy: float | None, said: bool, tmp_path: Path
+) -> None:
+    writer = ResultsWriter("reference")
+    for number in range(8):
+        values = {"interrupts::idle": idle} | ({"interrupts::busy": busy} if busy else {})
+        writer.take([Measured(name, 1, (value,) * 20) for name, value in values.items()], number, {})
+    writer.write(tmp_path / results_file.FILE, MACHINE)
+    text = page.write(results_file.read(tmp_path), tmp_path).read_text()
+    assert ("The median is higher on the idle machine, 90.0 µs and not 20.0 µs." in text) == said
+
+
+def test_the_page_has_one_main_part_and_no_empty_heading(report: Path) -> None:
+    text = (report / "bench.html").read_text()
+    assert (text.count("<main>"), text.count("</main>")) == (1, 1)
+    assert not re.search(r"<th[^>]*></th>|<th(?![^>]*scope=)[ >]", text)
+    assert re.search(
+        r"prefers-color-scheme: dark\) \{ figure \{ background: none \} figure svg \{ filter: invert", text
+    )

@@ -90,10 +90,12 @@ def test_expected_skips_are_printed_with_their_reason(run, capsys: pytest.Captur
     assert "SG01: needs pidns: not permitted" in printed
 
 
-def test_a_fault_of_the_harness_is_printed_once(run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_of_the_harness_is_one_cause(run, capsys: pytest.CaptureFixture[str]) -> None:
     errors = [trial(name, Verdict.ERROR, reason="no such module") for name in NAMES]
     assert run(place("host", frames(whole(*errors)))) == 2
-    assert capsys.readouterr().out.count("no such module") == 1
+    printed = capsys.readouterr().out
+    assert "not as expected: 3 trials, 1 cause\n\nERROR 3 trials: no such module\n" in printed
+    assert printed.count("reason     no such module") == 1
 
 
 # -------------------------------------------------------------------------------------------------------- wrong input

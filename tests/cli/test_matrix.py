@@ -13,6 +13,7 @@ from worldswitch.harness.cli import main, run
 from worldswitch.harness.environments.kernels import fetch, known, selection
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.report.progress import Detail
 from worldswitch.harness.run import request
 from worldswitch.harness.run.request import Request
 
@@ -22,7 +23,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """The requests, which are recorded instead of run."""
     requests: list[Request] = []
 
-    def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool) -> int:
+    def carry_out(request: Request, results: Path, command: str, detail: Detail, *, as_matrix: bool) -> int:
         requests.append(request)
         return 0
 

@@ -17,6 +17,7 @@ from worldswitch.harness.expectations.judgement import Expectation, Judgement
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged
 from worldswitch.harness.report import side_by_side, terminal
 from worldswitch.harness.report.console import STYLES, console
+from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
 from worldswitch.reference.mutants import lifecycle, pool
 from worldswitch.reference.mutants._compose import composed
@@ -116,6 +117,6 @@ def test_one_platform_alone_has_no_table() -> None:
 def test_names_are_not_truncated_in_a_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name, why = "a_scenario_" * 8, "seed.W4: " + "and so on " * 8
     cells = cell("reference", (name, Verdict.PASS, "")), cell("seed", (name, Verdict.FAIL, why))
-    terminal.summary(cells, tmp_path, 7, console())
+    terminal.summary(cells, tmp_path, Request(), console())
     lines = capsys.readouterr().out.splitlines()
     assert any(f"signals::{name}" in line and why.strip() in line for line in lines)

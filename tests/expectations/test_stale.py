@@ -126,7 +126,7 @@ def test_stale_rules_make_a_run_red_and_are_printed(
     made = run(monkeypatch, tmp_path, rule(ONE, expires=date(2020, 1, 1)), rule("XX99", source="x.toml rule 2"))
     assert status(made.outcomes) is Status.AS_EXPECTED
     assert status(made.outcomes, made.stale) is Status.UNEXPECTED
-    terminal.summary(made.outcomes, tmp_path, 7, console(), made.stale)
+    terminal.summary(made.outcomes, tmp_path, made.request, console(), made.stale)
     printed = capsys.readouterr().out
     assert "unexpected: stale rules\n  x.toml rule 1: it expired after 2020-01-01; " in printed
     assert f"\n  x.toml rule 2: {stale.COVERS_NOTHING}\n" in printed

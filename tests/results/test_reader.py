@@ -274,3 +274,13 @@ def test_facts_known_at_the_end_of_a_cell_are_written(go, tmp_path: Path) -> Non
     late.script = place("x", [learn, *GOOD]).script
     go(late)
     assert reader.read(tmp_path).cells[0].plan.facts == {"engine": "none", "kernel": "6.12.9"}
+
+
+@pytest.mark.parametrize("newest", range(3))
+def test_the_last_of_runs_that_started_in_one_second_started_last(tmp_path: Path, newest: int) -> None:
+    for number, end in enumerate(("0a1b", "ffff", "5c2d")):
+        folder = tmp_path / f"20260102T030405-{end}"
+        folder.mkdir()
+        started = 1767323045.5 if number == newest else 1767323045.0
+        (folder / manifest.FILE).write_text(json.dumps({"started": started}))
+    assert reader.find("last", tmp_path).name[-4:] == ("0a1b", "ffff", "5c2d")[newest]

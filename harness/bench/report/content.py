@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from worldswitch.harness.bench import comparison, noise, ratios
 from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.results_file import Results
+from worldswitch.harness.bench.units import shown
 
 # ---------------------------------------------------------------------------------------------- where the time goes
 
@@ -117,6 +118,11 @@ def _ratio_results(results: Results, target: RatioTarget) -> Iterator[RatioResul
             if below is not None and above.by_round.keys() & below.by_round.keys():
                 ratio = ratios.of_pairs(above.by_round, below.by_round)
                 yield RatioResult(target.about, ratio, _target_text(target), _verdict(target, ratio), name, twin)
+
+
+def has_intervals(estimates: Iterable[Estimate | None]) -> bool:
+    """True if there were enough rounds for an interval of at least one of these ratios."""
+    return any(one is not None and one.high != float("inf") for one in estimates)
 
 
 def _target_text(target: RatioTarget) -> str:
@@ -258,6 +264,19 @@ def latencies(results: Results) -> list[Latencies]:
     """Return the latencies on an idle and on a busy machine."""
     found = (results.series.get(f"interrupts::{name}") for name in ("idle", "busy"))
     return [Latencies(one.name.partition("::")[2], one.values) for one in found if one is not None]
+
+
+def slow_idle(results: Results) -> str:
+    """Return why an interrupt takes longer on the idle machine; "" if it does not."""
+    medians = {one.name: float(np.median(one.values)) for one in latencies(results)}
+    if not medians.keys() >= {"idle", "busy"} or medians["idle"] <= medians["busy"]:
+        return ""
+    idle, busy = (shown(medians[name], "second") for name in ("idle", "busy"))
+    return (
+        f"The median is higher on the idle machine, {idle} and not {busy}. A likely reason: an idle CPU sleeps, and "
+        "must wake up before it can run the tracer (in a virtual machine, through the hypervisor); a computing process "
+        "keeps it awake. On the busy machine the slowest interrupts may wait for a time slice."
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- counts

@@ -26,6 +26,10 @@ KEY = (
 )
 
 
+#: Said in place of columns that would have nothing to show.
+FEW_ROUNDS = "This run had too few rounds for intervals, so it decides no target; a run without --quick does."
+
+
 def write(results: Results, folder: Path) -> Path:
     """Write the page, the Markdown and the figures into the folder; returns the page's path."""
     context = _context(results, figures.draw(results, folder / "figures"))
@@ -63,6 +67,8 @@ def _context(results: Results, drawn: Mapping[str, str]) -> dict[str, Any]:
     machine = results.fingerprint
     peers = {name: why for name, why in results.absent.items() if name.partition("::")[0] in content.RUN_MODES}
     peer_results = content.peer_results(results)
+    ratio_results = content.ratio_results(results)
+    has_peer_intervals = content.has_intervals(one.ratio for one in peer_results)
     return {
         "css": resources.files("worldswitch.harness.report.matrix").joinpath("base.css").read_text(),
         "platform": results.facts.get("platform_name", ""),
@@ -79,7 +85,12 @@ def _context(results: Results, drawn: Mapping[str, str]) -> dict[str, Any]:
         ],
         "figures": dict.fromkeys(figures.FIGURES, "") | {name: _inline(text) for name, text in drawn.items()},
         "steps": content.steps(results),
-        "ratio_results": content.ratio_results(results),
+        "ratio_results": ratio_results,
+        "has_intervals": content.has_intervals(one.ratio for one in ratio_results),
+        "has_peer_intervals": has_peer_intervals,
+        "peer_columns": 3 if has_peer_intervals else 2,
+        "few_rounds": FEW_ROUNDS,
+        "slow_idle": content.slow_idle(results),
         "peer_results": peer_results,
         "program_tables": content.program_tables(results),
         "modes": list(content.RUN_MODES.values()),

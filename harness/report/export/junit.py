@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,16 +9,9 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale
+from worldswitch.harness.report.legible import legible
 from worldswitch.harness.run import repro
 from worldswitch.harness.verdict import Verdict
-
-#: Characters that XML cannot represent; a guest's or a terminal's output may contain them.
-_ILLEGIBLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def _legible(text: str) -> str:
-    return _ILLEGIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
-
 
 SOUND = "the cell itself has no problem"  #: the failing case for a cell's problem, so that the run is not green
 CURRENT = "expectations"  #: the failing suite for stale rules
@@ -43,7 +35,7 @@ def _suite(outcome: CellOutcome, folder: Path) -> TestSuite:
     suite.add_property("platform", outcome.cell.platform)
     if outcome.problem:
         problem = " - ".join(filter(None, (outcome.problem.reason, outcome.problem.remedy)))
-        suite.add_property("problem", _legible(problem))
+        suite.add_property("problem", legible(problem))
     if outcome.problem and outcome.problem.unexpected:
         suite.add_testcase(_wrong(SOUND, str(outcome.cell), outcome.problem.reason))
     for judged in outcome.judged:
@@ -53,7 +45,7 @@ def _suite(outcome: CellOutcome, folder: Path) -> TestSuite:
 
 def _wrong(name: str, class_name: str, reason: str) -> TestCase:
     case = TestCase(name, class_name, 0.0)
-    case.result = [Failure(_legible(reason))]
+    case.result = [Failure(legible(reason))]
     return case
 
 
@@ -64,7 +56,7 @@ def _case(cell: CellName, judged: Judged, folder: Path) -> TestCase:
     result = _result(judged, repro.command(cell, trial.scenario, folder))
     if result is not None:
         case.result = [result]
-        case.system_out = _legible("\n".join(trial.transcript))
+        case.system_out = legible("\n".join(trial.transcript))
     return case
 
 
@@ -72,10 +64,8 @@ def _result(judged: Judged, again: str) -> Error | Failure | Skipped | None:
     """The result: unexpected verdicts, also a pass, are failures or errors; expected ones but pass are skipped."""
     trial, judgement = judged.trial, judged.judgement
     if judgement.expected:
-        return (
-            None if trial.verdict is Verdict.PASS else Skipped(_legible(f"{trial.verdict.value}: {judgement.reason}"))
-        )
+        return None if trial.verdict is Verdict.PASS else Skipped(legible(f"{trial.verdict.value}: {judgement.reason}"))
     kind = Failure if trial.verdict.is_verdict else Error
-    result = kind(_legible(f"{trial.verdict.value}; {judgement}"), trial.verdict.value)
-    result.text = _legible("\n\n".join(filter(None, (trial.claim, trial.reason, trial.detail, again))))
+    result = kind(legible(f"{trial.verdict.value}; {judgement}"), trial.verdict.value)
+    result.text = legible("\n\n".join(filter(None, (trial.claim, trial.reason, trial.detail, again))))
     return result

@@ -32,9 +32,13 @@ const letterOf = (cell, scenario) => cell.verdicts[scenario].toLowerCase();
 const isPlanned = (cell, scenario) => cell.verdicts[scenario] !== "-";
 const isUnexpected = (cell, scenario) => cell.verdicts[scenario] !== letterOf(cell, scenario) && isPlanned(cell, scenario);
 
-/** For each cell and scenario, 1 if verdicts differ along one axis.  Misses are ignored. */
+/**
+ * For each cell and scenario, 1 if verdicts differ along one axis.  Misses are ignored, and so are the profiles that
+ * deny tracing altogether: every scenario differs there, which would hide the others.
+ */
 function differing(run, way) {
-  const groups = Map.groupBy ? Map.groupBy(run.cells, key) : groupBy(run.cells, key);
+  const compared = run.cells.filter((cell) => way !== "profile" || !cell.denied);
+  const groups = Map.groupBy ? Map.groupBy(compared, key) : groupBy(compared, key);
   const found = run.cells.map(() => new Uint8Array(run.scenarios.length));
   for (const cells of groups.values()) {
     for (const scenario of run.scenarios.keys()) {

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from worldswitch.harness.expectations.outcome import tally
 from worldswitch.harness.report.markdown_table import plain, table
 from worldswitch.harness.report.matrix import summary
+from worldswitch.harness.report.outcome import causes
+from worldswitch.harness.report.outcome.answer import answer
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
@@ -23,8 +25,9 @@ def text(run: KeptRun) -> str:
 
 
 def _lines(run: KeptRun) -> Iterator[str]:
-    yield f"# {run.manifest.run}"
-    yield f"\n{summary.headline(run)}. {summary.conclusion(run)}"
+    yield f"# {plain(answer(run.outcomes))}"
+    yield f"\n{plain(summary.title(run))}"
+    yield f"\n{run.manifest.run}: {summary.headline(run)}. {summary.conclusion(run)}"
     yield f"\n**{tally(run.outcomes)}**\n"
     columns = matrix_axes.columns(cell.name for cell in run.cells)
     rows = ([f"{row}<br>{release}", *map(_cell, cells)] for row, release, cells in summary.table(run))
@@ -32,6 +35,7 @@ def _lines(run: KeptRun) -> Iterator[str]:
     yield "\nA plain number counts passed trials; a bold number counts trials with an unexpected verdict."
     yield from _problems(run)
     yield from _stale(run)
+    yield from _causes(run)
     yield from _unexpected(run)
     yield from _differences(run)
 
@@ -58,6 +62,18 @@ def _stale(run: KeptRun) -> Iterator[str]:
     if run.manifest.stale:
         yield "\n## Stale rules\n"
         yield from (f"- {plain(str(one))}" for one in run.manifest.stale)
+
+
+def _causes(run: KeptRun) -> Iterator[str]:
+    found = causes.groups(run.outcomes)
+    if found:
+        yield "\n## Causes\n"
+        rows = (
+            [one.verdict.value, str(len(one.trials)), plain(one.reason), summary.named(one.cells)]
+            for one in found[:MOST]
+        )
+        yield from table(("verdict", "trials", "reason", "where"), rows)
+        yield from _more(len(found))
 
 
 def _unexpected(run: KeptRun) -> Iterator[str]:

@@ -16,6 +16,7 @@ from worldswitch.harness.cell.records import Fingerprint, Trial
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.linux.release import minor
+from worldswitch.harness.report.outcome.answer import is_denied
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.results.matrix_axes import MatrixRow
 from worldswitch.harness.results.reader import KeptCell, KeptRun
@@ -58,6 +59,7 @@ class PackedCell(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     problem: str = ""
     remedy: str = ""
     log: str = ""
+    denied: bool = False  #: no platform can run there, as a probe showed
     kernel_log: int = 0  #: the index of a text
     complaints: tuple[tuple[str, str], ...] = ()  #: the kernel log's warnings and faults: the meaning, and the line
 
@@ -165,6 +167,7 @@ class _Packer:
             problem=problem.reason if problem else "",
             remedy=problem.remedy if problem else "",
             log=problem.log if problem else "",
+            denied=is_denied(saved.outcome),
             kernel_log=self.text("\n".join(logged.lines)) if logged else 0,
             complaints=tuple((one.meaning, one.line) for one in logged.complaints) if logged else (),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections import Counter
 from importlib import resources
 
@@ -13,6 +15,7 @@ from worldswitch.harness.expectations.outcome import tally
 from worldswitch.harness.report.matrix import pack as packing
 from worldswitch.harness.report.matrix import summary
 from worldswitch.harness.report.matrix.pack import Pack, PackedCell, RepeatCommand
+from worldswitch.harness.report.outcome.answer import answer
 from worldswitch.harness.results.reader import KeptRun
 from worldswitch.harness.results.verdict_letters import LETTERS
 
@@ -21,7 +24,8 @@ FILE = "matrix.html"
 STYLES = ("base.css", "matrix.css")
 SCRIPTS = ("data.js", "query.js", "tree.js", "grid.js", "panel.js", "main.js")
 
-MOST = 200  #: the maximum number of unexpected verdicts listed below the table
+CAUSES = 60  #: the maximum number of causes listed below the table
+MOST = 40  #: the maximum number of scenarios listed for a cause
 
 
 def source(name: str) -> str:
@@ -33,11 +37,18 @@ def page(run: KeptRun, again: RepeatCommand) -> str:
     """Return the page as HTML; `again` returns the command that repeats a trial."""
     packed = packing.pack(run, again)
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FunctionLoader(source),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
-    return environment.from_string(source("matrix.html.j2")).render(
+    environment.filters["digest"] = _digest
+    return environment.get_template("matrix.html.j2").render(
         run=run.manifest,
         pack=packed,
+        answer=answer(run.outcomes),
+        title=summary.title(run),
         headline=summary.headline(run),
         tally=tally(run.outcomes),
         conclusion=summary.conclusion(run),
@@ -46,13 +57,19 @@ def page(run: KeptRun, again: RepeatCommand) -> str:
         named=summary.named,
         table=_table(packed),
         counted=counted,
-        unexpected=summary.unexpected(run),
+        causes=summary.causes_of(run),
+        most_causes=CAUSES,
         most=MOST,
         few=summary.FEW,
         styles=Markup("".join(map(source, STYLES))),
-        scripts=Markup("".join(map(source, SCRIPTS))),
+        scripts=Markup('"use strict";\n' + "".join(map(source, SCRIPTS))),
         data=Markup(_embedded(packed)),
     )
+
+
+def _digest(text: str) -> str:
+    """The source of a Content-Security-Policy that allows exactly this text of a style or script."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _embedded(packed: Pack) -> str:

@@ -1,5 +1,7 @@
 // The panel: one trial with all its texts, or one cell with its machine.
 
+const FOLDED = 8; // more trials with one reason are folded
+
 class Panel {
   constructor(run, frame, closed) {
     Object.assign(this, { run, frame, closed });
@@ -62,7 +64,7 @@ class Panel {
       return el(`td${cell === here ? ".here" : ""}`, {}, link);
     })));
     const heads = this.run.columns.map((column) => el("th.turned", { scope: "col" }, column.label));
-    return this.run.cells.length < 2 ? null : section("All cells", el("div.scroll", {}, el("table.small", {}, el("thead", {}, el("tr", {}, el("th"), ...heads)), el("tbody", {}, ...rows))));
+    return this.run.cells.length < 2 ? null : section("All cells", el("div.scroll", {}, el("table.small", {}, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "kernel"), ...heads)), el("tbody", {}, ...rows))));
   }
 
   diagnosis(packed) {
@@ -92,7 +94,7 @@ class Panel {
       cell.remedy ? el("p", {}, `What to do: ${cell.remedy}`) : null,
       block("Log", cell.log),
       ...this.kernel(cell),
-      this.trials(cell),
+      ...this.trials(cell),
       section("Machine", facts([
         ["kernel", machine.release], ["machine", machine.machine], ["processor", machine.cpu && `${machine.cpus} × ${machine.cpu}`],
         ["behaviour", machine.behaviour], ["observed", machine.facts_from], ["python", machine.python],
@@ -113,13 +115,20 @@ class Panel {
     ];
   }
 
+  /** The trials that did not pass, by reason; a reason that many trials share is told once, and its trials folded. */
   trials(cell) {
     const notable = this.run.scenarios.filter((one) => isPlanned(cell, one.number) && cell.verdicts[one.number] !== "p");
-    const order = (one) => SHOWN.indexOf(cell.verdicts[one.number]);
-    notable.sort((one, other) => order(one) - order(other));
-    const lines = notable.map((one) => el("tr", {}, el("td", {}, sign(this.run, cell.verdicts[one.number])), el("td", {}, one.ids.split(" ")[0]),
-      el("td", {}, el("a", { href: hashOf(cell, one) }, one.sentence), el("br"), el("span.dim", {}, trialOf(this.run, cell, one.number).reason))));
-    return lines.length ? section(`Did not pass: ${lines.length}`, el("table", {}, el("tbody", {}, ...lines))) : null;
+    const groups = groupBy(notable, (one) => `${cell.verdicts[one.number]}\n${trialOf(this.run, cell, one.number).reason}`);
+    const order = ([one]) => SHOWN.indexOf(cell.verdicts[one.number]);
+    const sorted = [...groups.values()].sort((one, other) => order(one) - order(other) || other.length - one.length);
+    return sorted.length ? [section(`Did not pass: ${notable.length}`, ...sorted.map((group) => this.group(cell, group)))] : [];
+  }
+
+  group(cell, group) {
+    const { reason, why } = trialOf(this.run, cell, group[0].number);
+    const lines = group.map((one) => el("tr", {}, el("td", {}, one.ids.split(" ")[0]), el("td", {}, el("a", { href: hashOf(cell, one) }, one.sentence))));
+    const head = [sign(this.run, cell.verdicts[group[0].number], group.length), ` ${reason}`, why ? el("span.dim", {}, ` (${why})`) : ""];
+    return el("details", { open: group.length <= FOLDED }, el("summary.reason", {}, ...head), el("table", {}, el("tbody", {}, ...lines)));
   }
 
   /** The observations of this cell, with the number of cells that observed something else. */

@@ -16,7 +16,7 @@ const FIELDS = {
   clause: { about: "a clause of the claim: seed.W2", scenario: (one) => one.clauses.split(" ") },
   reason: { about: "a part of a verdict's reason or texts", text: true },
   is: { about: "unexpected, different, failure, nothing", is: true },
-  differs: { about: "kernel, profile, engine, platform: verdicts differ between cells that differ in this alone", is: true },
+  differs: { about: "kernel, profile, engine, platform: verdicts differ between cells that differ in this alone; profiles that deny tracing altogether are not compared", is: true },
 };
 
 /** The values of is: and differs:, as tests of a trial. */

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from worldswitch.harness.catalogue.scenarios import function_of
+from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.outcome import Judged, Status, status
 from worldswitch.harness.linux.release import minor
+from worldswitch.harness.report.outcome import causes
+from worldswitch.harness.report.outcome.causes import FailureGroup
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
@@ -63,6 +66,21 @@ def exit_status(run: KeptRun) -> Status:
     found = status(run.outcomes, run.manifest.stale)
     cut_off = run.manifest.interrupted or run.manifest.finished is None
     return Status.COULD_NOT_RUN if cut_off and found is Status.AS_EXPECTED else found
+
+
+def title(run: KeptRun) -> str:
+    """Return what was tested and where: platforms, machine, kernel, date, version of worldswitch."""
+    prints = [cell.header.fingerprint for cell in run.cells if cell.header]
+    platforms = list(dict.fromkeys(cell.name.platform for cell in run.cells))
+    version = run.manifest.versions.get("worldswitch", "")
+    parts = (
+        named(platforms),
+        named(list(dict.fromkeys(f"{one.machine}, {one.cpu}" for one in prints))),
+        named(list(dict.fromkeys(" ".join(one.kernel.split()[:2]) for one in prints)) or [run.manifest.kernel]),
+        started(run)[:10],
+        f"worldswitch {version}" if version else "",
+    )
+    return " · ".join(part for part in parts if part)
 
 
 def headline(run: KeptRun) -> str:
@@ -160,15 +178,20 @@ def named(names: Sequence[str]) -> str:
 
 def unexpected(run: KeptRun) -> Sequence[UnexpectedGroup]:
     """Return the unexpected verdicts by scenario, without the misses that a cell's problem explains."""
+    return _by_scenario(causes.unexpected(run.outcomes))
+
+
+def causes_of(run: KeptRun) -> list[tuple[FailureGroup, Sequence[UnexpectedGroup]]]:
+    """Return the unexpected verdicts by cause, and those of each cause by scenario."""
+    return [(group, _by_scenario(group.trials)) for group in causes.groups(run.outcomes)]
+
+
+def _by_scenario(trials: Iterable[tuple[CellName, Judged]]) -> Sequence[UnexpectedGroup]:
     found: dict[tuple[str, Verdict], UnexpectedGroup] = {}
-    for cell in run.cells:
-        for one in cell.outcome.unexpected:
-            trial = one.trial
-            if trial.verdict is Verdict.MISS and cell.problem:
-                continue
-            key = (trial.scenario, trial.verdict)
-            group = UnexpectedGroup(trial.scenario, " ".join(trial.ids), trial.verdict.value, trial.reason, "")
-            group = found.setdefault(key, group)
-            group.expected = str(one.judgement).removeprefix("expected ")
-            group.cells.append(str(cell.name))
+    for cell, one in trials:
+        trial = one.trial
+        group = UnexpectedGroup(trial.scenario, " ".join(trial.ids), trial.verdict.value, trial.reason, "")
+        group = found.setdefault((trial.scenario, trial.verdict), group)
+        group.expected = str(one.judgement).removeprefix("expected ")
+        group.cells.append(str(cell))
     return list(found.values())

@@ -9,8 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from worldswitch.harness.expectations.outcome import tally
+from worldswitch.harness.report import failure
 from worldswitch.harness.report.console import STYLES
 from worldswitch.harness.report.matrix import summary
+from worldswitch.harness.report.outcome import causes, closing
+from worldswitch.harness.report.outcome.answer import answer
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.results.verdict_letters import LETTERS
@@ -20,17 +23,21 @@ MOST = 40  #: the maximum number of entries per list; the page has all of them
 
 
 def show(run: KeptRun, out: Console) -> None:
-    """Print the matrix, the unexpected verdicts, and the differences between kernels; the counts come last."""
-    out.print(f"{run.manifest.run}\n{summary.headline(run)}\n")
+    """Print the answer, the matrix, the unexpected verdicts, and where kernels differ; the counts come last."""
+    out.print(Text(answer(run.outcomes), "bold"))
+    out.print(f"{summary.title(run)}\n{summary.headline(run)}\n")
     out.print(matrix(run))
     letters = ", ".join(f"{letter.upper()} {verdict.value}" for verdict, letter in LETTERS.items() if letter != "p")
     out.print(f"a number without a letter counts passed trials; {letters}; ! unexpected")
     _problems(run, out)
     for rule in run.manifest.stale:
         out.print(Text(f"\nstale rule: {rule}", STYLES[Verdict.FAIL]))
-    _unexpected(run, out)
+    failure.by_cause(causes.groups(run.outcomes), out)
     _differences(run, out)
-    out.print(f"\n{summary.conclusion(run)}\n{tally(run.outcomes)}")
+    closing.repeat(run.outcomes, run.folder, out)
+    out.print()
+    closing.places(run.folder, out)
+    out.print(f"{summary.conclusion(run)}\n{tally(run.outcomes)}")
 
 
 def matrix(run: KeptRun) -> Table:
@@ -64,17 +71,6 @@ def _problems(run: KeptRun, out: Console) -> None:
         out.print(f"  in {summary.named(names)}")
         if remedy:
             out.print(f"  what to do: {remedy}")
-
-
-def _unexpected(run: KeptRun, out: Console) -> None:
-    found = summary.unexpected(run)
-    if not found:
-        return
-    out.print("\nnot as expected:")
-    for one in found[:MOST]:
-        out.print(Text(f"  {one.verdict.upper()} {one.ids} {one.scenario}", "bold red"))
-        out.print(f"    in {summary.named(one.cells)}: {one.reason or f'expected {one.expected}'}")
-    _more(len(found), out)
 
 
 def _differences(run: KeptRun, out: Console) -> None:

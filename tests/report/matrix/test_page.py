@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
 import json
 import re
 from dataclasses import replace
@@ -170,6 +173,43 @@ def test_the_page_is_well_formed_and_loads_nothing() -> None:
     assert "<b>1 == 2" not in page
 
 
+def test_the_page_says_first_what_was_found_and_where() -> None:
+    page = matrix.page(SMALL, again)
+    assert "<title>worldswitch: reference · " in page
+    main = page.partition("<main>")[2]
+    assert main.strip().startswith("<h1>reference runs on the host and on Linux 6.1 under tight (2 scenarios); ")
+    assert "misbehaves on Linux 6.12 under tight: 1 of 2 scenarios failed.</h1>" in main
+    run = big_run.run(kernels=(), profiles=("",))
+    assert re.search(
+        r"<title>worldswitch: reference · x86_64, made up · Linux 6\.18\.5 · 2026-01-02</title>",
+        matrix.page(run, again),
+    )
+
+
+def test_the_policy_names_the_style_and_the_script_of_the_page_alone() -> None:
+    page = matrix.page(SMALL, again)
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', page)
+    for kind, tag in (("style-src", "style"), ("script-src", "script")):
+        (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind} 'sha256-{digest}'" in html.unescape(policy)
+    assert "default-src 'none'" in policy
+    assert not re.search(r'<[^>]+ style="', page.partition('id="pack"')[0])
+
+
+def test_causes_are_listed_with_their_scenarios() -> None:
+    other = Judged(trial("a::two", Verdict.FAIL, reason="</script><b>3 == 4</b>"), NOT_SO)
+    page = matrix.page(account(entry("host", ODD, other)), again)
+    assert page.count("FAIL 2 trials: &lt;/script&gt;&lt;b&gt;1 == 2&lt;/b&gt;") == 1
+    assert page.count('<td class="claim">two</td>') == 1
+
+
+def test_a_cell_in_which_ptrace_is_denied_is_packed_as_such() -> None:
+    denied = Judged(trial("a::two", Verdict.BLOCKED, reason="needs ptrace: so"), BLOCKED.judgement)
+    packed = packing.pack(account(entry("host", FINE, BLOCKED), entry("docker:no", FINE, denied)), again)
+    assert [cell.denied for cell in packed.cells] == [False, True]
+
+
 def test_without_scripts_the_page_shows_each_cell() -> None:
     shown = matrix.page(SMALL, again).partition("<aside")[0]
     assert '<span class="v fail wrong">1<i>F</i></span><span class="v blocked">1<i>B</i></span>' in shown
@@ -254,7 +294,7 @@ def test_a_run_is_found_by_name_and_defaults_to_the_newest(
     capsys.readouterr()
     for names in ([folder.name], []):
         assert main.main(["report", *names]) == 0
-        assert capsys.readouterr().out.startswith(folder.name)
+        assert capsys.readouterr().out.startswith("reference runs on the host (3 scenarios).\nreference · ")
 
 
 @pytest.mark.parametrize(
@@ -282,15 +322,15 @@ def test_an_unwritable_output_is_reported(folder: Path, capsys: pytest.CaptureFi
     assert "m.html cannot be written: No such file or directory; name another file with -o" in capsys.readouterr().err
 
 
-def test_a_run_in_several_environments_writes_the_matrix(
+def test_each_run_writes_its_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(scenarios, "scenarios", lambda: list(SCENARIOS))
     monkeypatch.setattr(request, "rehearse_platform", lambda _: Result(verdict=Verdict.PASS))
     output = frames(whole(*map(scripted_trial, NAMES)))
-    for names, pages in ((("host",), 0), (("host", "docker:a"), 1)):
+    for number, names in enumerate((("host",), ("host", "docker:a"))):
         monkeypatch.setattr(environment, "plan", planner(*(place(name, output) for name in names)))
-        assert main.main(["run", "--results", str(tmp_path / str(pages))]) == 0
+        assert main.main(["run", "--results", str(tmp_path / str(number))]) == 0
         lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("matrix: ")]
-        assert lines == [f"matrix: {page}" for page in (tmp_path / str(pages)).glob("*/matrix.html")]
-        assert len(lines) == pages
+        assert lines == [f"matrix: {page}" for page in (tmp_path / str(number)).glob("*/matrix.html")]
+        assert len(lines) == 1

@@ -1,0 +1,131 @@
+"""Estimates the remaining time of a run, from the durations of earlier runs, else from the rate of this one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.results import manifest
+from worldswitch.harness.run.request import Request
+
+RUNS = 20  #: the maximum number of earlier runs that are read
+
+#: The fields of a request that decide how long a cell takes.
+_ALIKE = ("ids", "keyword", "chaos", "repeat", "mutant", "workers")
+
+
+def earlier_seconds(results: Path, request: Request) -> dict[CellName, float]:
+    """Return the duration of each cell in the newest run that had the same scenarios and repetitions."""
+    found: dict[CellName, float] = {}
+    files = sorted(results.glob(f"[0-9]*T[0-9]*/{manifest.FILE}"), reverse=True)[:RUNS]
+    for file in files:
+        for name, seconds in _seconds(file, request).items():
+            found.setdefault(name, seconds)
+    return found
+
+
+def _seconds(file: Path, request: Request) -> dict[CellName, float]:
+    try:
+        run = msgspec.json.decode(file.read_bytes(), type=manifest.Manifest)
+    except (OSError, msgspec.MsgspecError):
+        return {}  # an estimate does not depend on a damaged run
+    asked = msgspec.json.decode(msgspec.json.encode(asdict(request)))
+    if any(run.request.get(name) != asked[name] for name in _ALIKE):
+        return {}
+    whole = (cell for cell in run.cells if cell.started and cell.finished and not cell.problem)
+    return {cell.name: (cell.finished or 0.0) - (cell.started or 0.0) for cell in whole}
+
+
+@dataclass
+class _Cell:
+    trials: int
+    done: int = 0
+    begun: float | None = None
+    seconds: float | None = None  #: the duration, after its end
+
+    @property
+    def elapsed(self) -> float:
+        if self.seconds is not None:
+            return self.seconds
+        return 0.0 if self.begun is None else time.monotonic() - self.begun
+
+
+@dataclass
+class Estimate:
+    """The progress of the planned cells, and the time that they will still take."""
+
+    earlier: Mapping[CellName, float] = field(default_factory=dict)  #: the duration of cells in earlier runs
+    lanes: int = 1  #: machines at a time
+    cells: dict[CellName, _Cell] = field(default_factory=dict)
+
+    def plan(self, cell: CellName, trials: int) -> None:
+        """A cell has this number of trials, as far as is known."""
+        self.cells.setdefault(cell, _Cell(trials)).trials = trials
+
+    def begin(self, cell: CellName) -> None:
+        """A cell begins."""
+        self.cells.setdefault(cell, _Cell(0)).begun = time.monotonic()
+
+    def trial(self, cell: CellName) -> None:
+        """A trial has ended."""
+        self.cells[cell].done += 1
+
+    def end(self, cell: CellName, trials: int) -> None:
+        """A cell has ended."""
+        one = self.cells.setdefault(cell, _Cell(trials))
+        one.trials = one.done = trials
+        one.seconds = one.elapsed
+
+    @property
+    def done(self) -> int:
+        """The number of trials that are over."""
+        return sum(one.done for one in list(self.cells.values()))
+
+    @property
+    def trials(self) -> int:
+        """The number of planned trials."""
+        return sum(one.trials for one in list(self.cells.values()))
+
+    def remaining(self) -> float | None:
+        """Return the remaining seconds; None if nothing is known."""
+        left = {name: self._left(name, one) for name, one in list(self.cells.items()) if one.seconds is None}
+        if not left or None in left.values():
+            return None
+        here = sum(seconds or 0.0 for name, seconds in left.items() if not name.kernel)
+        booted = {name: seconds or 0.0 for name, seconds in left.items() if name.kernel}
+        width = max(1, min(self.lanes, len(booted)))
+        return here + max(sum(booted.values()) / width, max(booted.values(), default=0.0))
+
+    def _left(self, name: CellName, one: _Cell) -> float | None:
+        whole = self.earlier.get(name)
+        rate = self._rate(name)
+        if whole is None and rate is not None:
+            whole = one.trials * rate
+        if whole is None:
+            return None
+        if one.done and one.trials:
+            return whole * (1 - one.done / one.trials)
+        return max(whole - one.elapsed, 0.0)
+
+    def _rate(self, name: CellName) -> float | None:
+        """The seconds that a trial takes: in this cell, else in all."""
+        own = self.cells[name]
+        cells = (
+            [own] if own.done and own.begun else [one for one in list(self.cells.values()) if one.done and one.begun]
+        )
+        done = sum(one.done for one in cells)
+        return sum(one.elapsed for one in cells) / done if done else None
+
+
+def spoken(seconds: float) -> str:
+    """Return a remaining time in words, no more exact than it is known."""
+    if seconds < 55:
+        return f"about {max(5, 5 * round(seconds / 5))} s left"
+    if seconds < 57 * 60:
+        return f"about {max(1, round(seconds / 60))} min left"
+    return f"about {seconds / 3600:.1f} h left"
