@@ -47,6 +47,7 @@ CAPABILITY_VERSION_3 = 0x20080522  # include/uapi/linux/capability.h
 
 # include/uapi/linux/sched.h, include/uapi/linux/mount.h
 CLONE_NEWNS = 0x20000
+CLONE_NEWUTS = 0x4000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 MS_REC = 0x4000

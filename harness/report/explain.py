@@ -15,7 +15,16 @@ from rich.text import Text
 from worldswitch.harness.catalogue import clauses, scenarios
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.cell.diagnosis import text
-from worldswitch.harness.cell.probes import cgroups, cpu, memory, platform_calls, policy, ptrace, stub_calls
+from worldswitch.harness.cell.probes import (
+    cgroups,
+    cpu,
+    memory,
+    platform_calls,
+    policy,
+    ptrace,
+    stub_calls,
+    user_namespaces,
+)
 from worldswitch.harness.cell.probes.needs import required
 from worldswitch.harness.cell.records import ProbeResult
 from worldswitch.harness.expectations.judgement import PASSES
@@ -30,7 +39,7 @@ EVENTS = 40  #: the last events
 #: Families of probes: if one probe of a family is needed, the others may explain the verdict.
 FAMILIES = (
     *(ptrace.PROBES, platform_calls.PROBES, stub_calls.PROBES),
-    *(cpu.PROBES, memory.PROBES, policy.PROBES, cgroups.PROBES),
+    *(cpu.PROBES, memory.PROBES, {**policy.PROBES, **user_namespaces.PROBES}, cgroups.PROBES),
 )
 
 #: The capability that each probe's attempt needs: number and name in include/uapi/linux/capability.h.

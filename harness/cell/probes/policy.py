@@ -71,12 +71,9 @@ def _mountns() -> str:
     return "unshare(CLONE_NEWNS) and private propagation"
 
 
-def _userns() -> str:
-    syscalls.unshare(syscalls.CLONE_NEWUSER)
-    return "unshare(CLONE_NEWUSER)"
-
-
 def _yama() -> str:
+    if not _YAMA.parents[1].is_dir():
+        raise Absent("/proc/sys is not visible here, and with it ptrace_scope")
     try:
         scope = _YAMA.read_text().strip()
     except FileNotFoundError:
@@ -102,20 +99,30 @@ _NOBODY = 65534
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 
 
+def _pid_namespace() -> int:
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        raise Absent("/proc/self/ns/pid is not visible here") from None
+
+
 def _container() -> str:
-    if Path("/proc/self/ns/pid").stat().st_ino == _FIRST_PID_NAMESPACE:
+    if _pid_namespace() == _FIRST_PID_NAMESPACE:
         raise Absent("this is the initial PID namespace")
     return "this is not the initial PID namespace"
 
 
 def _machine() -> None:
-    if Path("/proc/self/ns/pid").stat().st_ino != _FIRST_PID_NAMESPACE:
+    if _pid_namespace() != _FIRST_PID_NAMESPACE:
         raise Absent("this is not the initial PID namespace, so not a machine booted for this run")
 
 
 def _pid1() -> str:
-    command = Path("/proc/1/cmdline").read_bytes().decode(errors="replace")
-    name = Path("/proc/1/comm").read_text().strip()
+    try:
+        command = Path("/proc/1/cmdline").read_bytes().decode(errors="replace")
+        name = Path("/proc/1/comm").read_text().strip()
+    except OSError:
+        raise Absent("process 1 is not visible here") from None
     if "worldswitch" not in command:
         raise Absent(f"process 1 is {name}")
     return f"process 1 is this run's {name}"
@@ -139,7 +146,6 @@ PROBES: dict[str, Look] = {
     "ns_last_pid": _ns_last_pid,
     "nproc": _nproc,
     "mountns": _mountns,
-    "userns": _userns,
     "yama": _yama,
     "yama_settable": _yama_settable,
     "container": _container,

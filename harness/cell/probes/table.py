@@ -21,6 +21,7 @@ from worldswitch.harness.cell.probes import (
     ptrace,
     stub_calls,
     trying,
+    user_namespaces,
 )
 from worldswitch.harness.cell.records import ProbeResult
 
@@ -32,6 +33,7 @@ PROBES: dict[str, Look] = {
     **cpu.PROBES,
     **memory.PROBES,
     **policy.PROBES,
+    **user_namespaces.PROBES,
     **cgroups.PROBES,
 }
 

@@ -30,7 +30,8 @@ def _attempt(look: Look) -> ProbeResult:
     except Denied as finding:
         return ProbeResult("denied", *finding.args)
     except OSError as error:
-        return ProbeResult("denied" if error.errno in (EPERM, EACCES) else "no", error.strerror or str(error))
+        said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+        return ProbeResult("denied" if error.errno in (EPERM, EACCES) else "no", said)
 
 
 def _finding(ending: Ending) -> ProbeResult:
