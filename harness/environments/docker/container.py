@@ -92,7 +92,7 @@ class Docker:
 
     def start(self, arguments: Sequence[str]) -> ContainerCell:
         """Run the suite in a new container."""
-        return self.run(["python3", "-m", "worldswitch.harness.cell", *arguments])
+        return self.run(["python3", "-m", "worldswitch.harness.cell", *arguments, *self.profile.cell_options])
 
     def run(self, command: Sequence[str]) -> ContainerCell:
         """Run a command of the image in a new container.  Raises `Unobtainable`."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
-from worldswitch.harness.linux.capabilities import ALL, EVERY, PREFIX
+from worldswitch.harness.linux.capabilities import full
 
 #: The engines' default.
 USUAL = tuple(
@@ -17,16 +16,10 @@ USUAL = tuple(
     )
 )
 
-LAST = Path("/proc/sys/kernel/cap_last_cap")  #: the number of the kernel's newest capability
-
 
 def granted(capabilities: Literal["default"] | Sequence[str]) -> tuple[str, ...]:
     """Return a profile's capabilities by their full names; ALL is every capability of this machine's kernel."""
-    if capabilities == "default":
-        return USUAL
-    if ALL in capabilities:
-        return EVERY[: int(LAST.read_text()) + 1] if LAST.exists() else EVERY
-    return tuple(PREFIX + name for name in capabilities)
+    return USUAL if capabilities == "default" else full(capabilities)
 
 
 def sets(names: Sequence[str], *, root: bool) -> dict[str, list[str]]:

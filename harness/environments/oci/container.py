@@ -78,7 +78,7 @@ class Oci:
 
     def start(self, arguments: Sequence[str]) -> OciCell:
         """Run the suite in a new container."""
-        return self.run(["python3", "-m", "worldswitch.harness.cell", *arguments])
+        return self.run(["python3", "-m", "worldswitch.harness.cell", *arguments, *self.profile.cell_options])
 
     def run(self, command: Sequence[str]) -> OciCell:
         """Run a command of the image in a new container.  Raises `Unobtainable`."""

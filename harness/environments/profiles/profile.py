@@ -130,6 +130,12 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {"profile": self.name, **trials}
 
     @property
+    def cell_options(self) -> list[str]:
+        """The cell's options that make it check what the container was granted; another user has no capabilities."""
+        asked = () if self.capabilities == "default" or not self.user.startswith("0:") else self.capabilities
+        return ["--capabilities", ",".join(asked)] if asked else []
+
+    @property
     def security_options(self) -> list[str]:
         """The engine's `security_opt`; the API expects a filter's text, not its path."""
         options = ["no-new-privileges:true"] if self.no_new_privileges else []

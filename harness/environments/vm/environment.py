@@ -82,7 +82,8 @@ class GuestEnvironment:
         up = self.lane.machine(self._shape, observed=self._is_observed and "--mutant" not in arguments)
         self._boot_facts = boot_facts(up.boot, up.number)
         known = ("--observed", msgspec.json.encode(up.observed).decode()) if up.observed else ()
-        command = [*COMMAND, *with_facts(arguments, self._boot_facts), *known]
+        granted = self.profile.cell_options if self.profile else ()
+        command = [*COMMAND, *with_facts(arguments, self._boot_facts), *known, *granted]
         if self.profile and self.profile.kernel.yama == YAMA_LOCKED:
             self.lane.spoil()
         number = self.lane.number()

@@ -1,4 +1,4 @@
-"""Compares the system calls of real trials with the names in a seccomp filter."""
+"""Compares the system calls of real trials with what a seccomp filter answers to them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from worldswitch.harness.catalogue import scenarios as catalogue
+from worldswitch.harness.environments.filters import answers
+from worldswitch.harness.environments.filters.filter_file import Filter
+from worldswitch.harness.environments.filters.resolution import SeccompTarget, resolve
+from worldswitch.harness.environments.filters.seccomp_values import ALLOWING
+from worldswitch.harness.environments.oci.capabilities import USUAL
 from worldswitch.harness.environments.profiles import seccomp_filter
 from worldswitch.harness.environments.profiles.containers_data import folder
 from worldswitch.harness.environments.protocol import Say
@@ -18,6 +23,9 @@ from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.run.request import select
 from worldswitch.harness.run.syscall_record import unotify
 
+SYS_PTRACE = "CAP_SYS_PTRACE"
+#: Calls, and the answer after which the C library does without.
+REPLACED = frozenset((name, "ENOSYS") for name in ("clone3", "rseq", "set_robust_list"))
 #: How much slower trials are while every call waits for the recorder.
 SLOWER = 20.0
 PASSED, SOME_FAILED = 0, 1  #: exit statuses of pytest
@@ -34,25 +42,32 @@ class SyscallComparison:
     scenarios: int
     by_traced: tuple[str, ...]  #: by stubs and other tracees
     by_others: tuple[str, ...]
-    unnamed: tuple[str, ...]  #: called, but in no rule of the filter
-    unused: tuple[str, ...]  #: allowed, but not called
+    denied: dict[str, str]  #: called, and not allowed in a container with the usual capabilities: the answer
+    partly: dict[str, str]  #: called, and allowed with some arguments only
+    replaced: dict[str, str]  #: called, and denied so that the C library makes another call
+    unused: tuple[str, ...]  #: allowed by name, but not called
 
     @property
     def status(self) -> Status:
-        """`UNEXPECTED` if a recorded call is in no rule of the filter."""
-        return Status.UNEXPECTED if self.unnamed else Status.AS_EXPECTED
+        """`UNEXPECTED` if a recorded call is not allowed."""
+        return Status.UNEXPECTED if self.denied else Status.AS_EXPECTED
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the report."""
         yield f"{self.scenarios} scenarios make {len({*self.by_traced, *self.by_others})} different system calls"
         yield f"by stubs and other tracees: {' '.join(self.by_traced)}"
         yield f"by other processes: {' '.join(self.by_others)}"
-        yield (
-            f"{self.filter} does not name: {' '.join(self.unnamed)}"
-            if self.unnamed
-            else f"{self.filter} names them all"
-        )
-        yield f"it allows, but none was made here: {' '.join(self.unused)}"
+        yield f"{self.filter} {'denies' if self.denied else 'denies none that trials need'}{_told(self.denied)}"
+        if self.replaced:
+            yield f"it denies calls that the C library replaces by others{_told(self.replaced)}"
+        if self.partly:
+            yield f"it does not always allow{_told(self.partly)}"
+        if self.unused:
+            yield f"it allows by name, but none was made here: {' '.join(self.unused)}"
+
+
+def _told(calls: dict[str, str]) -> str:
+    return ": " + ", ".join(f"{name} ({answer})" for name, answer in calls.items()) if calls else ""
 
 
 def show(ids: Sequence[str], against: str, *, as_json: bool, say: Say) -> Status:
@@ -68,22 +83,36 @@ def show(ids: Sequence[str], against: str, *, as_json: bool, say: Say) -> Status
 def compare(ids: Sequence[str], against: str, say: Say) -> SyscallComparison:
     """Run scenarios here, record their calls, and compare them with a filter: a name, or a path with a slash."""
     path = Path(against) if "/" in against else folder("seccomp") / against
-    content = seccomp_filter.load(path)
+    content = seccomp_filter.load(path)  # before minutes of recording
     scenarios = [one.name for one in select(catalogue.scenarios(), ids, chaos=False) if ids or _is_plain(one)]
     names = unotify.names()
     say(f"recording the calls of {len(scenarios)} scenarios")
     calls = _record(scenarios, say)
     called = _named(calls.all, names)
-    named = {name for rule in content["syscalls"] for name in rule["names"]}
-    allowed = {name for rule in content["syscalls"] if rule["action"] == "SCMP_ACT_ALLOW" for name in rule["names"]}
+    allowed = {name for rule in content["syscalls"] if rule["action"] in ALLOWING for name in rule["names"]}
     return SyscallComparison(
         filter=path.name,
         scenarios=len(scenarios),
         by_traced=_named(calls.of_tracees, names),
         by_others=_named(calls.of_others, names),
-        unnamed=tuple(name for name in called if name not in named),
+        **_answers(called, content),
         unused=tuple(sorted(allowed.difference(called))),
     )
+
+
+def _answers(called: Iterable[str], content: Filter) -> dict[str, dict[str, str]]:
+    """The calls that a filter does not allow, by how it denies them, each with its answer."""
+    machine = SeccompTarget.here()
+    without, with_it = (resolve(content, (*USUAL, *more), machine) for more in ((), (SYS_PTRACE,)))
+    found: dict[str, dict[str, str]] = {"denied": {}, "partly": {}, "replaced": {}}
+    for name in called:
+        plain, privileged = answers.answer(without, name), answers.answer(with_it, name)
+        if plain.allowed:
+            continue
+        kind = "replaced" if (name, str(plain)) in REPLACED else "partly" if plain.some_allowed else "denied"
+        more = f"; with SYS_PTRACE: {privileged}" if privileged != plain else ""
+        found[kind][name] = f"{plain}{more}"
+    return found
 
 
 def _is_plain(scenario: catalogue.Scenario) -> bool:

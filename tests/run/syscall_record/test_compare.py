@@ -62,37 +62,55 @@ def test_missing_headers_are_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path:
         unotify.names()
 
 
-def test_the_hardened_filter_names_all_calls_of_the_reference() -> None:
+def test_the_hardened_filter_allows_all_calls_of_the_reference() -> None:
     found = compare.compare(["EX01"], "hardened.json", ignore)
-    assert found.unnamed == ()
+    assert found.denied == {}
+    assert found.partly == {"clone": "allowed, by its arguments; otherwise EPERM"}
+    assert found.replaced.keys() <= {"clone3"}
     assert {"mmap", "munmap", "clone"} <= set(found.by_traced)
     assert {"ptrace", "wait4"} <= set(found.by_others)
     assert "ptrace" not in found.by_traced
     assert "splice" in found.unused
 
 
-def test_calls_that_a_filter_does_not_name_are_listed(
+def test_calls_that_a_filter_denies_are_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     narrow = tmp_path / "narrow.json"
     rules = [
         {"names": ["read", "splice"], "action": "SCMP_ACT_ALLOW"},
-        {"names": ["clone3"], "action": "SCMP_ACT_ERRNO"},
+        {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38},
+        {"names": ["ptrace"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_SYS_PTRACE"]}},
+        {"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 17, "op": "SCMP_CMP_EQ"}]},
     ]
     narrow.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}))
     numbers = {name: number for number, name in unotify.names().items()}
-    seen = unotify.Calls({numbers["read"]}, {numbers[name] for name in ("read", "ptrace", "clone3")} | {9999})
+    seen = unotify.Calls({numbers["read"]}, {numbers[name] for name in ("read", "ptrace", "clone", "clone3")} | {9999})
     monkeypatch.setattr(compare, "_record", lambda *_: seen)
     assert compare.show(["EX01"], str(narrow), as_json=False, say=ignore) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:] == [
         "by stubs and other tracees: read",
-        "by other processes: call 9999 clone3 ptrace read",
-        "narrow.json does not name: call 9999 ptrace",
-        "it allows, but none was made here: splice",
+        "by other processes: call 9999 clone clone3 ptrace read",
+        "narrow.json denies: call 9999 (EPERM), ptrace (EPERM; with SYS_PTRACE: allowed)",
+        "it denies calls that the C library replaces by others: clone3 (ENOSYS)",
+        "it does not always allow: clone (allowed, by its arguments; otherwise EPERM)",
+        "it allows by name, but none was made here: splice",
     ]
     assert compare.show(["EX01"], str(narrow), as_json=True, say=ignore) == 1
-    assert json.loads(capsys.readouterr().out)["unnamed"] == ["call 9999", "ptrace"]
+    assert list(json.loads(capsys.readouterr().out)["denied"]) == ["call 9999", "ptrace"]
+
+
+def test_a_deny_list_denies_what_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = {name: number for number, name in unotify.names().items()}
+    calls = unotify.Calls({numbers["read"]}, {numbers[name] for name in ("read", "ptrace", "clone", "wait4")})
+    monkeypatch.setattr(compare, "_record", lambda *_: calls)
+    assert compare.show(["EX01"], "no-ptrace.json", as_json=False, say=ignore) == 1
+    assert capsys.readouterr().out.splitlines()[3:] == ["no-ptrace.json denies: ptrace (EPERM)"]
+    assert compare.show(["EX01"], "log.json", as_json=False, say=ignore) == 0
+    assert "log.json denies none that trials need" in capsys.readouterr().out
 
 
 def test_a_missing_filter_is_an_error() -> None:
