@@ -28,9 +28,11 @@ USUAL = tuple(
 )
 
 
-def granted(capabilities: Literal["default"] | Sequence[str]) -> tuple[str, ...]:
+def granted(capabilities: Literal["default", "all"] | Sequence[str]) -> tuple[str, ...]:
     """Return a profile's capabilities by their full names."""
-    return USUAL if capabilities == "default" else tuple(f"CAP_{name}" for name in capabilities)
+    if isinstance(capabilities, str):
+        return {"default": USUAL, "all": EVERY}[capabilities]
+    return tuple(f"CAP_{name}" for name in capabilities)
 
 
 def sets(names: Sequence[str], *, root: bool) -> dict[str, list[str]]:

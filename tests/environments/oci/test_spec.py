@@ -14,7 +14,9 @@ from worldswitch.harness.environments.oci import capabilities, default_filter, s
 from worldswitch.harness.environments.oci.seccomp import SeccompTarget
 from worldswitch.harness.environments.oci.spec import ContainerContext, IdMapping, specification
 from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.profiles.mounts import Mount
 from worldswitch.harness.environments.profiles.profile import Namespaces, Profile
+from worldswitch.harness.environments.profiles.ulimits import Ulimits
 from worldswitch.harness.errors import Unobtainable
 
 HERE = SeccompTarget("x86_64", (6, 12))
@@ -186,3 +188,63 @@ def test_a_profile_s_settings_join_the_network_s() -> None:
     settings = made(sysctls={"kernel.msgmax": "9"})["linux"]["sysctl"]
     assert settings["kernel.msgmax"] == "9"
     assert settings["net.ipv4.ip_unprivileged_port_start"] == "0"
+
+
+# -------------------------------------------------------------------------------------------------- settings of its own
+
+
+def mounts(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {one["destination"]: one for one in spec["mounts"]}
+
+
+def test_a_mount_of_the_profile_replaces_the_usual_one_and_outer_ones_come_first() -> None:
+    own = (Mount("/data/in", "bind", "/srv", ("ro", "noexec")), Mount("/data", "volume"), Mount("/tmp"))
+    spec = made(mounts=own)
+    assert [one["destination"] for one in spec["mounts"]][-3:] == ["/data", "/tmp", "/data/in"]
+    assert mounts(spec)["/data/in"] == {
+        "destination": "/data/in",
+        "type": "bind",
+        "source": "/srv",
+        "options": ["rbind", "rprivate", "ro", "noexec"],
+    }
+    assert mounts(spec)["/data"]["source"] == "volume-1"
+    assert len(spec["mounts"]) == len(mounts(spec))
+
+
+def test_a_privileged_container_hides_nothing() -> None:
+    spec = made(privileged=True, capabilities="all", read_only=False)
+    assert spec["process"]["capabilities"]["bounding"] == list(capabilities.EVERY)
+    assert (spec["linux"]["maskedPaths"], spec["linux"]["readonlyPaths"]) == ([], [])
+    assert "ro" not in mounts(spec)["/sys"]["options"]
+    assert "ro" not in mounts(spec)["/sys/fs/cgroup"]["options"]
+    assert spec["linux"]["devices"] == [{"from": "/dev", "path": "/dev", "access": "rwm"}]
+    assert spec["linux"]["resources"]["devices"] == [{"allow": True, "access": "rwm"}]
+    assert not spec["root"]["readonly"]
+    assert "ro" in mounts(made())["/sys"]["options"]
+
+
+def test_labels_of_security_modules_are_the_process_s() -> None:
+    process = made(apparmor="mine", selinux=("type:spc_t", "level:s0:c1,c2"))["process"]
+    assert process["apparmorProfile"] == "mine"
+    assert process["selinuxLabel"] == "system_u:system_r:spc_t:s0:c1,c2"
+    for unconfined in (made(), made(apparmor="unconfined", selinux=("disable",))):
+        assert not {"apparmorProfile", "selinuxLabel"} & unconfined["process"].keys()
+
+
+def test_limits_and_groups_are_the_process_s() -> None:
+    process = made(ulimits=Ulimits(nofile="64:128", stack="unlimited"), groups=(7,), user="1:2")["process"]
+    assert process["rlimits"] == [
+        {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
+        {"type": "RLIMIT_NOFILE", "soft": 64, "hard": 128},
+        {"type": "RLIMIT_STACK", "soft": (1 << 64) - 1, "hard": (1 << 64) - 1},
+    ]
+    assert process["user"]["additionalGids"] == [2, 7]
+
+
+def test_namespaces_of_the_machine_are_not_made() -> None:
+    spec = made(namespaces=Namespaces(ipc="host", uts="host", cgroup="private"))
+    assert not {"ipc", "uts"} & namespaces(spec).keys()
+    assert "cgroup" in namespaces(spec)
+    assert "cgroup" not in namespaces(made(replace(AROUND, own_cgroups=True), namespaces=Namespaces(cgroup="host")))
+    assert mounts(spec)["/dev/shm"]["source"] == "/dev/shm"
+    assert "hostname" not in spec
