@@ -42,7 +42,6 @@ def _add_from(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--name",
         type=_name,
-        default="",
         dest="called",
         metavar="NAME",
         help="name of the profile (default: the container's)",

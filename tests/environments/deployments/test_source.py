@@ -6,10 +6,12 @@ The profile of NAME.yaml or NAME.json in tests/data/deployments is NAME.toml bes
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from paths import ROOT as TOP
 
 from worldswitch.harness.environments.deployments import document, engine_options, source, write
 from worldswitch.harness.environments.deployments.document import DeploymentError
@@ -231,6 +233,17 @@ def test_a_comment_cannot_become_a_field(tmp_path: Path) -> None:
     file, *_ = write.write(source.draft(str(pod), ""), "mine", tmp_path / "out")
     assert not profiles.load(file).usual
     assert write.name_of(source.draft(str(pod), "")) == "a-usual-true"
+
+
+def test_the_example_in_the_documentation_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (TOP / "docs/environments.md").read_text()
+    manifest = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    shown = re.findall(r"```toml\n(# From .*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("runner.yaml").write_text(manifest[0])
+    draft = source.draft("runner.yaml", "")
+    (file,) = write.write(draft, write.name_of(draft), Path())
+    assert [file.read_text()] == shown
 
 
 @pytest.mark.parametrize(
