@@ -3,12 +3,14 @@
 Standard output carries the results as frames and nothing else; all other output goes to standard error.
 
     exit status 0   every trial ran, whatever its verdict
-                2   the cell could not run: no scenario selected, a trial not reported, the platform not loaded
+                2   the cell could not run: no scenario selected, a trial not reported, the platform not loaded, a
+                    container that is not what its profile says
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -19,7 +21,7 @@ from worldswitch.harness.cell import collection, options, records, seeds
 from worldswitch.harness.cell.rehearsal import rehearse
 from worldswitch.harness.cell.report_stream import ReportStream, environment_of, observed
 from worldswitch.harness.cell.settings import Settings
-from worldswitch.harness.linux import capabilities, processes, syscalls
+from worldswitch.harness.linux import confinement, processes, syscalls
 from worldswitch.harness.verdict import Verdict
 
 #: Only the plugins named here take part, whatever plugins and configuration are installed.
@@ -39,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     options.add(option)
     option("-k", metavar="EXPRESSION", help="only scenarios whose names match, as in pytest")
     option("--observed", metavar="JSON", default="", help="facts about this kernel; without them they are observed")
-    option("--capabilities", metavar="NAMES", default="", help="refuse to run without these capabilities in effect")
+    option("--confinement", metavar="JSON", default="", help="what confines the cell; it refuses to run without")
     option("-n", type=int, default=0, metavar="WORKERS", help="how many trials run at the same time")
     return made
 
@@ -49,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser().parse_args(arguments)
     asked.seed = seeds.draw() if asked.seed is None else asked.seed
     settings = Settings.of(asked, asked.seed)
-    if lacking := capabilities.lacking(filter(None, asked.capabilities.split(","))):
-        return _refuse(f"the profile grants {' '.join(lacking)}, and the container's processes do not have it")
+    if asked.confinement and (lost := confinement.differences(json.loads(asked.confinement))):
+        return _refuse(f"the container is not what its profile says: {'; '.join(lost)}")
     try:
         stream = _report_stream(asked, settings)
     except pytest.UsageError as error:

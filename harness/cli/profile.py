@@ -1,27 +1,32 @@
-"""`worldswitch profile`: check profiles and filters, and record the system calls that a filter must allow."""
+"""`worldswitch profile`: check profiles and filters, write one after a deployment, record what a filter must allow."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
 from worldswitch.harness.cli import options
 
-ABOUT = "check your own profile or seccomp filter, or record the system calls that a filter must allow"
+ABOUT = (
+    "check your own profile or seccomp filter, write a profile after a container that you have, or record the system "
+    "calls that a filter must allow"
+)
 STATUSES = {
-    0: "check: every file is valid; record: the filter names every call",
+    0: "check: every file is valid; from: written; record: the filter names every call",
     1: "check: a file is invalid; record: the filter does not name a call that was made",
-    2: "invalid arguments, or nothing could be recorded",
+    2: "invalid arguments, a file that cannot be read, or nothing could be recorded",
 }
 EXAMPLES = """
 worldswitch profile check mine.toml mine.json
+worldswitch profile from compose.yaml --service app
 worldswitch profile record --filter ./mine.json --id 'SG*'
 """
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the subcommands `check` and `record`."""
+    """Add the subcommands `check`, `from` and `record`."""
     what = parser.add_subparsers(metavar="WHAT", required=True, dest="what")
     checked = options.subcommand(
         what,
@@ -32,6 +37,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     checked.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a profile or a seccomp filter")
     options.json(checked)
+    _add_from(
+        options.subcommand(
+            what,
+            "from",
+            "write a profile of what a container may do",
+            {0: "the profile is written", 2: "the source cannot be read, or invalid arguments"},
+            "worldswitch profile from compose.yaml --service app",
+        )
+    )
     recorded = options.subcommand(
         what,
         "record",
@@ -53,14 +67,57 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     options.json(recorded)
 
 
+def _add_from(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a container of the running engine, or a file: output of `docker inspect`, a pod or workload of "
+        "Kubernetes, a compose file, a runtime's config.json",
+    )
+    made.add_argument(
+        "--name",
+        type=_name,
+        dest="called",
+        metavar="NAME",
+        help="name of the profile (default: the container's)",
+    )
+    made.add_argument("-o", type=Path, default=Path(), dest="folder", metavar="DIR", help="folder (default: this one)")
+    choice = made.add_mutually_exclusive_group()
+    choice.add_argument("--container", default="", metavar="NAME", help="one of the source's containers")
+    choice.add_argument("--service", dest="container", default="", metavar="NAME", help="one of the source's services")
+
+
+def _name(text: str) -> str:
+    from worldswitch.harness.environments.deployments.write import NAME
+
+    if NAME.fullmatch(text):
+        return text
+    raise argparse.ArgumentTypeError(f"expected lower-case letters, digits and hyphens, got {text!r}")
+
+
 def main(arguments: argparse.Namespace) -> int:
     """Run the subcommand; returns its exit status."""
+    if arguments.what == "from":
+        return _write(arguments)
     from worldswitch.harness.report import profile_check
     from worldswitch.harness.run.syscall_record import compare
 
     if arguments.what == "check":
         return profile_check.show(arguments.files, as_json=arguments.json)
     return compare.show(arguments.ids, arguments.filter, as_json=arguments.json, say=_say)
+
+
+def _write(arguments: argparse.Namespace) -> int:
+    from worldswitch.harness.environments.deployments import source, write
+
+    draft = source.draft(arguments.source, arguments.container)
+    files = write.write(draft, arguments.called or write.name_of(draft), arguments.folder)
+    for one in draft.lost:
+        print(f"not in the profile: {one}", file=sys.stderr)
+    for file in files:
+        print(file)
+    print(f"run it: worldswitch run --profile {shlex.quote(str(files[0]))}")
+    return 0
 
 
 def _say(line: str) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Iterable
-from pathlib import Path
 
 #: All capabilities, in the kernel's order.
 EVERY = tuple(
@@ -22,9 +19,6 @@ EVERY = tuple(
 PREFIX = "CAP_"
 ALL = "ALL"  #: every capability of the kernel
 
-LAST = Path("/proc/sys/kernel/cap_last_cap")  #: the number of the kernel's newest capability
-STATUS = Path("/proc/self/status")
-
 
 def normal(name: str) -> str:
     """Return a capability's name as engines read it, without the prefix: `cap_sys_ptrace` is SYS_PTRACE.
@@ -37,18 +31,3 @@ def normal(name: str) -> str:
     found = difflib.get_close_matches(short, [one.removeprefix(PREFIX) for one in EVERY], n=1)
     near = f"; did you mean {found[0]}?" if found else ""
     raise ValueError(f"{name!r} is no capability{near}")
-
-
-def full(names: Iterable[str]) -> tuple[str, ...]:
-    """Return capabilities by their full names; ALL is every capability of this kernel."""
-    short = list(names)
-    if ALL in short:
-        return EVERY[: int(LAST.read_text()) + 1] if LAST.exists() else EVERY
-    return tuple(PREFIX + name for name in short)
-
-
-def lacking(names: Iterable[str]) -> list[str]:
-    """Return those of the capabilities that are not in effect in this process; none if /proc does not show it."""
-    found = re.search(r"^CapEff:\s*(\w+)$", STATUS.read_text() if STATUS.exists() else "", re.MULTILINE)
-    mask = int(found[1], 16) if found else -1
-    return [name for name in full(names) if not mask >> EVERY.index(name) & 1]

@@ -16,18 +16,18 @@ from typing import Any
 
 import docker
 from docker.errors import APIError
-from docker.types import LogConfig, Ulimit
+from docker.types import LogConfig, Mount, Ulimit
 
 from worldswitch.harness.environments.cache import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.docker.engine import ERRORS, Engine, connection
 from worldswitch.harness.environments.docker.image import Image
-from worldswitch.harness.environments.profiles import kernel_settings
+from worldswitch.harness.environments.profiles import devices, expected, kernel_settings, mounts
+from worldswitch.harness.environments.profiles.mounts import PROPAGATION, STANDARD
 from worldswitch.harness.environments.profiles.profile import IDLE, Profile
 from worldswitch.harness.environments.run_resources import API_SECONDS, RunResources
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.linux import processes
 
-TMPFS = "rw,exec,nosuid,nodev,mode=1777,size=128m"
 SHARED_MEMORY = "64m"
 LOG_CHUNKS = 400
 EXIT_SECONDS = 10  #: from the end of the output to the exit status
@@ -38,8 +38,8 @@ def settings(profile: Profile, engine: Engine, run: str, companion: str = "") ->
 
     `companion` is the container whose PID namespace it shares, if the profile says so.
     """
-    granted = {} if profile.capabilities == "default" else {"cap_drop": ["ALL"], "cap_add": list(profile.capabilities)}
-    return granted | {
+    return {
+        **_capabilities(profile),
         "labels": {LABEL: run, PLACE_LABEL: place()},
         "user": profile.user,
         "security_opt": profile.security_options,
@@ -48,16 +48,48 @@ def settings(profile: Profile, engine: Engine, run: str, companion: str = "") ->
         "mem_limit": profile.limits.memory,
         "memswap_limit": profile.limits.memory,
         "network_mode": "none",
-        "read_only": True,
-        "tmpfs": {"/tmp": TMPFS},
+        "read_only": profile.read_only,
+        "tmpfs": {"/tmp": ",".join(STANDARD["/tmp"]), **_tmpfs(profile)},
         "shm_size": SHARED_MEMORY,
-        "ulimits": [Ulimit(name="core", soft=0, hard=0)],
+        "ulimits": [Ulimit(name=name, soft=soft, hard=hard) for name, soft, hard in profile.ulimits.all()],
         "log_config": LogConfig(type=LogConfig.types.NONE),  # the cell attaches before the start and misses no output
         "cgroup_parent": engine.cgroup_parent,
         "pid_mode": {"private": None, "host": "host", "shared": f"container:{companion}"}[profile.namespaces.pid],
         "userns_mode": "" if profile.namespaces.user == "mapped" else "host",
         "sysctls": profile.sysctls,
+        **{name: value for name, value in _asked(profile).items() if value},
     }
+
+
+def _capabilities(profile: Profile) -> dict[str, Any]:
+    if profile.capabilities == "default":
+        return {}
+    if profile.capabilities == "all":
+        return {"cap_add": ["ALL"]}
+    return {"cap_drop": ["ALL"], "cap_add": list(profile.capabilities)}
+
+
+def _tmpfs(profile: Profile) -> dict[str, str]:
+    return {one.target: ",".join(one.flags) for one in profile.mounts if one.type == "tmpfs"}
+
+
+def _asked(profile: Profile) -> dict[str, Any]:
+    """Return the arguments that only profiles with other settings than the usual have."""
+    return {
+        "privileged": profile.privileged,
+        "group_add": list(profile.groups),
+        "mounts": [_mount(one) for one in profile.mounts if one.type != "tmpfs"],
+        "devices": [":".join(device) for device in devices.split(profile.devices)],
+        "ipc_mode": profile.namespaces.ipc.replace("private", ""),
+        "uts_mode": profile.namespaces.uts.replace("private", ""),
+        "cgroupns": profile.namespaces.cgroup.replace("default", ""),
+    }
+
+
+def _mount(asked: mounts.Mount) -> Mount:
+    propagation = next((option for option in asked.options if option in PROPAGATION), None)
+    read_only = "ro" in asked.options
+    return Mount(asked.target, asked.source or None, asked.type, read_only=read_only, propagation=propagation)
 
 
 def unavailable(profile: Profile, engine: Engine) -> Unobtainable | None:
@@ -69,6 +101,13 @@ def unavailable(profile: Profile, engine: Engine) -> Unobtainable | None:
             f"the profile {profile.name} needs a user namespace, and {engine.name} provides none",
             "start the engine with --userns-remap; or stop it and run as root, for a private engine that maps ids",
         )
+    for mount in profile.mounts:
+        if lost := [one for one in mount.options if mount.type != "tmpfs" and one not in ("ro", "rw", *PROPAGATION)]:
+            return Unobtainable(
+                f"the profile {profile.name} mounts {mount.target} with {', '.join(lost)}, and the engine's interface "
+                f"has no such option for type {mount.type}",
+                "use a plain runtime: --engine oci; or a tmpfs",
+            )
     return None
 
 
@@ -92,7 +131,7 @@ class Docker:
 
     def start(self, arguments: Sequence[str]) -> ContainerCell:
         """Run the suite in a new container."""
-        return self.run(["python3", "-m", "worldswitch.harness.cell", *arguments, *self.profile.cell_options])
+        return self.run(["python3", "-m", "worldswitch.harness.cell", *arguments, *expected.option(self.profile)])
 
     def run(self, command: Sequence[str]) -> ContainerCell:
         """Run a command of the image in a new container.  Raises `Unobtainable`."""

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from worldswitch.harness.environments.oci.spec import Json
 from worldswitch.harness.environments.run_resources import RunResources
+from worldswitch.harness.linux import bundles
 
 SHOW = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
 Specify: TypeAlias = Callable[
@@ -45,6 +46,7 @@ def prepare(runtime: Runtime, run: RunResources, image: Path, name: str, specify
         specification = specify(shown, f"/worldswitch-{run.id}/{name}")
         mounts = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", SHOW, "sh"]
         command = [*mounts, str(image), str(shown), *start]
+    bundles.complete(specification, bundle, image)
     (bundle / "config.json").write_text(json.dumps(specification))
     return command, pid_file
 

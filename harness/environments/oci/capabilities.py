@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from worldswitch.harness.linux.capabilities import full
+from worldswitch.harness.linux.capabilities import EVERY, PREFIX
 
 #: The engines' default.
 USUAL = tuple(
@@ -17,9 +17,11 @@ USUAL = tuple(
 )
 
 
-def granted(capabilities: Literal["default"] | Sequence[str]) -> tuple[str, ...]:
-    """Return a profile's capabilities by their full names; ALL is every capability of this machine's kernel."""
-    return USUAL if capabilities == "default" else full(capabilities)
+def granted(capabilities: Literal["default", "all"] | Sequence[str]) -> tuple[str, ...]:
+    """Return a profile's capabilities by their full names."""
+    if isinstance(capabilities, str):
+        return {"default": USUAL, "all": EVERY}[capabilities]
+    return tuple(f"{PREFIX}{name}" for name in capabilities)
 
 
 def sets(names: Sequence[str], *, root: bool) -> dict[str, list[str]]:

@@ -1,26 +1,30 @@
 """The OCI specification (`config.json`) of a container, equivalent to the engine's for the same profile.
 
-Every container has the same confinement in addition to its profile: no network, a read-only root, bounded /tmp and
-/dev/shm, no core files.  `tests/system/test_oci_parity.py` compares it with the specification of a real engine.
+Every container has the same confinement in addition to its profile: no network, and, unless the profile says
+otherwise, a read-only root, bounded /tmp and /dev/shm, no core files.  The machine that runs the container adds what
+only it knows (`worldswitch.harness.linux.bundles`).  `tests/system/test_oci_parity.py` compares it with the
+specification of a real engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
 from worldswitch.harness.environments.oci import capabilities, seccomp
 from worldswitch.harness.environments.oci.seccomp import SeccompTarget
+from worldswitch.harness.environments.profiles import devices
+from worldswitch.harness.environments.profiles.mounts import PROPAGATION, STANDARD
 from worldswitch.harness.environments.profiles.profile import Profile
+from worldswitch.harness.linux.bundles import DEVICE, VOLUME
 
 Json: TypeAlias = dict[str, Any]
 
 VERSION = "1.0.2"
 INIT = "/sbin/docker-init"  #: path of the init, in engines and in a tree
-SHARED_MEMORY = 64 << 20
-TEMPORARY = "128m"
+NO_LIMIT = 1 << 64  #: -1, no limit, as an unsigned number
 SWAPLESS = ("limit", "swap")  #: `swap` counts memory plus swap
 
 MASKED = (
@@ -40,8 +44,8 @@ MOUNTS = (
     ("/sys", "sysfs", "sysfs", "nosuid noexec nodev ro"),
     ("/sys/fs/cgroup", "cgroup", "cgroup", "ro nosuid noexec nodev"),
     ("/dev/mqueue", "mqueue", "mqueue", "nosuid noexec nodev"),
-    ("/dev/shm", "tmpfs", "shm", f"nosuid noexec nodev mode=1777 size={SHARED_MEMORY}"),
-    ("/tmp", "tmpfs", "tmpfs", f"rprivate rw exec nosuid nodev mode=1777 size={TEMPORARY}"),
+    ("/dev/shm", "tmpfs", "shm", " ".join(STANDARD["/dev/shm"])),
+    ("/tmp", "tmpfs", "tmpfs", " ".join(("rprivate", *STANDARD["/tmp"]))),
 )
 
 #: Settings of the network namespace that engines relax for unprivileged processes.
@@ -83,9 +87,9 @@ def specification(profile: Profile, command: Sequence[str], found: ContainerCont
     return {
         "ociVersion": VERSION,
         "process": _process(profile, command, found),
-        "root": {"path": str(found.root), "readonly": True},
-        "hostname": found.id,
-        "mounts": [_mount(*row, found) for row in MOUNTS],
+        "root": {"path": str(found.root), "readonly": profile.read_only},
+        **({"hostname": found.id} if profile.namespaces.uts == "private" else {}),
+        "mounts": [*_standard_mounts(profile, found), *_own_mounts(profile)],
         "linux": _linux(profile, found),
     }
 
@@ -94,15 +98,51 @@ def _process(profile: Profile, command: Sequence[str], found: ContainerContext) 
     user, group = map(int, profile.user.split(":"))
     granted = capabilities.granted(profile.capabilities)
     return {
-        "user": {"uid": user, "gid": group, **({} if found.rootless else {"additionalGids": [group]})},
+        "user": {"uid": user, "gid": group, **({} if found.rootless else {"additionalGids": [group, *profile.groups]})},
         "args": [*((INIT, "--") if profile.init else ()), *command],
         "env": [*found.environment, f"HOSTNAME={found.id}"],
         "cwd": found.folder,
         "capabilities": capabilities.sets(granted, root=user == 0),
-        "rlimits": [{"type": "RLIMIT_CORE", "hard": 0, "soft": 0}],
+        "rlimits": [
+            {"type": f"RLIMIT_{name.upper()}", "hard": hard % NO_LIMIT, "soft": soft % NO_LIMIT}
+            for name, soft, hard in profile.ulimits.all()
+        ],
         "noNewPrivileges": profile.no_new_privileges,
         "oomScoreAdj": 0,
+        **({"apparmorProfile": profile.apparmor} if profile.apparmor not in ("", "unconfined") else {}),
+        **({"selinuxLabel": _selinux(profile)} if profile.selinux not in ((), ("disable",)) else {}),
     }
+
+
+def _selinux(profile: Profile) -> str:
+    """Return the label of containers in the usual policy, with the profile's parts."""
+    parts = {"user": "system_u", "role": "system_r", "type": "container_t", "level": "s0"}
+    return ":".join((parts | dict(option.split(":", 1) for option in profile.selinux)).values())
+
+
+def _standard_mounts(profile: Profile, found: ContainerContext) -> Iterator[Json]:
+    """Yield the mounts of every container that the profile does not replace."""
+    own = [mount.target for mount in profile.mounts]
+    for where, kind, source, options in MOUNTS:
+        if where == "/dev/shm" and profile.namespaces.ipc == "host" and where not in own:
+            yield {"destination": where, "type": "bind", "source": where, "options": ["rbind", "rprivate"]}
+        elif where not in own:
+            writable = profile.privileged and where.startswith("/sys")
+            yield _mount(
+                where, kind, source, options.replace("ro ", "").removesuffix(" ro") if writable else options, found
+            )
+
+
+def _own_mounts(profile: Profile) -> Iterator[Json]:
+    """Yield the profile's mounts, the outer before the inner ones."""
+    for number, mount in sorted(enumerate(profile.mounts), key=lambda pair: pair[1].target.count("/")):
+        made: Json = {"destination": mount.target, "type": mount.type, "source": mount.source}
+        if mount.type == "tmpfs":
+            yield made | {"source": "tmpfs", "options": ["rprivate", *mount.flags]}
+        else:
+            propagation = () if {*PROPAGATION} & {*mount.options} else ("rprivate",)
+            source = mount.source or f"{VOLUME}{number}"
+            yield made | {"type": "bind", "source": source, "options": ["rbind", *propagation, *mount.flags]}
 
 
 def _mount(where: str, kind: str, source: str, options: str, found: ContainerContext) -> Json:
@@ -127,9 +167,12 @@ def _linux(profile: Profile, found: ContainerContext) -> Json:
     made: Json = {
         "sysctl": {**_network(found), **profile.sysctls},
         "namespaces": list(_namespaces(profile, found)),
-        "maskedPaths": list(MASKED),
-        "readonlyPaths": list(READ_ONLY),
+        "maskedPaths": [] if profile.privileged else list(MASKED),
+        "readonlyPaths": [] if profile.privileged else list(READ_ONLY),
     }
+    asked = (*profile.devices, "/dev") if profile.privileged else profile.devices
+    if asked:
+        made["devices"] = [dict(zip(DEVICE, device, strict=True)) for device in devices.split(asked)]
     if found.cgroup:
         made |= {"cgroupsPath": found.cgroup, "resources": _resources(profile)}
     if found.users:
@@ -142,12 +185,14 @@ def _linux(profile: Profile, found: ContainerContext) -> Json:
 
 
 def _resources(profile: Profile) -> Json:
-    devices = [
+    known = [
         {"allow": allow, "type": "c", "major": major, "minor": minor, "access": "rwm"}
         for major, minor, allow in DEVICES
     ]
     return {
-        "devices": [{"allow": False, "access": "rwm"}, *devices],
+        "devices": [{"allow": True, "access": "rwm"}]
+        if profile.privileged
+        else [{"allow": False, "access": "rwm"}, *known],
         "memory": dict.fromkeys(SWAPLESS, profile.limits.memory_bytes),
         "pids": {"limit": profile.limits.pids},
     }
@@ -159,8 +204,10 @@ def _namespaces(profile: Profile, found: ContainerContext) -> list[Json]:
         "shared": [{"type": "pid", "path": f"/proc/{found.pid}/ns/pid"}],
         "host": [],
     }
-    others = [*("mount", "network", "uts", "ipc"), *(["user"] if found.users else [])]
-    others += ["cgroup"] if found.own_cgroups else []
+    asked = profile.namespaces
+    others = ["mount", "network", *(name for name in ("uts", "ipc") if getattr(asked, name) == "private")]
+    others += ["user"] if found.users else []
+    others += ["cgroup"] if asked.cgroup == "private" or (found.own_cgroups and asked.cgroup == "default") else []
     return [*({"type": name} for name in others), *pid[profile.namespaces.pid]]
 
 

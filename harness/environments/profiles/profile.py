@@ -18,12 +18,19 @@ from msgspec import Meta
 from worldswitch.harness.environments.filters.findings import Finding, Severity
 from worldswitch.harness.environments.profiles import containers_data, seccomp_filter
 from worldswitch.harness.environments.profiles.containers_data import InvalidField, folder, read_toml
+from worldswitch.harness.environments.profiles.mounts import Mount
 from worldswitch.harness.environments.profiles.seccomp_filter import ProfileError as ProfileError  # re-exported
+from worldswitch.harness.environments.profiles.ulimits import Ulimits
 from worldswitch.harness.linux import capabilities
 from worldswitch.harness.nearest import hint
 
 Word = Annotated[str, Meta(pattern=r"^[\w.-]+(=\S+)?$")]
 Sentence = Annotated[str, Meta(min_length=1)]
+Id = Annotated[int, Meta(ge=0, lt=(1 << 32) - 1)]
+#: ``/dev/kvm``, ``/dev/kvm:/dev/other`` or ``/dev/kvm:/dev/other:rw``, as engines write it.
+Device = Annotated[str, Meta(pattern=r"^/dev(/[^:]+)?(:/[^:]+)?(:[rwm]{1,3})?$")]
+#: `disable`, or a part of the label such as ``type:spc_t``, as engines write it.
+SelinuxOption = Annotated[str, Meta(pattern=r"^(disable|(user|role|type|level):\S+)$")]
 
 #: Prefixes of sysctls that belong to a container's namespaces; all others are the machine's.
 CONTAINER_SYSCTLS = ("net.", "fs.mqueue.", "kernel.msg", "kernel.sem", "kernel.shm")
@@ -46,7 +53,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Namespaces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A container's optional namespaces; network, mounts, IPC and host name are always private."""
+    """A container's optional namespaces; network and mounts are always private."""
 
     #: `private`: a new one, with the container's first process as process 1.  `shared`: that of a companion container,
     #: which has an init as process 1, starts first and is removed last.  `host`: the machine's.
@@ -54,6 +61,10 @@ class Namespaces(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     #: `host`: user ids are the machine's.  `mapped`: a new one with 65536 ids, root included, mapped to unprivileged
     #: ids that the engine chooses; capabilities apply inside only.
     user: Literal["host", "mapped"] = "host"
+    ipc: Literal["private", "host"] = "private"  #: System V IPC, message queues, /dev/shm
+    uts: Literal["private", "host"] = "private"  #: host name
+    #: `default`: private with control groups of version 2, the machine's with version 1.
+    cgroup: Literal["default", "private", "host"] = "default"
 
 
 class KernelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,13 +99,24 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]*$")]
     about: Sentence  #: what it restricts, and where it is the default
-    capabilities: Literal["default"] | tuple[str, ...]  #: all others are dropped; ALL: none is
+    #: All others are dropped.  `default`: the engine's; `all`, or ALL among them: every one of the kernel.
+    capabilities: Literal["default", "all"] | tuple[str, ...]
     seccomp: Sentence  #: `default`, `unconfined`, or a file in `containers/seccomp` or in the profile's folder
     user: Annotated[str, Meta(pattern="^[0-9]+:[0-9]+$")] = "0:0"  #: numeric, since the image may have no names
     no_new_privileges: bool = True
     init: bool = True  #: True if the engine's init is PID 1, else the suite is
     namespaces: Namespaces = Namespaces()
     sysctls: dict[str, str] = {}  #: sysctls of the container's namespaces
+    #: No AppArmor profile, no hidden or read-only part of /proc and /sys, every device, in addition to every capability
+    #: and no filter.
+    privileged: bool = False
+    apparmor: Annotated[str, Meta(pattern=r"^\S*$")] = ""  #: a loaded profile, or `unconfined`; empty: the engine's
+    selinux: tuple[SelinuxOption, ...] = ()  #: without any, the engine's label
+    groups: tuple[Id, ...] = ()  #: supplementary, in addition to the user's
+    read_only: bool = True  #: the root; False: a writable copy that ends with the container
+    mounts: tuple[Mount, ...] = ()
+    devices: tuple[Device, ...] = ()  #: of the machine that runs the container
+    ulimits: Ulimits = Ulimits()
     limits: Limits = Limits()
     kernel: KernelSettings = KernelSettings()
     usual: bool = False  #: True if `worldswitch run` includes it when no profile is named
@@ -104,7 +126,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         """Write capabilities without prefix; raises ValueError for an unknown one, and for contradictions."""
         if not isinstance(self.capabilities, str):
-            msgspec.structs.force_setattr(self, "capabilities", tuple(_normal(self.capabilities)))
+            names = tuple(_normal(self.capabilities))
+            msgspec.structs.force_setattr(self, "capabilities", "all" if capabilities.ALL in names else names)
         for name in self.sysctls:
             if not name.startswith(CONTAINER_SYSCTLS):
                 raise ValueError(
@@ -112,6 +135,17 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 )
         if self.init and self.namespaces.pid != "private":
             raise ValueError(f"`init` needs a private PID namespace, and `namespaces.pid` is {self.namespaces.pid}")
+        if self.privileged and (self.capabilities, self.seccomp) != ("all", "unconfined"):
+            raise ValueError('`privileged` means `capabilities = "all"` and `seccomp = "unconfined"`; write both')
+        if self.privileged and self.apparmor not in ("", "unconfined"):
+            raise ValueError("`privileged` means no AppArmor profile, and `apparmor` names one")
+        if self.privileged and self.namespaces.user == "mapped":
+            raise ValueError("`privileged` needs the machine's user ids, and `namespaces.user` is mapped")
+        if "disable" in self.selinux and len(self.selinux) > 1:
+            raise ValueError("`selinux` has both `disable` and a part of a label")
+        targets = [mount.target for mount in self.mounts]
+        if twice := next((one for one in targets if targets.count(one) > 1), ""):
+            raise ValueError(f"`mounts` has the target {twice!r} twice")
 
     def companion(self) -> Profile:
         """Return the profile of its containers' companion: private namespaces and an init."""
@@ -130,20 +164,13 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {"profile": self.name, **trials}
 
     @property
-    def cell_options(self) -> list[str]:
-        """The cell's options that make it check what the container was granted; another user has no capabilities."""
-        asked = () if self.capabilities == "default" or not self.user.startswith("0:") else self.capabilities
-        return ["--capabilities", ",".join(asked)] if asked else []
-
-    @property
     def security_options(self) -> list[str]:
         """The engine's `security_opt`; the API expects a filter's text, not its path."""
         options = ["no-new-privileges:true"] if self.no_new_privileges else []
-        if self.seccomp == "default":
-            return options
-        if self.seccomp == "unconfined":
-            options.append("apparmor=unconfined")  # AppArmor's default profile forbids mounts
-        return [*options, f"seccomp={self.filter or self.seccomp}"]
+        if apparmor := self.apparmor or ("unconfined" if self.seccomp == "unconfined" else ""):
+            options.append(f"apparmor={apparmor}")  # AppArmor's default profile forbids mounts
+        options += [f"label={option}" for option in self.selinux]
+        return options if self.seccomp == "default" else [*options, f"seccomp={self.filter or self.seccomp}"]
 
     @property
     def filter(self) -> str:

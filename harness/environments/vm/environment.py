@@ -19,7 +19,7 @@ from worldswitch.harness.environments.kernels.image import KernelImage, environm
 from worldswitch.harness.environments.oci import seccomp
 from worldswitch.harness.environments.oci.spec import ContainerContext, specification
 from worldswitch.harness.environments.oci.spec import IdMapping as Ids
-from worldswitch.harness.environments.profiles import kernel_settings
+from worldswitch.harness.environments.profiles import expected, kernel_settings
 from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.run_resources import RunResources
@@ -28,6 +28,7 @@ from worldswitch.harness.environments.vm.cell import GuestCell
 from worldswitch.harness.environments.vm.machine import Boot, Hardware, MachineParts
 from worldswitch.harness.environments.vm.qemu import PROCESSORS, Shape
 from worldswitch.harness.environments.vm.reused_machine import ReusedMachine
+from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.linux.release import minor
 
 #: More emulated CPUs make a guest slower, since they wait for each other.
@@ -36,6 +37,7 @@ MOST_CPUS = 2
 COMMAND = ("python3", "-m", "worldswitch.harness.cell")
 IMAGE = PurePath("/image")  #: on a guest's disk
 USERS = (Ids(0, 100000, 65536),)  #: mapping of a user namespace in a guest, which has no other users
+GUEST_FOLDERS = ("/dev", "/proc", "/sys")  #: exist in every guest
 YAMA_LOCKED = 3  #: Yama's scope that only a reboot resets
 
 
@@ -79,13 +81,16 @@ class GuestEnvironment:
 
     def start(self, arguments: Sequence[str]) -> GuestCell:
         """Run the suite in the kernel's machine, booted if necessary.  Raises `Unobtainable`."""
+        if self.profile and (lack := unavailable(self.profile)):
+            raise lack
         up = self.lane.machine(self._shape, observed=self._is_observed and "--mutant" not in arguments)
         self._boot_facts = boot_facts(up.boot, up.number)
         known = ("--observed", msgspec.json.encode(up.observed).decode()) if up.observed else ()
-        granted = self.profile.cell_options if self.profile else ()
-        command = [*COMMAND, *with_facts(arguments, self._boot_facts), *known, *granted]
-        if self.profile and self.profile.kernel.yama == YAMA_LOCKED:
-            self.lane.spoil()
+        command = [*COMMAND, *with_facts(arguments, self._boot_facts), *known]
+        if self.profile:
+            command += expected.option(self.profile)
+            if self.profile.kernel.yama == YAMA_LOCKED or self.profile.mounts or not self.profile.read_only:
+                self.lane.spoil()  # the container changes the guest's disk, or what only a reboot resets
         number = self.lane.number()
         return GuestCell(up.machine, number, self._order(number, command, up.boot), self.lane.spoil)
 
@@ -112,6 +117,20 @@ class GuestEnvironment:
             "configuration": specification(self.profile, command, found),
             "sysctls": kernel_settings.required_sysctls(self.profile.kernel),
         }
+
+
+def unavailable(profile: Profile) -> Unobtainable | None:
+    """Return why no guest can provide the profile: it has none of this machine's files and security policies."""
+    outside = [one.source for one in profile.mounts if one.source and not one.source.startswith(GUEST_FOLDERS)]
+    needs = [*(f"the folder {path} of this machine" for path in outside)]
+    needs += [f"the AppArmor profile {profile.apparmor}"] if profile.apparmor not in ("", "unconfined") else []
+    needs += ["a policy of SELinux"] if profile.selinux not in ((), ("disable",)) else []
+    if not needs:
+        return None
+    return Unobtainable(
+        f"the profile {profile.name} needs {' and '.join(needs)}, which a virtual machine does not have",
+        "run it on this machine's own kernel: --engine docker, or --engine oci",
+    )
 
 
 def _boot_options(profile: Profile | None) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -14,8 +14,9 @@ from worldswitch.harness.environments.oci import capabilities, default_filter, s
 from worldswitch.harness.environments.oci.seccomp import SeccompTarget
 from worldswitch.harness.environments.oci.spec import ContainerContext, IdMapping, specification
 from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.profiles.mounts import Mount
 from worldswitch.harness.environments.profiles.profile import Namespaces, Profile
-from worldswitch.harness.linux import capabilities as linux_capabilities
+from worldswitch.harness.environments.profiles.ulimits import Ulimits
 from worldswitch.harness.linux.capabilities import EVERY
 
 HERE = SeccompTarget("x86_64", (6, 12))
@@ -118,11 +119,9 @@ def test_a_filter_without_default_action_is_none() -> None:
     assert seccomp.resolve("{}", (), HERE) == {}
 
 
-def test_all_capabilities_are_those_of_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linux_capabilities, "LAST", tmp_path / "cap_last_cap")
-    assert capabilities.granted(("ALL", "KILL")) == EVERY
-    (tmp_path / "cap_last_cap").write_text("5\n")
-    assert capabilities.granted(("ALL",)) == EVERY[:6]
+def test_all_among_the_capabilities_is_every_one() -> None:
+    spec = made(capabilities=("ALL", "kill"))
+    assert spec["process"]["capabilities"]["bounding"] == list(EVERY)
 
 
 def test_a_filter_is_merged_from_its_shares() -> None:
@@ -210,3 +209,63 @@ def test_a_profile_s_settings_join_the_network_s() -> None:
     settings = made(sysctls={"kernel.msgmax": "9"})["linux"]["sysctl"]
     assert settings["kernel.msgmax"] == "9"
     assert settings["net.ipv4.ip_unprivileged_port_start"] == "0"
+
+
+# -------------------------------------------------------------------------------------------------- settings of its own
+
+
+def mounts(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {one["destination"]: one for one in spec["mounts"]}
+
+
+def test_a_mount_of_the_profile_replaces_the_usual_one_and_outer_ones_come_first() -> None:
+    own = (Mount("/data/in", "bind", "/srv", ("ro", "noexec")), Mount("/data", "volume"), Mount("/tmp"))
+    spec = made(mounts=own)
+    assert [one["destination"] for one in spec["mounts"]][-3:] == ["/data", "/tmp", "/data/in"]
+    assert mounts(spec)["/data/in"] == {
+        "destination": "/data/in",
+        "type": "bind",
+        "source": "/srv",
+        "options": ["rbind", "rprivate", "ro", "noexec"],
+    }
+    assert mounts(spec)["/data"]["source"] == "volume-1"
+    assert len(spec["mounts"]) == len(mounts(spec))
+
+
+def test_a_privileged_container_hides_nothing() -> None:
+    spec = made(privileged=True, capabilities="all", read_only=False)
+    assert spec["process"]["capabilities"]["bounding"] == list(EVERY)
+    assert (spec["linux"]["maskedPaths"], spec["linux"]["readonlyPaths"]) == ([], [])
+    assert "ro" not in mounts(spec)["/sys"]["options"]
+    assert "ro" not in mounts(spec)["/sys/fs/cgroup"]["options"]
+    assert spec["linux"]["devices"] == [{"from": "/dev", "path": "/dev", "access": "rwm"}]
+    assert spec["linux"]["resources"]["devices"] == [{"allow": True, "access": "rwm"}]
+    assert not spec["root"]["readonly"]
+    assert "ro" in mounts(made())["/sys"]["options"]
+
+
+def test_labels_of_security_modules_are_the_process_s() -> None:
+    process = made(apparmor="mine", selinux=("type:spc_t", "level:s0:c1,c2"))["process"]
+    assert process["apparmorProfile"] == "mine"
+    assert process["selinuxLabel"] == "system_u:system_r:spc_t:s0:c1,c2"
+    for unconfined in (made(), made(apparmor="unconfined", selinux=("disable",))):
+        assert not {"apparmorProfile", "selinuxLabel"} & unconfined["process"].keys()
+
+
+def test_limits_and_groups_are_the_process_s() -> None:
+    process = made(ulimits=Ulimits(nofile="64:128", stack="unlimited"), groups=(7,), user="1:2")["process"]
+    assert process["rlimits"] == [
+        {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
+        {"type": "RLIMIT_NOFILE", "soft": 64, "hard": 128},
+        {"type": "RLIMIT_STACK", "soft": (1 << 64) - 1, "hard": (1 << 64) - 1},
+    ]
+    assert process["user"]["additionalGids"] == [2, 7]
+
+
+def test_namespaces_of_the_machine_are_not_made() -> None:
+    spec = made(namespaces=Namespaces(ipc="host", uts="host", cgroup="private"))
+    assert not {"ipc", "uts"} & namespaces(spec).keys()
+    assert "cgroup" in namespaces(spec)
+    assert "cgroup" not in namespaces(made(replace(AROUND, own_cgroups=True), namespaces=Namespaces(cgroup="host")))
+    assert mounts(spec)["/dev/shm"]["source"] == "/dev/shm"
+    assert "hostname" not in spec

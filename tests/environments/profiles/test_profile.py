@@ -133,6 +133,23 @@ def test_a_profile_states_the_expected_verdicts(tmp_path: Path) -> None:
         ({"limits": "{ pids = 2 }"}, "limits.pids", ">= 16"),
         ({"limits": '{ memory = "1 GB" }'}, "limits.memory", "matching regex"),
         ({"limits": "{ cpus = 2 }"}, "limits.cpus", "unknown field"),
+        ({"privileged": '"yes"'}, "privileged", "expected `bool`"),
+        ({"apparmor": '"two words"'}, "apparmor", "matching regex"),
+        ({"selinux": '["spc_t"]'}, "selinux[0]", "matching regex"),
+        ({"groups": "[-1]"}, "groups[0]", ">= 0"),
+        ({"groups": '["wheel"]'}, "groups[0]", "expected `int`"),
+        ({"read_only": "0"}, "read_only", "expected `bool`"),
+        ({"devices": '["kvm"]'}, "devices[0]", "matching regex"),
+        ({"devices": '["/dev/kvm:/dev/kvm:rx"]'}, "devices[0]", "matching regex"),
+        ({"ulimits": "{ nofiles = 7 }"}, "ulimits.nofiles", "unknown field"),
+        ({"ulimits": "{ nofile = -2 }"}, "ulimits.nofile", ">= -1"),
+        ({"ulimits": '{ nofile = "64k" }'}, "ulimits.nofile", "matching regex"),
+        ({"ulimits": '{ nofile = "9:8" }'}, "ulimits", "`nofile` is '9:8', with a soft limit above the hard one"),
+        ({"ulimits": '{ core = "unlimited:8" }'}, "ulimits", "a soft limit above the hard one"),
+        ({"namespaces": '{ ipc = "shared" }'}, "namespaces.ipc", "invalid enum value"),
+        ({"mounts": '["/tmp"]'}, "mounts[0]", "expected `object`"),
+        ({"mounts": '[{ target = "/x", kind = "bind" }]'}, "mounts[0].kind", "unknown field"),
+        ({"mounts": '[{ target = "/x", options = ["noexce"] }]'}, "mounts[0]", "`options[0]` is 'noexce'"),
         ({"expect": "{}"}, "expect", "expected `array`"),
     ],
 )
@@ -186,6 +203,20 @@ def test_a_wrong_expectation_is_named(tmp_path: Path, old: str, new: str, field:
         rules.of_profile(profiles.load(path), path)
     assert str(caught.value).startswith(f"{path}: {field}: ")
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"apparmor": '"mine"'}, "`privileged` means no AppArmor profile, and `apparmor` names one"),
+        ({"namespaces": '{ user = "mapped" }'}, "`privileged` needs the machine's user ids"),
+    ],
+)
+def test_a_privileged_profile_contradicts_confinement(tmp_path: Path, fields: dict[str, str], problem: str) -> None:
+    privileged = {"privileged": "true", "capabilities": '"all"', "seccomp": '"unconfined"'}
+    assert profiles.load(write(tmp_path, fields={**privileged})).privileged
+    with pytest.raises(ProfileError, match=problem):
+        profiles.load(write(tmp_path, fields={**privileged, **fields}))
 
 
 def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
@@ -242,6 +273,12 @@ def test_trials_that_share_a_limit_run_one_at_a_time() -> None:
             'sysctls = { "vm.overcommit_memory" = "1" }',
             "'vm.overcommit_memory' in `sysctls` is a machine's setting, not a container's; put it in [kernel.sysctls]",
         ),
+        (
+            "privileged = true",
+            '`privileged` means `capabilities = "all"` and `seccomp = "unconfined"`; write both',
+        ),
+        ('selinux = ["disable", "type:x"]', "`selinux` has both `disable` and a part of a label"),
+        ('mounts = [{ target = "/x" }, { target = "/x" }]', "`mounts` has the target '/x' twice"),
         ('[namespaces]\npid = "shared"', "`init` needs a private PID namespace, and `namespaces.pid` is shared"),
     ],
 )

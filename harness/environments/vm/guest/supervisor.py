@@ -22,6 +22,7 @@ from typing import IO
 
 from worldswitch.harness.environments.vm.guest import kernel
 from worldswitch.harness.environments.vm.guest.serial_link import Message, MessageSender, text
+from worldswitch.harness.linux import bundles
 
 CHUNK = 1 << 16
 SYSCTLS = Path("/proc/sys")
@@ -104,6 +105,7 @@ class Supervisor:
             bundle = self._around.bundles / f"cell-{order['cell']}"
             bundle.mkdir(parents=True)
             self._join_companion(configuration)
+            bundles.complete(configuration, bundle, Path(configuration.get("root", {}).get("path", "/")))
             (bundle / "config.json").write_text(json.dumps(configuration))
             command = [*self._around.runtime, "run", f"--bundle={bundle}", bundle.name]
             folder = str(bundle)
