@@ -16,8 +16,6 @@ from worldswitch.harness.environments.profiles import devices
 from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.linux.capabilities import EVERY
 
-NO_CAPABILITY = 63  #: a number that no capability has
-
 
 def option(profile: Profile) -> tuple[str, str]:
     """Return the cell's option with the settings."""
@@ -47,4 +45,4 @@ def _numbers(profile: Profile) -> dict[str, int] | None:
     if profile.capabilities == "default":
         return None
     known = {name: number for number, name in enumerate(EVERY)}
-    return {name: known.get(name, NO_CAPABILITY) for name in capabilities.granted(profile.capabilities)}
+    return {name: known[name] for name in capabilities.granted(profile.capabilities)}
