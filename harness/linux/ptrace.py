@@ -20,6 +20,11 @@ from worldswitch.harness.linux import processes, syscalls
 
 SYSCALL_STOP = signal.SIGTRAP | 0x80  #: the signal of a system call stop with PTRACE_O_TRACESYSGOOD
 
+#: The errno of a call that succeeds where it cannot; no errno has this number.
+FAKED = 200
+
+NO_SUCH_PID = 0x7FFF_FFFF  #: above PID_MAX_LIMIT (include/linux/threads.h)
+
 OPTIONS = syscalls.PTRACE_O_EXITKILL | syscalls.PTRACE_O_TRACESYSGOOD
 
 
@@ -42,15 +47,30 @@ def child(prepare: Callable[[], object] = lambda: None) -> Iterator[int]:
 def stopped_child(prepare: Callable[[], object] = lambda: None) -> Iterator[int]:
     """A seized and stopped child, as of `child`."""
     with child(prepare) as pid:
-        syscalls.ptrace(syscalls.PTRACE_SEIZE, pid, 0, OPTIONS)
+        seize(pid)
         interrupt(pid)
         yield pid
 
 
+def seize(pid: int) -> None:
+    """Trace a process, which ends with this one."""
+    _certain(syscalls.PTRACE_SEIZE, pid, OPTIONS)
+
+
 def interrupt(pid: int) -> None:
     """Stop a seized tracee."""
-    syscalls.ptrace(syscalls.PTRACE_INTERRUPT, pid)
+    _certain(syscalls.PTRACE_INTERRUPT, pid)
     os.waitpid(pid, syscalls.WALL)
+
+
+def _certain(request: int, pid: int, data: int = 0) -> None:
+    """Make a request before a wait, which would not end if a filter only says that the request succeeds."""
+    syscalls.ptrace(request, pid, 0, data)
+    try:
+        syscalls.ptrace(request, NO_SUCH_PID, 0, data)
+    except OSError:
+        return
+    raise OSError(FAKED, f"ptrace request {request:#x} succeeds for a process that cannot exist")
 
 
 def _call_for_ever(parent: int, prepare: Callable[[], object], tell: int) -> None:
@@ -63,7 +83,7 @@ def _call_for_ever(parent: int, prepare: Callable[[], object], tell: int) -> Non
 
 def resume(pid: int, request: int) -> str:
     """Resume `pid` by `request`, wait for its next stop and describe it; raises OSError if it ended."""
-    syscalls.ptrace(request, pid)
+    _certain(request, pid)
     _, status = os.waitpid(pid, syscalls.WALL)
     if not os.WIFSTOPPED(status):
         raise OSError(0, f"the tracee ended with status {status:#x}")

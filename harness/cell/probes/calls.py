@@ -14,10 +14,11 @@ from worldswitch.harness import ptrace_denial
 from worldswitch.harness.cell.probes import Absent, Denied, steps
 from worldswitch.harness.cell.probes.steps import Failure
 from worldswitch.harness.linux import syscalls
+from worldswitch.harness.linux.ptrace import FAKED
 from worldswitch.harness.ptrace_denial.in_a_child import refuses_executable_memory
 
 #: Answers by which a filter poses as a kernel without the call, or as success; every kernel has the calls.
-LIKE_A_KERNEL = (errno.EINVAL, errno.ENOSYS, steps.FAKED)
+LIKE_A_KERNEL = (errno.EINVAL, errno.ENOSYS, FAKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def _reject(call: Call) -> None:
         syscalls.syscall(call.number, *call.invalid)
     except OSError:
         return
-    raise OSError(steps.FAKED, f"{call.name} succeeds with invalid arguments")
+    raise OSError(FAKED, f"{call.name} succeeds with invalid arguments")
 
 
 def _judged(failed: Failure, call: Call) -> Absent | Denied:

@@ -11,9 +11,10 @@ import signal
 import struct
 import threading
 
-from worldswitch.harness.cell.probes import Look, calls, steps
+from worldswitch.harness.cell.probes import Look, calls
 from worldswitch.harness.cell.probes.calls import Call
 from worldswitch.harness.linux import syscalls
+from worldswitch.harness.linux.ptrace import FAKED, NO_SUCH_PID
 
 # arch/x86/entry/syscalls/syscall_64.tbl
 MPROTECT, PAUSE, SETPGID, SIGALTSTACK, PRCTL, ARCH_PRCTL = 10, 34, 109, 131, 157, 158
@@ -24,7 +25,6 @@ SECCOMP_SET_MODE_FILTER = 1  # include/uapi/linux/seccomp.h
 ALLOW_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF_0000)  # BPF_RET | BPF_K, SECCOMP_RET_ALLOW
 MASK_SIZE = 1024  #: of a cpu_set_t: 8192 CPUs, the most of any kernel
 SS_DISABLE = 2  # include/uapi/linux/signal.h
-NO_SUCH_PID = 0x7FFF_FFFF  #: above PID_MAX_LIMIT (include/linux/threads.h)
 
 
 def _make_code() -> None:
@@ -49,7 +49,7 @@ def _expect(number: int, call: int, *arguments: int) -> None:
         if error.errno != number:
             raise
         return
-    raise OSError(steps.FAKED, f"system call {call} succeeds")
+    raise OSError(FAKED, f"system call {call} succeeds")
 
 
 def _install_a_filter() -> None:

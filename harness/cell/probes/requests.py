@@ -21,8 +21,6 @@ from worldswitch.harness.linux import ptrace, syscalls
 from worldswitch.harness.ptrace_denial import Confinement, Mechanism
 from worldswitch.harness.ptrace_denial.confinement import tracer_of
 
-NO_SUCH_PID = 0x7FFF_FFFF  #: above PID_MAX_LIMIT (include/linux/threads.h)
-
 RAX = 80  #: its offset in user_regs_struct, arch/x86/include/asm/user_64.h
 ONE_SIGINFO = 1 << 32  #: struct ptrace_peeksiginfo_args: a 64-bit offset, 32-bit flags, a 32-bit count
 
@@ -147,10 +145,10 @@ def _asked(names: Iterable[str]) -> Iterator[Step]:
 
 def _ask(request: Request) -> None:
     try:
-        syscalls.ptrace(request.number, NO_SUCH_PID, request.address, request.data)
+        syscalls.ptrace(request.number, ptrace.NO_SUCH_PID, request.address, request.data)
     except ProcessLookupError:
         return
-    raise OSError(steps.FAKED, "ptrace of a process that cannot exist succeeds")
+    raise OSError(ptrace.FAKED, "ptrace of a process that cannot exist succeeds")
 
 
 def _seize() -> Iterator[Step]:
@@ -184,7 +182,7 @@ class _Child:
         self._query = (ctypes.c_uint64 * 2)(0, ONE_SIGINFO)
 
     def seize(self) -> None:
-        self._make("PTRACE_SEIZE", ptrace.OPTIONS)
+        ptrace.seize(self._pid)
 
     def interrupt(self) -> None:
         ptrace.interrupt(self._pid)

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from worldswitch.harness.linux import processes, syscalls
-
-#: The errno of a step that succeeds where it must not; no errno has this number.
-FAKED = 200
+from worldswitch.harness.linux.ptrace import FAKED
 
 Step: TypeAlias = tuple[str, Callable[[], object]]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ctypes
 import mmap
 
-from worldswitch.harness.cell.probes import Absent, Look, calls, steps, trying
+from worldswitch.harness.cell.probes import Absent, Look, calls, trying
 from worldswitch.harness.cell.probes.calls import Call
 from worldswitch.harness.linux import syscalls
+from worldswitch.harness.linux.ptrace import FAKED
 
 MMAP, MUNMAP, MSYNC, CLONE = 9, 11, 26, 56  # arch/x86/entry/syscalls/syscall_64.tbl
 MAP_SHARED, MAP_FIXED, MAP_ANONYMOUS, MS_ASYNC = 0x01, 0x10, 0x20, 1  # include/uapi/asm-generic/mman-common.h
@@ -29,7 +30,7 @@ _stack = ctypes.create_string_buffer(1 << 16)
 
 def _map() -> None:
     if syscalls.syscall(MMAP, *MAPPING, 0) != LOW:
-        raise OSError(steps.FAKED, "mmap at a fixed address returned another one")
+        raise OSError(FAKED, "mmap at a fixed address returned another one")
 
 
 def _unmap() -> None:
@@ -38,7 +39,7 @@ def _unmap() -> None:
         syscalls.syscall(MSYNC, LOW, mmap.PAGESIZE, MS_ASYNC)
     except OSError:  # ENOMEM: nothing is mapped there
         return
-    raise OSError(steps.FAKED, "munmap left the mapping")
+    raise OSError(FAKED, "munmap left the mapping")
 
 
 def _clone_a_thread() -> None:

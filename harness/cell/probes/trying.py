@@ -12,6 +12,7 @@ from worldswitch.harness.cell.probes import Absent, Denied, Look
 from worldswitch.harness.cell.records import ProbeResult
 from worldswitch.harness.cell.supervisor import Ending, supervise
 from worldswitch.harness.linux import processes
+from worldswitch.harness.linux.ptrace import FAKED
 
 #: The deadline, far above any probe's time; an ability whose probe hangs is useless.
 SECONDS = 10.0
@@ -31,7 +32,7 @@ def _attempt(look: Look) -> ProbeResult:
         return ProbeResult("denied", *finding.args)
     except OSError as error:
         said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
-        return ProbeResult("denied" if error.errno in (EPERM, EACCES) else "no", said)
+        return ProbeResult("denied" if error.errno in (EPERM, EACCES, FAKED) else "no", said)
 
 
 def _finding(ending: Ending) -> ProbeResult:

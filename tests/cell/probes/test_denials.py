@@ -5,13 +5,23 @@ from __future__ import annotations
 import mmap
 import re
 import resource
+import time
 
 import confined
 import msgspec
 import pytest
 from paths import ROOT
 
-from worldswitch.harness.cell.probes import Absent, calls, confinement, platform_calls, requests, stub_calls, table
+from worldswitch.harness.cell.probes import (
+    Absent,
+    calls,
+    confinement,
+    platform_calls,
+    requests,
+    stub_calls,
+    table,
+    trying,
+)
 from worldswitch.harness.cell.probes.calls import Call
 from worldswitch.harness.cell.probes.needs import required, unmet
 from worldswitch.harness.cell.records import ProbeResult
@@ -141,6 +151,22 @@ def test_filters_that_allow_all_are_not_blamed() -> None:
 def test_a_false_success_is_found_and_does_not_hang() -> None:
     found = found_under(f"errno:{PTRACE}:0")["ptrace"]
     assert (found.state, found.detail.partition(" (")[0]) == ("denied", "PTRACE_SEIZE: 0")
+
+
+@pytest.mark.parametrize("name", ["PTRACE_SEIZE", "PTRACE_INTERRUPT", "PTRACE_SYSEMU"])
+def test_no_probe_waits_for_what_a_false_success_did_not_do(name: str) -> None:
+    def look() -> bytes:
+        confined.confine(f"errno:{PTRACE}:0:{requests.REQUESTS[name].number}")
+        table.probe.cache_clear()
+        begin = time.monotonic()
+        states = {one: table.probe(one).state for one in ("xsave", "sysemu", "sysemu_singlestep", "syscall_info")}
+        return msgspec.json.encode((states, time.monotonic() - begin))
+
+    payload = supervise(look, 60).payload
+    assert payload is not None
+    states, seconds = msgspec.json.decode(payload)
+    assert states["sysemu"] == "denied"
+    assert seconds < trying.SECONDS, "none ran into its deadline"
 
 
 def test_a_request_that_a_filter_answers_like_an_old_kernel_is_denied_to_its_own_probe() -> None:

@@ -1,0 +1,59 @@
+"""The commands under a filter that denies one request or call: scenarios are blocked, and the culprit is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from paths import PYTHONPATH, TESTS
+
+SECONDS = 120
+
+#: The restriction, the start of what is told of it, and the culprit.
+DENIED = {
+    "errno:101:1:31": ("PTRACE_SYSEMU: EPERM", "seccomp: PTRACE_SYSEMU for a nonexistent pid returns EPERM"),
+    "errno:101:13:0x4204": ("PTRACE_GETREGSET: EACCES", "seccomp: PTRACE_GETREGSET for a nonexistent pid"),
+    "errno:101:0": ("PTRACE_SEIZE: 0", "seccomp: PTRACE_SEIZE for a nonexistent pid returns 0"),
+    "errno:319:1": ("memfd_create: EPERM", "seccomp: with invalid arguments it returns EPERM"),
+    "errno:56:38:0x50f00": ("clone: ENOSYS", "perhaps seccomp: filters are in force"),
+    "mdwe": ("mprotect(PROT_EXEC) of anonymous memory: EACCES", "PR_SET_MDWE is in force"),
+}
+
+
+def command(restriction: str, *arguments: str) -> tuple[int, str]:
+    """The status and output of a worldswitch command under a restriction."""
+    program = [sys.executable, str(TESTS / "support" / "confined.py"), restriction, "--"]
+    program += [sys.executable, "-c", "from worldswitch.harness.cli.main import main; exit(main())", *arguments]
+    environment = {**os.environ, "PYTHONPATH": PYTHONPATH, "PYTHONSAFEPATH": "1"}
+    ended = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(("restriction", "told"), DENIED.items(), ids=DENIED)
+def test_scenarios_are_blocked_and_explained(restriction: str, told: tuple[str, str], tmp_path: Path) -> None:
+    results = str(tmp_path / "results")
+    status, _ = command(restriction, "run", "--engine", "host", "--id", "SG01", "--results", results)
+    assert status == (1 if os.geteuid() == 0 else 0), "root is expected to be allowed everything"
+    (folder,) = (tmp_path / "results").glob("*T*")
+    lines = [json.loads(line) for line in (folder / "host.jsonl").read_text().splitlines()]
+    trials = [line for line in lines if line["kind"] == "trial"]
+    assert {trial["verdict"] for trial in trials} == {"blocked"}
+    assert all(word in trial["reason"] for trial in trials for word in told)
+    status, text = command(restriction, "explain", f"host::{trials[0]['scenario']}@{folder}")
+    assert status == 0
+    assert f"{told[0]}" in text.partition("cause of the denial")[2]
+    assert told[1] in text.partition("cause of the denial")[2]
+
+
+@pytest.mark.parametrize("restriction", ["errno:101:1:31", "mdwe"])
+def test_the_doctor_says_no(restriction: str) -> None:
+    status, text = command(restriction, "doctor", "--json")
+    assert status == 2, text
+    (host,) = (one for one in json.loads(text)["can_run"] if one["name"] == "host")
+    assert not host["works"]
+    assert all(word in host["said"] for word in DENIED[restriction])
+    assert host["remedy"]
