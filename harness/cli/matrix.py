@@ -46,6 +46,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     request = options.request(arguments)
     if arguments.quick:
+        request.scenarios()  # raises `CouldNotRun` before kernels are fetched
         request = replace(
             request,
             kernels=request.kernels or selection.quick(print),

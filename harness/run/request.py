@@ -76,9 +76,7 @@ class Request:
 
             names.check(self.kernels)
         for platform in self.platforms:
-            loading = rehearse_platform(platform)
-            if loading.verdict is not Verdict.PASS:
-                raise CouldNotRun(loading.reason)
+            check_platform(platform)
         return scenarios
 
     def places(self, say: Say) -> Plan:
@@ -126,6 +124,13 @@ class Request:
         arguments = [word for option, value in options.items() if value for word in (option, value)]
         chaos = () if self.chaos else ("--no-chaos",)
         return [*chaos, *arguments, *(word for pattern in self.ids for word in ("--id", pattern))]
+
+
+def check_platform(platform: str) -> None:
+    """Raise `CouldNotRun` if a platform cannot be loaded, or is none."""
+    loading = rehearse_platform(platform)
+    if loading.verdict is not Verdict.PASS:
+        raise CouldNotRun(loading.reason)
 
 
 def rehearse_platform(platform: str) -> Result:

@@ -48,7 +48,7 @@ def _cells(run: KeptRun) -> str:
 
 
 def _in_any(results: Path, one: str, other: str) -> KernelDifference | None:
-    for file in sorted(results.glob(f"*/{manifest.FILE}"), reverse=True):
+    for file in sorted(results.glob(f"*/{manifest.FILE}"), key=_begun, reverse=True):
         try:
             found = difference.between(reader.read(file.parent), one, other)
         except ResultError:  # a damaged run; the next older one may do
@@ -58,10 +58,15 @@ def _in_any(results: Path, one: str, other: str) -> KernelDifference | None:
     return None
 
 
+def _begun(file: Path) -> str:
+    """Return when a run began, from the name of its folder."""
+    return file.parent.name.removeprefix("kernels-").removeprefix("repro-")
+
+
 def _in_new(one: str, other: str, results: Path, out: Console) -> KernelDifference:
     request = Request(engine="host", kernels=(one, other), ids=(SCENARIO,), repeat="quick")
     scenarios = request.scenarios()
-    folder = new_folder(results)
+    folder = new_folder(results, "kernels-")
     with Progress(out, request, folder) as progress:
         run = runner.Run(request, scenarios, folder, progress)
         run.go()
