@@ -32,7 +32,8 @@ def select(patterns: tuple[str, ...]) -> list[Benchmark]:
         if not found:
             raise LookupError(
                 f"no benchmark is called {pattern!r}{hint(pattern, [*SUBJECTS, *benchmarks()])}; name a subject "
-                f"({', '.join(SUBJECTS)}), a benchmark such as switch::resident_pinned, or a pattern such as 'switch::*'"
+                f"({', '.join(SUBJECTS)}), a benchmark such as switch::resident_pinned, or a pattern such as "
+                "'switch::*'"
             )
         chosen |= found
     return [one for name, one in benchmarks().items() if name in chosen]
