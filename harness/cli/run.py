@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from worldswitch.harness.cell_name import REFERENCE
@@ -56,7 +57,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the scenarios, and print the outcome."""
-    return carry_out(options.request(arguments), arguments.results, arguments.name)
+    request = options.request(arguments)
+    return carry_out(replace(request, all_facts=request.is_whole), arguments.results, arguments.name)
 
 
 def carry_out(request: Request, results: Path, command: str, *, as_matrix: bool = False) -> int:

@@ -41,6 +41,7 @@ def request(kept: KeptTrial) -> Request:
         platforms=(name.platform,),
         ids=(function_of(kept.judged.trial.scenario),),
         keyword="",
+        all_facts=False,
         chaos=True,  # the trial may be one of chaos
         repeat=header.repeat if header else earlier.repeat_in(name.environment),
         seed=header.seed if header else earlier.seed,

@@ -46,6 +46,7 @@ class Request:
     engine: EngineChoice = "auto"
     profiles: tuple[str, ...] = ()  #: none means the usual ones
     kernels: tuple[str, ...] = ()  #: names, or paths of images; none means the running kernel
+    all_facts: bool = True  #: observe all facts about the kernel, else only those that rules or a bisection name
     rules: tuple[str, ...] = ()  #: files of rules that precede all others
     install_engine: bool = False
     repeat: str = ""  #: default: `normal` on the host and `quick` elsewhere
@@ -107,8 +108,8 @@ class Request:
         word = shlex.quote(argument_for(cell.kernel, self.kernels))
         return cell.options.replace(f"--kernel {cell.kernel}", f"--kernel {word}", 1)
 
-    def arguments(self, cell: CellName, facts: Mapping[str, str]) -> list[str]:
-        """Return the arguments of a cell in an environment with these facts."""
+    def arguments(self, cell: CellName, facts: Mapping[str, str], needed: Iterable[str] = ()) -> list[str]:
+        """Return the arguments of a cell in an environment with these facts; `needed` are facts about its kernel."""
         name = cell.environment
         options = {
             "--environment": json.dumps({"name": name, **facts}),
@@ -123,7 +124,8 @@ class Request:
         }
         arguments = [word for option, value in options.items() if value for word in (option, value)]
         chaos = () if self.chaos else ("--no-chaos",)
-        return [*chaos, *arguments, *(word for pattern in self.ids for word in ("--id", pattern))]
+        observed = () if self.all_facts else ("--facts", ",".join(sorted(needed)))
+        return [*chaos, *observed, *arguments, *(word for pattern in self.ids for word in ("--id", pattern))]
 
 
 def check_platform(platform: str) -> None:

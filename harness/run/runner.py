@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cached_property
@@ -47,6 +47,12 @@ def planned(place: Environment | Missing, platform: str) -> PlannedCell:
         facts={} if isinstance(place, Missing) else dict(place.facts),
         profile=place.profile.fields if place.profile else {},
     )
+
+
+def _facts(rules: Iterable[Expectation]) -> set[str]:
+    """Return the names of the facts that the conditions of rules name."""
+    fields = (condition.field.partition(".") for rule in rules for condition in rule.when)
+    return {name for group, _, name in fields if group == "fact"}
 
 
 @dataclass
@@ -139,7 +145,7 @@ class Run:
             return account.close(Problem(place.reason, place.remedy))
         try:
             self.writer.cell_starts(cell)
-            problem = self._fill(account, place, cell)
+            problem = self._fill(account, place, cell, _facts(basis.rules))
         except CannotWrite as trouble:
             problem = Problem(str(trouble), MAKE_ROOM)
         except KeyboardInterrupt:
@@ -149,13 +155,13 @@ class Run:
             problem = Problem("the run was interrupted")
         return account.close(problem)
 
-    def _fill(self, account: CellAccount, place: Environment, cell: CellName) -> Problem | None:
+    def _fill(self, account: CellAccount, place: Environment, cell: CellName, facts: Iterable[str]) -> Problem | None:
         if place.lane:
             try:
                 place.lane.open()
             except Unobtainable as problem:
                 return Problem(problem.reason, problem.remedy, problem.log)
-        arguments = self.request.arguments(cell, place.facts)
+        arguments = self.request.arguments(cell, place.facts, facts)
         silence = self.request.silence(self.scenarios, place.facts)
         return collect(place, arguments, silence, account.take, account.begin)
 

@@ -38,13 +38,13 @@ def _in(run: str, results: Path, one: str, other: str) -> KernelDifference:
     if found := difference.between(saved, one, other):
         return found
     raise CouldNotRun(
-        f"{saved.folder} has no results of Linux {one} and {other} under the same profile; "
-        f"its cells with results are {_cells(saved)}"
+        f"{saved.folder} has no results of Linux {one} and {other} under the same profile with all facts (a run of "
+        f"chosen scenarios leaves them out); its cells with all facts are {_cells(saved)}"
     )
 
 
 def _cells(run: KeptRun) -> str:
-    return ", ".join(str(cell.name) for cell in run.cells if cell.header) or "none"
+    return ", ".join(str(cell.name) for cell in run.cells if difference.has_all_facts(cell)) or "none"
 
 
 def _in_any(results: Path, one: str, other: str) -> KernelDifference | None:
