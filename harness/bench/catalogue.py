@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 
 from worldswitch.harness.bench.benchmark import Benchmark
+from worldswitch.harness.nearest import hint
 
 #: In the order of the report.
 SUBJECTS = ("limits", "switch", "calls", "memory", "spaces", "lifecycle", "interrupts", "scale")
@@ -30,8 +31,9 @@ def select(patterns: tuple[str, ...]) -> list[Benchmark]:
         }
         if not found:
             raise LookupError(
-                f"no benchmark is called {pattern!r}; name a subject ({', '.join(SUBJECTS)}), a benchmark such as "
-                "switch::resident_pinned, or a pattern such as 'switch::*'"
+                f"no benchmark is called {pattern!r}{hint(pattern, [*SUBJECTS, *benchmarks()])}; name a subject "
+                f"({', '.join(SUBJECTS)}), a benchmark such as switch::resident_pinned, or a pattern such as "
+                "'switch::*'"
             )
         chosen |= found
     return [one for name, one in benchmarks().items() if name in chosen]

@@ -28,6 +28,7 @@ from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.report.console import console
 from worldswitch.harness.results.writer import new_folder
+from worldswitch.harness.run.request import check_platform
 
 
 def chosen(names: Sequence[str]) -> list[Benchmark]:
@@ -55,6 +56,7 @@ def show(request: BenchRequest, parent: Path) -> Status:
     out = console()
     benchmarks, effort = chosen(request.names), request.effort
     profile.select(request.profiles)
+    check_platform(request.platform)
     folder = new_folder(parent)
     out.print(f"{len(benchmarks)} benchmarks of {request.platform}, {effort.rounds} rounds, seed {request.seed}")
     with results_writer(folder, request.platform) as writer:

@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     option("-k", metavar="EXPRESSION", help="only scenarios whose names match, as in pytest")
     option("--observed", metavar="JSON", default="", help="facts about this kernel; without them they are observed")
     option("--confinement", metavar="JSON", default="", help="what confines the cell; it refuses to run without")
+    option("--facts", metavar="NAMES", help="observe only these facts, separated by commas (default: all)")
     option("-n", type=int, default=0, metavar="WORKERS", help="how many trials run at the same time")
     return made
 
@@ -81,6 +82,7 @@ def _report_stream(asked: argparse.Namespace, settings: Settings) -> ReportStrea
         environment_of(asked.environment),
         begins=lambda scenario: write(records.Began(scenario)),
         observed=observed(asked.observed),
+        facts=None if asked.facts is None else [name for name in asked.facts.split(",") if name],
     )
 
 

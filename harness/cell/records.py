@@ -49,7 +49,8 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     probes: dict[str, ProbeResult]
     facts: dict[str, str] = {}  #: the kernel's behaviour, see `worldswitch.harness.cell.probes.kernel_facts`
     facts_from: str = ""  #: the place of observation, unless this cell
-    behaviour: str = ""  #: a digest of the facts
+    facts_left_out: bool = False  #: True if only the facts that the run needs were observed
+    behaviour: str = ""  #: a digest of all facts
     confinement: Confinement | None = None  #: the restrictions on ptrace
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import msgspec
@@ -49,12 +49,14 @@ class ReportStream:
         environment: dict[str, object],
         begins: Callable[[str], object] = lambda _: None,
         observed: Observed | None = None,
+        facts: Collection[str] | None = None,
     ) -> None:
         self._write = write
         self._begins = begins
         self._settings = settings
         self._environment = environment
         self._observed = observed
+        self._facts = facts  #: the names of those to observe; None for all
         self.planned: tuple[str, ...] | None = None
         self.trials: list[Trial] = []
         self.broken: list[str] = []  #: modules that could not be collected
@@ -98,6 +100,7 @@ class ReportStream:
                     None if self._settings.mutant else self._settings.scenarios,
                     self._settings.time_scale,
                     None if self._settings.mutant else self._observed,
+                    self._facts,
                 ),
             )
         )

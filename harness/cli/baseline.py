@@ -7,6 +7,7 @@ from pathlib import Path
 
 from worldswitch.harness.cli import options
 from worldswitch.harness.cli.parsing import statuses
+from worldswitch.harness.errors import CouldNotRun
 
 ABOUT = "save a run as the baseline that later runs are compared with"
 STATUSES = {0: "written", 2: f"nothing ran in that run; or {statuses.BAD_INPUT}"}
@@ -35,6 +36,8 @@ def main(arguments: argparse.Namespace) -> int:
     from worldswitch.harness.results.baseline import write
 
     run = views.read(arguments.run)
+    if not run.ran:
+        raise CouldNotRun(f"{run.folder}: nothing ran in this run, so no run can be compared with it")
     path = write.write(run, arguments.output)
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB\n{run.manifest.run}, {summary.headline(run)}")
     print(f"compare a run with it: worldswitch diff {arguments.output} RUN\n{tally(run.outcomes)}")

@@ -50,6 +50,7 @@ def main(arguments: argparse.Namespace) -> int:
     request = options.request(arguments)
     say = _silent if arguments.detail is Detail.QUIET else _say
     if arguments.quick:
+        request.scenarios()  # raises `CouldNotRun` before kernels are fetched
         say("choosing the kernels of a quick matrix ...")
         request = replace(
             request,

@@ -53,7 +53,7 @@ def main(arguments: argparse.Namespace) -> int:
     for difference in repro.differences(saved):
         out.print(f"not as it was: {difference}")
     for _ in range(arguments.times):
-        folder = new_folder(arguments.results)
+        folder = new_folder(arguments.results, "repro-")
         with Progress(out, request, folder) as progress:
             run = runner.Run(request, scenarios, folder, progress)
             run.go()

@@ -91,7 +91,7 @@ def main(arguments: argparse.Namespace) -> int:
         return _last_failed(arguments)
     request = options.request(arguments)
     request = request if arguments.seed is not None else replace(request, seed=seeds.draw())
-    return distribute(request, arguments)
+    return distribute(replace(request, all_facts=request.is_whole), arguments)
 
 
 def distribute(request: Request, arguments: argparse.Namespace, *, as_matrix: bool = False) -> int:

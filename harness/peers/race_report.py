@@ -15,7 +15,9 @@ from worldswitch.harness.bench.report.content import peer_results
 from worldswitch.harness.bench.results_file import Results
 from worldswitch.harness.bench.session import results_writer
 from worldswitch.harness.bench.units import shown
+from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.nearest import hint
 from worldswitch.harness.peers import peer_list, race
 from worldswitch.harness.peers.peer import Kit
 from worldswitch.harness.peers.race import RaceEffort
@@ -25,6 +27,7 @@ from worldswitch.harness.results.writer import new_folder
 
 def show(names: Sequence[str], effort: RaceEffort, seed: int, parent: Path, *, fetch: bool) -> Status:
     """Race the peers whose names start with one of `names`, or all; results go to a new folder below `parent`."""
+    _check(names)
     out = console()
     folder = new_folder(parent)
     out.print(f"{len(effort.programs)} programs, {effort.rounds} rounds, seed {seed}")
@@ -35,6 +38,14 @@ def show(names: Sequence[str], effort: RaceEffort, seed: int, parent: Path, *, f
     print_results(results, out)
     out.print(f"results: {folder / results_file.FILE}")
     return Status.AS_EXPECTED
+
+
+def _check(names: Sequence[str]) -> None:
+    """Raise `CouldNotRun` for a name that no peer's name can begin with."""
+    known = [obtain.__name__.replace("_", "-") for obtain in peer_list.PEERS]
+    for name in names:
+        if not any(one.startswith(name) or name.startswith(f"{one}-") for one in known):
+            raise CouldNotRun(f"no peer is called {name!r}{hint(name, known)}; there are {', '.join(known)}")
 
 
 def print_results(results: Results, out: Console) -> None:

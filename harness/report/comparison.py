@@ -23,6 +23,8 @@ COUNTED = (Kind.APPEARED, Kind.STILL)
 def show(found: Comparison, out: Console) -> None:
     """Print the comparison; the last line is the counts, for programs."""
     out.print(f"{' and '.join(found.after)} compared with {found.before}")
+    if not found.compared:
+        _show_nothing(found, out)
     for kernel, reason in found.vanished.items():
         out.print(Text(f"\nvanished kernel: {kernel}", "bold magenta"))
         out.print(f"  {reason}")
@@ -37,6 +39,14 @@ def show(found: Comparison, out: Console) -> None:
     counts = [f"{len(found.of(kind))} {kind.value}" for kind in Kind if found.of(kind)]
     gone = [f"{len(found.vanished)} vanished kernels"] if found.vanished else []
     out.print("\n" + ", ".join([*gone, *counts, f"{found.same} unchanged"]))
+
+
+def _show_nothing(found: Comparison, out: Console) -> None:
+    """Say that the runs have nothing in common, and what each has."""
+    out.print(Text("\nnothing was compared: no trial has a verdict in both runs", "bold magenta"))
+    for run, places in zip((found.before, found.after[0]), found.places, strict=True):
+        out.print(f"  {run}: {named(places) or 'no verdict'}")
+    out.print("  what to do: compare runs of the same kernels, profiles and platforms; --across for other host kernels")
 
 
 def _show_kind(kind: Kind, changes: Sequence[Change], out: Console) -> None:
@@ -96,6 +106,7 @@ def as_json(found: Comparison) -> Mapping[str, Any]:
         "other_fingerprint": [asdict(shift) for shift in found.shifts],
         "left_out": found.left_out,
         "same": found.same,
+        "compared": found.compared,
     }
 
 

@@ -84,6 +84,8 @@ class Comparison:
     new_kernels: list[str] = field(default_factory=list)
     left_out: dict[str, list[str]] = field(default_factory=dict)  #: kernels, cells, scenarios
     same: int = 0  #: the number of unchanged trials
+    compared: int = 0  #: the number of trials that have a verdict in both runs
+    places: tuple[tuple[str, ...], ...] = ((), ())  #: kernels and profiles with verdicts, before and after
 
     def of(self, kind: Kind) -> list[Change]:
         """The changes of a kind."""
@@ -91,10 +93,11 @@ class Comparison:
 
     @property
     def status(self) -> Status:
-        """1 if a trial newly fails; else 2 if a result is missing now, so that it is unknown."""
+        """1 if a trial newly fails; else 2 if a result is missing now, or if there was nothing to compare."""
         if self.of(Kind.FAILING):
             return Status.UNEXPECTED
-        return Status.COULD_NOT_RUN if self.of(Kind.MISSING) else Status.AS_EXPECTED
+        unknown = self.of(Kind.MISSING) or not self.compared
+        return Status.COULD_NOT_RUN if unknown else Status.AS_EXPECTED
 
 
 def compare(before: KeptRun, *after: KeptRun, across: bool = False) -> Comparison:
@@ -112,6 +115,7 @@ def compare(before: KeptRun, *after: KeptRun, across: bool = False) -> Compariso
         vanished=_vanished(kernels, _kernels(now)),
         new_kernels=[kernel for kernel in _kernels(now) if kernel not in kernels],
         left_out=_left_out(then, now),
+        places=(_places(then), _places(now)),
     )
     for place, cell in now.items():
         if place[0] not in found.vanished:
@@ -140,6 +144,7 @@ def _compare_cell(
         found.changes.append(Change(Kind.FAILING, str(cell.name), ITSELF, (), "", "", cell.problem.reason))
     was = _judged(before)
     for name, now in _judged(cell).items():
+        found.compared += name in was and all(one.trial.verdict is not Verdict.MISS for one in (was[name], now))
         again = [judged[name] for judged in repeats if name in judged]
         if change := _change(str(cell.name), was.get(name), now, again):
             found.changes.append(change)
@@ -179,6 +184,10 @@ def _reached(cells: Iterable[KeptCell]) -> bool:
 
 def _why(cells: Iterable[KeptCell]) -> str:
     return next((cell.problem.reason for cell in cells if cell.problem), "no trial on it has a result")
+
+
+def _places(cells: Mapping[Place, KeptCell]) -> tuple[str, ...]:
+    return tuple(" ".join(place) for place, cell in cells.items() if _reached([cell]))
 
 
 def _is_unsound(cell: KeptCell | None) -> bool:

@@ -21,6 +21,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import resources
 from pathlib import Path
 from typing import TypeAlias
 
@@ -30,6 +31,7 @@ from worldswitch.harness.cell.records import Footer, Header, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Problem
+from worldswitch.harness.nearest import hint
 from worldswitch.harness.results import manifest
 from worldswitch.harness.results.cell_file import Reached, lines, read_reached
 from worldswitch.harness.results.errors import Damaged, ResultError
@@ -38,6 +40,7 @@ from worldswitch.harness.verdict import Verdict
 
 #: The default of `worldswitch run --results`.
 PLACE = Path("results")
+BASELINE = "baseline"  #: the name of the run that others are compared with
 
 #: A verdict and the judgement on it, by cell and scenario.
 Judgements: TypeAlias = dict[str, dict[str, tuple[Verdict, Judgement]]]
@@ -113,6 +116,11 @@ class KeptRun:
             )
         return found
 
+    @property
+    def ran(self) -> bool:
+        """True if at least one trial has a verdict."""
+        return any(outcome.ran for outcome in self.outcomes)
+
     @cached_property
     def outcomes(self) -> tuple[CellOutcome, ...]:
         """The outcomes of all cells."""
@@ -120,35 +128,63 @@ class KeptRun:
 
 
 def find(name: str, place: Path = PLACE) -> Path:
-    """Find the folder of a run: a path, a name below `place`, or `last` for the newest there.  Raises `NoRun`."""
+    """Find the folder of a run.  Raises `NoRun`.
+
+    `name` is a path, a name below `place`, `last` for the newest there in which anything ran, or `baseline` for the
+    package's own, unless there is one in `place`.
+    """
     if name == "last":
         return _last(place)
     for folder in (Path(name), place / name):
         if folder.is_dir():
             return folder
-    raise NoRun(f"{name}: no such folder, and no run of that name in {place}")
+    own = Path(str(resources.files("worldswitch.results"))) / BASELINE
+    if name == BASELINE and own.is_dir():
+        return own
+    if Path(name).is_file():
+        raise NoRun(f"{name}: a file; a run is the folder that contains {manifest.FILE}")
+    known = [path.parent.name for path in place.glob(f"*/{manifest.FILE}")]
+    raise NoRun(f"{name}: no such folder, and no run of that name in {place}{hint(name, known)}")
 
 
 def _last(place: Path) -> Path:
-    # Their names begin with the time; a baseline there has another name.
-    folders = sorted(path.parent for path in place.glob(f"[0-9]*T[0-9]*/{manifest.FILE}"))
+    # Their names begin with the time; that of a baseline or of a repeated trial does not.
+    folders = [path.parent for path in place.glob(f"[0-9]*T[0-9]*/{manifest.FILE}")]
     if not folders:
         raise NoRun(f"{place}: no runs there; see `worldswitch run --results`")
-    second = folders[-1].name.partition("-")[0]
-    together = [folder for folder in folders if folder.name.partition("-")[0] == second]
-    return max(together, key=_started) if len(together) > 1 else folders[-1]
+    for folder in sorted(folders, key=_started_in, reverse=True):
+        if _anything_ran(folder):
+            return folder
+    raise NoRun(f"{place}: nothing ran in any of the {len(folders)} runs there; name one to see why")
 
 
 class _Started(msgspec.Struct):
     started: float = 0.0
 
 
-def _started(folder: Path) -> float:
-    """Return when a run started; 0 if its manifest cannot be read."""
+def _started_in(folder: Path) -> tuple[str, float]:
+    """Return the second of a folder's name, and when its run started; 0 if its manifest cannot be read."""
     try:
-        return msgspec.json.decode((folder / manifest.FILE).read_bytes(), type=_Started).started
+        started = msgspec.json.decode((folder / manifest.FILE).read_bytes(), type=_Started).started
     except (OSError, msgspec.MsgspecError):
-        return 0.0
+        started = 0.0
+    return folder.name.partition("-")[0], started
+
+
+class _Line(msgspec.Struct):
+    verdict: Verdict | None = None
+
+
+def _anything_ran(folder: Path) -> bool:
+    """True if a trial in the folder has a verdict, or if a file there is damaged, which `read` reports."""
+    try:
+        files = [folder / cell.file for cell in _manifest(folder / manifest.FILE).cells]
+        verdicts = (
+            msgspec.json.decode(line, type=_Line).verdict for file in files if file.exists() for line in lines(file)
+        )
+        return any(verdict is not None and verdict.is_verdict for verdict in verdicts)
+    except (ResultError, msgspec.DecodeError, OSError):
+        return True
 
 
 def read(folder: Path) -> KeptRun:

@@ -27,9 +27,12 @@ from worldswitch.harness.results.errors import CannotWrite
 from worldswitch.harness.results.manifest import Manifest, PlannedCell
 
 
-def new_folder(parent: Path) -> Path:
-    """Make the folder of a run, named by its start and a random suffix.  Raises `CouldNotRun`."""
-    folder = parent / f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:4]}"
+def new_folder(parent: Path, prefix: str = "") -> Path:
+    """Make the folder of a run, named by its start and a random suffix.  Raises `CouldNotRun`.
+
+    With a `prefix`, the run is never `last`: it is part of another command.
+    """
+    folder = parent / f"{prefix}{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:4]}"
     try:
         folder.mkdir(parents=True)
     except OSError as problem:

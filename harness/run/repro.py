@@ -43,6 +43,7 @@ def request(kept: KeptTrial) -> Request:
         keyword="",
         cells=(),
         whole=(),
+        all_facts=False,
         chaos=True,  # the trial may be one of chaos
         maxfail=0,
         only={},

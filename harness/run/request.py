@@ -47,6 +47,7 @@ class Request:
     engine: EngineChoice = "auto"
     profiles: tuple[str, ...] = ()  #: none means the usual ones
     kernels: tuple[str, ...] = ()  #: names, or paths of images; none means the running kernel
+    all_facts: bool = True  #: observe all facts about the kernel, else only those that rules or a bisection name
     rules: tuple[str, ...] = ()  #: files of rules that precede all others
     cells: tuple[str, ...] = ()  #: the environments of this shard; none means all that the fields above select
     whole: tuple[str, ...] = ()  #: the environments of all shards, in the order of the plan; none without shards
@@ -83,9 +84,7 @@ class Request:
 
             names.check(self.kernels)
         for platform in self.platforms:
-            loading = rehearse_platform(platform)
-            if loading.verdict is not Verdict.PASS:
-                raise CouldNotRun(loading.reason)
+            check_platform(platform)
         return scenarios
 
     @property
@@ -128,8 +127,8 @@ class Request:
         word = shlex.quote(argument_for(cell.kernel, self.kernels))
         return cell.options.replace(f"--kernel {cell.kernel}", f"--kernel {word}", 1)
 
-    def arguments(self, cell: CellName, facts: Mapping[str, str]) -> list[str]:
-        """Return the arguments of a cell in an environment with these facts."""
+    def arguments(self, cell: CellName, facts: Mapping[str, str], needed: Iterable[str] = ()) -> list[str]:
+        """Return the arguments of a cell in an environment with these facts; `needed` are facts about its kernel."""
         name = cell.environment
         options = {
             "--environment": json.dumps({"name": name, **facts}),
@@ -144,9 +143,17 @@ class Request:
         }
         arguments = [word for option, value in options.items() if value for word in (option, value)]
         chaos = () if self.chaos else ("--no-chaos",)
+        observed = () if self.all_facts else ("--facts", ",".join(sorted(needed)))
         # The brackets of a parametrised trial would be a pattern.
         ids = map(glob.escape, self.only[str(cell)]) if self.only else self.ids
-        return [*chaos, *arguments, *(word for pattern in ids for word in ("--id", pattern))]
+        return [*chaos, *observed, *arguments, *(word for pattern in ids for word in ("--id", pattern))]
+
+
+def check_platform(platform: str) -> None:
+    """Raise `CouldNotRun` if a platform cannot be loaded, or is none."""
+    loading = rehearse_platform(platform)
+    if loading.verdict is not Verdict.PASS:
+        raise CouldNotRun(loading.reason)
 
 
 def rehearse_platform(platform: str) -> Result:

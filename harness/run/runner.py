@@ -55,6 +55,12 @@ class _Enough(Exception):
     """The run has as many unexpected verdicts as the request allows."""
 
 
+def _facts(rules: Iterable[Expectation]) -> set[str]:
+    """Return the names of the facts that the conditions of rules name."""
+    fields = (condition.field.partition(".") for rule in rules for condition in rule.when)
+    return {name for group, _, name in fields if group == "fact"}
+
+
 @dataclass
 class Run:
     """One run; `outcomes` grows while it goes on."""
@@ -165,7 +171,7 @@ class Run:
             return account.close(Problem(place.reason, place.remedy))
         try:
             self.writer.cell_starts(cell)
-            problem = self._fill(account, place, cell)
+            problem = self._fill(account, place, cell, _facts(basis.rules))
         except CannotWrite as trouble:
             problem = Problem(str(trouble), MAKE_ROOM)
         except _Enough:
@@ -177,14 +183,14 @@ class Run:
             problem = Problem("the run was interrupted")
         return account.close(problem)
 
-    def _fill(self, account: CellAccount, place: Environment, cell: CellName) -> Problem | None:
+    def _fill(self, account: CellAccount, place: Environment, cell: CellName, facts: Iterable[str]) -> Problem | None:
         if place.lane:
             try:
                 place.lane.open()
             except Unobtainable as problem:
                 return Problem(problem.reason, problem.remedy, problem.log)
         self._check()
-        arguments = self.request.arguments(cell, place.facts)
+        arguments = self.request.arguments(cell, place.facts, facts)
         silence = self.request.silence(self.scenarios, place.facts)
 
         def take(record: Record) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,28 @@ def test_an_environment_that_could_not_run_is_2(run, capsys: pytest.CaptureFixtu
     assert "no engine runs here" in printed
     assert "what to do: install one" in printed
     assert printed.splitlines()[-1] == "3 passed, 3 failed, 0 skipped"
+
+
+def test_a_problem_of_several_environments_is_printed_once(run, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = [Missing(f"docker:{name}", "no engine runs here", "install one") for name in "abc"]
+    assert run(PASSES, *missing) == 2
+    printed = capsys.readouterr().out
+    assert printed.count("no engine runs here") == printed.count("what to do: install one") == 1
+    assert "docker:a, docker:b, docker:c: no engine runs here\n  9 of 9 trials never ran" in printed
+
+
+def test_trials_that_never_ran_are_counted_as_the_keyword_selects(run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(Missing("docker:a", "no engine", "install one"), arguments=("-k", "ignored and not another")) == 2
+    assert capsys.readouterr().out.splitlines()[-1] == "0 passed, 1 failed, 0 skipped"
+
+
+def test_a_scenario_with_parameters_counts_as_its_trials(
+    run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    several = replace(SCENARIOS[0], variants=("[default]", "[resident]"))
+    monkeypatch.setattr(catalogue, "scenarios", lambda: [several])
+    assert run(Missing("docker:a", "no engine", "install one")) == 2
+    assert capsys.readouterr().out.splitlines()[-1] == "0 passed, 2 failed, 0 skipped"
 
 
 def test_a_failure_has_its_claim_evidence_and_commands(run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,6 +131,27 @@ def test_cells_and_scenarios_that_were_not_planned_are_left_out() -> None:
     assert found.status is Status.AS_EXPECTED
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (run(cell("linux-6.12", one(P))), run(cell("host", one(P)))),  # other kernels
+        (run(cell("docker:a", one(P))), run(cell("docker:b", one(P)))),  # other profiles
+        (run(cell("host", one(P))), run(cell("host", one(P, name="b::two")))),  # other scenarios
+        (run(cell("host", one(M))), run(cell("host", one(P)))),
+        (run(cell("host", one(M))), run(cell("host", one(M)))),
+        (run(), run()),
+    ],
+)
+def test_runs_with_nothing_in_common_are_not_green(before: KeptRun, after: KeptRun) -> None:
+    found = comparison.compare(before, after)
+    assert (found.compared, found.status) == (0, Status.COULD_NOT_RUN)
+
+
+def test_a_trial_that_newly_fails_is_1_though_nothing_is_in_common() -> None:
+    found = comparison.compare(run(cell("docker:a", one(P))), run(cell("docker:b", one(F))))
+    assert (found.compared, found.status) == (0, Status.UNEXPECTED)
+
+
 def test_the_host_kernel_is_compared_with_the_same_minor_version_unless_across() -> None:
     before = run(cell("host", one(P), seen=machine("6.12.4")))
     same = run(cell("host", one(F), seen=machine("6.12.9-cloud")))

@@ -250,10 +250,49 @@ def test_a_run_is_found_by_path_by_name_and_as_last(go, tmp_path: Path) -> None:
     go(place("docker:a", GOOD))
     for name in ("20260101T000000-aaaa", "20260301T000000-aaaa", "20260201T000000-ffff", "baseline"):
         (tmp_path / "results" / name).mkdir(parents=True)
-        shutil.copy(tmp_path / "run.json", tmp_path / "results" / name)
+        for file in ("run.json", "docker-a.jsonl"):
+            shutil.copy(tmp_path / file, tmp_path / "results" / name)
     assert reader.find(str(tmp_path)) == tmp_path
     assert reader.find("20260201T000000-ffff", tmp_path / "results").name == "20260201T000000-ffff"
     assert reader.find("last", tmp_path / "results").name == "20260301T000000-aaaa"
+
+
+def test_the_last_run_is_one_in_which_anything_ran_and_no_repetition(go, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    go(place("docker:a", GOOD))
+    for name in ("20260101T000000-aaaa", "repro-20260401T000000-aaaa", "kernels-20260401T000000-aaaa"):
+        shutil.copytree(tmp_path, results / name, ignore=shutil.ignore_patterns("results"))
+    for name, files in {"20260201T000000-aaaa": ("run.json",), "20260301T000000-aaaa": ()}.items():
+        (results / name).mkdir()
+        for file in files:
+            shutil.copy(tmp_path / file, results / name)
+    assert reader.find("last", results).name == "20260101T000000-aaaa"
+    shutil.rmtree(results / "20260101T000000-aaaa")
+    with pytest.raises(NoRun, match="nothing ran in any of the 1 runs there"):
+        reader.find("last", results)
+
+
+def test_a_damaged_last_run_is_not_passed_over(go, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    go(place("docker:a", GOOD))
+    for name in ("20260101T000000-aaaa", "20260201T000000-aaaa"):
+        shutil.copytree(tmp_path, results / name, ignore=shutil.ignore_patterns("results"))
+    (results / "20260201T000000-aaaa" / "docker-a.jsonl").write_text("so\n")
+    assert reader.find("last", results).name == "20260201T000000-aaaa"
+
+
+def test_the_baseline_of_the_package_is_found_where_there_is_no_other(tmp_path: Path) -> None:
+    own = reader.find("baseline", tmp_path)
+    assert (own / "baseline.jsonl").is_file()
+    (tmp_path / "baseline").mkdir()
+    assert reader.find("baseline", tmp_path) == tmp_path / "baseline"
+
+
+def test_an_unknown_run_is_an_error_with_the_nearest_name(go, tmp_path: Path) -> None:
+    go(place("docker:a", GOOD))
+    shutil.copytree(tmp_path, tmp_path / "results" / "20260101T000000-aaaa")
+    with pytest.raises(NoRun, match=r"did you mean 20260101T000000-aaaa"):
+        reader.find("20260101T000000-aaab", tmp_path / "results")
 
 
 @pytest.mark.parametrize("name", ["nothing", "last", "run.json"])

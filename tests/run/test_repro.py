@@ -167,7 +167,9 @@ def test_a_failure_of_a_mutant_is_reproduced_by_its_printed_command(tmp_path: Pa
     assert lines, printed
     again = command(*random.choice(lines).split(), *place)
     assert again.splitlines()[-1].startswith("reproduced: fail"), again
-    assert len(reader.read(reader.find("last", tmp_path)).manifest.scenarios) == 1
+    (folder,) = tmp_path.glob("repro-*")
+    assert len(reader.read(folder).manifest.scenarios) == 1
+    assert reader.find("last", tmp_path) != folder
 
 
 def command(*words: str) -> str:

@@ -16,6 +16,7 @@ from scripted import NAMES, SCENARIOS, Line, Quiet, Scripted, footer, frames, ha
 from worldswitch.harness.cell import records
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments.protocol import Environment, Missing
+from worldswitch.harness.expectations import conditions
 from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.expectations.outcome import Status, status
 from worldswitch.harness.report import run_files
@@ -216,6 +217,22 @@ def test_the_arguments_of_a_cell_follow_the_request() -> None:
     assert "--no-chaos" in replace(request, chaos=False).arguments(CellName("docker:a"), {})
     assert [value for option, value in pairs if option == "--id"] == ["SG01", "TT*"]
     assert "normal" in request.arguments(CellName("host"), {})
+
+
+def test_a_run_of_few_scenarios_observes_the_facts_that_rules_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rule = Expectation(("SG01",), frozenset({Verdict.FAIL}), "so", when=conditions.parse({"fact": {"KD3": "it stays"}}))
+    asked: list[list[str]] = []
+    for all_facts in (True, False):
+        where = place("docker:a", frames(whole(*map(trial, NAMES))))
+        monkeypatch.setattr(Run, "_rules", lambda *_: (rule,))
+        script = where.script
+        where.script = lambda arguments, script=script: asked.append(list(arguments)) or script(arguments)  # type: ignore[func-returns-value]
+        (tmp_path / str(all_facts)).mkdir()
+        run_in(monkeypatch, tmp_path / str(all_facts), where, all_facts=all_facts)
+    assert "--facts" not in asked[0]
+    assert asked[1][asked[1].index("--facts") + 1] == "KD3"
 
 
 def test_each_platform_has_its_own_cell(go, tmp_path: Path) -> None:

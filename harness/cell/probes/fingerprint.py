@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 
@@ -16,13 +17,21 @@ from worldswitch.harness.linux.uname import kernel
 _DISTRIBUTIONS = ("worldswitch", "pytest", "pytest-xdist", "cffi", "msgspec")
 
 
-def take(package: str | None = SCENARIOS, time_scale: float = 1, observed: Observed | None = None) -> Fingerprint:
+def take(
+    package: str | None = SCENARIOS,
+    time_scale: float = 1,
+    observed: Observed | None = None,
+    only: Collection[str] | None = None,
+) -> Fingerprint:
     """Return the fingerprint of this machine; without a `package` of scenarios it runs no probes and observes no facts.
 
-    `time_scale` multiplies the time for facts.  With `observed` they are not observed again.
+    `time_scale` multiplies the time for facts.  With `observed` they are not observed again.  With `only`, facts of
+    other names are left out.
     """
     found = {name: table.probe(name) for name in table.PROBES} if package else {}
-    seen = observed or Observed(kernel_facts.observe(package, kernel_facts.SECONDS * time_scale) if package else {})
+    seconds = kernel_facts.SECONDS * time_scale
+    seen = observed or Observed(kernel_facts.observe(package, seconds, only) if package else {})
+    left_out = only is not None and not observed
     return Fingerprint(
         kernel=kernel(),
         machine=os.uname().machine,
@@ -33,7 +42,8 @@ def take(package: str | None = SCENARIOS, time_scale: float = 1, observed: Obser
         probes=found,
         facts=seen.facts,
         facts_from=seen.where,
-        behaviour=kernel_facts.digest(seen.facts),
+        facts_left_out=left_out,
+        behaviour="" if left_out else kernel_facts.digest(seen.facts),
         confinement=confinement.look() if package else None,
     )
 

@@ -13,7 +13,7 @@ import os
 import struct
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import closing
 
 import msgspec
@@ -45,14 +45,19 @@ class _Line(msgspec.Struct, array_like=True):
     planned: bool = False
 
 
-def observe(package: str, seconds: float = SECONDS) -> dict[str, str]:
-    """Return the observation of each fact of `package`, or the reason for none, by the scenario's name."""
+def observe(package: str, seconds: float = SECONDS, only: Collection[str] | None = None) -> dict[str, str]:
+    """Return the observation of each fact of `package`, or the reason for none, by the scenario's name.
+
+    With `only`, facts of other names are left out.
+    """
+    if only is not None and not only:
+        return {}
     end = time.monotonic() + seconds
     planned: dict[str, str] = {}
     found: dict[str, str] = {}
     with closing(_Notes()) as notes:
         while True:
-            ending = supervise(lambda: _observe(package, found, notes), max(0.1, end - time.monotonic()))
+            ending = supervise(lambda: _observe(package, only, found, notes), max(0.1, end - time.monotonic()))
             before = len(found)
             for line in notes.read():
                 if line.planned:
@@ -101,8 +106,9 @@ class _Notes:
         self._memory.close()
 
 
-def _observe(package: str, found: Mapping[str, str], notes: _Notes) -> bytes:
-    facts = [fact for fact in scenarios.facts(package) if fact.scenario.name not in found]
+def _observe(package: str, only: Collection[str] | None, found: Mapping[str, str], notes: _Notes) -> bytes:
+    wanted = [fact for fact in scenarios.facts(package) if only is None or fact.scenario.name in only]
+    facts = [fact for fact in wanted if fact.scenario.name not in found]
     for fact in facts:
         notes.write(_Line(fact.scenario.name, planned=True))
     for fact in facts:

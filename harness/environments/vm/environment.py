@@ -83,7 +83,8 @@ class GuestEnvironment:
         """Run the suite in the kernel's machine, booted if necessary.  Raises `Unobtainable`."""
         if self.profile and (lack := unavailable(self.profile)):
             raise lack
-        up = self.lane.machine(self._shape, observed=self._is_observed and "--mutant" not in arguments)
+        observed = self._is_observed and not {"--mutant", "--facts"}.intersection(arguments)
+        up = self.lane.machine(self._shape, observed=observed)
         self._boot_facts = boot_facts(up.boot, up.number)
         known = ("--observed", msgspec.json.encode(up.observed).decode()) if up.observed else ()
         command = [*COMMAND, *with_facts(arguments, self._boot_facts), *known]

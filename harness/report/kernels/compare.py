@@ -38,17 +38,17 @@ def _in(run: str, results: Path, one: str, other: str) -> KernelDifference:
     if found := difference.between(saved, one, other):
         return found
     raise CouldNotRun(
-        f"{saved.folder} has no results of Linux {one} and {other} under the same profile; "
-        f"its cells with results are {_cells(saved)}"
+        f"{saved.folder} has no results of Linux {one} and {other} under the same profile with all facts (a run of "
+        f"chosen scenarios leaves them out); its cells with all facts are {_cells(saved)}"
     )
 
 
 def _cells(run: KeptRun) -> str:
-    return ", ".join(str(cell.name) for cell in run.cells if cell.header) or "none"
+    return ", ".join(str(cell.name) for cell in run.cells if difference.has_all_facts(cell)) or "none"
 
 
 def _in_any(results: Path, one: str, other: str) -> KernelDifference | None:
-    for file in sorted(results.glob(f"*/{manifest.FILE}"), reverse=True):
+    for file in sorted(results.glob(f"*/{manifest.FILE}"), key=_begun, reverse=True):
         try:
             found = difference.between(reader.read(file.parent), one, other)
         except ResultError:  # a damaged run; the next older one may do
@@ -58,10 +58,15 @@ def _in_any(results: Path, one: str, other: str) -> KernelDifference | None:
     return None
 
 
+def _begun(file: Path) -> str:
+    """Return when a run began, from the name of its folder."""
+    return file.parent.name.removeprefix("kernels-").removeprefix("repro-")
+
+
 def _in_new(one: str, other: str, results: Path, out: Console) -> KernelDifference:
     request = Request(engine="host", kernels=(one, other), ids=(SCENARIO,), repeat="quick")
     scenarios = request.scenarios()
-    folder = new_folder(results)
+    folder = new_folder(results, "kernels-")
     with Progress(out, request, folder) as progress:
         run = runner.Run(request, scenarios, folder, progress)
         run.go()

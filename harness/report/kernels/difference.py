@@ -78,17 +78,22 @@ def show(difference: KernelDifference, names: Sequence[str], out: Console) -> No
         out.print(table)
 
 
+def has_all_facts(cell: KeptCell) -> bool:
+    """True if the cell sent a header, and all facts about its kernel were observed."""
+    return bool(cell.header and not cell.header.fingerprint.facts_left_out)
+
+
 def _words(profile: str) -> str:
     return profile or "no container"
 
 
 def _cells(run: KeptRun, kernel: str) -> dict[str, KeptCell]:
-    """The kernel's cells that have a header, by profile; the cell without a container comes first."""
+    """The kernel's cells with all facts, by profile; the cell without a container comes first."""
     whole = environment_of(kernel)
     found = {}
     for cell in run.cells:
         machine, _, profile = cell.name.environment.partition(":")
-        if machine == whole and cell.name.platform == REFERENCE and cell.header:
+        if machine == whole and cell.name.platform == REFERENCE and has_all_facts(cell):
             found[profile] = cell
     return dict(sorted(found.items()))
 

@@ -24,6 +24,7 @@ def find(name: str, ends: tuple[str, str], profile: str, repeat: int, seed: int,
         engine="docker" if profile else "host",
         profiles=(profile,) if profile else (),
         repeat="quick",
+        all_facts=False,
         seed=seed,
     )
     request.scenarios()  # raises `CouldNotRun` if the profile is invalid

@@ -70,7 +70,8 @@ function start() {
   function answer(matches) {
     let trials = 0;
     const cells = matches.filter((flags) => { const sum = flags.reduce((one, other) => one + other, 0); trials += sum; return sum; }).length;
-    const scenarios = run.scenarios.filter((_, one) => matches.some((flags) => flags[one])).length;
+    const matching = run.scenarios.filter((_, one) => matches.some((flags) => flags[one]));
+    const scenarios = new Set(matching.map((one) => one.name.replace(/\[.*/, ""))).size; // without parameters
     by("answer").className = "dim";
     by("answer").dataset.query = state.query; // printed, since the filter is not
     by("answer").textContent = trials ? `${trials} trials of ${scenarios} scenarios in ${cells} cells` : "no trial matches";

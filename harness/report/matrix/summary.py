@@ -26,6 +26,9 @@ CONCLUSIONS = {
 }
 
 
+NOTHING_RAN = "Nothing ran: no trial has a verdict."
+
+
 @dataclass
 class UnexpectedGroup:
     """The cells in which one scenario had the same unexpected verdict."""
@@ -58,7 +61,7 @@ class KernelVerdicts:
 
 def conclusion(run: KeptRun) -> str:
     """Return the run's outcome as a sentence."""
-    return CONCLUSIONS[exit_status(run)]
+    return CONCLUSIONS[exit_status(run)] if run.ran else NOTHING_RAN
 
 
 def exit_status(run: KeptRun) -> Status:

@@ -18,7 +18,10 @@ from worldswitch.harness.run import repro
 
 
 def show(name: str, kind: str, output: Path | None) -> Status:
-    """Write a run's matrix to `output`; by default print text or Markdown, and write a page to the run's folder."""
+    """Write a run's matrix to `output`; by default print text or Markdown, and write a page to the run's folder.
+
+    Returns COULD_NOT_RUN if nothing ran in it.
+    """
     run = read(name)
     if kind == "html":
         path = output or run.folder / page.FILE
@@ -30,7 +33,7 @@ def show(name: str, kind: str, output: Path | None) -> Status:
         print(markdown.text(run), end="")
     else:
         table.show(run, console())
-    return Status.AS_EXPECTED
+    return Status.AS_EXPECTED if run.ran else Status.COULD_NOT_RUN
 
 
 def read(name: str) -> KeptRun:

@@ -19,6 +19,8 @@ from worldswitch.harness.results.errors import CannotWrite
 def show(name: str, *, write: bool, tighten: bool) -> Status:
     """Print the edits; returns UNEXPECTED if some are not written or must be made by hand."""
     run = reader.read(reader.find(name))
+    if not run.ran:
+        raise CouldNotRun(f"{run.folder}: nothing ran in this run, so it says nothing about the rules")
     before = rulebook.of(run)
     proposal = propose(run, before, tighten=tighten)
     changed = [path for path, text in proposal.book.texts.items() if text != before.texts.get(path, "")]

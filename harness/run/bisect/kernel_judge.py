@@ -56,6 +56,11 @@ class KernelJudge:
         self._is_fact = any(fact.scenario.name == scenario.name for fact in scenarios.facts())
         self._wanted = ""  #: the observation of the good end, if the scenario is a fact
 
+    @property
+    def _needed(self) -> tuple[str, ...]:
+        """The facts to observe."""
+        return (self._scenario.name,) if self._is_fact else ()
+
     def __call__(self, kernel: str) -> Answer:
         """Return the answer for a kernel."""
         result = self._look(kernel)
@@ -68,7 +73,7 @@ class KernelJudge:
         try:
             with request.places(self._say) as plan:
                 (place,) = plan
-                problem = _run(place, request, self._scenario, self._repeat, records.append)
+                problem = _run(place, request, self._scenario, self._repeat, records.append, self._needed)
         except Unobtainable as trouble:
             problem = Problem(trouble.reason, trouble.remedy)
         answer, explanation = self._observation(records) if self._is_fact else _verdicts(records)
@@ -97,7 +102,12 @@ def _verdicts(records: list[Record]) -> tuple[Answer, str]:
 
 
 def _run(
-    place: Environment | Missing, request: Request, scenario: Scenario, repeat: int, take: Callable[[Record], None]
+    place: Environment | Missing,
+    request: Request,
+    scenario: Scenario,
+    repeat: int,
+    take: Callable[[Record], None],
+    facts: tuple[str, ...],
 ) -> Problem | None:
     """Run a scenario `repeat` times, each with another seed; stop at the first problem and return it."""
     if isinstance(place, Missing):
@@ -106,7 +116,7 @@ def _run(
         if place.lane:
             place.lane.open()
         again = replace(request, seed=request.seed + turn)
-        arguments = again.arguments(CellName(place.name), place.facts)
+        arguments = again.arguments(CellName(place.name), place.facts, facts)
         if problem := collect(place, arguments, again.silence([scenario], place.facts), take):
             return problem
     return None

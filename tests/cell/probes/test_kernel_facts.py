@@ -101,6 +101,13 @@ def test_given_facts_are_not_observed_again() -> None:
     assert finished.trial.verdict is Verdict.PASS  # the trial still runs
 
 
+@pytest.mark.parametrize("names", ["made_up::water_flows", ""])
+def test_only_the_named_facts_are_observed(names: str) -> None:
+    machine = run_cell(*MADE_UP, "-k", "water_flows", "--facts", names).run.header.fingerprint
+    assert list(machine.facts) == ([names] if names else [])
+    assert (machine.facts_left_out, machine.behaviour) == (True, "")
+
+
 def test_invalid_facts_are_refused() -> None:
     finished = run_cell(*MADE_UP, "--observed", '{"facts": 3}')
     assert finished.status == 2

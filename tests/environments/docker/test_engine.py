@@ -8,6 +8,7 @@ import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from worldswitch.harness.environments.docker.engine import Engine
 from worldswitch.harness.environments.images import site_packages
 from worldswitch.harness.environments.images.apt import keyring
 from worldswitch.harness.environments.images.site_packages import ImageTarget
+from worldswitch.harness.environments.oci import runtime
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.protocol import Missing
 from worldswitch.harness.environments.run_resources import RunResources
@@ -78,6 +80,53 @@ def test_environments_of_a_silent_engine_are_missing_with_the_reason(monkeypatch
     assert (second.name, third.name) == ("docker:hardened", "docker:no-ptrace")
     assert "unix:///nowhere/docker.sock does not answer (No such file or directory)" in second.reason
     assert third.profile == profiles.select(["no-ptrace"])[0]
+
+
+#: Addresses at which no engine answers, and a part of the reason that is given.
+SILENT = {
+    "tcp://127.0.0.1:1": "Connection refused",
+    "http://127.0.0.1:1": "Connection refused",
+    "unix:///nowhere/docker.sock": "No such file or directory",
+    "unix:///dev/null": "Connection refused",
+    "unix://": "Invalid argument",
+    "ssh://nobody@127.0.0.1": "ssh://nobody@127.0.0.1 does not answer (",
+    "garbage": "Invalid bind address format",
+    "tcp://127.0.0.1:99999": "Port out of range",
+    "npipe:////x": "only supported on Windows",
+    "fd://": "fd protocol is not implemented",
+    " ": "Invalid bind address format",
+}
+
+
+@pytest.mark.parametrize(("address", "cause"), SILENT.items(), ids=SILENT)
+def test_no_other_engine_is_used_than_the_one_that_docker_host_names(
+    address: str, cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root with an installed dockerd could start a private one, which is not the one that was named."""
+    monkeypatch.setenv("DOCKER_HOST", address)
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    monkeypatch.setattr(engine, "start", lambda *_, **__: pytest.fail("another engine was started"))
+    with plan.plan("docker", ["hardened"], install_engine=True) as places:
+        (missing,) = places
+    assert isinstance(missing, Missing)
+    assert "DOCKER_HOST names the engine to use" in missing.reason
+    assert cause in missing.reason
+    assert "or unset it" in missing.remedy
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_missing_engine_is_told_with_a_plain_runtime_that_works(works: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def obtain(run: RunResources, *, install: bool, say: object) -> runtime.Runtime:
+        if works:
+            return SimpleNamespace(name="runc 1.1")  # type: ignore[return-value]
+        raise Unobtainable("no runtime", "install one")
+
+    monkeypatch.setattr(runtime, "obtain", obtain)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    with plan.plan("docker", ["hardened"]) as places:
+        (missing,) = places
+    assert isinstance(missing, Missing)
+    assert ("--engine oci: runc 1.1 makes containers here" in missing.remedy) is works
 
 
 def test_the_host_alone_needs_no_engine() -> None:
@@ -144,7 +193,8 @@ def test_an_unavailable_engine_costs_only_its_own_profiles(
     with plan.plan("docker", ["user-namespace", "hardened"]) as places:
         first, second = places
     assert isinstance(first, Missing)
-    assert (first.name, first.reason, first.remedy) == ("docker:user-namespace", "it broke", "mend it")
+    assert (first.name, first.reason) == ("docker:user-namespace", "it broke")
+    assert first.remedy.startswith("mend it")
     assert (second.name, isinstance(second, Missing)) == ("docker:hardened", False)
 
 

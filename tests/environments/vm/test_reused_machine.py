@@ -181,3 +181,8 @@ def test_a_cell_with_its_own_sysctls_observes_for_itself(one: ReusedMachine) -> 
 def test_a_mutant_s_cell_receives_no_facts(one: ReusedMachine, machines: list[Fake]) -> None:
     assert started(one, None, "--mutant", "Forgetful") == ["--mutant", "Forgetful"]
     assert len(machines[0].orders) == 1
+
+
+def test_a_cell_that_observes_few_facts_receives_none(one: ReusedMachine, machines: list[Fake]) -> None:
+    assert started(one, None, "--facts", "KD3") == ["--facts", "KD3"]
+    assert len(machines[0].orders) == 1

@@ -65,6 +65,16 @@ def test_kernels_under_different_profiles_are_not_compared(tmp_path: Path, monke
     assert difference.between(reader.read(tmp_path / "run"), "6.12", "7.3") is None
 
 
+def test_cells_without_all_facts_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Facts that were left out are not facts that do not differ."""
+    head = replace(header(NAMES[:1]).fingerprint, kernel="Linux 7.3.4", facts_left_out=True)
+    few = place(
+        "linux-7.3:hardened", frames([replace(header(NAMES[:1]), fingerprint=head), trial(), footer([trial()])])
+    )
+    keep(tmp_path / "run", monkeypatch, OLD, few)
+    assert difference.between(reader.read(tmp_path / "run"), "6.12", "7.3") is None
+
+
 # ----------------------------------------------------------------------------------------------------------- command
 
 
@@ -87,7 +97,7 @@ def test_a_run_without_both_kernels_is_refused(
 ) -> None:
     keep(tmp_path / "run", monkeypatch, OLD)
     assert main.main(["kernels", "diff", "6.12", "7.3", "--run", "run", "--results", str(tmp_path)]) == 2
-    assert "its cells with results are linux-6.12:hardened" in capsys.readouterr().err
+    assert "its cells with all facts are linux-6.12:hardened" in capsys.readouterr().err
     assert main.main(["kernels", "diff", "6.12", "7.3", "--run", "none", "--results", str(tmp_path)]) == 2
     assert "none: no such folder" in capsys.readouterr().err
 
