@@ -59,7 +59,8 @@ def profiles(group: argparse._ArgumentGroup, where: str = "only") -> None:
         **MANY,
         dest="profiles",
         metavar="NAME",
-        help=f"{where} in a container of this profile: a name, a path, or all; repeatable (default: the usual ones)",
+        help=f"{where} in a container of this profile: a name, the path of a profile or filter, or all; repeatable "
+        "(default: the usual ones)",
     )
     completed_by(completers.profiles, option)
 

@@ -39,6 +39,9 @@ def plan(
     containers; none is on this machine's own kernel.
     """
     chosen = [] if engine == "host" else profiles.select(names)
+    for profile in chosen:
+        for warning in profile.warnings:
+            say(warning)
     result = Plan([Host()] if not kernels and engine in ("auto", "host") else [])
     try:
         if kernels:

@@ -127,13 +127,15 @@ def test_another_kind_of_file_is_refused(tmp_path: Path, capsys: pytest.CaptureF
 def test_a_file_that_cannot_be_read_is_bad_input(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
 ) -> None:
-    missing, pipe, device = (tmp_path / f"{name}{suffix}" for name in ("missing", "pipe", "device"))
+    missing, pipe, device, folder = (tmp_path / f"{name}{suffix}" for name in ("missing", "pipe", "device", "folder"))
+    folder.mkdir()
     os.mkfifo(pipe)
     device.symlink_to("/dev/zero")
     for path, reason in (
         (missing, "No such file or directory"),
         (pipe, "it is a pipe, and a regular file is needed"),
         (device, "it is a device, and a regular file is needed"),
+        (folder, "it is a directory, and a regular file is needed"),
     ):
         assert main.main(["profile", "check", str(path)]) == 2
         assert capsys.readouterr().err == f"{path}: cannot be read: {reason}\n"

@@ -26,11 +26,12 @@ def read(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except (OSError, ValueError) as problem:  # ValueError: a NUL in the name
         raise Unreadable(f"cannot be read: {getattr(problem, 'strerror', None) or problem}") from problem
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "no regular file")
+        raise Unreadable(f"cannot be read: it is {kind}, and a regular file is needed")
     with open(descriptor, "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if not stat.S_ISREG(mode):
-            kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "no regular file")
-            raise Unreadable(f"cannot be read: it is {kind}, and a regular file is needed")
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise Unreadable(f"cannot be read: it is larger than {MOST_BYTES >> 20} MiB")

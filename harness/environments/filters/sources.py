@@ -35,11 +35,13 @@ def find(content: bytes, suffix: str, place: Place) -> list[Source]:
     decoded = json_text.decode(text, place)
     if decoded is ...:
         return []
-    return list(_of_manifest(decoded, place)) or [_of_json(decoded, place)]
+    if isinstance(decoded, dict) and "kind" in decoded and not _has(decoded, *_FILTER):
+        return _of_manifests([decoded], place)
+    return [_of_json(decoded, place)]
 
 
 def _of_json(content: Any, place: Place) -> Source:
-    if not isinstance(content, dict) or _has(content, "defaultAction", "syscalls") or not _has(content, *_CONFIG):
+    if not isinstance(content, dict) or _has(content, *_FILTER) or not _has(content, *_CONFIG):
         return Source(content, formats.ENGINE, place, verbatim=True)
     place.note(
         "a container's config.json, whose filter is `linux.seccomp`; an engine that is given this file as a filter "
@@ -48,6 +50,7 @@ def _of_json(content: Any, place: Place) -> Source:
     return _seccomp_of(content, place)
 
 
+_FILTER = ("defaultAction", "syscalls")
 _CONFIG = ("ociVersion", "linux")
 
 
@@ -66,18 +69,23 @@ def _has(content: dict[str, Any], *names: str) -> bool:
 
 def _of_yaml(text: str, place: Place) -> list[Source]:
     before = len(place.findings)
+    documents = [one for one in yaml_documents.decode(text, place) if one is not None]
+    return _of_manifests(documents, place) if len(place.findings) == before else []
+
+
+def _of_manifests(documents: list[Any], place: Place) -> list[Source]:
     found: list[Source] = []
-    kinds: list[str] = []
-    for document in yaml_documents.decode(text, place):
-        if isinstance(document, dict) and _has(document, "defaultAction", "syscalls"):
+    before = len(place.findings)
+    for document in documents:
+        if isinstance(document, dict) and _has(document, *_FILTER):
             found.append(Source(document, formats.ENGINE, place))
-        elif document is not None:
+        else:
             found += _of_manifest(document, place)
-            kinds.append(str(document.get("kind")) if isinstance(document, dict) else "no mapping")
     if not found and len(place.findings) == before:
+        kinds = [str(one.get("kind")) if isinstance(one, dict) else "no mapping" for one in documents]
         place.error(
-            "has no filter; expected a SeccompProfile, or a ConfigMap with filters in JSON"
-            + (f", and found {', '.join(kinds)}" if kinds else ", and the file is empty")
+            "has no filter; expected a SeccompProfile, or a ConfigMap with filters in JSON, and "
+            + (f"found {', '.join(kinds)}" if kinds else "the file is empty")
         )
     return found
 
@@ -103,5 +111,5 @@ def _of_entry(key: str, value: Any, place: Place) -> Iterator[Source]:
     if not isinstance(value, str) or not (key.endswith(".json") or value.lstrip().startswith("{")):
         return
     content = json_text.decode(value, place)
-    if isinstance(content, dict) and (_has(content, "defaultAction", "syscalls") or not content):
+    if isinstance(content, dict) and (_has(content, *_FILTER) or not content):
         yield Source(content, formats.ENGINE, place, key)

@@ -177,6 +177,15 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The text of its filter (`seccomp_filter.Filter`); empty for `default` and `unconfined`."""
         return "" if self.seccomp in ENGINES_OWN else read_filter(self.seccomp)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What does not do what its filter says."""
+        if self.seccomp in ENGINES_OWN:
+            return []
+        path = filter_path(self.seccomp)
+        findings = seccomp_filter.load_checked(path).findings
+        return [f"{path}: {one.severity}: {one}" for one in findings if one.severity is Severity.WARNING]
+
 
 def _normal(names: Sequence[str]) -> dict[str, None]:
     found: dict[str, None] = {}

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from worldswitch.harness.environments.filters import answers, filter_file, resolution, sources, syscall_names
 from worldswitch.harness.environments.filters.findings import nearest
@@ -257,3 +259,39 @@ def test_the_answer_to_a_call(content: dict[str, Any], text: str, allowed: tuple
 )
 def test_the_nearest_word_is_suggested(word: str, known: tuple[str, ...], suggestion: str) -> None:
     assert nearest(word, known) == suggestion
+
+
+# ------------------------------------------------------------------------------------------------------ any content
+
+KEYS = st.sampled_from(
+    "defaultAction defaultErrno defaultErrnoRet architectures archMap architecture subArchitectures flags listenerPath "
+    "syscalls names name action errnoRet errno args index value valueTwo op includes excludes caps arches minKernel "
+    "comment linux seccomp kind metadata spec data items".split()
+)
+WORDS = st.sampled_from(
+    "SCMP_ACT_ALLOW SCMP_ACT_ERRNO SCMP_ACT_NOTIFY SCMP_ARCH_X86_64 SCMP_CMP_EQ SECCOMP_FILTER_FLAG_LOG ptrace EPERM "
+    "CAP_KILL amd64 4.8 SeccompProfile ConfigMap List {}".split()
+)
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=3), WORDS),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.one_of(KEYS, st.text(max_size=2)), inner)),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(content=VALUES, suffix=st.sampled_from(sources.SUFFIXES))
+def test_every_content_is_a_filter_or_has_an_error(content: object, suffix: str) -> None:
+    found, around = filter_file.of_content(json.dumps(content).encode(), suffix)
+    assert found or any(one.severity == "error" for one in around) or suffix == ".json"
+    for one in found:
+        if not one.errors:
+            resolved = resolution.resolve(one.content, (), HERE)
+            assert answers.answer(resolved, "ptrace").text
+            assert filter_file.parsed(json.dumps(one.content)) == one.content
+
+
+@settings(max_examples=200, deadline=None)
+@given(content=st.binary(max_size=80), suffix=st.sampled_from(sources.SUFFIXES))
+def test_no_bytes_raise(content: bytes, suffix: str) -> None:
+    filter_file.of_content(content, suffix)

@@ -323,6 +323,14 @@ def test_a_filter_is_a_profile_with_the_engine_s_capabilities(tmp_path: Path, fi
     assert profile.filter == path.read_text()
 
 
+def test_a_run_is_warned_of_what_its_filter_does_not_do(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text('{"defaultAction": "SCMP_ACT_LOG", "syscalls": [{"name": "ptracee", "action": "SCMP_ACT_KILL"}]}')
+    message = f"{path}: warning: syscalls[0].name: 'ptracee' is no system call, and runtimes drop it silently; did you"
+    assert [one.startswith(message) for one in profiles.load(path).warnings] == [True]
+    assert profiles.select(["unconfined", "hardened"])[0].warnings == []
+
+
 def test_an_engine_is_given_the_filter_of_a_manifest_as_json(tmp_path: Path) -> None:
     path = tmp_path / "manifest.yaml"
     path.write_text("kind: SeccompProfile\nspec: {defaultAction: SCMP_ACT_LOG}\n")
@@ -337,6 +345,7 @@ def test_a_missing_filter_is_named() -> None:
 @pytest.mark.parametrize("path", sorted(folder("seccomp").glob("*.json")), ids=lambda path: path.name)
 def test_every_shipped_filter_is_valid(path: Path) -> None:
     assert seccomp_filter.load(path)["syscalls"]
+    assert [one for one in seccomp_filter.load_checked(path).findings if one.severity == "warning"] == []
 
 
 def test_the_hardened_filter_names_every_group_and_has_clone3_answer_enosys() -> None:
