@@ -5,6 +5,7 @@ An entry has patterns of tests, the machines on which they may be skipped, and t
 
 from __future__ import annotations
 
+import ctypes
 import fnmatch
 import os
 import platform
@@ -20,6 +21,8 @@ from worldswitch.harness.environments.images import apt_mirror
 
 FILE = TESTS / "allowed_skips.toml"
 
+PR_GET_MDWE = 66  # include/uapi/linux/prctl.h
+
 #: The conditions on the machine for an entry's `when`.
 CONDITIONS: Mapping[str, Callable[[], bool]] = {
     "not root": lambda: os.geteuid() != 0,
@@ -31,6 +34,7 @@ CONDITIONS: Mapping[str, Callable[[], bool]] = {
         platform.freedesktop_os_release().get("ID") != "debian" and apt_mirror.MIRROR not in os.environ
     ),
     "no apt": lambda: not shutil.which("apt-get"),
+    "no PR_SET_MDWE": lambda: ctypes.CDLL(None).prctl(PR_GET_MDWE, 0, 0, 0, 0) < 0,
     "control groups are read-only": lambda: not os.access("/sys/fs/cgroup", os.W_OK),
 }
 
