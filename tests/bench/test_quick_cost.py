@@ -31,6 +31,14 @@ def test_a_switch_costs_more_than_the_floor_and_that_more_than_no_sandbox() -> N
     assert cost.switches > cost.rounds
 
 
+def test_a_preempted_value_does_not_end_the_calibration() -> None:
+    times = iter([9.0, 0.001, 0.001])
+    values = quick_cost._Values(lambda loops: next(times, loops * 0.001))
+    values.take()
+    assert values.values == [0.001]
+    assert values.made == 3 * (1 + 2 + 4) + 4
+
+
 def test_it_imports_nothing_of_the_extra_bench() -> None:
     code = "import sys, worldswitch.harness.bench.quick_cost; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True, text=True).stdout

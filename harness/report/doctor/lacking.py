@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterator
 
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.cell.probes import table
 from worldswitch.harness.cell.probes.needs import IMPLIED, required
 from worldswitch.harness.report.doctor.findings import Lack, Remedy
 
-#: How to make a probe succeed; hardware and kernel features have no entry.
+#: What root may do, unless a policy forbids it.
+PRIVILEGED = ("pidns", "mountns", "userns", "ns_last_pid", "memcg", "cpuset", "freezer")
+OUTSIDE = "run as root, outside of containers that forbid namespaces and control groups: sudo worldswitch run"
+
+#: How to make other probes succeed; hardware and kernel features have no entry.
 REMEDIES = {
-    "ptrace": "allow ptrace: `sysctl kernel.yama.ptrace_scope=1`; in a container, a seccomp filter that allows it",
     "stub_calls": "allow mmap, munmap and clone of threads: in a container, a seccomp filter that allows them",
-    **dict.fromkeys(("root", "other_user"), "run as root: sudo"),
-    **dict.fromkeys(
-        ("pidns", "mountns", "ns_last_pid", "memcg", "cpuset", "freezer"),
-        "run as root (sudo), outside of containers that forbid namespaces and control groups",
-    ),
-    "userns": "`sysctl user.max_user_namespaces=10000`",
+    **dict.fromkeys(("root", "other_user"), "run as root: sudo worldswitch run"),
     "container": "run it in a container: worldswitch run --engine docker",
     "pid1": "run it in a container without init: worldswitch run --profile no-init",
     "ptrace_denied": "run it where ptrace is denied: worldswitch run --profile no-ptrace",
@@ -37,13 +37,20 @@ REMEDIES = {
 def groups() -> tuple[Remedy, ...]:
     """Return what is missing by remedy, those without one last."""
     found = list(_lacking())
-    remedies = dict.fromkeys(REMEDIES.get(lack.probe, "") for lack in found)
-    grouped = (Remedy(do, tuple(_provided(do, found))) for do in remedies)
+    by_remedy: dict[str, list[Lack]] = {}
+    for lack in found:
+        by_remedy.setdefault(_remedy(lack), []).append(lack)
+    grouped = (Remedy(do, tuple(lacks)) for do, lacks in by_remedy.items())
     return tuple(sorted(grouped, key=lambda remedy: not remedy.do))
 
 
-def _provided(do: str, lacking: Iterable[Lack]) -> Iterator[Lack]:
-    return (lack for lack in lacking if REMEDIES.get(lack.probe, "") == do)
+def _remedy(lack: Lack) -> str:
+    """The remedy for one; root helps only where a policy forbids it, not where the kernel lacks it."""
+    if lack.probe == "userns" and os.strerror(errno.ENOSPC) in lack.said:
+        return "allow more user namespaces: sysctl user.max_user_namespaces=10000"
+    if lack.probe in PRIVILEGED:
+        return OUTSIDE if lack.state == "denied" else ""
+    return REMEDIES.get(lack.probe, "")
 
 
 def _lacking() -> Iterator[Lack]:

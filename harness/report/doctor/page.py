@@ -24,7 +24,16 @@ WHERE = {"host": "this machine", "containers": "containers", "oci": "containers,
 
 
 def show(found: Findings, out: Console) -> None:
-    """Print the findings."""
+    """Print the findings; off a terminal, without the blanks that fill columns."""
+    if out.is_terminal:
+        _show(found, out)
+        return
+    with out.capture() as captured:
+        _show(found, out)
+    out.print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def _show(found: Findings, out: Console) -> None:
     _answer(found, out)
     _places(found.places, out)
     _cost(found, out)

@@ -50,7 +50,7 @@ def _containers() -> Place:
             said = f"{found.name} answers at {url}; no container was tried"
             return _with_profiles("containers", UNTRIED, said, lambda one: _refusal(one, found))
     engine.check_startable(tried)
-    said = "no engine runs, and dockerd is installed: a run starts a private engine"
+    said = f"{'; '.join(tried) or 'no engine runs'}; dockerd is installed, so a run starts a private engine"
     return _with_profiles("containers", UNTRIED, said, kernel_settings.unavailable)
 
 

@@ -192,6 +192,21 @@ def test_an_engine_that_answers_is_named(monkeypatch: pytest.MonkeyPatch, text: 
     assert "Docker 20.10 answers at unix:///there; no container was tried" in text(0)
 
 
+@pytest.mark.parametrize(
+    ("tried", "said"),
+    [([], "no engine runs; dockerd is"), (["unix:///a does not answer"], "unix:///a does not answer;")],
+)
+def test_an_engine_that_would_be_started_is_untried(
+    monkeypatch: pytest.MonkeyPatch, found: Callable[[], findings.Findings], tried: list[str], said: str
+) -> None:
+    monkeypatch.setattr(engine, "check_startable", lambda _: None)
+    monkeypatch.setattr(engine, "addresses", lambda: ["unix:///a"] if tried else [])
+    monkeypatch.setattr(engine, "answering", lambda url, failures: failures.extend(tried))
+    place = found().places[1]
+    assert place.state == "untried"
+    assert place.said.startswith(said)
+
+
 def test_a_runtime_that_ran_a_container_is_named(monkeypatch: pytest.MonkeyPatch, text: Callable[[int], str]) -> None:
     monkeypatch.setattr(runtime, "obtain", lambda *_, **__: Runtime("/usr/sbin/runc", "runc 1.1.5", rootless=False))
     assert "runc 1.1.5 ran a container" in text(0)
