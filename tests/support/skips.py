@@ -28,6 +28,7 @@ CONDITIONS: Mapping[str, Callable[[], bool]] = {
     "not root": lambda: os.geteuid() != 0,
     "one CPU": lambda: len(os.sched_getaffinity(0)) < 2,
     "no dockerd": lambda: not shutil.which("dockerd"),
+    "no docker or mmdebstrap": lambda: not (shutil.which("docker") and shutil.which("mmdebstrap")),
     "an engine runs": lambda: Path("/var/run/docker.sock").exists() or "DOCKER_HOST" in os.environ,
     "no runc or crun": lambda: not (shutil.which("runc") or shutil.which("crun")),
     "no Debian, and no mirror is named": lambda: (

@@ -346,7 +346,12 @@ def test_a_checkout_s_wheel_is_built_from_source_files_only() -> None:
     root = installation.checkout()
     assert root
     names = {str(path.relative_to(root)) for path in site_packages.source_files(root)}
-    assert {"pyproject.toml", "harness/contract.py", "containers/Containerfile", "reference/core/build.py"} <= names
+    assert {
+        "pyproject.toml",
+        "harness/contract.py",
+        "containers/Containerfile.cell",
+        "reference/core/build.py",
+    } <= names
     assert not [name for name in names if name.endswith((".so", ".pyc")) or "/_core.c" in name]
 
 
