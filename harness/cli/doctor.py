@@ -8,18 +8,19 @@ from worldswitch.harness.cli import options
 
 ABOUT = "say whether a ptrace sandbox can run here, where else, at what cost, and what enables the rest"
 
-STATUSES = """\
-exit status:
-  0  a ptrace sandbox can run here: the reference platform was tried
-  2  it cannot; the first lines give the reason and what to do
-
-Containers and other kernels do not change the status.
+STATUSES = {
+    0: "a ptrace sandbox can run here: the reference platform did",
+    2: "it cannot: the first lines give the reason and what to do; or invalid arguments",
+}
+EXAMPLES = """
+worldswitch doctor
+worldswitch doctor --json
 """
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the option for JSON."""
-    parser.epilog = STATUSES
+    parser.epilog = "\n".join(("exit status:", *(f"  {status}  {text}" for status, text in STATUSES.items())))
     options.json(parser)
 
 

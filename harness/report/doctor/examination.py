@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from worldswitch.harness import ptrace_denial
 from worldswitch.harness.catalogue.scenarios import SCENARIOS
-from worldswitch.harness.cell.probes import confinement, fingerprint, table
+from worldswitch.harness.cell.probes import confinement, fingerprint, remedies, table
 from worldswitch.harness.cell.probes.kernel_facts import Observed
 from worldswitch.harness.cell.probes.needs import required
 from worldswitch.harness.cell.records import ProbeResult
@@ -84,7 +84,7 @@ def _denied(need: str, found: ProbeResult) -> Answer:
     """The answer for a failed probe that every scenario needs; for ptrace, with the cause."""
     one = ptrace_denial.cause(confinement.look()) if need == "ptrace" else None
     if one is None:
-        return Answer(False, f"{need}: {found.detail}", lacking.REMEDIES.get(need, ""))
+        return Answer(False, f"{need}: {found.detail}", remedies.of(need, found))
     return Answer(False, f"{need}: {found.detail}; {one.mechanism.value}: {one.evidence}", one.remedy)
 
 
@@ -100,4 +100,4 @@ def _emulation() -> Emulation | None:
     if importlib.util.find_spec(name) is None:
         return None
     found = importlib.import_module(name).look()
-    return found and Emulation(found.name, found.evidence, tuple(found.lacks))
+    return found and Emulation(found.name, tuple(found.evidence), dict(found.lacking), tuple(found.lost))

@@ -63,9 +63,10 @@ class NoCost(msgspec.Struct, frozen=True):
 class Emulation(msgspec.Struct, frozen=True):
     """A kernel that is emulated by a program."""
 
-    name: str
-    evidence: str
-    lacks: tuple[str, ...] = ()  #: requests and calls that it lacks
+    name: str  #: empty if it does not tell
+    evidence: tuple[str, ...]
+    lacking: dict[str, str] = {}  #: the ptrace requests that it does not know, and its answers
+    lost: tuple[str, ...] = ()  #: what trials lose with other calls
 
 
 class Surroundings(msgspec.Struct, frozen=True):

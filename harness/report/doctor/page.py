@@ -46,9 +46,12 @@ def _answer(found: Findings, out: Console) -> None:
     out.print(Text("Can a ptrace sandbox run here?", HEADING))
     _print(out, Text.assemble((f"{state.capitalize()}: ", STYLES[state]), f"{found.answer.reason}."))
     if one := found.emulation:
-        _print(out, f"The kernel is emulated by {one.name}: {one.evidence}.")
-        if one.lacks:
-            _print(out, f"It lacks {', '.join(one.lacks)}.")
+        called = f" by {one.name}" if one.name else ""
+        _print(out, f"The kernel is emulated{called}: {'; '.join(one.evidence)}.")
+        if one.lacking:
+            _print(out, f"It does not know {', '.join(f'{name} ({answer})' for name, answer in one.lacking.items())}.")
+        for lost in one.lost:
+            _print(out, lost, 4)
     _do(found.answer.remedy, out)
 
 

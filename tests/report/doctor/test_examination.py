@@ -273,9 +273,9 @@ def test_an_emulated_kernel_is_named_with_its_evidence(
     name = "worldswitch.harness.cell.probes.emulation"
     module = ModuleType(name)
     module.__spec__ = SimpleNamespace(name=name)  # type: ignore[assignment]
-    kernel = SimpleNamespace(name="gVisor", evidence="its log says so", lacks=("PTRACE_SEIZE", "prctl 37"))
+    kernel = SimpleNamespace(name="", evidence=["prctl 37"], lacking={"PTRACE_SEIZE": "EIO"}, lost=("no pidfd",))
     module.look = lambda: kernel  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, name, module)
     printed = text(0)
-    assert "The kernel is emulated by gVisor: its log says so." in printed
-    assert "It lacks PTRACE_SEIZE, prctl 37." in printed
+    assert "The kernel is emulated: prctl 37." in printed
+    assert "It does not know PTRACE_SEIZE (EIO)." in printed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worldswitch.harness.cell.probes import table
+from worldswitch.harness.cell.probes import remedies, table
 from worldswitch.harness.cell.records import ProbeResult
 from worldswitch.harness.environments.profiles import profile
 from worldswitch.harness.report.doctor import lacking
@@ -53,7 +53,7 @@ def test_root_is_no_remedy_for_what_the_kernel_lacks(monkeypatch: pytest.MonkeyP
 
 
 def test_each_remedy_is_for_a_probe_and_names_a_profile_that_is_there() -> None:
-    assert lacking.REMEDIES.keys() <= table.PROBES.keys()
-    words = [words for do in lacking.REMEDIES.values() if "--profile " in do for words in [do.split("--profile ")[1]]]
+    assert remedies.REMEDIES.keys() <= table.PROBES.keys()
+    words = [words for do in remedies.REMEDIES.values() if "--profile " in do for words in [do.split("--profile ")[1]]]
     assert words
     assert set(words) <= profile.available().keys()

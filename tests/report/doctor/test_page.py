@@ -91,10 +91,12 @@ def test_no_cost_has_a_reason(here: Fingerprint) -> None:
 
 
 def test_an_emulated_kernel_is_on_top(here: Fingerprint) -> None:
-    text = printed(findings(here, emulation=Emulation("gVisor", "its log says so", ("PTRACE_SEIZE",))), 100)
+    text = printed(
+        findings(here, emulation=Emulation("gVisor", ("its log says so",), {"PTRACE_SEIZE": "EIO"}, ("no pidfd",))), 100
+    )
     top = text.partition("Where?")[0]
     assert "The kernel is emulated by gVisor: its log says so." in top
-    assert "It lacks PTRACE_SEIZE." in top
+    assert "It does not know PTRACE_SEIZE (EIO).\n    no pidfd" in top
 
 
 @pytest.mark.parametrize(
