@@ -25,6 +25,7 @@ from worldswitch.harness.verdict import Verdict
 
 Measure = Callable[[], Cost | NoCost]
 
+NO_SWITCH = "the probes that the reference platform needs succeed, but it did not switch"
 HERE = "worldswitch run --engine host"
 
 #: Per package manager, the command that installs what the C parts are built with.
@@ -43,11 +44,13 @@ def examine(measure: Measure, say: Say, *, facts: bool) -> Findings:
     """
     say("probing what this machine allows")
     refused = _refused()
-    machine = fingerprint.take(None if refused else SCENARIOS, observed=None if facts else Observed({}))
     if not refused:
         say("measuring what a switch costs")
     cost = NoCost(f"it was not measured: {refused.reason}") if refused else measure()
     answer = refused or _answer(cost)
+    if answer.can_run:
+        say("probing what scenarios need")
+    machine = fingerprint.take(SCENARIOS if answer.can_run else None, observed=None if facts else Observed({}))
     here = Place("host", YES if answer.can_run else NO, answer.reason, answer.remedy, HERE if answer.can_run else "")
     return Findings(
         answer=answer,
@@ -57,7 +60,7 @@ def examine(measure: Measure, say: Say, *, facts: bool) -> Findings:
         machine=machine,
         surroundings=surroundings.describe(confinement.look()),
         emulation=_emulation(),
-        lacking=() if refused else lacking.groups(),
+        lacking=lacking.groups() if answer.can_run else (),
     )
 
 
@@ -66,14 +69,14 @@ def _answer(cost: Cost | NoCost) -> Answer:
         return Answer(True, f"the reference platform made {cost.switches:,} switches into a traced process")
     if cost.switched:
         return Answer(True, "the reference platform switched into a traced process")
-    return Answer(False, f"every probe succeeds, but the reference platform did not switch: {cost.reason}", cost.remedy)
+    return Answer(False, f"{NO_SWITCH}: {cost.reason}", cost.remedy)
 
 
 def _refused() -> Answer | None:
     """Return why the reference cannot run here, as far as loading it and the probes show; None if they show nothing."""
     loading = rehearse_platform(REFERENCE)
     if loading.verdict is not Verdict.PASS:
-        return Answer(False, loading.reason, rebuild())
+        return Answer(False, loading.reason, rebuild() if loading.verdict is Verdict.ERROR else "")
     for need in required(()):
         if (found := table.probe(need)).state != "yes":
             return _denied(need, found)

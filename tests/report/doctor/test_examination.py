@@ -152,7 +152,7 @@ def test_a_platform_that_cannot_switch_is_no_yes(monkeypatch: pytest.MonkeyPatch
     lack = NoCost("PTRACE_SYSEMU: Operation not permitted", remedy="use another filter")
     monkeypatch.setattr(quick_cost, "measure", lambda: lack)
     lines = text(2).splitlines()
-    assert "No: every probe succeeds, but the reference platform did not switch: PTRACE_SYSEMU: Oper" in lines[1]
+    assert f"No: {examination.NO_SWITCH}: PTRACE_SYSEMU: Operation not permitted" in lines[1]
     assert lines[2] == "    -> use another filter"
 
 
@@ -231,6 +231,23 @@ def test_a_reference_that_does_not_load_is_reported(
     printed = text(2)
     assert "No: no module named _core" in printed
     assert f"-> {examination.rebuild()}" in printed
+
+
+def test_a_reference_that_crashes_is_not_to_be_built_again(
+    monkeypatch: pytest.MonkeyPatch, text: Callable[[int], str]
+) -> None:
+    crash = Result(verdict=Verdict.CRASH, reason="it was killed by signal 9")
+    monkeypatch.setattr(examination, "rehearse_platform", lambda _: crash)
+    assert "pip install" not in text(2)
+
+
+def test_where_the_reference_cannot_switch_no_fact_is_observed(
+    monkeypatch: pytest.MonkeyPatch, found: Callable[[], findings.Findings]
+) -> None:
+    """What stops the platform may stop the experiments too, such as a filter that denies memfd_create."""
+    monkeypatch.setattr(quick_cost, "measure", lambda: NoCost("memfd_create is denied"))
+    monkeypatch.setattr(behaviour, "observe", lambda *_: pytest.fail("it was observed"))
+    assert found().machine.facts == {}
 
 
 @pytest.mark.parametrize(("tool", "package"), [("dnf", "python3-devel"), ("pacman", "python gcc"), ("", "pip install")])
