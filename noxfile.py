@@ -37,9 +37,9 @@ SOURCES = (
 WARNINGS = "-Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers"
 
 
-def install(session: nox.Session, *more: str, extras: str = "harness") -> None:
+def install(session: nox.Session, *more: str, extras: str = "") -> None:
     """Build the C parts in place, and install the checkout as the package."""
-    session.install("-e", f".[{extras}]", *more)
+    session.install("-e", f".[{extras}]" if extras else ".", *more)
     # From the checkout, `import harness` would work too and make a second copy of `worldswitch.harness`.
     session.env["PYTHONSAFEPATH"] = "1"
 
@@ -65,7 +65,7 @@ def analyze(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Test our own parts: the decoders, the judge, the runner, the command line."""
-    install(session, extras="harness,bench,tests")
+    install(session, extras="bench,tests")
     # The tests of a file share what its fixtures make: an image, a virtual machine.
     session.run("python", "-m", "pytest", "-n", "auto", "--dist", "loadfile", *session.posargs)
 
@@ -87,7 +87,7 @@ def matrix(session: nox.Session) -> None:
 @nox.session
 def parity(session: nox.Session) -> None:
     """Compare an engine's containers with those of a plain runtime, under all profiles, in all scenarios; as root."""
-    install(session, extras="harness,bench,tests")
+    install(session, extras="bench,tests")
     session.env["WORLDSWITCH_PARITY"] = "all"
     session.run("python", "-m", "pytest", "tests/system/test_oci_parity.py", *session.posargs)
 
@@ -110,14 +110,14 @@ def soak(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure what a world switch costs, within 25 minutes; with -- --quick within 3 (`worldswitch bench`)."""
-    install(session, extras="harness,bench")
+    install(session, extras="bench")
     session.run("worldswitch", "bench", *session.posargs)
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build/html, warnings as errors; with -- --external check outside links too."""
-    install(session, extras="harness,docs")
+    install(session, extras="docs")
     for builder in ("html", "linkcheck") if "--external" in session.posargs else ("html",):
         session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-b", builder, "docs", f"docs/_build/{builder}")
 
@@ -128,7 +128,6 @@ def mutation(session: nox.Session) -> None:
     dependencies = nox.project.load_toml("pyproject.toml")["project"]
     # Without the package itself: what is tested is a copy that is changed.
     session.install("setuptools>=77", "mutmut>=3.8", "hypothesis", *dependencies["dependencies"])
-    session.install(*dependencies["optional-dependencies"]["harness"])
     session.run("python", "tests/system/mutation", str(Path(session.create_tmp(), "work")), *session.posargs)
 
 
@@ -143,7 +142,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check the types."""
-    install(session, "mypy", "types-cffi", "types-docker", "types-PyYAML", "types-setuptools", extras="harness,bench")
+    install(session, "mypy", "types-cffi", "types-docker", "types-PyYAML", "types-setuptools", extras="bench")
     link = Path(session.create_tmp(), "worldswitch")
     link.unlink(missing_ok=True)
     link.symlink_to(Path.cwd())  # mypy follows no import hook, but a link of the right name
@@ -200,7 +199,7 @@ def sanitized(session: nox.Session, name: str, *runtimes: str) -> dict[str, str]
 def sanitizers(session: nox.Session) -> None:
     """Run the C parts under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer, within 2 minutes."""
     require(session, {"gcc": "gcc"})
-    install(session, extras="harness,bench,tests")
+    install(session, extras="bench,tests")
     memory = sanitized(session, "asan", "libasan.so", "libubsan.so")
     ids = (word for one in SANITIZED for word in ("--id", one))
     results = str(Path(session.create_tmp(), "results"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.cli import options
 from worldswitch.harness.cli.parsing import completers, statuses
 from worldswitch.harness.cli.parsing.completers import completed_by
+from worldswitch.harness.environments import installation
 from worldswitch.harness.environments.protocol import EngineChoice
 from worldswitch.harness.errors import CouldNotRun
 
@@ -31,9 +31,6 @@ worldswitch bench compare BEFORE AFTER
 USAGE = """worldswitch bench [NAME ...] [options]
        worldswitch bench compare BEFORE AFTER [--anyway]
        worldswitch bench report [RUN ...] [--anyway]"""
-
-#: Packages of the extra `bench`, which a run of scenarios does not need.
-PACKAGES = ("pyperf", "scipy", "matplotlib", "jinja2", "rich")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -136,9 +133,7 @@ _FORMS = {"compare": _compare, "report": _report}
 
 
 def _check_packages() -> None:
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
+    if missing := installation.missing("bench"):
         raise CouldNotRun(
-            f"benchmarks need {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed: "
-            'python3 -m pip install "worldswitch[bench]"'
+            f"benchmarks need packages that are not installed; install them: {installation.pip_install(*missing)}"
         )

@@ -1,12 +1,12 @@
 """Factories of a run's containers: an engine or a plain runtime, set up when the first profile needs it.
 
-Libraries that only containers need, such as the docker SDK, are imported late.
+Libraries that only containers need, such as the docker SDK, are imported late: loading them takes time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cache
 from typing import TypeAlias
 
@@ -31,8 +31,8 @@ def docker(stack: ExitStack, install: bool, say: Say) -> Maker:
 
     @_once
     def start(map_users: bool) -> Maker:
-        with _libraries():
-            from worldswitch.harness.environments.docker import container, engine, image
+        from worldswitch.harness.environments.docker import container, engine, image
+
         run = _new_run(stack)
         try:
             found = engine.obtain(run, install=install, map_users=map_users, say=say)
@@ -69,9 +69,9 @@ def oci(stack: ExitStack, install: bool, say: Say) -> Maker:
 
     @_once
     def start() -> Maker:
-        with _libraries():
-            from worldswitch.harness.environments.images import tree
-            from worldswitch.harness.environments.oci import container, runtime
+        from worldswitch.harness.environments.images import tree
+        from worldswitch.harness.environments.oci import container, runtime
+
         run = _new_run(stack)
         found = runtime.obtain(run, install=install, say=say)
         setup = container.OciSetup(found, tree.obtain(run, say), run)
@@ -115,14 +115,3 @@ def _new_run(stack: ExitStack) -> RunResources:
 def _refuse(lack: Unobtainable | None) -> None:
     if lack:
         raise ProfileUnavailable(lack.reason, lack.remedy)
-
-
-@contextmanager
-def _libraries() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as problem:
-        raise Unobtainable(
-            f"containers need the Python package {problem.name}, which is not installed",
-            'python3 -m pip install "worldswitch[harness]"',
-        ) from problem

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
+from worldswitch.harness.environments import installation
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images import deb_packages
 from worldswitch.harness.environments.images.deb_packages import Package
@@ -58,7 +59,7 @@ def program(name: str) -> Path:
     """Return the path of a program of `programs/`.  Raises `Unobtainable` if it was not built."""
     path = Path(str(resources.files("worldswitch.harness.peers"))) / "programs" / name
     if not os.access(path, os.X_OK):
-        raise Unobtainable(f"{path} was not built", "reinstall worldswitch with a C compiler: pip install -e .")
+        raise Unobtainable(f"{path} was not built", f"install a C compiler, then: {installation.reinstall()}")
     return path
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from worldswitch.harness.environments import installation
 from worldswitch.harness.environments.images import deb_packages
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.peers import peer
@@ -54,7 +55,7 @@ def python_ptrace(kit: Kit) -> Iterator[Peer]:
     """python-ptrace: a tracer in pure Python."""
     script = shutil.which("strace.py", path=f"{Path(sys.executable).parent}:/usr/bin:/usr/local/bin")
     if not script or importlib.util.find_spec("ptrace") is None:
-        raise Unobtainable("python-ptrace is not installed", "python3 -m pip install python-ptrace")
+        raise Unobtainable("python-ptrace is not installed", installation.pip_install("python-ptrace"))
     command = [sys.executable, script, "--output=/dev/null"]
     yield Peer("python-ptrace", "", lambda path, rounds: [*command, str(path), str(rounds)])
 

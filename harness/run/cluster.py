@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+from worldswitch.harness.environments import installation
 from worldswitch.harness.environments.places import Place
 from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import CouldNotRun
@@ -26,7 +27,6 @@ from worldswitch.harness.run.shard_task import ShardRun
 
 #: Seconds to wait for the scheduler, and for a worker when there is none.
 ANSWER, PATIENCE = 10.0, 60.0
-INSTALL = "install the extra: pip install -e '.[cluster]' in a checkout"
 
 
 class Cluster:
@@ -41,7 +41,8 @@ class Cluster:
         try:
             distributed: Any = importlib.import_module("distributed")
         except ModuleNotFoundError as problem:
-            raise CouldNotRun(f"--dask needs the Python package {problem.name}; {INSTALL}") from problem
+            command = installation.pip_install(*installation.requirements("cluster"))
+            raise CouldNotRun(f"--dask needs the Python package {problem.name}; install it: {command}") from problem
         try:
             self._client = distributed.Client(address, timeout=ANSWER, set_as_default=False)
         except (OSError, ValueError) as problem:

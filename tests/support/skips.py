@@ -21,11 +21,14 @@ from worldswitch.harness.environments.images import apt_mirror
 
 FILE = TESTS / "allowed_skips.toml"
 
+PR_GET_MDWE = 66  # include/uapi/linux/prctl.h
+
 #: The conditions on the machine for an entry's `when`.
 CONDITIONS: Mapping[str, Callable[[], bool]] = {
     "not root": lambda: os.geteuid() != 0,
     "one CPU": lambda: len(os.sched_getaffinity(0)) < 2,
     "no dockerd": lambda: not shutil.which("dockerd"),
+    "no docker or mmdebstrap": lambda: not (shutil.which("docker") and shutil.which("mmdebstrap")),
     "an engine runs": lambda: Path("/var/run/docker.sock").exists() or "DOCKER_HOST" in os.environ,
     "no libseccomp": lambda: not ctypes.util.find_library("seccomp"),
     "no runc": lambda: not shutil.which("runc"),
@@ -35,6 +38,7 @@ CONDITIONS: Mapping[str, Callable[[], bool]] = {
     ),
     "no apt": lambda: not shutil.which("apt-get"),
     "the checkout is private": lambda: not all(path.stat().st_mode & 0o001 for path in TESTS.parents),
+    "no PR_SET_MDWE": lambda: ctypes.CDLL(None).prctl(PR_GET_MDWE, 0, 0, 0, 0) < 0,
     "control groups are read-only": lambda: not os.access("/sys/fs/cgroup", os.W_OK),
 }
 

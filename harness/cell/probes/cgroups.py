@@ -74,19 +74,23 @@ def _scarce(controller: str, files: tuple[str, ...], most: int, unit: str) -> st
     """Return the limit on this process's groups if it is low enough to exhaust."""
     limit = limit_of(controller, files)
     if limit is None or limit > most:
-        raise Absent(f"no limit of {most} {unit} or less" + (f": it is {limit}" if limit else ""))
-    return f"a limit of {limit} {unit}"
+        raise Absent(f"no limit of {_size(most, unit)} or less" + (f": it is {_size(limit, unit)}" if limit else ""))
+    return f"a limit of {_size(limit, unit)}"
+
+
+def _size(number: int, unit: str) -> str:
+    return f"{number >> 20} MiB" if unit == "bytes" else f"{number} {unit}"
 
 
 def limit_of(controller: str, files: tuple[str, ...]) -> int | None:
     """Return the lowest limit in `files` of this process's group and its ancestors; None if unlimited."""
-    limits = [
-        int(text)
-        for folder in _groups_of(controller)
-        for file in files
-        if (folder / file).is_file() and (text := (folder / file).read_text().strip()) != "max"
-    ]
-    return min(limits, default=None)
+    found = (folder / file for folder in _groups_of(controller) for file in files if (folder / file).is_file())
+    limits = (int(text) for path in found if (text := path.read_text().strip()) != "max")
+    return min((limit for limit in limits if limit < UNLIMITED), default=None)
+
+
+#: Version 1 has no word for `max`: its largest limit is LONG_MAX in whole pages (mm/page_counter.c).
+UNLIMITED = 1 << 62
 
 
 def _groups_of(controller: str) -> Iterator[Path]:

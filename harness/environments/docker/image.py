@@ -18,6 +18,7 @@ from pathlib import Path
 import docker
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 
+from worldswitch.harness.environments import installation
 from worldswitch.harness.environments.cache import LABEL, PLACE_LABEL, cache, place
 from worldswitch.harness.environments.docker.engine import ERRORS, Engine, connection
 from worldswitch.harness.environments.images import containerfile, rootfs, site_packages
@@ -218,7 +219,7 @@ def _keep(engine: Engine, name: str, run: RunResources) -> None:
 
 def _site(engine: Engine, target: ImageTarget, run: RunResources, say: Say) -> Path:
     """Return the site folder, built here, or in a container if this machine's glibc is newer than the image's."""
-    root = site_packages.checkout()
+    root = installation.checkout()
     site = site_packages.assemble(run, target, site_packages.wheel(run, root) if root else None)
     needed = site_packages.highest_glibc(site)
     if needed <= target.glibc:

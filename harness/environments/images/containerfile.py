@@ -16,7 +16,7 @@ SITE = "opt/worldswitch"  #: the folder in the image with the suite and its pack
 Command: TypeAlias = tuple[str, ...]
 
 
-def containerfile(name: str = "Containerfile") -> str:
+def containerfile(name: str = "Containerfile.cell") -> str:
     """Return the text of a Containerfile of the package."""
     return (folder(".") / name).read_text()
 

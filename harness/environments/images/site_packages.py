@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-from worldswitch.harness.environments import guardian
+from worldswitch.harness.environments import guardian, installation
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
@@ -69,16 +69,6 @@ def dotted(version: tuple[int, int]) -> str:
 # ------------------------------------------------------------------------------------------------------ our package
 
 
-def checkout() -> Path | None:
-    """Return the checkout that this package runs from; None if it is installed."""
-    root = Path(__file__).resolve().parents[3]
-    try:
-        project = tomllib.loads((root / "pyproject.toml").read_text())
-    except (OSError, tomllib.TOMLDecodeError):
-        return None
-    return root if project.get("project", {}).get("name") == "worldswitch" else None
-
-
 def source_files(root: Path) -> Iterator[Path]:
     """Yield the files that a wheel is built from."""
     packages = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
@@ -104,7 +94,7 @@ def installed_files() -> list[tuple[str, Path]]:
 
 def key() -> str:
     """Return a digest of the package's files."""
-    root = checkout()
+    root = installation.checkout()
     pairs = [(str(path.relative_to(root)), path) for path in source_files(root)] if root else installed_files()
     digest = hashlib.sha256()
     for name, path in pairs:
@@ -153,8 +143,8 @@ def highest_glibc(folder: Path) -> tuple[int, int]:
 
 
 def requirements() -> list[str]:
-    """Return the run-time requirements of this package."""
-    return sorted(line for line in metadata.requires("worldswitch") or [] if "extra ==" not in line)
+    """Return what a cell needs."""
+    return installation.requirements("cell")
 
 
 def dependencies(run: RunResources, target: ImageTarget) -> Path:
@@ -191,7 +181,7 @@ def assemble(run: RunResources, target: ImageTarget, built: Path | None) -> Path
 def pip(*arguments: str, doing: str) -> None:
     """Run pip under a guardian; `doing` describes it in errors.  Raises `Unobtainable`."""
     if not util.find_spec("pip"):
-        raise Unobtainable(f"{doing} needs pip, which this Python lacks", "python3 -m ensurepip")
+        raise Unobtainable(f"{doing} needs pip, which this Python lacks", f"{sys.executable} -m ensurepip")
     try:
         guardian.run([sys.executable, "-m", "pip", "--quiet", *arguments], SECONDS)
     except subprocess.SubprocessError as problem:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import filelock
 
+from worldswitch.harness.environments import installation
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images import chroot, containerfile, rootfs, site_packages
 from worldswitch.harness.environments.images.apt import Source, sources
@@ -171,7 +172,7 @@ def _inspect(root: Path, base: str) -> ImageTarget:
 
 
 def _site(target: ImageTarget, run: RunResources) -> Path:
-    checkout = site_packages.checkout()
+    checkout = installation.checkout()
     site = site_packages.assemble(run, target, site_packages.wheel(run, checkout) if checkout else None)
     if (needed := site_packages.highest_glibc(site)) > target.glibc:
         raise Unobtainable(

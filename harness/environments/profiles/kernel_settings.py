@@ -43,5 +43,9 @@ def _settings(required: KernelSettings, proc: Path) -> Iterator[str]:
 
 
 def _command_line(required: KernelSettings, proc: Path) -> Iterator[str]:
-    words = (proc / "cmdline").read_text().split()
+    try:
+        words = (proc / "cmdline").read_text().split()
+    except OSError:
+        yield from (f"{proc / 'cmdline'}, which must have {word}, cannot be read" for word in required.command_line)
+        return
     yield from (f"it was not booted with {word}" for word in required.command_line if word not in words)

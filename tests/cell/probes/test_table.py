@@ -101,6 +101,7 @@ def test_a_denial_of_stub_calls_alone_is_found(fresh: pytest.MonkeyPatch) -> Non
         ({"": "max", "a": "500", "a/b": "900"}, 500),
         ({"a": "900", "a/b": "500"}, 500),
         ({}, None),
+        ({"a": "9223372036854771712"}, None),  # version 1's way to say max
     ],
 )
 def test_the_lowest_limit_of_all_groups_counts(
@@ -121,3 +122,9 @@ def test_a_low_limit_is_scarce(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroups, "limit_of", lambda *_: cgroups.SCARCE_PROCESSES + 1)
     with pytest.raises(Absent, match="no limit of 256 processes or less: it is 257"):
         cgroups.PROBES["scarce_processes"]()
+
+
+def test_memory_is_told_in_mebibytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups, "limit_of", lambda *_: 2 << 30)
+    with pytest.raises(Absent, match="no limit of 512 MiB or less: it is 2048 MiB"):
+        cgroups.PROBES["scarce_memory"]()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from worldswitch.harness.environments import apt_install, host, plan, run_resources
+from worldswitch.harness.environments import apt_install, host, installation, plan, run_resources
 from worldswitch.harness.environments.apt_install import POLICY_TEXT, install_engine, services_disabled
 from worldswitch.harness.environments.cache import LABEL
 from worldswitch.harness.environments.docker import container, engine, image
@@ -393,18 +393,23 @@ def test_wheels_up_to_the_target_s_glibc_are_accepted() -> None:
 
 
 def test_a_checkout_s_wheel_is_built_from_source_files_only() -> None:
-    root = site_packages.checkout()
+    root = installation.checkout()
     assert root
     names = {str(path.relative_to(root)) for path in site_packages.source_files(root)}
-    assert {"pyproject.toml", "harness/contract.py", "containers/Containerfile", "reference/core/build.py"} <= names
+    assert {
+        "pyproject.toml",
+        "harness/contract.py",
+        "containers/Containerfile.cell",
+        "reference/core/build.py",
+    } <= names
     assert not [name for name in names if name.endswith((".so", ".pyc")) or "/_core.c" in name]
 
 
 def test_a_run_s_results_do_not_change_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = site_packages.checkout()
+    root = installation.checkout()
     assert root
     site_packages.copy_source(root, tmp_path / "copy")
-    monkeypatch.setattr(site_packages, "checkout", lambda: tmp_path / "copy")
+    monkeypatch.setattr(installation, "checkout", lambda: tmp_path / "copy")
     before = site_packages.key()
     (tmp_path / "copy" / "results" / "today").mkdir(parents=True)
     (tmp_path / "copy" / "results" / "today" / "host.json").write_text("{}")

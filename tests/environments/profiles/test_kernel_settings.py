@@ -37,6 +37,13 @@ def test_each_different_setting_is_reported(proc: Path) -> None:
     ]
 
 
+def test_an_invisible_command_line_is_not_taken_for_another(proc: Path) -> None:
+    (proc / "cmdline").unlink()
+    (problem,) = kernel_settings.unmet(KernelSettings(command_line=("vsyscall=xonly",)), proc)
+    assert problem == f"{proc / 'cmdline'}, which must have vsyscall=xonly, cannot be read"
+    assert kernel_settings.unmet(KernelSettings(), proc) == []
+
+
 def test_yama_is_among_the_required_sysctls() -> None:
     assert kernel_settings.required_sysctls(KernelSettings(yama=0, sysctls={"vm.x": "1"})) == {
         "vm.x": "1",
