@@ -17,6 +17,7 @@ import pytest
 from paths import TESTS
 
 from worldswitch.harness.environments.images import apt_mirror
+from worldswitch.harness.environments.simulation import library
 
 FILE = TESTS / "allowed_skips.toml"
 
@@ -27,6 +28,7 @@ CONDITIONS: Mapping[str, Callable[[], bool]] = {
     "no dockerd": lambda: not shutil.which("dockerd"),
     "an engine runs": lambda: Path("/var/run/docker.sock").exists() or "DOCKER_HOST" in os.environ,
     "no runc or crun": lambda: not (shutil.which("runc") or shutil.which("crun")),
+    "no libseccomp": lambda: library.load() is None,
     "no Debian, and no mirror is named": lambda: (
         platform.freedesktop_os_release().get("ID") != "debian" and apt_mirror.MIRROR not in os.environ
     ),
