@@ -16,6 +16,7 @@ from worldswitch.harness.expectations import rules
 from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.expectations.rules import RuleError
+from worldswitch.harness.report import filter_effect
 
 
 def show(files: Sequence[Path]) -> Status:
@@ -24,6 +25,7 @@ def show(files: Sequence[Path]) -> Status:
     for path in files:
         try:
             print(f"{path}: {check(path)}")
+            print("\n".join(f"  {line}" for line in filter_effect.lines(path)))
         except (ProfileError, RuleError) as problem:
             print(problem, file=sys.stderr)
             status = Status.UNEXPECTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from rich.text import Text
 
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.expectations.outcome import CellOutcome, Stale, tally
-from worldswitch.harness.report import side_by_side
+from worldswitch.harness.report import prediction, side_by_side
 from worldswitch.harness.report.console import STYLES
+from worldswitch.harness.results import reader
+from worldswitch.harness.results.errors import ResultError
 from worldswitch.harness.verdict import Verdict
 
 PAGE = "matrix.html"  #: in a run's folder, if the run had more than one environment
@@ -25,6 +28,7 @@ def summary(
     for outcome in outcomes:
         if outcome.problem:
             _print_problem(outcome, out)
+    _print_predictions(folder, out)
     _print_skipped(outcomes, out)
     for table in side_by_side.tables(outcomes, STYLES):
         out.print()
@@ -39,9 +43,15 @@ def summary(
     out.print(str(tally(outcomes)))
 
 
+def _print_predictions(folder: Path, out: Console) -> None:
+    """Print how the verdicts compare with those predicted from the filters."""
+    with contextlib.suppress(ResultError):  # the folder could not be written, which is reported elsewhere
+        for number, line in enumerate(prediction.lines(reader.read(folder))):
+            out.print(Text(line if number else f"\n{line}"))
+
+
 def _print_matrix(folder: Path, out: Console) -> None:
     from worldswitch.harness.report.matrix import table  # imports this module
-    from worldswitch.harness.results import reader
 
     out.print()
     out.print(table.matrix(reader.read(folder)))
