@@ -41,12 +41,13 @@ def predicted(cell: KeptCell, scenario: str) -> tuple[str, str]:
     return cell.plan.forecast.of(function_of(scenario)) if cell.plan.forecast else ("", "")
 
 
-def agrees(verdict: str, one: Judged) -> bool:
+def agrees(verdict: str, why: str, one: Judged) -> bool:
     """True if the observed verdict is the predicted one, or the filter alone does not decide it."""
     observed = one.trial.verdict
     if verdict == observed or (verdict in FAILED and observed in FAILED):
         return True
-    return observed in SKIPPED and verdict == Verdict.PASS and one.judgement.expected
+    same = verdict in SKIPPED and why.partition(":")[0] == one.trial.reason.partition(":")[0]  # the same probe
+    return observed in SKIPPED and one.judgement.expected and (verdict == Verdict.PASS or same)
 
 
 def disagreements(cell: KeptCell) -> Iterator[Disagreement]:
@@ -54,7 +55,7 @@ def disagreements(cell: KeptCell) -> Iterator[Disagreement]:
     missing = cell.plan.forecast and not cell.plan.forecast.start and not cell.header
     for one in cell.judged:
         verdict, why = predicted(cell, one.trial.scenario)
-        if not verdict or agrees(verdict, one) or (one.trial.verdict is Verdict.MISS and not missing):
+        if not verdict or agrees(verdict, why, one) or (one.trial.verdict is Verdict.MISS and not missing):
             continue
         trial = one.trial
         yield Disagreement(

@@ -50,7 +50,13 @@ def cell(*trials: Judged, forecast: Forecast | None = FORECAST, ran: bool = True
     ],
 )
 def test_agreement(predicted: str, observed: Verdict, judgement: Judgement, agrees: bool) -> None:
-    assert prediction.agrees(predicted, judged("a::b", observed, judgement)) is agrees
+    assert prediction.agrees(predicted, "needs x: y", judged("a::b", observed, judgement)) is agrees
+
+
+def test_a_probe_that_something_else_fails_first_agrees() -> None:
+    trial = Trial(scenario="a::b", verdict=Verdict.UNSUPPORTED, reason="needs other_user: not root")
+    assert prediction.agrees("blocked", "needs other_user: setresuid is denied", Judged(trial, AS_PLANNED))
+    assert not prediction.agrees("blocked", "needs ptrace: ptrace is denied", Judged(trial, AS_PLANNED))
 
 
 def test_a_disagreement_is_told_first() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from worldswitch.harness.cell.probes.needs import required
+from worldswitch.harness.cell.probes.needs import IMPLIED, required
 from worldswitch.harness.environments.oci import capabilities, seccomp
 from worldswitch.harness.environments.oci.seccomp import SeccompTarget
 from worldswitch.harness.environments.profiles.profile import Profile
@@ -205,7 +205,7 @@ class FilterEffect:
     def _inverse(self, name: str) -> bool:
         """True for a probe of a denial that is not there without the filter."""
         part = self._record.probes.get(name)
-        return part is not None and part.outcome == "no" and any("yes" in one.values() for one in part.effects.values())
+        return part is not None and part.outcome == "no" and any(name in denials for denials in IMPLIED.values())
 
     def _own(self, part: Part | None) -> Prediction:
         if part is None:
