@@ -123,6 +123,15 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def filters(session: nox.Session) -> None:
+    """Compare 200 random filters with what the kernel and containers do under them; needs root and runc."""
+    install(session)
+    session.install("hypothesis")
+    tests = ("tests/system/test_random_filters.py", "tests/environments/simulation/test_filter_simulator.py")
+    session.run("pytest", "-s", *(session.posargs or tests), env={"WORLDSWITCH_FILTERS": "200"})
+
+
+@nox.session
 def mutation(session: nox.Session) -> None:
     """Change the judging code in every way mutmut knows, and check that our own tests notice."""
     dependencies = nox.project.load_toml("pyproject.toml")["project"]

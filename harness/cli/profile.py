@@ -63,6 +63,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="a filter of the package, or a file's path (default: %(default)s)",
     )
+    recorded.add_argument(
+        "--update",
+        action="store_true",
+        help="make anew the package's record of calls, and of what their denial does, from which `profile check` and "
+        "`run` predict the effect of filters; needs root, and about half an hour",
+    )
     options.ids(recorded)
     options.json(recorded)
 
@@ -100,10 +106,13 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.what == "from":
         return _write(arguments)
     from worldswitch.harness.report import profile_check
-    from worldswitch.harness.run.syscall_record import compare
+    from worldswitch.harness.run.syscall_record import compare, update
 
     if arguments.what == "check":
         return profile_check.show(arguments.files, as_json=arguments.json)
+    if arguments.update:
+        print(update.update(_say))
+        return 0
     return compare.show(arguments.ids, arguments.filter, as_json=arguments.json, say=_say)
 
 

@@ -29,7 +29,7 @@ from worldswitch.harness.cell.probes.needs import required
 from worldswitch.harness.cell.records import ProbeResult
 from worldswitch.harness.expectations.judgement import PASSES
 from worldswitch.harness.ptrace_denial import Confinement
-from worldswitch.harness.report import denied_requests, eperm
+from worldswitch.harness.report import denied_requests, eperm, prediction
 from worldswitch.harness.results.trial_id import KeptTrial
 from worldswitch.harness.run import repro
 
@@ -112,6 +112,16 @@ def _expected(saved: KeptTrial) -> Iterator[str]:
     if judgement.rule:
         yield f"rule: {judgement.rule}"
     yield from (f"evidence: {one}" for one in judgement.evidence)
+
+
+def _predicted(saved: KeptTrial) -> Iterator[str]:
+    """What the filter was predicted to do to this trial."""
+    verdict, reason = prediction.predicted(saved.cell, saved.judged.trial.scenario)
+    if saved.cell.plan.forecast:
+        agreement = (
+            "" if not verdict or prediction.agrees(verdict, reason, saved.judged) else "; the observed verdict differs"
+        )
+        yield f"{verdict or 'no prediction'}{f': {reason}' if reason else ''}{agreement}"
 
 
 def _happened(saved: KeptTrial) -> Iterator[str]:
@@ -240,6 +250,7 @@ _PARTS: tuple[tuple[str, Callable[[KeptTrial], Iterator[str]]], ...] = (
     ("claim", _claim),
     ("clauses", _clauses),
     ("expected", _expected),
+    ("predicted from the filter", _predicted),
     ("what happened", _happened),
     ("cause of the denial", _cause),
     ("relevant probes", _probes),

@@ -22,7 +22,7 @@ from worldswitch.harness.environments.profiles.profile import ProfileError
 from worldswitch.harness.expectations import rules
 from worldswitch.harness.expectations.judgement import Expectation
 from worldswitch.harness.expectations.outcome import Status
-from worldswitch.harness.report import filter_summary
+from worldswitch.harness.report import filter_effect, filter_summary
 
 
 class FileCheck(msgspec.Struct, frozen=True):
@@ -30,6 +30,7 @@ class FileCheck(msgspec.Struct, frozen=True):
 
     file: str
     what: tuple[str, ...] = ()  #: what it is, a line for each filter
+    effect: tuple[str, ...] = ()  #: what its filter does to this suite
     errors: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
     notes: tuple[Finding, ...] = ()
@@ -54,7 +55,8 @@ class FileCheck(msgspec.Struct, frozen=True):
             kind: [{"field": one.field, "text": one.text} for one in getattr(self, kind)]
             for kind in ("errors", "warnings", "notes")
         }
-        return {"file": self.file, "ok": not self.errors, "what": list(self.what), **findings}
+        told = {"what": list(self.what), "effect": list(self.effect)}
+        return {"file": self.file, "ok": not self.errors, **told, **findings}
 
 
 def show(files: Sequence[Path], *, as_json: bool = False) -> Status:
@@ -65,7 +67,8 @@ def show(files: Sequence[Path], *, as_json: bool = False) -> Status:
     else:
         for one in found:
             print("\n".join(one.lines()), end="\n" if any(one.lines()) else "", file=sys.stderr, flush=True)
-            print("\n".join(f"{one.file}: {line}" for line in one.what), end="\n" if one.what else "", flush=True)
+            text = [*(f"{one.file}: {line}" for line in one.what), *(f"  {line}" for line in one.effect)]
+            print("\n".join(text), end="\n" if text else "", flush=True)
     return max((one.status for one in found), default=Status.AS_EXPECTED)
 
 
@@ -107,7 +110,9 @@ def _sorted(path: Path, what: Sequence[str], findings: Sequence[Finding]) -> Fil
         tuple(one for one in findings if one.severity is severity)
         for severity in (Severity.ERROR, Severity.WARNING, Severity.NOTE)
     )
-    return FileCheck(str(path), () if errors else tuple(what), errors, warnings, notes)
+    if errors:
+        return FileCheck(str(path), (), (), errors, warnings, notes)
+    return FileCheck(str(path), tuple(what), tuple(filter_effect.lines(path)), (), warnings, notes)
 
 
 def _rule_errors(profile: profiles.Profile, path: Path) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -10,12 +11,13 @@ from rich.text import Text
 
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.expectations.outcome import CellOutcome, Stale, tally
-from worldswitch.harness.report import failure, side_by_side
+from worldswitch.harness.report import failure, prediction, side_by_side
 from worldswitch.harness.report.console import STYLES
 from worldswitch.harness.report.matrix import table as matrix_table
 from worldswitch.harness.report.outcome import causes, closing
 from worldswitch.harness.report.outcome.answer import answer
 from worldswitch.harness.results import reader
+from worldswitch.harness.results.errors import ResultError
 from worldswitch.harness.run.request import Request
 from worldswitch.harness.verdict import Verdict
 
@@ -27,6 +29,7 @@ def summary(
 ) -> None:
     """Print the answer, skipped trials, stale rules, problems, failures, paths; the last line is the counts."""
     out.print(Text(f"\n{answer(outcomes)}", "bold"))
+    _print_predictions(folder, out)
     _print_skipped(outcomes, out)
     for table in side_by_side.tables(outcomes, STYLES):
         out.print()
@@ -39,6 +42,13 @@ def summary(
     out.print(f"\nseed: {request.seed}")
     closing.places(folder, out)
     out.print(str(tally(outcomes)))
+
+
+def _print_predictions(folder: Path, out: Console) -> None:
+    """Print how the verdicts compare with those predicted from the filters."""
+    with contextlib.suppress(ResultError):  # the folder could not be written, which is reported elsewhere
+        for number, line in enumerate(prediction.lines(reader.read(folder))):
+            out.print(Text(line if number else f"\n{line}"))
 
 
 def _print_failures(outcomes: Sequence[CellOutcome], folder: Path, request: Request, out: Console) -> None:

@@ -39,6 +39,20 @@ class PlannedScenario(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         return tuple(f"{self.name}{variant}" for variant in self.variants)
 
 
+class Forecast(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the cell's filter was predicted to do, before the cell started."""
+
+    start: str = ""  #: why no container starts, or perhaps none; empty if one does
+    #: The verdict, and the number of the reason, by scenario; no entry for a pass, an empty verdict for none predicted.
+    verdicts: dict[str, tuple[str, int]] = {}
+    reasons: tuple[str, ...] = ()
+
+    def of(self, scenario: str) -> tuple[str, str]:
+        """Return the predicted verdict of a scenario, empty for none, and the reason."""
+        verdict, reason = self.verdicts.get(scenario, (Verdict.PASS.value, -1))
+        return verdict, self.reasons[reason] if reason >= 0 else ""
+
+
 class PlannedCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One platform in one environment."""
 
@@ -50,6 +64,7 @@ class PlannedCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     started: float | None = None  #: seconds since 1970
     finished: float | None = None  #: None if the run ended before the cell did
     problem: Problem | None = None
+    forecast: Forecast | None = None  #: None without a filter, or without a record of the suite's calls
 
     @property
     def name(self) -> CellName:

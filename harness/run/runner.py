@@ -17,11 +17,13 @@ from functools import cached_property
 from itertools import starmap
 from pathlib import Path
 
+import msgspec
+
 from worldswitch.harness import cell_name
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.cell.records import Record
-from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.cell_name import REFERENCE, CellName
 from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations import excuses, rules, stale
@@ -33,21 +35,24 @@ from worldswitch.harness.linux.uname import kernel
 from worldswitch.harness.results.errors import MAKE_ROOM, CannotWrite, ResultError
 from worldswitch.harness.results.manifest import Manifest, PlannedCell, PlannedScenario
 from worldswitch.harness.results.writer import RunWriter
+from worldswitch.harness.run import forecast
 from worldswitch.harness.run.cell_account import CellAccount, CellBasis, RunWatcher
 from worldswitch.harness.run.collect import collect
 from worldswitch.harness.run.lanes import Lanes
 from worldswitch.harness.run.request import Request, cpus
 
 
-def planned(place: Environment | Missing, platform: str) -> PlannedCell:
+def planned(place: Environment | Missing, platform: str, scenarios: Sequence[Scenario] = ()) -> PlannedCell:
     """Return the manifest's entry for a cell before it starts."""
     cell = CellName(place.name, platform)
+    asked = None if isinstance(place, Missing) or platform != REFERENCE else forecast.of(place, scenarios)
     return PlannedCell(
         environment=place.name,
         platform=platform,
         file=cell.file,
         facts={} if isinstance(place, Missing) else dict(place.facts),
         profile=place.profile.fields if place.profile else {},
+        forecast=asked,
     )
 
 
@@ -75,6 +80,7 @@ class Run:
     lanes: Lanes = field(default_factory=lambda: Lanes(cpus()))
     unkept: str = ""  #: the first error of writing the folder, if any
     accounts: list[CellAccount] = field(default_factory=list)  #: of the cells that have started
+    unstarted: dict[CellName, str] = field(default_factory=dict)  #: why cells were predicted not to start
 
     @cached_property
     def writer(self) -> RunWriter:
@@ -132,7 +138,12 @@ class Run:
         names = [CellName(place.name, platform) for place, platform in pairs]
         self.watcher.run_plans({name: len(self.request.scenarios_in(name, self.scenarios)) for name in names})
         with self._noting():
-            self.writer.plan(starmap(planned, pairs), digest(starmap(self._rules, pairs)))
+            cells = [planned(place, platform, self.scenarios) for place, platform in pairs]
+            for cell in cells:
+                if cell.forecast and cell.forecast.start:
+                    self.unstarted[cell.name] = cell.forecast.start
+                    self.watcher.say(f"{cell.name}: predicted: {cell.forecast.start}")
+            self.writer.plan(cells, digest(starmap(self._rules, pairs)))
         try:
             self.lanes.run([(place.lane, (place, platform)) for place, platform in pairs], self._cell)
         finally:
@@ -171,7 +182,7 @@ class Run:
             return account.close(Problem(place.reason, place.remedy))
         try:
             self.writer.cell_starts(cell)
-            problem = self._fill(account, place, cell, _facts(basis.rules))
+            problem = self._predicted(cell, self._fill(account, place, cell, _facts(basis.rules)))
         except CannotWrite as trouble:
             problem = Problem(str(trouble), MAKE_ROOM)
         except _Enough:
@@ -182,6 +193,15 @@ class Run:
         if problem and self.lanes.interrupted:  # not the error that taking the lane down caused
             problem = Problem("the run was interrupted")
         return account.close(problem)
+
+    def _predicted(self, cell: CellName, problem: Problem | None) -> Problem | None:
+        """Return the problem with the prediction from the filter, if there was one that no container starts."""
+        if not problem or cell not in self.unstarted:
+            return problem
+        remedy = problem.remedy or "allow the calls that `worldswitch profile check FILE` lists"
+        return msgspec.structs.replace(
+            problem, reason=f"{problem.reason}; predicted: {self.unstarted[cell]}", remedy=remedy
+        )
 
     def _fill(self, account: CellAccount, place: Environment, cell: CellName, facts: Iterable[str]) -> Problem | None:
         if place.lane:

@@ -23,6 +23,11 @@ WHAT = (
 LINE = '[[expect]]\nverdicts = ["blocked"]\nreason = "x"\n'
 
 
+def told(out: str) -> list[str]:
+    """Return what each file is, without the effect of its filter."""
+    return [line for line in out.splitlines() if not line.startswith(" ")]
+
+
 @pytest.fixture
 def proc(tmp_path: Path) -> Path:
     """A /proc without Yama and without a command line."""
@@ -91,7 +96,7 @@ def test_valid_files_are_described(tmp_path: Path, capsys: pytest.CaptureFixture
     profile.write_text(PROFILE.replace("default", "mine.json") + LINE + 'scenarios = ["EV03"]\nneeds = ["pidns"]\n')
     filter_.write_text(FILTER)
     assert main.main(["profile", "check", str(profile), str(filter_)]) == 0
-    assert capsys.readouterr().out == f"{profile}: a profile with 1 rules\n{filter_}: {WHAT}\n"
+    assert told(capsys.readouterr().out) == [f"{profile}: a profile with 1 rules", f"{filter_}: {WHAT}"]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,7 @@ def test_invalid_files_are_reported_and_the_others_still_checked(
     assert main.main(["profile", "check", str(wrong), str(right)]) == 1
     out, err = capsys.readouterr()
     assert err.startswith(f"{wrong}: {message}")
-    assert out == f"{right}: {WHAT}\n"
+    assert told(out) == [f"{right}: {WHAT}"]
 
 
 def test_another_kind_of_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

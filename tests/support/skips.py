@@ -5,7 +5,7 @@ An entry has patterns of tests, the machines on which they may be skipped, and t
 
 from __future__ import annotations
 
-import ctypes.util
+import ctypes
 import fnmatch
 import os
 import platform
@@ -18,6 +18,7 @@ import pytest
 from paths import TESTS
 
 from worldswitch.harness.environments.images import apt_mirror
+from worldswitch.harness.environments.simulation import library
 
 FILE = TESTS / "allowed_skips.toml"
 
@@ -30,9 +31,9 @@ CONDITIONS: Mapping[str, Callable[[], bool]] = {
     "no dockerd": lambda: not shutil.which("dockerd"),
     "no docker or mmdebstrap": lambda: not (shutil.which("docker") and shutil.which("mmdebstrap")),
     "an engine runs": lambda: Path("/var/run/docker.sock").exists() or "DOCKER_HOST" in os.environ,
-    "no libseccomp": lambda: not ctypes.util.find_library("seccomp"),
     "no runc": lambda: not shutil.which("runc"),
     "no runc or crun": lambda: not (shutil.which("runc") or shutil.which("crun")),
+    "no libseccomp": lambda: library.load() is None,
     "no Debian, and no mirror is named": lambda: (
         platform.freedesktop_os_release().get("ID") != "debian" and apt_mirror.MIRROR not in os.environ
     ),

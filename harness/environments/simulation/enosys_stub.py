@@ -11,7 +11,7 @@ from typing import Any
 
 from worldswitch.harness.environments.simulation.answer import ERRNO
 from worldswitch.harness.environments.simulation.bpf import BITS_SET, EQUAL, GREATER, JUMP, LOAD, RETURN, Instruction
-from worldswitch.harness.environments.simulation.call_numbers import AUDIT, X32_BIT, audit, number
+from worldswitch.harness.environments.simulation.call_numbers import AUDIT, X32_BIT, audit, named
 
 ALLOWING = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
 ENOSYS = ERRNO | errno.ENOSYS
@@ -24,7 +24,7 @@ def newest(content: Mapping[str, Any]) -> dict[str, int]:
         return {}
     names = {name for rule in content.get("syscalls") or () for name in rule["names"]}
     found = {
-        one: max((number(name, one) or 0 for name in names), default=0) for one in content.get("architectures") or ()
+        one: max((named(name, one) or 0 for name in names), default=0) for one in content.get("architectures") or ()
     }
     return {architecture: highest for architecture, highest in found.items() if highest}
 

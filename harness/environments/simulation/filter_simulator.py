@@ -5,8 +5,8 @@ With libseccomp it interprets the very program that the runtime installs; withou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -77,6 +77,14 @@ class FilterSimulator:
             values = self._evaluate(call, architecture, number)
         return [Answer(value, self._why(value, call, architecture, number)) for value in sorted(values)]
 
+    def with_ranges(self, call: Call, ranges: Sequence[tuple[int, int]]) -> Call:
+        """Return the call with observed values for unknown arguments, if no rule tells these from the others seen."""
+        rules = self._of(call, call.architecture or self.native)
+        if not all(rule_match.is_settled(rule, call.arguments, ranges) for rule in rules):
+            return call
+        known = (low if one is None else one for one, (low, _) in zip(call.arguments, ranges, strict=True))
+        return replace(call, arguments=tuple(known))
+
     def _evaluate(self, call: Call, architecture: str, number: int) -> frozenset[int]:
         if not self._listed(architecture):
             return frozenset((KILL_THREAD,))
@@ -89,14 +97,14 @@ class FilterSimulator:
 
     def _of(self, call: Call, architecture: str) -> Iterator[RuntimeRule]:
         for rule in self._rules:
-            if rule.name == call.name and call_numbers.number(rule.name, architecture) is not None:
+            if rule.name == call.name and call_numbers.named(rule.name, architecture) is not None:
                 yield rule
 
     def _why(self, value: int, call: Call, architecture: str, number: int) -> str:
         if not self._listed(architecture):
-            return f"the filter does not list {architecture}"
+            return f"`architectures`, which lacks {architecture}"
         if number > self._newest.get(architecture, number):
-            return "runc answers ENOSYS to calls newer than every call that the filter names"
+            return "runc, to which it is newer than every call that the filter names"
         mask = _mask(architecture)
         named = [one for one in self._of(call, architecture) if one.value == value]
         for rule in sorted(named, key=lambda one: bool(one.conditions)):

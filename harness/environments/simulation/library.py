@@ -20,6 +20,9 @@ OPERATORS = {f"SCMP_CMP_{name}": number for number, name in enumerate("NE LT LE 
 NO_SUCH_CALL = -1  #: __NR_SCMP_ERROR
 
 
+_libc = ctypes.CDLL(None)
+
+
 class Rejected(ValueError):
     """libseccomp rejects the filter, so the runtime starts no container; the message says what it rejects."""
 
@@ -50,6 +53,8 @@ class Library:
         for name in ("seccomp_arch_add", "seccomp_arch_remove"):
             getattr(loaded, name).argtypes = (ctypes.c_void_p, ctypes.c_uint32)
         loaded.seccomp_syscall_resolve_name_arch.argtypes = (ctypes.c_uint32, ctypes.c_char_p)
+        loaded.seccomp_syscall_resolve_num_arch.argtypes = (ctypes.c_uint32, ctypes.c_int)
+        loaded.seccomp_syscall_resolve_num_arch.restype = ctypes.c_void_p
         loaded.seccomp_export_bpf.argtypes = (ctypes.c_void_p, ctypes.c_int)
         loaded.seccomp_rule_add_array.argtypes = (
             *(ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint),
@@ -67,6 +72,15 @@ class Library:
         """Return a call's number, negative if only other architectures have it; None for an unknown name."""
         found = int(self._library.seccomp_syscall_resolve_name_arch(self.token(architecture), name.encode()))
         return None if found == NO_SUCH_CALL else found
+
+    def name(self, number: int, architecture: str) -> str:
+        """Return a call's name; empty if the library does not know the number."""
+        found = self._library.seccomp_syscall_resolve_num_arch(self.token(architecture), number)
+        if not found:
+            return ""
+        name = ctypes.string_at(found).decode()
+        _libc.free(ctypes.c_void_p(found))
+        return name
 
     def program(self, default: int, native: str, others: Sequence[str], rules: Iterable[RuntimeRule]) -> bpf.Program:
         """Compile rules for a machine of the architecture `native`.  Raises `Rejected`."""

@@ -54,3 +54,17 @@ def _holds(condition: Condition, argument: int | None, mask: int) -> bool | None
     if argument is None:
         return None
     return COMPARISONS[condition.operator](argument & mask, condition.value & mask)
+
+
+def is_settled(rule: RuntimeRule, arguments: Arguments, ranges: Sequence[tuple[int, int]]) -> bool:
+    """Return true if each condition on an unknown argument has one outcome for all values of its range."""
+    return all(arguments[one.index] is not None or _settled(one, *ranges[one.index]) for one in rule.conditions)
+
+
+def _settled(condition: Condition, low: int, high: int) -> bool:
+    if condition.operator == "SCMP_CMP_MASKED_EQ":
+        return low == high
+    if condition.operator in ("SCMP_CMP_EQ", "SCMP_CMP_NE"):
+        return low == high or not low <= condition.value <= high
+    holds = COMPARISONS[condition.operator]
+    return holds(low, condition.value) == holds(high, condition.value)

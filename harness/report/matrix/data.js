@@ -70,6 +70,14 @@ function trialOf(run, cell, scenario) {
     cell, scenario: run.scenarios[scenario], verdict: run.pack.letters[letterOf(cell, scenario)],
     unexpected: isUnexpected(cell, scenario), wanted, why, rule, evidence, seconds, diagnosis: diagnosis || null,
     reason: run.text(reason), detail: run.text(detail), transcript: run.text(transcript),
-    output: run.text(output), again: run.text(again),
+    output: run.text(output), again: run.text(again), predicted: predictionOf(run, cell, scenario),
   };
+}
+
+/** The verdict that the cell's filter predicts, with the reason; empty without a prediction. */
+function predictionOf(run, cell, scenario) {
+  const letter = cell.predicted?.[scenario] ?? "-";
+  const because = run.text(cell.because?.[scenario]);
+  if (letter === "-") return because && `none: ${because}`;
+  return run.pack.letters[letter] + (because && `: ${because}`);
 }

@@ -16,11 +16,12 @@ from worldswitch.harness.cell.records import Fingerprint, Trial
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import Judged
 from worldswitch.harness.linux.release import minor
+from worldswitch.harness.report import prediction
 from worldswitch.harness.report.outcome.answer import is_denied
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.results.matrix_axes import MatrixRow
 from worldswitch.harness.results.reader import KeptCell, KeptRun
-from worldswitch.harness.results.verdict_letters import LETTERS, letter_of
+from worldswitch.harness.results.verdict_letters import ABSENT, LETTERS, letter_of
 from worldswitch.harness.verdict import Verdict
 
 TEXT = 1 << 14  #: the last characters of a long text
@@ -62,6 +63,9 @@ class PackedCell(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     denied: bool = False  #: no platform can run there, as a probe showed
     kernel_log: int = 0  #: the index of a text
     complaints: tuple[tuple[str, str], ...] = ()  #: the kernel log's warnings and faults: the meaning, and the line
+    predicted: str = ""  #: a letter for each of the run's trials, `ABSENT` for no prediction; empty without a forecast
+    because: dict[str, int] = {}  #: the index of the reason for a prediction, by the number of the trial
+    agreement: str = ""  #: how many verdicts are as predicted
 
 
 class PackedScenario(msgspec.Struct, frozen=True, array_like=True):
@@ -170,7 +174,15 @@ class _Packer:
             denied=is_denied(saved.outcome),
             kernel_log=self.text("\n".join(logged.lines)) if logged else 0,
             complaints=tuple((one.meaning, one.line) for one in logged.complaints) if logged else (),
+            **(self.forecast(saved) if saved.plan.forecast else {}),
         )
+
+    def forecast(self, saved: KeptCell) -> dict[str, Any]:
+        """Return the packed predictions of a cell."""
+        found = {name: prediction.predicted(saved, name) for name in self._numbers}
+        letters = (LETTERS[Verdict(verdict)] if verdict else ABSENT for verdict, _ in found.values())
+        because = {str(self._numbers[name]): self.text(reason) for name, (_, reason) in found.items() if reason}
+        return {"predicted": "".join(letters), "because": because, "agreement": prediction.counted(saved)}
 
     def machine(self, seen: Fingerprint, environment: dict[str, Any]) -> PackedMachine:
         number = self.text

@@ -12,6 +12,7 @@ import msgspec
 from markupsafe import Markup
 
 from worldswitch.harness.expectations.outcome import tally
+from worldswitch.harness.report import prediction
 from worldswitch.harness.report.matrix import pack as packing
 from worldswitch.harness.report.matrix import summary
 from worldswitch.harness.report.matrix.pack import Pack, PackedCell, RepeatCommand
@@ -53,6 +54,8 @@ def page(run: KeptRun, again: RepeatCommand) -> str:
         tally=tally(run.outcomes),
         conclusion=summary.conclusion(run),
         verdicts=summary.verdicts(run),
+        differing=[one for cell in run.cells for one in prediction.disagreements(cell)],
+        forecasts=[(str(cell.name), prediction.counted(cell)) for cell in run.cells if cell.plan.forecast],
         problems=summary.problems(run),
         named=summary.named,
         table=_table(packed),

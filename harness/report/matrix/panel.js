@@ -37,6 +37,7 @@ class Panel {
       el("p.claim", {}, trial.scenario.claim),
       facts([
         ["verdict", trial.verdict + (trial.unexpected ? ", unexpected" : ", as expected") + (trial.seconds ? ` (${trial.seconds} s)` : "")],
+        ["predicted from the filter", trial.predicted],
         ["expected", trial.wanted],
         ["reason for that", trial.why],
         ["rule", trial.rule],
@@ -90,6 +91,7 @@ class Panel {
     this.show(
       el("h2", {}, cell.name),
       el("p", {}, ...["p", ...SHOWN].filter((letter) => counts[letter]).map((letter) => sign(run, letter, counts[letter])), el("span.dim", {}, ` in ${cell.seconds} s`)),
+      cell.agreement ? el("p", {}, cell.agreement) : null,
       cell.problem ? el("p.wrong", {}, cell.problem) : null,
       cell.remedy ? el("p", {}, `What to do: ${cell.remedy}`) : null,
       block("Log", cell.log),

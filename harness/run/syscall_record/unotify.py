@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import CouldNotRun
@@ -36,6 +37,10 @@ START_SECONDS = 10.0
 PROGRESS_SECONDS = 30.0
 SILENCE_SECONDS = 3600.0  #: longer than any trial that runs twenty times slower
 HEADERS = Path("/usr/include")
+
+
+#: Takes a call: the thread, which is blocked in it, the number, the architecture and the arguments.
+Note: TypeAlias = Callable[[int, int, int, tuple[int, ...]], None]
 
 
 class Unrecordable(CouldNotRun):
@@ -54,7 +59,7 @@ class Calls:
         """The calls of all threads."""
         return self.of_tracees | self.of_others
 
-    def note(self, tid: int, number: int) -> None:
+    def note(self, tid: int, number: int, *_: object) -> None:
         """Add a call of a thread, which is blocked in it."""
         if number not in self.of_tracees or number not in self.of_others:
             (self.of_tracees if _is_traced(tid) else self.of_others).add(number)
@@ -69,9 +74,17 @@ def _is_traced(tid: int) -> bool:
 def record(command: Sequence[str], environment: dict[str, str], log: int, say: Say) -> tuple[Calls, int]:
     """Run a command with its output to descriptor `log`; return its calls and exit status.  Raises `Unrecordable`."""
     calls = Calls()
+    status = follow(command, environment, log, calls.note, lambda: say(f"{len(calls.all)} different calls so far"))
+    return calls, status
+
+
+def follow(
+    command: Sequence[str], environment: dict[str, str], log: int, note: Note, progress: Callable[[], None]
+) -> int:
+    """Run a command with its output to descriptor `log`, and note each call; return its exit status."""
     with _started(command, environment, log) as (pid, listener):
-        _listen(listener, calls.note, lambda: say(f"{len(calls.all)} different calls so far"))
-        return calls, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        listen(listener, note, progress)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @contextmanager
@@ -129,7 +142,8 @@ def _fetch(pid: int, theirs: int) -> int:
     )
 
 
-def _listen(listener: int, note: Callable[[int, int], None], progress: Callable[[], None]) -> None:
+def listen(listener: int, note: Note, progress: Callable[[], None]) -> None:
+    """Note the calls of a filter's listener until no process under the filter is left."""
     poll = select.poll()
     poll.register(listener, select.POLLIN)
     reported = time.monotonic()
@@ -145,8 +159,8 @@ def _listen(listener: int, note: Callable[[int, int], None], progress: Callable[
         notification = bytearray(NOTIFICATION.size)
         try:
             fcntl.ioctl(listener, RECEIVE, notification)
-            id_, tid, _, number, *_ = NOTIFICATION.unpack(notification)
-            note(tid, number)
+            id_, tid, _, number, architecture, _, *arguments = NOTIFICATION.unpack(notification)
+            note(tid, number, architecture, tuple(arguments))
             fcntl.ioctl(listener, SEND, bytearray(RESPONSE.pack(id_, 0, 0, GO_ON)))
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.EINTR):  # the thread died, or a signal interrupted the call

@@ -1,0 +1,87 @@
+"""The predicted verdicts of a run beside the observed ones; a disagreement is a finding.
+
+A prediction concerns the filter alone.  A trial that is blocked or unsupported as a rule or an excuse expects is
+therefore no disagreement: something other than the filter denies it, such as a missing capability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from worldswitch.harness.catalogue.scenarios import function_of
+from worldswitch.harness.expectations.outcome import Judged
+from worldswitch.harness.results.reader import KeptCell, KeptRun
+from worldswitch.harness.verdict import Verdict
+
+SKIPPED = (Verdict.BLOCKED, Verdict.UNSUPPORTED)
+FAILED = (Verdict.FAIL, Verdict.CRASH, Verdict.TIMEOUT, Verdict.ERROR)
+FEW = 12  #: the maximum number of disagreements listed for a cell
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A trial whose verdict is not the predicted one."""
+
+    cell: str
+    scenario: str
+    ids: str
+    predicted: str
+    observed: str
+    why: str  #: of the prediction
+    reason: str  #: of the verdict
+
+    def __str__(self) -> str:
+        predicted = f"predicted {self.predicted}{f' ({self.why})' if self.why else ''}"
+        return f"{self.ids}: {predicted}, observed {self.observed}{f': {self.reason}' if self.reason else ''}"
+
+
+def predicted(cell: KeptCell, scenario: str) -> tuple[str, str]:
+    """Return the predicted verdict of a trial, empty for none, and the reason."""
+    return cell.plan.forecast.of(function_of(scenario)) if cell.plan.forecast else ("", "")
+
+
+def agrees(verdict: str, why: str, one: Judged) -> bool:
+    """True if the observed verdict is the predicted one, or the filter alone does not decide it."""
+    observed = one.trial.verdict
+    if verdict == observed or (verdict in FAILED and observed in FAILED):
+        return True
+    same = verdict in SKIPPED and why.partition(":")[0] == one.trial.reason.partition(":")[0]  # the same probe
+    return observed in SKIPPED and one.judgement.expected and (verdict == Verdict.PASS or same)
+
+
+def disagreements(cell: KeptCell) -> Iterator[Disagreement]:
+    """Yield the trials of a cell whose verdicts are not as predicted; those without a prediction are left out."""
+    missing = cell.plan.forecast and not cell.plan.forecast.start and not cell.header
+    for one in cell.judged:
+        verdict, why = predicted(cell, one.trial.scenario)
+        if not verdict or agrees(verdict, why, one) or (one.trial.verdict is Verdict.MISS and not missing):
+            continue
+        trial = one.trial
+        yield Disagreement(
+            str(cell.name), trial.scenario, " ".join(trial.ids), verdict, trial.verdict.value, why, trial.reason
+        )
+
+
+def lines(run: KeptRun) -> Iterator[str]:
+    """Yield the comparison of each cell that has a forecast; the disagreements first."""
+    cells = [(cell, list(disagreements(cell))) for cell in run.cells if cell.plan.forecast]
+    for cell, found in cells:
+        if found:
+            yield f"{cell.name}: {len(found)} verdicts are not as predicted from the filter:"
+            yield from (f"  {one}" for one in found[:FEW])
+            if len(found) > FEW:
+                yield f"  and {len(found) - FEW} more; see the page, or `worldswitch explain`"
+    for cell, found in cells:
+        if not found:
+            yield f"{cell.name}: {counted(cell)}"
+
+
+def counted(cell: KeptCell) -> str:
+    """Return how many verdicts of a cell are as predicted, as text."""
+    made = [one for one in cell.judged if predicted(cell, one.trial.scenario)[0]]
+    wrong = sum(1 for _ in disagreements(cell))
+    rest = len(cell.judged) - len(made)
+    return f"{len(made) - wrong} of {len(made)} verdicts are as predicted from the filter" + (
+        f", {rest} have no prediction" if rest else ""
+    )
