@@ -33,6 +33,7 @@ from worldswitch.harness.expectations.fields import (
     kind_of,
 )
 from worldswitch.harness.linux.release import Numbers
+from worldswitch.harness.nearest import hint
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le,
@@ -95,7 +96,9 @@ def parse(table: Mapping[str, Any], why_not_probe: str = "") -> tuple[Condition,
 def _condition(field: str, wanted: Any) -> Condition:
     kind = kind_of(field)
     if kind is None:
-        raise BadCondition(f"when.{field}", f"no such field; there are {', '.join(choices(field))}")
+        known = choices(field)
+        like = hint(field, (one for one in known if not one.startswith(f"{field}.")))
+        raise BadCondition(f"when.{field}", f"no such field{like}; there are {', '.join(known)}")
     return Condition(
         field, tuple(_checked(f"when.{field}", kind, one) for one in _listed(f"when.{field}", kind, wanted))
     )

@@ -33,9 +33,10 @@ def show(found: Comparison, out: Console) -> None:
     for kind in Kind:
         _show_kind(kind, found.of(kind), out)
     _show_shifts(found, out)
-    for kind_left_out, names in found.left_out.items():
+    for left_out, names in found.left_out.items() if found.compared else ():
+        what = "trials" if left_out == "scenarios" else left_out  # each by its scenario's name, with parameters
         if names:
-            out.print(f"\nnot planned, so not compared: {len(names)} {kind_left_out}: {named(names)}")
+            out.print(f"\nnot planned, so not compared: {len(names)} {what}: {named(names)}")
     counts = [f"{len(found.of(kind))} {kind.value}" for kind in Kind if found.of(kind)]
     gone = [f"{len(found.vanished)} vanished kernels"] if found.vanished else []
     out.print("\n" + ", ".join([*gone, *counts, f"{found.same} unchanged"]))

@@ -144,12 +144,13 @@ def _compare_cell(
         found.changes.append(Change(Kind.FAILING, str(cell.name), ITSELF, (), "", "", cell.problem.reason))
     was = _judged(before)
     for name, now in _judged(cell).items():
-        found.compared += name in was and all(one.trial.verdict is not Verdict.MISS for one in (was[name], now))
+        both = name in was and all(one.trial.verdict is not Verdict.MISS for one in (was[name], now))
+        found.compared += both
         again = [judged[name] for judged in repeats if name in judged]
         if change := _change(str(cell.name), was.get(name), now, again):
             found.changes.append(change)
         else:
-            found.same += 1
+            found.same += both
 
 
 def _cells(run: KeptRun, across: bool) -> dict[Place, KeptCell]:

@@ -222,11 +222,11 @@ BAD = {
     "when is a text": (rule(when='"probe.sysemu"'), "rule 1: when: expected `object`, got `str`"),
     "an unknown condition": (
         when("kernal = '6.1'"),
-        "rule 1: when.kernal: no such field; there are kernel,",
+        "rule 1: when.kernal: no such field (did you mean kernel?); there are kernel,",
     ),
     "an unknown probe": (
         when("probe.sysemo = 'no'"),
-        "rule 1: when.probe.sysemo: no such field; there are",
+        "rule 1: when.probe.sysemo: no such field (did you mean probe.sysemu?); there are",
     ),
     "an unknown state": (
         when("probe.sysemu = 'maybe'"),

@@ -23,6 +23,7 @@ from worldswitch.harness.expectations import rules, stale
 from worldswitch.harness.expectations.judgement import Expectation, deciding
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.expectations.rules import RuleError
+from worldswitch.harness.nearest import hint
 
 
 def show(files: Sequence[Path]) -> Status:
@@ -57,16 +58,17 @@ def complaints(
     """Yield the errors of a rule of `file`."""
     for pattern in rule.scenarios:
         if not any(one.is_called(name) for one in known for name in (pattern, function_of(pattern))):
-            yield f"{rule.source}: scenarios: {pattern} matches none; `worldswitch list` lists all scenarios"
+            like = hint(pattern, (own for one in known for own in (*one.ids, one.name)))
+            yield f"{rule.source}: scenarios: {pattern} matches none{like}; see `worldswitch list scenarios`"
     for need in sorted(rule.needs):
         if need not in PROBES:
-            yield f"{rule.source}: needs: unknown probe {need}; the probes are {', '.join(PROBES)}"
+            yield f"{rule.source}: needs: unknown probe {need}{hint(need, PROBES)}; see `worldswitch list probes`"
         elif not any(need in one.needs for one in known):
             yield f"{rule.source}: needs: no scenario needs {need}"
     for condition in rule.when:
         group, _, name = condition.field.partition(".")
         if group == "fact" and name not in facts:
-            yield f"{rule.source}: when.{condition.field}: no experiment is called {name}"
+            yield f"{rule.source}: when.{condition.field}: no experiment is called {name}{hint(name, facts)}"
     if why := stale.expired(rule, dt.date.today()):
         yield f"{rule.source}: expires: {why}"
     about = [one for one in known if rule.covers(one.name, one.ids, one.needs)]

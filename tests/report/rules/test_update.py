@@ -292,7 +292,7 @@ TAIL = 'verdicts = ["fail"]\nreason = "so"\nevidence = ["ptrace(2)"]\n'
 WRONG = {
     '[[expect]]\nscenarios = ["SG01", "SG99"]\n': "rule 1: scenarios: SG99 matches none",
     '[[expect]]\nscenarios = ["signals::gone[x]"]\n': "rule 1: scenarios: signals::gone[x] matches none",
-    '[[expect]]\nneeds = ["sysemo"]\n': "rule 1: needs: unknown probe sysemo; the probes are ptrace",
+    '[[expect]]\nneeds = ["sysemo"]\n': "rule 1: needs: unknown probe sysemo (did you mean sysemu?); see",
     '[[expect]]\nneeds = ["smp"]\n': "rule 1: needs: no scenario needs smp",
     '[[expect]]\nscenarios = ["SG01"]\nwhen = { fact.KD99 = "x" }\n': "rule 1: when.fact.KD99: no experiment is called",
     '[[expect]]\nscenarios = ["SG01"]\nexpires = 2020-02-29\n': "rule 1: expires: it expired after 2020-02-29",
