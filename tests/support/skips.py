@@ -17,6 +17,7 @@ import pytest
 from paths import TESTS
 
 from worldswitch.harness.environments.images import apt_mirror
+from worldswitch.harness.ptrace_denial.in_a_child import landlock_domains
 
 FILE = TESTS / "allowed_skips.toml"
 
@@ -31,6 +32,7 @@ CONDITIONS: Mapping[str, Callable[[], bool]] = {
         platform.freedesktop_os_release().get("ID") != "debian" and apt_mirror.MIRROR not in os.environ
     ),
     "no apt": lambda: not shutil.which("apt-get"),
+    "no Landlock": lambda: landlock_domains() is None,
     "control groups are read-only": lambda: not os.access("/sys/fs/cgroup", os.W_OK),
 }
 
