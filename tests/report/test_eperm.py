@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import struct
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -345,3 +346,44 @@ def test_the_confinement_of_this_process_is_read() -> None:
     assert (known.errors, known.child_tracer) == ({}, 0)
     assert known.user == os.geteuid()
     assert struct.calcsize("=Q") * 2 == len(known.capabilities)
+
+
+def _hide_proc(options: str) -> None:
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.make_mounts_private()
+    subprocess.run(["mount", *options.split(), "/proc"], check=True, timeout=30)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+@pytest.mark.parametrize(
+    ("options", "status_visible"), [("-t tmpfs none", False), ("-t proc -o subset=pid none", True)]
+)
+def test_what_a_hidden_proc_does_not_show_is_not_said_to_be_absent(options: str, status_visible: bool) -> None:
+    before = ptrace_denial.current()
+    known, errors = _behind_a_hidden_proc(options)
+    assert errors == "", errors
+    assert (known.yama, known.yama_visible) == (None, False)
+    assert (known.seccomp, known.capabilities, known.user) == (before.seccomp, before.capabilities, before.user)
+    yama = next(it for it in ptrace_denial.checks(known, SEIZE, "EPERM") if it.mechanism is Mechanism.YAMA)
+    assert yama.denies is None
+    assert "not visible" in yama.evidence
+    assert status_visible or known.label == ""
+
+
+def _behind_a_hidden_proc(options: str) -> tuple[Confinement, str]:
+    """The confinement that a process reads there, and the text of an error; the supervisor would need /proc."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _hide_proc(options)
+            os.write(writer, msgspec.json.encode((replace(ptrace_denial.current(), modules=""), "")))
+        except BaseException as error:
+            os.write(writer, msgspec.json.encode((Confinement(), repr(error))))
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        told = pipe.read()
+    os.waitpid(pid, 0)
+    return msgspec.json.decode(told, type=tuple[Confinement, str])

@@ -19,6 +19,7 @@ from paths import TESTS
 
 from worldswitch.harness.environments.images import apt_mirror
 from worldswitch.harness.environments.simulation import library
+from worldswitch.harness.ptrace_denial.in_a_child import landlock_domains
 
 FILE = TESTS / "allowed_skips.toml"
 
@@ -40,6 +41,7 @@ CONDITIONS: Mapping[str, Callable[[], bool]] = {
     "no apt": lambda: not shutil.which("apt-get"),
     "the checkout is private": lambda: not all(path.stat().st_mode & 0o001 for path in TESTS.parents),
     "no PR_SET_MDWE": lambda: ctypes.CDLL(None).prctl(PR_GET_MDWE, 0, 0, 0, 0) < 0,
+    "no Landlock": lambda: landlock_domains() is None,
     "control groups are read-only": lambda: not os.access("/sys/fs/cgroup", os.W_OK),
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from worldswitch.harness.cell.probes import Absent, Look
 from worldswitch.harness.linux import processes, ptrace, syscalls
+from worldswitch.harness.ptrace_denial.in_a_child import landlock_domains
 
 
 def _seccomp() -> str:
@@ -81,6 +82,14 @@ def _yama() -> str:
     return f"ptrace_scope is {scope}"
 
 
+def _landlock() -> str:
+    """Count the Landlock domains that this process is in; a tracer in one traces only what is in it."""
+    domains = landlock_domains()
+    if domains is None:
+        raise Absent("Landlock is not active, or a filter denies it")
+    return f"Landlock is active; this process is in {domains} nested domains"
+
+
 def _yama_settable() -> str:
     """Write Yama's machine-wide scope, only on a machine booted for this run."""
     scope = _yama()
@@ -146,6 +155,7 @@ PROBES: dict[str, Look] = {
     "ns_last_pid": _ns_last_pid,
     "nproc": _nproc,
     "mountns": _mountns,
+    "landlock": _landlock,
     "yama": _yama,
     "yama_settable": _yama_settable,
     "container": _container,

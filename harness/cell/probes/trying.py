@@ -27,9 +27,9 @@ def _attempt(look: Look) -> ProbeResult:
     try:
         return ProbeResult("yes", look())
     except Absent as finding:
-        return ProbeResult("no", *finding.args)
+        return ProbeResult("no", *map(str, finding.args))
     except Denied as finding:
-        return ProbeResult("denied", *finding.args)
+        return ProbeResult("denied", *map(str, finding.args))
     except OSError as error:
         said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
         return ProbeResult("denied" if error.errno in (EPERM, EACCES, FAKED) else "no", said)
