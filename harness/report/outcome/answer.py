@@ -63,14 +63,14 @@ def finding(outcome: CellOutcome) -> CellFinding:
 
 def is_denied(outcome: CellOutcome) -> bool:
     """True if a probe shows that no platform can run in the cell."""
-    return any(_lacks_all(one) for one in outcome.judged)
+    return bool(_denied(outcome.judged))
 
 
 def _finding(own: Sequence[Judged], outcome: CellOutcome) -> tuple[Finding, str]:
     failed = [one for one in own if one.trial.verdict in FAILURES]
     if wrong := [one for one in failed if not one.judgement.expected]:
         return Finding.MISBEHAVES, f"{len(wrong)} of {_scenarios(len(own))} failed"
-    if denied := [one for one in own if _lacks_all(one)]:
+    if denied := _denied(own):
         return Finding.DENIED, _why(denied)
     nothing = [one for one in own if not one.trial.verdict.is_verdict]
     if not any(one.trial.verdict is Verdict.PASS for one in own) or nothing:
@@ -78,10 +78,13 @@ def _finding(own: Sequence[Judged], outcome: CellOutcome) -> tuple[Finding, str]
     return Finding.FLAWED if failed else Finding.RUNS, ""
 
 
-def _lacks_all(one: Judged) -> bool:
-    """True if the trial lacks what every scenario needs."""
-    missing = one.trial.verdict in (Verdict.BLOCKED, Verdict.UNSUPPORTED)
-    return missing and one.trial.reason.partition(":")[0].removeprefix("needs ") in IMPLIED
+def _denied(trials: Sequence[Judged]) -> list[Judged]:
+    """The trials that lack what every scenario needs; in a baseline, which has no reasons, the blocked if they are most."""
+    missing = [one for one in trials if one.trial.verdict in (Verdict.BLOCKED, Verdict.UNSUPPORTED)]
+    unexplained = [one for one in missing if one.trial.verdict is Verdict.BLOCKED and not one.trial.reason]
+    if 2 * len(unexplained) > len(trials):
+        return unexplained
+    return [one for one in missing if one.trial.reason.partition(":")[0].removeprefix("needs ") in IMPLIED]
 
 
 def _undecided(own: Sequence[Judged], nothing: Sequence[Judged], outcome: CellOutcome) -> str:

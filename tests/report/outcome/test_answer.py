@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from paths import ROOT
 
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell.records import Trial
@@ -10,6 +11,7 @@ from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Problem
 from worldswitch.harness.report.outcome.answer import answer
+from worldswitch.harness.results.baseline import read
 from worldswitch.harness.verdict import Verdict
 
 EXPECTED = Judgement(True, PASSES)
@@ -65,7 +67,8 @@ def cell(name: str, *judged: Judged, problem: str = "") -> CellOutcome:
         ),
         (
             [cell("linux-5.10:a", FAIL), cell("linux-6.12:a", PASS)],
-            "reference runs on Linux 6.12 under a (1 scenario); misbehaves on Linux 5.10 under a: 1 of 1 scenario failed.",
+            "reference runs on Linux 6.12 under a (1 scenario); misbehaves on Linux 5.10 under a: "
+            "1 of 1 scenario failed.",
         ),
         (
             [cell("linux-6.12", PASS), cell("linux-6.12:a", PASS)],
@@ -109,6 +112,19 @@ def test_the_answer_is_a_sentence(cells: list[CellOutcome], said: str) -> None:
 def test_what_was_not_seen_is_not_said(cells: list[CellOutcome], said: str) -> None:
     assert answer(cells).startswith(said)
     assert "\x1b" not in answer(cells)
+
+
+def test_a_baseline_without_reasons_does_not_say_that_a_denied_platform_runs() -> None:
+    blocked = [one(Verdict.BLOCKED, "", DENIED, name=f"pool::{letter}") for letter in "bcd"]
+    assert answer([cell("docker:no", PASS, *blocked)]) == "reference cannot run under no: the profile denies ptrace."
+    assert answer([cell("docker:a", PASS, PASS, PASS, blocked[0])]) == "reference runs under a (4 scenarios)."
+
+
+def test_the_answer_of_the_packaged_baseline() -> None:
+    said = answer(read.load(ROOT / "results" / "baseline").outcomes)
+    assert said.startswith("reference runs on Linux 5.10, ")
+    assert "; not under no-ptrace: the profile denies ptrace" in said
+    assert "; not under ptrace-killed: the profile kills" in said
 
 
 def test_scenarios_about_the_kernel_alone_are_known_by_their_module() -> None:
