@@ -79,7 +79,7 @@ def _finding(own: Sequence[Judged], outcome: CellOutcome) -> tuple[Finding, str]
 
 
 def _denied(trials: Sequence[Judged]) -> list[Judged]:
-    """The trials that lack what every scenario needs; in a baseline, which has no reasons, the blocked if they are most."""
+    """The trials that lack what every scenario needs; in a baseline, which has no reasons, the blocked if most are."""
     missing = [one for one in trials if one.trial.verdict in (Verdict.BLOCKED, Verdict.UNSUPPORTED)]
     unexplained = [one for one in missing if one.trial.verdict is Verdict.BLOCKED and not one.trial.reason]
     if 2 * len(unexplained) > len(trials):
