@@ -22,6 +22,7 @@ from worldswitch.harness.cli import (
     export,
     kernels,
     matrix,
+    merge,
     mutants,
     options,
     profile,
@@ -104,6 +105,7 @@ _RAW: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
 _COMMANDS = (
     run,
     matrix,
+    merge,
     report,
     diff,
     baseline,

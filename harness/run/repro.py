@@ -44,6 +44,9 @@ def request(kept: KeptTrial) -> Request:
         chaos=True,  # the trial may be one of chaos
         maxfail=0,
         only={},
+        cells=(),
+        shard="",
+        whole=(),
         repeat=header.repeat if header else earlier.repeat_in(name.environment),
         seed=header.seed if header else earlier.seed,
         **(name.place | _kernel(name, earlier)),

@@ -57,6 +57,9 @@ class Request:
     only: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict
     )  #: the trials of each cell, if not all of the scenarios
+    cells: tuple[str, ...] = ()  #: the cells of this run, if not all; with `only`, its keys
+    shard: str = ""  #: the part of a matrix that this run is: `2/5`
+    whole: tuple[str, ...] = ()  #: the cells of that matrix
 
     @property
     def is_whole(self) -> bool:
