@@ -70,7 +70,7 @@ def test_x_stops_at_the_first_unexpected_verdict(
     printed = capsys.readouterr().out
     assert "host: the run stopped after 1 unexpected verdict, as --maxfail asks\n  2 of 3 trials never ran\n" in printed
     assert "docker:a: not started: the run stopped after 1 unexpected verdict" in printed
-    assert "reference misbehaves on the host: 1 of 3 scenarios failed; undecided under a: not started" in printed
+    assert "reference misbehaves on the host: 1 of 3 trials failed; undecided under a: not started" in printed
 
 
 def test_x_changes_nothing_if_all_is_as_expected(run: Command, tmp_path: Path) -> None:
@@ -219,9 +219,7 @@ def test_github_gets_an_annotation_for_each_cause_and_a_summary(
         "::error title=could not run%3A no engine::docker:b: no engine%0Aget one",
     ]
     text = summary.read_text()
-    assert text.startswith(
-        "before\n# reference runs under a (3 scenarios); misbehaves on the host: 2 of 3 scenarios failed;"
-    )
+    assert text.startswith("before\n# reference runs under a (3 trials); misbehaves on the host: 2 of 3 trials failed;")
     assert "| kernel | no container | a | b |" in text
 
 

@@ -45,7 +45,7 @@ def test_three_shards_are_one_run(shard, tmp_path: Path, capsys: pytest.CaptureF
     assert [str(cell.name) for cell in run.cells] == list(CELLS)
     assert {one.trial.verdict for cell in run.cells for one in cell.judged} == {Verdict.PASS}
     printed = capsys.readouterr().out
-    assert printed.startswith("reference runs on Linux 5.10, Linux 6.12 under a, b (3 scenarios).\n")
+    assert printed.startswith("reference runs on Linux 5.10, Linux 6.12 under a, b (3 trials).\n")
     assert printed.splitlines()[-1] == "12 passed, 0 failed, 0 skipped"
     assert {path.name for path in run.folder.iterdir()} >= {"matrix.html", "matrix.md", "junit.xml"}
     assert run.manifest.request["shard"] == ""
