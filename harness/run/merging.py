@@ -28,6 +28,7 @@ def check(runs: Sequence[KeptRun]) -> None:
     """Refuse runs that cannot be merged.  Raises `CouldNotRun`."""
     owners: dict[str, Path] = {}
     for run in runs:
+        _whole(run)
         if not run.cells:
             raise CouldNotRun(f"{run.folder}: the run has no cells: it ended before its environments were known")
         for cell in run.cells:
@@ -61,12 +62,25 @@ def lost(runs: Sequence[KeptRun]) -> list[PlannedCell]:
     there = {str(cell.name) for run in runs for cell in run.cells}
     found: dict[str, PlannedCell] = {}
     for run in runs:
-        whole = list(run.manifest.request.get("whole", ()))
-        parts = shards.parse(run.manifest.request["shard"])[1] if whole else 1
+        whole, parts = _whole(run)
         for number, own in enumerate(shards.split(whole, parts), 1):
             for name in (one for one in own if one not in there):
                 found.setdefault(name, _lost(name, f"{number}/{parts}", run.manifest.seed))
     return list(found.values())
+
+
+class _Part(msgspec.Struct):
+    shard: str = ""
+    whole: tuple[str, ...] = ()
+
+
+def _whole(run: KeptRun) -> tuple[tuple[str, ...], int]:
+    """Return the cells of the matrix of which the run is a shard, and the number of shards.  Raises `CouldNotRun`."""
+    try:
+        part = msgspec.convert(run.manifest.request, _Part)
+        return part.whole, shards.parse(part.shard)[1] if part.whole else 1
+    except ValueError as problem:  # msgspec's too
+        raise CouldNotRun(f"{run.folder / manifest.FILE}: request: not a shard of a matrix: {problem}") from problem
 
 
 def _lost(name: str, shard: str, seed: int) -> PlannedCell:
@@ -103,7 +117,7 @@ def _manifest(runs: Sequence[KeptRun], name: str) -> Manifest:
     scenarios: dict[str, PlannedScenario] = {one.name: one for found in every for one in found.scenarios}
     request = every[0].request | {"kernels": _union(every, "kernels"), "cells": [], "shard": "", "whole": []}
     cells = {str(cell.name): cell for cell in (*(cell for found in every for cell in found.cells), *lost(runs))}
-    order = [one for found in every for one in found.request.get("whole", ())]
+    order = [one for run in runs for one in _whole(run)[0]]
     return msgspec.structs.replace(
         every[0],
         run=name,

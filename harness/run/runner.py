@@ -207,7 +207,8 @@ class Run:
     @property
     def _stopped(self) -> str:
         most = self.request.maxfail
-        return f"the run stopped after {most} unexpected verdict{'' if most == 1 else 's'}, as --maxfail asks"
+        what, option = ("verdict", "-x") if most == 1 else ("verdicts", "--maxfail")
+        return f"the run stopped after {most} unexpected {what}, as {option} asks"
 
     def _rules(self, place: Environment | Missing, platform: str) -> tuple[Expectation, ...]:
         """Return the rules for a platform in an environment, in order of precedence."""

@@ -107,3 +107,16 @@ def test_what_is_no_run_is_refused(names: tuple[str, ...], tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     assert merged(tmp_path, *names) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("field", "value"), [("shard", "x"), ("shard", 7), ("whole", "abc"), ("whole", [1])])
+def test_a_damaged_shard_is_refused(
+    shard, field: str, value: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(shard(1)) / manifest.FILE
+    values = json.loads(path.read_text())
+    values["request"][field] = value
+    path.write_text(json.dumps(values))
+    assert merged(tmp_path, str(path.parent), shard(2)) == 2
+    assert f"{path}: request: not a shard of a matrix: " in capsys.readouterr().err
+    assert not (tmp_path / "all").exists()
