@@ -54,7 +54,8 @@ def main(arguments: argparse.Namespace) -> int:
         say("choosing the kernels of a quick matrix ...")
         request = replace(
             request,
-            kernels=request.kernels or selection.quick(say),
+            # Parts of a run must agree: what one machine can fetch does not decide.
+            kernels=request.kernels or selection.quick(say, check=not (arguments.shard or arguments.list_json)),
             profiles=request.profiles or selection.QUICK_PROFILES,
             ids=request.ids or quick_set.names(),
         )

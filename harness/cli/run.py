@@ -177,6 +177,7 @@ def carry_out(
     if detail is Detail.QUIET:
         out.print(str(tally(run.outcomes)))
     elif as_matrix:
+        out.print()
         table.show(reader.read(run.folder), out)
     else:
         terminal.summary(run.outcomes, run.folder, request, out, run.stale)

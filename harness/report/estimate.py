@@ -87,6 +87,11 @@ class Estimate:
         return sum(one.done for one in list(self.cells.values()))
 
     @property
+    def is_over(self) -> bool:
+        """True if every planned cell has ended."""
+        return all(one.seconds is not None for one in list(self.cells.values()))
+
+    @property
     def trials(self) -> int:
         """The number of planned trials."""
         return sum(one.trials for one in list(self.cells.values()))

@@ -12,7 +12,7 @@ _ESCAPED = re.compile(r"[<_*\[\]]")
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
     """Yield the lines of a table; line breaks and bars in a cell are escaped."""
-    names = list(head)
+    names = list(map(cell, head))
     yield _row(names)
     yield _row("---" for _ in names)
     yield from (_row(map(cell, row)) for row in rows)

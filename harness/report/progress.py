@@ -29,6 +29,7 @@ from worldswitch.harness.verdict import Verdict
 TELL_EVERY = 30.0  #: seconds between two log lines on a run that goes on; also what counts as a long trial in a log
 LONG = 2.0  #: seconds after which a terminal shows a trial as running
 NARROW = 100  #: columns; a narrower terminal shows the verdicts that are no passes in one column, and no trials
+CLOSING = "removing what the run started"
 BAR = 24  #: columns of the bar
 
 
@@ -161,6 +162,7 @@ class Progress:
             parts.append(f"{estimate.done} of {estimate.trials} done ({100 * estimate.done // estimate.trials} %)")
             remaining = estimate.remaining()
             parts += [spoken(remaining)] if remaining is not None else []
+            parts += [CLOSING] if estimate.is_over else []
         if self._step:
             line, since = self._step
             parts.append(f"{line} ({time.monotonic() - since:.0f} s)")

@@ -48,6 +48,8 @@ def _request(run: KeptRun, cells: list[CellName], only: dict[str, tuple[str, ...
         platforms=tuple(dict.fromkeys(cell.platform for cell in cells)),
         maxfail=0,
         only=only,
+        cells=(),
+        whole=(),
         **_places(earlier, cells),
     )
 

@@ -123,11 +123,12 @@ class Run:
     def _pairs(self, plan: Iterable[Environment | Missing]) -> list[tuple[Environment | Missing, str]]:
         """Return the environment and platform of each cell; a cell of the request that is not there is `Missing`."""
         pairs = list(itertools.product(plan, self.request.platforms))
-        if not self.request.only:
+        asked = self.request.only
+        if not asked:
             return pairs
-        wanted = [(place, name) for place, name in pairs if str(CellName(place.name, name)) in self.request.only]
+        wanted = [(place, name) for place, name in pairs if str(CellName(place.name, name)) in asked]
         there = {str(CellName(place.name, name)) for place, name in wanted}
-        gone = [cell_name.parse(name) for name in self.request.only if name not in there]
+        gone = [cell_name.parse(name) for name in asked if name not in there]
         remedy = "run the cell again by its own options"
         lost = [
             (Missing(cell.environment, f"the environment of {cell} is not there now", remedy), cell) for cell in gone
@@ -232,7 +233,8 @@ class Run:
     @property
     def _stopped(self) -> str:
         most = self.request.maxfail
-        return f"the run stopped after {most} unexpected verdict{'' if most == 1 else 's'}, as --maxfail asks"
+        what, option = ("verdict", "-x") if most == 1 else ("verdicts", "--maxfail")
+        return f"the run stopped after {most} unexpected {what}, as {option} asks"
 
     def _rules(self, place: Environment | Missing, platform: str) -> tuple[Expectation, ...]:
         """Return the rules for a platform in an environment, in order of precedence."""

@@ -15,6 +15,7 @@ from worldswitch.harness.cli import main
 from worldswitch.harness.environments import plan
 from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.results import reader
+from worldswitch.harness.results.errors import Damaged
 from worldswitch.harness.results.reader import KeptRun
 from worldswitch.harness.run import request
 from worldswitch.harness.verdict import Verdict
@@ -68,9 +69,9 @@ def test_x_stops_at_the_first_unexpected_verdict(
     assert verdicts(tmp_path) == {"host": ["miss", "fail", "miss"], "docker:a": ["miss"] * 3}
     assert (first.cells[0].killed, after.cells) == (True, [])
     printed = capsys.readouterr().out
-    assert "host: the run stopped after 1 unexpected verdict, as --maxfail asks\n  2 of 3 trials never ran\n" in printed
+    assert "host: the run stopped after 1 unexpected verdict, as -x asks\n  2 of 3 trials never ran\n" in printed
     assert "docker:a: not started: the run stopped after 1 unexpected verdict" in printed
-    assert "reference misbehaves on the host: 1 of 3 scenarios failed; undecided under a: not started" in printed
+    assert "reference misbehaves on the host: 1 of 3 trials failed; undecided under a: not started" in printed
 
 
 def test_x_changes_nothing_if_all_is_as_expected(run: Command, tmp_path: Path) -> None:
@@ -219,9 +220,7 @@ def test_github_gets_an_annotation_for_each_cause_and_a_summary(
         "::error title=could not run%3A no engine::docker:b: no engine%0Aget one",
     ]
     text = summary.read_text()
-    assert text.startswith(
-        "before\n# reference runs under a (3 scenarios); misbehaves on the host: 2 of 3 scenarios failed;"
-    )
+    assert text.startswith("before\n# reference runs under a (3 trials); misbehaves on the host: 2 of 3 trials failed;")
     assert "| kernel | no container | a | b |" in text
 
 
@@ -236,4 +235,18 @@ def test_a_summary_that_cannot_be_written_does_not_change_the_status(
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "no" / "summary.md"))
     assert run(place("host", frames([header(), *map(trial, NAMES), whole(*map(trial, NAMES))[-1]]))) == 0
-    assert "summary.md: No such file or directory" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert message.startswith("the summary of the step cannot be written: [Errno 2] No such file or directory: ")
+
+
+def test_a_folder_that_was_not_kept_does_not_hide_the_status(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def damaged(folder: Path) -> KeptRun:
+        raise Damaged("run.json: not a run's manifest")
+
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    monkeypatch.setattr(reader, "read", damaged)
+    assert run(place("host", BAD), arguments=["-q"]) == 1
+    assert "cannot be written: run.json: not a run's manifest" in capsys.readouterr().err

@@ -150,3 +150,12 @@ def test_a_terminal_shows_the_step_before_the_first_trial() -> None:
     assert progress._told() == "starting"
     progress.say("making the image")
     assert progress._told() == "making the image (0 s)"
+
+
+def test_after_the_last_cell_the_removal_of_environments_is_named() -> None:
+    progress = Progress(log(), Request())
+    progress.run_plans({CELL: 1})
+    progress.cell_starts(CELL)
+    assert progress_module.CLOSING not in progress._told()
+    progress.cell_ends(CellOutcome(CELL, (PASS,), 1.0))
+    assert progress._told() == f"1 of 1 done (100 %), {progress_module.CLOSING}"

@@ -13,6 +13,7 @@ from worldswitch.harness.report.matrix import markdown
 from worldswitch.harness.report.outcome import causes
 from worldswitch.harness.report.outcome.answer import answer
 from worldswitch.harness.results import reader
+from worldswitch.harness.results.errors import ResultError
 
 MOST = 10  #: annotations of one kind that GitHub shows for a step
 TITLE, MESSAGE = 120, 2000  #: characters
@@ -34,8 +35,8 @@ def tell(outcomes: Sequence[CellOutcome], folder: Path, stale: Sequence[Stale]) 
     if path:
         try:
             _append(Path(path), markdown.text(reader.read(folder)))
-        except OSError as problem:
-            print(f"the summary of the step cannot be written: {path}: {problem.strerror}", file=sys.stderr)
+        except (OSError, ResultError) as problem:
+            print(f"the summary of the step cannot be written: {legible(str(problem))}", file=sys.stderr)
 
 
 def commands(outcomes: Sequence[CellOutcome], stale: Iterable[Stale] = ()) -> list[str]:

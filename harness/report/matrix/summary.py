@@ -79,11 +79,15 @@ def title(run: KeptRun) -> str:
     parts = (
         named(platforms),
         named(list(dict.fromkeys(f"{one.machine}, {one.cpu}" for one in prints))),
-        named(list(dict.fromkeys(" ".join(one.kernel.split()[:2]) for one in prints)) or [run.manifest.kernel]),
+        _kernels(list(dict.fromkeys(" ".join(one.kernel.split()[:2]) for one in prints)) or [run.manifest.kernel]),
         started(run)[:10],
         f"worldswitch {version}" if version else "",
     )
     return " · ".join(part for part in parts if part)
+
+
+def _kernels(releases: Sequence[str]) -> str:
+    return releases[0] if len(releases) == 1 else f"{len(releases)} kernels"
 
 
 def headline(run: KeptRun) -> str:

@@ -42,7 +42,7 @@ class CellFinding:
     cell: CellName
     finding: Finding
     why: str = ""
-    scenarios: int = 0  #: the number that ran
+    trials: int = 0
 
 
 def answer(outcomes: Sequence[CellOutcome]) -> str:
@@ -63,14 +63,14 @@ def finding(outcome: CellOutcome) -> CellFinding:
 
 def is_denied(outcome: CellOutcome) -> bool:
     """True if a probe shows that no platform can run in the cell."""
-    return any(_lacks_all(one) for one in outcome.judged)
+    return bool(_denied(outcome.judged))
 
 
 def _finding(own: Sequence[Judged], outcome: CellOutcome) -> tuple[Finding, str]:
     failed = [one for one in own if one.trial.verdict in FAILURES]
     if wrong := [one for one in failed if not one.judgement.expected]:
-        return Finding.MISBEHAVES, f"{len(wrong)} of {_scenarios(len(own))} failed"
-    if denied := [one for one in own if _lacks_all(one)]:
+        return Finding.MISBEHAVES, f"{len(wrong)} of {_trials(len(own))} failed"
+    if denied := _denied(own):
         return Finding.DENIED, _why(denied)
     nothing = [one for one in own if not one.trial.verdict.is_verdict]
     if not any(one.trial.verdict is Verdict.PASS for one in own) or nothing:
@@ -78,17 +78,20 @@ def _finding(own: Sequence[Judged], outcome: CellOutcome) -> tuple[Finding, str]
     return Finding.FLAWED if failed else Finding.RUNS, ""
 
 
-def _lacks_all(one: Judged) -> bool:
-    """True if the trial lacks what every scenario needs."""
-    missing = one.trial.verdict in (Verdict.BLOCKED, Verdict.UNSUPPORTED)
-    return missing and one.trial.reason.partition(":")[0].removeprefix("needs ") in IMPLIED
+def _denied(trials: Sequence[Judged]) -> list[Judged]:
+    """The trials that lack what every scenario needs; in a baseline, which has no reasons, the blocked if most are."""
+    missing = [one for one in trials if one.trial.verdict in (Verdict.BLOCKED, Verdict.UNSUPPORTED)]
+    unexplained = [one for one in missing if one.trial.verdict is Verdict.BLOCKED and not one.trial.reason]
+    if 2 * len(unexplained) > len(trials):
+        return unexplained
+    return [one for one in missing if one.trial.reason.partition(":")[0].removeprefix("needs ") in IMPLIED]
 
 
 def _undecided(own: Sequence[Judged], nothing: Sequence[Judged], outcome: CellOutcome) -> str:
     if outcome.problem:
         return outcome.problem.reason
     if nothing:
-        return f"{len(nothing)} of {_scenarios(len(own))} reached no verdict: {_why(nothing)}"
+        return f"{len(nothing)} of {_trials(len(own))} reached no verdict: {_why(nothing)}"
     return _why(own) if own else "no scenario about a platform was selected"
 
 
@@ -99,8 +102,8 @@ def _why(trials: Iterable[Judged]) -> str:
     return lines[0] if lines else "without a reason"
 
 
-def _scenarios(number: int) -> str:
-    return f"{number} scenario{'' if number == 1 else 's'}"
+def _trials(number: int) -> str:
+    return f"{number} trial{'' if number == 1 else 's'}"
 
 
 def _sentence(platform: str, found: Sequence[CellFinding]) -> str:
@@ -118,10 +121,10 @@ def _sentence(platform: str, found: Sequence[CellFinding]) -> str:
 
 
 def _part(kind: Finding, why: str, where: str, group: Sequence[CellFinding]) -> str:
-    """One finding with its reason; without one, with the number of scenarios that showed it."""
+    """One finding with its reason; without one, with the number of trials that showed it."""
     reason = why if len(why) <= LONG else f"{why[:LONG]}…"
-    most = max(one.scenarios for one in group)
-    return kind.value.format(where=where) + (f": {reason.rstrip('.')}" if reason else f" ({_scenarios(most)})")
+    most = max(one.trials for one in group)
+    return kind.value.format(where=where) + (f": {reason.rstrip('.')}" if reason else f" ({_trials(most)})")
 
 
 def _kernels(cells: Iterable[CellName]) -> dict[str, list[str]]:

@@ -177,8 +177,8 @@ def test_the_page_says_first_what_was_found_and_where() -> None:
     page = matrix.page(SMALL, again)
     assert "<title>worldswitch: reference · " in page
     main = page.partition("<main>")[2]
-    assert main.strip().startswith("<h1>reference runs on the host and on Linux 6.1 under tight (2 scenarios); ")
-    assert "misbehaves on Linux 6.12 under tight: 1 of 2 scenarios failed.</h1>" in main
+    assert main.strip().startswith("<h1>reference runs on the host and on Linux 6.1 under tight (2 trials); ")
+    assert "misbehaves on Linux 6.12 under tight: 1 of 2 trials failed.</h1>" in main
     run = big_run.run(kernels=(), profiles=("",))
     assert re.search(
         r"<title>worldswitch: reference · x86_64, made up · Linux 6\.18\.5 · 2026-01-02</title>",
@@ -294,7 +294,7 @@ def test_a_run_is_found_by_name_and_defaults_to_the_newest(
     capsys.readouterr()
     for names in ([folder.name], []):
         assert main.main(["report", *names]) == 0
-        assert capsys.readouterr().out.startswith("reference runs on the host (3 scenarios).\nreference · ")
+        assert capsys.readouterr().out.startswith("reference runs on the host (3 trials).\nreference · ")
 
 
 @pytest.mark.parametrize(

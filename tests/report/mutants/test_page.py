@@ -140,3 +140,10 @@ def test_kernel_scenarios_are_counted_but_not_shown() -> None:
     assert [family.name for family in kill_page.sheet(changed).families] == ["signals"]
     page = kill_page.page(msgspec.structs.replace(matrix(CAUGHT), places=(changed,)))
     assert "about the kernel alone" in page
+
+
+def test_the_page_has_one_main_part_and_each_heading_of_a_table_its_scope() -> None:
+    template = Path(kill_page.__file__).with_name(kill_page.TEMPLATE).read_text()
+    assert (template.count("<main>"), template.count("</main>")) == (1, 1)
+    assert "<th>" not in template
+    assert template.count("<th") - template.count("<thead") == template.count("<th scope=")

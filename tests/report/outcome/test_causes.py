@@ -110,7 +110,7 @@ def test_more_causes_and_scenarios_than_fit_are_counted() -> None:
 
 def test_the_first_line_is_the_answer_and_the_last_the_counts() -> None:
     lines = printed(cell("host", one(1, "x"))).strip().splitlines()
-    assert lines[0] == "reference misbehaves on the host: 1 of 1 scenario failed."
+    assert lines[0] == "reference misbehaves on the host: 1 of 1 trial failed."
     assert lines[-1] == "0 passed, 1 failed, 0 skipped"
 
 
