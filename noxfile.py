@@ -143,7 +143,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check the types."""
-    install(session, "mypy", "types-cffi", "types-docker", "types-setuptools", extras="harness,bench")
+    install(session, "mypy", "types-cffi", "types-docker", "types-pyyaml", "types-setuptools", extras="harness,bench")
     link = Path(session.create_tmp(), "worldswitch")
     link.unlink(missing_ok=True)
     link.symlink_to(Path.cwd())  # mypy follows no import hook, but a link of the right name

@@ -20,16 +20,21 @@ VOLUME = "volume-"
 OWN = ("pts", "shm", "fd", "mqueue", "console")
 
 
-def complete(specification: Json, bundle: Path) -> None:
-    """Make the volumes' folders in the bundle and describe the devices.  Raises OSError for a device that is absent."""
-    owner = [one[0]["hostID"] for kind in ("uid", "gid") if (one := specification["linux"].get(f"{kind}Mappings"))]
+def complete(specification: Json, bundle: Path, root: Path) -> None:
+    """Make the volumes' folders in the bundle and describe the devices.  Raises OSError for a device that is absent.
+
+    A volume has the mode of the folder of the image in `root` that it replaces, as in engines.
+    """
+    linux = specification.get("linux", {})
+    owner = [one[0]["hostID"] for kind in ("uid", "gid") if (one := linux.get(f"{kind}Mappings"))]
     for mount in specification.get("mounts", ()):
         if mount["source"].startswith(VOLUME):
-            (bundle / mount["source"]).mkdir()
-            (bundle / mount["source"]).chmod(0o755)
+            volume, replaced = bundle / mount["source"], root / mount["destination"].lstrip("/")
+            volume.mkdir()
+            volume.chmod(stat.S_IMODE(replaced.stat().st_mode) if replaced.is_dir() else 0o755)
             if owner and os.geteuid() == 0:
-                os.chown(bundle / mount["source"], *owner)
-    _describe_devices(specification["linux"])
+                os.chown(volume, *owner)
+    _describe_devices(linux)
 
 
 def _describe_devices(linux: Json) -> None:

@@ -113,3 +113,51 @@ def test_invalid_files_are_reported_and_the_others_still_checked(
 def test_another_kind_of_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["profile", "check", str(tmp_path / "x.yaml")]) == 1
     assert capsys.readouterr().err == f"{tmp_path}/x.yaml: expected a profile, NAME.toml, or a filter, NAME.json\n"
+
+
+# ------------------------------------------------------------------------------------------------------------- from
+
+COMPOSE = "services:\n  My_App:\n    image: x\n    cap_add: [SYS_PTRACE]\n    network_mode: host\n"
+
+
+def test_a_profile_from_a_deployment_is_valid_and_says_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("compose.yaml").write_text(COMPOSE)
+    assert main.main(["profile", "from", "compose.yaml"]) == 0
+    output = capsys.readouterr()
+    assert output.out == "my-app.toml\nrun it: worldswitch run --profile my-app.toml\n"
+    assert "not in the profile: services.My_App.network_mode: cells have no network\n" in output.err
+    text = Path("my-app.toml").read_text()
+    assert text.startswith(
+        "# From service My_App of compose.yaml, by `worldswitch profile from`.\n# Not carried over:\n"
+    )
+    assert "# - services.My_App.network_mode: cells have no network\n" in text
+    assert main.main(["profile", "check", "my-app.toml"]) == 0
+
+
+def test_name_and_folder_of_a_profile_from_a_deployment_are_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "compose.yaml").write_text(COMPOSE)
+    source = str(tmp_path / "compose.yaml")
+    assert main.main(["profile", "from", source, "--service", "My_App", "--name", "mine", "-o", str(tmp_path)]) == 0
+    assert profiles.load(tmp_path / "mine.toml").name == "mine"
+    assert main.main(["profile", "from", source, "--name", "mine", "-o", str(tmp_path)]) == 2
+    assert f"worldswitch profile: {tmp_path}/mine.toml: is there already; choose another" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", "Mine", "../mine", "a b", "-x"])
+def test_a_name_that_no_profile_can_have_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main.main(["profile", "from", "compose.yaml", f"--name={name}"])
+    assert caught.value.code == 2
+    assert "expected lower-case letters, digits and hyphens" in capsys.readouterr().err
+
+
+def test_a_deployment_that_cannot_be_read_is_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.yaml").write_text("services: {}")
+    assert main.main(["profile", "from", str(tmp_path / "x.yaml"), "-o", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"worldswitch profile: {tmp_path}/x.yaml: has no service\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["x.yaml"]

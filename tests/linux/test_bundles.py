@@ -13,7 +13,7 @@ from worldswitch.harness.linux import bundles
 
 def completed(tmp_path: Path, **linux: Any) -> dict[str, Any]:
     made: dict[str, Any] = {"linux": linux}
-    bundles.complete(made, tmp_path)
+    bundles.complete(made, tmp_path, tmp_path)
     found: dict[str, Any] = made["linux"]
     return found
 
@@ -58,14 +58,22 @@ def test_an_absent_device_is_named(tmp_path: Path) -> None:
 
 def test_without_devices_and_volumes_a_specification_is_unchanged(tmp_path: Path) -> None:
     made = {"mounts": [{"source": "/a"}], "linux": {"resources": {"devices": [1]}}}
-    bundles.complete(made, tmp_path)
+    bundles.complete(made, tmp_path, tmp_path)
     assert made == {"mounts": [{"source": "/a"}], "linux": {"resources": {"devices": [1]}}}
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_volume_is_an_empty_folder_of_the_bundle(tmp_path: Path) -> None:
-    bundles.complete({"mounts": [{"source": "volume-0"}, {"source": "/a"}], "linux": {}}, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["volume-0"]
+def test_a_volume_is_a_folder_of_the_bundle_with_the_mode_of_the_image_s(tmp_path: Path) -> None:
+    root, bundle = tmp_path / "root", tmp_path / "bundle"
+    (root / "open").mkdir(parents=True)
+    (root / "open").chmod(0o1777)
+    bundle.mkdir()
+    mounts = [{"source": "volume-0", "destination": "/open"}, {"source": "volume-1", "destination": "/new"}]
+    bundles.complete({"mounts": [*mounts, {"source": "/a", "destination": "/a"}]}, bundle, root)
+    assert {path.name: path.stat().st_mode & 0o7777 for path in bundle.iterdir()} == {
+        "volume-0": 0o1777,
+        "volume-1": 0o755,
+    }
 
 
 def test_a_volume_belongs_to_the_container_s_root(tmp_path: Path) -> None:
@@ -73,5 +81,6 @@ def test_a_volume_belongs_to_the_container_s_root(tmp_path: Path) -> None:
         pytest.skip("only root gives files away")
     mapping = [{"containerID": 0, "hostID": 4242, "size": 1}]
     linux = {"uidMappings": mapping, "gidMappings": mapping}
-    bundles.complete({"mounts": [{"source": "volume-0"}], "linux": linux}, tmp_path)
+    mounts = [{"source": "volume-0", "destination": "/new"}]
+    bundles.complete({"mounts": mounts, "linux": linux}, tmp_path, tmp_path)
     assert (tmp_path / "volume-0").stat().st_uid == 4242

@@ -46,7 +46,7 @@ def prepare(runtime: Runtime, run: RunResources, image: Path, name: str, specify
         specification = specify(shown, f"/worldswitch-{run.id}/{name}")
         mounts = ["unshare", "--mount", "--propagation", "private", "--", "sh", "-c", SHOW, "sh"]
         command = [*mounts, str(image), str(shown), *start]
-    bundles.complete(specification, bundle)
+    bundles.complete(specification, bundle, image)
     (bundle / "config.json").write_text(json.dumps(specification))
     return command, pid_file
 

@@ -105,7 +105,7 @@ class Supervisor:
             bundle = self._around.bundles / f"cell-{order['cell']}"
             bundle.mkdir(parents=True)
             self._join_companion(configuration)
-            bundles.complete(configuration, bundle)
+            bundles.complete(configuration, bundle, Path(configuration.get("root", {}).get("path", "/")))
             (bundle / "config.json").write_text(json.dumps(configuration))
             command = [*self._around.runtime, "run", f"--bundle={bundle}", bundle.name]
             folder = str(bundle)

@@ -1,0 +1,1 @@
+"""Profiles written after what people have: containers, pods, compose files, runtimes' configurations."""

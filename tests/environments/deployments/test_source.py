@@ -1,0 +1,254 @@
+"""Profiles after deployments: realistic sources with the profiles that they must give, and sources that are wrong.
+
+The profile of NAME.yaml or NAME.json in tests/data/deployments is NAME.toml beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from paths import ROOT as TOP
+
+from worldswitch.harness.environments.deployments import document, engine_options, source, write
+from worldswitch.harness.environments.deployments.document import DeploymentError
+from worldswitch.harness.environments.profiles import profile as profiles
+
+FOLDER = Path(__file__).parents[2] / "data/deployments"
+EXPECTED = sorted(FOLDER.glob("*.toml"))
+#: The container to choose in a source that has several.
+CHOSEN = {"pod-gdb-sidecar": "gdb", "statefulset": "agent", "compose-judge": "judge", "compose-shared": "debugger"}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the sources as working directory."""
+    shutil.copytree(FOLDER, tmp_path / "sources", ignore=shutil.ignore_patterns("*.toml"))
+    monkeypatch.chdir(tmp_path / "sources")
+    return tmp_path / "sources"
+
+
+def source_of(name: str) -> str:
+    return next(file for kind in ("yaml", "json") if Path(file := f"{name}.{kind}").exists())
+
+
+def test_there_are_at_least_twenty_sources() -> None:
+    assert len(EXPECTED) >= 20
+
+
+@pytest.mark.parametrize("expected", EXPECTED, ids=lambda path: path.stem)
+def test_a_deployment_gives_its_profile(expected: Path, here: Path, tmp_path: Path) -> None:
+    draft = source.draft(source_of(expected.stem), CHOSEN.get(expected.stem, ""))
+    file, *filters = write.write(draft, expected.stem, tmp_path)
+    assert file.read_text().replace(str(here), "/FOLDER") == expected.read_text()
+    profile = profiles.load(file)
+    assert bool(filters) == (profile.seccomp not in ("default", "unconfined"))
+    assert all(f"# - {one}" in file.read_text() for one in draft.lost)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_filter_is_the_source_s(tmp_path: Path) -> None:
+    draft = source.draft("pod-gvisor.yaml", "")
+    _, file = write.write(draft, "mine", tmp_path)
+    assert json.loads(file.read_text()) == json.loads(Path("runner-filter.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("file", "wanted", "said"),
+    [
+        (
+            "pod-gdb-sidecar.yaml",
+            "",
+            "has 3 containers; choose one with --container: app/app, app/gdb, app/prepare",
+        ),
+        ("pod-gdb-sidecar.yaml", "gdbb", "there is no container 'gdbb'; choose one with --container: app/app, "),
+        ("statefulset.json", "", "has 2 containers; choose one with --container: judge/judge, agent/agent"),
+        ("compose-judge.yaml", "", "has 2 services; choose one with --service: judge, queue"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_a_choice_is_asked_for_with_the_names(file: str, wanted: str, said: str) -> None:
+    with pytest.raises(DeploymentError) as caught:
+        source.draft(file, wanted)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert said in str(caught.value)
+
+
+@pytest.mark.usefixtures("here")
+def test_one_container_of_several_is_chosen_by_its_name() -> None:
+    assert source.draft("statefulset.json", "judge").fields["user"] == "1000:0"
+    assert source.draft("statefulset.json", "agent/agent").fields["user"] == "0:0"
+    assert source.draft("pod-gdb-sidecar.yaml", "prepare").fields["user"] == "0:10001"
+
+
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: c\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("x.json", "{", "x.json: line 1: not JSON: "),
+        ("x.json", '[{"HostConfig": 7}]', "x.json: is list; expected the output of `docker inspect`"),
+        ("x.json", "[" * 100_000, "x.json: is nested too deeply"),
+        ("x.json", '{"defaultAction": "SCMP_ACT_ALLOW"}', "x.json: is a seccomp filter; a profile names it"),
+        ("x.yaml", "a: [", "x.yaml: line 1: not YAML: "),
+        ("x.yaml", "a: {{ .Values.b }}", "a template must first be rendered"),
+        ("x.yaml", "[" * 5_000, "x.yaml: is nested too deeply"),
+        ("x.yaml", "", "x.yaml: is empty; expected the output of"),
+        ("x.yaml", "- 7", "x.yaml: is list; expected"),
+        ("x.yaml", "just text", "x.yaml: is str; expected"),
+        ("x.yaml", "a: b", "x.yaml: is a table of a; expected"),
+        ("x.yaml", "a: !!python/object:os.system x", "x.yaml: line 1: not YAML: could not determine a constructor"),
+        ("x.yaml", "a: 2026-99-99", "x.yaml: not YAML: month must be in 1..12"),
+        (
+            "x.yaml",
+            "apiVersion: v1\nkind: Secret\n",
+            "has no pod and no workload, but Secret; profiles are made of Pod",
+        ),
+        ("x.yaml", "apiVersion: v1\nkind: Pod\n", "x.yaml: has no pod and no workload"),
+        ("x.yaml", "apiVersion: v1\nkind: Pod\nspec: 7\n", "x.yaml: spec: expected a table, got 7"),
+        (
+            "x.yaml",
+            f"{POD}    securityContext: {{capabilities: {{add: SYS_PTRACE, drop: 7}}}}",
+            "x.yaml: spec.containers[0].securityContext.capabilities.add: expected a list, got",
+        ),
+        (
+            "x.yaml",
+            f'{POD}    securityContext: {{runAsUser: "app"}}',
+            'x.yaml: spec.containers[0].securityContext.runAsUser: expected an integer, got "app"',
+        ),
+        (
+            "x.yaml",
+            f"{POD}    securityContext: {{privileged: 1}}",
+            "securityContext.privileged: expected true or false, got 1",
+        ),
+        (
+            "x.yaml",
+            f"{POD}    securityContext: {{seccompProfile: {{type: Default}}}}",
+            "seccompProfile.type: 'Default' is none of RuntimeDefault, Localhost, Unconfined",
+        ),
+        (
+            "x.yaml",
+            f"{POD}    resources: {{limits: {{memory: 1Q}}}}",
+            "resources.limits.memory: '1Q' is no quantity such as 512Mi",
+        ),
+        (
+            "x.yaml",
+            f"{POD}    volumeMounts: [{{name: v, mountPath: /v}}]",
+            "volumeMounts[0].name: there is no volume 'v'",
+        ),
+        ("x.yaml", "services: {}", "x.yaml: has no service"),
+        ("x.yaml", "services: [a]", "x.yaml: services: expected a table"),
+        (
+            "x.yaml",
+            "services: {a: {user: '${UID:-7}'}}",
+            "x.yaml: services.a.user: '${UID:-7}' has a variable; `docker compose config` prints",
+        ),
+        (
+            "x.yaml",
+            "services: {a: {extends: {service: b}}}",
+            "x.yaml: services.a.extends: is of another file; `docker compose config`",
+        ),
+        ("x.yaml", "services: {a: {mem_limit: lots}}", "x.yaml: services.a.mem_limit: 'lots' is no size such as 512m"),
+        (
+            "x.yaml",
+            "services: {a: {security_opt: ['seccomp=x.yaml']}}",
+            "x.yaml: services.a.security_opt[0]: the filter x.yaml is not JSON",
+        ),
+        (
+            "x.json",
+            '{"HostConfig": {"SecurityOpt": ["seccomp={}"]}}',
+            "x.json: HostConfig.SecurityOpt[0]: a seccomp filter has a `defaultAction`, and this has none",
+        ),
+        ("x.json", '{"ociVersion": "1", "process": {"user": []}}', "x.json: process.user: expected a table, got []"),
+    ],
+)
+def test_a_source_that_is_wrong_is_told_by_file_and_field(
+    file: str, text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(file).write_text(text)
+    with pytest.raises(DeploymentError) as caught:
+        source.draft(file, "")
+    assert said in str(caught.value)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+@pytest.mark.parametrize(
+    ("services", "said"),
+    [
+        ("ulimits: {nofiles: 7}", "mine.toml: ulimits.nofiles: object contains unknown field"),
+        ("ulimits: {nofile: {soft: 9, hard: 8}}", "mine.toml: ulimits: `nofile` is '9:8'"),
+        ("security_opt: ['apparmor=two words']", "mine.toml: apparmor: "),
+    ],
+)
+def test_settings_that_no_profile_can_have_leave_no_file(services: str, said: str, tmp_path: Path) -> None:
+    compose = tmp_path / "x.yaml"
+    compose.write_text(f"services: {{a: {{{services}}}}}")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(DeploymentError, match="no profile can have its settings: ") as caught:
+        write.write(source.draft(str(compose), ""), "mine", tmp_path / "out")
+    assert said in str(caught.value)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_file_that_is_no_regular_file_or_too_large_is_not_read(tmp_path: Path) -> None:
+    with pytest.raises(DeploymentError, match="/dev/zero: is not a regular file"):
+        source.draft("/dev/zero", "")
+    with pytest.raises(DeploymentError, match=r"nothing\.yaml: cannot be read: No such file"):
+        source.draft(str(tmp_path / "nothing.yaml"), "")
+    large = tmp_path / "large.yaml"
+    large.write_bytes(b"#" * (document.LARGEST + 1))
+    with pytest.raises(DeploymentError, match="is larger than 1 MiB"):
+        source.draft(str(large), "")
+    large.write_bytes(b"\xff\xfea")
+    with pytest.raises(DeploymentError, match="is no text in UTF-8"):
+        source.draft(str(large), "")
+
+
+def test_a_container_of_an_engine_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    with pytest.raises(DeploymentError, match="web: no such file, and no container, because unix:///nowhere/docker"):
+        source.draft("web", "")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_file_is_never_replaced(tmp_path: Path) -> None:
+    draft = source.draft("pod-plain.yaml", "")
+    write.write(draft, "mine", tmp_path)
+    with pytest.raises(DeploymentError, match=r"mine\.toml: is there already"):
+        write.write(draft, "mine", tmp_path)
+    with pytest.raises(DeploymentError, match="is not a folder"):
+        write.write(draft, "mine", tmp_path / "none")
+
+
+def test_a_comment_cannot_become_a_field(tmp_path: Path) -> None:
+    pod = tmp_path / "x.yaml"
+    pod.write_text(json.dumps({"services": {"a\nusual = true": {"user": "b\nusual = true"}}}))
+    (tmp_path / "out").mkdir()
+    file, *_ = write.write(source.draft(str(pod), ""), "mine", tmp_path / "out")
+    assert not profiles.load(file).usual
+    assert write.name_of(source.draft(str(pod), "")) == "a-usual-true"
+
+
+def test_the_example_in_the_documentation_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (TOP / "docs/environments.md").read_text()
+    manifest = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    shown = re.findall(r"```toml\n(# From .*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("runner.yaml").write_text(manifest[0])
+    draft = source.draft("runner.yaml", "")
+    (file,) = write.write(draft, write.name_of(draft), Path())
+    assert [file.read_text()] == shown
+
+
+@pytest.mark.parametrize(
+    ("size", "number"),
+    [("64m", 64 << 20), ("1.5g", 3 << 29), ("10KB", 10240), ("7", 7), ("2GiB", 2 << 30), ("x", 0), ("", 0)],
+)
+def test_sizes_are_those_of_engines(size: str, number: int) -> None:
+    assert engine_options.bytes_of(size) == number
