@@ -1,12 +1,13 @@
 """The lock between trials: shared, or exclusive for a trial that changes machine-wide state.
 
-xdist's workers use flock(2) on a memfd of the process that started them.
+xdist's workers use flock(2) on a memfd of the process that started them, or a nameless file if there are no memfds.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,7 +16,11 @@ class LockFile:
     """The lock file, in the process that starts the workers."""
 
     def __init__(self) -> None:
-        self._descriptor = os.memfd_create("worldswitch-trials")
+        try:
+            self._descriptor = os.memfd_create("worldswitch-trials")
+        except OSError:  # an emulated kernel, or a seccomp filter
+            with tempfile.TemporaryFile() as file:
+                self._descriptor = os.dup(file.fileno())
 
     @property
     def path(self) -> str:

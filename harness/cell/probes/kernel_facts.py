@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import mmap
 import os
+import struct
 import sys
 import time
 from collections.abc import Mapping
@@ -44,7 +46,12 @@ class _Line(msgspec.Struct, array_like=True):
 
 
 def observe(package: str, seconds: float = SECONDS) -> dict[str, str]:
-    """Return the observation of each fact of `package`, or the reason for none, by the scenario's name."""
+    """Return the observation of each fact of `package`, or the reason for none, by the scenario's name.
+
+    Returns no facts where /proc does not show the processes that the experiments leave.
+    """
+    if processes.proc_problem():
+        return {}
     end = time.monotonic() + seconds
     planned: dict[str, str] = {}
     found: dict[str, str] = {}
@@ -73,23 +80,29 @@ def unobserved(facts: Mapping[str, str]) -> list[str]:
 
 
 class _Notes:
-    """A memfd, which survives the process that writes it."""
+    """Shared memory, which survives the process that writes it: the length of the lines, and the lines."""
+
+    LENGTH = struct.Struct("=Q")
 
     def __init__(self) -> None:
-        self._fd = os.memfd_create("worldswitch-facts")
+        self._memory = mmap.mmap(-1, 1 << 20)
         self._read = 0
 
     def write(self, line: _Line) -> None:
-        os.write(self._fd, msgspec.json.encode(line) + b"\n")
+        (length,) = self.LENGTH.unpack_from(self._memory)
+        text = msgspec.json.encode(line) + b"\n"
+        self._memory[self.LENGTH.size + length : self.LENGTH.size + length + len(text)] = text
+        self.LENGTH.pack_into(self._memory, 0, length + len(text))
 
     def read(self) -> list[_Line]:
         """The lines since the last call."""
-        new = os.pread(self._fd, os.fstat(self._fd).st_size - self._read, self._read)
-        self._read += len(new)
+        (length,) = self.LENGTH.unpack_from(self._memory)
+        new = self._memory[self.LENGTH.size + self._read : self.LENGTH.size + length]
+        self._read = length
         return [msgspec.json.decode(line, type=_Line) for line in new.splitlines()]
 
     def close(self) -> None:
-        os.close(self._fd)
+        self._memory.close()
 
 
 def _observe(package: str, found: Mapping[str, str], notes: _Notes) -> bytes:

@@ -27,6 +27,9 @@ def _attempt(look: Look) -> ProbeResult:
         return ProbeResult("yes", look())
     except Absent as finding:
         return ProbeResult("no", str(finding))
+    except FileNotFoundError as error:
+        hidden = str(error.filename or "").startswith("/proc/")  # of another kernel than Linux, or not mounted whole
+        return ProbeResult("no", f"{error.filename} is not visible here" if hidden else error.strerror or str(error))
     except OSError as error:
         return ProbeResult("denied" if error.errno in (EPERM, EACCES) else "no", error.strerror or str(error))
 
