@@ -30,6 +30,8 @@ CONDITIONS: Mapping[str, Callable[[], bool]] = {
     "no Debian, and no mirror is named": lambda: (
         platform.freedesktop_os_release().get("ID") != "debian" and apt_mirror.MIRROR not in os.environ
     ),
+    "no qemu-user": lambda: not shutil.which("qemu-x86_64-static"),
+    "no gVisor": lambda: not shutil.which("runsc"),
     "no apt": lambda: not shutil.which("apt-get"),
     "control groups are read-only": lambda: not os.access("/sys/fs/cgroup", os.W_OK),
 }
