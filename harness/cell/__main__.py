@@ -21,7 +21,7 @@ from worldswitch.harness.cell import collection, options, records, seeds
 from worldswitch.harness.cell.rehearsal import rehearse
 from worldswitch.harness.cell.report_stream import ReportStream, environment_of, observed
 from worldswitch.harness.cell.settings import Settings
-from worldswitch.harness.linux import confinement, processes, syscalls
+from worldswitch.harness.linux import confinement, processes, startup, syscalls
 from worldswitch.harness.verdict import Verdict
 
 #: Only the plugins named here take part, whatever plugins and configuration are installed.
@@ -49,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the cell and return its exit status."""
+    startup.prepare()
+    if problem := startup.problem():
+        return _refuse(problem)
     asked = parser().parse_args(arguments)
     asked.seed = seeds.draw() if asked.seed is None else asked.seed
     settings = Settings.of(asked, asked.seed)
@@ -60,9 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(str(error))
     with processes.subreaper():  # adopts the processes of a trial whose worker dies
         loading = rehearse(settings)
-        _run_pytest(asked, stream)
+        status = _run_pytest(asked, stream)
         processes.kill_all(lambda: processes.descendants(os.getpid()), 5.0)
-    reason = loading.reason if loading.verdict is not Verdict.PASS else _incomplete(stream)
+    reason = loading.reason if loading.verdict is not Verdict.PASS else _incomplete(stream, status)
     return _refuse(reason) if reason else 0
 
 
@@ -91,20 +94,23 @@ def _refuse(reason: str) -> int:
     return 2
 
 
-def _incomplete(stream: ReportStream) -> str:
+def _incomplete(stream: ReportStream, status: int) -> str:
     """Why the results are incomplete; empty if they are complete."""
     if stream.broken:
         return f"{', '.join(stream.broken)} could not be collected; pytest's report is above"
+    if not stream.planned and status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        return f"pytest ended with status {int(status)} before it selected scenarios; its output is above"
     if not stream.planned:
         return "no scenario was selected"
     return "" if stream.complete else f"{len(stream.trials)} of {len(stream.planned)} planned trials were reported"
 
 
-def _run_pytest(asked: argparse.Namespace, stream: ReportStream) -> None:
+def _run_pytest(asked: argparse.Namespace, stream: ReportStream) -> int:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ.pop("PYTEST_ADDOPTS", None)
     folder = collection.folder_of(asked.scenarios)
-    pytest.main([*_ALWAYS, f"--rootdir={folder}", *_options(asked), "--pyargs", asked.scenarios], plugins=[stream])
+    words = [*_ALWAYS, f"--rootdir={folder}", *_options(asked), "--pyargs", asked.scenarios]
+    return pytest.main(words, plugins=[stream])
 
 
 def _options(asked: argparse.Namespace) -> list[str]:

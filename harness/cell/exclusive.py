@@ -1,6 +1,6 @@
 """The lock between trials: shared, or exclusive for a trial that changes machine-wide state.
 
-xdist's workers use flock(2) on a file without a name, which the process that started them has open.
+xdist's workers use flock(2) on a memfd of the process that started them, or a nameless file if there are no memfds.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ class LockFile:
     """The lock file, in the process that starts the workers."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as this object; a memfd may be denied
+        try:
+            self._descriptor = os.memfd_create("worldswitch-trials")
+        except OSError:  # an emulated kernel, or a seccomp filter
+            with tempfile.TemporaryFile() as file:
+                self._descriptor = os.dup(file.fileno())
 
     @property
     def path(self) -> str:
         """Its path for the workers, valid while this process lives."""
-        return f"/proc/{os.getpid()}/fd/{self._file.fileno()}"
+        return f"/proc/{os.getpid()}/fd/{self._descriptor}"
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from worldswitch.harness.cell.settings import IMPORT_SECONDS, Settings
 from worldswitch.harness.cell.transcript import Transcript
 from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.flight import Recorder
+from worldswitch.harness.linux import processes
 from worldswitch.harness.verdict import Verdict
 
 
@@ -26,7 +27,10 @@ def rehearse(settings: Settings) -> Result:
             return Result(verdict=Verdict.ERROR, reason=str(error))
         return Result(verdict=Verdict.PASS)
 
+    if problem := processes.proc_problem():
+        return Result(verdict=Verdict.ERROR, reason=problem)
     result = trial.run(body, IMPORT_SECONDS)
     if result.verdict in (Verdict.CRASH, Verdict.TIMEOUT):
-        return msgspec.structs.replace(result, reason=f"while importing the platform: {result.reason}")
+        said = "".join(f": {line}" for line in result.output.splitlines()[-1:])
+        return msgspec.structs.replace(result, reason=f"while importing the platform: {result.reason}{said}")
     return result

@@ -18,8 +18,10 @@ import faulthandler
 import fcntl
 import gc
 import os
+import resource
 import selectors
 import signal
+import stat
 import sys
 import time
 import warnings
@@ -93,8 +95,8 @@ class _Watch:
 def supervise(body: Callable[[], bytes], seconds: float) -> Ending:
     """Run `body` in a forked child for at most `seconds`; on return all its processes are killed and reaped."""
     begin = time.monotonic()
-    descendants = processes.NewDescendants()
-    with processes.subreaper(), _pipe() as report, _pipe() as output, _pipe() as ack:
+    with processes.subreaper() as adopts, _pipe() as report, _pipe() as output, _pipe() as ack:
+        descendants = processes.NewDescendants(adopted=adopts)
         parent = os.getpid()
         pid = _fork()
         if pid == 0:
@@ -181,15 +183,32 @@ def _redirect(output: int, keep: tuple[int, ...]) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
-    for fd in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 - the entries are no files
+    for fd in _open_descriptors():
         if fd > 2 and fd not in (*keep, null) and _leads_out(fd):
-            os.dup2(null, fd, inheritable=False)
+            _replace(fd, null)
+
+
+def _open_descriptors() -> list[int]:
+    """The open descriptors, and without /proc all numbers that this process may use."""
+    try:
+        return list(map(int, os.listdir("/proc/self/fd")))  # noqa: PTH208 - the entries are no files
+    except OSError:
+        return list(range(min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 16)))
+
+
+def _replace(fd: int, null: int) -> None:
+    try:
+        os.dup2(null, fd, inheritable=False)
+    except OSError:  # inherited, and above a lower limit of open files: no object owns it, and no file can reuse it
+        os.close(fd)
 
 
 def _leads_out(fd: int) -> bool:
     try:
-        target = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - the target is no path
         writable = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+        target = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - the target is no path
+    except FileNotFoundError:
+        return writable and stat.S_IFMT(os.fstat(fd).st_mode) != 0  # no /proc; 0 is the type of an anonymous inode
     except OSError:
         return False  # the listing's own descriptor, closed by now
     return writable and not target.startswith(("/memfd:", "anon_inode:"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from types import FrameType
 
@@ -35,6 +37,7 @@ from worldswitch.harness.cli.parsing.parser import Parser
 from worldswitch.harness.cli.parsing.version import Version
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.linux import limits, startup
 from worldswitch.harness.report.legible import legible
 
 SUMMARY = "Can a ptrace sandbox run here, does it behave, and what does each world switch cost?"
@@ -52,25 +55,53 @@ worldswitch bench --quick                     # what a switch costs here
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that `argv` (by default the process's own) names; returns the exit status."""
-    parser = _parser()
-    completion.answer(parser)
-    arguments = parser.parse_args(argv)
-    arguments.words = tuple(sys.argv[1:] if argv is None else argv)
+    startup.prepare(keep=startup.KEPT)
     before = signal.signal(signal.SIGTERM, _interrupt)
+    name = ""
     try:
+        if problem := startup.problem():
+            raise CouldNotRun(problem)
+        parser = _parser()
+        completion.answer(parser)
+        arguments = parser.parse_args(argv)
+        arguments.words = tuple(sys.argv[1:] if argv is None else argv)
+        name = f" {arguments.name}"
         command: Command = arguments.command
-        return command.main(arguments)
+        status = command.main(arguments)
+        sys.stdout.flush()
+        return status
     except BrokenPipeError:
-        # The reader of the output has closed the pipe; the flush at exit must not raise again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 128 + signal.SIGPIPE
-    except CouldNotRun as problem:
-        print(f"worldswitch {arguments.name}: {legible(str(problem))}", file=sys.stderr)
+    except CouldNotRun as refusal:
+        print(f"worldswitch{name}: {legible(str(refusal))}", file=sys.stderr)
     except KeyboardInterrupt:
-        print(f"worldswitch {arguments.name}: interrupted", file=sys.stderr)
+        print(f"worldswitch{name}: interrupted", file=sys.stderr)
+    except Exception as error:
+        return _unexpected(f"worldswitch{name}", error)
     finally:
         signal.signal(signal.SIGTERM, before)
     return Status.COULD_NOT_RUN
+
+
+def _unexpected(program: str, error: Exception) -> int:
+    """Report an exception that no command handles: a limit of this machine, or a defect of this program."""
+    if limit := limits.exhausted(error):
+        _discard_output()  # which may be what is full
+        print(f"{program}: {limit}", file=sys.stderr)
+        return Status.COULD_NOT_RUN
+    said = " ".join(traceback.format_exception_only(error)).strip()
+    print(f"{program}: internal error: {said}; report this line and the traceback below it", file=sys.stderr)
+    traceback.print_exception(error)
+    return os.EX_SOFTWARE
+
+
+def _discard_output() -> None:
+    """Direct standard output to /dev/null: the flush at exit must not raise again."""
+    with contextlib.suppress(OSError, ValueError):  # it may be no file, or no descriptor may be left
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 def _interrupt(signo: int, frame: FrameType | None) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from worldswitch.harness.environments import guardian
+from worldswitch.harness.environments import distribution, guardian
 from worldswitch.harness.errors import Unobtainable
 
 INSTALL_SECONDS = 300.0
@@ -23,7 +23,7 @@ def install_engine(package: str) -> None:
     if os.getuid() != 0 or not shutil.which("apt-get"):
         raise Unobtainable(
             "--install-engine needs root and a system with apt-get",
-            "install a Docker engine with your system's own tools",
+            f"as root: {distribution.install(package)}",
         )
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120"]

@@ -11,7 +11,7 @@ import time
 
 from worldswitch.harness.environments import run_resources
 from worldswitch.harness.environments.guardian import Orders
-from worldswitch.harness.linux import cgroups, processes, syscalls
+from worldswitch.harness.linux import cgroups, processes, startup, syscalls
 
 
 class Guardian:
@@ -20,7 +20,7 @@ class Guardian:
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
         self._alarm = self._wake_on_signals()
-        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+        self._descendants = processes.NewDescendants(adopted=syscalls.set_subreaper())
         self._command = self._start() if orders.command else 0
         self._status = 0
 
@@ -94,7 +94,7 @@ class Guardian:
                 self._pause()
         deadline = time.monotonic() + run_resources.KILL_SECONDS
         while self._reap() and time.monotonic() < deadline:
-            for process in processes.descendants(os.getpid()).values():
+            for process in self._descendants.look().values():
                 cgroups.release(process.pid)
                 processes.kill(process)
             self._pause()
@@ -108,6 +108,7 @@ class Guardian:
 
 def main() -> int:
     """Run a guardian with the orders on the command line."""
+    startup.prepare()
     orders = json.loads(sys.argv[1])
     return Guardian(Orders(**orders)).watch()
 

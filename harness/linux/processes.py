@@ -2,6 +2,9 @@
 
 A process group or session does not contain all processes of a trial, since stubs leave it.  A child subreaper does: an
 orphan becomes a child of the nearest one, so every process that a trial started stays below its supervisor.
+
+Without a subreaper (an emulated kernel) an orphan is found by its session only, and without a /proc of this PID
+namespace no descendant is: `proc_problem` says so.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ class Process:
 
     pid: int
     parent: int
+    session: int
     name: str
     state: str
     threads: int
@@ -51,8 +55,30 @@ def _read(pid: str) -> Process | None:
             head, _, tail = file.read().decode(errors="replace").rpartition(")")
     except OSError:
         return None  # it has ended
-    fields = tail.split()
-    return Process(int(pid), int(fields[1]), head.partition("(")[2], fields[0], int(fields[17]), int(fields[19]))
+    state, parent, _, session, *fields = tail.split()
+    return Process(int(pid), int(parent), int(session), head.partition("(")[2], state, int(fields[13]), int(fields[15]))
+
+
+def proc_problem() -> str:
+    """Why a trial's processes cannot be found, with the remedy; empty if /proc shows this PID namespace."""
+    try:
+        shown = os.readlink("/proc/self")  # noqa: PTH115 - the target is a pid
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        state = "is not mounted" if missing else f"cannot be read ({error.strerror})"
+    else:
+        state = "" if shown == str(os.getpid()) else "shows the processes of another PID namespace"
+    lost = "so the processes of a trial could not be found and killed; as root: mount -t proc proc /proc"
+    return f"/proc {state}, {lost}" if state else ""
+
+
+def is_untraced() -> bool:
+    """True unless a tracer (strace, gdb, proot) traces this process, or /proc does not tell."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            return "\nTracerPid:\t0\n" in file.read()
+    except OSError:
+        return False
 
 
 def descendants(of: int) -> dict[int, Process]:
@@ -70,25 +96,44 @@ class NewDescendants:
     processes need not be read: the inode of a /proc folder distinguishes one from a later process with its pid.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, adopted: bool = True) -> None:
+        """Note the older processes; orphans that are not `adopted` are found by the sessions of earlier descendants."""
         self._before = _listing()
+        self._adopted = adopted
+        self._sessions: set[int] = set()
 
     def look(self) -> dict[int, Process]:
         """The new descendants whose ancestors below this process are new too."""
-        return _below(os.getpid(), (pid for pid, _ in _listing() - self._before))
+        new = (pid for pid, _ in _listing() - self._before)
+        if self._adopted:
+            return _below(os.getpid(), new)
+        return self._with_orphans([process for pid in new if (process := _read(pid))])
+
+    def _with_orphans(self, new: list[Process]) -> dict[int, Process]:
+        """The descendants among `new`, and those that share a session with one that was seen before."""
+        own = os.getsid(0)
+        found = _below_among(os.getpid(), new)
+        self._sessions.update(process.session for process in found.values() if process.session != own)
+        orphans = {process.pid: process for process in new if process.session in self._sessions}
+        return found | orphans
 
 
 def _listing() -> set[tuple[str, int]]:
-    """The pid and the inode of the /proc folder of each process."""
+    """The pid and the inode of the /proc folder of each process; empty if /proc does not show them."""
+    if proc_problem():
+        return set()  # the pids of another namespace are those of other processes here
     with os.scandir("/proc") as entries:
         return {(entry.name, entry.inode()) for entry in entries if entry.name.isdigit()}
 
 
 def _below(of: int, pids: Iterable[str]) -> dict[int, Process]:
+    return _below_among(of, filter(None, map(_read, pids)))
+
+
+def _below_among(of: int, processes: Iterable[Process]) -> dict[int, Process]:
     children: dict[int, list[Process]] = {}
-    for pid in pids:
-        if process := _read(pid):
-            children.setdefault(process.parent, []).append(process)
+    for process in processes:
+        children.setdefault(process.parent, []).append(process)
     found: dict[int, Process] = {}
     queue = [of]
     while queue:
@@ -99,17 +144,17 @@ def _below(of: int, pids: Iterable[str]) -> dict[int, Process]:
 
 
 @contextlib.contextmanager
-def subreaper() -> Iterator[None]:
-    """Adopt orphaned descendants while the context is open."""
+def subreaper() -> Iterator[bool]:
+    """Adopt orphaned descendants while the context is open; False if the kernel cannot."""
     # With an inherited SIG_IGN the kernel would reap the children and lose every status.
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     before = syscalls.is_subreaper()
-    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    adopts = syscalls.set_subreaper()
     try:
-        yield
+        yield adopts
     finally:
-        syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, before)
+        syscalls.set_subreaper(before)
 
 
 def how_ended(status: int) -> str:

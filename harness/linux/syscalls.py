@@ -3,6 +3,7 @@
 ctypes reads no headers, so this file has the values, each block with its header.
 """
 
+import contextlib
 import ctypes
 import os
 import struct
@@ -87,10 +88,23 @@ def prctl(option: int, *arguments: int) -> int:
 
 
 def is_subreaper() -> bool:
-    """True if this process is a child subreaper: its orphaned descendants become its children."""
+    """True if this process is a child subreaper; False too if the kernel cannot tell, as gVisor."""
     answer = ctypes.c_int()
-    prctl(PR_GET_CHILD_SUBREAPER, ctypes.addressof(answer))
+    with contextlib.suppress(OSError):
+        prctl(PR_GET_CHILD_SUBREAPER, ctypes.addressof(answer))
     return bool(answer.value)
+
+
+def set_subreaper(on: bool = True) -> bool:
+    """Make this process a child subreaper, so that its orphaned descendants become its children.
+
+    Returns False if the kernel does not: before Linux 3.4, an emulated kernel, or a seccomp filter.
+    """
+    try:
+        prctl(PR_SET_CHILD_SUBREAPER, on)
+    except OSError:
+        return False
+    return True
 
 
 def ptrace(request: int, pid: int, address: int = 0, data: int = 0) -> int:
@@ -128,8 +142,10 @@ def write_all(descriptor: int, data: bytes) -> None:
 def die_with_parent(parent: int, signo: int) -> None:
     """Arrange for `signo` when the thread that forked this process ends; `parent` is the pid of that thread's process.
 
-    If the parent ended before the prctl, the kernel sends nothing, so the signal is sent here.
+    If the parent ended before the prctl, the kernel sends nothing, so the signal is sent here.  On a kernel without
+    PR_SET_PDEATHSIG this process outlives a killed parent; `worldswitch.harness.cell.probes.emulation` reports that.
     """
-    prctl(PR_SET_PDEATHSIG, signo)
+    with contextlib.suppress(OSError):
+        prctl(PR_SET_PDEATHSIG, signo)
     if os.getppid() != parent:
         os.kill(os.getpid(), signo)

@@ -76,9 +76,9 @@ def _follow(
         return Problem(reason.format(problem), remedy, log)
     if stream.footer and status == 0:
         return None
-    _, refused, refusal = cell.log.rpartition(REFUSAL)
+    before, refused, refusal = cell.log.rpartition(REFUSAL)
     if refused:
-        return Problem(refusal.strip())
+        return Problem(refusal.strip(), log=_end(before) if "is above" in refusal else "")
     return Problem(f"the cell ended with status {status} before its results were complete", log=_tail(cell))
 
 
@@ -120,4 +120,8 @@ def _records(cell: Cell, silence: float) -> Iterator[Word]:
 
 
 def _tail(cell: Cell) -> str:
-    return "\n".join(cell.log.splitlines()[-LOG_LINES:])
+    return _end(cell.log)
+
+
+def _end(log: str) -> str:
+    return "\n".join(log.splitlines()[-LOG_LINES:])

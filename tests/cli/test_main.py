@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,6 +196,28 @@ def test_the_json_list_has_everything(capsys: pytest.CaptureFixture[str]) -> Non
     assert "reference" in listed["platforms"]
     assert "hardened" in listed["profiles"]
     assert all(mutant["caught_by"] for mutant in listed["mutants"].values())
+
+
+def test_a_defect_is_70_and_one_line_to_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(catalogue, "scenarios", fail)
+    assert main.main(["list"]) == 70
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first.startswith("worldswitch list: internal error: KeyError: 'a defect'; report this line")
+    assert rest[0].startswith("Traceback")
+
+
+def test_an_exhausted_limit_is_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/some/file")
+
+    monkeypatch.setattr(catalogue, "scenarios", fail)
+    assert main.main(["list"]) == 2
+    assert capsys.readouterr().err == "worldswitch list: /some/file: no space is left\n"
 
 
 def test_the_text_list_has_the_claims(capsys: pytest.CaptureFixture[str]) -> None:

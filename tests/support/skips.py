@@ -38,6 +38,8 @@ CONDITIONS: Mapping[str, Callable[[], bool]] = {
     "no Debian, and no mirror is named": lambda: (
         platform.freedesktop_os_release().get("ID") != "debian" and apt_mirror.MIRROR not in os.environ
     ),
+    "no qemu-user": lambda: not shutil.which("qemu-x86_64-static"),
+    "no gVisor": lambda: not shutil.which("runsc"),
     "no apt": lambda: not shutil.which("apt-get"),
     "the checkout is private": lambda: not all(path.stat().st_mode & 0o001 for path in TESTS.parents),
     "no PR_SET_MDWE": lambda: ctypes.CDLL(None).prctl(PR_GET_MDWE, 0, 0, 0, 0) < 0,

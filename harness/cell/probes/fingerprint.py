@@ -54,7 +54,10 @@ def versions() -> dict[str, str]:
 
 
 def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "unknown"  # no /proc, or one of processes only
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 

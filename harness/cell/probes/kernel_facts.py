@@ -48,9 +48,10 @@ class _Line(msgspec.Struct, array_like=True):
 def observe(package: str, seconds: float = SECONDS, only: Collection[str] | None = None) -> dict[str, str]:
     """Return the observation of each fact of `package`, or the reason for none, by the scenario's name.
 
-    With `only`, facts of other names are left out.
+    With `only`, facts of other names are left out.  Returns no facts where /proc does not show the processes that the
+    experiments leave.
     """
-    if only is not None and not only:
+    if (only is not None and not only) or processes.proc_problem():
         return {}
     end = time.monotonic() + seconds
     planned: dict[str, str] = {}

@@ -30,6 +30,9 @@ def _attempt(look: Look) -> ProbeResult:
         return ProbeResult("no", *map(str, finding.args))
     except Denied as finding:
         return ProbeResult("denied", *map(str, finding.args))
+    except FileNotFoundError as error:
+        hidden = str(error.filename or "").startswith("/proc/")  # of another kernel than Linux, or not mounted whole
+        return ProbeResult("no", f"{error.filename} is not visible here" if hidden else error.strerror or str(error))
     except OSError as error:
         said = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
         return ProbeResult("denied" if error.errno in (EPERM, EACCES, FAKED) else "no", said)

@@ -10,6 +10,7 @@ ANY = {
     0: "as expected",
     1: "not as expected: a verdict, a slower benchmark, an invalid file",
     2: "could not run, or invalid arguments; `worldswitch COMMAND --help` has each command's own",
+    70: "a defect of this program: report the message",
 }
 
 #: Of a command that runs scenarios.

@@ -23,7 +23,8 @@ import docker
 import requests
 from docker.errors import APIError, DockerException
 
-from worldswitch.harness.environments import run_resources
+from worldswitch.harness.cell.probes import table
+from worldswitch.harness.environments import distribution, run_resources
 from worldswitch.harness.environments.apt_install import install_engine
 from worldswitch.harness.environments.cache import LABEL, PLACE_LABEL, place
 from worldswitch.harness.environments.guardian import GuardedProcess
@@ -138,7 +139,12 @@ def check_startable(tried: list[str]) -> None:
     if not shutil.which("dockerd"):
         raise Unobtainable(
             f"{context}, and dockerd is not installed",
-            "run again with --install-engine, or: apt-get install docker.io",
+            f"run again with --install-engine, or: {distribution.install('docker.io')}",
+        )
+    if (mounts := table.probe("mountns")).state != "yes":
+        raise Unobtainable(
+            f"{context}, and a private one needs mount namespaces, which do not work here: {mounts.detail}",
+            "start a Docker engine on a machine with them, and name it by DOCKER_HOST",
         )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePath
 
-from worldswitch.harness.environments import guardian
+from worldswitch.harness.environments import distribution, guardian
 from worldswitch.harness.environments.apt_install import install_engine
 from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.environments.oci import bundle, user_mapping
@@ -51,7 +51,7 @@ def obtain(run: RunResources, *, install: bool, say: Say) -> Runtime:
         raise Unobtainable("; ".join(failures), _remedy())
     raise Unobtainable(
         "no OCI runtime is installed (runc, crun)",
-        "run again as root with --install-engine, or: apt-get install runc",
+        f"run again as root with --install-engine, or: {distribution.install('runc')}",
     )
 
 

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TypedDict
 
+from worldswitch.harness.environments import distribution
 from worldswitch.harness.environments.oci import bundle
 from worldswitch.harness.environments.oci.spec import FIRST_MAPPED, MAPPED, IdMapping
 from worldswitch.harness.environments.profiles.profile import Profile
@@ -44,7 +45,7 @@ def mapped(profile: Profile) -> Mapped:
     if profile.user != "0:0":
         raise Unobtainable(
             f"the profile {profile.name} runs as user {profile.user}, and without root only one id can be mapped",
-            "run as root; or apt-get install uidmap, and add a range of ids to /etc/subuid and /etc/subgid",
+            f"run as root; or {distribution.install('uidmap')}, and add a range of ids to /etc/subuid and /etc/subgid",
         )
     return {"users": users, "groups": groups, "rootless": True}
 
