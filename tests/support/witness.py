@@ -6,6 +6,7 @@ A child stores each result in shared memory, since the filter may deny every cal
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import mmap
 import os
@@ -87,6 +88,7 @@ def _child(memory: mmap.mmap, calls: list[tuple[str, int, tuple[int, ...]]], fir
 
 
 def _make(memory: mmap.mmap, calls: list[tuple[str, int, tuple[int, ...]]], first: int, filter_: bytes) -> None:
+    gc.disable()  # a collection could make a call that the filter kills
     libc = ctypes.CDLL(None, use_errno=True)
     make = libc.syscall
     make.restype = ctypes.c_long

@@ -67,6 +67,7 @@ def update(say: Say) -> Path:
         scenarios=_trials(made, calls[marks.IDLE]),
         ranges={name: tuple((low, high) for low, high in one) for name, one in _merged(probed, made).items()},
     )
+    _write(whole)  # what follows takes long, and may be interrupted
     return _write(_with_denials(whole, workers, say))
 
 

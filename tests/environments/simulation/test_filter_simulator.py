@@ -52,8 +52,11 @@ def test_the_kernel_answers_as_simulated(content: dict[str, Any]) -> None:
     for runtime in RUNTIMES:
         simulator = simulated(content, runtime)
         assert simulator.program is not None
+        wanted = expected(simulator, unfiltered)
         seen = witness.results(witness.CALLS, bpf.encode(simulator.program))
-        assert dict(enumerate(seen)) == dict(enumerate(expected(simulator, unfiltered)))
+        if seen != wanted:  # the interpreter may be killed for a call of its own, to get memory
+            seen = witness.results(witness.CALLS, bpf.encode(simulator.program))
+        assert dict(enumerate(seen)) == dict(enumerate(wanted))
 
 
 def simulated(content: dict[str, Any], runtime: str = "runc") -> FilterSimulator:
