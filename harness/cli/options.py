@@ -18,6 +18,8 @@ from worldswitch.harness.cli.parsing.parser import Parser
 if TYPE_CHECKING:
     from worldswitch.harness.run.request import Request
 
+MOST_WORKERS = 1024  #: each is a process
+
 MANY: Any = {"action": "append", "default": []}  #: an option that may be given more than once
 
 
@@ -90,7 +92,7 @@ def how_to_run(parser: argparse.ArgumentParser, repeat: str = "") -> None:
     how.add_argument(
         "-n",
         dest="workers",
-        type=count,
+        type=_workers,
         default=len(os.sched_getaffinity(0)),
         metavar="N",
         help="trials at a time (default: %(default)s)",
@@ -162,6 +164,12 @@ def count(text: str) -> int:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"expected an integer ≥ 1, got {text!r}")
+
+
+def _workers(text: str) -> int:
+    if text.isdecimal() and 0 < int(text) <= MOST_WORKERS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected an integer from 1 to {MOST_WORKERS}, got {text!r}")
 
 
 def _seconds(text: str) -> float:
