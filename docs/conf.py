@@ -47,7 +47,7 @@ GENERATED = Path(__file__).parent / "generated"
 def commands() -> Iterator[str]:
     """Each command with its help."""
     yield from ("# Commands", "")
-    for name in ("", *re.findall(r"^    ([a-z-]+) ", _help(), re.MULTILINE)):
+    for name in ("", *re.findall(r"^    ([a-z-]+)(?: |$)", _help(), re.MULTILINE)):
         yield from (f"## worldswitch {name}".rstrip(), "", "```text", _help(name).rstrip(), "```", "")
 
 

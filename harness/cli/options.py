@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from worldswitch.harness.run.request import Request
     from worldswitch.harness.run.sharding import Shard
 
+MOST_WORKERS = 1024  #: each is a process
+
 MANY: Any = {"action": "append", "default": []}  #: an option that may be given more than once
 
 
@@ -92,7 +94,7 @@ def how_to_run(parser: argparse.ArgumentParser, repeat: str = "") -> None:
     how.add_argument(
         "-n",
         dest="workers",
-        type=count,
+        type=_workers,
         default=len(os.sched_getaffinity(0)),
         metavar="N",
         help="trials at a time (default: %(default)s)",
@@ -195,6 +197,12 @@ def _shard(text: str) -> Shard:
         return sharding.parse(text)
     except ValueError as problem:
         raise argparse.ArgumentTypeError(str(problem)) from problem
+
+
+def _workers(text: str) -> int:
+    if text.isdecimal() and 0 < int(text) <= MOST_WORKERS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected an integer from 1 to {MOST_WORKERS}, got {text!r}")
 
 
 def _seconds(text: str) -> float:

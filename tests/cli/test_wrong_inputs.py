@@ -199,6 +199,30 @@ WRITTEN = {
         }.items()
     },
     "worldswitch": "worldswitch",
+    # --------------------------------------------------------------------------------------------------- empty values
+    **{
+        f"{line} ''": words
+        for line, words in {
+            "run --id": "no scenario has the id",
+            "run --profile": "no such profile",
+            "run --platform": "no platform is called ''",
+            "run --kernel": "no kernel is called",
+            "run --rules": "cannot be read",
+            "run --engine": "invalid choice: ''",
+            "report": "run.json",
+            "export --format junit": "run.json",
+            "baseline -o new": "run.json",
+            "expect update": "run.json",
+            "diff good": "run.json",
+            "explain": "''",
+            "repro": "''",
+            "kernels fetch": "no kernel is called",
+            "mutants": "no mutant is called ''",
+            "bench": "no benchmark is called ''",
+            "bisect KD3 --good 5.10 --bad": "no kernel is called",
+            "profile record --id": "no scenario has the id",
+        }.items()
+    },
 }
 
 #: A damaged file makes `check` end with 1, as documented.
