@@ -11,7 +11,7 @@ import pytest
 
 from worldswitch.harness.environments.profiles import expected
 from worldswitch.harness.environments.profiles.profile import Profile
-from worldswitch.harness.linux import confinement
+from worldswitch.harness.linux import cgroups, confinement
 
 
 def settings(**changes: Any) -> dict[str, Any]:
@@ -29,6 +29,7 @@ def settings(**changes: Any) -> dict[str, Any]:
         "mounts": [],
         "devices": [],
         "ulimits": {},
+        "limits": {},
         **changes,
     }
 
@@ -149,3 +150,25 @@ def test_a_name_that_is_no_capability_is_never_there(proc: Path) -> None:
     assert confinement.differences(settings(capabilities=granted), proc) == [
         "the container does not have CAP_SYS_PTRACES"
     ]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"memory.max": "1000", "pids.max": "max"}, "the control group's limit of pids is max, not 7"),
+        ({"memory.limit_in_bytes": "1001"}, "the control group's limit of memory is 1001, not 1000"),
+        ({"memory.max": "999", "pids.max": "7"}, ""),
+        ({}, ""),
+    ],
+)
+def test_limits_of_the_control_group_are_compared(
+    files: dict[str, str], said: str, proc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = tmp_path / "group"
+    group.mkdir()
+    for name, text in files.items():
+        (group / name).write_text(f"{text}\n")
+    membership = cgroups.Membership(group, ("rw",), (), "/far/away")
+    monkeypatch.setattr(cgroups, "memberships", lambda: iter([membership]))
+    found = confinement.differences(settings(limits={"memory": 1000, "pids": 7}), proc)
+    assert found == ([said] if said else [])
