@@ -34,13 +34,21 @@ def complete(specification: Json, bundle: Path, root: Path) -> None:
             volume.chmod(stat.S_IMODE(replaced.stat().st_mode) if replaced.is_dir() else 0o755)
             if owner and os.geteuid() == 0:
                 os.chown(volume, *owner)
-    _describe_devices(linux)
+    _describe_devices(specification, linux)
 
 
-def _describe_devices(linux: Json) -> None:
+def _describe_devices(specification: Json, linux: Json) -> None:
+    """Replace the devices asked for by descriptions, and allow them.
+
+    In a user namespace, where no device can be made, they are bind mounts: runtimes would mount the file of the
+    machine that has the device's path in the container.
+    """
     asked = linux.pop("devices", ())
     found = [(described, one["access"]) for one in asked for described in described_at(Path(one["from"]), one["path"])]
-    if found:
+    if found and linux.get("uidMappings"):
+        binds = ({"destination": one["path"], "type": "bind", "source": one["from"]} for one in asked)
+        specification["mounts"] += [bind | {"options": ["bind", "rprivate"]} for bind in binds]
+    elif found:
         linux["devices"] = [described for described, _ in found]
     if "resources" in linux:
         linux["resources"]["devices"] += [

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from worldswitch.harness.linux import cgroups
+
 PROC = Path("/proc")
 UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 FLAGS = {"ro": "rw", "noexec": "exec", "nosuid": "suid", "nodev": "dev"}
@@ -30,6 +32,7 @@ def differences(settings: Mapping[str, Any], proc: Path = PROC) -> list[str]:
         *_mounts(settings["mounts"], proc),
         *(f"there is no device {path}" for path in settings["devices"] if not _is_device(path)),
         *_limits(settings["ulimits"]),
+        *_group_limits(settings["limits"]),
     ]
 
 
@@ -164,3 +167,24 @@ def _limits(wanted: Mapping[str, Sequence[int]]) -> Iterator[str]:
         number = RLIMIT_LOCKS if name == "locks" else getattr(resource, f"RLIMIT_{name.upper()}")
         if (found := list(resource.getrlimit(number))) != list(limits):
             yield f"the limit {name} is {_ids(found)}, not {_ids(limits)}"
+
+
+#: The files of a control group with its limits, in version 1 and 2.
+GROUP_LIMITS = {"memory": ("memory.max", "memory.limit_in_bytes"), "pids": ("pids.max",)}
+
+
+def _group_limits(wanted: Mapping[str, int]) -> Iterator[str]:
+    """Compare the limits of this process's nearest visible control group; an outer group may limit it further."""
+    for name, most in wanted.items():
+        found = _group_limit(GROUP_LIMITS[name])
+        if found and (found == "max" or int(found) > most):
+            yield f"the control group's limit of {name} is {found}, not {most}"
+
+
+def _group_limit(files: Sequence[str]) -> str:
+    with suppress(OSError):
+        groups = [next(membership.upwards(), None) for membership in cgroups.memberships()]
+        for file in (group / name for group in groups if group for name in files):
+            with suppress(OSError):
+                return file.read_text().strip()
+    return ""

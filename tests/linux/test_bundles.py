@@ -42,6 +42,16 @@ def test_a_device_s_access_is_a_rule_of_its_control_group(tmp_path: Path) -> Non
     assert found["resources"]["devices"] == [rule]
 
 
+def test_in_a_user_namespace_a_device_is_a_bind_mount(tmp_path: Path) -> None:
+    linux = {"uidMappings": [{"hostID": 7}], "gidMappings": [{"hostID": 7}], "resources": {"devices": []}}
+    made: dict[str, Any] = {"mounts": [], "linux": {**linux, "devices": [device("/dev/null", "/dev/mine")]}}
+    bundles.complete(made, tmp_path, tmp_path)
+    bind = {"destination": "/dev/mine", "type": "bind", "source": "/dev/null", "options": ["bind", "rprivate"]}
+    assert made["mounts"] == [bind]
+    assert "devices" not in made["linux"]
+    assert made["linux"]["resources"]["devices"][0]["major"] == 1
+
+
 def test_a_folder_stands_for_every_device_in_it(tmp_path: Path) -> None:
     found = {one["path"] for one in completed(tmp_path, devices=[device("/dev", "/dev")])["devices"]}
     assert found >= {"/dev/null", "/dev/zero", "/dev/urandom"}

@@ -11,7 +11,7 @@ import pytest
 
 from worldswitch.harness.environments.profiles import expected
 from worldswitch.harness.environments.profiles.profile import Profile
-from worldswitch.harness.linux import confinement
+from worldswitch.harness.linux import cgroups, confinement
 
 
 def settings(**changes: Any) -> dict[str, Any]:
@@ -29,6 +29,7 @@ def settings(**changes: Any) -> dict[str, Any]:
         "mounts": [],
         "devices": [],
         "ulimits": {},
+        "limits": {},
         **changes,
     }
 
@@ -141,3 +142,25 @@ def test_every_capability_means_every_one_of_the_kernel(proc: Path) -> None:
     (proc / "self/status").write_text(f"CapBnd:\t{(1 << 38) - 1 - (1 << 24):016x}\n")
     assert confinement.differences(found, proc) == ["the container does not have CAP_SYS_RESOURCE"]
     assert confinement.withheld(found, proc) == ["CAP_SYS_RESOURCE"]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"memory.max": "1000", "pids.max": "max"}, "the control group's limit of pids is max, not 7"),
+        ({"memory.limit_in_bytes": "1001"}, "the control group's limit of memory is 1001, not 1000"),
+        ({"memory.max": "999", "pids.max": "7"}, ""),
+        ({}, ""),
+    ],
+)
+def test_limits_of_the_control_group_are_compared(
+    files: dict[str, str], said: str, proc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = tmp_path / "group"
+    group.mkdir()
+    for name, text in files.items():
+        (group / name).write_text(f"{text}\n")
+    membership = cgroups.Membership(group, ("rw",), (), "/far/away")
+    monkeypatch.setattr(cgroups, "memberships", lambda: iter([membership]))
+    found = confinement.differences(settings(limits={"memory": 1000, "pids": 7}), proc)
+    assert found == ([said] if said else [])

@@ -19,6 +19,7 @@ from worldswitch.harness.environments.oci.bundle import Runtime
 from worldswitch.harness.environments.oci.seccomp import SeccompTarget
 from worldswitch.harness.environments.oci.spec import ContainerContext, Json, specification
 from worldswitch.harness.environments.profiles import devices, expected, kernel_settings
+from worldswitch.harness.environments.profiles.mounts import Mount
 from worldswitch.harness.environments.profiles.profile import IDLE, Limits, Profile
 from worldswitch.harness.environments.run_resources import CGROUPS, RunResources
 from worldswitch.harness.errors import Unobtainable
@@ -57,7 +58,11 @@ def unavailable(profile: Profile) -> Unobtainable | None:
 
 def _lacking_privilege(profile: Profile) -> Unobtainable | None:
     shared = [name for name in ("ipc", "uts", "cgroup") if getattr(profile.namespaces, name) == "host"]
-    asked = {"privileged": profile.privileged, "groups": profile.groups, f"namespaces.{' and '.join(shared)}": shared}
+    asked = {
+        "privileged": profile.privileged,
+        "groups": profile.groups,
+        **{f"namespaces.{name}": name for name in shared},
+    }
     if not bundle.is_root() and (needs := [name for name, value in asked.items() if value]):
         return Unobtainable(
             f"the profile {profile.name} sets {', '.join(needs)}, which needs root without an engine",
@@ -129,7 +134,8 @@ class Oci:
 
     def start(self, arguments: Sequence[str]) -> OciCell:
         """Run the suite in a new container."""
-        return self.run(["python3", "-m", "worldswitch.harness.cell", *arguments, *expected.option(self.profile)])
+        confinement = expected.option(self.profile, limited=not self._setup.runtime.rootless)
+        return self.run(["python3", "-m", "worldswitch.harness.cell", *arguments, *confinement])
 
     def run(self, command: Sequence[str]) -> OciCell:
         """Run a command of the image in a new container.  Raises `Unobtainable`."""
@@ -154,7 +160,7 @@ class Oci:
         A container changes its root if it may write to it, or if the runtime makes the target of a mount there.
         """
         shared = self._setup.tree.path
-        if profile.read_only and all((shared / mount.target.lstrip("/")).is_dir() for mount in profile.mounts):
+        if profile.read_only and all((shared / mount.target.lstrip("/")).exists() for mount in profile.mounts):
             return shared
         own = self._setup.run.scratch() / "root"
         try:
@@ -164,6 +170,8 @@ class Oci:
                 f"the image could not be copied for a container that changes it: {guardian.error_lines(problem)}",
                 "make room in the cache folder, or use an engine: --engine docker",
             ) from problem
+        for mount in profile.mounts:
+            _make_target(own, mount)
         return own
 
     def _specification(
@@ -192,6 +200,18 @@ class Oci:
             f"{self._setup.runtime.name} could not start the container whose PID namespace {self.name} shares",
             'try a profile without `pid = "shared"`, to see whether the runtime works',
         )
+
+
+def _make_target(root: Path, mount: Mount) -> None:
+    """Make the target of a mount: a mapped root may not, because the image's files belong to another user."""
+    target = root / mount.target.lstrip("/")
+    if not target.parent.resolve().is_relative_to(root.resolve()):
+        return  # behind an absolute link of the image
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if Path(mount.source or "/").is_dir():
+        target.mkdir(exist_ok=True)
+    else:
+        target.touch()
 
 
 class OciCell(HostCell):

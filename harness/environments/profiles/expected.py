@@ -17,9 +17,9 @@ from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.linux.capabilities import EVERY
 
 
-def option(profile: Profile) -> tuple[str, str]:
-    """Return the cell's option with the settings."""
-    return "--confinement", json.dumps(settings(profile))
+def option(profile: Profile, *, limited: bool = True) -> tuple[str, str]:
+    """Return the cell's option with the settings; `limited` is False for a container without control groups."""
+    return "--confinement", json.dumps(settings(profile) | ({} if limited else {"limits": {}}))
 
 
 def settings(profile: Profile) -> dict[str, Any]:
@@ -36,6 +36,7 @@ def settings(profile: Profile) -> dict[str, Any]:
         "read_only": profile.read_only,
         "mounts": [msgspec.to_builtins(one) | {"options": list(one.flags)} for one in profile.mounts],
         "devices": [target for source, target, _ in devices.split(profile.devices) if source != "/dev"],
+        "limits": {"memory": profile.limits.memory_bytes, "pids": profile.limits.pids},
         "ulimits": {name: [soft, hard] for name, soft, hard in profile.ulimits.all()},
     }
 

@@ -24,11 +24,14 @@ from worldswitch.harness.environments.oci.bundle import Runtime
 from worldswitch.harness.environments.oci.container import OciCell
 from worldswitch.harness.environments.oci.spec import IdMapping
 from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.environments.profiles.mounts import Mount
+from worldswitch.harness.environments.profiles.profile import Namespaces
 from worldswitch.harness.environments.protocol import Missing
 from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 from worldswitch.harness.expectations import fields, rules
 from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.linux import confinement
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -174,6 +177,55 @@ def test_a_user_s_subordinate_ids_are_read(tmp_path: Path) -> None:
     file.write_text("somebody:1:2\n")
     assert user_mapping.subordinate(str(file)) == ()
     assert user_mapping.subordinate(str(tmp_path / "none")) == ()
+
+
+# -------------------------------------------------------------------------------------------- settings of deployments
+
+
+def test_what_this_machine_does_not_have_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def lacking(**said: object) -> str:
+        lack = container.unavailable(replace(profiles.select(["docker-default"])[0], **said))
+        return lack.reason if lack else ""
+
+    monkeypatch.setattr(bundle, "is_root", lambda: True)
+    assert lacking() == ""
+    assert lacking(mounts=(Mount("/x", "bind", str(tmp_path)),), devices=("/dev/null",)) == ""
+    assert "mounts /x from /none, and this machine has no such file" in lacking(mounts=(Mount("/x", "bind", "/none"),))
+    assert "has the device /dev/y from /dev/none" in lacking(devices=("/dev/none:/dev/y",))
+    mapped = lacking(read_only=False, namespaces=Namespaces(user="mapped"))
+    assert "has a writable root and mapped users" in mapped
+    monkeypatch.setattr(container, "APPARMOR", "none")
+    monkeypatch.setattr(container, "SELINUX", "none")
+    assert "needs the AppArmor profile mine, and AppArmor is not enabled" in lacking(apparmor="mine")
+    assert "needs a label of SELinux, which is not enabled" in lacking(selinux=("type:spc_t",))
+    assert lacking(apparmor="unconfined", selinux=("disable",)) == ""
+    monkeypatch.setattr(confinement, "withheld", lambda *_: ["CAP_SYS_RESOURCE"])
+    assert "needs the capabilities CAP_SYS_RESOURCE, which not even root has here" in lacking()
+
+
+@pytest.mark.usefixtures("ordinary")
+def test_settings_that_need_root_are_named() -> None:
+    profile = replace(profiles.select(["docker-default"])[0], groups=(7,), namespaces=Namespaces(ipc="host"))
+    lack = container.unavailable(profile)
+    assert lack
+    assert "sets groups, namespaces.ipc, which needs root without an engine" in lack.reason
+
+
+def test_targets_of_mounts_are_made_in_a_copy_of_the_image(run: RunResources, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    (image / "tmp").mkdir(parents=True)
+    (image / "away").symlink_to(tmp_path)
+    means = container.OciSetup(Runtime("/runc", "runc 1", rootless=False), Tree(image, "x", "y", (), "/"), run)
+    profile = profiles.select(["docker-default"])[0]
+    place = container.Oci(means, profile)
+    assert place._root(profile) == image
+    assert place._root(replace(profile, mounts=(Mount("/tmp"),))) == image
+    file = Mount("/etc/file", "bind", __file__)
+    own = place._root(replace(profile, mounts=(Mount("/a/b", "volume"), file, Mount("/away/c"))))
+    assert (own / "a/b").is_dir()
+    assert (own / "etc/file").is_file()
+    assert not (tmp_path / "c").exists()
+    assert sorted(path.name for path in image.iterdir()) == ["away", "tmp"]
 
 
 # -------------------------------------------------------------------------------------------------------------- cell
