@@ -135,6 +135,13 @@ def test_all_errors_are_told_at_once() -> None:
     ]
 
 
+def test_an_error_does_not_move_the_others() -> None:
+    wrong = rules(7, {"names": [None, "ptracee"], "action": ERRNO}, {"names": ["kqueue"], "action": "x"})
+    assert [line.partition(": ")[2].partition(":")[0] for line in told(wrong)] == [
+        *("syscalls[0]", "syscalls[1].names[0]", "syscalls[1].names[1]", "syscalls[2].action", "syscalls[2].names[0]")
+    ]
+
+
 def test_a_mark_or_another_encoding_is_named() -> None:
     text = json.dumps(rules(PTRACE))
     for content, message in (
