@@ -104,7 +104,7 @@ def _check_base(decoded: Json, place: Place) -> None:
 
 
 def _check_listener(made: Json, place: Place) -> None:
-    """A notifying rule needs an agent, and none may wait for the agent before it has the listener."""
+    """A notifying rule needs an agent, and the runtime must be able to pass the listener to it."""
     if made.get("defaultAction") == NOTIFY:
         place.into("defaultAction").error(
             f"runtimes refuse {NOTIFY} as the default: they could not start the container"
