@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from worldswitch.harness.environments.filters.go_types import Decoder, kernel_version, list_of, number, struct, text
+from typing import Any
+
+from worldswitch.harness.environments.filters.findings import Place
+from worldswitch.harness.environments.filters.go_types import (
+    Decoder,
+    kernel_version,
+    list_of,
+    number,
+    present,
+    struct,
+    text,
+)
 
 _ARGUMENT = struct({"index": number, "value": number, "valueTwo": number, "op": text})
 _CONDITION = struct({"caps": list_of(text), "arches": list_of(text), "minKernel": kernel_version})
@@ -52,6 +63,20 @@ ENGINE = struct(
         "syscalls": list_of(struct(_ENGINE_RULE)),
     }
 )
+
+
+def node(value: Any, place: Place) -> Any:
+    """Decode a filter that a kubelet passes on: containerd reads the OCI runtimes' fields only, CRI-O the engines'."""
+    decoded = ENGINE(value, place)
+    for name in sorted(_IGNORED.keys() & (decoded or {}).keys()):
+        place.into(name).warning(_NODE)
+    for index, rule in present((decoded or {}).get("syscalls", [])):
+        for name in sorted(name for name in _RULE_IGNORED if rule.get(name)):
+            place.into("syscalls").at(index).into(name).warning(_NODE)
+    return decoded
+
+
+_NODE = "containerd ignores it, and CRI-O does not"
 #: `linux.seccomp` of a `config.json`.
 OCI = struct({**_COMMON, "syscalls": list_of(struct(_OCI_RULE, _RULE_IGNORED))}, _IGNORED)
 #: `spec` of a `SeccompProfile`.

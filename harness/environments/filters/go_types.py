@@ -6,7 +6,7 @@ unknown keys silently; here each is a warning.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from worldswitch.harness.environments.filters.findings import Place, nearest
@@ -59,16 +59,20 @@ def kernel_version(value: Any, place: Place) -> str | None:
 
 
 def list_of(element: Decoder) -> Decoder:
-    """Return the decoder of a list."""
+    """Return the decoder of a list; an element with an error is None, so that the others keep their places."""
 
     def decoder(value: Any, place: Place) -> list[Any] | None:
         if not isinstance(value, list):
             place.error(f"must be a list, and is {json_type(value)}")
             return None
-        found = [element(one, place.at(number)) for number, one in enumerate(value)]
-        return [one for one in found if one is not None]
+        return [element(one, place.at(number)) for number, one in enumerate(value)]
 
     return decoder
+
+
+def present(values: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    """Yield the elements of a decoded list that have no error, each with its place."""
+    return ((number, one) for number, one in enumerate(values) if one is not None)
 
 
 def struct(fields: Mapping[str, Decoder], ignored: Mapping[str, str] | None = None) -> Decoder:

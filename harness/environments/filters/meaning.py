@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from worldswitch.harness.environments.filters import errno_meaning, rule_meaning, syscall_names
 from worldswitch.harness.environments.filters import seccomp_values as values
 from worldswitch.harness.environments.filters.findings import Place, check_word, nearest
+from worldswitch.harness.environments.filters.go_types import present
 
 Json: TypeAlias = dict[str, Any]
 
@@ -32,7 +33,8 @@ def checked(decoded: Json, place: Place) -> Json:
     if answer is not None:
         made["defaultErrnoRet"] = answer
     made["syscalls"] = [
-        rule_meaning.checked(rule, place.into("syscalls").at(number)) for number, rule in enumerate(rules)
+        rule_meaning.INVALID if rule is None else rule_meaning.checked(rule, place.into("syscalls").at(number))
+        for number, rule in enumerate(rules)
     ]
     _check_listener(made, place)
     _check_unknown_names(made["syscalls"], place)
@@ -49,12 +51,12 @@ def _check_architectures(decoded: Json, place: Place) -> None:
     listed, mapped = decoded.get("architectures", []), decoded.get("archMap", [])
     if listed and mapped:
         place.into("archMap").error("engines refuse `archMap` beside `architectures`; remove one of the two")
-    for number, name in enumerate(listed):
+    for number, name in present(listed):
         _check_architecture(name, place.into("architectures").at(number))
     native = values.MACHINES.get(MACHINE, ("", ""))[1]
-    for number, one in enumerate(mapped):
+    for number, one in present(mapped):
         _check_mapped(one, native, place.into("archMap").at(number))
-    if mapped and native not in (one.get("architecture") for one in mapped):
+    if mapped and native not in (one.get("architecture") for _, one in present(mapped)):
         place.into("archMap").warning(
             f"has no entry for {native or MACHINE}: on this machine the filter is for its own calls alone, and the "
             "kernel kills a process that makes others, such as 32-bit ones"
@@ -76,7 +78,7 @@ def _check_mapped(entry: Json, native: str, place: Place) -> None:
         place.into("architecture").warning(
             f"{name!r} is no architecture, and engines ignore the entry{nearest(name, values.ARCHITECTURES)}"
         )
-    for number, sub in enumerate(entry.get("subArchitectures", [])):
+    for number, sub in present(entry.get("subArchitectures", [])):
         where = place.into("subArchitectures").at(number)
         if name == native:
             _check_architecture(sub, where)
@@ -88,7 +90,7 @@ def _check_mapped(entry: Json, native: str, place: Place) -> None:
 
 
 def _check_flags(flags: list[str], place: Place) -> None:
-    known = [check_word(flag, values.FLAGS, "flag", place.at(number)) for number, flag in enumerate(flags)]
+    known = [check_word(flag, values.FLAGS, "flag", place.at(number)) for number, flag in present(flags)]
     if any(known):
         place.warning("not in force everywhere: Docker before 23 ignores flags, and runc before 1.2 refuses the filter")
 
@@ -102,7 +104,7 @@ def _check_base(decoded: Json, place: Place) -> None:
 
 
 def _check_listener(made: Json, place: Place) -> None:
-    """A notifying rule needs an agent, and none may wait for the agent before it has the listener."""
+    """A notifying rule needs an agent, and the runtime must be able to pass the listener to it."""
     if made.get("defaultAction") == NOTIFY:
         place.into("defaultAction").error(
             f"runtimes refuse {NOTIFY} as the default: they could not start the container"

@@ -8,10 +8,12 @@ from typing import Any, TypeAlias
 from worldswitch.harness.environments.filters import errno_meaning, syscall_names
 from worldswitch.harness.environments.filters import seccomp_values as values
 from worldswitch.harness.environments.filters.findings import Place, check_word, nearest
+from worldswitch.harness.environments.filters.go_types import present
 from worldswitch.harness.linux import capabilities
 
 Json: TypeAlias = dict[str, Any]
 
+INVALID: Json = {"names": [], "action": ""}  #: in the place of a rule with a wrong type
 ERRNO = ("action", "errnoRet", "errno")  #: the fields
 
 
@@ -23,7 +25,7 @@ def checked(rule: Json, place: Place) -> Json:
     if answer is not None:
         made["errnoRet"] = answer
     if arguments := rule.get("args"):
-        made["args"] = [_argument(one, place.into("args").at(number)) for number, one in enumerate(arguments)]
+        made["args"] = [_argument(one, place.into("args").at(number)) for number, one in present(arguments)]
         _check_shared_index(made["args"], place.into("args"))
     for condition in ("includes", "excludes"):
         _check_condition(rule.get(condition, {}), place.into(condition), included=condition == "includes")
@@ -36,7 +38,7 @@ def _names(rule: Json, place: Place) -> Iterator[str]:
         place.into("name").error("engines refuse `name` beside `names`; remove one of the two")
     if not (names or name) and not place.has_error_below("name"):
         place.warning("names no system call, and has no effect")
-    for number, one in enumerate(names or ([name] if name else [])):
+    for number, one in present(names or ([name] if name else [])):
         where = place.into("names").at(number) if names else place.into("name")
         _check_name(one, where)
         yield one
@@ -76,11 +78,11 @@ def _check_shared_index(arguments: list[Json], place: Place) -> None:
 
 def _check_condition(condition: Json, place: Place, *, included: bool) -> None:
     effect = "the rule never applies" if included else "it excludes nothing"
-    for number, name in enumerate(condition.get("caps", [])):
+    for number, name in present(condition.get("caps", [])):
         if name not in capabilities.EVERY:
             near = nearest(name, capabilities.EVERY)
             place.into("caps").at(number).warning(f"{name!r} is no capability, so {effect}{near}")
-    for number, name in enumerate(condition.get("arches", [])):
+    for number, name in present(condition.get("arches", [])):
         if name not in values.CONDITION_ARCHES:
             place.into("arches").at(number).warning(f"{name!r} is no architecture, so {effect}{_arch(name)}")
 

@@ -30,8 +30,8 @@ OTHER_BYTE_ORDER = frozenset(
 )
 #: Architectures that only new runtimes know, and the first that does.
 SINCE = {
-    "SCMP_ARCH_RISCV64": "runc before 1.2 refuses it",
-    "SCMP_ARCH_LOONGARCH64": "runc before 1.4 and libseccomp before 2.6 refuse it",
+    "SCMP_ARCH_RISCV64": "runc before 1.1.8 refuses it",
+    "SCMP_ARCH_LOONGARCH64": "runc before 1.5 and libseccomp before 2.6 refuse it",
     "SCMP_ARCH_PARISC": "runc refuses it",
     "SCMP_ARCH_PARISC64": "runc refuses it",
 }

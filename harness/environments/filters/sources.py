@@ -112,4 +112,4 @@ def _of_entry(key: str, value: Any, place: Place) -> Iterator[Source]:
         return
     content = json_text.decode(value, place)
     if isinstance(content, dict) and (_has(content, *_FILTER) or not content):
-        yield Source(content, formats.ENGINE, place, key)
+        yield Source(content, formats.node, place, key)

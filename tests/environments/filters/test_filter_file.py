@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -133,6 +134,19 @@ def test_all_errors_are_told_at_once() -> None:
     assert [line.partition(": ")[2].partition(":")[0] for line in told(wrong)] == [
         *("defaultAction", "syscalls[0].action", "syscalls[0].names[0]", "syscalls[1].names[0]")
     ]
+
+
+def test_an_error_does_not_move_the_others() -> None:
+    wrong = rules(7, {"names": [None, "ptracee"], "action": ERRNO}, {"names": ["kqueue"], "action": "x"})
+    assert [line.partition(": ")[2].partition(":")[0] for line in told(wrong)] == [
+        *("syscalls[0]", "syscalls[1].names[0]", "syscalls[1].names[1]", "syscalls[2].action", "syscalls[2].names[0]")
+    ]
+
+
+def test_an_architecture_of_the_other_byte_order_is_refused() -> None:
+    other = {"little": "SCMP_ARCH_S390X", "big": "SCMP_ARCH_X86_64"}[sys.byteorder]
+    (line,) = told(rules(PTRACE, architectures=[other]))
+    assert line.startswith(f"error: architectures[0]: {other} has another byte order than this machine")
 
 
 def test_a_mark_or_another_encoding_is_named() -> None:
