@@ -114,7 +114,7 @@ def test_a_cell_without_a_capability_that_its_profile_grants_does_not_run() -> N
 def test_a_denial_of_ptrace_blocks_every_trial() -> None:
     finished = run_cell(*CLAIMS, "--id", "BA*", first=DENY_PTRACE)
     assert [trial.verdict for trial in finished.run.trials] == [Verdict.BLOCKED] * 2
-    assert "needs ptrace: ptrace request" in finished.run.trials[0].reason
+    assert "needs ptrace: PTRACE_SEIZE: EPERM" in finished.run.trials[0].reason
     assert finished.status == 0
 
 
