@@ -41,13 +41,25 @@ def predicted(cell: KeptCell, scenario: str) -> tuple[str, str]:
     return cell.plan.forecast.of(function_of(scenario)) if cell.plan.forecast else ("", "")
 
 
-def agrees(verdict: str, why: str, one: Judged) -> bool:
-    """True if the observed verdict is the predicted one, or the filter alone does not decide it."""
+def agrees(cell: KeptCell, one: Judged) -> bool:
+    """True if the observed verdict is the predicted one, there is no prediction, or the filter alone does not decide.
+
+    Something else decides if a rule or an excuse expects the verdict, and its probe is one that the filter leaves
+    alone, or the one that the prediction names.
+    """
+    verdict, why = predicted(cell, one.trial.scenario)
     observed = one.trial.verdict
-    if verdict == observed or (verdict in FAILED and observed in FAILED):
+    if not verdict or verdict == observed or (verdict in FAILED and observed in FAILED):
         return True
-    same = verdict in SKIPPED and why.partition(":")[0] == one.trial.reason.partition(":")[0]  # the same probe
-    return observed in SKIPPED and one.judgement.expected and (verdict == Verdict.PASS or same)
+    if observed not in SKIPPED or not one.judgement.expected or not cell.plan.forecast:
+        return False
+    probe = _needed(one.trial.reason)
+    return verdict in (Verdict.PASS, *SKIPPED) and (probe not in cell.plan.forecast.probes or probe == _needed(why))
+
+
+def _needed(reason: str) -> str:
+    """Return the probe in a reason such as ``needs ptrace: ...``."""
+    return reason.removeprefix("needs ").partition(":")[0]
 
 
 def disagreements(cell: KeptCell) -> Iterator[Disagreement]:
@@ -55,7 +67,7 @@ def disagreements(cell: KeptCell) -> Iterator[Disagreement]:
     missing = cell.plan.forecast and not cell.plan.forecast.start and not cell.header
     for one in cell.judged:
         verdict, why = predicted(cell, one.trial.scenario)
-        if not verdict or agrees(verdict, why, one) or (one.trial.verdict is Verdict.MISS and not missing):
+        if agrees(cell, one) or (one.trial.verdict is Verdict.MISS and not missing):
             continue
         trial = one.trial
         yield Disagreement(

@@ -46,17 +46,28 @@ def cell(*trials: Judged, forecast: Forecast | None = FORECAST, ran: bool = True
         ("fail", Verdict.TIMEOUT, NOT_SO, True),
         ("pass", Verdict.BLOCKED, BY_RULE, True),
         ("pass", Verdict.BLOCKED, NOT_SO, False),
-        ("unsupported", Verdict.BLOCKED, BY_RULE, False),
+        ("unsupported", Verdict.BLOCKED, NOT_SO, False),
     ],
 )
 def test_agreement(predicted: str, observed: Verdict, judgement: Judgement, agrees: bool) -> None:
-    assert prediction.agrees(predicted, "needs x: y", judged("a::b", observed, judgement)) is agrees
+    made = Forecast(verdicts={"a::b": (predicted, 0)}, reasons=("needs x: y",), probes=("x",))
+    one = judged("a::b", observed, judgement)
+    assert prediction.agrees(cell(one, forecast=made), one) is agrees
 
 
-def test_a_probe_that_something_else_fails_first_agrees() -> None:
-    trial = Trial(scenario="a::b", verdict=Verdict.UNSUPPORTED, reason="needs other_user: not root")
-    assert prediction.agrees("blocked", "needs other_user: setresuid is denied", Judged(trial, AS_PLANNED))
-    assert not prediction.agrees("blocked", "needs ptrace: ptrace is denied", Judged(trial, AS_PLANNED))
+@pytest.mark.parametrize(
+    ("reason", "agrees"),
+    [
+        ("needs other_user: the filter was not even asked", True),
+        ("needs pidns: a capability is missing", True),
+        ("needs memfd: it is predicted to change too, but not this trial", False),
+    ],
+)
+def test_a_probe_that_something_else_fails_agrees(reason: str, agrees: bool) -> None:
+    why = "needs other_user: setresuid is denied"
+    made = Forecast(verdicts={"a::b": ("blocked", 0)}, reasons=(why,), probes=("other_user", "memfd"))
+    one = Judged(Trial(scenario="a::b", verdict=Verdict.UNSUPPORTED, reason=reason), AS_PLANNED)
+    assert prediction.agrees(cell(one, forecast=made), one) is agrees
 
 
 def test_a_disagreement_is_told_first() -> None:
