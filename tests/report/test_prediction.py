@@ -76,7 +76,7 @@ def test_a_disagreement_is_told_first() -> None:
     assert list(prediction.lines(big_run.kept_run(right, wrong))) == [
         "oci:tight: 1 verdicts are not as predicted from the filter:",
         f"  SG01: predicted blocked ({DENIED}), observed pass: so it was",
-        "oci:tight: 1 of 1 verdicts are as predicted from the filter, 1 have no prediction",
+        "oci:tight: 1 of 1 verdicts are as predicted from the filter; 1 have no prediction or no verdict",
     ]
 
 
@@ -95,6 +95,12 @@ def test_a_container_that_was_not_to_start_and_did_is_a_finding() -> None:
         "no container starts"
     ]
     assert list(prediction.disagreements(cell(judged("a::b", Verdict.MISS), forecast=never, ran=False))) == []
+
+
+def test_an_interrupted_cell_is_not_compared() -> None:
+    made = cell(judged("a::denied", Verdict.MISS), ran=False)
+    cut = dataclasses.replace(made, problem=Problem("the run was interrupted before"))
+    assert prediction.counted(cut).startswith("0 of 0 verdicts")
 
 
 def test_the_page_has_predictions_and_disagreements() -> None:
