@@ -118,10 +118,8 @@ def _predicted(saved: KeptTrial) -> Iterator[str]:
     """What the filter was predicted to do to this trial."""
     verdict, reason = prediction.predicted(saved.cell, saved.judged.trial.scenario)
     if saved.cell.plan.forecast:
-        agreement = (
-            "" if not verdict or prediction.agrees(verdict, reason, saved.judged) else "; the observed verdict differs"
-        )
-        yield f"{verdict or 'no prediction'}{f': {reason}' if reason else ''}{agreement}"
+        said = f"{verdict or 'no prediction'}{f': {reason}' if reason else ''}"
+        yield said if prediction.agrees(saved.cell, saved.judged) else f"{said}; the observed verdict differs"
 
 
 def _happened(saved: KeptTrial) -> Iterator[str]:

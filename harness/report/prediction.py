@@ -16,6 +16,7 @@ from worldswitch.harness.verdict import Verdict
 
 SKIPPED = (Verdict.BLOCKED, Verdict.UNSUPPORTED)
 FAILED = (Verdict.FAIL, Verdict.CRASH, Verdict.TIMEOUT, Verdict.ERROR)
+INTERRUPTED = "the run was interrupted"  #: the beginning of a problem's reason
 FEW = 12  #: the maximum number of disagreements listed for a cell
 
 
@@ -41,26 +42,47 @@ def predicted(cell: KeptCell, scenario: str) -> tuple[str, str]:
     return cell.plan.forecast.of(function_of(scenario)) if cell.plan.forecast else ("", "")
 
 
-def agrees(verdict: str, why: str, one: Judged) -> bool:
-    """True if the observed verdict is the predicted one, or the filter alone does not decide it."""
+def agrees(cell: KeptCell, one: Judged) -> bool:
+    """True if the observed verdict is the predicted one, there is no prediction, or the filter alone does not decide.
+
+    Something else decides if a rule or an excuse expects the verdict, and its probe is one that the filter leaves
+    alone, or the one that the prediction names.
+    """
+    verdict, why = predicted(cell, one.trial.scenario)
     observed = one.trial.verdict
-    if verdict == observed or (verdict in FAILED and observed in FAILED):
+    if not verdict or verdict == observed or (verdict in FAILED and observed in FAILED):
         return True
-    same = verdict in SKIPPED and why.partition(":")[0] == one.trial.reason.partition(":")[0]  # the same probe
-    return observed in SKIPPED and one.judgement.expected and (verdict == Verdict.PASS or same)
+    if observed not in SKIPPED or not one.judgement.expected or not cell.plan.forecast:
+        return False
+    probe = _needed(one.trial.reason)
+    return verdict in (Verdict.PASS, *SKIPPED) and (probe not in cell.plan.forecast.probes or probe == _needed(why))
+
+
+def _needed(reason: str) -> str:
+    """Return the probe in a reason such as ``needs ptrace: ...``."""
+    return reason.removeprefix("needs ").partition(":")[0]
+
+
+def compared(cell: KeptCell) -> Iterator[Judged]:
+    """Yield the trials that have a prediction and an observation; a `miss` is one if the cell was started and died."""
+    died = cell.plan.started is not None and not cell.header and not _interrupted(cell)
+    for one in cell.judged:
+        if predicted(cell, one.trial.scenario)[0] and (died or one.trial.verdict is not Verdict.MISS):
+            yield one
+
+
+def _interrupted(cell: KeptCell) -> bool:
+    return cell.problem is not None and cell.problem.reason.startswith(INTERRUPTED)
 
 
 def disagreements(cell: KeptCell) -> Iterator[Disagreement]:
-    """Yield the trials of a cell whose verdicts are not as predicted; those without a prediction are left out."""
-    missing = cell.plan.forecast and not cell.plan.forecast.start and not cell.header
-    for one in cell.judged:
-        verdict, why = predicted(cell, one.trial.scenario)
-        if not verdict or agrees(verdict, why, one) or (one.trial.verdict is Verdict.MISS and not missing):
-            continue
-        trial = one.trial
-        yield Disagreement(
-            str(cell.name), trial.scenario, " ".join(trial.ids), verdict, trial.verdict.value, why, trial.reason
-        )
+    """Yield the trials of a cell whose verdicts are not as predicted."""
+    for one in compared(cell):
+        if not agrees(cell, one):
+            verdict, why = predicted(cell, one.trial.scenario)
+            trial = one.trial
+            ids = " ".join(trial.ids)
+            yield Disagreement(str(cell.name), trial.scenario, ids, verdict, trial.verdict.value, why, trial.reason)
 
 
 def lines(run: KeptRun) -> Iterator[str]:
@@ -79,9 +101,9 @@ def lines(run: KeptRun) -> Iterator[str]:
 
 def counted(cell: KeptCell) -> str:
     """Return how many verdicts of a cell are as predicted, as text."""
-    made = [one for one in cell.judged if predicted(cell, one.trial.scenario)[0]]
+    made = sum(1 for _ in compared(cell))
     wrong = sum(1 for _ in disagreements(cell))
-    rest = len(cell.judged) - len(made)
-    return f"{len(made) - wrong} of {len(made)} verdicts are as predicted from the filter" + (
-        f", {rest} have no prediction" if rest else ""
+    rest = len(cell.judged) - made
+    return f"{made - wrong} of {made} verdicts are as predicted from the filter" + (
+        f"; {rest} have no prediction or no verdict" if rest else ""
     )

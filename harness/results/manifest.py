@@ -46,6 +46,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     #: The verdict, and the number of the reason, by scenario; no entry for a pass, an empty verdict for none predicted.
     verdicts: dict[str, tuple[str, int]] = {}
     reasons: tuple[str, ...] = ()
+    probes: tuple[str, ...] = ()  #: those that the filter changes
 
     def of(self, scenario: str) -> tuple[str, str]:
         """Return the predicted verdict of a scenario, empty for none, and the reason."""

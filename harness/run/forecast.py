@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell.probes.table import PROBES
 from worldswitch.harness.environments.oci import seccomp
 from worldswitch.harness.environments.protocol import Environment
 from worldswitch.harness.environments.simulation import record
@@ -57,7 +58,8 @@ def made(effect: FilterEffect, scenarios: Iterable[Scenario]) -> Forecast:
             number = reasons.setdefault(found.reason, len(reasons))
             verdicts[scenario.name] = (str(found.verdict or ""), number)
     start = "" if effect.start.verdict is Verdict.PASS else effect.start.reason
-    return Forecast(start=start, verdicts=verdicts, reasons=tuple(reasons))
+    changed = tuple(name for name in PROBES if effect.probe(name)[1])
+    return Forecast(start=start, verdicts=verdicts, reasons=tuple(reasons), probes=changed)
 
 
 def everywhere(reason: str, scenarios: Iterable[Scenario]) -> Forecast:

@@ -46,17 +46,28 @@ def cell(*trials: Judged, forecast: Forecast | None = FORECAST, ran: bool = True
         ("fail", Verdict.TIMEOUT, NOT_SO, True),
         ("pass", Verdict.BLOCKED, BY_RULE, True),
         ("pass", Verdict.BLOCKED, NOT_SO, False),
-        ("unsupported", Verdict.BLOCKED, BY_RULE, False),
+        ("unsupported", Verdict.BLOCKED, NOT_SO, False),
     ],
 )
 def test_agreement(predicted: str, observed: Verdict, judgement: Judgement, agrees: bool) -> None:
-    assert prediction.agrees(predicted, "needs x: y", judged("a::b", observed, judgement)) is agrees
+    made = Forecast(verdicts={"a::b": (predicted, 0)}, reasons=("needs x: y",), probes=("x",))
+    one = judged("a::b", observed, judgement)
+    assert prediction.agrees(cell(one, forecast=made), one) is agrees
 
 
-def test_a_probe_that_something_else_fails_first_agrees() -> None:
-    trial = Trial(scenario="a::b", verdict=Verdict.UNSUPPORTED, reason="needs other_user: not root")
-    assert prediction.agrees("blocked", "needs other_user: setresuid is denied", Judged(trial, AS_PLANNED))
-    assert not prediction.agrees("blocked", "needs ptrace: ptrace is denied", Judged(trial, AS_PLANNED))
+@pytest.mark.parametrize(
+    ("reason", "agrees"),
+    [
+        ("needs other_user: the filter was not even asked", True),
+        ("needs pidns: a capability is missing", True),
+        ("needs memfd: it is predicted to change too, but not this trial", False),
+    ],
+)
+def test_a_probe_that_something_else_fails_agrees(reason: str, agrees: bool) -> None:
+    why = "needs other_user: setresuid is denied"
+    made = Forecast(verdicts={"a::b": ("blocked", 0)}, reasons=(why,), probes=("other_user", "memfd"))
+    one = Judged(Trial(scenario="a::b", verdict=Verdict.UNSUPPORTED, reason=reason), AS_PLANNED)
+    assert prediction.agrees(cell(one, forecast=made), one) is agrees
 
 
 def test_a_disagreement_is_told_first() -> None:
@@ -65,7 +76,7 @@ def test_a_disagreement_is_told_first() -> None:
     assert list(prediction.lines(big_run.kept_run(right, wrong))) == [
         "oci:tight: 1 verdicts are not as predicted from the filter:",
         f"  SG01: predicted blocked ({DENIED}), observed pass: so it was",
-        "oci:tight: 1 of 1 verdicts are as predicted from the filter, 1 have no prediction",
+        "oci:tight: 1 of 1 verdicts are as predicted from the filter; 1 have no prediction or no verdict",
     ]
 
 
@@ -84,6 +95,12 @@ def test_a_container_that_was_not_to_start_and_did_is_a_finding() -> None:
         "no container starts"
     ]
     assert list(prediction.disagreements(cell(judged("a::b", Verdict.MISS), forecast=never, ran=False))) == []
+
+
+def test_an_interrupted_cell_is_not_compared() -> None:
+    made = cell(judged("a::denied", Verdict.MISS), ran=False)
+    cut = dataclasses.replace(made, problem=Problem("the run was interrupted before"))
+    assert prediction.counted(cut).startswith("0 of 0 verdicts")
 
 
 def test_the_page_has_predictions_and_disagreements() -> None:

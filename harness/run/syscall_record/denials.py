@@ -54,12 +54,24 @@ def conditions(key: str) -> tuple[Condition, ...]:
 def program(key: str, answer: str, machine: str) -> bpf.Program:
     """Return the filter that denies one call."""
     name, _, architecture = record.parse(key)
-    if call_numbers.named(name, architecture or NATIVE[machine]) is None:  # libseccomp would skip the rule
-        number = call_numbers.NEWER[name]
-        made = ((LOAD, 0, 0, 0), (EQUAL, 0, 1, number), (RETURN, 0, 0, VALUES[answer]), (RETURN, 0, 0, ALLOW))
-        return tuple(Instruction(*one) for one in made)
+    if architecture or call_numbers.named(name, NATIVE[machine]) is None:
+        return _by_number(name, architecture or NATIVE[machine], VALUES[answer])
     return parts.compiler().program(
         ALLOW, NATIVE[machine], OTHERS, [RuntimeRule(0, name, VALUES[answer], conditions(key))]
+    )
+
+
+def _by_number(name: str, architecture: str, value: int) -> bpf.Program:
+    """Return a filter for what a rule of libseccomp cannot say: one architecture alone, or a call that it lacks."""
+    number = call_numbers.number(name, architecture)
+    assert number is not None, name
+    return (
+        Instruction(LOAD, 0, 0, 4),
+        Instruction(EQUAL, 0, 3, call_numbers.audit(architecture)),
+        Instruction(LOAD, 0, 0, 0),
+        Instruction(EQUAL, 0, 1, number),
+        Instruction(RETURN, 0, 0, value),
+        Instruction(RETURN, 0, 0, ALLOW),
     )
 
 

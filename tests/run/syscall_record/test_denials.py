@@ -34,10 +34,16 @@ def result(key: str, number: int, *arguments: int) -> int:
         ("munmap:0x7f0000000000", (11, 0x7F00_1234_0000), True),
         ("mseal", (462,), True),
         ("mseal", (461,), False),
+        ("x86/getpid", (39,), False),
     ],
 )
 def test_only_the_calls_of_the_key_are_denied(key: str, call: tuple[int, ...], denied: bool) -> None:
     assert result(key, *call) == (ERRNO | EPERM if denied else ALLOW)
+
+
+def test_a_call_of_another_architecture_alone_is_denied() -> None:
+    words = bpf.call_words(20, 0x4000_0003, [0] * 6)
+    assert bpf.results(denials.program("x86/getpid", record.REFUSED, "x86_64"), words) == {ERRNO | EPERM}
 
 
 @root
