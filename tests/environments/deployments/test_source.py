@@ -8,6 +8,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -213,6 +216,59 @@ def test_a_file_that_is_no_regular_file_or_too_large_is_not_read(tmp_path: Path)
 def test_a_container_of_an_engine_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     with pytest.raises(DeploymentError, match="web: no such file, and no container, because unix:///nowhere/docker"):
+        source.draft("web", "")
+
+
+class _Engine(BaseHTTPRequestHandler):
+    """An engine with the container of inspect-podman.json, in the form of Docker's interface and in Podman's own."""
+
+    is_podman = True
+
+    def do_GET(self) -> None:
+        inspected = json.loads((FOLDER / "inspect-podman.json").read_text())[0]
+        docker_s = {name: content for name, content in inspected.items() if name != "BoundingCaps"}
+        known = {
+            "/version": {"ApiVersion": "1.41", "Version": "4.3.1"},
+            "/v1.41/version": {"ApiVersion": "1.41", "Version": "4.3.1"},
+            "/v1.41/info": {},
+            "/v1.41/containers/dangerzone/json": docker_s,
+            "/v1.41/containers/json?limit=-1&all=1&size=0&trunc_cmd=0": [{"Names": ["/dangerzone"], "Id": "x"}],
+            **({"/v4.0.0/libpod/containers/dangerzone/json": inspected} if self.is_podman else {}),
+        }
+        body = json.dumps(known.get(self.path, {"message": "no such thing"})).encode()
+        self.send_response(200 if self.path in known else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An engine that answers at DOCKER_HOST."""
+    with HTTPServer(("127.0.0.1", 0), _Engine) as server:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield
+        server.shutdown()
+        thread.join(10)
+
+
+@pytest.mark.usefixtures("engine", "here")
+def test_podman_s_own_interface_names_the_capabilities(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert source.draft("dangerzone", "").fields["capabilities"] == ["SYS_CHROOT"]
+    monkeypatch.setattr(_Engine, "is_podman", False)
+    assert "SYS_CHROOT" in source.draft("dangerzone", "").fields["capabilities"]
+    assert "KILL" not in source.draft("dangerzone", "").fields["capabilities"]
+
+
+@pytest.mark.usefixtures("engine")
+def test_an_unknown_container_is_told_with_those_that_exist() -> None:
+    with pytest.raises(DeploymentError, match=r"^web: no such file, and no container of tcp://.*; it has dangerzone$"):
         source.draft("web", "")
 
 
