@@ -5,19 +5,23 @@ The profile of NAME.yaml or NAME.json in tests/data/deployments is NAME.toml bes
 
 from __future__ import annotations
 
+import copy
 import json
+import random
 import re
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from paths import ROOT as TOP
 
 from worldswitch.harness.environments.deployments import document, engine_options, source, write
-from worldswitch.harness.environments.deployments.document import DeploymentError
+from worldswitch.harness.environments.deployments.document import DeploymentError, Value
 from worldswitch.harness.environments.profiles import profile as profiles
 
 FOLDER = Path(__file__).parents[2] / "data/deployments"
@@ -179,6 +183,42 @@ def test_a_source_that_is_wrong_is_told_by_file_and_field(
     assert said in str(caught.value)
     assert str(caught.value).startswith(f"{file}: ")
     assert [path.name for path in tmp_path.iterdir()] == [file]
+
+
+#: Values that take the place of each value of each source.
+ODD = (7, -1, 1.5, "x", "", [], {}, None, True, ["a"], [7], [None], {"a": 1}, "${X}", "1:2:3", "/", "a\nb", 10**30)
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the keys that lead to each value of nested tables and lists."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, member in inside:
+        yield (*above, key)
+        yield from places(member, (*above, key))
+
+
+def changed(value: Any, place: tuple[Any, ...], new: object) -> Any:
+    """Return nested tables and lists with another value in one place."""
+    if not place:
+        return new
+    made = copy.copy(value)
+    made[place[0]] = changed(made[place[0]], place[1:], new)
+    return made
+
+
+@pytest.mark.usefixtures("here")
+def test_an_odd_value_anywhere_gives_a_profile_or_an_error_that_names_it() -> None:
+    chance = random.Random(1)
+    tried = 0
+    for name in (path.stem for path in EXPECTED):
+        documents = [one.content for one in document.read(Path(source_of(name)))]
+        for place in list(places(documents)):
+            contents = changed(documents, place, chance.choice(ODD))
+            values = [Value(name, content) for content in contents if content is not None]
+            tried += 1
+            with suppress(DeploymentError):
+                list(write._files(source.of_documents(values or [Value(name, {})], CHOSEN.get(name, ""), Path()), "x"))
+    assert tried > 1000
 
 
 @pytest.mark.parametrize(
