@@ -16,12 +16,16 @@ Json: TypeAlias = dict[str, Any]
 
 DEVICE = ("from", "path", "access")  #: path on the machine, path in the container, access
 VOLUME = "volume-"
+#: Folders that a container fills itself.
+OWN_FILES = ("/dev", "/proc", "/sys")
 #: Names in /dev that a container has of its own.
 OWN = ("pts", "shm", "fd", "mqueue", "console")
 
 
 def complete(specification: Json, bundle: Path, root: Path) -> None:
-    """Make the volumes' folders in the bundle and describe the devices.  Raises OSError for a device that is absent.
+    """Make the volumes' folders and the mounts' targets, and describe the devices.
+
+    Raises OSError for a device that is absent.
 
     A volume has the mode of the folder of the image in `root` that it replaces, as in engines.
     """
@@ -34,7 +38,22 @@ def complete(specification: Json, bundle: Path, root: Path) -> None:
             volume.chmod(stat.S_IMODE(replaced.stat().st_mode) if replaced.is_dir() else 0o755)
             if owner and os.geteuid() == 0:
                 os.chown(volume, *owner)
+    for mount in specification.get("mounts", ()):
+        if not mount["destination"].startswith(OWN_FILES):
+            _make_target(root, mount["destination"], bundle / mount["source"])
     _describe_devices(specification, linux)
+
+
+def _make_target(root: Path, destination: str, source: Path) -> None:
+    """Make the target of a mount: a mapped root may not, because the image's files belong to another user."""
+    target = root / destination.lstrip("/")
+    if target.exists() or not target.parent.resolve().is_relative_to(root.resolve()):
+        return  # behind an absolute link of the image
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_file():
+        target.touch()
+    else:
+        target.mkdir()
 
 
 def _describe_devices(specification: Json, linux: Json) -> None:

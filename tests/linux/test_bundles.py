@@ -67,10 +67,24 @@ def test_an_absent_device_is_named(tmp_path: Path) -> None:
 
 
 def test_without_devices_and_volumes_a_specification_is_unchanged(tmp_path: Path) -> None:
-    made = {"mounts": [{"source": "/a"}], "linux": {"resources": {"devices": [1]}}}
+    mounts = [{"source": "proc", "destination": "/proc"}]
+    made = {"mounts": [*mounts], "linux": {"resources": {"devices": [1]}}}
     bundles.complete(made, tmp_path, tmp_path)
-    assert made == {"mounts": [{"source": "/a"}], "linux": {"resources": {"devices": [1]}}}
+    assert made == {"mounts": mounts, "linux": {"resources": {"devices": [1]}}}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_targets_of_mounts_are_made_in_the_root_and_nowhere_else(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "away").symlink_to(tmp_path)
+    sources = {"/a/b": "tmpfs", "/etc/file": __file__, "/away/c": "tmpfs", "/proc": "proc"}
+    mounts = [{"destination": target, "source": source} for target, source in sources.items()]
+    bundles.complete({"mounts": mounts}, tmp_path, root)
+    assert (root / "a/b").is_dir()
+    assert (root / "etc/file").is_file()
+    assert sorted(path.name for path in root.iterdir()) == ["a", "away", "etc"]
+    assert [path.name for path in tmp_path.iterdir()] == ["root"]
 
 
 def test_a_volume_is_a_folder_of_the_bundle_with_the_mode_of_the_image_s(tmp_path: Path) -> None:

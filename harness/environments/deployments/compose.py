@@ -134,8 +134,9 @@ def _limits(made: Draft, service: Value) -> None:
 
 
 def _files(made: Draft, service: Value) -> None:
-    for text, one in zip(service["tmpfs"].texts(), _each(service["tmpfs"]), strict=True):
-        target, _, flags = text.partition(":")
+    tmpfs = service["tmpfs"]
+    for one in tmpfs.rows() if isinstance(tmpfs.content, list) else [tmpfs] * bool(tmpfs):
+        target, _, flags = one.text().partition(":")
         options.tmpfs(made, one, target, flags)
     for one in service["volumes"].rows():
         if isinstance(one.content, dict):
@@ -148,10 +149,6 @@ def _files(made: Draft, service: Value) -> None:
             options.device(made, one, f"{source}:{target or source}:{one['permissions'].text('rwm')}")
         else:
             options.device(made, one, one.text())
-
-
-def _each(value: Value) -> list[Value]:
-    return value.rows() if isinstance(value.content, list) else [value] * bool(value)
 
 
 def _long_volume(made: Draft, one: Value) -> None:

@@ -149,8 +149,7 @@ class Draft:
     def mount(self, value: Value, **fields: Any) -> None:
         """Add a mount, unless no container could have it and run the suite."""
         fields = {name: content for name, content in fields.items() if content}
-        if fields["target"] != "/":
-            fields["target"] = fields["target"].rstrip("/")
+        fields["target"] = fields.get("target", "").rstrip("/") or "/"
         try:
             msgspec.convert(fields, Mount)
         except msgspec.ValidationError as problem:

@@ -13,6 +13,8 @@ from worldswitch.harness.environments.profiles.mounts import OPPOSITE, PROPAGATI
 
 UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
+#: Options that only Podman shows, which adds them itself.
+PODMAN_S = ("rprivate", "tmpcopyup", "notmpcopyup")
 #: Names of the AppArmor profiles of Docker, Podman, containerd and CRI-O.
 USUAL_APPARMOR = ("docker-default", "containers-default", "cri-containerd.apparmor.d", "crio-default")
 
@@ -95,9 +97,15 @@ def users(draft: Draft, value: Value) -> None:
 
 
 def tmpfs(draft: Draft, value: Value, target: str, options: str) -> None:
-    """Take a tmpfs with options such as ``size=64m,exec``."""
-    flags = merged(TMPFS, (option for option in options.split(",") if option and option not in PROPAGATION))
-    mount(draft, value, target, "tmpfs", list(flags))
+    """Take a tmpfs with options such as ``size=64m,exec``.
+
+    Docker shows the options that were asked for, which add to its own; Podman shows all of them.
+    """
+    asked = [option for option in options.split(",") if option]
+    shown_whole = any(option in PODMAN_S for option in asked)
+    absent = [OPPOSITE[flag] for flag in TMPFS if flag not in asked and OPPOSITE[flag] not in asked]
+    wanted = (option for option in asked if option not in (*PROPAGATION, *PODMAN_S))
+    mount(draft, value, target, "tmpfs", list(merged(absent if shown_whole else TMPFS, wanted)))
 
 
 def mount(draft: Draft, value: Value, target: str, kind: str, options: list[str], source: str = "") -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from worldswitch.harness.environments.deployments import compose, engine_container, kubernetes, oci_config
 from worldswitch.harness.environments.deployments.document import FORMATS, DeploymentError, Value, read
 from worldswitch.harness.environments.deployments.draft import Draft
 
+if TYPE_CHECKING:
+    import docker
+
+PODMAN_S = "/v4.0.0/libpod"  #: where Podman serves its own interface, beside Docker's
 SUFFIXES = (".json", ".yaml", ".yml")
 
 
@@ -44,6 +50,12 @@ def _unknown(document: Value) -> str:
     return f"is {kind}; {FORMATS}"
 
 
+def _described(api: docker.APIClient, name: str) -> object:
+    """Return the description of a container; Podman's own has its capabilities, which Docker's interface leaves out."""
+    native = api.get(f"{api.base_url}{PODMAN_S}/containers/{quote(name, safe='')}/json")
+    return native.json() if native.ok else api.inspect_container(name)
+
+
 def _inspected(name: str) -> Value:
     """Return what an engine says of a container."""
     try:
@@ -56,7 +68,7 @@ def _inspected(name: str) -> Value:
     for url in engine.addresses():
         if found := engine.answering(url, tried):
             try:
-                return Value(f"{found.name} at {url}", [found.client.api.inspect_container(name)])
+                return Value(url, [_described(found.client.api, name)])
             except NotFound:
                 listed = [one.lstrip("/") for each in found.client.api.containers(all=True) for one in each["Names"]]
                 raise DeploymentError(

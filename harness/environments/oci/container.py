@@ -19,7 +19,6 @@ from worldswitch.harness.environments.oci.bundle import Runtime
 from worldswitch.harness.environments.oci.seccomp import SeccompTarget
 from worldswitch.harness.environments.oci.spec import ContainerContext, Json, specification
 from worldswitch.harness.environments.profiles import devices, expected, kernel_settings
-from worldswitch.harness.environments.profiles.mounts import Mount
 from worldswitch.harness.environments.profiles.profile import IDLE, Limits, Profile
 from worldswitch.harness.environments.run_resources import CGROUPS, RunResources
 from worldswitch.harness.errors import Unobtainable
@@ -170,8 +169,6 @@ class Oci:
                 f"the image could not be copied for a container that changes it: {guardian.error_lines(problem)}",
                 "make room in the cache folder, or use an engine: --engine docker",
             ) from problem
-        for mount in profile.mounts:
-            _make_target(own, mount)
         return own
 
     def _specification(
@@ -200,18 +197,6 @@ class Oci:
             f"{self._setup.runtime.name} could not start the container whose PID namespace {self.name} shares",
             'try a profile without `pid = "shared"`, to see whether the runtime works',
         )
-
-
-def _make_target(root: Path, mount: Mount) -> None:
-    """Make the target of a mount: a mapped root may not, because the image's files belong to another user."""
-    target = root / mount.target.lstrip("/")
-    if not target.parent.resolve().is_relative_to(root.resolve()):
-        return  # behind an absolute link of the image
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if Path(mount.source or "/").is_dir():
-        target.mkdir(exist_ok=True)
-    else:
-        target.touch()
 
 
 class OciCell(HostCell):

@@ -5,16 +5,23 @@ The profile of NAME.yaml or NAME.json in tests/data/deployments is NAME.toml bes
 
 from __future__ import annotations
 
+import copy
 import json
+import random
 import re
 import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from paths import ROOT as TOP
 
 from worldswitch.harness.environments.deployments import document, engine_options, source, write
-from worldswitch.harness.environments.deployments.document import DeploymentError
+from worldswitch.harness.environments.deployments.document import DeploymentError, Value
 from worldswitch.harness.environments.profiles import profile as profiles
 
 FOLDER = Path(__file__).parents[2] / "data/deployments"
@@ -178,6 +185,42 @@ def test_a_source_that_is_wrong_is_told_by_file_and_field(
     assert [path.name for path in tmp_path.iterdir()] == [file]
 
 
+#: Values that take the place of each value of each source.
+ODD = (7, -1, 1.5, "x", "", [], {}, None, True, ["a"], [7], [None], {"a": 1}, "${X}", "1:2:3", "/", "a\nb", 10**30)
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the keys that lead to each value of nested tables and lists."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, member in inside:
+        yield (*above, key)
+        yield from places(member, (*above, key))
+
+
+def changed(value: Any, place: tuple[Any, ...], new: object) -> Any:
+    """Return nested tables and lists with another value in one place."""
+    if not place:
+        return new
+    made = copy.copy(value)
+    made[place[0]] = changed(made[place[0]], place[1:], new)
+    return made
+
+
+@pytest.mark.usefixtures("here")
+def test_an_odd_value_anywhere_gives_a_profile_or_an_error_that_names_it() -> None:
+    chance = random.Random(1)
+    tried = 0
+    for name in (path.stem for path in EXPECTED):
+        documents = [one.content for one in document.read(Path(source_of(name)))]
+        for place in list(places(documents)):
+            contents = changed(documents, place, chance.choice(ODD))
+            values = [Value(name, content) for content in contents if content is not None]
+            tried += 1
+            with suppress(DeploymentError):
+                list(write._files(source.of_documents(values or [Value(name, {})], CHOSEN.get(name, ""), Path()), "x"))
+    assert tried > 1000
+
+
 @pytest.mark.parametrize(
     ("services", "said"),
     [
@@ -213,6 +256,59 @@ def test_a_file_that_is_no_regular_file_or_too_large_is_not_read(tmp_path: Path)
 def test_a_container_of_an_engine_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     with pytest.raises(DeploymentError, match="web: no such file, and no container, because unix:///nowhere/docker"):
+        source.draft("web", "")
+
+
+class _Engine(BaseHTTPRequestHandler):
+    """An engine with the container of inspect-podman.json, in the form of Docker's interface and in Podman's own."""
+
+    is_podman = True
+
+    def do_GET(self) -> None:
+        inspected = json.loads((FOLDER / "inspect-podman.json").read_text())[0]
+        docker_s = {name: content for name, content in inspected.items() if name != "BoundingCaps"}
+        known = {
+            "/version": {"ApiVersion": "1.41", "Version": "4.3.1"},
+            "/v1.41/version": {"ApiVersion": "1.41", "Version": "4.3.1"},
+            "/v1.41/info": {},
+            "/v1.41/containers/dangerzone/json": docker_s,
+            "/v1.41/containers/json?limit=-1&all=1&size=0&trunc_cmd=0": [{"Names": ["/dangerzone"], "Id": "x"}],
+            **({"/v4.0.0/libpod/containers/dangerzone/json": inspected} if self.is_podman else {}),
+        }
+        body = json.dumps(known.get(self.path, {"message": "no such thing"})).encode()
+        self.send_response(200 if self.path in known else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An engine that answers at DOCKER_HOST."""
+    with HTTPServer(("127.0.0.1", 0), _Engine) as server:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield
+        server.shutdown()
+        thread.join(10)
+
+
+@pytest.mark.usefixtures("engine", "here")
+def test_podman_s_own_interface_names_the_capabilities(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert source.draft("dangerzone", "").fields["capabilities"] == ["SYS_CHROOT"]
+    monkeypatch.setattr(_Engine, "is_podman", False)
+    assert "SYS_CHROOT" in source.draft("dangerzone", "").fields["capabilities"]
+    assert "KILL" not in source.draft("dangerzone", "").fields["capabilities"]
+
+
+@pytest.mark.usefixtures("engine")
+def test_an_unknown_container_is_told_with_those_that_exist() -> None:
+    with pytest.raises(DeploymentError, match=r"^web: no such file, and no container of tcp://.*; it has dangerzone$"):
         source.draft("web", "")
 
 
