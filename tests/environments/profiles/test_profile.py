@@ -230,9 +230,15 @@ def test_a_missing_file_is_named() -> None:
         profiles.select(["/nowhere/x.toml"])
 
 
-def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(ProfileError, match=r"no such profile; choose docker-default, .*, all, or the path of"):
+def test_an_unknown_name_is_an_error_with_the_nearest_one() -> None:
+    with pytest.raises(ProfileError, match=r"^harden: no such profile \(did you mean hardened\?\); choose one of "):
         profiles.select(["harden"])
+
+
+def test_a_filter_in_place_of_a_profile_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text("{}")
+    with pytest.raises(ProfileError, match=r"mine.json: this file is no profile, which is NAME.toml; name a seccomp"):
+        profiles.select([str(tmp_path / "mine.json")])
 
 
 def test_a_profile_named_twice_is_selected_once() -> None:

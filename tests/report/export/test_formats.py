@@ -251,6 +251,7 @@ def test_a_run_without_cells_can_be_shown_and_exported(
     ctrf_schema.validate(json.loads((tmp_path / "ctrf").read_text()))
     assert grammar.parse((tmp_path / "ktap").read_text()).tests == []
     for kind in ("text", "markdown", "html"):
-        assert main(["report", "a-run", "--format", kind, "-o", str(tmp_path / kind)]) == 0
+        assert main(["report", "a-run", "--format", kind, "-o", str(tmp_path / kind)]) == 2
+        assert "Nothing ran: no trial has a verdict." in (tmp_path / kind).read_text()
         assert "0 passed" in (tmp_path / kind).read_text() or "<b>0</b>passed" in (tmp_path / kind).read_text()
-    assert main(["diff", "a-run", "a-run"]) == 0
+    assert main(["diff", "a-run", "a-run"]) == 2
