@@ -104,13 +104,6 @@ def test_the_header_has_environment_platform_and_machine() -> None:
     assert header.fingerprint.versions["worldswitch"]
 
 
-def test_a_cell_without_a_capability_that_its_profile_grants_does_not_run() -> None:
-    first = "from worldswitch.harness.linux import syscalls\nsyscalls.drop_capabilities()"
-    finished = run_cell(*CLAIMS, "-k", "it_skips", "--capabilities", "SYS_PTRACE,KILL", first=first)
-    assert (finished.status, finished.records) == (2, ())
-    assert "the profile grants CAP_SYS_PTRACE CAP_KILL, and the container's processes do not have it" in finished.log
-
-
 def test_a_denial_of_ptrace_blocks_every_trial() -> None:
     finished = run_cell(*CLAIMS, "--id", "BA*", first=DENY_PTRACE)
     assert [trial.verdict for trial in finished.run.trials] == [Verdict.BLOCKED] * 2

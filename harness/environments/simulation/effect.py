@@ -256,9 +256,11 @@ def effect_of(profile: Profile, runtime: str, found: Record | None = None) -> Fi
     return filter_effect(profile.filter or seccomp.default(), granted, runtime, found)
 
 
-def filter_effect(text: str, granted: Collection[str], runtime: str, found: Record) -> FilterEffect:
-    """Return the effect of a filter's text in a container with these capabilities."""
+def filter_effect(text: str, granted: Collection[str], runtime: str, found: Record) -> FilterEffect | None:
+    """Return the effect of a filter's text in a container with these capabilities; None if engines then use none."""
     resolved = seccomp.resolve(text, granted, SeccompTarget.here())
+    if not resolved:
+        return None
     written = places(json.loads(text).get("syscalls") or (), resolved["syscalls"])
     return FilterEffect(
         FilterSimulator(resolved, machine=found.machine, runtime=runtime, places=written), found, runtime
@@ -279,4 +281,4 @@ def places(written: Sequence[Mapping[str, object]], resolved: Sequence[Mapping[s
 
 def _same(written: Mapping[str, object], resolved: Mapping[str, object]) -> bool:
     names = written.get("names") or [written.get("name")]
-    return names == resolved["names"] and written["action"] == resolved["action"]
+    return names == resolved.get("names") and written["action"] == resolved["action"]

@@ -22,7 +22,7 @@ def newest(content: Mapping[str, Any]) -> dict[str, int]:
     """Return the highest number that the filter names, for each of its architectures; empty if runc adds no stub."""
     if content["defaultAction"] in ALLOWING:
         return {}
-    names = {name for rule in content.get("syscalls") or () for name in rule["names"]}
+    names = {name for rule in content.get("syscalls") or () for name in rule.get("names") or ()}
     found = {
         one: max((named(name, one) or 0 for name in names), default=0) for one in content.get("architectures") or ()
     }

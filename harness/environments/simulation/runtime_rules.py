@@ -46,7 +46,7 @@ def rules(content: Mapping[str, Any]) -> Iterator[RuntimeRule]:
         value = value_of(rule["action"], rule.get("errnoRet"))
         if value == default:
             continue
-        for name in rule["names"]:
+        for name in rule.get("names") or ():
             for conditions in _split([_condition(one) for one in rule.get("args") or ()]):
                 yield RuntimeRule(place, name, value, conditions)
 

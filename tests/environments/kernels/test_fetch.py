@@ -108,7 +108,7 @@ def test_an_invalid_list_is_reported_with_file_entry_field_and_reason(
     ("make", "words"),
     [
         (lambda file: None, "cannot be read: No such file"),
-        (lambda file: file.mkdir(), "cannot be read: Is a directory"),
+        (lambda file: file.mkdir(), "cannot be read: it is a directory"),
         (lambda file: file.write_bytes(b"\xff\xfe"), "not TOML"),
     ],
 )
