@@ -160,12 +160,11 @@ def test_a_kernel_spoilt_by_observing_is_rebooted_for_the_cells(
 
 
 def started(one: ReusedMachine, profile: str | None, *arguments: str) -> list[str]:
-    """Return the arguments of a cell's command after its environment, without its confinement, which comes last."""
+    """Return the arguments of a cell's command between its environment and what confines its container."""
     chosen = profiles.select([profile])[0] if profile else None
     order = GuestEnvironment(one, Tree(), chosen).start(["--environment", "{}", *arguments])._machine.orders[-1]  # type: ignore[arg-type, attr-defined]
     command = order["configuration"]["process"]["args"] if chosen else order["command"]
-    end = command.index("--confinement") if chosen else len(command)
-    return command[command.index("--environment") + 2 : end]
+    return command[command.index("--environment") + 2 : command.index("--confinement") if chosen else None]
 
 
 @pytest.mark.parametrize("profile", [None, "hardened", "no-ptrace"])
