@@ -33,7 +33,7 @@ from worldswitch.harness.cli import (
     run,
 )
 from worldswitch.harness.cli import list as list_
-from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.linux import limits, startup
 
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _discard_output()
         return 128 + signal.SIGPIPE
-    except CouldNotRun as refusal:
+    except (CouldNotRun, Unobtainable) as refusal:
         print(f"worldswitch{name}: {refusal}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"worldswitch{name}: interrupted", file=sys.stderr)
