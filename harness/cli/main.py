@@ -35,7 +35,7 @@ from worldswitch.harness.cli.machines import merge
 from worldswitch.harness.cli.parsing import completion, statuses
 from worldswitch.harness.cli.parsing.parser import Parser
 from worldswitch.harness.cli.parsing.version import Version
-from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.linux import limits, startup
 from worldswitch.harness.report.legible import legible
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _discard_output()
         return 128 + signal.SIGPIPE
-    except CouldNotRun as refusal:
+    except (CouldNotRun, Unobtainable) as refusal:
         print(f"worldswitch{name}: {legible(str(refusal))}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"worldswitch{name}: interrupted", file=sys.stderr)

@@ -17,7 +17,12 @@ PLACE_LABEL = "worldswitch.place"  #: label of every container: the id of the ca
 def cache(*parts: str) -> Path:
     """Return a folder below the cache, created if missing.  Raises `Unobtainable`."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(base) if base.startswith("/") else Path.home() / ".cache"
+    try:
+        root = Path(base) if base.startswith("/") else Path.home() / ".cache"
+    except RuntimeError as problem:  # neither HOME nor an entry in /etc/passwd
+        raise Unobtainable(
+            f"user {os.getuid()} has no home for the cache folder", "set HOME or XDG_CACHE_HOME"
+        ) from problem
     folder = root.joinpath("worldswitch", *parts)
     try:
         folder.mkdir(parents=True, exist_ok=True)

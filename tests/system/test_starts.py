@@ -84,10 +84,12 @@ def test_a_command_works(script: str, environment: Mapping[str, str]) -> None:
         ("", {"PYTHONOPTIMIZE": "2"}, "scenarios are assertions, which python -O removes"),
         ('cd "$(mktemp -d)"; rmdir "$PWD"', {}, "the working directory cannot be found"),
         ("exec >/dev/full", {}, "no space is left"),
+        ("", {"XDG_CACHE_HOME": "/proc/none"}, "the cache folder /proc/none/worldswitch"),
     ],
 )
 def test_what_cannot_run_says_so(script: str, environment: Mapping[str, str], said: str) -> None:
-    done = start((), script, **environment)
+    command = ["doctor"] if "XDG_CACHE_HOME" in environment else ["list"]
+    done = start((), script, command, **environment)
     assert done.returncode == 2
     assert first_line(done).startswith("worldswitch")
     assert said in first_line(done)

@@ -22,8 +22,12 @@ from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell.probes import kernel_facts
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.environments import plan as plans
+from worldswitch.harness.environments.images import deb_packages
 from worldswitch.harness.environments.kernels import fetch
-from worldswitch.harness.environments.kernels.image import KernelImage
+from worldswitch.harness.environments.kernels.image import KernelImage, from_file
+from worldswitch.harness.environments.oci import seccomp
+from worldswitch.harness.environments.oci.spec import ContainerContext, specification
+from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.protocol import Lost
 from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.environments.vm import environment, reused_machine
@@ -177,3 +181,38 @@ def test_the_results_of_a_cell_survive_its_killed_machine(
     assert cell.problem
     assert "the guest was lost" in cell.problem.reason
     assert status(run.outcomes) is Status.COULD_NOT_RUN
+
+
+@pytest.fixture(scope="module")
+def generic(tmp_path_factory: pytest.TempPathFactory) -> KernelImage:
+    """A kernel whose disk driver is a module, with its configuration beside it, as in /boot."""
+    folder = tmp_path_factory.mktemp("generic")
+    try:
+        package = deb_packages.fetch("linux-image-6.1.0-[0-9][0-9]-amd64", ["bookworm"], print)
+    except Unobtainable as problem:
+        pytest.skip(str(problem))
+    deb_packages.unpack(package.path, folder)
+    return from_file(next(folder.glob("boot/vmlinuz-*")))
+
+
+def test_a_kernel_with_modules_boots_and_runs_containers(made: MachineParts, generic: KernelImage) -> None:
+    assert generic.why_initramfs == "it has CONFIG_BLK_DEV_NVME=m, CONFIG_EXT4_FS=m"
+    assert made.initramfs
+    up = VirtualMachine(made.hardware, generic.image, Shape(), made.initramfs())
+    try:
+        assert up.boot(SECONDS).kernel == generic.release
+        found = ContainerContext(
+            id="cell-1",
+            root=environment.IMAGE,
+            environment=made.tree.environment,
+            folder=made.tree.folder,
+            machine=seccomp.SeccompTarget("x86_64", (6, 1)),
+            cgroup="/cell-1",
+            own_cgroups=True,
+        )
+        (profile,) = profiles.select(["hardened"])
+        command = ["python3", "-c", "import os; print(os.uname().release, os.getpid())"]
+        order = {"configuration": specification(profile, command, found), "sysctls": {}}
+        assert output(GuestCell(up, 1, order, lambda: None)).decode().startswith(generic.release)
+    finally:
+        up.close()

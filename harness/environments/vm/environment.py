@@ -5,6 +5,7 @@ Image and container specification are those of containers on this host; only the
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -23,7 +24,7 @@ from worldswitch.harness.environments.profiles import expected, kernel_settings
 from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.run_resources import RunResources
-from worldswitch.harness.environments.vm import disk, kvm_probe, toolbox
+from worldswitch.harness.environments.vm import disk, initramfs, kvm_probe, toolbox
 from worldswitch.harness.environments.vm.cell import GuestCell
 from worldswitch.harness.environments.vm.machine import Boot, Hardware, MachineParts
 from worldswitch.harness.environments.vm.qemu import PROCESSORS, Shape
@@ -46,7 +47,9 @@ def machine_parts(kernel: KernelImage, run: RunResources, say: Say) -> MachinePa
     image = tree.obtain(run, say)
     tools = toolbox.obtain(run, say)
     made = disk.obtain(image, tools, run, say)
-    return MachineParts(Hardware(tools, made, kvm_probe.choose(tools, made, kernel.image, say)), image)
+    archive = functools.cache(functools.partial(initramfs.obtain, image, tools, run, say))
+    used = archive() if kernel.why_initramfs else None
+    return MachineParts(Hardware(tools, made, kvm_probe.choose(tools, made, kernel.image, say, used)), image, archive)
 
 
 class GuestEnvironment:

@@ -20,20 +20,20 @@ DEVICE = Path("/dev/kvm")
 PROBE_SECONDS = 20.0
 
 
-def choose(tools: QemuTools, disk: Path, kernel: Path, say: Say) -> Accelerator:
+def choose(tools: QemuTools, disk: Path, kernel: Path, say: Say, initramfs: Path | None = None) -> Accelerator:
     """Return `kvm` if a guest boots with it here, else `tcg`."""
     if not os.access(DEVICE, os.R_OK | os.W_OK):
         return "tcg"
     known = cache("kvm") / key(tools.id)
     if not known.exists():
         say(f"testing whether guests boot with {DEVICE}, for at most {PROBE_SECONDS:g} s")
-        known.write_text("yes" if boots(Hardware(tools, disk, "kvm"), kernel) else "no")
+        known.write_text("yes" if boots(Hardware(tools, disk, "kvm"), kernel, initramfs) else "no")
     return "kvm" if known.read_text() == "yes" else "tcg"
 
 
-def boots(hardware: Hardware, kernel: Path) -> bool:
+def boots(hardware: Hardware, kernel: Path, initramfs: Path | None = None) -> bool:
     """True if a guest boots within `PROBE_SECONDS`."""
-    machine = VirtualMachine(hardware, kernel, Shape())
+    machine = VirtualMachine(hardware, kernel, Shape(), initramfs)
     try:
         machine.boot(PROBE_SECONDS)
     except NoBoot:

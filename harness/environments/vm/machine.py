@@ -57,6 +57,7 @@ class MachineParts:
 
     hardware: Hardware
     tree: Tree
+    initramfs: Callable[[], Path] | None = None  #: makes the root of the kernels that cannot mount the disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,11 @@ class NoBoot(Unobtainable):
 class VirtualMachine:
     """A running guest."""
 
-    def __init__(self, hardware: Hardware, kernel: Path, shape: Shape) -> None:
-        """Start QEMU; `boot` waits for the guest."""
+    def __init__(self, hardware: Hardware, kernel: Path, shape: Shape, initramfs: Path | None = None) -> None:
+        """Start QEMU; `boot` waits for the guest.  Without support for an `initramfs` the kernel mounts the disk."""
         self._socket, theirs = socket.socketpair()
         with theirs:
-            self._qemu = self._start(hardware, kernel, shape, theirs.fileno())
+            self._qemu = self._start(hardware, kernel, shape, theirs.fileno(), initramfs)
         self._sender = MessageSender(self._socket.sendall)
         self._console: deque[str] = deque(maxlen=CONSOLE_LINES)
         self._booted = threading.Event()
@@ -97,10 +98,12 @@ class VirtualMachine:
         self._follower = threading.Thread(target=self._follow, daemon=True)
         self._follower.start()
 
-    def _start(self, hardware: Hardware, kernel: Path, shape: Shape, port: int) -> GuardedProcess:
+    def _start(
+        self, hardware: Hardware, kernel: Path, shape: Shape, port: int, initramfs: Path | None
+    ) -> GuardedProcess:
         try:
             return GuardedProcess(
-                qemu.command(hardware.tools, hardware.accelerator, shape, kernel, hardware.disk, port),
+                qemu.command(hardware.tools, hardware.accelerator, shape, kernel, hardware.disk, port, initramfs),
                 env=os.environ | hardware.tools.environment,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -12,6 +12,7 @@ from worldswitch.harness.environments.vm.toolbox import QemuTools
 Accelerator: TypeAlias = Literal["kvm", "tcg"]
 
 GUEST = "worldswitch.harness.environments.vm.guest"  #: the module that runs as a guest's first process
+INIT = "/usr/bin/python3"  #: on the disk, and in an initramfs
 CODE_MIB = 256  #: QEMU's cache of translated code
 
 #: The guest's CPU model.  Emulated, EPYC has AVX2 and XSAVE and is faster than larger models; protection keys and
@@ -48,19 +49,32 @@ class Shape:
     options: Mapping[str, str] = field(default_factory=dict)  #: kernel parameters: ``vsyscall=xonly``
 
 
-def command(tools: QemuTools, accelerator: Accelerator, shape: Shape, kernel: Path, disk: Path, link: int) -> list[str]:
-    """Return QEMU's command line: the console is standard output, the serial link is the open socket `link`."""
+def command(
+    tools: QemuTools,
+    accelerator: Accelerator,
+    shape: Shape,
+    kernel: Path,
+    disk: Path,
+    link: int,
+    initramfs: Path | None = None,
+) -> list[str]:
+    """Return QEMU's command line: the console is standard output, the serial link is the open socket `link`.
+
+    An initramfs gets memory in addition to the guest's: the archive and its files are there at the same time.
+    """
+    memory = shape.memory + (2 * initramfs.stat().st_size >> 20 if initramfs else 0)
     accel = f"tcg,thread=multi,tb-size={CODE_MIB}" if accelerator == "tcg" else "kvm"
     return [
         *tools.command("usr/bin/qemu-system-x86_64"),
         *("-machine", "q35", "-accel", accel, "-cpu", PROCESSORS[accelerator]),
-        *("-smp", str(shape.cpus), "-m", f"{shape.memory}M"),
+        *("-smp", str(shape.cpus), "-m", f"{memory}M"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *(word for folder in tools.firmware for word in ("-L", str(folder))),
         *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
         *("-chardev", f"socket,id=link,fd={link}", "-serial", "chardev:link"),
         *("-drive", f"file={disk},if=none,id=root,format=raw,snapshot=on", "-device", "nvme,drive=root,serial=root"),
         *("-kernel", str(kernel), "-append", kernel_line(shape.options)),
+        *(("-initrd", str(initramfs)) if initramfs else ()),
     ]
 
 
@@ -68,7 +82,7 @@ def kernel_line(options: Mapping[str, str]) -> str:
     """Return the kernel's command line; the arguments of its first process come last."""
     named = {**KERNEL_OPTIONS, **options}
     words = [*(f"{name}={value}" for name, value in named.items()), *KERNEL_FLAGS]
-    return " ".join([*words, "init=/usr/bin/python3", "--", "-m", GUEST])
+    return " ".join([*words, f"init={INIT}", f"rdinit={INIT}", "--", "-m", GUEST])
 
 
 def noteworthy(lines: Sequence[str]) -> list[str]:

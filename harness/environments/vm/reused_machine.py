@@ -46,6 +46,7 @@ class ReusedMachine:
         """Use the kernel called `name`, fetched from `kernels` on first use."""
         self.hardware = made.hardware
         self._tree = made.tree
+        self._initramfs = made.initramfs
         self.name = name
         self.kernel: KernelImage | None = None  #: None until it is fetched
         self._kernels = kernels
@@ -113,8 +114,11 @@ class ReusedMachine:
         self._observes = self._observed is not None
 
     def _start(self, kernel: KernelImage, shape: Shape) -> tuple[VirtualMachine, Boot]:
+        root = self._initramfs() if self._initramfs and kernel.why_initramfs else None
+        if root:
+            self._say(f"Linux {kernel.release} boots by an initramfs: {kernel.why_initramfs}")
         for attempt in range(1, ATTEMPTS + 1):
-            self._machine = machine = VirtualMachine(self.hardware, kernel.image, shape)
+            self._machine = machine = VirtualMachine(self.hardware, kernel.image, shape, root)
             if self._closed:
                 machine.close()
                 raise Unobtainable("the run was interrupted before the guest was up", "run again")

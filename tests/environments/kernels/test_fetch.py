@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import threading
 from collections.abc import Callable
@@ -146,6 +147,36 @@ def test_data_that_is_not_an_image_is_refused(content: bytes, tmp_path: Path) ->
     file.write_bytes(content)
     with pytest.raises(Unobtainable, match="has no bzImage header"):
         kernel.from_file(file)
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero")):
+        with pytest.raises(Unobtainable, match=f"{path} is not an x86-64 kernel image: it is no regular file"):
+            kernel.from_file(path)
+    with pytest.raises(Unobtainable, match="cannot be read: Is a directory"):
+        kernel.from_file(tmp_path)
+
+
+def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(Unobtainable, match="sparse is not an x86-64 kernel image: it has 1099511627776 bytes"):
+        kernel.from_file(tmp_path / "sparse")
+
+
+def test_an_image_for_arm64_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "Image").write_bytes(bytes(0x38) + b"ARM\x64" + bytes(4096))
+    with pytest.raises(Unobtainable, match="Image is not an x86-64 kernel image: it is one for arm64"):
+        kernel.from_file(tmp_path / "Image")
+
+
+def test_an_image_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    content = bytearray(image())
+    struct.pack_into("<I", content, 0x1F4, 1000)
+    (tmp_path / "bzImage").write_bytes(content)
+    with pytest.raises(Unobtainable, match=rf"is cut short: it has {len(content)} of {5 * 512 + 16000} bytes"):
+        kernel.from_file(tmp_path / "bzImage")
 
 
 def test_a_missing_image_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -34,7 +34,8 @@ class Fake:
     made: list[Fake]
     answer: Callable[[Fake, Message], None]
 
-    def __init__(self, hardware: object, kernel: object, shape: Shape) -> None:
+    def __init__(self, hardware: object, kernel: object, shape: Shape, initramfs: Path | None) -> None:
+        self.initramfs = initramfs
         self.orders: list[Message] = []
         self.lost = self.console = ""
         self.closed = False
@@ -106,6 +107,18 @@ def machines(monkeypatch: pytest.MonkeyPatch) -> list[Fake]:
 def one(machines: list[Fake]) -> ReusedMachine:
     made = MachineParts(Hardware(Tools(), Path(), "tcg"), Tree())  # type: ignore[arg-type]
     return ReusedMachine(made, "6.12", Shelf(), lambda _: None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("why", "root"), [("", None), ("it has CONFIG_EXT4_FS=m", Path("/root.cpio"))])
+def test_only_a_kernel_that_needs_an_initramfs_gets_one(
+    why: str, root: Path | None, machines: list[Fake], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Shelf, "get", lambda *_: replace(KERNEL, why_initramfs=why))
+    made = MachineParts(Hardware(Tools(), Path(), "tcg"), Tree(), lambda: Path("/root.cpio"))  # type: ignore[arg-type]
+    ReusedMachine(made, "6.12", Shelf(), said.append).machine(Shape())  # type: ignore[arg-type]
+    assert machines[0].initramfs == root
+    assert any("boots by an initramfs: it has CONFIG_EXT4_FS=m" in line for line in said) is bool(why)
 
 
 def test_a_kernel_is_observed_once_per_boot(one: ReusedMachine, machines: list[Fake]) -> None:

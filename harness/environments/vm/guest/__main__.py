@@ -87,6 +87,8 @@ def _supervise() -> None:
             "--root=/run/crun",
             "--cgroup-manager=cgroupfs",
         ),
+        # The kernel refuses pivot_root(2) while an initramfs is the root.
+        run=("run", "--no-pivot") if mounts.is_initramfs() else ("run",),
         bundles=Path("/run/cells"),
         clear=_clear,
         renew=mounts.fresh,

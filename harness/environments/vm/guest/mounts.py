@@ -63,6 +63,12 @@ def mount(entry: Mount) -> None:
     )
 
 
+def is_initramfs() -> bool:
+    """True if the root is the file system that the kernel unpacks an initramfs to."""
+    with open("/proc/self/mounts") as lines:
+        return next(lines, "").startswith("rootfs / rootfs ")
+
+
 def system() -> None:
     """Mount everything at boot."""
     for entry in SYSTEM:

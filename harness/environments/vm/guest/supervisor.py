@@ -38,6 +38,7 @@ class GuestContext:
     renew: Callable[[], None]  #: empty the folders that cells write to
     new_lines: Callable[[], list[str]]  #: return the kernel's log since the last call
     companion: Callable[[], int]  #: start the init of a new PID namespace; returns its pid
+    run: Sequence[str] = ("run",)  #: the runtime's command that runs a container, with options
     sysctls: Path = SYSCTLS
 
 
@@ -107,7 +108,7 @@ class Supervisor:
             self._join_companion(configuration)
             bundles.complete(configuration, bundle, Path(configuration.get("root", {}).get("path", "/")))
             (bundle / "config.json").write_text(json.dumps(configuration))
-            command = [*self._around.runtime, "run", f"--bundle={bundle}", bundle.name]
+            command = [*self._around.runtime, *self._around.run, f"--bundle={bundle}", bundle.name]
             folder = str(bundle)
         return subprocess.Popen(
             command,
