@@ -9,7 +9,8 @@ import pytest
 
 from worldswitch.harness.cli import main
 from worldswitch.harness.environments.profiles.containers_data import folder
-from worldswitch.harness.environments.simulation import record
+from worldswitch.harness.environments.simulation import effect, record
+from worldswitch.harness.environments.simulation.library import Rejected
 from worldswitch.harness.report import filter_effect
 
 QUESTION = filter_effect.QUESTION
@@ -41,9 +42,12 @@ def test_a_filter_under_which_no_container_starts(tmp_path: Path) -> None:
     assert {"read", "execve", "clone"} <= set(needed.split())
 
 
-def test_a_filter_that_libseccomp_rejects(tmp_path: Path) -> None:
-    rule = {"names": ["kcmp"], "action": "SCMP_ACT_ERRNO", "errnoRet": 4095}
-    (first,) = lines(tmp_path, defaultAction="SCMP_ACT_ALLOW", syscalls=[rule])
+def test_a_filter_that_libseccomp_rejects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reject(*_: object, **__: object) -> None:
+        raise Rejected("libseccomp rejects syscalls[0], kcmp: EINVAL Invalid argument")
+
+    monkeypatch.setattr(effect, "FilterSimulator", reject)
+    (first,) = lines(tmp_path, defaultAction="SCMP_ACT_ALLOW", syscalls=[])
     assert (
         first == f"{QUESTION}  no: no container starts: libseccomp rejects syscalls[0], kcmp: EINVAL Invalid argument"
     )

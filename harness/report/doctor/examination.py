@@ -5,16 +5,14 @@ The reference itself must have switched before the answer is yes: a filter may d
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
 from collections.abc import Callable
 
 from worldswitch.harness.catalogue.scenarios import SCENARIOS
-from worldswitch.harness.cell.probes import confinement, fingerprint, remedies, table
+from worldswitch.harness.cell.probes import confinement, emulation, fingerprint, remedies, table
 from worldswitch.harness.cell.probes.kernel_facts import Observed
 from worldswitch.harness.cell.probes.needs import required
 from worldswitch.harness.cell_name import REFERENCE
-from worldswitch.harness.environments import installation
+from worldswitch.harness.environments import distribution, installation
 from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.report.doctor import lacking, places, surroundings
 from worldswitch.harness.report.doctor.findings import NO, YES, Answer, Cost, Emulation, Findings, NoCost, Place
@@ -25,13 +23,6 @@ Measure = Callable[[], Cost | NoCost]
 
 NO_SWITCH = "the probes that the reference platform needs succeed, but it did not switch"
 HERE = "worldswitch run --engine host"
-
-#: Per package manager, the command that installs what the C parts are built with.
-COMPILERS = {
-    "apt-get": "apt-get install -y python3-dev gcc",
-    "dnf": "dnf install -y python3-devel gcc",
-    "pacman": "pacman -S --needed python gcc",
-}
 
 
 def examine(measure: Measure, say: Say, *, facts: bool) -> Findings:
@@ -83,14 +74,12 @@ def _refused() -> Answer | None:
 
 def rebuild() -> str:
     """Return the command that builds and installs the C parts."""
-    compiler = next((command for tool, command in COMPILERS.items() if shutil.which(tool)), "")
-    return " && ".join(filter(None, (compiler, installation.reinstall())))
+    return f"{distribution.install('python3-dev gcc')} && {installation.reinstall()}"
 
 
 def _emulation() -> Emulation | None:
-    """Return what shows that the kernel is emulated, if this version has the probe."""
-    name = "worldswitch.harness.cell.probes.emulation"
-    if importlib.util.find_spec(name) is None:
+    """Return what shows that the kernel is emulated, in the form of the findings."""
+    found = emulation.look()
+    if found is None:
         return None
-    found = importlib.import_module(name).look()
-    return found and Emulation(found.name, tuple(found.evidence), dict(found.lacking), tuple(found.lost))
+    return Emulation(found.name, tuple(found.evidence), dict(found.lacking), tuple(found.lost))

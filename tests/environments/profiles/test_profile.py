@@ -235,10 +235,10 @@ def test_an_unknown_name_is_an_error_with_the_nearest_one() -> None:
         profiles.select(["harden"])
 
 
-def test_a_filter_in_place_of_a_profile_is_told(tmp_path: Path) -> None:
-    (tmp_path / "mine.json").write_text("{}")
-    with pytest.raises(ProfileError, match=r"mine.json: this file is no profile, which is NAME.toml; name a seccomp"):
-        profiles.select([str(tmp_path / "mine.json")])
+def test_a_file_of_another_kind_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mine.ini").write_text("")
+    with pytest.raises(ProfileError, match=r"mine.ini: this file is neither a profile nor a filter: its name must end"):
+        profiles.select([str(tmp_path / "mine.ini")])
 
 
 def test_a_profile_named_twice_is_selected_once() -> None:

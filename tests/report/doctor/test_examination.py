@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import msgspec
 import pytest
@@ -14,9 +12,10 @@ from docker import DockerClient
 from paths import ROOT
 
 from worldswitch.harness.bench import quick_cost
-from worldswitch.harness.cell.probes import confinement, table
+from worldswitch.harness.cell.probes import confinement, emulation, table
 from worldswitch.harness.cell.probes import kernel_facts as behaviour
 from worldswitch.harness.cell.probes import table as probes
+from worldswitch.harness.cell.probes.emulation import Emulation
 from worldswitch.harness.cell.records import ProbeResult
 from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.cli.main import main
@@ -287,12 +286,8 @@ def test_where_the_reference_cannot_run_no_other_probe_is_tried(
 def test_an_emulated_kernel_is_named_with_its_evidence(
     monkeypatch: pytest.MonkeyPatch, text: Callable[[int], str]
 ) -> None:
-    name = "worldswitch.harness.cell.probes.emulation"
-    module = ModuleType(name)
-    module.__spec__ = SimpleNamespace(name=name)  # type: ignore[assignment]
-    kernel = SimpleNamespace(name="", evidence=["prctl 37"], lacking={"PTRACE_SEIZE": "EIO"}, lost=("no pidfd",))
-    module.look = lambda: kernel  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, name, module)
+    kernel = Emulation("", ("prctl 37",), {"PTRACE_SEIZE": "EIO"}, ("no pidfd",))
+    monkeypatch.setattr(emulation, "look", lambda: kernel)
     printed = text(0)
     assert "The kernel is emulated: prctl 37." in printed
     assert "It does not know PTRACE_SEIZE (EIO)." in printed
