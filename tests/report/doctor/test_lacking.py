@@ -39,12 +39,15 @@ def test_a_probe_names_the_scenarios_that_need_it(groups) -> None:
     assert group.provides[0].scenarios == ("EV01",)
 
 
-@pytest.mark.parametrize(
-    ("said", "word"), [("No space left on device", "sysctl user.max_user_namespaces"), ("Operation not per", "sudo")]
-)
-def test_the_remedy_for_user_namespaces_is_the_error_s(groups, said: str, word: str) -> None:
-    (group,) = groups(userns=said)
-    assert word in group.do
+def test_the_remedy_that_a_probe_found_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = ProbeResult("denied", "ENOSPC", "sysctl user.max_user_namespaces=10000")
+    monkeypatch.setattr(table, "probe", lambda name: found if name == "pidns" else ProbeResult("yes", ""))
+    assert [group.do for group in lacking.groups()] == ["sysctl user.max_user_namespaces=10000"]
+
+
+def test_root_is_a_remedy_for_what_a_policy_forbids(groups) -> None:
+    (group,) = groups(pidns="Operation not permitted")
+    assert "sudo" in group.do
 
 
 def test_root_is_no_remedy_for_what_the_kernel_lacks(monkeypatch: pytest.MonkeyPatch) -> None:

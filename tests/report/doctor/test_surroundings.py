@@ -28,7 +28,7 @@ def machine(tmp_path: Path) -> Path:
 
 
 def test_without_proc_nothing_is_claimed(tmp_path: Path) -> None:
-    words = msgspec.structs.asdict(surroundings.describe(Confinement(user=7), tmp_path))
+    words = msgspec.structs.asdict(surroundings.describe(Confinement(user=7, seccomp=None), tmp_path))
     assert words.pop("user") == "user 7"
     assert words.pop("label") == "none can be read"
     assert {name: text.partition(":")[0] for name, text in words.items()} == dict.fromkeys(words, "not visible")
