@@ -129,6 +129,12 @@ class FilterEffect:
             return Prediction(Verdict.MISS, f"no container starts: {fatal[0][0]}")
         return Prediction(None, f"perhaps no container starts: {perhaps[0]}") if perhaps else Prediction(Verdict.PASS)
 
+    @property
+    def combines(self) -> bool:
+        """True if several calls of a start are denied, or calls that no record has: their effects are known singly."""
+        part = self._record.starts[self._runtime]
+        return len({one.key for one in self.denials(part.calls)}) > 1 or self._simulator.denies_by_default
+
     @cached_property
     def fatal(self) -> tuple[Denial, ...]:
         """The denials without which a container would start."""
@@ -170,7 +176,9 @@ class FilterEffect:
         if self.platform.verdict is not Verdict.PASS:
             return self.platform
         needed = self.needs(required(needs))
-        return self._own(self._record.scenarios.get(scenario)) if needed.verdict is Verdict.PASS else needed
+        if needed.verdict is not Verdict.PASS or any(map(self._inverse, needs)):
+            return needed  # a scenario about a denial meets it in its own calls
+        return self._own(self._record.scenarios.get(scenario))
 
     @cached_property
     def platform(self) -> Prediction:

@@ -61,6 +61,11 @@ class FilterSimulator:
         made = self._compiler.program(self.default, self.native, self.architectures[1:], self._rules)
         return (*enosys_stub.instructions(self._newest), *made)
 
+    @property
+    def denies_by_default(self) -> bool:
+        """True if the default action is not to allow."""
+        return not Answer(self.default).allowed
+
     def answers(self, call: Call) -> list[Answer]:
         """Return every answer that the call may get; several only if it depends on an unknown argument.
 
