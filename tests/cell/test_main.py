@@ -180,3 +180,10 @@ def test_the_tests_of_the_folder_it_starts_in_take_no_part(tmp_path: Path) -> No
     (tmp_path / "tests/conftest.py").write_text("raise RuntimeError('loaded')")
     finished = run_cell(*CLAIMS, "-k", "calls_getpid", first=f"import os; os.chdir({str(tmp_path)!r})")
     assert list(finished.verdicts.values()) == ["pass"], finished.log
+
+
+def test_a_cell_whose_getppid_is_denied_does_not_run() -> None:
+    """A signal to the pid -1 reaches every process."""
+    finished = run_cell(*CLAIMS, first="import os\nos.getppid = lambda: -1")
+    assert (finished.status, finished.records) == (2, ())
+    assert "getpid or getppid returns an error" in finished.log
