@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser = _parser()
         completion.answer(parser)
         arguments = parser.parse_args(argv)
-        arguments.words = tuple(sys.argv[1:] if argv is None else argv)
+        arguments.argv = tuple(sys.argv[1:] if argv is None else argv)
         name = f" {arguments.name}"
         command: Command = arguments.command
         status = command.main(arguments)

@@ -29,7 +29,7 @@ def main(request: Request, arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="worldswitch-merge-") as work:
         with Cluster(arguments.dask, _say) as cluster:
             try:
-                words = [*arguments.words, "--dask", "", "--seed", str(request.seed)]
+                words = [*arguments.argv, "--dask", "", "--seed", str(request.seed)]
                 folders += cluster.run(words, places, Path(work))
             except KeyboardInterrupt:
                 interrupted = True
