@@ -48,7 +48,7 @@ def problem() -> str:
         )
     if os.getpid() < 1 or os.getppid() < 0:
         return (
-            "getpid or getppid returns an error, so a seccomp filter denies it, and a signal to this process would reach "
+            "getpid or getppid returns an error: a seccomp filter denies it, and a signal to this process would reach "
             "every process; allow both calls"
         )
     if (limit := resource.getrlimit(resource.RLIMIT_NOFILE)[0]) != resource.RLIM_INFINITY and limit < NEEDED:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from worldswitch.harness.bench.results_file import Results, ResultsWriter
 from worldswitch.harness.bench.session import Effort, Session
 from worldswitch.harness.cell.probes import fingerprint
 from worldswitch.harness.cli import bench
+from worldswitch.harness.environments import installation
 from worldswitch.harness.environments.host import Host
 from worldswitch.harness.environments.protocol import Environment, Missing
 from worldswitch.harness.errors import Unobtainable
@@ -177,7 +177,6 @@ def test_profiles_and_engine_host_exclude_each_other(capsys: pytest.CaptureFixtu
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "PACKAGES", ("sys", "no_such_package"))
-    assert "sys" in sys.modules
-    with pytest.raises(bench.CouldNotRun, match="benchmarks need no_such_package, which is not installed"):
+    monkeypatch.setattr(installation, "missing", lambda extra: ["no_such_package>=1"])
+    with pytest.raises(bench.CouldNotRun, match=r"packages that are not installed; .*no_such_package>=1"):
         bench._check_packages()

@@ -113,6 +113,7 @@ WRITTEN = {
         f"run --rules {name}": name.removeprefix("./")
         for name in ("nope.toml", "./empty", "./file.txt", "./junk.toml", "rules.toml", "./binary")
     },
+    "profile check nope.toml": "nope.toml",
     **{f"profile record --filter ./{name}": name for name in ("nope.json", "empty", "junk.json", "binary")},
     "profile record --filter nope.json": "nope.json",
     "profile check": "FILE",
@@ -230,6 +231,7 @@ CHECKED = {
     f"{command} {name}": name
     for command in ("profile check", "expect check")
     for name in ("nope.toml", "junk.toml", "empty", "file.txt", "binary", "junk.json")
+    if (command, name) != ("profile check", "nope.toml")
 }
 
 
@@ -278,7 +280,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (top / "binary").write_bytes(bytes(range(256)))
     (top / "junk.toml").write_text('name = "junk"\n[[expect]]\nnonsense = 1\n')
     (top / "rules.toml").write_text('about = "x"\n[[expect]]\nneeds = ["ptrac"]\nverdicts = ["fails"]\nreason = "so"\n')
-    (top / "junk.json").write_text('{"nonsense": 1}\n')
+    (top / "junk.json").write_text('{"defaultAction": "nonsense"}\n')
     (top / "empty").mkdir()
     for name, where in {
         "good": place("docker:a", frames(whole(*map(trial, NAMES)))),

@@ -23,14 +23,17 @@ SECONDS = 1800
 #: The exit status of each command of the README's section "More" for root and for an ordinary user.
 STATUSES = {
     "doctor": ((0, 2), (0, 2)),  # 2: the host or containers cannot run; the text says which
+    "list scenarios -k vsyscall": ((0,), (0,)),
     "run --engine host -k interrupt": ((0,), (0,)),
     "run --profile hardened": ((0,), (0, 2)),  # 2: an ordinary user has no engine
+    "profile from pod.yaml": ((0,), (0,)),
     "run --platform my.sandbox:Platform": ((2,), (2,)),
     "matrix --quick": ((0,), (0,)),
     "explain CELL@RUN": ((0,), (0,)),
     "mutants": ((0,), (0,)),
     "bench": ((0,), (0,)),
 }
+POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: mine}\nspec: {containers: [{name: mine, image: mine}]}\n"
 LONG = ("matrix --quick", "mutants", "bench", "run --profile hardened")
 
 
@@ -52,6 +55,7 @@ def user(request: pytest.FixtureRequest) -> Iterator[tuple[str, Path]]:
         pytest.skip("other users cannot read the checkout or its environment")
     folder = Path(tempfile.mkdtemp(prefix="new-user-", dir="/tmp"))
     folder.chmod(0o777)
+    (folder / "pod.yaml").write_text(POD)
     yield request.param, folder
     shutil.rmtree(folder)
 

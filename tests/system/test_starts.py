@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -74,7 +73,7 @@ def test_a_run_ends(prepare: list[str], script: str, tmp_path: Path) -> None:
 def test_a_command_works(script: str, environment: Mapping[str, str]) -> None:
     done = start((), script, **environment)
     assert (done.returncode, first_line(done)) == (0, "")
-    assert "AS01" in done.stdout
+    assert done.stdout.startswith("scenarios ")
 
 
 @pytest.mark.parametrize(
@@ -84,15 +83,19 @@ def test_a_command_works(script: str, environment: Mapping[str, str]) -> None:
         ("", {"PYTHONOPTIMIZE": "2"}, "scenarios are assertions, which python -O removes"),
         ('cd "$(mktemp -d)"; rmdir "$PWD"', {}, "the working directory cannot be found"),
         ("exec >/dev/full", {}, "no space is left"),
-        ("", {"XDG_CACHE_HOME": "/proc/none"}, "the cache folder /proc/none/worldswitch"),
     ],
 )
 def test_what_cannot_run_says_so(script: str, environment: Mapping[str, str], said: str) -> None:
-    command = ["doctor"] if "XDG_CACHE_HOME" in environment else ["list"]
-    done = start((), script, command, **environment)
+    done = start((), script, **environment)
     assert done.returncode == 2
     assert first_line(done).startswith("worldswitch")
     assert said in first_line(done)
+
+
+def test_a_cache_that_cannot_be_made_is_named() -> None:
+    done = start((), "", ["kernels", "fetch", "6.12"], XDG_CACHE_HOME="/proc/none")
+    assert (done.returncode, first_line(done)) == (2, "")
+    assert "the cache folder /proc/none/worldswitch/packages cannot be created" in done.stdout
 
 
 @pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGTERM])
@@ -156,7 +159,7 @@ def test_a_run_needs_only_the_processes_in_proc(script: str, tmp_path: Path) -> 
 def test_doctor_says_that_proc_is_not_mounted() -> None:
     done = start([*PRIVATE, 'mount -t tmpfs none /proc; exec "$@"', "sh"], "", ["doctor"])
     assert (done.returncode, first_line(done)) == (2, "")
-    assert re.search(r"host +no +/proc is not mounted", done.stdout)
+    assert "No: /proc is not mounted" in done.stdout
 
 
 LOOK = "from worldswitch.harness.cell.probes import emulation; print(emulation.look()); print(emulation.look().lacking)"
@@ -186,7 +189,8 @@ def test_qemu_user_is_an_emulated_kernel_without_ptrace() -> None:
 def test_doctor_runs_under_qemu_user() -> None:
     done = start([QEMU], "", ["doctor"])
     assert (done.returncode, first_line(done)) == (2, "")
-    assert re.search(r"host +no ", done.stdout)
+    assert "No: ptrace: PTRACE_SEIZE: ENOSYS" in done.stdout
+    assert "The kernel is emulated" in done.stdout
 
 
 @needs_root

@@ -50,7 +50,7 @@ def test_a_hanging_process_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_process_that_never_starts_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(count, "SECONDS", 0.1)
+    monkeypatch.setattr(count, "SECONDS", 0.001)
     with pytest.raises(OSError, match="resident"):
         count.count("resident")
 
