@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
+import filelock
+
 from worldswitch.harness.environments import guardian, installation
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.run_resources import RunResources
@@ -115,13 +117,23 @@ def copy_source(root: Path, to: Path) -> Path:
 def wheel(run: RunResources, root: Path) -> Path:
     """Return this checkout's wheel, built on this machine once for each state of its files."""
     kept = cache("wheel", key())
-    if not (found := list(kept.glob("*.whl"))):
-        source, out = copy_source(root, run.scratch()), run.scratch()
-        isolation = ["--no-build-isolation"] if _can_build() else []
-        pip("wheel", "--no-deps", *isolation, "--wheel-dir", str(out), str(source), doing="building the wheel")
-        built = next(out.glob("*.whl"))
-        found = [built.rename(kept / built.name)]
+    with _one_at_a_time(kept):
+        if not (found := list(kept.glob("*.whl"))):
+            built = _build(run, root)
+            found = [built.rename(kept / built.name)]
     return found[0]
+
+
+def _build(run: RunResources, root: Path) -> Path:
+    source, out = copy_source(root, run.scratch()), run.scratch()
+    isolation = ["--no-build-isolation"] if _can_build() else []
+    pip("wheel", "--no-deps", *isolation, "--wheel-dir", str(out), str(source), doing="building the wheel")
+    return next(out.glob("*.whl"))
+
+
+def _one_at_a_time(kept: Path) -> filelock.BaseFileLock:
+    """The lock for making what is kept: two builds of the same sources differ, and the images of one run must not."""
+    return filelock.FileLock(kept.with_suffix(".lock"), timeout=2 * SECONDS)
 
 
 def _can_build() -> bool:
@@ -152,17 +164,22 @@ def dependencies(run: RunResources, target: ImageTarget) -> Path:
     wanted = requirements()
     name = hashlib.sha256(repr((wanted, target)).encode()).hexdigest()[:16]
     kept = cache("dependencies") / name
-    if not kept.exists():
-        fresh = run.scratch()
-        platforms = [option for name in target.platforms for option in ("--platform", name)]
-        version = dotted(target.python)
-        pip(
-            *("install", "--no-compile", "--only-binary=:all:", "--implementation=cp"),
-            *(f"--python-version={version}", *platforms, "--target", str(fresh), *wanted),
-            doing=f"fetching packages for Python {version}",
-        )
-        fresh.rename(kept)
+    with _one_at_a_time(kept):
+        if not kept.exists():
+            _fetch(wanted, target, run).rename(kept)
     return kept
+
+
+def _fetch(wanted: list[str], target: ImageTarget, run: RunResources) -> Path:
+    fresh = run.scratch()
+    platforms = [option for name in target.platforms for option in ("--platform", name)]
+    version = dotted(target.python)
+    pip(
+        *("install", "--no-compile", "--only-binary=:all:", "--implementation=cp"),
+        *(f"--python-version={version}", *platforms, "--target", str(fresh), *wanted),
+        doing=f"fetching packages for Python {version}",
+    )
+    return fresh
 
 
 def assemble(run: RunResources, target: ImageTarget, built: Path | None) -> Path:

@@ -17,7 +17,8 @@ from worldswitch.harness.environments.simulation.library import Library
 from worldswitch.harness.environments.simulation.runtime_rules import RuntimeRule, default_value, rules
 
 UNKNOWN: tuple[int | None, ...] = (None,) * 6
-BITS_32 = ("SCMP_ARCH_X86", "SCMP_ARCH_ARM")
+#: Architectures of whose arguments libseccomp compares the lower 32 bits alone.
+BITS_32 = ("SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_ARM")
 
 
 @dataclass(frozen=True, slots=True)

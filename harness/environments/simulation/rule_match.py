@@ -26,7 +26,7 @@ def results(rules: Iterable[RuntimeRule], default: int, arguments: Arguments, ma
     """Return what the rules of one call may answer; `mask` covers the bits of an argument."""
     every = list(rules)
     for rule in every:
-        if not rule.conditions:
+        if all(_is_empty(one, mask) for one in rule.conditions):
             return frozenset((rule.value,))
     possible = set()
     for rule in every:
@@ -36,6 +36,11 @@ def results(rules: Iterable[RuntimeRule], default: int, arguments: Arguments, ma
         if matched:
             return frozenset(possible)
     return frozenset((*possible, default))
+
+
+def _is_empty(condition: Condition, mask: int) -> bool:
+    """True if the condition compares no bit: libseccomp leaves it out."""
+    return condition.operator == "SCMP_CMP_MASKED_EQ" and not condition.value & mask
 
 
 def matches(rule: RuntimeRule, arguments: Arguments, mask: int) -> bool | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pwd
 import stat
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -403,6 +407,30 @@ def test_a_checkout_s_wheel_is_built_from_source_files_only() -> None:
         "reference/core/build.py",
     } <= names
     assert not [name for name in names if name.endswith((".so", ".pyc")) or "/_core.c" in name]
+
+
+def test_concurrent_runs_use_one_wheel_and_one_copy_of_the_dependencies(
+    run: RunResources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = installation.checkout()
+    assert root
+    builds = itertools.count()
+    both = threading.Barrier(2)
+
+    def pip(action: str, *arguments: str, doing: str) -> None:
+        with suppress(threading.BrokenBarrierError):
+            both.wait(1)  # for the other run, if it builds too
+        option = {"wheel": "--wheel-dir", "install": "--target"}[action]
+        Path(arguments[arguments.index(option) + 1], "suite.whl").write_text(str(next(builds)))
+
+    def made(_: int) -> tuple[str, str]:
+        wheel = site_packages.wheel(run, root).read_text()
+        folder = site_packages.dependencies(run, ImageTarget((3, 11), (2, 36), "x86_64"))
+        return wheel, (folder / "suite.whl").read_text()
+
+    monkeypatch.setattr(site_packages, "pip", pip)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(made, range(2))) == [("0", "1")] * 2
 
 
 def test_a_run_s_results_do_not_change_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
