@@ -64,6 +64,9 @@ REQUESTS = {
     0x4212: "SET_SYSCALL_INFO",
 }
 
+#: The values of six arguments that were not recorded.
+ANY = ((0, (1 << 64) - 1),) * 6
+
 
 @dataclass(frozen=True, slots=True)
 class Denial:
@@ -106,8 +109,7 @@ class FilterEffect:
     def _denied(self, key: str) -> Iterator[Denial]:
         name, arguments, architecture = record.parse(key)
         call = Call(name, arguments, architecture)
-        if ranges := self._record.ranges.get(name):
-            call = self._simulator.with_ranges(call, ranges)
+        call = self._simulator.with_ranges(call, self._record.ranges.get(name, ANY))
         try:
             answers = self._simulator.answers(call)
         except KeyError:

@@ -21,6 +21,10 @@ COMPARISONS: dict[str, Callable[[int, int], bool]] = {
 }
 Arguments = Sequence[int | None]
 
+#: Flags, descriptors and sizes are below this.  What is above is an address, or in a register that the call does not
+#: use: it is one given value in no more than one of so many calls.
+LEAST_ADDRESS = 1 << 32
+
 
 def results(rules: Iterable[RuntimeRule], default: int, arguments: Arguments, mask: int) -> frozenset[int]:
     """Return what the rules of one call may answer; `mask` covers the bits of an argument."""
@@ -70,6 +74,7 @@ def _settled(condition: Condition, low: int, high: int) -> bool:
     if condition.operator == "SCMP_CMP_MASKED_EQ":
         return low == high
     if condition.operator in ("SCMP_CMP_EQ", "SCMP_CMP_NE"):
-        return low == high or not low <= condition.value <= high
+        is_unlikely = condition.value >= LEAST_ADDRESS and condition.value != low
+        return low == high or is_unlikely or not low <= condition.value <= high
     holds = COMPARISONS[condition.operator]
     return holds(low, condition.value) == holds(high, condition.value)

@@ -107,6 +107,13 @@ def test_a_condition_outside_the_observed_values_does_not_match() -> None:
     )
 
 
+def test_one_value_of_an_address_or_an_unused_register_does_not_match() -> None:
+    magic = {"index": 5, "op": "SCMP_CMP_EQ", "value": 0x5EC0_0000_0000_0001}
+    assert effect_of(rule("getrandom", args=[magic])).of("a::b", ()).verdict is Verdict.PASS
+    assert effect_of(rule("read", args=[magic])).start.verdict is Verdict.PASS
+    assert effect_of(rule("read", args=[{**magic, "value": 1}])).start.verdict is None
+
+
 def test_an_unknown_runtime_has_no_prediction() -> None:
     assert effect_of(runtime="kata").of("a::b", ()).verdict is None
 
