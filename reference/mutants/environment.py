@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 
-from worldswitch.harness import ptrace_denial
 from worldswitch.harness.contract import Event, HostError, Options, Signal, StubDied, Unavailable
+from worldswitch.harness.ptrace_denial.confinement import tracer_of
 from worldswitch.reference import prerequisites, refusals
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.context import PtraceContext
@@ -69,7 +70,7 @@ class TakesSysemuForGranted(PtracePlatform):
 
 class _TimidCreation(StubCreation):
     def trace_leader(self, pid: int) -> None:
-        if ptrace_denial.current().tracer:
+        if tracer_of(os.getpid()):
             raise refusals.refused("PTRACE_SEIZE", errno.EPERM)
         super().trace_leader(pid)
 
