@@ -46,10 +46,10 @@ def problem() -> str:
             "scenarios are assertions, which python -O removes: none could fail; "
             "unset PYTHONOPTIMIZE, and run again without -O"
         )
-    if os.getpid() < 1 or os.getppid() < 0:
+    if os.getpid() < 1:
         return (
-            "getpid or getppid returns an error: a seccomp filter denies it, and a signal to this process would reach "
-            "every process; allow both calls"
+            "getpid returns an error: a seccomp filter denies it, and a signal to this process would reach every "
+            "process; allow the call"
         )
     if (limit := resource.getrlimit(resource.RLIMIT_NOFILE)[0]) != resource.RLIM_INFINITY and limit < NEEDED:
         return f"this process may open {limit} files, and needs {NEEDED}: ulimit -n {NEEDED}"
