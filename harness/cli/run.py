@@ -134,8 +134,10 @@ def _last_failed(arguments: argparse.Namespace) -> int:
 def _given(arguments: argparse.Namespace) -> list[str]:
     """Return the given options that say what to run, where or how."""
     asked, default = options.request(arguments), Request()
+    given = [option for name, option in _OPTIONS.items() if getattr(asked, name) != getattr(default, name)]
+    others = {"--shard": arguments.shard, "--list-json": arguments.list_json, "--dask": arguments.dask}
     seed = [] if arguments.seed is None else ["--seed"]
-    return [option for name, option in _OPTIONS.items() if getattr(asked, name) != getattr(default, name)] + seed
+    return [*given, *seed, *(option for option, value in others.items() if value)]
 
 
 #: The option of each field of a request, but for the seed, whose default is drawn.

@@ -73,10 +73,11 @@ class Cluster:
         started = time.monotonic()
         try:
             for done, (future, place) in enumerate(self._ended(dict(futures)), 1):
-                if folder := self._taken(future, place, into):
+                machine, folder = self._taken(future, place, into)
+                if folder:
                     yield folder
                 left = (time.monotonic() - started) / done * (count - done)
-                told = self.lost[place.name].reason if place.name in self.lost else f"on {future.result().machine}"
+                told = f"on {machine}" if folder else self.lost[place.name].reason
                 self._say(f"{place.name}: {told} ({done} of {count}, about {left / 60:.0f} min left)")
         finally:
             for place in futures.values():
@@ -89,7 +90,9 @@ class Cluster:
         while futures:
             for future in [one for one in futures if one.done()]:
                 yield future, futures.pop(future)
-            if self._client.scheduler_info(n_workers=-1)["workers"]:
+            if not futures:
+                return
+            if self._has_workers():
                 seen = time.monotonic()
             elif time.monotonic() - seen > self._patience:
                 lack = Problem(f"the cluster at {self._address} has no worker", "start one: dask worker SCHEDULER")
@@ -97,19 +100,26 @@ class Cluster:
                 return
             time.sleep(0.2)
 
-    def _taken(self, future: Any, place: Place, into: Path) -> Path | None:
-        """Unpack the run of a place; None if it came to nothing."""
-        error = future.exception()
-        if error is not None:
+    def _has_workers(self) -> bool:
+        try:
+            return bool(self._client.scheduler_info(n_workers=-1)["workers"])
+        except Exception:  # the scheduler is gone; its futures will be cancelled
+            return False
+
+    def _taken(self, future: Any, place: Place, into: Path) -> tuple[str, Path | None]:
+        """Unpack the run of a place; returns the worker's machine, and no folder if the place came to nothing."""
+        try:
+            run: ShardRun = future.result(timeout=self._patience)
+        except Exception as error:  # of the task, of its worker, or of the connection to the scheduler
             told = f"{type(error).__name__}: {error}".splitlines()[0]
-            self.lost[place.name] = Problem(f"the cluster gave the cell up: {told}", "look at the logs of the workers")
-            return None
-        run: ShardRun = future.result()
+            remedy = "look at the logs of the scheduler and its workers, and run again"
+            self.lost[place.name] = Problem(f"the cluster gave the cell up: {told}", remedy)
+            return "", None
         if not run.archive:
             reason = f"on {run.machine} the command ended with status {run.status} and without results"
             self.lost[place.name] = Problem(reason, "run it there: the log says why", run.log)
-            return None
-        return _unpack(run.archive, into / _safe(place.name))
+            return run.machine, None
+        return run.machine, _unpack(run.archive, into / _safe(place.name))
 
 
 def _safe(name: str) -> str:

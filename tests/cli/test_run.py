@@ -169,6 +169,7 @@ def test_lf_without_a_run_is_refused(run: Command, tmp_path: Path, capsys: pytes
         (["--engine", "host", "--no-chaos"], "--no-chaos, --engine"),
         (["--profile", "hardened", "--kernel", "6.12"], "--profile, --kernel"),
         (["--platform", "seed", "--deadline", "3", "--repeat", "soak"], "--platform, --repeat, --deadline"),
+        (["--shard", "1/2", "--dask", "tcp://x:1"], "--shard, --dask"),
     ],
 )
 def test_lf_refuses_options_that_the_last_run_decides(

@@ -6,6 +6,7 @@ import contextlib
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,13 +44,17 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
     """The address of a scheduler."""
     file = tmp_path / "scheduler.json"
     with ended(start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))):
-        until = time.monotonic() + SECONDS
-        while time.monotonic() < until:
-            with contextlib.suppress(OSError, ValueError):
-                yield json.loads(file.read_text())["address"]
-                return
-            time.sleep(0.1)
-        raise AssertionError("no scheduler came up")
+        yield address_in(file)
+
+
+def address_in(file: Path) -> str:
+    """The address that a scheduler writes to a file."""
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError, ValueError):
+            return str(json.loads(file.read_text())["address"])
+        time.sleep(0.1)
+    raise AssertionError("no scheduler came up")
 
 
 def worker(address: str) -> subprocess.Popen[bytes]:
@@ -128,3 +133,17 @@ def test_a_command_that_makes_no_run_is_told(scheduler: str, tmp_path: Path) -> 
         assert list(cluster.run(["run", "--id", "NONE"], [Place("host")], tmp_path)) == []
     assert "ended with status 2 and without results" in cluster.lost["host"].reason
     assert "NONE" in cluster.lost["host"].log
+
+
+def test_a_lost_scheduler_costs_its_cells_and_no_more(tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    scheduler = start("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
+    with ended(scheduler):
+        address = address_in(file)
+        busy = worker(address)
+        with ended(busy), Cluster(address, lambda _: None, patience=5.0) as cluster:
+            threading.Timer(5, scheduler.kill).start()
+            words = ["run", "--engine", "host", "--id", "SG12", "--repeat", "soak"]
+            assert list(cluster.run(words, [Place("host")], tmp_path)) == []
+    assert "the cluster gave the cell up" in cluster.lost["host"].reason
+    assert cluster.lost["host"].remedy

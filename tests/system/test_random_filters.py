@@ -20,11 +20,9 @@ import random_filters
 import witness
 from hypothesis import HealthCheck, Phase, given, settings
 
-from worldswitch.harness.environments.images import tree
-from worldswitch.harness.environments.oci import runtime
+from containers import setup as setup
 from worldswitch.harness.environments.oci.container import OciSetup
 from worldswitch.harness.environments.profiles import profile as profiles
-from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.environments.simulation import library, record
 from worldswitch.harness.environments.simulation.effect import FilterEffect
 from worldswitch.harness.environments.simulation.filter_simulator import Call, FilterSimulator
@@ -60,16 +58,6 @@ class Seen:
     def note(self, line: bytes) -> None:
         if line.startswith(WORD.encode()):
             self.results = json.loads(line.removeprefix(WORD.encode()))
-
-
-@pytest.fixture
-def setup() -> Iterator[OciSetup]:
-    run = RunResources.create()
-    try:
-        found = runtime.obtain(run, install=False, say=lambda _: None)
-        yield OciSetup(found, tree.obtain(run, lambda _: None), run)
-    finally:
-        run.close()
 
 
 def drawn(count: int) -> list[dict[str, Any]]:

@@ -75,11 +75,6 @@ def digest(facts: Mapping[str, str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12] if facts else ""
 
 
-def unobserved(facts: Mapping[str, str]) -> list[str]:
-    """Return the facts without an observation."""
-    return [name for name, observation in facts.items() if observation.startswith(_NOT)]
-
-
 class _Notes:
     """Lines in shared memory, which survives the process that writes them; a filter may deny memfd_create(2)."""
 

@@ -31,11 +31,6 @@ def known() -> frozenset[str]:
     return _OTHERS.union(*(table.load_arch_table(arch) for arch in _ARCHES))
 
 
-def table_version() -> str:
-    """Return the kernel that the table of names describes."""
-    return str(syscalls().linux_version)
-
-
 class Libseccomp:
     """The libseccomp of this machine."""
 

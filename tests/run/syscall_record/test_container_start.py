@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 
 import pytest
 from msgspec.structs import replace
 
-from worldswitch.harness.environments.images import tree
-from worldswitch.harness.environments.oci import runtime
+from containers import setup as setup
 from worldswitch.harness.environments.oci.container import OciSetup
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.profiles.profile import Namespaces, Profile
-from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.environments.simulation import library
 from worldswitch.harness.run.syscall_record import container_start
 
@@ -23,16 +20,6 @@ pytestmark = [
     pytest.mark.skipif(not (shutil.which("runc") or shutil.which("crun")), reason="no runtime is installed"),
     pytest.mark.skipif(library.load() is None, reason="libseccomp is not installed"),
 ]
-
-
-@pytest.fixture
-def setup() -> Iterator[OciSetup]:
-    run = RunResources.create()
-    try:
-        found = runtime.obtain(run, install=False, say=lambda _: None)
-        yield OciSetup(found, tree.obtain(run, lambda _: None), run)
-    finally:
-        run.close()
 
 
 @pytest.fixture
