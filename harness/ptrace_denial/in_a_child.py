@@ -22,6 +22,7 @@ LANDLOCK_LAYERS = 16  #: LANDLOCK_MAX_NUM_LAYERS, security/landlock/limits.h
 LANDLOCK_ACCESS_FS_EXECUTE = 1  # include/uapi/linux/landlock.h
 PR_SET_NO_NEW_PRIVS, PR_GET_MDWE = 38, 66  # include/uapi/linux/prctl.h
 PTRACE_SEIZE = 0x4206  # include/uapi/linux/ptrace.h
+PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
 WALL = 0x4000_0000  # __WALL, include/uapi/linux/wait.h
 
 #: include/uapi/linux/lsm.h: LSM_ID_CAPABILITY and those that follow it
@@ -56,9 +57,12 @@ def can_trace_a_child() -> bool | None:
 
 
 def _seize_a_child() -> int:
-    pid = os.fork()
-    if pid == 0:
-        signal.pause()
+    parent, pid = os.getpid(), os.fork()
+    if pid == 0:  # a filter may kill the parent for its request
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() == parent:
+            signal.pause()
+        os._exit(0)
     try:
         return int(_libc.ptrace(PTRACE_SEIZE, pid, None, None))
     finally:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,23 @@ def test_the_doctor_says_no(restriction: str) -> None:
     assert not answer["can_run"]
     assert all(word in answer["reason"] for word in DENIED[restriction])
     assert answer["remedy"]
+
+
+def test_a_filter_that_kills_for_ptrace_leaves_no_process() -> None:
+    mark = f"leak-{os.getpid()}"
+    look = f"from worldswitch.harness.ptrace_denial import in_a_child; in_a_child.can_trace_a_child()  # {mark}"
+    tool = TESTS / "support" / "confined.py"
+    subprocess.run([sys.executable, tool, "kill:101", "--", sys.executable, "-c", look], check=True, timeout=60)
+    until = time.monotonic() + 5
+    while (left := [path for path in Path("/proc").glob("[0-9]*/cmdline") if mark in text(path)]) and (
+        time.monotonic() < until
+    ):
+        time.sleep(0.05)
+    assert left == []
+
+
+def text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
