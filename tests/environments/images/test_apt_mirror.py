@@ -78,11 +78,13 @@ def _date(after: float) -> str:
 
 
 @pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Debian:
+def key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian]:
     lacking = [tool for tool in TOOLS if not shutil.which(tool)]
     if lacking:
         pytest.skip(f"a mirror of our own takes {', '.join(lacking)}")
-    return Debian(tmp_path_factory.mktemp("mirror"))
+    made = Debian(tmp_path_factory.mktemp("mirror"))
+    yield made
+    subprocess.run(["gpgconf", "--homedir", str(made.home), "--kill", "all"], check=True)  # gpg leaves its agent
 
 
 @pytest.fixture
