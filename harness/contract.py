@@ -98,7 +98,8 @@ class Fault:
 
     `address` is the first byte that could not be accessed, not rounded.  `access` is the attempted access as far as the
     platform can tell: a platform that cannot tell a write from a read reports READ first and WRITE if the same fault
-    comes again.  A fault without an address, such as a general protection fault, is a `Signal`.
+    comes again.  A fault without an address, such as a general protection fault or an unaligned access where the guest
+    asked for alignment checks, is a `Signal`.
     """
 
     signo: int
@@ -218,6 +219,10 @@ class State:
     `registers` is the kernel's ``user_regs_struct``: a bytearray of 8-byte words, in the kernel's order and the
     machine's byte order.  `words` is the same memory as unsigned integers, indexed by the numbers in
     `worldswitch.harness.arch.registers`.  Platforms keep pointers to both: change their contents, never replace them.
+
+    Whatever a guest's own instructions put into its registers can be loaded again, on any thread and in any address
+    space, even if the kernel refuses it from a tracer (x86: segment bases in the kernel's half of the addresses).  The
+    segment selectors are the platform's: a state shows those that the guest had, and a switch does not load them.
 
     The extended state (x87, SSE, AVX ...) is an XSAVE image in the standard format, as PTRACE_GETREGSET returns it for
     NT_X86_XSTATE.  Its size depends on the machine and is the same for all states of a platform (`Platform.new_state`).

@@ -22,6 +22,7 @@ SI_KERNEL = 0x80
 SI_QUEUE = -1
 SYS_SECCOMP = 1
 SEGV_MAPERR = 1
+BUS_ADRALN = 1
 
 #: Signals that the guest's own instructions raise; with a positive code they have no other source.
 SYNCHRONOUS = frozenset((signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS))
@@ -103,7 +104,12 @@ class SignalInfo:
 
     @property
     def has_address(self) -> bool:
-        """True if `address` is the faulting one; it is not in a general protection fault, whose code is SI_KERNEL."""
+        """True if `address` is the faulting one.
+
+        It is not in a general protection fault, whose code is SI_KERNEL, nor in an alignment check.
+        """
+        if self.signo == signal.SIGBUS and self.code == BUS_ADRALN:
+            return False
         return self.signo in (signal.SIGSEGV, signal.SIGBUS) and 0 < self.code < SI_KERNEL
 
 

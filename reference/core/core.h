@@ -12,6 +12,9 @@ extern const unsigned char stub_end[];
 extern const unsigned char stub_entry[];	// the leader's first instruction, a breakpoint
 extern const unsigned char stub_call[];		// the system call instruction for injected calls
 extern const unsigned char stub_park[];		// where untraced threads wait
+extern const unsigned char stub_bases[];	// sets the segment bases, then the flags
+extern const unsigned char stub_flags[];	// sets the flags
+extern const unsigned char stub_words[];	// the flags that can be set there: without and with ID
 
 // Copy the stub to a page at `address`, which must be free, and make it executable.
 int stub_install(unsigned long address, unsigned long length);
@@ -84,8 +87,9 @@ struct tracee {
 	void *resident;			// where the extended state goes when the thread is parked, or NULL
 	unsigned long park;		// stub_park in the stub's page
 	unsigned long stops;		// how many of its stops its tracers have seen
+	int preparing;			// it runs the stub's code to set what PTRACE_SETREGS does not
 	int shadow_valid;
-	struct registers shadow;	// what the thread's registers are now
+	struct registers shadow;	// what the thread's registers are now, or were when they were last read
 	struct registers segments;	// what no guest sets: the segment registers, and orig_rax
 	struct tracee *next;		// in its owner's list
 };

@@ -8,12 +8,19 @@
 #           attached yet waits and cannot run on into anything else.
 #   park    Threads that nobody traces wait here.  They have all signals
 #           blocked; a SIGCONT or a handled stop only takes them once round.
+#   bases   Sets the segment bases to rdi and rsi, which may be addresses that
+#           only the instructions accept and PTRACE_SETREGS does not.
+#   flags   Sets the flags to the word at rsp, for the one that PTRACE_SETREGS
+#           does not write.  The tracer stops the thread at the call in `park`.
+#   words   What rsp may point to: the ID flag clear, and set.
 
 	.equ	SYS_pause, 34
+	.equ	FLAGS, 0x202		# asm/processor-flags.h: IF and the bit that is always set
+	.equ	ID, 0x200000
 
 	.pushsection .rodata.stub, "a", @progbits
-	.globl	stub_begin, stub_entry, stub_call, stub_park, stub_end
-	.hidden	stub_begin, stub_entry, stub_call, stub_park, stub_end
+	.globl	stub_begin, stub_entry, stub_call, stub_park, stub_bases, stub_flags, stub_words, stub_end
+	.hidden	stub_begin, stub_entry, stub_call, stub_park, stub_bases, stub_flags, stub_words, stub_end
 	.balign	16
 stub_begin:
 stub_entry:
@@ -24,5 +31,14 @@ stub_park:
 	movl	$SYS_pause, %eax
 	syscall
 	jmp	stub_park
+stub_bases:
+	wrfsbase	%rdi
+	wrgsbase	%rsi
+stub_flags:
+	popfq
+	jmp	stub_park
+	.balign	8
+stub_words:
+	.quad	FLAGS, FLAGS | ID
 stub_end:
 	.popsection

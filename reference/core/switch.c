@@ -8,8 +8,10 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <asm/processor-flags.h>
+#include <elf.h>
 
 #include "core.h"
 #include "internal.h"
@@ -55,6 +57,46 @@ static void force_segments(struct tracee *t, struct registers *r)
 	r->gs = t->segments.gs;
 }
 
+static unsigned long place_in_stub(const struct tracee *t, const unsigned char *label)
+{
+	return t->park + (unsigned long)(label - stub_park);
+}
+
+// PTRACE_SETREGS refuses segment bases beyond user addresses and leaves the ID
+// flag as it is, but a guest's own instructions can set both (wrfsbase, popf).
+// So can the stub's: let the thread run them, up to its next system call.
+static int prepare(struct tracee *t, struct admission *a, int bases_are_set)
+{
+	const struct registers *guest = a->registers;
+	struct registers r = t->segments;
+
+	r.rip = place_in_stub(t, bases_are_set ? stub_flags : stub_bases);
+	r.rsp = place_in_stub(t, stub_words) + (guest->eflags & X86_EFLAGS_ID ? sizeof(r.rsp) : 0);
+	r.eflags = X86_EFLAGS_IF | X86_EFLAGS_FIXED;
+	r.rdi = guest->fs_base;
+	r.rsi = guest->gs_base;
+	if (bases_are_set) {
+		r.fs_base = guest->fs_base;
+		r.gs_base = guest->gs_base;
+	}
+	if (ptrace(PTRACE_SETREGS, t->tid, 0, &r) != 0)
+		return failed(t, a, PTRACE_SETREGS, -errno);
+	t->preparing = 1;
+	return 0;
+}
+
+// EIO can only mean the bases: all selectors are the stub's.
+static int load_all(struct tracee *t, struct admission *a)
+{
+	int rc = ptrace(PTRACE_SETREGS, t->tid, 0, a->registers) == 0 ? 0 : -errno;
+
+	if (rc == 0 && !((a->registers->eflags ^ t->shadow.eflags) & X86_EFLAGS_ID))
+		return 0;
+	if (rc == 0 || rc == -EIO)
+		return prepare(t, a, rc == 0);
+	return failed(t, a, PTRACE_SETREGS, rc);
+}
+
 // orig_rax, which is -1, says "not in a system call": else a result between
 // -516 and -512 would be restarted.  When only the result differs from what the thread
 // already has, one word is enough (a quarter of the cost of them all), unless
@@ -73,7 +115,7 @@ static int load(struct tracee *t, struct admission *a, enum flight_registers *lo
 	if (!same || is_restart_code(rax)) {
 		*loaded = FLIGHT_ALL_REGISTERS;
 		r->orig_rax = t->segments.orig_rax;
-		return ptrace(PTRACE_SETREGS, t->tid, 0, r) == 0 ? 0 : failed(t, a, PTRACE_SETREGS, -errno);
+		return load_all(t, a);
 	}
 	if (rax == t->shadow.rax)
 		return 0;
@@ -128,6 +170,47 @@ static int ask(struct tracee *t, struct admission *a, int request, int status)
 	return SWITCH_STOP + status;
 }
 
+// Whether the stub's own instruction faulted: no other thread or process can
+// send these signals with a positive code.
+static int is_refused(const struct admission *a)
+{
+	siginfo_t info;
+
+	memcpy(&info, a->about, sizeof(info));
+	return (info.si_signo == SIGSEGV || info.si_signo == SIGILL) && info.si_code > 0;
+}
+
+// The bases are set; all registers before them in struct registers are loaded now.
+static int load_the_rest(struct tracee *t, struct admission *a)
+{
+	struct iovec rest = { a->registers, offsetof(struct registers, fs_base) };
+
+	return ptrace(PTRACE_SETREGSET, t->tid, NT_PRSTATUS, &rest) == 0 ? 0 : failed(t, a, PTRACE_SETREGSET, -errno);
+}
+
+static int run_and_collect(struct tracee *t, struct admission *a, enum flight_registers loaded, int glancing);
+
+// The thread stopped at the end of the stub's code that `prepare` had it run, or
+// earlier, and the guest did not run.  The ID flag cannot be set where the
+// guest's protection keys forbid the stub to read its page; it is let be then.
+static int prepared(struct tracee *t, struct admission *a, int status, int glancing)
+{
+	int result = 0;
+
+	t->preparing = 0;
+	if (ptrace(PTRACE_GETREGS, t->tid, 0, &t->shadow) != 0)
+		return failed(t, a, PTRACE_GETREGS, -errno);
+	if (status != SYSCALL_STOP) {
+		result = status >> 16 == 0 ? ask(t, a, PTRACE_GETSIGINFO, status) : SWITCH_STOP + status;
+		if (status >> 16 != 0 || result != SWITCH_STOP + status || !is_refused(a))
+			return result;
+		if (t->shadow.rip != place_in_stub(t, stub_flags))
+			return failed(t, a, PTRACE_SETREGS, -EIO);
+	}
+	result = load_the_rest(t, a);
+	return result != 0 ? result : run_and_collect(t, a, FLIGHT_ALL_REGISTERS, glancing);
+}
+
 static int collect(struct tracee *t, struct admission *a, int glancing)
 {
 	struct registers *r = a->registers;
@@ -140,6 +223,10 @@ static int collect(struct tracee *t, struct admission *a, int glancing)
 	if (!WIFSTOPPED(status)) {
 		flight_note(t->tid, FLIGHT_WAIT, status, FLIGHT_NO_REGISTERS, NULL, NULL);
 		return SWITCH_STOP + status;
+	}
+	if (t->preparing) {
+		flight_note(t->tid, FLIGHT_WAIT, status, FLIGHT_NO_REGISTERS, NULL, NULL);
+		return prepared(t, a, status, glancing);
 	}
 	rc = read_back(t, a, &request);
 	flight_note(t->tid, FLIGHT_WAIT, status, rc < 0 ? FLIGHT_NO_REGISTERS : FLIGHT_ALL_REGISTERS, r, NULL);
@@ -175,26 +262,26 @@ static int take_xstate(struct tracee *t, struct admission *a)
 	return 0;
 }
 
-// Returns 0 or SWITCH_ERROR plus an errno.
-static int resume(struct tracee *t, struct admission *a)
+// Run the guest, or the stub's code that must run before it, and collect.
+static int run_and_collect(struct tracee *t, struct admission *a, enum flight_registers loaded, int glancing)
 {
-	struct registers *r = a->registers;
-	int request = r->eflags & X86_EFLAGS_TF ? a->step : a->run;
-	enum flight_registers loaded = FLIGHT_NO_REGISTERS;
+	int request = t->preparing ? PTRACE_SYSEMU : a->registers->eflags & X86_EFLAGS_TF ? a->step : a->run;
+	int rc = (int)tracee_resume(request, t->tid, loaded, a->registers);
 
+	if (rc == 0)
+		return collect(t, a, glancing);
+	a->failed = request;
+	t->preparing = 0;
+	return SWITCH_ERROR - rc;
+}
+
+// Returns 0 or SWITCH_ERROR plus an errno.
+static int load_state(struct tracee *t, struct admission *a, enum flight_registers *loaded)
+{
 	if (__atomic_load_n(&t->state, __ATOMIC_ACQUIRE) != TRACEE_OWNED)
 		return SWITCH_ERROR + ESRCH;
 	int result = a->xset == NULL ? 0 : take_xstate(t, a);
-	if (result == 0)
-		result = load(t, a, &loaded);
-	if (result != 0)
-		return result;
-	tracee_place(t);
-	int rc = (int)tracee_resume(request, t->tid, loaded, r);
-	if (rc == 0)
-		return 0;
-	a->failed = request;
-	return SWITCH_ERROR - rc;
+	return result != 0 ? result : load(t, a, loaded);
 }
 
 int tracee_switch(struct admission *a)
@@ -203,8 +290,13 @@ int tracee_switch(struct admission *a)
 
 	if (t->thread != pthread_self() || __atomic_load_n(&t->admission, __ATOMIC_SEQ_CST) != a)
 		return a->result = SWITCH_REFUSED;
-	int result = resume(t, a);
-	return a->result = result != 0 ? result : collect(t, a, t->placement != PLACEMENT_FREE);
+	enum flight_registers loaded = FLIGHT_NO_REGISTERS;
+	int result = load_state(t, a, &loaded);
+	if (result == 0) {
+		tracee_place(t);
+		result = run_and_collect(t, a, loaded, t->placement != PLACEMENT_FREE);
+	}
+	return a->result = result;
 }
 
 int tracee_halt(struct admission *a)

@@ -22,7 +22,10 @@ from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
 # asm-generic/siginfo.h
 SEGV_MAPERR = 1
 SEGV_ACCERR = 2
+BUS_ADRALN = 1
 SI_KERNEL = 0x80
+
+ALIGNMENT_CHECK = 0x4_0000  # asm/processor-flags.h: AC
 
 READ_ONLY = Access.READ
 DATA = Access.READ | Access.WRITE
@@ -191,6 +194,20 @@ def a_protection_fault_is_no_fault_at_zero(stage: Stage, program: Program) -> No
     for _ in range(3):
         guest.state.pc = guest.code
         assert guest.switch() == Signal(signal.SIGSEGV, SI_KERNEL)
+
+
+@scenario("FT08", clauses=("seed.W10", "kernel.I4", "Intel SDM 3, 6.15"))
+def an_unaligned_access_is_no_fault_at_zero(stage: Stage) -> None:
+    """An unaligned access of a guest that set the alignment check flag is a signal without an address."""
+    guest = stage.guest(guests.read_at)
+    guest.state["rdi"] = guest.data_address + 1
+    for _ in range(3):
+        guest.state.pc = guest.code
+        guest.state["eflags"] |= ALIGNMENT_CHECK
+        assert guest.switch() == Signal(signal.SIGBUS, BUS_ADRALN)
+        assert guest.state.pc == guest.code
+        guest.state["eflags"] &= ~ALIGNMENT_CHECK
+        assert guest.switch() == Syscall(Number.GETPID)
 
 
 @scenario("FT05", clauses=("seed.W10", "kernel.I4"))

@@ -28,7 +28,7 @@ GETPID = Syscall(Number.GETPID)
 #: The first address of the kernel's half, and addresses that no paging mode has.
 KERNELS = 0xFFFF_8000_0000_0000
 NONCANONICAL = 1 << 63
-BAD_BASES = tuple(itertools.product(("fs_base", "gs_base"), (NONCANONICAL, 1 << 62, KERNELS, ALL_ONES)))
+BAD_BASES = tuple(itertools.product(("fs_base", "gs_base"), (NONCANONICAL, 1 << 62, (1 << 63) - 1)))
 
 SEGMENTS = ("cs", "ss", "ds", "es", "fs", "gs")
 
@@ -38,7 +38,7 @@ SELECTORS = (0, 0x10, 0x18, 0x23, 0x2B, 0x33, 0x37, 0xFFFF, ALL_ONES)
 
 @scenario("EX07", "K64", clauses=("gvisor 99d595869", "seed.W20", "kernel.M7"))
 def a_base_the_kernel_refuses_is_an_error_until_it_is_mended(stage: Stage) -> None:
-    """A segment base that the kernel refuses raises EIO and changes no register, and the guest continues without it."""
+    """A segment base that is no address raises EIO and changes no register, and the guest continues without it."""
     guest = stage.guest(guests.getpid_loop)
     stub = stage.inspect(guest.space).stub
     assert guest.switch() == GETPID

@@ -30,6 +30,19 @@
 	jmp	1b
 	end	read_flags
 
+# Sets its flags to rdi, makes a system call, puts them into rsi and reports, for ever.
+	guest	load_flags
+1:	push	%rdi
+	popfq
+	mov	$GETPID, %eax
+	syscall
+	pushfq
+	pop	%rsi
+	mov	$GETPID, %eax
+	syscall
+	jmp	1b
+	end	load_flags
+
 # Fills the vector registers from its data, then reports; stores them into its data, then reports.
 	.macro	vectors instruction, register, size, count, direction
 	.altmacro

@@ -1,0 +1,133 @@
+"""Mutants that load less than a guest can set, or report an address where there is none."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import weakref
+
+from worldswitch.harness.contract import Access, AddressSpace, Event, Fault, HostError, Signal, State
+from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.context import PtraceContext
+from worldswitch.reference.mutants import mutant
+from worldswitch.reference.ptrace import PtracePlatform
+from worldswitch.reference.stub_page import FOUR_LEVELS_END
+from worldswitch.reference.tracee import Tracee
+
+BASES = ("fs_base", "gs_base")
+KERNELS = 0xFFFF_8000_0000_0000
+IDENTIFICATION = 0x20_0000  # asm/processor-flags.h
+
+
+class _DeferentialContext(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        if any(state[base] >= FOUR_LEVELS_END for base in BASES):
+            raise HostError(errno.EIO, "PTRACE_SETREGS")
+        return super().switch(address_space, state)
+
+
+@mutant(
+    caught_by=(
+        "round_trips::bases_of_the_kernels_half_go_round",
+        "round_trips::bases_of_the_kernels_half_are_nobody_elses",
+        "round_trips::a_guest_with_such_bases_is_interrupted_like_any_other",
+    ),
+    origin="arch/x86/kernel/ptrace.c putreg: fs_base and gs_base below TASK_SIZE_MAX only",
+)
+class RefusesBasesThatAGuestSet(PtracePlatform):
+    """Loads only the segment bases that PTRACE_SETREGS takes."""
+
+    context_class = _DeferentialContext
+
+
+class _MaskingContext(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        for base in BASES:
+            if state[base] >= KERNELS:
+                state[base] &= (1 << 47) - 1
+        return super().switch(address_space, state)
+
+
+@mutant(
+    caught_by=("round_trips::bases_of_the_kernels_half_go_round",),
+    origin="a base that is made acceptable instead of loaded",
+)
+class CutsBases(PtracePlatform):
+    """Cuts segment bases to the width of user addresses."""
+
+    context_class = _MaskingContext
+
+
+class _ImpatientContext(PtraceContext):
+    def _interruption(self) -> Event | None:
+        event = super()._interruption()
+        if event is not None and self._state is not None and self._state["fs_base"] >= FOUR_LEVELS_END:
+            self._state["fs_base"] = 0
+        return event
+
+
+@mutant(
+    caught_by=("round_trips::a_guest_with_such_bases_is_interrupted_like_any_other",),
+    origin="the state of the stub's own code that sets a base, taken for the guest's when an interrupt comes",
+)
+class LosesBasesWhenInterrupted(PtracePlatform):
+    """Zeroes a guest's fs base in the kernel's half when its switch is interrupted."""
+
+    context_class = _ImpatientContext
+
+
+class _FlagDroppingContext(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        state["eflags"] &= ~IDENTIFICATION
+        return super().switch(address_space, state)
+
+
+@mutant(
+    caught_by=("round_trips::flags_that_a_guest_sets_go_round",),
+    origin="arch/x86/kernel/ptrace.c FLAG_MASK, which lacks the ID flag",
+)
+class DropsTheIdFlag(PtracePlatform):
+    """Loads only the flags that PTRACE_SETREGS writes."""
+
+    context_class = _FlagDroppingContext
+
+
+class _FlagLeakingContext(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        if address_space in _flags:
+            state["eflags"] = state["eflags"] & ~IDENTIFICATION | _flags[address_space]
+        event = super().switch(address_space, state)
+        _flags[address_space] = state["eflags"] & IDENTIFICATION
+        return event
+
+
+#: The ID flag that the last guest in each address space had.
+_flags: weakref.WeakKeyDictionary[AddressSpace, int] = weakref.WeakKeyDictionary()
+
+
+@mutant(
+    caught_by=("round_trips::flags_that_a_guest_sets_are_nobody_elses",),
+    origin="arch/x86/kernel/ptrace.c FLAG_MASK: a flag that is not written is the thread's last guest's",
+)
+class LeaksTheIdFlag(PtracePlatform):
+    """Leaves the ID flag of one guest to the next on its stub thread."""
+
+    context_class = _FlagLeakingContext
+
+
+class _AligningContext(PtraceContext):
+    def _signal(self, space: PtraceAddressSpace, tracee: Tracee, state: State) -> Event | None:
+        event = super()._signal(space, tracee, state)
+        if isinstance(event, Signal) and event.signo == signal.SIGBUS:
+            return Fault(event.signo, event.code, event.address, Access.READ)
+        return event
+
+
+@mutant(
+    caught_by=("faults::an_unaligned_access_is_no_fault_at_zero",),
+    origin="arch/x86/kernel/traps.c: BUS_ADRALN with NULL, a code below SI_KERNEL without an address",
+)
+class ReportsUnalignedAccessesAtZero(PtracePlatform):
+    """Reports an alignment check as an access to address 0."""
+
+    context_class = _AligningContext
