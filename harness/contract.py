@@ -345,7 +345,8 @@ class AddressSpace(Protocol):
 
         `address` must be page-aligned (else `BadAddress`).  `length` must be positive (else `BadAddress`) and is
         rounded up to whole pages.  The whole range must lie within `Platform.address_range`.  `offset` must be
-        page-aligned (else `HostError` with EINVAL).  The descriptor may be closed after the call; the mapping remains.
+        page-aligned (else `HostError` with EINVAL) and below 2^63 (else EOVERFLOW).  The descriptor must be open (else
+        EBADF); it may be closed after the call, and the mapping remains.
 
         With `precommit` the pages are resident when the call returns.  A running guest sees the change at once.
 

@@ -6,6 +6,7 @@ raises `Released`.  Seed: the part of `subprocess` that is platform.AddressSpace
 
 from __future__ import annotations
 
+import errno
 import weakref
 
 from worldswitch.harness.contract import (
@@ -27,6 +28,7 @@ from worldswitch.reference.stubprocess import StubProcess, Use
 from worldswitch.reference.tracee import MAX_ERRNO, Tracee
 
 END_OF_WORDS = 1 << 64
+END_OF_DESCRIPTORS = 1 << 31
 
 
 class PtraceAddressSpace:
@@ -54,6 +56,7 @@ class PtraceAddressSpace:
         begin, end = self.checked_range(address, length)
         if begin < self.platform.address_range[0]:
             raise BadAddress(f"{begin:#x} is below {self.platform.address_range[0]:#x}, the lowest address mmap allows")
+        self._check_file(file, offset)
         if not access & Access.READ:
             self._forget_faults(begin, end)
         flags = lib.MAP_SHARED | lib.MAP_FIXED | (lib.MAP_POPULATE if precommit else 0)
@@ -84,6 +87,13 @@ class PtraceAddressSpace:
         if end > self.platform.address_range[1]:
             raise BadAddress(f"{begin:#x}-{end:#x} ends beyond {self.platform.address_range[1]:#x}")
         return begin, end
+
+    def _check_file(self, file: int, offset: int) -> None:
+        """Raise `HostError` for what the kernel would cut to the width of another descriptor or offset."""
+        if not 0 <= file < END_OF_DESCRIPTORS:
+            raise HostError(errno.EBADF, f"mmap of file descriptor {file:#x}")
+        if not 0 <= offset < END_OF_WORDS:
+            raise HostError(errno.EOVERFLOW, f"mmap of a file at offset {offset:#x}")
 
     def _call(self, name: str, number: int, *arguments: int) -> int:
         result = self.call_tracee().call(number, *arguments)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import signal
 import weakref
+from typing import Any
 
+from worldswitch.harness.arch import registers
 from worldswitch.harness.contract import Access, AddressSpace, Event, Fault, HostError, Signal, State
+from worldswitch.reference._core import ffi
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.mutants import mutant
@@ -15,6 +18,7 @@ from worldswitch.reference.stub_page import FOUR_LEVELS_END
 from worldswitch.reference.tracee import Tracee
 
 BASES = ("fs_base", "gs_base")
+IGNORED = registers.INDEX["gs_base"]
 KERNELS = 0xFFFF_8000_0000_0000
 IDENTIFICATION = 0x20_0000  # asm/processor-flags.h
 
@@ -131,3 +135,78 @@ class ReportsUnalignedAccessesAtZero(PtracePlatform):
     """Reports an alignment check as an access to address 0."""
 
     context_class = _AligningContext
+
+
+class _PartlyComparingContext(PtraceContext):
+    _last: bytes = b""
+
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        changed = [i for i, word in enumerate(memoryview(self._last).cast("Q")) if word != state.words[i]]
+        if changed == [IGNORED] and self._state is state:
+            state.words[IGNORED] = memoryview(self._last).cast("Q")[IGNORED]
+        event = super().switch(address_space, state)
+        self._last = bytes(state.registers)
+        return event
+
+
+@mutant(
+    caught_by=("round_trips::a_register_with_a_meaning_of_its_own_is_changed_alone",),
+    origin="registers that are loaded only if they changed, compared without the last ones of the struct",
+)
+class ComparesAllButOneRegister(PtracePlatform):
+    """Loads a changed gs base only if another register changed too."""
+
+    context_class = _PartlyComparingContext
+
+
+class _SwappingContext(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        event = super().switch(address_space, state)
+        state["r8"], state["r9"] = state["r9"], state["r8"]
+        return event
+
+
+@mutant(
+    caught_by=("round_trips::a_register_that_alone_was_changed_is_changed",),
+    origin="a table of registers with two names in the wrong order",
+)
+class SwapsTwoRegisters(PtracePlatform):
+    """Swaps r8 and r9 at each event."""
+
+    context_class = _SwappingContext
+
+
+class _TransitiveContext(PtraceContext):
+    def _bind(self, state: State) -> None:
+        holder, version = self._holder, self._loaded_version
+        super()._bind(state)
+        if holder is not None and version >= 0:
+            holder.user, self._holder, self._loaded_version = self, holder, state.xstate_version
+
+
+@mutant(
+    caught_by=("vectors::a_new_state_has_its_own_vectors",),
+    origin="a lazy extended state, the answer to seed.W25, that compares contexts but not states",
+)
+class TakesVectorsToTheNextState(PtracePlatform):
+    """Runs a context's new state with the vector registers of its last one."""
+
+    context_class = _TransitiveContext
+
+
+class _InheritingContext(PtraceContext):
+    def _take(self, tracee: Tracee, state: State) -> Any:
+        user = tracee.user
+        taken = super()._take(tracee, state)
+        inherits = isinstance(user, PtraceContext) and user.resident and state.xstate_version == 0
+        return ffi.NULL if inherits else taken
+
+
+@mutant(
+    caught_by=("vectors::a_fresh_context_beside_another_has_fresh_vectors",),
+    origin="an image that was never written taken for one that need not be loaded",
+)
+class LeavesAResidentsVectors(PtracePlatform):
+    """Leaves a resident context's vector registers to a fresh context on its stub thread."""
+
+    context_class = _InheritingContext

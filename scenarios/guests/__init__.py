@@ -66,6 +66,9 @@ stripes = PROGRAMS["stripes"]
 
 # Traps and faults.
 int3 = PROGRAMS["int3"]
+divide_by_sse = PROGRAMS["divide_by_sse"]
+divide_by_x87 = PROGRAMS["divide_by_x87"]
+push_word = PROGRAMS["push_word"]
 int1 = PROGRAMS["int1"]
 ud2 = PROGRAMS["ud2"]
 divide_by_zero = PROGRAMS["divide_by_zero"]

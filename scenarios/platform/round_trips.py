@@ -13,7 +13,10 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
-from worldswitch.harness.contract import Event, Interrupted, Syscall
+import pytest
+
+from worldswitch.harness.arch import registers
+from worldswitch.harness.contract import Event, Interrupted, Signal, Syscall
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number, Program
@@ -23,16 +26,23 @@ from worldswitch.scenarios.stage.stage import Guest, Stage
 from worldswitch.scenarios.stage.steady_guests import outcome_of
 
 GETPID = Syscall(Number.GETPID)
+ALL_ONES = 0xFFFF_FFFF_FFFF_FFFF
 
 #: The first address beyond the users' with four-level paging, and addresses of the kernel's half.
 BEYOND = (1 << 47) - 4096
 KERNELS = 0xFFFF_8000_0000_0000
 HIGH_BASES = (BEYOND, BEYOND + 4095, KERNELS, 0xFFFF_FFFF_8000_0000, 0xFFFF_FFFF_FFFF_FFFF)
 
+ILL_ILLOPN = 2  # asm-generic/siginfo.h
+
 #: asm/processor-flags.h: the flags that popf sets for a program, except the trap flag.
 PLAIN = 0x202
 NESTED, ALIGNMENT, IDENTIFICATION = 0x4000, 0x4_0000, 0x20_0000
+RESUME_FLAG = 0x1_0000
 SETTABLE = (0x1, 0x4, 0x10, 0x40, 0x80, 0x400, 0x800, NESTED, ALIGNMENT, IDENTIFICATION)
+
+#: Registers that `twiddle_syscall` and `twiddle_fault` invert, without those that a system call changes.
+TWIDDLED = (*(name for name in registers.NAMES[:15] if name not in ("rcx", "r11")), "rsp")
 
 
 # -------------------------------------------------------------------------------------------------------- segment bases
@@ -119,7 +129,47 @@ def flags_that_a_guest_sets_are_nobody_elses(stage: Stage) -> None:
         assert (one.state["rsi"], other.state["rsi"]) == (PLAIN | flags, PLAIN)
 
 
+# ---------------------------------------------------------------------------------------------- each register by itself
+
+
+@scenario("EX22", clauses="seed.switchToApp")
+@pytest.mark.parametrize("program", [guests.twiddle_syscall, guests.twiddle_fault], ids=lambda p: p.name)
+def a_register_that_alone_was_changed_is_changed(stage: Stage, program: Program) -> None:
+    """After an event the caller changes one register and no other: the guest finds that change, and no other."""
+    guest = stage.guest(program)
+    for number, name in enumerate(TWIDDLED, start=1):
+        guest.state[name] = number * 0x0101_0101_0101_0101
+    guest.switch()
+    for name in TWIDDLED:
+        for switch in _places(stage, guest):
+            guest.state[name] ^= 0x8421_0F1E_2D3C_4B5A
+            guest.state.pc = guest.code
+            given = [guest.state[known] for known in TWIDDLED]
+            switch()
+            assert [guest.state[known] ^ ALL_ONES for known in TWIDDLED] == given
+
+
+@scenario("EX22", clauses="seed.switchToApp")
+@pytest.mark.parametrize("name", ["rax", "rcx", "r11", "rsp", "eflags", "fs_base", "gs_base"])
+def a_register_with_a_meaning_of_its_own_is_changed_alone(stage: Stage, name: str) -> None:
+    """Of the registers that calls, traps or the kernel also change, each that the caller changes alone is changed."""
+    guest = stage.guest(guests.ud2, fs_base=0x1234_5000, gs_base=0x5678_9000)
+    values = (PLAIN, PLAIN | 0x8D5) if name == "eflags" else (0x5A5A_0123_4567, 0x2DEA_DBEE_FEED)
+    for value in values * 2:
+        for switch in _places(stage, guest):
+            guest.state[name] = value
+            given = _general(guest)
+            assert switch() == Signal(signal.SIGILL, ILL_ILLOPN, guest.code)
+            assert _general(guest) == given
+
+
 # -------------------------------------------------------------------------------------------------------------- helpers
+
+
+def _general(guest: Guest) -> dict[str, int]:
+    """The guest's registers, without the resume flag, which faults set."""
+    values = {name: guest.state[name] for name in registers.GENERAL}
+    return {**values, "eflags": values["eflags"] & ~RESUME_FLAG}
 
 
 def _pair(stage: Stage, program: Program) -> tuple[Guest, Guest]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 from dataclasses import dataclass
 
 import pytest
@@ -70,6 +71,28 @@ TRAPS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Division:
+    """A division that raises a floating-point exception, its bit in the control words, and the signal's code."""
+
+    name: str
+    dividend: float
+    divisor: float
+    exception: int
+    code: int
+
+
+#: Exceptions: Intel SDM 1, 8.5 and 11.5; codes: asm-generic/siginfo.h, and arch/x86/kernel/fpu/core.c for denormals.
+DIVISIONS = (
+    Division("division by zero", 1.0, 0.0, 0x04, 3),
+    Division("overflow", 1e308, 1e-10, 0x08, 4),
+    Division("underflow", 1e-300, 1e300, 0x10, 5),
+    Division("inexact", 1.0, 3.0, 0x20, 6),
+    Division("invalid", 0.0, 0.0, 0x01, 7),
+    Division("denormal", 5e-324, 1.0, 0x02, 5),
+)
+
+
 @scenario("EX11", clauses=("seed.W10", "kernel.I4", "fact.C5"))
 @pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.program.name)
 def a_trap_is_the_signal_the_processor_means(stage: Stage, trap: Trap) -> None:
@@ -82,6 +105,56 @@ def a_trap_is_the_signal_the_processor_means(stage: Stage, trap: Trap) -> None:
         assert event == Signal(trap.signo, trap.code, guest.state.pc if trap.has_address else 0)
         assert guest.state.pc - place in trap.advance
     guest.state.pc = place + len(trap.instruction)
+    assert guest.switch() == Syscall(Number.GETPID)
+
+
+@scenario("EX24", clauses=("seed.W10", "kernel.I4", "sigaction(2)"))
+@pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.program.name)
+def a_traps_address_is_told_to_the_last_bit(stage: Stage, trap: Trap) -> None:
+    """The address of a trap has all its bits, wherever the code lies."""
+    guest = stage.guest(trap.program)
+    lowest, end = stage.platform.address_range
+    code = stage.memory(2 * PAGE)
+    for bit in range(PAGE.bit_length() - 1, 47):
+        address = (1 << bit) + len(trap.program.code)
+        page = address - address % PAGE
+        if page >= lowest and page + code.size <= end:
+            code[address % PAGE : address % PAGE + len(trap.program.code)] = trap.program.code
+            guest.space.unmap(guest.code, PAGE)
+            guest.space.map_file(page, code.fd, 0, code.size, Access.READ | Access.EXECUTE)
+            guest.state.pc, guest.code = address, page
+            event = guest.switch()
+            assert event == Signal(trap.signo, trap.code, guest.state.pc if trap.has_address else 0)
+            assert guest.state.pc - address - trap.program.code.index(trap.instruction) in trap.advance
+
+
+@scenario("EX24", clauses=("seed.W10", "kernel.I4", "sigaction(2)"))
+@pytest.mark.parametrize("case", DIVISIONS, ids=lambda case: case.name)
+@pytest.mark.parametrize("program", [guests.divide_by_sse, guests.divide_by_x87], ids=lambda p: p.name)
+def a_floating_point_exception_has_its_code(stage: Stage, program: Program, case: Division) -> None:
+    """Each floating-point exception that a guest unmasks is SIGFPE with its code and the address of its instruction."""
+    guest = stage.guest(program)
+    masked = 0x3F & ~case.exception
+    guest.data.set_word(0, masked << 7 if program is guests.divide_by_sse else 0x340 | masked)
+    guest.data[8:24] = struct.pack("=dd", case.dividend, case.divisor)
+    for _ in range(2):
+        guest.state.pc = guest.code
+        event = guest.switch()
+        assert isinstance(event, Signal), f"{case.name} was {event!r}"
+        assert (event.signo, event.code) == (signal.SIGFPE, case.code)
+        assert event.address == guest.state.pc
+        assert guest.code < event.address < guest.code + len(program.code)
+
+
+@scenario("EX24", clauses=("seed.W10", "kernel.I4", "sigaction(2)"))
+def a_stack_that_is_no_address_is_a_bus_error_without_one(stage: Stage) -> None:
+    """A push to an address that no paging mode has is SIGBUS without an address, and the guest can continue."""
+    guest = stage.guest(guests.push_word)
+    for stack in (1 << 63, 1 << 62, (1 << 63) + PAGE):
+        guest.state.sp = stack
+        assert guest.switch() == Signal(signal.SIGBUS, SI_KERNEL)
+        assert (guest.state.sp, guest.state.pc) == (stack, guest.code)
+    guest.state.sp = guest.stack_address + guest.stack.size
     assert guest.switch() == Syscall(Number.GETPID)
 
 

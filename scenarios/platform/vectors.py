@@ -12,7 +12,7 @@ import pytest
 from worldswitch.harness.contract import Interrupted, Syscall
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.declare import scenario
-from worldswitch.scenarios.guests import Program
+from worldswitch.scenarios.guests import Number, Program
 from worldswitch.scenarios.stage.stage import Guest, Stage
 
 
@@ -63,6 +63,41 @@ def a_fresh_context_has_fresh_vectors(stage: Stage) -> None:
     fresh.data[0:256] = b"\x5a" * 256
     fresh.run_to(Syscall)
     assert fresh.data[0:256] == bytes(256)
+
+
+@scenario("EX23", clauses=("seed.switchToApp", "seed.W25", "seed.I14"))
+@pytest.mark.parametrize("fresh_resident", [False, True], ids=["to_default", "to_resident"])
+@pytest.mark.parametrize("resident", [False, True], ids=["from_default", "from_resident"])
+def a_fresh_context_beside_another_has_fresh_vectors(stage: Stage, resident: bool, fresh_resident: bool) -> None:
+    """A new context has zero vector registers though another's are in the thread, and that one keeps its own."""
+    used = stage.guest(guests.xmm_fill, resident=resident)
+    used.data[0:256] = contents = Random(4).randbytes(256)
+    used.run_to(Syscall)
+    for _ in range(2):
+        fresh = stage.guest(guests.xmm_store, space=used.space, resident=fresh_resident)
+        fresh.data[0:256] = b"\x5a" * 256
+        fresh.run_to(Syscall)
+        assert fresh.data[0:256] == bytes(256)
+    used.enter(guests.xmm_store)
+    used.data[0:256] = bytes(256)
+    used.run_to(Syscall)
+    assert used.data[0:256] == contents
+
+
+@scenario("EX23", clauses=("seed.switchToApp", "seed.W25", "seed.I14"))
+@pytest.mark.parametrize("resident", [False, True], ids=["default", "resident"])
+def a_new_state_has_its_own_vectors(stage: Stage, resident: bool) -> None:
+    """A context that is switched with a new state has that state's vector registers, and the old one keeps its."""
+    guest = stage.guest(guests.xmm_fill, resident=resident)
+    guest.data[0:256] = contents = Random(5).randbytes(256)
+    guest.run_to(Syscall)
+    storing = stage.load(guests.xmm_store, guest.space)
+    old, new = guest.state, stage.platform.new_state()
+    for state, expected in ((new, bytes(256)), (old, contents), (new, bytes(256)), (old, contents)):
+        guest.data[0:256] = b"\x5a" * 256
+        state.pc, state["rbx"] = storing, guest.data_address
+        assert guest.context.switch(guest.space, state) == Syscall(Number.GETPID)
+        assert guest.data[0:256] == expected
 
 
 @scenario("EX03", clauses="seed.switchToApp")

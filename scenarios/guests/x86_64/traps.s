@@ -40,6 +40,31 @@
 	report
 	end	read_noncanonical
 
+# Divides the second word of its data by the third as floating-point numbers, by SSE and by x87, with the control word
+# of either from the first; reports.
+	guest	divide_by_sse
+	ldmxcsr	(%rbx)
+	movsd	8(%rbx), %xmm0
+	divsd	16(%rbx), %xmm0
+	report
+	end	divide_by_sse
+
+	guest	divide_by_x87
+	fninit
+	fldcw	(%rbx)
+	fldl	8(%rbx)
+	fdivl	16(%rbx)
+	fstpl	24(%rbx)
+	fwait
+	report
+	end	divide_by_x87
+
+# Pushes a word, then reports.
+	guest	push_word
+	push	%rax
+	report
+	end	push_word
+
 # Sets its own trap flag, does two instructions, a system call and one more, clears the flag and reports.
 	guest	step_itself
 	pushfq
