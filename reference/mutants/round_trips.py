@@ -35,6 +35,7 @@ class _DeferentialContext(PtraceContext):
         "round_trips::bases_of_the_kernels_half_go_round",
         "round_trips::bases_of_the_kernels_half_are_nobody_elses",
         "round_trips::a_guest_with_such_bases_is_interrupted_like_any_other",
+        "snippets::a_state_goes_round_whatever_the_guest_did",
     ),
     origin="arch/x86/kernel/ptrace.c putreg: fs_base and gs_base below TASK_SIZE_MAX only",
 )
@@ -87,7 +88,10 @@ class _FlagDroppingContext(PtraceContext):
 
 
 @mutant(
-    caught_by=("round_trips::flags_that_a_guest_sets_go_round",),
+    caught_by=(
+        "round_trips::flags_that_a_guest_sets_go_round",
+        "snippets::a_state_goes_round_whatever_the_guest_did",
+    ),
     origin="arch/x86/kernel/ptrace.c FLAG_MASK, which lacks the ID flag",
 )
 class DropsTheIdFlag(PtracePlatform):
