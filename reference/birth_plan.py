@@ -55,6 +55,7 @@ class StubPlan:
     steps: tuple[Step, ...]
     clone_flags: int
     trace_options: int
+    key: int = 0  #: of the injected calls, see `filter`
 
     def describe(self, index: int, result: int) -> str:
         """A phrase for the failure at step `index`."""
@@ -91,11 +92,12 @@ def _filter_argument(program: bytes) -> object:
 
 
 def standard_plan(
-    filter_program: bytes, go: int, parent: int, exit_kill: bool = True, cpuid_faults: bool = False
+    filter_program: bytes, key: int, go: int, parent: int, exit_kill: bool = True, cpuid_faults: bool = False
 ) -> StubPlan:
     """The plan of every stub.
 
-    `go` is the file descriptor that the parent's byte comes through, `parent` the id of the process that forks.
+    `key` is the filter's, `go` the file descriptor that the parent's byte comes through, `parent` the id of the process
+    that forks.
     """
     default_action = ffi.new("unsigned char[]", SIGACTION_SIZE)
     all_signals = ffi.new("unsigned char[]", b"\xff" * SIGSET_SIZE)
@@ -117,7 +119,7 @@ def standard_plan(
         Step("seccomp(SECCOMP_SET_MODE_FILTER)", lib.SYS_seccomp, (lib.SECCOMP_SET_MODE_FILTER, 0, program)),
     ]
     options = lib.PTRACE_O_TRACESYSGOOD | (lib.PTRACE_O_EXITKILL if exit_kill else 0)
-    return StubPlan(tuple(steps), lib.CLONE_FILES, options)
+    return StubPlan(tuple(steps), lib.CLONE_FILES, options, key)
 
 
 def _default_dispositions(action: object) -> Sequence[Step]:

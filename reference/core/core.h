@@ -11,7 +11,8 @@ extern const unsigned char stub_begin[];
 extern const unsigned char stub_end[];
 extern const unsigned char stub_entry[];	// the leader's first instruction, a breakpoint
 extern const unsigned char stub_call[];		// the system call instruction for injected calls
-extern const unsigned char stub_park[];		// where untraced threads wait
+extern const unsigned char stub_park[];		// where untraced threads wait; behind stub_call's instruction
+extern const unsigned char stub_parked[];	// behind the system call instruction of those threads
 
 // Copy the stub to a page at `address`, which must be free, and make it executable.
 int stub_install(unsigned long address, unsigned long length);
