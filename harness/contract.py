@@ -326,6 +326,10 @@ class Options:
     #: System call numbers that `inject` may make besides the platform's own, which are among mmap, munmap, getpid,
     #: pause, restart_syscall and the clone of a thread.  A guest that got loose may make them from the stub's code.
     injectable: tuple[int, ...] = ()
+    #: False: guests are never ahead of other processes: stubs have no real-time or deadline policy and no negative
+    #: nice value, whatever the thread that makes the platform has.  True: they keep what it has, so that a guest that
+    #: computes can take a CPU from all other processes for ever.
+    keep_priority: bool = False
     #: Where to record each ptrace request and stop, to explain a failure; a platform may ignore it.
     recorder: Recorder | None = field(default=None, compare=False, repr=False)
 
