@@ -325,8 +325,16 @@ class Options:
     #: True: the guest's CPUID instruction raises a general protection fault, for the caller to emulate, and the
     #: platform is `Unavailable` on a processor or kernel that cannot do that.  False: guests see the host's processor.
     cpuid_faults: bool = False
-    exit_kill: bool = True  #: False: leave PTRACE_O_EXITKILL off the threads that run guests
-    injectable: tuple[int, ...] = ()  #: system call numbers that `inject` may make besides the platform's own
+    #: False: leave PTRACE_O_EXITKILL off the threads that run guests.  A guest whose tracer vanishes then gets loose:
+    #: it runs untraced until the platform finds that.  It reaches nothing of the host, from its own or the stub's code.
+    exit_kill: bool = True
+    #: System call numbers that `inject` may make besides the platform's own, which are among mmap, munmap, getpid,
+    #: pause, restart_syscall and the clone of a thread.  A guest that got loose may make them from the stub's code.
+    injectable: tuple[int, ...] = ()
+    #: False: guests are never ahead of other processes: stubs have no real-time or deadline policy and no negative
+    #: nice value, whatever the thread that makes the platform has.  True: they keep what it has, so that a guest that
+    #: computes can take a CPU from all other processes for ever.
+    keep_priority: bool = False
     #: Where to record each ptrace request and stop, to explain a failure; a platform may ignore it.
     recorder: Recorder | None = field(default=None, compare=False, repr=False)
 

@@ -12,7 +12,8 @@ The order matters:
    kills an untraced thread.  Threads that run guests unblock them, since their tracer would not see blocked ones.
 5. Processor settings for guests: no shadow stack, which lies in memory that is soon unmapped, and on request a fault at
    each CPUID.  Threads inherit both.
-6. The seccomp filter last, since it allows none of the above.
+6. What it must give up of its maker's privileges (`privileges`), if that has any.
+7. The seccomp filter last, since it allows none of the above.
 
 Seed: forkStub in subprocess_linux.go.
 """
@@ -55,6 +56,7 @@ class StubPlan:
     steps: tuple[Step, ...]
     clone_flags: int
     trace_options: int
+    key: int = 0  #: of the injected calls, see `filter`
 
     def describe(self, index: int, result: int) -> str:
         """A phrase for the failure at step `index`."""
@@ -91,11 +93,18 @@ def _filter_argument(program: bytes) -> object:
 
 
 def standard_plan(
-    filter_program: bytes, go: int, parent: int, exit_kill: bool = True, cpuid_faults: bool = False
+    filter_program: bytes,
+    key: int,
+    go: int,
+    parent: int,
+    exit_kill: bool = True,
+    cpuid_faults: bool = False,
+    given_up: Sequence[Step] = (),
 ) -> StubPlan:
     """The plan of every stub.
 
-    `go` is the file descriptor that the parent's byte comes through, `parent` the id of the process that forks.
+    `key` is the filter's, `go` the file descriptor that the parent's byte comes through, `parent` the id of the process
+    that forks.  `given_up` are steps that give up privileges.
     """
     default_action = ffi.new("unsigned char[]", SIGACTION_SIZE)
     all_signals = ffi.new("unsigned char[]", b"\xff" * SIGSET_SIZE)
@@ -113,11 +122,12 @@ def standard_plan(
         Step("rt_sigprocmask", lib.SYS_rt_sigprocmask, (int(signal.SIG_SETMASK), all_signals, 0, SIGSET_SIZE)),
         Step("arch_prctl(ARCH_SHSTK_DISABLE)", lib.SYS_arch_prctl, (ARCH_SHSTK_DISABLE, ARCH_SHSTK_SHSTK), None),
         *([cpuid] if cpuid_faults else ()),
+        *given_up,
         Step("prctl(PR_SET_NO_NEW_PRIVS)", lib.SYS_prctl, (lib.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)),
         Step("seccomp(SECCOMP_SET_MODE_FILTER)", lib.SYS_seccomp, (lib.SECCOMP_SET_MODE_FILTER, 0, program)),
     ]
     options = lib.PTRACE_O_TRACESYSGOOD | (lib.PTRACE_O_EXITKILL if exit_kill else 0)
-    return StubPlan(tuple(steps), lib.CLONE_FILES, options)
+    return StubPlan(tuple(steps), lib.CLONE_FILES, options, key)
 
 
 def _default_dispositions(action: object) -> Sequence[Step]:

@@ -5,16 +5,24 @@ The filter applies to injected calls, and to calls that must never happen:
 
 * A call from the vsyscall page raises SIGSYS.  The kernel emulates those calls without a stop, so a guest would read
   the host's clock.  The platform turns the signal into the fault of an unmapped page (seed: patchSignalInfo).
-* A call from outside the stub's page kills the process: a guest that runs untraced cannot reach the host.
-* From the stub's page only the injected calls pass.
+* From anywhere but the stub's two system call instructions, a call kills the process: a guest that runs untraced cannot
+  reach the host.  Such a guest can jump to those instructions, so that is not enough.
+* From the instruction of parked threads, only their `pause` passes.
+* From the instruction of injected calls, only the calls of `KEYED` pass, and only with the stub's **key**: a random
+  number in a half of an argument that the kernel ignores.  No guest sees the key: the platform puts it into the
+  registers of threads that never run guests.  A call without it kills the process, so it cannot be guessed.
+
+`Options.injectable` adds calls that need no key, since they have their arguments as given.
 """
 
 from __future__ import annotations
 
+import secrets
 import struct
 from collections.abc import Iterable
 
 from worldswitch.reference._core import lib
+from worldswitch.reference.stub_page import StubPage
 
 # include/uapi/linux/bpf_common.h
 LOAD_WORD = 0x20  # BPF_LD | BPF_W | BPF_ABS
@@ -22,22 +30,22 @@ JUMP_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
 AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
 RETURN = 0x06  # BPF_RET | BPF_K
 
-# struct seccomp_data; the instruction pointer and the first argument are 64 bits wide, little endian.
-NUMBER, ARCHITECTURE, POINTER_LOW, POINTER_HIGH, ARGUMENT_LOW = 0, 4, 8, 12, 16
+# struct seccomp_data; the instruction pointer and the arguments are 64 bits wide, little endian.
+NUMBER, ARCHITECTURE, POINTER_LOW, POINTER_HIGH, FLAGS_LOW, FLAGS_HIGH = 0, 4, 8, 12, 16, 20
+#: The fifth argument: mmap's file descriptor, of which the kernel reads the lower half; the other calls have no fifth.
+KEYED_ARGUMENT, KEY = 4, 52
 
 VSYSCALL_PAGE = 0xFFFF_FFFF_FF60_0000
+PAGE_MASK = 0xFFFF_F000
+WORD = 0xFFFF_FFFF
 
 #: The clone flags of a stub's threads: what pthread_create shares, and nothing else.
 THREAD_FLAGS: int = (
     lib.CLONE_VM | lib.CLONE_FS | lib.CLONE_FILES | lib.CLONE_SIGHAND | lib.CLONE_THREAD | lib.CLONE_SYSVSEM
 )
 
-#: The injected system calls; clone, with THREAD_FLAGS only, is added below.
-INJECTED: tuple[int, ...] = (
-    *(lib.SYS_mmap, lib.SYS_munmap, lib.SYS_restart_syscall),
-    lib.SYS_pause,  # parked threads wait in it
-    lib.SYS_getpid,  # checks whether a stub answers
-)
+#: The platform's own injected calls; getpid checks whether a stub answers.  Of clone, the filter checks the flags too.
+KEYED: tuple[int, ...] = (lib.SYS_mmap, lib.SYS_munmap, lib.SYS_restart_syscall, lib.SYS_getpid, lib.SYS_clone)
 
 Instruction = tuple[int, int, int, int]
 
@@ -51,39 +59,67 @@ def _return(action: int) -> Instruction:
 
 
 def _unless_equal(value: int, skip: int) -> Instruction:
-    return (JUMP_EQUAL, 0, skip, value & 0xFFFF_FFFF)
+    return (JUMP_EQUAL, 0, skip, value & WORD)
 
 
-def _on_page(page: int, action: Instruction | None) -> list[Instruction]:
-    """Return `action` if the instruction pointer is on `page`; with no action, kill if it is not."""
-    page_mask = (AND, 0, 0, 0xFFFF_F000)
-    if action is None:
-        kill = _return(lib.SECCOMP_RET_KILL_PROCESS)
-        return [
-            *(_load(POINTER_HIGH), (JUMP_EQUAL, 1, 0, page >> 32), kill),
-            *(_load(POINTER_LOW), page_mask, (JUMP_EQUAL, 1, 0, page & 0xFFFF_F000), kill),
-        ]
+ALLOW, KILL = _return(lib.SECCOMP_RET_ALLOW), _return(lib.SECCOMP_RET_KILL_PROCESS)
+
+
+def _only(offset: int, value: int) -> list[Instruction]:
+    """Kill unless a word of the call has this value."""
+    return [_load(offset), (JUMP_EQUAL, 1, 0, value & WORD), KILL]
+
+
+def _from_vsyscall_page() -> list[Instruction]:
+    """Decide about addresses as high as the vsyscall page's; the higher half of the address stays loaded."""
+    trap = _return(lib.SECCOMP_RET_TRAP)
     return [
-        *(_load(POINTER_HIGH), _unless_equal(page >> 32, 4)),
-        *(_load(POINTER_LOW), page_mask, _unless_equal(page, 1), action),
+        *(_load(POINTER_HIGH), _unless_equal(VSYSCALL_PAGE >> 32, 5)),
+        *(_load(POINTER_LOW), (AND, 0, 0, PAGE_MASK), _unless_equal(VSYSCALL_PAGE, 1), trap, KILL),
     ]
 
 
-def program(stub_page: int, extra: Iterable[int] = ()) -> bytes:
-    """The filter as an array of ``struct sock_filter``; `extra` system calls are allowed from the stub's page too."""
-    allow = _return(lib.SECCOMP_RET_ALLOW)
-    extra = tuple(extra)
+def _from_the_stub(page: StubPage) -> list[Instruction]:
+    """Decide about parked threads; kill unless the call comes from the instruction of injected ones."""
+    return [
+        *_only(POINTER_HIGH, page.park >> 32)[1:],
+        *(_load(POINTER_LOW), _unless_equal(page.parked, 4)),
+        *(*_only(NUMBER, lib.SYS_pause), ALLOW),
+        *_only(POINTER_LOW, page.park)[1:],
+    ]
+
+
+def _any_of(numbers: Iterable[int]) -> list[Instruction]:
+    """Allow these calls; the number stays loaded."""
+    return [_load(NUMBER), *(one for number in numbers for one in (_unless_equal(number, 1), ALLOW))]
+
+
+def program(page: StubPage, key: int, extra: Iterable[int] = ()) -> bytes:
+    """The filter as an array of ``struct sock_filter``; `extra` system calls need no key."""
     instructions = [
-        *(_load(ARCHITECTURE), (JUMP_EQUAL, 1, 0, lib.AUDIT_ARCH_X86_64), _return(lib.SECCOMP_RET_KILL_PROCESS)),
-        *_on_page(VSYSCALL_PAGE, _return(lib.SECCOMP_RET_TRAP)),
-        *_on_page(stub_page, None),
-        _load(NUMBER),
-    ]
-    for number in (*INJECTED, *extra):
-        instructions += [_unless_equal(number, 1), allow]
-    instructions += [
-        _unless_equal(lib.SYS_clone, 3),
-        *(_load(ARGUMENT_LOW), _unless_equal(THREAD_FLAGS, 1), allow),
-        _return(lib.SECCOMP_RET_KILL_PROCESS),
+        *_only(ARCHITECTURE, lib.AUDIT_ARCH_X86_64),
+        *_from_vsyscall_page(),
+        *_from_the_stub(page),
+        *_any_of(extra),
+        *_only(KEY, key),
+        *_any_of(KEYED[:-1]),
+        *_only(NUMBER, KEYED[-1])[1:],
+        *_only(FLAGS_LOW, THREAD_FLAGS),
+        *_only(FLAGS_HIGH, 0),
+        ALLOW,
     ]
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
+
+
+def new_key() -> int:
+    """A key for one stub; never 0, which is what the argument is by chance."""
+    return 1 + secrets.randbelow(WORD)
+
+
+def with_key(number: int, arguments: tuple[int, ...], key: int) -> tuple[int, ...]:
+    """The arguments of an injected call, with the key if it needs one."""
+    if number not in KEYED:
+        return arguments
+    padded = [*arguments, *[0] * (KEYED_ARGUMENT + 1 - len(arguments))]
+    padded[KEYED_ARGUMENT] = padded[KEYED_ARGUMENT] & WORD | key << 32
+    return tuple(padded)

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from typing import Any
 
 from worldswitch.harness.contract import Cause, Death, HostError, Options, PlatformError
-from worldswitch.reference import prerequisites
+from worldswitch.reference import prerequisites, privileges
 from worldswitch.reference._core import ffi, lib
-from worldswitch.reference.birth_plan import StubPlan, standard_plan
-from worldswitch.reference.filter import program
+from worldswitch.reference.birth_plan import Step, StubPlan, standard_plan
+from worldswitch.reference.filter import new_key, program
 from worldswitch.reference.refusals import refused
 from worldswitch.reference.stops import WALL, StopKind, decode
 from worldswitch.reference.stub_page import StubPage
@@ -34,7 +34,8 @@ LAST_WAIT = 5.0
 class StubCreation:
     """Makes the stub processes of one platform."""
 
-    # Seams: overridden by mutants, as are `birth`, `make_plan`, `trace_leader`, `await_entry` and `abandon`.
+    # Seams: overridden by mutants, as are `birth`, `make_plan`, `filter_program`, `given_up`, `trace_leader`,
+    # `await_entry` and `abandon`.
 
     #: How long a new stub may take to its first instruction, in seconds.  A frozen or stopped child would never arrive,
     #: and births are serialised on the creator thread.
@@ -78,9 +79,19 @@ class StubCreation:
 
     def make_plan(self, go: int) -> StubPlan:
         """The birth plan of a new stub; `go` is the descriptor that it waits on until it is traced."""
-        options = self.options
-        filter_program = program(self.page.begin, options.injectable)
-        return standard_plan(filter_program, go, os.getpid(), options.exit_kill, options.cpuid_faults)
+        options, key = self.options, new_key()
+        return standard_plan(
+            *(self.filter_program(key), key, go, os.getpid(), options.exit_kill, options.cpuid_faults),
+            self.given_up(),
+        )
+
+    def given_up(self) -> list[Step]:
+        """The steps by which a new stub gives up its maker's privileges."""
+        return [] if self.options.keep_priority else privileges.ordinary_priority()
+
+    def filter_program(self, key: int) -> bytes:
+        """The filter of a new stub."""
+        return program(self.page, key, self.options.injectable)
 
     def fork(self, plan: StubPlan, go: int) -> StubProcess:
         """Fork a child and follow it to the stub's first instruction.  Raises `HostError`, `Unavailable`."""

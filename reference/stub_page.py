@@ -32,7 +32,8 @@ class StubPage:
     end: int
     entry: int
     call: int
-    park: int
+    park: int  #: also the address behind the instruction of an injected call
+    parked: int  #: the address behind the instruction of a parked thread's call
     task_size: int  #: the end of user addresses
 
     def overlaps(self, begin: int, end: int) -> bool:
@@ -82,7 +83,10 @@ def page_at(begin: int, task_size: int) -> StubPage:
     def place(label: object) -> int:
         return begin + int(ffi.cast("unsigned long", label)) - int(ffi.cast("unsigned long", lib.stub_begin))
 
-    return StubPage(begin, begin + PAGE, place(lib.stub_entry), place(lib.stub_call), place(lib.stub_park), task_size)
+    return StubPage(
+        *(begin, begin + PAGE, place(lib.stub_entry), place(lib.stub_call)),
+        *(place(lib.stub_park), place(lib.stub_parked), task_size),
+    )
 
 
 def remove(page: StubPage) -> None:

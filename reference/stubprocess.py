@@ -54,6 +54,7 @@ class StubProcess:
         self.pid = pid
         self.page = page
         self.plan = plan
+        self.key = plan.key
         self.cause: Cause | None = None
         self.reaped = threading.Event()
         self._on_death = on_death

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from worldswitch.harness.bench import catalogue
 from worldswitch.harness.bench.benchmark import Benchmark
 from worldswitch.harness.bench.messages import Disturbance, Measured, Message, NotMeasured, encode
-from worldswitch.harness.bench.workbench import Bench, Timer, UnexpectedEvent
+from worldswitch.harness.bench.workbench import Bench, Timer, UnexpectedEvent, become_realtime
 from worldswitch.harness.contract import PlatformError
 
 #: Seconds of spinning before each value.
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--realtime", action="store_true")
     options = parser.parse_args(arguments)
     if options.realtime:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        become_realtime()
     known = catalogue.benchmarks()
     chosen = [known[name] for name in options.names]
     for message in measure(chosen, options.platform, options.sweeps, options.min_time, random.Random(options.seed)):

@@ -11,7 +11,8 @@ extern const unsigned char stub_begin[];
 extern const unsigned char stub_end[];
 extern const unsigned char stub_entry[];	// the leader's first instruction, a breakpoint
 extern const unsigned char stub_call[];		// the system call instruction for injected calls
-extern const unsigned char stub_park[];		// where untraced threads wait
+extern const unsigned char stub_park[];		// where untraced threads wait; behind stub_call's instruction
+extern const unsigned char stub_parked[];	// behind the system call instruction of those threads
 extern const unsigned char stub_bases[];	// sets the segment bases, then the flags
 extern const unsigned char stub_flags[];	// sets the flags
 extern const unsigned char stub_words[];	// the flags that can be set there: without and with ID

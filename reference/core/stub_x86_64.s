@@ -13,14 +13,17 @@
 #   flags   Sets the flags to the word at rsp, for the one that PTRACE_SETREGS
 #           does not write.  The tracer stops the thread at the call in `park`.
 #   words   What rsp may point to: the ID flag clear, and set.
+#
+# The seccomp filter knows a call by the address behind its instruction: `park`
+# for an injected one, `parked` for a parked thread's.
 
 	.equ	SYS_pause, 34
 	.equ	FLAGS, 0x202		# asm/processor-flags.h: IF and the bit that is always set
 	.equ	ID, 0x200000
 
 	.pushsection .rodata.stub, "a", @progbits
-	.globl	stub_begin, stub_entry, stub_call, stub_park, stub_bases, stub_flags, stub_words, stub_end
-	.hidden	stub_begin, stub_entry, stub_call, stub_park, stub_bases, stub_flags, stub_words, stub_end
+	.globl	stub_begin, stub_entry, stub_call, stub_park, stub_parked, stub_bases, stub_flags, stub_words, stub_end
+	.hidden	stub_begin, stub_entry, stub_call, stub_park, stub_parked, stub_bases, stub_flags, stub_words, stub_end
 	.balign	16
 stub_begin:
 stub_entry:
@@ -30,6 +33,7 @@ stub_call:
 stub_park:
 	movl	$SYS_pause, %eax
 	syscall
+stub_parked:
 	jmp	stub_park
 stub_bases:
 	wrfsbase	%rdi

@@ -11,7 +11,7 @@ from pathlib import Path
 from worldswitch.harness.contract import Event, Interrupted, State, Unavailable
 from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import PtraceAddressSpace
-from worldswitch.reference.birth_plan import Step, StubPlan, standard_plan
+from worldswitch.reference.birth_plan import Step, StubPlan
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.creator import Creator
 from worldswitch.reference.filter import program
@@ -69,9 +69,9 @@ class _RegisteredStub(StubProcess):
 
 
 class _PermissiveCreation(StubCreation):
-    def make_plan(self, go: int) -> StubPlan:
+    def filter_program(self, key: int) -> bytes:
         """Let the call through."""
-        return standard_plan(program(self.page.begin, (*self.options.injectable, RSEQ)), go, os.getpid())
+        return program(self.page, key, (*self.options.injectable, RSEQ))
 
 
 @mutant(

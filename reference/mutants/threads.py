@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from worldswitch.harness.contract import AddressSpace, Event, HostError, State
 from worldswitch.reference._core import ffi, lib
-from worldswitch.reference.birth_plan import StubPlan, standard_plan
 from worldswitch.reference.context import PtraceContext
 from worldswitch.reference.creator import Creator
-from worldswitch.reference.filter import _on_page, program
+from worldswitch.reference.filter import _any_of, _from_the_stub
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
 from worldswitch.reference.stub_creation import StubCreation
@@ -82,19 +79,18 @@ class AdoptsTheAbandoned(PtracePlatform):
 
 
 class _LaxCreation(StubCreation):
-    def make_plan(self, go: int) -> StubPlan:
-        """With that rule cut out."""
-        plan = super().make_plan(go)
-        *others, last = plan.steps
-        rule = b"".join(struct.pack("=HBBI", *one) for one in _on_page(self.page.begin, None))
-        loose = program(self.page.begin, self.options.injectable).replace(rule, b"")
-        lax = standard_plan(loose, go, os.getpid(), self.options.exit_kill)
-        return replace(plan, steps=(*others, replace(last, arguments=lax.steps[-1].arguments)))
+    def filter_program(self, key: int) -> bytes:
+        """With that rule cut out; a parked thread's pause then needs another."""
+        rule, pause = (
+            b"".join(struct.pack("=HBBI", *one) for one in instructions)
+            for instructions in (_from_the_stub(self.page), _any_of([lib.SYS_pause]))
+        )
+        return super().filter_program(key).replace(rule, pause)
 
 
 @mutant(caught_by=("TT02",), origin="kernel.D5: without EXITKILL the tracee is detached and runs")
 class LetsTheLooseCallOut(PtracePlatform):
-    """Has no rule in the stub's filter that restricts system calls to the stub's page."""
+    """Has no rule in the stub's filter that restricts system calls to the stub's instructions."""
 
     stub_creation_class = _LaxCreation
 

@@ -8,11 +8,11 @@ from typing import Any, cast
 from worldswitch.reference._core import ffi, lib
 from worldswitch.reference.birth_plan import ARCH_SET_CPUID, Step, StubPlan, standard_plan
 
-PARENT, GO = 4711, 9
+PARENT, GO, KEY = 4711, 9, 0xBEEF
 
 
 def standard() -> StubPlan:
-    return standard_plan(bytes(16), GO, PARENT)
+    return standard_plan(bytes(16), KEY, GO, PARENT)
 
 
 def test_steps_are_encoded() -> None:
@@ -47,7 +47,7 @@ def test_cpuid_faults_only_on_request_and_before_the_filter_forbids_to_ask() -> 
     def requests(plan: StubPlan) -> list[int]:
         return [i for i, step in enumerate(plan.steps) if step.arguments == (ARCH_SET_CPUID, 0)]
 
-    plan = standard_plan(b"", GO, PARENT, cpuid_faults=True)
+    plan = standard_plan(b"", KEY, GO, PARENT, cpuid_faults=True)
     (asked,) = requests(plan)
     assert plan.steps[asked].expected == 0
     assert asked < next(i for i, step in enumerate(plan.steps) if step.number == lib.SYS_seccomp)
@@ -56,4 +56,4 @@ def test_cpuid_faults_only_on_request_and_before_the_filter_forbids_to_ask() -> 
 
 def test_exit_kill_can_be_left_off() -> None:
     assert standard().trace_options & lib.PTRACE_O_EXITKILL
-    assert not standard_plan(b"", GO, PARENT, exit_kill=False).trace_options & lib.PTRACE_O_EXITKILL
+    assert not standard_plan(b"", KEY, GO, PARENT, exit_kill=False).trace_options & lib.PTRACE_O_EXITKILL

@@ -1,91 +1,180 @@
-"""The stub's seccomp filter, run by an interpreter of its few instructions."""
+"""The stub's seccomp filter, interpreted: what it allows, and that each bit of each instruction matters."""
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import pytest
 
+from worldswitch.harness.environments.simulation import bpf
 from worldswitch.reference import filter as stub_filter
 from worldswitch.reference._core import lib
-from worldswitch.reference.filter import INJECTED, THREAD_FLAGS, VSYSCALL_PAGE
+from worldswitch.reference.filter import KEYED, THREAD_FLAGS, VSYSCALL_PAGE, new_key, with_key
+from worldswitch.reference.stub_page import StubPage
 
-PAGE = 0x7FFF_FFFF_E000
+#: A page whose halves are easily mistaken for each other.
+BEGIN, KEY = 0x7000_0000_7000, 0x5EC2_E7AB
+PAGE = StubPage(BEGIN, BEGIN + 0x1000, BEGIN, BEGIN + 1, BEGIN + 3, BEGIN + 10, 1 << 47)
 ALLOW, TRAP, KILL = lib.SECCOMP_RET_ALLOW, lib.SECCOMP_RET_TRAP, lib.SECCOMP_RET_KILL_PROCESS
 NATIVE, I386 = lib.AUDIT_ARCH_X86_64, lib.AUDIT_ARCH_I386
-EXECVE, EXIT_GROUP, SYSINFO = 59, 231, 99
+EXECVE, SYSINFO, EXIT_GROUP = 59, 99, 231
+X32 = 1 << 30  # __X32_SYSCALL_BIT, arch/x86/include/uapi/asm/unistd.h
+
+#: More than any number of the table, which ends near 470.
+NUMBERS = range(1024)
 
 
-def run(program: bytes, data: bytes) -> int:
-    """The filter's answer.  Jumps go forward only, as the kernel's verifier demands."""
-    instructions = list(struct.iter_unpack("=HBBI", program))
-    accumulator, place = 0, 0
-    while True:
-        code, if_true, if_false, operand = instructions[place]
-        place += 1
-        match code:
-            case stub_filter.LOAD_WORD:
-                (accumulator,) = struct.unpack_from("=I", data, operand)
-            case stub_filter.AND:
-                accumulator &= operand
-            case stub_filter.JUMP_EQUAL:
-                place += if_true if accumulator == operand else if_false
-            case stub_filter.RETURN:
-                return int(operand)
-            case _:
-                raise AssertionError(f"instruction {place - 1} has the code {code:#x}")
+@dataclass(frozen=True)
+class Call:
+    """A system call as the filter sees it."""
+
+    number: int
+    arguments: tuple[int, ...] = ()
+    pointer: int = PAGE.park
+    architecture: int = NATIVE
+
+    def words(self) -> list[int | None]:
+        words = bpf.call_words(self.number, self.architecture, self.arguments)
+        words[2:4] = self.pointer & bpf.WORD, self.pointer >> 32
+        return words
 
 
-def answer(
-    number: int, *arguments: int, pointer: int = PAGE + 1, architecture: int = NATIVE, extra: tuple[int, ...] = ()
-) -> int:
-    """The filter's answer to a system call (struct seccomp_data)."""
-    data = struct.pack("=iIQ6Q", number, architecture, pointer, *arguments, *[0] * (6 - len(arguments)))
-    return run(stub_filter.program(PAGE, extra), data)
+def injected(number: int, *arguments: int) -> Call:
+    return Call(number, with_key(number, arguments, KEY))
 
 
-@pytest.mark.parametrize("number", INJECTED)
-def test_what_is_injected_passes(number: int) -> None:
-    assert answer(number) == ALLOW
-    assert answer(number, pointer=PAGE) == answer(number, pointer=PAGE + 0xFFF) == ALLOW
+def answer(call: Call, program: bpf.Program) -> int:
+    (result,) = bpf.results(program, call.words())
+    return result
 
 
-def test_nothing_else_passes() -> None:
-    allowed = {*INJECTED, lib.SYS_clone}
-    assert {number for number in range(1024) if answer(number, THREAD_FLAGS) != KILL} == allowed
-    assert answer(-1) == KILL
+def program(*extra: int) -> bpf.Program:
+    return bpf.decode(stub_filter.program(PAGE, KEY, extra))
 
 
-@pytest.mark.parametrize("pointer", [0, 0x40_0000, PAGE - 1, PAGE + 0x1000, PAGE | 1 << 47, PAGE & 0xFFFF_FFFF])
-@pytest.mark.parametrize("number", [lib.SYS_getpid, EXECVE])
-def test_a_call_from_elsewhere_kills(pointer: int, number: int) -> None:
-    assert answer(number, pointer=pointer) == KILL
+THREAD = injected(lib.SYS_clone, THREAD_FLAGS)
+OWN = [*(injected(number) for number in KEYED[:-1]), THREAD]
+PARKED = Call(lib.SYS_pause, pointer=PAGE.parked)
 
 
-@pytest.mark.parametrize("offset", [0, 0x400, 0x800, 0xFFF])
-@pytest.mark.parametrize("number", [lib.SYS_getpid, 96, 201, 309])
-def test_a_vsyscall_traps(offset: int, number: int) -> None:
-    assert answer(number, pointer=VSYSCALL_PAGE + offset) == TRAP
+@pytest.mark.parametrize("call", [*OWN, PARKED])
+def test_what_the_platform_needs_passes(call: Call) -> None:
+    assert answer(call, program()) == ALLOW
 
 
-@pytest.mark.parametrize("pointer", [VSYSCALL_PAGE - 1, VSYSCALL_PAGE + 0x1000, VSYSCALL_PAGE & 0xFFFF_FFFF])
-def test_beside_the_vsyscall_page_is_elsewhere(pointer: int) -> None:
-    assert answer(lib.SYS_getpid, pointer=pointer) == KILL
+def test_with_the_key_no_other_call_passes() -> None:
+    key = (0, 0, 0, 0, KEY << 32)
+    allowed = {number for number in NUMBERS if answer(Call(number, (THREAD_FLAGS, *key[1:])), program()) != KILL}
+    assert allowed == set(KEYED)
+    assert all(answer(Call(number, key), program()) == KILL for number in (-1, lib.SYS_clone))
 
 
-@pytest.mark.parametrize("pointer", [PAGE, VSYSCALL_PAGE])
-@pytest.mark.parametrize("number", [20, lib.SYS_getpid, lib.SYS_mmap])
-def test_the_other_architecture_kills(pointer: int, number: int) -> None:
-    assert answer(number, pointer=pointer, architecture=I386) == KILL
+@pytest.mark.parametrize("flags", [(), (THREAD_FLAGS,)])
+def test_without_the_key_none_passes(flags: tuple[int, ...]) -> None:
+    assert {answer(Call(number, flags), program()) for number in NUMBERS} == {KILL}
 
 
-@pytest.mark.parametrize("other", [0, THREAD_FLAGS & ~lib.CLONE_THREAD, THREAD_FLAGS | 0x2000, 17])
-def test_threads_are_made_one_way_only(other: int) -> None:
-    assert answer(lib.SYS_clone, THREAD_FLAGS) == ALLOW
-    assert answer(lib.SYS_clone, other) == KILL
+def test_parked_threads_can_pause_and_nothing_else() -> None:
+    arguments = (THREAD_FLAGS, 0, 0, 0, KEY << 32)
+    calls = [Call(number, arguments, pointer=PAGE.parked) for number in NUMBERS]
+    assert [call.number for call in calls if answer(call, program(SYSINFO)) != KILL] == [lib.SYS_pause]
 
 
-def test_what_is_asked_for_passes_too_and_only_that() -> None:
-    extra = (SYSINFO, EXIT_GROUP)
-    assert [answer(number, extra=extra) for number in (*extra, EXECVE)] == [ALLOW, ALLOW, KILL]
-    assert answer(SYSINFO, extra=extra, pointer=PAGE - 1) == KILL
+def test_each_other_byte_of_the_page_and_beside_it_kills() -> None:
+    pointers = set(range(PAGE.begin - 1, PAGE.end + 1)) - {PAGE.park, PAGE.parked}
+    assert {answer(replace(call, pointer=p), program(SYSINFO)) for call in (*OWN, PARKED) for p in pointers} == {KILL}
+
+
+@pytest.mark.parametrize("number", [lib.SYS_getpid, 96, 201, 309, EXECVE])
+def test_each_byte_of_the_vsyscall_page_traps(number: int) -> None:
+    pointers = range(VSYSCALL_PAGE, VSYSCALL_PAGE + 0x1000)
+    assert {answer(Call(number, pointer=pointer), program()) for pointer in pointers} == {TRAP}
+    beside = (pointers.start - 1, pointers.stop)
+    assert {answer(Call(number, pointer=pointer), program()) for pointer in beside} == {KILL}
+
+
+@pytest.mark.parametrize("pointer", [PAGE.park, PAGE.parked, VSYSCALL_PAGE])
+def test_other_abis_kill(pointer: int) -> None:
+    for call in (*OWN, PARKED):
+        here = replace(call, pointer=pointer)
+        assert answer(replace(here, architecture=I386), program()) == KILL
+        if pointer != VSYSCALL_PAGE:
+            assert answer(replace(here, number=here.number | X32), program()) == KILL
+
+
+def test_what_is_asked_for_needs_no_key_and_its_place() -> None:
+    extra = program(SYSINFO, EXIT_GROUP)
+    assert [answer(Call(number), extra) for number in (SYSINFO, EXIT_GROUP, EXECVE)] == [ALLOW, ALLOW, KILL]
+    assert answer(Call(SYSINFO, pointer=PAGE.parked), extra) == KILL
+    assert [answer(call, extra) for call in OWN] == [ALLOW] * len(OWN)
+
+
+# -------------------------------------------------------------------------------------------------- each bit is needed
+
+
+def one_bit_off(call: Call) -> Iterator[Call]:
+    """Every call that differs from this one in one bit of what the filter may look at."""
+    for bit in range(64):
+        yield replace(call, pointer=call.pointer ^ 1 << bit)
+        for index in range(6):
+            arguments = [*call.arguments, *[0] * (6 - len(call.arguments))]
+            arguments[index] ^= 1 << bit
+            yield replace(call, arguments=tuple(arguments))
+    for bit in range(32):
+        yield replace(call, number=call.number ^ 1 << bit)
+        yield replace(call, architecture=call.architecture ^ 1 << bit)
+
+
+def corpus() -> list[Call]:
+    vsyscall = Call(lib.SYS_getpid, pointer=VSYSCALL_PAGE)
+    allowed = [*OWN, PARKED, Call(SYSINFO), vsyscall]
+    as_high = [replace(call, pointer=VSYSCALL_PAGE >> 32 << 32 | call.pointer & bpf.WORD) for call in allowed]
+    return [*allowed, *as_high, *(near for call in allowed for near in one_bit_off(call))]
+
+
+def changed(one: bpf.Instruction) -> Iterator[bpf.Instruction]:
+    """The instruction left out, and with each part of it changed."""
+    yield bpf.Instruction(bpf.JUMP, 0, 0, 0)
+    if one.code == bpf.RETURN:
+        yield from (one._replace(constant=action) for action in (ALLOW, TRAP, KILL) if action != one.constant)
+    elif one.code == bpf.LOAD:
+        yield from (one._replace(constant=4 * word) for word in range(bpf.WORDS) if 4 * word != one.constant)
+    else:
+        yield from (one._replace(constant=one.constant ^ 1 << bit) for bit in range(32))
+    if one.code == bpf.EQUAL:
+        yield one._replace(if_true=one.if_false, if_false=one.if_true)
+        if one.constant != bpf.WORD:  # no greater word
+            yield one._replace(code=bpf.GREATER_EQUAL)
+        yield from (one._replace(if_false=one.if_false + step) for step in (-1, 1) if one.if_false + step >= 0)
+        yield one._replace(if_true=one.if_true + 1)
+
+
+def is_noticed(mutant: bpf.Program, expected: list[tuple[Call, int]]) -> bool:
+    try:
+        return any(answer(call, mutant) != right for call, right in expected)
+    except (IndexError, ValueError):  # the kernel does not take a program that jumps beyond its end
+        return True
+
+
+@pytest.mark.parametrize("place", range(len(program(SYSINFO))))
+def test_every_bit_of_every_instruction_matters(place: int) -> None:
+    whole = program(SYSINFO)
+    expected = [(call, answer(call, whole)) for call in corpus()]
+    mutants = [(*whole[:place], one, *whole[place + 1 :]) for one in changed(whole[place])]
+    assert [mutant[place] for mutant in mutants if not is_noticed(mutant, expected)] == []
+
+
+# ----------------------------------------------------------------------------------------------------------- the key
+
+
+def test_a_key_is_in_the_half_that_the_kernel_ignores_and_only_where_it_is_needed() -> None:
+    assert with_key(lib.SYS_mmap, (1, 2, 3, 4, 2**64 - 1, 6), KEY) == (1, 2, 3, 4, KEY << 32 | 0xFFFF_FFFF, 6)
+    assert with_key(lib.SYS_getpid, (), KEY) == (0, 0, 0, 0, KEY << 32)
+    assert with_key(SYSINFO, (1, 2), KEY) == (1, 2)
+
+
+def test_keys_differ_and_none_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len({new_key() for _ in range(8)}) > 1
+    monkeypatch.setattr(stub_filter.secrets, "randbelow", lambda _: 0)
+    assert new_key() == 1

@@ -56,7 +56,7 @@ def test_every_hole_is_free_the_highest_first(borders: set[int]) -> None:
 
 
 def test_what_touches_the_page() -> None:
-    page = StubPage(10 * PAGE, 11 * PAGE, 0, 0, 0, END)
+    page = StubPage(10 * PAGE, 11 * PAGE, 0, 0, 0, 0, END)
     assert page.overlaps(11 * PAGE - 1, 20 * PAGE)
     assert page.overlaps(0, 10 * PAGE + 1)
     assert not page.overlaps(11 * PAGE, 20 * PAGE)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from worldswitch.harness.arch import registers
 from worldswitch.harness.bench.suite.switch import TRAP_FLAG
-from worldswitch.harness.bench.workbench import DATA, GETPID, READ_WRITE, Bench, BenchGuest, pinned
+from worldswitch.harness.bench.workbench import DATA, GETPID, READ_WRITE, Bench, BenchGuest, become_realtime, pinned
 from worldswitch.harness.contract import AddressSpace, Inspectable, Options, Placement, Unavailable
 
 Operation = Callable[[], object]
@@ -143,12 +143,12 @@ def _switches_of(pid: int) -> int:
 
 
 def _raise_priority() -> None:
-    """Run under SCHED_FIFO, which stubs inherit, so that sched_yield does not let other processes run.
+    """Run under SCHED_FIFO, the stubs too, so that sched_yield does not let other processes run.
 
     Without the privilege, counts depend on whether a tracee has stopped when it is polled.
     """
     with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        become_realtime()
 
 
 def main() -> None:

@@ -32,6 +32,29 @@
 	jmp	1b
 	end	write_file_loop
 
+# Reports once.  Then it loads a call's number and six arguments from its data, counts in the word behind them that it
+# got there, and jumps to the address in the word behind that.
+	guest	leap
+	mov	$GETPID, %eax
+	syscall
+	mov	8(%rbx), %rdi
+	mov	16(%rbx), %rsi
+	mov	24(%rbx), %rdx
+	mov	32(%rbx), %r10
+	mov	40(%rbx), %r8
+	mov	48(%rbx), %r9
+	mov	(%rbx), %rax
+	incq	56(%rbx)
+	jmp	*64(%rbx)
+	end	leap
+
+# Makes a system call with the registers as given, counts in its data that it returned, and loops for ever.
+	guest	stray_call
+	syscall
+	incq	72(%rbx)
+1:	jmp	1b
+	end	stray_call
+
 # Counts its calls of getpid in r12, in its data and in each word of xmm15, and sums their results in r13; stores that
 # sum and xmm15 in its data behind the count.
 	guest	account_loop
