@@ -81,6 +81,12 @@ class Recorder:
         EVENT.pack_into(self.memory, at, number | WRITING, *event)
         NUMBER.pack_into(self.memory, at, number)
 
+    def clear(self) -> None:
+        """Forget all events."""
+        self.memory[:] = bytes(len(self.memory))
+        self._saved[: HEADER.size] = bytes(HEADER.size)
+        HEADER.pack_into(self.memory, 0, EVENT.size, CAPACITY, 0)
+
     def pause(self) -> None:
         """Stop recording until `resume`."""
         self._set_capacity(0)

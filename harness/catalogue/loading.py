@@ -20,9 +20,16 @@ def import_module(module: str, what: str) -> ModuleType:
         return importlib.import_module(module)
     except (Exception, SystemExit) as error:  # a module may raise anything at import
         raise NotFound(
-            f"{what}: importing {module} raised {type(error).__name__}: {error}; "
+            f"{what}: importing {module} raised {type(error).__name__}: {_text(error)}; "
             "check that it is installed or on PYTHONPATH for this Python"
         ) from error
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # its class may be a platform's
+        return "(its text cannot be made)"
 
 
 def submodules(package: str) -> Iterator[ModuleType]:

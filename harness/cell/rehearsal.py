@@ -29,7 +29,11 @@ def rehearse(settings: Settings) -> Result:
 
     if problem := processes.proc_problem():
         return Result(verdict=Verdict.ERROR, reason=problem)
-    result = trial.run(body, IMPORT_SECONDS)
+    return while_importing(trial.run(body, IMPORT_SECONDS))
+
+
+def while_importing(result: Result) -> Result:
+    """Add to the reason of a crash or time-out when it was, and the last line of the output."""
     if result.verdict in (Verdict.CRASH, Verdict.TIMEOUT):
         said = "".join(f": {line}" for line in result.output.splitlines()[-1:])
         return msgspec.structs.replace(result, reason=f"while importing the platform: {result.reason}{said}")

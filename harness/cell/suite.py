@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import random
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,17 +17,20 @@ import pytest
 from _pytest.runner import runtestprotocol  # no public way runs an item without reporting it
 
 from worldswitch.harness.catalogue import scenarios
-from worldswitch.harness.cell import collection, exclusive, records, seeds, trial
+from worldswitch.harness.catalogue.loading import NotFound
+from worldswitch.harness.cell import collection, exclusive, records, seeds
 from worldswitch.harness.cell.account import account
 from worldswitch.harness.cell.attribution import Owners, Phase, judge
 from worldswitch.harness.cell.diagnosis import snapshot
 from worldswitch.harness.cell.diagnosis.model import Diagnosis
 from worldswitch.harness.cell.fixture import CurrentTrial
+from worldswitch.harness.cell.probes import table
 from worldswitch.harness.cell.probes.needs import unmet
-from worldswitch.harness.cell.rehearsal import rehearse
-from worldswitch.harness.cell.settings import Settings
+from worldswitch.harness.cell.rehearsal import rehearse, while_importing
+from worldswitch.harness.cell.settings import IMPORT_SECONDS, Settings
 from worldswitch.harness.cell.transcript import Transcript
-from worldswitch.harness.cell.trial import Result
+from worldswitch.harness.cell.trial import Result, Trials
+from worldswitch.harness.contract import PlatformFactory
 from worldswitch.harness.flight import Recorder
 from worldswitch.harness.verdict import Verdict
 
@@ -44,16 +48,20 @@ class Suite:
         self.settings = settings
         self._now: tuple[scenarios.Scenario, Owners, Transcript, Recorder] | None = None
         self._lock: exclusive.LockFile | None = None
+        self._items: dict[str, tuple[pytest.Item, scenarios.Scenario]] = {}
+        self._trials = Trials(self._import, self._body, IMPORT_SECONDS)
+        self._factory: PlatformFactory | None = None  #: only in the processes of trials and their server
 
     @pytest.fixture
     def trial(self) -> Iterator[CurrentTrial]:
         """The scenario's trial: its platforms, transcript and deadlines."""
         assert self._now is not None, "the fixture `trial` is for scenarios"
+        assert self._factory is not None
         scenario, owners, transcript, recorder = self._now
         repeat = scenario.repeat.get(self.settings.repeat, 1)
         seed = seeds.of_trial(self.settings.seed, scenario.name)
         random.seed(seed)  # for scenarios that use the module without a generator of their own
-        current = CurrentTrial(repeat, seed, self.settings, self.settings.load(), owners, transcript, recorder)
+        current = CurrentTrial(repeat, seed, self.settings, self._factory, owners, transcript, recorder)
         yield current
         current.close()
 
@@ -83,45 +91,80 @@ class Suite:
             config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note the items, for the processes of trials."""
+        self._items = {item.nodeid: (item, scenario) for item, scenario in collection.scenarios_among(session.items)}
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
         """Run a scenario in a process of its own."""
         lock = getattr(item.config, "workerinput", {}).get(LOCK)
         for _, scenario in collection.scenarios_among([item]):
             item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+            loading = self._load()  # before the lock is open: the processes of the platform must not have it
             with exclusive.hold(lock, alone=scenario.alone):  # probes too: exclusive changes would mislead them
-                result = self._result(item, scenario)
+                result = self._result(item, scenario, loading)
             for report in _reports(item, scenario, result, self.settings):
                 item.ihook.pytest_runtest_logreport(report=report)
             item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
             return True
         return None
 
-    def _result(self, item: pytest.Item, scenario: scenarios.Scenario) -> Result:
-        if self._loading.verdict is not Verdict.PASS:
-            return self._loading
-        return unmet(scenario.needs) or self._run(item, scenario)
+    def pytest_unconfigure(self) -> None:
+        """End the process that loaded the platform."""
+        self._trials.close()
+
+    def _load(self) -> Result:
+        """The result of loading the platform, tried in a process of its own first, since it may hang or crash."""
+        if self._rehearsal.verdict is not Verdict.PASS:
+            return self._rehearsal
+        return while_importing(self._trials.prepare())
 
     @functools.cached_property
-    def _loading(self) -> Result:
-        """The result of loading the platform, tried in a process of its own first, since it may hang or crash."""
-        rehearsal = rehearse(self.settings)
-        if rehearsal.verdict is Verdict.PASS:
-            self.settings.load()  # once, so that the forked trials share it
-        return rehearsal
+    def _rehearsal(self) -> Result:
+        return rehearse(self.settings)
+
+    def _import(self) -> Result:
+        """Import the platform, in the server's process."""
+        try:
+            self._factory = self.settings.load()
+        except NotFound as error:
+            return Result(verdict=Verdict.ERROR, reason=str(error))
+        return Result(verdict=Verdict.PASS)
+
+    def _result(self, item: pytest.Item, scenario: scenarios.Scenario, loading: Result) -> Result:
+        if loading.verdict is not Verdict.PASS:
+            return loading
+        try:
+            return unmet(scenario.needs) or self._run(item, scenario)
+        except Exception as error:  # a fault here must cost one trial, and not the cell
+            self._trials.close()
+            reason = f"the harness raised {type(error).__name__}: {error}; please report this"
+            return Result(verdict=Verdict.ERROR, reason=reason, detail=traceback.format_exc())
 
     def _run(self, item: pytest.Item, scenario: scenarios.Scenario) -> Result:
         deadline = min(scenario.deadline * self.settings.time_scale, self.settings.deadline)
+        return self._trials.run(msgspec.json.encode(_Request(item.nodeid, table.found())), deadline)
 
-        def body(transcript: Transcript, recorder: Recorder) -> Result:
-            owners = Owners(self.settings.scenarios)
-            owners.learn_module(self.settings.load().__module__)
-            self._now = scenario, owners, transcript, recorder
-            listener = _Listener(recorder)
-            result = judge(_phases(item, listener), owners)
-            return msgspec.structs.replace(result, diagnosis=listener.seen)
+    def _body(self, request: bytes, transcript: Transcript, recorder: Recorder) -> Result:
+        """Run a scenario in the trial's process, the only one that has loaded the platform besides its server."""
+        asked = msgspec.json.decode(request, type=_Request)
+        table.learn(asked.probes)
+        assert self._factory is not None
+        item, scenario = self._items[asked.item]
+        owners = Owners(self.settings.scenarios)
+        owners.learn_module(self._factory.__module__)
+        self._now = scenario, owners, transcript, recorder
+        listener = _Listener(recorder)
+        result = judge(_phases(item, listener), owners)
+        return msgspec.structs.replace(result, diagnosis=listener.seen)
 
-        return trial.run(body, deadline)
+
+class _Request(msgspec.Struct, frozen=True):
+    """What a trial's process must know, which this process learnt after the platform was loaded."""
+
+    item: str
+    probes: dict[str, records.ProbeResult]
 
 
 class _Listener:

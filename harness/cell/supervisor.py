@@ -8,35 +8,81 @@
       look -> a new descendant of the supervisor that stays alive is a stray
       ack  -> the child may exit; then the supervisor kills and reaps all that remain
 
-The child waits for the ack, so that strays that would die with it are found too.
+The child waits for the ack, so that strays that would die with it are found too.  Nothing that a child sends or does is
+trusted: what it sends is bounded, and no wait is without a deadline.
 """
 
 from __future__ import annotations
 
 import contextlib
-import faulthandler
-import fcntl
-import gc
 import os
-import resource
 import selectors
 import signal
-import stat
-import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Protocol
 
 from worldswitch.harness.cell import frames
 from worldswitch.harness.cell.diagnosis import snapshot
 from worldswitch.harness.cell.diagnosis.model import ProcessSnapshot
-from worldswitch.harness.linux import cgroups, processes, syscalls
+from worldswitch.harness.cell.forking import child
+from worldswitch.harness.linux import cgroups, processes
 
 TAIL = 1 << 15  #: the bytes stored of the end of the child's output
 
+REPORT = 1 << 21  #: the bytes of a payload at most
+
+REAPING = 0.5  #: seconds between two looks for dead orphans of a running child
+
+STRAYS = 16  #: the number of strays that are named
+
 GRACE = 2.0  #: seconds in which a process must end by itself, else it is a stray
+
+
+class Child(Protocol):
+    """A child under supervision."""
+
+    @property
+    def pid(self) -> int:
+        """Its pid."""
+
+    @property
+    def status(self) -> int | None:
+        """Its wait status, once `ended` returned true; None if it is not known."""
+
+    def ended(self) -> bool:
+        """True once it has ended; never waits."""
+
+    def send(self, signo: int) -> None:
+        """Send it a signal, unless it has ended."""
+
+    def signs(self) -> contextlib.AbstractContextManager[tuple[int, ...]]:
+        """Descriptors of which one is readable once it has ended; none if the kernel gives none."""
+
+
+@dataclass(slots=True)
+class OwnChild:
+    """A child of this process."""
+
+    pid: int
+    status: int | None = None
+
+    def ended(self) -> bool:
+        """True once it was reaped."""
+        if self.status is None:
+            self.status = processes.reap(self.pid)
+        return self.status is not None
+
+    def send(self, signo: int) -> None:
+        """Send it a signal; only `ended` reaps it, so its pid is not reused."""
+        os.kill(self.pid, signo)
+
+    @contextlib.contextmanager
+    def signs(self) -> Iterator[tuple[int, ...]]:
+        """Its pidfd."""
+        with processes.pidfd(self.pid) as descriptor:
+            yield () if descriptor is None else (descriptor,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,182 +97,137 @@ class Ending:
     seconds: float
     processes: tuple[ProcessSnapshot, ...] = ()  #: those alive at the `moment` of a failure
     moment: str = ""
+    problem: str = ""  #: what was wrong with what it sent
 
 
 @dataclass(slots=True)
 class _Watch:
     """The supervisor's view of its child."""
 
-    pid: int
+    child: Child
     report: int
     output: int
+    mark: bytes
     descendants: processes.NewDescendants
     payload: bytes | None = None
-    status: int | None = None
     late: bool = False
+    problem: str = ""
     strays: tuple[str, ...] = ()
     snapshot: tuple[ProcessSnapshot, ...] = ()
     moment: str = ""
     printed: bytearray = field(default_factory=bytearray)
     _reported: bytearray = field(default_factory=bytearray)
 
+    @property
+    def reported(self) -> bool:
+        """True once it has sent a result, or what cannot be one."""
+        return self.payload is not None or bool(self.problem)
+
     def read_report(self) -> None:
-        self._reported += os.read(self.report, 1 << 20)
-        while self.payload is None and (end := self._reported.find(b"\n")) >= 0:
-            self.payload = frames.decode(bytes(self._reported[: end + 1]))
-            del self._reported[: end + 1]
+        self._reported += _read(self.report, 1 << 20)
+        *whole, rest = self._reported.split(b"\n")
+        if len(rest) > REPORT:
+            rest, self.problem = rest[:0], f"it sent more than {REPORT} bytes"
+        self._reported = rest
+        for line in whole:
+            mark, _, payload = (frames.decode(bytes(line)) or b"").partition(b" ")
+            if mark == self.mark:
+                self.problem = self.problem or ("it sent a result twice" if self.payload is not None else "")
+                self.payload = payload
 
     def read_output(self) -> None:
-        self.printed += os.read(self.output, 1 << 16)
+        self.printed += _read(self.output, 1 << 16)
         del self.printed[:-TAIL]
 
-    def look_for_end(self) -> bool:
-        if self.status is None:
-            self.status = processes.reap(self.pid)
-        return self.status is not None
-
     def others(self) -> dict[int, processes.Process]:
-        return {pid: process for pid, process in self.descendants.look().items() if pid != self.pid}
+        return {pid: process for pid, process in self.descendants.look().items() if pid != self.child.pid}
 
     def take_snapshot(self, moment: str) -> None:
         self.moment, self.snapshot = moment, snapshot.look_from_outside(self.descendants.look())
 
 
+def _read(descriptor: int, most: int) -> bytes:
+    """Read what a pipe has; nothing if a child that has its end too took it."""
+    try:
+        return os.read(descriptor, most)
+    except BlockingIOError:
+        return b""
+
+
 def supervise(body: Callable[[], bytes], seconds: float) -> Ending:
     """Run `body` in a forked child for at most `seconds`; on return all its processes are killed and reaped."""
     begin = time.monotonic()
-    with processes.subreaper() as adopts, _pipe() as report, _pipe() as output, _pipe() as ack:
+    with processes.subreaper() as adopts, child.pipes() as pipes:
         descendants = processes.NewDescendants(adopted=adopts)
-        parent = os.getpid()
-        pid = _fork()
+        parent, mark = os.getpid(), child.fresh_mark()
+
+        def redirected() -> bytes:
+            child.redirect(pipes.output[1], keep=pipes.of_child)
+            return body()
+
+        pid = child.fork()
         if pid == 0:
-            _child(body, parent, report[1], output[1], ack)
-        watch = _Watch(pid, report[0], output[0], descendants)
-        try:
-            _observe(watch, begin + seconds)
-            os.write(ack[1], b".")
-            processes.wait_until(watch.look_for_end, GRACE)
-        finally:
-            _end(watch)
-            survivors = processes.kill_all(watch.others, 5.0)
-            if watch.payload is None:  # the child has not removed its control groups
-                cgroups.clear()
+            child.run(redirected, parent, pipes, mark)
+        return follow(OwnChild(pid), pipes, mark, descendants, begin, seconds)
+
+
+def follow(
+    started: Child, pipes: child.Pipes, mark: bytes, descendants: processes.NewDescendants, begin: float, seconds: float
+) -> Ending:
+    """Wait for a child that started at `begin`, for at most `seconds`; on return its processes are gone."""
+    watch = _Watch(started, pipes.report[0], pipes.output[0], mark, descendants)
+    try:
+        _observe(watch, begin + seconds)
+        if watch.reported and not watch.problem:
+            with contextlib.suppress(BlockingIOError):  # a child that filled the pipe has its ack
+                os.write(pipes.ack[1], b".")
+            processes.wait_until(started.ended, GRACE)
+    finally:
+        _end(watch)
+        survivors = processes.kill_all(watch.others, 5.0, descendants.hunt)
+        if watch.payload is None:  # the child has not removed its control groups
+            cgroups.clear()
+    watch.read_report()
     strays = watch.strays + tuple(f"{process}, which SIGKILL does not end" for process in survivors)
     printed = watch.printed.decode(errors="replace")
     took = time.monotonic() - begin
-    return Ending(watch.payload, watch.status, watch.late, strays, printed, took, watch.snapshot, watch.moment)
+    payload = None if watch.problem else watch.payload
+    return Ending(
+        payload, started.status, watch.late, strays, printed, took, watch.snapshot, watch.moment, watch.problem
+    )
 
 
 def _observe(watch: _Watch, end: float) -> None:
     """Wait for the child; note how it ended, its strays and, after a failure, the state of the processes."""
     watch.late = not _wait(watch, end)
-    if watch.payload is None:
+    if not watch.reported:
         watch.take_snapshot("at the deadline" if watch.late else "after its process died")
     if watch.late:
         _ask_for_stacks(watch)
-    if watch.payload is None:
+    if not watch.reported:
         _end(watch)
-    watch.strays = _strays(watch)
+    watch.strays = left_behind(watch.others)
     if watch.strays and not watch.snapshot:
         watch.take_snapshot("after the trial, with processes left behind")
 
 
-@contextlib.contextmanager
-def _pipe() -> Iterator[tuple[int, int]]:
-    ends = os.pipe()
-    try:
-        yield ends
-    finally:
-        for end in ends:
-            os.close(end)
-
-
-def _fork() -> int:
-    gc.freeze()  # a collection in the child would copy every shared page
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with warnings.catch_warnings():
-        # The other threads are pytest-xdist's channel; the child takes none of their locks.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
-
-
-def _child(body: Callable[[], bytes], parent: int, report: int, output: int, ack: tuple[int, int]) -> NoReturn:
-    status = 70  # EX_SOFTWARE: the body raised
-    try:
-        syscalls.die_with_parent(parent, signal.SIGKILL)
-        os.setsid()  # a signal to the process group or from the terminal does not cross
-        _redirect(output, keep=(report, ack[0]))
-        faulthandler.enable(2)
-        faulthandler.register(signal.SIGQUIT, 2, all_threads=True, chain=False)
-        payload = body()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        syscalls.write_all(report, frames.encode(payload))
-        os.read(ack[0], 1)
-        status = 0
-    except BaseException:  # must not unwind into the copy of the supervisor's frames
-        sys.excepthook(*sys.exc_info())
-        sys.stderr.flush()
-    finally:
-        os._exit(status)
-
-
-def _redirect(output: int, keep: tuple[int, ...]) -> None:
-    """Direct standard output and error to the supervisor, and other writable descriptors to /dev/null.
-
-    A platform that writes to every descriptor must not reach the results or xdist's channel.  Closing them is unsafe:
-    the objects that own them would later close descriptors that reuse their numbers.
-    """
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
-    for fd in _open_descriptors():
-        if fd > 2 and fd not in (*keep, null) and _leads_out(fd):
-            _replace(fd, null)
-
-
-def _open_descriptors() -> list[int]:
-    """The open descriptors, and without /proc all numbers that this process may use."""
-    try:
-        return list(map(int, os.listdir("/proc/self/fd")))  # noqa: PTH208 - the entries are no files
-    except OSError:
-        return list(range(min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 16)))
-
-
-def _replace(fd: int, null: int) -> None:
-    try:
-        os.dup2(null, fd, inheritable=False)
-    except OSError:  # inherited, and above a lower limit of open files: no object owns it, and no file can reuse it
-        os.close(fd)
-
-
-def _leads_out(fd: int) -> bool:
-    try:
-        writable = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
-        target = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 - the target is no path
-    except FileNotFoundError:
-        return writable and stat.S_IFMT(os.fstat(fd).st_mode) != 0  # no /proc; 0 is the type of an anonymous inode
-    except OSError:
-        return False  # the listing's own descriptor, closed by now
-    return writable and not target.startswith(("/memfd:", "anon_inode:"))
-
-
 def _wait(watch: _Watch, end: float) -> bool:
     """Wait until the child has reported or ended; False if neither happened before `end`."""
-    with selectors.DefaultSelector() as selector, processes.pidfd(watch.pid) as pidfd:
+    with selectors.DefaultSelector() as selector, watch.child.signs() as signs:
         selector.register(watch.report, selectors.EVENT_READ, watch.read_report)
         selector.register(watch.output, selectors.EVENT_READ, watch.read_output)
-        if pidfd is not None:
-            selector.register(pidfd, selectors.EVENT_READ, watch.look_for_end)
+        for sign in signs:
+            selector.register(sign, selectors.EVENT_READ, watch.child.ended)
+        looked = time.monotonic()
         while True:
             remaining = end - time.monotonic()
-            ready = selector.select(max(0.0, remaining if pidfd is not None else min(remaining, 0.01)))
+            ready = selector.select(max(0.0, min(remaining, REAPING if signs else 0.01)))
             for key, _ in ready:
                 key.data()
-            if watch.payload is not None or watch.look_for_end():
+            if time.monotonic() > looked + REAPING:
+                processes.reap_dead(watch.others().values())
+                looked = time.monotonic()
+            if watch.reported or watch.child.ended():
                 _drain(selector, watch)
                 return True
             if remaining <= 0:
@@ -245,23 +246,24 @@ def _drain(selector: selectors.BaseSelector, watch: _Watch) -> None:
 
 def _ask_for_stacks(watch: _Watch) -> None:
     """Make a late child print the stacks of its threads."""
-    os.kill(watch.pid, signal.SIGQUIT)
+    watch.child.send(signal.SIGQUIT)
     _wait(watch, time.monotonic() + 0.2)
 
 
 def _end(watch: _Watch) -> None:
-    if not watch.look_for_end():
-        cgroups.release(watch.pid)
-        os.kill(watch.pid, signal.SIGKILL)
-        processes.wait_until(watch.look_for_end, GRACE)
+    if not watch.child.ended():
+        cgroups.release(watch.child.pid)
+        watch.child.send(signal.SIGKILL)
+        processes.wait_until(watch.child.ended, GRACE)
 
 
-def _strays(watch: _Watch) -> tuple[str, ...]:
+def left_behind(others: Callable[[], dict[int, processes.Process]]) -> tuple[str, ...]:
+    """Describe the processes among `others` that do not end by themselves."""
     alive: list[processes.Process] = []
 
     def none() -> bool:
-        alive[:] = [process for process in processes.census(watch.others).values() if process.alive]
+        alive[:] = [process for process in processes.census(others).values() if process.alive]
         return not alive
 
     processes.wait_until(none, GRACE)
-    return tuple(map(str, alive))
+    return tuple(map(str, alive[:STRAYS])) + ((f"{len(alive) - STRAYS} more",) if len(alive) > STRAYS else ())

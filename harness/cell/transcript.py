@@ -37,6 +37,11 @@ class Transcript:
         self._memory = mmap.mmap(-1, _TOTAL.size + SIZE)
         self.begin = time.monotonic()  #: the origin of its times, in seconds of CLOCK_MONOTONIC
 
+    def clear(self) -> None:
+        """Begin a new transcript in the same memory."""
+        _TOTAL.pack_into(self._memory, 0, 0)
+        self.begin = time.monotonic()
+
     def note(self, text: str) -> None:
         """Add a line."""
         line = f"{time.monotonic() - self.begin:10.6f}  {text}\n".encode(errors="replace")[-SIZE:]

@@ -37,8 +37,8 @@ from worldswitch.harness.cli.parsing.parser import Parser
 from worldswitch.harness.cli.parsing.version import Version
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations.outcome import Status
+from worldswitch.harness.legible import legible
 from worldswitch.harness.linux import limits, startup
-from worldswitch.harness.report.legible import legible
 
 SUMMARY = "Can a ptrace sandbox run here, does it behave, and what does each world switch cost?"
 

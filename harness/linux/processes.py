@@ -17,11 +17,14 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from worldswitch.harness.linux import cgroups, syscalls
 
 CHILD_SECONDS = 5.0  #: the default time for a child to finish its work, or to end after SIGKILL
+
+_QUIET = 0.01  #: seconds without a new child after which a chain has ended
 
 RAISED = 255  #: the exit status of a child that raised an exception without errno; no errno is as high
 
@@ -49,7 +52,8 @@ class Process:
         return f"process {self.pid} ({self.name}, state {self.state}, {self.threads} threads)"
 
 
-def _read(pid: str) -> Process | None:
+def read(pid: int | str) -> Process | None:
+    """Read a process; None if there is none with this pid."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             head, _, tail = file.read().decode(errors="replace").rpartition(")")
@@ -86,7 +90,7 @@ def descendants(of: int) -> dict[int, Process]:
 
     A scan of all of /proc works on every kernel: /proc/PID/task/TID/children is a build option.
     """
-    return _below(of, (pid for pid, _ in _listing()))
+    return _below((of,), (pid for pid, _ in _listing()))
 
 
 class NewDescendants:
@@ -96,26 +100,56 @@ class NewDescendants:
     processes need not be read: the inode of a /proc folder distinguishes one from a later process with its pid.
     """
 
-    def __init__(self, *, adopted: bool = True) -> None:
-        """Note the older processes; orphans that are not `adopted` are found by the sessions of earlier descendants."""
+    def __init__(self, *, adopted: bool = True, below: int | None = None) -> None:
+        """Note the older processes; orphans that are not `adopted` are found by the sessions of earlier descendants.
+
+        The processes of the older descendant `below` are found too.
+        """
         self._before = _listing()
         self._adopted = adopted
+        self._roots = (os.getpid(), *(() if below is None else (below,)))
         self._sessions: set[int] = set()
 
     def look(self) -> dict[int, Process]:
         """The new descendants whose ancestors below this process are new too."""
         new = (pid for pid, _ in _listing() - self._before)
         if self._adopted:
-            return _below(os.getpid(), new)
-        return self._with_orphans([process for pid in new if (process := _read(pid))])
+            return _below(self._roots, new)
+        return self._with_orphans([process for pid in new if (process := read(pid))])
+
+    def hunt(self, seconds: float = 0.5) -> None:
+        """Kill new children of this process as fast as they appear, for at most `seconds`.
+
+        In a chain, each process forks and exits, so its child becomes ours; it has little time to fork.
+        """
+        old = {name.encode() for name, _ in self._before}
+        end, seen = time.monotonic() + seconds, time.monotonic()
+        with _children() as children:
+            while (now := time.monotonic()) < end and now < seen + _QUIET:
+                for pid in [int(pid) for pid in children() if pid not in old]:
+                    seen = now
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, signal.SIGKILL)  # a child of ours keeps its pid until it is reaped
+                    reap(pid)
 
     def _with_orphans(self, new: list[Process]) -> dict[int, Process]:
         """The descendants among `new`, and those that share a session with one that was seen before."""
         own = os.getsid(0)
-        found = _below_among(os.getpid(), new)
+        found = _below_among(self._roots, new)
         self._sessions.update(process.session for process in found.values() if process.session != own)
         orphans = {process.pid: process for process in new if process.session in self._sessions}
         return found | orphans
+
+
+@contextlib.contextmanager
+def _children() -> Iterator[Callable[[], list[bytes]]]:
+    """A function that lists the pids of the children of this process; none if the kernel does not (a build option)."""
+    with contextlib.ExitStack() as opened:
+        files = []
+        for task in Path("/proc/self/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                files.append(opened.enter_context(task.open("rb", buffering=0)).fileno())
+        yield lambda: [pid for file in files for pid in os.pread(file, 1 << 16, 0).split()]
 
 
 def _listing() -> set[tuple[str, int]]:
@@ -126,16 +160,16 @@ def _listing() -> set[tuple[str, int]]:
         return {(entry.name, entry.inode()) for entry in entries if entry.name.isdigit()}
 
 
-def _below(of: int, pids: Iterable[str]) -> dict[int, Process]:
-    return _below_among(of, filter(None, map(_read, pids)))
+def _below(roots: Iterable[int], pids: Iterable[str]) -> dict[int, Process]:
+    return _below_among(roots, filter(None, map(read, pids)))
 
 
-def _below_among(of: int, processes: Iterable[Process]) -> dict[int, Process]:
+def _below_among(roots: Iterable[int], processes: Iterable[Process]) -> dict[int, Process]:
     children: dict[int, list[Process]] = {}
     for process in processes:
         children.setdefault(process.parent, []).append(process)
     found: dict[int, Process] = {}
-    queue = [of]
+    queue = [*roots]
     while queue:
         below = [process for process in children.get(queue.pop(), ()) if process.pid not in found]
         found.update((process.pid, process) for process in below)
@@ -188,29 +222,36 @@ def pidfd(pid: int) -> Iterator[int | None]:
 
 def kill(process: Process) -> None:
     """Send SIGKILL to the process, and never to a later process with its pid."""
-    kill_if(process.pid, lambda pid: (now := _read(str(pid))) is not None and now.started == process.started)
+    send(process, signal.SIGKILL)
+
+
+def send(process: Process, signo: int) -> None:
+    """Send a signal to the process, and never to a later process with its pid."""
+    _send_if(process.pid, lambda pid: (now := read(pid)) is not None and now.started == process.started, signo)
 
 
 def kill_if(pid: int, is_ours: Callable[[int], bool]) -> None:
-    """Send SIGKILL to the process with `pid` if `is_ours` returns true; no effect if it is gone or not permitted.
+    """Send SIGKILL to the process with `pid` if `is_ours` returns true; no effect if it is gone or not permitted."""
+    _send_if(pid, is_ours, signal.SIGKILL)
 
-    The pidfd is opened before the check, so if the process ends after it, no other process gets the signal.
-    """
+
+def _send_if(pid: int, is_ours: Callable[[int], bool], signo: int) -> None:
+    """Send a signal; the pidfd is opened before the check, so no later process with the pid gets it."""
     with contextlib.suppress(ProcessLookupError, PermissionError), pidfd(pid) as descriptor:
         if is_ours(pid):
-            _send_kill(pid, descriptor)
+            _send(pid, descriptor, signo)
 
 
-def _send_kill(pid: int, descriptor: int | None) -> None:
+def _send(pid: int, descriptor: int | None, signo: int) -> None:
     if descriptor is None:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, signo)
         return
     try:
-        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        signal.pidfd_send_signal(descriptor, signo)
     except ProcessLookupError:
         raise
     except OSError:  # a filter that allows only pidfd_open(2)
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, signo)
 
 
 def fork(work: Callable[[], object]) -> int:
@@ -275,21 +316,36 @@ def wait_until(condition: Callable[[], T], seconds: float) -> T:
 
 
 def census(look: Callable[[], dict[int, Process]]) -> dict[int, Process]:
-    """Call `look` until two results agree, and return the last.
+    """Call `look` until two results agree, and return the last; reap the dead among our children.
 
     One look is not atomic: after the listing, a process may fork and exit before its stat is read, and then neither it
     nor its child is seen alive.  The next look sees the child.
     """
     found = look()
-    for _ in range(100):  # results never agree in a fork storm, but then some process is seen alive
+    seen = dict(found)
+    for _ in range(10):
         before, found = found, look()
         if {pid: it.alive for pid, it in before.items()} == {pid: it.alive for pid, it in found.items()}:
-            break
-    return found
+            return found
+        reap_dead(found.values())
+        seen |= {pid: process for pid, process in found.items() if process.alive}
+    return seen  # results never agree in a fork storm
 
 
-def kill_all(look: Callable[[], dict[int, Process]], seconds: float) -> list[Process]:
-    """Kill and reap what `look` finds for at most `seconds`; return the processes that remain."""
+def reap_dead(found: Iterable[Process]) -> None:
+    """Reap the dead among our children: a chain of processes leaves thousands, which make each look slow."""
+    for process in found:
+        if not process.alive and process.parent == os.getpid():
+            reap(process.pid)
+
+
+def kill_all(
+    look: Callable[[], dict[int, Process]], seconds: float, hunt: Callable[[], object] = lambda: None
+) -> list[Process]:
+    """Kill and reap what `look` finds for at most `seconds`; return the processes that remain.
+
+    `hunt` is called after each round that found a living process: the processes of a chain end faster than a look.
+    """
 
     def gone() -> bool:
         found = census(look)
@@ -298,6 +354,8 @@ def kill_all(look: Callable[[], dict[int, Process]], seconds: float) -> list[Pro
                 cgroups.release(process.pid)
                 kill(process)
             reap(process.pid)
+        if any(process.alive for process in found.values()):
+            hunt()
         return not found
 
     wait_until(gone, seconds)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.segment import Segment
 
-from worldswitch.harness.report.legible import legible
+from worldswitch.harness.legible import legible
 from worldswitch.harness.verdict import Verdict
 
 LOG_WIDTH = 320  #: columns of a table in a log, so that no text is cut

@@ -11,8 +11,8 @@ from rich.text import Text
 from worldswitch.harness.cell.diagnosis import text
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.outcome import Judged
+from worldswitch.harness.legible import shortened
 from worldswitch.harness.report.console import STYLES
-from worldswitch.harness.report.legible import shortened
 from worldswitch.harness.report.outcome.causes import FailureGroup, first_line
 from worldswitch.harness.run import repro
 from worldswitch.harness.run.request import Request

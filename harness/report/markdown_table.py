@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from worldswitch.harness.report.legible import legible
+from worldswitch.harness.legible import legible
 
 _ESCAPED = re.compile(r"[<_*\[\]]")
 

@@ -18,10 +18,10 @@ from rich.text import Text
 
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged
+from worldswitch.harness.legible import legible, shortened
 from worldswitch.harness.report.console import STYLES, Legible
 from worldswitch.harness.report.estimate import Estimate, earlier_seconds, spoken
 from worldswitch.harness.report.failure import line as failure_line
-from worldswitch.harness.report.legible import legible, shortened
 from worldswitch.harness.report.outcome.causes import cause
 from worldswitch.harness.run.request import Request, cpus
 from worldswitch.harness.verdict import Verdict

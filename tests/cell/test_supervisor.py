@@ -137,7 +137,7 @@ def test_the_child_dies_with_its_supervisor() -> None:
 
 
 def _lives(pid: int) -> bool:
-    process = processes._read(str(pid))
+    process = processes.read(pid)
     return process is not None and process.alive
 
 

@@ -132,3 +132,36 @@ def test_killing_a_dead_process_is_no_error(sleeper: processes.Process) -> None:
     processes.kill(sleeper)
     os.waitpid(sleeper.pid, 0)
     processes.kill(sleeper)
+
+
+@pytest.mark.parametrize("links", [1, 4])
+def test_chains_of_processes_that_fork_and_exit_for_ever_are_killed(links: int) -> None:
+    def chain() -> None:
+        while True:
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+
+    with processes.subreaper():
+        new = processes.NewDescendants()
+        for _ in range(links):
+            if os.fork() == 0:
+                chain()
+        time.sleep(0.3)
+        begin = time.monotonic()
+        assert processes.kill_all(new.look, 20, new.hunt) == []
+        assert time.monotonic() - begin < 10
+        time.sleep(0.1)
+        assert new.look() == {}
+
+
+def test_the_processes_of_an_older_descendant_are_found() -> None:
+    with subprocess.Popen([sys.executable, "-c", "import os; input(); os.fork(); input()"], stdin=-1) as older:
+        assert older.stdin is not None
+        new = processes.NewDescendants(below=older.pid)
+        other = processes.NewDescendants()
+        older.stdin.write(b"\n")
+        older.stdin.flush()
+        assert processes.wait_until(lambda: len(new.look()) == 1, 10)
+        assert other.look() == {}
+        older.kill()

@@ -10,8 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from worldswitch.harness.legible import legible, shortened
 from worldswitch.harness.report.console import legibly
-from worldswitch.harness.report.legible import legible, shortened
 
 #: What was written, and what is shown.
 ILLEGIBLE = {

@@ -31,6 +31,7 @@ _GETSIGINFO, _GET_SYSCALL_INFO = 0x4202, 0x420E
 
 _EVENTS = {1: "FORK", 2: "VFORK", 3: "CLONE", 4: "EXEC", 5: "VFORK_DONE", 6: "EXIT", 7: "SECCOMP", 128: "STOP"}
 _SYSGOOD = 0x80
+_STATUS = 0x7FFF_FFFF  #: a platform may note anything as the status of a wait
 
 # include/uapi/asm-generic/siginfo.h
 _CODES = {0: "SI_USER", 0x80: "SI_KERNEL", -1: "SI_QUEUE", -2: "SI_TIMER", -5: "SI_SIGIO", -6: "SI_TKILL"}
@@ -60,7 +61,7 @@ def decode(recorded: Iterable[Noted], begin: float) -> Iterator[Event]:
             tid=noted.tid,
             request="wait4" if noted.request == WAIT else _request(noted.request),
             result=_result(noted),
-            status=noted.result if noted.request == WAIT and noted.result >= 0 else None,
+            status=noted.result if noted.request == WAIT and 0 <= noted.result <= _STATUS else None,
             siginfo=siginfo(noted.about) if noted.about and noted.request == _GETSIGINFO else "",
             registers={name: hex(value) for name, value in changed.items()},
         )
@@ -81,7 +82,7 @@ def _request(number: int) -> str:
 def _result(noted: Noted) -> str:
     if noted.result < 0:
         return errno.errorcode.get(-noted.result, str(noted.result))
-    if noted.request == WAIT:
+    if noted.request == WAIT and noted.result <= _STATUS:
         return status(noted.result)
     if noted.request == _GET_SYSCALL_INFO and noted.about:
         operation, architecture = struct.unpack_from("=BxxxI", noted.about)

@@ -9,7 +9,7 @@ A probe runs in a process of its own and never through a platform, so that no pl
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Mapping
 
 from worldswitch.harness.cell.probes import (
     Look,
@@ -38,7 +38,26 @@ PROBES: dict[str, Look] = {
 }
 
 
-@functools.cache
+_found: dict[str, ProbeResult] = {}
+
+
 def probe(name: str) -> ProbeResult:
     """Return the result of the probe `name`, tried once; raises KeyError if there is no such probe."""
-    return trying.probe(PROBES[name])
+    if name not in _found:
+        _found[name] = trying.probe(PROBES[name])
+    return _found[name]
+
+
+def found() -> dict[str, ProbeResult]:
+    """Return the results so far."""
+    return dict(_found)
+
+
+def learn(results: Mapping[str, ProbeResult]) -> None:
+    """Add results of another process, so that a process with a platform in it needs no probe of its own."""
+    _found.update(results)
+
+
+def forget() -> None:
+    """Forget all results."""
+    _found.clear()

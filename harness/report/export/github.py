@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from worldswitch.harness.expectations.outcome import CellOutcome, Stale
-from worldswitch.harness.report.legible import legible
+from worldswitch.harness.legible import legible
 from worldswitch.harness.report.matrix import markdown
 from worldswitch.harness.report.outcome import causes
 from worldswitch.harness.report.outcome.answer import answer

@@ -9,7 +9,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Stale
-from worldswitch.harness.report.legible import legible
+from worldswitch.harness.legible import legible
 from worldswitch.harness.run import repro
 from worldswitch.harness.verdict import Verdict
 

@@ -15,7 +15,7 @@ from worldswitch.harness.catalogue.scenarios import is_about_the_kernel
 from worldswitch.harness.cell.probes.needs import IMPLIED
 from worldswitch.harness.cell_name import KERNEL, CellName
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged
-from worldswitch.harness.report.legible import legible
+from worldswitch.harness.legible import legible
 from worldswitch.harness.results import matrix_axes
 from worldswitch.harness.verdict import Verdict
 

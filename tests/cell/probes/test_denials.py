@@ -42,7 +42,7 @@ def found_under(*restrictions: str) -> dict[str, ProbeResult]:
 
     def look() -> bytes:
         confined.confine(*restrictions)
-        table.probe.cache_clear()
+        table.forget()
         lacking = unmet(())
         found = {name: table.probe(name) for name in required(())}
         return msgspec.json.encode({**found, "verdict": ProbeResult(lacking.verdict if lacking else "pass", "")})
@@ -157,7 +157,7 @@ def test_a_false_success_is_found_and_does_not_hang() -> None:
 def test_no_probe_waits_for_what_a_false_success_did_not_do(name: str) -> None:
     def look() -> bytes:
         confined.confine(f"errno:{PTRACE}:0:{requests.REQUESTS[name].number}")
-        table.probe.cache_clear()
+        table.forget()
         begin = time.monotonic()
         states = {one: table.probe(one).state for one in ("xsave", "sysemu", "sysemu_singlestep", "syscall_info")}
         return msgspec.json.encode((states, time.monotonic() - begin))
@@ -172,7 +172,7 @@ def test_no_probe_waits_for_what_a_false_success_did_not_do(name: str) -> None:
 def test_a_request_that_a_filter_answers_like_an_old_kernel_is_denied_to_its_own_probe() -> None:
     def look() -> bytes:
         confined.confine(f"errno:{PTRACE}:38:{syscalls.PTRACE_SYSEMU}")
-        table.probe.cache_clear()
+        table.forget()
         return msgspec.json.encode([table.probe(name).state for name in ("sysemu", "syscall_info", "rseq")])
 
     assert supervise(look, 30).payload == b'["denied","denied","yes"]'

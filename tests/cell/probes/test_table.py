@@ -23,9 +23,9 @@ from worldswitch.harness.linux import ptrace
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    table.probe.cache_clear()
+    table.forget()
     yield monkeypatch
-    table.probe.cache_clear()
+    table.forget()
 
 
 @pytest.mark.parametrize("name", table.PROBES)

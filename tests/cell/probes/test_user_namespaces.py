@@ -56,7 +56,7 @@ def test_the_reason_and_the_remedy_have_their_evidence(failed: Failure, seen: Ev
 def found_under(*restrictions: str) -> ProbeResult:
     def look() -> bytes:
         confined.confine(*restrictions)
-        table.probe.cache_clear()
+        table.forget()
         return msgspec.json.encode(table.probe("userns"))
 
     payload = supervise(look, 30).payload

@@ -1,0 +1,1 @@
+"""Scenarios in which the platform `evil` attacks the harness, each followed by one that must not notice."""
