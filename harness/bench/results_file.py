@@ -12,16 +12,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import pyperf
+from msgspec import Meta
 
+from worldswitch.harness import decoding
 from worldswitch.harness.bench.messages import Measured, NotMeasured
 from worldswitch.harness.cell.records import Fingerprint
+from worldswitch.harness.linux import regular_file
 from worldswitch.harness.results.errors import ResultError
 
 FILE = "bench.json"
+MOST_BYTES = 64 << 20
+MOST_VALUE = 1e15  #: of a benchmark, in its unit; sums of values stay finite
+
+#: What pyperf raises for JSON that is not of its format.
+_NO_SUITE = (ValueError, ArithmeticError, LookupError, AttributeError, TypeError)
+
+Fraction: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 
 #: The keys of pyperf's metadata that `Results.facts` has, besides `date`.
 FACTS = ("hostname", "platform_name", "perf_version")
@@ -129,27 +139,29 @@ def read(path: Path) -> Results:
     """Read a file, or the one in a run's folder.  Raises `ResultError`."""
     file = path / FILE if path.is_dir() else path
     try:
-        suite = pyperf.BenchmarkSuite.load(str(file))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as problem:
+        content = regular_file.read(file, MOST_BYTES)
+        suite = pyperf.BenchmarkSuite.loads(content.decode())
+        named = {benchmark.get_name(): benchmark for benchmark in suite.get_benchmarks()}
+        series = {name: _series(benchmark, benchmark.get_metadata()) for name, benchmark in named.items()}
+        dates = [date for benchmark in named.values() for date in benchmark.get_dates() or ()]
+    except OSError as problem:
+        raise ResultError(f"{file}: cannot be read: {problem.strerror}") from problem
+    except RecursionError:
+        raise ResultError(f"{file}: not a file of benchmark results: nested too deeply") from None
+    except _NO_SUITE as problem:
         raise ResultError(f"{file}: not a file of benchmark results: {problem}") from problem
-    series = {}
-    common: dict[str, Any] = {}
-    dates: list[Any] = []
-    for benchmark in suite.get_benchmarks():
-        common = benchmark.get_metadata()
-        series[benchmark.get_name()] = _series(benchmark, common)
-        dates += benchmark.get_dates() or ()
+    common = next(reversed(series.values())).about
     try:
         return Results(
             file,
-            msgspec.json.decode(common["fingerprint"], type=Fingerprint),
+            decoding.from_json(common["fingerprint"], Fingerprint),
             series,
-            msgspec.json.decode(common["warnings"], type=list[str]),
-            msgspec.json.decode(common["absent"], type=dict[str, str]),
-            float(common["taken"]),
+            decoding.from_json(common["warnings"], list[str]),
+            decoding.from_json(common["absent"], dict[str, str]),
+            decoding.from_json(common["taken"], Fraction),
             {"date": str(min(dates, default=""))} | {key: common[key] for key in FACTS if key in common},
         )
-    except (KeyError, ValueError, msgspec.DecodeError) as problem:
+    except (KeyError, TypeError, msgspec.DecodeError) as problem:
         raise ResultError(f"{file}: not written by worldswitch: missing or invalid metadata: {problem}") from problem
 
 
@@ -158,6 +170,8 @@ def _series(benchmark: Any, about: Mapping[str, Any]) -> Series:
     for run in benchmark.get_runs():
         number = int(run.get_metadata().get("round", len(rounds)))
         rounds[number] = (*rounds.get(number, ()), *run.values)
+        if not all(0 < value <= MOST_VALUE for value in run.values):
+            raise ValueError(f"{benchmark.get_name()}: a value is not between 0 and {MOST_VALUE:g}")
     return Series(benchmark.get_name(), benchmark.get_unit(), rounds, dict(about))
 
 

@@ -16,16 +16,22 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
+from worldswitch.harness import decoding
 from worldswitch.harness.cell import frames
 from worldswitch.harness.cell.diagnosis.model import Diagnosis
 from worldswitch.harness.ptrace_denial import Confinement
 from worldswitch.harness.verdict import Verdict
 
 FORMAT = 1
+Moment: TypeAlias = Annotated[float, Meta(ge=0, le=253402300800)]  #: seconds since 1970, up to the year 9999
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]  #: a duration
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
 REFUSAL = "cell: could not run: "  #: the prefix of the reason that a cell cannot run, on standard error
 
 
@@ -43,7 +49,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     kernel: str
     machine: str
     cpu: str
-    cpus: int
+    cpus: Count
     python: str
     versions: dict[str, str]
     probes: dict[str, ProbeResult]
@@ -59,7 +65,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="header", tag_field=
 
     format: int = FORMAT
     run: str
-    started: float  #: seconds since 1970
+    started: Moment
     environment: dict[str, Any]
     platform: str
     mutant: str | None = None
@@ -82,7 +88,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, tag="trial", tag_field="k
     detail: str = ""  #: pytest's report of the failure
     transcript: tuple[str, ...] = ()
     output: str = ""  #: the end of its output
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
     worker: str = ""
     diagnosis: Diagnosis | None = None  #: of a failure: the last ptrace events and the processes
 
@@ -90,8 +96,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, tag="trial", tag_field="k
 class Footer(msgspec.Struct, frozen=True, kw_only=True, tag="footer", tag_field="kind"):
     """The last line."""
 
-    finished: float  #: seconds since 1970
-    counts: dict[str, int]
+    finished: Moment
+    counts: dict[str, Count]
 
 
 class Complaint(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,9 +127,6 @@ class Began(msgspec.Struct, frozen=True, tag="began", tag_field="kind"):
 Word: TypeAlias = Record | Began  #: one frame of a stream
 
 
-_decode_word = msgspec.json.Decoder(Word).decode
-
-
 def encode(record: Word) -> bytes:
     """Return `record` as JSON without line breaks."""
     return msgspec.json.encode(record)
@@ -139,7 +142,7 @@ def unframe(lines: Iterable[bytes], noise: Callable[[bytes], object]) -> Iterato
     for line in lines:
         payload = frames.decode(line)
         if payload is not None:
-            yield _decode_word(payload)
+            yield decoding.from_json(payload, Word)
         elif line.strip():
             noise(line)
 

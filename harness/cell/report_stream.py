@@ -57,6 +57,7 @@ class ReportStream:
         self._environment = environment
         self._observed = observed
         self._facts = facts  #: the names of those to observe; None for all
+        self._now: Callable[[], float] = time.time
         self.planned: tuple[str, ...] | None = None
         self.trials: list[Trial] = []
         self.broken: list[str] = []  #: modules that could not be collected
@@ -85,10 +86,13 @@ class ReportStream:
 
     def _plan(self, nodeids: Iterable[str]) -> None:
         self.planned = tuple(map(name_of, nodeids))
+        # Not the machine's clock alone, which may be set while the cell runs: a cell does not end before it starts.
+        started, begun = time.time(), time.monotonic()
+        self._now = lambda: started + time.monotonic() - begun
         self._write(
             Header(
                 run=f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:8]}",
-                started=time.time(),
+                started=started,
                 environment=self._environment,
                 platform=self._settings.platform,
                 mutant=self._settings.mutant,
@@ -120,7 +124,7 @@ class ReportStream:
         """Write the footer, unless the session was cut short or a module could not be collected."""
         ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if self.planned is not None and ended and not self.broken:
-            self._write(Footer(finished=time.time(), counts=records.tally(self.trials)))
+            self._write(Footer(finished=self._now(), counts=records.tally(self.trials)))
 
 
 def environment_of(text: str) -> dict[str, object]:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.linux import regular_file
 
 LABEL = "worldswitch.run"  #: label of every container: the id of its run
 PLACE_LABEL = "worldswitch.place"  #: label of every container: the id of the cache that knows the run
@@ -42,4 +43,4 @@ def place() -> str:
             drawn.write(uuid.uuid4().hex)
             drawn.flush()
             os.link(drawn.name, file)  # atomic: of two concurrent runs the first wins
-    return file.read_text()
+    return regular_file.read(file).decode(errors="replace")

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from worldswitch.harness.environments.cache import LABEL, cache
 from worldswitch.harness.environments.guardian import GuardedProcess
-from worldswitch.harness.linux import cgroups, processes
+from worldswitch.harness.linux import cgroups, processes, regular_file
 
 SOCKETS = Path("/run/worldswitch")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -114,7 +114,7 @@ def remove_containers(run: str) -> None:
     `remove` kills what a private engine leaves, by its control groups.
     """
     with suppress(OSError):
-        url = (cache("runs") / run / "engine").read_text()
+        url = regular_file.read(cache("runs") / run / "engine").decode(errors="replace")
         left = list(_left_after_removal(url, run))
         is_own = run in url
         if left and not is_own:

@@ -29,6 +29,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from worldswitch.harness import decoding
 from worldswitch.harness.environments.profiles import containers_data
 from worldswitch.harness.environments.profiles.containers_data import field_and_problem
 from worldswitch.harness.environments.profiles.profile import Profile
@@ -36,6 +37,7 @@ from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.expectations import conditions
 from worldswitch.harness.expectations.conditions import BadCondition
 from worldswitch.harness.expectations.judgement import Expectation
+from worldswitch.harness.linux import regular_file
 from worldswitch.harness.verdict import Verdict
 
 Sentence = Annotated[str, Meta(min_length=1)]
@@ -145,10 +147,7 @@ _FIELDS = ("about", "platform", "expect")
 
 def load(path: Path) -> Rules:
     """Read one file.  Raises `RuleError`."""
-    try:
-        content = parse(path, path.read_bytes())
-    except OSError as problem:
-        raise RuleError(path, None, "", f"cannot be read: {problem.strerror}") from problem
+    content = parse(path, text(path))
     for field in content:
         if field not in _FIELDS:
             raise RuleError(path, None, field, f"unknown field; there are {', '.join(_FIELDS)}")
@@ -160,11 +159,19 @@ def load(path: Path) -> Rules:
     return Rules(path, about, tuple(read(path, content.get("expect", []), platform)), platform)
 
 
+def text(path: Path) -> bytes:
+    """Return the text of a file of rules or a profile.  Raises `RuleError`."""
+    try:
+        return regular_file.read(path)
+    except OSError as problem:
+        raise RuleError(path, None, "", f"cannot be read: {problem.strerror}") from problem
+
+
 def parse(path: Path, text: bytes) -> dict[str, Any]:
     """Parse the TOML text of a file.  Raises `RuleError`."""
     try:
-        return msgspec.toml.decode(text, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        return decoding.from_toml(text, dict[str, Any])
+    except msgspec.DecodeError as problem:
         raise RuleError(path, None, "", f"not TOML: {problem}") from problem
 
 

@@ -20,13 +20,20 @@ _FILES: Mapping[int, str] = {
     errno.ENOSPC: "no space is left",
     errno.EDQUOT: "the quota is exhausted",
     errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission is denied",
+    errno.EIO: "the device failed",
+    errno.ELOOP: "its symbolic links form a circle",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ESTALE: "its file system is gone",
 }
+#: Those that mean the machine whatever the call was; the others are about a file that the user names.
+_OF_MACHINE = (errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def exhausted(error: BaseException) -> str:
     """Say which limit `error` met, with its value; empty if it is not about a limit."""
     number = _number(error)
-    if number in _FILES:
+    if number in _FILES and (number in _OF_MACHINE or getattr(error, "filename", None)):
         return f"{_where(error)}{_FILES[number]}"
     if number not in _LIMITS:
         return ""

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import msgspec
 
+from worldswitch.harness import decoding
 from worldswitch.harness.cell_name import CellName
+from worldswitch.harness.linux import regular_file
 from worldswitch.harness.results import manifest
 from worldswitch.harness.run.request import Request
 
@@ -31,7 +33,7 @@ def earlier_seconds(results: Path, request: Request) -> dict[CellName, float]:
 
 def _seconds(file: Path, request: Request) -> dict[CellName, float]:
     try:
-        run = msgspec.json.decode(file.read_bytes(), type=manifest.Manifest)
+        run = decoding.from_json(regular_file.read(file, manifest.MOST_BYTES), manifest.Manifest)
     except (OSError, msgspec.MsgspecError):
         return {}  # an estimate does not depend on a damaged run
     asked = msgspec.json.decode(msgspec.json.encode(asdict(request)))

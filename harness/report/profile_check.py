@@ -14,7 +14,6 @@ from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell.probes import table
 from worldswitch.harness.environments.filters import filter_file
-from worldswitch.harness.environments.filters.file_text import Unreadable
 from worldswitch.harness.environments.filters.findings import Finding, Severity
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.environments.profiles import seccomp_filter
@@ -83,15 +82,15 @@ def check(path: Path) -> FileCheck:
             )
         return _of_profile(path)
     except ProfileError as problem:
-        readable = not isinstance(problem.__cause__, Unreadable)
+        readable = not isinstance(problem.__cause__, OSError)
         return FileCheck(str(path), errors=problem.findings, readable=readable)
 
 
 def _of_filter(path: Path) -> FileCheck:
     try:
         found, around = filter_file.read(path)
-    except Unreadable as problem:
-        raise ProfileError(path, "", str(problem)) from problem
+    except OSError as problem:
+        raise ProfileError(path, "", f"cannot be read: {problem.strerror}") from problem
     what = [filter_summary.summary(one) for one in found if not one.errors]
     return _sorted(path, what, [*around, *(finding for one in found for finding in one.findings)])
 

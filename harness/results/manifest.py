@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 
 from worldswitch.harness.catalogue.scenarios import Scenario, function_of
-from worldswitch.harness.cell.records import Trial
+from worldswitch.harness.cell.records import Moment, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.outcome import Problem, Stale
 from worldswitch.harness.verdict import Verdict
 
 FORMAT = 1
+MOST_BYTES = 256 << 20  #: of a file in the folder
 FILE = "run.json"
 JUDGEMENTS = "judgements.jsonl"
 
@@ -48,6 +49,12 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasons: tuple[str, ...] = ()
     probes: tuple[str, ...] = ()  #: those that the filter changes
 
+    def __post_init__(self) -> None:
+        """Reject the number of a reason that is not there."""
+        for scenario, (_, reason) in self.verdicts.items():
+            if not -1 <= reason < len(self.reasons):
+                raise ValueError(f"verdicts: {scenario} has reason {reason} of {len(self.reasons)}")
+
     def of(self, scenario: str) -> tuple[str, str]:
         """Return the predicted verdict of a scenario, empty for none, and the reason."""
         verdict, reason = self.verdicts.get(scenario, (Verdict.PASS.value, -1))
@@ -62,8 +69,8 @@ class PlannedCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     file: str  #: in the folder of `run.json`; absent if the cell sent no record
     facts: dict[str, Any] = {}  #: of the environment: engine, image, profile
     profile: dict[str, Any] = {}  #: the profile's fields, without its rules
-    started: float | None = None  #: seconds since 1970
-    finished: float | None = None  #: None if the run ended before the cell did
+    started: Moment | None = None
+    finished: Moment | None = None  #: None if the run ended before the cell did
     problem: Problem | None = None
     forecast: Forecast | None = None  #: None without a filter, or without a record of the suite's calls
 
@@ -78,8 +85,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     format: int = FORMAT
     run: str  #: the name of the folder
-    started: float  #: seconds since 1970
-    finished: float | None = None  #: None if the run was killed
+    started: Moment
+    finished: Moment | None = None  #: None if the run was killed
     interrupted: bool = False
     seed: int
     request: dict[str, Any]  #: the fields of `worldswitch.harness.run.request.Request`

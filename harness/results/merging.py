@@ -112,7 +112,7 @@ def _copy(run: KeptRun, cell: KeptCell, folder: Path) -> None:
     if cell.path.exists():
         shutil.copyfile(cell.path, folder / cell.plan.file)
     judgements = run.folder / manifest.JUDGEMENTS
-    for line in lines(judgements) if judgements.exists() else ():
+    for line in lines(judgements):
         if msgspec.json.decode(line, type=manifest.JudgedTrial).cell == str(cell.name):
             writer.append(folder / manifest.JUDGEMENTS, line)
 

@@ -27,13 +27,15 @@ from typing import TypeAlias
 
 import msgspec
 
+from worldswitch.harness import decoding
 from worldswitch.harness.cell.records import Footer, Header, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Problem
+from worldswitch.harness.linux import regular_file
 from worldswitch.harness.nearest import hint
 from worldswitch.harness.results import manifest
-from worldswitch.harness.results.cell_file import Reached, lines, read_reached
+from worldswitch.harness.results.cell_file import Reached, check_name, lines, read_reached, twice
 from worldswitch.harness.results.errors import Damaged, ResultError
 from worldswitch.harness.results.manifest import JudgedTrial, Manifest, PlannedCell, PlannedScenario
 from worldswitch.harness.verdict import Verdict
@@ -136,8 +138,11 @@ def find(name: str, place: Path = PLACE) -> Path:
     if name == "last":
         return _last(place)
     for folder in (Path(name), place / name):
-        if folder.is_dir():
-            return folder
+        try:
+            if folder.is_dir():
+                return folder
+        except OSError as problem:  # a name that is too long, a folder that may not be entered
+            raise NoRun(f"{name}: cannot be read: {problem.strerror}") from problem
     own = Path(str(resources.files("worldswitch.results"))) / BASELINE
     if name == BASELINE and own.is_dir():
         return own
@@ -165,7 +170,7 @@ class _Started(msgspec.Struct):
 def _started_in(folder: Path) -> tuple[str, float]:
     """Return the second of a folder's name, and when its run started; 0 if its manifest cannot be read."""
     try:
-        started = msgspec.json.decode((folder / manifest.FILE).read_bytes(), type=_Started).started
+        started = decoding.from_json(_content(folder / manifest.FILE), _Started).started
     except (OSError, msgspec.MsgspecError):
         started = 0.0
     return folder.name.partition("-")[0], started
@@ -179,11 +184,9 @@ def _anything_ran(folder: Path) -> bool:
     """True if a trial in the folder has a verdict, or if a file there is damaged, which `read` reports."""
     try:
         files = [folder / cell.file for cell in _manifest(folder / manifest.FILE).cells]
-        verdicts = (
-            msgspec.json.decode(line, type=_Line).verdict for file in files if file.exists() for line in lines(file)
-        )
+        verdicts = (decoding.from_json(line, _Line).verdict for file in files for line in lines(file))
         return any(verdict is not None and verdict.is_verdict for verdict in verdicts)
-    except (ResultError, msgspec.DecodeError, OSError):
+    except (ResultError, msgspec.DecodeError):
         return True
 
 
@@ -196,21 +199,30 @@ def read(folder: Path) -> KeptRun:
     return KeptRun(folder, found, cells)
 
 
+def _content(path: Path) -> bytes:
+    return regular_file.read(path, manifest.MOST_BYTES)
+
+
 def _manifest(path: Path) -> Manifest:
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        found = decoding.from_json(_content(path), Manifest)
     except FileNotFoundError:
         raise NoRun(f"{path}: not there; the folder is not that of a run, or the run did not start") from None
     except OSError as problem:
         raise NoRun(f"{path}: cannot be read: {problem.strerror}") from problem
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+    except msgspec.DecodeError as problem:
         raise Damaged(f"{path}: not a run's manifest: {problem}") from problem
     if found.format != manifest.FORMAT:
         raise Damaged(f"{path}: format {found.format}; this version reads format {manifest.FORMAT}")
-    names = [str(cell.name) for cell in found.cells]
-    for name in names:
-        if names.count(name) > 1:
-            raise Damaged(f"{path}: cells: {name} is there twice")
+    if (name := twice(str(cell.name) for cell in found.cells)) is not None:
+        raise Damaged(f"{path}: cells: {name} is there twice")
+    if (name := twice(scenario.name for scenario in found.scenarios)) is not None:
+        raise Damaged(f"{path}: scenarios: {name} is there twice")
+    times = [("", found.started, found.finished)]
+    times += ((f"cells: {cell.name}: ", cell.started or 0, cell.finished) for cell in found.cells)
+    for field, started, finished in times:
+        if finished is not None and finished < started:
+            raise Damaged(f"{path}: {field}finished: {finished:.3f} is before `started`, {started:.3f}")
     for cell in found.cells:
         if cell.file != cell.name.file:
             raise Damaged(f"{path}: cells: the file of {cell.name} is {cell.name.file}, not {cell.file!r}")
@@ -221,11 +233,11 @@ def _judgements(path: Path, run: Manifest) -> Judgements:
     """Read the judgements; the last one on a trial counts."""
     cells = {str(cell.name) for cell in run.cells}
     found: Judgements = defaultdict(dict)
-    for number, line in enumerate(lines(path) if path.exists() else [], 1):
+    for number, line in enumerate(lines(path), 1):
         try:
-            one = msgspec.json.decode(line, type=JudgedTrial)
-            judgement = msgspec.json.decode(line, type=Judgement)
-        except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+            one = decoding.from_json(line, JudgedTrial)
+            judgement = decoding.from_json(line, Judgement)
+        except msgspec.DecodeError as problem:
             raise Damaged(f"{path}:{number}: not a judgement: {problem}") from problem
         if one.cell not in cells:
             raise Damaged(f"{path}:{number}: a judgement in {one.cell!r}, which is not in the plan of {manifest.FILE}")
@@ -235,13 +247,18 @@ def _judgements(path: Path, run: Manifest) -> Judgements:
 
 def _cell(folder: Path, plan: PlannedCell, known: Mapping[str, PlannedScenario], judgements: Judgements) -> KeptCell:
     path = folder / plan.file
-    reached = read_reached(path) if path.exists() else Reached()
+    reached = read_reached(path)
+    if reached.header:
+        check_name(reached.header, plan.name, f"{path}:1: ")
     problem = _problem(plan, path, reached)
     planned = reached.header.planned if reached.header else manifest.trials(known.values())
     reason = problem.reason if problem else "planned, but not reported"
     reported = {trial.scenario for trial in reached.trials}
     trials = (*reached.trials, *manifest.misses(planned, reported, known, reason))
     own = judgements[str(plan.name)]
+    if strangers := own.keys() - {trial.scenario for trial in trials}:
+        file = path.with_name(manifest.JUDGEMENTS)
+        raise Damaged(f"{file}: a judgement on {min(strangers)!r}, which was not planned in {plan.name}")
     judged = tuple(Judged(trial, _judgement(trial, path, *own.get(trial.scenario, (None, None)))) for trial in trials)
     return KeptCell(plan, path, reached, planned, judged, problem)
 
@@ -250,7 +267,8 @@ def _problem(plan: PlannedCell, path: Path, reached: Reached) -> Problem | None:
     if plan.problem:
         return plan.problem
     if plan.finished is None and not reached.footer:
-        return Problem(CUT_OFF if plan.started else f"{CUT_OFF} before this cell started")
+        middle = " in the middle of a record" if reached.is_cut else ""
+        return Problem(f"{CUT_OFF}{middle}" if plan.started else f"{CUT_OFF} before this cell started")
     if not reached.footer:
         raise Damaged(f"{path}: the footer is missing, but {manifest.FILE} has no problem of the cell")
     return None

@@ -102,6 +102,7 @@ class RunWriter:
     def __init__(self, folder: Path, new: Manifest) -> None:
         self._folder = folder
         self._manifest = new
+        self._begun = time.monotonic()
         self._cells: dict[CellName, PlannedCell] = {}
         self._lock = threading.Lock()
         self._write()
@@ -117,15 +118,19 @@ class RunWriter:
 
     def cell_starts(self, cell: CellName) -> None:
         """Note the start of a planned cell."""
-        self._note({cell: {"started": time.time()}})
+        self._note({cell: {"started": self._now()}})
 
     def cell_ends(self, outcome: CellOutcome, facts: Mapping[str, str]) -> None:
         """Note the end of a planned cell, and the facts of its environment, which a booted machine changes."""
-        self._note({outcome.cell: {"finished": time.time(), "problem": outcome.problem, "facts": dict(facts)}})
+        self._note({outcome.cell: {"finished": self._now(), "problem": outcome.problem, "facts": dict(facts)}})
 
     def finish(self, *, interrupted: bool, stale: Iterable[Stale] = ()) -> None:
         """Note the end of the run, and the rules that it showed to be out of date."""
-        self._note({}, finished=time.time(), interrupted=interrupted, stale=tuple(stale))
+        self._note({}, finished=self._now(), interrupted=interrupted, stale=tuple(stale))
+
+    def _now(self) -> float:
+        """The time by a clock that is never set, unlike the machine's: a run does not end before it starts."""
+        return self._manifest.started + time.monotonic() - self._begun
 
     def _note(self, cells: Mapping[CellName, Mapping[str, Any]], **changes: Any) -> None:
         with self._lock:

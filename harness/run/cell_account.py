@@ -16,6 +16,7 @@ from worldswitch.harness.expectations.excuses import HostAbilities, excuse
 from worldswitch.harness.expectations.judgement import Expectation, judge
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged, Problem
 from worldswitch.harness.results import manifest
+from worldswitch.harness.results.cell_file import check_name
 from worldswitch.harness.results.errors import CannotWrite
 from worldswitch.harness.results.writer import CellWriter
 
@@ -97,9 +98,10 @@ class CellAccount:
         return sum(not one.judgement.expected for one in list(self._judged.values()))
 
     def take(self, record: Record) -> None:
-        """Judge and write a record that `CellStream` has validated.  Raises `CannotWrite`."""
+        """Judge and write a record that `CellStream` has validated.  Raises `CannotWrite` and `Damaged`."""
         match record:
             case Header():
+                check_name(record, self._cell)
                 self._writer.write(record)
                 self._header = record
                 known = fields.of(self._cell, record, self._basis.profile)

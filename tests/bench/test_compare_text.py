@@ -150,7 +150,7 @@ def test_the_command_refuses_runs_that_cannot_be_compared(tmp_path: Path, capsys
         ([here, there], "unlike machines"),
         ([here, elsewhere], "no benchmark in common"),
         ([here], "takes two runs"),
-        ([here, str(tmp_path / "d")], "not a file of benchmark results"),
+        ([here, str(tmp_path / "d")], "cannot be read: No such file"),
     ]:
         assert main.main(["bench", "compare", *arguments]) == Status.COULD_NOT_RUN
         assert reason in capsys.readouterr().err

@@ -68,7 +68,7 @@ def test_results_are_read_as_written(tmp_path: Path) -> None:
         (b"", Reached()),
         (lines(HEADER), Reached(header=HEADER)),
         (lines(HEADER, ONE), Reached(header=HEADER, trials=(ONE,))),
-        (lines(HEADER, ONE) + lines(TWO)[:-1], Reached(header=HEADER, trials=(ONE,))),
+        (lines(HEADER, ONE) + lines(TWO)[:-1], Reached(header=HEADER, trials=(ONE,), is_cut=True)),
         (lines(HEADER, ONE, footer(ONE)), Reached(header=HEADER, trials=(ONE,), footer=footer(ONE))),
     ],
 )

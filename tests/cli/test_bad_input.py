@@ -148,3 +148,61 @@ def test_damaged_results(
         (folder / "run" / name).write_bytes(content)
     damage(folder / "damaged")
     is_refused(folder, capsys, f"damaged/{message}", *arguments)
+
+
+# ------------------------------------------------------------------------------------------------------- hostile files
+
+
+def aliases(value: bytes) -> bytes:
+    """Return lines of YAML, each of which has the one before it nine times."""
+    lines = (b"%c: &%c %s" % (one + 1, one + 1, value % b",".join([b"*%c" % one] * 9)) for one in b"abcdefghijklmnopq")
+    return b"\n".join(lines)
+
+
+DEEP = "[" * 100_000
+HOSTILE: dict[str, bytes] = {
+    "deep": f"x = {DEEP}".encode(),
+    "deep JSON": DEEP.encode(),
+    "a key of many parts": b".".join([b"a"] * 100_000) + b" = 1",
+    "a number of many digits": b"x = " + b"9" * 5000,
+    "a number in base 60": b"x: 1" + b":1" * 100_000,
+    "an alias of aliases": b"a: &a [x]\n" + aliases(b"[%s]"),
+    "a merge of merges": b"a: &a {k: 1}\n" + aliases(b"{<<: [%s]}"),
+    "a tag on another value": b"x: !!timestamp y",
+    "infinity in base 60": b"x: 1" + b":1" * 250 + b".5",
+    "not UTF-8": b"x = '\xff\xfe\xc3'",
+    "a mark": b"\xef\xbb\xbfname = 'x'",
+    "NUL": b"name = 'x'\n\0",
+    "lines of Windows": b"name = 1\r\n[x\r\n",
+    "a lone surrogate": b'{"defaultAction": "\\ud800"}',
+    "a key twice": b"a = 1\na = 2",
+    "huge numbers": b"name = 1e999\nx = -0\ny = nan",
+}
+OF_FILES = (
+    ("run", "--engine", "host", "--rules", "./x"),
+    ("run", "--profile", "./x.toml"),
+    ("run", "--profile", "./x.json"),
+    ("run", "--profile", "./x.yaml"),
+    ("run", "--kernel", "./x"),
+    ("profile", "from", "./x.yaml"),
+    ("profile", "from", "./x.json"),
+    ("bench", "compare", "./x", "./x"),
+    ("bench", "report", "./x"),
+    ("profile", "record", "--filter", "./x.json"),
+)
+
+
+@pytest.mark.parametrize("arguments", OF_FILES, ids=" ".join)
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_files(
+    folder: Path, capsys: pytest.CaptureFixture[str], content: bytes, arguments: tuple[str, ...]
+) -> None:
+    for suffix in ("", ".toml", ".json", ".yaml"):
+        (folder / f"x{suffix}").write_bytes(content)
+    before = tree(folder)
+    assert main.main(arguments) == 2
+    output = capsys.readouterr()
+    assert "x" in output.err.partition(":")[2]
+    assert "Traceback" not in output.err
+    assert output.out == ""
+    assert tree(folder) == before

@@ -151,7 +151,7 @@ def test_a_huge_file_is_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[s
     with path.open("wb") as file:
         file.truncate(100 << 20)
     assert main.main(["profile", "check", str(path)]) == 2
-    assert capsys.readouterr().err == f"{path}: cannot be read: it is larger than 4 MiB\n"
+    assert capsys.readouterr().err == f"{path}: cannot be read: it is larger than 1 MiB\n"
 
 
 def test_warnings_are_told_and_the_file_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -107,7 +108,7 @@ def test_a_killed_run_has_its_results_so_far_and_the_rest_is_a_miss(go, tmp_path
         (NAMES[2], "miss"),
     ]
     assert (cell.judged[1].trial.ids, cell.judged[1].trial.claim) == (SCENARIOS[0].ids, SCENARIOS[0].claim)
-    assert cell.problem == Problem("the run was cut off")
+    assert cell.problem == Problem("the run was cut off" + (" in the middle of a record" if torn else ""))
     assert not cell.judged[1].judgement.expected
 
 
@@ -155,6 +156,48 @@ def add(name: str, text: str) -> Callable[[Path], object]:
     return lambda folder: (folder / name).write_text((folder / name).read_text() + text)
 
 
+def second(name: str, **changes: object) -> Callable[[Path], None]:
+    """Change fields of the second line of a file."""
+
+    def change(folder: Path) -> None:
+        first, line, *rest = (folder / name).read_text().splitlines()
+        (folder / name).write_text("\n".join([first, json.dumps(json.loads(line) | changes), *rest, ""]))
+
+    return change
+
+
+def of_cell(**changes: object) -> Callable[[Path], None]:
+    """Change fields of the first cell of the plan."""
+
+    def change(folder: Path) -> None:
+        found = json.loads((folder / "run.json").read_text())
+        found["cells"][0] |= changes
+        (folder / "run.json").write_text(json.dumps(found))
+
+    return change
+
+
+def last(name: str, **changes: object) -> Callable[[Path], None]:
+    """Change fields of the last line of a file."""
+
+    def change(folder: Path) -> None:
+        *lines, line = (folder / name).read_text().splitlines()
+        (folder / name).write_text("\n".join([*lines, json.dumps(json.loads(line) | changes), ""]))
+
+    return change
+
+
+def linked(folder: Path) -> None:
+    """Make the file of a cell a circle of symbolic links."""
+    (folder / "docker-a.jsonl").unlink()
+    (folder / "docker-a.jsonl").symlink_to("docker-a.jsonl")
+
+
+def piped(folder: Path) -> None:
+    (folder / "docker-a.jsonl").unlink()
+    os.mkfifo(folder / "docker-a.jsonl")
+
+
 def twice(folder: Path) -> None:
     found = json.loads((folder / "run.json").read_text())
     write("run.json", json.dumps(found | {"cells": found["cells"] * 2}))(folder)
@@ -173,7 +216,7 @@ DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
     "no manifest": (lambda folder: (folder / "run.json").unlink(), "run.json: not there"),
     "the manifest is a folder": (
         lambda folder: ((folder / "run.json").unlink(), (folder / "run.json").mkdir()),
-        "run.json: cannot be read: Is a directory",
+        "run.json: cannot be read: it is a directory",
     ),
     "an empty manifest": (write("run.json", ""), "run.json: not a run's manifest"),
     "half a manifest": (write("run.json", '{"format": 1, "run": "x'), "run.json: not a run's manifest"),
@@ -217,6 +260,71 @@ DAMAGED: dict[str, tuple[Callable[[Path], object], str]] = {
         write("judgements.jsonl", json.dumps(RULING) + "\n"),
         "docker-a.jsonl: signals::one_is_ignored: pass, but judgements.jsonl judges fail",
     ),
+    "a cell's file is a circle of links": (linked, "docker-a.jsonl: cannot be read: Too many levels of symbolic links"),
+    "a cell's file is a pipe": (piped, "docker-a.jsonl: cannot be read: it is a pipe"),
+    "a manifest of a hundred thousand levels": (
+        write("run.json", '{"request": ' + '{"x": [' * 50_000),
+        "run.json: not a run's manifest: its values are nested too deeply",
+    ),
+    "a record of a hundred thousand levels": (
+        add("docker-a.jsonl", '{"kind": "trial", "x": ' + "[" * 100_000 + "\n"),
+        "docker-a.jsonl:6: not a record of a cell: its values are nested too deeply",
+    ),
+    "the end before the start": (rewrite("run.json", finished=1), r"run.json: finished: 1.000 is before `started`"),
+    "a cell's end before its start": (
+        of_cell(started=3.5, finished=2),
+        r"run.json: cells: docker:a: finished: 2.000 is before `started`, 3.500",
+    ),
+    "a start too late": (rewrite("run.json", started=1e308), r"run.json: .*`float` <= .* - at `\$.started`"),
+    "a negative start": (of_cell(started=-1), r"run.json: .*`float` >= 0.0 - at `\$.cells\[0\].started`"),
+    "a scenario planned twice": (
+        lambda folder: rewrite("run.json", scenarios=json.loads((folder / "run.json").read_text())["scenarios"] * 2)(
+            folder
+        ),
+        f"run.json: scenarios: {NAMES[0]} is there twice",
+    ),
+    "a trial planned twice": (
+        rewrite("docker-a.jsonl", planned=[*NAMES, NAMES[1]]),
+        f"docker-a.jsonl:1: planned: '{NAMES[1]}' is there twice",
+    ),
+    "the header of another environment": (
+        rewrite("docker-a.jsonl", environment={"name": "host"}),
+        "docker-a.jsonl:1: environment.name: 'host', but the cell's is 'docker:a'",
+    ),
+    "the header of another platform": (
+        rewrite("docker-a.jsonl", platform="mine"),
+        "docker-a.jsonl:1: platform: 'mine', but the cell's is 'reference'",
+    ),
+    "two headers": (
+        lambda folder: (folder / "docker-a.jsonl").write_text(
+            (folder / "docker-a.jsonl").read_text().partition("\n")[0] + "\n" + (folder / "docker-a.jsonl").read_text()
+        ),
+        "docker-a.jsonl:2: a second header",
+    ),
+    "seconds below zero": (second("docker-a.jsonl", seconds=-1), r"docker-a.jsonl:2: .*>= 0.0 - at `\$.seconds`"),
+    "seconds without end": (second("docker-a.jsonl", seconds=1e308), r"docker-a.jsonl:2: .*<= .* - at `\$.seconds`"),
+    "a verdict that is none": (second("docker-a.jsonl", verdict="so"), r"docker-a.jsonl:2: .* - at `\$.verdict`"),
+    "a trial reported twice": (
+        second("docker-a.jsonl", scenario=NAMES[1]),
+        f"docker-a.jsonl:3: a second verdict on '{NAMES[1]}'",
+    ),
+    "other counts": (last("docker-a.jsonl", counts={"pass": 2}), "docker-a.jsonl:5: the footer counts {'pass': 2}"),
+    "a cell that ended before it began": (
+        last("docker-a.jsonl", finished=0.5),
+        "docker-a.jsonl:5: finished: 0.500 is before the header's `started`, 1.000",
+    ),
+    "half a line after the footer": (
+        add("docker-a.jsonl", '{"kind":'),
+        "docker-a.jsonl:6: an incomplete line after the footer",
+    ),
+    "a judgement on what was not planned": (
+        write("judgements.jsonl", json.dumps(RULING | {"scenario": "x::y"}) + "\n"),
+        "judgements.jsonl: a judgement on 'x::y', which was not planned in docker:a",
+    ),
+    "a prediction without its reason": (
+        of_cell(forecast={"verdicts": {NAMES[0]: ["fail", 3]}}),
+        r"run.json: .*verdicts: signals::one_is_ignored has reason 3 of 0 - at `\$.cells\[0\].forecast`",
+    ),
     "an unknown verdict": (
         write("judgements.jsonl", json.dumps(RULING | {"verdict": "so so"}) + "\n"),
         r"judgements.jsonl:1: not a judgement: Invalid enum value 'so so' - at `\$.verdict`",
@@ -234,6 +342,15 @@ def test_a_damaged_folder_is_an_error_and_stays_unchanged(
     with pytest.raises(ResultError, match=f"{tmp_path}/{message}"):
         reader.read(tmp_path)
     assert {path.name: path.is_file() and path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["run.json", "judgements.jsonl", "docker-a.jsonl"])
+def test_a_file_of_a_terabyte_is_refused_unread(go, tmp_path: Path, name: str) -> None:
+    go(place("docker:a", GOOD))
+    with (tmp_path / name).open("ab") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ResultError, match=f"{tmp_path / name}: cannot be read: it is larger than 256 MiB"):
+        reader.read(tmp_path)
 
 
 def test_a_damaged_line_of_a_killed_run_is_an_error_too(go, tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from scripted import NAMES, SCENARIOS, header, trial, whole
 
 from worldswitch.harness.cell import records as results
-from worldswitch.harness.cell.records import Record, Trial
+from worldswitch.harness.cell.records import Header, Record, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations import conditions
 from worldswitch.harness.expectations.excuses import HostAbilities
@@ -69,7 +70,8 @@ def opened(listener: Listener, file: Path) -> object:
             cell, judged_by, {one.name: one for one in SCENARIOS}, CellWriter(file.parent, cell), listener
         )
         for record in records:
-            made.take(record)
+            is_header = isinstance(record, Header)
+            made.take(msgspec.structs.replace(record, platform=cell.platform) if is_header else record)
         return made
 
     return opened

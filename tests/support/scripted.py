@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from worldswitch.harness.catalogue.scenarios import Scenario
+from worldswitch.harness.cell import frames as cell_frames
 from worldswitch.harness.cell import records
 from worldswitch.harness.cell.records import Fingerprint, Footer, Header, ProbeResult, Record, Trial, Word
 from worldswitch.harness.cell_name import CellName
@@ -49,7 +50,7 @@ def header(planned: Sequence[str] = NAMES, mutant: str | None = None, **probes: 
     return Header(
         run="a-run",
         started=1.0,
-        environment={"name": "somewhere"},
+        environment={},
         platform="reference",
         mutant=mutant,
         repeat="quick",
@@ -123,7 +124,21 @@ class Scripted:
 
 def place(name: str, lines: Sequence[Line], *expectations: Expectation, status: int = 0, log: str = "") -> Scripted:
     """An environment whose cells all write `lines`."""
-    return Scripted(name, lambda _: ScriptedCell(lines, status, log), expecting(*expectations))
+    return Scripted(name, lambda asked: ScriptedCell(_of(asked, lines), status, log), expecting(*expectations))
+
+
+def _of(arguments: Sequence[str], lines: Sequence[Line]) -> list[Line]:
+    """Return the lines with the platform of the cell's arguments in the header."""
+    words = [*arguments, "--platform", "reference"]
+    platform = words[words.index("--platform") + 1].encode()
+    return [line if callable(line) else _renamed(line, platform) for line in lines]
+
+
+def _renamed(line: bytes, platform: bytes) -> bytes:
+    payload = cell_frames.decode(line)
+    if payload is None or not payload.startswith(b'{"kind":"header"'):
+        return line
+    return cell_frames.encode(payload.replace(b'"platform":"reference"', b'"platform":"%s"' % platform))[1:]
 
 
 def expecting(*rules: Expectation) -> Profile | None:

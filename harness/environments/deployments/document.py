@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from worldswitch.harness.environments.filters import yaml_documents
 from worldswitch.harness.errors import CouldNotRun
+from worldswitch.harness.linux import regular_file
 
-LARGEST = 1 << 20  #: bytes of a file
 FORMATS = "expected the output of `docker inspect`, a pod or workload of Kubernetes, a compose file, or a config.json"
 
 
@@ -106,14 +106,15 @@ class Value:
 def read(path: Path) -> list[Value]:
     """Return the documents of a JSON or YAML file.  Raises `DeploymentError`."""
     text = _text(path)
+    is_json = path.suffix == ".json" or text.lstrip()[:1] in ("{", "[")
     try:
-        documents = (
-            [json.loads(text)] if path.suffix == ".json" or text.lstrip()[:1] in ("{", "[") else _yaml(path, text)
-        )
+        documents = [json.loads(text)] if is_json else yaml_documents.load(text)
     except json.JSONDecodeError as problem:
         raise DeploymentError(str(path), f"line {problem.lineno}", f"not JSON: {problem.msg}") from problem
     except RecursionError:
         raise DeploymentError(str(path), "", "is nested too deeply") from None
+    except ValueError as problem:  # no YAML, or an integer of thousands of digits
+        raise DeploymentError(str(path), "", str(problem)) from problem
     found = [Value(str(path), document) for document in documents if document is not None]
     if not found:
         raise DeploymentError(str(path), "", f"is empty; {FORMATS}")
@@ -122,31 +123,8 @@ def read(path: Path) -> list[Value]:
 
 def _text(path: Path) -> str:
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise DeploymentError(str(path), "", f"is not a regular file; {FORMATS}")
-        if status.st_size > LARGEST:
-            raise DeploymentError(str(path), "", f"is larger than {LARGEST >> 20} MiB; keep only the container's part")
-        return path.read_bytes().decode("utf-8-sig")
+        return regular_file.read(path).decode("utf-8-sig")
     except OSError as problem:
-        raise DeploymentError(str(path), "", f"cannot be read: {problem.strerror}") from problem
+        raise DeploymentError(str(path), "", f"cannot be read: {problem.strerror}; {FORMATS}") from problem
     except UnicodeDecodeError as problem:
         raise DeploymentError(str(path), "", f"is no text in UTF-8: {problem.reason}") from problem
-
-
-def _yaml(path: Path, text: str) -> list[object]:
-    try:
-        import yaml  # late: only this command needs it
-    except ModuleNotFoundError as problem:
-        raise DeploymentError(
-            str(path), "", 'YAML needs the Python package PyYAML: python3 -m pip install "pyyaml>=6"'
-        ) from problem
-    try:
-        return list(yaml.safe_load_all(text))
-    except (yaml.YAMLError, ValueError) as problem:
-        mark = getattr(problem, "problem_mark", None)
-        hint = "; a template must first be rendered, for example by `helm template`" if "{{" in text else ""
-        cause = getattr(problem, "problem", None) or str(problem).splitlines()[0]
-        raise DeploymentError(
-            str(path), f"line {mark.line + 1}" if mark else "", f"not YAML: {cause}{hint}"
-        ) from problem

@@ -15,6 +15,7 @@ from worldswitch.harness.environments.filters.filter_file import Filter
 from worldswitch.harness.environments.oci.capabilities import USUAL
 from worldswitch.harness.environments.profiles.mounts import Mount
 from worldswitch.harness.environments.profiles.profile import CONTAINER_SYSCTLS
+from worldswitch.harness.linux import regular_file
 from worldswitch.harness.linux.capabilities import EVERY
 
 LEAST_PIDS = 16
@@ -168,10 +169,10 @@ class Draft:
     def filter_from(self, value: Value, path: Path) -> None:
         """Take the filter of a file; one that is not there is lost."""
         try:
-            content = json.loads((self.folder / path).read_text(encoding="utf-8-sig"))
+            content = json.loads(regular_file.read(self.folder / path).decode("utf-8-sig"))
         except OSError as problem:
             self.lose(value.field, f"the filter {path} cannot be read here ({problem.strerror}); `seccomp` is default")
-        except ValueError as problem:
+        except (ValueError, RecursionError) as problem:
             raise value.wrong(f"the filter {path} is not JSON: {problem}") from problem
         else:
             self.take_filter(value, content)

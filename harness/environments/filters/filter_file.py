@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from worldswitch.harness.environments.filters import file_text, formats, json_text, meaning, overlaps, sources
+from worldswitch.harness.environments.filters import formats, json_text, meaning, overlaps, sources
 from worldswitch.harness.environments.filters.findings import Finding, Place, Severity
 from worldswitch.harness.environments.filters.resolution import SeccompTarget, resolve
 from worldswitch.harness.environments.filters.sources import Source
+from worldswitch.harness.linux import regular_file
 
 Filter: TypeAlias = dict[str, Any]  #: a checked filter in one form: `names`, numeric errnos, no empty fields
 
@@ -32,8 +33,8 @@ class CheckedFilter:
 
 
 def read(path: Path) -> tuple[list[CheckedFilter], list[Finding]]:
-    """Return the filters of a file, and the findings about the file around them.  Raises `Unreadable`."""
-    return of_content(file_text.read(path), path.suffix.lower())
+    """Return the filters of a file, and the findings about the file around them.  Raises OSError."""
+    return of_content(regular_file.read(path), path.suffix.lower())
 
 
 def of_content(content: bytes, suffix: str) -> tuple[list[CheckedFilter], list[Finding]]:

@@ -10,35 +10,71 @@ import yaml
 from worldswitch.harness.environments.filters.findings import Place
 
 MOST_VALUES = 1_000_000  #: with every alias written out
+MOST_DIGITS = 1_000  #: of a number: PyYAML takes quadratic time for one in base 60
+MOST_MERGED = 10_000  #: keys of a mapping, and the mappings that one may merge
+
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+
+#: What PyYAML raises for a value that its tag cannot have, such as `!!bool x`, and for one out of range.
+_BAD_VALUES = (ValueError, ArithmeticError, LookupError, AttributeError, TypeError)
+
+
+class NotYaml(ValueError):
+    """A text is no YAML, or too large or deep; the message has the line if it is known."""
+
+
+def load(text: str) -> list[Any]:
+    """Return the documents.  Raises `NotYaml`."""
+    try:
+        documents = list(yaml.load_all(text, Loader=_Loader))
+    except yaml.YAMLError as problem:
+        raise NotYaml(f"{_line(problem)}not YAML: {_reason(problem)}{_advice(text)}") from problem
+    except RecursionError:
+        raise NotYaml("its objects and lists are nested too deeply") from None
+    except _BAD_VALUES as problem:
+        raise NotYaml(f"not YAML: {problem}") from problem
+    if sum(_size(one, {}) for one in documents) > MOST_VALUES:
+        raise NotYaml("its aliases make it too large")
+    return documents
 
 
 def decode(text: str, place: Place) -> list[Any]:
     """Return the documents; empty after an error."""
     try:
-        documents = list(yaml.load_all(text, Loader=_Loader))
-        if sum(_size(one, {}) for one in documents) <= MOST_VALUES:
-            return documents
-        place.error("not a filter: its aliases make it too large")
-    except yaml.YAMLError as problem:
-        place.error(f"{_line(problem)}not YAML: {_reason(problem)}{_advice(text)}")
-    except RecursionError:
-        place.error("not a filter: its objects and lists are nested too deeply")
-    except ValueError as problem:  # such as an impossible date
-        place.error(f"not YAML: {problem}")
-    return []
+        return load(text)
+    except NotYaml as problem:
+        place.error(str(problem))
+        return []
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a mapping with the same key twice."""
+    """Refuses a mapping with the same key twice, and what takes too much time or memory."""
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        if node.tag in _NUMBERS and len(node.value) > MOST_DIGITS:
+            raise _error(f"a number of {len(node.value)} characters", node)
+        return super().construct_scalar(node)
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        for key, value in node.value:
+            if key.tag == "tag:yaml.org,2002:merge" and len(value.value) > MOST_MERGED // 100:
+                raise _error("too many merged mappings", node)
+        super().flatten_mapping(node)
+        if len(node.value) > MOST_MERGED:
+            raise _error(f"a mapping of more than {MOST_MERGED} keys", node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` twice", key.start_mark)
+                    raise _error(f"`{key.value}` twice", key)
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+def _error(problem: str, node: yaml.Node) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
 
 def _size(value: Any, known: dict[int, int]) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from debian.deb822 import Deb822
 
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.linux import regular_file
 
 KEYRING = re.compile(r"/[^\s\],]+")  #: a key given as a file; an entry may also contain the key itself
 
@@ -57,7 +58,7 @@ def sources() -> list[Source]:
 
 def keyring(file: Path, uri: str) -> str:
     """Return the path of the keyring that a sources file names for an address; empty if it names none."""
-    text = file.read_text() if file.exists() else ""
+    text = regular_file.read(file).decode(errors="replace") if file.exists() else ""
     if file.suffix == ".sources":
         paragraphs = Deb822.iter_paragraphs(text, use_apt_pkg=False)
         entries = [(one.get("URIs", ""), one.get("Signed-By", "")) for one in paragraphs]

@@ -21,11 +21,13 @@ from pathlib import Path
 
 import msgspec
 
+from worldswitch.harness import decoding
 from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images.apt_mirror import MirrorSuite, Offer
 from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.linux import regular_file
 
 UNPACK_SECONDS = 120.0
 UNWANTED = ("doc", "man", "info", "locale")  #: below /usr/share
@@ -145,7 +147,7 @@ def _kept_in(home: Path) -> Package | None:
     """Return the package in a folder of the cache; None if it is missing or damaged."""
     file = home / _FILE
     try:
-        offer = msgspec.json.decode((home / _NOTE).read_bytes(), type=Offer)
+        offer = decoding.from_json(regular_file.read(home / _NOTE), Offer)
         with file.open("rb") as stream:
             whole = hashlib.file_digest(stream, "sha256").hexdigest() == offer.sha256
     except (OSError, msgspec.DecodeError):

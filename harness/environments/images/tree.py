@@ -6,7 +6,6 @@ finished tree is read-only and shared by concurrent runs.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tarfile
@@ -16,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
+import msgspec
 
+from worldswitch.harness import decoding
 from worldswitch.harness.environments import installation
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images import chroot, containerfile, rootfs, site_packages
@@ -27,6 +28,7 @@ from worldswitch.harness.environments.oci.spec import INIT
 from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.linux import regular_file
 
 KEPT = 3  #: unused trees to keep
 PATIENCE = 1.0  #: seconds of waiting before a message says so
@@ -64,6 +66,14 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     return entry
 
 
+class _Known(msgspec.Struct, frozen=True):
+    """The contents of `tree.json`."""
+
+    base: str
+    environment: tuple[str, ...]
+    folder: str
+
+
 def obtain(run: RunResources, say: Say) -> Tree:
     """Find or make the tree; it is kept while the run's folder exists.  Raises `Unobtainable`."""
     where = sources()
@@ -98,8 +108,11 @@ def _lock(made: Path) -> filelock.BaseFileLock:
 
 
 def _read(made: Path) -> Tree:
-    known = json.loads((made / "tree.json").read_text())
-    return Tree(made / "root", made.name, known["base"], tuple(known["environment"]), known["folder"])
+    try:
+        known = decoding.from_json(regular_file.read(made / "tree.json"), _Known)
+    except (OSError, msgspec.DecodeError) as problem:
+        raise Unobtainable(f"{made / 'tree.json'} is damaged: {problem}", f"delete {made} and run again") from problem
+    return Tree(made / "root", made.name, known.base, known.environment, known.folder)
 
 
 def _forget_old(run: RunResources) -> None:
@@ -131,8 +144,8 @@ def _make(base: str, where: list[Source], run: RunResources, say: Say) -> Path:
     _normalise(root / SITE)
     for command in steps.commands:
         chroot.run(root, command, doing=f"`{' '.join(command)}` in the image")
-    known = {"base": base, "environment": [chroot.PATH, *steps.environment], "folder": steps.folder}
-    (made / "tree.json").write_text(json.dumps(known))
+    known = _Known(base, (chroot.PATH, *steps.environment), steps.folder)
+    (made / "tree.json").write_bytes(msgspec.json.encode(known))
     made.chmod(0o755)
     return made
 

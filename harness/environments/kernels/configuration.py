@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from worldswitch.harness.linux import regular_file
+
 #: Without these no guest comes up.
 NEEDED = (
     "64BIT",
@@ -78,8 +80,7 @@ def _beside(image: Path, release: str) -> list[Path]:
 
 def _in_file(file: Path) -> dict[str, str]:
     with suppress(OSError):
-        if file.is_file() and file.stat().st_size < _MOST:
-            return _parse(file.read_text(errors="replace"))
+        return _parse(regular_file.read(file, _MOST).decode(errors="replace"))
     return {}
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from pathlib import Path
 
 from worldswitch.harness.environments.kernels import configuration
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.linux import regular_file
 
 # Documentation/arch/x86/boot.rst: fields of the bzImage header.
 _MAGIC = slice(0x202, 0x206)
@@ -83,17 +82,9 @@ def _why_initramfs(image: Path, release: str, data: bytes) -> str:
 def _read(image: Path) -> bytes:
     """Return the content of a file that may be a kernel, without waiting for a pipe or reading for ever."""
     try:
-        with open(os.open(image, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise Unobtainable(f"{image} is not an x86-64 kernel image: it is no regular file", _ADVICE)
-            if found.st_size > _MOST:
-                raise Unobtainable(f"{image} is not an x86-64 kernel image: it has {found.st_size} bytes", _ADVICE)
-            return file.read(_MOST)
+        return regular_file.read(image, _MOST)
     except OSError as problem:
-        raise Unobtainable(
-            f"the kernel {image} cannot be read: {problem.strerror}", "give the path of a bzImage"
-        ) from problem
+        raise Unobtainable(f"the kernel {image} cannot be read: {problem.strerror}", _ADVICE) from problem
 
 
 def _kind(data: bytes) -> str:

@@ -13,6 +13,7 @@ from worldswitch.harness.environments.oci import bundle
 from worldswitch.harness.environments.oci.spec import FIRST_MAPPED, MAPPED, IdMapping
 from worldswitch.harness.environments.profiles.profile import Profile
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.linux import regular_file
 
 TOOLS = ("newuidmap", "newgidmap")  #: let an ordinary user map more ids than one
 
@@ -54,7 +55,7 @@ def subordinate(file: str) -> tuple[IdMapping, ...]:
     """Return this user's first range in /etc/subuid or /etc/subgid, mapped to the ids from 1 on; empty if none."""
     try:
         names = {pwd.getpwuid(os.geteuid()).pw_name, str(os.geteuid())}
-        lines = Path(file).read_text().splitlines()
+        lines = regular_file.read(Path(file)).decode(errors="replace").splitlines()
     except (KeyError, OSError):
         return ()
     for line in lines:

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
-from worldswitch.harness.environments.filters import file_text
+from worldswitch.harness import decoding
+from worldswitch.harness.linux import regular_file
 
 Checked = TypeVar("Checked")
 
@@ -45,14 +46,12 @@ def field_and_problem(message: str) -> FieldProblem:
 def read_toml(path: Path, kind: type[Checked], error: Callable[[str, str], Exception]) -> Checked:
     """Return the content of a file; raises what `error` returns for the field, empty if unknown, and the problem."""
     try:
-        return msgspec.toml.decode(file_text.read(path), type=kind)
-    except file_text.Unreadable as problem:
-        raise error("", str(problem)) from problem
-    except RecursionError as problem:
-        raise error("", "not TOML: its tables and arrays are nested too deeply") from problem
+        return decoding.from_toml(regular_file.read(path), kind)
+    except OSError as problem:
+        raise error("", f"cannot be read: {problem.strerror}") from problem
     except msgspec.ValidationError as problem:
         raise error(*_named(problem)) from problem
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+    except msgspec.DecodeError as problem:
         raise error("", f"not TOML: {problem}") from problem
 
 

@@ -254,7 +254,9 @@ ENGINES_OWN = ("default", "unconfined")
 def _with_every_problem(path: Path, problem: ProfileError) -> ProfileError:
     if not isinstance(problem.__cause__, msgspec.ValidationError):
         return problem
-    first, *others = containers_data.every_problem(msgspec.toml.decode(path.read_bytes()), Profile)
+    first, *others = containers_data.every_problem(
+        read_toml(path, dict[str, Any], partial(ProfileError, path)), Profile
+    )
     return ProfileError(path, *first, [Finding(Severity.ERROR, *other) for other in others])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from worldswitch.harness.environments.filters import file_text, filter_file
+from worldswitch.harness.environments.filters import filter_file
 from worldswitch.harness.environments.filters.filter_file import CheckedFilter, Filter
 from worldswitch.harness.environments.filters.findings import Finding, Severity
 from worldswitch.harness.environments.filters.sources import SUFFIXES as SUFFIXES  # re-exported
@@ -31,8 +31,8 @@ def load_checked(path: Path) -> CheckedFilter:
     """Read and check a filter, and keep its text and findings.  Raises `ProfileError`."""
     try:
         found, around = filter_file.read(path)
-    except file_text.Unreadable as problem:
-        raise ProfileError(path, "", str(problem)) from problem
+    except OSError as problem:
+        raise ProfileError(path, "", f"cannot be read: {problem.strerror}") from problem
     errors = [one for one in around if one.severity is Severity.ERROR]
     errors += [one for checked in found for one in checked.errors]
     if errors:

@@ -15,6 +15,7 @@ from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.vm.machine import Hardware, NoBoot, VirtualMachine
 from worldswitch.harness.environments.vm.qemu import Accelerator, Shape
 from worldswitch.harness.environments.vm.toolbox import QemuTools
+from worldswitch.harness.linux import regular_file
 
 DEVICE = Path("/dev/kvm")
 PROBE_SECONDS = 20.0
@@ -28,7 +29,7 @@ def choose(tools: QemuTools, disk: Path, kernel: Path, say: Say, initramfs: Path
     if not known.exists():
         say(f"testing whether guests boot with {DEVICE}, for at most {PROBE_SECONDS:g} s")
         known.write_text("yes" if boots(Hardware(tools, disk, "kvm"), kernel, initramfs) else "no")
-    return "kvm" if known.read_text() == "yes" else "tcg"
+    return "kvm" if regular_file.read(known) == b"yes" else "tcg"
 
 
 def boots(hardware: Hardware, kernel: Path, initramfs: Path | None = None) -> bool:

@@ -22,6 +22,7 @@ from worldswitch.harness.environments.images.apt_mirror import MirrorSuite
 from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.linux import regular_file
 
 SUITE = "trixie"
 PACKAGES = ("qemu-system-x86", "e2fsprogs", "crun")
@@ -97,8 +98,15 @@ def _make(folder: Path, run: RunResources, say: Say) -> None:
     shutil.rmtree(archives)
 
 
+def _packages(file: Path) -> str:
+    try:
+        return regular_file.read(file).decode()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise Unobtainable(f"{file} is damaged: {problem}", "delete its folder and run again") from problem
+
+
 def _read(made: Path) -> QemuTools:
-    packages = (made / "packages").read_text()
+    packages = _packages(made / "packages")
     versions = dict(_PACKAGE.findall(packages))
     lacking = [name for name in PACKAGES if name not in versions]
     if lacking:

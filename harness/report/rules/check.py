@@ -12,8 +12,6 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import msgspec
-
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.catalogue.scenarios import Scenario, function_of
 from worldswitch.harness.cell.probes.table import PROBES
@@ -45,10 +43,7 @@ def show(files: Sequence[Path]) -> Status:
 
 def expectations_of(path: Path) -> tuple[Expectation, ...]:
     """Return the rules of a file of rules or a profile; raises `RuleError` or `ProfileError`."""
-    try:
-        is_profile = "capabilities" in msgspec.toml.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        is_profile = False  # `rules.load` raises the proper error
+    is_profile = "capabilities" in rules.parse(path, rules.text(path))
     return rules.of_profile(profile.load(path), path) if is_profile else rules.load(path).expectations
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.expectations import rules
 from worldswitch.harness.expectations.judgement import Expectation
@@ -67,7 +65,7 @@ def of(run: KeptRun) -> Rulebook:
             named[name] = _profile(name, run)
     packaged = tuple(file.path for file in rules.packaged())
     own = tuple(file.path for file in rules.load_all(run.manifest.request.get("rules", ())))
-    texts = {path: path.read_text() for path in (*own, *named.values(), *packaged)}
+    texts = {path: rules.text(path).decode() for path in (*own, *named.values(), *packaged)}
     return Rulebook(own, named, packaged, texts)
 
 
@@ -77,8 +75,5 @@ def _profile(name: str, run: KeptRun) -> Path:
     found = next((path for path in paths if path.is_file()), profiles.available().get(name))
     if found is None:
         raise rules.RuleError(f"{name}.toml", None, "", "the run used this profile, but the file no longer exists")
-    try:
-        msgspec.toml.decode(found.read_bytes())
-    except msgspec.DecodeError as problem:
-        raise rules.RuleError(found, None, "", f"not TOML: {problem}") from problem
+    rules.parse(found, rules.text(found))
     return found

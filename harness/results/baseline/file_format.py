@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from worldswitch.harness.cell.records import Count, Moment
 from worldswitch.harness.expectations.judgement import Judgement
 from worldswitch.harness.results import reader
 from worldswitch.harness.verdict import Verdict
@@ -34,8 +35,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, tag="baseline", tag_field=
 
     format: int = FORMAT
     run: str
-    started: float  #: seconds since 1970
-    finished: float
+    started: Moment
+    finished: Moment
     seed: int
     kernel: str
     versions: dict[str, str]
@@ -61,7 +62,7 @@ class BaselineCell(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     kernel: str = ""
     machine: str = ""
     cpu: str = ""
-    cpus: int = 0
+    cpus: Count = 0
     python: str = ""
     repeat: str = ""
     behaviour: str = ""
@@ -90,7 +91,13 @@ def ranges(numbers: Iterable[int]) -> str:
     return " ".join(f"{first}-{last}" if last > first else f"{first}" for first, last in found)
 
 
-def numbers(text: str) -> list[int]:
-    """Parse the output of `ranges`.  Raises ValueError."""
-    ends = [part.partition("-") for part in text.split()]
-    return [number for first, _, last in ends for number in range(int(first), int(last or first) + 1)]
+def numbers(text: str, limit: int) -> list[int]:
+    """Parse the output of `ranges`, of numbers below `limit`.  Raises ValueError."""
+    found: list[int] = []
+    for part in text.split():
+        first, dash, last = part.partition("-")
+        begin, end = int(first), int(last if dash else first)
+        if not (found[-1] if found else -1) < begin <= end < limit:
+            raise ValueError(f"{part!r} is no range of ascending numbers below {limit}")
+        found += range(begin, end + 1)
+    return found

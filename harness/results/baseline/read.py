@@ -7,10 +7,12 @@ from pathlib import Path
 
 import msgspec
 
+from worldswitch.harness import decoding
 from worldswitch.harness.cell.records import Fingerprint, Header, ProbeResult, Trial
 from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.judgement import Judgement
 from worldswitch.harness.expectations.outcome import Judged, Problem
+from worldswitch.harness.linux import regular_file
 from worldswitch.harness.results.baseline.file_format import (
     FILE,
     FORMAT,
@@ -22,13 +24,11 @@ from worldswitch.harness.results.baseline.file_format import (
     Line,
     numbers,
 )
-from worldswitch.harness.results.cell_file import Reached
+from worldswitch.harness.results.cell_file import Reached, twice
 from worldswitch.harness.results.errors import Damaged
-from worldswitch.harness.results.manifest import Manifest, PlannedCell, PlannedScenario
+from worldswitch.harness.results.manifest import MOST_BYTES, Manifest, PlannedCell, PlannedScenario
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.results.verdict_letters import ABSENT, VERDICTS
-
-_decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 
 
 def load(folder: Path) -> KeptRun:
@@ -37,11 +37,13 @@ def load(folder: Path) -> KeptRun:
     head: Head | None = None
     facts: dict[int, dict[str, str]] = {}
     cells: list[KeptCell] = []
-    for number, text in enumerate(path.read_bytes().splitlines(), 1):
+    for number, text in enumerate(_content(path).splitlines(), 1):
         where = f"{path}:{number}"
         match _line(text, where):
             case Head() as line if head is None:
                 head = _checked(line, where)
+            case Facts(number=number) if number in facts:
+                raise Damaged(f"{where}: number: {number} is there twice")
             case Facts() as line if head:
                 facts[line.number] = line.facts
             case BaselineCell() as line if head:
@@ -50,13 +52,23 @@ def load(folder: Path) -> KeptRun:
                 raise Damaged(f"{where}: a {type(line).__name__.lower()} line out of order")
     if head is None:
         raise Damaged(f"{path}: empty")
+    if (name := twice(str(cell.name) for cell in cells)) is not None:
+        raise Damaged(f"{path}: {name} is there twice")
     return KeptRun(folder, _manifest(head, cells), tuple(cells))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return regular_file.read(path, MOST_BYTES)
+    except OSError as problem:
+        raise Damaged(f"{path}: cannot be read: {problem.strerror}") from problem
 
 
 def _line(text: bytes, where: str) -> Line:
     try:
-        return _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        found: Line = decoding.from_json(text, Line)
+        return found
+    except msgspec.DecodeError as problem:
         raise Damaged(f"{where}: not a line of a baseline: {problem}") from problem
 
 
@@ -65,6 +77,10 @@ def _checked(head: Head, where: str) -> Head:
         raise Damaged(f"{where}: format {head.format}; this version reads format {FORMAT}")
     if not head.thoughts:
         raise Damaged(f"{where}: thoughts: must not be empty")
+    if (name := twice(name for name, _ in head.scenarios)) is not None:
+        raise Damaged(f"{where}: scenarios: {name!r} is there twice")
+    if head.finished < head.started:
+        raise Damaged(f"{where}: finished: {head.finished:.3f} is before `started`, {head.started:.3f}")
     return head
 
 
@@ -103,8 +119,9 @@ def _judged(line: BaselineCell, head: Head, where: str) -> Iterator[Judged]:
 
 def _thoughts(line: BaselineCell, head: Head, where: str) -> dict[int, int]:
     """Return the number of the judgement by the index of the scenario, without the default."""
+    count = len(head.scenarios)
     try:
-        found = {place: int(number) for number, places in line.thoughts.items() for place in numbers(places)}
+        found = {place: int(number) for number, places in line.thoughts.items() for place in numbers(places, count)}
     except ValueError as problem:
         raise Damaged(f"{where}: thoughts: {problem}") from problem
     if wrong := [number for number in found.values() if not 0 <= number < len(head.thoughts)]:

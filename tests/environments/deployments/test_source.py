@@ -23,6 +23,7 @@ from paths import ROOT as TOP
 from worldswitch.harness.environments.deployments import document, engine_options, source, write
 from worldswitch.harness.environments.deployments.document import DeploymentError, Value
 from worldswitch.harness.environments.profiles import profile as profiles
+from worldswitch.harness.linux import regular_file
 
 FOLDER = Path(__file__).parents[2] / "data/deployments"
 EXPECTED = sorted(FOLDER.glob("*.toml"))
@@ -102,7 +103,7 @@ POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  -
         ("x.json", "[" * 100_000, "x.json: is nested too deeply"),
         ("x.json", '{"defaultAction": "SCMP_ACT_ALLOW"}', "x.json: is a seccomp filter; a profile names it"),
         ("x.yaml", "a: [", "x.yaml: line 1: not YAML: "),
-        ("x.yaml", "a: {{ .Values.b }}", "a template must first be rendered"),
+        ("x.yaml", "a: {{ .Values.b }}", "render the template first"),
         ("x.yaml", "[" * 5_000, "x.yaml: is nested too deeply"),
         ("x.yaml", "", "x.yaml: is empty; expected the output of"),
         ("x.yaml", "- 7", "x.yaml: is list; expected"),
@@ -240,12 +241,12 @@ def test_settings_that_no_profile_can_have_leave_no_file(services: str, said: st
 
 
 def test_a_file_that_is_no_regular_file_or_too_large_is_not_read(tmp_path: Path) -> None:
-    with pytest.raises(DeploymentError, match="/dev/zero: is not a regular file"):
+    with pytest.raises(DeploymentError, match="/dev/zero: cannot be read: it is a device"):
         source.draft("/dev/zero", "")
     with pytest.raises(DeploymentError, match=r"nothing\.yaml: cannot be read: No such file"):
         source.draft(str(tmp_path / "nothing.yaml"), "")
     large = tmp_path / "large.yaml"
-    large.write_bytes(b"#" * (document.LARGEST + 1))
+    large.write_bytes(b"#" * (regular_file.MOST_BYTES + 1))
     with pytest.raises(DeploymentError, match="is larger than 1 MiB"):
         source.draft(str(large), "")
     large.write_bytes(b"\xff\xfea")
@@ -348,3 +349,18 @@ def test_the_example_in_the_documentation_is_true(tmp_path: Path, monkeypatch: p
 )
 def test_sizes_are_those_of_engines(size: str, number: int) -> None:
     assert engine_options.bytes_of(size) == number
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "it is a device"), ("[" * 100_000, "is not JSON: ")])
+def test_the_filter_of_a_deployment_is_looked_at_before_it_is_read(
+    content: str | None, said: str, tmp_path: Path
+) -> None:
+    compose, named = tmp_path / "x.yaml", tmp_path / "filter.json"
+    compose.write_text("services: {a: {security_opt: ['seccomp=filter.json']}}")
+    if content is None:
+        named.symlink_to("/dev/zero")
+        assert said in str(source.draft(str(compose), "").lost)
+        return
+    named.write_text(content)
+    with pytest.raises(DeploymentError, match=said):
+        source.draft(str(compose), "")

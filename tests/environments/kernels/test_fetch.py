@@ -151,17 +151,15 @@ def test_data_that_is_not_an_image_is_refused(content: bytes, tmp_path: Path) ->
 
 def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
-    for path in (tmp_path / "fifo", Path("/dev/zero")):
-        with pytest.raises(Unobtainable, match=f"{path} is not an x86-64 kernel image: it is no regular file"):
+    for path, kind in ((tmp_path / "fifo", "pipe"), (Path("/dev/zero"), "device"), (tmp_path, "directory")):
+        with pytest.raises(Unobtainable, match=f"the kernel {path} cannot be read: it is a {kind}"):
             kernel.from_file(path)
-    with pytest.raises(Unobtainable, match="cannot be read: Is a directory"):
-        kernel.from_file(tmp_path)
 
 
 def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(Unobtainable, match="sparse is not an x86-64 kernel image: it has 1099511627776 bytes"):
+    with pytest.raises(Unobtainable, match="sparse cannot be read: it is larger than 512 MiB"):
         kernel.from_file(tmp_path / "sparse")
 
 

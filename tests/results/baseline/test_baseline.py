@@ -97,6 +97,12 @@ def test_an_incomplete_run_is_rejected(tmp_path: Path) -> None:
             "thoughts: index 77 is out of range: the head declares 3",
         ),
         (-1, b'"problem"', b'"thoughts":{"1":"x"},"problem"', "thoughts: invalid literal"),
+        (-1, b'"problem"', b'"thoughts":{"1":"0-99999999999"},"problem"', "'0-99999999999' is no range of ascending"),
+        (-1, b'"problem"', b'"thoughts":{"1":"5-3"},"problem"', "thoughts: '5-3' is no range"),
+        (-1, b'"problem"', b'"thoughts":{"1":"3 3"},"problem"', "thoughts: '3' is no range"),
+        (0, b'"finished":', b'"finished":0.5,"seed":1,"x":', "finished: 0.500 is before `started`"),
+        (0, b'"finished":', b'"finished":1e308,"x":', "Expected `float` <= 253402300800.0 - at `$.finished`"),
+        (0, b'"finished":', b'"finished":-1,"x":', "Expected `float` >= 0.0 - at `$.finished`"),
         (-1, b'"kind":"cell"', b'"kind":"baseline"', ": not a line of a baseline: Object missing required field"),
     ],
 )
@@ -126,7 +132,7 @@ def test_lines_out_of_order_and_an_empty_file_are_rejected(tmp_path: Path) -> No
 @pytest.mark.parametrize(("numbers", "text"), [([], ""), ([3], "3"), ([0, 1, 2, 5, 7, 8], "0-2 5 7-8")])
 def test_numbers_are_written_as_ranges(numbers: list[int], text: str) -> None:
     assert file_format.ranges(numbers) == text
-    assert file_format.numbers(text) == numbers
+    assert file_format.numbers(text, 10) == numbers
 
 
 def test_the_command_writes_it_and_prints_its_use(
