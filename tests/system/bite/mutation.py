@@ -35,4 +35,5 @@ class Mutation:
         return self.file.rpartition("/")[2].partition(".")[0]
 
     def __str__(self) -> str:
-        return f"{self.id} {self.file}:{self.line} {self.function} ({self.operator})\n  - {self.before}\n  + {self.after}"
+        place = f"{self.id} {self.file}:{self.line} {self.function}".rstrip()
+        return f"{place} ({self.operator})\n  - {self.before}\n  + {self.after}"

@@ -1,0 +1,61 @@
+"""The results, as JSON lines: one for each change that was tried."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+
+import msgspec
+
+from bite.mutation import Mutation
+
+
+class Fate(enum.StrEnum):
+    """What became of a change."""
+
+    KILLED = "killed"  #: a scenario or test failed
+    TIMEOUT = "timeout"  #: one did not end
+    CRASH = "crash"  #: its process died, or the reference could not be imported or tried
+    SURVIVED = "survived"
+    ERROR = "error"  #: the tool failed
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one change."""
+
+    id: str
+    file: str
+    function: str
+    operator: str
+    before: str
+    after: str
+    fate: Fate
+    by: str = ""  #: the scenario or test
+    assertion: bool = False  #: by its own assertion
+    reason: str = ""
+    tried: int = 0  #: scenarios and tests that ran
+    seconds: float = 0.0
+
+
+def result(change: Mutation, fate: Fate, **more: object) -> Result:
+    """Return the result of a change."""
+    same = {name: getattr(change, name) for name in ("id", "file", "function", "operator", "before", "after")}
+    return Result(**same, fate=fate, **more)  # type: ignore[arg-type]
+
+
+def append(path: Path, found: Result) -> None:
+    """Add a result to the file, in one write."""
+    with path.open("ab", buffering=0) as file:
+        file.write(msgspec.json.encode(found) + b"\n")
+
+
+def read(path: Path) -> dict[str, Result]:
+    """Return the last result of each change; a line that is cut off is left out."""
+    found = {}
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        try:
+            one = msgspec.json.decode(line, type=Result)
+        except msgspec.DecodeError:
+            continue
+        found[one.id] = one
+    return found
