@@ -1,18 +1,23 @@
-"""Changes the reference in every small way, and says which changes no scenario and no test notices: `nox -s bite`."""
+"""Changes the reference in every small way, and lists the changes that no scenario and no unit test notices.
+
+exit status 0   each change that survived is listed in survivors.toml, and each of its lines still survives
+1   a change survived that is not listed, or a listed one was noticed
+2   it could not run: not as root, or the unchanged reference fails
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import random
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
-
-from bite import cage, python_mutations, results
-from bite.engine import Engine, Work, chosen
+from bite import cage, listed, python_mutations, results, workers
+from bite.engine import Engine, Loop
+from bite.instrument import files_of
 from bite.mutation import Mutation
 from bite.results import Fate
 
@@ -23,56 +28,86 @@ def main() -> int:
     """Try the chosen changes and return the exit status."""
     asked = _parser().parse_args()
     if problem := cage.problem():
-        print(f"bite cannot run here: {problem}", file=sys.stderr)
-        return 2
-    changes = chosen(_all(), asked.only)
+        return _refuse(problem)
     asked.work.mkdir(parents=True, exist_ok=True)
-    work = Work(CHECKOUT, asked.work.resolve(), [], _say)
-    before = results.read(work.results)
-    work.changes = [one for one in changes if asked.again or one.id not in before]
-    _say(f"{len(changes)} changes, {len(changes) - len(work.changes)} tried before")
-    if work.changes:
-        _run(work)
-    return _report(changes, work)
-
-
-def _all() -> list[Mutation]:
-    files = sorted(f"reference/{path.name}" for path in (CHECKOUT / "reference").glob("*.py"))
-    return [change for file in files for change in python_mutations.mutations(CHECKOUT, file)]
+    path = asked.work.resolve() / "results.jsonl"
+    everything = [change for file in files_of(CHECKOUT) for change in python_mutations.mutations(CHECKOUT, file)]
+    changes = _chosen(everything, asked)
+    if not changes:
+        return _refuse(f"no change is called {', '.join(asked.only)}: give a file, a function or the id of a change")
+    marks = {file: results.mark(CHECKOUT / file) for file in {one.file for one in changes}}
+    before = results.read(path)
+    todo = [one for one in changes if not _is_done(before.get(one.id), marks[one.file], asked)]
+    _say(f"{len(everything)} changes, {len(changes)} chosen, {len(changes) - len(todo)} of them tried before")
+    if todo and not asked.list and (problem := _run(todo, marks, path, asked.workers)):
+        return _refuse(problem)
+    return listed.report(everything, changes, results.read(path), marks)
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(prog="bite", description=__doc__)
-    made.add_argument("work", type=Path, help="the folder for the results")
+    made = argparse.ArgumentParser(prog="nox -s bite --", description=(__doc__ or "").partition("\n")[0])
+    made.add_argument("work", type=Path, help="the folder for the results; what it has is not tried again")
     made.add_argument("--only", action="append", default=[], metavar="NAME", help="a file, a function or an id")
-    made.add_argument("--again", action="store_true", help="try also what was tried before")
+    made.add_argument("--sample", type=int, metavar="N", help="only N changes, drawn at random")
+    made.add_argument("--seed", type=int, default=0, metavar="S", help="the seed of --sample")
+    made.add_argument("--shard", default="1/1", metavar="I/N", help="only the I-th of N parts")
+    made.add_argument("--workers", type=int, default=os.cpu_count(), metavar="N", help="how many are tried at once")
+    made.add_argument("--again", choices=("all", "survived"), help="try also what was tried before, or what survived")
+    made.add_argument("--list", action="store_true", help="try nothing: report on what was tried before")
     return made
+
+
+def _chosen(changes: list[Mutation], asked: argparse.Namespace) -> list[Mutation]:
+    index, _, count = asked.shard.partition("/")
+    named = [one for one in changes if not asked.only or any(_names(one, pattern) for pattern in asked.only)]
+    part = named[int(index) - 1 :: int(count)]
+    if asked.sample is None:
+        return part
+    return random.Random(asked.seed).sample(part, min(asked.sample, len(part)))
+
+
+def _names(change: Mutation, pattern: str) -> bool:
+    return pattern in (change.id, change.file, change.family, change.function)
+
+
+def _is_done(before: results.Result | None, mark: str, asked: argparse.Namespace) -> bool:
+    if before is None or asked.again == "all" or before.mark != mark:
+        return False
+    return not (asked.again == "survived" and before.fate is Fate.SURVIVED)
 
 
 def _say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
-def _run(work: Work) -> None:
+def _refuse(problem: str) -> int:
+    print(f"bite cannot run here: {problem}", file=sys.stderr)
+    return 2
+
+
+def _run(changes: list[Mutation], marks: dict[str, str], path: Path, count: int) -> str:
+    """Try the changes; return why that was impossible."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    problems: list[str] = []
+
+    def work(engine: Engine) -> None:
+        engine.own_folder()
+        try:
+            _say(f"{len(engine.items)} scenarios; the baseline is made anew if the code has changed")
+            found = engine.load_baseline()
+            for name, one in {**found.scenarios, **found.tests}.items():
+                if one.problem and not one.problem.startswith(("unsupported", "blocked", "skipped")):
+                    _say(f"left out, since it fails on the unchanged reference: {name}: {one.problem}")
+            workers.work(engine, changes, marks, path, count, _say)
+        except RuntimeError as error:
+            problems.append(str(error))
+
     words = (
         "-p worldswitch.harness.cell.plugin -p no:cacheprovider -p no:terminal --noconftest --repeat quick --no-chaos"
     )
-    scenarios = "--scenarios worldswitch.scenarios --pyargs worldswitch.scenarios"
-    root = ["-c", os.devnull, f"--rootdir={CHECKOUT / 'scenarios'}"]
-    status = pytest.main([*words.split(), *root, *scenarios.split()], plugins=[Engine(work)])
-    if status:
-        raise RuntimeError(f"pytest ended with status {status}")
-
-
-def _report(changes: list[Mutation], work: Work) -> int:
-    found = results.read(work.results)
-    survivors = [one for one in changes if one.id in found and found[one.id].fate is Fate.SURVIVED]
-    for change in survivors:
-        print(f"survived: {change}")
-    counts = Counter(found[one.id].fate for one in changes if one.id in found)
-    print(", ".join(f"{number} {fate}" for fate, number in counts.items()))
-    return int(bool(survivors))
+    places = f"-c {os.devnull} --rootdir={CHECKOUT / 'scenarios'} --pyargs worldswitch.scenarios"
+    status = pytest.main([*words.split(), *places.split()], plugins=[Loop(Engine(CHECKOUT, path.parent), work)])
+    return problems[0] if problems else f"pytest ended with status {int(status)}" if status else ""
 
 
 if __name__ == "__main__":

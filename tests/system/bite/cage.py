@@ -1,7 +1,7 @@
 """Runs a function in namespaces of its own, whose end ends every process that it made.
 
 A change of the reference may send a signal to pid -1, fill the folder for temporary files, or never end.  In a PID
-namespace it reaches only its own processes; the folder is a small tmpfs in a mount namespace; a deadline ends all of it.
+namespace it reaches only its own processes, and a mount namespace has a small tmpfs as that folder.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ def problem() -> str:
 def run(work: Callable[[], bytes], temporary: Path, seconds: float) -> bytes | None:
     """Return what `work` returned, None if it died or had not ended within `seconds`.  Raises `OSError`."""
     receive, send = os.pipe()
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         os.close(receive)
-        _keeper(work, temporary, send)
+        _keeper(work, temporary, send, parent)
     os.close(send)
     try:
         return _await(pid, receive, time.monotonic() + seconds)
@@ -66,10 +67,9 @@ def _await(pid: int, receive: int, end: float) -> bytes | None:
     return said[1:-1] if said.startswith(b"=") and said.endswith(b".") else None
 
 
-def _keeper(work: Callable[[], bytes], temporary: Path, send: int) -> NoReturn:
+def _keeper(work: Callable[[], bytes], temporary: Path, send: int, parent: int) -> NoReturn:
     """Make the namespaces, and wait for the init process of the new one, which ends with this process."""
     try:
-        parent = os.getppid()
         syscalls.die_with_parent(parent, signal.SIGKILL)
         syscalls.unshare(syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID)
         syscalls.make_mounts_private()

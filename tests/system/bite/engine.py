@@ -1,115 +1,119 @@
 """A pytest plugin that, instead of running the collected scenarios, runs them on each change of the reference.
 
 The scenarios are collected once, by a process that never imports the reference.  A fork of it, in a cage, imports the
-changed reference, and runs the scenarios that run the changed line until one fails.
+changed reference, and runs the scenarios and then the unit tests that run the changed line, until one fails.
 """
 
 from __future__ import annotations
 
-import sys
+import os
+import shutil
+import subprocess
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
-
-from bite import baseline, cage, import_hook, python_mutations, results
+from bite import baseline, cage, import_hook, instrument, python_mutations, results, unit_tests
 from bite.baseline import Baseline, Ran
-from bite.instrument import Hits, lines_of_functions
 from bite.mutation import Mutation
 from bite.results import Fate, Result
 from bite.trials import Trials
+
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.verdict import Verdict
 
-#: A scenario may take this much longer on a changed reference than on the unchanged one.
+#: A trial may take this much longer on a changed reference than on the unchanged one, and twice that a second time.
 FACTOR, SECONDS = 10.0, 6.0
 #: The outer deadlines of a change and of the baseline.
-CHANGE_SECONDS, BASELINE_SECONDS = 900.0, 1800.0
+CHANGE_SECONDS, BASELINE_SECONDS = 1200.0, 2400.0
 
+_HARMLESS = (Verdict.PASS, Verdict.UNSUPPORTED, Verdict.BLOCKED)
 _FATES = {Verdict.FAIL: Fate.KILLED, Verdict.TIMEOUT: Fate.TIMEOUT}
 
 
 @dataclass
-class Work:
-    """What to do, and where."""
+class Code:
+    """The folder from which a process in a cage imports the reference, made in that process."""
 
     root: Path
-    folder: Path  #: for the baseline and the results
-    changes: list[Mutation]
-    say: Callable[[str], None]
+    folder: Path
+    core: Path | None  #: the extension module with all changes of the C core
 
-    @property
-    def results(self) -> Path:
-        return self.folder / "results.jsonl"
+    def instrument(self) -> instrument.Hits:
+        """Import the whole reference instrumented."""
+        self.folder.mkdir()
+        instrument.prepare(self.root, self.folder)
+        import_hook.install(self.folder)
+        return instrument.Hits(self.folder, instrument.files_of(self.root))
+
+    def change(self, change: Mutation) -> None:
+        """Import the reference with one change."""
+        self.folder.mkdir()
+        if change.number:
+            assert self.core is not None
+            shutil.copyfile(self.core, self.folder / f"{import_hook.PACKAGE}._core")
+            os.environ["WORLDSWITCH_BITE_C"] = str(change.number)
+        else:
+            tree = python_mutations.mutated(self.root, change)
+            import_hook.put(self.folder, self.root / change.file, import_hook.module_of(change.file), tree)
+        import_hook.install(self.folder)
 
 
 class Engine(Trials):
-    """The plugin."""
+    """Makes the baseline, and tries changes."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, root: Path, folder: Path, core: Path | None = None) -> None:
         super().__init__()
-        self.work = work
-        self._functions: dict[str, set[int]] = {}
+        self.root, self.folder, self.core = root, folder, core
+        self.temporary = folder / f"tmp-{os.getpid()}"
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Try every change instead of running the scenarios."""
-        self.take(session)
-        if early := [name for name in sys.modules if name.startswith(f"{import_hook.PACKAGE}.")]:
-            raise RuntimeError(f"the reference is already imported: {early[0]}")
-        self.temporary = self.work.folder / "tmp"
+    def own_folder(self) -> None:
+        """Use a folder for temporary files that no other worker uses."""
+        self.temporary = self.folder / f"tmp-{os.getpid()}"
         self.temporary.mkdir(exist_ok=True)
-        now = baseline.digest(self.work.root, ("reference", "scenarios"))
-        self.baseline = baseline.kept(self.work.folder / "baseline.json", now, partial(self._make_baseline, now))
-        self._try_all()
-        return True
+
+    @property
+    def _code(self) -> Code:
+        return Code(self.root, self.temporary / "code", self.core)
 
     # --------------------------------------------------------------------------------------------------- the baseline
 
+    def load_baseline(self) -> Baseline:
+        """Return the kept baseline, or make it.  Raises `RuntimeError`."""
+        now = baseline.digest(self.root, ("reference", "scenarios", *unit_tests.TESTS))
+        self.baseline = baseline.kept(self.folder / "baseline.json", now, partial(self._make_baseline, now))
+        return self.baseline
+
     def _make_baseline(self, now: str) -> Baseline:
-        self.work.say(f"running {len(self.items)} scenarios on the unchanged reference")
         said = cage.run(self._run_unchanged, self.temporary, BASELINE_SECONDS)
         if said is None:
-            raise RuntimeError("the scenarios on the unchanged reference did not end")
-        scenarios = msgspec.json.decode(said, type=dict[str, Ran])
-        for name, one in scenarios.items():
-            if one.problem:
-                self.work.say(f"left out, since the unchanged reference does not pass it: {name}: {one.problem}")
-        return Baseline(now, scenarios, {})
+            raise RuntimeError(
+                f"the trials on the unchanged reference did not end within {BASELINE_SECONDS:g} s, or their process died"
+            )
+        return msgspec.structs.replace(msgspec.json.decode(said, type=Baseline), digest=now)
 
     def _run_unchanged(self) -> bytes:
-        files = sorted(f"reference/{path.name}" for path in (self.work.root / "reference").glob("*.py"))
-        hits = Hits(self.work.root, files)
-        trees = {import_hook.module_of(file): partial(hits.tree, file) for file in files if "__init__" not in file}
-        import_hook.install(trees, hits.globals)
-        return msgspec.json.encode({name: self._run_once(name, hits) for name in self.names()})
+        hits = self._code.instrument()
+        scenarios = {name: self._run_once(name, hits) for name in self.items}
+        tests = unit_tests.run(self.root, self.temporary, unit_tests.TESTS, BASELINE_SECONDS, stop=False)
+        return msgspec.json.encode(Baseline("", scenarios, tests))
 
-    def _run_once(self, name: str, hits: Hits) -> Ran:
+    def _run_once(self, name: str, hits: instrument.Hits) -> Ran:
         for _ in range(2):
             hits.clear()
-            trial = self.run(name, 60.0)
+            trial = self.run(name, 120.0)
             problem = "" if trial.verdict is Verdict.PASS else f"{trial.verdict.value}: {trial.reason}"
-            if trial.verdict in (Verdict.PASS, Verdict.UNSUPPORTED, Verdict.BLOCKED):
+            if trial.verdict in _HARMLESS:
                 break
         return Ran(trial.seconds, hits.read(), problem)
 
     # ---------------------------------------------------------------------------------------------------- the changes
 
-    def _try_all(self) -> None:
-        begin, total = time.monotonic(), len(self.work.changes)
-        for done, change in enumerate(self.work.changes, 1):
-            found = self._try(change)
-            results.append(self.work.results, found)
-            left = (time.monotonic() - begin) / done * (total - done)
-            by = f" by {found.by}" if found.by else ""
-            place = f"{change.file}:{change.line} {change.operator}"
-            self.work.say(f"{done}/{total}, {left / 60:.0f} min left: {change.id} {found.fate}{by} ({place})")
-
-    def _try(self, change: Mutation) -> Result:
+    def attempt(self, change: Mutation, mark: str) -> Result:
+        """Try one change; `mark` says which state of the file it changes."""
         begin = time.monotonic()
         said = cage.run(partial(self._run_changed, change), self.temporary, CHANGE_SECONDS)
         if said is None:
@@ -118,47 +122,75 @@ class Engine(Trials):
             found = results.result(change, Fate.TIMEOUT if late else Fate.CRASH, reason=reason)
         else:
             found = msgspec.json.decode(said, type=Result)
-        return msgspec.structs.replace(found, seconds=round(time.monotonic() - begin, 3))
+        return msgspec.structs.replace(found, seconds=round(time.monotonic() - begin, 3), mark=mark)
 
     def _run_changed(self, change: Mutation) -> bytes:
-        """Try one change; in a cage."""
-        tree = python_mutations.mutated(self.work.root, change)
-        import_hook.install({import_hook.module_of(change.file): lambda: tree})
-        names = self._covering(change)
+        self._code.change(change)
+        everywhere = change.line not in instrument.lines_of(self.root / change.file)
+        order = partial(baseline.order, file=change.file, line=change.line, everywhere=everywhere)
+        found = self._scenarios(change, order(self.baseline.scenarios))
+        if found.fate is Fate.SURVIVED:
+            found = self._tests(change, order(self.baseline.tests), found.tried)
+        return msgspec.json.encode(found)
+
+    def _scenarios(self, change: Mutation, names: list[str]) -> Result:
         for tried, name in enumerate(names, 1):
             trial = self._failure(name)
             if trial is not None:
                 fate = Fate.CRASH if _is_import(trial) else _FATES.get(trial.verdict, Fate.CRASH)
                 reason = trial.reason.partition("\n")[0][:300]
                 more = {"by": name, "assertion": trial.assertion, "reason": reason, "tried": tried}
-                return msgspec.json.encode(results.result(change, fate, **more))
-        return msgspec.json.encode(results.result(change, Fate.SURVIVED, tried=len(names)))
-
-    def _covering(self, change: Mutation) -> list[str]:
-        if change.file not in self._functions:
-            self._functions[change.file] = lines_of_functions((self.work.root / change.file).read_text())
-        everywhere = change.line not in self._functions[change.file]
-        return baseline.order(self.baseline.scenarios, change.file, change.line, everywhere)
+                return results.result(change, fate, **more)
+        return results.result(change, Fate.SURVIVED, tried=len(names))
 
     def _failure(self, name: str) -> Trial | None:
         """Run a scenario; return its failure, if it fails a second time too."""
         deadline = SECONDS + FACTOR * self.baseline.scenarios[name].seconds
         for seconds in (deadline, 2 * deadline):
             trial = self.run(name, seconds)
-            if trial.verdict in (Verdict.PASS, Verdict.UNSUPPORTED, Verdict.BLOCKED):
+            if trial.verdict in _HARMLESS:
                 return None
         return trial
+
+    def _tests(self, change: Mutation, names: list[str], tried: int) -> Result:
+        if not names:
+            return results.result(change, Fate.SURVIVED, tried=tried)
+        chosen, problem = names, ""
+        deadline = 60.0 + FACTOR * sum(self.baseline.tests[name].seconds for name in names)
+        try:
+            for _ in range(2):
+                ran = unit_tests.run(self.root, self.temporary, chosen, deadline, stop=True)
+                failed = {name: one.problem for name, one in ran.items() if one.problem and one.problem != "skipped"}
+                if not failed:
+                    if ran.keys() >= set(chosen):
+                        return results.result(change, Fate.SURVIVED, tried=tried + len(names))
+                    return self._ended(change, chosen, ran, tried)
+                chosen, problem = list(failed), next(iter(failed.values()))
+        except subprocess.TimeoutExpired:
+            return results.result(change, Fate.TIMEOUT, by="the unit tests", tried=tried + len(names))
+        by, tried = chosen[0], tried + len(names)
+        return results.result(change, Fate.KILLED, by=by, assertion="assert" in problem, reason=problem, tried=tried)
+
+    def _ended(self, change: Mutation, chosen: list[str], ran: dict[str, Ran], tried: int) -> Result:
+        """The program that runs the tests ended in the middle of one."""
+        by = next(name for name in chosen if name not in ran)
+        log = (self.temporary / "pytest.log").read_text(errors="replace").strip().splitlines()[-1:]
+        return results.result(change, Fate.CRASH, by=by, reason="".join(log)[:300], tried=tried + len(ran))
 
 
 def _is_import(trial: Trial) -> bool:
     return trial.verdict is not Verdict.FAIL and not trial.assertion and "import" in trial.reason
 
 
-def chosen(changes: Iterable[Mutation], patterns: Iterable[str]) -> list[Mutation]:
-    """Return the changes whose file, function or id one of `patterns` names; all without any."""
-    patterns = list(patterns)
-    return [one for one in changes if not patterns or any(_names(one, pattern) for pattern in patterns)]
+class Loop:
+    """The pytest plugin: takes the scenarios that are collected, and gives the engine to `work`."""
 
+    def __init__(self, engine: Engine, work: object) -> None:
+        self._engine, self._work = engine, work
 
-def _names(change: Mutation, pattern: str) -> bool:
-    return pattern in (change.id, change.file, change.family, change.function)
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Work instead of running the scenarios."""
+        self._engine.take(session)
+        self._work(self._engine)  # type: ignore[operator]
+        return True

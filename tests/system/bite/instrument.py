@@ -1,23 +1,23 @@
-"""Notes which statements of the reference run: each first stores a one in memory that forked processes share."""
+"""Notes which statements of the reference run: each first stores a one in memory that all processes of a test share."""
 
 from __future__ import annotations
 
 import ast
-import mmap
+import functools
 from pathlib import Path
 
-#: One byte for each line of each file; far more than there are.
-_LINES, _FILES = 4096, 256
+from bite.import_hook import HITS, HITS_FILE, mapped, module_of, put
 
-_NAME = "__bite_hits__"
+#: One byte for each line of each file; far more than there are.
+_LINES = 4096
 
 
 class Hits:
-    """The lines of functions that ran, in this process and its forks."""
+    """The lines of functions that ran, in this process and others."""
 
-    def __init__(self, root: Path, files: list[str]) -> None:
-        self._root, self._files = root, files
-        self._memory = mmap.mmap(-1, _LINES * _FILES)
+    def __init__(self, folder: Path, files: list[str]) -> None:
+        self._files = files
+        self._memory = mapped(folder / HITS_FILE)
 
     def clear(self) -> None:
         """Forget what ran."""
@@ -32,45 +32,51 @@ class Hits:
                 found[file] = lines
         return found
 
-    def tree(self, file: str) -> ast.Module:
-        """Return the tree of a file that notes its lines."""
-        tree = ast.parse((self._root / file).read_text())
-        base = self._files.index(file) * _LINES
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.Lambda):
-                _note_statements(node, base)
-        return ast.fix_missing_locations(tree)
 
-    @property
-    def globals(self) -> dict[str, object]:
-        """What the changed files need."""
-        return {_NAME: self._memory}
+def files_of(root: Path) -> list[str]:
+    """Return the Python files of the reference."""
+    return sorted(f"reference/{path.name}" for path in (root / "reference").glob("*.py") if path.stem != "__init__")
 
 
-def lines_of_functions(source: str) -> set[int]:
-    """Return the first lines of the statements that are in functions."""
-    functions = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef))
-    return {one.lineno for function in functions for one in ast.walk(function) if _is_inside(one, function)}
+def prepare(root: Path, folder: Path) -> None:
+    """Make a folder for the import hook from which the whole reference is imported instrumented."""
+    files = files_of(root)
+    (folder / HITS_FILE).write_bytes(bytes(_LINES * len(files)))
+    for index, file in enumerate(files):
+        put(folder, root / file, module_of(file), _noting((root / file).read_text(), index * _LINES))
 
 
-def _is_inside(node: ast.AST, function: ast.FunctionDef) -> bool:
-    return isinstance(node, ast.stmt) and node is not function
+def _noting(source: str, base: int) -> ast.Module:
+    tree = ast.parse(source)
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    noted: set[int] = set()
+    for function in functions:
+        for node in list(ast.walk(function)):
+            _note_bodies(node, base, noted)
+    return ast.fix_missing_locations(tree)
 
 
-def _note_statements(function: ast.AST, base: int) -> None:
-    for node in ast.walk(function):
-        for name in ("body", "orelse", "finalbody"):
-            body = getattr(node, name, None)
-            if isinstance(body, list) and body and isinstance(body[0], ast.stmt) and not _is_noted(body[0]):
-                setattr(node, name, [new for one in body for new in (_note(base + one.lineno, one), one)])
-
-
-def _is_noted(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Assign) and _NAME in ast.unparse(statement.targets[0])
+def _note_bodies(node: ast.AST, base: int, noted: set[int]) -> None:
+    for name in ("body", "orelse", "finalbody"):
+        body = getattr(node, name, None)
+        if isinstance(body, list) and id(body) not in noted:
+            made = [new for one in body for new in (_note(base + one.lineno, one), one)]
+            setattr(node, name, made)
+            noted.add(id(made))
 
 
 def _note(index: int, beside: ast.stmt) -> ast.stmt:
-    [made] = ast.parse(f"{_NAME}[{index}] = 1").body
+    [made] = ast.parse(f"{HITS}[{index}] = 1").body
     for node in ast.walk(made):
         ast.copy_location(node, beside)
     return made
+
+
+@functools.cache
+def lines_of(path: Path) -> set[int]:
+    """Return the first lines of the statements that are in functions, of a Python file."""
+    if path.suffix != ".py":
+        return set()
+    functions = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef))
+    inside = (one for function in functions for one in ast.walk(function) if one is not function)
+    return {one.lineno for one in inside if isinstance(one, ast.stmt)}

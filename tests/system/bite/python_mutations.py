@@ -1,6 +1,6 @@
 """Generates the small changes of a Python file, on its syntax tree.
 
-A rule yields what a node may be replaced by.  Docstrings, annotations, imports and the text of messages are not changed.
+A rule yields what a node may be replaced by.  Docstrings, annotations, imports and the text of messages stay.
 """
 
 from __future__ import annotations

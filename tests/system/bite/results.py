@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import hashlib
 from pathlib import Path
 
 import msgspec
-
 from bite.mutation import Mutation
 
 
@@ -17,7 +18,6 @@ class Fate(enum.StrEnum):
     TIMEOUT = "timeout"  #: one did not end
     CRASH = "crash"  #: its process died, or the reference could not be imported or tried
     SURVIVED = "survived"
-    ERROR = "error"  #: the tool failed
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +35,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     tried: int = 0  #: scenarios and tests that ran
     seconds: float = 0.0
+    mark: str = ""  #: the state of the file that was changed
 
 
 def result(change: Mutation, fate: Fate, **more: object) -> Result:
@@ -49,13 +50,20 @@ def append(path: Path, found: Result) -> None:
         file.write(msgspec.json.encode(found) + b"\n")
 
 
-def read(path: Path) -> dict[str, Result]:
-    """Return the last result of each change; a line that is cut off is left out."""
-    found = {}
+def lines(path: Path) -> list[Result]:
+    """Return every result, in the order in which they were written; a line that is cut off is left out."""
+    found = []
     for line in path.read_bytes().splitlines() if path.exists() else ():
-        try:
-            one = msgspec.json.decode(line, type=Result)
-        except msgspec.DecodeError:
-            continue
-        found[one.id] = one
+        with contextlib.suppress(msgspec.DecodeError):
+            found.append(msgspec.json.decode(line, type=Result))
     return found
+
+
+def read(path: Path) -> dict[str, Result]:
+    """Return the last result of each change."""
+    return {one.id: one for one in lines(path)}
+
+
+def mark(path: Path) -> str:
+    """Return a digest of a file's text."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

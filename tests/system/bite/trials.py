@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -25,6 +24,7 @@ class Trials:
         self.items = {item.nodeid.rpartition("/")[2]: item for item, _ in scenarios_among(session.items)}
         [self._suite] = (one for one in session.config.pluginmanager.get_plugins() if isinstance(one, Suite))
         self._settings = self._suite.settings
+        session.config.pluginmanager.register(self)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the record of a trial."""
@@ -37,7 +37,3 @@ class Trials:
         item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
         assert self._record is not None
         return self._record
-
-    def names(self) -> Iterator[str]:
-        """The scenarios, in the order of the files."""
-        yield from self.items
