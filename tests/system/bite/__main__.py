@@ -8,6 +8,7 @@ exit status 0   each change that survived is listed in survivors.toml, and each 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import random
 import sys
@@ -15,11 +16,14 @@ import time
 from pathlib import Path
 
 import pytest
-from bite import cage, listed, python_mutations, results, workers
+from bite import cage, listed, python_mutations, results, unit_tests, workers
 from bite.engine import Engine, Loop
 from bite.instrument import files_of
 from bite.mutation import Mutation
 from bite.results import Fate
+
+#: The changes of the C core.
+c_mutations = importlib.import_module("bite.c_mutations") if importlib.util.find_spec("bite.c_mutations") else None
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -31,7 +35,7 @@ def main() -> int:
         return _refuse(problem)
     asked.work.mkdir(parents=True, exist_ok=True)
     path = asked.work.resolve() / "results.jsonl"
-    everything = [change for file in files_of(CHECKOUT) for change in python_mutations.mutations(CHECKOUT, file)]
+    everything = _all()
     changes = _chosen(everything, asked)
     if not changes:
         return _refuse(f"no change is called {', '.join(asked.only)}: give a file, a function or the id of a change")
@@ -39,9 +43,14 @@ def main() -> int:
     before = results.read(path)
     todo = [one for one in changes if not _is_done(before.get(one.id), marks[one.file], asked)]
     _say(f"{len(everything)} changes, {len(changes)} chosen, {len(changes) - len(todo)} of them tried before")
-    if todo and not asked.list and (problem := _run(todo, marks, path, asked.workers)):
+    if todo and not asked.list and (problem := _run(todo, marks, path, asked)):
         return _refuse(problem)
     return listed.report(everything, changes, results.read(path), marks)
+
+
+def _all() -> list[Mutation]:
+    found = [change for file in files_of(CHECKOUT) for change in python_mutations.mutations(CHECKOUT, file)]
+    return [*found, *c_mutations.mutations()] if c_mutations else found
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--shard", default="1/1", metavar="I/N", help="only the I-th of N parts")
     made.add_argument("--workers", type=int, default=os.cpu_count(), metavar="N", help="how many are tried at once")
     made.add_argument("--again", choices=("all", "survived"), help="try also what was tried before, or what survived")
+    made.add_argument("--id", action="append", default=[], help="only these scenarios, by id or name")
+    made.add_argument("--tests", action="append", metavar="PATH", help="only these unit tests")
     made.add_argument("--list", action="store_true", help="try nothing: report on what was tried before")
     return made
 
@@ -85,7 +96,7 @@ def _refuse(problem: str) -> int:
     return 2
 
 
-def _run(changes: list[Mutation], marks: dict[str, str], path: Path, count: int) -> str:
+def _run(changes: list[Mutation], marks: dict[str, str], path: Path, asked: argparse.Namespace) -> str:
     """Try the changes; return why that was impossible."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     problems: list[str] = []
@@ -98,7 +109,7 @@ def _run(changes: list[Mutation], marks: dict[str, str], path: Path, count: int)
             for name, one in {**found.scenarios, **found.tests}.items():
                 if one.problem and not one.problem.startswith(("unsupported", "blocked", "skipped")):
                     _say(f"left out, since it fails on the unchanged reference: {name}: {one.problem}")
-            workers.work(engine, changes, marks, path, count, _say)
+            workers.work(engine, changes, marks, path, asked.workers, _say)
         except RuntimeError as error:
             problems.append(str(error))
 
@@ -106,7 +117,10 @@ def _run(changes: list[Mutation], marks: dict[str, str], path: Path, count: int)
         "-p worldswitch.harness.cell.plugin -p no:cacheprovider -p no:terminal --noconftest --repeat quick --no-chaos"
     )
     places = f"-c {os.devnull} --rootdir={CHECKOUT / 'scenarios'} --pyargs worldswitch.scenarios"
-    status = pytest.main([*words.split(), *places.split()], plugins=[Loop(Engine(CHECKOUT, path.parent), work)])
+    core = c_mutations.build(path.parent / "core") if c_mutations and any(one.number for one in changes) else None
+    engine = Engine(CHECKOUT, path.parent, asked.tests or unit_tests.TESTS, core)
+    ids = [word for one in asked.id for word in ("--id", one)]
+    status = pytest.main([*words.split(), *ids, *places.split()], plugins=[Loop(engine, work)])
     return problems[0] if problems else f"pytest ended with status {int(status)}" if status else ""
 
 

@@ -25,9 +25,9 @@ class Baseline(msgspec.Struct, frozen=True):
     tests: dict[str, Ran]
 
 
-def digest(root: Path, folders: Iterable[str]) -> str:
-    """Return a digest of all Python, C and assembly in these folders."""
-    made = hashlib.sha256()
+def digest(root: Path, folders: Iterable[str], names: Iterable[str]) -> str:
+    """Return a digest of these names, and of all Python, C and assembly in these folders."""
+    made = hashlib.sha256("\0".join(names).encode())
     for path in sorted(path for folder in folders for path in (root / folder).rglob("*")):
         if path.suffix in (".py", ".c", ".h", ".s") and path.is_file() and path.name[0] != "_":
             made.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())

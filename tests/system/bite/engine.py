@@ -10,6 +10,8 @@ import os
 import shutil
 import subprocess
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,7 @@ import pytest
 from bite import baseline, cage, import_hook, instrument, python_mutations, results, unit_tests
 from bite.baseline import Baseline, Ran
 from bite.mutation import Mutation
+from bite.pytest_record import SKIPPED
 from bite.results import Fate, Result
 from bite.trials import Trials
 
@@ -65,10 +68,11 @@ class Code:
 class Engine(Trials):
     """Makes the baseline, and tries changes."""
 
-    def __init__(self, root: Path, folder: Path, core: Path | None = None) -> None:
+    def __init__(self, root: Path, folder: Path, tests: Sequence[str], core: Path | None = None) -> None:
         super().__init__()
-        self.root, self.folder, self.core = root, folder, core
+        self.root, self.folder, self.tests, self.core = root, folder, tests, core
         self.temporary = folder / f"tmp-{os.getpid()}"
+        self._killers: Counter[tuple[str, str, str]] = Counter()  #: scenarios, by the file and function they noticed
 
     def own_folder(self) -> None:
         """Use a folder for temporary files that no other worker uses."""
@@ -83,22 +87,20 @@ class Engine(Trials):
 
     def load_baseline(self) -> Baseline:
         """Return the kept baseline, or make it.  Raises `RuntimeError`."""
-        now = baseline.digest(self.root, ("reference", "scenarios", *unit_tests.TESTS))
+        now = baseline.digest(self.root, ("reference", "scenarios", *self.tests), (*self.items, *self.tests))
         self.baseline = baseline.kept(self.folder / "baseline.json", now, partial(self._make_baseline, now))
         return self.baseline
 
     def _make_baseline(self, now: str) -> Baseline:
         said = cage.run(self._run_unchanged, self.temporary, BASELINE_SECONDS)
         if said is None:
-            raise RuntimeError(
-                f"the trials on the unchanged reference did not end within {BASELINE_SECONDS:g} s, or their process died"
-            )
+            raise RuntimeError(f"the trials of the unchanged reference died, or took {BASELINE_SECONDS:g} s")
         return msgspec.structs.replace(msgspec.json.decode(said, type=Baseline), digest=now)
 
     def _run_unchanged(self) -> bytes:
         hits = self._code.instrument()
         scenarios = {name: self._run_once(name, hits) for name in self.items}
-        tests = unit_tests.run(self.root, self.temporary, unit_tests.TESTS, BASELINE_SECONDS, stop=False)
+        tests = unit_tests.run(self.root, self.temporary, self.tests, BASELINE_SECONDS, stop=False)
         return msgspec.json.encode(Baseline("", scenarios, tests))
 
     def _run_once(self, name: str, hits: instrument.Hits) -> Ran:
@@ -122,16 +124,23 @@ class Engine(Trials):
             found = results.result(change, Fate.TIMEOUT if late else Fate.CRASH, reason=reason)
         else:
             found = msgspec.json.decode(said, type=Result)
+        self._killers[found.file, found.function, found.by] += 1
         return msgspec.structs.replace(found, seconds=round(time.monotonic() - begin, 3), mark=mark)
 
     def _run_changed(self, change: Mutation) -> bytes:
         self._code.change(change)
         everywhere = change.line not in instrument.lines_of(self.root / change.file)
         order = partial(baseline.order, file=change.file, line=change.line, everywhere=everywhere)
-        found = self._scenarios(change, order(self.baseline.scenarios))
+        found = self._scenarios(change, self._promising_first(change, order(self.baseline.scenarios)))
         if found.fate is Fate.SURVIVED:
             found = self._tests(change, order(self.baseline.tests), found.tried)
         return msgspec.json.encode(found)
+
+    def _promising_first(self, change: Mutation, names: list[str]) -> list[str]:
+        """Move the scenarios that noticed most other changes of the function to the front."""
+        noticed = Counter({name: self._killers[change.file, change.function, name] for name in names})
+        first = [name for name, times in noticed.most_common(5) if times]
+        return [*first, *(name for name in names if name not in first)]
 
     def _scenarios(self, change: Mutation, names: list[str]) -> Result:
         for tried, name in enumerate(names, 1):
@@ -153,29 +162,24 @@ class Engine(Trials):
         return trial
 
     def _tests(self, change: Mutation, names: list[str], tried: int) -> Result:
-        if not names:
-            return results.result(change, Fate.SURVIVED, tried=tried)
-        chosen, problem = names, ""
+        """Run the tests, and the first that fails a second time."""
+        by, problem, tried = names, "", tried + len(names)
         deadline = 60.0 + FACTOR * sum(self.baseline.tests[name].seconds for name in names)
         try:
-            for _ in range(2):
-                ran = unit_tests.run(self.root, self.temporary, chosen, deadline, stop=True)
-                failed = {name: one.problem for name, one in ran.items() if one.problem and one.problem != "skipped"}
+            for _ in range(2 if names else 0):
+                ran = unit_tests.run(self.root, self.temporary, by, deadline, stop=True)
+                failed = {name: one.problem for name, one in ran.items() if one.problem not in ("", SKIPPED)}
                 if not failed:
-                    if ran.keys() >= set(chosen):
-                        return results.result(change, Fate.SURVIVED, tried=tried + len(names))
-                    return self._ended(change, chosen, ran, tried)
-                chosen, problem = list(failed), next(iter(failed.values()))
+                    return results.result(change, Fate.SURVIVED, tried=tried)
+                by, problem = list(failed), next(iter(failed.values()))
+        except unit_tests.Ended as error:
+            return results.result(change, Fate.CRASH, by="the unit tests", reason=str(error), tried=tried)
         except subprocess.TimeoutExpired:
-            return results.result(change, Fate.TIMEOUT, by="the unit tests", tried=tried + len(names))
-        by, tried = chosen[0], tried + len(names)
-        return results.result(change, Fate.KILLED, by=by, assertion="assert" in problem, reason=problem, tried=tried)
-
-    def _ended(self, change: Mutation, chosen: list[str], ran: dict[str, Ran], tried: int) -> Result:
-        """The program that runs the tests ended in the middle of one."""
-        by = next(name for name in chosen if name not in ran)
-        log = (self.temporary / "pytest.log").read_text(errors="replace").strip().splitlines()[-1:]
-        return results.result(change, Fate.CRASH, by=by, reason="".join(log)[:300], tried=tried + len(ran))
+            return results.result(change, Fate.TIMEOUT, by="the unit tests", tried=tried)
+        if not names:
+            return results.result(change, Fate.SURVIVED, tried=tried)
+        own = "assert" in problem
+        return results.result(change, Fate.KILLED, by=by[0], assertion=own, reason=problem, tried=tried)
 
 
 def _is_import(trial: Trial) -> bool:

@@ -15,6 +15,8 @@ from bite.instrument import Hits, files_of
 #: The variable with the file to write.
 RECORD = "WORLDSWITCH_BITE_RECORD"
 
+SKIPPED = "skipped"  #: the problem of a test that was
+
 
 class _Recorder:
     def __init__(self, path: Path) -> None:
@@ -40,7 +42,7 @@ class _Recorder:
             crash = getattr(report.longrepr, "reprcrash", None)
             self._problem = f"{report.when}: {crash.message if crash else report.longrepr}"[:300]
         elif report.skipped:
-            self._problem = "skipped"
+            self._problem = SKIPPED
 
 
 def pytest_configure(config: pytest.Config) -> None:
