@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import subprocess
 import sys
@@ -208,7 +209,7 @@ def test_one_change_is_noticed_and_an_equivalent_one_is_not(inside: Path) -> Non
     known = python_mutations.mutations(ROOT, "reference/filter.py")
     wanted = [one.id for one in known if (one.function, one.before, one.after) in (KILLED, SURVIVED)]
     only = [word for one in wanted for word in ("--only", one)]
-    parts = ("--workers", "1", "--id", "SY01", "--tests", "tests/reference/test_filter.py")
+    parts = ("--workers", "1", "--id", "FT01", "--tests", "tests/reference/test_filter.py")
     ended = subprocess.run(
         [sys.executable, "-m", "bite", str(inside), *parts, *only],
         env=os.environ | {"PYTHONPATH": str(TESTS / "system")},
