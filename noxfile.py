@@ -141,6 +141,14 @@ def mutation(session: nox.Session) -> None:
 
 
 @nox.session
+def bite(session: nox.Session) -> None:
+    """Change the reference in every small way, and check that scenarios or tests notice; takes hours, and resumes."""
+    install(session, extras="tests")
+    session.env["PYTHONPATH"] = "tests/system"
+    session.run("python", "-m", "bite", str(Path(session.create_tmp(), "work")), *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format."""
     session.install("ruff")
