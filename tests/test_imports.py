@@ -15,7 +15,9 @@ from paths import ROOT
 PARTS = ("harness", "reference", "scenarios", "containers", "results")
 
 #: Modules at the top of harness, which every part may import.
-WORDS = ("contract", "verdict", "flight", "errors", "cell_name", "ptrace_denial", "nearest", "legible", "decoding", "arch")
+WORDS = (
+    *("contract", "verdict", "flight", "errors", "cell_name", "ptrace_denial", "nearest", "legible", "decoding", "arch"),
+)
 #: The folders of harness; each may import those before it and itself.
 ROOMS = (
     *("words", "linux", "catalogue", "cell", "environments", "expectations", "results", "run", "report", "bench"),
