@@ -16,7 +16,8 @@ PARTS = ("harness", "reference", "scenarios", "containers", "results")
 
 #: Modules at the top of harness, which every part may import.
 WORDS = (
-    *("contract", "verdict", "flight", "errors", "cell_name", "ptrace_denial", "nearest", "legible", "decoding", "arch"),
+    *("contract", "verdict", "flight", "errors", "cell_name", "ptrace_denial", "nearest", "legible", "decoding"),
+    "arch",
 )
 #: The folders of harness; each may import those before it and itself.
 ROOMS = (
