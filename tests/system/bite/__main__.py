@@ -39,12 +39,14 @@ def main() -> int:
     changes = _chosen(everything, asked)
     if not changes:
         return _refuse(f"no change is called {', '.join(asked.only)}: give a file, a function or the id of a change")
-    marks = {file: results.mark(CHECKOUT / file) for file in {one.file for one in changes}}
+    marks = {file: results.mark(CHECKOUT / file) for file in {one.file for one in everything}}
     before = results.read(path)
     todo = [one for one in changes if not _is_done(before.get(one.id), marks[one.file], asked)]
     _say(f"{len(everything)} changes, {len(changes)} chosen, {len(changes) - len(todo)} of them tried before")
     if todo and not asked.list and (problem := _run(todo, marks, path, asked)):
         return _refuse(problem)
+    if asked.summary:
+        listed.summarize(everything, results.read(path), marks)
     return listed.report(everything, changes, results.read(path), marks)
 
 
@@ -64,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--again", choices=("all", "survived"), help="try also what was tried before, or what survived")
     made.add_argument("--id", action="append", default=[], help="only these scenarios, by id or name")
     made.add_argument("--tests", action="append", metavar="PATH", help="only these unit tests")
+    made.add_argument("--summary", action="store_true", help="write summary.json, the table of the documentation")
     made.add_argument("--list", action="store_true", help="try nothing: report on what was tried before")
     return made
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import msgspec
 from bite.mutation import Mutation
 from bite.results import Fate, Result
 
@@ -46,3 +47,45 @@ def report(
         f"{counts}; {len(unlisted)} survivors are not listed, {len(stale) + len(gone)} lines of the list do not apply"
     )
     return int(bool(unlisted or stale or gone))
+
+
+class Row(msgspec.Struct, frozen=True):
+    """What became of the changes of one file."""
+
+    file: str
+    changes: int
+    tried: int  #: of the file as it is now
+    killed: int
+    timeout: int
+    crash: int
+    listed: dict[str, int]  #: survivors with a reason, by kind
+    unlisted: int
+
+
+def summarize(everything: Iterable[Mutation], found: Mapping[str, Result], marks: Mapping[str, str]) -> None:
+    """Write the table for the documentation."""
+    known, files = explained(), dict[str, list[Mutation]]()
+    for change in everything:
+        files.setdefault(change.file, []).append(change)
+    rows = [_row(file, changes, found, marks[file], known) for file, changes in files.items()]
+    SUMMARY.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n")
+
+
+def _row(
+    file: str,
+    changes: list[Mutation],
+    found: Mapping[str, Result],
+    mark: str,
+    known: Mapping[str, Mapping[str, str]],
+) -> Row:
+    tried = [found[one.id] for one in changes if one.id in found and found[one.id].mark == mark]
+    fates = Counter(one.fate for one in tried)
+    survivors = [one.id for one in tried if one.fate is Fate.SURVIVED]
+    kinds = Counter(known[name]["kind"] for name in survivors if name in known)
+    noticed = (fates[Fate.KILLED], fates[Fate.TIMEOUT], fates[Fate.CRASH])
+    return Row(file, len(changes), len(tried), *noticed, dict(kinds), len(survivors) - kinds.total())
+
+
+def summary() -> list[Row]:
+    """Return the table that was written last."""
+    return msgspec.json.decode(SUMMARY.read_bytes(), type=list[Row])
