@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--shard", default="1/1", metavar="I/N", help="only the I-th of N parts")
     made.add_argument("--workers", type=int, default=os.cpu_count(), metavar="N", help="how many are tried at once")
     made.add_argument("--again", choices=("all", "survived"), help="try also what was tried before, or what survived")
+    made.add_argument("--limit", type=int, metavar="N", help="at most N scenarios and N tests on each: a first look")
     made.add_argument("--id", action="append", default=[], help="only these scenarios, by id or name")
     made.add_argument("--tests", action="append", metavar="PATH", help="only these unit tests")
     made.add_argument("--summary", action="store_true", help="write summary.json, the table of the documentation")
@@ -87,6 +88,8 @@ def _names(change: Mutation, pattern: str) -> bool:
 def _is_done(before: results.Result | None, mark: str, asked: argparse.Namespace) -> bool:
     if before is None or asked.again == "all" or before.mark != mark:
         return False
+    if before.fate is Fate.UNDECIDED:
+        return asked.limit is not None
     return not (asked.again == "survived" and before.fate is Fate.SURVIVED)
 
 
@@ -122,6 +125,7 @@ def _run(changes: list[Mutation], marks: dict[str, str], path: Path, asked: argp
     places = f"-c {os.devnull} --rootdir={CHECKOUT / 'scenarios'} --pyargs worldswitch.scenarios"
     core = c_mutations.build(path.parent / "core") if c_mutations and any(one.number for one in changes) else None
     engine = Engine(CHECKOUT, path.parent, asked.tests or unit_tests.TESTS, core)
+    engine.limit = asked.limit
     ids = [word for one in asked.id for word in ("--id", one)]
     status = pytest.main([*words.split(), *ids, *places.split()], plugins=[Loop(engine, work)])
     return problems[0] if problems else f"pytest ended with status {int(status)}" if status else ""

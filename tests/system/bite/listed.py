@@ -14,6 +14,8 @@ from bite.results import Fate, Result
 FOLDER = Path(__file__).parent
 SURVIVORS, SUMMARY = FOLDER / "survivors.toml", FOLDER / "summary.json"
 
+_UNNOTICED = (Fate.SURVIVED, Fate.UNDECIDED)
+
 #: Why no test needs to notice a change.
 KINDS = ("equivalent", "performance", "elsewhere")
 
@@ -36,7 +38,9 @@ def report(
     unlisted = [one for one, fate in fates.items() if fate is Fate.SURVIVED and one.id not in known]
     for change in unlisted:
         print(f"survived: {change}\n  again: nox -s bite -- --again all --only {change.id}")
-    stale = [one for one, fate in fates.items() if fate is not Fate.SURVIVED and one.id in known]
+    for change in (one for one, fate in fates.items() if fate is Fate.UNDECIDED and one.id not in known):
+        print(f"not noticed by {found[change.id].tried} scenarios and tests, which are not all: {change}")
+    stale = [one for one, fate in fates.items() if fate not in _UNNOTICED and one.id in known]
     for change in stale:
         print(f"listed in survivors.toml, but noticed by {found[change.id].by}: {change}")
     gone = known.keys() - {one.id for one in everything}
@@ -78,7 +82,8 @@ def _row(
     mark: str,
     known: Mapping[str, Mapping[str, str]],
 ) -> Row:
-    tried = [found[one.id] for one in changes if one.id in found and found[one.id].mark == mark]
+    last = [found[one.id] for one in changes if one.id in found and found[one.id].mark == mark]
+    tried = [one for one in last if one.fate is not Fate.UNDECIDED]
     fates = Counter(one.fate for one in tried)
     survivors = [one.id for one in tried if one.fate is Fate.SURVIVED]
     kinds = Counter(known[name]["kind"] for name in survivors if name in known)
