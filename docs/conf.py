@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from pathlib import Path
@@ -15,6 +16,9 @@ from sphinx.application import Sphinx
 
 from worldswitch.harness.cli.main import main
 from worldswitch.harness.report.site import mutants, scenarios
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests/system"))
+from bite import page as bite
 
 project = "worldswitch"
 author = "the worldswitch authors"
@@ -62,6 +66,7 @@ def generate(app: Sphinx) -> None:
     """Write the pages that are drawn from the code, before Sphinx looks for pages."""
     _write("scenarios", scenarios.lines())
     _write("mutants", mutants.lines())
+    _write("bite", bite.lines())
     _write("commands", commands())
 
 

@@ -39,12 +39,14 @@ def main() -> int:
     changes = _chosen(everything, asked)
     if not changes:
         return _refuse(f"no change is called {', '.join(asked.only)}: give a file, a function or the id of a change")
-    marks = {file: results.mark(CHECKOUT / file) for file in {one.file for one in changes}}
+    marks = {file: results.mark(CHECKOUT / file) for file in {one.file for one in everything}}
     before = results.read(path)
     todo = [one for one in changes if not _is_done(before.get(one.id), marks[one.file], asked)]
     _say(f"{len(everything)} changes, {len(changes)} chosen, {len(changes) - len(todo)} of them tried before")
     if todo and not asked.list and (problem := _run(todo, marks, path, asked)):
         return _refuse(problem)
+    if asked.summary:
+        listed.summarize(everything, results.read(path), marks)
     return listed.report(everything, changes, results.read(path), marks)
 
 
@@ -62,8 +64,10 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--shard", default="1/1", metavar="I/N", help="only the I-th of N parts")
     made.add_argument("--workers", type=int, default=os.cpu_count(), metavar="N", help="how many are tried at once")
     made.add_argument("--again", choices=("all", "survived"), help="try also what was tried before, or what survived")
+    made.add_argument("--limit", type=int, metavar="N", help="at most N scenarios and N tests on each: a first look")
     made.add_argument("--id", action="append", default=[], help="only these scenarios, by id or name")
     made.add_argument("--tests", action="append", metavar="PATH", help="only these unit tests")
+    made.add_argument("--summary", action="store_true", help="write summary.json, the table of the documentation")
     made.add_argument("--list", action="store_true", help="try nothing: report on what was tried before")
     return made
 
@@ -84,6 +88,8 @@ def _names(change: Mutation, pattern: str) -> bool:
 def _is_done(before: results.Result | None, mark: str, asked: argparse.Namespace) -> bool:
     if before is None or asked.again == "all" or before.mark != mark:
         return False
+    if before.fate is Fate.UNDECIDED:
+        return asked.limit is not None
     return not (asked.again == "survived" and before.fate is Fate.SURVIVED)
 
 
@@ -119,6 +125,7 @@ def _run(changes: list[Mutation], marks: dict[str, str], path: Path, asked: argp
     places = f"-c {os.devnull} --rootdir={CHECKOUT / 'scenarios'} --pyargs worldswitch.scenarios"
     core = c_mutations.build(path.parent / "core") if c_mutations and any(one.number for one in changes) else None
     engine = Engine(CHECKOUT, path.parent, asked.tests or unit_tests.TESTS, core)
+    engine.limit = asked.limit
     ids = [word for one in asked.id for word in ("--id", one)]
     status = pytest.main([*words.split(), *ids, *places.split()], plugins=[Loop(engine, work)])
     return problems[0] if problems else f"pytest ended with status {int(status)}" if status else ""

@@ -71,6 +71,7 @@ class Engine(Trials):
     def __init__(self, root: Path, folder: Path, tests: Sequence[str], core: Path | None = None) -> None:
         super().__init__()
         self.root, self.folder, self.tests, self.core = root, folder, tests, core
+        self.limit: int | None = None  #: on the scenarios, and on the tests, that are run on a change
         self.temporary = folder / f"tmp-{os.getpid()}"
         self._killers: Counter[tuple[str, str, str]] = Counter()  #: scenarios, by the file and function they noticed
 
@@ -131,9 +132,12 @@ class Engine(Trials):
         self._code.change(change)
         everywhere = change.line not in instrument.lines_of(self.root / change.file)
         order = partial(baseline.order, file=change.file, line=change.line, everywhere=everywhere)
-        found = self._scenarios(change, self._promising_first(change, order(self.baseline.scenarios)))
+        scenarios, tests = self._promising_first(change, order(self.baseline.scenarios)), order(self.baseline.tests)
+        found = self._scenarios(change, scenarios[: self.limit])
         if found.fate is Fate.SURVIVED:
-            found = self._tests(change, order(self.baseline.tests), found.tried)
+            found = self._tests(change, tests[: self.limit], found.tried)
+        if found.fate is Fate.SURVIVED and found.tried < len(scenarios) + len(tests):
+            found = msgspec.structs.replace(found, fate=Fate.UNDECIDED)
         return msgspec.json.encode(found)
 
     def _promising_first(self, change: Mutation, names: list[str]) -> list[str]:

@@ -7,11 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import msgspec
 from bite.mutation import Mutation
 from bite.results import Fate, Result
 
 FOLDER = Path(__file__).parent
 SURVIVORS, SUMMARY = FOLDER / "survivors.toml", FOLDER / "summary.json"
+
+_UNNOTICED = (Fate.SURVIVED, Fate.UNDECIDED)
 
 #: Why no test needs to notice a change.
 KINDS = ("equivalent", "performance", "elsewhere")
@@ -35,7 +38,9 @@ def report(
     unlisted = [one for one, fate in fates.items() if fate is Fate.SURVIVED and one.id not in known]
     for change in unlisted:
         print(f"survived: {change}\n  again: nox -s bite -- --again all --only {change.id}")
-    stale = [one for one, fate in fates.items() if fate is not Fate.SURVIVED and one.id in known]
+    for change in (one for one, fate in fates.items() if fate is Fate.UNDECIDED and one.id not in known):
+        print(f"not noticed by {found[change.id].tried} scenarios and tests, which are not all: {change}")
+    stale = [one for one, fate in fates.items() if fate not in _UNNOTICED and one.id in known]
     for change in stale:
         print(f"listed in survivors.toml, but noticed by {found[change.id].by}: {change}")
     gone = known.keys() - {one.id for one in everything}
@@ -46,3 +51,46 @@ def report(
         f"{counts}; {len(unlisted)} survivors are not listed, {len(stale) + len(gone)} lines of the list do not apply"
     )
     return int(bool(unlisted or stale or gone))
+
+
+class Row(msgspec.Struct, frozen=True):
+    """What became of the changes of one file."""
+
+    file: str
+    changes: int
+    tried: int  #: of the file as it is now
+    killed: int
+    timeout: int
+    crash: int
+    listed: dict[str, int]  #: survivors with a reason, by kind
+    unlisted: int
+
+
+def summarize(everything: Iterable[Mutation], found: Mapping[str, Result], marks: Mapping[str, str]) -> None:
+    """Write the table for the documentation."""
+    known, files = explained(), dict[str, list[Mutation]]()
+    for change in everything:
+        files.setdefault(change.file, []).append(change)
+    rows = [_row(file, changes, found, marks[file], known) for file, changes in files.items()]
+    SUMMARY.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n")
+
+
+def _row(
+    file: str,
+    changes: list[Mutation],
+    found: Mapping[str, Result],
+    mark: str,
+    known: Mapping[str, Mapping[str, str]],
+) -> Row:
+    last = [found[one.id] for one in changes if one.id in found and found[one.id].mark == mark]
+    tried = [one for one in last if one.fate is not Fate.UNDECIDED]
+    fates = Counter(one.fate for one in tried)
+    survivors = [one.id for one in tried if one.fate is Fate.SURVIVED]
+    kinds = Counter(known[name]["kind"] for name in survivors if name in known)
+    noticed = (fates[Fate.KILLED], fates[Fate.TIMEOUT], fates[Fate.CRASH])
+    return Row(file, len(changes), len(tried), *noticed, dict(kinds), len(survivors) - kinds.total())
+
+
+def summary() -> list[Row]:
+    """Return the table that was written last."""
+    return msgspec.json.decode(SUMMARY.read_bytes(), type=list[Row])

@@ -18,6 +18,7 @@ class Fate(enum.StrEnum):
     TIMEOUT = "timeout"  #: one did not end
     CRASH = "crash"  #: its process died, or the reference could not be imported or tried
     SURVIVED = "survived"
+    UNDECIDED = "undecided"  #: what was run did not notice it, but not all was run that could
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
