@@ -250,3 +250,38 @@ class RemembersFaultsOverRecycling(PtracePlatform):
     """Confuses faults in a recycled address space with those of its last tenant."""
 
     context_class = _ContextOfProcesses
+
+
+class _UninterruptedContext(PtraceContext):
+    def _at_once(self) -> Event:
+        fault = self._fault
+        event = super()._at_once()
+        self._fault = fault
+        return event
+
+
+@mutant(
+    caught_by=("faults::an_interrupt_between_makes_it_another_fault",),
+    origin="seed.Switch: the last fault is forgotten where the switch ends, but not where it never began",
+)
+class RemembersFaultsOverInterrupts(PtracePlatform):
+    """Remembers the last fault over a switch that an earlier interrupt prevented."""
+
+    context_class = _UninterruptedContext
+
+
+class _OverfullContext(PtraceContext):
+    def _remember(self, space: Any, state: State, event: Event) -> None:
+        super()._remember(space, state, event)
+        if isinstance(event, Fault):
+            self._fault = (space, event.address, state.pc)
+
+
+@mutant(
+    caught_by=("faults::a_bus_error_again_is_no_write",),
+    origin="seed.Switch: SIGBUS remembered like SIGSEGV",
+)
+class RemembersBusErrors(PtracePlatform):
+    """Reports a bus error that comes again as a write."""
+
+    context_class = _OverfullContext

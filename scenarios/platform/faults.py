@@ -13,7 +13,7 @@ import signal
 
 import pytest
 
-from worldswitch.harness.contract import Access, Fault, Signal, Syscall
+from worldswitch.harness.contract import Access, Fault, Interrupted, Signal, Syscall
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number, Program
@@ -22,7 +22,7 @@ from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
 # asm-generic/siginfo.h
 SEGV_MAPERR = 1
 SEGV_ACCERR = 2
-BUS_ADRALN = 1
+BUS_ADRALN, BUS_ADRERR = 1, 2
 SI_KERNEL = 0x80
 
 ALIGNMENT_CHECK = 0x4_0000  # asm/processor-flags.h: AC
@@ -256,6 +256,35 @@ def a_system_call_between_makes_it_another_fault(stage: Stage) -> None:
         guest.run_to(Syscall)
 
 
+@scenario("FT09", clauses=("seed.Switch", "seed.NotifyInterrupt"))
+def an_interrupt_between_makes_it_another_fault(stage: Stage) -> None:
+    """A load that faults again after an interrupt is a read, whether the guest ran in between or not."""
+    guest = _guest(stage, guests.read_at)
+    computing = stage.load(guests.count_loop, guest.space)
+    for _ in range(3):
+        guest.state.pc = guest.code
+        assert guest.run_to(Fault).access == Access.READ
+        guest.context.interrupt()
+        assert guest.switch() == Interrupted()
+        assert guest.run_to(Fault).access == Access.READ
+        guest.state.pc = computing
+        interrupting = stage.thread(_interrupt, stage, guest, guest.data.word())
+        assert guest.switch() == Interrupted()
+        interrupting.result()
+
+
+@scenario("FT09", clauses=("seed.Switch", "kernel.I4"))
+def a_bus_error_again_is_no_write(stage: Stage) -> None:
+    """A load beyond the end of its file faults as a read each time."""
+    guest = stage.guest(guests.read_at)
+    memory = stage.memory(PAGE)
+    address = stage.place(guest.space, 2 * PAGE)
+    guest.space.map_file(address, memory.fd, 0, 2 * PAGE, DATA)
+    guest.state["rdi"] = address + PAGE
+    for _ in range(3):
+        assert guest.switch() == Fault(signal.SIGBUS, BUS_ADRERR, address + PAGE, Access.READ)
+
+
 @scenario("FT03", clauses="seed.Switch")
 def another_address_space_is_another_fault(stage: Stage) -> None:
     """The same fault of one context in two address spaces is a read in each."""
@@ -293,6 +322,12 @@ def a_recycled_address_space_has_no_last_fault(stage: Stage) -> None:
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers
+
+
+def _interrupt(stage: Stage, guest: Guest, begin: int) -> None:
+    """Interrupt the guest once its count exceeds `begin`."""
+    stage.wait_until(lambda: guest.data.word() > begin, claim="the guest computes")
+    guest.context.interrupt()
 
 
 def _guest(stage: Stage, program: Program) -> Guest:

@@ -33,6 +33,9 @@ BEYOND = (1 << 47) - 4096
 KERNELS = 0xFFFF_8000_0000_0000
 HIGH_BASES = (BEYOND, BEYOND + 4095, KERNELS, 0xFFFF_FFFF_8000_0000, 0xFFFF_FFFF_FFFF_FFFF)
 
+#: Signals that an instruction may raise, and others may send.
+SIGNALS = (signal.SIGUSR1, signal.SIGSEGV, signal.SIGILL, signal.SIGTRAP, signal.SIGURG)
+
 ILL_ILLOPN = 2  # asm-generic/siginfo.h
 
 #: asm/processor-flags.h: the flags that popf sets for a program, except the trap flag.
@@ -86,7 +89,7 @@ def a_guest_with_such_bases_is_interrupted_like_any_other(stage: Stage) -> None:
     random, count = dice(stage), 0
     for _ in range(stage.trial.repeat):
         delay = random.random() * 0.0002
-        stopping = stage.thread(_disturb, guest, stub.pid, delay)
+        stopping = stage.thread(_disturb, guest, stub.pid, random.choice(SIGNALS), delay)
         assert stage.bounded(lambda: outcome_of(guest.switch)) == Interrupted()
         stopping.result()
         assert (guest.state["fs_base"], guest.state["gs_base"]) == (KERNELS, BEYOND)
@@ -94,11 +97,11 @@ def a_guest_with_such_bases_is_interrupted_like_any_other(stage: Stage) -> None:
         count = guest.state["r12"]
 
 
-def _disturb(guest: Guest, pid: int, delay: float) -> None:
+def _disturb(guest: Guest, pid: int, signo: int, delay: float) -> None:
     """Signal every thread of the guest's stub, and interrupt its context after a while."""
     stub = guest.stage.inspect(guest.space).stub
     for tid in stub.tids[1:]:
-        tgkill(pid, tid, signal.SIGUSR1)
+        tgkill(pid, tid, signo)
     time.sleep(delay)
     guest.context.interrupt()
 

@@ -175,6 +175,26 @@ for _ in range(2):
     )
 
 
+@pytest.mark.parametrize("request_", ["GETREGS", "SETREGS", "SETREGSET", "SYSEMU"])
+def test_a_base_that_cannot_be_loaded_leaves_the_guest_where_it_was(faults: Path, request_: str) -> None:
+    """A base of the kernel's half, which the thread sets by the stub's own code."""
+    run(
+        faults,
+        f"""
+guest = stage.guest(guests.getpid_loop, fs_base=0xffff800000000000)
+guest.syscalls(3)
+for count in (1, 2):
+    guest.state["r9"] = count
+    fails(lib.PTRACE_{request_}, errno.EPERM)
+    raises(guest.switch, "PTRACE_{request_}")
+    fails(-1, 0)
+    assert (guest.state["r9"], guest.state["r12"]) == (count, 3 * count - 1)
+    guest.syscalls(3)
+    assert guest.state["fs_base"] == 0xffff800000000000
+""",
+    )
+
+
 @pytest.mark.parametrize("error", ["0", "errno.EIO"])
 def test_a_pull_that_fails_is_no_success(faults: Path, error: str) -> None:
     run(
@@ -232,8 +252,9 @@ class Alarm(Exception):
 def alarm(signo, frame):
     raise Alarm
 signal.signal(signal.SIGALRM, alarm)
-guest = stage.guest(guests.count_loop)
+guest = stage.guest(guests.count_loop, fs_base=BASE)
 assert interrupted(guest) == Interrupted()
+guest.state["r9"] = 1
 tid = guest.context._holder.tid
 def freeze():
     setting("frozen_tid", tid)
@@ -246,16 +267,19 @@ assert isinstance(outcome(guest.switch), Alarm)
 """
 
 
-def test_signals_end_a_switch_whose_guest_does_not_stop(faults: Path) -> None:
+@pytest.mark.parametrize("base", [0x1000, 0xFFFF_8000_0000_0000])
+def test_signals_end_a_switch_whose_guest_does_not_stop(faults: Path, base: int) -> None:
+    """Nor does it while its thread runs the stub's code, which sets a base of the kernel's half."""
     run(
         faults,
-        f"""{FROZEN}
+        f"""{FROZEN.replace("BASE", hex(base))}
 assert isinstance(outcome(guest.switch), Alarm)
 assert outcome(guest.space.release).__class__.__name__ == "Busy"
 thaw()
 before = guest.data.word()
 assert interrupted(guest) == Interrupted()
 assert guest.data.word() > before > 0
+assert (guest.state["fs_base"], guest.state["r9"]) == ({base}, 1)
 """,
     )
 
@@ -263,7 +287,7 @@ assert guest.data.word() > before > 0
 def test_no_other_thread_or_context_takes_a_guest_that_does_not_stop(faults: Path) -> None:
     run(
         faults,
-        f"""{FROZEN}
+        f"""{FROZEN.replace("BASE", "0")}
 signal.setitimer(signal.ITIMER_REAL, 0)
 elsewhere = stage.thread(outcome, guest.switch).result()
 assert elsewhere.__class__.__name__ == "WrongThread", elsewhere
