@@ -5,8 +5,16 @@ an unfinished line before it does not damage it.
 """
 
 import zlib
+from collections.abc import Iterable, Iterator
 
 MARK = b"@ws "
+
+#: Bytes of the longest line: endless output must not fill the memory.
+LONGEST = 1 << 24
+
+
+class LineTooLong(ValueError):
+    """A line has more than `LONGEST` bytes."""
 
 
 def encode(payload: bytes) -> bytes:
@@ -21,3 +29,20 @@ def decode(line: bytes) -> bytes | None:
     if not (line.startswith(MARK) and space and checksum == b"%08x" % zlib.crc32(payload)):
         return None
     return payload
+
+
+def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines in a stream without line ends; an incomplete last line is included.  Raises `LineTooLong`."""
+    rest = bytearray()
+    for chunk in chunks:
+        first, found, more = chunk.partition(b"\n")
+        rest += first
+        if len(rest) > LONGEST:
+            raise LineTooLong(f"a line has more than {LONGEST} bytes")
+        if found:
+            yield bytes(rest)
+            *whole, last = more.split(b"\n")
+            yield from whole
+            rest = bytearray(last)
+    if rest:
+        yield bytes(rest)

@@ -10,9 +10,11 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
+from worldswitch.harness.cell import frames
 from worldswitch.harness.environments.guardian import GuardedProcess
 
-LOG_LINES = 400
+LOG_CHUNKS = 400
+CHUNK = 1 << 16
 
 
 class Host:
@@ -38,22 +40,23 @@ class HostCell:
 
     def __init__(self, guarded: GuardedProcess) -> None:
         self._guarded = guarded
-        self._log: deque[bytes] = deque(maxlen=LOG_LINES)
+        self._log: deque[bytes] = deque(maxlen=LOG_CHUNKS)
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
 
     def _read_log(self) -> None:
-        with _stream(self._guarded.process.stderr) as lines:
-            self._log.extend(lines)
+        with _stream(self._guarded.process.stderr) as stream:
+            self._log.extend(_chunks(stream))
 
     def frames(self) -> Iterator[bytes]:
         """Yield the lines of the cell's standard output."""
-        with _stream(self._guarded.process.stdout) as lines:
-            yield from lines
+        with _stream(self._guarded.process.stdout) as stream:
+            for line in frames.lines(_chunks(stream)):
+                yield line + b"\n"
 
     @property
     def log(self) -> str:
-        """The last lines of the cell's standard error."""
+        """The end of the cell's standard error."""
         if self._guarded.process.poll() is not None:
             self._reader.join(1)
         return b"".join(tuple(self._log)).decode(errors="replace")
@@ -73,3 +76,8 @@ class HostCell:
 def _stream(stream: IO[bytes] | None) -> IO[bytes]:
     assert stream is not None
     return stream
+
+
+def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield what arrives on a pipe until it is closed."""
+    return iter(lambda: os.read(stream.fileno(), CHUNK), b"")

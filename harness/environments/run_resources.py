@@ -34,6 +34,7 @@ SOCKETS = Path("/run/worldswitch")
 CGROUPS = Path("/sys/fs/cgroup")
 KILL_SECONDS = 3.0  #: from SIGKILL to the end of a process
 API_SECONDS = 3  #: for one request to an engine that may be dying
+REMOVAL_SECONDS = 4.0  #: to begin the removal of all containers of a run
 
 
 class RunResources:
@@ -131,20 +132,24 @@ def reach(url: str) -> None:
 
 def _left_after_removal(url: str, run: str) -> Iterator[str]:
     try:
-        import docker  # late: the import takes longer than a guardian's other work
+        # late: the import takes longer than a guardian's other work
+        from worldswitch.harness.environments.docker.bounded import ERRORS, BoundedClient
     except ModuleNotFoundError as problem:
         yield f"all with the label {LABEL}={run}: there is no Python package {problem.name}"
         return
-    errors = (docker.errors.DockerException, OSError)
     try:
         reach(url)
-        with docker.APIClient(base_url=url, version="auto", timeout=API_SECONDS) as client:
+        with BoundedClient(url, API_SECONDS) as client:
+            until = time.monotonic() + REMOVAL_SECONDS
             for container in client.containers(all=True, filters={"label": f"{LABEL}={run}"}):
+                if time.monotonic() > until:
+                    yield f"{container['Id'][:12]} and those after it: the engine removes too slowly"
+                    return
                 try:
                     client.remove_container(container["Id"], force=True, v=True)
-                except errors as problem:
+                except ERRORS as problem:
                     yield f"{container['Id'][:12]} cannot be removed ({problem})"
-    except errors as problem:
+    except ERRORS as problem:
         yield f"all with the label {LABEL}={run}: the engine does not answer ({problem})"
 
 

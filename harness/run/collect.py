@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from worldswitch.harness.cell import records
+from worldswitch.harness.cell.frames import LineTooLong
 from worldswitch.harness.cell.records import REFUSAL, Began, Record, Word
 from worldswitch.harness.environments.protocol import Cell, Environment, Lost
 from worldswitch.harness.errors import Unobtainable
@@ -90,6 +91,8 @@ _REASONS: dict[type[Exception], str] = {
     CannotWrite: "{}",
     ResultError: "the cell's results are invalid: {}",
     msgspec.MsgspecError: "the cell's results are invalid: {}",
+    RecursionError: "the cell's results are invalid: {}",
+    LineTooLong: "the cell's output is invalid: {}",
     OSError: "the cell's output could not be read: {}",
 }
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import docker
 
 PODMAN_S = "/v4.0.0/libpod"  #: where Podman serves its own interface, beside Docker's
+DESCRIBE_SECONDS = 20.0  #: for an engine to describe a container
 SUFFIXES = (".json", ".yaml", ".yml")
 
 
@@ -52,31 +53,41 @@ def _unknown(document: Value) -> str:
 
 def _described(api: docker.APIClient, name: str) -> object:
     """Return the description of a container; Podman's own has its capabilities, which Docker's interface leaves out."""
-    native = api.get(f"{api.base_url}{PODMAN_S}/containers/{quote(name, safe='')}/json")
-    return native.json() if native.ok else api.inspect_container(name)
+    from worldswitch.harness.environments.docker.bounded import checked
+
+    path = f"{PODMAN_S}/containers/{quote(name, safe='')}/json"
+    native = api.get(f"{api.base_url}{path}", timeout=DESCRIBE_SECONDS)
+    return checked(native.content, path, dict) if native.ok else api.inspect_container(name)
 
 
 def _inspected(name: str) -> Value:
     """Return what an engine says of a container."""
     try:
-        from docker.errors import NotFound  # late: files need no engine
-
-        from worldswitch.harness.environments.docker import engine
+        from worldswitch.harness.environments.docker import engine  # late: files need no engine
+        from worldswitch.harness.environments.docker.bounded import ERRORS, explanation
     except ModuleNotFoundError as problem:
         raise DeploymentError(name, "", f"asking an engine needs the Python package {problem.name}") from problem
     tried: list[str] = []
     for url in engine.addresses():
         if found := engine.answering(url, tried):
             try:
-                return Value(url, [_described(found.client.api, name)])
-            except NotFound:
-                listed = [one.lstrip("/") for each in found.client.api.containers(all=True) for one in each["Names"]]
-                raise DeploymentError(
-                    name, "", f"no such file, and no container of {url}; it has {', '.join(listed) or 'none'}"
-                ) from None
-            except engine.ERRORS as problem:
-                raise DeploymentError(name, "", f"{url} does not describe the container: {problem}") from problem
+                return _of_engine(found.client.api, url, name)
+            except DeploymentError:
+                raise
+            except ERRORS as problem:
+                said = f"{url} does not describe the container: {explanation(problem)}"
+                raise DeploymentError(name, "", said) from problem
             finally:
                 found.client.close()
     context = "; ".join(tried) or "no container engine runs here"
     raise DeploymentError(name, "", f"no such file, and no container, because {context}; or set DOCKER_HOST")
+
+
+def _of_engine(api: docker.APIClient, url: str, name: str) -> Value:
+    from docker.errors import NotFound
+
+    try:
+        return Value(url, [_described(api, name)])
+    except NotFound:
+        listed = [one.lstrip("/") for each in api.containers(all=True) for one in each.get("Names") or ()]
+    raise DeploymentError(name, "", f"no such file, and no container of {url}; it has {', '.join(listed) or 'none'}")

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError
 from docker.types import LogConfig, Mount, Ulimit
 
+from worldswitch.harness.cell import frames
+from worldswitch.harness.cell.frames import LineTooLong
 from worldswitch.harness.environments.cache import LABEL, PLACE_LABEL, place
-from worldswitch.harness.environments.docker.engine import ERRORS, Engine, connection
+from worldswitch.harness.environments.docker.bounded import ERRORS, BoundedDocker, explanation, remove
+from worldswitch.harness.environments.docker.engine import Engine
 from worldswitch.harness.environments.docker.image import Image
 from worldswitch.harness.environments.profiles import devices, expected, kernel_settings, mounts
 from worldswitch.harness.environments.profiles.mounts import PROPAGATION, STANDARD
@@ -138,7 +140,7 @@ class Docker:
         client: docker.DockerClient | None = None
         made: list[str] = []
         try:
-            client = connection(self._engine.url)
+            client = BoundedDocker(self._engine.url)
             if self.profile.namespaces.pid == "shared":
                 made.append(self._companion(client))
             options = settings(self.profile, self._engine, self._run.id, *made)
@@ -150,8 +152,7 @@ class Docker:
             if client:
                 client.close()
             raise Unobtainable(
-                f"the engine could not start a container under the profile {self.profile.name}: "
-                f"{_explanation(problem)}",
+                f"the engine could not start a container under the profile {self.profile.name}: {explanation(problem)}",
                 "check that the engine supports the settings of the profile",
             ) from problem
 
@@ -174,33 +175,41 @@ class ContainerCell:
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._log: deque[bytes] = deque(maxlen=LOG_CHUNKS)
         self._status: int | None = None
-        streams = client.api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
-        self._reader = threading.Thread(target=self._read, args=(streams,), daemon=True)
+        self._broken: LineTooLong | None = None
+        self._streams = client.api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
+        self._reader = threading.Thread(target=self._read, args=(self._streams,), daemon=True)
         self._reader.start()
         client.api.start(container)
         #: Host pid of the container's first process, to kill it if the engine hangs.
         self._pid: int = client.api.inspect_container(container)["State"]["Pid"]
 
     def _read(self, streams: Iterator[tuple[bytes | None, bytes | None]]) -> None:
-        rest = b""
-        with suppress(*ERRORS):  # the engine is gone: the output ends here
-            for out, log in streams:
-                if log:
-                    self._log.append(log)
-                *lines, rest = (rest + (out or b"")).split(b"\n")
-                for line in lines:
-                    self._lines.put(line + b"\n")
-        if rest:
-            self._lines.put(rest)
+        try:
+            for line in frames.lines(self._output(streams)):
+                self._lines.put(line + b"\n")
+        except LineTooLong as problem:
+            self._broken = problem
+        except ERRORS as problem:  # the output ends here
+            self._log.append(f"\nthe engine's stream of the output ended: {explanation(problem)}\n".encode())
         self._lines.put(None)
         # The garbage collector would close the socket first, and Python 3.13 warns about that.
         response = getattr(streams, "_response", None)
         if response is not None:
             response.close()
 
+    def _output(self, streams: Iterator[tuple[bytes | None, bytes | None]]) -> Iterator[bytes]:
+        """Yield the pieces of the standard output, and keep those of the log."""
+        for out, log in streams:
+            if log:
+                self._log.append(log)
+            if out:
+                yield out
+
     def frames(self) -> Iterator[bytes]:
         """Yield the lines of the cell's standard output."""
         yield from iter(self._lines.get, None)
+        if self._broken:
+            raise self._broken
 
     @property
     def log(self) -> str:
@@ -222,7 +231,7 @@ class ContainerCell:
             return int(self._client.api.wait(self._container, timeout=EXIT_SECONDS)["StatusCode"])
         except ERRORS as problem:
             raise TimeoutError(
-                f"the engine did not report the exit status of the container: {_explanation(problem)}"
+                f"the engine did not report the exit status of the container: {explanation(problem)}"
             ) from problem
 
     def kill(self) -> None:
@@ -232,6 +241,9 @@ class ContainerCell:
         if self._reader.is_alive() and self._pid:
             processes.kill_if(self._pid, self._is_ours)
             self._remove()
+        if self._reader.is_alive():  # an engine may send output of a container that is gone
+            with suppress(*ERRORS):
+                self._streams.close()
         self._client.close()
 
     def _is_ours(self, pid: int) -> bool:
@@ -243,14 +255,3 @@ class ContainerCell:
     def _remove(self) -> None:
         for container in (self._container, *self._companions):
             remove(self._url, container)
-
-
-def remove(url: str, container: str) -> None:
-    """Remove a container; errors are ignored, since the run's guardian tries again at the end."""
-    with suppress(*ERRORS, ValueError), docker.APIClient(base_url=url, version="auto", timeout=API_SECONDS) as client:
-        client.remove_container(container, force=True, v=True)
-
-
-def _explanation(problem: BaseException) -> str:
-    explanation = problem.explanation if isinstance(problem, APIError) else None
-    return str(explanation or problem)

@@ -20,27 +20,26 @@ from pathlib import Path
 from typing import BinaryIO
 
 import docker
-import requests
-from docker.errors import APIError, DockerException
 
 from worldswitch.harness.cell.probes import table
 from worldswitch.harness.environments import distribution, run_resources
 from worldswitch.harness.environments.apt_install import install_engine
 from worldswitch.harness.environments.cache import LABEL, PLACE_LABEL, place
+from worldswitch.harness.environments.docker.address import named
+from worldswitch.harness.environments.docker.bounded import ERRORS, BoundedClient, BoundedDocker, brief
 from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.environments.oci.spec import FIRST_MAPPED, MAPPED, NOBODY
 from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.environments.run_resources import RunResources, reach
 from worldswitch.harness.errors import Unobtainable
 
-HOST = "DOCKER_HOST"  #: the environment variable that names an engine
 PING_SECONDS = 5
-CALL_SECONDS = 60
 START_SECONDS = 30.0
+SWEEP_SECONDS = 20.0  #: to remove the containers of dead runs
 STOP_SECONDS = 4.0  #: from SIGTERM to dockerd to SIGKILL to all its descendants
 
-#: Errors of the SDK, and of the libraries whose errors it passes on; ValueError for an address that is none.
-ERRORS = (DockerException, requests.RequestException, OSError, ValueError)
+SSH = "ssh://"
+FORWARD = "ssh -N -L /tmp/engine.sock:/var/run/docker.sock HOST, and DOCKER_HOST=unix:///tmp/engine.sock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +71,18 @@ def obtain(run: RunResources, *, install: bool, map_users: bool = False, say: Sa
         say("installing docker.io")
         install_engine("docker.io")
     check_startable(tried)
-    say("starting a private container engine" + (" that maps user ids" if map_users else ""))
+    instead = "".join(f"{one}; " for one in tried)
+    say(f"{instead}starting a private container engine" + (" that maps user ids" if map_users else ""))
     return start(run, map_users=map_users)
 
 
 def addresses() -> list[str]:
-    """Return the addresses to try: ``DOCKER_HOST`` alone if set, else the existing sockets."""
-    if given := os.environ.get(HOST):
-        return [given]
+    """Return the addresses to try: that of the engine that is named, if one is, else the existing sockets.
+
+    Raises `Unobtainable` if the name cannot be read.
+    """
+    if given := named():
+        return [given.url]
     own = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
     sockets = ("/var/run/docker.sock", f"{own}/docker.sock", "/run/podman/podman.sock", f"{own}/podman/podman.sock")
     return [f"unix://{path}" for path in sockets if Path(path).exists()]
@@ -87,6 +90,9 @@ def addresses() -> list[str]:
 
 def answering(url: str, tried: list[str]) -> Engine | None:
     """Return the engine at `url`; if there is none, append the reason to `tried`."""
+    if url.startswith(SSH):
+        tried.append(f"{url} is not supported: this program does not connect by ssh")
+        return None
     try:
         return _connect(url, private=False)
     except ERRORS as problem:
@@ -96,16 +102,11 @@ def answering(url: str, tried: list[str]) -> Engine | None:
 
 def _connect(url: str, *, private: bool, cgroup_parent: str | None = None) -> Engine:
     reach(url)
-    with docker.APIClient(base_url=url, version="auto", timeout=PING_SECONDS) as client:
+    with BoundedClient(url, PING_SECONDS) as client:
         version, options = client.version(), client.info().get("SecurityOptions") or ()
     system = version.get("Platform", {}).get("Name") or "Docker"
     maps_users = any(option.startswith("name=userns") for option in options)
-    return Engine(url, connection(url), f"{system} {version['Version']}", private, cgroup_parent, maps_users)
-
-
-def connection(url: str, seconds: int = CALL_SECONDS) -> docker.DockerClient:
-    """Return a new connection, for another thread or for requests slower than `CALL_SECONDS`."""
-    return docker.DockerClient(base_url=url, version="auto", timeout=seconds)
+    return Engine(url, BoundedDocker(url), f"{system} {version['Version']}", private, cgroup_parent, maps_users)
 
 
 def _cause(problem: BaseException) -> str:
@@ -115,15 +116,16 @@ def _cause(problem: BaseException) -> str:
     said, below = str(problem), problem
     while below := below.__cause__ or below.__context__:  # type: ignore[assignment]
         said = getattr(below, "strerror", None) or said
-    return str(getattr(problem, "strerror", None) or said)
+    return brief(getattr(problem, "strerror", None) or said)
 
 
 def refuse_named(tried: list[str]) -> None:
-    """Raise `Unobtainable` if ``DOCKER_HOST`` names an engine: no other may be tested in its place."""
-    if given := os.environ.get(HOST):
+    """Raise `Unobtainable` if an engine is named: no other may be tested in its place."""
+    if given := named():
+        other = f"forward its socket ({FORWARD})" if given.url.startswith(SSH) else "start that engine"
         raise Unobtainable(
-            f"{HOST} names the engine to use, and {'; '.join(tried) or f'{given} was not tried'}",
-            f"start that engine, correct {HOST} (unix:///run/docker.sock, tcp://127.0.0.1:2375), or unset it",
+            f"{given.by} names the engine to use, and {'; '.join(tried) or f'{given.url} was not tried'}",
+            f"{other}, correct {given.by} (unix:///run/docker.sock, tcp://127.0.0.1:2375), or unset it",
         )
 
 
@@ -248,10 +250,20 @@ def _last_line(log: BinaryIO) -> str:
 
 
 def sweep(engine: Engine) -> None:
-    """Remove containers of dead runs of this cache from an engine that outlived them."""
+    """Remove containers of dead runs of this cache from an engine that outlived them.  Raises `Unobtainable`."""
     live = run_resources.live_runs()
     label = f"{PLACE_LABEL}={place()}"
-    for container in engine.client.api.containers(all=True, filters={"label": label}):
-        if container["Labels"].get(LABEL) not in live:
-            with suppress(APIError):
+    try:
+        listed = engine.client.api.containers(all=True, filters={"label": label})
+    except ERRORS as problem:
+        raise Unobtainable(
+            f"{engine.name} answers at {engine.url}, and cannot list its containers: {_cause(problem)}",
+            "look at its log and restart it, or name another engine by DOCKER_HOST",
+        ) from problem
+    until = time.monotonic() + SWEEP_SECONDS
+    for container in listed:
+        if time.monotonic() > until:
+            break  # the next run goes on
+        if (container["Labels"] or {}).get(LABEL) not in live:
+            with suppress(*ERRORS):
                 engine.client.api.remove_container(container["Id"], force=True, v=True)

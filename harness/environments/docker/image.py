@@ -13,14 +13,25 @@ import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import docker
-from docker.errors import APIError, BuildError, DockerException, ImageNotFound
+from docker.errors import ImageNotFound
 
 from worldswitch.harness.environments import installation
 from worldswitch.harness.environments.cache import LABEL, PLACE_LABEL, cache, place
-from worldswitch.harness.environments.docker.engine import ERRORS, Engine, connection
+from worldswitch.harness.environments.docker.bounded import (
+    CALL_SECONDS,
+    ERRORS,
+    LONG_SECONDS,
+    BoundedClient,
+    BoundedDocker,
+    brief,
+    limited,
+    remove,
+    within,
+)
+from worldswitch.harness.environments.docker.engine import Engine
 from worldswitch.harness.environments.images import containerfile, rootfs, site_packages
 from worldswitch.harness.environments.images.apt import Source, sources
 from worldswitch.harness.environments.images.containerfile import REPOSITORY
@@ -30,7 +41,6 @@ from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
 
 REGISTRY_SECONDS = 10  #: for a registry to answer whether it has an image
-BUILD_SECONDS = 600
 KEPT = 3  #: saved images
 
 
@@ -59,15 +69,16 @@ def obtain(engine: Engine, run: RunResources, say: Say) -> Image:
             if found := _existing(engine, base):
                 return found
         return _build_on_first(engine, bases, run, say)
-    except (BuildError, APIError) as problem:
+    except ERRORS as problem:
         raise Unobtainable(
-            f"the engine could not build the image: {_cause(problem)}", "read the engine's log, then run again"
+            f"the engine could not build the image: {_cause(problem)}",
+            "read the engine's log, then run again, or name another engine by DOCKER_HOST",
         ) from problem
 
 
-def _cause(problem: DockerException) -> str:
+def _cause(problem: BaseException) -> str:
     lines = [str(problem), *(str(entry.get("stream", "")) for entry in getattr(problem, "build_log", ()))]
-    return " / ".join(line.strip() for line in lines[-4:] if line.strip())
+    return brief(" / ".join(line.strip() for line in lines[-4:] if line.strip()))
 
 
 # ------------------------------------------------------------------------------------------------------------ bases
@@ -91,13 +102,13 @@ def _pull(engine: Engine, name: str, say: Say) -> None:
     except ImageNotFound:
         pass
     try:
-        with docker.APIClient(base_url=engine.url, version="auto", timeout=REGISTRY_SECONDS) as client:
+        with BoundedClient(engine.url, REGISTRY_SECONDS) as client:
             client.inspect_distribution(name)  # type: ignore[no-untyped-call]  # the stubs lack it
         say(f"pulling {name}")
-        engine.client.images.pull(name)
+        within(LONG_SECONDS, lambda: engine.client.images.pull(name))
     except ERRORS as problem:
         raise Unobtainable(
-            f"the engine could not pull {name}: {problem}",
+            f"the engine could not pull {name}: {brief(problem)}",
             "give the engine access to a registry, or set WORLDSWITCH_BASE_IMAGE to an image that it has",
         ) from problem
 
@@ -105,20 +116,24 @@ def _pull(engine: Engine, name: str, say: Say) -> None:
 def _import(engine: Engine, name: str, where: list[Source], run: RunResources, say: Say) -> None:
     repository, tag = name.split(":")
     tar = rootfs.obtain(where, run, say)
-    with tar.open("rb") as content:
-        engine.client.api.import_image_from_data(content, repository=repository, tag=tag)
+    with tar.open("rb") as content, BoundedClient(engine.url, LONG_SECONDS) as client:
+        client.import_image_from_data(content, repository=repository, tag=tag)
 
 
 def _inspect(engine: Engine, base: Base, run: RunResources) -> ImageTarget:
-    output = engine.client.containers.run(
+    container = engine.client.containers.run(
         base.name,
         ["python3", "-c", site_packages.QUESTIONS],
         labels={LABEL: run.id, PLACE_LABEL: place()},
         cgroup_parent=engine.cgroup_parent,
         network_mode="none",
-        remove=True,
+        detach=True,
     )
-    return site_packages.target(output, base.name)
+    try:
+        container.wait(timeout=CALL_SECONDS)
+        return site_packages.target(container.logs(stderr=False), base.name)
+    finally:
+        remove(engine.url, str(container.id))
 
 
 # ----------------------------------------------------------------------------------------------------- the image
@@ -139,8 +154,8 @@ def _existing(engine: Engine, base: Base) -> Image | None:
     except ImageNotFound:
         if not file.exists():
             return None
-    with file.open("rb") as content:
-        engine.client.images.load(content)
+    with file.open("rb") as content, closing(BoundedDocker(engine.url, LONG_SECONDS)) as client:
+        client.images.load(content)
     file.touch()
     return Image(name, str(engine.client.images.get(name).id), base.name)
 
@@ -172,8 +187,9 @@ def _build(engine: Engine, base: Base, run: RunResources, say: Say) -> Image:
 
 
 def _run_build(engine: Engine, context: Path, name: str, *, network: str | None, **arguments: str) -> None:
-    with _tar(context) as content, closing(connection(engine.url, BUILD_SECONDS)) as client:
-        client.images.build(
+    with _tar(context) as content, closing(BoundedDocker(engine.url, LONG_SECONDS)) as client:
+        build = partial(
+            client.images.build,
             fileobj=content,
             custom_context=True,
             dockerfile="Containerfile",
@@ -184,6 +200,7 @@ def _run_build(engine: Engine, context: Path, name: str, *, network: str | None,
             rm=True,
             forcerm=True,
         )
+        within(LONG_SECONDS, build)
 
 
 def _tar(context: Path) -> io.BufferedReader:
@@ -245,9 +262,9 @@ def _wheel_from_builder(engine: Engine, target: ImageTarget, root: Path, run: Ru
     container = engine.client.containers.create(name, labels={LABEL: run.id, PLACE_LABEL: place()})
     chunks, _ = container.get_archive("/wheel")
     archive = run.scratch() / "wheel.tar"
-    archive.write_bytes(b"".join(chunks))
+    archive.write_bytes(b"".join(limited(chunks)))
     with tarfile.open(archive) as tar:
         tar.extraction_filter = getattr(tarfile, "data_filter", None)  # there since Python 3.11.4
         tar.extractall(archive.parent)
-    container.remove()
+    remove(engine.url, str(container.id))
     return next(archive.parent.glob("wheel/*.whl"))

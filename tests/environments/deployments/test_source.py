@@ -266,14 +266,14 @@ class _Engine(BaseHTTPRequestHandler):
     is_podman = True
 
     def do_GET(self) -> None:
-        inspected = json.loads((FOLDER / "inspect-podman.json").read_text())[0]
+        inspected = json.loads((FOLDER / "inspect-podman.json").read_text())[0] | {"Id": "cc" * 32, "State": {}}
         docker_s = {name: content for name, content in inspected.items() if name != "BoundingCaps"}
         known = {
             "/version": {"ApiVersion": "1.41", "Version": "4.3.1"},
             "/v1.41/version": {"ApiVersion": "1.41", "Version": "4.3.1"},
             "/v1.41/info": {},
             "/v1.41/containers/dangerzone/json": docker_s,
-            "/v1.41/containers/json?limit=-1&all=1&size=0&trunc_cmd=0": [{"Names": ["/dangerzone"], "Id": "x"}],
+            "/v1.41/containers/json?limit=-1&all=1&size=0&trunc_cmd=0": [{"Names": ["/dangerzone"], "Id": "ab" * 32}],
             **({"/v4.0.0/libpod/containers/dangerzone/json": inspected} if self.is_podman else {}),
         }
         body = json.dumps(known.get(self.path, {"message": "no such thing"})).encode()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import os
 import pwd
 import stat
@@ -20,7 +22,7 @@ import pytest
 from worldswitch.harness.environments import apt_install, host, installation, plan, run_resources
 from worldswitch.harness.environments.apt_install import POLICY_TEXT, install_engine, services_disabled
 from worldswitch.harness.environments.cache import LABEL
-from worldswitch.harness.environments.docker import container, engine, image
+from worldswitch.harness.environments.docker import address, container, engine, image
 from worldswitch.harness.environments.docker.engine import Engine
 from worldswitch.harness.environments.images import site_packages
 from worldswitch.harness.environments.images.apt import keyring
@@ -93,7 +95,7 @@ SILENT = {
     "unix:///nowhere/docker.sock": "No such file or directory",
     "unix:///dev/null": "Connection refused",
     "unix://": "Invalid argument",
-    "ssh://nobody@127.0.0.1": "ssh://nobody@127.0.0.1 does not answer (",
+    "ssh://nobody@127.0.0.1": "ssh://nobody@127.0.0.1 is not supported: this program does not connect by ssh",
     "garbage": "Invalid bind address format",
     "tcp://127.0.0.1:99999": "Port out of range",
     "npipe:////x": "only supported on Windows",
@@ -116,6 +118,65 @@ def test_no_other_engine_is_used_than_the_one_that_docker_host_names(
     assert "DOCKER_HOST names the engine to use" in missing.reason
     assert cause in missing.reason
     assert "or unset it" in missing.remedy
+
+
+@pytest.fixture
+def context(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A Docker context for an engine that does not run, the current one; returns the folder of its configuration."""
+    folder = tmp_path / "docker"
+    meta = folder / "contexts/meta" / hashlib.sha256(b"far").hexdigest() / "meta.json"
+    meta.parent.mkdir(parents=True)
+    address = {"docker": {"Host": "unix:///nowhere/far.sock", "SkipTLSVerify": False}}
+    meta.write_text(json.dumps({"Name": "far", "Metadata": {}, "Endpoints": address}))
+    (folder / "config.json").write_text('{"currentContext": "far"}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+def test_the_engine_of_the_current_context_is_the_one_that_is_used(
+    context: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "start", lambda *_, **__: pytest.fail("another engine was started"))
+    with plan.plan("auto", ["hardened"], install_engine=True) as places:
+        _, missing = places
+    assert isinstance(missing, Missing)
+    assert "the Docker context far names the engine to use, and unix:///nowhere/far.sock does not" in missing.reason
+
+
+def test_docker_host_comes_before_a_context(context: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert engine.addresses() == ["unix:///nowhere/far.sock"]
+    monkeypatch.setenv("DOCKER_CONTEXT", "default")
+    assert "unix:///nowhere/far.sock" not in engine.addresses()
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/near.sock")
+    assert engine.addresses() == ["unix:///nowhere/near.sock"]
+
+
+@pytest.mark.parametrize("broken", ["no such context", "damaged"])
+def test_a_context_that_cannot_be_read_is_no_other_engine(
+    broken: str, context: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if broken == "damaged":
+        next(context.rglob("meta.json")).write_text("[" * 10)
+    else:
+        monkeypatch.setenv("DOCKER_CONTEXT", "nowhere")
+    with pytest.raises(Unobtainable, match="names the engine to use, and its settings cannot be read"):
+        engine.addresses()
+
+
+def test_the_tls_variables_are_those_of_docker_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+    with pytest.raises(Unobtainable, match="DOCKER_HOST names the engine to use, and its settings cannot be read"):
+        engine.addresses()
+    for name in ("ca.pem", "cert.pem", "key.pem"):
+        (tmp_path / name).touch()
+    found = address.named()
+    assert found
+    assert found.tls
+    assert found.tls.ca_cert == str(tmp_path / "ca.pem")
 
 
 @pytest.mark.parametrize("works", [True, False])
@@ -350,7 +411,7 @@ def test_lines_are_assembled_and_the_log_is_separate(monkeypatch: pytest.MonkeyP
     chunks = [(b"one\ntw", None), (None, b"log 1\n"), (b"o\n", b"log 2\n"), (b"cut off", None)]
     client: Any = FakeClient(chunks)
     cell = container.ContainerCell(client, "unix:///nowhere", "x")
-    assert list(cell.frames()) == [b"one\n", b"two\n", b"cut off"]
+    assert list(cell.frames()) == [b"one\n", b"two\n", b"cut off\n"]
     assert cell.wait(5) == 3
     assert cell.log == "log 1\nlog 2\n"
     assert removed == ["x"]

@@ -18,9 +18,6 @@ from typing import Any
 
 from worldswitch.harness.cell import frames
 
-#: Bytes of the longest line: endless output of a guest must not fill the memory.
-LONGEST = 1 << 24
-
 Message = dict[str, Any]
 
 
@@ -49,7 +46,7 @@ class MessageSender:
 def received(chunks: Iterable[bytes], noise: Callable[[bytes], object] = lambda _: None) -> Iterator[Message]:
     """Yield the messages in a stream; other lines go to `noise`.  Raises `Broken`."""
     number = 0
-    for line in lines(chunks):
+    for line in frames.lines(chunks):
         payload = frames.decode(line)
         if payload is None:
             if line.strip():
@@ -60,18 +57,6 @@ def received(chunks: Iterable[bytes], noise: Callable[[bytes], object] = lambda 
         if message["n"] != number:
             raise Broken(f"message {number} was lost, number {message['n']} came")
         yield message
-
-
-def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines in a stream without line ends; an incomplete last line is included."""
-    rest = b""
-    for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from whole
-        if len(rest) > LONGEST:
-            raise Broken(f"a line of more than {LONGEST} bytes")
-    if rest:
-        yield rest
 
 
 def text(data: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from worldswitch.harness.cell.frames import LineTooLong
 from worldswitch.harness.environments.vm.guest.serial_link import Broken, MessageSender, data, received, text
 
 
@@ -40,8 +41,8 @@ def test_a_damaged_message_is_detected() -> None:
 
 
 def test_a_line_without_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worldswitch.harness.environments.vm.guest.serial_link.LONGEST", 100)
-    with pytest.raises(Broken, match="more than 100 bytes"):
+    monkeypatch.setattr("worldswitch.harness.cell.frames.LONGEST", 100)
+    with pytest.raises(LineTooLong, match="more than 100 bytes"):
         list(received(b"x" * 60 for _ in range(10)))
 
 
