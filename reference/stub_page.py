@@ -54,7 +54,11 @@ def holes(maps: str, end: int) -> Iterator[int]:
 def install() -> StubPage:
     """Map the stub as high as there is room.  Raises `Unavailable`."""
     task_size = lib.task_size()
-    for begin in holes(Path("/proc/self/maps").read_text(), min(task_size, FOUR_LEVELS_END)):
+    try:
+        maps = Path("/proc/self/maps").read_text()
+    except OSError as error:
+        raise Unavailable(f"looking for room for the stub's page: {error}", "allow this process to read it") from error
+    for begin in holes(maps, min(task_size, FOUR_LEVELS_END)):
         rc = lib.stub_install(begin, PAGE)
         if rc == 0:
             return page_at(begin, task_size)

@@ -2,79 +2,20 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import threading
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from worldswitch.harness.contract import Platform, Syscall
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.stage.deaths import KILLED, cause_of, kill, stub_of
-from worldswitch.scenarios.stage.processes import descendants_of, mappings_of, status_of, threads_of
+from worldswitch.scenarios.stage.processes import threads_of
+from worldswitch.scenarios.stage.resources import FRAMES, Baseline
 from worldswitch.scenarios.stage.stage import Guest, Stage
 from worldswitch.scenarios.stage.steady_guests import counts
 from worldswitch.scenarios.stage.thread_exits import ORDINARY, by_returning, depart
-
-#: More mappings and memory (in kB) than this are a leak; the allocator takes both in large pieces.
-MORE_MAPPINGS, MORE_MEMORY = 64, 8 << 10
-
-#: Memory in kB that Python and pytest keep of a thread that did not return: frames and an exception.
-FRAMES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """The threads and open files of this process, and the threads of its descendants."""
-
-    threads: int
-    below: int
-    files: int
-
-    @classmethod
-    def now(cls) -> Resources:
-        """The present ones, after a garbage collection."""
-        gc.collect()
-        below = sum(len(threads_of(pid)) for pid in descendants_of(os.getpid()))
-        return cls(len(threads_of(os.getpid())), below, sum(1 for _ in Path("/proc/self/fd").iterdir()))
-
-    def is_within(self, other: Resources) -> bool:
-        """Whether there is no more of anything than in `other`."""
-        return self.threads <= other.threads and self.below <= other.below and self.files <= other.files
-
-
-class Baseline:
-    """What this process had, to compare with."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._before = Resources.now()
-        self._mappings, self._memory = self._room()
-
-    def is_unchanged(self, allowance: int = 0) -> None:
-        """Check that nothing is gone and nothing new is left, within an allowance of memory in kB."""
-        stage, last = self._stage, [self._before]
-
-        def is_no_more() -> bool:
-            last[0] = Resources.now()
-            return last[0].is_within(self._before)
-
-        try:
-            stage.wait_until(is_no_more, 5)
-        except AssertionError:
-            raise AssertionError(f"before: {self._before}; now: {last[0]}") from None
-        mappings, memory = self._room()
-        stage.trial.note(f"{mappings - self._mappings} more mappings, {memory - self._memory} kB more memory")
-        assert mappings <= self._mappings + MORE_MAPPINGS + allowance // FRAMES, (
-            f"from {self._mappings} mappings to {mappings}"
-        )
-        assert memory <= self._memory + MORE_MEMORY + allowance, f"from {self._memory} kB to {memory} kB"
-
-    def _room(self) -> tuple[int, int]:
-        return len(mappings_of(os.getpid())), int(status_of(os.getpid(), "RssAnon").split()[0])
 
 
 @scenario("TT01", "TT06", clauses=("seed.W2", "gvisor#1333"), quick=9, normal=60, soak=10_000, deadline=300)

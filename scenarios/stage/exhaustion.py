@@ -8,6 +8,7 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from worldswitch.harness.contract import Access, AddressSpace
 from worldswitch.scenarios.guests import Number
@@ -22,16 +23,40 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 @contextmanager
-def no_descriptors() -> Iterator[None]:
-    """No thread of this process can open another file."""
+def no_descriptors(left: int = 0) -> Iterator[None]:
+    """No thread of this process can open another file, or only `left` files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    free = os.dup(0)
-    os.close(free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    free = [os.dup(0) for _ in range(left + 1)]
+    for descriptor in free:
+        os.close(descriptor)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[-1], hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextmanager
+def processes_left(pid: int, left: int) -> Iterator[None]:
+    """A process can create so many threads or children, unless it or another process of its user is busy meanwhile."""
+    limits = resource.prlimit(pid, resource.RLIMIT_NPROC)
+    resource.prlimit(pid, resource.RLIMIT_NPROC, (_tasks_of_user() + left, limits[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NPROC, limits)
+
+
+def _tasks_of_user() -> int:
+    """The number of threads that count against this user's limit."""
+    mine = (path for path in Path("/proc").glob("[0-9]*/task/*") if _uid(path) == os.getuid())
+    return sum(1 for _ in mine)
+
+
+def _uid(path: Path) -> int | None:
+    with suppress(OSError):
+        return path.stat().st_uid
+    return None
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from worldswitch.harness.contract import (
     Inspectable,
     Options,
     Platform,
+    PlatformFactory,
     State,
     Syscall,
 )
@@ -195,6 +196,10 @@ class Stage:
     def platform_with(self, **options: Any) -> Platform:
         """Another platform under test, with these `Options`."""
         return self.trial.platform(Options(**options))
+
+    def short_lived(self, **options: Any) -> Platform:
+        """Another platform with these `Options`; the caller must close it, and the trial does not keep it."""
+        return cast(PlatformFactory, type(self.platform))(Options(**options))
 
     def space(self, platform: Platform | None = None) -> AddressSpace:
         """A new, empty address space."""
