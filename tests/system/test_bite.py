@@ -163,7 +163,7 @@ def test_a_cage_returns_what_its_function_does(inside: Path) -> None:
     assert cage.run(lambda: b"done", inside, 20.0) == b"done"
 
 
-def test_a_signal_to_all_processes_stays_in_the_cage(inside: Path) -> None:
+def test_a_cage_holds_a_signal_to_all_processes(inside: Path) -> None:
     def kill_all() -> bytes:
         with contextlib.suppress(ProcessLookupError):  # there is no other
             os.kill(-1, 9)
