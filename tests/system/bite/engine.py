@@ -73,6 +73,7 @@ class Engine(Trials):
         self.root, self.folder, self.tests, self.core = root, folder, tests, core
         self.limit: int | None = None  #: on the scenarios, and on the tests, that are run on a change
         self.temporary = folder / f"tmp-{os.getpid()}"
+        self.lock = folder / "lock"
         self._killers: Counter[tuple[str, str, str]] = Counter()  #: scenarios, by the file and function they noticed
 
     def own_folder(self) -> None:
@@ -88,21 +89,34 @@ class Engine(Trials):
 
     def load_baseline(self) -> Baseline:
         """Return the kept baseline, or make it.  Raises `RuntimeError`."""
+        self.folder.joinpath("lock").touch()
         now = baseline.digest(self.root, ("reference", "scenarios", *self.tests), (*self.items, *self.tests))
         self.baseline = baseline.kept(self.folder / "baseline.json", now, partial(self._make_baseline, now))
         return self.baseline
 
     def _make_baseline(self, now: str) -> Baseline:
-        said = cage.run(self._run_unchanged, self.temporary, BASELINE_SECONDS)
-        if said is None:
+        names, count = list(self.items), os.cpu_count() or 1
+        works = [partial(self._run_unchanged, names[index::count], ()) for index in range(count)]
+        works.append(partial(self._run_unchanged, (), self.tests))
+        cages = [cage.Cage(work, self.temporary) for work in works]
+        end = time.monotonic() + BASELINE_SECONDS
+        said = [one.result(end) for one in cages]
+        parts = [msgspec.json.decode(part, type=Baseline) for part in said if part is not None]
+        if len(parts) < len(cages):
             raise RuntimeError(f"the trials of the unchanged reference died, or took {BASELINE_SECONDS:g} s")
-        return msgspec.structs.replace(msgspec.json.decode(said, type=Baseline), digest=now)
+        scenarios = {name: ran for part in parts for name, ran in part.scenarios.items()}
+        return Baseline(now, scenarios, parts[-1].tests)
 
-    def _run_unchanged(self) -> bytes:
+    def _run_unchanged(self, scenarios: Sequence[str], tests: Sequence[str]) -> bytes:
         hits = self._code.instrument()
-        scenarios = {name: self._run_once(name, hits) for name in self.items}
-        tests = unit_tests.run(self.root, self.temporary, self.tests, BASELINE_SECONDS, stop=False)
-        return msgspec.json.encode(Baseline("", scenarios, tests))
+        ran = {name: self._run_once(name, hits) for name in scenarios}
+        return msgspec.json.encode(Baseline("", ran, self._run_tests(tests) if tests else {}))
+
+    def _run_tests(self, tests: Sequence[str]) -> dict[str, Ran]:
+        try:
+            return unit_tests.run(self.root, self.temporary, tests, BASELINE_SECONDS, stop=False)
+        except unit_tests.Ended as error:
+            raise RuntimeError(f"the unit tests on the unchanged reference ended: {error}") from error
 
     def _run_once(self, name: str, hits: instrument.Hits) -> Ran:
         for _ in range(2):
