@@ -132,13 +132,15 @@ class Engine(Trials):
     def attempt(self, change: Mutation, mark: str) -> Result:
         """Try one change; `mark` says which state of the file it changes."""
         begin = time.monotonic()
-        said = cage.run(partial(self._run_changed, change), self.temporary, CHANGE_SECONDS)
-        if said is None:
-            late = time.monotonic() - begin >= CHANGE_SECONDS
-            reason = "the whole run did not end" if late else "the process that runs the trials died"
-            found = results.result(change, Fate.TIMEOUT if late else Fate.CRASH, reason=reason)
-        else:
+        end, said = begin + CHANGE_SECONDS, None
+        for _ in range(2):  # what dies only once died of something else
+            said = said or cage.Cage(partial(self._run_changed, change), self.temporary).result(end)
+        if said is not None:
             found = msgspec.json.decode(said, type=Result)
+        elif time.monotonic() >= end:
+            found = results.result(change, Fate.TIMEOUT, reason="the whole run did not end")
+        else:
+            found = results.result(change, Fate.CRASH, reason="the process that runs the trials died, twice")
         self._killers[found.file, found.function, found.by] += 1
         return msgspec.structs.replace(found, seconds=round(time.monotonic() - begin, 3), mark=mark)
 
