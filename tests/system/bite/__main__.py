@@ -119,6 +119,8 @@ def _run(changes: list[Mutation], marks: dict[str, str], path: Path, asked: argp
             workers.work(engine, changes, marks, path, asked.workers, _say)
         except RuntimeError as error:
             problems.append(str(error))
+        finally:
+            engine.remove_folder(os.getpid())
 
     words = (
         "-p worldswitch.harness.cell.plugin -p no:cacheprovider -p no:terminal --noconftest --repeat quick --no-chaos"

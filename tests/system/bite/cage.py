@@ -45,6 +45,7 @@ class Cage:
     """A function that runs in namespaces of its own."""
 
     def __init__(self, work: Callable[[], bytes], temporary: Path) -> None:
+        self._closed = False
         self._receive, send = os.pipe()
         parent = os.getpid()
         self._pid = os.fork()
@@ -58,11 +59,17 @@ class Cage:
         try:
             said = self._read(end)
         finally:
-            os.close(self._receive)
-            processes.end(self._pid)
+            self.close()
         if said.startswith(b"!"):
             raise OSError(said[1:].decode())
         return said[1:-1] if said.startswith(b"=") and said.endswith(b".") else None
+
+    def close(self) -> None:
+        """End all of its processes; may be repeated."""
+        if not self._closed:
+            self._closed = True
+            os.close(self._receive)
+            processes.end(self._pid)
 
     def _read(self, end: float) -> bytes:
         said = b""

@@ -6,6 +6,7 @@ changed reference, and runs the scenarios and then the unit tests that run the c
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -72,14 +73,21 @@ class Engine(Trials):
         super().__init__()
         self.root, self.folder, self.tests, self.core = root, folder, tests, core
         self.limit: int | None = None  #: on the scenarios, and on the tests, that are run on a change
-        self.temporary = folder / f"tmp-{os.getpid()}"
         self.lock = folder / "lock"
         self._killers: Counter[tuple[str, str, str]] = Counter()  #: scenarios, by the file and function they noticed
 
     def own_folder(self) -> None:
-        """Use a folder for temporary files that no other worker uses."""
-        self.temporary = self.folder / f"tmp-{os.getpid()}"
+        """Use a folder for temporary files that no other worker uses; in a cage it is another file system."""
+        self.temporary = self._folder_of(os.getpid())
         self.temporary.mkdir(exist_ok=True)
+
+    def remove_folder(self, worker: int) -> None:
+        """Remove the folder of a worker that has ended."""
+        with contextlib.suppress(FileNotFoundError):
+            self._folder_of(worker).rmdir()
+
+    def _folder_of(self, worker: int) -> Path:
+        return self.folder / f"tmp-{worker}"
 
     @property
     def _code(self) -> Code:
@@ -98,9 +106,12 @@ class Engine(Trials):
         names, count = list(self.items), os.cpu_count() or 1
         works = [partial(self._run_unchanged, names[index::count], ()) for index in range(count)]
         works.append(partial(self._run_unchanged, (), self.tests))
-        cages = [cage.Cage(work, self.temporary) for work in works]
-        end = time.monotonic() + BASELINE_SECONDS
-        said = [one.result(end) for one in cages]
+        with contextlib.ExitStack() as stack:
+            cages = [cage.Cage(work, self.temporary) for work in works]
+            for one in cages:
+                stack.callback(one.close)
+            end = time.monotonic() + BASELINE_SECONDS
+            said = [one.result(end) for one in cages]
         parts = [msgspec.json.decode(part, type=Baseline) for part in said if part is not None]
         if len(parts) < len(cages):
             raise RuntimeError(f"the trials of the unchanged reference died, or took {BASELINE_SECONDS:g} s")
