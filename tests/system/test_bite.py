@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from bite import cage, import_hook, instrument, listed, python_mutations, result
 from bite.baseline import Ran, order
 from bite.results import Fate
 from paths import ROOT, TESTS
+
+from worldswitch.harness.linux.processes import wait_until
 
 SOURCE = '''\
 """A module."""
@@ -163,7 +166,7 @@ def test_a_cage_returns_what_its_function_does(inside: Path) -> None:
     assert cage.run(lambda: b"done", inside, 20.0) == b"done"
 
 
-def test_a_signal_to_all_processes_stays_in_the_cage(inside: Path) -> None:
+def test_a_cage_holds_a_signal_to_all_processes(inside: Path) -> None:
     def kill_all() -> bytes:
         with contextlib.suppress(ProcessLookupError):  # there is no other
             os.kill(-1, 9)
@@ -221,6 +224,28 @@ def test_one_change_is_noticed_and_an_equivalent_one_is_not(inside: Path) -> Non
     found = results.read(inside / "results.jsonl")
     assert ended.returncode == 0, ended.stdout
     assert {one.function: one.fate for one in found.values()} == {"_return": Fate.KILLED, "_load": Fate.SURVIVED}
+
+
+def test_an_interrupt_leaves_no_process(inside: Path) -> None:
+    command = [sys.executable, "-m", "bite", str(inside), "--id", "FT01", "--only", "filter"]
+    environment = os.environ | {"PYTHONPATH": str(TESTS / "system")}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, start_new_session=True) as started:
+        assert started.stdout is not None
+        assert any(b"scenarios" in line for line in started.stdout)
+        assert wait_until(lambda: len(processes_of(inside)) > 3, 60)
+        os.killpg(started.pid, signal.SIGINT)
+        assert started.wait(60) == 2
+    assert wait_until(lambda: not processes_of(inside), 20)
+    assert list(inside.glob("tmp-*")) == []
+
+
+def processes_of(folder: Path) -> list[str]:
+    """The processes with this folder on their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found += [path.parent.name] if str(folder).encode() in path.read_bytes() else []
+    return found
 
 
 def change(after: str) -> python_mutations.Mutation:

@@ -8,9 +8,9 @@ exit status 0   each change that survived is listed in survivors.toml, and each 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib.util
 import os
-import random
 import sys
 import time
 from pathlib import Path
@@ -78,7 +78,8 @@ def _chosen(changes: list[Mutation], asked: argparse.Namespace) -> list[Mutation
     part = named[int(index) - 1 :: int(count)]
     if asked.sample is None:
         return part
-    return random.Random(asked.seed).sample(part, min(asked.sample, len(part)))
+    # A sample draws the same changes after others have come or gone.
+    return sorted(part, key=lambda one: hashlib.sha256(f"{asked.seed} {one.id}".encode()).digest())[: asked.sample]
 
 
 def _names(change: Mutation, pattern: str) -> bool:
@@ -118,6 +119,8 @@ def _run(changes: list[Mutation], marks: dict[str, str], path: Path, asked: argp
             workers.work(engine, changes, marks, path, asked.workers, _say)
         except RuntimeError as error:
             problems.append(str(error))
+        finally:
+            engine.remove_folder(os.getpid())
 
     words = (
         "-p worldswitch.harness.cell.plugin -p no:cacheprovider -p no:terminal --noconftest --repeat quick --no-chaos"

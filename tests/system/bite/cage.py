@@ -38,33 +38,50 @@ def problem() -> str:
 
 def run(work: Callable[[], bytes], temporary: Path, seconds: float) -> bytes | None:
     """Return what `work` returned, None if it died or had not ended within `seconds`.  Raises `OSError`."""
-    receive, send = os.pipe()
-    parent = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        os.close(receive)
-        _keeper(work, temporary, send, parent)
-    os.close(send)
-    try:
-        return _await(pid, receive, time.monotonic() + seconds)
-    finally:
-        os.close(receive)
-        processes.end(pid)
+    return Cage(work, temporary).result(time.monotonic() + seconds)
 
 
-def _await(pid: int, receive: int, end: float) -> bytes | None:
-    said = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(receive, selectors.EVENT_READ)
-        while (remaining := end - time.monotonic()) > 0:
-            if selector.select(remaining):
-                part = os.read(receive, 1 << 16)
-                if not part:
-                    break
-                said += part
-    if said.startswith(b"!"):
-        raise OSError(said[1:].decode())
-    return said[1:-1] if said.startswith(b"=") and said.endswith(b".") else None
+class Cage:
+    """A function that runs in namespaces of its own."""
+
+    def __init__(self, work: Callable[[], bytes], temporary: Path) -> None:
+        self._closed = False
+        self._receive, send = os.pipe()
+        parent = os.getpid()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._receive)
+            _keeper(work, temporary, send, parent)
+        os.close(send)
+
+    def result(self, end: float) -> bytes | None:
+        """Return what the function returned, None if it died or had not ended at `end`.  Raises `OSError`."""
+        try:
+            said = self._read(end)
+        finally:
+            self.close()
+        if said.startswith(b"!"):
+            raise OSError(said[1:].decode())
+        return said[1:-1] if said.startswith(b"=") and said.endswith(b".") else None
+
+    def close(self) -> None:
+        """End all of its processes; may be repeated."""
+        if not self._closed:
+            self._closed = True
+            os.close(self._receive)
+            processes.end(self._pid)
+
+    def _read(self, end: float) -> bytes:
+        said = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._receive, selectors.EVENT_READ)
+            while (remaining := end - time.monotonic()) > 0:
+                if selector.select(remaining):
+                    part = os.read(self._receive, 1 << 16)
+                    if not part:
+                        break
+                    said += part
+        return said
 
 
 def _keeper(work: Callable[[], bytes], temporary: Path, send: int, parent: int) -> NoReturn:

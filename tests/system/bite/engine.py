@@ -6,6 +6,7 @@ changed reference, and runs the scenarios and then the unit tests that run the c
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -72,13 +73,21 @@ class Engine(Trials):
         super().__init__()
         self.root, self.folder, self.tests, self.core = root, folder, tests, core
         self.limit: int | None = None  #: on the scenarios, and on the tests, that are run on a change
-        self.temporary = folder / f"tmp-{os.getpid()}"
+        self.lock = folder / "lock"
         self._killers: Counter[tuple[str, str, str]] = Counter()  #: scenarios, by the file and function they noticed
 
     def own_folder(self) -> None:
-        """Use a folder for temporary files that no other worker uses."""
-        self.temporary = self.folder / f"tmp-{os.getpid()}"
+        """Use a folder for temporary files that no other worker uses; in a cage it is another file system."""
+        self.temporary = self._folder_of(os.getpid())
         self.temporary.mkdir(exist_ok=True)
+
+    def remove_folder(self, worker: int) -> None:
+        """Remove the folder of a worker that has ended."""
+        with contextlib.suppress(FileNotFoundError):
+            self._folder_of(worker).rmdir()
+
+    def _folder_of(self, worker: int) -> Path:
+        return self.folder / f"tmp-{worker}"
 
     @property
     def _code(self) -> Code:
@@ -88,21 +97,37 @@ class Engine(Trials):
 
     def load_baseline(self) -> Baseline:
         """Return the kept baseline, or make it.  Raises `RuntimeError`."""
+        self.folder.joinpath("lock").touch()
         now = baseline.digest(self.root, ("reference", "scenarios", *self.tests), (*self.items, *self.tests))
         self.baseline = baseline.kept(self.folder / "baseline.json", now, partial(self._make_baseline, now))
         return self.baseline
 
     def _make_baseline(self, now: str) -> Baseline:
-        said = cage.run(self._run_unchanged, self.temporary, BASELINE_SECONDS)
-        if said is None:
+        names, count = list(self.items), os.cpu_count() or 1
+        works = [partial(self._run_unchanged, names[index::count], ()) for index in range(count)]
+        works.append(partial(self._run_unchanged, (), self.tests))
+        with contextlib.ExitStack() as stack:
+            cages = [cage.Cage(work, self.temporary) for work in works]
+            for one in cages:
+                stack.callback(one.close)
+            end = time.monotonic() + BASELINE_SECONDS
+            said = [one.result(end) for one in cages]
+        parts = [msgspec.json.decode(part, type=Baseline) for part in said if part is not None]
+        if len(parts) < len(cages):
             raise RuntimeError(f"the trials of the unchanged reference died, or took {BASELINE_SECONDS:g} s")
-        return msgspec.structs.replace(msgspec.json.decode(said, type=Baseline), digest=now)
+        scenarios = {name: ran for part in parts for name, ran in part.scenarios.items()}
+        return Baseline(now, scenarios, parts[-1].tests)
 
-    def _run_unchanged(self) -> bytes:
+    def _run_unchanged(self, scenarios: Sequence[str], tests: Sequence[str]) -> bytes:
         hits = self._code.instrument()
-        scenarios = {name: self._run_once(name, hits) for name in self.items}
-        tests = unit_tests.run(self.root, self.temporary, self.tests, BASELINE_SECONDS, stop=False)
-        return msgspec.json.encode(Baseline("", scenarios, tests))
+        ran = {name: self._run_once(name, hits) for name in scenarios}
+        return msgspec.json.encode(Baseline("", ran, self._run_tests(tests) if tests else {}))
+
+    def _run_tests(self, tests: Sequence[str]) -> dict[str, Ran]:
+        try:
+            return unit_tests.run(self.root, self.temporary, tests, BASELINE_SECONDS, stop=False)
+        except unit_tests.Ended as error:
+            raise RuntimeError(f"the unit tests on the unchanged reference ended: {error}") from error
 
     def _run_once(self, name: str, hits: instrument.Hits) -> Ran:
         for _ in range(2):
@@ -118,13 +143,15 @@ class Engine(Trials):
     def attempt(self, change: Mutation, mark: str) -> Result:
         """Try one change; `mark` says which state of the file it changes."""
         begin = time.monotonic()
-        said = cage.run(partial(self._run_changed, change), self.temporary, CHANGE_SECONDS)
-        if said is None:
-            late = time.monotonic() - begin >= CHANGE_SECONDS
-            reason = "the whole run did not end" if late else "the process that runs the trials died"
-            found = results.result(change, Fate.TIMEOUT if late else Fate.CRASH, reason=reason)
-        else:
+        end, said = begin + CHANGE_SECONDS, None
+        for _ in range(2):  # what dies only once died of something else
+            said = said or cage.Cage(partial(self._run_changed, change), self.temporary).result(end)
+        if said is not None:
             found = msgspec.json.decode(said, type=Result)
+        elif time.monotonic() >= end:
+            found = results.result(change, Fate.TIMEOUT, reason="the whole run did not end")
+        else:
+            found = results.result(change, Fate.CRASH, reason="the process that runs the trials died, twice")
         self._killers[found.file, found.function, found.by] += 1
         return msgspec.structs.replace(found, seconds=round(time.monotonic() - begin, 3), mark=mark)
 

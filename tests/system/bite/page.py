@@ -25,6 +25,7 @@ _KINDS = {
     "equivalent": "The platform behaves as before",
     "performance": "Only the cost changes",
     "elsewhere": "The difference shows on another kernel or processor",
+    "open": "No claim yet",
 }
 
 
@@ -32,7 +33,7 @@ def lines() -> Iterator[str]:
     """Yield the lines of the page, from the committed table and list."""
     yield from (_TEXT, "## By file", "")
     rows = listed.summary()
-    head = ("file", "changes", "tried", "noticed", "timeout", "crash", "listed", "open", "score")
+    head = ("file", "changes", "tried", "noticed", "timeout", "crash", "explained", "open", "score")
     yield from table(head, [*map(_cells, rows), _cells(_total(rows))])
     for kind, title in _KINDS.items():
         entries = [one for one in listed.explained().values() if one["kind"] == kind]
@@ -57,6 +58,8 @@ def _total(rows: Iterable[Row]) -> Row:
 def _cells(row: Row) -> tuple[str, ...]:
     noticed = row.killed + row.timeout + row.crash
     counted = row.tried - row.listed.get("equivalent", 0)
+    unclaimed = row.unlisted + row.listed.get("open", 0)
+    explained = sum(row.listed.values()) - row.listed.get("open", 0)
     score = f"{noticed / counted:.1%}" if counted else ""
-    numbers = (row.changes, row.tried, noticed, row.timeout, row.crash, sum(row.listed.values()), row.unlisted)
+    numbers = (row.changes, row.tried, noticed, row.timeout, row.crash, explained, unclaimed)
     return f"`{row.file}`", *map(str, numbers), score

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from worldswitch.harness.cell import exclusive
 from worldswitch.harness.cell.collection import scenarios_among
 from worldswitch.harness.cell.records import Trial
 from worldswitch.harness.cell.report_stream import trial_in
@@ -17,11 +19,16 @@ class Trials:
 
     def __init__(self) -> None:
         self.items: dict[str, pytest.Item] = {}
+        self.lock: Path | None = None  #: held by the trials of all workers
+        self._alone: set[str] = set()
         self._record: Trial | None = None
 
     def take(self, session: pytest.Session) -> None:
         """Take the collected scenarios of `session`."""
-        self.items = {item.nodeid.rpartition("/")[2]: item for item, _ in scenarios_among(session.items)}
+        for item, scenario in scenarios_among(session.items):
+            name = item.nodeid.rpartition("/")[2]
+            self.items[name] = item
+            self._alone |= {name} if scenario.alone else set()
         [self._suite] = (one for one in session.config.pluginmanager.get_plugins() if isinstance(one, Suite))
         self._settings = self._suite.settings
         session.config.pluginmanager.register(self)
@@ -34,6 +41,7 @@ class Trials:
         """Run one scenario for at most `deadline` seconds."""
         item, self._record = self.items[name], None
         self._suite.settings = replace(self._settings, deadline=deadline)
-        item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+        with exclusive.hold(str(self.lock) if self.lock else None, alone=name in self._alone):
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
         assert self._record is not None
         return self._record

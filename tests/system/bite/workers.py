@@ -35,12 +35,13 @@ def work(
         for change in changes[index::count]:
             results.append(path, engine.attempt(change, marks[change.file]))
 
-    pids = {processes.fork(lambda index=index: one(index)) for index in range(count)}  # type: ignore[misc]
+    workers = [processes.fork(lambda index=index: one(index)) for index in range(count)]  # type: ignore[misc]
     try:
-        _watch(pids, path, seen, len(changes), say)
+        _watch(set(workers), path, seen, len(changes), say)
     finally:
-        for pid in pids:
+        for pid in workers:
             processes.end(pid)
+            engine.remove_folder(pid)
 
 
 def _watch(pids: set[int], path: Path, seen: int, total: int, say: Say) -> None:
