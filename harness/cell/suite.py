@@ -18,6 +18,7 @@ from _pytest.runner import runtestprotocol  # no public way runs an item without
 from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.cell import collection, exclusive, records, seeds, trial
 from worldswitch.harness.cell.account import account
+from worldswitch.harness.cell.attempts import attempt
 from worldswitch.harness.cell.attribution import Owners, Phase, judge
 from worldswitch.harness.cell.diagnosis import snapshot
 from worldswitch.harness.cell.diagnosis.model import Diagnosis
@@ -121,7 +122,7 @@ class Suite:
             result = judge(_phases(item, listener), owners)
             return msgspec.structs.replace(result, diagnosis=listener.seen)
 
-        return trial.run(body, deadline)
+        return attempt(lambda: trial.run(body, deadline))
 
 
 class _Listener:
