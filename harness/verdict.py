@@ -6,6 +6,16 @@
 import enum
 
 
+class OutOfTime(AssertionError):
+    """What a scenario waited for did not happen in time; on a starved machine this says nothing about the platform."""
+
+
+def in_time(happened: object, claim: str) -> None:
+    """Raise `OutOfTime` unless it `happened`: an assertion for bounds of time."""
+    if not happened:
+        raise OutOfTime(claim)
+
+
 class Verdict(enum.StrEnum):
     """The outcome of one scenario on one platform in one environment."""
 

@@ -18,7 +18,7 @@ import pytest
 
 from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.contract import PlatformError
-from worldswitch.harness.verdict import Verdict
+from worldswitch.harness.verdict import OutOfTime, Verdict
 
 _SHARED = ("builtins", "typing", "abc", "worldswitch.harness.contract")
 
@@ -80,7 +80,9 @@ def _judge(phase: Phase, owners: Owners) -> Result:
     if owner != "platform" and isinstance(exception, pytest.skip.Exception):
         return _skipped(exception, modules, owners)
     if owner == "scenarios" and isinstance(exception, AssertionError | pytest.fail.Exception):
-        return Result(verdict=Verdict.FAIL, reason=_first_line(message), assertion=True, detail=phase.text)
+        late = isinstance(exception, OutOfTime)
+        reason = f"OutOfTime: {_first_line(str(exception))}" if late else _first_line(message)
+        return Result(verdict=Verdict.FAIL, reason=reason, assertion=True, out_of_time=late, detail=phase.text)
     if owner == "platform" or isinstance(exception, PlatformError):
         return Result(verdict=Verdict.FAIL, reason=f"the platform raised {_first_line(message)}", detail=phase.text)
     return Result(verdict=Verdict.ERROR, reason=f"{phase.name}: {_first_line(message)}", detail=phase.text)

@@ -90,6 +90,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, tag="trial", tag_field="k
     output: str = ""  #: the end of its output
     seconds: Seconds = 0.0
     worker: str = ""
+    out_of_time: bool = False  #: a bound of time passed
+    attempts: tuple[str, ...] = ()  #: the reasons of earlier attempts on a starved machine; this is the last one
     diagnosis: Diagnosis | None = None  #: of a failure: the last ptrace events and the processes
 
 

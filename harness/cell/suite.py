@@ -20,6 +20,7 @@ from worldswitch.harness.catalogue import scenarios
 from worldswitch.harness.catalogue.loading import NotFound
 from worldswitch.harness.cell import collection, exclusive, records, seeds
 from worldswitch.harness.cell.account import account
+from worldswitch.harness.cell.attempts import attempt
 from worldswitch.harness.cell.attribution import Owners, Phase, judge
 from worldswitch.harness.cell.diagnosis import snapshot
 from worldswitch.harness.cell.diagnosis.model import Diagnosis
@@ -144,7 +145,8 @@ class Suite:
 
     def _run(self, item: pytest.Item, scenario: scenarios.Scenario) -> Result:
         deadline = min(scenario.deadline * self.settings.time_scale, self.settings.deadline)
-        return self._trials.run(msgspec.json.encode(_Request(item.nodeid, table.found())), deadline)
+        request = msgspec.json.encode(_Request(item.nodeid, table.found()))
+        return attempt(lambda: self._trials.run(request, deadline))
 
     def _body(self, request: bytes, transcript: Transcript, recorder: Recorder) -> Result:
         """Run a scenario in the trial's process, the only one that has loaded the platform besides its server."""

@@ -39,11 +39,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     verdict: Verdict
     reason: str = ""
     assertion: bool = False
+    out_of_time: bool = False  #: a bound of time passed: one of the scenario's, or that for processes to end
     detail: str = ""  #: pytest's report of the failure
     output: str = ""
     transcript: tuple[str, ...] = ()
     seconds: float = 0.0
     diagnosis: Diagnosis | None = None
+    attempts: tuple[str, ...] = ()  #: the reasons of earlier attempts, see `worldswitch.harness.cell.attempts`
 
 
 class Trials:
@@ -248,5 +250,5 @@ def _strict(result: Result, strays: tuple[str, ...]) -> Result:
         return result
     left = f"left behind: {', '.join(strays)}"
     if result.verdict in (Verdict.PASS, Verdict.UNSUPPORTED, Verdict.BLOCKED):
-        return Result(verdict=Verdict.FAIL, reason=left)
+        return Result(verdict=Verdict.FAIL, reason=left, out_of_time=True)
     return msgspec.structs.replace(result, reason=f"{result.reason}; {left}")

@@ -125,6 +125,7 @@ def _predicted(saved: KeptTrial) -> Iterator[str]:
 def _happened(saved: KeptTrial) -> Iterator[str]:
     trial = saved.judged.trial
     yield f"{trial.verdict.value}: {trial.reason}" if trial.reason else trial.verdict.value
+    yield from (f"an earlier attempt: {reason}" for reason in trial.attempts)
     if saved.cell.problem:
         yield f"the cell: {saved.cell.problem.reason}"
         if saved.cell.problem.remedy:

@@ -39,6 +39,7 @@ def summary(
         _print_matrix(folder, out)
     _print_problems(outcomes, out)
     _print_failures(outcomes, folder, request, out)
+    closing.attempts(outcomes, out)
     out.print(f"\nseed: {request.seed}")
     closing.places(folder, out)
     out.print(str(tally(outcomes)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+from worldswitch.harness.verdict import in_time
 from worldswitch.scenarios import guests, raw_ptrace
 from worldswitch.scenarios.declare_fact import fact
 from worldswitch.scenarios.raw_ptrace import lib
@@ -66,7 +67,7 @@ def requests_may_meet_an_exit_that_nobody_waited_for() -> str:
     with raw_ptrace.tracee(options=SEES_EXIT) as tracee:
         tracee.send(signal.SIGKILL)
         peek = os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG | lib.__WALL
-        assert raw_ptrace.until(lambda: os.waitid(os.P_PID, tracee.tid, peek) is not None)
+        in_time(raw_ptrace.until(lambda: os.waitid(os.P_PID, tracee.tid, peek) is not None), "no death to wait for")
         read = "0" if tracee.registers() else ""
         return f"GETREGS {read}, SETREGS {tracee.set_registers(rax=1)}, CONT {tracee.says('CONT')}, {tracee.wait()}"
 
@@ -185,7 +186,7 @@ def a_tracer_waits_before_the_parent() -> str:
     with raw_ptrace.tracee() as parent:
         child = _child_of(parent, signal.SIGCHLD)
         child.send(signal.SIGKILL)
-        assert raw_ptrace.until(lambda: child.state == "Z")
+        in_time(raw_ptrace.until(lambda: child.state == "Z"), "the child did not become a zombie")
         before = parent.call(lib.SYS_wait4, child.tid, 0, lib.WNOHANG)
         child.wait()
         parent.reports()

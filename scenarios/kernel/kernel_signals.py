@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+from worldswitch.harness.verdict import in_time
 from worldswitch.scenarios import guests, raw_ptrace
 from worldswitch.scenarios.declare_fact import fact
 from worldswitch.scenarios.raw_ptrace import lib
@@ -108,7 +109,7 @@ def attaching_to_a_stopped_process_stops_twice() -> str:
 
 def _stop(process: raw_ptrace.Process) -> None:
     raw_ptrace.system_call(lib.SYS_kill, process.pid, signal.SIGSTOP)
-    assert raw_ptrace.until(lambda: raw_ptrace.process_state(process.pid) == "T"), "SIGSTOP did not stop the child"
+    in_time(raw_ptrace.until(lambda: raw_ptrace.process_state(process.pid) == "T"), "SIGSTOP did not stop the child")
 
 
 @fact("KW4", clauses=("kernel.W4", "fact.H4"), known={"EPERM": "5.10 to 7.3"})

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from worldswitch.harness.contract import AddressSpace, HostError, Interrupted, Platform
+from worldswitch.harness.verdict import OutOfTime, in_time
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.stage import children
@@ -96,7 +97,7 @@ class ChaosRun:
 
     def _becomes(self, what: str, count: Callable[[], int], most: int) -> None:
         fits = within(self._stage, BOUND, lambda: count() <= most)
-        assert fits, f"{count()} {what} are left, expected at most {most}"
+        in_time(fits, f"{count()} {what} are left, expected at most {most}")
 
     def _processes(self) -> int:
         """The number of our descendants, dead or alive, without the sender."""
@@ -128,7 +129,8 @@ def survive(
     stage.trial.note(f"{search.performed} schedules were performed")
     if failing is not None:
         error = search.failures[failing]
-        raise AssertionError(f"{type(error).__name__}: {error}\nafter\n{account_of(failing)}") from error
+        kind = OutOfTime if isinstance(error, OutOfTime) else AssertionError
+        raise kind(f"{type(error).__name__}: {error}\nafter\n{account_of(failing)}") from error
 
 
 @scenario(

@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from worldswitch.harness.contract import Busy, Event, Interrupted, PlatformError, Released, Signal, WrongThread
+from worldswitch.harness.verdict import in_time
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.stage import children
@@ -76,7 +77,7 @@ def an_interrupt_ends_a_running_switch(stage: Stage) -> None:
             begin = time.monotonic()
             computing.ends_when_interrupted()
             seconds.append(time.monotonic() - begin)
-    assert min(seconds) < stage.trial.seconds(0.05), f"the quickest of {len(seconds)} took {min(seconds):.3f} s"
+    in_time(min(seconds) < stage.trial.seconds(0.05), f"the quickest of {len(seconds)} took {min(seconds):.3f} s")
 
 
 @scenario(
@@ -152,7 +153,7 @@ def every_interrupt_at_a_random_moment_ends_a_switch(stage: Stage) -> None:
 
     switching = stage.thread(switch)
     for number in range(stage.trial.repeat):
-        assert begun.acquire(timeout=stage.trial.seconds(5)), f"interrupt {number} was lost: {number - 1} returned"
+        in_time(begun.acquire(timeout=stage.trial.seconds(5)), f"interrupt {number} was lost: {number - 1} returned")
         for _ in range(random.randrange(200)):
             guest.data.word()
         guest.context.interrupt()
@@ -256,7 +257,7 @@ def spin_until(stage: Stage, predicate: Callable[[], object]) -> None:
     """Wait without releasing the interpreter's lock, so that no other thread overtakes this one."""
     end = time.perf_counter() + stage.trial.seconds(3)
     while not predicate():
-        assert time.perf_counter() < end, "the guest makes no progress"
+        in_time(time.perf_counter() < end, "the guest makes no progress")
 
 
 def switches_to_the_end(guest: Guest) -> list[Event]:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from worldswitch.harness.arch import registers
+from worldswitch.harness.verdict import in_time
 from worldswitch.scenarios.raw_ptrace._raw_ptrace import ffi
 from worldswitch.scenarios.raw_ptrace._raw_ptrace import lib as lib
 from worldswitch.scenarios.raw_ptrace.arena import Arena
@@ -279,7 +280,7 @@ class Process:
         """Kill and reap it and everything it cloned."""
         for one in (*reversed(self._below), Thread(self.pid, self)):
             left = until(lambda one=one: _gone(one), BOUND)  # type: ignore[misc]
-            assert left, f"SIGKILL did not end a tracee in state {one.state}"
+            in_time(left, f"SIGKILL did not end a tracee in state {one.state}")
 
 
 def _gone(thread: Thread) -> bool:
@@ -306,7 +307,7 @@ def process(flags: int = signal.SIGCHLD, *, keep_rseq: bool = False) -> Iterator
             raise Refused(-pid, f"clone({flags:#x}) said {answer(pid)}")
         made = Process(pid, arena)
         try:
-            assert until(lambda: bool(ready[0])), "the child did not start in time"
+            in_time(until(lambda: bool(ready[0])), "the child did not start in time")
             yield made
         finally:
             made.end()

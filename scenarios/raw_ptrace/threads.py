@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from worldswitch.harness.verdict import in_time
 from worldswitch.scenarios.raw_ptrace import BOUND, until
 
 Result = TypeVar("Result")
@@ -29,7 +30,7 @@ def in_a_thread(work: Callable[[], Result]) -> Result:
     thread.start()
     thread.join(BOUND)
     assert not thread.is_alive(), "a thread's work did not end"
-    assert until(lambda: not Path(f"/proc/self/task/{tids[0]}").exists()), "a thread did not end"
+    in_time(until(lambda: not Path(f"/proc/self/task/{tids[0]}").exists()), "a thread did not end")
     if errors:
         raise errors[0]
     return results[0]

@@ -26,6 +26,7 @@ from multiprocessing.connection import Connection
 from typing import TypeAlias
 
 from worldswitch.harness.contract import PlatformError
+from worldswitch.harness.verdict import OutOfTime, in_time
 from worldswitch.scenarios.stage.stage import Stage
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -61,7 +62,7 @@ class Line:
 
     def receive(self, seconds: float) -> object:
         """The next message, which must arrive in time."""
-        assert self._connection.poll(self._stage.trial.seconds(seconds)), f"no message within {seconds} s"
+        in_time(self._connection.poll(self._stage.trial.seconds(seconds)), f"no message within {seconds} s")
         try:
             return self._connection.recv()
         except (EOFError, ConnectionError):
@@ -137,7 +138,7 @@ class Child:
             if pid:
                 return ChildStatus.of(status)
             time.sleep(0.002)
-        raise AssertionError(f"process {self.pid} still lives after {seconds} s")
+        raise OutOfTime(f"process {self.pid} still lives after {seconds} s")
 
 
 def fork(stage: Stage, work: Work, namespace: Namespace = Namespace.SAME) -> Child:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
+from worldswitch.harness.verdict import in_time
 from worldswitch.scenarios.stage.stage import Stage
 
 #: Seconds after which a held thread continues by itself, should the holder have failed.
@@ -115,7 +116,7 @@ class Task:
         """What the function returned or raised, which must happen in time."""
         if self.hold is not None:
             self.hold.release()
-        assert self._over.wait(stage.trial.seconds(seconds)), f"{what}: not over within {seconds} s"
+        in_time(self._over.wait(stage.trial.seconds(seconds)), f"{what}: not over within {seconds} s")
         return self._outcome
 
 
@@ -144,4 +145,4 @@ class SteppedThread:
         """End the thread by the function `ending`, and wait until it is gone."""
         self._deeds.put(ending)
         gone = within(stage, seconds, lambda: not Path(f"/proc/self/task/{self.tid}").exists())
-        assert gone, f"a thread that ends {ending.__name__} is still there after {seconds} s"
+        in_time(gone, f"a thread that ends {ending.__name__} is still there after {seconds} s")

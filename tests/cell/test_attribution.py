@@ -12,7 +12,7 @@ import pytest
 from worldswitch.harness.cell.attribution import Owners, Phase, judge
 from worldswitch.harness.cell.trial import Result
 from worldswitch.harness.contract import Cause, Death, StubDied
-from worldswitch.harness.verdict import Verdict
+from worldswitch.harness.verdict import Verdict, in_time
 
 SCENARIOS, PLATFORM, OTHER = "claims", "mine.platform", "somebody"
 
@@ -187,3 +187,15 @@ def test_the_innermost_owned_module_counts() -> None:
     assert made.innermost([PLATFORM, SCENARIOS]) == "scenarios"
     assert made.innermost([OTHER]) == ""
     assert made.innermost([]) == ""
+
+
+def test_a_bound_of_time_is_told_from_other_assertions() -> None:
+    waits = function(SCENARIOS, "in_time(False, 'not within 2 s: it ends\\nor not')", in_time=in_time)
+    result = verdict(raised(waits))
+    assert (result.verdict, result.assertion, result.out_of_time) == (Verdict.FAIL, True, True)
+    assert result.reason == "OutOfTime: not within 2 s: it ends"
+    assert not verdict(through(SCENARIOS, body=FAILS)).out_of_time
+
+
+def test_what_happened_in_time_raises_nothing() -> None:
+    in_time([1], "it ends")

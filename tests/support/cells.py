@@ -11,6 +11,7 @@ from pathlib import Path
 from paths import PYTHONPATH
 
 from worldswitch.harness.cell import records
+from worldswitch.harness.cell.attempts import VARIABLE
 from worldswitch.harness.cell.records import Record, Trial
 from worldswitch.harness.linux import processes
 from worldswitch.harness.results.cell_file import Reached, gather
@@ -67,7 +68,8 @@ class Finished:
 
 def run(command: list[str], **environment: str) -> tuple[subprocess.CompletedProcess[bytes], tuple[str, ...]]:
     """Run `command`; return its result and the processes that outlive it."""
-    variables = {**os.environ, "PYTHONPATH": PYTHONPATH, "PYTHONSAFEPATH": "1", **environment}
+    # Platforms that hang on purpose must not be excused by the tests that run beside them.
+    variables = {**os.environ, "PYTHONPATH": PYTHONPATH, "PYTHONSAFEPATH": "1", VARIABLE: "count", **environment}
     before = processes.descendants(os.getpid()).keys()
     with processes.subreaper():
         finished = subprocess.run(command, capture_output=True, env=variables, timeout=120, cwd="/", check=False)

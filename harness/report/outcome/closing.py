@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from worldswitch.harness.cell.records import tally
 from worldswitch.harness.expectations.outcome import CellOutcome
 from worldswitch.harness.report.outcome import causes
 from worldswitch.harness.results.reader import PLACE
@@ -25,6 +26,16 @@ def repeat(outcomes: Sequence[CellOutcome], folder: Path, out: Console) -> None:
     out.print(f"\nthese scenarios:   {causes.selection(found)}")
     out.print(f"explain the first: worldswitch explain '{cell}::{judged.trial.scenario}@{folder}'")
     out.print(f"repeat all:        worldswitch run --lf{elsewhere}")
+
+
+def attempts(outcomes: Sequence[CellOutcome], out: Console) -> None:
+    """Print how many trials were tried again, and with what result, because the machine was starved."""
+    for one in outcomes:
+        again = [judged.trial for judged in one.judged if judged.trial.attempts]
+        if again:
+            ended = ", ".join(f"{number} {name}" for name, number in tally(again).items())
+            count = f"{len(again)} of {len(one.judged)} trials"
+            out.print(f"\n{one.cell}: {count} tried again, as the machine was starved: {ended}")
 
 
 def places(folder: Path, out: Console) -> None:

@@ -27,6 +27,7 @@ from worldswitch.harness.contract import (
     Released,
     StubDied,
 )
+from worldswitch.harness.verdict import in_time
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.stage.chaos.accounting_guests import AccountingGuest, Home
 from worldswitch.scenarios.stage.chaos.nemesis import AT, DURING, EVENTS, GUESTS, IN, Moment, Schedule, Strike
@@ -154,7 +155,7 @@ class ScheduleRunner:
     def _await_running(self, target: AccountingGuest, task: Task) -> None:
         before = target.progress
         runs = within(self.stage, BOUND, lambda: task.is_over or target.progress != before)
-        assert runs, f"{target} neither runs nor returns within {BOUND} s"
+        in_time(runs, f"{target} neither runs nor returns within {BOUND} s")
 
     def _strike_held(self, task: Task, strike: Strike) -> None:
         """Strike while the switch is held; a step on the way back is reached by a signal or the guest's call."""
@@ -417,4 +418,4 @@ class ScheduleRunner:
             outcome = outcome_of(home.space.release)
             assert outcome is None or self._may_be(outcome, home), f"the release at the end gave {outcome!r}"
         gone = within(self.stage, BOUND, lambda: not any(map(process_state, self.doomed)))
-        assert gone, f"dead stubs were not reaped: {self.doomed}"
+        in_time(gone, f"dead stubs were not reaped: {self.doomed}")

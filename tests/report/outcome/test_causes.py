@@ -143,3 +143,13 @@ def test_a_platforms_words_are_legible() -> None:
     assert "\x1b" not in said
     assert "::error" not in said
     assert "\\x1b[2J" in said
+
+
+def test_trials_that_were_tried_again_are_counted() -> None:
+    tried = [one(number, "", Verdict.PASS, attempts=("the machine was starved: ...",)) for number in range(2)]
+    text = printed(cell("host", *tried, one(3, "AssertionError: 1 is not 2")))
+    assert "2 of 3 trials tried again, as the machine was starved: 2 pass" in text
+
+
+def test_without_a_starved_machine_no_attempts_are_mentioned() -> None:
+    assert "tried again" not in printed(cell("host", one(3, "AssertionError: 1 is not 2")))
