@@ -116,7 +116,9 @@ class Interrupted:
 class Death(enum.Enum):
     """How a stub ended."""
 
-    SIGNALED = "signaled"  #: by a signal from outside: kill(2), the OOM killer
+    #: By a signal from outside that is fatal: SIGKILL, of kill(2) or the OOM killer; SIGILL, SIGTRAP, SIGBUS, SIGFPE,
+    #: SIGSEGV or SIGSYS that kill(2) sends to the *thread* id of an idle thread.  All others end no stub.
+    SIGNALED = "signaled"
     SECCOMP = "seccomp"  #: by a seccomp filter, over a system call the platform injected or a guest that got loose
     EXITED = "exited"  #: it called exit
     TRACER_VANISHED = "tracer vanished"  #: a tracing thread ended without handing its tracees back

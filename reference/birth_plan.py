@@ -8,8 +8,10 @@ The order matters:
 3. A process group of its own, so that the terminal's ^C and ^Z do not reach stubs.  A session of its own would do that
    too, but the scheduler groups by session (CONFIG_SCHED_AUTOGROUP), and crossing groups twice makes a switch some 5 %
    slower.
-4. Default dispositions, no alternate stack, all signals blocked: none of the parent's handlers, and no signal that
-   kills an untraced thread.  Threads that run guests unblock them, since their tracer would not see blocked ones.
+4. Dispositions of its own, all signals blocked: none of the parent's handlers, and no signal that kills an untraced
+   thread.  Threads that run guests unblock them, since their tracer would not see blocked ones.  Fatal signals are
+   ignored, which hides none from a tracer: one that kill(2) sends to the id of an untraced thread would end the whole
+   process where another thread does not block it (kernel/signal.c: complete_signal).  Faults cannot be ignored.
 5. Processor settings for guests: no shadow stack, which lies in memory that is soon unmapped, and on request a fault at
    each CPUID.  Threads inherit both.
 6. What it must give up of its maker's privileges (`privileges`), if that has any.
@@ -27,8 +29,15 @@ from dataclasses import dataclass
 
 from worldswitch.reference._core import ffi, lib
 
-#: Room for the kernel's struct sigaction, all zero: SIG_DFL, no flags, empty mask.
+#: The kernel's struct sigaction: the handler, SIG_DFL (0) or SIG_IGN (1), then no flags and an empty mask.
 SIGACTION_SIZE = 32
+#: Signals that the kernel raises for an instruction.  If one is ignored, it kills, and makes the default of it.
+FAULTS = (signal.SIGILL, signal.SIGTRAP, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV, signal.SIGSYS)
+#: Signals that end no process by default.
+HARMLESS = (
+    *(signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH),
+    *(signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU),
+)
 SIGSET_SIZE = 8
 ALL_SIGNALS = range(1, 65)  # 1 to _NSIG, include/uapi/asm-generic/signal.h
 FILTER_HEADER_SIZE = 16  # struct sock_fprog: a count and a pointer
@@ -106,7 +115,6 @@ def standard_plan(
     `key` is the filter's, `go` the file descriptor that the parent's byte comes through, `parent` the id of the process
     that forks.  `given_up` are steps that give up privileges.
     """
-    default_action = ffi.new("unsigned char[]", SIGACTION_SIZE)
     all_signals = ffi.new("unsigned char[]", b"\xff" * SIGSET_SIZE)
     no_alternate_stack = ffi.new("unsigned long[3]", [0, SS_DISABLE, 0])
     byte = ffi.new("unsigned char[1]")
@@ -117,7 +125,7 @@ def standard_plan(
         Step("getppid: its parent is gone", lib.SYS_getppid, (), parent),
         Step("read: wait until it is traced", lib.SYS_read, (go, byte, 1), 1),
         Step("setpgid", lib.SYS_setpgid, (0, 0), None),
-        *_default_dispositions(default_action),
+        *_dispositions(),
         Step("sigaltstack", lib.SYS_sigaltstack, (no_alternate_stack, 0)),
         Step("rt_sigprocmask", lib.SYS_rt_sigprocmask, (int(signal.SIG_SETMASK), all_signals, 0, SIGSET_SIZE)),
         Step("arch_prctl(ARCH_SHSTK_DISABLE)", lib.SYS_arch_prctl, (ARCH_SHSTK_DISABLE, ARCH_SHSTK_SHSTK), None),
@@ -130,11 +138,14 @@ def standard_plan(
     return StubPlan(tuple(steps), lib.CLONE_FILES, options, key)
 
 
-def _default_dispositions(action: object) -> Sequence[Step]:
+def _dispositions() -> Sequence[Step]:
     """A step for each signal but SIGKILL and SIGSTOP, which always have theirs."""
-    fixed = (signal.SIGKILL, signal.SIGSTOP)
+    default, ignore = (ffi.new("unsigned char[]", bytes([handler]).ljust(SIGACTION_SIZE, b"\0")) for handler in (0, 1))
     return [
-        Step(f"rt_sigaction({number})", lib.SYS_rt_sigaction, (number, action, 0, SIGSET_SIZE))
+        Step(
+            *(f"rt_sigaction({number})", lib.SYS_rt_sigaction),
+            (number, default if number in (*FAULTS, *HARMLESS) else ignore, 0, SIGSET_SIZE),
+        )
         for number in ALL_SIGNALS
-        if number not in fixed
+        if number not in (signal.SIGKILL, signal.SIGSTOP)
     ]

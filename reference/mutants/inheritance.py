@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from worldswitch.reference.birth_plan import StubPlan
+from worldswitch.reference._core import ffi, lib
+from worldswitch.reference.birth_plan import SIGACTION_SIZE, StubPlan
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants.signals import KnowsNoStopSignalButSigstop
 from worldswitch.reference.ptrace import PtracePlatform
@@ -49,3 +50,27 @@ class KeepsTheHarnessDispositions(PtracePlatform):
     """Leaves the harness's signal dispositions in a stub."""
 
     stub_creation_class = _LazyCreation
+
+
+class _MortalCreation(StubCreation):
+    def make_plan(self, go: int) -> StubPlan:
+        """With the default for each signal."""
+        plan = super().make_plan(go)
+        default = ffi.new("unsigned char[]", SIGACTION_SIZE)
+        steps = (
+            replace(step, arguments=(step.arguments[0], default, *step.arguments[2:]))
+            if step.number == lib.SYS_rt_sigaction
+            else step
+            for step in plan.steps
+        )
+        return replace(plan, steps=tuple(steps))
+
+
+@mutant(
+    caught_by=("SG20",),
+    origin="this reference, before: complete_signal asks whether the thread that the id names is traced",
+)
+class ResetsToTheFatalDefault(PtracePlatform):
+    """Leaves a stub the default disposition of each signal, which kill(2) to an idle thread's id makes fatal."""
+
+    stub_creation_class = _MortalCreation

@@ -13,11 +13,15 @@ from worldswitch.scenarios.stage import children
 from worldswitch.scenarios.stage.children import Line
 from worldswitch.scenarios.stage.deaths import stub_of
 from worldswitch.scenarios.stage.memory_guests import reads
-from worldswitch.scenarios.stage.processes import process_state, status_of
+from worldswitch.scenarios.stage.processes import process_state, status_of, threads_of
 from worldswitch.scenarios.stage.senders import CATCHABLE, SignalSender, waiting_for
 from worldswitch.scenarios.stage.stage import PAGE, Stage
-from worldswitch.scenarios.stage.steady_guests import Computing, makes_calls
+from worldswitch.scenarios.stage.steady_guests import Computing, in_a_thread_that_ends, makes_calls
 from worldswitch.scenarios.stage.terminals import KEYS, SUSPEND, Terminal, a_terminal
+
+#: Signals that no fault raises.
+FAULTS = (signal.SIGILL, signal.SIGTRAP, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV, signal.SIGSYS)
+ASYNCHRONOUS = tuple(signo for signo in CATCHABLE if signo not in FAULTS)
 
 # --------------------------------------------------------------------------------------------------------- the terminal
 
@@ -112,12 +116,28 @@ def a_mask_inherited_from_the_harness_blocks_nothing(stage: Stage) -> None:
 
 @scenario("SG16", clauses=("seed.forkStub", 'signal(7) "Signal dispositions"', "kernel.M6"), normal=3, soak=50)
 def what_the_harness_ignores_or_handles_its_stubs_do_not(stage: Stage) -> None:
-    """Every signal disposition in a stub is the default, before and after the harness changes its own."""
+    """A stub's signal dispositions are its own, and have no handler, whatever the harness ignores or handles."""
     for _ in range(stage.trial.repeat):
+        found = set()
         for harness in (signal.SIG_IGN, signal.SIG_DFL, lambda *_: None):
             for signo in CATCHABLE:
                 signal.signal(signo, harness)
             stub = stage.inspect(stage.space()).stub
-            for tid in stub.tids:
-                ignored, handled = (int(status_of(tid, field), 16) for field in ("SigIgn", "SigCgt"))
-                assert (ignored, handled) == (0, 0), f"thread {tid} ignores {ignored:#x} and handles {handled:#x}"
+            found |= {tuple(int(status_of(tid, field), 16) for field in ("SigIgn", "SigCgt")) for tid in stub.tids}
+        assert len(found) == 1, f"what stubs ignore and handle differs: {found}"
+        assert [handled for _, handled in found] == [0], f"a stub has handlers: {found}"
+
+
+@scenario("SG20", clauses=('signal(7) "Standard signals"', "kill(2)", "seed.wait"), normal=3, soak=50)
+def a_signal_to_the_id_of_an_idle_thread_ends_no_stub(stage: Stage) -> None:
+    """A foreign signal sent by kill to the id of any thread of a stub ends no guest that computes there."""
+    with SignalSender() as other:
+        for _ in range(stage.trial.repeat):
+            with Computing(stage) as guest:
+                in_a_thread_that_ends(
+                    stage, partial(stage.guest(guests.getpid_loop, space=guest.guest.space).syscalls, 1)
+                )
+                for tid in threads_of(guest.pid):
+                    other.kill(tid, *ASYNCHRONOUS)
+                    guest.is_undisturbed(f"signals to thread id {tid}")
+                guest.ends_when_interrupted()

@@ -6,7 +6,7 @@ import signal
 from typing import Any, cast
 
 from worldswitch.reference._core import ffi, lib
-from worldswitch.reference.birth_plan import ARCH_SET_CPUID, Step, StubPlan, standard_plan
+from worldswitch.reference.birth_plan import ARCH_SET_CPUID, FAULTS, SIGACTION_SIZE, Step, StubPlan, standard_plan
 
 PARENT, GO, KEY = 4711, 9, 0xBEEF
 
@@ -41,6 +41,16 @@ def test_no_crash_leaves_an_orphan_and_no_handler_is_inherited() -> None:
     assert steps[-1].number == lib.SYS_seccomp
     reset = {step.arguments[0] for step in steps if step.number == lib.SYS_rt_sigaction}
     assert reset == set(range(1, 65)) - {signal.SIGKILL, signal.SIGSTOP}
+
+
+def test_signals_that_would_end_a_process_are_ignored_but_for_faults() -> None:
+    actions = {s.arguments[0]: s.arguments[1] for s in standard().steps if s.number == lib.SYS_rt_sigaction}
+    handlers = {signo: bytes(ffi.buffer(action))[:SIGACTION_SIZE] for signo, action in actions.items()}
+    ignored = {signo for signo, action in handlers.items() if action == b"\1" + bytes(SIGACTION_SIZE - 1)}
+    assert {action for signo, action in handlers.items() if signo not in ignored} == {bytes(SIGACTION_SIZE)}
+    harmless = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
+    stops = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+    assert set(handlers) - ignored == {*harmless, *stops, *FAULTS}
 
 
 def test_cpuid_faults_only_on_request_and_before_the_filter_forbids_to_ask() -> None:
