@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from worldswitch.harness.contract import Access, AddressSpace, Event, Fault, State, Syscall
-from worldswitch.reference.address_space import END_OF_WORDS, PtraceAddressSpace
+from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import PC, PtraceContext
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
@@ -240,9 +240,6 @@ class _ContextOfProcesses(PtraceContext):
         if process == self._process and self._fault is not None and self._fault[1:] == (address, state.words[PC]):
             return Access.WRITE
         return super()._access(space, state, address)
-
-    def forget_fault(self, space: Any, begin: int, end: int) -> bool:
-        return end == END_OF_WORDS or super().forget_fault(space, begin, end)
 
 
 @mutant(caught_by=("FT06",), origin="seed.Release: the registry of faults goes with the process, not with its tenant")
