@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from worldswitch.harness.contract import Access, AddressSpace, Event, Fault, State, Syscall
-from worldswitch.reference.address_space import PtraceAddressSpace
+from worldswitch.reference.address_space import END_OF_WORDS, PtraceAddressSpace
 from worldswitch.reference.context import PC, PtraceContext
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.ptrace import PtracePlatform
