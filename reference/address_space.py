@@ -151,7 +151,6 @@ class PtraceAddressSpace:
     def release(self, *, wait: bool = True) -> None:
         """Give it back; see the contract.  Seed: subprocess.Release."""
         stub = self._end_lease()
-        self._forget_faults(0, END_OF_WORDS)
         if wait:
             self.platform.take_back(stub)
         else:

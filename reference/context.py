@@ -325,8 +325,6 @@ class PtraceContext(Interruptible, FaultMemory, ExtendedState):
         if error in (errno.ESRCH, errno.ECHILD):
             self.platform.check_open()
             return StubDied(tracee.gone())
-        # The thread is where it was, with some of the registers perhaps written.
-        self._space = None
         loading = "loading the guest's registers (a segment base or the extended state is not acceptable)"
         resuming = self._admission.failed in (self._admission.run, self._admission.step)
         return HostError(error, f"{self._failed_request()}, {'resuming the guest' if resuming else loading}")

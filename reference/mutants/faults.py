@@ -241,9 +241,6 @@ class _ContextOfProcesses(PtraceContext):
             return Access.WRITE
         return super()._access(space, state, address)
 
-    def forget_fault(self, space: Any, begin: int, end: int) -> bool:
-        return end == END_OF_WORDS or super().forget_fault(space, begin, end)
-
 
 @mutant(caught_by=("FT06",), origin="seed.Release: the registry of faults goes with the process, not with its tenant")
 class RemembersFaultsOverRecycling(PtracePlatform):

@@ -214,3 +214,38 @@ class LeavesAResidentsVectors(PtracePlatform):
     """Leaves a resident context's vector registers to a fresh context on its stub thread."""
 
     context_class = _InheritingContext
+
+
+class _KeepingContext(PtraceContext):
+    def fetch_from(self, tracee: Tracee) -> None:
+        """Read the extended state, and leave its memory to the thread."""
+        resident = tracee.handle.resident
+        super().fetch_from(tracee)
+        tracee.handle.resident = resident
+
+
+@mutant(
+    caught_by=("vectors::a_resident_context_that_gave_way_keeps_its_vectors_when_its_thread_ends",),
+    origin="a lazy extended state, the answer to seed.W25, that is written out twice",
+)
+class WritesVectorsOutTwice(PtracePlatform):
+    """Writes a thread's vector registers into the state of a resident context that another one has displaced."""
+
+    context_class = _KeepingContext
+
+
+class _LingeringContext(PtraceContext):
+    def fetch_from(self, tracee: Tracee) -> None:
+        """Read the extended state, and stay the thread's user."""
+        super().fetch_from(tracee)
+        tracee.user = self
+
+
+@mutant(
+    caught_by=("vectors::a_resident_context_that_moved_keeps_its_vectors_when_its_old_thread_is_used",),
+    origin="a lazy extended state, the answer to seed.W25, whose owner is not cleared",
+)
+class StaysTheUserOfAThread(PtracePlatform):
+    """Treats a resident context that was pulled as the user of the thread that it left."""
+
+    context_class = _LingeringContext

@@ -100,6 +100,36 @@ def a_new_state_has_its_own_vectors(stage: Stage, resident: bool) -> None:
         assert guest.data[0:256] == expected
 
 
+@scenario("EX25", clauses=("seed.switchToApp", "seed.W25"))
+def a_resident_context_that_gave_way_keeps_its_vectors_when_its_thread_ends(stage: Stage) -> None:
+    """A resident context keeps its vector registers when its stub thread ends, though another one used that last."""
+    one = stage.guest(guests.xmm_fill, resident=True)
+    other = stage.guest(guests.xmm_fill, space=one.space)
+    one.data[0:256], other.data[0:256] = contents = [Random(seed).randbytes(256) for seed in (6, 7)]
+    stage.bounded(lambda: [guest.run_to(Syscall) for guest in (one, other)])
+    for guest, expected in zip((one, other), contents, strict=True):
+        guest.enter(guests.xmm_store)
+        guest.data[0:256] = bytes(256)
+        guest.run_to(Syscall)
+        assert guest.data[0:256] == expected
+
+
+@scenario("EX25", clauses=("seed.switchToApp", "seed.W25"))
+def a_resident_context_that_moved_keeps_its_vectors_when_its_old_thread_is_used(stage: Stage) -> None:
+    """A resident context that left a stub thread loses nothing when another context uses that thread."""
+    left = stage.guest(guests.xmm_fill, resident=True)
+    left.run_to(Syscall)
+    left.context.pull()
+    moved = stage.guest(guests.xmm_fill, context=left.context)
+    moved.data[0:256] = contents = Random(8).randbytes(256)
+    moved.run_to(Syscall)
+    stage.guest(guests.xmm_store, space=left.space).run_to(Syscall)
+    moved.enter(guests.xmm_store)
+    moved.data[0:256] = bytes(256)
+    moved.run_to(Syscall)
+    assert moved.data[0:256] == contents
+
+
 @scenario("EX03", clauses="seed.switchToApp")
 @pytest.mark.parametrize("resident", [False, True], ids=["default", "resident"])
 def extended_state_moves_between_contexts_by_its_image(stage: Stage, resident: bool) -> None:
