@@ -37,6 +37,11 @@ Threads
 `Context.pull`        the thread that last switched the context, or any after that thread has ended
 `State`               one thread at a time; while a switch runs, its context's
 ====================  ===============================================================================================
+
+A signal handler that runs in the midst of an operation may call `Context.interrupt`, and may raise.  It must make no
+other call of that platform, which may wait for what the operation holds.
+
+An address space that is dropped without `release` keeps its stub until `Platform.close`.
 """
 
 from __future__ import annotations

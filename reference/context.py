@@ -148,6 +148,7 @@ class PtraceContext(Interruptible, FaultMemory, ExtendedState):
         try:
             del self._free
         except AttributeError:
+            self.platform.check_ours()  # a fork copies the mark, and not the thread
             raise Busy("the context is being switched by another thread") from None
         try:
             self._running = self._holder

@@ -83,7 +83,13 @@ class PtracePlatform:
         if self.options.recorder:
             record(self.options.recorder)
         self._maker = os.getpid()
+        #: Operations are refused.
         self._closed = False
+        #: A handler that runs in the midst of `close` need not do it again.
+        self._is_closing = False
+        #: Nothing is left to close.
+        self._has_ended = False
+        self._has_page = True
         #: Reentrant: a signal handler may close the platform while it is being closed.
         self._close_lock = Lock()
         prerequisites.check_machine()
@@ -94,11 +100,11 @@ class PtracePlatform:
         self.stub_creation = self.stub_creation_class(
             self.options, self.page, self.stub_class, self.housekeeping.add, self._on_death
         )
-        self.quiet_sigchld()
         try:
+            self.quiet_sigchld()
             self.creator = self.creator_class(self.housekeeping)
         except BaseException:
-            stub_page.remove(self.page)
+            self._remove_page()
             self._forget()
             raise
         _living.add(self)
@@ -144,19 +150,34 @@ class PtracePlatform:
     def close(self) -> None:
         """End every part, even if another part fails; see the contract.
 
-        A second thread waits until the first is done.
+        A second thread waits until the first is done.  After an exception of a signal handler, a second call does what
+        is left to do.
         """
         self.check_ours()
         with self._close_lock:
-            if self._closed:
+            if self._has_ended or self._is_closing:
                 return
-            self._closed = True
-            with ExitStack() as last_first:
-                last_first.callback(self._forget)
-                last_first.callback(self.pinning.unpin)
-                last_first.callback(stub_page.remove, self.page)
-                last_first.callback(self.creator.close)
-                self._end_all()
+            self._closed = self._is_closing = True
+            try:
+                self._end()
+            finally:
+                self._is_closing = False
+            self._has_ended = True
+
+    def _end(self) -> None:
+        """End every part, even if another part fails."""
+        with ExitStack() as last_first:
+            last_first.callback(self._forget)
+            last_first.callback(self.pinning.unpin)
+            last_first.callback(self._remove_page)
+            last_first.callback(self.creator.close)
+            self._end_all()
+
+    def _remove_page(self) -> None:
+        """Unmap the stub's page, once: another mapping may have its place afterwards."""
+        if self._has_page:
+            self._has_page = False
+            stub_page.remove(self.page)
 
     def _end_all(self) -> None:
         try:

@@ -22,7 +22,7 @@ class _ForgetfulContext(PtraceContext):
             super().interrupt()
 
 
-@mutant(caught_by=("IN01", "IN02"), origin="gvisor interrupt_test.go: TestOneNotification")
+@mutant(caught_by=("IN01", "IN02", "CH12"), origin="gvisor interrupt_test.go: TestOneNotification")
 class DropsEarlyInterrupts(PtracePlatform):
     """Forgets an interrupt that comes before the switch."""
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
 
-from worldswitch.harness.contract import Busy, Event, Released, State
+from worldswitch.harness.contract import AddressSpace, Busy, Event, Released, State, WrongThread
 from worldswitch.reference._core import lib
 from worldswitch.reference.address_space import PtraceAddressSpace
 from worldswitch.reference.context import PtraceContext
+from worldswitch.reference.creator import Creator
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.pool import Pool
 from worldswitch.reference.ptrace import PtracePlatform
@@ -166,3 +170,83 @@ class TakesSilenceForAbsence(PtracePlatform):
     """Concludes that a tracing thread has vanished if /proc cannot be read for lack of a file descriptor."""
 
     stub_class = _AnxiousStub
+
+
+class _TimidCreator(Creator):
+    def post(self, function: Callable[[], Any]) -> Future[Any]:
+        if self._refusal is not None or self._has_ended:
+            raise Released(self._refusal or "the platform is closed")
+        future: Future[Any] = Future()
+        self._requests.put((function, future))
+        return future
+
+
+@mutant(
+    caught_by=("encounters::what_is_asked_before_the_platform_closes_is_answered",),
+    origin="a look at a flag before the queue, and nobody who empties the queue afterwards",
+)
+class PostsIntoTheVoid(PtracePlatform):
+    """Looks whether the platform's thread has ended before it queues a request, and not after."""
+
+    creator_class = _TimidCreator
+
+
+class _HastyCreator(Creator):
+    def _refuse_queued(self) -> None:
+        if self._has_ended and threading.current_thread() is self._thread:
+            self._has_ended = False
+            super()._refuse_queued()
+            self._has_ended = True
+            return
+        super()._refuse_queued()
+
+
+@mutant(
+    caught_by=("encounters::what_is_asked_while_the_platform_closes_is_answered",),
+    origin="the order of the flag and the queue, at the end of a thread that serves requests",
+)
+class EmptiesItsQueueTooSoon(PtracePlatform):
+    """Empties the queue of requests before it says that the platform's thread has ended."""
+
+    creator_class = _HastyCreator
+
+
+@mutant(caught_by=("CH10",), origin="seed.I11: an end that may come from any thread, and twice")
+class RefusesASecondClose(PtracePlatform):
+    """Raises `Released` from `close` after the platform was closed."""
+
+    def close(self) -> None:
+        """Close it once."""
+        if self._closed:
+            raise Released("the platform is closed")
+        super().close()
+
+
+@mutant(caught_by=("LC20",), origin="a flag that is set before the work it stands for")
+class LeavesTheRestOfAClose(PtracePlatform):
+    """Does not finish a `close` that an exception ended."""
+
+    def close(self) -> None:
+        """Close it, unless that was begun before."""
+        self._has_ended = self._has_ended or self._closed
+        super().close()
+
+
+class _UnawareContext(PtraceContext):
+    def switch(self, address_space: AddressSpace, state: State) -> Event:
+        try:
+            return super().switch(address_space, state)
+        except WrongThread:
+            if "_free" in self.__dict__:
+                raise
+            raise Busy("the context is being switched by another thread") from None
+
+
+@mutant(
+    caught_by=("encounters::a_first_switch_at_any_step_meets_any_operation",),
+    origin="fork(2): a lock that another thread holds stays locked in the child for ever",
+)
+class TellsForkedChildrenToWait(PtracePlatform):
+    """Raises `Busy` in a forked child for a context that another thread of the parent was switching."""
+
+    context_class = _UnawareContext

@@ -11,7 +11,8 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -82,8 +83,64 @@ class Hold:
         if self.steps == self._step:
             self.place = f"line {frame.f_lineno} of {frame.f_globals.get('__name__')}, in {frame.f_code.co_name}"
             self._reached.set()
-            self._go.wait(LONGEST_HOLD)
+            self._stay()
         return self._at_line
+
+    def _stay(self) -> None:
+        self._go.wait(LONGEST_HOLD)
+
+
+class Insertion(Hold):
+    """Calls a function at the `step`-th moment where a signal handler may run, in the thread that enters it.
+
+    Python runs handlers when a function of Python begins, and after a call of C.
+    """
+
+    def __init__(self, platform: object, step: int, handler: Callable[[], object] = lambda: None) -> None:
+        super().__init__(platform, step)
+        self._handler = handler
+
+    def __enter__(self) -> Insertion:
+        sys.setprofile(self._at_event)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sys.setprofile(None)
+
+    def _at_event(self, frame: FrameType, event: str, argument: object) -> None:
+        module = frame.f_globals.get("__name__", "").rpartition(".")[0]
+        if module in self._packages and event in ("call", "c_return"):
+            self._at_line(frame, "line", argument)
+
+    def _stay(self) -> None:
+        self._handler()
+
+
+class HoldOfOwnThread(Hold):
+    """Holds a thread that the platform starts, at its `step`-th step after `arm`."""
+
+    def __init__(self, packages: tuple[str, ...], step: int) -> None:
+        super().__init__(None, step)
+        self._packages = packages
+        self._is_armed = False
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Watch the threads that are started in this block."""
+        threading.settrace(self._at_call)
+        try:
+            yield
+        finally:
+            threading.settrace(None)  # type: ignore[arg-type]  # typeshed: TraceFunction only
+
+    def arm(self) -> None:
+        """Count steps from now on."""
+        self._is_armed = True
+
+    def _at_line(self, frame: FrameType, event: str, argument: object) -> Any:
+        return super()._at_line(frame, event, argument) if self._is_armed else self._at_line
 
 
 class Task:

@@ -2,8 +2,8 @@
 
 Counts are the same on every machine.  `known.toml` lists those of the reference, and a test fails if one differs.
 
-The operation runs in a process of its own (`process`), whose calling thread is traced.  Each repetition is enclosed in
-two marks: a system call that nothing else there makes.  A preemption can cost one more wait, so the count is the
+The operation runs in a process of its own (`process`), whose threads are traced.  Each repetition is enclosed in
+two marks: a system call that nothing else there makes.  A preemption can cost one more wait, so each count is the
 minimum over all repetitions.
 """
 
@@ -17,7 +17,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -32,7 +32,7 @@ TIMES = 50
 SECONDS = 120.0  #: until the counted process is killed, which ends every wait for it
 
 #: arch/x86/entry/syscalls/syscall_64.tbl
-WAIT4 = 61
+WAIT4, OPENAT = 61, 257
 
 # include/uapi/linux/ptrace.h, arch/x86/include/uapi/asm/ptrace-abi.h: bytes that a request copies.
 REGISTERS, SIGINFO, WORD = 216, 128, 8
@@ -55,13 +55,14 @@ class Count(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ptrace: int  #: ptrace requests
     waits: int  #: wait4 calls, successful or not
     stops: int  #: wait4 calls that reported a stop
+    files: int = 0  #: files opened, of /proc
     bytes: int = 0  #: bytes copied between kernel and tracer
     switches: float = 0.0  #: context switches of tracer and stub, measured untraced
 
     @property
-    def exact(self) -> tuple[int, int, int]:
-        """The fields that a test compares: ptrace requests, waits, stops."""
-        return self.ptrace, self.waits, self.stops
+    def exact(self) -> tuple[int, int, int, int]:
+        """The fields that a test compares: ptrace requests, waits, stops, files opened."""
+        return self.ptrace, self.waits, self.stops, self.files
 
 
 def known() -> dict[str, Count]:
@@ -79,7 +80,12 @@ def count(operation: str, name: str = "reference") -> Count:
         if not switches:
             raise OSError(0, f"{operation}: {process.communicate()[1].decode(errors='replace').strip()}")
         counts = [_summed(calls) for calls in _between_marks(process)]
-    return msgspec.structs.replace(min(counts, key=lambda count: count.exact), switches=float(switches))
+    return msgspec.structs.replace(_least(counts), switches=float(switches))
+
+
+def _least(counts: Sequence[Count]) -> Count:
+    """The least of each field: a preemption costs a wait, and housekeeping in between opens files."""
+    return Count(**{name: min(getattr(count, name) for count in counts) for name in Count.__struct_fields__})
 
 
 @contextlib.contextmanager
@@ -127,25 +133,47 @@ class MarkedCalls:
 
 
 def _between_marks(process: subprocess.Popen[bytes]) -> Iterator[list[TracedCall]]:
-    """Trace the process; yield the calls of each repetition.  Raises OSError if it was killed."""
+    """Trace every thread of the process; yield the calls of each repetition.  Raises OSError if it was killed."""
     pid, marked = process.pid, MarkedCalls()
-    syscalls.ptrace(syscalls.PTRACE_SEIZE, pid, 0, syscalls.PTRACE_O_TRACESYSGOOD | syscalls.PTRACE_O_EXITKILL)
-    syscalls.ptrace(syscalls.PTRACE_INTERRUPT, pid)
-    _, status = os.waitpid(pid, syscalls.WALL)
+    under_way: dict[int, TracedCall | None] = dict.fromkeys(_seized(pid))
     assert process.stdin is not None
     process.stdin.write(b"go\n")
     process.stdin.flush()
-    under_way: TracedCall | None = None
-    while os.WIFSTOPPED(status):
+    while pid in under_way:
+        tid, status = _next_status(list(under_way))
+        if not os.WIFSTOPPED(status):
+            del under_way[tid]
+            continue
         if os.WSTOPSIG(status) == SYSCALL_STOP:
-            under_way, ended = _at_stop(pid, under_way)
+            under_way[tid], ended = _at_stop(tid, under_way[tid])
             if ended and (calls := marked.take(ended)) is not None:
                 yield calls
-        syscalls.ptrace(PTRACE_SYSCALL, pid)
-        _, status = os.waitpid(pid, syscalls.WALL)
+        with contextlib.suppress(ProcessLookupError):  # killed, which the next wait reports
+            syscalls.ptrace(PTRACE_SYSCALL, tid)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode < 0:
         raise OSError(0, f"{processes.how_ended(status)}; its deadline is {SECONDS:g} s")
+
+
+def _seized(pid: int) -> list[int]:
+    """Seize every thread of the process, and stop it."""
+    tids = sorted(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir())
+    for tid in tids:
+        syscalls.ptrace(syscalls.PTRACE_SEIZE, tid, 0, syscalls.PTRACE_O_TRACESYSGOOD | syscalls.PTRACE_O_EXITKILL)
+        syscalls.ptrace(syscalls.PTRACE_INTERRUPT, tid)
+    return tids
+
+
+def _next_status(tids: list[int]) -> tuple[int, int]:
+    """The next stop or end of one of these threads.  A wait for any child could take another child's status."""
+    if len(tids) == 1:
+        return os.waitpid(tids[0], syscalls.WALL)
+    while True:
+        for tid in tids:
+            found, status = os.waitpid(tid, syscalls.WALL | os.WNOHANG)
+            if found:
+                return found, status
+        os.sched_yield()
 
 
 SYSCALL_STOP = 0x85  #: SIGTRAP | 0x80, by PTRACE_O_TRACESYSGOOD
@@ -182,7 +210,8 @@ def _summed(calls: list[TracedCall]) -> Count:
     waits = [call for call in calls if call.number == WAIT4]
     stops = [call for call in waits if call.result > 0]
     copied = sum(map(_copied, requests)) + STATUS * len(stops)
-    return Count(ptrace=len(requests), waits=len(waits), stops=len(stops), bytes=copied)
+    files = sum(call.number == OPENAT for call in calls)
+    return Count(ptrace=len(requests), waits=len(waits), stops=len(stops), files=files, bytes=copied)
 
 
 def _copied(request: TracedCall) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import resource
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +14,7 @@ from pathlib import Path
 from worldswitch.harness.arch import registers
 from worldswitch.harness.bench.suite.switch import TRAP_FLAG
 from worldswitch.harness.bench.workbench import DATA, GETPID, READ_WRITE, Bench, BenchGuest, become_realtime, pinned
-from worldswitch.harness.contract import AddressSpace, Inspectable, Options, Placement, Unavailable
+from worldswitch.harness.contract import AddressSpace, Inspectable, Options, Placement, Platform, Unavailable
 
 Operation = Callable[[], object]
 
@@ -111,9 +112,83 @@ def unmap(bench: Bench) -> Operation:
     return lambda: space.unmap(DATA, mmap.PAGESIZE)
 
 
+def recycled(bench: Bench) -> Operation:
+    """An address space made of a pooled stub, and released into the pool."""
+    platform = bench.platform(Options(placement=Placement.PIN))
+    return lambda: platform.new_address_space().release()
+
+
+def _without_a_pool(bench: Bench) -> Platform:
+    """A platform that makes each address space in a new stub, and ends the stub at its release."""
+    platform = bench.new_platform(Options(placement=Placement.PIN, pool_limit=0))
+    bench.ending.callback(platform.close)
+    platform.new_address_space().release()  # the one that it may keep in reserve
+    return platform
+
+
+def born(bench: Bench) -> Operation:
+    """An address space in a new stub, which its release ends."""
+    platform = _without_a_pool(bench)
+    return lambda: platform.new_address_space().release()
+
+
+def first_switch(bench: Bench) -> Operation:
+    """The same, with the first switch of a thread in between: to nowhere, which faults."""
+    platform = _without_a_pool(bench)
+    context = platform.new_context()
+
+    def operation() -> None:
+        space = platform.new_address_space()
+        context.switch(space, platform.new_state())
+        space.release()
+
+    return operation
+
+
+def first_map(bench: Bench) -> Operation:
+    """The same, with the first page that a thread maps in between."""
+    platform, file = _without_a_pool(bench), bench.file(mmap.PAGESIZE)
+
+    def operation() -> None:
+        space = platform.new_address_space()
+        space.map_file(DATA, file, 0, mmap.PAGESIZE, READ_WRITE)
+        space.release()
+
+    return operation
+
+
+def interrupted(bench: Bench) -> Operation:
+    """A switch that an earlier interrupt prevents."""
+    guest = _guest(bench)
+    guest.switch()
+
+    def operation() -> None:
+        guest.context.interrupt()
+        guest.context.switch(guest.space, guest.state)
+
+    return operation
+
+
+def foreign_signal(bench: Bench) -> Operation:
+    """A system call's round trip, with a signal of another process on the way."""
+    guest = _guest(bench)
+    if not isinstance(guest.space, Inspectable):
+        raise Unavailable("the platform cannot tell its stub: it has no Inspectable part")
+    pid, switch = guest.space.stub.pid, _answered(guest)
+
+    def operation() -> None:
+        os.kill(pid, signal.SIGUSR2)
+        switch()
+
+    return operation
+
+
 OPERATIONS = {
     operation.__name__: operation
-    for operation in (resident, default, changed_xstate, changed_registers, single_step, fault, inject, map_file, unmap)
+    for operation in (
+        *(resident, default, changed_xstate, changed_registers, single_step, fault, inject, map_file, unmap),
+        *(recycled, born, first_switch, first_map, interrupted, foreign_signal),
+    )
 }
 
 
