@@ -7,6 +7,7 @@ line; a CI system obeys a line such as ``::add-mask::``.  Each such character is
 from __future__ import annotations
 
 import re
+from typing import Any
 
 #: Control, bidirectional and invisible characters but tab and newline, and what UTF-8 or XML cannot represent.
 _ILLEGIBLE = re.compile(
@@ -22,6 +23,18 @@ def legible(text: str) -> str:
     """Return `text`, which may have several lines, with what is not safe to print shown as escape sequences."""
     shown = _ILLEGIBLE.sub(lambda found: found[0].encode("unicode_escape", "surrogatepass").decode(), text)
     return _COMMAND.sub(lambda found: f"{found[1]}\\x3a" if found[1] is not None else "\\x23", shown)
+
+
+def legibly(value: Any) -> Any:
+    """Return plain values, as JSON has them, with every text legible."""
+    match value:
+        case str():
+            return legible(value)
+        case dict():
+            return {key: legibly(item) for key, item in value.items()}
+        case list() | tuple():
+            return [legibly(item) for item in value]
+    return value
 
 
 def shortened(text: str, width: int) -> str:

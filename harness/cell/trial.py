@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -25,7 +24,7 @@ from worldswitch.harness.cell.forking.server import ForkServer, ServerLost
 from worldswitch.harness.cell.supervisor import Ending, left_behind
 from worldswitch.harness.cell.transcript import Transcript
 from worldswitch.harness.flight import Recorder
-from worldswitch.harness.legible import legible
+from worldswitch.harness.legible import legible, legibly
 from worldswitch.harness.verdict import Verdict
 
 REASON, DETAIL = 1 << 12, 1 << 16  #: the characters of a reason and of a detail at most
@@ -216,18 +215,7 @@ def _legible(result: Result) -> Result:
     """Return `result` with its text legible, which a platform or a guest may have written; a pass keeps its notes."""
     if result.verdict is Verdict.PASS:
         return msgspec.structs.replace(result, reason=legible(result.reason), detail=legible(result.detail))
-    return msgspec.convert(_legibly(msgspec.to_builtins(result)), Result)
-
-
-def _legibly(value: Any) -> Any:
-    match value:
-        case str():
-            return legible(value)
-        case dict():
-            return {key: _legibly(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_legibly(item) for item in value]
-    return value
+    return msgspec.convert(legibly(msgspec.to_builtins(result)), Result)
 
 
 def _cut(text: str, most: int) -> str:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import evil
 import pytest
 from cells import Finished, run_cell
+from paths import PYTHONPATH
 
 SENT = "sent no valid result: "
 
@@ -150,3 +156,86 @@ def test_the_judge_never_imports_the_platform() -> None:
     finished = run_cell("--scenarios", "claims", "--platform", "fakes:Passes", "-k", SWITCHES, first=first)
     assert finished.trial.verdict.value == "pass"
     assert "loaded: False" in finished.log
+
+
+#: What no output may have: the sequences of `evil.ESCAPES`, and lines that begin as those of a summary or a command do.
+RAW = re.compile(
+    rb"\x1b\]|\x1b\[2J|\x07|\r|\xc2\x9b|\xe2\x80\xae|^453 passed|^\s*::error::|##\[error\]owned", re.MULTILINE
+)
+
+#: Escapes in the results of a run, and the JSON of what they stand for.
+FORGED = {r"\\x1b": r"\u001b", r"\\x07": r"\u0007", r"\\r453": r"\r453", r"\\x3a:": "::", r"\\x23#": "##"}
+FORGED |= {r"\\u202e": r"\u202e", r"\\x9b": r"\u009b"}
+
+
+def command(folder: Path, *words: str, **environment: str) -> bytes:
+    """What a command prints."""
+    called = [sys.executable, "-m", "worldswitch.harness.cli.main", *words]
+    variables = {**os.environ, "PYTHONPATH": PYTHONPATH, "PYTHONSAFEPATH": "1", **environment}
+    return subprocess.run(
+        called, cwd=folder, env=variables, stdout=-1, stderr=subprocess.STDOUT, timeout=120, check=False
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    """A folder with the results of a platform that says what a terminal would obey, and what the run printed."""
+    folder = tmp_path_factory.mktemp("spoken")
+    words = ("--engine", "host", "--platform", "evil:Speaks", "--id", "TT04", "--repeat", "quick", "-v")
+    github = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
+    return folder, command(folder, "run", *words, **github)
+
+
+def reports(folder: Path, run: str) -> dict[str, bytes]:
+    """What each command says about a run, and the files that it writes."""
+    trial = f"host/evil:Speaks::threads::a_context_runs_on_one_thread_at_a_time@{run}"
+    found = {" ".join(words): command(folder, *words) for words in (("explain", trial), ("diff", run, run))}
+    found["expect"] = command(folder, "expect", "update", run)
+    for form in ("text", "markdown", "html"):
+        found[form] = command(folder, "report", run, "--format", form)
+    for form in ("junit", "ktap", "ctrf"):
+        found[form] = command(folder, "export", run, "--format", form, "-o", f"export.{form}")
+    return found | {path.name: path.read_bytes() for path in (*folder.glob("export.*"), *(folder / run).glob("*.html"))}
+
+
+def test_what_a_platform_says_is_legible_in_every_output(spoken: tuple[Path, bytes]) -> None:
+    folder, printed = spoken
+    (run,) = folder.glob("results/*/")
+    own = {path.name: path.read_bytes() for path in (folder / "summary.md", *run.iterdir())}
+    said = {"run": printed} | own | reports(folder, str(run.relative_to(folder)))
+    assert b"owned" in printed
+    assert {name: RAW.findall(text) for name, text in said.items() if RAW.search(text)} == {}
+
+
+def test_what_the_results_of_others_say_is_legible_in_every_output(spoken: tuple[Path, bytes]) -> None:
+    folder, _ = spoken
+    (run,) = folder.glob("results/*/")
+    shutil.copytree(run, folder / "other")
+    for path in (*(folder / "other").glob("*.jsonl"), folder / "other" / "run.json"):
+        text = path.read_text()
+        for shown, forged in FORGED.items():
+            text = text.replace(shown, forged)
+        path.write_text(text)
+    assert r"\u001b]0;owned" in (folder / "other" / "host-evil-Speaks.jsonl").read_text()
+    said = reports(folder, "other")
+    assert b"owned" in said["text"]
+    assert {name: RAW.findall(text) for name, text in said.items() if RAW.search(text)} == {}
+
+
+@pytest.mark.parametrize("attack", ["prints_escapes_and_dies", "raises_escapes"])
+def test_a_refusal_is_legible(attack: str, tmp_path: Path) -> None:
+    words = ("run", "--engine", "host", "--platform", "evil_import:Platform", "--id", "TT04")
+    printed = command(tmp_path, *words, EVIL=attack)
+    assert b"owned" in printed
+    assert not RAW.search(printed)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_never_imports_the_platform(tmp_path: Path) -> None:
+    first = LOADED.replace("'platform'", "'fakes'")
+    text = f"{first}\nfrom worldswitch.harness.cli.main import main\nsys.exit(main(sys.argv[1:]))"
+    words = ("run", "--engine", "host", "--platform", "fakes:Passes", "--id", "TT04", "--repeat", "quick")
+    variables = {**os.environ, "PYTHONPATH": PYTHONPATH, "PYTHONSAFEPATH": "1"}
+    called = [sys.executable, "-c", text, *words]
+    finished = subprocess.run(called, cwd=tmp_path, env=variables, capture_output=True, timeout=120, check=False)
+    assert b"loaded: False" in finished.stderr

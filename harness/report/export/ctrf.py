@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from worldswitch.harness.expectations.outcome import Judged, tally
+from worldswitch.harness.legible import legibly
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 
@@ -21,7 +22,7 @@ SPECIFICATION = "1.0.0"
 
 def text(run: KeptRun) -> str:
     """Return the document as JSON."""
-    return msgspec.json.format(msgspec.json.encode(report(run)), indent=1).decode() + "\n"
+    return msgspec.json.format(msgspec.json.encode(legibly(report(run))), indent=1).decode() + "\n"
 
 
 def report(run: KeptRun) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from worldswitch.harness.cell.diagnosis.model import Diagnosis, Event, ProcessSn
 from worldswitch.harness.cell.records import Fingerprint, Trial
 from worldswitch.harness.expectations.judgement import PASSES, Judgement
 from worldswitch.harness.expectations.outcome import Judged
+from worldswitch.harness.legible import legible
 from worldswitch.harness.linux.release import minor
 from worldswitch.harness.report import prediction
 from worldswitch.harness.report.outcome.answer import is_denied
@@ -168,12 +169,12 @@ class _Packer:
             machine=self.machine(saved.header.fingerprint, saved.header.environment)
             if saved.header
             else PackedMachine(),
-            problem=problem.reason if problem else "",
+            problem=legible(problem.reason) if problem else "",
             remedy=problem.remedy if problem else "",
-            log=problem.log if problem else "",
+            log=legible(problem.log) if problem else "",
             denied=is_denied(saved.outcome),
             kernel_log=self.text("\n".join(logged.lines)) if logged else 0,
-            complaints=tuple((one.meaning, one.line) for one in logged.complaints) if logged else (),
+            complaints=tuple((one.meaning, legible(one.line)) for one in logged.complaints) if logged else (),
             **(self.forecast(saved) if saved.plan.forecast else {}),
         )
 
@@ -243,7 +244,7 @@ class _Packer:
         return self.text(name), threads, self.text("\n".join((*seen.maps, seen.left_out)).strip())
 
     def text(self, text: str) -> int:
-        end = text if len(text) <= TEXT else f"... {len(text) - TEXT} earlier characters\n{text[-TEXT:]}"
+        end = legible(text if len(text) <= TEXT else f"... {len(text) - TEXT} earlier characters\n{text[-TEXT:]}")
         if end not in self._texts:
             if len(end) > self._room:
                 return self._texts.number(LEFT_OUT)

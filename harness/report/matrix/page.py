@@ -12,6 +12,7 @@ import msgspec
 from markupsafe import Markup
 
 from worldswitch.harness.expectations.outcome import tally
+from worldswitch.harness.legible import legible
 from worldswitch.harness.report import prediction
 from worldswitch.harness.report.matrix import pack as packing
 from worldswitch.harness.report.matrix import summary
@@ -43,6 +44,7 @@ def page(run: KeptRun, again: RepeatCommand) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else legible(str(value)),
     )
     environment.filters["digest"] = _digest
     return environment.get_template("matrix.html.j2").render(
