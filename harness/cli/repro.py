@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from worldswitch.harness.cli import options
 from worldswitch.harness.report.console import console
@@ -34,6 +35,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="repeat it until its verdict is the same, at most N times (default: %(default)s)",
     )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="also repeat a trial of a run from another folder than --results that runs code of its own, or downloads "
+        "or installs something",
+    )
     options.results(parser)
 
 
@@ -46,6 +53,9 @@ def main(arguments: argparse.Namespace) -> int:
 
     saved = trial_id.find(arguments.trial, arguments.results)
     request = repro.request(saved)
+    if not arguments.trust:
+        repro.check_trusted(saved, request, arguments.results)
+        request = replace(request, install_engine=False)  # also for a run of this folder: nothing is installed unasked
     scenarios = request.scenarios()
     out = console()
     out.print(f"{saved.id}: {saved.judged.trial.verdict.value}, {saved.judged.judgement}")

@@ -12,6 +12,7 @@ import io
 import tarfile
 import time
 import uuid
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -27,6 +28,7 @@ from worldswitch.harness.run.shard_task import ShardRun
 
 #: Seconds to wait for the scheduler, and for a worker when there is none.
 ANSWER, PATIENCE = 10.0, 60.0
+MOST_BYTES = 1 << 30  #: of the results that a worker sends, unpacked
 
 
 class Cluster:
@@ -119,7 +121,12 @@ class Cluster:
             reason = f"on {run.machine} the command ended with status {run.status} and without results"
             self.lost[place.name] = Problem(reason, "run it there: the log says why", run.log)
             return run.machine, None
-        return run.machine, _unpack(run.archive, into / _safe(place.name))
+        try:
+            return run.machine, _unpack(run.archive, into / _safe(place.name))
+        except (tarfile.TarError, zlib.error, OSError, EOFError, ValueError) as error:
+            reason = f"the results that {run.machine} sent cannot be unpacked: {error}"
+            self.lost[place.name] = Problem(reason, "look at the worker's log, and run again")
+            return run.machine, None
 
 
 def _safe(name: str) -> str:
@@ -127,13 +134,18 @@ def _safe(name: str) -> str:
 
 
 def _unpack(archive: bytes, folder: Path) -> Path:
-    """Unpack the regular files at the top of an archive."""
+    """Unpack the regular files at the top of an archive.  Raises TarError, or another error of a damaged archive."""
     folder.mkdir()
+    left = MOST_BYTES
     with tarfile.open(fileobj=io.BytesIO(archive)) as content:
         for member in content:
+            left -= member.size
+            if left < 0:
+                raise tarfile.ReadError(f"more than {MOST_BYTES} bytes")
             if member.isfile() and PurePath(member.name).name == member.name:
                 file = content.extractfile(member)
                 assert file
                 (folder / member.name).write_bytes(file.read())
-    assert (folder / manifest.FILE).exists()
+    if not (folder / manifest.FILE).exists():
+        raise tarfile.ReadError(f"it has no {manifest.FILE}")
     return folder

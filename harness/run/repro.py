@@ -23,6 +23,8 @@ from worldswitch.harness.results import reader, trial_id
 from worldswitch.harness.results.trial_id import KeptTrial
 from worldswitch.harness.run.request import Request
 
+MUTANT = "mutant:"  #: prefix of a platform that is a mutant of the package
+
 
 def command(cell: CellName, scenario: str, folder: Path) -> str:
     """Return the command that repeats a trial of the run in `folder`."""
@@ -51,6 +53,30 @@ def request(kept: KeptTrial) -> Request:
         seed=header.seed if header else earlier.seed,
         **(name.place | _kernel(name, earlier)),
     )
+
+
+def effects(asked: Request) -> list[str]:
+    """Return what the request does to this machine beyond running the package's own scenarios and platforms."""
+    code = [name for name in asked.platforms if ":" in name and not name.startswith(MUTANT)]
+    files = [name for name in asked.profiles if "/" in name or Path(name).suffix]
+    images = [name for name in asked.kernels if "/" in name]
+    return [
+        *(f"run the code of the platform {name}" for name in code),
+        *(f"start a container as the file {name} says" for name in files),
+        *(f"boot the kernel {name}" for name in images),
+        *(f"download the kernel {name} unless it is in the cache" for name in asked.kernels if name not in images),
+        *(["install a container engine"] if asked.install_engine else []),
+    ]
+
+
+def check_trusted(kept: KeptTrial, asked: Request, results: Path) -> None:
+    """Raise `CouldNotRun` if the run is not from the folder `results` and has `effects`."""
+    folder = kept.run.folder.resolve()
+    if not folder.is_relative_to(results.resolve()) and (found := effects(asked)):
+        raise CouldNotRun(
+            f"{kept.run.folder} is not a run of the folder {results}, and to repeat its trial would "
+            f"{'; '.join(found)}. If you trust it, add --trust"
+        )
 
 
 def _kernel(name: CellName, earlier: Request) -> dict[str, tuple[str, ...]]:

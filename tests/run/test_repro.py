@@ -183,3 +183,44 @@ def test_the_junit_file_has_the_command(folder: Path) -> None:
     kept = reader.read(folder)
     junit.write(kept.outcomes, folder / "again.xml")
     assert f"worldswitch repro {NAME}@{folder}" in (folder / "again.xml").read_text()
+
+
+#: Fields of a request in somebody's results, and what repeating it would do.
+FOREIGN: dict[str, tuple[dict[str, object], str]] = {
+    "a platform": ({"platforms": ("evil:Platform",)}, "run the code of the platform evil:Platform"),
+    "a profile": ({"profiles": ("./evil.toml",)}, r"start a container as the file \./evil\.toml says"),
+    "a kernel": ({"kernels": ("/tmp/evil",)}, "boot the kernel /tmp/evil"),
+    "a download": ({"kernels": ("6.12",)}, r"download the kernel 6\.12"),
+    "an engine": ({"install_engine": True}, "install a container engine"),
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_a_run_of_another_folder_must_be_trusted_to_do_more_than_run_scenarios(what: str, folder: Path) -> None:
+    fields, effect = FOREIGN[what]
+    kept = trial_id.find(f"{NAME}@{folder}")
+    with pytest.raises(CouldNotRun, match=f"is not a run of the folder .*{effect}.*--trust"):
+        repro.check_trusted(kept, Request(**fields), folder / "results")  # type: ignore[arg-type]
+    repro.check_trusted(kept, Request(**fields), folder.parent)  # type: ignore[arg-type]
+
+
+def test_a_mutant_of_another_folder_s_run_needs_no_trust(folder: Path) -> None:
+    kept = trial_id.find(f"{NAME}@{folder}")
+    repro.check_trusted(kept, Request(platforms=("mutant:Any",), profiles=("hardened",)), folder / "results")
+
+
+def test_the_code_of_another_folder_s_run_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "theirs"
+    kept.mkdir()
+    monkeypatch.setattr(plan, "plan", planner(place("host", ONE_FAILS)))
+    Run(Request(platforms=("evil:Platform",), install_engine=True), SCENARIOS, kept, Quiet()).go()
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    trial_ = f"host/evil:Platform::{NAMES[0]}@{kept}"
+    assert main.main(["repro", trial_, "--results", str(tmp_path / "mine")]) == 2
+    assert "run the code of the platform evil:Platform; install a container engine" in capsys.readouterr().err
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "mine").exists()

@@ -24,6 +24,7 @@ from worldswitch.harness.environments.docker.bounded import (
     CALL_SECONDS,
     ERRORS,
     LONG_SECONDS,
+    BadAnswer,
     BoundedClient,
     BoundedDocker,
     brief,
@@ -261,10 +262,20 @@ def _wheel_from_builder(engine: Engine, target: ImageTarget, root: Path, run: Ru
     _run_build(engine, context, name, network=None, BUILDER_IMAGE=builder)
     container = engine.client.containers.create(name, labels={LABEL: run.id, PLACE_LABEL: place()})
     chunks, _ = container.get_archive("/wheel")
-    archive = run.scratch() / "wheel.tar"
-    archive.write_bytes(b"".join(limited(chunks)))
-    with tarfile.open(archive) as tar:
-        tar.extraction_filter = getattr(tarfile, "data_filter", None)  # there since Python 3.11.4
-        tar.extractall(archive.parent)
+    archive = io.BytesIO(b"".join(limited(chunks)))
     remove(engine.url, str(container.id))
-    return next(archive.parent.glob("wheel/*.whl"))
+    return _wheel_in(archive, run.scratch())
+
+
+def _wheel_in(archive: io.BytesIO, folder: Path) -> Path:
+    """Write the wheel of an archive into `folder`; returns it.  Raises one of `ERRORS`."""
+    try:
+        with tarfile.open(fileobj=archive) as tar:
+            for entry in filter(tarfile.TarInfo.isfile, tar):
+                if entry.name.endswith(".whl") and (content := tar.extractfile(entry)):
+                    made = folder / Path(entry.name).name
+                    made.write_bytes(content.read())
+                    return made
+    except tarfile.TarError as problem:
+        raise BadAnswer(f"the engine's archive of the wheel cannot be read: {problem}") from problem
+    raise BadAnswer("the engine's archive has no wheel")

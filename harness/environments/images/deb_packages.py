@@ -14,16 +14,21 @@ import fnmatch
 import hashlib
 import shutil
 import subprocess
+import tarfile
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO
 
 import msgspec
 
 from worldswitch.harness import decoding
-from worldswitch.harness.environments import guardian
 from worldswitch.harness.environments.cache import cache
+from worldswitch.harness.environments.guardian import GuardedProcess
+from worldswitch.harness.environments.images import unpacking
 from worldswitch.harness.environments.images.apt_mirror import MirrorSuite, Offer
 from worldswitch.harness.environments.protocol import Say
 from worldswitch.harness.errors import Unobtainable
@@ -31,8 +36,6 @@ from worldswitch.harness.linux import regular_file
 
 UNPACK_SECONDS = 120.0
 UNWANTED = ("doc", "man", "info", "locale")  #: below /usr/share
-#: `dpkg-deb --extract` would replace links to folders, such as /bin, by folders.
-UNPACK = 'set -o pipefail; dpkg-deb --fsys-tarfile "$1" | tar -C "$2" -p --keep-directory-symlink -xf -'
 _FILE, _NOTE = "package.deb", "package.json"  #: in each folder: the package, and its `Offer`
 
 
@@ -102,15 +105,42 @@ def kept(suites: Sequence[str] = ()) -> list[Package]:
 
 
 def unpack(file: Path, folder: Path) -> None:
-    """Unpack a package's file into `folder`, created if missing; its scripts are not run.  Raises `Unobtainable`."""
+    """Unpack a package's file into `folder`, created if missing; its scripts are not run.  Raises `Unobtainable`.
+
+    `dpkg-deb --extract` would replace links to folders, such as /bin, by folders, and follow links that lead outside.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        guardian.run(["bash", "-c", UNPACK, "bash", str(file), str(folder)], UNPACK_SECONDS)
-    except subprocess.SubprocessError as problem:
+        _unpack(file, folder)
+    except (tarfile.TarError, OSError, ValueError, EOFError) as problem:
         raise Unobtainable(
-            f"{file} cannot be unpacked: {guardian.error_lines(problem)}",
+            f"{file} cannot be unpacked: {problem}",
             f"delete {file.parent} and run again; is there room in {folder}?",
         ) from problem
+
+
+def _unpack(file: Path, folder: Path) -> None:
+    command = ["dpkg-deb", "--fsys-tarfile", str(file)]
+    with TemporaryFile() as said, GuardedProcess(command, stdout=subprocess.PIPE, stderr=said) as guarded:
+        alarm = threading.Timer(UNPACK_SECONDS, guarded.process.kill)
+        alarm.start()
+        try:
+            with tarfile.open(fileobj=guarded.process.stdout, mode="r|") as content:
+                unpacking.unpack(content, folder, UNPACK_SECONDS)
+            status = guarded.process.wait(UNPACK_SECONDS)
+        except tarfile.ReadError as problem:
+            raise tarfile.ReadError(_words(said) or str(problem)) from problem
+        finally:
+            alarm.cancel()
+        if status:
+            raise tarfile.ReadError(_words(said) or f"dpkg-deb ended with status {status}")
+
+
+def _words(said: BinaryIO) -> str:
+    """Return the last line of a program's errors."""
+    said.seek(0)
+    lines = said.read(1 << 16).decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
 
 
 def assemble(suite: MirrorSuite, names: Sequence[str], archives: Path, folder: Path) -> list[Path]:

@@ -20,7 +20,7 @@ import msgspec
 from worldswitch.harness import decoding
 from worldswitch.harness.environments import installation
 from worldswitch.harness.environments.cache import cache
-from worldswitch.harness.environments.images import chroot, containerfile, rootfs, site_packages
+from worldswitch.harness.environments.images import chroot, containerfile, rootfs, site_packages, unpacking
 from worldswitch.harness.environments.images.apt import Source, sources
 from worldswitch.harness.environments.images.containerfile import REPOSITORY, SITE
 from worldswitch.harness.environments.images.site_packages import QUESTIONS, ImageTarget, dotted
@@ -32,6 +32,7 @@ from worldswitch.harness.linux import regular_file
 
 KEPT = 3  #: unused trees to keep
 PATIENCE = 1.0  #: seconds of waiting before a message says so
+UNPACK_SECONDS = 600.0
 MAKING_SECONDS = 900.0  #: another run's limit for making a tree
 
 #: Mount points: a runtime cannot create them in a read-only tree.
@@ -151,19 +152,15 @@ def _make(base: str, where: list[Source], run: RunResources, say: Say) -> Path:
 
 
 def _unpack(tar: Path, root: Path) -> None:
-    with tarfile.open(tar) as content:
-        content.extraction_filter = lambda entry, _: entry  # ignored before Python 3.11.4, which has no filters
-        content.extractall(root, _members(content, root.resolve()), numeric_owner=True)
+    root.mkdir()
+    try:
+        with tarfile.open(tar) as content:
+            unpacking.unpack(content, root, UNPACK_SECONDS)
+    except (tarfile.TarError, OSError, ValueError, EOFError) as problem:
+        raise Unobtainable(
+            f"the root file system {tar} cannot be unpacked: {problem}", f"delete {tar} and run again"
+        ) from problem
     root.chmod(0o755)
-
-
-def _members(content: tarfile.TarFile, root: Path) -> Iterator[tarfile.TarInfo]:
-    """Yield all but devices, which each container makes; raises `ExtractError` for a path outside of `root`."""
-    for entry in content:
-        if not Path(os.path.realpath(root / entry.name)).is_relative_to(root):
-            raise tarfile.ExtractError(f"{entry.name}: outside of {root}")
-        if not entry.isdev():
-            yield entry
 
 
 def _add_container_files(root: Path) -> None:

@@ -19,6 +19,8 @@ from worldswitch.harness.environments.vm.guest.serial_link import Message
 from worldswitch.harness.environments.vm.machine import VirtualMachine
 
 LOG_CHUNKS = 400
+LOG_CHUNK = 1 << 16  #: bytes
+LAST_LINES = 1000  #: from the footer on
 KILL_SECONDS = 30.0  #: for a guest to kill a cell: its CPU may be emulated
 KEPT_LINES = 500  #: lines of the kernel's log in results
 
@@ -86,7 +88,7 @@ class GuestCell:
                 case "out":
                     self._split_lines(serial_link.data(message["data"]))
                 case "log":
-                    self._log.append(serial_link.data(message["data"]).decode(errors="replace"))
+                    self._log.append(serial_link.data(message["data"])[-LOG_CHUNK:].decode(errors="replace"))
                 case "refused":
                     self._log.append(f"{REFUSAL}the guest could not start it: {message['reason']}\n")
                     self._end(2)
@@ -97,6 +99,8 @@ class GuestCell:
 
     def _split_lines(self, chunk: bytes) -> None:
         *lines, self._half = (self._half + chunk).split(b"\n")
+        if len(self._half) > frames.LONGEST or len(self._last) > LAST_LINES:
+            raise frames.LineTooLong(f"a line has more than {frames.LONGEST} bytes, or the cell goes on after its end")
         for line in lines:
             if self._last or _is_footer(line):
                 self._last.append(line + b"\n")

@@ -20,8 +20,8 @@ from typing import IO
 
 from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.environments.images.tree import Tree
-from worldswitch.harness.environments.vm import qemu
-from worldswitch.harness.environments.vm.guest.serial_link import Broken, Message, MessageSender, received
+from worldswitch.harness.environments.vm import guest_messages, qemu
+from worldswitch.harness.environments.vm.guest.serial_link import Message, MessageSender, received
 from worldswitch.harness.environments.vm.qemu import Accelerator, Shape
 from worldswitch.harness.environments.vm.toolbox import QemuTools
 from worldswitch.harness.errors import Unobtainable
@@ -33,6 +33,8 @@ TIME_SCALES = {"tcg": 10, "kvm": 2}
 OFF_SECONDS = 5.0
 CONSOLE_LINES = 400
 CHUNK = 1 << 16
+LONGEST_LINE = 4096  #: of the console; the rest is another line
+MOST_WORDS = 400  #: characters of the reason why a guest is lost
 
 Listener = Callable[[Message], None]
 
@@ -163,7 +165,7 @@ class VirtualMachine:
 
         def read() -> None:
             with stream:
-                for line in stream:
+                for line in iter(lambda: stream.readline(LONGEST_LINE), b""):
                     self._console.append(line.decode(errors="replace").rstrip("\r\n"))
 
         thread = threading.Thread(target=read, daemon=True)
@@ -175,13 +177,14 @@ class VirtualMachine:
         reason = ""
         try:
             for message in received(self._chunks()):
+                guest_messages.check(message)
                 if message["say"] == "boot":
                     self._boot, self._up = message, time.monotonic()
                     self._booted.set()
                 elif listener := self._listener:
                     listener(message)
-        except (Broken, ValueError, KeyError) as problem:
-            reason = f"it sent a damaged message: {problem}"
+        except Exception as problem:  # whatever a guest sends costs its own cells: without this thread they hang
+            reason = f"it sent a damaged message: {problem}"[:MOST_WORDS]
         for reader in self._readers:
             reader.join(OFF_SECONDS)
         with self._lock:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -166,9 +167,8 @@ def observe(
 
 
 def _facts(cell: GuestCell) -> Observed | None:
-    """Return the facts in the cell's frames; the only other frame is the kernel's log."""
+    """Return the facts in the cell's frames, None without valid ones; the only other frame is the kernel's log."""
     for payload in filter(None, map(frames.decode, cell.frames())):
-        found = msgspec.json.decode(payload)
-        if "facts" in found:
-            return msgspec.convert(found, Observed)
+        with suppress(msgspec.MsgspecError, RecursionError):
+            return msgspec.json.decode(payload, type=Observed)
     return None

@@ -52,11 +52,24 @@ def received(chunks: Iterable[bytes], noise: Callable[[bytes], object] = lambda 
             if line.strip():
                 noise(line)
             continue
-        message = json.loads(zlib.decompress(base64.b64decode(payload)))
         number += 1
-        if message["n"] != number:
-            raise Broken(f"message {number} was lost, number {message['n']} came")
+        message = _decoded(payload)
+        if message.get("n") != number:
+            raise Broken(f"message {number} was lost, number {message.get('n')!r:.80} came")
         yield message
+
+
+def _decoded(payload: bytes) -> Message:
+    """Return the message in a frame: a table of at most `frames.LONGEST` bytes.  Raises `Broken`."""
+    try:
+        unpacker = zlib.decompressobj()
+        text = unpacker.decompress(base64.b64decode(payload), frames.LONGEST)
+        message = json.loads(text)
+    except (ValueError, zlib.error, RecursionError) as problem:
+        raise Broken(f"{type(problem).__name__}: {problem}") from problem
+    if not isinstance(message, dict):
+        raise Broken(f"it is no table, but {type(message).__name__}")
+    return message
 
 
 def text(data: bytes) -> str:
