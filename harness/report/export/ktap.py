@@ -15,6 +15,7 @@ from itertools import groupby
 
 from worldswitch.harness.expectations.judgement import EXCUSABLE
 from worldswitch.harness.expectations.outcome import Judged
+from worldswitch.harness.report.legible import legible
 from worldswitch.harness.results.reader import KeptCell, KeptRun
 from worldswitch.harness.verdict import Verdict
 
@@ -65,7 +66,7 @@ def _nested(lines: Iterable[str]) -> Iterator[str]:
 
 def _remarks(text: str) -> Iterator[str]:
     """Diagnostic lines, which precede the result that they belong to."""
-    yield from (f"# {line}" for line in text.splitlines())
+    yield from (f"# {line}" for line in legible(text).splitlines())
 
 
 def _line(number: int, name: str, one: Judged) -> str:
@@ -92,7 +93,7 @@ def _format(result: str, number: int, name: str, directive: str = "", more: str 
 
 def _plain(text: str) -> str:
     """`text` as one line without `#`, which would start a directive."""
-    return " ".join(text.replace("#", "_").split())
+    return " ".join(legible(text).replace("#", "_").split())
 
 
 def _family(one: Judged) -> str:
