@@ -7,7 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from worldswitch.harness.legible import legible
 
-_ESCAPED = re.compile(r"[<_*\[\]]")
+_ESCAPED = re.compile(r"[<&_*\[\]`\\]")
+
+#: Code that every parser takes for code: one backtick at each end, nothing in it that a table or HTML may end.
+_CODE = re.compile(r"(?<![`\\])(`[^`<|\\]+`)(?!`)")
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -29,10 +32,10 @@ def cell(text: str) -> str:
 
 def code(names: Iterable[str]) -> str:
     """Return the names as code, separated by commas."""
-    return ", ".join(f"`{name}`" for name in names)
+    return ", ".join(plain(f"`{name}`") for name in names)
 
 
 def plain(text: str) -> str:
-    """Return `text` with Markdown's special characters escaped outside of code, legibly."""
-    parts = legible(text).split("`")
-    return "`".join(part if number % 2 else _ESCAPED.sub(r"\\\g<0>", part) for number, part in enumerate(parts))
+    """Return `text` as one line with Markdown's special characters escaped outside of simple code, legibly."""
+    parts = _CODE.split(" ".join(legible(text).split()))
+    return "".join(part if number % 2 else _ESCAPED.sub(r"\\\g<0>", part) for number, part in enumerate(parts))

@@ -14,6 +14,7 @@ from worldswitch.harness.bench.ratios import Estimate
 from worldswitch.harness.bench.report import content, figures
 from worldswitch.harness.bench.results_file import Results
 from worldswitch.harness.bench.units import shown
+from worldswitch.harness.report.markdown_table import cell, plain
 
 #: The numbers at the top of the page, with their captions.
 KEY = (
@@ -44,10 +45,16 @@ def _environment(name: str) -> jinja2.Environment:
         autoescape=name.endswith(".html"),
         trim_blocks=name.endswith(".md"),
         undefined=jinja2.StrictUndefined,
+        finalize=None if name.endswith(".html") else _markdown,
     )
     filters: dict[str, Any] = {"seconds": _seconds, "interval": _interval, "ratio": _ratio}
     made.filters |= filters
     return made
+
+
+def _markdown(value: Any) -> Any:
+    """Escape a text: what a template itself has is not passed here."""
+    return cell(plain(value)) if isinstance(value, str) else value
 
 
 def _seconds(value: float) -> str:

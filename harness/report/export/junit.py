@@ -31,8 +31,8 @@ def write(outcomes: Iterable[CellOutcome], path: Path, folder: Path | None = Non
 
 
 def _suite(outcome: CellOutcome, folder: Path) -> TestSuite:
-    suite = TestSuite(str(outcome.cell))
-    suite.add_property("platform", outcome.cell.platform)
+    suite = TestSuite(legible(str(outcome.cell)))
+    suite.add_property("platform", legible(outcome.cell.platform))
     if outcome.problem:
         problem = " - ".join(filter(None, (outcome.problem.reason, outcome.problem.remedy)))
         suite.add_property("problem", legible(problem))
@@ -44,7 +44,7 @@ def _suite(outcome: CellOutcome, folder: Path) -> TestSuite:
 
 
 def _wrong(name: str, class_name: str, reason: str) -> TestCase:
-    case = TestCase(name, class_name, 0.0)
+    case = TestCase(legible(name), legible(class_name), 0.0)
     case.result = [Failure(legible(reason))]
     return case
 
@@ -52,7 +52,7 @@ def _wrong(name: str, class_name: str, reason: str) -> TestCase:
 def _case(cell: CellName, judged: Judged, folder: Path) -> TestCase:
     trial = judged.trial
     family, _, sentence = trial.scenario.partition("::")
-    case = TestCase(f"{sentence} [{' '.join(trial.ids)}]", f"{cell}.{family}", trial.seconds)
+    case = TestCase(legible(f"{sentence} [{' '.join(trial.ids)}]"), legible(f"{cell}.{family}"), trial.seconds)
     result = _result(judged, repro.command(cell, trial.scenario, folder))
     if result is not None:
         case.result = [result]

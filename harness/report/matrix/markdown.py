@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from worldswitch.harness.expectations.outcome import tally
 from worldswitch.harness.report.markdown_table import plain, table
@@ -27,11 +27,13 @@ def text(run: KeptRun) -> str:
 def _lines(run: KeptRun) -> Iterator[str]:
     yield f"# {plain(answer(run.outcomes))}"
     yield f"\n{plain(summary.title(run))}"
-    yield f"\n{run.manifest.run}: {summary.headline(run)}. {summary.conclusion(run)}"
+    yield f"\n{plain(f'{run.manifest.run}: {summary.headline(run)}. {summary.conclusion(run)}')}"
     yield f"\n**{tally(run.outcomes)}**\n"
     columns = matrix_axes.columns(cell.name for cell in run.cells)
-    rows = ([f"{row}<br>{release}", *map(_cell, cells)] for row, release, cells in summary.table(run))
-    yield from table(["kernel", *(column or matrix_axes.NOWHERE for column in columns)], rows)
+    rows = (
+        [f"{plain(str(row))}<br>{plain(release)}", *map(_cell, cells)] for row, release, cells in summary.table(run)
+    )
+    yield from table(["kernel", *(plain(column or matrix_axes.NOWHERE) for column in columns)], rows)
     yield "\nA plain number counts passed trials; a bold number counts trials with an unexpected verdict."
     yield from _problems(run)
     yield from _stale(run)
@@ -55,7 +57,7 @@ def _problems(run: KeptRun) -> Iterator[str]:
     for number, ((reason, remedy), names) in enumerate(summary.problems(run).items()):
         if not number:
             yield "\n## Cells with problems\n"
-        yield f"- {plain(reason)}{f' *What to do: {plain(remedy)}*' if remedy else ''} In {summary.named(names)}."
+        yield f"- {plain(reason)}{f' *What to do: {plain(remedy)}*' if remedy else ''} In {_named(names)}."
 
 
 def _stale(run: KeptRun) -> Iterator[str]:
@@ -68,10 +70,7 @@ def _causes(run: KeptRun) -> Iterator[str]:
     found = causes.groups(run.outcomes)
     if found:
         yield "\n## Causes\n"
-        rows = (
-            [one.verdict.value, str(len(one.trials)), plain(one.reason), summary.named(one.cells)]
-            for one in found[:MOST]
-        )
+        rows = ([one.verdict.value, str(len(one.trials)), plain(one.reason), _named(one.cells)] for one in found[:MOST])
         yield from table(("verdict", "trials", "reason", "where"), rows)
         yield from _more(len(found))
 
@@ -81,7 +80,8 @@ def _unexpected(run: KeptRun) -> Iterator[str]:
     if found:
         yield "\n## Not as expected\n"
         rows = (
-            [one.verdict, one.ids, one.sentence, summary.named(one.cells), plain(one.reason)] for one in found[:MOST]
+            [*map(plain, (one.verdict, one.ids, one.sentence)), _named(one.cells), plain(one.reason)]
+            for one in found[:MOST]
         )
         yield from table(("verdict", "id", "scenario", "where", "reason"), rows)
         yield from _more(len(found))
@@ -91,9 +91,13 @@ def _differences(run: KeptRun) -> Iterator[str]:
     found = summary.differences(run)
     if found:
         yield "\n## Where kernels differ\n"
-        rows = ([one.ids, plain(one.scenario), str(one), summary.named(one.profiles)] for one in found[:MOST])
+        rows = ([*map(plain, (one.ids, one.scenario, str(one))), _named(one.profiles)] for one in found[:MOST])
         yield from table(("id", "scenario", "verdicts", "profiles"), rows)
         yield from _more(len(found))
+
+
+def _named(names: Sequence[str]) -> str:
+    return plain(summary.named(names))
 
 
 def _more(number: int) -> Iterator[str]:
