@@ -33,7 +33,7 @@ TAIL = 1 << 15  #: the bytes stored of the end of the child's output
 
 REPORT = 1 << 21  #: the bytes of a payload at most
 
-REAPING = 0.5  #: seconds between two looks for dead orphans of a running child
+REAPING = 0.1  #: seconds between two looks for dead orphans of a running child
 
 STRAYS = 16  #: the number of strays that are named
 
@@ -140,6 +140,7 @@ class _Watch:
         del self.printed[:-TAIL]
 
     def others(self) -> dict[int, processes.Process]:
+        self.descendants.reap_orphans(self.child.pid)
         return {pid: process for pid, process in self.descendants.look().items() if pid != self.child.pid}
 
     def take_snapshot(self, moment: str) -> None:
@@ -225,7 +226,7 @@ def _wait(watch: _Watch, end: float) -> bool:
             for key, _ in ready:
                 key.data()
             if time.monotonic() > looked + REAPING:
-                processes.reap_dead(watch.others().values())
+                watch.descendants.reap_orphans(watch.child.pid)
                 looked = time.monotonic()
             if watch.reported or watch.child.ended():
                 _drain(selector, watch)

@@ -132,6 +132,18 @@ class NewDescendants:
                         os.kill(pid, signal.SIGKILL)  # a child of ours keeps its pid until it is reaped
                     reap(pid)
 
+    def reap_orphans(self, but: int) -> None:
+        """Reap new children of this process that have ended, except `but`.
+
+        A chain leaves thousands in a second.  They would make each look slow, and use up the pids of the machine.
+        """
+        old = {name.encode() for name, _ in self._before} | {b"%d" % but}
+        with _children() as children:
+            for _ in range(100):  # one read of the list is not always all of it
+                reaped = [pid for pid in children() if pid not in old and reap(int(pid)) is not None]
+                if not reaped:
+                    return
+
     def _with_orphans(self, new: list[Process]) -> dict[int, Process]:
         """The descendants among `new`, and those that share a session with one that was seen before."""
         own = os.getsid(0)
@@ -316,7 +328,7 @@ def wait_until(condition: Callable[[], T], seconds: float) -> T:
 
 
 def census(look: Callable[[], dict[int, Process]]) -> dict[int, Process]:
-    """Call `look` until two results agree, and return the last; reap the dead among our children.
+    """Call `look` until two results agree, and return the last.
 
     One look is not atomic: after the listing, a process may fork and exit before its stat is read, and then neither it
     nor its child is seen alive.  The next look sees the child.
@@ -327,16 +339,8 @@ def census(look: Callable[[], dict[int, Process]]) -> dict[int, Process]:
         before, found = found, look()
         if {pid: it.alive for pid, it in before.items()} == {pid: it.alive for pid, it in found.items()}:
             return found
-        reap_dead(found.values())
         seen |= {pid: process for pid, process in found.items() if process.alive}
     return seen  # results never agree in a fork storm
-
-
-def reap_dead(found: Iterable[Process]) -> None:
-    """Reap the dead among our children: a chain of processes leaves thousands, which make each look slow."""
-    for process in found:
-        if not process.alive and process.parent == os.getpid():
-            reap(process.pid)
 
 
 def kill_all(

@@ -188,3 +188,23 @@ def test_a_transcript_outlives_its_writer() -> None:
 
 def test_an_empty_transcript_has_no_lines() -> None:
     assert Transcript().lines() == []
+
+
+def test_the_dead_of_a_chain_are_reaped_while_the_body_runs() -> None:
+    supervisor_pid = os.getpid()
+
+    def body() -> bytes:
+        for _ in range(100):
+            if os.fork() == 0:
+                os.fork()
+                os._exit(0)
+        while True:
+            try:
+                os.wait()
+            except ChildProcessError:
+                break
+        time.sleep(0.5)
+        adopted = [found for found in processes.descendants(supervisor_pid).values() if not found.alive]
+        return str(len(adopted)).encode()
+
+    assert supervise(body, 30).payload == b"0"

@@ -108,6 +108,7 @@ class ForkServer:
     def others(self) -> dict[int, processes.Process]:
         """The processes besides the keeper and the server that were started since this one was made."""
         own = (self._keeper, self.pid)
+        self._descendants.reap_orphans(self._keeper)
         return {pid: process for pid, process in self._descendants.look().items() if pid not in own}
 
     def close(self) -> list[processes.Process]:
