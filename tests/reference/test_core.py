@@ -229,6 +229,23 @@ assert isinstance(outcome(guest.switch), Died)
     )
 
 
+@pytest.mark.parametrize("request_", ["SETSIGMASK", "DETACH"])
+def test_a_thread_that_cannot_be_parked_is_told(faults: Path, request_: str) -> None:
+    run(
+        faults,
+        f"""
+def fails_to_park(tracee):
+    fails(lib.PTRACE_{request_}, errno.EIO)
+    result = lib.tracee_park(tracee.handle)
+    fails(-1, 0)
+    return result
+guest = stage.guest(guests.getpid_loop)
+guest.syscalls(3)
+assert fails_to_park(guest.context._holder) == -errno.EIO
+""",
+    )
+
+
 @pytest.mark.parametrize("request_", ["SEIZE", "INTERRUPT"])
 def test_a_thread_that_cannot_be_attached_can_be_later(faults: Path, request_: str) -> None:
     run(
