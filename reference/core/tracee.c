@@ -306,7 +306,6 @@ int tracee_own(struct tracee *t)
 	t->owner = (int)syscall(SYS_gettid);
 	t->thread = pthread_self();
 	t->admission = NULL;
-	t->preparing = 0;
 	t->shadow_valid = 0;
 	t->next = owned;
 	owned = t;

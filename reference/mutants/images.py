@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from worldswitch.harness.contract import AddressSpace, Event, State, StubDied
 from worldswitch.reference._core import ffi
 from worldswitch.reference.context import PtraceContext
@@ -87,8 +89,15 @@ class TriesAnImageOnce(PtracePlatform):
 
 
 class _StubbornContext(PtraceContext):
+    _known = b""
+
+    def _take(self, tracee: Tracee, state: State) -> Any:
+        self._known = bytes(ffi.buffer(ffi.addressof(tracee.handle.shadow)))
+        return super()._take(tracee, state)
+
     def _refused(self, tracee: Tracee, error: int) -> Exception:
         refusal = super()._refused(tracee, error)
+        ffi.memmove(ffi.addressof(tracee.handle.shadow), self._known, len(self._known))
         tracee.handle.shadow_valid = 1
         return refusal
 

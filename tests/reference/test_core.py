@@ -184,12 +184,14 @@ def test_a_base_that_cannot_be_loaded_leaves_the_guest_where_it_was(faults: Path
 guest = stage.guest(guests.getpid_loop, fs_base=0xffff800000000000)
 guest.syscalls(3)
 for count in (1, 2):
-    guest.state["r9"] = count
+    guest.state["r9"] ^= 1
     fails(lib.PTRACE_{request_}, errno.EPERM)
     raises(guest.switch, "PTRACE_{request_}")
     fails(-1, 0)
-    assert (guest.state["r9"], guest.state["r12"]) == (count, 3 * count - 1)
+    assert (guest.state["r9"], guest.state["r12"]) == (1, 3 * count - 1)
+    guest.state["r9"] ^= 1  # as the thread had it before: it must be loaded all the same
     guest.syscalls(3)
+    assert guest.state["r12"] == 3 * count + 2
     assert guest.state["fs_base"] == 0xffff800000000000
 """,
     )
@@ -225,6 +227,23 @@ stage.wait_until(lambda: count() == 1)
 stage.wait_until(lambda: guest.space.stub_process.cause is not None, 10)
 fails(-1, 0)
 assert isinstance(outcome(guest.switch), Died)
+""",
+    )
+
+
+@pytest.mark.parametrize("request_", ["SETSIGMASK", "DETACH"])
+def test_a_thread_that_cannot_be_parked_is_told(faults: Path, request_: str) -> None:
+    run(
+        faults,
+        f"""
+def fails_to_park(tracee):
+    fails(lib.PTRACE_{request_}, errno.EIO)
+    result = lib.tracee_park(tracee.handle)
+    fails(-1, 0)
+    return result
+guest = stage.guest(guests.getpid_loop)
+guest.syscalls(3)
+assert fails_to_park(guest.context._holder) == -errno.EIO
 """,
     )
 

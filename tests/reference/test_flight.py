@@ -14,8 +14,10 @@ import pytest
 from worldswitch.harness.arch import registers
 from worldswitch.harness.cell.diagnosis.events import decode, line
 from worldswitch.harness.cell.diagnosis.model import Event
+from worldswitch.harness.contract import Access, Options
 from worldswitch.harness.flight import CAPACITY, EVENT, HEADER, WAIT, WRITING, Noted, Recorder
 from worldswitch.reference import flight as reference_flight
+from worldswitch.reference.ptrace import PtracePlatform
 
 SYSEMU, GETSIGINFO = 31, 0x4202
 
@@ -166,6 +168,29 @@ def test_the_reference_has_the_same_layout() -> None:
     recorder = Recorder()
     recorder.memory[:8] = struct.pack("=Q", EVENT.size + 8)
     assert core.lib.flight_record(core.ffi.from_buffer("struct flight_ring *", recorder.memory)) == -errno.EINVAL
+
+
+def test_a_result_that_was_loaded_by_itself_is_recorded() -> None:
+    lib, ffi = core()
+    recorder = Recorder()
+    platform = PtracePlatform(Options(recorder=recorder))
+    try:
+        space, context, state = platform.new_address_space(), platform.new_context(), platform.new_state()
+        file = os.memfd_create("guest")
+        os.write(file, bytes.fromhex("b827000000 0f05 ebf7"))  # 1: mov $39, %eax; syscall; jmp 1b
+        space.map_file(0x40_0000, file, 0, 1, Access.READ | Access.EXECUTE)
+        os.close(file)
+        state.pc = 0x40_0000
+        for result in (0x1234, 0x5678):
+            context.switch(space, state)
+            state.result = result
+        context.switch(space, state)
+        noted, _ = recorder.read()
+        resumed = [one for one in noted if one.request == SYSEMU]
+        assert [one.result_register for one in resumed[-2:]] == [0x1234, 0x5678]
+    finally:
+        platform.close()
+        lib.flight_record(ffi.NULL)
 
 
 def test_changed_registers_are_decoded() -> None:
