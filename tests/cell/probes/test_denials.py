@@ -91,7 +91,6 @@ CALLS = {
     "sched_getaffinity": ("204",),
     "restart_syscall": ("219",),
     "seccomp": ("317",),
-    "sigaltstack": ("131",),
     "mmap": ("9", f"{stub_calls.LOW}"),
     "munmap": ("11", f"{stub_calls.LOW}"),
     "clone": ("56", f"{stub_calls.THREAD_FLAGS}"),
