@@ -41,7 +41,6 @@ HARMLESS = (
 SIGSET_SIZE = 8
 ALL_SIGNALS = range(1, 65)  # 1 to _NSIG, include/uapi/asm-generic/signal.h
 FILTER_HEADER_SIZE = 16  # struct sock_fprog: a count and a pointer
-SS_DISABLE = 2  # include/uapi/linux/signal.h
 
 # arch/x86/include/uapi/asm/prctl.h, of Linux 4.12 and 6.6
 ARCH_SET_CPUID = 0x1012
@@ -116,7 +115,6 @@ def standard_plan(
     that forks.  `given_up` are steps that give up privileges.
     """
     all_signals = ffi.new("unsigned char[]", b"\xff" * SIGSET_SIZE)
-    no_alternate_stack = ffi.new("unsigned long[3]", [0, SS_DISABLE, 0])
     byte = ffi.new("unsigned char[1]")
     program = _filter_argument(filter_program)
     cpuid = Step("arch_prctl(ARCH_SET_CPUID), to have CPUID fault", lib.SYS_arch_prctl, (ARCH_SET_CPUID, 0))
@@ -126,7 +124,6 @@ def standard_plan(
         Step("read: wait until it is traced", lib.SYS_read, (go, byte, 1), 1),
         Step("setpgid", lib.SYS_setpgid, (0, 0), None),
         *_dispositions(),
-        Step("sigaltstack", lib.SYS_sigaltstack, (no_alternate_stack, 0)),
         Step("rt_sigprocmask", lib.SYS_rt_sigprocmask, (int(signal.SIG_SETMASK), all_signals, 0, SIGSET_SIZE)),
         Step("arch_prctl(ARCH_SHSTK_DISABLE)", lib.SYS_arch_prctl, (ARCH_SHSTK_DISABLE, ARCH_SHSTK_SHSTK), None),
         *([cpuid] if cpuid_faults else ()),

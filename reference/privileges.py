@@ -6,6 +6,7 @@ them takes no step, so that no filter or policy over it needs to allow these cal
 
 from __future__ import annotations
 
+import ctypes
 import os
 
 from worldswitch.reference._core import ffi, lib
@@ -13,6 +14,12 @@ from worldswitch.reference.birth_plan import Step
 
 SCHED_DEADLINE = 6  # include/uapi/linux/sched.h
 URGENT = (os.SCHED_FIFO, os.SCHED_RR, SCHED_DEADLINE)
+
+READ_IMPLIES_EXEC = 0x40_0000  # include/uapi/linux/personality.h
+SYS_PERSONALITY = 135  # arch/x86/entry/syscalls/syscall_64.tbl
+ASK = 0xFFFF_FFFF  # of personality(2)
+
+_libc = ctypes.CDLL(None)
 
 
 def ordinary_priority() -> list[Step]:
@@ -28,3 +35,11 @@ def ordinary_priority() -> list[Step]:
     ordinary = Step("sched_setscheduler(SCHED_OTHER)", lib.SYS_sched_setscheduler, (0, os.SCHED_OTHER, priority))
     nice_zero = Step("setpriority", lib.SYS_setpriority, (os.PRIO_PROCESS, 0, 0))
     return [*([ordinary] if policy in URGENT else []), *([nice_zero] if nice < 0 else [])]
+
+
+def no_implied_access() -> list[Step]:
+    """A step to a personality in which memory that is mapped readable is not executable as well."""
+    personality = _libc.personality(ASK)
+    if personality < 0 or not personality & READ_IMPLIES_EXEC:
+        return []
+    return [Step("personality", SYS_PERSONALITY, (personality & ~READ_IMPLIES_EXEC,), personality)]

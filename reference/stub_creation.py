@@ -87,7 +87,8 @@ class StubCreation:
 
     def given_up(self) -> list[Step]:
         """The steps by which a new stub gives up its maker's privileges."""
-        return [] if self.options.keep_priority else privileges.ordinary_priority()
+        priority = [] if self.options.keep_priority else privileges.ordinary_priority()
+        return [*priority, *privileges.no_implied_access()]
 
     def filter_program(self, key: int) -> bytes:
         """The filter of a new stub."""

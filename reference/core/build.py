@@ -19,7 +19,7 @@ PR_SET_PDEATHSIG PR_SET_NO_NEW_PRIVS SECCOMP_SET_MODE_FILTER
 SECCOMP_RET_ALLOW SECCOMP_RET_TRAP SECCOMP_RET_KILL_PROCESS SECCOMP_RET_ERRNO
 AUDIT_ARCH_X86_64 AUDIT_ARCH_I386
 SYS_read SYS_mmap SYS_munmap SYS_clone SYS_pause SYS_restart_syscall SYS_prctl SYS_seccomp SYS_setpgid SYS_getppid
-SYS_rt_sigaction SYS_rt_sigprocmask SYS_sigaltstack SYS_getpid SYS_wait4 SYS_arch_prctl
+SYS_rt_sigaction SYS_rt_sigprocmask SYS_getpid SYS_wait4 SYS_arch_prctl
 SYS_sched_setscheduler SYS_setpriority
 """.split()
 

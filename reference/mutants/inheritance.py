@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from worldswitch.reference import privileges
 from worldswitch.reference._core import ffi, lib
-from worldswitch.reference.birth_plan import SIGACTION_SIZE, StubPlan
+from worldswitch.reference.birth_plan import SIGACTION_SIZE, Step, StubPlan
 from worldswitch.reference.mutants import mutant
 from worldswitch.reference.mutants.signals import KnowsNoStopSignalButSigstop
 from worldswitch.reference.ptrace import PtracePlatform
@@ -74,3 +75,15 @@ class ResetsToTheFatalDefault(PtracePlatform):
     """Leaves a stub the default disposition of each signal, which kill(2) to an idle thread's id makes fatal."""
 
     stub_creation_class = _MortalCreation
+
+
+class _LaxCreation(StubCreation):
+    def given_up(self) -> list[Step]:
+        return privileges.ordinary_priority()
+
+
+@mutant(caught_by=("SG21",), origin="personality(2): READ_IMPLIES_EXEC is inherited by a fork")
+class KeepsThePersonality(PtracePlatform):
+    """Leaves a stub its maker's personality, in which readable memory may be executable."""
+
+    stub_creation_class = _LaxCreation

@@ -6,18 +6,20 @@ import os
 import signal
 from functools import partial
 
-from worldswitch.harness.contract import Fault
+from worldswitch.harness.contract import Access, Fault
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.stage import children
-from worldswitch.scenarios.stage.children import Line
+from worldswitch.scenarios.stage.children import Line, libc
 from worldswitch.scenarios.stage.deaths import stub_of
 from worldswitch.scenarios.stage.memory_guests import reads
-from worldswitch.scenarios.stage.processes import process_state, status_of, threads_of
+from worldswitch.scenarios.stage.processes import mappings_of, process_state, status_of, threads_of
 from worldswitch.scenarios.stage.senders import CATCHABLE, SignalSender, waiting_for
 from worldswitch.scenarios.stage.stage import PAGE, Stage
 from worldswitch.scenarios.stage.steady_guests import Computing, in_a_thread_that_ends, makes_calls
 from worldswitch.scenarios.stage.terminals import KEYS, SUSPEND, Terminal, a_terminal
+
+READ_IMPLIES_EXEC = 0x40_0000  # <linux/personality.h>
 
 #: Signals that no fault raises.
 FAULTS = (signal.SIGILL, signal.SIGTRAP, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV, signal.SIGSYS)
@@ -126,6 +128,23 @@ def what_the_harness_ignores_or_handles_its_stubs_do_not(stage: Stage) -> None:
             found |= {tuple(int(status_of(tid, field), 16) for field in ("SigIgn", "SigCgt")) for tid in stub.tids}
         assert len(found) == 1, f"what stubs ignore and handle differs: {found}"
         assert [handled for _, handled in found] == [0], f"a stub has handlers: {found}"
+
+
+@scenario("SG21", clauses=("personality(2)", "seed.MapFile"), normal=3, soak=50)
+def memory_is_not_executable_by_the_harness_personality(stage: Stage) -> None:
+    """Under a personality in which read access implies execution, a guest's readable memory is not executable."""
+    for _ in range(stage.trial.repeat):
+        children.run(stage, partial(_under_a_lax_personality, stage), 15)
+
+
+def _under_a_lax_personality(stage: Stage, _: Line) -> None:
+    if libc.personality(READ_IMPLIES_EXEC) < 0:
+        stage.trial.note("the personality cannot be set here")
+        return
+    space = stage.inspect(stage.space())
+    address = stage.map(space, stage.memory(PAGE), Access.READ)
+    found = [mapping.permissions for mapping in mappings_of(space.stub.pid) if mapping.begin == address]
+    assert found == ["r--s"], f"memory that is mapped readable is {found}"
 
 
 @scenario("SG20", clauses=('signal(7) "Standard signals"', "kill(2)", "seed.wait"), normal=3, soak=50)

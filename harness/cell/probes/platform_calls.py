@@ -17,14 +17,13 @@ from worldswitch.harness.linux import syscalls
 from worldswitch.harness.linux.ptrace import FAKED, NO_SUCH_PID
 
 # arch/x86/entry/syscalls/syscall_64.tbl
-MPROTECT, PAUSE, SETPGID, SIGALTSTACK, PRCTL, ARCH_PRCTL = 10, 34, 109, 131, 157, 158
+MPROTECT, PAUSE, SETPGID, PRCTL, ARCH_PRCTL = 10, 34, 109, 157, 158
 SCHED_SETAFFINITY, SCHED_GETAFFINITY, RESTART_SYSCALL, TGKILL, SECCOMP, MEMFD_CREATE = 203, 204, 219, 234, 317, 319
 
 ARCH_SHSTK_DISABLE, ARCH_SHSTK_SHSTK = 0x5002, 1  # arch/x86/include/uapi/asm/prctl.h
 SECCOMP_SET_MODE_FILTER = 1  # include/uapi/linux/seccomp.h
 ALLOW_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF_0000)  # BPF_RET | BPF_K, SECCOMP_RET_ALLOW
 MASK_SIZE = 1024  #: of a cpu_set_t: 8192 CPUs, the most of any kernel
-SS_DISABLE = 2  # include/uapi/linux/signal.h
 
 
 def _make_code() -> None:
@@ -57,11 +56,6 @@ def _install_a_filter() -> None:
     program = ctypes.create_string_buffer(ALLOW_ALL)
     header = ctypes.create_string_buffer(struct.pack("@HP", 1, ctypes.addressof(program)))
     syscalls.syscall(SECCOMP, SECCOMP_SET_MODE_FILTER, 0, ctypes.addressof(header))
-
-
-def _use_no_alternate_stack() -> None:
-    stack = ctypes.create_string_buffer(struct.pack("=QQQ", 0, SS_DISABLE, 0))
-    syscalls.syscall(SIGALTSTACK, ctypes.addressof(stack), 0)
 
 
 def _affinity() -> ctypes.Array[ctypes.c_char]:
@@ -98,7 +92,6 @@ CALLS = (
     ),
     Call("prctl(PR_SET_PDEATHSIG)", lambda: syscalls.prctl(PDEATHSIG, signal.SIGKILL), PRCTL, (PDEATHSIG, 1000)),
     Call("setpgid", lambda: os.setpgid(0, 0), SETPGID, (NO_SUCH_PID, 0), errno.ESRCH),
-    Call("sigaltstack", _use_no_alternate_stack, SIGALTSTACK, (1, 0), errno.EFAULT),
     Call("arch_prctl(ARCH_SHSTK_DISABLE)", _disable_shadow_stack, ARCH_PRCTL, ()),
     Call("pause", _pause, PAUSE, ()),
     Call("restart_syscall", lambda: _expect(errno.EINTR, RESTART_SYSCALL), RESTART_SYSCALL, (0,), errno.EINTR),
