@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 from worldswitch.harness.contract import (
     Access,
@@ -33,7 +32,7 @@ from worldswitch.scenarios.stage.deaths import KILLED, cause_of, kill, stub_of, 
 from worldswitch.scenarios.stage.exhaustion import become_nobody, no_descriptors, processes_left
 from worldswitch.scenarios.stage.expected_errors import refused
 from worldswitch.scenarios.stage.pacing import dice, running
-from worldswitch.scenarios.stage.processes import descendants_of, process_state
+from worldswitch.scenarios.stage.processes import own_children, process_state
 from worldswitch.scenarios.stage.resources import Baseline, leave_nothing
 from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
 from worldswitch.scenarios.stage.steady_guests import GETPID, in_a_thread_that_ends, outcome_of
@@ -295,11 +294,11 @@ def _come_without_processes(stage: Stage, guest: Guest, left: int) -> None:
 
 def _kill_at_birth(stage: Stage, platform: Platform, delay: float) -> None:
     """Kill a process that the platform makes, some time after it appeared."""
-    before = _children()
+    before = own_children()
     birth = stage.thread(outcome_of, platform.new_address_space)
     newborn: set[int] = set()
     while not newborn and not birth.is_over:
-        newborn = _children() - before
+        newborn = own_children() - before
     time.sleep(delay)
     for pid in newborn:
         with suppress(ProcessLookupError):
@@ -312,15 +311,6 @@ def _kill_at_birth(stage: Stage, platform: Platform, delay: float) -> None:
         with suppress(StubDied):
             outcome.release()  # type: ignore[attr-defined]
     stage.wait_until(lambda: not any(map(process_state, newborn)), claim=f"{newborn} is reaped")
-
-
-def _children() -> set[int]:
-    """The children of this process; all descendants where the kernel does not list children (CONFIG_PROC_CHILDREN)."""
-    try:
-        lists = [(task / "children").read_text() for task in Path("/proc/self/task").iterdir()]
-    except OSError:
-        return descendants_of(os.getpid())
-    return {int(pid) for one in lists for pid in one.split()}
 
 
 # ------------------------------------------------------------------------------------------------------------ platforms
