@@ -122,7 +122,9 @@ class Suite:
             result = judge(_phases(item, listener), owners)
             return msgspec.structs.replace(result, diagnosis=listener.seen)
 
-        return attempt(lambda: trial.run(body, deadline))
+        # Else a runner that knows the longest deadline would take the silence of several attempts for a hang.
+        begin = functools.partial(item.ihook.pytest_runtest_logstart, nodeid=item.nodeid, location=item.location)
+        return attempt(lambda: trial.run(body, deadline), again=begin)
 
 
 class _Listener:

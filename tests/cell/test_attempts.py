@@ -37,7 +37,9 @@ def after(results: Iterable[Result], numbers: Starvation | None) -> tuple[Result
     """The result of a trial whose attempts end so, and how many there were."""
     coming = list(results)
     count = len(coming)
-    result = attempt(lambda: coming.pop(0), lambda: Numbers(numbers))
+    begun: list[int] = []
+    result = attempt(lambda: coming.pop(0), lambda: begun.append(len(coming)), lambda: Numbers(numbers))
+    assert begun == list(range(count - 1, len(coming), -1))  # each attempt but the first is announced
     return result, count - len(coming)
 
 
