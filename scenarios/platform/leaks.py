@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from worldswitch.harness.contract import Platform, Syscall
+from worldswitch.harness.verdict import OutOfTime
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
@@ -64,8 +65,8 @@ class Baseline:
 
         try:
             stage.wait_until(is_no_more, 5)
-        except AssertionError:
-            raise AssertionError(f"before: {self._before}; now: {last[0]}") from None
+        except OutOfTime:
+            raise OutOfTime(f"before: {self._before}; now: {last[0]}") from None
         mappings, memory = self._room()
         stage.trial.note(f"{mappings - self._mappings} more mappings, {memory - self._memory} kB more memory")
         assert mappings <= self._mappings + MORE_MAPPINGS + allowance // FRAMES, (
