@@ -27,8 +27,8 @@ STARVED = "the machine was starved"
 VARIABLE = "WORLDSWITCH_STARVED"
 
 
-def attempt(run: Callable[[], Result], measure: Callable[[], Meter] = Meter) -> Result:
-    """Run a trial until its machine was not starved, or `ATTEMPTS` times."""
+def attempt(run: Callable[[], Result], again: Callable[[], object], measure: Callable[[], Meter] = Meter) -> Result:
+    """Run a trial until its machine was not starved, or `ATTEMPTS` times; call `again` before each but the first."""
     earlier: list[str] = []
     while True:
         meter = measure()
@@ -43,6 +43,7 @@ def attempt(run: Callable[[], Result], measure: Callable[[], Meter] = Meter) -> 
             error = {"verdict": Verdict.ERROR, "reason": reason, "assertion": False, "attempts": tuple(earlier)}
             return msgspec.structs.replace(result, **error)
         earlier.append(reason)
+        again()
 
 
 def _is_spoilt(result: Result, measured: Starvation | None) -> bool:

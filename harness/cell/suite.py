@@ -146,7 +146,9 @@ class Suite:
     def _run(self, item: pytest.Item, scenario: scenarios.Scenario) -> Result:
         deadline = min(scenario.deadline * self.settings.time_scale, self.settings.deadline)
         request = msgspec.json.encode(_Request(item.nodeid, table.found()))
-        return attempt(lambda: self._trials.run(request, deadline))
+        # Else a runner that knows the longest deadline would take the silence of several attempts for a hang.
+        begin = functools.partial(item.ihook.pytest_runtest_logstart, nodeid=item.nodeid, location=item.location)
+        return attempt(lambda: self._trials.run(request, deadline), again=begin)
 
     def _body(self, request: bytes, transcript: Transcript, recorder: Recorder) -> Result:
         """Run a scenario in the trial's process, the only one that has loaded the platform besides its server."""

@@ -13,7 +13,6 @@ from worldswitch.harness.catalogue import keyword
 from worldswitch.harness.catalogue import scenarios as catalogue
 from worldswitch.harness.catalogue.scenarios import Scenario
 from worldswitch.harness.cell import seeds
-from worldswitch.harness.cell.attempts import ATTEMPTS
 from worldswitch.harness.cell.rehearsal import rehearse
 from worldswitch.harness.cell.settings import IMPORT_SECONDS, Settings
 from worldswitch.harness.cell.trial import Result
@@ -108,7 +107,7 @@ class Request:
     def silence(self, scenarios: Iterable[Scenario], facts: Mapping[str, str]) -> float:
         """Return how many seconds a cell that runs these may go without a record in an environment with these facts."""
         longest = max((scenario.deadline for scenario in scenarios), default=0)
-        return PATIENCE + ATTEMPTS * longest * float(facts.get("time_scale", "1"))
+        return PATIENCE + longest * float(facts.get("time_scale", "1"))
 
     def repeat_in(self, name: str) -> str:
         """Return the repetitions of scenarios in the environment called `name`: quick, normal or soak."""

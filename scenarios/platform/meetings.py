@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from worldswitch.harness.contract import Busy, Event, Interrupted, Released
+from worldswitch.harness.verdict import in_time
 from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.stage.chaos.accounting_guests import AccountingGuest, Home
 from worldswitch.scenarios.stage.senders import SignalSender
@@ -62,7 +63,7 @@ class Meeting:
             BOUND,
             lambda: target.progress != before or task.is_over or (hold is not None and hold.is_reached),
         )
-        assert moved, f"{target} neither runs nor returns within {BOUND} s"
+        in_time(moved, f"{target} neither runs nor returns within {BOUND} s")
 
     def meanwhile(self, task: Task, target: AccountingGuest | None = None) -> None:
         """Wait a little for the task to end or the guest to run; it may have to wait for a held thread."""

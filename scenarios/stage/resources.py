@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from worldswitch.harness.verdict import OutOfTime
 from worldswitch.scenarios.stage.processes import descendants_of, mappings_of, status_of, threads_of
 from worldswitch.scenarios.stage.stage import PAGE, Stage
 
@@ -92,8 +93,8 @@ class Baseline:
 
         try:
             stage.wait_until(is_no_more, 5)
-        except AssertionError:
-            raise AssertionError(f"before: {self._before}; now: {last[0]}") from None
+        except OutOfTime:
+            raise OutOfTime(f"before: {self._before}; now: {last[0]}") from None
 
     def has_grown(self, times: int) -> bool:
         """Whether anything has grown with each of `times` repetitions or with every other one, and stays so."""

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterable
 
 import pytest
+from cells import run_cell
 
 from worldswitch.harness.cell import trial
 from worldswitch.harness.cell.attempts import ATTEMPTS, VARIABLE, attempt
@@ -37,7 +38,9 @@ def after(results: Iterable[Result], numbers: Starvation | None) -> tuple[Result
     """The result of a trial whose attempts end so, and how many there were."""
     coming = list(results)
     count = len(coming)
-    result = attempt(lambda: coming.pop(0), lambda: Numbers(numbers))
+    begun: list[int] = []
+    result = attempt(lambda: coming.pop(0), lambda: begun.append(len(coming)), lambda: Numbers(numbers))
+    assert begun == list(range(count - 1, len(coming), -1))  # each attempt but the first is announced
     return result, count - len(coming)
 
 
@@ -86,3 +89,18 @@ def test_the_time_in_which_a_trials_processes_must_end_is_a_bound_too() -> None:
 def test_on_request_a_bound_counts_on_a_starved_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "count")
     assert after([LATE, PASS], STARVED) == (LATE, 1)
+
+
+#: Run before a cell: whatever is measured is starvation.
+STARVE = """
+from worldswitch.harness.cell import starvation
+starvation.Starvation.is_severe = property(lambda self: True)
+"""
+
+
+def test_a_cell_reports_and_announces_each_attempt() -> None:
+    asked = ("--scenarios", "claims", "--platform", "fakes:HangsInSwitch", "-k", "a_guest_calls_getpid")
+    finished = run_cell(*asked, "--deadline", "1", first=STARVE, **{VARIABLE: ""})
+    assert finished.trial.verdict is Verdict.ERROR
+    assert finished.trial.reason.endswith("timeout: no outcome within 1 s")
+    assert (len(finished.trial.attempts), len(finished.began)) == (ATTEMPTS - 1, ATTEMPTS)
