@@ -193,6 +193,15 @@ def test_a_cage_ends_all_that_began_in_it(inside: Path) -> None:
     os.close(kept)
 
 
+def test_a_cage_has_bounded_memory(inside: Path) -> None:
+    def allocate() -> bytes:
+        with contextlib.suppress(MemoryError):
+            return bytes(len(bytearray(cage.DATA_BYTES)) & 1)
+        return b"refused"
+
+    assert cage.run(allocate, inside, 60.0) == b"refused"
+
+
 def test_a_cage_has_a_deadline_and_its_own_folder(inside: Path) -> None:
     def write_and_wait() -> bytes:
         (inside / "file").write_text("text")

@@ -52,8 +52,8 @@ def kept(path: Path, now: str, make: Callable[[], Baseline]) -> Baseline:
 def order(ran: dict[str, Ran], file: str, line: int, everywhere: bool) -> list[str]:
     """Return those that run the line, the cheap ones that run little else first.
 
-    For a line that most of them run, or that runs whenever the file is imported, that says nothing: the cheapest of each
-    file of scenarios or tests come first, then the next of each.
+    For a line that most of them run, or that runs whenever the file is imported, that says nothing: the cheapest of
+    each file of scenarios or tests come first, then the next of each.
     """
     usable = {name: one for name, one in ran.items() if one.lines and not one.problem}
     chosen = [name for name, one in usable.items() if everywhere or line in one.lines.get(file, ())]
