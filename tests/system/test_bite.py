@@ -95,21 +95,23 @@ def test_every_file_of_the_reference_has_unique_ids() -> None:
 # --------------------------------------------------------------------------------------------------------- what covers
 
 RAN = {
-    "broad": Ran(0.1, {"reference/a.py": [1, 2, 3], "reference/b.py": [7, 8, 9]}),
-    "special": Ran(0.1, {"reference/a.py": [2]}),
-    "slow": Ran(9.0, {"reference/a.py": [2]}),
-    "elsewhere": Ran(0.1, {"reference/b.py": [2]}),
-    "failing": Ran(0.1, {"reference/a.py": [2]}, "fail: it fails"),
-    "without": Ran(0.1, {}),
+    "a::broad": Ran(0.1, {"reference/a.py": [1, 2, 3], "reference/b.py": [7, 8, 9]}),
+    "a::special": Ran(0.2, {"reference/a.py": [2]}),
+    "b::slow": Ran(9.0, {"reference/a.py": [2]}),
+    "b::failing": Ran(0.1, {"reference/a.py": [2]}, "fail: it fails"),
+    "b::without": Ran(0.1, {}),
+    **{f"c::elsewhere{number}": Ran(1.0, {"reference/b.py": [2]}) for number in range(10)},
 }
 
 
 def test_only_what_runs_the_line_is_run_the_cheap_and_special_first() -> None:
-    assert order(RAN, "reference/a.py", 2, everywhere=False) == ["special", "broad", "slow"]
+    assert order(RAN, "reference/a.py", 2, everywhere=False) == ["a::special", "a::broad", "b::slow"]
 
 
-def test_a_line_of_every_import_is_for_all_that_use_the_platform() -> None:
-    assert order(RAN, "reference/a.py", 5, everywhere=True) == ["broad", "special", "elsewhere", "slow"]
+def test_for_a_common_line_each_file_of_scenarios_has_its_turn() -> None:
+    found = order(RAN, "reference/a.py", 5, everywhere=True)
+    assert found[:4] == ["a::broad", "c::elsewhere0", "b::slow", "a::special"]
+    assert len(found) == 13
 
 
 @pytest.fixture
@@ -189,6 +191,15 @@ def test_a_cage_ends_all_that_began_in_it(inside: Path) -> None:
     os.close(other)
     assert os.read(kept, 1) == b""  # the kernel has closed the last copy of the other end
     os.close(kept)
+
+
+def test_a_cage_has_bounded_memory(inside: Path) -> None:
+    def allocate() -> bytes:
+        with contextlib.suppress(MemoryError):
+            return bytes(len(bytearray(cage.DATA_BYTES)) & 1)
+        return b"refused"
+
+    assert cage.run(allocate, inside, 60.0) == b"refused"
 
 
 def test_a_cage_has_a_deadline_and_its_own_folder(inside: Path) -> None:

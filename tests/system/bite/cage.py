@@ -1,13 +1,14 @@
 """Runs a function in namespaces of its own, whose end ends every process that it made.
 
-A change of the reference may send a signal to pid -1, fill the folder for temporary files, or never end.  In a PID
-namespace it reaches only its own processes, and a mount namespace has a small tmpfs as that folder.
+A change of the reference may send a signal to pid -1, fill the folder for temporary files or the memory, or never end.
+In a PID namespace it reaches only its own processes, and a mount namespace has a small tmpfs as that folder.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import selectors
 import signal
 import sys
@@ -23,6 +24,7 @@ from worldswitch.harness.linux import processes, syscalls
 _libc = ctypes.CDLL(None, use_errno=True)
 
 TMPFS_BYTES = "512m"
+DATA_BYTES = 4 << 30  #: of a process
 
 
 def problem() -> str:
@@ -126,6 +128,7 @@ def _mount(kind: str, target: str, options: str) -> None:
 def _inside(work: Callable[[], bytes], temporary: Path, send: int) -> NoReturn:
     try:
         os.setsid()
+        resource.setrlimit(resource.RLIMIT_DATA, (DATA_BYTES, DATA_BYTES))
         os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
         syscalls.write_all(send, b"=" + work() + b".")
     except BaseException:

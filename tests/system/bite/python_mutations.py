@@ -44,7 +44,18 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitXor: ast.BitAnd,
 }
 #: The calls whose arguments are messages for people.
-_MESSAGES = ("Error", "Died", "Unavailable", "Released", "Unsupported", "refused", "join", "format", "strerror")
+_MESSAGES = (
+    "Error",
+    "Died",
+    "Unavailable",
+    "Released",
+    "Unsupported",
+    "refused",
+    "join",
+    "format",
+    "strerror",
+    "_checked",
+)
 #: The keywords whose values are.
 _MESSAGE_KEYWORDS = ("dump", "name")
 
