@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from worldswitch.harness.environments.cache import LABEL, cache
+from worldswitch.harness.environments.cache import LABEL, cache, remove_left_folders
 from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.linux import cgroups, processes, regular_file
 
@@ -93,6 +93,7 @@ class RunResources:
 
 def sweep() -> None:
     """Remove the resources of runs that have no living process."""
+    remove_left_folders(cache("runs"))  # of a run that was killed before its folder had its name
     for folder in _runs():
         with suppress(OSError), (folder / "lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,7 +15,6 @@ import hashlib
 import shutil
 import subprocess
 import tarfile
-import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from typing import BinaryIO
 import msgspec
 
 from worldswitch.harness import decoding
-from worldswitch.harness.environments.cache import cache
+from worldswitch.harness.environments.cache import cache, working_folder
 from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.environments.images import unpacking
 from worldswitch.harness.environments.images.apt_mirror import MirrorSuite, Offer
@@ -82,13 +81,10 @@ def download(offer: Offer, say: Say) -> Package:
     if found := _kept_in(home):
         return found
     say(f"fetching {offer.name} {offer.version} from {offer.suite}")
-    work = Path(tempfile.mkdtemp(prefix=".", dir=home.parent))
-    try:
+    with working_folder(home.parent) as work:
         MirrorSuite(offer.suite, say).download(offer, work / _FILE)
         (work / _NOTE).write_bytes(msgspec.json.encode(offer))
         _move(work, home)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     if package := _kept_in(home):
         return package
     raise Unobtainable(

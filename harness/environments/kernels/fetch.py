@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, InvalidStateError
@@ -17,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from worldswitch.harness.environments.cache import cache
+from worldswitch.harness.environments.cache import cache, working_folder
 from worldswitch.harness.environments.images import deb_packages
 from worldswitch.harness.environments.images.deb_packages import Package
 from worldswitch.harness.environments.kernels import image as kernel
@@ -82,10 +81,10 @@ def unpacked(package: Package, entry: Entry, name: str) -> KernelImage:
     about = f"{package.name} {package.version} from {package.suite}, sha256 {package.sha256}"
     image = cache("kernels") / f"{package.sha256}.vmlinuz"
     if not image.exists():
-        with tempfile.TemporaryDirectory(prefix=".", dir=image.parent) as work:
-            deb_packages.unpack(package.path, Path(work))
-            shutil.move(_image_in(Path(work), package, entry), Path(work, "image"))
-            Path(work, "image").rename(image)
+        with working_folder(image.parent) as work:
+            deb_packages.unpack(package.path, work)
+            shutil.move(_image_in(work, package, entry), work / "image")
+            (work / "image").rename(image)
     return kernel.from_file(image, name, about)
 
 
