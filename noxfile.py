@@ -22,8 +22,11 @@ SANITIZERS = {
 }
 
 #: What `soak` repeats: storms, ends of threads, deaths, leaks, lost stops, chaos.  Each has a deadline of its own, the
-#: longest an hour; on two CPUs all together end within two hours.
+#: longest an hour; on two CPUs all together end within two hours, and the readers within seven more.
 SOAK = ("SG12", "TT01", "TT06", "TT11", "K76", "LC03", "LC08", "IN06", "IJ07", "PO08", "CH*")
+
+#: How many inputs each reader of a file gets in `soak`, and within how many seconds.
+FUZZ = {"WORLDSWITCH_FUZZ": "100000", "WORLDSWITCH_FUZZ_SECONDS": "1800"}
 
 #: Every file of C that is ours: what cffi generates is not.
 SOURCES = (
@@ -101,10 +104,12 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Repeat for long what fails rarely: storms, ends of threads, deaths, leaks, lost stops, chaos; on this machine."""
-    install(session)
+    """Repeat for long what fails rarely: storms, ends of threads, deaths, leaks, lost stops, chaos; fuzz readers."""
+    install(session, extras="bench,tests")
     ids = (word for one in SOAK for word in ("--id", one))
     session.run("worldswitch", "run", "--engine", "host", "--repeat", "soak", *ids, *session.posargs)
+    fuzzed = ("tests/system/test_fuzzed_readers.py", "tests/report/export/test_hostile_texts.py")
+    session.run("python", "-m", "pytest", "-q", *fuzzed, env=FUZZ)
 
 
 @nox.session

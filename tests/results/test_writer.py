@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, trial, whole
+from scripted import NAMES, SCENARIOS, Quiet, frames, place, planner, run_in, trial, whole
 
 from worldswitch.harness.environments import plan
 from worldswitch.harness.errors import CouldNotRun
@@ -155,3 +156,13 @@ def test_a_really_full_file_system(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "['pass', 'pass', 'miss']", done.stderr
     assert "host.jsonl: cannot be written: No space left on device" in done.stdout
     assert done.returncode == 2, done.stderr
+
+
+def test_a_clock_that_is_set_back_makes_no_run_that_ends_before_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(2_000_000_000, -3600)
+    monkeypatch.setattr("time.time", lambda: float(next(clock)))
+    run_in(monkeypatch, tmp_path, place("host", frames(whole(*map(trial, NAMES)))))
+    kept = reader.read(tmp_path)
+    assert kept.manifest.started <= kept.cells[0].plan.started <= kept.cells[0].plan.finished <= kept.manifest.finished

@@ -10,7 +10,9 @@ import yaml
 from worldswitch.harness.environments.filters.findings import Place
 
 MOST_VALUES = 1_000_000  #: with every alias written out
+MOST_CHARACTERS = 256 << 10  #: PyYAML reads about 50 000 in a second
 MOST_DIGITS = 1_000  #: of a number: PyYAML takes quadratic time for one in base 60
+MOST_DEPTH = 50  #: of brackets: PyYAML looks at every open one for each token
 MOST_MERGED = 10_000  #: keys of a mapping, and the mappings that one may merge
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
@@ -25,6 +27,9 @@ class NotYaml(ValueError):
 
 def load(text: str) -> list[Any]:
     """Return the documents.  Raises `NotYaml`."""
+    if len(text) > MOST_CHARACTERS:
+        most = f"{MOST_CHARACTERS >> 10} KiB"
+        raise NotYaml(f"YAML of more than {most}: it takes too long to read; keep only what is needed")
     try:
         documents = list(yaml.load_all(text, Loader=_Loader))
     except yaml.YAMLError as problem:
@@ -49,6 +54,11 @@ def decode(text: str, place: Place) -> list[Any]:
 
 class _Loader(yaml.SafeLoader):
     """Refuses a mapping with the same key twice, and what takes too much time or memory."""
+
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803 - PyYAML's name
+        if self.flow_level >= MOST_DEPTH:
+            raise RecursionError
+        super().fetch_flow_collection_start(TokenClass)
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         if node.tag in _NUMBERS and len(node.value) > MOST_DIGITS:

@@ -168,6 +168,8 @@ def test_a_mark_or_another_encoding_is_named() -> None:
         ("a: 1\na: 2", "error: line 2: not YAML: `a` twice"),
         ("a: &a [*a]", "error: its aliases make it too large"),
         ("a: !!python/object:os.system {}", "error: line 1: not YAML: could not determine a constructor for the tag"),
+        ("a" * 300_000, "error: YAML of more than 256 KiB: it takes too long to read; keep only what is needed"),
+        ("[" * 1000 + "a: b, " * 20_000, "error: its objects and lists are nested too deeply"),
         ("[" * 100_000, "error: its objects and lists are nested too deeply"),
         (
             "kind: Pod",

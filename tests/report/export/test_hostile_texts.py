@@ -30,7 +30,7 @@ from worldswitch.harness.report.matrix import markdown, views
 from worldswitch.harness.results.reader import KeptRun
 from worldswitch.harness.verdict import Verdict
 
-EXAMPLES = int(os.environ.get("WORLDSWITCH_FUZZ", "200"))
+EXAMPLES = min(10_000, int(os.environ.get("WORLDSWITCH_FUZZ", "200")))
 
 #: What may be obeyed: by a browser, a renderer of Markdown, a terminal, a CI system or a reader of TAP.
 HOSTILE = (
