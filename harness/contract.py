@@ -459,7 +459,13 @@ class Platform(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stub:
-    """The host process of an address space, as it was when asked."""
+    """The host process of an address space, as it was when asked.
+
+    It is no more than the process that made it, and its end leaves no core dump.  It has no timer and cannot gain
+    privileges by executing a file.  What the operator set for that process applies to it, too: resource limits (but for
+    core dumps), I/O priority, oom_score_adj, umask, timer slack, the setting of huge pages, MDWE, whether it is
+    dumpable, what a dump has, securebits, and the session keyring.
+    """
 
     pid: int  #: thread group id
     tids: tuple[int, ...]  #: all its threads now, the group leader first

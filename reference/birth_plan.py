@@ -14,7 +14,7 @@ The order matters:
    process where another thread does not block it (kernel/signal.c: complete_signal).  Faults cannot be ignored.
 5. Processor settings for guests: no shadow stack, which lies in memory that is soon unmapped, and on request a fault at
    each CPUID.  Threads inherit both.
-6. What it must give up of its maker's privileges (`privileges`), if that has any.
+6. What it must give up of its maker's (`privileges`), if that has any of it.
 7. The seccomp filter last, since it allows none of the above.
 
 Seed: forkStub in subprocess_linux.go.
@@ -112,7 +112,7 @@ def standard_plan(
     """The plan of every stub.
 
     `key` is the filter's, `go` the file descriptor that the parent's byte comes through, `parent` the id of the process
-    that forks.  `given_up` are steps that give up privileges.
+    that forks.  `given_up` are steps that give up what the process has.
     """
     all_signals = ffi.new("unsigned char[]", b"\xff" * SIGSET_SIZE)
     byte = ffi.new("unsigned char[1]")

@@ -86,9 +86,9 @@ class StubCreation:
         )
 
     def given_up(self) -> list[Step]:
-        """The steps by which a new stub gives up its maker's privileges."""
+        """The steps by which a new stub gives up what it must not have of its maker."""
         priority = [] if self.options.keep_priority else privileges.ordinary_priority()
-        return [*priority, *privileges.no_implied_access()]
+        return [*priority, *privileges.no_implied_access(), *privileges.no_core_dump()]
 
     def filter_program(self, key: int) -> bytes:
         """The filter of a new stub."""

@@ -1,4 +1,4 @@
-"""What a stub must not inherit from the harness that forked it: terminal, signal mask, dispositions."""
+"""What a stub must not inherit from the harness that forked it: terminal, signal mask, dispositions, implied access."""
 
 from __future__ import annotations
 
