@@ -5,6 +5,7 @@ Standard output carries the results as frames and nothing else; all other output
     exit status 0   every trial ran, whatever its verdict
                 2   the cell could not run: no scenario selected, a trial not reported, the platform not loaded, a
                     container that is not what its profile says
+                70  a defect of this program, not of the platform: platforms run in trials' processes only
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from worldswitch.harness.cell import collection, options, records, seeds
 from worldswitch.harness.cell.rehearsal import rehearse
 from worldswitch.harness.cell.report_stream import ReportStream, environment_of, observed
 from worldswitch.harness.cell.settings import Settings
-from worldswitch.harness.linux import confinement, processes, startup, syscalls
+from worldswitch.harness.linux import confinement, defects, processes, startup, syscalls
 from worldswitch.harness.verdict import Verdict
 
 #: Only the plugins named here take part, whatever plugins and configuration are installed.
@@ -49,6 +50,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the cell and return its exit status."""
+    try:
+        return _run(arguments)
+    except Exception as error:
+        return defects.report(records.REFUSAL, error)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     startup.prepare()
     if problem := startup.problem():
         return _refuse(problem)
@@ -102,7 +110,10 @@ def _incomplete(stream: ReportStream, status: int) -> str:
         return f"pytest ended with status {int(status)} before it selected scenarios; its output is above"
     if not stream.planned:
         return "no scenario was selected"
-    return "" if stream.complete else f"{len(stream.trials)} of {len(stream.planned)} planned trials were reported"
+    if stream.complete:
+        return ""
+    why = ": internal error of pytest, whose report is above" if status == pytest.ExitCode.INTERNAL_ERROR else ""
+    return f"{len(stream.trials)} of {len(stream.planned)} planned trials were reported{why}"
 
 
 def _run_pytest(asked: argparse.Namespace, stream: ReportStream) -> int:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from types import FrameType
 
@@ -38,7 +37,7 @@ from worldswitch.harness.cli.parsing.version import Version
 from worldswitch.harness.errors import CouldNotRun, Unobtainable
 from worldswitch.harness.expectations.outcome import Status
 from worldswitch.harness.legible import legible
-from worldswitch.harness.linux import limits, startup
+from worldswitch.harness.linux import defects, limits, startup
 
 SUMMARY = "Can a ptrace sandbox run here, does it behave, and what does each world switch cost?"
 
@@ -90,10 +89,7 @@ def _unexpected(program: str, error: Exception) -> int:
         _discard_output()  # which may be what is full
         print(f"{program}: {limit}", file=sys.stderr)
         return Status.COULD_NOT_RUN
-    said = " ".join(traceback.format_exception_only(error)).strip()
-    print(f"{program}: internal error: {said}; report this line and the traceback below it", file=sys.stderr)
-    traceback.print_exception(error)
-    return os.EX_SOFTWARE
+    return defects.report(f"{program}: ", error)
 
 
 def _discard_output() -> None:

@@ -11,7 +11,7 @@ import time
 
 from worldswitch.harness.environments import run_resources
 from worldswitch.harness.environments.guardian import Orders
-from worldswitch.harness.linux import cgroups, processes, startup, syscalls
+from worldswitch.harness.linux import cgroups, defects, processes, startup, syscalls
 
 
 class Guardian:
@@ -109,8 +109,10 @@ class Guardian:
 def main() -> int:
     """Run a guardian with the orders on the command line."""
     startup.prepare()
-    orders = json.loads(sys.argv[1])
-    return Guardian(Orders(**orders)).watch()
+    try:
+        return Guardian(Orders(**json.loads(sys.argv[1]))).watch()
+    except Exception as error:  # else its status 1 would be that of the command
+        return defects.report("guardian process: ", error)
 
 
 if __name__ == "__main__":

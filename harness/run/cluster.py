@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import os
 import tarfile
 import time
 import uuid
@@ -118,7 +119,8 @@ class Cluster:
             self.lost[place.name] = Problem(f"the cluster gave the cell up: {told}", remedy)
             return "", None
         if not run.archive:
-            reason = f"on {run.machine} the command ended with status {run.status} and without results"
+            why = " (internal error)" if run.status == os.EX_SOFTWARE else ""
+            reason = f"on {run.machine} the command ended with status {run.status}{why} and without results"
             self.lost[place.name] = Problem(reason, "run it there: the log says why", run.log)
             return run.machine, None
         try:

@@ -5,6 +5,7 @@ What ends a cell early, and the problem that is reported:
     it cannot be started           the environment's error
     no record for too long         the cell is killed: each trial has its own deadline, so the cell itself hangs
     output ends without footer     its exit status and the end of its log: it died or refused to run
+    a defect of this program       its line, and the end of the traceback
     an invalid record              the cell is killed: none of its results can be trusted
     the engine or machine is lost  the cause, and the end of the cell's log
     a record cannot be written     the cell is killed: its results would be lost
@@ -12,6 +13,7 @@ What ends a cell early, and the problem that is reported:
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -78,6 +80,9 @@ def _follow(
     if stream.footer and status == 0:
         return None
     before, refused, refusal = cell.log.rpartition(REFUSAL)
+    if refused and status == os.EX_SOFTWARE:
+        reason, _, trace = refusal.strip().partition("\n")
+        return Problem(reason, log=_end(trace))
     if refused:
         return Problem(refusal.strip(), log=_end(before) if "is above" in refusal else "")
     return Problem(f"the cell ended with status {status} before its results were complete", log=_tail(cell))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -31,6 +32,7 @@ from worldswitch.harness.expectations.excuses import HostAbilities
 from worldswitch.harness.expectations.judgement import Expectation, digest
 from worldswitch.harness.expectations.outcome import CellOutcome, Problem, Stale
 from worldswitch.harness.expectations.rules import Rules
+from worldswitch.harness.linux import defects, limits
 from worldswitch.harness.linux.uname import kernel
 from worldswitch.harness.results.errors import MAKE_ROOM, CannotWrite, ResultError
 from worldswitch.harness.results.manifest import Manifest, PlannedCell, PlannedScenario
@@ -58,6 +60,13 @@ def planned(place: Environment | Missing, platform: str, scenarios: Sequence[Sce
 
 class _Enough(Exception):
     """The run has as many unexpected verdicts as the request allows."""
+
+
+def _unforeseen(error: Exception) -> Problem:
+    """Return the problem of a cell that an exception of an unforeseen class ended."""
+    if limit := limits.exhausted(error):
+        return Problem(limit)
+    return Problem(defects.line(error), log="".join(traceback.format_exception(error)))
 
 
 def _facts(rules: Iterable[Expectation]) -> set[str]:
@@ -191,6 +200,8 @@ class Run:
         except KeyboardInterrupt:
             self.lanes.interrupted = True
             problem = Problem("the run was interrupted")
+        except Exception as error:  # whatever it is, it costs this cell only
+            problem = _unforeseen(error)
         if problem and self.lanes.interrupted:  # not the error that taking the lane down caused
             problem = Problem("the run was interrupted")
         return account.close(problem)

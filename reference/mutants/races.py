@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -189,26 +188,6 @@ class PostsIntoTheVoid(PtracePlatform):
     """Looks whether the platform's thread has ended before it queues a request, and not after."""
 
     creator_class = _TimidCreator
-
-
-class _HastyCreator(Creator):
-    def _refuse_queued(self) -> None:
-        if self._has_ended and threading.current_thread() is self._thread:
-            self._has_ended = False
-            super()._refuse_queued()
-            self._has_ended = True
-            return
-        super()._refuse_queued()
-
-
-@mutant(
-    caught_by=("encounters::what_is_asked_while_the_platform_closes_is_answered",),
-    origin="the order of the flag and the queue, at the end of a thread that serves requests",
-)
-class EmptiesItsQueueTooSoon(PtracePlatform):
-    """Empties the queue of requests before it says that the platform's thread has ended."""
-
-    creator_class = _HastyCreator
 
 
 @mutant(caught_by=("CH10",), origin="seed.I11: an end that may come from any thread, and twice")

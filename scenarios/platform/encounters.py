@@ -21,11 +21,9 @@ from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
 from worldswitch.scenarios.stage.steady_guests import GETPID
 from worldswitch.scenarios.stage.stepped_threads import (
     Hold,
-    HoldOfOwnThread,
     Insertion,
     SteppedThread,
     Task,
-    packages_of,
     within,
 )
 from worldswitch.scenarios.stage.thread_exits import by_returning
@@ -35,9 +33,6 @@ BOUND, GRACE = 5.0, 0.02
 
 #: How many operations each one meets in the quickest run.
 FEW = 5
-
-#: How many steps around its end a thread is held at, each in turn.
-LAST = 30
 
 #: More steps than any operation has.
 MOST = 1000
@@ -307,52 +302,6 @@ def a_mapping_at_any_step_meets_any_operation(stage: Stage) -> None:
 
 
 # -------------------------------------------------------------------------------------------------------------- closing
-
-
-@scenario("CH11", clauses=("seed.newSubprocess", "seed.I11"), soak=20, deadline=300)
-def what_is_asked_while_the_platform_closes_is_answered(stage: Stage) -> None:
-    """An operation at any step of the platform's own thread at its end is answered in time, or refused."""
-    moments, random = _steps_of(stage, BIRTH), dice(stage)
-    for _ in range(stage.trial.repeat):
-        steps = _ask_while_it_ends(stage, MOST, moments)
-        stage.trial.note(f"its own thread has {steps} steps")
-        others = random.sample(range(1, steps + 1), min(FEW, steps))
-        for step in (*others, *range(max(steps - LAST, 1), steps + LAST)):
-            _ask_while_it_ends(stage, step, random.randint(moments // 8, 3 * moments // 8))
-
-
-def _ask_while_it_ends(stage: Stage, step: int, moment: int) -> int:
-    """Close a platform, and ask for things while its own thread is held at a step; how many steps it made.
-
-    One thread has begun to ask, and is held at a moment of that, before the platform is closed.
-    """
-    hold = HoldOfOwnThread(packages_of(stage.platform), step)
-    with hold.starting():
-        platform = stage.short_lived()
-    spaces = [platform.new_address_space() for _ in range(2)]
-    closer, asker, releaser, early = (SteppedThread() for _ in range(4))
-    begun = early.run(lambda: _forgotten(platform.new_address_space()), Hold(platform, moment))
-    assert begun.hold is not None
-    within(stage, BOUND, lambda: begun.is_over or (begun.hold is not None and begun.hold.is_reached))
-    hold.arm()
-    closing = closer.run(platform.close)
-    within(stage, 10 * GRACE, lambda: hold.is_reached or closing.is_over)  # it may wait for the early one
-    asked = asker.run(lambda: _forgotten(platform.new_address_space()))
-    released = releaser.run(spaces[0].release)
-    begun.hold.release()
-    within(stage, GRACE, lambda: asked.is_over and released.is_over and begun.is_over)
-    hold.release()
-    tasks = {"close": closing, "a new address space": asked, "a release": released, "an earlier request": begun}
-    for what, task in tasks.items():
-        outcome = task.outcome(stage, BOUND, f"{what}, the platform's own thread held at {hold.place or 'no step'}")
-        assert outcome is None or (what != "close" and isinstance(outcome, Released)), f"{what} gave {outcome!r}"
-    for thread in (closer, asker, releaser, early):
-        thread.end(stage, by_returning)
-    return hold.steps
-
-
-def _forgotten(space: object) -> None:
-    """Drop an address space."""
 
 
 @scenario("CH11", clauses=("seed.newSubprocess", "seed.Release"), normal=2, soak=20, deadline=300)

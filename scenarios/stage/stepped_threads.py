@@ -11,8 +11,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -116,31 +115,6 @@ class Insertion(Hold):
 
     def _stay(self) -> None:
         self._handler()
-
-
-class HoldOfOwnThread(Hold):
-    """Holds a thread that the platform starts, at its `step`-th step after `arm`."""
-
-    def __init__(self, packages: tuple[str, ...], step: int) -> None:
-        super().__init__(None, step)
-        self._packages = packages
-        self._is_armed = False
-
-    @contextmanager
-    def starting(self) -> Iterator[None]:
-        """Watch the threads that are started in this block."""
-        threading.settrace(self._at_call)
-        try:
-            yield
-        finally:
-            threading.settrace(None)  # type: ignore[arg-type]  # typeshed: TraceFunction only
-
-    def arm(self) -> None:
-        """Count steps from now on."""
-        self._is_armed = True
-
-    def _at_line(self, frame: FrameType, event: str, argument: object) -> Any:
-        return super()._at_line(frame, event, argument) if self._is_armed else self._at_line
 
 
 class Task:

@@ -190,3 +190,10 @@ def test_a_cell_whose_getpid_is_denied_does_not_run(monkeypatch: pytest.MonkeyPa
         patch.setattr(os, "getpid", lambda: -1)
         problem = startup.problem()
     assert problem.startswith("getpid returns an error: a seccomp filter denies it")
+
+
+def test_a_defect_of_the_cell_has_a_status_of_its_own() -> None:
+    bug = "from worldswitch.harness.cell import __main__ as it\nit.rehearse = lambda _: 1 / 0"
+    finished = run_cell(*CLAIMS, "-k", "corners", first=bug)
+    assert finished.status == os.EX_SOFTWARE
+    assert "cell: could not run: internal error: ZeroDivisionError: division by zero; report" in finished.log

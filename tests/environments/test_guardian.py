@@ -54,6 +54,15 @@ def test_a_guardian_exits_with_the_command_s_status() -> None:
     assert GuardedProcess(["/nowhere/command"], stderr=subprocess.DEVNULL).process.wait(SECONDS) == 127
 
 
+def test_a_defect_of_the_guardian_has_a_status_of_its_own() -> None:
+    command = [sys.executable, "-m", "worldswitch.harness.environments.guardian_process", '{"unknown": 1}']
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    first, *trace = ended.stderr.splitlines()
+    assert ended.returncode == os.EX_SOFTWARE
+    assert first.startswith("guardian process: internal error: TypeError: ")
+    assert trace[0].startswith("Traceback")
+
+
 def test_release_ends_the_command_and_its_daemons() -> None:
     with GuardedProcess(["sh", "-c", DAEMON], stdout=subprocess.PIPE) as held:
         daemon = first_number(held.process.stdout)

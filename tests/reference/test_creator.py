@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 from unittest import mock
 
@@ -68,6 +70,28 @@ def test_a_request_that_arrives_behind_the_end_is_refused() -> None:
     future = creator.post(lambda: None)
     with pytest.raises(Released):
         future.result(SECONDS)
+
+
+def test_a_request_that_arrives_when_the_queue_was_just_emptied_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    late: list[Future[None]] = []
+
+    class Emptied(queue.SimpleQueue[Any]):
+        """The queue, but a request is put there at the end, by a thread that saw no refusal before."""
+
+        def get_nowait(self) -> Any:
+            try:
+                return super().get_nowait()
+            except queue.Empty:
+                if not late:
+                    creator._refusal, late[:] = None, [Future()]
+                    late[:] = [creator.post(lambda: None)]
+                raise
+
+    monkeypatch.setattr(queue, "SimpleQueue", Emptied)
+    creator = Creator(Idle())
+    bounded(creator.close)
+    with pytest.raises(Released):
+        late[0].result(SECONDS)
 
 
 def test_what_was_asked_before_the_end_is_done() -> None:

@@ -254,3 +254,11 @@ def test_a_system_call_info_is_decoded() -> None:
 def test_an_event_is_one_line() -> None:
     (decoded,) = decode_all(event(SYSEMU, 0, registers=values(rax=7)))
     assert line(decoded) == "  2.500000  7 PTRACE_SYSEMU 8 -> 0  rax=0x7"
+
+
+def test_a_recorder_for_events_of_another_size_is_refused() -> None:
+    core()
+    recorder = Recorder()
+    HEADER.pack_into(recorder.memory, 0, EVENT.size + 8, CAPACITY, 0)
+    with pytest.raises(ValueError, match="another size"):
+        reference_flight.record(recorder)

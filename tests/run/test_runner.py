@@ -125,12 +125,34 @@ def test_a_cell_that_cannot_start_affects_no_other(go) -> None:
 
 
 @pytest.mark.parametrize("when", ["start", "read"])
-def test_a_bug_of_the_harness_is_a_traceback(go, when: str) -> None:
+def test_an_unforeseen_exception_costs_its_cell_only(go, when: str) -> None:
     def fail(*_: object) -> None:
         raise TypeError("a bug")
 
-    with pytest.raises(TypeError, match="a bug"):
-        go(Scripted("docker:a", fail) if when == "start" else place("host", [fail]))
+    lines = [*frames([header(), PASSES[0]]), fail]
+    run = go(Scripted("docker:a", fail) if when == "start" else place("docker:a", lines), place("docker:b", GOOD))
+    problem = run.outcomes[0].problem
+    assert problem.reason == "internal error: TypeError: a bug; report this line and the traceback below it"
+    assert "in fail" in problem.log
+    assert verdicts(run, 0) == ["miss" if when == "start" else "pass", "miss", "miss"]
+    assert verdicts(run, 1) == ["pass"] * 3
+    assert status(run.outcomes) is Status.COULD_NOT_RUN
+
+
+def test_a_limit_that_ends_a_cell_is_no_bug(go) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    run = go(Scripted("docker:a", fail), place("docker:b", GOOD))
+    assert "there is no more memory" in run.outcomes[0].problem.reason
+    assert verdicts(run, 1) == ["pass"] * 3
+
+
+def test_a_defect_in_the_cell_is_told_with_its_traceback(go) -> None:
+    log = "cell: could not run: internal error: KeyError: 'x'; report this line\nTraceback\n  in main\n"
+    problem = go(place("host", [], status=os.EX_SOFTWARE, log=log)).outcomes[0].problem
+    assert problem.reason == "internal error: KeyError: 'x'; report this line"
+    assert problem.log == "Traceback\n  in main"
 
 
 def test_the_trials_of_a_missing_environment_are_misses(go) -> None:

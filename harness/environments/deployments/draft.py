@@ -94,7 +94,7 @@ class Draft:
         user, _, group = text.partition(":")
         if not user:
             return
-        if user.isdecimal() and (not group or group.isdecimal()):
+        if _is_id(user) and (not group or _is_id(group)):
             self.set(user=f"{int(user)}:{int(group or 0)}")
         elif text not in ("root", "root:root", "0:root", "root:0"):
             self.lose(value.field, f"{text!r} is a name in its image; write the numbers into `user`, which is 0:0 now")
@@ -103,7 +103,7 @@ class Draft:
         """Set supplementary groups."""
         found = list(self.fields.get("groups", ()))
         for number in numbers:
-            if number.isdecimal():
+            if _is_id(number):
                 found.append(int(number))
             else:
                 self.lose(
@@ -214,3 +214,8 @@ def pick(file: str, what: str, found: Sequence[tuple[str, Value]], wanted: str) 
         raise DeploymentError(file, "", f"has no {what}")
     problem = f"there is no {what} {wanted!r}" if wanted and not matching else f"has {len(matching)} {what}s"
     raise DeploymentError(file, "", f"{problem}; choose one with {option}: {', '.join(names)}")
+
+
+def _is_id(text: str) -> bool:
+    """True if it is the number of a user or a group."""
+    return text.isdecimal() and len(text) <= 10

@@ -136,7 +136,7 @@ def _size(option: str) -> str:
 
 def bytes_of(size: str) -> int:
     """Return a size such as ``64m``, ``1.5gb`` in bytes; 0 if it is none."""
-    parts = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([bkmgt]?)(?:i?b)?", size.strip().lower())
+    parts = re.fullmatch(r"(\d{1,18}(?:\.\d{1,18})?)\s*([bkmgt]?)(?:i?b)?", size.strip().lower())
     return int(float(parts[1]) * UNITS[parts[2]]) if parts else 0
 
 

@@ -226,7 +226,7 @@ def _limits(made: Draft, resources: Value) -> None:
 
 
 def _quantity(value: Value) -> int:
-    parts = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?)([A-Za-z]*)", value.text())
+    parts = re.fullmatch(r"((?:\d{1,18}\.?\d{0,18}|\.\d{1,18})(?:e\d{1,2})?)([A-Za-z]*)", value.text())
     if not parts or parts[2] not in UNITS:
         raise value.wrong(f"{value.text()!r} is no quantity such as 512Mi")
     return int(float(parts[1]) * UNITS[parts[2]])

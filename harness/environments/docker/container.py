@@ -175,7 +175,7 @@ class ContainerCell:
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._log: deque[bytes] = deque(maxlen=LOG_CHUNKS)
         self._status: int | None = None
-        self._broken: LineTooLong | None = None
+        self._broken: Exception | None = None
         self._streams = client.api.attach(container, stdout=True, stderr=True, stream=True, demux=True)
         self._reader = threading.Thread(target=self._read, args=(self._streams,), daemon=True)
         self._reader.start()
@@ -191,7 +191,10 @@ class ContainerCell:
             self._broken = problem
         except ERRORS as problem:  # the output ends here
             self._log.append(f"\nthe engine's stream of the output ended: {explanation(problem)}\n".encode())
-        self._lines.put(None)
+        except Exception as problem:  # raised again by `frames`
+            self._broken = problem
+        finally:
+            self._lines.put(None)
         # The garbage collector would close the socket first, and Python 3.13 warns about that.
         response = getattr(streams, "_response", None)
         if response is not None:

@@ -90,7 +90,7 @@ class GuestCell:
                 case "log":
                     self._log.append(serial_link.data(message["data"])[-LOG_CHUNK:].decode(errors="replace"))
                 case "refused":
-                    self._log.append(f"{REFUSAL}the guest could not start it: {message['reason']}\n")
+                    self._log.append(f"{REFUSAL}the guest could not run it: {message['reason']}\n")
                     self._end(2)
                 case "end":
                     before, after = message["taint"]

@@ -345,7 +345,16 @@ def test_the_example_in_the_documentation_is_true(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize(
     ("size", "number"),
-    [("64m", 64 << 20), ("1.5g", 3 << 29), ("10KB", 10240), ("7", 7), ("2GiB", 2 << 30), ("x", 0), ("", 0)],
+    [
+        ("64m", 64 << 20),
+        ("1.5g", 3 << 29),
+        ("10KB", 10240),
+        ("7", 7),
+        ("2GiB", 2 << 30),
+        ("x", 0),
+        ("", 0),
+        ("9" * 400 + "g", 0),
+    ],
 )
 def test_sizes_are_those_of_engines(size: str, number: int) -> None:
     assert engine_options.bytes_of(size) == number
@@ -364,3 +373,20 @@ def test_the_filter_of_a_deployment_is_looked_at_before_it_is_read(
     named.write_text(content)
     with pytest.raises(DeploymentError, match=said):
         source.draft(str(compose), "")
+
+
+@pytest.mark.parametrize("memory", ["1.2.3Mi", "1e999", "9" * 400, "."])
+def test_a_quantity_that_is_none_or_too_large_is_refused(memory: str, tmp_path: Path) -> None:
+    pod = tmp_path / "x.yaml"
+    container = {"name": "a", "image": "b", "resources": {"limits": {"memory": memory}}}
+    pod.write_text(
+        json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": [container]}})
+    )
+    with pytest.raises(DeploymentError, match="is no quantity such as 512Mi"):
+        source.draft(str(pod), "")
+
+
+def test_a_user_that_is_a_huge_number_is_no_user(tmp_path: Path) -> None:
+    compose = tmp_path / "x.yaml"
+    compose.write_text(f"services: {{a: {{user: '{'9' * 5000}', group_add: ['{'9' * 5000}']}}}}")
+    assert len(source.draft(str(compose), "").lost) >= 2

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import Any, cast
+from unittest.mock import Mock
 
 import docker
 import msgspec
@@ -118,3 +119,19 @@ def test_an_option_that_the_engine_s_interface_lacks_makes_the_profile_unavailab
     assert lack
     assert "mounts /data with noexec, and the engine's interface has no such option for type bind" in lack.reason
     assert "--engine oci" in lack.remedy
+
+
+def test_an_unforeseen_exception_of_the_reader_reaches_the_collector() -> None:
+    """Without it the collector would wait until the cell counts as silent."""
+
+    def broken() -> Iterator[tuple[bytes | None, bytes | None]]:
+        yield b"one\n", None
+        raise KeyError("a bug")
+
+    client = Mock()
+    client.api.attach.return_value = broken()
+    client.api.inspect_container.return_value = {"State": {"Pid": 0}}
+    lines = container.ContainerCell(client, "unix:///nowhere", "c").frames()
+    assert next(lines) == b"one\n"
+    with pytest.raises(KeyError, match="a bug"):
+        next(lines)

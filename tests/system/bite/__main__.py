@@ -38,7 +38,9 @@ def main() -> int:
     everything = _all()
     changes = _chosen(everything, asked)
     if not changes:
-        return _refuse(f"no change is called {', '.join(asked.only)}: give a file, a function or the id of a change")
+        return _refuse(
+            f"no change is called {', '.join(asked.only)}: give a file, a function, the id of a change, python or c"
+        )
     marks = {file: results.mark(CHECKOUT / file) for file in {one.file for one in everything}}
     before = results.read(path)
     todo = [one for one in changes if not _is_done(before.get(one.id), marks[one.file], asked)]
@@ -58,7 +60,9 @@ def _all() -> list[Mutation]:
 def _parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="nox -s bite --", description=(__doc__ or "").partition("\n")[0])
     made.add_argument("work", type=Path, help="the folder for the results; what it has is not tried again")
-    made.add_argument("--only", action="append", default=[], metavar="NAME", help="a file, a function or an id")
+    made.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="a file, a function, an id, python or c"
+    )
     made.add_argument("--sample", type=int, metavar="N", help="only N changes, drawn at random")
     made.add_argument("--seed", type=int, default=0, metavar="S", help="the seed of --sample")
     made.add_argument("--shard", default="1/1", metavar="I/N", help="only the I-th of N parts")
@@ -83,7 +87,7 @@ def _chosen(changes: list[Mutation], asked: argparse.Namespace) -> list[Mutation
 
 
 def _names(change: Mutation, pattern: str) -> bool:
-    return pattern in (change.id, change.file, change.family, change.function)
+    return pattern in (change.id, change.file, change.family, change.function, "c" if change.number else "python")
 
 
 def _is_done(before: results.Result | None, mark: str, asked: argparse.Namespace) -> bool:

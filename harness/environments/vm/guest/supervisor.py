@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from worldswitch.harness.environments.vm.guest.serial_link import Message, Messa
 from worldswitch.harness.linux import bundles
 
 CHUNK = 1 << 16
+MOST_WORDS = 1000  #: characters of a message about an exception
 SYSCTLS = Path("/proc/sys")
 
 
@@ -139,6 +141,17 @@ class Supervisor:
         return thread
 
     def _wait(self, running: RunningCell, order: Message, before: Mapping[str, str], tainted: int) -> None:
+        try:
+            self._finish(running, order, before, tainted)
+        except Exception as error:  # else the host would wait for this cell, and the next one for ever
+            traceback.print_exc()
+            said = f"internal error: {type(error).__name__}: {error}"[:MOST_WORDS]
+            self._send({"say": "refused", "cell": running.number, "reason": said})
+        finally:
+            self._running = None
+            self._ended.set()
+
+    def _finish(self, running: RunningCell, order: Message, before: Mapping[str, str], tainted: int) -> None:
         status = running.process.wait()
         self._around.clear()  # a leftover process may hold the streams open
         for reader in running.readers:
@@ -156,8 +169,6 @@ class Supervisor:
                 "taint": [tainted, kernel.taint()],
             }
         )
-        self._running = None
-        self._ended.set()
 
     def _delete(self, name: str) -> None:
         with suppress(OSError, subprocess.TimeoutExpired):

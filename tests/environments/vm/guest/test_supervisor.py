@@ -40,6 +40,7 @@ class Guest:
         (self.sysctls / "kernel").mkdir(parents=True)
         (self.sysctls / "kernel" / "example").write_text("0\n")
         self.log = ["4 1.000000 before the cell"]
+        self.bug: Exception | None = None  #: raised once, after the next cell
         runtime = folder / "runtime.py"
         runtime.write_text(RUNTIME)
         reader, self._writer = os.pipe()
@@ -47,7 +48,7 @@ class Guest:
         around = GuestContext(
             runtime=(sys.executable, str(runtime)),
             bundles=folder / "bundles",
-            clear=lambda: None,
+            clear=self._clear,
             renew=lambda: None,
             new_lines=self._new_lines,
             companion=lambda: 4711,
@@ -67,6 +68,11 @@ class Guest:
     def _new_lines(self) -> list[str]:
         found, self.log = self.log, []
         return found
+
+    def _clear(self) -> None:
+        bug, self.bug = self.bug, None
+        if bug:
+            raise bug
 
     def order(self, do: str, **fields: object) -> None:
         self._send({"do": do, **fields})
@@ -103,6 +109,16 @@ def guest(tmp_path: Path) -> Iterator[Guest]:
     made = Guest(tmp_path)
     yield made
     made.close()
+
+
+@pytest.mark.usefixtures("capsys")
+def test_an_unforeseen_exception_after_a_cell_costs_that_cell_only(guest: Guest) -> None:
+    guest.bug = KeyError("a bug")
+    guest.run(1, "pass")
+    end = guest.until_end()[-1]
+    assert (end["say"], end["cell"], end["reason"]) == ("refused", 1, "internal error: KeyError: 'a bug'")
+    guest.run(2, "pass")
+    assert guest.until_end()[-1]["status"] == 0
 
 
 def test_a_cell_s_streams_and_status_are_separate(guest: Guest) -> None:
