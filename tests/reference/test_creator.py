@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import threading
@@ -13,8 +14,9 @@ from unittest import mock
 
 import pytest
 
-from worldswitch.harness.contract import Death, Released
+from worldswitch.harness.contract import Death, Released, Unavailable
 from worldswitch.harness.linux import processes
+from worldswitch.reference import creator as creator_module
 from worldswitch.reference.creator import Creator
 from worldswitch.reference.ptrace import PtracePlatform
 
@@ -52,6 +54,19 @@ def bounded(function: Callable[[], object]) -> None:
     thread.start()
     thread.join(SECONDS)
     assert not thread.is_alive(), f"{function} does not return"
+
+
+def test_a_thread_that_cannot_begin_is_an_error_at_once() -> None:
+    refusals: list[str] = []
+
+    def make() -> None:
+        with pytest.raises(Unavailable) as raised:
+            Creator(Idle())
+        refusals.append(str(raised.value))
+
+    with mock.patch.object(creator_module, "lib", mock.Mock(rseq_unregister=lambda: -errno.EINVAL)):
+        bounded(make)
+    assert [f"errno {errno.EINVAL}" in one for one in refusals] == [True]
 
 
 def test_a_request_that_arrives_behind_the_end_is_refused() -> None:

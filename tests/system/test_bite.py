@@ -295,3 +295,14 @@ def test_each_listed_survivor_is_a_change_of_the_code() -> None:
             one = known[name]
             same = (one.file, one.function, one.operator, one.before, one.after)
             assert same == tuple(entry[word] for word in ("file", "function", "operator", "before", "after"))
+
+
+def test_the_table_counts_only_the_files_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listed, "SUMMARY", tmp_path / "summary.json")
+    ones = [one for one, _ in python_mutations.changes(SOURCE, "reference/a.py")]
+    fates = (Fate.KILLED, Fate.UNDECIDED, Fate.SURVIVED, Fate.SURVIVED)
+    marks = ("now", "now", "now", "before")
+    found = {one.id: results.result(one, fate, mark=mark) for one, fate, mark in zip(ones, fates, marks, strict=False)}
+    listed.summarize(ones, found, {"reference/a.py": "now"})
+    [row] = listed.summary()
+    assert (row.changes, row.tried, row.killed, row.undecided, row.unlisted) == (len(ones), 3, 1, 1, 1)

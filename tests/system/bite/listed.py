@@ -62,6 +62,7 @@ class Row(msgspec.Struct, frozen=True):
     killed: int
     timeout: int
     crash: int
+    undecided: int  #: noticed by none of those that were run, which were not all
     listed: dict[str, int]  #: survivors with a reason, by kind
     unlisted: int
 
@@ -82,13 +83,13 @@ def _row(
     mark: str,
     known: Mapping[str, Mapping[str, str]],
 ) -> Row:
-    last = [found[one.id] for one in changes if one.id in found and found[one.id].mark == mark]
-    tried = [one for one in last if one.fate is not Fate.UNDECIDED]
+    tried = [found[one.id] for one in changes if one.id in found and found[one.id].mark == mark]
     fates = Counter(one.fate for one in tried)
     survivors = [one.id for one in tried if one.fate is Fate.SURVIVED]
     kinds = Counter(known[name]["kind"] for name in survivors if name in known)
     noticed = (fates[Fate.KILLED], fates[Fate.TIMEOUT], fates[Fate.CRASH])
-    return Row(file, len(changes), len(tried), *noticed, dict(kinds), len(survivors) - kinds.total())
+    unlisted = len(survivors) - kinds.total()
+    return Row(file, len(changes), len(tried), *noticed, fates[Fate.UNDECIDED], dict(kinds), unlisted)
 
 
 def summary() -> list[Row]:

@@ -18,6 +18,8 @@ changed line, then the unit tests that do, until one fails twice. A change is *n
 (*timeout*) or ends the process that runs it (*crash*; also where the reference cannot be imported). A change that
 none notices either stands in the list below with its reason, or is *open*: a claim that the suite does not make yet.
 
+After a first look, a change is *undecided* if none of those that were run noticed it, which were not all.
+
 The score is the share of the changes tried that are noticed; those that make no difference (*equivalent*) do not count.
 """
 
@@ -33,7 +35,7 @@ def lines() -> Iterator[str]:
     """Yield the lines of the page, from the committed table and list."""
     yield from (_TEXT, "## By file", "")
     rows = listed.summary()
-    head = ("file", "changes", "tried", "noticed", "timeout", "crash", "explained", "open", "score")
+    head = ("file", "changes", "tried", "noticed", "timeout", "crash", "undecided", "explained", "open", "score")
     yield from table(head, [*map(_cells, rows), _cells(_total(rows))])
     for kind, title in _KINDS.items():
         entries = [one for one in listed.explained().values() if one["kind"] == kind]
@@ -49,7 +51,7 @@ def _entry(entry: dict[str, str]) -> tuple[str, ...]:
 
 def _total(rows: Iterable[Row]) -> Row:
     rows = list(rows)
-    numbers = ("changes", "tried", "killed", "timeout", "crash", "unlisted")
+    numbers = ("changes", "tried", "killed", "timeout", "crash", "undecided", "unlisted")
     sums = {name: sum(getattr(row, name) for row in rows) for name in numbers}
     kinds = {kind: sum(row.listed.get(kind, 0) for row in rows) for kind in listed.KINDS}
     return Row(file="all", listed=kinds, **sums)
@@ -61,5 +63,5 @@ def _cells(row: Row) -> tuple[str, ...]:
     unclaimed = row.unlisted + row.listed.get("open", 0)
     explained = sum(row.listed.values()) - row.listed.get("open", 0)
     score = f"{noticed / counted:.1%}" if counted else ""
-    numbers = (row.changes, row.tried, noticed, row.timeout, row.crash, explained, unclaimed)
+    numbers = (row.changes, row.tried, noticed, row.timeout, row.crash, row.undecided, explained, unclaimed)
     return f"`{row.file}`", *map(str, numbers), score
