@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.util
 import os
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from bite import cage, listed, python_mutations, results, unit_tests, workers
+from bite import c_mutations, c_same_code, cage, listed, python_mutations, results, unit_tests, workers
 from bite.engine import Engine, Loop
 from bite.instrument import files_of
 from bite.mutation import Mutation
 from bite.results import Fate
-
-#: The changes of the C core.
-c_mutations = importlib.import_module("bite.c_mutations") if importlib.util.find_spec("bite.c_mutations") else None
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -37,6 +33,10 @@ def main() -> int:
     path = asked.work.resolve() / "results.jsonl"
     everything = _all()
     changes = _chosen(everything, asked)
+    if any(one.number for one in changes):
+        own_code = {one.id for one in c_same_code.distinct(asked.work)}
+        everything = [one for one in everything if not one.number or one.id in own_code]
+        changes = [one for one in changes if not one.number or one.id in own_code]
     if not changes:
         return _refuse(
             f"no change is called {', '.join(asked.only)}: give a file, a function, the id of a change, python or c"
@@ -54,7 +54,7 @@ def main() -> int:
 
 def _all() -> list[Mutation]:
     found = [change for file in files_of(CHECKOUT) for change in python_mutations.mutations(CHECKOUT, file)]
-    return [*found, *c_mutations.mutations()] if c_mutations else found
+    return [*found, *c_mutations.mutations()]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -130,7 +130,7 @@ def _run(changes: list[Mutation], marks: dict[str, str], path: Path, asked: argp
         "-p worldswitch.harness.cell.plugin -p no:cacheprovider -p no:terminal --noconftest --repeat quick --no-chaos"
     )
     places = f"-c {os.devnull} --rootdir={CHECKOUT / 'scenarios'} --pyargs worldswitch.scenarios"
-    core = c_mutations.build(path.parent / "core") if c_mutations and any(one.number for one in changes) else None
+    core = c_mutations.build(path.parent / "core") if any(one.number for one in changes) else None
     engine = Engine(CHECKOUT, path.parent, asked.tests or unit_tests.TESTS, core)
     engine.limit = asked.limit
     ids = [word for one in asked.id for word in ("--id", one)]
