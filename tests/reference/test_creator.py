@@ -116,6 +116,25 @@ def test_what_was_asked_before_the_end_is_done() -> None:
     assert [future.result(SECONDS) for future in futures] == list(range(100))
 
 
+def test_a_request_on_the_thread_itself_is_run_at_once() -> None:
+    creator = Creator(Idle())
+    assert creator.call(lambda: creator.call(lambda: 7)) == 7
+    creator.close()
+
+
+def test_what_is_queued_twice_over_at_the_end_is_refused_by_name() -> None:
+    """The end is queued once for each `close`; only requests are refused, with a reason."""
+    creator = Creator(Idle())
+    creator.close()
+    late: Future[object] = Future()
+    creator._refusal = None
+    creator._requests.put(None)
+    creator._requests.put((lambda: None, late))
+    creator._refuse_queued()
+    with pytest.raises(Released, match="the platform is closed"):
+        late.result(0)
+
+
 def test_closing_races_no_request() -> None:
     """Many threads post while one closes: each is answered or refused."""
     creator = Creator(Idle())

@@ -12,11 +12,11 @@ from unittest import mock
 
 import pytest
 
-from worldswitch.harness.contract import Cause, Death
+from worldswitch.harness.contract import Cause, Death, StubDied
 from worldswitch.reference import stubprocess, tracee
 from worldswitch.reference._core import lib
 from worldswitch.reference.ptrace import PtracePlatform
-from worldswitch.reference.stubprocess import StubProcess
+from worldswitch.reference.stubprocess import StubProcess, Use
 
 SECONDS = 10
 
@@ -135,6 +135,36 @@ def test_a_stub_is_not_reaped_before_its_tracees_are_lost(
     stub.bury(Cause(Death.BROKEN))
     assert stub.reaped.wait(SECONDS)
     assert all(lost_at_waits)
+
+
+def test_a_dead_stub_has_no_worker_and_tells_its_cause(stub: StubProcess, platform: PtracePlatform) -> None:
+    cause = stub.bury(Cause(Death.SECCOMP, signo=signal.SIGSYS))
+    with pytest.raises(StubDied) as raised:
+        platform.creator.call(lambda: stub.worker)
+    assert raised.value.cause == cause
+
+
+def test_a_stub_that_never_had_a_worker_is_broken(stub: StubProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(stub, "_worker", None)
+        with pytest.raises(StubDied) as raised:
+            _ = stub.worker
+    assert raised.value.cause == Cause(Death.BROKEN)
+
+
+def test_a_parked_thread_that_was_left_is_used_before_another_is_made(
+    stub: StubProcess, platform: PtracePlatform
+) -> None:
+    """`spawn` after an acquire that an exception ended finds the thread that the first one made."""
+    for _ in range(2):
+        platform.creator.call(lambda: stub.spawn(Use.GUEST))
+    assert len(stub._tracees[Use.GUEST]) == 1
+
+
+def test_a_stub_belongs_to_the_process_that_made_it(stub: StubProcess) -> None:
+    assert stub.is_ours
+    with mock.patch.object(stubprocess.os, "getpid", return_value=os.getpid() + 1):
+        assert not stub.is_ours
 
 
 def test_a_stub_whose_burial_an_exception_interrupts_is_ended_all_the_same(stub: StubProcess) -> None:
