@@ -79,7 +79,7 @@ def _priority() -> tuple[int, int]:
     try:
         return os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK, os.getpriority(os.PRIO_PROCESS, 0)
     except OSError as error:
-        raise _unknown(error.errno, "sched_getscheduler and getpriority: the priority", "stat") from error
+        raise _unknown(error.errno, "sched_getscheduler or getpriority, for the priority", "stat") from error
 
 
 def _personality() -> int:
@@ -90,12 +90,10 @@ def _personality() -> int:
         pass
     personality: int = _libc.personality(ASK)
     if personality < 0:
-        raise _unknown(ctypes.get_errno(), "personality: the personality", "personality")
+        raise _unknown(ctypes.get_errno(), "personality(2), for the personality", "personality")
     return personality
 
 
 def _unknown(error: int | None, question: str, file: str) -> HostError:
-    return HostError(
-        error or 0,
-        f"{question} that a new stub would inherit is not known; allow the call, or mount /proc for {OWN / file}",
-    )
+    remedy = f"allow the call, or mount a /proc that has {OWN / file}"
+    return HostError(error or 0, f"{question} that a new stub would inherit ({remedy})")

@@ -6,8 +6,11 @@ and all that stands between it and the host is the stub's seccomp filter.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,6 +19,8 @@ from worldswitch.harness.contract import Access, Cause, Death, Platform
 from worldswitch.scenarios import guests
 from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
+from worldswitch.scenarios.stage import children
+from worldswitch.scenarios.stage.children import Line
 from worldswitch.scenarios.stage.deaths import LOST, cause_of, outcome_of, stub_of, wait_until_gone
 from worldswitch.scenarios.stage.pacing import dice
 from worldswitch.scenarios.stage.processes import MemoryMapping, mappings_of, process_state, threads_of
@@ -95,6 +100,43 @@ def a_loose_guest_reads_no_clock_from_the_vsyscall_page(stage: Stage) -> None:
         leap.set_call(0, (result, result + 8))
         leap.lands_at(VSYSCALLS[turn % len(VSYSCALLS)])
         assert leap.guest.data[128:144] == b"\xff" * 16, "the host's clock, or CPU, is in the guest's memory"
+
+
+@scenario("SG22", clauses=("core(5)", "kernel.D5"), needs="seccomp", normal=3, soak=30)
+def a_loose_guest_that_is_killed_leaves_no_core_dump(stage: Stage) -> None:
+    """A guest that got loose and dies of a system call leaves no file with its memory, where its harness would."""
+    for _ in range(stage.trial.repeat):
+        children.run(stage, partial(_die_where_cores_are_dumped, stage), 15)
+
+
+def _die_where_cores_are_dumped(stage: Stage, _: Line) -> None:
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as refusal:
+        stage.trial.note(str(refusal))
+        return
+    most = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        if not _leaves_a_core_dump(Path(folder)):
+            stage.trial.note("a process that aborts here leaves no file in its folder")
+            return
+        leap = Leap(stage, _lax(stage), Number.GETPID)
+        leap.lands_at(stage.load(guests.stray_call, leap.guest.space))
+        assert not [*Path(folder).iterdir()], "a killed stub has left a core dump"
+
+
+def _leaves_a_core_dump(folder: Path) -> bool:
+    """Whether a process of its own that aborts leaves a file in this folder, which is removed."""
+    pid = os.fork()
+    if pid == 0:
+        Path("/proc/self/coredump_filter").write_text("0")
+        os.abort()
+    os.waitpid(pid, 0)
+    found = [*folder.iterdir()]
+    for path in found:
+        path.unlink()
+    return bool(found)
 
 
 # ------------------------------------------------------------------------------------------------- from the stub's code
