@@ -206,7 +206,7 @@ def test_a_hostile_answer_for_the_index(
     assert left() == []
 
 
-@pytest.mark.parametrize("answer", (endless, slow, html), ids=lambda it: it.__name__)
+@pytest.mark.parametrize("answer", [endless, slow, html], ids=lambda it: it.__name__)
 def test_a_hostile_answer_for_one_of_many(
     mirror: Mirror, key: Debian, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: Answer
 ) -> None:
