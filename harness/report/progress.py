@@ -56,10 +56,11 @@ class Progress:
         self._rows: dict[CellName, _Row] = {}
         self._causes: set[tuple[Verdict, str]] = set()
         self._step: tuple[str, float] | None = None  #: the step that runs, and its monotonic start time
-        earlier = earlier_seconds(folder.parent, request) if folder and detail is not Detail.QUIET else {}
+        told = folder if detail is not Detail.QUIET else None
+        earlier = earlier_seconds(told.parent, request) if told else {}
         self._estimate = Estimate(earlier, lanes=cpus())
-        self._prepared = not folder or detail is Detail.QUIET
-        self._preparation = None if self._prepared else earlier_preparation(folder.parent, request)
+        self._prepared = not told
+        self._preparation = earlier_preparation(told.parent, request) if told else None
         self._began = time.monotonic()
         live = out.is_terminal and detail is not Detail.QUIET
         self._live = Live(get_renderable=self._shown, console=out) if live else None
