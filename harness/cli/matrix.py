@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 
 from worldswitch.harness.cli import options, run
 from worldswitch.harness.cli.parsing import statuses
-from worldswitch.harness.report.progress import Detail
+from worldswitch.harness.environments.protocol import Say
+from worldswitch.harness.report.console import console
+from worldswitch.harness.report.progress import Progress
+from worldswitch.harness.run.request import Request
 
 ABOUT = "run the scenarios on many kernels, in a container of each profile"
 STATUSES = statuses.RUN
@@ -44,29 +46,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the matrix, and print the outcome as a table."""
-    from worldswitch.harness.catalogue import quick_set
     from worldswitch.harness.environments.kernels import selection
 
     request = options.request(arguments)
-    say = _silent if arguments.detail is Detail.QUIET else _say
     if arguments.quick:
-        request.scenarios()  # raises `CouldNotRun` before kernels are fetched
-        say("choosing the kernels of a quick matrix ...")
-        request = replace(
-            request,
+        # Beside the JSON of `--list-json`; a choice that fetches kernels may take minutes.
+        with Progress(console(stderr=True), request, detail=arguments.detail) as progress:
+            progress.say("choosing the kernels of a quick matrix")
             # Parts of a run must agree: what one machine can fetch does not decide.
-            kernels=request.kernels or selection.quick(say, check=not (arguments.shard or arguments.list_json)),
-            profiles=request.profiles or selection.QUICK_PROFILES,
-            ids=request.ids or quick_set.names(),
-        )
+            request = _quick(request, progress.say, check=not (arguments.shard or arguments.list_json))
     request = replace(request, kernels=request.kernels or selection.names())
     return run.distribute(request, arguments, as_matrix=True)
 
 
-def _say(line: str) -> None:
-    """Print a line of progress, beside the JSON of `--list-json`."""
-    print(line, file=sys.stderr, flush=True)
+def _quick(request: Request, say: Say, *, check: bool) -> Request:
+    """Return the request with the choice of a quick matrix for what it leaves open.  Raises `CouldNotRun`."""
+    from worldswitch.harness.catalogue import quick_set
+    from worldswitch.harness.environments.kernels import selection
 
-
-def _silent(line: str) -> None:
-    """Print nothing."""
+    request.scenarios()  # raises `CouldNotRun` before kernels are fetched
+    return replace(
+        request,
+        kernels=request.kernels or selection.quick(say, check=check),
+        profiles=request.profiles or selection.QUICK_PROFILES,
+        ids=request.ids or quick_set.names(),
+    )

@@ -17,6 +17,7 @@ from worldswitch.harness.cell_name import REFERENCE
 from worldswitch.harness.contract import Options, Placement, PlatformError
 from worldswitch.harness.guest_kernel.elf import NotAProgram
 from worldswitch.harness.guest_kernel.process import GuestProcess, ProgramLost, ProgramOutcome
+from worldswitch.harness.linux import defects
 
 CANNOT = 126
 
@@ -37,7 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _reported(guest.run())
     except (NotAProgram, OSError, ProgramLost, PlatformError, NotFound) as problem:
         print(f"guest_kernel: {problem}", file=sys.stderr)
-        return CANNOT
+    except Exception as error:  # else its status 1 would be that of the program
+        defects.report("guest_kernel: ", error)
+    return CANNOT
 
 
 def _reported(outcome: ProgramOutcome) -> int:

@@ -26,9 +26,12 @@ STYLES = {
 }
 
 
-def console() -> Console:
-    """Return a console on standard output, with colour and live updates on a terminal only, that prints legibly."""
-    out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+def console(*, stderr: bool = False) -> Console:
+    """Return a console on standard output, or on standard error, that prints legibly.
+
+    It has colour and live updates on a terminal only.
+    """
+    out = Console(stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True)
     if not out.is_terminal:
         out.width = LOG_WIDTH
     return legibly(out)

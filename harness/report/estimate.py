@@ -1,9 +1,13 @@
-"""Estimates the remaining time of a run, from the durations of earlier runs, else from the rate of this one."""
+"""Estimates the remaining time of a run, from the durations of earlier runs and the pace of this one.
+
+An earlier duration is scaled by how this run compares with the earlier ones so far.  A cell without one takes as long
+for each trial as the cells of its kind in this run: trials in a virtual machine may take many times longer than here.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -19,6 +23,8 @@ RUNS = 20  #: the maximum number of earlier runs that are read
 
 #: The fields of a request that decide how long a cell takes.
 _ALIKE = ("ids", "keyword", "chaos", "repeat", "mutant", "workers")
+#: The fields that decide what must be prepared before the first cell.
+_SAME_PLACES = ("engine", "profiles", "kernels")
 
 
 def earlier_seconds(results: Path, request: Request) -> dict[CellName, float]:
@@ -26,19 +32,33 @@ def earlier_seconds(results: Path, request: Request) -> dict[CellName, float]:
     found: dict[CellName, float] = {}
     files = sorted(results.glob(f"[0-9]*T[0-9]*/{manifest.FILE}"), reverse=True)[:RUNS]
     for file in files:
-        for name, seconds in _seconds(file, request).items():
-            found.setdefault(name, seconds)
+        if run := _alike(file, request, _ALIKE):
+            for name, seconds in _seconds(run).items():
+                found.setdefault(name, seconds)
     return found
 
 
-def _seconds(file: Path, request: Request) -> dict[CellName, float]:
+def earlier_preparation(results: Path, request: Request) -> float | None:
+    """Return the seconds from the start to the first cell of the newest run in the same environments."""
+    for file in sorted(results.glob(f"[0-9]*T[0-9]*/{manifest.FILE}"), reverse=True)[:RUNS]:
+        if run := _alike(file, request, _SAME_PLACES):
+            began = [cell.started for cell in run.cells if cell.started]
+            if began:
+                return max(0.0, min(began) - run.started)
+    return None
+
+
+def _alike(file: Path, request: Request, fields: Sequence[str]) -> manifest.Manifest | None:
+    """Return an earlier run if these fields of its request are those of `request`."""
     try:
         run = decoding.from_json(regular_file.read(file, manifest.MOST_BYTES), manifest.Manifest)
     except (OSError, msgspec.MsgspecError):
-        return {}  # an estimate does not depend on a damaged run
+        return None  # an estimate does not depend on a damaged run
     asked = msgspec.json.decode(msgspec.json.encode(asdict(request)))
-    if any(run.request.get(name) != asked[name] for name in _ALIKE):
-        return {}
+    return run if all(run.request.get(name) == asked[name] for name in fields) else None
+
+
+def _seconds(run: manifest.Manifest) -> dict[CellName, float]:
     whole = (cell for cell in run.cells if cell.started and cell.finished and not cell.problem)
     return {cell.name: (cell.finished or 0.0) - (cell.started or 0.0) for cell in whole}
 
@@ -115,16 +135,27 @@ class Estimate:
             whole = one.trials * rate
         if whole is None:
             return None
+        whole *= self._pace(booted=bool(name.kernel)) if name in self.earlier else 1.0
         if one.done and one.trials:
             return whole * (1 - one.done / one.trials)
         return max(whole - one.elapsed, 0.0)
 
+    def _pace(self, *, booted: bool) -> float:
+        """How many times longer than in earlier runs the cells of a kind take in this one."""
+        known = [(one, self.earlier[name]) for name, one in self._measured(booted=booted) if name in self.earlier]
+        expected = sum(seconds * one.done / one.trials for one, seconds in known if one.trials)
+        return sum(one.elapsed for one, _ in known) / expected if expected else 1.0
+
+    def _measured(self, *, booted: bool) -> list[tuple[CellName, _Cell]]:
+        """Return the cells on booted kernels, or those on this one, of which a trial has ended."""
+        cells = list(self.cells.items())
+        return [(name, one) for name, one in cells if one.done and one.begun and bool(name.kernel) is booted]
+
     def _rate(self, name: CellName) -> float | None:
-        """The seconds that a trial takes: in this cell, else in all."""
-        own = self.cells[name]
-        cells = (
-            [own] if own.done and own.begun else [one for one in list(self.cells.values()) if one.done and one.begun]
-        )
+        """The seconds that a trial takes: in this cell, else in all of its kind, else in all."""
+        own, booted = self.cells[name], bool(name.kernel)
+        alike = self._measured(booted=booted) or self._measured(booted=not booted)
+        cells = [own] if own.done and own.begun else [one for _, one in alike]
         done = sum(one.done for one in cells)
         return sum(one.elapsed for one in cells) / done if done else None
 

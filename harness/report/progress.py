@@ -20,7 +20,7 @@ from worldswitch.harness.cell_name import CellName
 from worldswitch.harness.expectations.outcome import CellOutcome, Judged
 from worldswitch.harness.legible import legible, shortened
 from worldswitch.harness.report.console import STYLES, Legible
-from worldswitch.harness.report.estimate import Estimate, earlier_seconds, spoken
+from worldswitch.harness.report.estimate import Estimate, earlier_preparation, earlier_seconds, spoken
 from worldswitch.harness.report.failure import line as failure_line
 from worldswitch.harness.report.outcome.causes import cause
 from worldswitch.harness.run.request import Request, cpus
@@ -56,8 +56,12 @@ class Progress:
         self._rows: dict[CellName, _Row] = {}
         self._causes: set[tuple[Verdict, str]] = set()
         self._step: tuple[str, float] | None = None  #: the step that runs, and its monotonic start time
-        earlier = earlier_seconds(folder.parent, request) if folder and detail is not Detail.QUIET else {}
+        told = folder if detail is not Detail.QUIET else None
+        earlier = earlier_seconds(told.parent, request) if told else {}
         self._estimate = Estimate(earlier, lanes=cpus())
+        self._prepared = not told
+        self._preparation = earlier_preparation(told.parent, request) if told else None
+        self._began = time.monotonic()
         live = out.is_terminal and detail is not Detail.QUIET
         self._live = Live(get_renderable=self._shown, console=out) if live else None
         self._over = threading.Event()
@@ -102,6 +106,7 @@ class Progress:
 
     def cell_starts(self, cell: CellName) -> None:
         """Add the cell's row."""
+        self._prepared = True
         self._rows[cell] = _Row()
         self._estimate.begin(cell)
         self._step = f"starting {cell}: probes and facts", time.monotonic()
@@ -166,7 +171,19 @@ class Progress:
         if self._step:
             line, since = self._step
             parts.append(f"{line} ({time.monotonic() - since:.0f} s)")
-        return ", ".join(parts) or "starting"
+        return ", ".join([*parts, *self._preparing()]) or "starting"
+
+    def _preparing(self) -> list[str]:
+        """How far the preparation of the environments is: the part of a run before its first cell."""
+        if self._prepared:
+            return []
+        gone = time.monotonic() - self._began
+        if self._preparation is None:
+            return [f"preparing for {gone:.0f} s; no earlier run tells how long it takes"]
+        left = self._preparation - gone
+        if left > 0:
+            return [f"preparing, {spoken(left)} before the first cell"]
+        return [f"preparing for {gone:.0f} s; an earlier run took {self._preparation:.0f} s"]
 
     def _table(self) -> Table:
         """The table: a row per cell, and as many columns as the terminal has room for."""

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cached_property
@@ -69,9 +69,10 @@ def _unforeseen(error: Exception) -> Problem:
     return Problem(defects.line(error), log="".join(traceback.format_exception(error)))
 
 
-def _facts(rules: Iterable[Expectation]) -> set[str]:
-    """Return the names of the facts that the conditions of rules name."""
-    fields = (condition.field.partition(".") for rule in rules for condition in rule.when)
+def _facts(rules: Iterable[Expectation], scenarios: Collection[Scenario]) -> set[str]:
+    """Return the names of the facts that the conditions of rules about these scenarios name."""
+    about = (rule for rule in rules if any(rule.covers(one.name, one.ids, one.needs) for one in scenarios))
+    fields = (condition.field.partition(".") for rule in about for condition in rule.when)
     return {name for group, _, name in fields if group == "fact"}
 
 
@@ -192,7 +193,7 @@ class Run:
             return account.close(Problem(place.reason, place.remedy))
         try:
             self.writer.cell_starts(cell)
-            problem = self._predicted(cell, self._fill(account, place, cell, _facts(basis.rules)))
+            problem = self._predicted(cell, self._fill(account, place, cell, _facts(basis.rules, known.values())))
         except CannotWrite as trouble:
             problem = Problem(str(trouble), MAKE_ROOM)
         except _Enough:

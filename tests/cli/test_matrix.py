@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from worldswitch.harness.cli import main, run
 from worldswitch.harness.environments.kernels import fetch, known, selection
 from worldswitch.harness.environments.profiles import profile as profiles
 from worldswitch.harness.errors import Unobtainable
+from worldswitch.harness.report import progress
 from worldswitch.harness.report.progress import Detail
 from worldswitch.harness.run import request
 from worldswitch.harness.run.request import Request
@@ -142,3 +144,30 @@ def test_a_mistyped_shard_is_refused(text: str, capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit, match="2"):
         main.main(["matrix", "--shard", text])
     assert "expected a shard such as 2/5" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("requests")
+def test_the_choice_of_kernels_is_never_silent_for_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "TELL_EVERY", 0.05)
+    monkeypatch.setattr(fetch, "obtain", lambda name, say: time.sleep(0.2))
+    assert main.main(["matrix", "--quick"]) == 0
+    first, *more = capsys.readouterr().err.splitlines()
+    assert first == "choosing the kernels of a quick matrix ..."
+    assert more.count("choosing the kernels of a quick matrix (0 s)") >= 2
+
+
+def test_a_quick_matrix_says_what_it_does_before_it_looks_for_scenarios(
+    requests: list[Request], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said: list[str] = []
+    find = Request.scenarios
+
+    def scenarios(request: Request) -> object:
+        said.append(capsys.readouterr().err)
+        return find(request)
+
+    monkeypatch.setattr(Request, "scenarios", scenarios)
+    assert main.main(["matrix", "--quick"]) == 0
+    assert said[0].startswith("choosing the kernels of a quick matrix ...\n")

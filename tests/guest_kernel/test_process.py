@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from worldswitch.harness.contract import Access
+from worldswitch.harness.guest_kernel import __main__ as guest_program
 from worldswitch.harness.guest_kernel import elf
 from worldswitch.harness.guest_kernel.calls import CALLS
 from worldswitch.harness.guest_kernel.memory import PAGE, BadPointer
@@ -169,3 +170,14 @@ def test_a_file_that_cannot_be_run_is_status_126(tmp_path: Path) -> None:
 def test_a_crash_is_128_plus_the_signal(process: GuestProcess) -> None:
     process.state.pc = 16
     assert process.run().status == 128 + 11
+
+
+def test_an_unforeseen_exception_is_not_the_program_s_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(name: str) -> object:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(guest_program, "load_platform", broken)
+    assert guest_program.main([str(GETPID), "1"]) == guest_program.CANNOT
+    assert capsys.readouterr().err.startswith("guest_kernel: internal error: KeyError: 'a bug'; report this line")

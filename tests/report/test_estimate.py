@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 from scripted import NAMES, frames, place, run_in, trial, whole
 
 from worldswitch.harness.cell_name import CellName
-from worldswitch.harness.report.estimate import Estimate, earlier_seconds, spoken
+from worldswitch.harness.report.estimate import Estimate, earlier_preparation, earlier_seconds, spoken
 from worldswitch.harness.results import manifest
 from worldswitch.harness.run.request import Request
 
@@ -55,7 +56,41 @@ def test_the_duration_of_an_earlier_run_is_known_from_the_start(clock: list[floa
     assert estimate.remaining() == 0.0
     for _ in range(5):
         estimate.trial(HOST)
-    assert estimate.remaining() == 15.0
+    assert estimate.remaining() == pytest.approx(62.0)  # the other half, at the pace of the first
+
+
+def test_an_earlier_duration_is_scaled_by_the_pace_of_this_run(clock: list[float]) -> None:
+    estimate = Estimate({HOST: 30.0, OTHER: 60.0, BOOTED[0]: 50.0})
+    for cell in (HOST, OTHER, BOOTED[0]):
+        estimate.plan(cell, 10)
+    estimate.begin(HOST)
+    clock[0] += 90.0
+    estimate.end(HOST, 10)
+    assert estimate.remaining() == pytest.approx(3 * 60.0 + 50.0)  # nothing is known about booted kernels yet
+
+
+def test_a_booted_kernel_is_estimated_by_booted_kernels(clock: list[float]) -> None:
+    estimate = Estimate()
+    for cell in (HOST, *BOOTED[:2]):
+        estimate.plan(cell, 10)
+    for cell, seconds in ((HOST, 10.0), (BOOTED[0], 200.0)):
+        estimate.begin(cell)
+        clock[0] += seconds
+        estimate.end(cell, 10)
+    assert estimate.remaining() == pytest.approx(200.0)
+
+
+def test_the_preparation_of_an_earlier_run_in_the_same_environments_is_read(tmp_path: Path) -> None:
+    cell = manifest.PlannedCell(environment="host", platform="reference", file="host.jsonl", started=130.0)
+    for number, profile in enumerate(("hardened", "other")):
+        run = manifest.Manifest(
+            run="r", started=100.0 + number, seed=1, request=asdict(Request(profiles=(profile,))), kernel="k",
+            versions={}, scenarios=(), cells=(cell,),
+        )  # fmt: skip
+        (tmp_path / f"2026010{number}T000000").mkdir()
+        (tmp_path / f"2026010{number}T000000" / manifest.FILE).write_bytes(msgspec.json.encode(run))
+    assert earlier_preparation(tmp_path, Request(profiles=("hardened",), keyword="any")) == 30.0
+    assert earlier_preparation(tmp_path, Request(profiles=("third",))) is None
 
 
 def test_machines_run_in_parallel() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -159,3 +160,25 @@ def test_after_the_last_cell_the_removal_of_environments_is_named() -> None:
     assert progress_module.CLOSING not in progress._told()
     progress.cell_ends(CellOutcome(CELL, (PASS,), 1.0))
     assert progress._told() == f"1 of 1 done (100 %), {progress_module.CLOSING}"
+
+
+@pytest.mark.parametrize(
+    ("earlier", "words"),
+    [
+        (None, "making a disk (40 s), preparing for 40 s; no earlier run tells how long it takes"),
+        (220.0, "making a disk (40 s), preparing, about 3 min left before the first cell"),
+        (20.0, "making a disk (40 s), preparing for 40 s; an earlier run took 20 s"),
+    ],
+)
+def test_the_preparation_has_an_estimate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, earlier: float | None, words: str
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress_module, "earlier_preparation", lambda *_: earlier)
+    progress = Progress(log(), Request(), tmp_path / "run")
+    progress.say("making a disk")
+    now[0] += 40.0
+    assert progress._told() == words
+    progress.cell_starts(CELL)
+    assert "preparing" not in progress._told()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -17,6 +19,7 @@ from worldswitch.harness.environments.places import Place
 from worldswitch.harness.errors import CouldNotRun
 from worldswitch.harness.results import reader
 from worldswitch.harness.run.cluster import Cluster
+from worldswitch.harness.run.shard_task import ShardRun
 
 pytest.importorskip("distributed")
 
@@ -97,6 +100,7 @@ def kill_the_busy_one_later(workers: list[subprocess.Popen[bytes]]) -> subproces
     script = f"""
 import os, signal, sys, time
 from pathlib import Path
+from unittest.mock import Mock
 end = time.monotonic() + {SECONDS}
 while time.monotonic() < end:
     for pid in {pids}:
@@ -147,3 +151,16 @@ def test_a_lost_scheduler_costs_its_cells_and_no_more(tmp_path: Path) -> None:
             assert list(cluster.run(words, [Place("host")], tmp_path)) == []
     assert "the cluster gave the cell up" in cluster.lost["host"].reason
     assert cluster.lost["host"].remedy
+
+
+def test_a_defect_on_a_worker_is_told_apart_from_a_refusal(scheduler: str, tmp_path: Path) -> None:
+    future = Mock()
+    with Cluster(scheduler, lambda _: None) as cluster:
+        for status, words in (
+            (os.EX_SOFTWARE, "status 70 (internal error) and"),
+            (2, "status 2 and"),
+        ):
+            future.result.return_value = ShardRun("a", status, b"", "internal error: KeyError")
+            assert cluster._taken(future, Place("host"), tmp_path) == ("a", None)
+            assert words in cluster.lost["host"].reason
+            assert cluster.lost["host"].log == "internal error: KeyError"

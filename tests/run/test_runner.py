@@ -257,6 +257,22 @@ def test_a_run_of_few_scenarios_observes_the_facts_that_rules_name(
     assert asked[1][asked[1].index("--facts") + 1] == "KD3"
 
 
+def test_the_facts_of_rules_about_other_scenarios_are_not_observed(go, tmp_path: Path) -> None:
+    rules = [
+        Expectation((about,), frozenset({Verdict.PASS}), "so", when=conditions.parse({"fact": {fact: "it stays"}}))
+        for about, fact in (("SG01", "KD3"), ("TT01", "KD4"))
+    ]
+    asked: list[list[str]] = []
+    where = place("docker:a", GOOD)
+    script = where.script
+    where.script = lambda arguments: asked.append(list(arguments)) or script(arguments)  # type: ignore[func-returns-value]
+    go(where)
+    made = Run(Request(all_facts=False), SCENARIOS[:2], tmp_path, Quiet())
+    made._rules = lambda *_: tuple(rules)  # type: ignore[method-assign, assignment]
+    made.go()
+    assert asked[-1][asked[-1].index("--facts") + 1] == "KD3"
+
+
 def test_each_platform_has_its_own_cell(go, tmp_path: Path) -> None:
     """Each cell has its own file."""
     made = Run(Request(platforms=("reference", "a:B")), SCENARIOS, tmp_path, Quiet())

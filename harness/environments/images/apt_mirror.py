@@ -2,7 +2,8 @@
 
 Each suite has its own apt configuration, lists and state in the cache.  The machine's apt only supplies the mirror's
 address, the keyring and the proxies; its state is neither read nor changed.  apt checks the signature of a suite's
-index, and each file against the index.  An expired index is used, with a message: an old kernel needs no recent index.
+index, and each file against the index, whose sizes also bound what is written.  An expired index is used, with a
+message: an old kernel needs no recent index.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -34,6 +37,9 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 FRESH_SECONDS = 86400.0  #: a younger index is not fetched again
 UPDATE_SECONDS = 180.0
 DOWNLOAD_SECONDS = 600.0
+SILENCE_SECONDS = 20  #: after which a mirror that sends nothing counts as gone
+RETRIES = 2
+INDEX_BYTES = 10_000_000  #: of a suite's signed Release file; that file states the size of all others
 
 _HELPER = "/usr/lib/apt/apt-helper"
 #: Finds the paragraphs to parse: parsing all of an index, tens of thousands, takes ten seconds.
@@ -57,8 +63,10 @@ Acquire::Check-Valid-Until "false";
 APT::Update::Error-Mode "any";
 Acquire::Languages "none";
 Acquire::GzipIndexes "true";
-Acquire::Retries "2";
-Acquire::http::Timeout "20";
+Acquire::Retries "{retries}";
+Acquire::http::Timeout "{silence}";
+Acquire::https::Timeout "{silence}";
+Acquire::MaxReleaseFileSize "{most}";
 """
 
 
@@ -70,6 +78,7 @@ class Offer(msgspec.Struct, frozen=True):
     suite: str
     sha256: str
     place: str  #: path of its file below the mirror's address
+    size: int = 0  #: bytes of its file; 0 in the notes of packages that older versions cached
 
 
 def mirror() -> tuple[str, str]:
@@ -114,7 +123,10 @@ class MirrorSuite:
         wanted = re.compile(fnmatch.translate(pattern))
         places = [found.start() for found in _PACKAGE.finditer(index) if wanted.match(found[1])]
         packages = (Deb822(index[start : index.index("\n\n", start)]) for start in places)
-        found = (Offer(one["Package"], one["Version"], self.name, one["SHA256"], one["Filename"]) for one in packages)
+        found = [
+            Offer(one["Package"], one["Version"], self.name, one["SHA256"], one["Filename"], int(one["Size"]))
+            for one in packages
+        ]
         return sorted(found, key=lambda offer: (Version(offer.version), offer.name), reverse=True)
 
     def download(self, offer: Offer, file: Path) -> None:
@@ -123,12 +135,11 @@ class MirrorSuite:
         source = f"{re.sub('^file:', 'copy:', mirror()[0]).rstrip('/')}/{offer.place}"
         try:
             with self._lock():
-                self._run(
-                    _HELPER, "download-file", source, str(file), f"SHA256:{offer.sha256}", seconds=DOWNLOAD_SECONDS
-                )
+                sums = f"SHA256:{offer.sha256}", f"Checksum-FileSize:{offer.size}"
+                self._run(_HELPER, "download-file", source, str(file), *sums, seconds=DOWNLOAD_SECONDS)
         except subprocess.SubprocessError as problem:
             raise Unobtainable(
-                f"{source} cannot be downloaded: {guardian.error_lines(problem)}",
+                f"{source} cannot be downloaded: {_reason(problem)}",
                 f"run again; if the mirror has dropped it, delete {self._folder} to fetch the index again",
             ) from problem
 
@@ -136,14 +147,13 @@ class MirrorSuite:
         """Download these packages and all their dependencies into `folder`.  Raises `Unobtainable`."""
         words = ("--download-only", "--no-install-recommends", "--yes", "--quiet=2")
         archives = f"Dir::Cache::archives={folder}"
-        (folder / "partial").mkdir(parents=True, exist_ok=True)
         try:
-            with self._lock():
+            with self._lock(), _partial(folder):
                 self._refresh()
                 self._run("apt-get", "install", *words, "-o", archives, *names, seconds=DOWNLOAD_SECONDS)
         except subprocess.SubprocessError as problem:
             raise Unobtainable(
-                f"{', '.join(names)} of {self.name} cannot be downloaded: {guardian.error_lines(problem)}",
+                f"{', '.join(names)} of {self.name} cannot be downloaded from {self._address}: {_reason(problem)}",
                 f"run again; if it fails again, delete {self._folder} to fetch the index again",
             ) from problem
 
@@ -155,12 +165,15 @@ class MirrorSuite:
         self._say(f"reading the index of {self.name} from the Debian mirror")
         try:
             self._configure()
-            self._run("apt-get", "--quiet", "update", seconds=UPDATE_SECONDS)
+            with _partial(self._folder / "lists"):
+                self._run("apt-get", "--quiet", "update", seconds=UPDATE_SECONDS)
         except (OSError, subprocess.SubprocessError) as problem:
-            reason = guardian.error_lines(problem) if isinstance(problem, subprocess.SubprocessError) else str(problem)
+            reason = _reason(problem)
+            if not done.exists():  # apt keeps each file of the index that it could verify
+                shutil.rmtree(self._folder / "lists", ignore_errors=True)
             if not done.exists():
                 raise Unobtainable(
-                    f"the index of {self.name} cannot be fetched: {reason}",
+                    f"the index of {self.name} cannot be fetched from {self._address}: {reason}",
                     "check that apt-get update works here, then run again",
                 ) from problem
             date = time.ctime(done.stat().st_mtime)
@@ -175,11 +188,15 @@ class MirrorSuite:
             address, keyring = mirror()
             where = [Source(address, self.name, keyring)]
         lines = "".join(f"{source.line}\n" for source in where)
-        (self._folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
         (self._folder / "archives" / "partial").mkdir(parents=True, exist_ok=True)
         (self._folder / "sources.list").write_text(lines.replace(" file:", " copy:"))
         settings = "\n".join(network_settings())
-        (self._folder / "apt.conf").write_text(_CONFIGURATION.format(folder=self._folder) + settings + "\n")
+        limits = {"retries": RETRIES, "silence": SILENCE_SECONDS, "most": INDEX_BYTES}
+        (self._folder / "apt.conf").write_text(_CONFIGURATION.format(folder=self._folder, **limits) + settings + "\n")
+
+    @property
+    def _address(self) -> str:
+        return ", ".join(dict.fromkeys(source.uri for source in self._where)) or mirror()[0]
 
     def _warn_if_expired(self) -> None:
         for release in (self._folder / "lists").glob("*Release"):
@@ -197,3 +214,20 @@ class MirrorSuite:
 
     def _run(self, *command: str, seconds: float) -> str:
         return guardian.run(["env", f"APT_CONFIG={self._folder / 'apt.conf'}", *command], seconds)
+
+
+@contextmanager
+def _partial(folder: Path) -> Iterator[None]:
+    """Make the folder in which apt keeps unfinished files; its content goes, whatever happens."""
+    partial = folder / "partial"
+    partial.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _reason(problem: Exception) -> str:
+    if isinstance(problem, subprocess.TimeoutExpired):
+        return f"it is not complete after {problem.timeout:g} s"
+    return guardian.error_lines(problem) if isinstance(problem, subprocess.SubprocessError) else str(problem)

@@ -6,6 +6,7 @@ import itertools
 import os
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
@@ -143,3 +144,28 @@ def test_every_experiment_is_repeatable(family: str) -> None:
     seen = msgspec.json.decode(ending.payload, type=dict[str, list[str]])
     assert {name: texts for name, texts in seen.items() if len(texts) != 1} == {}
     assert ending.strays == ()
+
+
+@pytest.mark.parametrize("asked", [(), ("b",), ("a", "c")])
+def test_only_the_facts_asked_for_are_observed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: tuple[str, ...]
+) -> None:
+    def fact(name: str) -> SimpleNamespace:
+        def observe() -> str:
+            with (tmp_path / "observed").open("a") as file:
+                file.write(name)
+            return "seen"
+
+        return SimpleNamespace(scenario=SimpleNamespace(name=name, needs=()), observe=observe)
+
+    monkeypatch.setattr(scenarios, "facts", lambda package: [fact(name) for name in "abc"])
+    monkeypatch.setattr(kernel_facts, "unmet", lambda needs: None)
+    (tmp_path / "observed").touch()
+    assert kernel_facts.observe("any", only=asked) == dict.fromkeys(asked, "seen")
+    assert (tmp_path / "observed").read_text() == "".join(asked)
+
+
+def test_a_cell_observes_the_facts_of_its_arguments() -> None:
+    for asked in ("", "made_up::water_flows"):
+        cell = run_cell(*MADE_UP, "-k", "water_flows", f"--facts={asked}")
+        assert set(cell.run.header.fingerprint.facts) == {asked} - {""}
