@@ -117,14 +117,14 @@ def what_the_operator_set_for_the_harness_holds_for_its_stubs(stage: Stage) -> N
         children.run(stage, partial(_make_with_all, stage), 15)
 
 
-@scenario("SG23", clauses=("PR_SET_DUMPABLE(2const)", 'ptrace(2) "Ptrace access mode checking"'), normal=3, soak=30)
+@scenario("SG23", clauses=("prctl(2) PR_SET_DUMPABLE", 'ptrace(2) "Ptrace access mode checking"'), normal=3, soak=30)
 def a_harness_that_is_not_dumpable_makes_no_dumpable_stub(stage: Stage) -> None:
     """A harness that no other process may look into makes stubs that none may look into, if it may trace them."""
     for _ in range(stage.trial.repeat):
         children.run(stage, partial(_make_undumpable, stage), 15)
 
 
-@scenario("SG24", clauses=("fork(2)", "PR_SET_NO_NEW_PRIVS(2const)", "alarm(2)"), normal=3, soak=30)
+@scenario("SG24", clauses=("fork(2)", "prctl(2) PR_SET_NO_NEW_PRIVS", "alarm(2)"), normal=3, soak=30)
 def a_stub_has_no_timer_and_gains_no_privileges(stage: Stage) -> None:
     """A stub has none of its harness's timers, and no_new_privs even if its harness has not."""
     for _ in range(stage.trial.repeat):
