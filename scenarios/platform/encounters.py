@@ -34,6 +34,9 @@ BOUND, GRACE = 5.0, 0.02
 #: How many operations each one meets in the quickest run.
 FEW = 5
 
+#: At how many moments a close is struck at least: only few lie between its beginning and the end of the last stub.
+STRIKES_AT_CLOSE = 10
+
 #: More steps than any operation has.
 MOST = 1000
 
@@ -81,10 +84,18 @@ def scene_of(stage: Stage) -> Iterator[Scene]:
     try:
         yield scene
     finally:
-        stage.bounded(scene.platform.close, BOUND)
+        stage.bounded(partial(_close_again, scene.platform), BOUND)
     scene.end()
     left = own_children() - before
     assert not left, f"processes left after close: { {pid: process_state(pid) for pid in left} }"
+
+
+def _close_again(platform: Platform) -> None:
+    """Close a platform that may have been closed."""
+    try:
+        platform.close()
+    except Released as refusal:
+        raise AssertionError(f"a close was refused: {refusal}") from refusal
 
 
 # ----------------------------------------------------------------------------------------------------------- operations
@@ -358,5 +369,6 @@ def _steps_of_all(stage: Stage, what: str) -> Iterator[tuple[Operation, int]]:
     for one in (op for op in ALL if op.has_steps):
         steps = _steps_of(stage, one, Insertion)
         stage.trial.note(f"{one.name} has {steps} steps for an {what}")
-        for step in random.sample(range(1, steps + 1), min(stage.trial.repeat, steps)):
+        count = max(stage.trial.repeat, STRIKES_AT_CLOSE if one is CLOSE else 0)
+        for step in random.sample(range(1, steps + 1), min(count, steps)):
             yield one, step

@@ -92,7 +92,8 @@ class Hold:
 class Insertion(Hold):
     """Calls a function at the `step`-th moment where a signal handler may run, in the thread that enters it.
 
-    Python runs handlers when a function of Python begins, and after a call of C.
+    Python runs handlers when a function of Python begins, and after a call of C.  Moments in a finalizer do not count:
+    Python reports the exception of a handler there and drops it.
     """
 
     def __init__(self, platform: object, step: int, handler: Callable[[], object] = lambda: None) -> None:
@@ -110,11 +111,19 @@ class Insertion(Hold):
 
     def _at_event(self, frame: FrameType, event: str, argument: object) -> None:
         module = frame.f_globals.get("__name__", "").rpartition(".")[0]
-        if module in self._packages and event in ("call", "c_return"):
+        if module in self._packages and event in ("call", "c_return") and not _is_in_a_finalizer(frame):
             self._at_line(frame, "line", argument)
 
     def _stay(self) -> None:
         self._handler()
+
+
+def _is_in_a_finalizer(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Task:
