@@ -15,6 +15,7 @@ import pytest
 from worldswitch.harness.environments import guardian, run_resources
 from worldswitch.harness.environments.cache import cache as cache_folder
 from worldswitch.harness.environments.cache import place
+from worldswitch.harness.environments.docker import bounded
 from worldswitch.harness.environments.guardian import GuardedProcess
 from worldswitch.harness.environments.run_resources import RunResources
 from worldswitch.harness.errors import Unobtainable
@@ -211,7 +212,7 @@ def test_a_cache_that_cannot_be_created_is_an_error(monkeypatch: pytest.MonkeyPa
 class BusyClient:
     """An engine's client with two containers of the run, one of which is in use."""
 
-    def __init__(self, **_: object) -> None:
+    def __init__(self, *_: object) -> None:
         self.removed: list[str] = []
 
     def __enter__(self) -> BusyClient:
@@ -241,7 +242,7 @@ def test_a_container_that_cannot_be_removed_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(run_resources, "reach", lambda _: None)
-    monkeypatch.setattr(docker, "APIClient", BusyClient)
+    monkeypatch.setattr(bounded, "BoundedClient", BusyClient)
     run_resources.remove_containers("a-run")
     said = capsys.readouterr().err
     assert "containers of run a-run are left in the engine at unix:///nowhere/docker.sock: busybusybusy" in said
@@ -259,10 +260,10 @@ def test_a_silent_engine_is_reported_unless_it_is_private(engine: Path, capsys: 
 
 @pytest.mark.usefixtures("engine")
 def test_a_bug_in_the_removal_is_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def mistake(**_: object) -> None:
+    def mistake(*_: object) -> None:
         raise TypeError("a mistake of ours")
 
     monkeypatch.setattr(run_resources, "reach", lambda _: None)
-    monkeypatch.setattr(docker, "APIClient", mistake)
+    monkeypatch.setattr(bounded, "BoundedClient", mistake)
     with pytest.raises(TypeError, match="of ours"):
         run_resources.remove_containers("a-run")

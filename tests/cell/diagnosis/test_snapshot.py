@@ -30,6 +30,13 @@ def tracee() -> Iterator[int]:
         yield pid
 
 
+@pytest.fixture
+def _room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for the threads that other tests left in this process."""
+    monkeypatch.setattr(snapshot, "THREADS", 10_000)
+
+
+@pytest.mark.usefixtures("_room")
 def test_a_tracee_is_seen_with_its_tracer_state_and_map(tracee: int) -> None:
     (found,) = [process for process in snapshot.look(os.getpid()) if process.pid == tracee]
     (thread,) = found.threads
@@ -39,6 +46,7 @@ def test_a_tracee_is_seen_with_its_tracer_state_and_map(tracee: int) -> None:
     assert thread.status["Seccomp"] in ("0", "2")
 
 
+@pytest.mark.usefixtures("_room")
 def test_a_waiting_thread_shows_its_system_call() -> None:
     reader, writer = os.pipe()
     waiting = threading.Thread(target=os.read, args=(reader, 1))
