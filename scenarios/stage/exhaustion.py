@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from worldswitch.harness.contract import Access, AddressSpace
@@ -38,9 +38,9 @@ def no_descriptors(left: int = 0) -> Iterator[None]:
 
 @contextmanager
 def processes_left(pid: int, left: int) -> Iterator[None]:
-    """A process can create so many threads or children, unless it or another process of its user is busy meanwhile."""
+    """A process can create only so many threads or children: none, or some if its user's others neither come nor go."""
     limits = resource.prlimit(pid, resource.RLIMIT_NPROC)
-    resource.prlimit(pid, resource.RLIMIT_NPROC, (_tasks_of_user() + left, limits[1]))
+    resource.prlimit(pid, resource.RLIMIT_NPROC, (_tasks_of_user() + left if left else 1, limits[1]))
     try:
         yield
     finally:
@@ -56,15 +56,9 @@ def _tasks_of_user() -> int:
     return count
 
 
-@contextmanager
-def no_processes(pid: int) -> Iterator[None]:
+def no_processes(pid: int) -> AbstractContextManager[None]:
     """A process can create no thread and no child, unless it is privileged (see `become_nobody`)."""
-    limits = resource.prlimit(pid, resource.RLIMIT_NPROC)
-    resource.prlimit(pid, resource.RLIMIT_NPROC, (1, limits[1]))
-    try:
-        yield
-    finally:
-        resource.prlimit(pid, resource.RLIMIT_NPROC, limits)
+    return processes_left(pid, 0)
 
 
 def become_nobody() -> None:
