@@ -29,13 +29,13 @@ from worldswitch.scenarios.declare import scenario
 from worldswitch.scenarios.guests import Number
 from worldswitch.scenarios.stage import children
 from worldswitch.scenarios.stage.deaths import KILLED, cause_of, kill, stub_of, wait_until_gone
-from worldswitch.scenarios.stage.exhaustion import become_nobody, no_descriptors, processes_left
+from worldswitch.scenarios.stage.exhaustion import become_nobody, no_descriptors, no_processes, processes_left
 from worldswitch.scenarios.stage.expected_errors import refused
 from worldswitch.scenarios.stage.pacing import dice, running
 from worldswitch.scenarios.stage.processes import own_children, process_state
 from worldswitch.scenarios.stage.resources import Baseline, leave_nothing
 from worldswitch.scenarios.stage.stage import PAGE, Guest, Stage
-from worldswitch.scenarios.stage.steady_guests import GETPID, in_a_thread_that_ends, outcome_of
+from worldswitch.scenarios.stage.steady_guests import in_a_thread_that_ends, outcome_of
 
 READ_WRITE = Access.READ | Access.WRITE
 
@@ -263,8 +263,7 @@ def _run_short(stage: Stage) -> None:
     assert outcome_of(partial(_bear_without_processes, platform, 0)) is not None
     for left in range(3):
         leave_nothing(stage, partial(_bear_without_processes, platform, left), stage.trial.repeat)
-    for left in range(2):
-        leave_nothing(stage, partial(_come_without_processes, stage, guest, left), stage.trial.repeat // 2)
+    leave_nothing(stage, partial(_come_without_processes, stage, guest), stage.trial.repeat // 2)
     guest.syscalls(2)
     platform.close()
 
@@ -281,13 +280,14 @@ def _bear_without_processes(platform: Platform, left: int) -> Exception | None:
     return None
 
 
-def _come_without_processes(stage: Stage, guest: Guest, left: int) -> None:
-    """Use a stub for the first time in a thread, where the stub can make only so many threads."""
+def _come_without_processes(stage: Stage, guest: Guest) -> None:
+    """Use a stub for the first time in a thread, where the stub can make no thread."""
 
     def come() -> None:
-        with processes_left(stub_of(stage, guest.space), left):
+        with no_processes(stub_of(stage, guest.space)):
             outcome = outcome_of(partial(guest.context.switch, guest.space, guest.state))
-        assert outcome == GETPID or isinstance(outcome, HostError), f"with {left} threads left: {outcome!r}"
+        assert isinstance(outcome, HostError), f"a stub that can make no thread: {outcome!r}"
+        assert outcome.errno == errno.EAGAIN, f"a stub that can make no thread: {outcome!r}"
 
     in_a_thread_that_ends(stage, come)
 
