@@ -124,6 +124,12 @@ def test_what_cannot_be_asked_is_an_error(tmp_path: Path, find: Callable[[], lis
     assert said.endswith("Operation not permitted")
 
 
+@pytest.mark.parametrize("find", [privileges.ordinary_priority, privileges.no_implied_access])
+def test_without_proc_the_calls_are_asked(tmp_path: Path, find: Callable[[], list[Step]]) -> None:
+    """The filter answers 0: the default policy, nice value and personality."""
+    assert steps_of(find, lambda: None, 0, tmp_path) == []
+
+
 def test_a_core_limit_that_cannot_be_asked_is_set() -> None:
     def allow_none() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
