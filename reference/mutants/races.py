@@ -182,7 +182,7 @@ class _TimidCreator(Creator):
 
 @mutant(
     caught_by=("encounters::what_is_asked_before_the_platform_closes_is_answered",),
-    origin="a look at a flag before the queue, and nobody who empties the queue afterwards",
+    origin="a flag is read before the request is queued, and the queue is not emptied afterwards",
 )
 class PostsIntoTheVoid(PtracePlatform):
     """Looks whether the platform's thread has ended before it queues a request, and not after."""

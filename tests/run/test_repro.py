@@ -185,7 +185,7 @@ def test_the_junit_file_has_the_command(folder: Path) -> None:
     assert f"worldswitch repro {NAME}@{folder}" in (folder / "again.xml").read_text()
 
 
-#: Fields of a request in somebody's results, and what repeating it would do.
+#: Fields of a request in foreign results, and what repeating it would do.
 FOREIGN: dict[str, tuple[dict[str, object], str]] = {
     "a platform": ({"platforms": ("evil:Platform",)}, "run the code of the platform evil:Platform"),
     "a profile": ({"profiles": ("./evil.toml",)}, r"start a container as the file \./evil\.toml says"),
