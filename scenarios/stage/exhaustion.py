@@ -38,7 +38,10 @@ def no_descriptors(left: int = 0) -> Iterator[None]:
 
 @contextmanager
 def processes_left(pid: int, left: int) -> Iterator[None]:
-    """A process can create only so many threads or children: none, or some if its user's others neither come nor go."""
+    """Let a process create at most `left` threads or children.
+
+    A number above 0 holds only while no other process of its user starts or ends.
+    """
     limits = resource.prlimit(pid, resource.RLIMIT_NPROC)
     resource.prlimit(pid, resource.RLIMIT_NPROC, (_tasks_of_user() + left if left else 1, limits[1]))
     try:

@@ -10,22 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from debian_mirror import TOOLS, Debian
+from debian_mirror import Debian
 
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images import apt_mirror, deb_packages
 from worldswitch.harness.environments.images.apt import Source
 from worldswitch.harness.errors import Unobtainable
-
-
-@pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian]:
-    lacking = [tool for tool in TOOLS if not shutil.which(tool)]
-    if lacking:
-        pytest.skip(f"a mirror of our own takes {', '.join(lacking)}")
-    made = Debian(tmp_path_factory.mktemp("mirror"))
-    yield made
-    made.close()
 
 
 @pytest.fixture

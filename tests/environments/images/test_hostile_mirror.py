@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from debian_mirror import TOOLS, Debian
+from debian_mirror import Debian
 
 from worldswitch.harness.environments.cache import cache
 from worldswitch.harness.environments.images import apt_mirror, deb_packages
@@ -126,16 +126,6 @@ def loop(to: Handler, _: bytes) -> None:
 
 
 ANSWERS = (truncated, cut_short, endless, slow, silent, other_bytes, longer, html, loop)
-
-
-@pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian]:
-    lacking = [tool for tool in TOOLS if not shutil.which(tool)]
-    if lacking:
-        pytest.skip(f"a mirror of our own takes {', '.join(lacking)}")
-    made = Debian(tmp_path_factory.mktemp("mirror"))
-    yield made
-    made.close()
 
 
 @pytest.fixture
