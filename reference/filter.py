@@ -32,8 +32,9 @@ RETURN = 0x06  # BPF_RET | BPF_K
 
 # struct seccomp_data; the instruction pointer and the arguments are 64 bits wide, little endian.
 NUMBER, ARCHITECTURE, POINTER_LOW, POINTER_HIGH, FLAGS_LOW, FLAGS_HIGH = 0, 4, 8, 12, 16, 20
-#: The fifth argument: mmap's file descriptor, of which the kernel reads the lower half; the other calls have no fifth.
-KEYED_ARGUMENT, KEY = 4, 52
+#: The upper half of the fifth argument: mmap's file descriptor, of which the kernel reads the lower half; the other
+#: calls have no fifth.
+KEY = 52
 
 VSYSCALL_PAGE = 0xFFFF_FFFF_FF60_0000
 PAGE_MASK = 0xFFFF_F000
@@ -116,10 +117,6 @@ def new_key() -> int:
     return 1 + secrets.randbelow(WORD)
 
 
-def with_key(number: int, arguments: tuple[int, ...], key: int) -> tuple[int, ...]:
-    """The arguments of an injected call, with the key if it needs one."""
-    if number not in KEYED:
-        return arguments
-    padded = [*arguments, *[0] * (KEYED_ARGUMENT + 1 - len(arguments))]
-    padded[KEYED_ARGUMENT] = padded[KEYED_ARGUMENT] & WORD | key << 32
-    return tuple(padded)
+def key_of(number: int, key: int) -> int:
+    """The key that an injected call needs; 0 if it needs none."""
+    return key if number in KEYED else 0

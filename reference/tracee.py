@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from worldswitch.harness.contract import Cause, Death, HostError, StubDied
 from worldswitch.reference import x86_64
 from worldswitch.reference._core import ffi, lib
-from worldswitch.reference.filter import with_key
+from worldswitch.reference.filter import key_of
 from worldswitch.reference.refusals import RequestRefused, why_this_thread
 from worldswitch.reference.stops import (
     SIGINFO_SIZE,
@@ -294,8 +294,8 @@ class Tracee:
     def call_once(self, number: int, *arguments: int) -> int:
         """Make one system call, entry to exit, past the stops that come before it.  Seed: thread.syscall."""
         try:
-            arguments = with_key(number, arguments, self.stub.key)
-            x86_64.set_call(self._registers, self.handle.segments, self.stub.page.call, number, arguments)
+            key = key_of(number, self.stub.key)
+            x86_64.set_call(self._registers, self.handle.segments, self.stub.page.call, number, arguments, key)
             self.request(lib.PTRACE_SETREGS, 0, self._registers)
             lib.tracee_place(self.handle)
             self.reach_entry()

@@ -50,14 +50,19 @@ def keep_segments(registers: Any) -> None:
     registers.orig_rax = NO_CALL
 
 
-def set_call(target: Any, segments: Any, pc: int, number: int, arguments: tuple[int, ...]) -> None:
-    """Set up a system call at `pc`; arguments that are not given are zero, and nothing is left over from before."""
+def set_call(target: Any, segments: Any, pc: int, number: int, arguments: tuple[int, ...], key: int = 0) -> None:
+    """Set up a system call at `pc`; arguments that are not given are zero, and nothing is left over from before.
+
+    A `key` goes into the upper half of the fifth argument (`filter`).
+    """
     ffi.memmove(target, ffi.addressof(segments), ffi.sizeof("struct registers"))
     target.rip = pc
     target.rax = number & WORD_MASK
     target.eflags = USER_FLAGS
     for name, value in zip(ARGUMENTS, arguments, strict=False):
         setattr(target, name, value & WORD_MASK)
+    if key:
+        target.r8 = target.r8 & 0xFFFF_FFFF | key << 32
 
 
 def abi_of(info: tuple[int, int] | None, code_segment: int, native_segment: int) -> Abi:

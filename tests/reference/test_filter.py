@@ -9,8 +9,9 @@ import pytest
 
 from worldswitch.harness.environments.simulation import bpf
 from worldswitch.reference import filter as stub_filter
-from worldswitch.reference._core import lib
-from worldswitch.reference.filter import KEYED, THREAD_FLAGS, VSYSCALL_PAGE, new_key, with_key
+from worldswitch.reference import x86_64
+from worldswitch.reference._core import ffi, lib
+from worldswitch.reference.filter import KEYED, THREAD_FLAGS, VSYSCALL_PAGE, key_of, new_key
 from worldswitch.reference.stub_page import StubPage
 
 #: A page whose halves are easily mistaken for each other.
@@ -41,7 +42,14 @@ class Call:
 
 
 def injected(number: int, *arguments: int) -> Call:
-    return Call(number, with_key(number, arguments, KEY))
+    return Call(number, loaded(number, arguments))
+
+
+def loaded(number: int, arguments: tuple[int, ...]) -> tuple[int, ...]:
+    """The arguments of an injected call, as they are in the registers."""
+    registers = ffi.new("struct registers *")
+    x86_64.set_call(registers, registers[0], 0, number, arguments, key_of(number, KEY))
+    return tuple(getattr(registers, name) for name in x86_64.ARGUMENTS)
 
 
 def answer(call: Call, program: bpf.Program) -> int:
@@ -169,9 +177,9 @@ def test_every_bit_of_every_instruction_matters(place: int) -> None:
 
 
 def test_a_key_is_in_the_half_that_the_kernel_ignores_and_only_where_it_is_needed() -> None:
-    assert with_key(lib.SYS_mmap, (1, 2, 3, 4, 2**64 - 1, 6), KEY) == (1, 2, 3, 4, KEY << 32 | 0xFFFF_FFFF, 6)
-    assert with_key(lib.SYS_getpid, (), KEY) == (0, 0, 0, 0, KEY << 32)
-    assert with_key(SYSINFO, (1, 2), KEY) == (1, 2)
+    assert loaded(lib.SYS_mmap, (1, 2, 3, 4, 2**64 - 1, 6)) == (1, 2, 3, 4, KEY << 32 | 0xFFFF_FFFF, 6)
+    assert loaded(lib.SYS_getpid, ()) == (0, 0, 0, 0, KEY << 32, 0)
+    assert loaded(SYSINFO, (1, 2, 3, 4, 2**64 - 1, 6)) == (1, 2, 3, 4, 2**64 - 1, 6)
 
 
 def test_keys_differ_and_none_is_zero(monkeypatch: pytest.MonkeyPatch) -> None:
